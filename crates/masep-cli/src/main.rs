@@ -1,0 +1,2 @@
+//! The program `masep`.
+fn main() {}

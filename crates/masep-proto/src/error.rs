@@ -1,0 +1,227 @@
+//! Errors, split by whose fault they are: [`DecodeError`] is the sender's, [`EncodeError`] the
+//! caller's, [`LimitExceeded`] names a bound with what was found and what is allowed.
+
+use std::fmt;
+
+/// A bound of [`Limits`](crate::Limits) that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::frame_bytes`](crate::Limits::frame_bytes).
+    FrameBytes,
+    /// [`Limits::message_bytes`](crate::Limits::message_bytes).
+    MessageBytes,
+    /// [`Limits::depth`](crate::Limits::depth).
+    Depth,
+    /// [`Limits::nodes`](crate::Limits::nodes).
+    Nodes,
+    /// [`Limits::text_bytes`](crate::Limits::text_bytes).
+    TextBytes,
+    /// [`Limits::int_digits`](crate::Limits::int_digits).
+    IntDigits,
+    /// [`Limits::id_bytes`](crate::Limits::id_bytes).
+    IdBytes,
+    /// [`Limits::connections`](crate::Limits::connections).
+    Connections,
+    /// [`Limits::queue_messages`](crate::Limits::queue_messages).
+    QueueMessages,
+    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes).
+    QueueBytes,
+}
+
+impl Limit {
+    /// What is counted, in words: `"frame bytes"`, `"nesting depth"`, ...
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FrameBytes => "frame bytes",
+            Self::MessageBytes => "message bytes",
+            Self::Depth => "nesting depth",
+            Self::Nodes => "XML elements",
+            Self::TextBytes => "bytes of one text",
+            Self::IntDigits => "digits of one int",
+            Self::IdBytes => "bytes of an id",
+            Self::Connections => "connections",
+            Self::QueueMessages => "queued messages",
+            Self::QueueBytes => "queued bytes",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A bound was reached: which one, what was found, what is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{limit}: {actual} exceeds the limit of {allowed}")]
+pub struct LimitExceeded {
+    /// The bound.
+    pub limit: Limit,
+    /// What was found, or at least that much when counting stopped there.
+    pub actual: usize,
+    /// What is allowed.
+    pub allowed: usize,
+}
+
+impl LimitExceeded {
+    /// `Err` if `actual` is more than `allowed`.
+    ///
+    /// # Errors
+    /// The bound with both numbers.
+    pub const fn check(limit: Limit, actual: usize, allowed: usize) -> Result<(), Self> {
+        if actual > allowed {
+            return Err(Self {
+                limit,
+                actual,
+                allowed,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A place in the bytes that were decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Bytes from the start of the input, from 0.
+    pub offset: usize,
+    /// The line, from 1.
+    pub line: usize,
+    /// Bytes from the start of the line, from 0 (as Python's `ParseError` counts).
+    pub column: usize,
+}
+
+impl Position {
+    /// The position of `offset` in `input`.
+    pub fn of(input: &[u8], offset: usize) -> Self {
+        let before = &input[..offset.min(input.len())];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line_start = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        Self {
+            offset,
+            line,
+            column: before.len() - line_start,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Bytes that are no message: the fault of whoever sent them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} ({position})")]
+pub struct DecodeError {
+    /// What is wrong.
+    pub kind: DecodeErrorKind,
+    /// Where: the first byte of the construct that is wrong.
+    pub position: Position,
+}
+
+/// What can be wrong with bytes that should be a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// The bytes are no well-formed XML; the text says what was expected.
+    #[error("not well-formed XML: {0}")]
+    Syntax(&'static str),
+    /// The input ended inside a construct.
+    #[error("the XML ends in the middle of {0}")]
+    Truncated(&'static str),
+    /// The bytes are not in the encoding that they declare, or it is one that masep does not read.
+    #[error("encoding: {0}")]
+    Encoding(&'static str),
+    /// A document type declaration: refused, because entities could be declared in it.
+    #[error("a DOCTYPE is refused")]
+    Doctype,
+    /// An entity other than the five that XML itself has.
+    #[error("undefined entity")]
+    UndefinedEntity,
+    /// A namespace prefix that is not declared.
+    #[error("unbound namespace prefix")]
+    UnboundPrefix,
+    /// The root has no attribute of this name.
+    #[error("a message needs the attribute {0}")]
+    MissingAttribute(&'static str),
+    /// The child of the root is not a `<dict>`.
+    #[error("the parameters of a message are a dict, not <{0}>")]
+    ParamsNotDict(String),
+    /// An `<item>` of a container has no element in it.
+    #[error("an item without a value")]
+    EmptyItem,
+    /// An `<item>` of a `<dict>` has no attribute `key`.
+    #[error("an item of a dict without a key")]
+    MissingKey,
+    /// Elements in a scalar that should hold text.
+    #[error("<{0}> holds elements instead of text")]
+    ElementInScalar(&'static str),
+    /// The text of an `<int>` is no int as Python reads it.
+    #[error("not an int: {0:?}")]
+    InvalidInt(String),
+    /// The text of a `<type>` begins as a class but names none.
+    #[error("not the name of a type: {0:?}")]
+    InvalidType(String),
+    /// A member of a set that Python could not hash (a list, a set or a dict).
+    #[error("a {0} cannot be a member of a set")]
+    Unhashable(&'static str),
+    /// An element is not what the typed reader expected.
+    #[error("{0}")]
+    UnexpectedElement(&'static str),
+    /// A bound was reached.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+impl DecodeErrorKind {
+    /// A stable name for programs: `syntax`, `truncated`, `limit`, ...
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Syntax(_) => "syntax",
+            Self::Truncated(_) => "truncated",
+            Self::Encoding(_) => "encoding",
+            Self::Doctype => "doctype",
+            Self::UndefinedEntity => "undefined_entity",
+            Self::UnboundPrefix => "unbound_prefix",
+            Self::MissingAttribute(_) => "missing_attribute",
+            Self::ParamsNotDict(_) => "params_not_dict",
+            Self::EmptyItem => "empty_item",
+            Self::MissingKey => "missing_key",
+            Self::ElementInScalar(_) => "element_in_scalar",
+            Self::InvalidInt(_) => "invalid_int",
+            Self::InvalidType(_) => "invalid_type",
+            Self::Unhashable(_) => "unhashable",
+            Self::UnexpectedElement(_) => "unexpected_element",
+            Self::Limit(_) => "limit",
+        }
+    }
+}
+
+/// A value that cannot be sent: the fault of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A name that XML does not take for an element or an attribute.
+    #[error("not an XML name: {0:?}")]
+    InvalidName(String),
+    /// A bound was reached.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+impl EncodeError {
+    /// A stable name for programs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidName(_) => "invalid_name",
+            Self::Limit(_) => "limit",
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Frames: how messages are cut on a TCP stream.
+//!
+//! A frame is its length as two bytes, little endian, and that many bytes. The body `BYE` ends a
+//! connection; an empty body is an ordinary frame. pymasep reads a frame with one `recv` for the
+//! header and one for the body and is out of step for good when TCP cuts it elsewhere; this codec
+//! takes any cut.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::{Limit, LimitExceeded, Limits};
+
+const HEADER: usize = 2;
+
+/// Bodies up to this size are copied out of the read buffer: a reference to it would keep a whole
+/// read (kilobytes) alive for a frame of a few bytes.
+const COPY_BELOW: usize = 1_024;
+
+/// The body of one frame: reference-counted bytes, cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Frame {
+    body: Bytes,
+}
+
+impl Frame {
+    /// The most bytes that a body can have: the header has two bytes for the length.
+    pub const MAX_BYTES: usize = u16::MAX as usize;
+
+    /// The frame that ends a connection.
+    pub const BYE: Self = Self {
+        body: Bytes::from_static(b"BYE"),
+    };
+
+    /// A frame with this body, of any size: whether it fits is checked by the call that sends it.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into() }
+    }
+
+    /// The first frame on a connection: the id of the one who sends it, in UTF-8.
+    pub fn hello(id: &str) -> Self {
+        Self::new(id.to_owned().into_bytes())
+    }
+
+    /// Whether this is the frame that ends a connection: exactly the three bytes `BYE`.
+    pub fn is_bye(&self) -> bool {
+        self.body == b"BYE"[..]
+    }
+
+    /// Bytes in the body.
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The body.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.body
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Frame {
+    fn from(body: T) -> Self {
+        Self::new(body)
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// Turns frames into bytes and bytes into frames.
+///
+/// The codec has no state of its own: a frame that has not arrived whole stays in the caller's
+/// buffer. It never reserves memory for a length that is only claimed.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameCodec {
+    max_bytes: usize,
+}
+
+impl Default for FrameCodec {
+    fn default() -> Self {
+        Self {
+            max_bytes: Frame::MAX_BYTES,
+        }
+    }
+}
+
+impl FrameCodec {
+    /// A codec that applies [`Limits::frame_bytes`], but never more than [`Frame::MAX_BYTES`].
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            max_bytes: limits.frame_bytes.min(Frame::MAX_BYTES),
+        }
+    }
+
+    /// Whether a frame may be sent.
+    ///
+    /// # Errors
+    /// The size of the frame and the limit, if it is too large.
+    pub fn check(&self, frame: &Frame) -> Result<(), LimitExceeded> {
+        LimitExceeded::check(Limit::FrameBytes, frame.size(), self.max_bytes)
+    }
+
+    /// Appends a frame, header first, so that both can go out in one write.
+    ///
+    /// # Errors
+    /// The size of the frame and the limit, if it is too large; nothing is appended then.
+    pub fn encode(&self, frame: &Frame, output: &mut impl BufMut) -> Result<(), LimitExceeded> {
+        self.check(frame)?;
+        let length = u16::try_from(frame.size()).map_err(|_| LimitExceeded {
+            limit: Limit::FrameBytes,
+            actual: frame.size(),
+            allowed: Frame::MAX_BYTES,
+        })?;
+        output.put_u16_le(length);
+        output.put_slice(&frame.body);
+        Ok(())
+    }
+
+    /// Takes the next whole frame out of `input`, or `None` if it has not arrived yet.
+    ///
+    /// # Errors
+    /// The claimed size and the limit, as soon as the header claims more than is allowed. The
+    /// stream cannot be read any further.
+    pub fn decode(&self, input: &mut BytesMut) -> Result<Option<Frame>, LimitExceeded> {
+        let Some(&[low, high]) = input.first_chunk::<HEADER>() else {
+            return Ok(None);
+        };
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        LimitExceeded::check(Limit::FrameBytes, length, self.max_bytes)?;
+        if input.len() < HEADER + length {
+            return Ok(None);
+        }
+        input.advance(HEADER);
+        let body = if length < COPY_BELOW {
+            let body = Bytes::copy_from_slice(&input[..length]);
+            input.advance(length);
+            body
+        } else {
+            input.split_to(length).freeze()
+        };
+        Ok(Some(Frame { body }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decode_all(codec: FrameCodec, stream: &[u8], step: usize) -> Vec<Frame> {
+        let mut buffer = BytesMut::new();
+        let mut frames = Vec::new();
+        for piece in stream.chunks(step.max(1)) {
+            buffer.extend_from_slice(piece);
+            while let Some(frame) = codec.decode(&mut buffer).unwrap() {
+                frames.push(frame);
+            }
+        }
+        assert!(buffer.is_empty(), "bytes left over: {buffer:?}");
+        frames
+    }
+
+    fn encode_all(frames: &[Frame]) -> Vec<u8> {
+        let mut stream = Vec::new();
+        for frame in frames {
+            FrameCodec::default().encode(frame, &mut stream).unwrap();
+        }
+        stream
+    }
+
+    #[test]
+    fn the_header_is_the_length_little_endian() {
+        let stream = encode_all(&[Frame::new(vec![b'x'; 256])]);
+        assert_eq!(stream[..3], [0x00, 0x01, b'x']);
+        assert_eq!(
+            encode_all(&[Frame::hello("engine-é")]),
+            b"\x09\x00engine-\xc3\xa9"
+        );
+        assert_eq!(encode_all(&[Frame::BYE]), b"\x03\x00BYE");
+    }
+
+    #[test]
+    fn only_the_three_bytes_are_bye() {
+        assert!(Frame::new("BYE").is_bye());
+        for other in ["bye", "BYE ", "\nBYE", "BYE\0", "", "BY"] {
+            assert!(!Frame::new(other).is_bye(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_frame_is_a_frame() {
+        assert_eq!(
+            decode_all(FrameCodec::default(), b"\0\0\0\0", 1),
+            [Frame::default(), Frame::default()]
+        );
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_is_refused_with_size_and_limit() {
+        let mut stream = Vec::new();
+        let refused = FrameCodec::default()
+            .encode(&Frame::new(vec![0; 65_536]), &mut stream)
+            .unwrap_err();
+        assert_eq!((refused.actual, refused.allowed), (65_536, 65_535));
+        assert!(stream.is_empty());
+    }
+
+    #[test]
+    fn a_claim_over_the_limit_is_refused_before_the_body_arrives() {
+        let codec = FrameCodec::new(&Limits::default().frame_bytes(10));
+        let mut input = BytesMut::from(&[11, 0][..]);
+        let refused = codec.decode(&mut input).unwrap_err();
+        assert_eq!((refused.actual, refused.allowed), (11, 10));
+    }
+
+    #[test]
+    fn memory_follows_the_bytes_that_arrived() {
+        let mut input = BytesMut::from(&[0xff, 0xff, 1, 2, 3][..]);
+        let before = input.capacity();
+        assert_eq!(FrameCodec::default().decode(&mut input), Ok(None));
+        assert_eq!(input.capacity(), before);
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_of_the_stream_gives_the_same_frames(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3_000), 0..8),
+            step in 1usize..5_000,
+        ) {
+            let frames: Vec<Frame> = bodies.into_iter().map(Frame::new).collect();
+            let stream = encode_all(&frames);
+            for step in [1, step, stream.len()] {
+                prop_assert_eq!(decode_all(FrameCodec::default(), &stream, step), frames.clone());
+            }
+        }
+    }
+}

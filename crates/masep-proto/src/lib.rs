@@ -1,0 +1,34 @@
+//! The protocol of masep and of pymasep 0.2, without any input or output.
+//!
+//! An *engine* owns an environment; *interfaces* (players, learning agents, observers) join it.
+//! What they say to each other is here, as values and state machines:
+//!
+//! * [`Message`]: what is said, a type, a sender and parameters made of [`Value`]s, as XML;
+//! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
+//! * [`Handshake`]: how two peers learn each other's id;
+//! * [`discovery`]: the datagrams by which an interface finds an engine on the LAN;
+//! * [`Limits`]: every bound, with its default and its reason.
+//!
+//! There is no socket, thread, clock or async runtime in this crate: bytes and instants come in as
+//! arguments, bytes and values go out. The crate `masep` puts sockets around it.
+//!
+//! `PROTOCOL.md` at the root of the repository is the normative description.
+#![forbid(unsafe_code)]
+
+pub mod discovery;
+mod element;
+mod error;
+mod frame;
+mod hello;
+mod limits;
+mod message;
+mod value;
+mod xml;
+
+pub use element::{Element, Node};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
+pub use frame::{Frame, FrameCodec};
+pub use hello::{Handshake, HelloError, PeerId};
+pub use limits::Limits;
+pub use message::{Message, MessageType, Role};
+pub use value::{Dict, Int, TypeName, Value};

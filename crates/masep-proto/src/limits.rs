@@ -1,0 +1,105 @@
+//! Every bound of masep in one place.
+
+use std::time::Duration;
+
+/// Writes the struct, its defaults and a chainable setter per field from one table, so that a bound
+/// cannot be documented in one place and defined in another.
+macro_rules! limits {
+    ($( $(#[$doc:meta])* $name:ident : $type:ty = $default:expr; )*) => {
+        /// Every bound of masep, each with its default, its unit and what raising it costs.
+        ///
+        /// ```
+        /// use masep_proto::Limits;
+        /// let limits = Limits::default().connections(10).depth(64);
+        /// assert_eq!(limits.connections, 10);
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Limits {
+            $( $(#[$doc])* pub $name: $type, )*
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $( $name: $default, )* }
+            }
+        }
+
+        impl Limits {
+            $(
+                #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+                #[must_use]
+                pub const fn $name(mut self, value: $type) -> Self {
+                    self.$name = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+limits! {
+    /// Bytes in the body of one frame. Default and maximum 65,535: the header of pymasep's frame has
+    /// two bytes for it. A smaller value is applied to what arrives and to what is sent.
+    frame_bytes: usize = 65_535;
+
+    /// Bytes of one message handed to the decoder. Default 1 MiB: what comes in a frame is never
+    /// more than 65,535 bytes, but a message can also be read from a file. Decoding takes memory in
+    /// proportion (up to about 20 times as much for a message that is all small values).
+    message_bytes: usize = 1 << 20;
+
+    /// How deep XML elements may stand in each other. Default 1,024: pymasep cannot send more than
+    /// about 990, because ElementTree recurses once per level and Python stops at 1,000 frames.
+    depth: usize = 1_024;
+
+    /// XML elements in one message. Default 100,000: a frame of 65,535 bytes holds at most 16,383.
+    nodes: usize = 100_000;
+
+    /// Bytes of one text or attribute value, decoded. Default 1 MiB, as `message_bytes`.
+    text_bytes: usize = 1 << 20;
+
+    /// Digits of one int. Default 4,300: Python's own limit (`sys.get_int_max_str_digits`), above
+    /// which a pymasep peer could not read the number back.
+    int_digits: usize = 4_300;
+
+    /// Bytes of a peer's id in the handshake. Default 1,024: pymasep's own ids have 36 (a UUID);
+    /// every id is kept, compared and logged for as long as its connection lives.
+    id_bytes: usize = 1_024;
+
+    /// Connections of one server at the same time, those that have not said hello included.
+    /// Default 1,024: each costs a descriptor, and 1,024 is the usual soft limit of a process.
+    connections: usize = 1_024;
+
+    /// How long a peer may take for its whole hello. Default 5 s: a hello is one small frame.
+    hello_time: Duration = Duration::from_secs(5);
+
+    /// How long the name of a server may take to resolve, and how long the TCP connection to one of
+    /// its addresses may take. Default 5 s each.
+    connect_time: Duration = Duration::from_secs(5);
+
+    /// How long a connection may be silent before it is ended. Default none: pymasep has no
+    /// keep-alive message, and an observer says nothing all game long. A peer that is gone without
+    /// a word is found by TCP keep-alive instead, see `keepalive_time`.
+    idle_time: Option<Duration> = None;
+
+    /// Silence after which TCP asks whether the other side still lives. Default 15 s; after three
+    /// unanswered questions, 5 s apart, the connection ends. Costs a packet per idle connection and
+    /// interval. `None` turns it off.
+    keepalive_time: Option<Duration> = Some(Duration::from_secs(15));
+
+    /// How long bytes may wait for a peer that takes none before the connection is ended.
+    /// Default 30 s. This bounds what a peer that never reads can hold up.
+    write_time: Duration = Duration::from_secs(30);
+
+    /// Frames that may wait in one queue (one for sending and one for receiving per connection).
+    /// Default 1,024.
+    queue_messages: usize = 1_024;
+
+    /// Bytes that may wait in one such queue. Default 4 MiB: 64 of the largest frames. A single
+    /// frame is always taken when the queue is empty.
+    queue_bytes: usize = 4 << 20;
+
+    /// Answers to the LAN search that one server gives per second. Default 100: an interface asks
+    /// once per search; more is a flood, and an answer is a packet to an address that may be forged.
+    answers_per_second: u32 = 100;
+}

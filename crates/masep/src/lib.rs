@@ -1,0 +1,2 @@
+//! Connections between an engine and its remote agents.
+#![forbid(unsafe_code)]
