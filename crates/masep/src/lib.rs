@@ -1,2 +1,75 @@
-//! Connections between an engine and its remote agents.
+//! Connections between an *engine*, which owns an environment, and its remote *interfaces*.
+//!
+//! Speaks the protocol of pymasep 0.2 byte for byte, so that either end can be an unmodified pymasep
+//! peer, and does not suffer from what its sockets suffer from: see the promises in `README.md`.
+//!
+//! # An engine
+//!
+//! ```
+//! use masep::{Client, Message, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder("engine").bind("127.0.0.1:0").await?;
+//! let address = server.local_address();
+//!
+//! // Elsewhere, an interface:
+//! let agent = tokio::spawn(async move {
+//!     let client = Client::builder("agent").connect(address).await?;
+//!     client.connection().send_message(&Message::quit("agent")).await?;
+//!     client.connection().bye().await;
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+//! });
+//!
+//! let connection = server.accept().await.expect("the server accepts");
+//! while let Some(frame) = connection.recv().await {
+//!     let message = Message::from_bytes(frame.into_bytes())?;
+//!     println!("{} says {message}", connection.peer());
+//! }
+//! println!("it ended: {}", connection.closed().await);
+//! # agent.await?.map_err(|error| error.to_string())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which part for what
+//!
+//! | you want | take |
+//! | --- | --- |
+//! | each connection in a task of its own | [`Server::accept`], [`Connection::recv`] |
+//! | one loop for all that arrives, as a pymasep engine has | [`SocketHandlerQueue`] |
+//! | callbacks | [`SocketHandler`] |
+//! | no async at all | [`blocking`] |
+//! | a server on the LAN whose address nobody knows | [`discovery`] |
+//!
+//! # Without surprises
+//!
+//! * Every queue, buffer, count and wait is bounded by [`Limits`].
+//! * Every connection ends with one [`CloseReason`]. An orderly end is no error.
+//! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
+
+mod client;
+mod close;
+mod connection;
+mod driver;
+mod error;
+mod handler;
+mod queue;
+mod registry;
+mod server;
+mod socket;
+
+pub use masep_proto::{
+    DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int, Limit, LimitExceeded,
+    Limits, Message, MessageType, Node, PeerId, Role, TypeName, Value,
+};
+
+pub use client::{Client, ClientBuilder};
+pub use close::CloseReason;
+pub use connection::{Connection, ConnectionId};
+pub use error::{ConnectError, ConnectErrorKind, ConnectPhase, RejectReason, SendError};
+pub use handler::{NoHandler, SocketHandler};
+pub use queue::{Received, SocketHandlerQueue, WhenFull};
+pub use registry::Registry;
+pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};

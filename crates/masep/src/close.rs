@@ -1,0 +1,102 @@
+//! Why a connection ended.
+
+use std::fmt;
+use std::io;
+
+use masep_proto::LimitExceeded;
+
+/// Why a connection ended: exactly one reason for each, the same for the handler, the log and
+/// [`Connection::closed`](crate::Connection::closed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer said `BYE`.
+    PeerBye,
+    /// This side said `BYE`: [`Connection::bye`](crate::Connection::bye), or the last owner was
+    /// dropped.
+    LocalBye,
+    /// The peer closed the stream without a `BYE`.
+    EndOfStream {
+        /// Whether it stopped in the middle of a frame, which is then lost.
+        mid_frame: bool,
+    },
+    /// The peer reset the connection.
+    Reset,
+    /// Nothing was heard for [`Limits::idle_time`](crate::Limits::idle_time).
+    IdleTimeout,
+    /// The peer took no bytes for [`Limits::write_time`](crate::Limits::write_time), or did not
+    /// acknowledge any (TCP keep-alive).
+    WriteTimeout,
+    /// The peer broke the protocol.
+    ProtocolError(LimitExceeded),
+    /// A queue was full and its policy is [`WhenFull::Disconnect`](crate::WhenFull::Disconnect).
+    QueueFull(LimitExceeded),
+    /// The server was shut down.
+    Shutdown,
+    /// A newer connection with the same id took its place.
+    Replaced,
+    /// A handler panicked, or the runtime was dropped with the connection still open.
+    Aborted,
+    /// The operating system reported another error.
+    Io(io::ErrorKind),
+}
+
+impl CloseReason {
+    /// A stable name for programs, logs and metrics. `LocalBye` and `PeerBye` are both `bye`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::PeerBye | Self::LocalBye => "bye",
+            Self::EndOfStream { .. } => "end_of_stream",
+            Self::Reset => "reset",
+            Self::IdleTimeout | Self::WriteTimeout => "timeout",
+            Self::ProtocolError(_) => "protocol_error",
+            Self::QueueFull(_) => "queue_full",
+            Self::Shutdown => "shutdown",
+            Self::Replaced => "replaced",
+            Self::Aborted => "aborted",
+            Self::Io(_) => "io",
+        }
+    }
+
+    /// Whether the connection ended as the protocol wants it: by `BYE` from either side, for
+    /// whatever reason this side had to say it.
+    pub const fn is_orderly(&self) -> bool {
+        matches!(self, Self::PeerBye | Self::LocalBye | Self::Shutdown | Self::Replaced)
+    }
+
+    /// Whether the peer may still read: then it is owed the frames that wait, and a `BYE`.
+    pub(crate) const fn peer_may_read(&self) -> bool {
+        !matches!(self, Self::PeerBye | Self::Reset | Self::WriteTimeout | Self::Io(_))
+    }
+
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => Self::Reset,
+            Kind::TimedOut => Self::WriteTimeout,
+            kind => Self::Io(kind),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerBye => f.write_str("the peer said BYE"),
+            Self::LocalBye => f.write_str("this side said BYE"),
+            Self::EndOfStream { mid_frame: false } => f.write_str("the peer closed without BYE"),
+            Self::EndOfStream { mid_frame: true } => {
+                f.write_str("the peer closed in the middle of a frame")
+            }
+            Self::Reset => f.write_str("the peer reset the connection"),
+            Self::IdleTimeout => f.write_str("the peer was silent for too long"),
+            Self::WriteTimeout => f.write_str("the peer took no bytes for too long"),
+            Self::ProtocolError(limit) => write!(f, "the peer broke the protocol: {limit}"),
+            Self::QueueFull(limit) => write!(f, "a queue was full: {limit}"),
+            Self::Shutdown => f.write_str("the server was shut down"),
+            Self::Replaced => f.write_str("a newer connection has the same id"),
+            Self::Aborted => f.write_str("the connection's task was aborted"),
+            Self::Io(kind) => write!(f, "input/output error: {kind}"),
+        }
+    }
+}
