@@ -61,12 +61,18 @@ impl CloseReason {
     /// Whether the connection ended as the protocol wants it: by `BYE` from either side, for
     /// whatever reason this side had to say it.
     pub const fn is_orderly(&self) -> bool {
-        matches!(self, Self::PeerBye | Self::LocalBye | Self::Shutdown | Self::Replaced)
+        matches!(
+            self,
+            Self::PeerBye | Self::LocalBye | Self::Shutdown | Self::Replaced
+        )
     }
 
     /// Whether the peer may still read: then it is owed the frames that wait, and a `BYE`.
     pub(crate) const fn peer_may_read(&self) -> bool {
-        !matches!(self, Self::PeerBye | Self::Reset | Self::WriteTimeout | Self::Io(_))
+        !matches!(
+            self,
+            Self::PeerBye | Self::Reset | Self::WriteTimeout | Self::Io(_)
+        )
     }
 
     pub(crate) fn from_io(error: &io::Error) -> Self {

@@ -52,6 +52,7 @@
 mod client;
 mod close;
 mod connection;
+pub mod discovery;
 mod driver;
 mod error;
 mod handler;

@@ -1,0 +1,301 @@
+//! The handle of a live connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use masep_proto::{Frame, FrameCodec, Limits, Message, PeerId};
+use tokio::sync::Notify;
+
+use crate::queue::{PushError, Queue, enqueue};
+use crate::{CloseReason, SendError, WhenFull};
+
+/// Tells the connections of this process apart, also those with the same peer id one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A connection to a peer that has said hello: a handle, cheap to clone, usable from any task.
+///
+/// The connection lives until one of the ends closes it; dropping handles does not end it. Its
+/// owner, the [`Server`](crate::Server) or [`Client`](crate::Client), ends it when it is dropped.
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+/// What the handles and the task of a connection share.
+pub(crate) struct Shared {
+    id: ConnectionId,
+    peer: PeerId,
+    address: SocketAddr,
+    codec: FrameCodec,
+    pub(crate) outbound: Queue<Frame>,
+    inbound: Queue<Frame>,
+    /// The reason of the first call that ends the connection from this side.
+    requested: OnceLock<CloseReason>,
+    /// Ends the task at once, whatever still waits to be sent.
+    pub(crate) abort: Notify,
+    /// Set when the socket is closed and the handler was told.
+    closed: OnceLock<CloseReason>,
+    closed_event: Notify,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: PeerId, address: SocketAddr, limits: &Limits) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                id: ConnectionId::next(),
+                peer,
+                address,
+                codec: FrameCodec::new(limits),
+                outbound: Queue::new(limits),
+                inbound: Queue::new(limits),
+                requested: OnceLock::new(),
+                abort: Notify::new(),
+                closed: OnceLock::new(),
+                closed_event: Notify::new(),
+            }),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Which connection of this process it is.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
+    }
+
+    /// The id that the peer gave in its hello.
+    pub fn peer(&self) -> &PeerId {
+        &self.shared.peer
+    }
+
+    /// The peer's address.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Queues a frame, after waiting for room in the queue if need be. The frames that one task
+    /// sends arrive in that order, each whole; those that wait go out together.
+    ///
+    /// Returns when the frame is queued, not when it is sent: to know that all were sent, end with
+    /// [`bye`](Self::bye). Sending a `BYE` frame is the same as [`bye`](Self::bye) without the wait.
+    ///
+    /// Cancel safe: a call that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] with size and limit, after which the connection lives on, and
+    /// [`SendError::Closed`] with the reason for which it ended.
+    pub async fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let Some(frame) = self.check(frame.into())? else {
+            return Ok(());
+        };
+        self.queued(self.shared.outbound.push(frame).await)
+    }
+
+    /// Queues a frame if there is room for it now.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] without room, else as [`send`](Self::send).
+    pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let Some(frame) = self.check(frame.into())? else {
+            return Ok(());
+        };
+        self.queued(self.shared.outbound.try_push(frame))
+    }
+
+    /// Queues a frame by a policy for a full queue: [`Wait`](WhenFull::Wait) is
+    /// [`send`](Self::send), [`NewestWins`](WhenFull::NewestWins) drops the oldest frames that are
+    /// not yet on their way, [`Disconnect`](WhenFull::Disconnect) ends the connection with a `BYE`
+    /// and without what waits.
+    ///
+    /// Cancel safe: a call that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Full`] when the connection was ended for it.
+    pub async fn send_or(
+        &self,
+        frame: impl Into<Frame>,
+        when_full: WhenFull,
+    ) -> Result<(), SendError> {
+        let Some(frame) = self.check(frame.into())? else {
+            return Ok(());
+        };
+        match when_full {
+            WhenFull::Wait => self.queued(self.shared.outbound.push(frame).await),
+            WhenFull::NewestWins => {
+                self.queued(self.shared.outbound.push_newest(frame).map(|_dropped| ()))
+            }
+            WhenFull::Disconnect => {
+                let sent = self.queued(self.shared.outbound.try_push(frame));
+                if let Err(SendError::Full(limit)) = &sent {
+                    self.abort(CloseReason::QueueFull(*limit));
+                }
+                sent
+            }
+        }
+    }
+
+    /// Encodes a message and sends it as [`send`](Self::send) does. For the same message to many
+    /// connections, encode once with [`Message::to_frame`], or use
+    /// [`Registry::broadcast`](crate::Registry::broadcast).
+    ///
+    /// Cancel safe: a call that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
+    pub async fn send_message(&self, message: &Message) -> Result<(), SendError> {
+        self.send(message.to_frame()?).await
+    }
+
+    /// The next frame, or `None` when the connection has ended and all that came before was given.
+    ///
+    /// With a [`SocketHandler`](crate::SocketHandler) the frames go there, and this only waits for
+    /// the end.
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing.
+    pub async fn recv(&self) -> Option<Frame> {
+        self.shared.inbound.pop().await
+    }
+
+    /// The next frame, if one has arrived.
+    pub fn try_recv(&self) -> Option<Frame> {
+        self.shared.inbound.try_pop()
+    }
+
+    /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
+    /// one for which `keep` holds: then that one is given, and what came after it stays. `None` as
+    /// for [`recv`](Self::recv).
+    ///
+    /// What an agent wants that is slower than its engine: the latest observation, but every `end`
+    /// (pymasep's `wait_message(most_recent=True, keep_all=…)`).
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing.
+    pub async fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        self.shared.inbound.pop_newest(keep).await
+    }
+
+    /// Sends what is queued, then `BYE`, and closes. Returns when the socket is closed, with the
+    /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
+    /// ended it before. A peer that takes no bytes is given up after
+    /// [`Limits::write_time`](crate::Limits::write_time).
+    ///
+    /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
+    pub async fn bye(&self) -> CloseReason {
+        self.end(CloseReason::LocalBye);
+        self.closed().await
+    }
+
+    /// Why the connection ended, if it has.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        self.shared.closed.get()
+    }
+
+    /// Waits for the end of the connection: the socket is closed and the handler was told.
+    ///
+    /// Cancel safe.
+    pub async fn closed(&self) -> CloseReason {
+        loop {
+            let mut event = std::pin::pin!(self.shared.closed_event.notified());
+            event.as_mut().enable();
+            if let Some(reason) = self.shared.closed.get() {
+                return reason.clone();
+            }
+            event.await;
+        }
+    }
+
+    /// Ends the connection for this reason when what is queued was sent.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        let _ = self.shared.requested.set(reason);
+        self.shared.outbound.close();
+    }
+
+    /// Ends the connection for this reason now, whatever is queued.
+    pub(crate) fn abort(&self, reason: CloseReason) {
+        self.end(reason);
+        self.shared.abort.notify_one();
+    }
+
+    pub(crate) async fn enqueue_received(&self, frame: Frame, when_full: WhenFull) {
+        enqueue(&self.shared.inbound, frame, when_full, self).await;
+    }
+
+    /// The frame if it may be queued; `None` if it was a `BYE`, which ends the connection instead.
+    fn check(&self, frame: Frame) -> Result<Option<Frame>, SendError> {
+        self.shared
+            .codec
+            .check(&frame)
+            .map_err(SendError::TooLarge)?;
+        if frame.is_bye() {
+            self.end(CloseReason::LocalBye);
+            return Ok(None);
+        }
+        Ok(Some(frame))
+    }
+
+    fn queued(&self, pushed: Result<(), PushError<Frame>>) -> Result<(), SendError> {
+        pushed.map_err(|error| match error {
+            PushError::Full(_, limit) => SendError::Full(limit),
+            PushError::Closed => SendError::Closed(self.shared.end_reason()),
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.shared.id)
+            .field("peer", &self.shared.peer)
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn codec(&self) -> FrameCodec {
+        self.codec
+    }
+
+    /// The reason for which this side ends the connection, if it does.
+    pub(crate) fn requested(&self) -> Option<CloseReason> {
+        self.requested.get().cloned()
+    }
+
+    fn end_reason(&self) -> CloseReason {
+        self.closed
+            .get()
+            .or_else(|| self.requested.get())
+            .cloned()
+            .unwrap_or(CloseReason::Aborted)
+    }
+
+    /// No frame comes or goes from here on.
+    pub(crate) fn close_queues(&self, reason: &CloseReason) {
+        let _ = self.requested.set(reason.clone());
+        self.outbound.close();
+        self.inbound.close();
+    }
+
+    /// The end is complete.
+    pub(crate) fn set_closed(&self, reason: CloseReason) {
+        let _ = self.closed.set(reason);
+        self.closed_event.notify_waiters();
+    }
+}

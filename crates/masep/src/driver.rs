@@ -1,0 +1,270 @@
+//! The task of a connection: reads, calls the handler, writes, and sees to the end.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use masep_proto::{Frame, FrameCodec, Limits};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::queue::Queue;
+use crate::socket::{BYE, Reader, Wire};
+use crate::{CloseReason, Connection, Registry, SocketHandler};
+
+/// Frames that wait are gathered into one write up to about this many bytes.
+const GATHER_BYTES: usize = 64 * 1024;
+/// How long an end that the peer did not ask for may take to deliver what is queued, and the `BYE`.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// All that one connection's task owns.
+pub(crate) struct Driver<H> {
+    pub(crate) wire: Wire,
+    /// What came after the hello.
+    pub(crate) buffer: BytesMut,
+    pub(crate) connection: Connection,
+    pub(crate) registry: Registry,
+    pub(crate) handler: Arc<H>,
+    pub(crate) limits: Limits,
+}
+
+impl<H: SocketHandler> Driver<H> {
+    /// Runs the connection to its end. If the future is dropped or the handler panics, the peer is
+    /// told as far as the socket takes it at once, and the reason is [`CloseReason::Aborted`].
+    pub(crate) async fn run(self) {
+        let Self {
+            wire,
+            mut buffer,
+            connection,
+            registry,
+            handler,
+            limits,
+        } = self;
+        let mut membership = Membership {
+            registry,
+            connection: &connection,
+            reason: CloseReason::Aborted,
+        };
+        // Bound after the membership, and so dropped before it: the socket is closed first.
+        let mut wire = wire;
+        wire.farewell = Bytes::from_static(BYE);
+
+        let reason = converse(&mut wire, &mut buffer, &connection, &*handler, &limits).await;
+        connection.shared().close_queues(&reason);
+        take_leave(&mut wire, &connection, &reason, &limits).await;
+        drop(wire);
+
+        tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
+        membership.end(reason.clone());
+        handler.on_close(&connection, &reason).await;
+    }
+}
+
+/// Reads and writes until something ends the connection.
+async fn converse<H: SocketHandler>(
+    wire: &mut Wire,
+    buffer: &mut BytesMut,
+    connection: &Connection,
+    handler: &H,
+    limits: &Limits,
+) -> CloseReason {
+    let shared = connection.shared();
+    let mut reading = pin!(read_frames(
+        &wire.stream,
+        buffer,
+        connection,
+        handler,
+        limits
+    ));
+    let writing = write_frames(
+        &wire.stream,
+        &mut wire.unsent,
+        &shared.outbound,
+        shared.codec(),
+        limits,
+    );
+    tokio::select! {
+        biased;
+        () = shared.abort.notified() => requested(connection),
+        reason = &mut reading => reason,
+        written = writing => match written {
+            Ok(()) => {
+                wire.farewell.clear();
+                requested(connection)
+            }
+            Err(reason @ CloseReason::WriteTimeout) => reason,
+            Err(reason) => {
+                // The peer takes nothing any more, but what it sent before is ours, and perhaps
+                // it said BYE. After a shutdown the stream ends behind what has arrived.
+                let _ = socket2::SockRef::from(&wire.stream).shutdown(std::net::Shutdown::Both);
+                match timeout(limits.write_time, reading).await {
+                    Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
+                    _ => reason,
+                }
+            }
+        },
+    }
+}
+
+fn requested(connection: &Connection) -> CloseReason {
+    connection
+        .shared()
+        .requested()
+        .unwrap_or(CloseReason::Aborted)
+}
+
+/// Gives every frame that arrives to the handler, until the peer or its silence ends it.
+async fn read_frames<H: SocketHandler>(
+    stream: &TcpStream,
+    buffer: &mut BytesMut,
+    connection: &Connection,
+    handler: &H,
+    limits: &Limits,
+) -> CloseReason {
+    let codec = connection.shared().codec();
+    let mut reader = Reader::new(stream);
+    handler.on_connect(connection).await;
+    loop {
+        loop {
+            match codec.decode(buffer) {
+                Ok(Some(frame)) if frame.is_bye() => return CloseReason::PeerBye,
+                Ok(Some(frame)) => handler.on_receive(connection, frame).await,
+                Ok(None) => break,
+                Err(limit) => return CloseReason::ProtocolError(limit),
+            }
+        }
+        if buffer.is_empty() {
+            // An idle connection holds no buffer.
+            *buffer = BytesMut::new();
+        }
+        reader.acknowledge(buffer.len());
+        let read = match limits.idle_time {
+            None => reader.read(buffer).await,
+            Some(idle) => match timeout(idle, reader.read(buffer)).await {
+                Ok(read) => read,
+                Err(_elapsed) => return CloseReason::IdleTimeout,
+            },
+        };
+        match read {
+            Ok(0) => {
+                return CloseReason::EndOfStream {
+                    mid_frame: !buffer.is_empty(),
+                };
+            }
+            Ok(_) => {}
+            Err(error) => return CloseReason::from_io(&error),
+        }
+    }
+}
+
+/// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
+/// `BYE`, and returns. May be dropped and called again: what is on its way stays in `unsent`.
+async fn write_frames(
+    stream: &TcpStream,
+    unsent: &mut BytesMut,
+    queue: &Queue<Frame>,
+    codec: FrameCodec,
+    limits: &Limits,
+) -> Result<(), CloseReason> {
+    loop {
+        while !unsent.is_empty() {
+            write_some(stream, unsent, limits.write_time).await?;
+        }
+        *unsent = BytesMut::new();
+        let more = queue
+            .pop_batch(|frame| {
+                // The size was checked by the call that queued the frame.
+                let encoded = codec.encode(&frame, unsent);
+                debug_assert!(encoded.is_ok());
+                unsent.len() < GATHER_BYTES
+            })
+            .await;
+        if !more {
+            unsent.extend_from_slice(BYE);
+            while !unsent.is_empty() {
+                write_some(stream, unsent, limits.write_time).await?;
+            }
+            return Ok(());
+        }
+    }
+}
+
+async fn write_some(
+    stream: &TcpStream,
+    unsent: &mut BytesMut,
+    write_time: Duration,
+) -> Result<(), CloseReason> {
+    match stream.try_write(unsent) {
+        Ok(written) => {
+            unsent.advance(written);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            match timeout(write_time, stream.writable()).await {
+                Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error)),
+                Err(_elapsed) => Err(CloseReason::WriteTimeout),
+            }
+        }
+        Err(error) => Err(CloseReason::from_io(&error)),
+    }
+}
+
+/// Delivers what is queued, and a `BYE`, to a peer that may still read; the socket can be dropped
+/// then.
+async fn take_leave(
+    wire: &mut Wire,
+    connection: &Connection,
+    reason: &CloseReason,
+    limits: &Limits,
+) {
+    let said = wire.farewell.is_empty();
+    if !reason.peer_may_read() || said {
+        wire.unsent.clear();
+        wire.farewell.clear();
+        return;
+    }
+    // Who is cut off for taking too little, or when a shut-down runs out of time, is owed no more
+    // than the BYE, which dropping the wire says.
+    if matches!(
+        reason,
+        CloseReason::QueueFull(_) | CloseReason::Shutdown | CloseReason::Replaced
+    ) {
+        return;
+    }
+    let shared = connection.shared();
+    let rest = write_frames(
+        &wire.stream,
+        &mut wire.unsent,
+        &shared.outbound,
+        shared.codec(),
+        limits,
+    );
+    if let Ok(Ok(())) = timeout(CLOSE_GRACE, rest).await {
+        wire.farewell.clear();
+    }
+}
+
+/// A connection's place in the registry, given up exactly once, also by a task that is cancelled or
+/// panics.
+struct Membership<'a> {
+    registry: Registry,
+    connection: &'a Connection,
+    reason: CloseReason,
+}
+
+impl Membership<'_> {
+    fn end(&mut self, reason: CloseReason) {
+        self.registry.remove_connection(self.connection);
+        self.reason = reason;
+    }
+}
+
+impl Drop for Membership<'_> {
+    fn drop(&mut self) {
+        self.registry.remove_connection(self.connection);
+        self.connection.shared().close_queues(&self.reason);
+        self.connection.shared().set_closed(self.reason.clone());
+    }
+}

@@ -1,0 +1,133 @@
+//! The live connections of a server or client, by the peer's id.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use masep_proto::{Frame, Message, PeerId};
+
+use crate::{Connection, SendError, WhenFull};
+
+/// The live connections of a [`Server`](crate::Server) or [`Client`](crate::Client), by the peer's
+/// id: what pymasep's `BaseThreadedCommunication` keeps, with the same calls.
+///
+/// A connection is in it from its hello to its end. A clone is another handle of the same registry.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    connections: Arc<Mutex<HashMap<PeerId, Connection>>>,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Connection>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a connection under its peer's id.
+    ///
+    /// # Errors
+    /// The connection that has the id; nothing is changed.
+    pub(crate) fn add_connection(&self, connection: &Connection) -> Result<(), Connection> {
+        match self.lock().entry(connection.peer().clone()) {
+            Entry::Occupied(known) => Err(known.get().clone()),
+            Entry::Vacant(vacant) => {
+                vacant.insert(connection.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Registers a connection in place of the one with the same id, which is returned.
+    pub(crate) fn replace_connection(&self, connection: &Connection) -> Option<Connection> {
+        self.lock()
+            .insert(connection.peer().clone(), connection.clone())
+    }
+
+    /// Takes a connection out, unless another one has its id by now.
+    pub(crate) fn remove_connection(&self, connection: &Connection) {
+        if let Entry::Occupied(known) = self.lock().entry(connection.peer().clone()) {
+            if known.get().id() == connection.id() {
+                known.remove();
+            }
+        }
+    }
+
+    /// The connection with this id.
+    pub fn get_connection(&self, id: &str) -> Option<Connection> {
+        self.lock().get(id).cloned()
+    }
+
+    /// Whether there is a connection with this id.
+    pub fn is_connection_registered(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// All connections, in no particular order.
+    pub fn connections(&self) -> Vec<Connection> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there is no connection.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sends a frame to the connection with this id, as [`Connection::send`].
+    ///
+    /// Cancel safe: a call that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// [`SendError::UnknownPeer`], else as [`Connection::send`].
+    pub async fn send_frame_to(&self, id: &str, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let connection = self
+            .get_connection(id)
+            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?;
+        connection.send(frame).await
+    }
+
+    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
+    ///
+    /// Who has room gets the frame at once; only then `when_full` decides about the others, so that
+    /// a slow one holds up nobody. With [`WhenFull::Wait`] this returns when all have it, at the
+    /// latest when those that take nothing are ended
+    /// ([`Limits::write_time`](crate::Limits::write_time)).
+    ///
+    /// Not cancel safe: a call that is dropped has sent to some.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
+        let mut sent = 0;
+        let mut full = Vec::new();
+        for connection in self.connections() {
+            match connection.try_send(frame.clone()) {
+                Ok(()) => sent += 1,
+                Err(SendError::Full(_)) => full.push(connection),
+                Err(SendError::Closed(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for connection in full {
+            sent += usize::from(connection.send_or(frame.clone(), when_full).await.is_ok());
+        }
+        Ok(sent)
+    }
+
+    /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
+    ///
+    /// # Errors
+    /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).
+    pub async fn broadcast_message(
+        &self,
+        message: &Message,
+        when_full: WhenFull,
+    ) -> Result<usize, SendError> {
+        self.broadcast(&message.to_frame()?, when_full).await
+    }
+}

@@ -1,0 +1,193 @@
+//! One TCP socket: its options, the hello, reading, and how it is left.
+
+use std::io;
+use std::net::Shutdown;
+
+use bytes::{Buf, Bytes, BytesMut};
+use masep_proto::{Handshake, HelloError, Limits, PeerId};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+/// Bytes asked for in one read.
+const READ_CHUNK: usize = 16 * 1024;
+/// Bytes asked for while a hello is awaited: it is a small frame.
+const HELLO_CHUNK: usize = 256;
+/// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
+const DRAIN_BYTES: usize = 64 * 1024;
+
+pub(crate) const BYE: &[u8] = b"\x03\0BYE";
+
+/// A connected socket that says its farewell when it is dropped.
+///
+/// A bare close makes an unmodified pymasep peer spin at 100 % of a core, and a close before the
+/// hello kills its accept thread. So whatever ends a connection, even a cancelled task, first sends
+/// what the peer is still owed, as far as the socket takes it at once.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
+    /// Whole frames that are being written; the first may already be on its way in part.
+    pub(crate) unsent: BytesMut,
+    /// What the peer is owed at the end: a `BYE`, before the hello went out our hello first.
+    pub(crate) farewell: Bytes,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream, limits: &Limits, farewell: Bytes) -> io::Result<Self> {
+        set_options(&stream, limits)?;
+        Ok(Self {
+            stream,
+            unsent: BytesMut::new(),
+            farewell,
+        })
+    }
+
+    /// Says the farewell if the socket takes it now, and closes. Called by `Drop`.
+    ///
+    /// What the peer sent and we did not read is read and thrown away: closing with unread bytes
+    /// makes the kernel send a reset, which can overtake the `BYE`.
+    fn leave(&mut self) {
+        while !self.unsent.is_empty() {
+            match self.stream.try_write(&self.unsent) {
+                Ok(written) if written > 0 => self.unsent.advance(written),
+                _ => break,
+            }
+        }
+        if self.unsent.is_empty() && !self.farewell.is_empty() {
+            let _ = self.stream.try_write(&self.farewell);
+        }
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        let mut rest = [0; 4096];
+        let mut drained = 0;
+        while drained < DRAIN_BYTES {
+            match self.stream.try_read(&mut rest) {
+                Ok(read) if read > 0 => drained += read,
+                _ => break,
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn set_options(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
+    // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    if let Some(time) = limits.keepalive_time {
+        let keepalive = TcpKeepalive::new().with_time(time);
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+        let keepalive = keepalive
+            .with_interval(std::time::Duration::from_secs(5))
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    // Bytes that are never acknowledged (a cable pulled) end the connection as those never taken.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(limits.write_time))?;
+    Ok(())
+}
+
+/// Reads from a socket into a buffer, and keeps a peer that writes header and body apart from
+/// waiting for our acknowledgement in between.
+///
+/// Every pymasep peer does so, with Nagle's algorithm on: its body waits until the header is
+/// acknowledged, which a Linux kernel puts off for 40 ms unless `TCP_QUICKACK` is set. The option
+/// does not last, so it is set again after each read, for such peers only.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    stream: &'a TcpStream,
+    chunk: usize,
+    peer_splits: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(stream: &'a TcpStream) -> Self {
+        Self {
+            stream,
+            chunk: READ_CHUNK,
+            peer_splits: false,
+        }
+    }
+
+    /// Appends what has arrived, at least a byte; 0 at the end of the stream.
+    /// Cancel safe: a call that is dropped has read nothing.
+    pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            self.stream.readable().await?;
+            // Only now, so that a connection that waits holds no memory.
+            buffer.reserve(self.chunk);
+            match self.stream.try_read_buf(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if buffer.is_empty() {
+                        *buffer = BytesMut::new();
+                    }
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// To be called with what is left in the buffer when all whole frames were taken out.
+    pub(crate) fn acknowledge(&mut self, left: usize) {
+        // A header without the first byte of its body: nobody who writes a frame at once is
+        // likely to leave that.
+        self.peer_splits |= left == 2;
+        #[cfg(target_os = "linux")]
+        if self.peer_splits {
+            let _ = SockRef::from(self.stream).set_tcp_quickack(true);
+        }
+    }
+}
+
+/// Why the peer's hello did not come.
+pub(crate) enum HelloFailure {
+    Closed,
+    Bad(HelloError),
+    Io(io::Error),
+}
+
+impl From<io::Error> for HelloFailure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Reads the peer's hello. What came after it stays in `buffer`.
+pub(crate) async fn read_hello(
+    wire: &Wire,
+    handshake: &mut Handshake,
+    buffer: &mut BytesMut,
+) -> Result<PeerId, HelloFailure> {
+    let mut reader = Reader {
+        chunk: HELLO_CHUNK,
+        ..Reader::new(&wire.stream)
+    };
+    loop {
+        if reader.read(buffer).await? == 0 {
+            return Err(HelloFailure::Closed);
+        }
+        if let Some(peer) = handshake.handle(buffer).map_err(HelloFailure::Bad)? {
+            return Ok(peer);
+        }
+        reader.acknowledge(buffer.len());
+    }
+}
+
+/// Writes all of `bytes`. Not cancel safe: some of them may be written when it is dropped.
+pub(crate) async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
