@@ -31,6 +31,9 @@ pub enum Ignored {
     /// It names port 0 or an address that nobody can connect to (unspecified, multicast, broadcast).
     #[error("an address that cannot be connected to")]
     UnusableAddress,
+    /// Another host names a loopback address, which would lead to a program of the asker's own.
+    #[error("a loopback address from another host")]
+    ForeignLoopback,
     /// This server was already found.
     #[error("already found")]
     Duplicate,
@@ -189,6 +192,10 @@ impl Search {
             source,
             asked_from,
         };
+        let from_here = source.ip().is_loopback() || *source.ip() == asked_from;
+        if found.address().ip().is_loopback() && !from_here {
+            return Err(Ignored::ForeignLoopback);
+        }
         if self
             .found
             .iter()
@@ -313,6 +320,17 @@ mod tests {
         let again = search.handle(b"10.0.0.7:60000", "10.0.0.7:10000".parse().unwrap(), ETH);
         assert_eq!(again, Err(Ignored::Duplicate));
         assert_eq!(search.found().len(), 2);
+    }
+
+    #[test]
+    fn nobody_else_can_lead_the_asker_to_its_own_loopback() {
+        let mut search = Search::new();
+        let mut answer = |source: &str| {
+            let found = search.handle(b"127.0.0.1:60000", source.parse().unwrap(), ETH);
+            found.map(|found| found.address().to_string())
+        };
+        assert_eq!(answer("10.0.0.9:10000"), Err(Ignored::ForeignLoopback));
+        assert_eq!(answer("10.0.0.7:10000"), Ok("127.0.0.1:60000".into()));
     }
 
     #[test]
