@@ -363,3 +363,6 @@ pub(crate) async fn enqueue<T: Weigh>(
         Err(PushError::Closed) => connection.end(CloseReason::LocalBye),
     }
 }
+
+#[cfg(test)]
+mod tests;
