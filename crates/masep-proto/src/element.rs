@@ -1,9 +1,180 @@
 //! XML subtrees.
 
-/// An XML element.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Element;
+mod node;
+mod qname;
 
-/// An XML element as a tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node;
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+pub use node::Node;
+pub use qname::QName;
+
+use crate::xml::Encoded;
+use crate::{DecodeError, Limits, Value};
+
+/// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
+///
+/// Whatever the sender wrote (comments, CDATA, `<a/>`, single quotes, ...), an element holds this
+/// one *canonical* text, so two elements are equal exactly if their texts and tails are. pymasep
+/// sends nothing else, so what comes from it is a slice of the frame that was checked, not copied,
+/// and is sent on as it is. It becomes a tree ([`Node`]) when somebody asks for one.
+///
+/// ```no_run
+/// use masep_proto::Element;
+/// let state = Element::parse("<State env_step='3'><Object name='a'/></State>")?;
+/// assert_eq!(state.as_xml(), r#"<State env_step="3"><Object name="a" /></State>"#);
+/// assert_eq!(state.attribute("env_step").as_deref(), Some("3"));
+/// for object in state.children() {
+///     assert_eq!(object.name(), "Object");
+/// }
+/// # Ok::<(), masep_proto::DecodeError>(())
+/// ```
+///
+/// An element that spells a value, such as `<int>5</int>`, is read as that value when it comes back.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Element {
+    xml: ByteString,
+    tail: ByteString,
+    depth: usize,
+    /// Whether a namespace is declared, which is always done on the outermost element.
+    namespaced: bool,
+}
+
+impl Element {
+    /// Reads one XML element (with whatever XML allows around it) within the default [`Limits`].
+    ///
+    /// # Errors
+    /// What is not well-formed, or over a limit.
+    pub fn parse(xml: impl Into<ByteString>) -> Result<Self, DecodeError> {
+        Self::decode(xml.into().into_bytes(), &Limits::default())
+    }
+
+    /// Reads one XML element within these limits, from any encoding that a message may have.
+    ///
+    /// # Errors
+    /// What is not well-formed, or over a limit.
+    pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        todo!()
+    }
+
+    /// The element as `ElementTree.tostring` writes it: characters that are not ASCII are
+    /// references, `&#233;` (those in names are not: XML has no references there).
+    pub const fn as_xml(&self) -> &ByteString {
+        &self.xml
+    }
+
+    /// The element as `ElementTree.tostring(encoding="unicode")` writes it: characters that are not
+    /// ASCII stand for themselves.
+    pub fn to_unicode(&self) -> ByteString {
+        todo!()
+    }
+
+    /// Its name as it stands in the XML: `State`; with a prefix if it is in a namespace.
+    pub fn name(&self) -> &str {
+        todo!()
+    }
+
+    /// The value of an attribute, by its name as it stands in the XML.
+    pub fn attribute(&self, name: &str) -> Option<ByteString> {
+        self.attributes()
+            .find_map(|(other, value)| (other == name).then_some(value))
+    }
+
+    /// The attributes in order, by their names as they stand in the XML.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, ByteString)> {
+        std::iter::empty()
+    }
+
+    /// The text before the first child, empty if there is none.
+    pub fn text(&self) -> ByteString {
+        todo!()
+    }
+
+    /// The text that stood behind the element, up to the next tag; empty if there was none.
+    pub const fn tail(&self) -> &ByteString {
+        &self.tail
+    }
+
+    /// The elements directly in this one, with their tails, without a copy.
+    ///
+    /// Each is skipped over to find its end, so that walking a whole subtree this way takes time in
+    /// proportion to its size times its depth; [`to_node`](Self::to_node) takes it apart at once.
+    pub fn children(&self) -> impl Iterator<Item = Self> {
+        std::iter::empty()
+    }
+
+    /// The first child of this name.
+    pub fn child(&self, name: &str) -> Option<Self> {
+        self.children().find(|child| child.name() == name)
+    }
+
+    /// How deep elements stand in each other in it: 1 for one without children.
+    pub(crate) const fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Whether a namespace is declared in it.
+    pub(crate) const fn is_namespaced(&self) -> bool {
+        self.namespaced
+    }
+
+    /// The element as a tree.
+    pub fn to_node(&self) -> Node {
+        todo!()
+    }
+
+    /// What a decoder makes of the element: the value it spells (`<int>5</int>` is an int), or
+    /// itself.
+    ///
+    /// # Errors
+    /// An element with the name of a Python type that does not hold such a value.
+    pub fn to_value(&self) -> Result<Value, DecodeError> {
+        todo!()
+    }
+}
+
+impl From<Encoded> for Element {
+    fn from(encoded: Encoded) -> Self {
+        Self {
+            xml: encoded.xml,
+            tail: ByteString::new(),
+            depth: encoded.depth,
+            namespaced: encoded.namespaced,
+        }
+    }
+}
+
+impl FromStr for Element {
+    type Err = DecodeError;
+
+    fn from_str(xml: &str) -> Result<Self, DecodeError> {
+        Self::parse(xml)
+    }
+}
+
+impl AsRef<str> for Element {
+    fn as_ref(&self) -> &str {
+        &self.xml
+    }
+}
+
+/// As [`Element::as_xml`]: without the tail.
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.xml)
+    }
+}
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut element = f.debug_tuple("Element");
+        element.field(&&*self.xml);
+        if !self.tail.is_empty() {
+            element.field(&&*self.tail);
+        }
+        element.finish()
+    }
+}

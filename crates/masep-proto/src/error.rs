@@ -94,6 +94,13 @@ pub struct Position {
 }
 
 impl Position {
+    /// The beginning of the input.
+    pub const START: Self = Self {
+        offset: 0,
+        line: 1,
+        column: 0,
+    };
+
     /// The position of `offset` in `input`.
     pub fn of(input: &[u8], offset: usize) -> Self {
         let before = &input[..offset.min(input.len())];
@@ -148,8 +155,8 @@ pub enum DecodeErrorKind {
     /// A namespace prefix that is not declared.
     #[error("unbound namespace prefix")]
     UnboundPrefix,
-    /// The root has no attribute of this name.
-    #[error("a message needs the attribute {0}")]
+    /// An element that needs an attribute of this name has none.
+    #[error("the attribute {0} is missing")]
     MissingAttribute(&'static str),
     /// The child of the root is not a `<dict>`.
     #[error("the parameters of a message are a dict, not <{0}>")]

@@ -15,6 +15,8 @@
 //! `PROTOCOL.md` at the root of the repository is the normative description.
 #![forbid(unsafe_code)]
 
+mod action;
+mod circular;
 pub mod discovery;
 mod element;
 mod error;
@@ -25,7 +27,9 @@ mod message;
 mod value;
 mod xml;
 
-pub use element::{Element, Node};
+pub use action::Action;
+pub use circular::CircularHeadList;
+pub use element::{Element, Node, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
 pub use frame::{Frame, FrameCodec};
 pub use hello::{Handshake, HelloError, PeerId};

@@ -1,0 +1,145 @@
+//! Elements as trees.
+
+use bytestring::ByteString;
+
+use super::{Element, QName};
+use crate::EncodeError;
+
+/// An XML element as a tree that can be built and changed.
+///
+/// ```no_run
+/// use masep_proto::Node;
+/// let state = Node::new("State")
+///     .with_attribute("name", "State")
+///     .with_child(Node::new("Object").with_text("a < b"));
+/// assert_eq!(
+///     state.to_element()?.as_xml(),
+///     r#"<State name="State"><Object>a &lt; b</Object></State>"#
+/// );
+/// # Ok::<(), masep_proto::EncodeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: QName,
+    /// The text before the first child; empty for none.
+    pub text: ByteString,
+    /// The elements directly in this one.
+    pub children: Vec<Node>,
+    /// The text behind this element, up to the next tag; empty for none.
+    pub tail: ByteString,
+    attributes: Vec<(QName, ByteString)>,
+}
+
+impl Node {
+    /// An element of this name with nothing in it.
+    pub fn new(name: impl Into<QName>) -> Self {
+        Self {
+            name: name.into(),
+            text: ByteString::new(),
+            children: Vec::new(),
+            tail: ByteString::new(),
+            attributes: Vec::new(),
+        }
+    }
+
+    /// The same with an attribute more; one of the same name is replaced.
+    #[must_use]
+    pub fn with_attribute(mut self, name: impl Into<QName>, value: impl Into<ByteString>) -> Self {
+        self.set_attribute(name, value);
+        self
+    }
+
+    /// The same with this text before the first child.
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<ByteString>) -> Self {
+        self.text = text.into();
+        self
+    }
+
+    /// The same with a child more, behind the others.
+    #[must_use]
+    pub fn with_child(mut self, child: impl Into<Self>) -> Self {
+        self.children.push(child.into());
+        self
+    }
+
+    /// Sets an attribute and returns the value that it had.
+    pub fn set_attribute(
+        &mut self,
+        name: impl Into<QName>,
+        value: impl Into<ByteString>,
+    ) -> Option<ByteString> {
+        let (name, value) = (name.into(), value.into());
+        match self.attributes.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, old)) => Some(std::mem::replace(old, value)),
+            None => {
+                self.attributes.push((name, value));
+                None
+            }
+        }
+    }
+
+    /// Takes an attribute away and returns its value.
+    pub fn remove_attribute(&mut self, name: &str) -> Option<ByteString> {
+        let at = self
+            .attributes
+            .iter()
+            .position(|(other, _)| other == name)?;
+        Some(self.attributes.remove(at).1)
+    }
+
+    /// The value of an attribute.
+    pub fn attribute(&self, name: &str) -> Option<&ByteString> {
+        self.attributes
+            .iter()
+            .find_map(|(other, value)| (other == name).then_some(value))
+    }
+
+    /// The attributes, in order.
+    pub fn attributes(&self) -> impl ExactSizeIterator<Item = (&QName, &ByteString)> {
+        self.attributes.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The first child of this name.
+    pub fn child(&self, name: &str) -> Option<&Self> {
+        self.children.iter().find(|child| child.name == *name)
+    }
+
+    /// The tree as an element.
+    ///
+    /// # Errors
+    /// A name that XML does not take, or a tree that is deeper than
+    /// [`Limits::depth`](crate::Limits::depth)'s default.
+    pub fn to_element(&self) -> Result<Element, EncodeError> {
+        todo!()
+    }
+}
+
+impl From<&Element> for Node {
+    fn from(element: &Element) -> Self {
+        element.to_node()
+    }
+}
+
+impl From<Element> for Node {
+    fn from(element: Element) -> Self {
+        element.to_node()
+    }
+}
+
+impl TryFrom<&Node> for Element {
+    type Error = EncodeError;
+
+    fn try_from(node: &Node) -> Result<Self, EncodeError> {
+        node.to_element()
+    }
+}
+
+impl TryFrom<Node> for Element {
+    type Error = EncodeError;
+
+    fn try_from(node: Node) -> Result<Self, EncodeError> {
+        node.to_element()
+    }
+}

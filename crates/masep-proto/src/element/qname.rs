@@ -1,0 +1,104 @@
+//! Names with their namespaces.
+
+use std::fmt;
+
+use bytestring::ByteString;
+
+/// The name of an element or an attribute: a local name, perhaps in a namespace.
+///
+/// As text it is written as ElementTree does it: `local`, or `{uri}local`. pymasep uses no
+/// namespaces.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct QName {
+    uri: ByteString,
+    local: ByteString,
+}
+
+impl QName {
+    /// A name from its text: `local` or `{uri}local`.
+    pub fn new(name: impl Into<ByteString>) -> Self {
+        let name = name.into();
+        let parts = name
+            .strip_prefix('{')
+            .and_then(|rest| rest.rsplit_once('}'));
+        match parts {
+            Some((uri, local)) => Self::in_namespace(name.slice_ref(uri), name.slice_ref(local)),
+            None => Self::in_namespace(ByteString::new(), name),
+        }
+    }
+
+    /// A name in a namespace; an empty URI is none.
+    pub fn in_namespace(uri: impl Into<ByteString>, local: impl Into<ByteString>) -> Self {
+        Self {
+            uri: uri.into(),
+            local: local.into(),
+        }
+    }
+
+    /// The name without the namespace.
+    pub const fn local(&self) -> &ByteString {
+        &self.local
+    }
+
+    /// The URI of the namespace; empty if the name is in none.
+    pub const fn uri(&self) -> &ByteString {
+        &self.uri
+    }
+}
+
+impl<T: Into<ByteString>> From<T> for QName {
+    fn from(name: T) -> Self {
+        Self::new(name)
+    }
+}
+
+impl PartialEq<str> for QName {
+    fn eq(&self, other: &str) -> bool {
+        if self.uri.is_empty() {
+            return self.local == *other;
+        }
+        other
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_prefix(&*self.uri))
+            .and_then(|rest| rest.strip_prefix('}'))
+            == Some(&*self.local)
+    }
+}
+
+impl PartialEq<&str> for QName {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl fmt::Display for QName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.uri.is_empty() {
+            write!(f, "{{{}}}", self.uri)?;
+        }
+        f.write_str(&self.local)
+    }
+}
+
+/// Quoted and escaped: a name comes from outside and may hold anything.
+impl fmt::Debug for QName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_written_as_elementtree_writes_it() {
+        let name = QName::from("{urn:x}a");
+        assert_eq!((&**name.uri(), &**name.local()), ("urn:x", "a"));
+        assert_eq!(name.to_string(), "{urn:x}a");
+        assert_eq!(name, "{urn:x}a");
+        assert_ne!(name, "a");
+        assert_eq!(QName::from("a"), "a");
+        assert_eq!(QName::from("a").to_string(), "a");
+    }
+}
