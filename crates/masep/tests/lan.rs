@@ -1,0 +1,231 @@
+//! The search between hosts on a network. Each host is a thread in a network namespace of its own,
+//! joined to the others by virtual cables; all of it is gone when the threads end.
+//!
+//! It takes the rights to make namespaces: root, or `unshare --user --map-root-user cargo test`.
+//! Without them the tests say that they are skipped.
+#![cfg(target_os = "linux")]
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use masep::discovery::{
+    Announcement, InterfaceProbe, SearchOptions, SearchReport, search_blocking,
+};
+use masep::{Client, Limits, Server};
+use nix::sched::{CloneFlags, unshare};
+use tokio::runtime::{Builder, Runtime};
+
+/// Long enough for every answer, on a busy machine too.
+const TIMEOUT: Duration = Duration::from_millis(300);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A host: a thread with interfaces, addresses and routes of its own.
+struct Host {
+    jobs: Sender<Job>,
+    /// Its namespace, as a path for other programs.
+    namespace: String,
+}
+
+impl Host {
+    /// A host with nothing but loopback.
+    fn new() -> Result<Self, String> {
+        let (jobs, work) = mpsc::channel::<Job>();
+        let (made, result) = mpsc::channel();
+        std::thread::spawn(move || {
+            let namespace = unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|error| format!("cannot make a network namespace: {error}"))
+                .and_then(|()| ip("link set lo up"))
+                .and_then(|()| std::fs::read_link("/proc/thread-self").map_err(text))
+                .map(|thread| format!("/proc/{}/ns/net", thread.display()));
+            made.send(namespace).unwrap();
+            work.into_iter().for_each(|job| job());
+        });
+        let namespace = result.recv().unwrap()?;
+        Ok(Self { jobs, namespace })
+    }
+
+    /// Runs something on this host. What it starts there, stays there.
+    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        let job = Box::new(move || done.send(job()).unwrap());
+        self.jobs.send(job).unwrap();
+        result.recv().expect("the job on the host panicked")
+    }
+
+    /// Lays a cable to another host, with an interface of this name and an address (`A.B.C.D/N`) at
+    /// each end.
+    fn connect(&self, name: &str, own: &str, other: (&Self, &str)) -> Result<(), String> {
+        let (other, address) = other;
+        let namespace = &other.namespace;
+        let cable = format!("link add {name} type veth peer name {name} netns {namespace}");
+        self.run(move || ip(&cable))?;
+        for (host, address) in [(self, own), (other, address)] {
+            let configuration = [
+                format!("address add {address} dev {name}"),
+                format!("link set {name} up"),
+            ];
+            host.run(move || configuration.iter().try_for_each(|line| ip(line)))?;
+        }
+        Ok(())
+    }
+
+    /// Announces servers on this host until the runtime is dropped.
+    fn announce(&self, servers: &'static [&'static str]) -> (Runtime, Vec<Announcement>) {
+        self.run(|| {
+            let runtime = runtime();
+            let context = runtime.enter();
+            let announcements = servers
+                .iter()
+                .map(|server| server.parse().unwrap())
+                .map(|server| Announcement::start(server, &Limits::default()).unwrap())
+                .collect();
+            drop(context);
+            (runtime, announcements)
+        })
+    }
+
+    fn search(&self) -> SearchReport {
+        self.run(|| search_blocking(&SearchOptions::default().timeout(TIMEOUT)).unwrap())
+    }
+}
+
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+/// Runs `ip` with these arguments in the namespace of this thread.
+fn ip(arguments: &str) -> Result<(), String> {
+    let output = Command::new("ip")
+        .args(arguments.split(' '))
+        .output()
+        .map_err(|error| format!("the program ip: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr);
+    Err(format!("ip {arguments}: {}", reason.trim()))
+}
+
+/// Two hosts on one LAN, 10.77.0.1 and 10.77.0.2, with no route to anywhere else.
+fn lan() -> Result<(Host, Host), String> {
+    let (engine, player) = (Host::new()?, Host::new()?);
+    engine.connect("lan0", "10.77.0.1/24", (&player, "10.77.0.2/24"))?;
+    Ok((engine, player))
+}
+
+/// Says that a test was skipped, also when the test harness keeps the output of passing tests.
+fn skip(test: &str, reason: &str) {
+    writeln!(io::stderr(), "SKIPPED {test}: {reason}").unwrap();
+}
+
+fn addresses(report: &SearchReport) -> Vec<String> {
+    let mut addresses: Vec<_> = report
+        .found
+        .iter()
+        .map(|found| found.address().to_string())
+        .collect();
+    addresses.sort();
+    addresses
+}
+
+#[test]
+fn a_host_finds_the_servers_of_another_by_the_addresses_it_can_reach() {
+    let (engine, player) = match lan() {
+        Ok(hosts) => hosts,
+        Err(reason) => return skip("the search between hosts", &reason),
+    };
+    let _servers = engine.announce(&[
+        "0.0.0.0:60001",
+        "[::]:60002",
+        "10.77.0.1:60003",
+        "127.0.0.1:60004",
+    ]);
+
+    let report = player.search();
+    // Not the one that listens on loopback.
+    let reachable = ["10.77.0.1:60001", "10.77.0.1:60002", "10.77.0.1:60003"];
+    assert_eq!(addresses(&report), reachable);
+    assert!(
+        report
+            .found
+            .iter()
+            .all(|it| *it.source.ip() == Ipv4Addr::new(10, 77, 0, 1))
+    );
+    let summary =
+        |probe: &InterfaceProbe| (probe.name.clone(), probe.outcome.is_ok(), probe.answers);
+    let probes: Vec<_> = report.interfaces.iter().map(summary).collect();
+    assert_eq!(probes, [("lo".into(), true, 0), ("lan0".into(), true, 3)]);
+
+    // On their own host, each is found at each address that it has.
+    let at_home = [
+        "10.77.0.1:60001",
+        "10.77.0.1:60002",
+        "10.77.0.1:60003",
+        "127.0.0.1:60001",
+        "127.0.0.1:60002",
+        "127.0.0.1:60004",
+    ];
+    assert_eq!(addresses(&engine.search()), at_home);
+}
+
+#[test]
+fn a_server_is_found_on_a_network_that_comes_later() {
+    let (engine, player) = match lan() {
+        Ok(hosts) => hosts,
+        Err(reason) => return skip("the search on a later network", &reason),
+    };
+    let _servers = engine.announce(&["0.0.0.0:60001"]);
+    assert_eq!(addresses(&player.search()), ["10.77.0.1:60001"]);
+
+    let newcomer = Host::new().unwrap();
+    engine
+        .connect("lan1", "10.88.0.1/24", (&newcomer, "10.88.0.2/24"))
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while addresses(&newcomer.search()) != ["10.88.0.1:60001"] {
+        assert!(Instant::now() < deadline, "the new interface was not seen");
+    }
+    // One that asks on several networks gets the address that is right on each.
+    player.run(|| ip("link set lan0 down")).unwrap();
+    newcomer
+        .connect("lan2", "10.99.0.2/24", (&engine, "10.99.0.1/24"))
+        .unwrap();
+    while addresses(&newcomer.search()) != ["10.88.0.1:60001", "10.99.0.1:60001"] {
+        assert!(
+            Instant::now() < deadline,
+            "the second interface was not seen"
+        );
+    }
+}
+
+#[test]
+fn a_client_connects_to_a_server_that_it_has_found() {
+    let (engine, player) = match lan() {
+        Ok(hosts) => hosts,
+        Err(reason) => return skip("connecting to what was found", &reason),
+    };
+    let _engine = engine.run(|| {
+        let runtime = runtime();
+        let server = Server::builder("engine").announce(true).bind("0.0.0.0:0");
+        let server = runtime.block_on(server).unwrap();
+        (runtime, server)
+    });
+    let id = player.run(|| {
+        runtime().block_on(async {
+            let options = SearchOptions::default().first_only(true);
+            let client = Client::builder("player").discover(&options).await.unwrap();
+            client.server_id().to_string()
+        })
+    });
+    assert_eq!(id, "engine");
+}
