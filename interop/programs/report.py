@@ -1,0 +1,30 @@
+"""How a program tells its test what happened: one JSON object a line, on its stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import Any
+
+_lock = threading.Lock()
+_stdout = sys.stdout
+# pymasep prints too ("Engine ended"): what is not ours goes to stderr.
+sys.stdout = sys.stderr
+
+
+def emit(event: str, **fields: Any) -> None:
+    """Writes one event; whole lines, also from several threads."""
+    with _lock:
+        _stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        _stdout.flush()
+
+
+def emit_crashes() -> None:
+    """Makes a thread's death an event: pymasep's threads die with a trace on stderr and nobody is told."""
+    def tell(args: threading.ExceptHookArgs) -> None:
+        threading.__excepthook__(args)
+        thread = args.thread.name if args.thread else ""
+        emit("crashed", thread=thread, error=f"{args.exc_type.__name__}: {args.exc_value}")
+
+    threading.excepthook = tell
