@@ -22,6 +22,10 @@ PATIENCE = 30.0
 Event = dict[str, Any]
 
 
+class PeerEnded(AssertionError):
+    """The process ended, or died, while something was awaited from it."""
+
+
 class Peer:
     """A running process that speaks JSON lines on stdin and stdout."""
 
@@ -95,6 +99,10 @@ class Peer:
                 return event
             self._passed.append(event)
 
+    def put_back(self, event: Event) -> None:
+        """Gives an event back, for the next who asks."""
+        self._passed.appendleft(event)
+
     def events(self, timeout: float = PATIENCE) -> Iterator[Event]:
         """All further events until the process closes its stdout; each within `timeout`."""
         while self._passed:
@@ -120,7 +128,7 @@ class Peer:
         event = self._read_or_end(deadline, awaited)
         if event is None:
             self._events.put(None)
-            raise AssertionError(self._complaint(f"ended while {awaited} was awaited"))
+            raise PeerEnded(self._complaint(f"ended while {awaited} was awaited"))
         return event
 
     def _read_or_end(self, deadline: float, awaited: str) -> Event | None:
