@@ -99,7 +99,9 @@ limits! {
     /// frame is always taken when the queue is empty.
     queue_bytes: usize = 4 << 20;
 
-    /// Answers to the LAN search that one server gives per second. Default 100: an interface asks
-    /// once per search; more is a flood, and an answer is a packet to an address that may be forged.
-    answers_per_second: u32 = 100;
+    /// Answers to the LAN search that one server gives per second, of which one other host gets at
+    /// most half. Default 1,000: agents that start together on one host ask a few times each. More
+    /// is a flood, and an answer, hardly longer than its question, goes to an address that may be
+    /// forged.
+    answers_per_second: u32 = 1_000;
 }

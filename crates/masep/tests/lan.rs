@@ -4,6 +4,10 @@
 //! It takes the rights to make namespaces: root, or `unshare --user --map-root-user cargo test`.
 //! Without them the tests say that they are skipped.
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -125,7 +129,8 @@ fn lan() -> Result<(Host, Host), String> {
 
 /// Says that a test was skipped, also when the test harness keeps the output of passing tests.
 fn skip(test: &str, reason: &str) {
-    writeln!(io::stderr(), "SKIPPED {test}: {reason}").unwrap();
+    let mut stderr = io::stderr();
+    writeln!(stderr, "SKIPPED {test}: {reason}").unwrap();
 }
 
 fn addresses(report: &SearchReport) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use masep_proto::Limits;
-use masep_proto::discovery::Responder;
+use masep_proto::discovery::{Asker, Responder};
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::socket::{
@@ -224,9 +224,13 @@ impl Announcer {
             return;
         };
         let datagram = &question.bytes[..question.length];
-        let from_here = self.membership.is_own(*source.ip());
-        match responder.handle(Instant::now(), datagram, question.local, from_here) {
-            Ok(answer) => match send(&self.socket, &answer, question, from_here) {
+        let asker = if self.membership.is_own(*source.ip()) {
+            Asker::ThisHost
+        } else {
+            Asker::Other(*source.ip())
+        };
+        match responder.handle(Instant::now(), datagram, question.local, asker) {
+            Ok(answer) => match send(&self.socket, &answer, question, asker) {
                 Ok(()) => tracing::debug!(%source, "answered a search"),
                 // A lost answer is like a lost datagram: the asker asks again.
                 Err(error) => tracing::debug!(%source, %error, "could not answer a search"),
@@ -272,9 +276,13 @@ fn receive_now(socket: &UdpSocket) -> io::Result<Question> {
 
 /// Sends an answer from the very address that the question reached, and out of the interface it came
 /// in by. An asker on this host is reached over loopback, by whichever interface its question came.
-fn send(socket: &UdpSocket, answer: &[u8], question: &Question, here: bool) -> io::Result<()> {
+fn send(socket: &UdpSocket, answer: &[u8], question: &Question, asker: Asker) -> io::Result<()> {
+    let interface = match asker {
+        Asker::ThisHost => 0,
+        Asker::Other(_) => question.way.ipi_ifindex,
+    };
     let way = in_pktinfo {
-        ipi_ifindex: if here { 0 } else { question.way.ipi_ifindex },
+        ipi_ifindex: interface,
         ipi_addr: in_addr { s_addr: 0 },
         ..question.way
     };

@@ -381,7 +381,8 @@ async fn the_real_port_works_for_async_and_blocking_callers() {
     let _server = match Announcement::start(listening, &Limits::default()) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             // Not eprintln, which the test harness keeps to itself when a test passes.
-            writeln!(io::stderr(), "SKIPPED the_real_port_works: {error}").unwrap();
+            let mut stderr = io::stderr();
+            writeln!(stderr, "SKIPPED the_real_port_works: {error}").unwrap();
             return;
         }
         started => started.unwrap(),

@@ -1,0 +1,131 @@
+//! The side that asks.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use super::{Ignored, parse_answer};
+
+/// A server that answered a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Found {
+    /// What the answer says.
+    pub announced: SocketAddrV4,
+    /// Who sent the answer.
+    pub source: SocketAddrV4,
+    /// The address of ours that the question was sent from.
+    pub asked_from: Ipv4Addr,
+}
+
+impl Found {
+    /// Where to connect: the announced address, or, when the answer names the asker itself though
+    /// somebody else sent it (as pymasep's answers do), the sender's address with the announced port.
+    pub fn address(&self) -> SocketAddr {
+        let own_address_from_elsewhere =
+            *self.announced.ip() == self.asked_from && *self.source.ip() != self.asked_from;
+        let ip = if own_address_from_elsewhere {
+            *self.source.ip()
+        } else {
+            *self.announced.ip()
+        };
+        SocketAddrV4::new(ip, self.announced.port()).into()
+    }
+}
+
+/// The side that asks: collects the answers to one search.
+#[derive(Debug, Default)]
+pub struct Search {
+    found: Vec<Found>,
+}
+
+impl Search {
+    /// Servers that one search keeps: enough for any LAN party, and a bound for a forger.
+    pub const MAX_FOUND: usize = 256;
+
+    /// An empty search.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a datagram that came from `source` to a socket that asked from `asked_from`.
+    ///
+    /// # Errors
+    /// Why it is no new answer.
+    pub fn handle(
+        &mut self,
+        datagram: &[u8],
+        source: SocketAddrV4,
+        asked_from: Ipv4Addr,
+    ) -> Result<Found, Ignored> {
+        let found = Found {
+            announced: parse_answer(datagram)?,
+            source,
+            asked_from,
+        };
+        let from_here = source.ip().is_loopback() || *source.ip() == asked_from;
+        if found.address().ip().is_loopback() && !from_here {
+            return Err(Ignored::ForeignLoopback);
+        }
+        if self
+            .found
+            .iter()
+            .any(|known| known.address() == found.address())
+        {
+            return Err(Ignored::Duplicate);
+        }
+        if self.found.len() >= Self::MAX_FOUND {
+            return Err(Ignored::TooMany);
+        }
+        self.found.push(found);
+        Ok(found)
+    }
+
+    /// What was found so far, in the order of arrival.
+    pub fn found(&self) -> &[Found] {
+        &self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETH: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+
+    #[test]
+    fn an_answer_with_the_askers_own_address_is_seen_through() {
+        let mut search = Search::new();
+        let from_pymasep = search.handle(b"10.0.0.7:60000", "10.0.0.9:10000".parse().unwrap(), ETH);
+        assert_eq!(
+            from_pymasep.unwrap().address().to_string(),
+            "10.0.0.9:60000"
+        );
+        let from_here = search.handle(b"10.0.0.7:60000", "10.0.0.7:10000".parse().unwrap(), ETH);
+        assert_eq!(from_here.unwrap().address().to_string(), "10.0.0.7:60000");
+        let again = search.handle(b"10.0.0.7:60000", "10.0.0.7:10000".parse().unwrap(), ETH);
+        assert_eq!(again, Err(Ignored::Duplicate));
+        assert_eq!(search.found().len(), 2);
+    }
+
+    #[test]
+    fn nobody_else_can_lead_the_asker_to_its_own_loopback() {
+        let mut search = Search::new();
+        let mut answer = |source: &str| {
+            let found = search.handle(b"127.0.0.1:60000", source.parse().unwrap(), ETH);
+            found.map(|found| found.address().to_string())
+        };
+        assert_eq!(answer("10.0.0.9:10000"), Err(Ignored::ForeignLoopback));
+        assert_eq!(answer("10.0.0.7:10000"), Ok("127.0.0.1:60000".into()));
+    }
+
+    #[test]
+    fn a_forger_cannot_fill_the_memory() {
+        let mut search = Search::new();
+        for port in 1..=300u16 {
+            let _ = search.handle(
+                format!("10.0.0.4:{port}").as_bytes(),
+                "10.0.0.4:1".parse().unwrap(),
+                ETH,
+            );
+        }
+        assert_eq!(search.found().len(), Search::MAX_FOUND);
+    }
+}
