@@ -130,7 +130,10 @@ async fn read_frames<H: SocketHandler>(
         loop {
             match codec.decode(buffer) {
                 Ok(Some(frame)) if frame.is_bye() => return CloseReason::PeerBye,
-                Ok(Some(frame)) => handler.on_receive(connection, frame).await,
+                Ok(Some(frame)) => {
+                    tracing::trace!(bytes = frame.size(), "received");
+                    handler.on_receive(connection, frame).await;
+                }
                 Ok(None) => break,
                 Err(limit) => return CloseReason::ProtocolError(limit),
             }
@@ -175,6 +178,7 @@ async fn write_frames(
         *unsent = BytesMut::new();
         let more = queue
             .pop_batch(|frame| {
+                tracing::trace!(bytes = frame.size(), "sending");
                 // The size was checked by the call that queued the frame.
                 let encoded = codec.encode(&frame, unsent);
                 debug_assert!(encoded.is_ok());

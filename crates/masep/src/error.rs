@@ -95,6 +95,9 @@ pub enum RejectReason {
     /// There was no whole hello within [`Limits::hello_time`](crate::Limits::hello_time).
     #[error("no hello within {0:?}")]
     HelloTimeout(Duration),
+    /// There was no hello, and another connection needed the place.
+    #[error("no hello, and another connection needed the place")]
+    CrowdedOut,
     /// The peer closed or reset the connection before its hello (a port scan, for instance).
     #[error("closed before its hello")]
     ClosedBeforeHello,
@@ -117,6 +120,7 @@ impl RejectReason {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::HelloTimeout(_) => "hello_timeout",
+            Self::CrowdedOut => "crowded_out",
             Self::ClosedBeforeHello => "closed_before_hello",
             Self::Hello(_) => "bad_hello",
             Self::DuplicateId(_) => "duplicate_id",

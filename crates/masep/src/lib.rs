@@ -49,6 +49,7 @@
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
 
+mod acceptor;
 mod client;
 mod close;
 mod connection;

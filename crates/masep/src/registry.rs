@@ -46,10 +46,10 @@ impl Registry {
 
     /// Takes a connection out, unless another one has its id by now.
     pub(crate) fn remove_connection(&self, connection: &Connection) {
-        if let Entry::Occupied(known) = self.lock().entry(connection.peer().clone()) {
-            if known.get().id() == connection.id() {
-                known.remove();
-            }
+        if let Entry::Occupied(known) = self.lock().entry(connection.peer().clone())
+            && known.get().id() == connection.id()
+        {
+            known.remove();
         }
     }
 

@@ -114,6 +114,25 @@ async fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
 }
 
 #[tokio::test]
+async fn silent_connections_cannot_take_all_the_places() {
+    let server = server_with(Limits::default().connections(5)).await;
+    let address = server.local_address();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(Peer::connect(address).await);
+    }
+    let mut good = Vec::new();
+    for id in ["1", "2", "3", "4", "5"] {
+        good.push(Peer::join(address, id).await);
+    }
+    assert_eq!(server.registry().len(), 5);
+    for peer in &mut silent {
+        assert_eq!(peer.read().await.as_deref(), Some(&b"engine"[..]));
+        peer.expect_bye().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stopped_server_keeps_its_connections_and_takes_no_more() {
     let server = server().await;
     let address = server.local_address();

@@ -1,0 +1,304 @@
+//! How a server takes connections: the door, where nobody may block anybody.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use masep_proto::{FrameCodec, Handshake, HelloError, Limit, LimitExceeded, Limits, PeerId};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument, Span, field};
+
+use crate::driver::Driver;
+use crate::socket::{BYE, HelloFailure, Wire, read_hello, write_all};
+use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler};
+
+/// How long accepting rests after an error of the machine, such as no free descriptor. Existing
+/// connections go on; without a rest the loop would spin, because the error stays.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a connection that is replaced may take to deliver what is queued for it.
+const REPLACE_GRACE: Duration = Duration::from_secs(1);
+
+/// What taking a connection needs, shared by the tasks that do it.
+pub(crate) struct Acceptor<H> {
+    id: PeerId,
+    limits: Limits,
+    duplicates: Duplicates,
+    registry: Registry,
+    handler: Arc<H>,
+    /// One for each connection there may be.
+    slots: Arc<Semaphore>,
+    /// Connections that have a slot but have not said hello, oldest first.
+    handshakes: Mutex<BTreeMap<u64, Arc<Notify>>>,
+    next_handshake: AtomicU64,
+    stopped: watch::Receiver<bool>,
+    /// See [`refusal`].
+    refusal: Bytes,
+}
+
+/// What a peer that is not taken gets: our hello, then `BYE`. A `BYE` alone would be our id to an
+/// unmodified pymasep client, which then waits for ever; so it learns the id and ends.
+fn refusal(id: &str) -> Bytes {
+    let mut bytes = BytesMut::new();
+    // Fits: the id was checked when the server was built.
+    let _ = FrameCodec::default().encode(&masep_proto::Frame::hello(id), &mut bytes);
+    bytes.put_slice(BYE);
+    bytes.freeze()
+}
+
+/// Accepts until the server is stopped. The senders of `hand_out`, one here and one per handshake, are
+/// all gone when no connection can be handed out any more.
+pub(crate) async fn accept_connections<H: SocketHandler>(
+    listener: TcpListener,
+    acceptor: Arc<Acceptor<H>>,
+    hand_out: Option<mpsc::Sender<Connection>>,
+) {
+    let mut stopped = acceptor.stopped.clone();
+    tracing::info!("listening");
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                // An IPv4 peer of an IPv6 socket is shown, and announced to, as what it is.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                let span = tracing::info_span!(
+                    "connection",
+                    %address,
+                    connection = field::Empty,
+                    peer = field::Empty,
+                );
+                tokio::spawn(
+                    acceptor
+                        .clone()
+                        .take(stream, address, hand_out.clone())
+                        .instrument(span),
+                );
+            }
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!("accepting rests for {ACCEPT_REST:?}: {error}");
+                let _ = timeout(ACCEPT_REST, stopped.wait_for(|stopped| *stopped)).await;
+            }
+        }
+    }
+    tracing::info!("stopped accepting");
+}
+
+/// Errors that `accept(2)` reports of a connection that is already gone.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted
+    )
+}
+
+impl<H: SocketHandler> Acceptor<H> {
+    pub(crate) fn new(
+        id: PeerId,
+        limits: Limits,
+        duplicates: Duplicates,
+        registry: Registry,
+        handler: H,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            refusal: refusal(&id),
+            slots: Arc::new(Semaphore::new(
+                limits.connections.min(Semaphore::MAX_PERMITS),
+            )),
+            handshakes: Mutex::default(),
+            next_handshake: AtomicU64::new(0),
+            handler: Arc::new(handler),
+            id,
+            limits,
+            duplicates,
+            registry,
+            stopped,
+        }
+    }
+
+    /// Takes a connection from its first byte to its end.
+    async fn take(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        hand_out: Option<mpsc::Sender<Connection>>,
+    ) {
+        match self.greet(stream, address).await {
+            Ok((driver, slot)) => {
+                let connection = &driver.connection;
+                Span::current()
+                    .record("connection", field::display(connection.id()))
+                    .record("peer", field::debug(connection.peer()));
+                tracing::info!("connected");
+                if let Some(hand_out) = hand_out {
+                    // Fails only when the server was dropped, which ends the connection anyway.
+                    let _ = hand_out.send(connection.clone()).await;
+                }
+                driver.run().await;
+                drop(slot);
+            }
+            Err(reason) => {
+                tracing::info!(reason = reason.as_str(), "refused: {reason}");
+                self.handler.on_reject(address, &reason).await;
+            }
+        }
+    }
+
+    /// Shakes hands: a connection that is registered and has our hello, or why it is refused. A
+    /// refused one is told when its wire is dropped.
+    async fn greet(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<(Driver<H>, OwnedSemaphorePermit), RejectReason> {
+        let mut wire = Wire::new(stream, &self.limits, self.refusal.clone())
+            .map_err(|_| RejectReason::ClosedBeforeHello)?;
+        let slot = self.take_slot().await?;
+        let mut handshake =
+            Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
+        let mut buffer = BytesMut::new();
+        let peer = self.hear_hello(&wire, &mut handshake, &mut buffer).await?;
+        let connection = Connection::new(peer, address, &self.limits);
+        let registration = self.register(&connection).await?;
+        if *self.stopped.borrow() {
+            // A shut-down that looked into the registry before would not see this one.
+            return Err(RejectReason::Stopped);
+        }
+        let hello = handshake.poll_transmit().unwrap_or_default();
+        // A fresh socket takes a small frame at once; if it does not, the peer is gone.
+        let said = timeout(self.limits.hello_time, write_all(&wire.stream, &hello)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            wire.farewell.clear();
+            return Err(RejectReason::ClosedBeforeHello);
+        }
+        registration.keep();
+        let driver = Driver {
+            wire,
+            buffer,
+            connection,
+            registry: self.registry.clone(),
+            handler: self.handler.clone(),
+            limits: self.limits.clone(),
+        };
+        Ok((driver, slot))
+    }
+
+    /// A place among the connections. When all are taken, the oldest connection that has not said
+    /// hello has to go: otherwise whoever opens enough silent ones would keep all others out.
+    async fn take_slot(&self) -> Result<OwnedSemaphorePermit, RejectReason> {
+        if let Ok(slot) = self.slots.clone().try_acquire_owned() {
+            return Ok(slot);
+        }
+        let oldest = self.lock_handshakes().pop_first();
+        if let Some((_, crowded_out)) = oldest {
+            crowded_out.notify_one();
+            let slot = timeout(self.limits.hello_time, self.slots.clone().acquire_owned()).await;
+            if let Ok(Ok(slot)) = slot {
+                return Ok(slot);
+            }
+        }
+        let allowed = self.limits.connections;
+        let limit = LimitExceeded {
+            limit: Limit::Connections,
+            actual: allowed + 1,
+            allowed,
+        };
+        Err(RejectReason::TooManyConnections(limit))
+    }
+
+    fn lock_handshakes(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
+        self.handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn hear_hello(
+        &self,
+        wire: &Wire,
+        handshake: &mut Handshake,
+        buffer: &mut BytesMut,
+    ) -> Result<PeerId, RejectReason> {
+        let crowded_out = Arc::new(Notify::new());
+        let number = self.next_handshake.fetch_add(1, Ordering::Relaxed);
+        self.lock_handshakes().insert(number, crowded_out.clone());
+        let mut stopped = self.stopped.clone();
+        let heard = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => Err(RejectReason::Stopped),
+            heard = read_hello(wire, handshake, buffer) => heard.map_err(|failure| match failure {
+                HelloFailure::Bad(HelloError::Bye) | HelloFailure::Closed | HelloFailure::Io(_) => {
+                    RejectReason::ClosedBeforeHello
+                }
+                HelloFailure::Bad(error) => RejectReason::Hello(error),
+            }),
+            () = crowded_out.notified() => Err(RejectReason::CrowdedOut),
+            () = sleep(self.limits.hello_time) => {
+                Err(RejectReason::HelloTimeout(self.limits.hello_time))
+            }
+        };
+        self.lock_handshakes().remove(&number);
+        heard
+    }
+
+    /// Puts the connection into the registry, by the rule for duplicates.
+    async fn register<'a>(
+        &'a self,
+        connection: &'a Connection,
+    ) -> Result<Registration<'a>, RejectReason> {
+        let registration = Registration {
+            registry: &self.registry,
+            connection,
+            kept: false,
+        };
+        match self.duplicates {
+            Duplicates::Refuse => {
+                if self.registry.add_connection(connection).is_err() {
+                    return Err(RejectReason::DuplicateId(connection.peer().clone()));
+                }
+            }
+            Duplicates::Replace => {
+                if let Some(old) = self.registry.replace_connection(connection) {
+                    old.end(CloseReason::Replaced);
+                    // The handler hears of the old one's end before it hears of the new one.
+                    if timeout(REPLACE_GRACE, old.closed()).await.is_err() {
+                        old.abort(CloseReason::Replaced);
+                        old.closed().await;
+                    }
+                }
+            }
+        }
+        Ok(registration)
+    }
+}
+
+/// A place in the registry that is given up if the handshake fails after all.
+struct Registration<'a> {
+    registry: &'a Registry,
+    connection: &'a Connection,
+    kept: bool,
+}
+
+impl Registration<'_> {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.registry.remove_connection(self.connection);
+        }
+    }
+}
