@@ -168,7 +168,9 @@ impl<H: SocketHandler> Acceptor<H> {
         let mut handshake =
             Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
         let mut buffer = BytesMut::new();
-        let peer = self.hear_hello(&wire, &mut handshake, &mut buffer).await?;
+        let peer = self
+            .hear_hello(&mut wire, &mut handshake, &mut buffer)
+            .await?;
         let connection = Connection::new(peer, address, &self.limits);
         let registration = self.register(&connection).await?;
         if *self.stopped.borrow() {
@@ -225,7 +227,7 @@ impl<H: SocketHandler> Acceptor<H> {
 
     async fn hear_hello(
         &self,
-        wire: &Wire,
+        wire: &mut Wire,
         handshake: &mut Handshake,
         buffer: &mut BytesMut,
     ) -> Result<PeerId, RejectReason> {

@@ -144,12 +144,12 @@ impl<H: SocketHandler> ClientBuilder<H> {
             connect,
         )
         .await?;
-        let wire = Wire::new(stream, &self.limits, Bytes::from_static(BYE))
+        let mut wire = Wire::new(stream, &self.limits, Bytes::from_static(BYE))
             .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
         let mut buffer = BytesMut::new();
         let greet = async {
             write_all(&wire.stream, &hello).await?;
-            read_hello(&wire, &mut handshake, &mut buffer).await
+            read_hello(&mut wire, &mut handshake, &mut buffer).await
         };
         let peer = match timeout(self.limits.hello_time, greet).await {
             Ok(Ok(peer)) => peer,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Limits};
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 use tokio::time::timeout;
 
 use crate::queue::Queue;
@@ -71,15 +72,11 @@ async fn converse<H: SocketHandler>(
     limits: &Limits,
 ) -> CloseReason {
     let shared = connection.shared();
-    let mut reading = pin!(read_frames(
-        &wire.stream,
-        buffer,
-        connection,
-        handler,
-        limits
-    ));
+    let (read_half, write_half) = wire.stream.split();
+    let stream = write_half.as_ref();
+    let mut reading = pin!(read_frames(read_half, buffer, connection, handler, limits));
     let writing = write_frames(
-        &wire.stream,
+        stream,
         &mut wire.unsent,
         &shared.outbound,
         shared.codec(),
@@ -98,7 +95,7 @@ async fn converse<H: SocketHandler>(
             Err(reason) => {
                 // The peer takes nothing any more, but what it sent before is ours, and perhaps
                 // it said BYE. After a shutdown the stream ends behind what has arrived.
-                let _ = socket2::SockRef::from(&wire.stream).shutdown(std::net::Shutdown::Both);
+                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both);
                 match timeout(limits.write_time, reading).await {
                     Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
                     _ => reason,
@@ -117,14 +114,14 @@ fn requested(connection: &Connection) -> CloseReason {
 
 /// Gives every frame that arrives to the handler, until the peer or its silence ends it.
 async fn read_frames<H: SocketHandler>(
-    stream: &TcpStream,
+    half: ReadHalf<'_>,
     buffer: &mut BytesMut,
     connection: &Connection,
     handler: &H,
     limits: &Limits,
 ) -> CloseReason {
     let codec = connection.shared().codec();
-    let mut reader = Reader::new(stream);
+    let mut reader = Reader::new(half);
     handler.on_connect(connection).await;
     loop {
         loop {

@@ -96,6 +96,11 @@ impl<T: Weigh> Queue<T> {
     /// Takes an item when there is room for it; `Err` if the queue is closed before that.
     /// Cancel safe: a call that is dropped has queued nothing.
     pub(crate) async fn push(&self, mut item: T) -> Result<(), PushError<T>> {
+        // Most find room at once; registering for the wake-up costs more than the push.
+        match self.try_push(item) {
+            Err(PushError::Full(refused, _)) => item = refused,
+            done => return done,
+        }
         loop {
             let mut room = pin!(self.room.notified());
             // From here on no call of `notify_waiters` is missed.
@@ -184,27 +189,33 @@ impl<T: Weigh> Queue<T> {
     }
 
     async fn pop_with<R>(&self, mut pop: impl FnMut(&mut State<T>) -> Option<R>) -> Option<R> {
+        if let Some(done) = self.try_pop_with(&mut pop) {
+            return done;
+        }
         loop {
             let mut filled = pin!(self.filled.notified());
             filled.as_mut().enable();
-            {
-                let mut state = self.lock();
-                if let Some(popped) = pop(&mut state) {
-                    let more = !state.items.is_empty();
-                    drop(state);
-                    self.room.notify_waiters();
-                    if more {
-                        // Our wake-up may have been the only one for several items.
-                        self.filled.notify_one();
-                    }
-                    return Some(popped);
-                }
-                if state.closed {
-                    return None;
-                }
+            if let Some(done) = self.try_pop_with(&mut pop) {
+                return done;
             }
             filled.await;
         }
+    }
+
+    /// What `pop` takes, `Some(None)` if the queue is closed and empty, `None` if one has to wait.
+    fn try_pop_with<R>(&self, pop: impl FnOnce(&mut State<T>) -> Option<R>) -> Option<Option<R>> {
+        let mut state = self.lock();
+        let Some(popped) = pop(&mut state) else {
+            return state.closed.then_some(None);
+        };
+        let more = !state.items.is_empty();
+        drop(state);
+        self.room.notify_waiters();
+        if more {
+            // Our wake-up may have been the only one for several items.
+            self.filled.notify_one();
+        }
+        Some(Some(popped))
     }
 
     /// Takes no more items; those that wait can still be taken out.

@@ -2,16 +2,17 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 use masep_proto::{Handshake, HelloError, Limits, PeerId};
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 
-/// Bytes asked for in one read.
-const READ_CHUNK: usize = 16 * 1024;
-/// Bytes asked for while a hello is awaited: it is a small frame.
-const HELLO_CHUNK: usize = 256;
+/// The least and the most bytes asked for in one read.
+const READ_CHUNKS: Range<usize> = 1024..64 * 1024;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
 const DRAIN_BYTES: usize = 64 * 1024;
 
@@ -99,16 +100,17 @@ fn set_options(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
 /// does not last, so it is set again after each read, for such peers only.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
-    stream: &'a TcpStream,
+    half: ReadHalf<'a>,
+    /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
     chunk: usize,
     peer_splits: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(stream: &'a TcpStream) -> Self {
+    pub(crate) const fn new(half: ReadHalf<'a>) -> Self {
         Self {
-            stream,
-            chunk: READ_CHUNK,
+            half,
+            chunk: READ_CHUNKS.start,
             peer_splits: false,
         }
     }
@@ -116,19 +118,17 @@ impl<'a> Reader<'a> {
     /// Appends what has arrived, at least a byte; 0 at the end of the stream.
     /// Cancel safe: a call that is dropped has read nothing.
     pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            // Only now, so that a connection that waits holds no memory.
-            buffer.reserve(self.chunk);
-            match self.stream.try_read_buf(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if buffer.is_empty() {
-                        *buffer = BytesMut::new();
-                    }
-                }
-                read => return read,
-            }
+        // Memory is taken only now, so that a connection that waits holds none.
+        self.half.readable().await?;
+        buffer.reserve(self.chunk);
+        let room = buffer.capacity() - buffer.len();
+        let read = self.half.read_buf(buffer).await?;
+        if read == room {
+            self.chunk = (self.chunk * 2).min(READ_CHUNKS.end);
+        } else if read < self.chunk / 4 {
+            self.chunk = (self.chunk / 2).max(READ_CHUNKS.start);
         }
+        Ok(read)
     }
 
     /// To be called with what is left in the buffer when all whole frames were taken out.
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         self.peer_splits |= left == 2;
         #[cfg(target_os = "linux")]
         if self.peer_splits {
-            let _ = SockRef::from(self.stream).set_tcp_quickack(true);
+            let _ = SockRef::from(self.half.as_ref()).set_tcp_quickack(true);
         }
     }
 }
@@ -161,14 +161,11 @@ impl From<io::Error> for HelloFailure {
 
 /// Reads the peer's hello. What came after it stays in `buffer`.
 pub(crate) async fn read_hello(
-    wire: &Wire,
+    wire: &mut Wire,
     handshake: &mut Handshake,
     buffer: &mut BytesMut,
 ) -> Result<PeerId, HelloFailure> {
-    let mut reader = Reader {
-        chunk: HELLO_CHUNK,
-        ..Reader::new(&wire.stream)
-    };
+    let mut reader = Reader::new(wire.stream.split().0);
     loop {
         if reader.read(buffer).await? == 0 {
             return Err(HelloFailure::Closed);
