@@ -1,2 +1,98 @@
-//! Development tasks: `cargo xtask test`.
-fn main() {}
+//! The development tasks of masep: `cargo xtask test`, `cargo xtask lint`, ...
+//!
+//! A task is a list of named steps. All of them run, also after one has failed, so that one run tells
+//! everything; the summary at the end says what failed, and so does the exit code.
+#![forbid(unsafe_code)]
+
+mod interop;
+mod lint;
+mod process;
+mod step;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use step::{Failure, Step};
+
+/// The development tasks of masep.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that must hold before a change lands. Creates what it needs.
+    Test(Selection),
+    /// Format, clippy, rustdoc, dependencies, length of files, links. Needs no network.
+    Lint(Selection),
+    /// The tests against the real pymasep alone.
+    Interop {
+        /// Handed on to pytest, such as `-k discovery -x`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        pytest: Vec<String>,
+    },
+    /// Writes the files in interop/vectors through the real pymasep.
+    Vectors {
+        /// Writes nothing; fails if a file is not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
+    Deny,
+}
+
+#[derive(Args)]
+struct Selection {
+    /// Runs this step alone (can be given several times).
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Leaves this step out (can be given several times).
+    #[arg(long, value_name = "STEP", conflicts_with = "only")]
+    skip: Vec<String>,
+    /// Lists the steps and runs none.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Test(selection) => run_steps("test", &test::steps(), &selection),
+        Task::Lint(selection) => run_steps("lint", &lint::steps(), &selection),
+        Task::Interop { pytest } => interop::test(&pytest).map(|tally| {
+            println!("{tally}");
+            ExitCode::SUCCESS
+        }),
+        Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
+        Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs a task that is made of steps; the last line counts the tests, if there were any.
+fn run_steps(task: &str, steps: &[Step], selection: &Selection) -> Result<ExitCode, Failure> {
+    if selection.list {
+        for step in steps {
+            println!("{:12} {}", step.name, step.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let selected = step::select(steps, &selection.only, &selection.skip)?;
+    let (tests, ok) = step::run(task, steps, &selected);
+    if task == "test" {
+        println!("{tests}");
+    }
+    Ok(if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,110 @@
+//! The tests against the real pymasep, and the Python environment that they need.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::process::{Program, cargo, root};
+use crate::step::Failure;
+use crate::tally::Tally;
+
+/// The virtual environment, in the root of the repository.
+const ENVIRONMENT: &str = ".venv-interop";
+/// What is installed in it.
+const REQUIREMENTS: &str = "interop/requirements.txt";
+/// A copy of the requirements within the environment, written when they are all installed.
+const STAMP: &str = "installed-requirements.txt";
+
+/// Runs pytest on `interop/` with the program `masep` of this tree.
+pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
+    // The same build as that of `cargo test`: an optimised one would take minutes more and what is
+    // measured in these tests is waits of the network, not computing.
+    cargo(&["build", "--package", "masep-cli", "--bin", "masep"]).run()?;
+    let python = environment()?;
+    let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx", "interop"];
+    args.extend(pytest.iter().map(String::as_str));
+    Program::new(python, &args)
+        .env("MASEP_BIN", masep())
+        .run_counting(Tally::of_pytest)
+}
+
+/// Writes the vector files, or checks that they are what would be written.
+pub(crate) fn vectors(check: bool) -> Result<(), Failure> {
+    let mut args = vec!["-m", "vectors.generate"];
+    if check {
+        args.push("--check");
+    }
+    Program::new(environment()?, &args)
+        .current_dir(&root().join("interop"))
+        .run()
+}
+
+/// The program that `cargo build` has built.
+fn masep() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let name = format!("masep{}", std::env::consts::EXE_SUFFIX);
+    root().join(target).join("debug").join(name)
+}
+
+/// The Python of the virtual environment, which is made or brought up to date if need be.
+fn environment() -> Result<PathBuf, Failure> {
+    let requirements = root().join(REQUIREMENTS);
+    let wanted = fs::read_to_string(&requirements)
+        .map_err(|error| Failure::new(format!("cannot read {REQUIREMENTS}: {error}")))?;
+    let environment = root().join(ENVIRONMENT);
+    let python = environment.join("bin/python");
+    let stamp = environment.join(STAMP);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && works(&python) {
+        return Ok(python);
+    }
+    remove(&stamp)?;
+    create(&environment)?;
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ];
+    Program::new(
+        &python,
+        &[&install[..], &["--requirement", REQUIREMENTS]].concat(),
+    )
+    .run()?;
+    fs::write(&stamp, wanted)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))?;
+    Ok(python)
+}
+
+/// Makes the environment anew: what an older list of requirements installed is not kept.
+fn create(environment: &Path) -> Result<(), Failure> {
+    let python3 = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    Program::new(&python3, &["-c", "import ensurepip, venv"])
+        .output()
+        .map_err(|failure| {
+            Failure::new(format!(
+                "the interop tests need Python 3.11 or later with venv and pip: on Debian and Ubuntu, \
+                 `apt install python3 python3-venv`; set PYTHON if it has another name ({failure})"
+            ))
+        })?;
+    let directory = environment.to_string_lossy();
+    Program::new(&python3, &["-m", "venv", "--clear", &directory]).run()
+}
+
+/// Whether the environment's Python still runs: it does not when the one it was made with is gone.
+fn works(python: &Path) -> bool {
+    Program::new(python, &["-c", "import pymasep"])
+        .output()
+        .is_ok()
+}
+
+fn remove(file: &Path) -> Result<(), Failure> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::new(format!(
+            "cannot remove {}: {error}",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,114 @@
+//! `cargo xtask lint`: what can be said about the tree without running it.
+
+pub(crate) mod dependencies;
+mod length;
+mod links;
+
+use crate::process::{Program, cargo};
+use crate::step::{Failure, Step};
+use crate::tally::Tally;
+
+pub(crate) const FORMAT: Step = Step {
+    name: "format",
+    about: "rustfmt would change nothing",
+    run: || no_tests(cargo(&["fmt", "--all", "--check"]).run()),
+};
+
+pub(crate) const CLIPPY: Step = Step {
+    name: "clippy",
+    about: "no warning in any target",
+    run: || {
+        let clippy = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        no_tests(cargo(&clippy).run())
+    },
+};
+
+pub(crate) fn steps() -> Vec<Step> {
+    vec![
+        FORMAT,
+        CLIPPY,
+        Step {
+            name: "rustdoc",
+            about: "no warning in the documentation, private items included",
+            run: || no_tests(rustdoc()),
+        },
+        Step {
+            name: "dependencies",
+            about: "licences, sources and duplicates as deny.toml allows",
+            run: || no_tests(dependencies::check()),
+        },
+        Step {
+            name: "length",
+            about: "no file is longer than 800 lines",
+            run: || no_tests(length::check()),
+        },
+        Step {
+            name: "links",
+            about: "links in Markdown files lead somewhere",
+            run: || no_tests(links::check()),
+        },
+    ]
+}
+
+fn no_tests(result: Result<(), Failure>) -> Result<Tally, Failure> {
+    result.map(|()| Tally::default())
+}
+
+/// The libraries last: the program and the library are both called `masep`, their pages have one place.
+fn rustdoc() -> Result<(), Failure> {
+    let doc = ["doc", "--no-deps", "--document-private-items"];
+    for packages in [
+        &["--workspace", "--bins"][..],
+        &["--workspace", "--lib"][..],
+    ] {
+        cargo(&[&doc[..], packages].concat())
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .run()?;
+    }
+    Ok(())
+}
+
+/// The files of the repository that end in one of `extensions`: those that git knows, and new ones
+/// that it does not ignore.
+fn files(extensions: &[&str]) -> Result<Vec<String>, Failure> {
+    let list = [
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--deduplicate",
+    ];
+    let files = Program::new("git", &list).output()?;
+    Ok(files
+        .lines()
+        .filter(|file| {
+            let extension = file.rsplit_once('.').map(|(_, extension)| extension);
+            extension.is_some_and(|extension| extensions.contains(&extension))
+        })
+        .filter(|file| crate::process::root().join(file).exists())
+        .map(str::to_owned)
+        .collect())
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    std::fs::read_to_string(crate::process::root().join(file))
+        .map_err(|error| Failure::new(format!("cannot read {file}: {error}")))
+}
+
+/// `Ok` if nothing was found; otherwise prints what was and fails.
+fn none_found(findings: &[String], what: &str) -> Result<(), Failure> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    for finding in findings {
+        println!("{finding}");
+    }
+    Err(Failure::new(format!("{} {what}", findings.len())))
+}

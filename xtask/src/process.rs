@@ -1,0 +1,119 @@
+//! Programs that a step runs, from the root of the repository and without a stdin.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use crate::step::Failure;
+use crate::tally::Tally;
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The cargo that runs this program, with these arguments.
+pub(crate) fn cargo(args: &[&str]) -> Program {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Program::new(cargo, args)
+}
+
+/// A program with its arguments.
+pub(crate) struct Program(Command);
+
+impl Program {
+    pub(crate) fn new(program: impl AsRef<OsStr>, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(root()).stdin(Stdio::null());
+        Self(command)
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    pub(crate) fn current_dir(mut self, directory: &Path) -> Self {
+        self.0.current_dir(directory);
+        self
+    }
+
+    /// Runs it to its end; it fails if the program cannot be started or says that it failed.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        println!("$ {self}");
+        let status = self.0.status().map_err(|error| self.not_started(&error))?;
+        self.succeeded(status).map_err(Failure::new)
+    }
+
+    /// Runs it to its end without a word; its stdout.
+    pub(crate) fn output(mut self) -> Result<String, Failure> {
+        let output = self.0.output().map_err(|error| self.not_started(&error))?;
+        self.succeeded(output.status).map_err(|why| {
+            Failure::new(format!(
+                "{why}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ))
+        })?;
+        String::from_utf8(output.stdout)
+            .map_err(|_| Failure::new(format!("`{self}` printed what is not UTF-8")))
+    }
+
+    /// Runs it to its end, passing its stdout on; sums up the tests that `count` finds in the lines.
+    pub(crate) fn run_counting(
+        mut self,
+        count: fn(&str) -> Option<Tally>,
+    ) -> Result<Tally, Failure> {
+        println!("$ {self}");
+        self.0.stdout(Stdio::piped());
+        let mut child = self.0.spawn().map_err(|error| self.not_started(&error))?;
+        let mut tally = Tally::default();
+        if let Some(stdout) = child.stdout.take() {
+            let lines = BufReader::new(stdout).split(b'\n');
+            for line in lines.map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                if let Some(counted) = count(&line) {
+                    tally += counted;
+                }
+            }
+        }
+        let _ = io::stdout().flush();
+        let status = child.wait().map_err(|error| self.not_started(&error))?;
+        self.succeeded(status)
+            .map_err(|why| Failure::counted(why, tally))?;
+        if tally == Tally::default() {
+            return Err(Failure::new(format!("`{self}` counted no tests")));
+        }
+        Ok(tally)
+    }
+
+    fn succeeded(&self, status: ExitStatus) -> Result<(), String> {
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("`{self}` ended with {status}"))
+        }
+    }
+
+    fn not_started(&self, error: &io::Error) -> Failure {
+        Failure::new(format!("cannot run `{self}`: {error}"))
+    }
+}
+
+/// The command line, to be read; paths within the repository are relative to its root.
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = Path::new(self.0.get_program());
+        let name = match program.strip_prefix(root()) {
+            Ok(inside) => inside.as_os_str(),
+            Err(_) => program.file_name().unwrap_or(program.as_os_str()),
+        };
+        write!(f, "{}", name.display())?;
+        for arg in self.0.get_args() {
+            write!(f, " {}", arg.display())?;
+        }
+        Ok(())
+    }
+}

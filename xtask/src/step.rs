@@ -1,0 +1,117 @@
+//! Steps of a task: choosing them, running them, the summary.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::tally::Tally;
+
+/// One step of a task.
+pub(crate) struct Step {
+    /// How it is called on the command line.
+    pub(crate) name: &'static str,
+    /// What it does, in a few words.
+    pub(crate) about: &'static str,
+    /// Does it: the tests that were counted, if the step runs any.
+    pub(crate) run: fn() -> Result<Tally, Failure>,
+}
+
+/// Why a step failed: the text says it to whoever ran it, and carries the tests counted until then.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    why: String,
+    tally: Tally,
+}
+
+impl Failure {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self::counted(why, Tally::default())
+    }
+
+    pub(crate) fn counted(why: impl Into<String>, tally: Tally) -> Self {
+        Self {
+            why: why.into(),
+            tally,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// Which of the steps run: those in `only` (all if it is empty) without those in `skip`.
+pub(crate) fn select(
+    steps: &[Step],
+    only: &[String],
+    skip: &[String],
+) -> Result<Vec<bool>, Failure> {
+    for name in only.iter().chain(skip) {
+        if !steps.iter().any(|step| step.name == name) {
+            let names: Vec<_> = steps.iter().map(|step| step.name).collect();
+            let names = names.join(", ");
+            return Err(Failure::new(format!(
+                "no step {name:?}; the steps are {names}"
+            )));
+        }
+    }
+    let named = |names: &[String], step: &Step| names.iter().any(|name| name == step.name);
+    Ok(steps
+        .iter()
+        .map(|step| (only.is_empty() || named(only, step)) && !named(skip, step))
+        .collect())
+}
+
+/// Runs the selected steps and prints the summary: the tests counted, and whether every step was ok.
+pub(crate) fn run(task: &str, steps: &[Step], selected: &[bool]) -> (Tally, bool) {
+    let results: Vec<_> = steps
+        .iter()
+        .zip(selected)
+        .map(|(step, selected)| (step.name, selected.then(|| run_one(step))))
+        .collect();
+
+    println!("\n=== summary of cargo xtask {task}");
+    let mut total = Tally::default();
+    let mut failed = Vec::new();
+    for (name, result) in results {
+        let (verdict, time, note) = match result {
+            None => ("left out", Duration::ZERO, "as asked".to_owned()),
+            Some((Ok(tally), time)) => {
+                total += tally;
+                ("ok", time, note_of(tally))
+            }
+            Some((Err(failure), time)) => {
+                total += failure.tally;
+                failed.push(name);
+                ("FAILED", time, failure.why)
+            }
+        };
+        println!(
+            "{verdict:8}  {name:12} {:7.1} s  {note}",
+            time.as_secs_f64()
+        );
+    }
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(", "));
+    }
+    (total, failed.is_empty())
+}
+
+fn run_one(step: &Step) -> (Result<Tally, Failure>, Duration) {
+    println!("\n=== {}: {}", step.name, step.about);
+    let start = Instant::now();
+    let result = (step.run)();
+    if let Err(failure) = &result {
+        println!("=== {} FAILED: {failure}", step.name);
+    }
+    (result, start.elapsed())
+}
+
+fn note_of(tally: Tally) -> String {
+    if tally == Tally::default() {
+        String::new()
+    } else {
+        tally.to_string()
+    }
+}

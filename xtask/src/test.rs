@@ -1,0 +1,50 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+
+use crate::interop;
+use crate::lint;
+use crate::process::cargo;
+use crate::step::{Failure, Step};
+use crate::tally::Tally;
+
+/// The libraries, each of which must also hold alone and with every feature.
+const LIBRARIES: [&str; 2] = ["masep-proto", "masep"];
+
+pub(crate) fn steps() -> Vec<Step> {
+    vec![
+        lint::FORMAT,
+        lint::CLIPPY,
+        Step {
+            name: "features",
+            about: "each library alone, without and with all its features",
+            run: features,
+        },
+        Step {
+            name: "rust",
+            about: "unit, integration and doc tests of the workspace",
+            run: rust,
+        },
+        Step {
+            name: "interop",
+            about: "the program masep against the real pymasep",
+            run: || interop::test(&[]),
+        },
+    ]
+}
+
+/// Built with the other crates, or with its own tests, a library gets the features that they ask for;
+/// this finds what it uses without asking.
+fn features() -> Result<Tally, Failure> {
+    for library in LIBRARIES {
+        for features in ["--no-default-features", "--all-features"] {
+            for targets in ["--lib", "--tests"] {
+                let check = ["clippy", "--package", library, targets, features];
+                cargo(&[&check[..], &["--", "-D", "warnings"]].concat()).run()?;
+            }
+        }
+    }
+    Ok(Tally::default())
+}
+
+fn rust() -> Result<Tally, Failure> {
+    cargo(&["test", "--workspace", "--no-fail-fast"]).run_counting(Tally::of_cargo_test)
+}
