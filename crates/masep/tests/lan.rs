@@ -11,20 +11,24 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use masep::discovery::{
-    Announcement, InterfaceProbe, SearchOptions, SearchReport, search_blocking,
+    Announcement, GROUP, InterfaceProbe, PORT, QUESTION, SearchOptions, SearchReport,
+    search_blocking,
 };
 use masep::{Client, Limits, Server};
 use nix::sched::{CloneFlags, unshare};
+use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
 
 /// Long enough for every answer, on a busy machine too.
 const TIMEOUT: Duration = Duration::from_millis(300);
+/// The end of a test that would otherwise never end.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -44,7 +48,7 @@ impl Host {
             let namespace = unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(|error| format!("cannot make a network namespace: {error}"))
                 .and_then(|()| ip("link set lo up"))
-                .and_then(|()| std::fs::read_link("/proc/thread-self").map_err(text))
+                .and_then(|_| std::fs::read_link("/proc/thread-self").map_err(text))
                 .map(|thread| format!("/proc/{}/ns/net", thread.display()));
             made.send(namespace).unwrap();
             work.into_iter().for_each(|job| job());
@@ -73,7 +77,19 @@ impl Host {
                 format!("address add {address} dev {name}"),
                 format!("link set {name} up"),
             ];
-            host.run(move || configuration.iter().try_for_each(|line| ip(line)))?;
+            host.run(move || configuration.iter().try_for_each(|line| ip(line).map(drop)))?;
+        }
+        // Until the kernel has noticed that both ends are up, which takes it up to a second, it
+        // drops what is sent.
+        for host in [self, other] {
+            let state = format!("-oneline link show {name}");
+            let deadline = Instant::now() + DEADLINE;
+            host.run(move || {
+                while !ip(&state)?.contains("state UP") {
+                    assert!(Instant::now() < deadline, "the cable does not work");
+                }
+                Ok::<_, String>(())
+            })?;
         }
         Ok(())
     }
@@ -107,14 +123,14 @@ fn text(error: impl Display) -> String {
     error.to_string()
 }
 
-/// Runs `ip` with these arguments in the namespace of this thread.
-fn ip(arguments: &str) -> Result<(), String> {
+/// Runs `ip` with these arguments in the namespace of this thread, and returns what it prints.
+fn ip(arguments: &str) -> Result<String, String> {
     let output = Command::new("ip")
         .args(arguments.split(' '))
         .output()
         .map_err(|error| format!("the program ip: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let reason = String::from_utf8_lossy(&output.stderr);
     Err(format!("ip {arguments}: {}", reason.trim()))
@@ -170,6 +186,7 @@ fn a_host_finds_the_servers_of_another_by_the_addresses_it_can_reach() {
         |probe: &InterfaceProbe| (probe.name.clone(), probe.outcome.is_ok(), probe.answers);
     let probes: Vec<_> = report.interfaces.iter().map(summary).collect();
     assert_eq!(probes, [("lo".into(), true, 0), ("lan0".into(), true, 3)]);
+    assert!(report.ignored.is_empty(), "{report:?}");
 
     // On their own host, each is found at each address that it has.
     let at_home = [
@@ -196,12 +213,11 @@ fn a_server_is_found_on_a_network_that_comes_later() {
     engine
         .connect("lan1", "10.88.0.1/24", (&newcomer, "10.88.0.2/24"))
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + DEADLINE;
     while addresses(&newcomer.search()) != ["10.88.0.1:60001"] {
         assert!(Instant::now() < deadline, "the new interface was not seen");
     }
     // One that asks on several networks gets the address that is right on each.
-    player.run(|| ip("link set lan0 down")).unwrap();
     newcomer
         .connect("lan2", "10.99.0.2/24", (&engine, "10.99.0.1/24"))
         .unwrap();
@@ -211,6 +227,55 @@ fn a_server_is_found_on_a_network_that_comes_later() {
             "the second interface was not seen"
         );
     }
+    // An interface that is down is not asked on.
+    newcomer.run(|| ip("link set lan1 down")).unwrap();
+    let report = newcomer.search();
+    let names: Vec<_> = report
+        .interfaces
+        .iter()
+        .map(|probe| &probe.name[..])
+        .collect();
+    assert_eq!(names, ["lo", "lan2"]);
+    assert_eq!(addresses(&report), ["10.99.0.1:60001"]);
+}
+
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    let (engine, player) = match lan() {
+        Ok(hosts) => hosts,
+        Err(reason) => return skip("hosts with several addresses", &reason),
+    };
+    engine
+        .run(|| ip("address add 10.77.0.5/24 dev lan0"))
+        .unwrap();
+    engine
+        .run(|| ip("address add 10.55.0.1/32 dev lo"))
+        .unwrap();
+    let _servers = engine.announce(&["0.0.0.0:60001"]);
+
+    // By unicast, to one address of two.
+    let second = Ipv4Addr::new(10, 77, 0, 5);
+    let answer = player.run(move || ask("10.77.0.2", "10.77.0.2", second));
+    assert_eq!(answer, ("10.77.0.5:60001".into(), "10.77.0.5:10000".into()));
+    // On the server's own host, by an interface that does not have the asker's address.
+    let (answer, _) = engine.run(|| ask("10.55.0.1", "10.77.0.1", GROUP));
+    assert!(answer.ends_with(":60001"), "{answer}");
+}
+
+/// Asks from an address, in case of multicast by the interface that has another, and returns the
+/// answer and its sender.
+fn ask(from: &str, interface: &str, to: Ipv4Addr) -> (String, String) {
+    let socket = UdpSocket::bind((from, 0)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let interface = interface.parse().unwrap();
+    SockRef::from(&socket)
+        .set_multicast_if_v4(&interface)
+        .unwrap();
+    socket.send_to(QUESTION, (to, PORT)).unwrap();
+    let mut answer = [0; 64];
+    let (length, source) = socket.recv_from(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    (answer.into_owned(), source.to_string())
 }
 
 #[test]

@@ -70,16 +70,9 @@ impl Announcement {
         check_announceable(listening)?;
         let runtime = Handle::try_current()
             .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
-        let socket = open(lan.group.port())?;
-        let answering = Answering::new(Responder::new(listening, limits.answers_per_second));
-        let mut announcer = Announcer {
-            membership: Membership::new(*lan.group.ip()),
-            answering: answering.clone(),
-            socket,
-            lan,
-        };
-        // Before the task runs: who has started an announcement can be found at once.
-        announcer.update_membership();
+        let responder = Responder::new(listening, limits.answers_per_second);
+        let announcer = Announcer::open(lan, responder)?;
+        let answering = announcer.answering.clone();
         let task = runtime.spawn(announcer.run()).abort_handle();
         tracing::info!(%listening, "announces the server on the LAN");
         Ok(Self {
@@ -153,28 +146,24 @@ fn open(port: u16) -> io::Result<UdpSocket> {
 /// announcement has ended, so that the task, which may still run on another thread, cannot answer
 /// after that.
 #[derive(Clone, Debug)]
-struct Answering(Arc<Mutex<Option<Responder>>>);
+pub(super) struct Answering(Arc<Mutex<Option<Responder>>>);
 
 impl Answering {
-    fn new(responder: Responder) -> Self {
-        Self(Arc::new(Mutex::new(Some(responder))))
-    }
-
     fn lock(&self) -> MutexGuard<'_, Option<Responder>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         *self.lock() = None;
     }
 }
 
 /// A datagram, and the way it came.
 #[derive(Debug)]
-struct Question {
+pub(super) struct Question {
     bytes: [u8; DATAGRAM_BYTES],
     length: usize,
-    source: SocketAddrV4,
+    pub(super) source: SocketAddrV4,
     /// The address of ours that belongs to the way it came.
     local: Ipv4Addr,
     /// The same as the kernel says it, with the interface: the way for the answer.
@@ -183,14 +172,27 @@ struct Question {
 
 /// The task of an announcement.
 #[derive(Debug)]
-struct Announcer {
-    socket: UdpSocket,
+pub(super) struct Announcer {
+    pub(super) socket: UdpSocket,
     lan: Lan,
     membership: Membership,
-    answering: Answering,
+    pub(super) answering: Answering,
 }
 
 impl Announcer {
+    /// Opens the socket and joins the group, so that who has started an announcement can be found at
+    /// once.
+    pub(super) fn open(lan: Lan, responder: Responder) -> io::Result<Self> {
+        let mut announcer = Self {
+            socket: open(lan.group.port())?,
+            membership: Membership::new(*lan.group.ip()),
+            answering: Answering(Arc::new(Mutex::new(Some(responder)))),
+            lan,
+        };
+        announcer.update_membership();
+        Ok(announcer)
+    }
+
     async fn run(mut self) {
         let mut rescan = interval_at(TokioInstant::now() + self.lan.rescan, self.lan.rescan);
         rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,7 +219,7 @@ impl Announcer {
         }
     }
 
-    fn answer(&self, question: &Question) {
+    pub(super) fn answer(&self, question: &Question) {
         let source = question.source;
         let mut responder = self.answering.lock();
         let Some(responder) = responder.as_mut() else {
@@ -240,7 +242,7 @@ impl Announcer {
     }
 }
 
-async fn receive(socket: &UdpSocket) -> io::Result<Question> {
+pub(super) async fn receive(socket: &UdpSocket) -> io::Result<Question> {
     socket
         .async_io(Interest::READABLE, || receive_now(socket))
         .await
