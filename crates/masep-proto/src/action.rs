@@ -7,7 +7,7 @@ use crate::{DecodeError, DecodeErrorKind, Dict, Element, Int, Limits, Position, 
 
 /// An action of an agent, as pymasep's class `Action` sends it.
 ///
-/// ```no_run
+/// ```
 /// use masep_proto::{Action, Value};
 /// let action = Action::new(2).with("direction", "north").with("steps", 3);
 /// let Value::Element(element) = Value::from(action.clone()) else { unreachable!() };
@@ -132,5 +132,114 @@ impl From<&Action> for Value {
 impl From<Action> for Value {
     fn from(action: Action) -> Self {
         Self::from(&action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(xml: &str) -> Result<Action, DecodeErrorKind> {
+        Action::try_from(&Element::parse(xml).unwrap()).map_err(|error| error.kind)
+    }
+
+    fn with_p(value: impl Into<Value>) -> Result<Action, DecodeErrorKind> {
+        Ok(Action::new(1).with("p", value))
+    }
+
+    fn parameter(value: &str) -> Result<Action, DecodeErrorKind> {
+        read(&format!(
+            "<Action type=\"1\"><ActionParameter name=\"p\">{value}</ActionParameter></Action>"
+        ))
+    }
+
+    #[test]
+    fn the_type_is_an_int_as_python_reads_it() {
+        for (text, action_type) in [(" 1 ", 1), ("+1", 1), ("1_0", 10), ("-1", -1)] {
+            assert_eq!(
+                read(&format!("<Action type=\"{text}\" />")),
+                Ok(Action::new(action_type))
+            );
+        }
+        for text in ["", "1.0", "x"] {
+            assert_eq!(
+                read(&format!("<Action type=\"{text}\" />")),
+                Err(DecodeErrorKind::InvalidInt(text.into()))
+            );
+        }
+        assert_eq!(
+            read("<Action />"),
+            Err(DecodeErrorKind::MissingAttribute("type"))
+        );
+    }
+
+    #[test]
+    fn parameters_are_values() {
+        assert_eq!(parameter("<str>x</str>"), with_p("x"));
+        assert_eq!(parameter("<str />"), with_p(Value::None));
+        assert_eq!(parameter("<NoneType>None</NoneType>"), with_p(Value::None));
+        assert_eq!(parameter("<NoneType />"), with_p(Value::None));
+        assert_eq!(parameter("<float>1.5</float>"), with_p(1.5));
+        assert_eq!(
+            parameter("<tuple><item><int>1</int></item></tuple>"),
+            with_p((1,))
+        );
+        assert_eq!(parameter("<bool>False</bool>"), with_p(false));
+        assert_eq!(
+            parameter("<int>x</int>"),
+            Err(DecodeErrorKind::InvalidInt("x".into()))
+        );
+        assert_eq!(parameter(""), Err(DecodeErrorKind::EmptyItem));
+    }
+
+    #[test]
+    fn an_action_or_an_object_stays_an_element() {
+        let nested = Action::new(2).with("q", 1);
+        let xml = Element::from(&nested);
+        let read = parameter(xml.as_xml()).unwrap();
+        let element = read.param("p").and_then(Value::as_element).unwrap();
+        assert_eq!(Action::try_from(element).unwrap(), nested);
+        assert_eq!(
+            parameter("<Object name=\"o\" />"),
+            with_p(Element::parse("<Object name=\"o\" />").unwrap())
+        );
+    }
+
+    #[test]
+    fn names_of_elements_and_text_between_do_not_matter() {
+        assert_eq!(
+            read("<Foo type=\"1\" x=\"y\">x<Bar name=\"p\">y<int>1</int>z</Bar>w</Foo>"),
+            with_p(1)
+        );
+        assert_eq!(
+            read(
+                "<Action type=\"1\"><ActionParameter name=\"p\"><int>1</int></ActionParameter>\
+                 <ActionParameter name=\"p\"><int>2</int></ActionParameter></Action>"
+            ),
+            with_p(2)
+        );
+        assert_eq!(
+            read("<Action type=\"1\"><ActionParameter><int>1</int></ActionParameter></Action>"),
+            Err(DecodeErrorKind::MissingAttribute("name"))
+        );
+    }
+
+    #[test]
+    fn it_is_written_as_pymasep_writes_it() {
+        assert_eq!(
+            Element::from(Action::new(-1)).as_xml(),
+            "<Action type=\"-1\" />"
+        );
+        let action = Action::new(1)
+            .with("a\"\u{e9}", "")
+            .with("none", Value::None)
+            .with("inner", Action::new(0));
+        assert_eq!(
+            Element::from(&action).as_xml(),
+            "<Action type=\"1\"><ActionParameter name=\"a&quot;&#233;\"><str content=\"empty\" />\
+             </ActionParameter><ActionParameter name=\"none\"><NoneType>None</NoneType>\
+             </ActionParameter><ActionParameter name=\"inner\"><Action type=\"0\" />\
+             </ActionParameter></Action>"
+        );
     }
 }

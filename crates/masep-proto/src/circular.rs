@@ -6,7 +6,7 @@ use crate::{DecodeError, DecodeErrorKind, Element, Int, Limits, Position, Value}
 /// A list with a head that goes round, as pymasep's class `CircularHeadList`: a State holds the
 /// order of its agents in one.
 ///
-/// ```no_run
+/// ```
 /// use masep_proto::{CircularHeadList, Value};
 /// let mut order = CircularHeadList::from_iter(["State.prey", "State.hunter"]);
 /// order.advance();
@@ -132,5 +132,81 @@ impl From<&CircularHeadList> for Value {
 impl From<CircularHeadList> for Value {
     fn from(list: CircularHeadList) -> Self {
         Self::from(&list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(xml: &str) -> Result<CircularHeadList, DecodeErrorKind> {
+        CircularHeadList::try_from(&Element::parse(xml).unwrap()).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn an_empty_list_has_no_head() {
+        let mut list = CircularHeadList::default();
+        list.advance();
+        assert_eq!((list.head(), list.head_idx), (None, -1));
+        assert_eq!(
+            Element::from(&list).as_xml(),
+            "<CircularHeadList><data><list /></data><head_idx>-1</head_idx></CircularHeadList>"
+        );
+        assert_eq!(read(Element::from(&list).as_xml()), Ok(list));
+    }
+
+    #[test]
+    fn it_is_written_as_pymasep_writes_it() {
+        let mut list = CircularHeadList::from_iter(["a", "b"]);
+        list.advance();
+        let xml = "<CircularHeadList><data><list><item><str>a</str></item><item><str>b</str></item>\
+                   </list></data><head_idx>1</head_idx></CircularHeadList>";
+        assert_eq!(Element::from(&list).as_xml(), xml);
+        assert_eq!(read(xml), Ok(list));
+    }
+
+    #[test]
+    fn parts_may_be_missing_or_doubled() {
+        assert_eq!(
+            read("<CircularHeadList />"),
+            Ok(CircularHeadList::default())
+        );
+        assert_eq!(
+            read(
+                "<L><head_idx>7</head_idx><x /><data><list><item><int>1</int></item></list></data>\
+                 <head_idx> 0 </head_idx></L>"
+            ),
+            Ok(CircularHeadList::from_iter([1]))
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        assert_eq!(read("<L><data /></L>"), Err(DecodeErrorKind::EmptyItem));
+        assert!(matches!(
+            read("<L><data><int>1</int></data></L>"),
+            Err(DecodeErrorKind::UnexpectedElement(_))
+        ));
+        assert_eq!(
+            read("<L><head_idx /></L>"),
+            Err(DecodeErrorKind::InvalidInt(String::new()))
+        );
+        let large = "9".repeat(20);
+        assert_eq!(
+            read(&format!("<L><head_idx>{large}</head_idx></L>")),
+            Err(DecodeErrorKind::InvalidInt(large))
+        );
+    }
+
+    #[test]
+    fn a_head_outside_of_the_list_is_none() {
+        for head_idx in [-2, 1, i64::MAX] {
+            let mut list = CircularHeadList {
+                data: vec![Value::None],
+                head_idx,
+            };
+            assert_eq!(list.head(), None);
+            list.advance();
+        }
     }
 }

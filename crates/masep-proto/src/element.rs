@@ -12,7 +12,7 @@ use bytestring::ByteString;
 pub use node::Node;
 pub use qname::QName;
 
-use crate::xml::Encoded;
+use crate::xml::{self, Encoded, View};
 use crate::{DecodeError, Limits, Value};
 
 /// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
@@ -22,7 +22,7 @@ use crate::{DecodeError, Limits, Value};
 /// sends nothing else, so what comes from it is a slice of the frame that was checked, not copied,
 /// and is sent on as it is. It becomes a tree ([`Node`]) when somebody asks for one.
 ///
-/// ```no_run
+/// ```
 /// use masep_proto::Element;
 /// let state = Element::parse("<State env_step='3'><Object name='a'/></State>")?;
 /// assert_eq!(state.as_xml(), r#"<State env_step="3"><Object name="a" /></State>"#);
@@ -57,7 +57,7 @@ impl Element {
     /// # Errors
     /// What is not well-formed, or over a limit.
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
-        todo!()
+        xml::decode_element(bytes, limits)
     }
 
     /// The element as `ElementTree.tostring` writes it: characters that are not ASCII are
@@ -69,28 +69,30 @@ impl Element {
     /// The element as `ElementTree.tostring(encoding="unicode")` writes it: characters that are not
     /// ASCII stand for themselves.
     pub fn to_unicode(&self) -> ByteString {
-        todo!()
+        xml::to_unicode(&self.xml)
     }
 
     /// Its name as it stands in the XML: `State`; with a prefix if it is in a namespace.
     pub fn name(&self) -> &str {
-        todo!()
+        let behind = self.xml.strip_prefix('<').unwrap_or_default();
+        behind.split([' ', '>']).next().unwrap_or_default()
     }
 
     /// The value of an attribute, by its name as it stands in the XML.
     pub fn attribute(&self, name: &str) -> Option<ByteString> {
-        self.attributes()
-            .find_map(|(other, value)| (other == name).then_some(value))
+        View::open(&self.xml)?.attribute(name)
     }
 
     /// The attributes in order, by their names as they stand in the XML.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, ByteString)> {
-        std::iter::empty()
+        View::open(&self.xml)
+            .into_iter()
+            .flat_map(View::into_attributes)
     }
 
     /// The text before the first child, empty if there is none.
     pub fn text(&self) -> ByteString {
-        todo!()
+        View::open(&self.xml).map_or_else(ByteString::new, |mut view| view.text())
     }
 
     /// The text that stood behind the element, up to the next tag; empty if there was none.
@@ -98,12 +100,20 @@ impl Element {
         &self.tail
     }
 
+    /// The same with this text behind it.
+    #[must_use]
+    pub fn with_tail(mut self, tail: impl Into<ByteString>) -> Self {
+        self.tail = tail.into();
+        self
+    }
+
     /// The elements directly in this one, with their tails, without a copy.
     ///
     /// Each is skipped over to find its end, so that walking a whole subtree this way takes time in
     /// proportion to its size times its depth; [`to_node`](Self::to_node) takes it apart at once.
     pub fn children(&self) -> impl Iterator<Item = Self> {
-        std::iter::empty()
+        let mut view = View::open(&self.xml);
+        std::iter::from_fn(move || view.as_mut()?.next_child())
     }
 
     /// The first child of this name.
@@ -123,7 +133,9 @@ impl Element {
 
     /// The element as a tree.
     pub fn to_node(&self) -> Node {
-        todo!()
+        let mut node = xml::to_node(&self.xml).unwrap_or_else(|| Node::new(self.name()));
+        node.tail = self.tail.clone();
+        node
     }
 
     /// What a decoder makes of the element: the value it spells (`<int>5</int>` is an int), or
@@ -132,7 +144,10 @@ impl Element {
     /// # Errors
     /// An element with the name of a Python type that does not hold such a value.
     pub fn to_value(&self) -> Result<Value, DecodeError> {
-        todo!()
+        match xml::decode_value(&self.xml)? {
+            Value::Element(element) => Ok(Value::Element(element.with_tail(self.tail.clone()))),
+            value => Ok(value),
+        }
     }
 }
 

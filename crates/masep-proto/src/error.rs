@@ -89,7 +89,7 @@ pub struct Position {
     pub offset: usize,
     /// The line, from 1.
     pub line: usize,
-    /// Bytes from the start of the line, from 0 (as Python's `ParseError` counts).
+    /// Characters from the start of the line, from 0 (as Python's `ParseError` counts).
     pub column: usize,
 }
 
@@ -101,19 +101,28 @@ impl Position {
         column: 0,
     };
 
-    /// The position of `offset` in `input`.
+    /// The position of `offset` in `input`, a text in UTF-8. Lines end with CR, LF or both.
     pub fn of(input: &[u8], offset: usize) -> Self {
         let before = &input[..offset.min(input.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let line_start = before
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        Self {
-            offset,
-            line,
-            column: before.len() - line_start,
+        let mut position = Self {
+            offset: before.len(),
+            ..Self::START
+        };
+        let mut last = 0;
+        for byte in before {
+            match byte {
+                b'\n' if last == b'\r' => {}
+                b'\n' | b'\r' => {
+                    position.line += 1;
+                    position.column = 0;
+                }
+                // The bytes that continue a character.
+                0x80..0xc0 => {}
+                _ => position.column += 1,
+            }
+            last = *byte;
         }
+        position
     }
 }
 

@@ -6,7 +6,10 @@ use std::hash::{Hash, Hasher};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{DecodeError, Dict, Element, EncodeError, Frame, Limits, TypeName, Value, xml};
+use crate::{
+    DecodeError, Dict, Element, EncodeError, Frame, Limit, LimitExceeded, Limits, TypeName, Value,
+    xml,
+};
 
 /// The type of a message.
 #[derive(Clone, Debug)]
@@ -120,7 +123,7 @@ impl fmt::Display for Role {
 
 /// A message between an engine and an interface.
 ///
-/// ```no_run
+/// ```
 /// use masep_proto::{Dict, Message, MessageType, TypeName, Value};
 /// let message = Message::define("agent-1", TypeName::from("pursuit.PursuitGame"));
 /// let bytes = message.to_bytes()?;
@@ -243,7 +246,7 @@ impl Message {
     /// # Errors
     /// Bytes that are no well-formed XML, no message, or over a limit; with the position.
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
-        todo!()
+        xml::decode_message(bytes, limits)
     }
 
     /// The message as an element.
@@ -251,7 +254,9 @@ impl Message {
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).
     pub fn to_element(&self) -> Result<Element, EncodeError> {
-        todo!()
+        let encoded = xml::encode_message_element(self);
+        LimitExceeded::check(Limit::Depth, encoded.depth, Limits::default().depth)?;
+        Ok(encoded.into())
     }
 
     /// Reads a message from an element.
@@ -282,6 +287,6 @@ impl TryFrom<&Message> for Element {
 /// The message as XML, as Python's `str(message)`.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+        f.write_str(&xml::encode_message_element(self).xml)
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use dict::Iter as DictIter;
 pub use int::Int;
 pub use type_name::TypeName;
 
+pub(crate) use int::excerpt;
 pub(crate) use set::unique_members;
 
 use crate::{Element, xml};
@@ -24,7 +25,7 @@ use crate::{Element, xml};
 /// equal here, while Python takes `1`, `1.0` and `True` for the same. Lists and tuples are compared
 /// in order, sets and dicts without it, floats by `==` (so that NaN is not equal to itself).
 ///
-/// ```no_run
+/// ```
 /// use masep_proto::{Dict, Value};
 /// let value = Value::from(Dict::from_iter([("position", (3, 4))]));
 /// assert_eq!(value.get("position"), Some(&Value::from((3, 4))));
@@ -45,11 +46,11 @@ pub enum Value {
     /// A `bytes`.
     Bytes(Bytes),
     /// A `list`.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// A `tuple`.
-    Tuple(Vec<Value>),
+    Tuple(Vec<Self>),
     /// A `set`, in the order in which it is sent.
-    Set(Vec<Value>),
+    Set(Vec<Self>),
     /// A `dict` with text as keys.
     Dict(Dict),
     /// A class, by its dotted name: data, never resolved.

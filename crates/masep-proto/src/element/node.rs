@@ -3,11 +3,11 @@
 use bytestring::ByteString;
 
 use super::{Element, QName};
-use crate::EncodeError;
+use crate::{EncodeError, Limit, LimitExceeded, Limits, xml};
 
 /// An XML element as a tree that can be built and changed.
 ///
-/// ```no_run
+/// ```
 /// use masep_proto::Node;
 /// let state = Node::new("State")
 ///     .with_attribute("name", "State")
@@ -25,7 +25,7 @@ pub struct Node {
     /// The text before the first child; empty for none.
     pub text: ByteString,
     /// The elements directly in this one.
-    pub children: Vec<Node>,
+    pub children: Vec<Self>,
     /// The text behind this element, up to the next tag; empty for none.
     pub tail: ByteString,
     attributes: Vec<(QName, ByteString)>,
@@ -112,7 +112,43 @@ impl Node {
     /// A name that XML does not take, or a tree that is deeper than
     /// [`Limits::depth`](crate::Limits::depth)'s default.
     pub fn to_element(&self) -> Result<Element, EncodeError> {
-        todo!()
+        self.check()?;
+        Ok(xml::encode_node(self).into())
+    }
+
+    /// An attribute that is known not to be there yet.
+    pub(crate) fn push_attribute(&mut self, name: QName, value: ByteString) {
+        self.attributes.push((name, value));
+    }
+
+    /// Checks all names and the depth.
+    fn check(&self) -> Result<(), EncodeError> {
+        let allowed = Limits::default().depth;
+        self.check_names()?;
+        let mut open = vec![self.children.iter()];
+        while let Some(children) = open.last_mut() {
+            let Some(child) = children.next() else {
+                open.pop();
+                continue;
+            };
+            child.check_names()?;
+            LimitExceeded::check(Limit::Depth, open.len() + 1, allowed)?;
+            open.push(child.children.iter());
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), EncodeError> {
+        let attributes = self.attributes.iter().map(|(name, _)| name);
+        let mut names = attributes.clone().chain([&self.name]);
+        let declares = |name: &&QName| **name == "xmlns";
+        match names
+            .find(|name| !name.is_valid())
+            .or_else(|| attributes.clone().find(declares))
+        {
+            Some(name) => Err(EncodeError::InvalidName(name.to_string())),
+            None => Ok(()),
+        }
     }
 }
 

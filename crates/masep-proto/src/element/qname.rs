@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytestring::ByteString;
 
+use crate::xml;
+
 /// The name of an element or an attribute: a local name, perhaps in a namespace.
 ///
 /// As text it is written as ElementTree does it: `local`, or `{uri}local`. pymasep uses no
@@ -38,6 +40,11 @@ impl QName {
     /// The name without the namespace.
     pub const fn local(&self) -> &ByteString {
         &self.local
+    }
+
+    /// Whether XML takes the name.
+    pub(super) fn is_valid(&self) -> bool {
+        xml::is_name(&self.local) && !self.uri.contains('}') && self.uri != xml::XMLNS_NAMESPACE
     }
 
     /// The URI of the namespace; empty if the name is in none.

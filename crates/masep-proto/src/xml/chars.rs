@@ -79,7 +79,7 @@ pub(super) fn char_in_name(c: char) -> bool {
 }
 
 /// Whether this is a name without a colon.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(char_starts_name) && chars.all(char_in_name)
 }

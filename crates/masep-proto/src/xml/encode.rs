@@ -5,7 +5,7 @@ use std::slice;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{escape, repr};
+use super::{escape, repr, tree, view};
 use crate::value::DictIter;
 use crate::{EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
 
@@ -97,8 +97,15 @@ impl Encoder {
     }
 
     pub(crate) fn finish(self) -> Encoded {
+        let xml = self.output.into();
+        // ElementTree declares all namespaces on the outermost element.
+        if self.namespaced
+            && let Some(node) = view::to_node(&xml)
+        {
+            return tree::write(&node);
+        }
         Encoded {
-            xml: self.output.into(),
+            xml,
             depth: self.depth,
             namespaced: self.namespaced,
         }

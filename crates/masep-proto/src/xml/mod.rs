@@ -1,8 +1,28 @@
 //! `Value`s, `Element`s and `Message`s as the XML that Python's ElementTree writes, and back.
+//!
+//! Reading goes in layers: [`document`] makes text of the input, [`scanner`] finds the tags and
+//! texts in it, [`reader`] slices values and elements out of it, [`decode`] makes Python values of
+//! them; [`tree`] is for elements that are not written as ElementTree writes them, and for whoever
+//! wants to look inside. Writing is [`encode`], and [`tree`] for trees.
 
 mod chars;
+mod declaration;
+mod decode;
+mod document;
 mod encode;
 mod escape;
+mod fault;
+mod namespaces;
+mod reader;
+mod reference;
 mod repr;
+mod scanner;
+mod tree;
+mod view;
 
-pub(crate) use encode::{Encoded, Encoder, encode_message, encode_value};
+pub(crate) use chars::is_name;
+pub(crate) use decode::{decode_element, decode_message, decode_value};
+pub(crate) use encode::{Encoded, Encoder, encode_message, encode_message_element, encode_value};
+pub(crate) use namespaces::XMLNS as XMLNS_NAMESPACE;
+pub(crate) use tree::write as encode_node;
+pub(crate) use view::{View, to_node, to_unicode};
