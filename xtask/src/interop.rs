@@ -59,7 +59,7 @@ fn environment() -> Result<PathBuf, Failure> {
         return Ok(python);
     }
     remove(&stamp)?;
-    create(&environment)?;
+    create()?;
     let install = [
         "-m",
         "pip",
@@ -78,18 +78,23 @@ fn environment() -> Result<PathBuf, Failure> {
 }
 
 /// Makes the environment anew: what an older list of requirements installed is not kept.
-fn create(environment: &Path) -> Result<(), Failure> {
+fn create() -> Result<(), Failure> {
     let python3 = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    Program::new(&python3, &["-c", "import ensurepip, venv"])
-        .output()
-        .map_err(|failure| {
-            Failure::new(format!(
-                "the interop tests need Python 3.11 or later with venv and pip: on Debian and Ubuntu, \
+    Program::new(
+        &python3,
+        &[
+            "-c",
+            "import ensurepip, sys, venv; assert sys.version_info >= (3, 11)",
+        ],
+    )
+    .output()
+    .map_err(|failure| {
+        Failure::new(format!(
+            "the interop tests need Python 3.11 or later with venv and pip: on Debian and Ubuntu, \
                  `apt install python3 python3-venv`; set PYTHON if it has another name ({failure})"
-            ))
-        })?;
-    let directory = environment.to_string_lossy();
-    Program::new(&python3, &["-m", "venv", "--clear", &directory]).run()
+        ))
+    })?;
+    Program::new(&python3, &["-m", "venv", "--clear", ENVIRONMENT]).run()
 }
 
 /// Whether the environment's Python still runs: it does not when the one it was made with is gone.

@@ -115,3 +115,57 @@ fn note_of(tally: Tally) -> String {
         tally.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: Tally = Tally {
+        passed: 2,
+        failed: 1,
+        skipped: 0,
+    };
+
+    fn steps() -> [Step; 3] {
+        [
+            step("first", || Ok(Tally::default())),
+            step("second", || Err(Failure::counted("a test failed", THREE))),
+            step("third", || Ok(THREE)),
+        ]
+    }
+
+    fn step(name: &'static str, run: fn() -> Result<Tally, Failure>) -> Step {
+        Step {
+            name,
+            about: "",
+            run,
+        }
+    }
+
+    fn selected(only: &[&str], skip: &[&str]) -> Result<Vec<bool>, String> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
+        select(&steps(), &owned(only), &owned(skip)).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn steps_are_chosen_by_name() {
+        assert_eq!(selected(&[], &[]), Ok(vec![true, true, true]));
+        assert_eq!(selected(&["third"], &[]), Ok(vec![false, false, true]));
+        assert_eq!(selected(&[], &["third"]), Ok(vec![true, true, false]));
+        let unknown = selected(&[], &["fourth"]).unwrap_err();
+        assert_eq!(
+            unknown,
+            "no step \"fourth\"; the steps are first, second, third"
+        );
+    }
+
+    #[test]
+    fn all_steps_run_and_their_tests_are_summed_up_also_after_a_failure() {
+        let (tests, ok) = run("test", &steps(), &[true, true, true]);
+        assert_eq!(tests.to_string(), "4 passed, 2 failed");
+        assert!(!ok);
+        let (tests, ok) = run("test", &steps(), &[true, false, true]);
+        assert_eq!(tests, THREE);
+        assert!(ok);
+    }
+}
