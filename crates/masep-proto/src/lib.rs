@@ -22,6 +22,8 @@ mod element;
 mod error;
 mod frame;
 mod hello;
+#[cfg(feature = "json")]
+pub mod json;
 mod limits;
 mod message;
 mod value;
