@@ -1,0 +1,78 @@
+//! The command line: which verbs there are and what every one of them shares.
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::status::{self, Status};
+use crate::{decode, encode};
+
+const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
+
+const LONG_ABOUT: &str = "\
+Messages between a game engine and its players, agents and observers.
+
+masep speaks the protocol of the Python library pymasep 0.2, byte for byte: whatever it says, an \
+unmodified pymasep program on the other side understands. Everything goes in and out as lines of \
+text, JSON or hexadecimal digits, so that it works in a pipe and with any language.
+
+Start with `masep VERB --help`: each verb has an example there.";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  MASEP_ADDRESS  the ADDR:PORT to use where none is given
+  MASEP_LOG      what is logged to standard error: warn (the default), info, debug, trace, or a
+                 filter such as masep=debug,warn; RUST_LOG is read if it is not set
+  NO_COLOR       set to anything: no colors
+";
+
+fn environment_and_exit_codes() -> String {
+    format!("{ENVIRONMENT}\n{}", status::help())
+}
+
+/// The program's arguments.
+#[derive(Debug, Parser)]
+#[command(
+    name = "masep",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = status::help(),
+    after_long_help = environment_and_exit_codes(),
+    arg_required_else_help = true,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Encode(encode::Encode),
+    Decode(decode::Decode),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> Result<Status, Error> {
+        match self.verb {
+            Verb::Encode(encode) => encode.run(),
+            Verb::Decode(decode) => decode.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

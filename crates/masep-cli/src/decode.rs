@@ -1,0 +1,126 @@
+//! `masep decode`: bytes that pymasep sent to messages as JSON lines.
+
+mod stream;
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use clap::Args;
+use masep_proto::{Frame, FrameCodec, Limits, Message};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::failure::Failure;
+use crate::lines::convert_lines;
+use crate::output::Output;
+use crate::status::Status;
+
+const LONG_ABOUT: &str = "\
+Turn the bytes that pymasep (or masep) sends for messages, one line of hexadecimal digits each, into \
+messages, one JSON object a line: {\"msg_type\": ..., \"src_sub_app\": ..., \"params\": ...}. See \
+`masep encode --help` for the form of the parameters; `masep encode` turns them back into the same \
+bytes.
+
+For each line there is one line of output, also for an empty one. A line that cannot be done gives \
+{\"error\": {\"kind\": ..., \"message\": ...}} in its place, the others are done, and the exit code is 1.
+
+With --stream the input is no text but the raw bytes of one direction of a connection, in any cut. \
+There is one line of output for each frame: {\"hello\": \"id\"} for the first, then messages, {\"bye\": \
+true} at the end, and {\"bytes_hex\": ..., \"error\": ...} for a frame that is none of these. A stream \
+that ends inside a frame, or that goes on after its end, gives a last line {\"error\": ...}. `masep \
+encode --frame` turns the lines back into the same bytes.";
+
+const EXAMPLE: &str = "\
+Examples:
+  $ echo '{\"msg_type\": \"end\", \"src_sub_app\": \"engine\"}' | masep encode | masep decode
+  {\"msg_type\":\"end\",\"src_sub_app\":\"engine\",\"params\":null}
+
+  $ printf '\\5\\0agent\\3\\0BYE' | masep decode --stream
+  {\"hello\":\"agent\"}
+  {\"bye\":true}
+";
+
+/// Lines of hexadecimal digits, or the bytes of a connection, to messages as JSON lines
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+pub(crate) struct Decode {
+    /// Each line begins with the frame's header: two bytes with the length, which has to fit
+    ///
+    /// The frame that ends a connection is `{"bye": true}`.
+    #[arg(long)]
+    frame: bool,
+
+    /// Read the raw bytes of one direction of a connection instead of lines
+    #[arg(long, conflicts_with = "frame")]
+    stream: bool,
+}
+
+/// A frame after the first one, as a line of JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line {
+    Message(serde_json::Value),
+    Bye { bye: bool },
+}
+
+impl Decode {
+    pub(crate) fn run(&self) -> Result<Status, Error> {
+        let mut output = Output::new(io::stdout().lock());
+        let input = io::stdin().lock();
+        if self.stream {
+            return stream::decode(input, &mut output);
+        }
+        convert_lines(
+            input,
+            &mut output,
+            |line| {
+                let bytes = hex::decode(line.trim_ascii())?;
+                if self.frame {
+                    frame(&single_frame(&bytes)?)
+                } else {
+                    message(bytes.into())
+                }
+            },
+            Output::json,
+        )
+    }
+}
+
+/// The one frame that these bytes are.
+fn single_frame(bytes: &[u8]) -> Result<Frame, Failure> {
+    let mut input = BytesMut::from(bytes);
+    let Some(frame) = FrameCodec::default().decode(&mut input)? else {
+        return Err(truncated(bytes));
+    };
+    if !input.is_empty() {
+        let message = format!("{} bytes behind the frame of {}", input.len(), frame.size());
+        return Err(Failure::new("excess", message));
+    }
+    Ok(frame)
+}
+
+/// What is wrong with bytes that are the beginning of a frame only.
+fn truncated(bytes: &[u8]) -> Failure {
+    let message = match bytes {
+        &[low, high, ref body @ ..] => format!(
+            "the input ends in a frame: it has {} of {} bytes",
+            body.len(),
+            u16::from_le_bytes([low, high])
+        ),
+        _ => "the input ends in the header of a frame".to_owned(),
+    };
+    Failure::new("truncated", message)
+}
+
+/// What a frame after the first one says.
+fn frame(frame: &Frame) -> Result<Line, Failure> {
+    if frame.is_bye() {
+        return Ok(Line::Bye { bye: true });
+    }
+    message(frame.bytes().clone())
+}
+
+fn message(bytes: Bytes) -> Result<Line, Failure> {
+    let message = Message::decode(bytes, &Limits::default())?;
+    Ok(Line::Message(message.to_json()?))
+}

@@ -1,0 +1,29 @@
+//! The log: on standard error, so that standard output stays for results.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts the log. `MASEP_LOG` says what is logged, `RUST_LOG` if that is not set, in the notation
+/// of tracing (`debug`, `masep=trace,warn`); warnings and errors otherwise.
+pub(crate) fn init() {
+    let filter = ["MASEP_LOG", "RUST_LOG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let (filter, wrong) = match filter.as_deref().map(EnvFilter::try_new) {
+        None => (EnvFilter::new("warn"), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new("warn"), Some(error)),
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(!no_color && io::stderr().is_terminal())
+        // It would report a closed standard error with a panic.
+        .log_internal_errors(false)
+        .init();
+    if let Some(error) = wrong {
+        tracing::warn!(%error, "the log filter is not understood: warnings and errors are logged");
+    }
+}
