@@ -63,8 +63,8 @@ mod server;
 mod socket;
 
 pub use masep_proto::{
-    DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int, Limit, LimitExceeded,
-    Limits, Message, MessageType, Node, PeerId, Role, TypeName, Value,
+    Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,
+    Limit, LimitExceeded, Limits, Message, MessageType, Node, PeerId, QName, Role, TypeName, Value,
 };
 
 pub use client::{Client, ClientBuilder};
@@ -75,3 +75,8 @@ pub use handler::{NoHandler, SocketHandler};
 pub use queue::{Received, SocketHandlerQueue, WhenFull};
 pub use registry::Registry;
 pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};
+
+/// The programs in README.md, which are compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
