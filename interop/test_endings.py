@@ -1,0 +1,132 @@
+"""How connections end, with real pymasep peers: nobody hangs, nobody spins, everybody knows why.
+
+A pymasep handler that reads the end of a stream without a BYE before it spins for ever, at 100 % of a core.
+Its thread ends in good order only after a BYE: that is what these tests wait for.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import peers
+import wire
+from masep import Masep
+from peers import Peer
+from test_bad_peers import IDLE, client
+
+
+def ended_in_order(peer: Peer) -> None:
+    """The pymasep handler's thread has ended by itself and has not spun."""
+    ended = peer.expect("handler_ended")
+    assert ended["empty_frames"] == 0 and ended["cpu"] < IDLE, ended
+
+
+@contextmanager
+def real_server(masep: Masep) -> Iterator[tuple[Peer, int]]:
+    """A real pymasep server, and its port."""
+    with peers.python("programs.server", "--id", "real", cwd=masep.directory) as server:
+        yield server, server.expect("ready")["port"]
+
+
+def test_the_bye_of_a_masep_server_ends_a_real_client(masep: Masep) -> None:
+    with masep.serve() as (host, port), client(masep, port, "c") as real:
+        host.send({"to": "c", "bytes_hex": b"last".hex()})
+        host.send({"to": "c", "bye": True})
+        assert bytes.fromhex(real.expect("frame")["hex"]) == b"last"
+        ended_in_order(real)
+        assert host.expect("closed")["reason"] == "bye"
+        real.close_stdin()
+        assert real.wait() == 0
+
+
+def test_the_bye_of_a_real_client_ends_and_closes_the_connection(masep: Masep) -> None:
+    """A pymasep server keeps the socket for as long as it lives, and the id registered."""
+    with masep.serve() as (host, port), client(masep, port, "c") as real:
+        real.send({"bye": True})
+        assert host.expect("closed")["reason"] == "bye"
+        ended_in_order(real)
+        host.send({"to": "c", "bytes_hex": "00"})
+        assert host.expect("error")
+        with client(masep, port, "c"):
+            assert host.expect("connected") is not None
+            assert host.expect("connected")["peer"] == "c"
+
+
+def test_after_a_peers_bye_the_socket_is_closed(masep: Masep) -> None:
+    with masep.serve() as (_, port), wire.connected(port, b"c") as gone:
+        gone.send(wire.BYE)
+        assert list(gone.frames()) in ([], [wire.BYE])
+
+
+def test_the_bye_of_a_masep_player_ends_a_real_servers_handler(masep: Masep) -> None:
+    with real_server(masep) as (server, port), masep.join(port, "player") as player:
+        player.send({"bye": True})
+        ended_in_order(server)
+        assert player.expect("closed")["reason"] == "bye"
+        assert player.wait() == 0
+
+
+def test_the_bye_of_a_real_server_ends_a_masep_player(masep: Masep) -> None:
+    with real_server(masep) as (server, port), masep.join(port, "player") as player:
+        server.send({"to": "player", "frame": b"last".hex()})
+        server.send({"to": "player", "bye": True})
+        assert bytes.fromhex(player.expect("frame")["bytes_hex"]) == b"last"
+        assert player.expect("closed")["reason"] == "bye"
+        assert player.wait() == 0
+        ended_in_order(server)
+
+
+def test_a_server_that_closes_without_bye_ends_a_masep_player(masep: Masep) -> None:
+    """A pymasep client spins on it; masep says what happened and ends with an exit code that tells it."""
+    with wire.listening() as listener, masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player:
+        with listener.accepted():
+            player.expect("connected")
+        assert player.expect("closed")["reason"] == "end_of_stream"
+        assert player.wait() != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_masep_server_ends_its_real_clients(masep: Masep, number: int) -> None:
+    with masep.serve() as (host, port), client(masep, port, "a") as a, client(masep, port, "b") as b:
+        host.send({"to": "*", "bytes_hex": b"last".hex()})
+        for real in (a, b):
+            assert bytes.fromhex(real.expect("frame")["hex"]) == b"last"
+        host.signal(number)
+        for real in (a, b):
+            ended_in_order(real)
+            real.close_stdin()
+            assert real.wait() == 0
+        assert [event["reason"] for event in host.events() if event["event"] == "closed"] == ["shutdown"] * 2
+        host.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_masep_player_ends_a_real_servers_handler(masep: Masep, number: int) -> None:
+    with real_server(masep) as (server, port), masep.join(port, "player") as player:
+        player.signal(number)
+        ended_in_order(server)
+        player.wait()
+
+
+def test_a_client_above_the_limit_is_refused_and_does_not_spin(masep: Masep) -> None:
+    with masep.serve("--connections", "1") as (host, port), client(masep, port, "first"):
+        with client(masep, port, "second") as second:
+            assert host.expect("rejected")["reason"] == "too_many_connections"
+            ended_in_order(second)
+            second.close_stdin()
+            assert second.wait() == 0
+
+
+def test_the_end_of_stdin_does_not_stop_a_masep_server(masep: Masep) -> None:
+    with masep.serve() as (host, port):
+        host.close_stdin()
+        with client(masep, port, "late") as real:
+            assert host.expect("connected")["peer"] == "late"
+            real.send({"bye": True})
+            assert host.expect("closed")["reason"] == "bye"
+        host.signal(signal.SIGTERM)
+        host.wait()
