@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pymasep.communication import Message
 
+import wire
 from masep import Masep
 from notation import canonical, message_to_json
 
@@ -103,11 +104,25 @@ def test_foreign_xml_is_taken_and_refused_as_pymasep_does(masep: Masep) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_frames_have_the_header_that_pymasep_writes(masep: Masep, encodable: list[dict[str, Any]]) -> None:
-    for case in vectors("frames.jsonl"):
-        body, frame = bytes.fromhex(case["body_hex"]), bytes.fromhex(case["frame_hex"])
-        assert frame == len(body).to_bytes(2, "little") + body, case["name"]
+def test_frames_are_what_pymasep_puts_on_the_wire(masep: Masep) -> None:
+    """Hellos, BYE, and frames of any content."""
+    cases = vectors("frames.jsonl")
+    lines = [{"hello": case["id"]} if "id" in case else {"bye": True} if case["name"] == "bye"
+             else {"bytes_hex": case["body_hex"]} for case in cases]
+    assert not differences(cases, masep.encode(lines, "--frame"), [bytes.fromhex(case["frame_hex"]) for case in cases])
+
+
+def test_messages_in_frames(masep: Masep, encodable: list[dict[str, Any]]) -> None:
     sample = encodable[::25]
-    bodies = [bytes.fromhex(case["bytes_hex"]) for case in sample]
-    frames = [len(body).to_bytes(2, "little") + body for body in bodies]
+    frames = [wire.frame(bytes.fromhex(case["bytes_hex"])) for case in sample]
     assert masep.encode([case["message"] for case in sample], "--frame") == frames
+    assert masep.decode(frames, "--frame") == masep.decode([frame[2:] for frame in frames])
+
+
+def test_a_whole_stream_is_read_from_its_raw_bytes(masep: Masep, encodable: list[dict[str, Any]]) -> None:
+    bodies = [bytes.fromhex(case["bytes_hex"]) for case in encodable]
+    stream = b"".join(map(wire.frame, ["stream-é".encode(), *bodies, wire.BYE]))
+    done = subprocess.run([masep.binary, "decode", "--stream"], input=stream, capture_output=True, check=True)
+    hello, *messages, bye = [json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]
+    assert (hello, bye) == ({"hello": "stream-é"}, {"bye": True})
+    assert messages == masep.decode(bodies)
