@@ -48,9 +48,9 @@ def documents() -> Iterator[Case]:
         "less in attribute": '<Message msg_type="end" src_sub_app="<"/>', "bare ampersand": '<Message msg_type="end" src_sub_app="a&b"/>',
         "unknown entity": '<Message msg_type="end" src_sub_app="&nbsp;"/>', "double hyphen": end + "<!-- a -- b -->",
         "instruction xml": end + "<?xml?>", "no space between": '<Message msg_type="end"src_sub_app="x"/>',
-        "nul": end.replace("x", "\0"), "control": end.replace("x", "\x01"), "reference to nul": end.replace('"x"', '"&#0;"'),
+        "reference to nul": end.replace('"x"', '"&#0;"'),
         "reference to control": end.replace('"x"', '"&#1;"'), "reference to surrogate": end.replace('"x"', '"&#xD800;"'),
-        "reference too large": end.replace('"x"', '"&#x110000;"'), "reference to fffe": end.replace('"x"', '"&#xFFFE;"'),
+        "reference too large": end.replace('"x"', '"&#x110000;"'),
         "end of cdata in text": '<Message msg_type="end" src_sub_app="x">]]></Message>',
         "digit first": '<1Message msg_type="end" src_sub_app="x"/>', "version": '<?xml version="7"?>' + end,
         "prefix unbound": '<m:Message msg_type="end" src_sub_app="x"/>',
@@ -63,6 +63,9 @@ def documents() -> Iterator[Case]:
         "child unknown": '<Message msg_type="end" src_sub_app="x"><State/></Message>',
     }.items():
         yield name, text.encode(), None
+    for name, sender in {"nul": "\0", "control": "\x01"}.items():
+        yield name, end.replace("x", sender).encode(), "text is kept"
+    yield "reference to fffe", end.replace("x", "&#xFFFE;").encode(), "no character is refused"
     doctype = '<!DOCTYPE Message [<!ENTITY e "entity"><!ENTITY f "&e;&e;">]>'
     yield "doctype", b"<!DOCTYPE Message>" + end.encode(), "no DOCTYPE"
     yield "entity", (doctype + end.replace('"x"', '"&e;"')).encode(), "no DOCTYPE"
@@ -70,8 +73,8 @@ def documents() -> Iterator[Case]:
     yield "entity file", b'<!DOCTYPE m [<!ENTITY e SYSTEM "file:///etc/hostname">]>' + _parameter("<str>&e;</str>"), None
     text = end.replace('"x"', '"é"')
     yield "utf-8 mark", codecs.BOM_UTF8 + text.encode(), None
-    yield "utf-16", text.encode("utf-16"), "only UTF-8"
-    yield "latin-1", b'<?xml version="1.0" encoding="iso-8859-1"?>' + text.encode("latin-1"), "only UTF-8"
+    yield "utf-16", text.encode("utf-16"), None
+    yield "latin-1", b'<?xml version="1.0" encoding="iso-8859-1"?>' + text.encode("latin-1"), None
     yield "latin-1 undeclared", text.encode("latin-1"), None
     yield "unknown encoding", b'<?xml version="1.0" encoding="klingon"?>' + text.encode(), None
     yield "overlong utf-8", end.replace("x", "?").encode().replace(b"?", b"\xc0\xaf"), None
@@ -124,10 +127,11 @@ def scalars() -> Iterator[Case]:
         yield f"bool/{text}", _parameter(f"<bool>{text}</bool>"), None
     yield "bool/False", _parameter("<bool>False</bool>"), "False stays false"
     for name, text in {
-        "space": "  ", "lines": "a\r\nb\rc\nd", "cdata": "<![CDATA[<a> & ]]]]><![CDATA[>]]>", "references": "&lt;&#x41;&#233;&apos;",
+        "space": "  ", "cdata": "<![CDATA[<a> & ]]]]><![CDATA[>]]>", "references": "&lt;&#x41;&#233;&apos;",
         "mixed": "a<!-- -->b<![CDATA[c]]>d<?e?>", "return": "&#13;", "not empty": "x", "astral": "&#128512;\U0001f600",
     }.items():
         yield f"str/{name}", _parameter(f"<str>{text}</str>"), None
+    yield "str/lines", _parameter("<str>a\r\nb\rc\nd</str>"), "text is kept"
     yield "str/content other", _parameter('<str content="full"/>'), None
     yield "str/content and text", _parameter('<str content="empty">x</str>'), None
     yield "str/class", _parameter("<str>&lt;class 'collections.OrderedDict'&gt;</str>"), "a class in a string is text"

@@ -2,7 +2,7 @@
 
 `encode.jsonl`: `name`; `message` (what to encode); `bytes_hex` (`Message.to_bytes()`) or `error`; `decoded` (what
 `Message.from_bytes` makes of these bytes) or `decode_error`: it often differs from `message`, for pymasep reads
-less than it writes.
+less than it writes; `deviation` where masep writes other bytes on purpose.
 `foreign.jsonl`: `name`; `bytes_hex`; `decoded` or `error` as above; `deviation` where masep does otherwise on
 purpose, by the name that PROTOCOL.md gives it.
 `frames.jsonl`: `name`; `body_hex`; `frame_hex` as `SocketHandler.send_frame` puts it on a socket; `id` for a hello.
@@ -29,6 +29,8 @@ from notation import message_to_json, to_json
 from vectors import foreign, scenes, values
 
 HERE = Path(__file__).resolve().parent
+#: Messages that masep writes otherwise, by the name that PROTOCOL.md gives to it.
+DEVIATIONS = {"elements/element/name not ASCII": "names are names"}
 TYPES = [Message.MESSAGE_TYPE_DEFINE, Message.MESSAGE_TYPE_REGISTER, Message.MESSAGE_TYPE_OBSERVATION,
          Message.MESSAGE_TYPE_ACTION, Message.MESSAGE_TYPE_QUIT_GAME, Message.MESSAGE_TYPE_END_GAME]
 
@@ -77,6 +79,8 @@ def encode_lines() -> Iterator[dict[str, Any]]:
     """`encode.jsonl`."""
     for name, message in messages():
         line = {"name": name, "message": message_to_json(message)}
+        if name in DEVIATIONS:
+            line["deviation"] = DEVIATIONS[name]
         body = attempt(line, "bytes_hex", "error", message.to_bytes)
         if body is not None:
             attempt(line, "decoded", "decode_error", lambda body=body: decoded(body))

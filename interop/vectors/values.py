@@ -126,12 +126,13 @@ def elements() -> Cases:
     yield "circular/moved", circle
     yield "circular/empty", CircularHeadList()
     yield "circular/mixed", CircularHeadList([1, (2, None), {"k": []}])
-    element = Element("Übung", {"a": "1\n2\t\"3\"<>&'", "é": ""})
+    element = Element("Mixed", {"a": "1\n2\t\"3\"<>&'é", "b": ""})
     SubElement(element, "empty").tail = " tail & "
     child = SubElement(element, "child", x="")
     child.text = "text < ]]> ñ"
     child.tail = "\n"
     yield "element/mixed", Xml(element)
+    yield "element/name not ASCII", Xml(Element("Übung", {"é": "ü"}))
     yield "element/bare", Xml(Element("x"))
     yield "element/in dict", {"one": Xml(element), "two": [Xml(element)]}
 
