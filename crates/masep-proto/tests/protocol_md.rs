@@ -1,0 +1,254 @@
+//! The byte examples and the table of limits in PROTOCOL.md hold. Its section 13 says how they are
+//! written; `interop/test_protocol_md.py` holds the same examples against the real pymasep.
+#![cfg(feature = "json")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::SocketAddrV4;
+
+use bytes::{Bytes, BytesMut};
+use masep_proto::discovery::{QUESTION, Search};
+use masep_proto::{Dict, Frame, FrameCodec, Handshake, Limits, Message, MessageType, Value};
+
+/// One record of an example: its lines by key, and where it stands.
+struct Example {
+    line: usize,
+    fields: BTreeMap<String, String>,
+}
+
+impl Example {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.fields.get(key).map(String::as_str)
+    }
+
+    fn parse<T: std::str::FromStr<Err: Debug>>(&self, key: &str) -> T {
+        let text = self.get(key).unwrap_or_default();
+        text.parse()
+            .unwrap_or_else(|error| panic!("PROTOCOL.md:{}: {key}: {error:?}", self.line))
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, key: &str) -> T {
+        let text = self.get(key).unwrap_or_default();
+        serde_json::from_str(text)
+            .unwrap_or_else(|error| panic!("PROTOCOL.md:{}: {key}: {error}", self.line))
+    }
+
+    fn hex(&self) -> Option<Bytes> {
+        let digits = self.get("hex")?.replace(' ', "");
+        let bytes = hex::decode(digits);
+        Some(
+            bytes
+                .unwrap_or_else(|error| panic!("PROTOCOL.md:{}: hex: {error}", self.line))
+                .into(),
+        )
+    }
+
+    /// The bytes that the example gives: a whole message, or one value.
+    fn bytes(&self) -> Bytes {
+        let text = self.get("document").or_else(|| self.get("xml"));
+        let text = text.map(|text| Bytes::from(text.to_owned()));
+        if let (Some(text), Some(hex)) = (&text, self.hex()) {
+            assert_eq!(text, &hex, "PROTOCOL.md:{}: hex", self.line);
+        }
+        text.or_else(|| self.hex()).expect("bytes in the example")
+    }
+
+    /// The bytes as a message: a value is put into one, as its only parameter.
+    fn document(&self) -> Bytes {
+        let bytes = self.bytes();
+        if self.get("document").is_some() || bytes.starts_with(b"<Message") {
+            return bytes;
+        }
+        let before = br#"<Message msg_type="action" src_sub_app="s"><dict><item key="v">"#;
+        [before, &*bytes, b"</item></dict></Message>"]
+            .concat()
+            .into()
+    }
+
+    /// The message that the example is about: its own, or one with the value in it.
+    fn message(&self) -> Message {
+        if self.get("message").is_some() {
+            return self.json("message");
+        }
+        let value: Value = self.json("value");
+        Message::new(MessageType::Action, Dict::from([("v", value)]), "s")
+    }
+}
+
+fn protocol() -> &'static str {
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md"))
+}
+
+/// The records of all blocks of this kind: at least one.
+fn examples(kind: &str) -> Vec<Example> {
+    let opening = format!("```example {kind}");
+    let mut examples = Vec::new();
+    let mut lines = protocol().lines().zip(1..);
+    while lines.by_ref().any(|(line, _)| line == opening) {
+        let block = lines.by_ref().take_while(|(line, _)| *line != "```");
+        let block: Vec<_> = block.collect();
+        let records = block.split(|(line, _)| line.is_empty());
+        examples.extend(records.map(record));
+    }
+    assert!(!examples.is_empty(), "PROTOCOL.md has no example {kind}");
+    examples
+}
+
+fn record(lines: &[(&str, usize)]) -> Example {
+    let mut fields = BTreeMap::new();
+    let mut key = "";
+    for (line, _) in lines {
+        let text = if line.starts_with(' ') {
+            line
+        } else {
+            let (new_key, text) = line.split_once(' ').expect("a key and its text");
+            key = new_key;
+            text
+        };
+        fields
+            .entry(key.to_owned())
+            .or_insert_with(String::new)
+            .push_str(text.trim());
+    }
+    let line = lines.first().map_or(0, |(_, line)| *line);
+    Example { line, fields }
+}
+
+fn decode_stream<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Frame> {
+    let codec = FrameCodec::default();
+    let mut buffer = BytesMut::new();
+    let mut frames = Vec::new();
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        while let Some(frame) = codec.decode(&mut buffer).expect("a frame within the limit") {
+            frames.push(frame);
+        }
+    }
+    assert!(buffer.is_empty());
+    frames
+}
+
+#[test]
+fn frames() {
+    for example in examples("frame") {
+        let frame = Frame::new(example.json::<String>("body"));
+        let mut written = BytesMut::new();
+        FrameCodec::default().encode(&frame, &mut written).unwrap();
+        let bytes = example.bytes();
+        assert_eq!(written, bytes, "PROTOCOL.md:{}", example.line);
+        assert_eq!(decode_stream([&*bytes].into_iter()), [frame]);
+    }
+}
+
+#[test]
+fn streams_however_they_are_cut() {
+    for example in examples("stream") {
+        let bodies: Vec<String> = example.json("bodies");
+        let expected: Vec<_> = bodies.into_iter().map(Frame::new).collect();
+        let bytes = example.bytes();
+        for size in 1..=bytes.len() {
+            let read = decode_stream(bytes.chunks(size));
+            assert_eq!(read, expected, "in pieces of {size} bytes");
+        }
+    }
+}
+
+#[test]
+fn hellos() {
+    let limits = Limits::default();
+    for example in examples("hello") {
+        let id: String = example.json("id");
+        let mut client = Handshake::initiator(&id, &limits).unwrap();
+        assert_eq!(client.poll_transmit().unwrap(), example.bytes());
+        let mut server = Handshake::acceptor("server", &limits).unwrap();
+        let heard = server
+            .handle(&mut BytesMut::from(&*example.bytes()))
+            .unwrap();
+        assert_eq!(heard.as_deref(), Some(&*id), "PROTOCOL.md:{}", example.line);
+    }
+}
+
+#[test]
+fn what_is_written() {
+    for example in examples("encode").iter().chain(&examples("write")) {
+        let written = example.message().to_bytes().unwrap();
+        assert_eq!(written, example.document(), "PROTOCOL.md:{}", example.line);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for example in examples("encode") {
+        let read = Message::from_bytes(example.document());
+        assert_eq!(read, Ok(example.message()), "PROTOCOL.md:{}", example.line);
+    }
+}
+
+#[test]
+fn what_is_read() {
+    for example in examples("read") {
+        let read = Message::from_bytes(example.document());
+        let line = example.line;
+        match example.get("error") {
+            None => assert_eq!(read, Ok(example.message()), "PROTOCOL.md:{line}"),
+            Some(kind) => {
+                let error = read.map_err(|error| error.kind.name());
+                assert_eq!(error, Err(kind), "PROTOCOL.md:{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn datagrams() {
+    let examples = examples("datagram");
+    for example in &examples {
+        let text: String = example.json("text");
+        assert_eq!(text, example.bytes(), "PROTOCOL.md:{}", example.line);
+    }
+    assert!(examples.iter().any(|example| example.bytes() == QUESTION));
+}
+
+#[test]
+fn answers_to_a_search() {
+    for example in examples("answer") {
+        let text: String = example.json("text");
+        let source: SocketAddrV4 = example.parse("from");
+        let found = Search::new().handle(text.as_bytes(), source, example.parse("asked-from"));
+        let outcome = match found {
+            Ok(found) => found.address().to_string(),
+            Err(ignored) => format!("{ignored:?}"),
+        };
+        let expected = example.get("address").or_else(|| example.get("ignored"));
+        assert_eq!(Some(&*outcome), expected, "PROTOCOL.md:{}", example.line);
+    }
+}
+
+/// The names and defaults of all fields of [`Limits`], out of its `Debug` form.
+fn default_limits() -> BTreeMap<String, String> {
+    let debug = format!("{:?}", Limits::default());
+    let fields = debug.trim_start_matches("Limits { ").trim_end_matches(" }");
+    fields
+        .split(", ")
+        .map(|field| {
+            let (name, value) = field.split_once(": ").expect("a name and a value");
+            let value = value.trim_start_matches("Some(").trim_end_matches(')');
+            (name.to_owned(), value.to_lowercase())
+        })
+        .collect()
+}
+
+#[test]
+fn the_table_of_limits_is_complete_and_has_the_defaults() {
+    let (_, section) = protocol().split_once("\n## 11 Limits").unwrap();
+    let (section, _) = section.split_once("\n## 12 ").unwrap();
+    let table: BTreeMap<_, _> = section
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+            let (default, _) = rest.split_once(" | ")?;
+            Some((name.to_owned(), default.replace(" s", "s")))
+        })
+        .collect();
+    assert_eq!(table, default_limits());
+}
