@@ -45,13 +45,16 @@ fn sizes() -> impl Iterator<Item = usize> {
 
 async fn send_all(connection: Connection) {
     for (n, size) in sizes().enumerate() {
-        connection.send(vec![n as u8; size]).await.unwrap();
+        connection
+            .send(vec![n as u8; size])
+            .await
+            .expect("the connection lives");
     }
 }
 
 async fn receive_all(connection: Connection) {
     for (n, size) in sizes().enumerate() {
-        let got = connection.recv().await.unwrap();
+        let got = connection.recv().await.expect("a frame");
         assert_eq!(got.size(), size);
         assert!(got.bytes().iter().all(|byte| *byte == n as u8));
     }

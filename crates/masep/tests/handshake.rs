@@ -14,7 +14,7 @@ async fn reasons(limits: Limits) -> (Server, tokio::sync::mpsc::UnboundedReceive
         .handler(events)
         .bind("127.0.0.1:0")
         .await
-        .unwrap();
+        .expect("loopback can be bound");
     (server, happened)
 }
 

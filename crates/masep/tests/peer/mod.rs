@@ -1,9 +1,10 @@
 //! A peer made of a bare socket, which can do all that a good peer would not.
 #![allow(
     dead_code,
+    clippy::unwrap_used,
     unreachable_pub,
     missing_docs,
-    reason = "each test file uses its own part"
+    reason = "each test file uses its own part, and a panic is its report"
 )]
 
 use std::future::Future;
