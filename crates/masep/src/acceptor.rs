@@ -20,9 +20,9 @@ use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketH
 
 /// How long accepting rests after an error of the machine, such as no free descriptor. Existing
 /// connections go on; without a rest the loop would spin, because the error stays.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a connection that is replaced may take to deliver what is queued for it.
-const REPLACE_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const REPLACE_GRACE: Duration = Duration::from_secs(1);
 
 /// What taking a connection needs, shared by the tasks that do it.
 pub(crate) struct Acceptor<H> {
@@ -43,7 +43,7 @@ pub(crate) struct Acceptor<H> {
 
 /// What a peer that is not taken gets: our hello, then `BYE`. A `BYE` alone would be our id to an
 /// unmodified pymasep client, which then waits for ever; so it learns the id and ends.
-fn refusal(id: &str) -> Bytes {
+pub(crate) fn refusal(id: &str) -> Bytes {
     let mut bytes = BytesMut::new();
     // Fits: the id was checked when the server was built.
     let _ = FrameCodec::default().encode(&masep_proto::Frame::hello(id), &mut bytes);
@@ -94,7 +94,7 @@ pub(crate) async fn accept_connections<H: SocketHandler>(
 }
 
 /// Errors that `accept(2)` reports of a connection that is already gone.
-fn concerns_one_connection(error: &io::Error) -> bool {
+pub(crate) fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),

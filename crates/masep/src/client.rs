@@ -217,7 +217,7 @@ async fn within<T>(
     })
 }
 
-fn not_found(phase: ConnectPhase, target: &str) -> ConnectError {
+pub(crate) fn not_found(phase: ConnectPhase, target: &str) -> ConnectError {
     ConnectError {
         phase,
         target: target.to_owned(),

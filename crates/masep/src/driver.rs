@@ -18,7 +18,7 @@ use crate::{CloseReason, Connection, Registry, SocketHandler};
 /// Frames that wait are gathered into one write up to about this many bytes.
 const GATHER_BYTES: usize = 64 * 1024;
 /// How long an end that the peer did not ask for may take to deliver what is queued, and the `BYE`.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// All that one connection's task owns.
 pub(crate) struct Driver<H> {

@@ -50,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+pub mod blocking;
 mod client;
 mod close;
 mod connection;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
+use std::os::fd::AsFd;
 
 use bytes::{Buf, Bytes, BytesMut};
 use masep_proto::{Handshake, HelloError, Limits, PeerId};
@@ -14,7 +15,7 @@ use tokio::net::tcp::ReadHalf;
 /// The least and the most bytes asked for in one read.
 const READ_CHUNKS: Range<usize> = 1024..64 * 1024;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
-const DRAIN_BYTES: usize = 64 * 1024;
+pub(crate) const DRAIN_BYTES: usize = 64 * 1024;
 
 pub(crate) const BYE: &[u8] = b"\x03\0BYE";
 
@@ -74,10 +75,10 @@ impl Drop for Wire {
     }
 }
 
-fn set_options(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
-    // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
-    stream.set_nodelay(true)?;
+pub(crate) fn set_options(stream: &impl AsFd, limits: &Limits) -> io::Result<()> {
     let socket = SockRef::from(stream);
+    // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
+    socket.set_tcp_nodelay(true)?;
     if let Some(time) = limits.keepalive_time {
         let keepalive = TcpKeepalive::new().with_time(time);
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
@@ -136,11 +137,18 @@ impl<'a> Reader<'a> {
         // A header without the first byte of its body: nobody who writes a frame at once is
         // likely to leave that.
         self.peer_splits |= left == 2;
-        #[cfg(target_os = "linux")]
         if self.peer_splits {
-            let _ = SockRef::from(self.half.as_ref()).set_tcp_quickack(true);
+            rearm_quickack(self.half.as_ref());
         }
     }
+}
+
+/// Acknowledges what has arrived at once, and what arrives next, where the system has that.
+pub(crate) fn rearm_quickack(stream: &impl AsFd) {
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_quickack(true);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
 }
 
 /// Why the peer's hello did not come.

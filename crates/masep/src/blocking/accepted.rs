@@ -1,0 +1,71 @@
+//! Connections on their way from the door to [`Server::accept`](super::Server::accept).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::readiness::wait_while;
+use super::{Connection, TimedOut};
+
+/// Connections that wait to be accepted. Never more than there are places for connections.
+#[derive(Debug, Default)]
+pub(super) struct Accepted {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Connection>,
+    /// How many are still shaking hands.
+    arriving: usize,
+    /// Whether no more arrive than these.
+    closed: bool,
+}
+
+/// A connection that shakes hands.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    accepted: Arc<Accepted>,
+}
+
+impl Accepted {
+    pub(super) fn expect(self: &Arc<Self>) -> Arrival {
+        self.lock().arriving += 1;
+        Arrival {
+            accepted: self.clone(),
+        }
+    }
+
+    /// The next connection; `None` when none comes any more.
+    pub(super) fn next(&self, until: Option<Instant>) -> Result<Option<Connection>, TimedOut> {
+        wait_while(&self.changed, self.lock(), until, |state| {
+            state.waiting.is_empty() && !(state.closed && state.arriving == 0)
+        })
+        .map(|mut state| state.waiting.pop_front())
+        .ok_or(TimedOut)
+    }
+
+    /// Expects no more; those that wait, or have been promised our hello, can still be taken.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Arrival {
+    pub(super) fn arrive(self, connection: Connection) {
+        self.accepted.lock().waiting.push_back(connection);
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.accepted.lock().arriving -= 1;
+        self.accepted.changed.notify_all();
+    }
+}

@@ -1,0 +1,266 @@
+//! The side that connects.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use bytes::{Bytes, BytesMut};
+use masep_proto::{Handshake, Limits, PeerId};
+
+use super::farewell::Farewell;
+use super::handler;
+use super::hello::{HelloFailure, hear_hello};
+use super::outgoing::{Pushed, WriteHalf};
+use super::readiness::after;
+use super::shared::Opened;
+use super::{Connection, Registry, SocketHandler};
+use crate::client::not_found;
+use crate::discovery::{SearchOptions, search_blocking};
+use crate::socket::set_options;
+use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
+
+/// Configures a [`Client`].
+#[derive(Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    id: PeerId,
+    limits: Limits,
+    handler: Option<Arc<dyn SocketHandler>>,
+}
+
+impl ClientBuilder {
+    /// Gives what happens on the connection to a handler, in a background thread, instead of
+    /// [`Connection::recv`].
+    pub fn handler(mut self, handler: impl SocketHandler) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// The bounds of the connection.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Connects to a server. A name with several addresses is tried one after the other.
+    ///
+    /// Each phase blocks no longer than its own bound: [`Limits::connect_time`] to resolve, the
+    /// same for each address to connect, [`Limits::hello_time`] for the server's hello. A name, but
+    /// not a literal address, is resolved in a thread of its own, because the system call for it
+    /// cannot be interrupted; one that takes too long ends by itself.
+    ///
+    /// # Errors
+    /// Which phase failed, with whom, and why.
+    pub fn connect(
+        self,
+        address: impl ToSocketAddrs + fmt::Display,
+    ) -> Result<Client, ConnectError> {
+        let target = address.to_string();
+        let addresses = self.resolve(&target)?;
+        self.connect_any(&target, &addresses)
+    }
+
+    /// Searches the LAN and connects to the first server that takes the connection. Blocks as
+    /// [`search_blocking`] and then [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// Which phase failed, with whom, and why; [`ConnectErrorKind::NotFound`] if no server answered.
+    pub fn discover(self, options: &SearchOptions) -> Result<Client, ConnectError> {
+        let target = "the LAN";
+        let report = search_blocking(options)
+            .map_err(|error| failed(ConnectPhase::Discover, target, error))?;
+        let addresses: Vec<SocketAddr> = report
+            .found
+            .iter()
+            .map(masep_proto::discovery::Found::address)
+            .collect();
+        if addresses.is_empty() {
+            return Err(not_found(ConnectPhase::Discover, target));
+        }
+        self.connect_any(target, &addresses)
+    }
+
+    fn resolve(&self, target: &str) -> Result<Vec<SocketAddr>, ConnectError> {
+        if let Ok(literal) = target.parse() {
+            return Ok(vec![literal]);
+        }
+        let limit = self.limits.connect_time;
+        let name = target.to_owned();
+        let (resolved, resolution) = mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("masep-resolve".into())
+            .spawn(move || {
+                let addresses = name.to_socket_addrs().map(Vec::from_iter);
+                // Nobody listens any more when it took too long.
+                let _ = resolved.send(addresses);
+            })
+            .map_err(|error| failed(ConnectPhase::Resolve, target, error))?;
+        match resolution.recv_timeout(limit) {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(failed(ConnectPhase::Resolve, target, error)),
+            Err(_elapsed) => {
+                let kind = ConnectErrorKind::TimedOut(limit);
+                Err(failed(ConnectPhase::Resolve, target, kind))
+            }
+        }
+    }
+
+    fn connect_any(self, target: &str, addresses: &[SocketAddr]) -> Result<Client, ConnectError> {
+        let mut failure = not_found(ConnectPhase::Resolve, target);
+        for address in addresses {
+            match self.connect_one(*address) {
+                Ok(opened) => return self.start(opened),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    fn connect_one(&self, address: SocketAddr) -> Result<Opened, ConnectError> {
+        let target = address.to_string();
+        let mut handshake = Handshake::initiator(&self.id, &self.limits)
+            .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
+        let hello = handshake.poll_transmit().unwrap_or_default();
+
+        let limit = self.limits.connect_time;
+        let stream = TcpStream::connect_timeout(&address, limit)
+            .and_then(|stream| {
+                set_options(&stream, &self.limits)?;
+                Ok(stream)
+            })
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut(limit),
+                _ => error.into(),
+            })
+            .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
+        self.shake_hands(stream, address, handshake, hello)
+            .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))
+    }
+
+    fn shake_hands(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        mut handshake: Handshake,
+        hello: Bytes,
+    ) -> Result<Opened, ConnectErrorKind> {
+        let mut half = WriteHalf {
+            stream: Arc::new(stream),
+            unsent: BytesMut::from(hello),
+            slot: None,
+        };
+        let mut buffer = BytesMut::new();
+        // A fresh socket takes a small frame at once. If not, the answer does not come either.
+        let said = half.push_unsent().map_err(HelloFailure::from);
+        let heard = said.and_then(|_: Pushed| {
+            let until = after(self.limits.hello_time);
+            hear_hello(&half.stream, None, &mut handshake, &mut buffer, until)
+        });
+        match heard {
+            Ok(peer) => Ok(Opened {
+                peer,
+                address,
+                half,
+                buffer,
+                handled: self.handler.is_some(),
+            }),
+            Err(failure) => {
+                Farewell::new(half, &CloseReason::LocalBye).finish_in_background();
+                Err(match failure {
+                    HelloFailure::TimedOut | HelloFailure::Stopped => {
+                        ConnectErrorKind::TimedOut(self.limits.hello_time)
+                    }
+                    HelloFailure::Closed => ConnectErrorKind::Closed,
+                    HelloFailure::Bad(error) => error.into(),
+                    HelloFailure::Io(error) => error.into(),
+                })
+            }
+        }
+    }
+
+    fn start(self, opened: Opened) -> Result<Client, ConnectError> {
+        let target = opened.address.to_string();
+        let registry = Registry::default();
+        let connection = Connection::new(opened, &self.limits, &registry);
+        registry.replace(&connection);
+        let client = Client {
+            id: self.id,
+            connection: connection.clone(),
+            registry,
+        };
+        if let Some(handler) = self.handler {
+            thread::Builder::new()
+                .name("masep-connection".into())
+                .spawn(move || handler::run(&connection, &*handler))
+                .map_err(|error| failed(ConnectPhase::Connect, &target, error))?;
+        }
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("id", &self.id)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn failed(phase: ConnectPhase, target: &str, kind: impl Into<ConnectErrorKind>) -> ConnectError {
+    ConnectError {
+        phase,
+        target: target.to_owned(),
+        kind: kind.into(),
+    }
+}
+
+/// The side that connects: an interface's end.
+///
+/// Dropping a client ends its connection with a `BYE`, also if clones of the connection are left.
+/// It does not block; to be sure that all that was sent arrives, call [`Connection::bye`] before.
+#[derive(Debug)]
+pub struct Client {
+    id: PeerId,
+    connection: Connection,
+    registry: Registry,
+}
+
+impl Client {
+    /// Configures a client with this id, which the server gets to know in the hello.
+    pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
+        ClientBuilder {
+            id: id.into(),
+            limits: Limits::default(),
+            handler: None,
+        }
+    }
+
+    /// The client's own id.
+    pub fn id(&self) -> &PeerId {
+        &self.id
+    }
+
+    /// The server's id, from its hello.
+    pub fn server_id(&self) -> &PeerId {
+        self.connection.peer()
+    }
+
+    /// The connection to the server.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The connection by the server's id, with the same calls as a server's.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.connection.end(CloseReason::LocalBye);
+    }
+}

@@ -1,0 +1,254 @@
+//! The handle of a live connection.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use masep_proto::{Frame, Limits, Message, PeerId};
+
+use super::readiness::after;
+use super::shared::{Opened, Shared, Stage};
+use super::{Registry, TimedOut};
+use crate::{CloseReason, ConnectionId, SendError};
+
+/// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
+///
+/// Reading and writing go on at the same time. Of several threads that read, each gets whole frames
+/// one after the other; frames of several threads that write are never mixed.
+///
+/// Dropping the last handle ends the connection, with a `BYE`. It does not block: what the socket
+/// does not take at once is written for up to a second by a background thread. To be sure that all
+/// arrives, call [`bye`](Self::bye).
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    pub(super) fn new(opened: Opened, limits: &Limits, registry: &Registry) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(opened, limits.clone(), registry.clone())),
+        }
+    }
+
+    pub(super) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    /// Which connection of this process it is.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
+    }
+
+    /// The id that the peer gave in its hello.
+    pub fn peer(&self) -> &PeerId {
+        &self.shared.peer
+    }
+
+    /// The peer's address.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Sends a frame: header and body in one write, by this thread.
+    ///
+    /// Blocks while the socket has no room and while another thread waits for that. Waiting, it
+    /// takes in what the peer sends (up to [`Limits::queue_bytes`], for a later
+    /// [`recv`](Self::recv)), so that two sides that only write do not wait for each other. A peer
+    /// that takes no byte for [`Limits::write_time`] is given up: the connection ends with
+    /// [`CloseReason::WriteTimeout`].
+    ///
+    /// Sending a `BYE` frame is [`bye`](Self::bye).
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] with size and limit, after which the connection lives on, and
+    /// [`SendError::Closed`] with the reason for which it ended; the peer may have got a part of
+    /// the frame then.
+    pub fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let Some(frame) = self.check(frame.into())? else {
+            self.bye();
+            return Ok(());
+        };
+        self.shared.send(Some(frame))
+    }
+
+    /// Sends a frame if the socket has room for its first bytes now. Never blocks.
+    ///
+    /// When the socket takes only a part of the frame, the frame counts as sent. The rest is kept,
+    /// and goes out first thing in the next call that sends, flushes or receives: call
+    /// [`flush`](Self::flush) if there is none soon.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] without room, or while another thread waits for it: nothing of the frame
+    /// was sent. The limit in it is the size of the socket's buffer. Else as [`send`](Self::send).
+    pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let Some(frame) = self.check(frame.into())? else {
+            self.shared.end(CloseReason::LocalBye);
+            return Ok(());
+        };
+        self.shared.try_send(frame)
+    }
+
+    /// Writes the rest of a frame that [`try_send`](Self::try_send) left; returns when the socket
+    /// has taken all of it. Blocks as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason for which the connection ended.
+    pub fn flush(&self) -> Result<(), SendError> {
+        self.shared.send(None)
+    }
+
+    /// Encodes a message and sends it as [`send`](Self::send) does. For the same message to many
+    /// connections, encode once with [`Message::to_frame`], or use [`Registry::broadcast`].
+    ///
+    /// # Errors
+    /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
+    pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
+        self.send(message.to_frame()?)
+    }
+
+    /// The next frame, or `None` when the connection has ended and all that came before was given.
+    ///
+    /// Blocks until one of both, reading the socket in this thread; when several threads call it,
+    /// one reads and the others wait for their turn. With a [`SocketHandler`](super::SocketHandler)
+    /// the frames are shared with that one: use [`closed`](Self::closed) instead.
+    ///
+    /// When this side ends the connection, what the peer has sent and no call has given out is
+    /// lost.
+    pub fn recv(&self) -> Option<Frame> {
+        self.recv_until(None).unwrap_or_default()
+    }
+
+    /// [`recv`](Self::recv) that blocks no longer than `time`, whatever other threads do.
+    /// Measured in milliseconds, rounded up. A frame that has arrived is given even with a time of
+    /// zero.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if there was no frame in that time. Nothing is lost: what has arrived of the
+    /// next frame is kept.
+    pub fn recv_timeout(&self, time: Duration) -> Result<Option<Frame>, TimedOut> {
+        self.recv_until(after(time))
+    }
+
+    /// The next frame, if one has arrived and no other thread is reading. Never blocks. `None` also
+    /// when the connection has ended, which [`close_reason`](Self::close_reason) tells.
+    pub fn try_recv(&self) -> Option<Frame> {
+        self.recv_until(Some(Instant::now())).unwrap_or_default()
+    }
+
+    fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
+        let mut turn = self.shared.read_turn(until)?;
+        self.shared.next_frame(&mut turn, until)
+    }
+
+    /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
+    /// one for which `keep` holds: then that one is given, and what came after it stays. Blocks as
+    /// [`recv`](Self::recv), and `None` as there.
+    ///
+    /// What an agent wants that is slower than its engine: the latest observation, but every `end`
+    /// (pymasep's `wait_message(most_recent=True, keep_all=…)`). A peer that sends without pause
+    /// cannot hold it up: it looks at no more than [`Limits::queue_bytes`].
+    ///
+    /// `keep` must not receive from this connection.
+    pub fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        self.newest_until(None, keep).unwrap_or_default()
+    }
+
+    /// [`recv_newest`](Self::recv_newest) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if there was no frame in that time; nothing is lost.
+    pub fn recv_newest_timeout(
+        &self,
+        time: Duration,
+        keep: impl Fn(&Frame) -> bool,
+    ) -> Result<Option<Frame>, TimedOut> {
+        self.newest_until(after(time), keep)
+    }
+
+    fn newest_until(
+        &self,
+        until: Option<Instant>,
+        keep: impl Fn(&Frame) -> bool,
+    ) -> Result<Option<Frame>, TimedOut> {
+        let mut turn = self.shared.read_turn(until)?;
+        let Some(mut newest) = self.shared.next_frame(&mut turn, until)? else {
+            return Ok(None);
+        };
+        let mut seen = newest.size();
+        while !keep(&newest) && seen < self.shared.limits().queue_bytes {
+            match self.shared.next_frame(&mut turn, Some(Instant::now())) {
+                Ok(Some(newer)) => newest = newer,
+                Ok(None) | Err(TimedOut) => break,
+            }
+            // An empty frame has a header too.
+            seen += newest.size() + 2;
+        }
+        Ok(Some(newest))
+    }
+
+    /// Sends what is unsent, then `BYE`, and closes. Returns when the socket is closed, with the
+    /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
+    /// ended it before.
+    ///
+    /// Nothing that was sent before is lost, as long as the peer takes it within
+    /// [`Limits::write_time`]: so long this blocks at most, and then the peer is cut off and the
+    /// reason is [`CloseReason::WriteTimeout`]. Other threads that receive get `None`.
+    pub fn bye(&self) -> CloseReason {
+        self.shared.end_and_wait(CloseReason::LocalBye);
+        self.close_reason()
+            .cloned()
+            .unwrap_or(CloseReason::LocalBye)
+    }
+
+    /// Why the connection ended, if it has and a call has noticed: the end of the peer is noticed
+    /// by the calls that receive, or by sending in vain.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        self.shared.close_reason().get()
+    }
+
+    /// Blocks until the connection has ended and the [`SocketHandler`](super::SocketHandler), if it
+    /// has one, was told. Without a handler some thread has to receive, or nobody notices.
+    ///
+    /// To be called from anywhere but the connection's own handler.
+    pub fn closed(&self) -> CloseReason {
+        self.closed_until(None).unwrap_or(CloseReason::Aborted)
+    }
+
+    pub(super) fn closed_until(&self, until: Option<Instant>) -> Result<CloseReason, TimedOut> {
+        self.shared.wait_for(Stage::Told, until)?;
+        Ok(self.close_reason().cloned().unwrap_or(CloseReason::Aborted))
+    }
+
+    pub(super) fn end(&self, reason: CloseReason) {
+        self.shared.end(reason);
+    }
+
+    /// The frame if it may be sent; `None` if it is a `BYE`.
+    fn check(&self, frame: Frame) -> Result<Option<Frame>, SendError> {
+        self.shared
+            .codec()
+            .check(&frame)
+            .map_err(SendError::TooLarge)?;
+        Ok((!frame.is_bye()).then_some(frame))
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id())
+            .field("peer", self.peer())
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! Callbacks for what happens on connections, in background threads.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use masep_proto::Frame;
+
+use super::Connection;
+use super::shared::Stage;
+use crate::{CloseReason, RejectReason};
+
+/// What to do when something happens on a connection: pymasep's `SocketHandler`, with its ends.
+///
+/// One handler serves all connections. Each connection has a background thread that reads it and
+/// makes its calls, one after the other, in the order connect, receive…, close; those of different
+/// connections overlap, but one is told of its end before the next one with the same id connects
+/// (which waits up to a second for that). A call may block: meanwhile this connection reads nothing (its peer feels
+/// the back-pressure), and the others go on.
+///
+/// A call that panics ends its connection with [`CloseReason::Aborted`] and nothing else;
+/// [`on_close`](Self::on_close) is still called.
+///
+/// ```
+/// use masep::blocking::{Connection, SocketHandler};
+/// use masep::Frame;
+///
+/// struct Echo;
+///
+/// impl SocketHandler for Echo {
+///     fn on_receive(&self, connection: &Connection, frame: Frame) {
+///         // Only fails when the connection has ended, which `on_close` tells.
+///         let _ = connection.send(frame);
+///     }
+/// }
+/// ```
+pub trait SocketHandler: Send + Sync + 'static {
+    /// A peer has said hello and is registered.
+    fn on_connect(&self, connection: &Connection) {
+        let _ = connection;
+    }
+
+    /// A frame has arrived. `BYE` is not given to the handler: it ends the connection.
+    fn on_receive(&self, connection: &Connection, frame: Frame);
+
+    /// The connection has ended and is no longer registered.
+    fn on_close(&self, connection: &Connection, reason: &CloseReason) {
+        let _ = (connection, reason);
+    }
+
+    /// A server did not take a connection; no other call tells of it.
+    ///
+    /// For [`RejectReason::TooManyConnections`] the accepting thread makes this call, because there
+    /// is no other: it must not block, or nobody is accepted.
+    fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+        let _ = (address, reason);
+    }
+}
+
+impl<H: SocketHandler + ?Sized> SocketHandler for Arc<H> {
+    fn on_connect(&self, connection: &Connection) {
+        H::on_connect(self, connection);
+    }
+
+    fn on_receive(&self, connection: &Connection, frame: Frame) {
+        H::on_receive(self, connection, frame);
+    }
+
+    fn on_close(&self, connection: &Connection, reason: &CloseReason) {
+        H::on_close(self, connection, reason);
+    }
+
+    fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+        H::on_reject(self, address, reason);
+    }
+}
+
+/// Reads a connection to its end in this thread, for a handler.
+pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
+    let mut sound = guarded(|| handler.on_connect(connection));
+    while sound {
+        match connection.recv() {
+            Some(frame) => sound = guarded(|| handler.on_receive(connection, frame)),
+            None => break,
+        }
+    }
+    // Does nothing to a connection that has ended.
+    connection.end(CloseReason::Aborted);
+    if connection.shared().wait_for(Stage::Ended, None).is_ok()
+        && let Some(reason) = connection.close_reason()
+    {
+        guarded(|| handler.on_close(connection, reason));
+    }
+    connection.shared().told();
+}
+
+/// Whether a call of the handler did not panic.
+pub(super) fn guarded(call: impl FnOnce()) -> bool {
+    // The handler may be left in a broken state; that is for its own locks to tell.
+    let sound = catch_unwind(AssertUnwindSafe(call)).is_ok();
+    if !sound {
+        tracing::error!("a handler panicked");
+    }
+    sound
+}

@@ -1,0 +1,299 @@
+//! The read half of a connection: one thread at a time reads the socket, whoever wants a frame.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use masep_proto::{Frame, FrameCodec};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use super::readiness::wait_while;
+use crate::CloseReason;
+use crate::socket::rearm_quickack;
+
+/// Bytes asked for in one read: a little more than the largest frame.
+const READ_CHUNK: usize = 64 * 1024 + 2;
+
+thread_local! {
+    /// Where a read lands before it is appended to a connection's buffer: one for each thread that
+    /// reads, so that a connection that waits holds no memory. Pages that no read reached cost
+    /// nothing.
+    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_CHUNK].into());
+}
+
+/// Whether a read may wait for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Yes,
+    No,
+}
+
+impl Wait {
+    const fn flags(self) -> MsgFlags {
+        match self {
+            Self::Yes => MsgFlags::empty(),
+            Self::No => MsgFlags::MSG_DONTWAIT,
+        }
+    }
+}
+
+/// What the thread owns that has its turn to read.
+#[derive(Debug)]
+pub(super) struct ReadHalf {
+    /// `None` when the connection has ended and the socket is closed.
+    stream: Option<Arc<TcpStream>>,
+    /// What arrived and was not yet given out.
+    buffer: BytesMut,
+    /// Why no more bytes come after those in the buffer.
+    stream_end: Option<CloseReason>,
+    /// The error of a write, which says more than the end of stream that a read finds after it.
+    write_failure: Option<CloseReason>,
+    /// Whether the peer writes header and body apart.
+    peer_splits: bool,
+    /// When the last bytes arrived.
+    heard: Instant,
+}
+
+impl ReadHalf {
+    pub(super) fn new(stream: Arc<TcpStream>, buffer: BytesMut) -> Self {
+        Self {
+            stream: Some(stream),
+            peer_splits: ends_after_header(&buffer),
+            buffer,
+            stream_end: None,
+            write_failure: None,
+            heard: Instant::now(),
+        }
+    }
+
+    pub(super) fn stream(&self) -> Option<Arc<TcpStream>> {
+        self.stream.clone()
+    }
+
+    pub(super) const fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Bytes that wait to be taken out as frames.
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(super) const fn stream_end(&self) -> Option<&CloseReason> {
+        self.stream_end.as_ref()
+    }
+
+    pub(super) fn set_write_failure(&mut self, reason: CloseReason) {
+        self.write_failure = Some(reason);
+    }
+
+    /// The next whole frame of those that arrived, or `None` if more has to be read for it.
+    /// `Err` when none comes any more, with the reason, however often it is asked.
+    pub(super) fn decode(&mut self, codec: FrameCodec) -> Result<Option<Frame>, CloseReason> {
+        let end = match codec.decode(&mut self.buffer) {
+            Ok(Some(frame)) if frame.is_bye() => CloseReason::PeerBye,
+            Ok(Some(frame)) => return Ok(Some(frame)),
+            Ok(None) => {
+                if self.buffer.is_empty() {
+                    // A connection that waits holds no buffer.
+                    self.buffer = BytesMut::new();
+                }
+                match &self.stream_end {
+                    None => return Ok(None),
+                    Some(CloseReason::EndOfStream { .. }) => CloseReason::EndOfStream {
+                        mid_frame: !self.buffer.is_empty(),
+                    },
+                    Some(reason) => reason.clone(),
+                }
+            }
+            Err(limit) => CloseReason::ProtocolError(limit),
+        };
+        self.buffer = BytesMut::new();
+        self.stream_end = Some(end.clone());
+        Err(end)
+    }
+
+    /// Appends what has arrived. An end of stream or an error is kept for [`decode`](Self::decode);
+    /// `Err` is only `WouldBlock`.
+    pub(super) fn fill(&mut self, wait: Wait) -> io::Result<()> {
+        let Some(stream) = &self.stream else {
+            return Ok(());
+        };
+        match receive(stream, &mut self.buffer, wait) {
+            Ok(0) => {
+                let end = CloseReason::EndOfStream { mid_frame: false };
+                self.stream_end = Some(self.write_failure.take().unwrap_or(end));
+            }
+            Ok(_) => {
+                self.heard = Instant::now();
+                self.acknowledge();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => self.stream_end = Some(CloseReason::from_io(&error)),
+        }
+        Ok(())
+    }
+
+    /// Takes in all that has arrived, but no more than about `limit` bytes: for a socket to which
+    /// nothing can be written any more, where this is all that is left to come.
+    pub(super) fn fill_with_the_rest(&mut self, limit: usize) {
+        while self.stream_end.is_none() && self.buffer.len() < limit && self.fill(Wait::No).is_ok()
+        {
+        }
+    }
+
+    /// Whether a `BYE` is among the frames that arrived.
+    pub(super) fn holds_bye(&self) -> bool {
+        bodies(&self.buffer).any(|body| body == Some(b"BYE"))
+    }
+
+    /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
+    /// [`Reader`](crate::socket::Reader).
+    fn acknowledge(&mut self) {
+        self.peer_splits = self.peer_splits || ends_after_header(&self.buffer);
+        if let (true, Some(stream)) = (self.peer_splits, &self.stream) {
+            rearm_quickack(&**stream);
+        }
+    }
+}
+
+/// The bodies of the frames in `bytes`, the last one `None` if its bytes are not all there.
+fn bodies(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    std::iter::from_fn(move || {
+        let (header, rest) = bytes.split_first_chunk()?;
+        let length = usize::from(u16::from_le_bytes(*header));
+        let body = rest.split_at_checked(length);
+        bytes = body.map_or(&[][..], |(_, rest)| rest);
+        Some(body.map(|(body, _)| body))
+    })
+}
+
+/// Whether `bytes` end with a header without the first byte of its body: nobody who writes a frame
+/// at once is likely to leave that.
+pub(super) fn ends_after_header(bytes: &[u8]) -> bool {
+    bytes.len() >= 2 && {
+        let whole: usize = bodies(bytes).flatten().map(|body| 2 + body.len()).sum();
+        bytes.len() - whole == 2
+    }
+}
+
+/// One read of what has arrived, appended to `buffer`: how many bytes, 0 at the end of the stream.
+pub(super) fn receive(stream: &TcpStream, buffer: &mut BytesMut, wait: Wait) -> io::Result<usize> {
+    LANDING.with_borrow_mut(|landing| {
+        loop {
+            match recv(stream.as_raw_fd(), landing, wait.flags()) {
+                Ok(read) => {
+                    buffer.extend_from_slice(&landing[..read]);
+                    return Ok(read);
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    })
+}
+
+/// The read half, and whose turn it is to have it. A mutex would do, but it cannot be waited for
+/// with a deadline.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    state: Mutex<State>,
+    returned: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` while a thread has its turn.
+    half: Option<ReadHalf>,
+    /// Whether the socket is to be let go.
+    closed: bool,
+}
+
+/// A turn to read, until it is dropped.
+#[derive(Debug)]
+pub(super) struct ReadTurn<'a> {
+    incoming: &'a Incoming,
+    half: Option<ReadHalf>,
+}
+
+impl Incoming {
+    pub(super) const fn new(half: ReadHalf) -> Self {
+        Self {
+            state: Mutex::new(State {
+                half: Some(half),
+                closed: false,
+            }),
+            returned: Condvar::new(),
+        }
+    }
+
+    /// Takes a turn, after the thread that has it now. `None` when the deadline passed before.
+    pub(super) fn turn(&self, until: Option<Instant>) -> Option<ReadTurn<'_>> {
+        let mut state = wait_while(&self.returned, self.lock(), until, |state| {
+            state.half.is_none()
+        })?;
+        self.begin_turn(&mut state)
+    }
+
+    /// Takes a turn if nobody has it.
+    pub(super) fn try_turn(&self) -> Option<ReadTurn<'_>> {
+        self.begin_turn(&mut self.lock())
+    }
+
+    fn begin_turn(&self, state: &mut State) -> Option<ReadTurn<'_>> {
+        let half = state.half.take()?;
+        Some(ReadTurn {
+            incoming: self,
+            half: Some(half),
+        })
+    }
+
+    /// Lets go of the socket: now, or when the turn is over that somebody has.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        if let Some(half) = &mut state.half {
+            half.stream = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for ReadTurn<'_> {
+    type Target = ReadHalf;
+
+    fn deref(&self) -> &ReadHalf {
+        self.half
+            .as_ref()
+            .expect("it is there until the turn is dropped")
+    }
+}
+
+impl DerefMut for ReadTurn<'_> {
+    fn deref_mut(&mut self) -> &mut ReadHalf {
+        self.half
+            .as_mut()
+            .expect("it is there until the turn is dropped")
+    }
+}
+
+impl Drop for ReadTurn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.incoming.lock();
+        state.half = self.half.take();
+        if let (true, Some(half)) = (state.closed, &mut state.half) {
+            half.stream = None;
+        }
+        drop(state);
+        self.incoming.returned.notify_one();
+    }
+}

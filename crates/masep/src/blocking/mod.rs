@@ -1,0 +1,75 @@
+//! The same without async: calls that block, for programs that have threads and no runtime.
+//!
+//! A [`Connection`] is driven by the threads that use it. [`send`](Connection::send) writes to the
+//! socket and [`recv`](Connection::recv) reads from it in the thread that calls, with no other thread
+//! in between, which is the shortest way there is. What that means:
+//!
+//! * Nothing is read while nobody calls `recv`: the peer feels that as back-pressure, and its end is
+//!   not noticed before somebody reads, or writing fails.
+//! * There is no queue but the socket's own buffer.
+//! * The connection lives as long as a handle of it does: dropping the last clone says `BYE`. (An
+//!   async [`Connection`](crate::Connection) lives as long as its server or client.)
+//!
+//! With a [`SocketHandler`], each connection has a background thread that reads, and calls it.
+//!
+//! ```
+//! use masep::blocking::{Client, Server};
+//! use masep::Frame;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder("engine").bind("127.0.0.1:0")?;
+//! let address = server.local_address();
+//!
+//! let agent = std::thread::spawn(move || {
+//!     let client = Client::builder("agent").connect(address)?;
+//!     client.connection().send(&b"hello, engine"[..])?;
+//!     client.connection().bye();
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+//! });
+//!
+//! let connection = server.accept().expect("the server accepts");
+//! assert_eq!(connection.recv(), Some(Frame::new(&b"hello, engine"[..])));
+//! assert_eq!(connection.recv(), None);
+//! # agent.join().expect("no panic").map_err(|error| error.to_string())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What blocks for how long
+//!
+//! | call | at most |
+//! | --- | --- |
+//! | [`Client::connect`](ClientBuilder::connect) | [`Limits::connect_time`](crate::Limits::connect_time) to resolve a name; for each address that again, and [`Limits::hello_time`](crate::Limits::hello_time) |
+//! | [`Server::accept`], [`Connection::recv`] | until something comes or it has ended; each has a form with a time |
+//! | [`Connection::send`] | as long as the peer takes some bytes every [`Limits::write_time`](crate::Limits::write_time) |
+//! | [`Connection::bye`] | `write_time` |
+//! | [`Server::shutdown`] | the deadline it is given |
+//! | `try_…`, dropping anything | not at all |
+
+mod accepted;
+mod acceptor;
+mod announcing;
+mod client;
+mod connection;
+mod farewell;
+mod handler;
+mod hello;
+mod incoming;
+mod outgoing;
+mod queue;
+mod readiness;
+mod registry;
+mod server;
+mod shared;
+
+pub use client::{Client, ClientBuilder};
+pub use connection::Connection;
+pub use handler::SocketHandler;
+pub use queue::{Received, SocketHandlerQueue};
+pub use registry::Registry;
+pub use server::{Server, ServerBuilder};
+
+/// Nothing came in the time that was given. Whatever was waited for can still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing came in the time that was given")]
+pub struct TimedOut;

@@ -1,0 +1,182 @@
+//! The live connections of a server or client, by the peer's id.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use masep_proto::{Frame, Message, PeerId};
+
+use super::Connection;
+use super::shared::Shared;
+use crate::{ConnectionId, SendError};
+
+/// The live connections of a [`Server`](super::Server) or [`Client`](super::Client), by the peer's
+/// id: what pymasep's `BaseThreadedCommunication` keeps, with the same calls.
+///
+/// A connection is in it from its hello to its end. Being in it does not keep it alive. A clone is
+/// another handle of the same registry.
+#[derive(Clone, Default)]
+pub struct Registry {
+    connections: Arc<Mutex<HashMap<PeerId, Place>>>,
+}
+
+/// A connection's place. Weak, so that dropping the last handle ends a connection. What is upgraded
+/// must not be dropped under the lock: it may have become the last handle, whose end needs the lock.
+#[derive(Clone)]
+struct Place {
+    id: ConnectionId,
+    connection: Weak<Shared>,
+}
+
+impl Place {
+    fn of(connection: &Connection) -> Self {
+        Self {
+            id: connection.id(),
+            connection: connection.downgrade(),
+        }
+    }
+
+    /// The connection, also when it is about to end.
+    fn connection(&self) -> Option<Connection> {
+        self.connection.upgrade().map(Connection::from_shared)
+    }
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Place>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a connection under its peer's id.
+    ///
+    /// # Errors
+    /// The connection that has the id, perhaps one whose end the handler has yet to be told;
+    /// nothing is changed.
+    pub(super) fn add(&self, connection: &Connection) -> Result<(), Connection> {
+        let mut connections = self.lock();
+        let known = connections.get(connection.peer());
+        if let Some(known) = known.and_then(Place::connection) {
+            return Err(known);
+        }
+        connections.insert(connection.peer().clone(), Place::of(connection));
+        Ok(())
+    }
+
+    /// Registers a connection in place of the one with the same id, which is returned.
+    pub(super) fn replace(&self, connection: &Connection) -> Option<Connection> {
+        let peer = connection.peer().clone();
+        let old = self.lock().insert(peer, Place::of(connection));
+        old?.connection()
+    }
+
+    /// Takes a connection out, unless another one has its id by now.
+    pub(super) fn remove(&self, peer: &PeerId, id: ConnectionId) {
+        let mut connections = self.lock();
+        if connections.get(peer).is_some_and(|known| known.id == id) {
+            connections.remove(peer);
+        }
+    }
+
+    /// The connection with this id.
+    pub fn get_connection(&self, id: &str) -> Option<Connection> {
+        let place = self.lock().get(id).cloned();
+        place?.connection().filter(is_live)
+    }
+
+    /// Whether there is a connection with this id.
+    pub fn is_connection_registered(&self, id: &str) -> bool {
+        self.get_connection(id).is_some()
+    }
+
+    /// All connections, in no particular order.
+    pub fn connections(&self) -> Vec<Connection> {
+        let places: Vec<Place> = self.lock().values().cloned().collect();
+        let connections = places.iter().filter_map(Place::connection);
+        connections.filter(is_live).collect()
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.connections().len()
+    }
+
+    /// Whether there is no connection.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sends a frame to the connection with this id, and blocks as [`Connection::send`].
+    ///
+    /// # Errors
+    /// [`SendError::UnknownPeer`], else as [`Connection::send`].
+    pub fn send_frame_to(&self, id: &str, frame: impl Into<Frame>) -> Result<(), SendError> {
+        self.get_connection(id)
+            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?
+            .send(frame)
+    }
+
+    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
+    ///
+    /// Who has room gets the frame at once. Only then this blocks for the others, one after the
+    /// other, as [`Connection::send`]; see [`try_broadcast`](Self::try_broadcast) for a loop that
+    /// must not be held up.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    pub fn broadcast(&self, frame: &Frame) -> Result<usize, SendError> {
+        let mut report = self.offer(frame)?;
+        for connection in report.without_room {
+            report.sent += usize::from(connection.send(frame.clone()).is_ok());
+        }
+        Ok(report.sent)
+    }
+
+    /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
+    /// returns those that have none, for instance to end them. Never blocks.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
+        Ok(self.offer(frame)?.without_room)
+    }
+
+    /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
+    ///
+    /// # Errors
+    /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).
+    pub fn broadcast_message(&self, message: &Message) -> Result<usize, SendError> {
+        self.broadcast(&message.to_frame()?)
+    }
+
+    fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {
+        let mut offered = Offered::default();
+        for connection in self.connections() {
+            match connection.try_send(frame.clone()) {
+                Ok(()) => offered.sent += 1,
+                Err(SendError::Full(_)) => offered.without_room.push(connection),
+                Err(SendError::Closed(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(offered)
+    }
+}
+
+/// What became of a frame for everybody.
+#[derive(Default)]
+struct Offered {
+    sent: usize,
+    without_room: Vec<Connection>,
+}
+
+fn is_live(connection: &Connection) -> bool {
+    !connection.shared().is_leaving()
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.lock().keys()).finish()
+    }
+}

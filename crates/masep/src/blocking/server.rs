@@ -1,0 +1,319 @@
+//! The side that is connected to.
+
+use std::fmt;
+use std::io::{self, PipeWriter};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use masep_proto::{Handshake, Limits, PeerId};
+use socket2::{Domain, Socket, Type};
+
+use super::accepted::Accepted;
+use super::acceptor::Acceptor;
+use super::announcing::Announcing;
+use super::farewell::finish_all;
+use super::readiness::after;
+use super::{Connection, Registry, SocketHandler, TimedOut};
+use crate::{CloseReason, Duplicates, ShutdownReport};
+
+/// Connections that wait for the accepting thread, as tokio has it. When there are more, a peer
+/// tries again after a second.
+const BACKLOG: i32 = 1024;
+
+/// Configures a [`Server`].
+#[derive(Clone)]
+#[must_use]
+pub struct ServerBuilder {
+    id: PeerId,
+    limits: Limits,
+    duplicates: Duplicates,
+    announce: bool,
+    handler: Option<Arc<dyn SocketHandler>>,
+}
+
+impl ServerBuilder {
+    /// Gives what happens on the connections to a handler, in a background thread for each,
+    /// instead of [`Server::accept`] and [`Connection::recv`].
+    pub fn handler(mut self, handler: impl SocketHandler) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// The bounds of the server and its connections.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What to do with a hello whose id is in use. Default [`Duplicates::Refuse`].
+    pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
+        self.duplicates = duplicates;
+        self
+    }
+
+    /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
+    pub fn announce(mut self, announce: bool) -> Self {
+        self.announce = announce;
+        self
+    }
+
+    /// Binds an address and starts to accept, in a background thread. Port 0 takes a free one, see
+    /// [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
+    ///
+    /// Blocks only to resolve a name, as long as the system takes for it.
+    ///
+    /// # Errors
+    /// Whatever the system says of the address, of the thread or of announcing, and `InvalidInput`
+    /// for an id that cannot be sent in a hello.
+    pub fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
+        Handshake::acceptor(&self.id, &self.limits)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let listener = listen(address)?;
+        let local_address = listener.local_addr()?;
+        let (stopping, stop) = io::pipe()?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let registry = Registry::default();
+        let accepted = Arc::new(Accepted::default());
+        let acceptor = Arc::new(Acceptor::new(
+            self.id.clone(),
+            self.limits.clone(),
+            self.duplicates,
+            registry.clone(),
+            self.handler,
+            accepted.clone(),
+            stopping,
+            stopped.clone(),
+        ));
+        let announcement = if self.announce {
+            Some(Announcing::start(local_address, &self.limits)?)
+        } else {
+            None
+        };
+        let thread = thread::Builder::new()
+            .name("masep-accept".into())
+            .spawn(move || acceptor.run(&listener))?;
+        Ok(Server {
+            id: self.id,
+            limits: self.limits,
+            local_address,
+            registry,
+            accepted,
+            accepting: Mutex::new(Some(Accepting {
+                stopped,
+                stop,
+                thread,
+            })),
+            announcement: Mutex::new(announcement),
+        })
+    }
+}
+
+/// Listens on the first of the addresses that can be bound.
+fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses.to_socket_addrs()? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Or the port could not be bound again for a minute after the server's end.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    // A peer that is gone again between the wait and the accept must not block it.
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("id", &self.id)
+            .field("limits", &self.limits)
+            .field("duplicates", &self.duplicates)
+            .field("announce", &self.announce)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The thread that accepts.
+struct Accepting {
+    stopped: Arc<AtomicBool>,
+    /// Wakes up all threads of the door when it is dropped.
+    stop: PipeWriter,
+    thread: JoinHandle<()>,
+}
+
+/// The side that is connected to: an engine's end.
+///
+/// One background thread accepts. No peer holds up another one: each has a thread of its own until
+/// it has said hello, for which it has [`Limits::hello_time`], and with a [`SocketHandler`] to its
+/// end. Without a handler, [`accept`](Self::accept) gives out the connections, and the threads that
+/// take them drive them.
+///
+/// There are never more than [`Limits::connections`], those without a hello included. One too many
+/// takes the place of the oldest that has not said hello; if all have, it gets our hello, then
+/// `BYE`, and is closed.
+///
+/// Dropping a server ends accepting and all its connections, with a `BYE` to each. It does not
+/// block: what a socket does not take at once is written for up to a second by a background thread.
+/// [`shutdown`](Self::shutdown) waits for that.
+pub struct Server {
+    id: PeerId,
+    limits: Limits,
+    local_address: SocketAddr,
+    registry: Registry,
+    accepted: Arc<Accepted>,
+    accepting: Mutex<Option<Accepting>>,
+    announcement: Mutex<Option<Announcing>>,
+}
+
+impl Server {
+    /// Configures a server with this id, which its peers get to know in the hello.
+    pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
+        ServerBuilder {
+            id: id.into(),
+            limits: Limits::default(),
+            duplicates: Duplicates::default(),
+            announce: false,
+            handler: None,
+        }
+    }
+
+    /// The server's own id.
+    pub fn id(&self) -> &PeerId {
+        &self.id
+    }
+
+    /// The address that the server listens on, with the real port.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// The live connections, by id.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The next peer that said hello; `None` when the server has stopped accepting and all were
+    /// given out, and always after that. With a [`SocketHandler`], which gets them all, only
+    /// `None`.
+    ///
+    /// Blocks until one of both. Several threads may call it.
+    pub fn accept(&self) -> Option<Connection> {
+        self.accepted.next(None).unwrap_or_default()
+    }
+
+    /// [`accept`](Self::accept) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if no peer came in that time.
+    pub fn accept_timeout(&self, time: Duration) -> Result<Option<Connection>, TimedOut> {
+        self.accepted.next(after(time))
+    }
+
+    /// Stops accepting: the port is closed, connections without a hello are refused, the others go
+    /// on. Those that wait for [`accept`](Self::accept) can still be taken.
+    ///
+    /// Blocks only for a [`SocketHandler::on_reject`] that the accepting thread is just calling.
+    pub fn stop_accepting(&self) {
+        let accepting = lock(&self.accepting).take();
+        if let Some(accepting) = accepting {
+            accepting.stopped.store(true, Ordering::SeqCst);
+            drop(accepting.stop);
+            // Unless a handler calls this from that very thread.
+            if accepting.thread.thread().id() != thread::current().id() {
+                let _ = accepting.thread.join();
+            }
+            self.accepted.close();
+        }
+    }
+
+    /// Answers the LAN search until [`stop_announcing`](Self::stop_announcing), in a background
+    /// thread.
+    ///
+    /// # Errors
+    /// When UDP port 10000 cannot be had, for example because a pymasep server, which does not
+    /// share it, runs on this host.
+    pub fn announce(&self) -> io::Result<()> {
+        let mut announcement = lock(&self.announcement);
+        if announcement.is_none() {
+            *announcement = Some(Announcing::start(self.local_address, &self.limits)?);
+        }
+        Ok(())
+    }
+
+    /// Stops answering the LAN search.
+    pub fn stop_announcing(&self) {
+        lock(&self.announcement).take();
+    }
+
+    /// Ends everything: stops announcing and accepting, sends every peer what is unsent and a
+    /// `BYE`, and closes. Those that have not taken it after `deadline` are cut off.
+    ///
+    /// Returns when all connections have ended and their handlers were told, at the latest after
+    /// `deadline`: a handler that blocks longer goes on by itself. Not to be called by the handler
+    /// of one of the connections, for which it would wait in vain.
+    pub fn shutdown(self, deadline: Duration) -> ShutdownReport {
+        let until = after(deadline);
+        self.stop_announcing();
+        self.stop_accepting();
+        let mut report = ShutdownReport::default();
+        let connections = self.registry.connections();
+        let (leaving, farewells): (Vec<_>, Vec<_>) = connections
+            .iter()
+            .filter_map(|connection| {
+                let farewell = connection.shared().begin_end(&CloseReason::Shutdown)?;
+                Some((connection, farewell))
+            })
+            .unzip();
+        for (connection, delivered) in leaving.into_iter().zip(finish_all(farewells, until)) {
+            connection.shared().conclude(CloseReason::Shutdown);
+            let list = if delivered {
+                &mut report.ended
+            } else {
+                &mut report.cut
+            };
+            list.push(connection.peer().clone());
+        }
+        for connection in &connections {
+            // Whose handler is not done by then goes on without us.
+            let _ = connection.closed_until(until);
+        }
+        report
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_announcing();
+        self.stop_accepting();
+        for connection in self.registry.connections() {
+            connection.end(CloseReason::Shutdown);
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("id", &self.id)
+            .field("local_address", &self.local_address)
+            .field("connections", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
