@@ -22,6 +22,7 @@ from pymasep.communication import Frame, Message, SocketHandler
 from notation import canonical, message_to_json
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "PROTOCOL.md"
+VECTORS = Path(__file__).resolve().parent / "vectors"
 
 Example = dict[str, str]
 
@@ -130,3 +131,10 @@ def test_pymasep_sends_the_frame_so(example: Example) -> None:
         theirs.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: ours.recv(65536), b""))
     assert received == hexadecimal(example)
+
+
+def test_the_deviations_that_vectors_name_are_in_protocol_md() -> None:
+    vectors = (line for file in VECTORS.glob("*.jsonl") for line in file.read_text("utf-8").splitlines())
+    names = {json.loads(line).get("deviation") for line in vectors} - {None}
+    listed = PROTOCOL.read_text("utf-8")
+    assert names and not [name for name in names if f"**{name}**" not in listed]
