@@ -49,6 +49,10 @@ pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Notify,
     room: Notify,
+    /// Held by the one that waits for room; others wait for this, in the order in which they came.
+    /// Without it, one that pushes without pause could take all room before the others wake up,
+    /// each time.
+    first_in_line: tokio::sync::Mutex<()>,
     max_items: usize,
     max_bytes: usize,
 }
@@ -69,6 +73,7 @@ impl<T: Weigh> Queue<T> {
             }),
             filled: Notify::new(),
             room: Notify::new(),
+            first_in_line: tokio::sync::Mutex::new(()),
             max_items: limits.queue_messages,
             max_bytes: limits.queue_bytes,
         }
@@ -101,6 +106,7 @@ impl<T: Weigh> Queue<T> {
             Err(PushError::Full(refused, _)) => item = refused,
             done => return done,
         }
+        let _first_in_line = self.first_in_line.lock().await;
         loop {
             let mut room = pin!(self.room.notified());
             // From here on no call of `notify_waiters` is missed.

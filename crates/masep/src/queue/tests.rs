@@ -193,3 +193,28 @@ fn an_emptied_queue_gives_its_memory_back() {
     while pop(&queue).is_some() {}
     assert!(queue.lock().items.capacity() <= KEEP_CAPACITY);
 }
+
+#[tokio::test]
+async fn who_pushes_without_pause_does_not_keep_the_others_out() {
+    let queue = Arc::new(queue(4, 1_000));
+    let pusher = |text: &'static str, times: usize| {
+        let queue = queue.clone();
+        async move {
+            for _ in 0..times {
+                assert!(queue.push(Frame::new(text)).await.is_ok());
+            }
+        }
+    };
+    let flood = tokio::spawn(pusher("flood", 100));
+    let other = tokio::spawn(pusher("other", 1));
+    let mut before = 0;
+    while queue.pop().await.map(text).as_deref() != Some("other") {
+        before += 1;
+    }
+    assert!(before <= 2 * 4, "after {before} of the flood");
+    for _ in before..100 {
+        queue.pop().await;
+    }
+    flood.await.unwrap();
+    other.await.unwrap();
+}
