@@ -193,3 +193,6 @@ impl fmt::Debug for Element {
         element.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,125 +1,18 @@
 //! What engines and interfaces say to each other.
 
+mod kind;
+
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+
+pub use kind::{MessageType, Role};
 
 use crate::{
     DecodeError, Dict, Element, EncodeError, Frame, Limit, LimitExceeded, Limits, TypeName, Value,
     xml,
 };
-
-/// The type of a message.
-#[derive(Clone, Debug)]
-pub enum MessageType {
-    /// `define`, interface to engine: which game to play.
-    Define,
-    /// `register`, interface to engine: an interface joins.
-    Register,
-    /// `observation`, engine to interface: what the interface sees.
-    Observation,
-    /// `action`, interface to engine: what the interface does.
-    Action,
-    /// `quit`, interface to engine: the user ends the game.
-    Quit,
-    /// `end`, engine to interface: the game is over.
-    End,
-    /// Any other type: carried, not refused.
-    Other(ByteString),
-}
-
-impl MessageType {
-    /// The type as it stands in the message: `"define"`, ...
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Define => "define",
-            Self::Register => "register",
-            Self::Observation => "observation",
-            Self::Action => "action",
-            Self::Quit => "quit",
-            Self::End => "end",
-            Self::Other(other) => other,
-        }
-    }
-
-    fn known(name: &str) -> Option<Self> {
-        Some(match name {
-            "define" => Self::Define,
-            "register" => Self::Register,
-            "observation" => Self::Observation,
-            "action" => Self::Action,
-            "quit" => Self::Quit,
-            "end" => Self::End,
-            _ => return None,
-        })
-    }
-}
-
-impl From<&str> for MessageType {
-    fn from(name: &str) -> Self {
-        Self::known(name).unwrap_or_else(|| Self::Other(name.into()))
-    }
-}
-
-impl From<String> for MessageType {
-    fn from(name: String) -> Self {
-        ByteString::from(name).into()
-    }
-}
-
-impl From<ByteString> for MessageType {
-    fn from(name: ByteString) -> Self {
-        Self::known(&name).unwrap_or(Self::Other(name))
-    }
-}
-
-/// By the text: `Other("end")` is `End`.
-impl PartialEq for MessageType {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for MessageType {}
-
-impl Hash for MessageType {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl fmt::Display for MessageType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What an interface is to the game.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// `Actor`: controls an agent.
-    Actor,
-    /// `Observer`: watches.
-    Observer,
-}
-
-impl Role {
-    /// The role as it stands in the message: `"Actor"` or `"Observer"`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Actor => "Actor",
-            Self::Observer => "Observer",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A message between an engine and an interface.
 ///
@@ -288,5 +181,126 @@ impl TryFrom<&Message> for Element {
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&xml::encode_message_element(self).xml)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Action;
+
+    fn text(message: &Message) -> String {
+        String::from_utf8(message.to_bytes().unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_messages_of_a_game_are_pymaseps() {
+        for (message, xml) in [
+            (
+                Message::define("i\u{e9}\"", TypeName::from("pursuit.PursuitGame")),
+                "<Message msg_type=\"define\" src_sub_app=\"i&#233;&quot;\"><dict><item key=\"game\">\
+                 <type>&lt;class 'pursuit.PursuitGame'&gt;</type></item></dict></Message>",
+            ),
+            (
+                Message::register("i", "i", 0, Role::Actor),
+                "<Message msg_type=\"register\" src_sub_app=\"i\"><dict><item key=\"id\"><str>i</str>\
+                 </item><item key=\"queue_id\"><int>0</int></item><item key=\"role\"><str>Actor</str>\
+                 </item></dict></Message>",
+            ),
+            (
+                Message::observation(
+                    "e",
+                    Element::parse("<State name=\"State\" />").unwrap().into(),
+                    Dict::from([("reward", -1)]),
+                ),
+                "<Message msg_type=\"observation\" src_sub_app=\"e\"><dict><item key=\"observation\">\
+                 <State name=\"State\" /></item><item key=\"additional_information\"><dict>\
+                 <item key=\"reward\"><int>-1</int></item></dict></item></dict></Message>",
+            ),
+            (
+                Message::action("i", Action::new(1)),
+                "<Message msg_type=\"action\" src_sub_app=\"i\"><dict><item key=\"action\">\
+                 <Action type=\"1\" /></item></dict></Message>",
+            ),
+            (
+                Message::quit("i"),
+                "<Message msg_type=\"quit\" src_sub_app=\"i\" />",
+            ),
+            (
+                Message::end(""),
+                "<Message msg_type=\"end\" src_sub_app=\"\" />",
+            ),
+        ] {
+            assert_eq!(text(&message), xml);
+            assert_eq!(message.to_string(), xml);
+            assert_eq!(message.to_element().unwrap().as_xml(), xml);
+            assert_eq!(Message::from_bytes(xml).unwrap(), message);
+            assert_eq!(
+                Message::from_element(&message.to_element().unwrap()).unwrap(),
+                message
+            );
+            assert_eq!(message.to_frame().unwrap().bytes(), xml);
+        }
+    }
+
+    #[test]
+    fn parameters_that_are_false_in_python_are_not_sent() {
+        for params in [
+            Value::None,
+            Dict::new().into(),
+            Value::List(vec![]),
+            Value::Set(vec![]),
+            "".into(),
+            0.into(),
+            0.0.into(),
+            false.into(),
+            Bytes::new().into(),
+        ] {
+            let message = Message::new("end", params, "x");
+            assert_eq!(
+                text(&message),
+                "<Message msg_type=\"end\" src_sub_app=\"x\" />"
+            );
+        }
+        assert_eq!(
+            text(&Message::new("end", Value::from([1]), "x")),
+            "<Message msg_type=\"end\" src_sub_app=\"x\"><list><item><int>1</int></item></list></Message>",
+            "as pymasep sends it, though nobody takes it"
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_too_deep_is_refused() {
+        let nested = |levels| {
+            let inner = (0..levels).fold(Value::from("leaf"), |inner, _| Value::List(vec![inner]));
+            Message::new("action", Dict::from([("d", inner)]), "x")
+        };
+        // Message, dict and item, two for each list, and the leaf.
+        assert!(Message::from_bytes(nested(510).to_bytes().unwrap()).is_ok());
+        let refused = LimitExceeded {
+            limit: Limit::Depth,
+            actual: 1_026,
+            allowed: 1_024,
+        };
+        assert_eq!(nested(511).to_bytes(), Err(refused.into()));
+        // An element counts with its own depth.
+        let element = nested(510).to_element().unwrap();
+        let twice = Message::new("action", Dict::from([("e", element)]), "x");
+        assert!(matches!(twice.to_bytes(), Err(EncodeError::Limit(_))));
+    }
+
+    #[test]
+    fn namespaces_are_declared_on_the_outermost_element() {
+        let element = Element::parse("<a xmlns=\"urn:x\" />").unwrap();
+        let message = Message::new("action", Dict::from([("e", element)]), "x");
+        assert_eq!(
+            text(&message),
+            "<Message xmlns:ns0=\"urn:x\" msg_type=\"action\" src_sub_app=\"x\"><dict><item key=\"e\">\
+             <ns0:a /></item></dict></Message>"
+        );
+        assert_eq!(
+            Message::from_bytes(message.to_bytes().unwrap()).unwrap(),
+            message
+        );
     }
 }

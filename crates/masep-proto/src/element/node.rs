@@ -133,7 +133,9 @@ impl Node {
             };
             child.check_names()?;
             LimitExceeded::check(Limit::Depth, open.len() + 1, allowed)?;
-            open.push(child.children.iter());
+            if !child.children.is_empty() {
+                open.push(child.children.iter());
+            }
         }
         Ok(())
     }

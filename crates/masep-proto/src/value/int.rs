@@ -1,5 +1,7 @@
 //! Ints of any size.
 
+mod digits;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -39,7 +41,7 @@ impl Int {
     /// # Errors
     /// [`DecodeErrorKind::InvalidInt`] or [`DecodeErrorKind::Limit`].
     pub fn parse(text: &str, max_digits: usize) -> Result<Self, DecodeErrorKind> {
-        if let Some(value) = parse_short(text.as_bytes())
+        if let Some(value) = digits::parse_short(text.as_bytes()).map(Self::from)
             && text.len() <= max_digits
         {
             return Ok(value);
@@ -51,7 +53,7 @@ impl Int {
             Some(rest) => (trimmed.starts_with('-'), rest),
             None => (false, trimmed),
         };
-        let digits = ascii_digits(unsigned).ok_or_else(invalid)?;
+        let digits = digits::to_ascii(unsigned).ok_or_else(invalid)?;
         LimitExceeded::check(Limit::IntDigits, digits.len(), max_digits)?;
         Ok(Self::from_digits(negative, &digits))
     }
@@ -109,53 +111,6 @@ impl Int {
     }
 }
 
-/// The common case: up to 18 ASCII digits, perhaps with a minus.
-fn parse_short(text: &[u8]) -> Option<Int> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() || digits.len() > 18 {
-        return None;
-    }
-    let mut value = 0i64;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        value = value * 10 + i64::from(digit - b'0');
-    }
-    Some(Int::from(if negative { -value } else { value }))
-}
-
-/// The digits as ASCII, without the underscores; `None` if anything else is there, or an underscore
-/// that does not stand between two digits.
-fn ascii_digits(text: &str) -> Option<String> {
-    let mut digits = String::with_capacity(text.len());
-    let mut after_digit = false;
-    for c in text.chars() {
-        if c == '_' {
-            if !after_digit {
-                return None;
-            }
-            after_digit = false;
-        } else {
-            digits.push(ascii_digit(c)?);
-            after_digit = true;
-        }
-    }
-    after_digit.then_some(digits)
-}
-
-fn ascii_digit(c: char) -> Option<char> {
-    if c.is_ascii() {
-        return c.is_ascii_digit().then_some(c);
-    }
-    let after = ZEROS.partition_point(|zero| *zero <= c);
-    let zero = *ZEROS.get(after.checked_sub(1)?)?;
-    char::from_digit(u32::from(c) - u32::from(zero), 10)
-}
-
 /// The beginning of a text that comes from outside, short enough for a message.
 pub(crate) fn excerpt(text: &str) -> String {
     const MOST: usize = 64;
@@ -164,76 +119,6 @@ pub(crate) fn excerpt(text: &str) -> String {
         None => text.to_owned(),
     }
 }
-
-/// The zeros of the scripts other than ASCII that have decimal digits, each followed by its one to
-/// nine: Unicode 14.0, the version of CPython 3.11's `unicodedata`.
-const ZEROS: [char; 65] = [
-    '\u{660}',
-    '\u{6f0}',
-    '\u{7c0}',
-    '\u{966}',
-    '\u{9e6}',
-    '\u{a66}',
-    '\u{ae6}',
-    '\u{b66}',
-    '\u{be6}',
-    '\u{c66}',
-    '\u{ce6}',
-    '\u{d66}',
-    '\u{de6}',
-    '\u{e50}',
-    '\u{ed0}',
-    '\u{f20}',
-    '\u{1040}',
-    '\u{1090}',
-    '\u{17e0}',
-    '\u{1810}',
-    '\u{1946}',
-    '\u{19d0}',
-    '\u{1a80}',
-    '\u{1a90}',
-    '\u{1b50}',
-    '\u{1bb0}',
-    '\u{1c40}',
-    '\u{1c50}',
-    '\u{a620}',
-    '\u{a8d0}',
-    '\u{a900}',
-    '\u{a9d0}',
-    '\u{a9f0}',
-    '\u{aa50}',
-    '\u{abf0}',
-    '\u{ff10}',
-    '\u{104a0}',
-    '\u{10d30}',
-    '\u{11066}',
-    '\u{110f0}',
-    '\u{11136}',
-    '\u{111d0}',
-    '\u{112f0}',
-    '\u{11450}',
-    '\u{114d0}',
-    '\u{11650}',
-    '\u{116c0}',
-    '\u{11730}',
-    '\u{118e0}',
-    '\u{11950}',
-    '\u{11c50}',
-    '\u{11d50}',
-    '\u{11da0}',
-    '\u{16a60}',
-    '\u{16ac0}',
-    '\u{16b50}',
-    '\u{1d7ce}',
-    '\u{1d7d8}',
-    '\u{1d7e2}',
-    '\u{1d7ec}',
-    '\u{1d7f6}',
-    '\u{1e140}',
-    '\u{1e2f0}',
-    '\u{1e950}',
-    '\u{1fbf0}',
-];
 
 macro_rules! from_small {
     ($($int:ty),*) => { $(

@@ -67,6 +67,8 @@ struct Decoder<'a> {
     reader: Reader<'a>,
     limits: &'a Limits,
     open: Vec<Open>,
+    /// The value that stands in no container, when it is read.
+    done: Value,
 }
 
 impl<'a> Decoder<'a> {
@@ -75,6 +77,7 @@ impl<'a> Decoder<'a> {
             reader: Reader::new(&document.text, document.start, limits),
             limits,
             open: Vec::new(),
+            done: Value::None,
         }
     }
 
@@ -119,41 +122,31 @@ impl<'a> Decoder<'a> {
 
     /// Reads the value whose start tag was just read.
     fn value(&mut self, tag: &Tag) -> Result<Value, Fault> {
-        let mut done = self.begin(tag)?;
-        loop {
-            if let Some(value) = done.take() {
-                match self.open.last_mut() {
-                    Some(Open {
-                        item: Some(item), ..
-                    }) => item.value = Some(value),
-                    _ => return Ok(value),
-                }
-            }
-            done = match self.reader.next_tag()? {
+        self.begin(tag)?;
+        while !self.open.is_empty() {
+            match self.reader.next_tag()? {
                 Token::Start(tag) => self.start(&tag)?,
                 Token::End => self.end()?,
-            };
+            }
         }
+        Ok(std::mem::take(&mut self.done))
     }
 
-    /// A start tag in a container or in an item of one. Returns the value, if it is one and already
-    /// read to its end.
-    fn start(&mut self, tag: &Tag) -> Result<Option<Value>, Fault> {
+    /// A start tag in a container or in an item of one.
+    fn start(&mut self, tag: &Tag) -> Result<(), Fault> {
         let Some(open) = self.open.last_mut() else {
-            return Ok(None);
+            return Ok(());
         };
         match &open.item {
             Some(Item { value: None, .. }) => return self.begin(tag),
             None if tag.is(&self.reader.scanner, "item") => {
-                let is_dict = matches!(open.container, Container::Dict(_));
-                let key = if is_dict {
-                    self.reader.attribute("key")
-                } else {
-                    None
-                };
                 if tag.empty {
                     return Err(Fault::new(DecodeErrorKind::EmptyItem, tag.start));
                 }
+                let key = match open.container {
+                    Container::Dict(_) => self.reader.attribute("key"),
+                    _ => None,
+                };
                 open.item = Some(Item {
                     start: tag.start,
                     key,
@@ -165,35 +158,48 @@ impl<'a> Decoder<'a> {
                 self.reader.scanner.skip(tag)?;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// The end tag of an item or of a container. Returns the value of the latter.
-    fn end(&mut self) -> Result<Option<Value>, Fault> {
+    /// The end tag of an item or of a container.
+    fn end(&mut self) -> Result<(), Fault> {
         if let Some(open) = self.open.last_mut()
             && let Some(item) = open.item.take()
         {
-            open.add(item)?;
-            return Ok(None);
+            return open.add(item);
         }
-        self.open.pop().map(Open::finish).transpose()
+        if let Some(open) = self.open.pop() {
+            let value = open.finish()?;
+            self.deliver(value);
+        }
+        Ok(())
+    }
+
+    /// Puts a value where it belongs: in the item that is open, or out.
+    fn deliver(&mut self, value: Value) {
+        match self.open.last_mut() {
+            Some(Open {
+                item: Some(item), ..
+            }) => item.value = Some(value),
+            _ => self.done = value,
+        }
     }
 
     /// Begins a value: opens a container, or reads anything else to its end.
-    fn begin(&mut self, tag: &Tag) -> Result<Option<Value>, Fault> {
+    fn begin(&mut self, tag: &Tag) -> Result<(), Fault> {
         if tag.namespaced {
-            return self.element(tag).map(Some);
+            return self.element(tag);
         }
         let container = match self.reader.scanner.name(&tag.name) {
-            "str" => return self.scalar(tag, Scalar::Str).map(Some),
-            "int" => return self.scalar(tag, Scalar::Int).map(Some),
-            "bool" => return self.scalar(tag, Scalar::Bool).map(Some),
-            "type" => return self.scalar(tag, Scalar::Type).map(Some),
+            "str" => return self.scalar(tag, Scalar::Str),
+            "int" => return self.scalar(tag, Scalar::Int),
+            "bool" => return self.scalar(tag, Scalar::Bool),
+            "type" => return self.scalar(tag, Scalar::Type),
             "list" => Container::List(Vec::new()),
             "tuple" => Container::Tuple(Vec::new()),
             "set" => Container::Set(Vec::new()),
             "dict" => Container::Dict(Dict::new()),
-            _ => return self.element(tag).map(Some),
+            _ => return self.element(tag),
         };
         let open = Open {
             container,
@@ -201,26 +207,28 @@ impl<'a> Decoder<'a> {
             item: None,
         };
         if tag.empty {
-            return open.finish().map(Some);
+            let value = open.finish()?;
+            self.deliver(value);
+        } else {
+            self.open.push(open);
         }
-        self.open.push(open);
-        Ok(None)
+        Ok(())
     }
 
     /// Reads an element that is no value of pymasep's, with the text behind it.
-    fn element(&mut self, tag: &Tag) -> Result<Value, Fault> {
+    fn element(&mut self, tag: &Tag) -> Result<(), Fault> {
         let element = self.reader.element(tag)?;
-        if let Some(value) = native(&element) {
-            return Ok(value);
-        }
-        if self.open.is_empty() {
-            return Ok(Value::Element(element));
-        }
-        let tail = self.reader.text()?;
-        Ok(Value::Element(element.with_tail(tail)))
+        let value = match native(&element) {
+            Some(value) => value,
+            None if self.open.is_empty() => Value::Element(element),
+            None => Value::Element(element.with_tail(self.reader.text()?)),
+        };
+        self.deliver(value);
+        Ok(())
     }
 
-    fn scalar(&mut self, tag: &Tag, scalar: Scalar) -> Result<Value, Fault> {
+    /// Reads a value that is made of a text.
+    fn scalar(&mut self, tag: &Tag, scalar: Scalar) -> Result<(), Fault> {
         let content = self.reader.attribute("content");
         let mut text = ByteString::new();
         let mut has_children = false;
@@ -231,19 +239,17 @@ impl<'a> Decoder<'a> {
                 self.reader.scanner.skip(&child)?;
             }
         }
-        if !text.is_empty() {
-            return scalar
-                .read(text, self.limits)
-                .map_err(|kind| Fault::new(kind, tag.start));
-        }
-        if has_children {
-            let kind = DecodeErrorKind::ElementInScalar(scalar.name());
-            return Err(Fault::new(kind, tag.start));
-        }
-        if scalar == Scalar::Str && content.as_deref() == Some("empty") {
-            return Ok(Value::Str(text));
-        }
-        Ok(Value::None)
+        let at_start = |kind| Fault::new(kind, tag.start);
+        self.deliver(if !text.is_empty() {
+            scalar.read(text, self.limits).map_err(at_start)?
+        } else if has_children {
+            return Err(at_start(DecodeErrorKind::ElementInScalar(scalar.name())));
+        } else if scalar == Scalar::Str && content.as_deref() == Some("empty") {
+            Value::Str(text)
+        } else {
+            Value::None
+        });
+        Ok(())
     }
 }
 
@@ -345,3 +351,6 @@ fn native(element: &Element) -> Option<Value> {
             .map(|bytes| Value::Bytes(bytes.into()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,9 @@ pub(crate) struct Encoded {
     pub(crate) namespaced: bool,
 }
 
+/// Bytes that most messages other than observations fit in.
+const TYPICAL: usize = 512;
+
 /// A message as bytes.
 pub(crate) fn encode_message(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
     let encoded = encode_message_element(message);
@@ -45,7 +48,7 @@ pub(crate) fn encode_message_element(message: &Message) -> Encoded {
 
 /// A value as an element, however deep.
 pub(crate) fn encode_value(value: &Value) -> Encoded {
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder::at_depth(1);
     encoder.push_value(value, 1);
     encoder.finish()
 }
@@ -62,7 +65,6 @@ enum Open<'a> {
 /// Writes XML as ElementTree does.
 ///
 /// The nesting of values is kept in a list of its own, so that no depth of it can exhaust the stack.
-#[derive(Default)]
 pub(crate) struct Encoder {
     output: String,
     depth: usize,
@@ -73,8 +75,9 @@ impl Encoder {
     /// An encoder for an element whose own tags stand this deep.
     pub(crate) fn at_depth(depth: usize) -> Self {
         Self {
+            output: String::with_capacity(TYPICAL),
             depth,
-            ..Self::default()
+            namespaced: false,
         }
     }
 
@@ -240,5 +243,81 @@ impl<'a> Open<'a> {
             Self::Sequence { tag, .. } => tag,
             Self::Dict(_) => "dict",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dict, Element, TypeName};
+
+    fn xml(value: impl Into<Value>) -> String {
+        encode_value(&value.into()).xml.to_string()
+    }
+
+    #[test]
+    fn scalars() {
+        assert_eq!(xml(Value::None), "<NoneType>None</NoneType>");
+        assert_eq!(xml(true), "<bool>True</bool>");
+        assert_eq!(xml(false), "<bool>False</bool>");
+        assert_eq!(xml(0), "<int>0</int>");
+        assert_eq!(xml(i64::MIN), "<int>-9223372036854775808</int>");
+        assert_eq!(xml(u128::MAX), format!("<int>{}</int>", u128::MAX));
+        assert_eq!(xml(1.0), "<float>1.0</float>");
+        assert_eq!(xml(""), "<str content=\"empty\" />");
+        assert_eq!(xml("<\u{e9}>\r\n"), "<str>&lt;&#233;&gt;\r\n</str>");
+        assert_eq!(xml(Bytes::from_static(b"<'")), "<bytes>b\"&lt;'\"</bytes>");
+        assert_eq!(
+            xml(TypeName::from("builtins.int")),
+            "<type>&lt;class 'int'&gt;</type>"
+        );
+        assert_eq!(
+            xml(TypeName::from("m.f.<locals>.C")),
+            "<type>&lt;class 'm.f.&lt;locals&gt;.C'&gt;</type>"
+        );
+    }
+
+    #[test]
+    fn containers() {
+        assert_eq!(xml(Value::List(vec![])), "<list />");
+        assert_eq!(xml(Value::Tuple(vec![])), "<tuple />");
+        assert_eq!(xml(Value::Set(vec![])), "<set />");
+        assert_eq!(xml(Dict::new()), "<dict />");
+        assert_eq!(
+            xml((vec![1], "a")),
+            "<tuple><item><list><item><int>1</int></item></list></item><item><str>a</str></item></tuple>"
+        );
+        assert_eq!(
+            xml(Value::Set(vec![2.into(), 1.into()])),
+            "<set><item><int>2</int></item><item><int>1</int></item></set>"
+        );
+        assert_eq!(
+            xml(Dict::from([
+                ("b\n\"", Value::from(vec![Value::None; 0])),
+                ("a", Dict::new().into())
+            ])),
+            "<dict><item key=\"b&#10;&quot;\"><list /></item><item key=\"a\"><dict /></item></dict>"
+        );
+    }
+
+    #[test]
+    fn an_element_is_passed_on_with_its_tail() {
+        let element = Element::parse("<a/>").unwrap().with_tail("<\u{e9}");
+        assert_eq!(
+            xml(vec![element]),
+            "<list><item><a />&lt;&#233;</item></list>"
+        );
+    }
+
+    #[test]
+    fn depth_is_that_of_the_elements() {
+        let depth = |value: Value| encode_value(&value).depth;
+        assert_eq!(depth(1.into()), 1);
+        assert_eq!(depth(Value::List(vec![])), 1);
+        assert_eq!(depth([1].into()), 3);
+        assert_eq!(depth([[1]].into()), 5);
+        let element = Element::parse("<a><b/></a>").unwrap();
+        assert_eq!(depth(element.clone().into()), 2);
+        assert_eq!(depth([element].into()), 4);
     }
 }

@@ -9,6 +9,8 @@
 
 mod attributes;
 mod markup;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

@@ -101,7 +101,9 @@ impl<'a> Prefixes<'a> {
             match children.next() {
                 Some(child) => {
                     prefixes.add_names(child);
-                    open.push(child.children.iter());
+                    if !child.children.is_empty() {
+                        open.push(child.children.iter());
+                    }
                 }
                 None => {
                     open.pop();
