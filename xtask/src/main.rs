@@ -4,6 +4,7 @@
 //! everything; the summary at the end says what failed, and so does the exit code.
 #![forbid(unsafe_code)]
 
+mod fuzz;
 mod interop;
 mod lint;
 mod process;
@@ -43,6 +44,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// The fuzz targets in fuzz/, each for a while. Ends at the first input that breaks one.
+    Fuzz {
+        /// Which targets; all if none is named.
+        targets: Vec<String>,
+        /// Seconds for each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
     Deny,
 }
@@ -69,6 +78,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds).map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|failure| {
