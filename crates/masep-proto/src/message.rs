@@ -111,9 +111,17 @@ impl Message {
     /// The bytes of the message, exactly those that pymasep 0.2 would send for it.
     ///
     /// # Errors
-    /// A message that is deeper than the default of [`Limits::depth`].
+    /// A message that is deeper than the default of [`Limits::depth`]: no receiver would take it.
     pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
-        xml::encode_message(self, &Limits::default())
+        self.encode(&Limits::default())
+    }
+
+    /// As [`to_bytes`](Self::to_bytes), for a receiver with these limits.
+    ///
+    /// # Errors
+    /// A message that is deeper than [`Limits::depth`].
+    pub fn encode(&self, limits: &Limits) -> Result<Bytes, EncodeError> {
+        xml::encode_message(self, limits)
     }
 
     /// The message as the body of a frame. Whether it fits into one is checked by the call that

@@ -16,8 +16,7 @@ pub(super) fn push_float(output: &mut String, value: f64) {
         output.push_str("inf");
         return;
     }
-    // Rust's `{:e}` has the same shortest digits: `d.ddde-dd`.
-    let scientific = format!("{:e}", value.abs());
+    let scientific = shortest(value.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -42,6 +41,25 @@ pub(super) fn push_float(output: &mut String, value: f64) {
             // Writing to a String does not fail.
             let _ = write!(output, "e{exponent:+03}");
         }
+    }
+}
+
+/// The shortest digits that give the float back, and of those the nearest ones: `d.ddde-dd`.
+///
+/// Where two are equally near, Rust's own choice is the larger one and Python's the even one, which
+/// is that of rounding to a number of digits. It takes 15 digits for two to be equally near.
+fn shortest(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e');
+    let decimals = digits.count().saturating_sub("d.".len());
+    if decimals < 14 {
+        return shortest;
+    }
+    let rounded = format!("{value:.decimals$e}");
+    if rounded.parse() == Ok(value) {
+        rounded
+    } else {
+        shortest
     }
 }
 
@@ -170,6 +188,10 @@ mod tests {
             (f64::NEG_INFINITY, "-inf"),
             (f64::NAN, "nan"),
             (-f64::NAN, "nan"),
+            (2f64.powi(-44), "5.684341886080802e-14"),
+            (-201_785_617_509_049.625, "-201785617509049.62"),
+            (876_797_482_270_259.25, "876797482270259.2"),
+            (876_797_482_270_259.75, "876797482270259.8"),
         ] {
             assert_eq!(float(value), repr);
         }
