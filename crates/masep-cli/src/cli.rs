@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Error;
 use crate::status::{self, Status};
-use crate::{decode, encode};
+use crate::{decode, demo, encode};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -53,6 +53,7 @@ pub(crate) struct Cli {
 enum Verb {
     Encode(encode::Encode),
     Decode(decode::Decode),
+    Demo(demo::Demo),
 }
 
 impl Cli {
@@ -61,6 +62,7 @@ impl Cli {
         match self.verb {
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
+            Verb::Demo(demo) => demo.run(),
         }
     }
 }

@@ -14,6 +14,9 @@ pub(crate) enum Error {
     /// Standard input cannot be read.
     #[error("cannot read standard input: {0}")]
     Stdin(#[source] io::Error),
+    /// The demo's game did not come to its end.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::DemoError),
 }
 
 impl Error {

@@ -7,6 +7,7 @@ mod cli;
 #[cfg_attr(not(test), expect(dead_code, reason = "for the verbs serve and join"))]
 mod commands;
 mod decode;
+mod demo;
 mod encode;
 mod error;
 #[cfg_attr(

@@ -10,6 +10,8 @@ pub(crate) enum Status {
     Done,
     /// Something could not be done; standard error or an error line says what.
     Failed,
+    /// Ctrl-C ended it before it was done.
+    Interrupted,
 }
 
 /// The exit codes with their meaning, for `--help`. Usage errors and signals are not ours to return:
@@ -29,6 +31,7 @@ impl From<Status> for ExitCode {
         Self::from(match status {
             Status::Done => 0,
             Status::Failed => 1,
+            Status::Interrupted => 130,
         })
     }
 }
