@@ -90,26 +90,13 @@ impl Decode {
 fn single_frame(bytes: &[u8]) -> Result<Frame, Failure> {
     let mut input = BytesMut::from(bytes);
     let Some(frame) = FrameCodec::default().decode(&mut input)? else {
-        return Err(truncated(bytes));
+        return Err(Failure::truncated_frame(bytes));
     };
     if !input.is_empty() {
         let message = format!("{} bytes behind the frame of {}", input.len(), frame.size());
         return Err(Failure::new("excess", message));
     }
     Ok(frame)
-}
-
-/// What is wrong with bytes that are the beginning of a frame only.
-fn truncated(bytes: &[u8]) -> Failure {
-    let message = match bytes {
-        &[low, high, ref body @ ..] => format!(
-            "the input ends in a frame: it has {} of {} bytes",
-            body.len(),
-            u16::from_le_bytes([low, high])
-        ),
-        _ => "the input ends in the header of a frame".to_owned(),
-    };
-    Failure::new("truncated", message)
 }
 
 /// What a frame after the first one says.

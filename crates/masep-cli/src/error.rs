@@ -1,6 +1,12 @@
 //! What ends a verb before it is done.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use masep::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId};
+
+use crate::status::Status;
 
 /// Why a verb could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +17,40 @@ pub(crate) enum Error {
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
+    /// Nobody read standard output when it was time to end.
+    #[error("standard output was not read: the last events are lost")]
+    StdoutNotRead,
     /// Standard input cannot be read.
     #[error("cannot read standard input: {0}")]
     Stdin(#[source] io::Error),
-    /// The demo's game did not come to its end.
-    #[error(transparent)]
-    Demo(#[from] crate::demo::DemoError),
+    /// The arguments do not make sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The operating system has no thread, signal or timer for us.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    /// The LAN search cannot be answered.
+    #[error("cannot announce the server on the LAN: {0}")]
+    Announce(#[source] io::Error),
+    /// The LAN cannot be searched.
+    #[error("cannot search the LAN: {0}")]
+    Search(#[source] io::Error),
+    /// No server answered the LAN search.
+    #[error("no server answered the search on the LAN within {}", humantime::format_duration(*.0))]
+    NothingFound(Duration),
+    /// There is no connection to the server.
+    #[error("{}", connect_sentence(.0))]
+    Connect(#[source] ConnectError),
+    /// The connection ended as it should not.
+    #[error("lost the connection to {peer:?} at {address}: {reason}")]
+    ConnectionLost {
+        peer: PeerId,
+        address: SocketAddr,
+        reason: CloseReason,
+    },
 }
 
 impl Error {
@@ -26,5 +60,49 @@ impl Error {
             io::ErrorKind::BrokenPipe => Self::StdoutClosed,
             _ => Self::Stdout(error),
         }
+    }
+
+    /// How the program ends with it.
+    pub(crate) const fn status(&self) -> Status {
+        match self {
+            // Whoever read the output has what they wanted (`masep decode | head -1`).
+            Self::StdoutClosed => Status::Done,
+            Self::Usage(_) => Status::Usage,
+            Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
+            Self::ConnectionLost { .. } => Status::ConnectionLost,
+            _ => Status::Failed,
+        }
+    }
+}
+
+/// What was tried, with whom, and what was awaited.
+fn connect_sentence(error: &ConnectError) -> String {
+    use ConnectErrorKind as Kind;
+    let ConnectError {
+        phase,
+        target,
+        kind,
+    } = error;
+    let reason = match kind {
+        Kind::TimedOut(time) => {
+            format!("no answer within {}", humantime::format_duration(*time))
+        }
+        Kind::NotFound => "it has no address".to_owned(),
+        kind => kind.to_string(),
+    };
+    match (phase, kind) {
+        (ConnectPhase::Discover, _) => format!("cannot search the LAN: {reason}"),
+        (ConnectPhase::Resolve, _) => format!("cannot find the address of {target}: {reason}"),
+        (ConnectPhase::Hello, Kind::TimedOut(time)) => format!(
+            "{target} took the connection, but said no hello within {}: is it a masep or pymasep \
+             server?",
+            humantime::format_duration(*time)
+        ),
+        (ConnectPhase::Hello, Kind::Closed) => format!(
+            "{target} took the connection, but closed it without a hello: is it a masep or pymasep \
+             server?"
+        ),
+        (ConnectPhase::Hello, _) => format!("cannot shake hands with {target}: {reason}"),
+        _ => format!("cannot connect to {target}: {reason}"),
     }
 }

@@ -1,63 +1,74 @@
-//! What the verbs that hold connections print: one JSON object a line, the same for all of them.
+//! What happens on connections, as lines of JSON on standard output: the events of `masep serve` and
+//! `masep join`.
+
+mod writer;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use masep::{CloseReason, Frame, Limits, Message, RejectReason};
+use masep::{CloseReason, DecodeError, Frame, Limits, Message, MessageType, PeerId, RejectReason};
 use serde::Serialize;
-use serde_json::Value as Json;
+use tokio::sync::{Notify, mpsc, watch};
 
+pub(crate) use self::writer::EventWriter;
 use crate::failure::Failure;
+use crate::output::json_line;
 
-/// Something that happened: `{"event": "...", ...}`.
+/// Something that happened. Its name and keys are what programs read: they do not change.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
-    /// A server takes connections at this address, under this id.
+    /// The server takes connections.
     Listening { id: &'a str, address: SocketAddr },
-    /// A peer has said hello.
-    Connected { peer: &'a str, address: SocketAddr },
-    /// A message from a peer. Its `src_sub_app` is the peer's own word; `peer` is the connection's id.
-    Message { peer: &'a str, message: Json },
-    /// A frame from a peer that is no message, and why it is none.
+    /// A peer said hello. `id` is our own, where it was not told before.
+    Connected {
+        peer: &'a str,
+        address: SocketAddr,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+    },
+    /// A peer sent a message. `peer` is the id of its connection; whom it claims to be from is in the
+    /// message.
+    Message { peer: &'a str, message: &'a Message },
+    /// A peer sent a frame that is no message.
     Frame {
         peer: &'a str,
         bytes_hex: String,
         error: Failure,
     },
-    /// A connection has ended: a stable name for the reason, and the same in words.
+    /// A connection ended.
     Closed {
         peer: &'a str,
         reason: &'static str,
         detail: String,
     },
-    /// A connection was not taken: a stable name for the reason, and the same in words.
+    /// A connection was not taken. `skipped` are those before it that were not told because standard
+    /// output was not read.
     Rejected {
         address: SocketAddr,
         reason: &'static str,
         detail: String,
+        #[serde(skip_serializing_if = "is_zero")]
+        skipped: u64,
     },
-    /// A line of the input could not be done.
-    Error(&'a Failure),
+    /// Something that was asked for was not done: by that line of standard input, if there is a
+    /// number.
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<u64>,
+        #[serde(flatten)]
+        failure: &'a Failure,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl<'a> Event<'a> {
-    /// The event of a frame that came from a peer: the message in it, or its bytes.
-    pub(crate) fn received(peer: &'a str, frame: &Frame, limits: &Limits) -> Self {
-        let message = Message::decode(frame.bytes().clone(), limits)
-            .map_err(Failure::from)
-            .and_then(|message| Ok(message.to_json()?));
-        match message {
-            Ok(message) => Self::Message { peer, message },
-            Err(error) => Self::Frame {
-                peer,
-                bytes_hex: hex::encode(frame.bytes()),
-                error,
-            },
-        }
-    }
-
-    /// The event of the end of a connection.
-    pub(crate) fn closed(peer: &'a str, reason: &CloseReason) -> Self {
+    pub(crate) fn closed(peer: &'a PeerId, reason: &CloseReason) -> Self {
         Self::Closed {
             peer,
             reason: reason.as_str(),
@@ -65,80 +76,108 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The event of a connection that was not taken.
-    pub(crate) fn rejected(address: SocketAddr, reason: &RejectReason) -> Self {
+    pub(crate) fn received(peer: &'a PeerId, received: &'a Received) -> Self {
+        match &received.message {
+            Ok(message) => Self::Message { peer, message },
+            Err(error) => Self::Frame {
+                peer,
+                bytes_hex: hex::encode(received.frame.bytes()),
+                error: error.clone().into(),
+            },
+        }
+    }
+
+    pub(crate) fn rejected(address: SocketAddr, reason: &RejectReason, skipped: u64) -> Self {
         Self::Rejected {
             address,
             reason: reason.as_str(),
             detail: reason.to_string(),
+            skipped,
         }
+    }
+
+    /// The event as a line of JSON.
+    fn line(&self) -> Option<String> {
+        json_line(self)
+            .inspect_err(|error| tracing::error!(%error, "an event has no form in JSON"))
+            .ok()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use masep::{Dict, TypeName};
+/// A frame that arrived, and what it says.
+#[derive(Debug)]
+pub(crate) struct Received {
+    frame: Frame,
+    pub(crate) message: Result<Message, DecodeError>,
+}
 
-    use super::*;
-
-    fn line(event: &Event<'_>) -> String {
-        serde_json::to_string(event).unwrap()
+impl Received {
+    pub(crate) fn new(frame: Frame) -> Self {
+        let message = Message::decode(frame.bytes().clone(), &Limits::default());
+        Self { frame, message }
     }
 
-    #[test]
-    fn each_event_is_one_object() {
-        let address = "127.0.0.1:60000".parse().unwrap();
-        for (event, expected) in [
-            (
-                Event::Listening {
-                    id: "engine",
-                    address,
-                },
-                r#"{"event":"listening","id":"engine","address":"127.0.0.1:60000"}"#,
-            ),
-            (
-                Event::Connected {
-                    peer: "agent",
-                    address,
-                },
-                r#"{"event":"connected","peer":"agent","address":"127.0.0.1:60000"}"#,
-            ),
-            (
-                Event::closed("agent", &CloseReason::PeerBye),
-                r#"{"event":"closed","peer":"agent","reason":"bye","detail":"the peer said BYE"}"#,
-            ),
-            (
-                Event::rejected(address, &RejectReason::ClosedBeforeHello),
-                r#"{"event":"rejected","address":"127.0.0.1:60000","reason":"closed_before_hello","detail":"closed before its hello"}"#,
-            ),
-            (
-                Event::Error(&Failure::new("json", "no")),
-                r#"{"event":"error","kind":"json","message":"no"}"#,
-            ),
-        ] {
-            assert_eq!(line(&event), expected);
+    /// Whether it is a message of this type.
+    pub(crate) fn is(&self, msg_type: &MessageType) -> bool {
+        matches!(&self.message, Ok(message) if message.msg_type == *msg_type)
+    }
+}
+
+/// Tells events, from any task. A clone tells to the same place.
+///
+/// Few lines wait for standard output; who tells more waits, so that what happens is told in order
+/// and nothing is lost, but memory does not grow when nobody reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    lines: mpsc::Sender<Option<String>>,
+    /// Standard output wants a line now.
+    wanted: Arc<Notify>,
+    /// When this turns true, events that have no room are dropped.
+    hurry: watch::Receiver<bool>,
+    dropped: Arc<AtomicBool>,
+}
+
+impl Events {
+    /// Waits for room and tells an event. Once standard output is closed this does nothing.
+    /// Cancel safe: a call that is dropped has told nothing.
+    pub(crate) async fn tell(&self, event: &Event<'_>) {
+        if let Some(room) = self.room().await
+            && let Some(line) = event.line()
+        {
+            room.send(Some(line));
         }
     }
 
-    #[test]
-    fn a_message_keeps_its_sender_beside_the_connections_id() {
-        let params = Dict::from([("i", 1)]).with("game", TypeName::from("m.G"));
-        let frame = Message::new("define", params, "somebody else")
-            .to_frame()
-            .unwrap();
-        assert_eq!(
-            line(&Event::received("agent", &frame, &Limits::default())),
-            r#"{"event":"message","peer":"agent","message":{"msg_type":"define","src_sub_app":"somebody else","params":{"i":1,"game":{"$type":"m.G"}}}}"#
-        );
+    /// Tells that something was not done.
+    pub(crate) async fn tell_error(&self, line: Option<u64>, failure: &Failure) {
+        self.tell(&Event::Error { line, failure }).await;
     }
 
-    #[test]
-    fn a_frame_that_is_no_message_is_bytes_and_why() {
-        let event = Event::received("a", &Frame::new(&b"\0"[..]), &Limits::default());
-        let Event::Frame { bytes_hex, .. } = &event else {
-            panic!("{event:?}");
-        };
-        assert_eq!(bytes_hex, "00");
-        assert!(line(&event).contains(r#""error":{"kind":""#));
+    /// Tells a frame of a peer. What waits for room is the frame, not its much larger tree of values.
+    /// Cancel safe, as [`tell`](Self::tell).
+    pub(crate) async fn tell_frame(&self, peer: &PeerId, frame: Frame) {
+        if let Some(room) = self.room().await
+            && let Some(line) = Event::received(peer, &Received::new(frame)).line()
+        {
+            room.send(Some(line));
+        }
+    }
+
+    /// Waits until standard output takes a line at once: all before it were taken by its reader, as
+    /// far as the system tells. Cancel safe.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    async fn room(&self) -> Option<mpsc::Permit<'_, Option<String>>> {
+        let mut hurry = self.hurry.clone();
+        tokio::select! {
+            biased;
+            room = self.lines.reserve() => room.ok(),
+            Ok(_) = hurry.wait_for(|hurry| *hurry) => {
+                self.dropped.store(true, Ordering::Relaxed);
+                None
+            }
+        }
     }
 }

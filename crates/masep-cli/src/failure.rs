@@ -1,5 +1,6 @@
 //! The error object that stands in the place of a line that could not be done.
 
+use masep::SendError;
 use masep_proto::json::JsonError;
 use masep_proto::{DecodeError, EncodeError, LimitExceeded};
 use serde::Serialize;
@@ -25,6 +26,19 @@ impl Failure {
             kind,
             message: message.into(),
         }
+    }
+
+    /// What is wrong with bytes that are the beginning of a frame only.
+    pub(crate) fn truncated_frame(bytes: &[u8]) -> Self {
+        let message = match bytes {
+            &[low, high, ref body @ ..] => format!(
+                "the input ends in a frame: it has {} of {} bytes",
+                body.len(),
+                u16::from_le_bytes([low, high])
+            ),
+            _ => "the input ends in the header of a frame".to_owned(),
+        };
+        Self::new("truncated", message)
     }
 }
 
@@ -61,5 +75,19 @@ impl From<DecodeError> for Failure {
 impl From<LimitExceeded> for Failure {
     fn from(error: LimitExceeded) -> Self {
         Self::new("limit", error.to_string())
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let kind = match &error {
+            SendError::TooLarge(_) => "limit",
+            SendError::Encode(error) => error.name(),
+            SendError::Full(_) => "full",
+            SendError::Closed(_) => "closed",
+            SendError::UnknownPeer(_) => "unknown_peer",
+            _ => "send",
+        };
+        Self::new(kind, error.to_string())
     }
 }

@@ -30,10 +30,7 @@ impl<W: Write> Output<W> {
 
     /// Writes a line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Error> {
-        let mut serializer = Serializer::with_formatter(&mut self.writer, OneLine);
-        value
-            .serialize(&mut serializer)
-            .map_err(io::Error::from)
+        write_json(&mut self.writer, value)
             .and_then(|()| self.writer.write_all(b"\n"))
             .map_err(Error::stdout)
     }
@@ -42,6 +39,18 @@ impl<W: Write> Output<W> {
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         self.writer.flush().map_err(Error::stdout)
     }
+}
+
+/// A line of JSON, without the line feed at its end.
+pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
+    let mut line = Vec::new();
+    write_json(&mut line, value)?;
+    String::from_utf8(line).map_err(io::Error::other)
+}
+
+fn write_json(writer: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = Serializer::with_formatter(writer, OneLine);
+    value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
 /// JSON without white space that is one line for everybody. JSON itself escapes the control

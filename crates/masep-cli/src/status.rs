@@ -10,37 +10,67 @@ pub(crate) enum Status {
     Done,
     /// Something could not be done; standard error or an error line says what.
     Failed,
-    /// Ctrl-C ended it before it was done.
+    /// The arguments do not make sense.
+    Usage,
+    /// There is no connection: nobody was found, or did not take it.
+    NoConnection,
+    /// The connection ended without a `BYE`.
+    ConnectionLost,
+    /// SIGINT (Ctrl-C) came before it was done.
     Interrupted,
+    /// SIGTERM came before it was done.
+    Terminated,
 }
 
-/// The exit codes with their meaning, for `--help`. Usage errors and signals are not ours to return:
-/// clap exits with 2, and who dies of a signal is seen by the shell as 128 and its number.
-const TABLE: [(u8, &str); 4] = [
-    (0, "done"),
-    (1, "failed, or a line could not be done"),
-    (
-        2,
-        "wrong usage: an unknown verb or option, a missing or bad value",
-    ),
-    (130, "interrupted (Ctrl-C) before it was done"),
-];
+impl Status {
+    const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NoConnection,
+        Self::ConnectionLost,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The exit code. Interrupted programs have those that a shell gives to a program that a signal
+    /// killed: 128 and its number.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NoConnection => 3,
+            Self::ConnectionLost => 4,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed, or a line could not be done",
+            Self::Usage => "wrong usage: an unknown verb or option, a missing or bad value",
+            Self::NoConnection => "no connection: no server was found, or it did not answer",
+            Self::ConnectionLost => "the connection ended without a BYE",
+            Self::Interrupted => "interrupted (SIGINT, Ctrl-C) before it was done",
+            Self::Terminated => "terminated (SIGTERM) before it was done",
+        }
+    }
+}
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        Self::from(match status {
-            Status::Done => 0,
-            Status::Failed => 1,
-            Status::Interrupted => 130,
-        })
+        Self::from(status.code())
     }
 }
 
 /// The table of exit codes as a section of a help text.
 pub(crate) fn help() -> String {
     let mut text = String::from("Exit codes:\n");
-    for (code, meaning) in TABLE {
-        let _ = writeln!(text, "  {code:<4} {meaning}");
+    for status in Status::ALL {
+        let _ = writeln!(text, "  {:<4} {}", status.code(), status.meaning());
     }
     text
 }

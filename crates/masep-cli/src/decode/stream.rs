@@ -116,7 +116,7 @@ impl<W: Write> Stream<'_, W> {
     /// The end of the input, with what is left of it.
     fn end(mut self, rest: &[u8]) -> Result<Status, Error> {
         if !rest.is_empty() {
-            self.failure(&super::truncated(rest))?;
+            self.failure(&Failure::truncated_frame(rest))?;
         } else if self.phase == Phase::Hello {
             self.failure(&Failure::new(
                 "truncated",

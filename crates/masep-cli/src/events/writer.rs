@@ -1,0 +1,132 @@
+//! The thread that writes standard output.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::sleep;
+
+use super::Events;
+use crate::error::Error;
+use crate::output::Output;
+use crate::stdout;
+
+/// Lines that wait for standard output: enough to write many at once. Each has up to some 130 kB.
+const CAPACITY: usize = 64;
+
+/// How long standard output may take for the last lines when time is up.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Writes events to standard output, in a thread of its own because that may block.
+#[derive(Debug)]
+pub(crate) struct EventWriter {
+    events: Events,
+    hurry: watch::Sender<bool>,
+    ended: oneshot::Receiver<Result<(), Error>>,
+}
+
+impl EventWriter {
+    /// Starts to write. With `newest`, standard output is asked to hold little that its reader has
+    /// not taken, for [`Events::wanted`].
+    pub(crate) fn start(newest: bool) -> Result<Self, Error> {
+        let (lines, receiver) = mpsc::channel(CAPACITY);
+        let (hurry, hurried) = watch::channel(false);
+        let (end, ended) = oneshot::channel();
+        let wanted = Arc::new(Notify::new());
+        let events = Events {
+            lines,
+            wanted: wanted.clone(),
+            hurry: hurried,
+            dropped: Arc::new(AtomicBool::new(false)),
+        };
+        thread::Builder::new()
+            .name("stdout".into())
+            .spawn(move || {
+                if newest {
+                    stdout::hold_little();
+                }
+                // Nobody listens any more when the program is about to end.
+                let _ = end.send(write(receiver, newest.then_some(&*wanted)));
+            })
+            .map_err(Error::Start)?;
+        Ok(Self {
+            events,
+            hurry,
+            ended,
+        })
+    }
+
+    /// Where to tell events.
+    pub(crate) fn events(&self) -> Events {
+        self.events.clone()
+    }
+
+    /// Waits for the end of standard output: somebody closed it, or it failed. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> Result<(), Error> {
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Writes all that was told, and ends. What is told after that is not written.
+    pub(crate) async fn finish(mut self) -> Result<(), Error> {
+        // Fails when the thread has already ended, which is then the result.
+        let _ = self.events.lines.send(None).await;
+        self.ended().await
+    }
+
+    /// Does the work, which still tells events, then [`finish`](Self::finish)es; all within `time`
+    /// and a short grace even if nobody reads.
+    pub(crate) async fn finish_after(
+        self,
+        work: impl Future<Output = ()>,
+        time: Duration,
+    ) -> Result<(), Error> {
+        let events = self.events();
+        let hurry = self.hurry.clone();
+        let end = async {
+            work.await;
+            self.finish().await
+        };
+        let time_is_up = async {
+            sleep(time + GRACE).await;
+            hurry.send_replace(true);
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            ended = end => ended?,
+            () = time_is_up => return Err(Error::StdoutNotRead),
+        }
+        if events.dropped.load(Ordering::Relaxed) {
+            return Err(Error::StdoutNotRead);
+        }
+        Ok(())
+    }
+}
+
+/// Writes lines until `None` comes. Tells `wanted` whenever the reader wants one.
+fn write(mut lines: mpsc::Receiver<Option<String>>, wanted: Option<&Notify>) -> Result<(), Error> {
+    let mut output = Output::new(io::stdout().lock());
+    loop {
+        let line = match lines.try_recv() {
+            Ok(line) => line,
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                output.flush()?;
+                if let Some(wanted) = wanted {
+                    stdout::wait_for_reader();
+                    wanted.notify_one();
+                }
+                lines.blocking_recv().flatten()
+            }
+        };
+        match line {
+            Some(line) => output.text(&line)?,
+            None => return output.flush(),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! `masep join`: an interface's end on standard input and output.
+
+mod conversation;
+mod newest;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use masep::discovery::SearchOptions;
+use masep::{Client, ConnectErrorKind, ConnectPhase, Role, TypeName};
+use tokio::time::timeout;
+
+use self::conversation::{Conversation, Part};
+use crate::address::Address;
+use crate::error::Error;
+use crate::events::{Event, EventWriter};
+use crate::failure::Failure;
+use crate::limits::ConnectionLimits;
+use crate::signals::Signals;
+use crate::status::Status;
+use crate::{commands, id, runtime};
+
+const LONG_ABOUT: &str = "\
+Be an interface's end: connect to an engine, tell what it sends on standard output, send what standard \
+input says. Both are lines of JSON, the same as those of masep serve.
+
+Out, one object a line:
+  {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}   first
+  {\"event\":\"message\",\"peer\":SERVER_ID,\"message\":{...}}
+  {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}  a frame that is no message
+  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last
+  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done
+
+In, one object a line, with one of these actions:
+  {\"message\":{...}}      send a message; without src_sub_app it is from this interface
+  {\"bytes_hex\":\"00ff\"}   send a frame of these bytes
+  {\"bye\":true}           send what waits and BYE, close and end; {\"shutdown\":true} is the same
+\"to\" may be there: the server's id, or \"*\".
+
+With --role and --game it takes part in a game of pymasep: first it sends the define and register \
+messages; when the engine sends end it answers quit and BYE, as pymasep's interface does, and ends.
+
+It ends with the connection: with exit code 0 after a BYE of either side, 4 if the connection was \
+lost, 3 if there was none. The end of standard input does not end it. SIGINT (Ctrl-C) and SIGTERM do \
+what bye does, a second one ends at once.";
+
+const EXAMPLE: &str = "\
+Example: join a game as its player, by the LAN search
+  $ masep join --discover --role actor --game pursuit.PursuitGame --newest
+  {\"event\":\"connected\",\"peer\":\"engine\",\"address\":\"192.0.2.7:60000\",\"id\":\"actor-5be0...\"}
+  {\"event\":\"message\",\"peer\":\"engine\",\"message\":{\"msg_type\":\"observation\",...}}
+  {\"message\":{\"msg_type\":\"action\",\"params\":{\"action\":{\"$xml\":\"<Action type=...\"}}}}
+";
+
+/// An interface's end as JSON lines on standard input and output
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+pub(crate) struct Join {
+    /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
+    ///
+    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front.
+    #[arg(value_name = "ADDR:PORT")]
+    address: Option<Address>,
+
+    /// Search the LAN and join the first server that takes the connection
+    #[arg(long, conflicts_with = "address")]
+    discover: bool,
+
+    /// How long to search
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        requires = "discover",
+        value_parser = humantime::parse_duration
+    )]
+    search_time: Duration,
+
+    /// The interface's id, which the engine gets to know [default: its role and a random number]
+    #[arg(long, value_name = "ID", value_parser = id::parse)]
+    id: Option<String>,
+
+    /// Take part in a game: say define and register by itself, and quit and BYE when it ends
+    #[arg(long, value_enum, requires = "game")]
+    role: Option<RoleName>,
+
+    /// The game, as the name of its class: pkg.mod.Class
+    #[arg(long, value_name = "CLASS", requires = "role", value_parser = parse_game)]
+    game: Option<TypeName>,
+
+    /// When standard output is read slowly, skip observations that have a newer one behind them
+    ///
+    /// Nothing else is skipped, and never the last observation before another message. Standard
+    /// output holds at most one page (4 KiB) that its reader has not taken, if it is a pipe (Linux).
+    #[arg(long)]
+    newest: bool,
+
+    /// Time in which to send what waits when ending
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    drain_time: Duration,
+
+    /// How long the name may take to resolve, and how long each of its addresses to connect
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5s",
+        help_heading = "Limits",
+        value_parser = humantime::parse_duration
+    )]
+    connect_time: Duration,
+
+    #[command(flatten)]
+    limits: ConnectionLimits,
+}
+
+/// What an interface is to the game.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoleName {
+    /// Controls an agent
+    Actor,
+    /// Watches
+    Observer,
+}
+
+impl RoleName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actor => "actor",
+            Self::Observer => "observer",
+        }
+    }
+}
+
+impl From<RoleName> for Role {
+    fn from(role: RoleName) -> Self {
+        match role {
+            RoleName::Actor => Self::Actor,
+            RoleName::Observer => Self::Observer,
+        }
+    }
+}
+
+/// Takes a name that an engine can import: a module, a dot and a class.
+fn parse_game(name: &str) -> Result<TypeName, &'static str> {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(|c: char| c.is_ascii_digit())
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    if name.contains('.') && name.split('.').all(is_part) {
+        Ok(TypeName::from(name))
+    } else {
+        Err("expected a module and a class, as in pursuit.PursuitGame")
+    }
+}
+
+/// Why an interface ends.
+enum Stop {
+    /// The connection ended; this is how the program does.
+    Closed(Result<Status, Error>),
+    /// It was asked to.
+    Asked,
+    /// Nobody can hear its events any more.
+    Output(Result<(), Error>),
+}
+
+impl Join {
+    pub(crate) fn run(self) -> Result<Status, Error> {
+        runtime::block_on(self.join())
+    }
+
+    async fn join(self) -> Result<Status, Error> {
+        let mut signals = Signals::new().map_err(Error::Start)?;
+        let role = self.role.map_or("interface", RoleName::as_str);
+        let id = self.id.clone().unwrap_or_else(|| id::random(role));
+        let client = tokio::select! {
+            client = self.connect(&id) => client?,
+            status = signals.next() => return Ok(status),
+        };
+        let connection = client.connection();
+        let mut writer = EventWriter::start(self.newest)?;
+        let events = writer.events();
+        let connected = Event::Connected {
+            peer: connection.peer(),
+            address: connection.address(),
+            id: Some(&id),
+        };
+        events.tell(&connected).await;
+
+        let conversation = Conversation {
+            connection,
+            events: &events,
+            id: &id,
+            newest: self.newest,
+            part: self.part(),
+        };
+        let mut receiving = std::pin::pin!(conversation.receive());
+        let stop = tokio::select! {
+            closed = &mut receiving => Stop::Closed(closed),
+            () = conversation.send_until_bye(commands::read(id.clone())?) => Stop::Asked,
+            _ = signals.next() => Stop::Asked,
+            ended = writer.ended() => Stop::Output(ended),
+        };
+        let leave = async {
+            if timeout(self.drain_time, connection.bye()).await.is_err() {
+                let message = "the server takes nothing: not all was sent";
+                events
+                    .tell_error(None, &Failure::new("cut_off", message))
+                    .await;
+                return;
+            }
+            // The reason is told; that this side wanted the end is why it is no failure.
+            let _ = receiving.await;
+        };
+        let end = async {
+            match stop {
+                Stop::Closed(closed) => {
+                    writer.finish().await?;
+                    closed
+                }
+                Stop::Asked => {
+                    writer.finish_after(leave, self.drain_time).await?;
+                    Ok(Status::Done)
+                }
+                Stop::Output(ended) => {
+                    leave.await;
+                    ended.map(|()| Status::Done)
+                }
+            }
+        };
+        tokio::select! {
+            ended = end => ended,
+            status = signals.next() => Ok(status),
+        }
+    }
+
+    async fn connect(&self, id: &str) -> Result<Client, Error> {
+        let limits = self.limits.limits().connect_time(self.connect_time);
+        let client = Client::builder(id).limits(limits);
+        if !self.discover {
+            let address = Address::or_default(self.address.clone())?;
+            return client
+                .connect(address.to_string())
+                .await
+                .map_err(Error::Connect);
+        }
+        let options = SearchOptions::default().timeout(self.search_time);
+        client.discover(&options).await.map_err(|error| {
+            if matches!(error.kind, ConnectErrorKind::NotFound)
+                && error.phase == ConnectPhase::Discover
+            {
+                Error::NothingFound(self.search_time)
+            } else {
+                Error::Connect(error)
+            }
+        })
+    }
+
+    fn part(&self) -> Option<Part> {
+        Some(Part {
+            role: self.role?.into(),
+            game: self.game.clone()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_game_is_a_module_and_a_class() {
+        assert_eq!(parse_game("a.b.Game"), Ok(TypeName::from("a.b.Game")));
+        for name in [
+            "",
+            "Game",
+            "a.",
+            ".Game",
+            "a..Game",
+            "a.b'.Game",
+            "a b.Game",
+            "a.2",
+        ] {
+            assert!(parse_game(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The bounds of connections as options, shared by the verbs that have some.
+
+use std::time::Duration;
+
+use clap::Args;
+use masep::Limits;
+
+/// The bounds of one connection.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct ConnectionLimits {
+    /// How long the other side may take for its hello
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    hello_time: Duration,
+
+    /// How long a connection may be silent before it is ended [default: for ever]
+    ///
+    /// pymasep has no sign of life: an observer says nothing all game long. Peers that are gone
+    /// without a word are found by TCP keep-alive after 30 seconds.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    idle_time: Option<Duration>,
+
+    /// How long bytes may wait for a peer that takes none before its connection is ended
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    write_time: Duration,
+
+    /// Frames that may wait for one peer
+    #[arg(long, value_name = "N", default_value_t = 1_024)]
+    queue_messages: usize,
+
+    /// Bytes that may wait for one peer
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    queue_bytes: usize,
+}
+
+impl ConnectionLimits {
+    /// These bounds, and the default of every other.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits::default()
+            .hello_time(self.hello_time)
+            .idle_time(self.idle_time)
+            .write_time(self.write_time)
+            .queue_messages(self.queue_messages)
+            .queue_bytes(self.queue_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        limits: ConnectionLimits,
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let cli = Cli::parse_from(["masep"]);
+        assert_eq!(cli.limits.limits(), Limits::default());
+    }
+}

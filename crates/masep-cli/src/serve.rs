@@ -1,0 +1,219 @@
+//! `masep serve`: an engine's end on standard input and output.
+
+mod handler;
+mod sending;
+
+use std::io;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use masep::{Duplicates, Limits, Server, WhenFull};
+
+use self::handler::TellEvents;
+use self::sending::Sending;
+use crate::address::Address;
+use crate::error::Error;
+use crate::events::{Event, EventWriter, Events};
+use crate::failure::Failure;
+use crate::limits::ConnectionLimits;
+use crate::signals::Signals;
+use crate::status::Status;
+use crate::{commands, id, runtime};
+
+const LONG_ABOUT: &str = "\
+Be an engine's end: take connections of interfaces, tell what happens on standard output, send what \
+standard input says. Both are lines of JSON.
+
+Out, one object a line:
+  {\"event\":\"listening\",\"id\":...,\"address\":...}                 first: connections are taken
+  {\"event\":\"connected\",\"peer\":ID,\"address\":...}
+  {\"event\":\"message\",\"peer\":ID,\"message\":{...}}                see masep encode --help
+  {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}    a frame that is no message
+  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}
+  {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
+  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}          that line was not done
+
+\"peer\" is the id that the connection said in its hello; the \"src_sub_app\" in a message is a claim, \
+which nothing checks. For each connection the events come in order: connected, messages and frames, \
+closed. Peers whose events nobody reads have to wait.
+
+In, one object a line, with one of these actions:
+  {\"to\":ID,\"message\":{...}}     send a message; without src_sub_app it is from this server
+  {\"to\":ID,\"bytes_hex\":\"00ff\"}  send a frame of these bytes
+  {\"to\":ID,\"bye\":true}          send what waits and BYE, and close
+  {\"shutdown\":true}             the same for all, and end
+\"to\":\"*\" is for all who are connected. A line that cannot be done gives an error event and has no \
+other effect; it does not change the exit code.
+
+The end of standard input does not stop it. SIGINT (Ctrl-C) and SIGTERM do what shutdown does, a \
+second one ends at once. So does whoever closes standard output: all peers are told BYE.";
+
+const EXAMPLE: &str = "\
+Example: an engine that greets (two terminals)
+  $ masep serve --id engine
+  {\"event\":\"listening\",\"id\":\"engine\",\"address\":\"127.0.0.1:60000\"}
+  {\"event\":\"connected\",\"peer\":\"agent\",\"address\":\"127.0.0.1:40322\"}
+  {\"to\":\"agent\",\"message\":{\"msg_type\":\"observation\",\"params\":{\"step\":0}}}
+
+  $ masep join --id agent
+  {\"event\":\"connected\",\"peer\":\"engine\",\"address\":\"127.0.0.1:60000\",\"id\":\"agent\"}
+  {\"event\":\"message\",\"peer\":\"engine\",\"message\":{\"msg_type\":\"observation\",...}}
+";
+
+/// An engine's end as JSON lines on standard input and output
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
+    ///
+    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front. 0.0.0.0
+    /// listens on every IPv4 address of this host, [::] on IPv6 too.
+    #[arg(value_name = "ADDR:PORT")]
+    address: Option<Address>,
+
+    /// The server's id, which its peers get to know [default: engine- and a random number]
+    #[arg(long, value_name = "ID", value_parser = id::parse)]
+    id: Option<String>,
+
+    /// Answer the LAN search (`masep join --discover`, pymasep's search)
+    #[arg(long)]
+    announce: bool,
+
+    /// Let a new connection take the id of an old one, which is ended, instead of refusing it
+    #[arg(long)]
+    replace: bool,
+
+    /// What to do with a frame for a peer that already has as many waiting as it may
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = FullPolicy::Wait)]
+    when_full: FullPolicy,
+
+    /// Time in which to send what waits when ending; who has not taken it by then is cut off
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    drain_time: Duration,
+
+    /// Connections at the same time
+    #[arg(
+        long,
+        alias = "connections",
+        value_name = "N",
+        default_value_t = 1_024,
+        help_heading = "Limits"
+    )]
+    max_connections: usize,
+
+    #[command(flatten)]
+    limits: ConnectionLimits,
+}
+
+/// What to do with a frame for a queue that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FullPolicy {
+    /// Wait, and all lines after it with it; at most --write-time, then disconnect
+    Wait,
+    /// Drop the oldest frame that waits
+    Newest,
+    /// End the connection
+    Disconnect,
+}
+
+impl From<FullPolicy> for WhenFull {
+    fn from(policy: FullPolicy) -> Self {
+        match policy {
+            FullPolicy::Wait => Self::Wait,
+            FullPolicy::Newest => Self::NewestWins,
+            FullPolicy::Disconnect => Self::Disconnect,
+        }
+    }
+}
+
+/// Why a server stops.
+enum Stop {
+    /// It was asked to.
+    Asked,
+    /// Nobody can hear its events any more.
+    Output(Result<(), Error>),
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<Status, Error> {
+        runtime::block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<Status, Error> {
+        let mut signals = Signals::new().map_err(Error::Start)?;
+        let mut writer = EventWriter::start(false)?;
+        let events = writer.events();
+        let id = self.id.clone().unwrap_or_else(|| id::random("engine"));
+        let server = self.listen(&id, &events).await?;
+        let sending = Sending {
+            lines: commands::read(id)?,
+            registry: server.registry().clone(),
+            events: events.clone(),
+            when_full: self.when_full.into(),
+            patience: self.limits().write_time,
+        };
+
+        let stop = tokio::select! {
+            _ = signals.next() => Stop::Asked,
+            () = sending.until_shutdown() => Stop::Asked,
+            ended = writer.ended() => Stop::Output(ended),
+        };
+        let drain = async {
+            let report = server.shutdown(self.drain_time).await;
+            if !report.cut.is_empty() {
+                let peers: Vec<&str> = report.cut.iter().map(|peer| peer.as_str()).collect();
+                let message = format!("cut off, not all was sent: {}", peers.join(", "));
+                events
+                    .tell_error(None, &Failure::new("cut_off", message))
+                    .await;
+            }
+        };
+        let end = async {
+            match stop {
+                Stop::Asked => writer.finish_after(drain, self.drain_time).await,
+                Stop::Output(ended) => {
+                    drain.await;
+                    ended
+                }
+            }
+        };
+        tokio::select! {
+            ended = end => ended.map(|()| Status::Done),
+            status = signals.next() => Ok(status),
+        }
+    }
+
+    /// Binds, and tells so before anything else.
+    async fn listen(&self, id: &str, events: &Events) -> Result<Server, Error> {
+        let address = Address::or_default(self.address.clone())?;
+        let (handler, started) = TellEvents::new(events.clone());
+        let server = Server::builder(id)
+            .limits(self.limits())
+            .duplicates(if self.replace {
+                Duplicates::Replace
+            } else {
+                Duplicates::Refuse
+            })
+            .handler(handler)
+            .bind(address.to_string())
+            .await
+            .map_err(|source: io::Error| Error::Listen {
+                address: address.to_string(),
+                source,
+            })?;
+        if self.announce {
+            server.announce().map_err(Error::Announce)?;
+        }
+        let listening = Event::Listening {
+            id,
+            address: server.local_address(),
+        };
+        events.tell(&listening).await;
+        started.send_replace(true);
+        Ok(server)
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits.limits().connections(self.max_connections)
+    }
+}

@@ -1,0 +1,89 @@
+//! Does what the lines of standard input ask for.
+
+use std::time::Duration;
+
+use masep::{Connection, Frame, PeerId, Registry, SendError, WhenFull};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use crate::commands::{Command, Line, Recipient};
+use crate::events::Events;
+use crate::failure::Failure;
+
+/// What sending needs.
+pub(super) struct Sending {
+    pub(super) lines: mpsc::Receiver<Line>,
+    pub(super) registry: Registry,
+    pub(super) events: Events,
+    /// What to do with a frame for a peer whose queue is full.
+    pub(super) when_full: WhenFull,
+    /// How long one line may wait for room, all its recipients together. A connection that takes a
+    /// byte now and then never reaches its write time, but may not hold up the other peers for ever.
+    pub(super) patience: Duration,
+}
+
+impl Sending {
+    /// Does line after line until one asks for a shut-down. The end of the input changes nothing.
+    pub(super) async fn until_shutdown(mut self) {
+        while let Some(Line { number, command }) = self.lines.recv().await {
+            let done = match command {
+                Ok(Command::Shutdown) => return,
+                Ok(Command::Send { to, frame }) => self.send(to, frame).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = done {
+                self.events.tell_error(Some(number), &failure).await;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    async fn send(&self, to: Option<Recipient>, frame: Frame) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.patience;
+        match to {
+            None => {
+                let message = "the key \"to\" is missing: the id of a peer, or \"*\" for all";
+                Err(Failure::new("missing_key", message))
+            }
+            Some(Recipient::Peer(id)) => {
+                let Some(connection) = self.registry.get_connection(&id) else {
+                    return Err(SendError::UnknownPeer(PeerId::from(id)).into());
+                };
+                Ok(self.send_by(deadline, &connection, frame).await?)
+            }
+            Some(Recipient::Everyone) => self.broadcast(deadline, &frame).await,
+        }
+    }
+
+    /// Sends to one connection by the policy, but does not wait beyond the deadline: then the
+    /// connection is ended.
+    async fn send_by(
+        &self,
+        deadline: Instant,
+        connection: &Connection,
+        frame: Frame,
+    ) -> Result<(), SendError> {
+        let sent = connection.send_or(frame.clone(), self.when_full);
+        match timeout_at(deadline, sent).await {
+            Ok(sent) => sent,
+            Err(_elapsed) => connection.send_or(frame, WhenFull::Disconnect).await,
+        }
+    }
+
+    /// Sends to all; those that have room do not wait for the others. Only a frame that cannot be
+    /// sent to anybody is an error: who is ended for taking too little gets an event of its own.
+    async fn broadcast(&self, deadline: Instant, frame: &Frame) -> Result<(), Failure> {
+        let mut full = Vec::new();
+        for connection in self.registry.connections() {
+            match connection.try_send(frame.clone()) {
+                Ok(()) | Err(SendError::Closed(_)) => {}
+                Err(SendError::Full(_)) => full.push(connection),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for connection in full {
+            let _ = self.send_by(deadline, &connection, frame.clone()).await;
+        }
+        Ok(())
+    }
+}
