@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Error;
 use crate::status::{self, Status};
-use crate::{decode, demo, encode};
+use crate::{decode, discover, encode, join, serve, tap};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -51,18 +51,24 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Serve(serve::Serve),
+    Join(join::Join),
+    Discover(discover::Discover),
+    Tap(tap::Tap),
     Encode(encode::Encode),
     Decode(decode::Decode),
-    Demo(demo::Demo),
 }
 
 impl Cli {
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<Status, Error> {
         match self.verb {
+            Verb::Serve(serve) => serve.run(),
+            Verb::Join(join) => join.run(),
+            Verb::Discover(discover) => discover.run(),
+            Verb::Tap(tap) => tap.run(),
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
-            Verb::Demo(demo) => demo.run(),
         }
     }
 }

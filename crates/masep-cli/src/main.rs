@@ -3,44 +3,45 @@
 //! One file a verb; what the verbs share (lines, output, exit codes) has a file each.
 #![forbid(unsafe_code)]
 
+mod address;
 mod cli;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the verbs serve and join"))]
 mod commands;
 mod decode;
-mod demo;
+mod discover;
 mod encode;
 mod error;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for the verbs serve, join and tap")
-)]
 mod events;
 mod failure;
+mod id;
+mod join;
+mod limits;
 mod lines;
 mod log;
 mod output;
+mod runtime;
+mod serve;
+mod signals;
 mod status;
+mod stdout;
+mod tap;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::error::Error;
 use crate::status::Status;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     log::init();
-    let status = match cli.run() {
-        Ok(status) => status,
-        // Whoever read the output has what they wanted (`masep decode | head -1`).
-        Err(Error::StdoutClosed) => Status::Done,
-        Err(error) => {
+    let status = cli.run().unwrap_or_else(|error| {
+        let status = error.status();
+        if status != Status::Done {
             // Not `eprintln!`: it panics when standard error is closed too.
             let _ = writeln!(std::io::stderr(), "masep: {error}");
-            Status::Failed
         }
-    };
+        status
+    });
     status.into()
 }

@@ -1,0 +1,145 @@
+//! `masep tap`: a transparent proxy that shows what goes through it.
+
+mod entry;
+mod forward;
+mod json;
+mod printer;
+mod recorder;
+mod text;
+
+use std::io;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use self::forward::Link;
+use self::printer::{Format, Printer};
+use self::recorder::Recorder;
+use crate::address::Address;
+use crate::error::Error;
+use crate::runtime;
+use crate::signals::Signals;
+use crate::status::Status;
+
+/// Connections at the same time, each with two descriptors. More wait until one ends.
+const MAX_CONNECTIONS: usize = 500;
+/// How long accepting rests after an error of the machine, such as no free descriptor.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long standard output may take for what is left when ending.
+const PRINT_GRACE: Duration = Duration::from_secs(1);
+
+const LONG_ABOUT: &str = "\
+Stand between engines and interfaces, of masep or pymasep, and show what they say. Bytes go through \
+unchanged and at once, also those that are no frames; half-closes and resets go through too. (As masep \
+itself, the proxy acknowledges at once, so that pymasep peers do not wait 40 ms for that: a game can be \
+faster through it.)
+
+A line for each frame: seconds since the start, the number of the connection, the direction (c2s: from \
+who connected; s2c: to it), the bytes of the frame's body, and what it says. The first frame of each \
+direction is the hello. Further lines tell of connections that open, half-close (eof) or are reset.
+
+With --json each line is an object: {\"t\":...,\"conn\":...,\"dir\":...,\"size\":N} and one of \
+\"hello\":ID, \"message\":{...}, \"bye\":true, \"bytes_hex\":... with \"error\":{\"kind\":...,\"message\":...}; or \
+{\"t\":...,\"conn\":...,\"dir\":...,\"event\":...} with open, eof, reset or refused (by --to). The first line is \
+{\"event\":\"listening\",\"address\":...}.
+
+When standard output is read too slowly, the game goes on and lines are skipped: {\"event\":\"skipped\", \
+\"lines\":N} stands in their place. It ends with SIGINT (Ctrl-C) or SIGTERM; connections that are open \
+then are reset.";
+
+const EXAMPLE: &str = "\
+Example: watch an interface that would connect to 127.0.0.1:60000 and is told 60001 instead
+  $ masep tap --listen 127.0.0.1:60001 --to 127.0.0.1:60000
+  listening on 127.0.0.1:60001
+      0.781326   0 c2s            open from 127.0.0.1:40322
+      0.782313   0 c2s       24 B hello agent-1
+      0.782617   0 s2c       36 B hello c2b9546e-0f02-40f3-adb7-f1d5cbf15150
+      0.826302   0 c2s      170 B define <Message msg_type=\"define\" src_sub_app=\"agent-1\"><dict>...
+";
+
+/// A transparent proxy that prints each frame, decoded
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+pub(crate) struct Tap {
+    /// Where to listen; port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    listen: Address,
+
+    /// Where the connections go [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
+    #[arg(long, value_name = "ADDR:PORT")]
+    to: Option<Address>,
+
+    /// Objects of JSON instead of lines of text
+    #[arg(long)]
+    json: bool,
+
+    /// Show long messages whole
+    #[arg(long, conflicts_with = "json")]
+    full: bool,
+}
+
+impl Tap {
+    pub(crate) fn run(self) -> Result<Status, Error> {
+        runtime::block_on(self.tap())
+    }
+
+    async fn tap(self) -> Result<Status, Error> {
+        let mut signals = Signals::new().map_err(Error::Start)?;
+        let to = Address::or_default(self.to)?.to_string();
+        let listen = self.listen.to_string();
+        let cannot_listen = |source: io::Error| Error::Listen {
+            address: self.listen.to_string(),
+            source,
+        };
+        let listener = TcpListener::bind(&listen).await.map_err(cannot_listen)?;
+        let address = listener.local_addr().map_err(cannot_listen)?;
+        let format = match (self.json, self.full) {
+            (true, _) => Format::Json,
+            (false, true) => Format::FullText,
+            (false, false) => Format::Text,
+        };
+        let (recorder, entries) = Recorder::new();
+        let mut printer = Printer::start(format, address, entries)?;
+        tokio::select! {
+            () = accept(&listener, &to, recorder) => {}
+            _ = signals.next() => {}
+            ended = printer.ended() => return ended.map(|()| Status::Done),
+        }
+        // The recorders are gone with the connections, and with them the printer's input.
+        match timeout(PRINT_GRACE, printer.ended()).await {
+            Ok(ended) => ended?,
+            Err(_elapsed) => return Err(Error::StdoutNotRead),
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Takes connections for as long as it is polled. When it is dropped, they all are reset: a bare
+/// close would make a pymasep peer spin.
+async fn accept(listener: &TcpListener, to: &str, recorder: Recorder) {
+    let mut links = JoinSet::new();
+    for number in 0.. {
+        while links.len() >= MAX_CONNECTIONS {
+            links.join_next().await;
+        }
+        while links.try_join_next().is_some() {}
+        let (client, address) = loop {
+            match listener.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) => {
+                    tracing::warn!("accepting rests for {ACCEPT_REST:?}: {error}");
+                    sleep(ACCEPT_REST).await;
+                }
+            }
+        };
+        let link = Link {
+            to: to.to_owned(),
+            address,
+            recorder: recorder.connection(number),
+        };
+        links.spawn(link.run(client));
+    }
+}

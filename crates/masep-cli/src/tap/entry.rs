@@ -1,0 +1,120 @@
+//! What goes through the proxy.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use masep::{Frame, Limits, Message};
+use serde::{Serialize, Serializer};
+
+use crate::failure::Failure;
+
+/// Which way something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Direction {
+    /// From the one who connected.
+    #[serde(rename = "c2s")]
+    ClientToServer,
+    /// To the one who connected.
+    #[serde(rename = "s2c")]
+    ServerToClient,
+}
+
+impl Direction {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientToServer => "c2s",
+            Self::ServerToClient => "s2c",
+        }
+    }
+}
+
+/// When and where.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Place {
+    /// Since the start of the proxy.
+    #[serde(rename = "t", serialize_with = "seconds")]
+    pub(super) time: Duration,
+    /// The number of the connection, from 0.
+    pub(super) conn: u64,
+    pub(super) dir: Direction,
+}
+
+/// As microseconds, which is as good as the clock.
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs() as f64 + f64::from(time.subsec_micros()) / 1e6)
+}
+
+/// Something that went through, or happened.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) place: Place,
+    pub(super) what: What,
+    /// Entries before this one that had no room.
+    pub(super) skipped: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// A connection came.
+    Open(SocketAddr),
+    /// The proxy's own connection to the server could not be had.
+    Refused(String),
+    /// The first frame of a direction, which should be a hello.
+    First(Frame),
+    /// A later frame.
+    Frame(Frame),
+    /// The stream ended in the middle of a frame: its bytes, header included.
+    Truncated(Bytes),
+    /// The sender closed its direction.
+    Eof,
+    /// The sender reset the connection.
+    Reset,
+}
+
+impl What {
+    /// About how many bytes it holds.
+    pub(super) fn weight(&self) -> usize {
+        let bytes = match self {
+            Self::First(frame) | Self::Frame(frame) => frame.size(),
+            Self::Truncated(bytes) => bytes.len(),
+            Self::Refused(reason) => reason.len(),
+            Self::Open(_) | Self::Eof | Self::Reset => 0,
+        };
+        bytes + size_of::<Entry>()
+    }
+}
+
+/// What a frame says.
+#[derive(Debug)]
+pub(super) enum Meaning<'a> {
+    Hello(&'a str),
+    Message(Message),
+    Bye,
+    /// Nothing that the protocol knows.
+    None(Failure),
+}
+
+impl<'a> Meaning<'a> {
+    /// Of the first frame of a direction.
+    pub(super) fn of_first(frame: &'a Frame) -> Self {
+        if frame.is_bye() {
+            return Self::Bye;
+        }
+        match str::from_utf8(frame.bytes()) {
+            Ok(id) => Self::Hello(id),
+            Err(error) => Self::None(Failure::new("hello", error.to_string())),
+        }
+    }
+
+    /// Of a later frame.
+    pub(super) fn of(frame: &Frame) -> Self {
+        if frame.is_bye() {
+            return Self::Bye;
+        }
+        match Message::decode(frame.bytes().clone(), &Limits::default()) {
+            Ok(message) => Self::Message(message),
+            Err(error) => Self::None(error.into()),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Forwards the bytes of one connection, both ways.
+
+use std::future::Future;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use masep::Limits;
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::entry::{Direction, What};
+use super::recorder::{ConnectionRecorder, StreamRecorder};
+
+/// Bytes asked for in one read. More than a frame has: a pymasep peer loses frames that arrive in
+/// pieces, so what came together goes on together.
+const READ_CHUNK: usize = 128 << 10;
+
+/// A connection through the proxy.
+pub(super) struct Link {
+    /// The server.
+    pub(super) to: String,
+    /// Who connected.
+    pub(super) address: SocketAddr,
+    pub(super) recorder: ConnectionRecorder,
+}
+
+/// A socket that is reset when it is dropped, unless it was closed in order.
+struct Socket {
+    stream: TcpStream,
+    in_order: bool,
+}
+
+impl Socket {
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            in_order: false,
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if !self.in_order {
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+/// How one direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its sender closed it, and that was passed on.
+    Eof,
+    /// Its sender is gone; all that came before was passed on.
+    SenderReset,
+    /// Its receiver is gone.
+    ReceiverReset,
+}
+
+impl Link {
+    /// Forwards until both directions have ended. Dropping the future resets both sockets.
+    pub(super) async fn run(self, client: TcpStream) {
+        let open = What::Open(self.address);
+        self.recorder.record(Direction::ClientToServer, open);
+        let connected = match Socket::new(client) {
+            Ok(client) => self.connect().await.map(|server| (client, server)),
+            Err(error) => Err(error),
+        };
+        let (mut client, mut server) = match connected {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                let refused = What::Refused(format!("{}: {error}", self.to));
+                self.recorder.record(Direction::ServerToClient, refused);
+                return;
+            }
+        };
+        let is_reset = self.forward(&client.stream, &server.stream).await;
+        client.in_order = !is_reset;
+        server.in_order = !is_reset;
+    }
+
+    async fn connect(&self) -> io::Result<Socket> {
+        let connect = TcpStream::connect(&self.to);
+        let connect_time = Limits::default().connect_time;
+        Socket::new(
+            timeout(connect_time, connect)
+                .await
+                .map_err(io::Error::from)??,
+        )
+    }
+
+    /// Whether the connection ended with a reset.
+    async fn forward(&self, client: &TcpStream, server: &TcpStream) -> bool {
+        let recorder = |direction| self.recorder.direction(direction);
+        let mut c2s = pin!(pump(client, server, recorder(Direction::ClientToServer)));
+        let mut s2c = pin!(pump(server, client, recorder(Direction::ServerToClient)));
+        tokio::select! {
+            end = &mut c2s => is_reset(end, s2c).await,
+            end = &mut s2c => is_reset(end, c2s).await,
+        }
+    }
+}
+
+/// Whether a connection of which one direction has ended is reset in the end.
+async fn is_reset(first: End, other: impl Future<Output = End>) -> bool {
+    match first {
+        // Nothing can be sent back to it.
+        End::SenderReset => true,
+        // What it sent before can still be passed on.
+        End::ReceiverReset => {
+            other.await;
+            true
+        }
+        End::Eof => other.await != End::Eof,
+    }
+}
+
+/// Passes on what one side sends.
+async fn pump(from: &TcpStream, to: &TcpStream, mut recorder: StreamRecorder) -> End {
+    let mut buffer = BytesMut::new();
+    loop {
+        tokio::select! {
+            biased;
+            _ = from.readable() => {}
+            _ = to.ready(Interest::ERROR) => return End::ReceiverReset,
+        }
+        // Only now, so that a connection that waits holds no memory.
+        buffer.reserve(READ_CHUNK);
+        match from.try_read_buf(&mut buffer) {
+            Ok(0) => {
+                recorder.eof();
+                let _ = SockRef::from(to).shutdown(Shutdown::Write);
+                return End::Eof;
+            }
+            Ok(_) => {
+                acknowledge(from);
+                recorder.bytes(&buffer);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                recorder.reset();
+                return End::SenderReset;
+            }
+        }
+        if write_all(to, &buffer).await.is_err() {
+            return End::ReceiverReset;
+        }
+        buffer = BytesMut::new();
+    }
+}
+
+/// Acknowledges at once what was read. A pymasep peer does not send the body of a frame before that,
+/// and Linux would put it off for 40 ms.
+fn acknowledge(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(stream).set_tcp_quickack(true);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The lines of `masep tap --json`.
+
+use std::net::SocketAddr;
+
+use masep::{Frame, Message};
+use serde::Serialize;
+
+use super::entry::{Entry, Meaning, Place, What};
+use crate::failure::Failure;
+
+/// The first line.
+#[derive(Serialize)]
+pub(super) struct Listening {
+    event: &'static str,
+    address: SocketAddr,
+}
+
+impl Listening {
+    pub(super) const fn on(address: SocketAddr) -> Self {
+        Self {
+            event: "listening",
+            address,
+        }
+    }
+}
+
+/// Stands where lines are missing.
+#[derive(Serialize)]
+pub(super) struct Skipped {
+    event: &'static str,
+    lines: u64,
+}
+
+impl Skipped {
+    pub(super) const fn of(lines: u64) -> Self {
+        Self {
+            event: "skipped",
+            lines,
+        }
+    }
+}
+
+/// A frame or an event of a connection.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Hello {
+        size: usize,
+        hello: &'a str,
+    },
+    Message {
+        size: usize,
+        message: Message,
+    },
+    Bye {
+        size: usize,
+        bye: bool,
+    },
+    Bytes {
+        size: usize,
+        bytes_hex: String,
+        error: Failure,
+    },
+    Open {
+        event: &'static str,
+        address: SocketAddr,
+    },
+    Refused {
+        event: &'static str,
+        error: &'a str,
+    },
+    Ended {
+        event: &'static str,
+    },
+}
+
+impl<'a> From<&'a Entry> for Line<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let content = match &entry.what {
+            What::First(frame) => Content::frame(frame, Meaning::of_first(frame)),
+            What::Frame(frame) => Content::frame(frame, Meaning::of(frame)),
+            What::Truncated(bytes) => Content::bytes(bytes, Failure::truncated_frame(bytes)),
+            What::Open(address) => Content::Open {
+                event: "open",
+                address: *address,
+            },
+            What::Refused(error) => Content::Refused {
+                event: "refused",
+                error,
+            },
+            What::Eof => Content::Ended { event: "eof" },
+            What::Reset => Content::Ended { event: "reset" },
+        };
+        Self {
+            place: entry.place,
+            content,
+        }
+    }
+}
+
+impl<'a> Content<'a> {
+    fn frame(frame: &Frame, meaning: Meaning<'a>) -> Self {
+        let size = frame.size();
+        match meaning {
+            Meaning::Hello(hello) => Self::Hello { size, hello },
+            Meaning::Message(message) => Self::Message { size, message },
+            Meaning::Bye => Self::Bye { size, bye: true },
+            Meaning::None(error) => Self::bytes(frame.bytes(), error),
+        }
+    }
+
+    fn bytes(bytes: &[u8], error: Failure) -> Self {
+        Self::Bytes {
+            size: bytes.len(),
+            bytes_hex: hex::encode(bytes),
+            error,
+        }
+    }
+}

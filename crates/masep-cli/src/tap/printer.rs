@@ -1,0 +1,117 @@
+//! Prints what goes through the proxy.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::thread;
+
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::oneshot;
+
+use super::entry::Entry;
+use super::recorder::Entries;
+use super::{json, text};
+use crate::error::Error;
+use crate::output::Output;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A line of text, long messages shortened.
+    Text,
+    /// A line of text.
+    FullText,
+    /// An object of JSON a line.
+    Json,
+}
+
+/// Prints in a thread of its own, because standard output may block.
+#[derive(Debug)]
+pub(super) struct Printer {
+    ended: oneshot::Receiver<Result<(), Error>>,
+}
+
+impl Printer {
+    /// Starts to print: first where the proxy listens.
+    pub(super) fn start(
+        format: Format,
+        listening: SocketAddr,
+        entries: Entries,
+    ) -> Result<Self, Error> {
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("stdout".into())
+            .spawn(move || {
+                let mut print = Print {
+                    format,
+                    output: Output::new(io::stdout().lock()),
+                };
+                let printed = print
+                    .listening(listening)
+                    .and_then(|()| print.entries(entries));
+                // Nobody listens any more when the program is about to end.
+                let _ = end.send(printed);
+            })
+            .map_err(Error::Start)?;
+        Ok(Self { ended })
+    }
+
+    /// Waits until all is printed and no more can come, or standard output fails. Cancel safe.
+    pub(super) async fn ended(&mut self) -> Result<(), Error> {
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+}
+
+struct Print<W: Write> {
+    format: Format,
+    output: Output<W>,
+}
+
+impl<W: Write> Print<W> {
+    fn listening(&mut self, address: SocketAddr) -> Result<(), Error> {
+        match self.format {
+            Format::Json => self.output.json(&json::Listening::on(address)),
+            _ => self.output.text(&format!("listening on {address}")),
+        }
+    }
+
+    /// Prints until there is no more; what is printed is flushed before each wait.
+    fn entries(&mut self, mut entries: Entries) -> Result<(), Error> {
+        loop {
+            let queued = match entries.queue.try_recv() {
+                Ok(queued) => Some(queued),
+                Err(TryRecvError::Disconnected) => None,
+                Err(TryRecvError::Empty) => {
+                    self.skipped(entries.skipped())?;
+                    self.output.flush()?;
+                    entries.queue.blocking_recv()
+                }
+            };
+            let Some(queued) = queued else {
+                self.skipped(entries.skipped())?;
+                return self.output.flush();
+            };
+            self.skipped(queued.entry.skipped)?;
+            self.entry(&queued.entry)?;
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        match self.format {
+            Format::Json => self.output.json(&json::Line::from(entry)),
+            Format::FullText => self.output.text(&text::line(entry, usize::MAX)),
+            Format::Text => self.output.text(&text::line(entry, text::SHORT)),
+        }
+    }
+
+    /// Says that lines are missing here.
+    fn skipped(&mut self, lines: u64) -> Result<(), Error> {
+        match (lines, self.format) {
+            (0, _) => Ok(()),
+            (_, Format::Json) => self.output.json(&json::Skipped::of(lines)),
+            _ => {
+                let line = format!("({lines} lines skipped: standard output is too slow)");
+                self.output.text(&line)
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Cuts the bytes that go through into frames and queues them for printing, without ever waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use masep_proto::FrameCodec;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::entry::{Direction, Entry, Place, What};
+
+/// Entries that may wait to be printed, and the bytes that they may hold. This is what a burst may
+/// bring while the terminal is busy.
+const MAX_ENTRIES: usize = 16 << 10;
+const MAX_BYTES: usize = 32 << 20;
+
+/// Gives what happens on all connections to the printer.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder {
+    started: Instant,
+    entries: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
+    skipped: Arc<AtomicU64>,
+}
+
+/// An entry and the room that it takes until it was printed.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) entry: Entry,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The entries to print. Ends when no recorder is left.
+#[derive(Debug)]
+pub(super) struct Entries {
+    pub(super) queue: mpsc::Receiver<Queued>,
+    skipped: Arc<AtomicU64>,
+}
+
+impl Entries {
+    /// Entries that were skipped behind the last one in the queue.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Recorder {
+    pub(super) fn new() -> (Self, Entries) {
+        let (entries, queue) = mpsc::channel(MAX_ENTRIES);
+        let skipped = Arc::new(AtomicU64::new(0));
+        let recorder = Self {
+            started: Instant::now(),
+            entries,
+            room: Arc::new(Semaphore::new(MAX_BYTES)),
+            skipped: skipped.clone(),
+        };
+        (recorder, Entries { queue, skipped })
+    }
+
+    pub(super) fn connection(&self, number: u64) -> ConnectionRecorder {
+        ConnectionRecorder {
+            recorder: self.clone(),
+            number,
+        }
+    }
+
+    fn record(&self, conn: u64, dir: Direction, what: What) {
+        let weight = u32::try_from(what.weight()).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(weight);
+        let (Ok(room), Ok(place)) = (room, self.entries.try_reserve()) else {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let entry = Entry {
+            place: Place {
+                time: self.started.elapsed(),
+                conn,
+                dir,
+            },
+            what,
+            skipped: self.skipped.swap(0, Ordering::Relaxed),
+        };
+        place.send(Queued { entry, _room: room });
+    }
+}
+
+/// Records what happens on one connection.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionRecorder {
+    recorder: Recorder,
+    number: u64,
+}
+
+impl ConnectionRecorder {
+    pub(super) fn record(&self, dir: Direction, what: What) {
+        self.recorder.record(self.number, dir, what);
+    }
+
+    pub(super) fn direction(&self, dir: Direction) -> StreamRecorder {
+        StreamRecorder {
+            connection: self.clone(),
+            dir,
+            buffer: BytesMut::new(),
+            is_first: true,
+        }
+    }
+}
+
+/// Records one direction of a connection.
+#[derive(Debug)]
+pub(super) struct StreamRecorder {
+    connection: ConnectionRecorder,
+    dir: Direction,
+    /// The beginning of a frame: never more than a frame has.
+    buffer: BytesMut,
+    is_first: bool,
+}
+
+impl StreamRecorder {
+    /// Bytes that went through.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        // The default codec takes every length that a header can hold.
+        while let Ok(Some(frame)) = FrameCodec::default().decode(&mut self.buffer) {
+            let what = if self.is_first {
+                What::First(frame)
+            } else {
+                What::Frame(frame)
+            };
+            self.is_first = false;
+            self.connection.record(self.dir, what);
+        }
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    /// The sender closed the stream.
+    pub(super) fn eof(&mut self) {
+        self.end(What::Eof);
+    }
+
+    /// The sender reset the connection.
+    pub(super) fn reset(&mut self) {
+        self.end(What::Reset);
+    }
+
+    fn end(&mut self, what: What) {
+        if !self.buffer.is_empty() {
+            let rest = self.buffer.split().freeze();
+            self.connection.record(self.dir, What::Truncated(rest));
+        }
+        self.connection.record(self.dir, what);
+    }
+}

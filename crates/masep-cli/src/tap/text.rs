@@ -1,0 +1,79 @@
+//! The lines of `masep tap` for people.
+
+use std::fmt::Write;
+
+use masep::Frame;
+
+use super::entry::{Entry, Meaning, What};
+use crate::failure::Failure;
+
+/// Characters of a message that a line shows if it is not to show all.
+pub(super) const SHORT: usize = 160;
+
+/// One line, with at most `length` characters of what was said.
+pub(super) fn line(entry: &Entry, length: usize) -> String {
+    let place = entry.place;
+    let (size, kind, said) = match &entry.what {
+        What::First(frame) => frame_columns(frame, Meaning::of_first(frame)),
+        What::Frame(frame) => frame_columns(frame, Meaning::of(frame)),
+        What::Truncated(bytes) => bytes_columns(bytes, &Failure::truncated_frame(bytes)),
+        What::Open(address) => (None, "open".into(), format!("from {address}")),
+        What::Refused(error) => (None, "refused".into(), error.clone()),
+        What::Eof => (None, "eof".into(), String::new()),
+        What::Reset => (None, "reset".into(), String::new()),
+    };
+    let size = size.map_or(String::new(), |size| format!("{size} B"));
+    let mut line = format!(
+        "{:>12.6} {:>3} {} {size:>8} ",
+        place.time.as_secs_f64(),
+        place.conn,
+        place.dir.as_str(),
+    );
+    push_printable(&mut line, &kind, SHORT);
+    if !said.is_empty() {
+        line.push(' ');
+        push_printable(&mut line, &said, length);
+    }
+    line
+}
+
+type Columns = (Option<usize>, String, String);
+
+fn frame_columns(frame: &Frame, meaning: Meaning<'_>) -> Columns {
+    let (kind, said) = match meaning {
+        Meaning::Hello(id) => ("hello".into(), id.to_owned()),
+        Meaning::Bye => ("BYE".into(), String::new()),
+        Meaning::Message(message) => (message.msg_type.to_string(), message.to_string()),
+        Meaning::None(error) => return bytes_columns(frame.bytes(), &error),
+    };
+    (Some(frame.size()), kind, said)
+}
+
+fn bytes_columns(bytes: &[u8], error: &Failure) -> Columns {
+    let said = format!("({}) {}", error.message, hex::encode(bytes));
+    (Some(bytes.len()), "bytes".into(), said)
+}
+
+/// Appends text that is one line and does nothing to a terminal, whoever sent it.
+fn push_printable(line: &mut String, text: &str, length: usize) {
+    let mut chars = text.chars();
+    for c in chars.by_ref().take(length) {
+        if is_printable(c) {
+            line.push(c);
+        } else {
+            line.extend(c.escape_default());
+        }
+    }
+    match chars.count() {
+        0 => {}
+        more => {
+            let _ = write!(line, "... ({more} more)");
+        }
+    }
+}
+
+fn is_printable(c: char) -> bool {
+    // Line and paragraph separators, and what changes the direction of text.
+    let layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !layout
+}
