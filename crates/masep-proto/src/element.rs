@@ -142,7 +142,8 @@ impl Element {
     /// itself.
     ///
     /// # Errors
-    /// An element with the name of a Python type that does not hold such a value.
+    /// An element with the name of a Python type that does not hold such a value, or one over the
+    /// default [`Limits`].
     pub fn to_value(&self) -> Result<Value, DecodeError> {
         match xml::decode_value(&self.xml)? {
             Value::Element(element) => Ok(Value::Element(element.with_tail(self.tail.clone()))),

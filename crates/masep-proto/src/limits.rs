@@ -50,6 +50,8 @@ limits! {
 
     /// How deep XML elements may stand in each other. Default 1,024: pymasep cannot send more than
     /// about 990, because ElementTree recurses once per level and Python stops at 1,000 frames.
+    /// Values are compared, printed and dropped by recursion, one level for two elements: with a
+    /// much larger limit they need a larger stack than the usual 2 MiB of a thread.
     depth: usize = 1_024;
 
     /// XML elements in one message. Default 100,000: a frame of 65,535 bytes holds at most 16,383.

@@ -257,7 +257,7 @@ impl Open {
     fn add(&mut self, item: Item) -> Result<(), Fault> {
         let value = item
             .value
-            .ok_or(Fault::new(DecodeErrorKind::EmptyItem, item.start))?;
+            .ok_or_else(|| Fault::new(DecodeErrorKind::EmptyItem, item.start))?;
         match &mut self.container {
             Container::List(items) | Container::Tuple(items) | Container::Set(items) => {
                 items.push(value);
@@ -265,7 +265,7 @@ impl Open {
             Container::Dict(dict) => {
                 let key = item
                     .key
-                    .ok_or(Fault::new(DecodeErrorKind::MissingKey, item.start))?;
+                    .ok_or_else(|| Fault::new(DecodeErrorKind::MissingKey, item.start))?;
                 dict.insert(key, value);
             }
         }

@@ -204,8 +204,11 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         let length = match kind {
+            PieceKind::Plain => raw.len(),
             PieceKind::Escaped => reference::unescape_text(self.slice(raw.clone())).len(),
-            _ => raw.len(),
+            PieceKind::CdataWithLineEnds => {
+                reference::normalize_line_ends(self.slice(raw.clone())).len()
+            }
         };
         let check = LimitExceeded::check(Limit::TextBytes, length, self.limits.text_bytes);
         Fault::limit(check, raw.start)
