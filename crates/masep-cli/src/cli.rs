@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Error;
 use crate::status::{self, Status};
-use crate::{decode, discover, encode, join, serve, tap};
+use crate::{decode, demo, discover, encode, join, serve, tap};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -57,6 +57,7 @@ enum Verb {
     Tap(tap::Tap),
     Encode(encode::Encode),
     Decode(decode::Decode),
+    Demo(demo::Demo),
 }
 
 impl Cli {
@@ -69,6 +70,7 @@ impl Cli {
             Verb::Tap(tap) => tap.run(),
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
+            Verb::Demo(demo) => demo.run(),
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) enum Error {
         address: SocketAddr,
         reason: CloseReason,
     },
+    /// The demo's game did not come to its end.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::DemoError),
 }
 
 impl Error {

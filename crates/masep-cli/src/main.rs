@@ -7,6 +7,7 @@ mod address;
 mod cli;
 mod commands;
 mod decode;
+mod demo;
 mod discover;
 mod encode;
 mod error;

@@ -197,6 +197,20 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
+    /// Whether the bytes are no XML at all, or none that masep reads; otherwise they are, but say
+    /// what no message says.
+    pub const fn is_malformed(&self) -> bool {
+        matches!(
+            self,
+            Self::Syntax(_)
+                | Self::Truncated(_)
+                | Self::Encoding(_)
+                | Self::Doctype
+                | Self::UndefinedEntity
+                | Self::UnboundPrefix
+        )
+    }
+
     /// A stable name for programs: `syntax`, `truncated`, `limit`, ...
     pub const fn name(&self) -> &'static str {
         match self {

@@ -17,7 +17,8 @@ use crate::{
 pub(crate) fn decode_message(bytes: Bytes, limits: &Limits) -> Result<Message, DecodeError> {
     let document = Document::read(bytes, limits)?;
     let mut decoder = Decoder::new(&document, limits);
-    document.finish(decoder.message())
+    let result = decoder.message();
+    document.finish(malformed_first(&document, limits, result))
 }
 
 /// Reads a document as one element.
@@ -33,6 +34,26 @@ pub(crate) fn decode_value(xml: &ByteString) -> Result<Value, DecodeError> {
     let document = Document::of_text(xml.clone());
     let mut decoder = Decoder::new(&document, &limits);
     document.finish(decoder.document(Decoder::value))
+}
+
+/// Of an input that is no XML, that is said, whatever it seems to mean up to there.
+fn malformed_first<T>(
+    document: &Document,
+    limits: &Limits,
+    result: Result<T, Fault>,
+) -> Result<T, Fault> {
+    if let Err(fault) = &result
+        && !fault.kind.is_malformed()
+    {
+        let mut decoder = Decoder::new(document, limits);
+        let checked = decoder.document(|decoder, root| decoder.reader.scanner.skip(root));
+        if let Err(malformed) = checked
+            && malformed.kind.is_malformed()
+        {
+            return Err(malformed);
+        }
+    }
+    result
 }
 
 /// A container that is being read.

@@ -134,20 +134,22 @@ impl Document {
         })
     }
 
-    /// What a reader found in the text. If the text ends early, then that is the error, unless there
-    /// is one before.
+    /// What a reader found in the text. If the text ends early, then that is the error, unless it is
+    /// no XML before.
     pub(super) fn finish<T>(&self, result: Result<T, Fault>) -> Result<T, DecodeError> {
-        let fault = match result {
-            Ok(value) if !self.broken => return Ok(value),
-            Err(fault) if !self.broken || !matches!(fault.kind, DecodeErrorKind::Truncated(_)) => {
-                fault
-            }
-            _ => Fault::new(
+        let comes_before = |kind: &DecodeErrorKind| match kind {
+            DecodeErrorKind::Truncated(_) => false,
+            DecodeErrorKind::Limit(_) => true,
+            other => other.is_malformed(),
+        };
+        match result {
+            Ok(value) if !self.broken => Ok(value),
+            Err(fault) if !self.broken || comes_before(&fault.kind) => Err(self.error(fault)),
+            _ => Err(self.error(Fault::new(
                 DecodeErrorKind::Encoding("bytes that are none of its characters"),
                 self.text.len(),
-            ),
-        };
-        Err(self.error(fault))
+            ))),
+        }
     }
 
     fn error(&self, fault: Fault) -> DecodeError {

@@ -497,6 +497,21 @@ fn a_namespace_cannot_be_multiplied_without_end() {
 }
 
 #[test]
+fn of_what_is_no_xml_that_is_said_first() {
+    let kind = |xml: &str| Message::from_bytes(xml.to_owned()).unwrap_err().kind.name();
+    assert_eq!(kind("<Message />"), "missing_attribute");
+    assert_eq!(kind("<Message /><"), "syntax");
+    assert_eq!(kind(&around("<int>x</int>")), "invalid_int");
+    assert_eq!(kind(&around("<int>x</int>&nbsp;")), "undefined_entity");
+    assert_eq!(kind(&around("<int>x</int><a></b>")), "syntax");
+    let broken = [around("<int>x</int>").as_bytes(), b"\xff"].concat();
+    assert_eq!(
+        Message::from_bytes(broken).unwrap_err().kind.name(),
+        "encoding"
+    );
+}
+
+#[test]
 fn errors_say_where() {
     let place = |xml: &str| {
         let error = Message::from_bytes(xml.to_owned()).unwrap_err();
@@ -512,5 +527,5 @@ fn errors_say_where() {
         (68, 3, 1)
     );
     assert_eq!(place(&around("<list>\r\n<item /></list>")), (71, 2, 0));
-    assert_eq!(place("<a msg_type='x'>"), (0, 1, 0));
+    assert_eq!(place("<a msg_type='x'/>"), (0, 1, 0));
 }

@@ -1,0 +1,191 @@
+//! An interface, whole: it joins the engine of the example `engine` and plays a predator, or only
+//! watches. `cargo run --example agent -- [actor|observer [ID [ADDRESS:PORT]]]`; without an address it
+//! searches the LAN. `masep demo` runs this very file.
+
+use std::error::Error;
+
+use masep::discovery::SearchOptions;
+use masep::{Action, Client, Element, Message, MessageType, Role, TypeName, Value};
+
+/// The game that this agent can play.
+const GAME: &str = "pursuit.PursuitGame";
+
+/// The types of its actions: none, and one step along an axis, this way or back.
+const STAY: i64 = 0;
+const EAST_WEST: [i64; 2] = [2, 4];
+const SOUTH_NORTH: [i64; 2] = [3, 1];
+
+/// What came of a game.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Played {
+    /// How many observations came.
+    pub(crate) observations: i64,
+    /// How many of the engine's did not.
+    pub(crate) missed: i64,
+    /// The sum of this agent's rewards.
+    pub(crate) reward: i64,
+}
+
+/// Plays to the end of the game.
+///
+/// # Errors
+/// When the connection ends before the game, or something arrives that is no message.
+pub(crate) async fn play(
+    client: &Client,
+    role: Role,
+) -> Result<Played, Box<dyn Error + Send + Sync>> {
+    let id = client.id().as_str();
+    let engine = client.connection();
+    engine
+        .send_message(&Message::define(id, TypeName::from(GAME)))
+        .await?;
+    engine
+        .send_message(&Message::register(id, id, 0, role))
+        .await?;
+
+    let mut played = Played::default();
+    let mut last_turn = None;
+    while let Some(frame) = engine.recv().await {
+        let message = Message::from_bytes(frame.into_bytes())?;
+        match message.msg_type {
+            MessageType::Observation => {
+                let view = View::read(&message, id).ok_or("an observation of another game")?;
+                played.observations += 1;
+                played.missed += view.turn - last_turn.unwrap_or(view.turn - 1) - 1;
+                played.reward += view.reward;
+                last_turn = Some(view.turn);
+                if let (Role::Actor, Some(action_type)) = (role, view.decide()) {
+                    // The turn tells the engine which observation it answers.
+                    let action = Action::new(action_type).with("turn", view.turn);
+                    engine.send_message(&Message::action(id, action)).await?;
+                }
+            }
+            MessageType::End => {
+                engine.send_message(&Message::quit(id)).await?;
+                engine.bye().await;
+                return Ok(played);
+            }
+            _ => {}
+        }
+    }
+    Err(format!("the game was cut short: {}", engine.closed().await).into())
+}
+
+/// What an observation means to this agent.
+struct View {
+    turn: i64,
+    reward: i64,
+    is_final: bool,
+    size: Cell,
+    /// Where its predator is; `None` for an observer.
+    own: Option<Cell>,
+    prey: Vec<Cell>,
+}
+
+/// A cell of the torus: column and row.
+type Cell = [i64; 2];
+
+impl View {
+    /// Reads an observation. `None` if it is not one of this game.
+    fn read(message: &Message, id: &str) -> Option<Self> {
+        let state = message.param("observation")?.as_element()?;
+        let more = message.param("additional_information")?;
+        let mut view = Self {
+            turn: number(more.get("turn")?)?,
+            reward: 0,
+            is_final: state.attribute("is_final")? == "True",
+            size: [1, 1],
+            own: None,
+            prey: Vec::new(),
+        };
+        for object in state.children() {
+            let nature = object.attribute("nature")?;
+            if nature == "board" {
+                view.size = cell(&object, "Size")?.map(|side| side.max(1));
+            } else if nature == "prey" {
+                view.prey.push(cell(&object, "Pos")?);
+            } else if object.attribute("control").as_deref() == Some(id) {
+                view.own = Some(cell(&object, "Pos")?);
+                let name = format!("State.{}", object.attribute("name")?);
+                view.reward = number(more.get("reward")?.get(&name)?)?;
+            }
+        }
+        Some(view)
+    }
+
+    /// The type of the action that brings the predator nearer to the nearest prey.
+    fn decide(&self) -> Option<i64> {
+        if self.is_final {
+            return None;
+        }
+        let own = self.own?;
+        // The shorter way round the torus; negative to the west and the north.
+        let way = |axis: usize, to: &Cell| {
+            let (size, half) = (self.size[axis], self.size[axis] / 2);
+            (to[axis] - own[axis] + half).rem_euclid(size) - half
+        };
+        let ways = self.prey.iter().map(|prey| [way(0, prey), way(1, prey)]);
+        let [x, y] = ways.min_by_key(|[x, y]| x.abs() + y.abs())?;
+        let ([there, back], steps) = match x.abs() > y.abs() {
+            true => (EAST_WEST, x),
+            false => (SOUTH_NORTH, y),
+        };
+        Some(match steps.signum() {
+            0 => STAY,
+            1 => there,
+            _ => back,
+        })
+    }
+}
+
+/// The cell in a characteristic of an object.
+fn cell(object: &Element, name: &str) -> Option<Cell> {
+    let state = object.child("ObjectState")?;
+    let characteristic = state
+        .children()
+        .find(|it| it.attribute("name").as_deref() == Some(name))?;
+    let value = characteristic.children().next()?.to_value().ok()?;
+    let [x, y] = value.as_tuple()? else {
+        return None;
+    };
+    Some([number(x)?, number(y)?])
+}
+
+/// A number from outside, small enough that no sum of two overflows.
+fn number(value: &Value) -> Option<i64> {
+    i32::try_from(value.as_i64()?).ok().map(i64::from)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut arguments = std::env::args().skip(1);
+    let role = match arguments.next().as_deref() {
+        None | Some("actor") => Role::Actor,
+        Some("observer") => Role::Observer,
+        Some(other) => return Err(format!("{other} is neither actor nor observer").into()),
+    };
+    let id = arguments
+        .next()
+        .unwrap_or_else(|| format!("agent-{}", std::process::id()));
+    let client = Client::builder(id);
+    let client = match arguments.next() {
+        Some(address) => client.connect(address).await?,
+        None => {
+            client
+                .discover(&SearchOptions::default().first_only(true))
+                .await?
+        }
+    };
+    println!(
+        "plays with {} at {}",
+        client.server_id(),
+        client.connection().address()
+    );
+    let Played {
+        observations,
+        missed,
+        reward,
+    } = play(&client, role).await?;
+    println!("{observations} observations, {missed} missed, reward {reward}");
+    Ok(())
+}

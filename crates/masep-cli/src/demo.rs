@@ -1,0 +1,348 @@
+//! `masep demo`: a game over real connections, played by the examples `engine` and `agent`.
+
+#[path = "../examples/pursuit/agent.rs"]
+#[expect(dead_code, reason = "its main is for the example")]
+mod agent;
+#[path = "../examples/pursuit/engine.rs"]
+#[expect(dead_code, reason = "its main is for the example")]
+mod engine;
+mod figures;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use indicatif::{ProgressBar, ProgressStyle};
+use masep::discovery::{Found, SearchOptions, search};
+use masep::{Client, ConnectError, Role, SendError, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+
+use crate::error::Error;
+use crate::output::Output;
+use crate::status::Status;
+use agent::Played;
+use engine::{Engine, Report, Settings};
+use figures::{Figures, count};
+
+const LONG_ABOUT: &str = "\
+Play a game over real connections on this machine, and show how fast it went.
+
+Predators hunt prey on a torus. An engine owns the game; each predator is an actor with a connection \
+of its own, and observers watch. They find the engine by the LAN search (where there is no multicast, \
+by its address) and play over loopback TCP, in pymasep's protocol. The same seed gives the same game.
+
+The engine and the agents are two short programs to learn from, which can be run on their own: \
+examples/pursuit/engine.rs and agent.rs in the sources of masep-cli.";
+
+const EXAMPLE: &str = "\
+Examples:
+  $ masep demo
+  $ masep demo --episodes 1000 --actors 8 --observers 2 --seed 42
+  $ masep demo --json | jq .round_trip
+
+The round trip is the time from an observation to the action that answers it, as the engine sees it:
+with both ways, encoding, decoding and the agent's thinking.
+";
+
+/// How long to search: the engine is on this machine and answers at once.
+const SEARCH_TIME: Duration = Duration::from_millis(500);
+/// How long a turn waits for an actor. They are in this process: only a machine that stands still
+/// takes this long.
+const TURN_TIME: Duration = Duration::from_secs(10);
+/// How long the agents may take to end after the engine.
+const END_TIME: Duration = Duration::from_secs(5);
+
+/// Play a game over real connections on this machine, and show how fast it went
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+pub(crate) struct Demo {
+    /// How many episodes to play: each ends when all prey is caught, or after 200 steps
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    episodes: u64,
+
+    /// How many actors play, each with a predator of its own
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
+    actors: usize,
+
+    /// How many observers watch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=256))]
+    observers: usize,
+
+    /// What all chance in the game comes from: the same seed gives the same game
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+
+    /// Print the figures as one JSON object, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why there was no game, or not the whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("cannot open a server on 127.0.0.1: {0}")]
+    Bind(#[source] io::Error),
+    #[error("the engine failed: {0}")]
+    Engine(#[source] SendError),
+    #[error("{id} could not join: {error}")]
+    Join {
+        id: String,
+        #[source]
+        error: ConnectError,
+    },
+    #[error("{id} failed: {error}")]
+    Agent {
+        id: String,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("a task failed: {0}")]
+    Task(#[from] JoinError),
+    #[error("the game came to a stop: no actor answered within {TURN_TIME:?}")]
+    Stalled,
+}
+
+/// An agent that has played to the end.
+struct Agent {
+    id: String,
+    role: Role,
+    played: Played,
+}
+
+/// A game that is over.
+struct Game {
+    report: Report,
+    agents: Vec<Agent>,
+    was_interrupted: bool,
+}
+
+impl Demo {
+    pub(crate) fn run(&self) -> Result<Status, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(DemoError::Runtime)?;
+        runtime.block_on(self.show())
+    }
+
+    /// Plays, and says what came of it.
+    async fn show(&self) -> Result<Status, Error> {
+        // From here on Ctrl-C does not kill the program, but ends the game.
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(DemoError::Runtime)?;
+        let mut output = Output::new(io::stdout().lock());
+        if !self.json {
+            output.text(&self.introduction())?;
+            output.flush()?;
+        }
+        let settings = Settings {
+            actors: self.actors,
+            observers: self.observers,
+            episodes: self.episodes,
+            seed: self.seed,
+            turn_time: TURN_TIME,
+        };
+        let engine = Engine::bind("127.0.0.1:0", settings)
+            .await
+            .map_err(DemoError::Bind)?;
+        let address = engine.server().local_address();
+        let search = find(engine.server()).await;
+        if let Err(reason) = &search {
+            tell(format_args!(
+                "the LAN search does not work here ({reason}): joining by the address {address}"
+            ));
+        }
+        let Game {
+            report,
+            agents,
+            was_interrupted,
+        } = self.play(engine, address, &mut interrupts).await?;
+        let figures = Figures::new(self.seed, search.is_ok(), &report, &agents);
+        if self.json {
+            output.json(&figures)?;
+        } else {
+            output.text(&figures.to_string())?;
+        }
+        output.flush()?;
+        if was_interrupted {
+            let (played, asked) = (report.episodes, self.episodes);
+            tell(format_args!(
+                "interrupted after {played} of {asked} episodes"
+            ));
+            return Ok(Status::Interrupted);
+        }
+        if report.episodes < self.episodes {
+            return Err(DemoError::Stalled.into());
+        }
+        Ok(Status::Done)
+    }
+
+    fn introduction(&self) -> String {
+        let Self {
+            actors,
+            observers,
+            episodes,
+            seed,
+            ..
+        } = self;
+        format!(
+            "A game of pursuit on a torus, for {} and {}, seed {seed}.\n\
+             Each finds the engine by the LAN search and plays {} with it over loopback TCP.\n",
+            count(*actors as u64, "predator"),
+            count(*observers as u64, "observer"),
+            count(*episodes, "episode"),
+        )
+    }
+
+    /// Lets the engine and its agents play to the end.
+    async fn play(
+        &self,
+        engine: Engine,
+        address: SocketAddr,
+        interrupts: &mut Signal,
+    ) -> Result<Game, DemoError> {
+        let (stop, mut stopped) = watch::channel(false);
+        let bar = progress_bar(self.episodes);
+        let mut engine = tokio::spawn({
+            let bar = bar.clone();
+            async move {
+                let stop = async { drop(stopped.wait_for(|stop| *stop).await) };
+                engine.run(stop, |report| advance(&bar, report)).await
+            }
+        });
+        let mut playing = self.send_agents(address);
+        let mut agents = Agents::default();
+        let mut was_interrupted = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut engine => break ended,
+                Some(agent) = playing.join_next() => {
+                    if !agents.take(agent) {
+                        stop.send_replace(true);
+                    }
+                }
+                Some(()) = interrupts.recv() => {
+                    was_interrupted = true;
+                    stop.send_replace(true);
+                }
+            }
+        };
+        // The engine has told them; who does not listen is left behind.
+        let rest = async {
+            while let Some(agent) = playing.join_next().await {
+                agents.take(agent);
+            }
+        };
+        let _ = timeout(END_TIME, rest).await;
+        bar.finish_and_clear();
+        let report = ended?.map_err(DemoError::Engine)?;
+        match agents.failure {
+            Some(failure) if !was_interrupted => Err(failure),
+            _ => Ok(Game {
+                report,
+                agents: agents.done,
+                was_interrupted,
+            }),
+        }
+    }
+
+    /// Starts the agents, each in a task and with a connection of its own.
+    fn send_agents(&self, address: SocketAddr) -> JoinSet<Result<Agent, DemoError>> {
+        let actors = (1..=self.actors).map(|n| (format!("predator-{n:02}"), Role::Actor));
+        let observers = (1..=self.observers).map(|n| (format!("observer-{n:02}"), Role::Observer));
+        actors
+            .chain(observers)
+            .map(|(id, role)| Agent::play(id, role, address))
+            .collect()
+    }
+}
+
+impl Agent {
+    async fn play(id: String, role: Role, address: SocketAddr) -> Result<Self, DemoError> {
+        let client = match Client::builder(id.as_str()).connect(address).await {
+            Ok(client) => client,
+            Err(error) => return Err(DemoError::Join { id, error }),
+        };
+        match agent::play(&client, role).await {
+            Ok(played) => Ok(Self { id, role, played }),
+            Err(error) => Err(DemoError::Agent { id, error }),
+        }
+    }
+}
+
+/// The agents whose game is over.
+#[derive(Default)]
+struct Agents {
+    done: Vec<Agent>,
+    /// The first of them that failed; what follows is often only a consequence.
+    failure: Option<DemoError>,
+}
+
+impl Agents {
+    /// Whether this one has played to the end.
+    fn take(&mut self, ended: Result<Result<Agent, DemoError>, JoinError>) -> bool {
+        match ended.map_err(DemoError::from).flatten() {
+            Ok(agent) => {
+                self.done.push(agent);
+                true
+            }
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                false
+            }
+        }
+    }
+}
+
+/// Announces the server and searches the LAN for it.
+///
+/// # Errors
+/// Why it was not found.
+async fn find(server: &Server) -> Result<(), String> {
+    server.announce().map_err(|error| error.to_string())?;
+    let is_it = |found: &Found| found.address() == server.local_address();
+    let options = SearchOptions::default().timeout(SEARCH_TIME);
+    // Other servers may be faster to answer; then it takes the whole time to hear all.
+    for first_only in [true, false] {
+        let report = search(&options.clone().first_only(first_only))
+            .await
+            .map_err(|error| error.to_string())?;
+        if report.found.iter().any(is_it) {
+            return Ok(());
+        }
+        if report.found.is_empty() {
+            break;
+        }
+    }
+    Err("no answer".to_owned())
+}
+
+/// A bar on standard error, if that is a terminal. It has no colors.
+fn progress_bar(episodes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(episodes);
+    // A template that cannot be read would be a mistake in this line, and costs only its looks.
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} episodes  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn advance(bar: &ProgressBar, report: &Report) {
+    bar.set_message(format!("{} steps", report.steps));
+    bar.set_position(report.episodes);
+}
+
+/// Says something on standard error, which is not the place for results.
+fn tell(what: fmt::Arguments<'_>) {
+    // Not `eprintln!`: it panics when standard error is closed.
+    let _ = writeln!(io::stderr(), "masep: {what}");
+}

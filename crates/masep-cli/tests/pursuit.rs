@@ -1,0 +1,430 @@
+//! The examples `engine` and `agent` play with each other, and the engine with players who do not
+//! play as they should.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is the report of a test that fails"
+)]
+
+#[path = "../examples/pursuit/agent.rs"]
+#[allow(dead_code, reason = "its main is for the example")]
+mod agent;
+#[path = "../examples/pursuit/engine.rs"]
+#[allow(dead_code, reason = "its main is for the example")]
+mod engine;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use agent::Played;
+use engine::{Engine, Report, Settings};
+use masep::{
+    Action, Client, CloseReason, Element, Frame, Message, MessageType, Role, TypeName, Value,
+};
+use tokio::task::JoinHandle;
+
+/// Longer than any test: where a turn may take this long, nothing waits for its end.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// A game of two actors that nobody watches.
+const SETTINGS: Settings = Settings {
+    actors: 2,
+    observers: 0,
+    episodes: 3,
+    seed: 1,
+    turn_time: NEVER,
+};
+
+/// Ends a test that waits for something that does not come. Never the expected way out.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work)
+        .await
+        .expect("it did not happen in 60 s")
+}
+
+/// Starts an engine that plays to the end.
+async fn start(settings: Settings) -> (SocketAddr, JoinHandle<Report>) {
+    let engine = Engine::bind("127.0.0.1:0", settings).await.unwrap();
+    let address = engine.server().local_address();
+    let run = engine.run(std::future::pending(), |_| {});
+    let game = tokio::spawn(async { soon(run).await.unwrap() });
+    (address, game)
+}
+
+/// Starts an agent that plays to the end.
+fn join(address: SocketAddr, id: &'static str, role: Role) -> JoinHandle<Played> {
+    tokio::spawn(async move {
+        let client = Client::builder(id).connect(address).await.unwrap();
+        soon(agent::play(&client, role)).await.unwrap()
+    })
+}
+
+/// A player who does what the test says.
+struct Player {
+    id: &'static str,
+    client: Client,
+}
+
+impl Player {
+    async fn connect(address: SocketAddr, id: &'static str) -> Self {
+        let client = Client::builder(id).connect(address).await.unwrap();
+        Self { id, client }
+    }
+
+    async fn join(address: SocketAddr, id: &'static str, role: Role) -> Self {
+        let player = Self::connect(address, id).await;
+        player
+            .say(&Message::define(id, TypeName::from("pursuit.PursuitGame")))
+            .await;
+        player.say(&Message::register(id, id, 0, role)).await;
+        player
+    }
+
+    async fn say(&self, message: &Message) {
+        self.client
+            .connection()
+            .send_message(message)
+            .await
+            .unwrap();
+    }
+
+    async fn act(&self, action: impl Into<Value>) {
+        self.say(&Message::action(self.id, action)).await;
+    }
+
+    /// The next observation; `None` at the end of the game.
+    async fn observe(&self) -> Option<Message> {
+        let frame = soon(self.client.connection().recv()).await?;
+        let message = Message::from_bytes(frame.into_bytes()).unwrap();
+        (message.msg_type == MessageType::Observation).then_some(message)
+    }
+
+    /// That the engine says BYE.
+    async fn expect_bye(&self) {
+        let connection = self.client.connection();
+        assert_eq!(soon(connection.recv()).await, None);
+        assert_eq!(connection.closed().await, CloseReason::PeerBye);
+    }
+}
+
+fn state(observation: &Message) -> &Element {
+    observation
+        .param("observation")
+        .unwrap()
+        .as_element()
+        .unwrap()
+}
+
+fn step(observation: &Message) -> i64 {
+    state(observation)
+        .attribute("env_step")
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+fn turn(observation: &Message) -> i64 {
+    let more = observation.param("additional_information").unwrap();
+    more.get("turn").unwrap().as_i64().unwrap()
+}
+
+/// Where the predator of this actor is, as XML.
+fn place(observation: &Message, id: &str) -> String {
+    let controlled = |it: &Element| it.attribute("control").as_deref() == Some(id);
+    let agent = state(observation).children().find(controlled).unwrap();
+    agent.child("ObjectState").unwrap().to_string()
+}
+
+/// Plays to the end as a player who answers each observation by `answer` and must not be moved by
+/// it.
+async fn stand_still(player: Player, answer: impl AsyncFn(&Player, &Message)) {
+    let mut last: Option<Message> = None;
+    while let Some(observation) = player.observe().await {
+        if let Some(last) = last.filter(|_| step(&observation) > 0) {
+            assert_eq!(place(&observation, player.id), place(&last, player.id));
+        }
+        if state(&observation).attribute("is_final").as_deref() == Some("False") {
+            answer(&player, &observation).await;
+        }
+        last = Some(observation);
+    }
+}
+
+#[tokio::test]
+async fn everybody_sees_every_step_and_the_same_score() {
+    let settings = Settings {
+        actors: 3,
+        observers: 2,
+        ..SETTINGS
+    };
+    let (address, game) = start(settings).await;
+    let observers = ["o1", "o2"].map(|id| join(address, id, Role::Observer));
+    let actors = ["a1", "a2", "a3"].map(|id| join(address, id, Role::Actor));
+    let report = game.await.unwrap();
+    assert_eq!(report.episodes, 3);
+    // In each episode one observation more than steps: the first.
+    let observations = (report.steps + report.episodes) as i64;
+    for observer in observers {
+        let played = observer.await.unwrap();
+        assert_eq!((played.observations, played.missed), (observations, 0));
+    }
+    for (actor, score) in actors.into_iter().zip(&report.scores) {
+        let played = actor.await.unwrap();
+        assert_eq!((played.observations, played.missed), (observations, 0));
+        assert_eq!(played.reward, score.reward);
+    }
+    let ids: Vec<&str> = report.scores.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids, ["a1", "a2", "a3"]);
+    assert!(report.scores.iter().any(|score| score.caught > 0));
+    // One action for each step, DEFINE, REGISTER and QUIT; an observation for each, and END.
+    assert_eq!(report.received.frames, report.steps * 3 + 5 * 3);
+    assert_eq!(report.sent.frames, observations as u64 * 5 + 5);
+    assert_eq!(report.round_trips.len() as u64, report.steps * 3);
+}
+
+#[tokio::test]
+async fn the_game_depends_on_the_seed_and_not_on_who_comes_first() {
+    let mut games = Vec::new();
+    for (seed, ids) in [(5, ["a", "b"]), (5, ["b", "a"]), (6, ["a", "b"])] {
+        let (address, game) = start(Settings { seed, ..SETTINGS }).await;
+        let first = Player::join(address, ids[0], Role::Actor).await;
+        let second = join(address, ids[1], Role::Actor);
+        // What the agent does, by hand: it is only known after its REGISTER who is first.
+        let first = tokio::spawn(async move { agent::play(&first.client, Role::Actor).await });
+        let report = game.await.unwrap();
+        first.await.unwrap().unwrap();
+        second.await.unwrap();
+        let scores: Vec<(String, i64)> = report
+            .scores
+            .iter()
+            .map(|it| (it.id.to_string(), it.reward))
+            .collect();
+        games.push((report.steps, scores));
+    }
+    assert_eq!(games[0], games[1]);
+    assert_ne!(games[0], games[2]);
+}
+
+#[tokio::test]
+async fn an_actor_that_leaves_is_played_as_standing_still() {
+    let settings = Settings {
+        observers: 1,
+        ..SETTINGS
+    };
+    let (address, game) = start(settings).await;
+    let observer = join(address, "observer", Role::Observer);
+    let stays = join(address, "stays", Role::Actor);
+    let leaves = Player::join(address, "leaves", Role::Actor).await;
+    for _ in 0..3 {
+        leaves.observe().await.unwrap();
+        leaves.act(Action::new(0)).await;
+    }
+    leaves.client.connection().bye().await;
+    let report = game.await.unwrap();
+    assert_eq!(report.episodes, 3);
+    assert_eq!(stays.await.unwrap().missed, 0);
+    assert_eq!(
+        observer.await.unwrap().observations as u64,
+        report.steps + 3
+    );
+    assert!(
+        report.round_trips.len() as u64 > report.steps,
+        "both had played"
+    );
+}
+
+#[tokio::test]
+async fn an_actor_that_comes_back_gets_its_predator() {
+    let (address, game) = start(SETTINGS).await;
+    let other = Player::join(address, "other", Role::Actor).await;
+    let player = Player::join(address, "player", Role::Actor).await;
+    let before = player.observe().await.unwrap();
+    player.client.connection().bye().await;
+    // The game goes no further before the other one acts, so that the same step is seen again.
+    let player = Player::join(address, "player", Role::Actor).await;
+    let after = player.observe().await.unwrap();
+    assert_eq!(turn(&after), turn(&before));
+    assert_eq!(place(&after, "player"), place(&before, "player"));
+    for actor in [&other, &player] {
+        actor.act(Action::new(2)).await;
+    }
+    let moved = player.observe().await.unwrap();
+    assert_ne!(place(&moved, "player"), place(&before, "player"));
+    drop((other, player));
+    assert_eq!(game.await.unwrap().steps, 1);
+}
+
+#[tokio::test]
+async fn an_actor_that_falls_asleep_holds_up_one_turn() {
+    let turn_time = Duration::from_millis(50);
+    let (address, game) = start(Settings {
+        turn_time,
+        ..SETTINGS
+    })
+    .await;
+    let _asleep = Player::join(address, "asleep", Role::Actor).await;
+    let awake = join(address, "awake", Role::Actor);
+    let report = game.await.unwrap();
+    assert_eq!(report.episodes, 3);
+    assert!(report.time < turn_time * 10, "{report:?}");
+    assert_eq!(awake.await.unwrap().missed, 0);
+}
+
+#[tokio::test]
+async fn the_game_is_over_when_nobody_is_left_to_play() {
+    let (address, game) = start(SETTINGS).await;
+    let observer = join(address, "observer", Role::Observer);
+    let one = Player::join(address, "one", Role::Actor).await;
+    let two = Player::join(address, "two", Role::Actor).await;
+    one.observe().await.unwrap();
+    drop((one, two));
+    assert_eq!(game.await.unwrap().episodes, 0);
+    observer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_action_is_played_as_standing_still() {
+    let (address, game) = start(Settings {
+        actors: 1,
+        ..SETTINGS
+    })
+    .await;
+    let wrong: [Message; 6] = [
+        Message::action("player", Action::new(5)),
+        Message::action("player", Action::new(-1)),
+        Message::action("player", Action::new(u64::MAX)),
+        Message::action("player", "north"),
+        Message::action(
+            "player",
+            "<Action type='north' />".parse::<Element>().unwrap(),
+        ),
+        Message::new(MessageType::Action, Value::None, "player"),
+    ];
+    let player = Player::join(address, "player", Role::Actor).await;
+    stand_still(player, async |player, observation| {
+        let at = usize::try_from(turn(observation)).unwrap() % wrong.len();
+        player.say(&wrong[at]).await;
+    })
+    .await;
+    assert_eq!(game.await.unwrap().episodes, 3);
+}
+
+#[tokio::test]
+async fn an_action_that_comes_too_late_or_too_often_does_not_count() {
+    let (address, game) = start(Settings {
+        actors: 1,
+        ..SETTINGS
+    })
+    .await;
+    let player = Player::join(address, "player", Role::Actor).await;
+    stand_still(player, async |player, observation| {
+        let turn = turn(observation);
+        player.act(Action::new(2).with("turn", turn - 1)).await;
+        player.act(Action::new(0).with("turn", turn)).await;
+        player.act(Action::new(2).with("turn", turn)).await;
+    })
+    .await;
+    assert_eq!(game.await.unwrap().episodes, 3);
+}
+
+#[tokio::test]
+async fn an_action_counts_for_the_connection_that_it_came_on() {
+    let (address, game) = start(Settings {
+        actors: 1,
+        observers: 1,
+        ..SETTINGS
+    })
+    .await;
+    let forger = Player::join(address, "forger", Role::Observer).await;
+    let player = Player::join(address, "player", Role::Actor).await;
+    stand_still(player, async |player, observation| {
+        forger.say(&Message::action("player", Action::new(2))).await;
+        // It sees final observations too.
+        while turn(&forger.observe().await.unwrap()) < turn(observation) {}
+        player.act(Action::new(0)).await;
+    })
+    .await;
+    let report = game.await.unwrap();
+    assert_eq!(report.round_trips.len() as u64, report.steps);
+}
+
+#[tokio::test]
+async fn who_has_no_part_in_the_game_is_turned_away() {
+    let (address, game) = start(Settings {
+        actors: 1,
+        ..SETTINGS
+    })
+    .await;
+    let lost = Player::connect(address, "lost").await;
+    lost.say(&Message::define("lost", TypeName::from("chess.Chess")))
+        .await;
+    lost.expect_bye().await;
+    let unspeakable = Player::join(address, "un\u{1}speakable", Role::Actor).await;
+    unspeakable.expect_bye().await;
+    let player = Player::join(address, "player", Role::Actor).await;
+    player.observe().await.unwrap();
+    let surplus = Player::join(address, "surplus", Role::Actor).await;
+    surplus.expect_bye().await;
+    drop(player);
+    game.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_nonsense_does_not_stop_the_clock() {
+    let turn_time = Duration::from_millis(50);
+    let (address, game) = start(Settings {
+        actors: 1,
+        turn_time,
+        ..SETTINGS
+    })
+    .await;
+    let flood = Player::connect(address, "flood").await;
+    let flood = tokio::spawn(async move {
+        let nonsense = Frame::new("nonsense");
+        while flood
+            .client
+            .connection()
+            .send(nonsense.clone())
+            .await
+            .is_ok()
+        {}
+    });
+    let player = Player::join(address, "asleep", Role::Actor).await;
+    player.observe().await.unwrap();
+    let report = game.await.unwrap();
+    assert_eq!(report.steps, 0, "nobody acted");
+    soon(flood).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_survives_an_engine_that_makes_no_sense() {
+    let server = masep::Server::builder("engine")
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let states = [
+        "<Board />",
+        "<State is_final='False' />",
+        "<State is_final='False'><Object nature='board'><ObjectState>\
+         <Characteristic name='Size'><tuple><item><int>0</int></item><item><int>-9</int></item></tuple>\
+         </Characteristic></ObjectState></Object></State>",
+        "<State is_final='False'><Agent nature='predator' control='agent' name='p' /></State>",
+    ];
+    for state in states {
+        let client = Client::builder("agent")
+            .connect(server.local_address())
+            .await
+            .unwrap();
+        let engine = server.accept().await.unwrap();
+        let more = masep::Dict::new().with("turn", i32::MAX);
+        let state = state.parse::<Element>().unwrap();
+        engine
+            .send_message(&Message::observation("engine", state.into(), more))
+            .await
+            .unwrap();
+        engine.send_message(&Message::end("engine")).await.unwrap();
+        // An error or not, but no panic.
+        drop(soon(agent::play(&client, Role::Actor)).await);
+        drop(client);
+        soon(engine.closed()).await;
+    }
+}
