@@ -76,6 +76,10 @@ def documents() -> Iterator[Case]:
     yield "utf-16", text.encode("utf-16"), None
     yield "latin-1", b'<?xml version="1.0" encoding="iso-8859-1"?>' + text.encode("latin-1"), None
     yield "latin-1 undeclared", text.encode("latin-1"), None
+    yield "koi8-r", b'<?xml version="1.0" encoding="koi8-r"?>' + text.encode("koi8-r", "replace"), "few encodings"
+    yield "utf8", b'<?xml version="1.0" encoding="utf8"?>' + text.encode(), "few encodings"
+    yield "windows-1252", b'<?xml version="1.0" encoding="windows-1252"?>' + text.encode("cp1252"), None
+    yield "utf-16 big", codecs.BOM_UTF16_BE + text.encode("utf-16-be"), None
     yield "unknown encoding", b'<?xml version="1.0" encoding="klingon"?>' + text.encode(), None
     yield "overlong utf-8", end.replace("x", "?").encode().replace(b"?", b"\xc0\xaf"), None
     yield "surrogate in utf-8", end.replace("x", "?").encode().replace(b"?", b"\xed\xa0\x80"), None
@@ -137,9 +141,28 @@ def scalars() -> Iterator[Case]:
     yield "str/class", _parameter("<str>&lt;class 'collections.OrderedDict'&gt;</str>"), "a class in a string is text"
     yield "str/class missing", _parameter("<str>&lt;class 'no.such'&gt;</str>"), "a class in a string is text"
     yield "int/class", _parameter("<int>&lt;class 'collections.OrderedDict'&gt;</int>"), "a class in a number is an error"
+    yield "bool/class", _parameter("<bool>&lt;class 'no.such'&gt;</bool>"), "a class in a number is an error"
+    yield "str/classroom", _parameter("<str>&lt;classroom&gt;</str>"), "a class in a string is text"
+    yield "str/control", _parameter("<str>a\0b\x1b[1m</str>"), "text is kept"
+    yield "str/fffe", _parameter("<str>&#65534;&#xFFFF;</str>"), "no character is refused"
+    yield "str/cdata lines", _parameter("<str><![CDATA[a\r\nb\rc]]></str>"), None
+    yield "str/cdata control", _parameter("<str><![CDATA[\x01]]></str>"), None
     yield "type/known", _parameter("<type>&lt;class 'collections.OrderedDict'&gt;</type>"), None
     yield "type/unknown", _parameter("<type>&lt;class 'no_such_module.Thing'&gt;</type>"), "a class is a name"
     yield "type/builtin", _parameter("<type>&lt;class 'int'&gt;</type>"), "a class is a name"
+
+
+def lossless() -> Iterator[Case]:
+    """What pymasep keeps as elements: masep reads exactly what pymasep writes for a value, and keeps the rest."""
+    for text in ["<float>1.5</float>", "<float>-0.0</float>", "<float>1e+16</float>", "<float>nan</float>", "<float>-inf</float>",
+                 "<NoneType>None</NoneType>", "<bytes>b''</bytes>", "<bytes>b'a\\x00'</bytes>", "<bytes>b\"it's\"</bytes>"]:
+        yield text, _parameter(text), "floats, None and bytes"
+    for text in ["<float>1.50</float>", "<float>1e16</float>", "<float>1</float>", "<float> 1.5</float>", "<float/>", "<float>1,5</float>",
+                 "<float>+1.5</float>", "<float>Infinity</float>", '<float a="b">1.5</float>', "<float>1.5<x/></float>",
+                 "<NoneType/>", "<NoneType>none</NoneType>", "<NoneType>None </NoneType>", '<NoneType a="">None</NoneType>',
+                 "<bytes/>", "<bytes>a</bytes>", '<bytes>b"a"</bytes>', "<bytes>b'\\x41'</bytes>", "<bytes>b'\\q'</bytes>", "<bytes>b'é'</bytes>",
+                 "<bytes>b'a' b'b'</bytes>"]:
+        yield text, _parameter(text), None
 
 
 def unknown() -> Iterator[Case]:
@@ -153,4 +176,4 @@ def unknown() -> Iterator[Case]:
         yield name, _parameter(text), None
 
 
-SUBJECTS = {f.__name__: f for f in (documents, structure, scalars, unknown)}
+SUBJECTS = {f.__name__: f for f in (documents, structure, scalars, lossless, unknown)}
