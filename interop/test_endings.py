@@ -7,48 +7,33 @@ Its thread ends in good order only after a BYE: that is what these tests wait fo
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-import peers
+import real
 import wire
 from masep import Masep
-from peers import Peer
-from test_bad_peers import IDLE, client
-
-
-def ended_in_order(peer: Peer) -> None:
-    """The pymasep handler's thread has ended by itself and has not spun."""
-    ended = peer.expect("handler_ended")
-    assert ended["empty_frames"] == 0 and ended["cpu"] < IDLE, ended
-
-
-@contextmanager
-def real_server(masep: Masep) -> Iterator[tuple[Peer, int]]:
-    """A real pymasep server, and its port."""
-    with peers.python("programs.server", "--id", "real", cwd=masep.directory) as server:
-        yield server, server.expect("ready")["port"]
+from peers import python
+from real import client, ended_in_order
 
 
 def test_the_bye_of_a_masep_server_ends_a_real_client(masep: Masep) -> None:
-    with masep.serve() as (host, port), client(masep, port, "c") as real:
+    with masep.serve() as (host, port), client(masep, port, "c") as peer:
         host.send({"to": "c", "bytes_hex": b"last".hex()})
         host.send({"to": "c", "bye": True})
-        assert bytes.fromhex(real.expect("frame")["hex"]) == b"last"
-        ended_in_order(real)
+        assert bytes.fromhex(peer.expect("frame")["hex"]) == b"last"
+        ended_in_order(peer)
         assert host.expect("closed")["reason"] == "bye"
-        real.close_stdin()
-        assert real.wait() == 0
+        peer.close_stdin()
+        assert peer.wait() == 0
 
 
 def test_the_bye_of_a_real_client_ends_and_closes_the_connection(masep: Masep) -> None:
     """A pymasep server keeps the socket for as long as it lives, and the id registered."""
-    with masep.serve() as (host, port), client(masep, port, "c") as real:
-        real.send({"bye": True})
+    with masep.serve() as (host, port), client(masep, port, "c") as peer:
+        peer.send({"bye": True})
         assert host.expect("closed")["reason"] == "bye"
-        ended_in_order(real)
+        ended_in_order(peer)
         host.send({"to": "c", "bytes_hex": "00"})
         assert host.expect("error")
         with client(masep, port, "c"):
@@ -63,7 +48,7 @@ def test_after_a_peers_bye_the_socket_is_closed(masep: Masep) -> None:
 
 
 def test_the_bye_of_a_masep_player_ends_a_real_servers_handler(masep: Masep) -> None:
-    with real_server(masep) as (server, port), masep.join(port, "player") as player:
+    with real.server(masep) as (server, player):
         player.send({"bye": True})
         ended_in_order(server)
         assert player.expect("closed")["reason"] == "bye"
@@ -71,7 +56,7 @@ def test_the_bye_of_a_masep_player_ends_a_real_servers_handler(masep: Masep) -> 
 
 
 def test_the_bye_of_a_real_server_ends_a_masep_player(masep: Masep) -> None:
-    with real_server(masep) as (server, port), masep.join(port, "player") as player:
+    with real.server(masep) as (server, player):
         server.send({"to": "player", "frame": b"last".hex()})
         server.send({"to": "player", "bye": True})
         assert bytes.fromhex(player.expect("frame")["bytes_hex"]) == b"last"
@@ -93,40 +78,43 @@ def test_a_server_that_closes_without_bye_ends_a_masep_player(masep: Masep) -> N
 def test_a_stopped_masep_server_ends_its_real_clients(masep: Masep, number: int) -> None:
     with masep.serve() as (host, port), client(masep, port, "a") as a, client(masep, port, "b") as b:
         host.send({"to": "*", "bytes_hex": b"last".hex()})
-        for real in (a, b):
-            assert bytes.fromhex(real.expect("frame")["hex"]) == b"last"
+        for peer in (a, b):
+            assert bytes.fromhex(peer.expect("frame")["hex"]) == b"last"
         host.signal(number)
-        for real in (a, b):
-            ended_in_order(real)
-            real.close_stdin()
-            assert real.wait() == 0
+        for peer in (a, b):
+            ended_in_order(peer)
+            peer.close_stdin()
+            assert peer.wait() == 0
         assert [event["reason"] for event in host.events() if event["event"] == "closed"] == ["shutdown"] * 2
         host.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_masep_player_ends_a_real_servers_handler(masep: Masep, number: int) -> None:
-    with real_server(masep) as (server, port), masep.join(port, "player") as player:
+    with real.server(masep) as (server, player):
         player.signal(number)
         ended_in_order(server)
         player.wait()
 
 
 def test_a_client_above_the_limit_is_refused_and_does_not_spin(masep: Masep) -> None:
-    with masep.serve("--connections", "1") as (host, port), client(masep, port, "first"):
-        with client(masep, port, "second") as second:
+    """It is told before it has spoken, so its connect() may fail instead: that is an end too."""
+    with masep.serve("--max-connections", "1") as (host, port), client(masep, port, "first") as first:
+        with python("programs.client", "--id", "second", "--port", str(port), cwd=masep.directory) as second:
             assert host.expect("rejected")["reason"] == "too_many_connections"
-            ended_in_order(second)
             second.close_stdin()
-            assert second.wait() == 0
+            ends = [event for event in second.events() if event["event"] == "handler_ended"]
+            assert all(end["empty_frames"] == 0 for end in ends)
+            second.wait()
+        real.served(host, first, "first")
 
 
 def test_the_end_of_stdin_does_not_stop_a_masep_server(masep: Masep) -> None:
     with masep.serve() as (host, port):
         host.close_stdin()
-        with client(masep, port, "late") as real:
+        with client(masep, port, "late") as peer:
             assert host.expect("connected")["peer"] == "late"
-            real.send({"bye": True})
+            peer.send({"bye": True})
             assert host.expect("closed")["reason"] == "bye"
         host.signal(signal.SIGTERM)
         host.wait()

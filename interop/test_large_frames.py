@@ -6,10 +6,11 @@ import hashlib
 
 import pytest
 
-import peers
+import real
 import wire
 from masep import Masep
 from peers import Peer
+from real import client
 
 LARGEST = 65_535
 
@@ -22,21 +23,18 @@ def numbered(number: int, size: int) -> bytes:
 @pytest.mark.parametrize("size", [1000, 16_000, LARGEST])
 def test_a_burst_from_a_real_client_arrives_whole(masep: Masep, size: int) -> None:
     """A pymasep server loses step within such a burst: it reads a part of a frame as the whole."""
-    with masep.serve() as (host, port):
-        with peers.python("programs.client", "--id", "c", "--port", str(port), cwd=masep.directory) as real:
-            real.expect("connected")
-            real.send({"burst": [100, size]})
-            for number in range(100):
-                assert bytes.fromhex(host.expect("frame")["bytes_hex"]) == numbered(number, size)
+    with masep.serve() as (host, port), client(masep, port, "c") as peer:
+        peer.send({"burst": [100, size]})
+        for number in range(100):
+            assert bytes.fromhex(host.expect("frame")["bytes_hex"]) == numbered(number, size)
 
 
 @pytest.mark.parametrize("size", [1000, LARGEST])
 def test_a_burst_from_a_real_server_arrives_whole(masep: Masep, size: int) -> None:
-    with peers.python("programs.server", "--id", "real", cwd=masep.directory) as server:
-        with masep.join(server.expect("ready")["port"], "player") as player:
-            server.send({"to": "player", "burst": [100, size]})
-            for number in range(100):
-                assert bytes.fromhex(player.expect("frame")["bytes_hex"]) == numbered(number, size)
+    with real.server(masep) as (server, player):
+        server.send({"to": "player", "burst": [100, size]})
+        for number in range(100):
+            assert bytes.fromhex(player.expect("frame")["bytes_hex"]) == numbered(number, size)
 
 
 def test_a_burst_to_a_slow_reader_arrives_whole(masep: Masep) -> None:
@@ -50,14 +48,12 @@ def test_a_burst_to_a_slow_reader_arrives_whole(masep: Masep) -> None:
 @pytest.mark.parametrize("size", [20_000, LARGEST])
 def test_a_large_frame_reaches_a_real_client_whole(masep: Masep, size: int) -> None:
     """One at a time: a pymasep client cannot take a burst, whoever sends it."""
-    with masep.serve() as (host, port):
-        with peers.python("programs.client", "--id", "c", "--port", str(port), cwd=masep.directory) as real:
-            real.expect("connected")
-            for number in range(20):
-                body = numbered(number, size)
-                host.send({"to": "c", "bytes_hex": body.hex()})
-                got = real.expect("frame")
-                assert (got["size"], got["sha256"]) == (size, hashlib.sha256(body).hexdigest())
+    with masep.serve() as (host, port), client(masep, port, "c") as peer:
+        for number in range(20):
+            body = numbered(number, size)
+            host.send({"to": "c", "bytes_hex": body.hex()})
+            got = peer.expect("frame")
+            assert (got["size"], got["sha256"]) == (size, hashlib.sha256(body).hexdigest())
 
 
 @pytest.mark.parametrize(("size", "piece"), [(5, 1), (300, 1), (3000, 7), (LARGEST, 1400), (LARGEST, 16_384)])
@@ -93,17 +89,14 @@ def too_large(peer: Peer, line: dict) -> None:
 def test_a_frame_too_large_is_refused_and_the_connection_lives_on(masep: Masep) -> None:
     """pymasep's sending thread dies of it, and nobody is told."""
     body = bytes(LARGEST + 1).hex()
-    with masep.serve() as (host, port):
-        with peers.python("programs.client", "--id", "c", "--port", str(port), cwd=masep.directory) as real:
-            real.expect("connected")
-            too_large(host, {"to": "c", "bytes_hex": body})
-            host.send({"to": "c", "bytes_hex": b"still here".hex()})
-            assert bytes.fromhex(real.expect("frame")["hex"]) == b"still here"
-    with peers.python("programs.server", "--id", "real", cwd=masep.directory) as server:
-        with masep.join(server.expect("ready")["port"], "player") as player:
-            too_large(player, {"bytes_hex": body})
-            player.send({"bytes_hex": b"still here".hex()})
-            assert bytes.fromhex(server.expect("frame")["hex"]) == b"still here"
+    with masep.serve() as (host, port), client(masep, port, "c") as peer:
+        too_large(host, {"to": "c", "bytes_hex": body})
+        host.send({"to": "c", "bytes_hex": b"still here".hex()})
+        assert bytes.fromhex(peer.expect("frame")["hex"]) == b"still here"
+    with real.server(masep) as (server, player):
+        too_large(player, {"bytes_hex": body})
+        player.send({"bytes_hex": b"still here".hex()})
+        assert bytes.fromhex(server.expect("frame")["hex"]) == b"still here"
 
 
 def test_a_message_too_large_is_refused_and_the_connection_lives_on(masep: Masep) -> None:

@@ -61,8 +61,14 @@ def interface(ident: str, port: int | None, directory: Path) -> Iterator[peers.P
 
 
 def record(directory: Path) -> Recording:
-    """Plays a game among pymasep's own and keeps all that the interfaces received and sent."""
-    with engine(directory) as (host, port), ExitStack() as stack:
+    """A game among pymasep's own."""
+    with engine(directory) as (host, port):
+        return play(host, port, directory)
+
+
+def play(host: peers.Peer, port: int, directory: Path) -> Recording:
+    """Plays a game of real interfaces that connect to `port`; keeps all that they received and sent."""
+    with ExitStack() as stack:
         players = {}
         for ident in INTERFACES:
             players[ident] = stack.enter_context(interface(ident, port, directory))
