@@ -109,6 +109,16 @@ def test_a_client_above_the_limit_is_refused_and_does_not_spin(masep: Masep) -> 
         real.served(host, first, "first")
 
 
+def test_a_replaced_client_is_told_and_does_not_spin(masep: Masep) -> None:
+    """A pymasep server forgets the first one, which waits for ever."""
+    with masep.serve("--replace") as (host, port), client(masep, port) as first:
+        real.served(host, first)
+        with client(masep, port) as second:
+            assert host.expect("closed")["reason"] == "replaced"
+            ended_in_order(first)
+            real.served(host, second)
+
+
 def test_the_end_of_stdin_does_not_stop_a_masep_server(masep: Masep) -> None:
     with masep.serve() as (host, port):
         host.close_stdin()
