@@ -67,7 +67,7 @@ pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
     /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front. 0.0.0.0
-    /// listens on every IPv4 address of this host, [::] on IPv6 too.
+    /// listens on every IPv4 address of this host, `[::]` on IPv6 too.
     #[arg(value_name = "ADDR:PORT")]
     address: Option<Address>,
 
