@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use self::forward::Link;
 use self::printer::{Format, Printer};
@@ -28,8 +28,6 @@ use crate::status::Status;
 const MAX_CONNECTIONS: usize = 500;
 /// How long accepting rests after an error of the machine, such as no free descriptor.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-/// How long standard output may take for what is left when ending.
-const PRINT_GRACE: Duration = Duration::from_secs(1);
 
 const LONG_ABOUT: &str = "\
 Stand between engines and interfaces, of masep or pymasep, and show what they say. Bytes go through \
@@ -109,11 +107,10 @@ impl Tap {
             ended = printer.ended() => return ended.map(|()| Status::Done),
         }
         // The recorders are gone with the connections, and with them the printer's input.
-        match timeout(PRINT_GRACE, printer.ended()).await {
-            Ok(ended) => ended?,
-            Err(_elapsed) => return Err(Error::StdoutNotRead),
+        tokio::select! {
+            finished = printer.finish() => finished.map(|()| Status::Done),
+            status = signals.next() => Ok(status),
         }
-        Ok(Status::Done)
     }
 }
 

@@ -3,13 +3,16 @@
 mod program;
 use program::run;
 
+/// The verbs whose examples are whole: they end by themselves.
 const VERBS: [&str; 2] = ["encode", "decode"];
+/// The verbs that talk to others.
+const NETWORK_VERBS: [&str; 4] = ["serve", "join", "discover", "tap"];
 
 #[test]
 fn help_shows_the_verbs_the_environment_and_the_exit_codes() {
     let run = run(&["--help"], "");
     assert_eq!(run.code, Some(0));
-    for verb in VERBS {
+    for verb in VERBS.iter().chain(&NETWORK_VERBS) {
         assert!(run.stdout.contains(&format!("\n  {verb} ")), "{verb}");
     }
     for part in [

@@ -2,16 +2,23 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::entry::Entry;
 use super::recorder::Entries;
 use super::{json, text};
 use crate::error::Error;
 use crate::output::Output;
+
+/// How long the reader of standard output may take for one line when ending.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub(super) enum Format {
 #[derive(Debug)]
 pub(super) struct Printer {
     ended: oneshot::Receiver<Result<(), Error>>,
+    /// How many entries were printed.
+    printed: Arc<AtomicU64>,
 }
 
 impl Printer {
@@ -38,32 +47,50 @@ impl Printer {
         entries: Entries,
     ) -> Result<Self, Error> {
         let (end, ended) = oneshot::channel();
+        let printed = Arc::new(AtomicU64::new(0));
+        let progress = printed.clone();
         thread::Builder::new()
             .name("stdout".into())
             .spawn(move || {
                 let mut print = Print {
                     format,
                     output: Output::new(io::stdout().lock()),
+                    printed: progress,
                 };
-                let printed = print
+                let result = print
                     .listening(listening)
                     .and_then(|()| print.entries(entries));
                 // Nobody listens any more when the program is about to end.
-                let _ = end.send(printed);
+                let _ = end.send(result);
             })
             .map_err(Error::Start)?;
-        Ok(Self { ended })
+        Ok(Self { ended, printed })
     }
 
     /// Waits until all is printed and no more can come, or standard output fails. Cancel safe.
     pub(super) async fn ended(&mut self) -> Result<(), Error> {
         (&mut self.ended).await.unwrap_or(Ok(()))
     }
+
+    /// As [`ended`](Self::ended), but gives up when nobody reads. To be called when no more can come.
+    pub(super) async fn finish(mut self) -> Result<(), Error> {
+        loop {
+            let before = self.printed.load(Ordering::Relaxed);
+            if let Ok(ended) = timeout(PATIENCE, self.ended()).await {
+                return ended;
+            }
+            if self.printed.load(Ordering::Relaxed) == before {
+                tracing::warn!("standard output is not read: the last lines are lost");
+                return Ok(());
+            }
+        }
+    }
 }
 
 struct Print<W: Write> {
     format: Format,
     output: Output<W>,
+    printed: Arc<AtomicU64>,
 }
 
 impl<W: Write> Print<W> {
@@ -92,6 +119,7 @@ impl<W: Write> Print<W> {
             };
             self.skipped(queued.entry.skipped)?;
             self.entry(&queued.entry)?;
+            self.printed.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -12,8 +12,8 @@ use super::entry::{Direction, Entry, Place, What};
 
 /// Entries that may wait to be printed, and the bytes that they may hold. This is what a burst may
 /// bring while the terminal is busy.
-const MAX_ENTRIES: usize = 16 << 10;
-const MAX_BYTES: usize = 32 << 20;
+const MAX_ENTRIES: usize = 8 << 10;
+const MAX_BYTES: usize = 16 << 20;
 
 /// Gives what happens on all connections to the printer.
 #[derive(Clone, Debug)]

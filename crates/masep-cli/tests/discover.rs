@@ -1,0 +1,131 @@
+//! `masep discover`, on the real LAN of this machine: other servers may be there.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+
+use std::io::Write;
+
+use program::run;
+use session::Session;
+
+fn skipped(why: &str) {
+    // Not eprintln, which the test harness keeps to itself when a test passes.
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIPPED a test of discover: {why}").unwrap();
+}
+
+/// A server that answers the search, or `None` where that cannot be had.
+fn announced() -> Option<(Session, String)> {
+    let mut server = Session::start(&["serve", "127.0.0.1:0", "--announce"]);
+    match server.line() {
+        Some(line) => {
+            let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
+            Some((server, listening["address"].as_str().unwrap().to_owned()))
+        }
+        None => {
+            let (code, stderr) = server.end();
+            assert_eq!(code, Some(1));
+            assert!(
+                stderr.starts_with("masep: cannot announce the server on the LAN: "),
+                "{stderr}"
+            );
+            skipped(&stderr);
+            None
+        }
+    }
+}
+
+#[test]
+fn an_announced_server_is_found() {
+    let Some((_server, address)) = announced() else {
+        return;
+    };
+    let found = run(&["discover", "--json", "--explain"], "");
+    assert_eq!((found.code, found.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<serde_json::Value> = found
+        .lines()
+        .into_iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let server = lines
+        .iter()
+        .find(|it| it["address"] == address.as_str())
+        .expect("our server");
+    assert_eq!(server["announced"], address.as_str());
+    assert!(
+        server["source"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{server}"
+    );
+    assert_eq!(server["asked_from"], "127.0.0.1");
+    let loopback = lines
+        .iter()
+        .find(|it| it["asked_from"] == "127.0.0.1" && it["interface"].is_string());
+    assert!(
+        loopback.expect("loopback was asked")["servers"]
+            .as_u64()
+            .unwrap()
+            >= 1
+    );
+
+    let table = run(&["discover"], "").stdout;
+    assert!(table.starts_with("SERVER "), "{table}");
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with(&format!("{address} "))),
+        "{table}"
+    );
+    assert!(!table.contains("INTERFACE"), "{table}");
+}
+
+/// Runs the program on a host without any network, or not at all where that cannot be had.
+#[cfg(target_os = "linux")]
+fn run_without_network(args: &[&str]) -> Option<program::Run> {
+    let unshare = |args: &[&str]| {
+        let namespaces = ["--user", "--map-root-user", "--net", "--"];
+        let mut command = std::process::Command::new("unshare");
+        command.args(namespaces).args(args).output()
+    };
+    match unshare(&["true"]) {
+        Ok(output) if output.status.success() => {}
+        refused => {
+            skipped(&format!("{refused:?}"));
+            return None;
+        }
+    }
+    let output = unshare(&[&[env!("CARGO_BIN_EXE_masep")], args].concat()).unwrap();
+    Some(program::Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_finds_nobody_says_so() {
+    let Some(nobody) = run_without_network(&["discover"]) else {
+        return;
+    };
+    assert_eq!((nobody.code, nobody.stdout.as_str()), (Some(3), ""));
+    assert_eq!(
+        nobody.stderr,
+        "masep: no server answered the search on the LAN within 1s\n"
+    );
+    let explained = run_without_network(&["discover", "--explain"]).unwrap();
+    assert_eq!(explained.code, Some(3));
+    assert!(
+        explained.stdout.starts_with("INTERFACE "),
+        "{}",
+        explained.stdout
+    );
+    assert!(explained.stdout.contains("is up"), "{}", explained.stdout);
+
+    let join = run_without_network(&["join", "--discover"]).unwrap();
+    assert_eq!((join.code, &join.stderr), (Some(3), &nobody.stderr));
+}

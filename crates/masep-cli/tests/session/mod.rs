@@ -1,0 +1,172 @@
+//! A run of the program that a test talks to, line by line.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::program::command;
+
+/// How long a test waits for one thing before it fails: a bound, never the expected way out.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run of the program. It is killed when this is dropped.
+pub(crate) struct Session {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    /// Standard output until somebody reads it.
+    unread: Option<ChildStdout>,
+    lines: Option<Receiver<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Session {
+    /// Starts the program and reads its standard output.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut session = Self::start_unread(args);
+        session.read();
+        session
+    }
+
+    /// Starts the program and leaves its standard output in the pipe.
+    pub(crate) fn start_unread(args: &[&str]) -> Self {
+        Self::spawn(&mut command(args))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let mut stderr = child.stderr.take().expect("a pipe");
+        let stderr = thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).expect("text");
+            text
+        });
+        Self {
+            stdin: child.stdin.take(),
+            unread: child.stdout.take(),
+            lines: None,
+            stderr: Some(stderr),
+            child,
+        }
+    }
+
+    /// Starts to read standard output.
+    pub(crate) fn read(&mut self) {
+        let stdout = self.unread.take().expect("nobody reads it yet");
+        let (lines, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                if lines.send(line.expect("text")).is_err() {
+                    return;
+                }
+            }
+        });
+        self.lines = Some(receiver);
+    }
+
+    /// Reads one line of standard output, and no more than is needed for it.
+    pub(crate) fn read_one_line(&mut self) -> String {
+        let stdout = self.unread.as_mut().expect("nobody reads it yet");
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while byte != *b"\n" {
+            stdout.read_exact(&mut byte).expect("a line");
+            line.extend(byte);
+        }
+        String::from_utf8(line).expect("text")
+    }
+
+    /// Closes the reading end of standard output.
+    pub(crate) fn close_stdout(&mut self) {
+        self.unread = None;
+    }
+
+    /// Writes a line.
+    pub(crate) fn send(&mut self, line: impl std::fmt::Display) {
+        let stdin = self.stdin.as_mut().expect("standard input is open");
+        writeln!(stdin, "{line}").expect("the program reads");
+    }
+
+    /// Ends standard input.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The next line of standard output, or `None` at its end.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        let lines = self.lines.as_ref().expect("it is read");
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line came"),
+        }
+    }
+
+    /// The next line as JSON.
+    pub(crate) fn json(&mut self) -> Json {
+        let Some(line) = self.line() else {
+            let stderr = self.stderr.take().expect("once").join().expect("text");
+            panic!("the output ended; standard error: {stderr}");
+        };
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// The next line, which has to be this event.
+    pub(crate) fn event(&mut self, name: &str) -> Json {
+        let json = self.json();
+        assert_eq!(json["event"], name, "{json}");
+        json
+    }
+
+    /// The address of the event `listening`, which has to be the next.
+    pub(crate) fn address(&mut self) -> String {
+        let listening = self.event("listening");
+        listening["address"].as_str().expect("text").to_owned()
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it is alive");
+    }
+
+    /// Waits for the end: the exit code and what stands on standard error. What is left of standard
+    /// output is read and thrown away.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        while self.lines.is_some() && self.line().is_some() {}
+        // Ends with the program.
+        let stderr = self.stderr.take().expect("once").join().expect("text");
+        let status = self.child.wait().expect("it ended");
+        (status.code(), stderr)
+    }
+
+    /// As [`end`](Self::end), for a program that has nothing to complain about.
+    pub(crate) fn end_in_peace(self) {
+        assert_eq!(self.end(), (Some(0), String::new()));
+    }
+
+    /// The most memory that the program ever had, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it is alive");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        kilobytes
+            .expect("a number")
+            .parse::<usize>()
+            .expect("a number")
+            << 10
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
