@@ -195,6 +195,17 @@ fn silence_ends_a_connection_only_where_a_limit_says_so() {
 }
 
 #[test]
+fn silence_is_noticed_also_by_calls_that_do_not_wait() {
+    let limits = Limits::default().idle_time(Some(Duration::from_millis(20)));
+    let (_server, connection, _peer) = connected_with(limits);
+    while connection.close_reason().is_none() {
+        assert_eq!(connection.try_recv(), None);
+        thread::yield_now();
+    }
+    assert_eq!(connection.close_reason(), Some(&CloseReason::IdleTimeout));
+}
+
+#[test]
 fn a_peer_that_never_reads_is_ended_and_holds_up_nobody() {
     let server = server_with(Limits::default().write_time(Duration::from_millis(100)));
     let _deaf = Peer::join(server.local_address(), "deaf");

@@ -185,7 +185,7 @@ impl Connection {
             return Ok(None);
         };
         let mut seen = newest.size();
-        while !keep(&newest) && seen < self.shared.limits().queue_bytes {
+        while !keep(&newest) && seen < self.shared.limits.queue_bytes {
             match self.shared.next_frame(&mut turn, Some(Instant::now())) {
                 Ok(Some(newer)) => newest = newer,
                 Ok(None) | Err(TimedOut) => break,
@@ -213,7 +213,7 @@ impl Connection {
     /// Why the connection ended, if it has and a call has noticed: the end of the peer is noticed
     /// by the calls that receive, or by sending in vain.
     pub fn close_reason(&self) -> Option<&CloseReason> {
-        self.shared.close_reason().get()
+        self.shared.ended.get()
     }
 
     /// Blocks until the connection has ended and the [`SocketHandler`](super::SocketHandler), if it
@@ -236,7 +236,7 @@ impl Connection {
     /// The frame if it may be sent; `None` if it is a `BYE`.
     fn check(&self, frame: Frame) -> Result<Option<Frame>, SendError> {
         self.shared
-            .codec()
+            .codec
             .check(&frame)
             .map_err(SendError::TooLarge)?;
         Ok((!frame.is_bye()).then_some(frame))

@@ -58,9 +58,11 @@ mod incoming;
 mod outgoing;
 mod queue;
 mod readiness;
+mod reading;
 mod registry;
 mod server;
 mod shared;
+mod writing;
 
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;

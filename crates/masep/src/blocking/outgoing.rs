@@ -90,7 +90,10 @@ impl WriteHalf {
 
 /// One write of what the socket takes now, all slices together: how many bytes, 0 without room.
 fn transmit(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let flags = MsgFlags::MSG_DONTWAIT;
+    // Where there is no such flag, the standard library has set the option for it.
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = flags | MsgFlags::MSG_NOSIGNAL;
     loop {
         match sendmsg::<()>(stream.as_raw_fd(), slices, &[], flags, None) {
             Ok(written) => return Ok(written),

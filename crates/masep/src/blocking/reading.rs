@@ -1,0 +1,104 @@
+//! How a connection is read, by the thread that wants a frame.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use masep_proto::Frame;
+
+use super::TimedOut;
+use super::incoming::{ReadHalf, ReadTurn, Wait};
+use super::readiness::{Interest, earlier, passed, wait};
+use super::shared::{Shared, Stage};
+use crate::CloseReason;
+
+impl Shared {
+    /// A turn to read, for one or several calls of [`next_frame`](Self::next_frame).
+    pub(super) fn read_turn(&self, until: Option<Instant>) -> Result<ReadTurn<'_>, TimedOut> {
+        self.incoming.turn(until).ok_or(TimedOut)
+    }
+
+    /// The next frame; `None` when the connection has ended and all that came before was given.
+    pub(super) fn next_frame(
+        &self,
+        half: &mut ReadHalf,
+        until: Option<Instant>,
+    ) -> Result<Option<Frame>, TimedOut> {
+        while !self.leaving.get().is_some_and(is_own_decision) {
+            match half.decode(self.codec) {
+                Ok(Some(frame)) => {
+                    tracing::trace!(connection = %self.id, bytes = frame.size(), "received");
+                    return Ok(Some(frame));
+                }
+                Ok(None) if self.is_leaving() => break,
+                Ok(None) => self.read_more(half, until)?,
+                Err(reason) => {
+                    self.end(reason);
+                    break;
+                }
+            }
+        }
+        self.wait_for(Stage::Ended, until)?;
+        Ok(None)
+    }
+
+    /// Waits for bytes and takes them in. On the way it writes the rest of a frame that waits: the
+    /// peer may be one that answers only when it has all of it.
+    fn read_more(&self, half: &mut ReadHalf, until: Option<Instant>) -> Result<(), TimedOut> {
+        let Some(stream) = half.stream() else {
+            return Ok(());
+        };
+        let idle_time = self.limits.idle_time;
+        let idle_until = idle_time.and_then(|time| half.heard().checked_add(time));
+        let deadline = earlier(until, idle_until);
+        if deadline.is_none() && !self.has_unsent.load(Ordering::Acquire) {
+            // The usual case takes one system call.
+            let _ = half.fill(Wait::Yes);
+            return Ok(());
+        }
+        while half.fill(Wait::No).is_err() {
+            let unsent = self.has_unsent.load(Ordering::Acquire);
+            let interest = Interest::readable(stream.as_fd()).or_writable_if(unsent);
+            match wait([interest], deadline) {
+                Ok([ready]) if ready.writable => self.push_rest(half),
+                Ok([ready]) if ready.readable => {}
+                // Before the caller's own deadline, which may always have passed.
+                Ok(_) if passed(idle_until) => {
+                    self.end(CloseReason::IdleTimeout);
+                    return Ok(());
+                }
+                Ok(_) if passed(until) => return Err(TimedOut),
+                Ok(_) => {}
+                Err(error) => {
+                    self.end(CloseReason::from_io(&error));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_rest(&self, read_half: &mut ReadHalf) {
+        let mut state = self.outgoing.lock();
+        if state.busy {
+            return;
+        }
+        if let Some(half) = &mut state.half
+            && let Err(error) = half.push_unsent()
+        {
+            // Why it failed is in what is read next.
+            half.unsent.clear();
+            read_half.set_write_failure(CloseReason::from_io(&error));
+        }
+        self.note_unsent(&state);
+    }
+}
+
+/// Whether this side decided on the end. What the peer sent before, nobody waits for then.
+const fn is_own_decision(reason: &CloseReason) -> bool {
+    use CloseReason::{Aborted, LocalBye, QueueFull, Replaced, Shutdown};
+    matches!(
+        reason,
+        LocalBye | Shutdown | Replaced | QueueFull(_) | Aborted
+    )
+}

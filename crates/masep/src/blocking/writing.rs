@@ -1,0 +1,145 @@
+//! How a connection is written, by the thread that sends a frame.
+
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use masep_proto::{Frame, Limit, LimitExceeded};
+use socket2::SockRef;
+
+use super::incoming::Wait;
+use super::outgoing::{OutgoingState, Pushed};
+use super::readiness::{Interest, after, earlier, passed, wait};
+use super::shared::Shared;
+use crate::{CloseReason, SendError};
+
+/// How long a thread that waits for room leaves the reading to another thread before it looks
+/// again whether that one still reads.
+const READER_CHECK: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Writes what is unsent and the frame, and waits for room as long as the peer takes something
+    /// at least every [`Limits::write_time`].
+    pub(super) fn send(&self, mut frame: Option<Frame>) -> Result<(), SendError> {
+        if let Some(frame) = &frame {
+            tracing::trace!(connection = %self.id, bytes = frame.size(), "sending");
+        }
+        let mut state = self.outgoing.lock_idle();
+        let mut waited_in_vain = false;
+        let failure = loop {
+            let Some(half) = &mut state.half else {
+                return Err(self.closed());
+            };
+            match half.push(&mut frame) {
+                Ok(Pushed::All) => break None,
+                Ok(Pushed::Nothing) if waited_in_vain => break Some(CloseReason::WriteTimeout),
+                Ok(_) => {}
+                Err(error) => break Some(CloseReason::from_io(&error)),
+            }
+            let stream = half.stream.clone();
+            state.busy = true;
+            self.note_unsent(&state);
+            drop(state);
+            waited_in_vain = !self.wait_for_room(&stream, after(self.limits.write_time));
+            state = self.outgoing.lock();
+            state.busy = false;
+        };
+        self.note_unsent(&state);
+        drop(state);
+        self.outgoing.pass_on();
+        failure.map_or(Ok(()), |reason| Err(self.fail_write(reason)))
+    }
+
+    /// Writes what is unsent and the frame as far as the socket takes it now. A frame that it takes
+    /// in part counts as sent, its rest as unsent.
+    pub(super) fn try_send(&self, frame: Frame) -> Result<(), SendError> {
+        let mut state = self.outgoing.lock();
+        let busy = state.busy;
+        let Some(half) = &mut state.half else {
+            return Err(self.closed());
+        };
+        let size = frame.size();
+        let mut frame = Some(frame);
+        if !busy && let Err(error) = half.push(&mut frame) {
+            drop(state);
+            return Err(self.fail_write(CloseReason::from_io(&error)));
+        }
+        if frame.is_none() {
+            tracing::trace!(connection = %self.id, bytes = size, "sending");
+        } else {
+            let allowed = SockRef::from(&*half.stream)
+                .send_buffer_size()
+                .unwrap_or_default();
+            return Err(SendError::Full(LimitExceeded {
+                limit: Limit::QueueBytes,
+                actual: allowed + size,
+                allowed,
+            }));
+        }
+        self.note_unsent(&state);
+        Ok(())
+    }
+
+    /// Keeps [`has_unsent`](Self::has_unsent) up to date.
+    pub(super) fn note_unsent(&self, state: &OutgoingState) {
+        let unsent = state
+            .half
+            .as_ref()
+            .is_some_and(|half| !half.unsent.is_empty());
+        self.has_unsent
+            .store(unsent && !state.busy, Ordering::Release);
+    }
+
+    /// Waits until the socket is writable; `false` if it is not at the deadline.
+    ///
+    /// Takes in what arrives meanwhile, up to [`Limits::queue_bytes`], unless another thread reads:
+    /// two sides that only write would wait for each other.
+    fn wait_for_room(&self, stream: &TcpStream, until: Option<Instant>) -> bool {
+        loop {
+            let reads = self.incoming.try_turn().is_some_and(|half| {
+                half.stream_end().is_none() && half.buffered() < self.limits.queue_bytes
+            });
+            let interest = Interest::writable(stream.as_fd()).or_readable_if(reads);
+            let pause = if reads { None } else { after(READER_CHECK) };
+            match wait([interest], earlier(until, pause)) {
+                Ok([ready]) if ready.readable && !ready.writable => self.take_in(),
+                Ok([ready]) if !ready.writable && passed(until) => return false,
+                Ok([ready]) if !ready.writable => {}
+                // The write that follows says what an error is.
+                Ok(_) | Err(_) => return true,
+            }
+        }
+    }
+
+    fn take_in(&self) {
+        let Some(mut half) = self.incoming.try_turn() else {
+            return;
+        };
+        if half.fill(Wait::No).is_ok() && half.holds_bye() {
+            self.end(CloseReason::PeerBye);
+        }
+    }
+
+    /// Ends the connection after a write that failed. What the peer sent before is still taken in,
+    /// and if it said `BYE`, that is the reason.
+    fn fail_write(&self, mut reason: CloseReason) -> SendError {
+        // Another thread that reads finds the end too, and returns.
+        if reason != CloseReason::WriteTimeout
+            && let Some(mut half) = self.incoming.turn(after(READER_CHECK))
+        {
+            half.set_write_failure(reason.clone());
+            half.fill_with_the_rest(self.limits.queue_bytes);
+            if half.holds_bye() {
+                reason = CloseReason::PeerBye;
+            }
+        }
+        self.end(reason);
+        self.closed()
+    }
+
+    fn closed(&self) -> SendError {
+        let reason = self.ended.get().or_else(|| self.leaving.get());
+        SendError::Closed(reason.cloned().unwrap_or(CloseReason::Aborted))
+    }
+}
