@@ -52,8 +52,13 @@ def masep_join(binary: Path, port: int, rounds: int, size: int, directory: Path)
 
 def masep_library(example: Path, port: int, rounds: int, size: int) -> dict[str, float]:
     """What the example `latency` measures, in milliseconds."""
-    done = subprocess.run([example, f"127.0.0.1:{port}", str(rounds), str(size)],
-                          capture_output=True, text=True, check=True, timeout=10 + rounds)
+    done = subprocess.run(
+        [example, f"127.0.0.1:{port}", str(rounds), str(size)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10 + rounds,
+    )
     measured = json.loads(done.stdout)
     return {name: measured[f"{name}_us"] / 1000 for name in ("median", "min", "max")}
 
@@ -87,7 +92,10 @@ def main() -> int:
     args = parser.parse_args()
     binary = os.environ.get("MASEP_BIN")
     if not binary:
-        print("MASEP_BIN is not set: it is to be the path of the masep program to measure", file=sys.stderr)
+        print(
+            "MASEP_BIN is not set: it is to be the path of the masep program to measure",
+            file=sys.stderr,
+        )
         return 2
     example = args.example.resolve() if args.example else None
     results = measure(Path(binary).resolve(), example, args.rounds, args.bytes)

@@ -12,8 +12,8 @@ import pytest
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
-from masep import Masep  # noqa: E402
-from search_port import turn  # noqa: E402
+from masep import Masep
+from search_port import turn
 
 
 def pytest_configure(config: pytest.Config) -> None:

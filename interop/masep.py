@@ -33,8 +33,14 @@ class Masep:
 
     def _batch(self, verb: str, options: tuple[str, ...], lines: list[str]) -> list[str]:
         done = subprocess.run(
-            [self.binary, verb, *options], input="".join(line + "\n" for line in lines), cwd=self.directory,
-            capture_output=True, text=True, encoding="utf-8", timeout=PATIENCE, check=False,
+            [self.binary, verb, *options],
+            input="".join(line + "\n" for line in lines),
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            check=False,
         )
         results = done.stdout.split("\n")[:-1]
         assert len(results) == len(lines), f"{len(results)} results for {len(lines)} lines\n{done.stderr}"

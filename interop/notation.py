@@ -34,13 +34,20 @@ def to_json(value: Any) -> Json:
         return xml_to_json(value)
     if method_exists(value, "to_xml"):
         return xml_to_json(value.to_xml())
-    return {"$py": f"{type(value).__module__}.{type(value).__qualname__}",
-            "name": type(value).__name__, "str": str(value)}
+    return {
+        "$py": f"{type(value).__module__}.{type(value).__qualname__}",
+        "name": type(value).__name__,
+        "str": str(value),
+    }
 
 
 def message_to_json(message: Message) -> Json:
     """The notation of a message."""
-    return {"msg_type": message.msg_type, "src_sub_app": message.src_sub_app_id, "params": to_json(message.params)}
+    return {
+        "msg_type": message.msg_type,
+        "src_sub_app": message.src_sub_app_id,
+        "params": to_json(message.params),
+    }
 
 
 def xml_to_json(element: Element) -> Json:
@@ -60,8 +67,11 @@ def read(body: bytes) -> Json:
     """
     root = parse(body)
     params = [_read_value(child) for child in root]
-    return {"msg_type": root.get("msg_type"), "src_sub_app": root.get("src_sub_app"),
-            "params": params[0] if params else None}
+    return {
+        "msg_type": root.get("msg_type"),
+        "src_sub_app": root.get("src_sub_app"),
+        "params": params[0] if params else None,
+    }
 
 
 def parse(body: bytes) -> Element:

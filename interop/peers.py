@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,8 +32,14 @@ class Peer:
     def __init__(self, command: list[str], cwd: Path, env: dict[str, str] | None = None) -> None:
         self.command = command
         self._process = subprocess.Popen(
-            command, cwd=cwd, env={**os.environ, **(env or {})},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         self._events: queue.Queue[Event | None] = queue.Queue()
         #: Events that were waited past; `expect` looks here first, so that their order does not matter.
@@ -142,8 +148,10 @@ class Peer:
 
     def _complaint(self, what: str) -> str:
         passed = "\n".join(json.dumps(event)[:300] for event in list(self._passed)[-10:])
-        return (f"{' '.join(self.command)} {what} (exit code {self._process.poll()})\n"
-                f"events not asked for:\n{passed}\nstderr:\n{''.join(self._stderr)}")
+        return (
+            f"{' '.join(self.command)} {what} (exit code {self._process.poll()})\n"
+            f"events not asked for:\n{passed}\nstderr:\n{''.join(self._stderr)}"
+        )
 
     def wait(self, timeout: float = PATIENCE) -> int:
         """The exit code, once the process has ended by itself."""
@@ -169,10 +177,9 @@ class Peer:
         for reader in self._readers:
             reader.join(PATIENCE)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            try:
+            # What was written to a process that is gone cannot be flushed any more.
+            with suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import wire
 from masep import Masep
 from real import IDLE, client, ended_in_order, of_peer, served
 
+
 def test_silent_clients_block_nobody(masep: Masep) -> None:
     """One of them is enough to shut a pymasep server for everybody."""
     with masep.serve() as (host, port):
@@ -104,7 +105,11 @@ def test_a_second_client_with_the_same_id_is_refused_while_the_first_lives(masep
 
 def test_a_message_with_anothers_name_is_seen_as_such(masep: Masep) -> None:
     """A pymasep engine takes the action for the other's."""
-    with masep.serve() as (host, port), client(masep, port, "mallory") as real, client(masep, port, "alice"):
+    with (
+        masep.serve() as (host, port),
+        client(masep, port, "mallory") as real,
+        client(masep, port, "alice"),
+    ):
         real.send({"frame": b'<Message msg_type="action" src_sub_app="alice" />'.hex()})
         event = host.expect("message")
         assert event["peer"] == "mallory"
@@ -113,8 +118,20 @@ def test_a_message_with_anothers_name_is_seen_as_such(masep: Masep) -> None:
 
 def test_what_is_no_message_is_a_frame_and_harms_nobody(masep: Masep) -> None:
     """Each of these kills a pymasep engine's thread."""
-    garbage = [b"", b"not xml", b"<Message", b"<Message />", b"\xff\xfe\x00", b"<a>" * 9000, b"<!DOCTYPE a><a/>"]
-    with masep.serve() as (host, port), client(masep, port) as real, wire.connected(port, b"wild") as wild:
+    garbage = [
+        b"",
+        b"not xml",
+        b"<Message",
+        b"<Message />",
+        b"\xff\xfe\x00",
+        b"<a>" * 9000,
+        b"<!DOCTYPE a><a/>",
+    ]
+    with (
+        masep.serve() as (host, port),
+        client(masep, port) as real,
+        wire.connected(port, b"wild") as wild,
+    ):
         assert of_peer(host, "wild")["event"] == "connected"
         for body in garbage:
             wild.send(body)

@@ -35,7 +35,8 @@ def differences(cases: list[dict[str, Any]], got: list[Any], expected: list[Any]
     """The cases where the two differ, one a line; empty when they are equal."""
     return "\n".join(
         f"{case['name']}: got {str(one)[:300]}, expected {str(other)[:300]}"
-        for case, one, other in zip(cases, got, expected, strict=True) if one != other
+        for case, one, other in zip(cases, got, expected, strict=True)
+        if one != other
     )
 
 
@@ -52,8 +53,13 @@ def sendable(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_vector_files_are_what_the_installed_pymasep_gives() -> None:
-    done = subprocess.run([sys.executable, "-m", "vectors.generate", "--check"], cwd=VECTORS.parent,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "vectors.generate", "--check"],
+        cwd=VECTORS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -64,15 +70,21 @@ def test_masep_encodes_byte_for_byte_as_pymasep(masep: Masep, encodable: list[di
 
 def test_masep_decodes_all_that_pymasep_encodes_without_loss(masep: Masep, encodable: list[dict[str, Any]]) -> None:
     got = masep.decode([bytes.fromhex(case["bytes_hex"]) for case in encodable])
-    assert not differences(encodable, [canonical(one) for one in got],
-                           [canonical(sendable(case["message"])) for case in encodable])
+    assert not differences(
+        encodable,
+        [canonical(one) for one in got],
+        [canonical(sendable(case["message"])) for case in encodable],
+    )
 
 
 def test_pymasep_reads_what_masep_encodes_as_it_reads_its_own(masep: Masep, encodable: list[dict[str, Any]]) -> None:
     readable = [case for case in encodable if "decoded" in case]
     bodies = masep.encode([case["message"] for case in readable])
-    assert not differences(readable, [canonical(read_by_pymasep(body)) for body in bodies],
-                           [canonical(case["decoded"]) for case in readable])
+    assert not differences(
+        readable,
+        [canonical(read_by_pymasep(body)) for body in bodies],
+        [canonical(case["decoded"]) for case in readable],
+    )
 
 
 def test_masep_refuses_to_encode_what_pymasep_refuses(masep: Masep) -> None:
@@ -108,16 +120,24 @@ def test_foreign_xml_is_taken_and_refused_as_pymasep_does(masep: Masep) -> None:
         expected = canonical(case["decoded"]) if "decoded" in case else "refused"
         read = "refused" if set(one) == {"error"} else canonical(one)
         if (read == expected) == ("deviation" in case):
-            wrong.append(f"{case['name']}: masep {str(read)[:200]}, pymasep {str(expected)[:200]}, "
-                         f"deviation {case.get('deviation')}")
+            wrong.append(
+                f"{case['name']}: masep {str(read)[:200]}, pymasep {str(expected)[:200]}, "
+                f"deviation {case.get('deviation')}"
+            )
     assert not wrong, "\n".join(wrong)
 
 
 def test_frames_are_what_pymasep_puts_on_the_wire(masep: Masep) -> None:
     """Hellos, BYE, and frames of any content."""
     cases = vectors("frames.jsonl")
-    lines = [{"hello": case["id"]} if "id" in case else {"bye": True} if case["name"] == "bye"
-             else {"bytes_hex": case["body_hex"]} for case in cases]
+    lines = [
+        {"hello": case["id"]}
+        if "id" in case
+        else {"bye": True}
+        if case["name"] == "bye"
+        else {"bytes_hex": case["body_hex"]}
+        for case in cases
+    ]
     assert not differences(cases, masep.encode(lines, "--frame"), [bytes.fromhex(case["frame_hex"]) for case in cases])
 
 

@@ -29,8 +29,16 @@ def test_masep_introduces_itself_and_leaves_with_pymaseps_bytes(masep: Masep, id
         expected = overheard(listener)
     with wire.listening() as listener:
         role = session.INTERFACES[ident]
-        with masep.run("join", f"127.0.0.1:{listener.port}", "--id", ident,
-                       "--role", role, "--game", session.GAME) as player:
+        with masep.run(
+            "join",
+            f"127.0.0.1:{listener.port}",
+            "--id",
+            ident,
+            "--role",
+            role,
+            "--game",
+            session.GAME,
+        ) as player:
             assert overheard(listener) == expected
             assert player.wait() == 0
     assert expected[1][0].startswith(b'<Message msg_type="define" ')
@@ -47,7 +55,10 @@ def test_each_frame_goes_out_in_one_write(masep: Masep) -> None:
 
     Two writes are sometimes taken by one recv all the same, but not every time of so many.
     """
-    with wire.listening() as listener, masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player:
+    with (
+        wire.listening() as listener,
+        masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player,
+    ):
         with listener.accepted() as (connection, _):
             player.expect("connected")
             for size in [1, 300, 7000, 20_000] * 10:
@@ -56,14 +67,25 @@ def test_each_frame_goes_out_in_one_write(masep: Masep) -> None:
 
 
 def test_the_sender_of_a_message_is_the_interface_unless_said_otherwise(masep: Masep) -> None:
-    with wire.listening() as listener, masep.run("join", f"127.0.0.1:{listener.port}", "--id", "é") as player:
+    with (
+        wire.listening() as listener,
+        masep.run("join", f"127.0.0.1:{listener.port}", "--id", "é") as player,
+    ):
         with listener.accepted() as (connection, hello):
             assert hello == "é".encode()
             player.expect("connected")
-            assert (says(player, {"message": {"msg_type": "quit", "params": None}}, connection)
-                    == b'<Message msg_type="quit" src_sub_app="&#233;" />')
-            assert (says(player, {"message": {"msg_type": "quit", "src_sub_app": "z", "params": None}}, connection)
-                    == b'<Message msg_type="quit" src_sub_app="z" />')
+            assert (
+                says(player, {"message": {"msg_type": "quit", "params": None}}, connection)
+                == b'<Message msg_type="quit" src_sub_app="&#233;" />'
+            )
+            assert (
+                says(
+                    player,
+                    {"message": {"msg_type": "quit", "src_sub_app": "z", "params": None}},
+                    connection,
+                )
+                == b'<Message msg_type="quit" src_sub_app="z" />'
+            )
             assert says(player, {"bytes_hex": "00ff"}, connection) == b"\x00\xff"
             assert says(player, {"bye": True}, connection) == wire.BYE
             assert connection.receive() is None

@@ -67,7 +67,10 @@ def test_the_bye_of_a_real_server_ends_a_masep_player(masep: Masep) -> None:
 
 def test_a_server_that_closes_without_bye_ends_a_masep_player(masep: Masep) -> None:
     """A pymasep client spins on it; masep says what happened and ends with an exit code that tells it."""
-    with wire.listening() as listener, masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player:
+    with (
+        wire.listening() as listener,
+        masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player,
+    ):
         with listener.accepted():
             player.expect("connected")
         assert player.expect("closed")["reason"] == "end_of_stream"
@@ -76,7 +79,11 @@ def test_a_server_that_closes_without_bye_ends_a_masep_player(masep: Masep) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_masep_server_ends_its_real_clients(masep: Masep, number: int) -> None:
-    with masep.serve() as (host, port), client(masep, port, "a") as a, client(masep, port, "b") as b:
+    with (
+        masep.serve() as (host, port),
+        client(masep, port, "a") as a,
+        client(masep, port, "b") as b,
+    ):
         host.send({"to": "*", "bytes_hex": b"last".hex()})
         for peer in (a, b):
             assert bytes.fromhex(peer.expect("frame")["hex"]) == b"last"
@@ -99,7 +106,10 @@ def test_a_stopped_masep_player_ends_a_real_servers_handler(masep: Masep, number
 
 def test_a_client_above_the_limit_is_refused_and_does_not_spin(masep: Masep) -> None:
     """It is told before it has spoken, so its connect() may fail instead: that is an end too."""
-    with masep.serve("--max-connections", "1") as (host, port), client(masep, port, "first") as first:
+    with (
+        masep.serve("--max-connections", "1") as (host, port),
+        client(masep, port, "first") as first,
+    ):
         with python("programs.client", "--id", "second", "--port", str(port), cwd=masep.directory) as second:
             assert host.expect("rejected")["reason"] == "too_many_connections"
             second.close_stdin()

@@ -14,12 +14,13 @@ from lanterns import policy, session
 from masep import Masep
 from notation import canonical, parse, read
 from peers import Peer
+from real import of_peer
+from search_port import turn
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> session.Recording:
     """The game as it goes among pymasep's own: what masep's games are compared with."""
-    from search_port import turn
     with turn():
         return session.record(tmp_path_factory.mktemp("recording"))
 
@@ -58,7 +59,8 @@ def test_the_recording_is_a_whole_game(recording: session.Recording) -> None:
         assert [state.get("is_final") for state in states[:-1]] == ["False"] * (len(states) - 2) + ["True"], ident
     kinds = {parse(xml.encode()).get("type") for seat in recording.seats.values() for xml in seat.actions}
     assert kinds == {"1", "2", "4"}
-    assert len({frame for seat in recording.seats.values() for frame in seat.frames}) > 60, "actors see less than observers"
+    frames = {frame for seat in recording.seats.values() for frame in seat.frames}
+    assert len(frames) > 60, "an actor does not see what an observer sees"
 
 
 def test_masep_interfaces_play_the_real_engine_to_its_end(
@@ -91,11 +93,14 @@ class ScriptedEngine:
 
     def welcome(self, ident: str) -> None:
         """Awaits an interface and the two messages it introduces itself with."""
-        peer_is_this = lambda event: event.get("peer") == ident  # noqa: E731
-        assert self._host.expect(peer_is_this)["event"] == "connected"
-        define = self._host.expect(peer_is_this)["message"]
-        assert define == {"msg_type": "define", "src_sub_app": ident, "params": {"game": {"$type": session.GAME}}}
-        register = self._host.expect(peer_is_this)["message"]
+        assert of_peer(self._host, ident)["event"] == "connected"
+        define = of_peer(self._host, ident)["message"]
+        assert define == {
+            "msg_type": "define",
+            "src_sub_app": ident,
+            "params": {"game": {"$type": session.GAME}},
+        }
+        register = of_peer(self._host, ident)["message"]
         assert register["msg_type"] == "register" and register["params"]["role"].lower() == session.INTERFACES[ident]
 
     def play(self) -> None:
@@ -113,17 +118,20 @@ class ScriptedEngine:
                     self._await_action(ident, next(actions[ident]))
 
     def _await_action(self, ident: str, xml: str) -> None:
-        event = self._host.expect(lambda event: event.get("peer") == ident)
+        event = of_peer(self._host, ident)
         assert event["event"] == "message", event
-        assert event["message"] == {"msg_type": "action", "src_sub_app": ident, "params": {"action": {"$xml": xml}}}
+        assert event["message"] == {
+            "msg_type": "action",
+            "src_sub_app": ident,
+            "params": {"action": {"$xml": xml}},
+        }
 
     def end(self) -> None:
         """END to all at once; each interface answers QUIT and BYE."""
         self._host.send({"to": "*", "message": {"msg_type": "end", "params": None}})
         for ident in session.INTERFACES:
-            peer_is_this = lambda event, ident=ident: event.get("peer") == ident  # noqa: E731
-            assert self._host.expect(peer_is_this)["message"]["msg_type"] == "quit"
-            closed = self._host.expect(peer_is_this)
+            assert of_peer(self._host, ident)["message"]["msg_type"] == "quit"
+            closed = of_peer(self._host, ident)
             assert closed["event"] == "closed" and closed["reason"] == "bye", closed
         self._host.send({"shutdown": True})
         assert self._host.wait() == 0

@@ -67,7 +67,11 @@ def test_a_frame_in_pieces_is_one_frame(masep: Masep, size: int, piece: int) -> 
 
 
 def test_a_header_in_two_pieces_with_a_pause_between_them(masep: Masep) -> None:
-    with masep.serve() as (host, port), wire.connected(port, b"pieces") as client, wire.connected(port, b"other") as other:
+    with (
+        masep.serve() as (host, port),
+        wire.connected(port, b"pieces") as client,
+        wire.connected(port, b"other") as other,
+    ):
         client.socket.sendall(b"\x03")
         # The server has had time to see the first byte alone when it has answered somebody else.
         other.send(b"meanwhile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -46,8 +47,10 @@ def test_a_real_interface_that_searches_joins_a_masep_server(masep: Masep) -> No
 
 def test_two_masep_servers_announce_at_once_where_two_pymasep_servers_cannot(masep: Masep) -> None:
     with ExitStack() as stack:
-        ports = {stack.enter_context(masep.serve("--announce", address="0.0.0.0:0", ident=ident))[1]
-                 for ident in ("one", "two")}
+        ports = {
+            stack.enter_context(masep.serve("--announce", address="0.0.0.0:0", ident=ident))[1]
+            for ident in ("one", "two")
+        }
         for _ in range(TRIES):
             if ports <= found(masep):
                 return
@@ -61,7 +64,7 @@ def found(masep: Masep) -> set[int]:
 
 
 def test_masep_discover_finds_a_real_server(masep: Masep) -> None:
-    start = lambda: peers.python("programs.server", "--id", "real", "--announce", cwd=masep.directory)  # noqa: E731
+    start = partial(peers.python, "programs.server", "--id", "real", "--announce", cwd=masep.directory)
     with search_port.started_alone(start) as server:
         port = server.expect("ready")["port"]
         for _ in range(TRIES):
@@ -71,7 +74,7 @@ def test_masep_discover_finds_a_real_server(masep: Masep) -> None:
 
 
 def test_masep_join_discovers_a_real_server(masep: Masep) -> None:
-    start = lambda: peers.python("programs.server", "--id", "real", "--announce", cwd=masep.directory)  # noqa: E731
+    start = partial(peers.python, "programs.server", "--id", "real", "--announce", cwd=masep.directory)
     with search_port.started_alone(start) as server:
         server.expect("ready")
         for _ in range(TRIES):

@@ -46,7 +46,11 @@ def test_a_real_game_through_the_tap_is_seen_to_its_end(masep: Masep, search_tur
             line for line in seen if (line["conn"], line["dir"]) == (number, "c2s")
         ]
         assert (hello["hello"], bye["bye"]) == (ident, True)
-        assert [line["message"]["msg_type"] for line in (define, register, quit_)] == ["define", "register", "quit"]
+        assert [line["message"]["msg_type"] for line in (define, register, quit_)] == [
+            "define",
+            "register",
+            "quit",
+        ]
         assert [line["message"]["params"]["action"]["$xml"] for line in actions] == seat.actions
 
 

@@ -33,7 +33,7 @@ class Wire:
         """One frame in writes of `size` bytes, each a segment of its own where the link is idle."""
         whole = frame(body)
         for start in range(0, len(whole), size):
-            self.socket.sendall(whole[start:start + size])
+            self.socket.sendall(whole[start : start + size])
 
     def receive(self) -> bytes | None:
         """The next frame's body; None at the end of the stream."""

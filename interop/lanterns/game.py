@@ -40,7 +40,13 @@ class LanternsGame(Game):
         add("Object", "harbour", "place", scene.harbour(type(self)))
         for number, values in enumerate(scene.lanterns(random.Random(f"lanterns {self.seed}"))):
             add("Object", f"lantern{number}", "lantern", values)
-        add("Agent", "keeper", "keeper", scene.keeper(), controller="lanterns.keeper.KeeperController")
+        add(
+            "Agent",
+            "keeper",
+            "keeper",
+            scene.keeper(),
+            controller="lanterns.keeper.KeeperController",
+        )
         return state
 
     def create_external_agent(self, env: Environment, external_id: str) -> Agent:
@@ -57,8 +63,12 @@ class LanternsGame(Game):
         if action is None or len(self._players(current_state)) < self.max_nb_players:
             return current_state, {"state_changed": False}
         log = self._play(current_state, order.head, action)
-        moves.set_value(current_state, "State.harbour", "visited",
-                        moves.value(current_state, "State.harbour", "visited") | {current_state.step + 1})
+        moves.set_value(
+            current_state,
+            "State.harbour",
+            "visited",
+            moves.value(current_state, "State.harbour", "visited") | {current_state.step + 1},
+        )
         info: dict[str, Any] = {
             "state_changed": True,
             "lit": [n for n in moves.lanterns(current_state) if moves.value(current_state, n, "lit")],
@@ -126,8 +136,15 @@ class LanternsGame(Game):
         if near and oil > 0:
             moves.set_value(state, name, "lit", True)
             moves.set_value(state, name, "oil", oil - 1)
-            moves.set_value(state, actor, "satchel", {
-                "last": name, "how": action.params["how"], "note": action.params["note"],
-            })
+            moves.set_value(
+                state,
+                actor,
+                "satchel",
+                {
+                    "last": name,
+                    "how": action.params["how"],
+                    "note": action.params["note"],
+                },
+            )
             return f"{actor} zündet {name} an — 点灯"
-        return f"{actor} fumbles at \"{name}\""
+        return f'{actor} fumbles at "{name}"'

@@ -36,14 +36,19 @@ def choose(observation: Element, interface_id: str) -> moves.Move | None:
     )
     step = int(observation.get("env_step"))
     if step % 11 == 5:
-        return moves.Move(moves.REST, {"how": "", "until": None, "plan": {"a": [1, ("x", -2)], "é<&>\"": {}}})
+        return moves.Move(moves.REST, {"how": "", "until": None, "plan": {"a": [1, ("x", -2)], 'é<&>"': {}}})
     if not dark:
         return moves.walk(((1, 0), (0, -1), (-1, 0), (0, 1))[step // 5 % 4])
     gap, name = dark[0]
     if gap <= 1:
-        return moves.Move(moves.LIGHT, {
-            "lantern": f"State.{name}", "how": "züge & \"ruhig\" <so>\n灯", "note": [step, (here, True), []],
-        })
+        return moves.Move(
+            moves.LIGHT,
+            {
+                "lantern": f"State.{name}",
+                "how": 'züge & "ruhig" <so>\n灯',
+                "note": [step, (here, True), []],
+            },
+        )
     goal = next(_cell(o) for o in observation.findall("Object[@nature='lantern']") if o.get("name") == name)
     return moves.walk(moves.step_towards(here, goal))
 

@@ -10,10 +10,10 @@ import argparse
 import os
 from unittest import mock
 
-from programs.report import emit, emit_crashes
-
 from omegaconf import OmegaConf
 from pymasep.app import App
+
+from programs.report import emit, emit_crashes
 
 
 def main() -> None:
@@ -27,10 +27,19 @@ def main() -> None:
     emit_crashes()
 
     os.makedirs("config", exist_ok=True)
-    OmegaConf.save(OmegaConf.create({
-        "engine": {"server": {"port": 0}},
-        "game": {"seed": args.seed, "max_nb_players": args.players, "max_steps": args.max_steps},
-    }), "config/app.yaml")
+    OmegaConf.save(
+        OmegaConf.create(
+            {
+                "engine": {"server": {"port": 0}},
+                "game": {
+                    "seed": args.seed,
+                    "max_nb_players": args.players,
+                    "max_steps": args.max_steps,
+                },
+            }
+        ),
+        "config/app.yaml",
+    )
 
     # pymasep names an engine with a random UUID; a given one makes two runs equal to the byte.
     with mock.patch("uuid.uuid4", return_value=args.id):

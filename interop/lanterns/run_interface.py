@@ -14,8 +14,6 @@ from typing import Any
 from unittest import mock
 from xml.etree import ElementTree
 
-from programs.report import emit, emit_crashes
-
 from omegaconf import OmegaConf
 from pymasep.app import App
 from pymasep.application import ConnectedSubAppInfo, SubAppState
@@ -25,6 +23,7 @@ from pymasep.interface import Interface, InterfaceController, InterfaceState
 
 from lanterns import policy
 from lanterns.game import LanternsGame
+from programs.report import emit, emit_crashes
 
 
 class ReportingQueue(queue.Queue):
@@ -48,7 +47,11 @@ class PolicyController(InterfaceController):
         if move is None:
             return None
         action = move.action(self.environment)
-        emit("action", xml=ElementTree.tostring(action.to_xml(), encoding="unicode"), step=self.environment.current_step)
+        emit(
+            "action",
+            xml=ElementTree.tostring(action.to_xml(), encoding="unicode"),
+            step=self.environment.current_step,
+        )
         return action
 
 
@@ -65,9 +68,12 @@ class HeadlessState(InterfaceState):
     def on_receive_observation(self) -> None:
         """Reports what the interface has understood."""
         environment = self.sub_application.environment
-        emit("observation", step=environment.current_step,
-             is_final=environment.current_state.is_final,
-             objects=list(environment.current_state.objects))
+        emit(
+            "observation",
+            step=environment.current_step,
+            is_final=environment.current_state.is_final,
+            objects=list(environment.current_state.objects),
+        )
 
 
 class HeadlessInterface(Interface):

@@ -39,7 +39,11 @@ def harbour(rules: type) -> Values:
         "tides": [1, [2, (3, -4)], [], {"low": "06:10"}],
         "visited": {0},
         "ledger": {
-            "fee": 0.1, "balance": -2.5e-07, "harbour master": None, "open": True, "closed": False,
+            "fee": 0.1,
+            "balance": -2.5e-07,
+            "harbour master": None,
+            "open": True,
+            "closed": False,
             "marks": (1.0, "", [None, {}]),
         },
     }

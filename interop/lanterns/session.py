@@ -46,7 +46,15 @@ def observation_of(body: bytes) -> Element | None:
 @contextmanager
 def engine(directory: Path) -> Iterator[tuple[peers.Peer, int]]:
     """The real engine, waiting for `ACTORS`; and its port. Within a turn at the search port."""
-    command = ("lanterns.run_engine", "--id", ENGINE, "--seed", str(SEED), "--players", str(len(ACTORS)))
+    command = (
+        "lanterns.run_engine",
+        "--id",
+        ENGINE,
+        "--seed",
+        str(SEED),
+        "--players",
+        str(len(ACTORS)),
+    )
     with search_port.started_alone(lambda: peers.python(*command, cwd=directory)) as peer:
         yield peer, peer.expect("ready")["port"]
 

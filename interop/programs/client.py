@@ -20,9 +20,9 @@ import threading
 import time
 from typing import Any
 
-from programs.report import emit, emit_crashes
-
 from pymasep.communication import Client, Frame, SocketHandlerQueue
+
+from programs.report import emit, emit_crashes
 
 
 def cpu_seconds() -> float:
@@ -45,8 +45,12 @@ class CountingQueue(queue.Queue):
             self.empty_frames += 1
             return
         if not self.quiet:
-            emit("frame", size=len(item), sha256=hashlib.sha256(item).hexdigest(),
-                 hex=item.hex() if len(item) <= 4096 else None)
+            emit(
+                "frame",
+                size=len(item),
+                sha256=hashlib.sha256(item).hexdigest(),
+                hex=item.hex() if len(item) <= 4096 else None,
+            )
         super().put(item, *args, **kwargs)
 
 
@@ -66,7 +70,10 @@ def round_trips(client: Client, received: CountingQueue, count: int, size: int) 
 
 def obey(client: Client, received: CountingQueue, line: dict[str, Any]) -> None:
     """Does what one line says."""
-    send = lambda body: client.send_frame_to(client.server_id, Frame(body))  # noqa: E731
+
+    def send(body: bytes) -> None:
+        client.send_frame_to(client.server_id, Frame(body))
+
     if "frame" in line:
         send(bytes.fromhex(line["frame"]))
     elif "burst" in line:
@@ -78,7 +85,7 @@ def obey(client: Client, received: CountingQueue, line: dict[str, Any]) -> None:
         emit("rounds", ms=round_trips(client, received, line["echo_rounds"], line["size"]))
         received.quiet = False
     elif "bye" in line:
-        client.send_frame_to(client.server_id, Frame.bye_frame())
+        send(b"BYE")
     elif "close" in line:
         client.socket.shutdown(socket.SHUT_RDWR)
         client.socket.close()
@@ -98,8 +105,13 @@ def main() -> None:
     args = parser.parse_args()
     emit_crashes()
     received = CountingQueue()
-    client = Client(args.id, SocketHandlerQueue, (received,),
-                    host="127.0.0.1" if args.port else None, port=args.port)
+    client = Client(
+        args.id,
+        SocketHandlerQueue,
+        (received,),
+        host="127.0.0.1" if args.port else None,
+        port=args.port,
+    )
     if args.port is None:
         client.search_server()
         emit("found", host=client.host, port=client.port)

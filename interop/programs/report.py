@@ -22,6 +22,7 @@ def emit(event: str, **fields: Any) -> None:
 
 def emit_crashes() -> None:
     """Makes a thread's death an event: pymasep's threads die with a trace on stderr and nobody is told."""
+
     def tell(args: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(args)
         thread = args.thread.name if args.thread else ""

@@ -14,12 +14,11 @@ import os
 import resource
 import socket
 import sys
-import threading
 from typing import Any
 
-from programs.report import emit, emit_crashes
-
 from pymasep.communication import Frame, Server, SocketHandler
+
+from programs.report import emit, emit_crashes
 
 
 class ReportingHandler(SocketHandler):
@@ -37,8 +36,13 @@ class ReportingHandler(SocketHandler):
         elif self._echo:
             self.send_frame(frame)
         else:
-            emit("frame", port=self.addr[1], size=frame.size, sha256=hashlib.sha256(frame.message).hexdigest(),
-                 hex=frame.message.hex() if frame.size <= 4096 else None)
+            emit(
+                "frame",
+                port=self.addr[1],
+                size=frame.size,
+                sha256=hashlib.sha256(frame.message).hexdigest(),
+                hex=frame.message.hex() if frame.size <= 4096 else None,
+            )
 
     def run(self) -> None:
         """pymasep's loop, then the report of its end and of the processor time of the whole process."""
@@ -46,8 +50,12 @@ class ReportingHandler(SocketHandler):
         before = resource.getrusage(resource.RUSAGE_THREAD)
         super().run()
         used = resource.getrusage(resource.RUSAGE_THREAD)
-        emit("handler_ended", port=self.addr[1], empty_frames=self._empty_frames,
-             cpu=used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime)
+        emit(
+            "handler_ended",
+            port=self.addr[1],
+            empty_frames=self._empty_frames,
+            cpu=used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime,
+        )
 
 
 def obey(server: Server, line: dict[str, Any]) -> None:
@@ -75,8 +83,15 @@ def main() -> None:
     args = parser.parse_args()
     emit_crashes()
     # As pymasep's engine does: its answer to the search is never 127.0.0.1.
-    server = Server(args.id, 10, ReportingHandler, (args.echo,), host="" if args.announce else "127.0.0.1", port=0,
-                    wait_announcement=args.announce)
+    server = Server(
+        args.id,
+        10,
+        ReportingHandler,
+        (args.echo,),
+        host="" if args.announce else "127.0.0.1",
+        port=0,
+        wait_announcement=args.announce,
+    )
     server.port = server.socket.getsockname()[1]
     server.wait_connection()
     if args.announce:

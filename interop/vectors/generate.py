@@ -25,14 +25,20 @@ from pymasep.application import ConnectedSubAppInfo
 from pymasep.communication import Frame, Message, SocketHandler
 
 from lanterns.game import LanternsGame
-from notation import message_to_json, to_json
+from notation import message_to_json
 from vectors import foreign, scenes, values
 
 HERE = Path(__file__).resolve().parent
 #: Messages that masep writes otherwise, by the name that PROTOCOL.md gives to it.
 DEVIATIONS = {"elements/element/name not ASCII": "names are names"}
-TYPES = [Message.MESSAGE_TYPE_DEFINE, Message.MESSAGE_TYPE_REGISTER, Message.MESSAGE_TYPE_OBSERVATION,
-         Message.MESSAGE_TYPE_ACTION, Message.MESSAGE_TYPE_QUIT_GAME, Message.MESSAGE_TYPE_END_GAME]
+TYPES = [
+    Message.MESSAGE_TYPE_DEFINE,
+    Message.MESSAGE_TYPE_REGISTER,
+    Message.MESSAGE_TYPE_OBSERVATION,
+    Message.MESSAGE_TYPE_ACTION,
+    Message.MESSAGE_TYPE_QUIT_GAME,
+    Message.MESSAGE_TYPE_END_GAME,
+]
 
 
 def messages() -> Iterator[tuple[str, Message]]:
@@ -45,14 +51,21 @@ def messages() -> Iterator[tuple[str, Message]]:
     for name, params in {"False": False, "zero": 0, "text": "", "list": [], "set": set()}.items():
         yield f"falsy params/{name}", Message("end", params, "1")
     for role in (ConnectedSubAppInfo.ROLE_ACTOR, ConnectedSubAppInfo.ROLE_OBSERVER):
-        yield f"register/{role}", Message("register", {"id": "ü-1", "queue_id": 0, "role": role}, "ü-1")
+        yield (
+            f"register/{role}",
+            Message("register", {"id": "ü-1", "queue_id": 0, "role": role}, "ü-1"),
+        )
     yield "define/game", Message("define", {"game": LanternsGame}, "ü-1")
     for subject, cases in values.SUBJECTS.items():
         for name, value in cases():
             yield f"{subject}/{name}", Message("action", {"value": value}, "1")
     for name, params in scenes.observations():
         yield f"scene/{name}", Message("observation", params, "engine-é")
-    for name, params in {"int key": {"a": {1: 2}}, "None key": {None: 1}, "float key": {"a": [{0.5: 1}]}}.items():
+    for name, params in {
+        "int key": {"a": {1: 2}},
+        "None key": {None: 1},
+        "float key": {"a": [{0.5: 1}]},
+    }.items():
         yield f"refused/{name}", Message("action", params, "1")
 
 
@@ -100,13 +113,31 @@ def foreign_lines() -> Iterator[dict[str, Any]]:
 
 def frame_lines() -> Iterator[dict[str, Any]]:
     """`frames.jsonl`."""
-    cases = [(f"hello/{name}", Frame.hello_frame(name), name)
-             for name in ["", "client", "engine-é", "漢字🏮", "BYE", "a\nb\0c", "x" * 255, "x" * 256, "é" * 400]]
+    cases = [
+        (f"hello/{name}", Frame.hello_frame(name), name)
+        for name in [
+            "",
+            "client",
+            "engine-é",
+            "漢字🏮",
+            "BYE",
+            "a\nb\0c",
+            "x" * 255,
+            "x" * 256,
+            "é" * 400,
+        ]
+    ]
     cases.append(("bye", Frame.bye_frame(), None))
     cases += [(f"body/{size}", Frame(b"z" * size), None) for size in (0, 1, 255, 256, 257, 1000)]
-    cases += [(f"message/{m.msg_type}", Frame(m.to_bytes()), None) for _, m in zip(range(6), (m for _, m in messages()))]
+    for kind in TYPES:
+        message = Message(kind, {"a": "é"}, "1")
+        cases.append((f"message/{kind}", Frame(message.to_bytes()), None))
     for name, frame, ident in cases:
-        line = {"name": name, "body_hex": frame.message.hex(), "frame_hex": on_the_wire(frame).hex()}
+        line = {
+            "name": name,
+            "body_hex": frame.message.hex(),
+            "frame_hex": on_the_wire(frame).hex(),
+        }
         yield line if ident is None else {**line, "id": ident}
 
 

@@ -29,7 +29,10 @@ def observations() -> Iterator[tuple[str, dict[str, Any]]]:
             yield "no info", {"observation": state.objects["State.lantern0"]}
             state.add_object(environment.game.create_external_agent(environment, "actor-漢"))
             state.is_final, state.step = True, 12
-            info = {"log": "über <alles>", "reward": {"State.player0": 0.2, "State.keeper": -1, "x": None}}
+            info = {
+                "log": "über <alles>",
+                "reward": {"State.player0": 0.2, "State.keeper": -1, "x": None},
+            }
             seen = environment.game.observe_state(state, "State.player0")
             yield "an actor's part", {"observation": seen, "additional_information": info}
         finally:

@@ -19,8 +19,25 @@ Cases = Iterator[tuple[str, Any]]
 
 #: Characters at the borders of what XML, UTF-8 and ElementTree treat alike.
 BORDER_CHARACTERS = [
-    *(chr(c) for c in range(0x20)), "\x7f", "\x80", "\x85", "\xa0", "\xff", "\u07ff", "\u0800", "\u2028", "\ud7ff",
-    "\ue000", "\ufdd0", "\ufeff", "\ufffd", "\ufffe", "\uffff", "\U00010000", "\U0001f3ee", "\U0010ffff",
+    *(chr(c) for c in range(0x20)),
+    "\x7f",
+    "\x80",
+    "\x85",
+    "\xa0",
+    "\xff",
+    "\u07ff",
+    "\u0800",
+    "\u2028",
+    "\ud7ff",
+    "\ue000",
+    "\ufdd0",
+    "\ufeff",
+    "\ufffd",
+    "\ufffe",
+    "\uffff",
+    "\U00010000",
+    "\U0001f3ee",
+    "\U0010ffff",
 ]
 
 
@@ -31,11 +48,27 @@ def texts() -> Cases:
     for c in string.punctuation + " ":
         yield f"punctuation/{ord(c):02x}", f"{c}a{c}{c}"
     looks = {
-        "empty": "", "space": " ", "spaces": "  two  ", "newline": "\n", "crlf": "a\r\nb\rc", "tab": "\t",
-        "cdata": "<![CDATA[x]]>", "end of cdata": "]]>", "entity": "&amp;&#65;&lt;", "comment": "<!-- -->",
-        "None": "None", "False": "False", "number": "-12", "word empty": "empty", "element": "<str>x</str>",
-        "class": "<class 'int'>", "class of ours": "<class 'lanterns.game.LanternsGame'>", "nearly class": " <class 'x'>",
-        "long": "ñ<&>" * 300, "combining": "e\u0301 \u200d \u202e", "flags": "🇸🇪👩🏽‍🚀",
+        "empty": "",
+        "space": " ",
+        "spaces": "  two  ",
+        "newline": "\n",
+        "crlf": "a\r\nb\rc",
+        "tab": "\t",
+        "cdata": "<![CDATA[x]]>",
+        "end of cdata": "]]>",
+        "entity": "&amp;&#65;&lt;",
+        "comment": "<!-- -->",
+        "None": "None",
+        "False": "False",
+        "number": "-12",
+        "word empty": "empty",
+        "element": "<str>x</str>",
+        "class": "<class 'int'>",
+        "class of ours": "<class 'lanterns.game.LanternsGame'>",
+        "nearly class": " <class 'x'>",
+        "long": "ñ<&>" * 300,
+        "combining": "e\u0301 \u200d \u202e",
+        "flags": "🇸🇪👩🏽‍🚀",
     }
     for name, text in looks.items():
         yield f"looks/{name}", text
@@ -43,12 +76,46 @@ def texts() -> Cases:
 
 def numbers() -> Cases:
     """Ints of all sizes, floats at the borders of repr's forms, bools."""
-    ints = [0, 1, -1, 255, 2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1, 2**64, 10**100, -(7**300)]
+    ints = [
+        0,
+        1,
+        -1,
+        255,
+        2**31,
+        -(2**31) - 1,
+        2**53 + 1,
+        2**63 - 1,
+        -(2**63),
+        2**63,
+        -(2**63) - 1,
+        2**64,
+        10**100,
+        -(7**300),
+    ]
     for value in ints:
         yield f"int/{str(value)[:24]}", value
-    floats = [0.0, 1.0, -1.5, 0.1, 0.1 + 0.2, 1 / 3, 100.0, 123456789.123, 9007199254740993.0, 4.35, 2.675,
-              5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, float("inf"), float("-inf"), float("nan")]
-    floats += [float(f"1e{power}") for power in range(-7, 25)] + [float(f"-1.25e{power}") for power in (-310, -5, -4, 15, 16, 17)]
+    floats = [
+        0.0,
+        1.0,
+        -1.5,
+        0.1,
+        0.1 + 0.2,
+        1 / 3,
+        100.0,
+        123456789.123,
+        9007199254740993.0,
+        4.35,
+        2.675,
+        5e-324,
+        2.2250738585072014e-308,
+        1.7976931348623157e308,
+        float("inf"),
+        float("-inf"),
+        float("nan"),
+    ]
+    floats += [float(f"1e{power}") for power in range(-7, 25)] + [
+        float(f"-1.25e{power}") for power in (-310, -5, -4, 15, 16, 17)
+    ]
     for value in dict.fromkeys(floats):
         yield f"float/{value!r}", value
     yield "float/-0.0", -0.0
@@ -63,11 +130,29 @@ def containers() -> Cases:
         yield f"empty/{type(empty).__name__}", empty
     wrap = {"list": lambda v: [v], "tuple": lambda v: (v,), "dict": lambda v: {"k": v}}
     for outer, put in wrap.items():
-        for name, value in [("int", 7), ("str", "é"), ("", ""), ("None", None), ("False", False), ("float", -0.5),
-                            ("list", []), ("tuple", ()), ("dict", {}), ("set", {3}), ("type", int), ("bytes", b"\x00'")]:
+        for name, value in [
+            ("int", 7),
+            ("str", "é"),
+            ("", ""),
+            ("None", None),
+            ("False", False),
+            ("float", -0.5),
+            ("list", []),
+            ("tuple", ()),
+            ("dict", {}),
+            ("set", {3}),
+            ("type", int),
+            ("bytes", b"\x00'"),
+        ]:
             yield f"in {outer}/{name}", put(value)
             yield f"in {outer} twice/{name}", put(put(value))
-    for name, value in {"ints": {1, 2, 3}, "text": {"ü"}, "tuple": {(1, "a", None)}, "None": {None}, "float": {0.5}}.items():
+    for name, value in {
+        "ints": {1, 2, 3},
+        "text": {"ü"},
+        "tuple": {(1, "a", None)},
+        "None": {None},
+        "float": {0.5},
+    }.items():
         yield f"set/{name}", value
     for c in [*BORDER_CHARACTERS, *"&<>\"'=$/ ", ""]:
         yield f"key/{'-'.join(f'{ord(x):04x}' for x in c)}", {f"{c}": 1, f"k{c}": [c]}
@@ -84,9 +169,29 @@ def others() -> Cases:
     """Bytes, classes, and objects that pymasep has no form for: it sends their type's name and their text."""
     for value in [b"", b"abc", b"it's", b'"', b"'\"", bytes(range(0, 256, 7)), b"\r\n\t\\"]:
         yield f"bytes/{value.hex()[:20]}", value
-    for cls in [int, str, dict, type, type(None), object, Message, Frame, CircularHeadList, TestCase, Element]:
+    for cls in [
+        int,
+        str,
+        dict,
+        type,
+        type(None),
+        object,
+        Message,
+        Frame,
+        CircularHeadList,
+        TestCase,
+        Element,
+    ]:
         yield f"class/{cls.__module__}.{cls.__qualname__}", cls
-    for value in [Decimal("1.50"), Fraction(1, 3), 1 + 2j, range(3), frozenset({5}), bytearray(b"x<"), Ellipsis]:
+    for value in [
+        Decimal("1.50"),
+        Fraction(1, 3),
+        1 + 2j,
+        range(3),
+        frozenset({5}),
+        bytearray(b"x<"),
+        Ellipsis,
+    ]:
         yield f"object/{type(value).__name__}", value
 
 
@@ -103,6 +208,7 @@ class Xml:
 
 def elements() -> Cases:
     """Actions, circular lists and other elements."""
+
     def action(kind: int, **parameters: Any) -> Action:
         made = Action(environment=None, action_type=kind)
         for name, value in parameters.items():
@@ -111,11 +217,21 @@ def elements() -> Cases:
 
     yield "action/plain", action(0)
     yield "action/negative", action(-7)
-    for name, value in [("int", 3), ("str", "a<é>"), ("empty str", ""), ("None", None), ("bool", True), ("list", [1, []]),
-                        ("tuple", (1, (2, "x"))), ("dict", {"a": {"b": ()}}), ("set", {4}), ("float", 0.25),
-                        ("class", Message)]:
+    for name, value in [
+        ("int", 3),
+        ("str", "a<é>"),
+        ("empty str", ""),
+        ("None", None),
+        ("bool", True),
+        ("list", [1, []]),
+        ("tuple", (1, (2, "x"))),
+        ("dict", {"a": {"b": ()}}),
+        ("set", {4}),
+        ("float", 0.25),
+        ("class", Message),
+    ]:
         yield f"action/{name}", action(2, value=value)
-    yield "action/several", action(1000, x=1, y="two", z=(3,), **{"n\"am<e": None})
+    yield "action/several", action(1000, x=1, y="two", z=(3,), **{'n"am<e': None})
     yield "action/in action", action(3, inner=action(4, deeper=action(5, leaf="")))
     yield "actions in list", [action(1), action(2, a=1)]
     circle = CircularHeadList(["a", "ü", ""])
@@ -126,7 +242,7 @@ def elements() -> Cases:
     yield "circular/moved", circle
     yield "circular/empty", CircularHeadList()
     yield "circular/mixed", CircularHeadList([1, (2, None), {"k": []}])
-    element = Element("Mixed", {"a": "1\n2\t\"3\"<>&'é", "b": ""})
+    element = Element("Mixed", {"a": '1\n2\t"3"<>&\'é', "b": ""})
     SubElement(element, "empty").tail = " tail & "
     child = SubElement(element, "child", x="")
     child.text = "text < ]]> ñ"
@@ -153,8 +269,11 @@ def _some_text(rng: random.Random) -> str:
 
 def _some_value(rng: random.Random, depth: int) -> Any:
     scalars = [
-        lambda: None, lambda: rng.random() < 0.5, lambda: rng.randrange(-10**rng.randrange(1, 22), 10**9),
-        lambda: rng.uniform(-1, 1) * 10.0 ** rng.randrange(-12, 22), lambda: _some_text(rng),
+        lambda: None,
+        lambda: rng.random() < 0.5,
+        lambda: rng.randrange(-(10 ** rng.randrange(1, 22)), 10**9),
+        lambda: rng.uniform(-1, 1) * 10.0 ** rng.randrange(-12, 22),
+        lambda: _some_text(rng),
         lambda: rng.randbytes(rng.randrange(0, 6)),
     ]
     if depth > 3 or rng.random() < 0.3:
