@@ -68,6 +68,7 @@ class Sent:
         self.element = element
 
     def to_xml(self) -> Element:
+        """What pymasep asks for."""
         return self.element
 
 
@@ -107,9 +108,9 @@ def test_pymasep_writes_it_so(example: Example) -> None:
 @pytest.mark.parametrize("example", examples("encode", "read"))
 def test_pymasep_reads_it_so(example: Example) -> None:
     read = Message(None, None, "reader")
-    expected = example.get("pymasep") or example.get("error") and "error"
+    expected = example.get("pymasep") or ("error" if "error" in example else None)
     if expected == "error":
-        with pytest.raises(Exception):
+        with pytest.raises(Exception):  # noqa: B017  pymasep has no error of its own
             read.from_bytes(document(example))
         return
     read.from_bytes(document(example))
@@ -123,7 +124,9 @@ def test_pymasep_reads_it_so(example: Example) -> None:
 
 @pytest.mark.parametrize("example", examples("frame", "hello"))
 def test_pymasep_sends_the_frame_so(example: Example) -> None:
-    frame = Frame.hello_frame(json.loads(example["id"])) if "id" in example else Frame(json.loads(example["body"]).encode())
+    frame = (
+        Frame.hello_frame(json.loads(example["id"])) if "id" in example else Frame(json.loads(example["body"]).encode())
+    )
     ours, theirs = socket.socketpair()
     with ours, theirs:
         logger: Any = SimpleNamespace(debug=lambda *_: None)
