@@ -196,7 +196,7 @@ impl Demo {
         } = self;
         format!(
             "A game of pursuit on a torus, for {} and {}, seed {seed}.\n\
-             Each finds the engine by the LAN search and plays {} with it over loopback TCP.\n",
+             They look for the engine by the LAN search and play {} with it over loopback TCP.\n",
             count(*actors as u64, "predator"),
             count(*observers as u64, "observer"),
             count(*episodes, "episode"),

@@ -310,19 +310,16 @@ async fn a_wrong_action_is_played_as_standing_still() {
 
 #[tokio::test]
 async fn an_action_that_comes_too_late_or_too_often_does_not_count() {
-    let (address, game) = start(Settings {
-        actors: 1,
-        ..SETTINGS
-    })
-    .await;
-    let player = Player::join(address, "player", Role::Actor).await;
-    stand_still(player, async |player, observation| {
+    let (address, game) = start(SETTINGS).await;
+    let answer = async |player: &Player, observation: &Message| {
         let turn = turn(observation);
         player.act(Action::new(2).with("turn", turn - 1)).await;
         player.act(Action::new(0).with("turn", turn)).await;
         player.act(Action::new(2).with("turn", turn)).await;
-    })
-    .await;
+    };
+    let one = Player::join(address, "one", Role::Actor).await;
+    let two = Player::join(address, "two", Role::Actor).await;
+    tokio::join!(stand_still(one, answer), stand_still(two, answer));
     assert_eq!(game.await.unwrap().episodes, 3);
 }
 

@@ -44,16 +44,17 @@ pub(crate) async fn play(
         .await?;
 
     let mut played = Played::default();
-    let mut last_turn = None;
+    let mut last_turn: Option<i64> = None;
     while let Some(frame) = engine.recv().await {
         let message = Message::from_bytes(frame.into_bytes())?;
         match message.msg_type {
             MessageType::Observation => {
                 let view = View::read(&message, id).ok_or("an observation of another game")?;
                 played.observations += 1;
-                played.missed += view.turn - last_turn.unwrap_or(view.turn - 1) - 1;
                 played.reward += view.reward;
-                last_turn = Some(view.turn);
+                if let Some(last) = last_turn.replace(view.turn) {
+                    played.missed += view.turn - last - 1;
+                }
                 if let (Role::Actor, Some(action_type)) = (role, view.decide()) {
                     // The turn tells the engine which observation it answers.
                     let action = Action::new(action_type).with("turn", view.turn);

@@ -25,11 +25,14 @@ impl Player {
     }
 }
 
+/// How far the game is.
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
+    /// Who goes leaves no gap: somebody else can come.
     Before,
-    /// The seat of an actor that is gone stays its own.
+    /// The seat of an actor that is gone is kept for it.
     Playing,
+    /// Nobody comes in, and no move counts.
     Over,
 }
 
@@ -60,6 +63,9 @@ impl Players {
 
     /// Takes somebody in, if there is a place. An actor that was gone gets its predator back.
     pub(crate) fn admit(&mut self, connection: &Connection, role: Role) -> bool {
+        if self.game == Phase::Over {
+            return false;
+        }
         let player = Player {
             connection: connection.clone(),
             role,
@@ -98,7 +104,7 @@ impl Players {
         self.list.sort_by(|a, b| a.id().as_str().cmp(b.id()));
     }
 
-    /// No move counts any more.
+    /// The game is over.
     pub(crate) fn end_game(&mut self) {
         self.game = Phase::Over;
     }
