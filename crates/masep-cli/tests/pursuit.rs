@@ -270,6 +270,37 @@ async fn an_actor_that_falls_asleep_holds_up_one_turn() {
 }
 
 #[tokio::test]
+async fn an_actor_that_wakes_up_is_waited_for_again() {
+    let turn_time = Duration::from_secs(1);
+    let (address, game) = start(Settings {
+        turn_time,
+        episodes: 1_000,
+        ..SETTINGS
+    })
+    .await;
+    let other = Player::join(address, "other", Role::Actor).await;
+    let player = Player::join(address, "player", Role::Actor).await;
+    // It lets the first turn pass.
+    player.observe().await.unwrap();
+    other.act(Action::new(0)).await;
+    let mut before = player.observe().await.unwrap();
+    for round in 0..40 {
+        // The other one is always first: without a wait, the player would come too late.
+        for actor in [&other, &player] {
+            actor.act(Action::new(2).with("turn", turn(&before))).await;
+        }
+        let after = player.observe().await.unwrap();
+        // While it wakes up, a move may come too late.
+        if round >= 20 && step(&after) > 0 {
+            assert_ne!(place(&after, "player"), place(&before, "player"));
+        }
+        before = after;
+    }
+    drop((player, other));
+    game.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_game_is_over_when_nobody_is_left_to_play() {
     let (address, game) = start(SETTINGS).await;
     let observer = join(address, "observer", Role::Observer);
@@ -398,13 +429,34 @@ async fn an_agent_survives_an_engine_that_makes_no_sense() {
         .bind("127.0.0.1:0")
         .await
         .unwrap();
+    let agent = |nature: &str, position: &str| {
+        format!(
+            "<Agent name='p' nature='{nature}' control='agent'><ObjectState>\
+             <Characteristic name='Pos'>{position}</Characteristic></ObjectState></Agent>"
+        )
+    };
+    let cell = |x: &str, y: &str| {
+        format!("<tuple><item><int>{x}</int></item><item><int>{y}</int></item></tuple>")
+    };
+    let board = |size: &str| {
+        format!(
+            "<Object nature='board'><ObjectState><Characteristic name='Size'>{size}\
+             </Characteristic></ObjectState></Object>"
+        )
+    };
     let states = [
-        "<Board />",
-        "<State is_final='False' />",
-        "<State is_final='False'><Object nature='board'><ObjectState>\
-         <Characteristic name='Size'><tuple><item><int>0</int></item><item><int>-9</int></item></tuple>\
-         </Characteristic></ObjectState></Object></State>",
-        "<State is_final='False'><Agent nature='predator' control='agent' name='p' /></State>",
+        String::new(),
+        agent("predator", ""),
+        agent("predator", "<int>1</int>"),
+        agent("predator", &cell("1", "9223372036854775807")),
+        board(&cell("0", "-9"))
+            + &agent("predator", &cell("1", "2"))
+            + &agent("prey", &cell("3", "4")),
+        agent("predator", &cell("-9223372036854775808", "0"))
+            + &agent("prey", &cell("9223372036854775807", "0")),
+        board(&cell("2147483647", "1"))
+            + &agent("predator", &cell("-2147483648", "-2147483648"))
+            + &agent("prey", &cell("2147483647", "2147483647")),
     ];
     for state in states {
         let client = Client::builder("agent")
@@ -412,7 +464,10 @@ async fn an_agent_survives_an_engine_that_makes_no_sense() {
             .await
             .unwrap();
         let engine = server.accept().await.unwrap();
-        let more = masep::Dict::new().with("turn", i32::MAX);
+        let more = masep::Dict::new()
+            .with("turn", i32::MAX)
+            .with("reward", masep::Dict::from([("State.p", i32::MIN)]));
+        let state = format!("<State is_final='False'>{state}</State>");
         let state = state.parse::<Element>().unwrap();
         engine
             .send_message(&Message::observation("engine", state.into(), more))
