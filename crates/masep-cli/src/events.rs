@@ -153,14 +153,17 @@ impl Events {
         self.tell(&Event::Error { line, failure }).await;
     }
 
-    /// Tells a frame of a peer. What waits for room is the frame, not its much larger tree of values.
-    /// Cancel safe, as [`tell`](Self::tell).
-    pub(crate) async fn tell_frame(&self, peer: &PeerId, frame: Frame) {
-        if let Some(room) = self.room().await
-            && let Some(line) = Event::received(peer, &Received::new(frame)).line()
-        {
+    /// Tells a frame of a peer, and says whether it was a message. What waits for room is the frame,
+    /// not its much larger tree of values. Cancel safe, as [`tell`](Self::tell).
+    pub(crate) async fn tell_frame(&self, peer: &PeerId, frame: Frame) -> bool {
+        let Some(room) = self.room().await else {
+            return true;
+        };
+        let received = Received::new(frame);
+        if let Some(line) = Event::received(peer, &received).line() {
             room.send(Some(line));
         }
+        received.message.is_ok()
     }
 
     /// Waits until standard output takes a line at once: all before it were taken by its reader, as

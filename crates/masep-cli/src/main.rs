@@ -19,6 +19,7 @@ mod limits;
 mod lines;
 mod log;
 mod output;
+mod pace;
 mod runtime;
 mod serve;
 mod signals;

@@ -101,6 +101,13 @@ pub(crate) struct Serve {
     )]
     max_connections: usize,
 
+    /// Frames that are no message taken from one peer in a second, after the first 1,024; 0: all
+    ///
+    /// The peer is read no faster than that: one that sends garbage without pause shall not keep the
+    /// reader of the events from the others.
+    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Limits")]
+    bad_frames: u32,
+
     #[command(flatten)]
     limits: ConnectionLimits,
 }
@@ -186,7 +193,7 @@ impl Serve {
     /// Binds, and tells so before anything else.
     async fn listen(&self, id: &str, events: &Events) -> Result<Server, Error> {
         let address = Address::or_default(self.address.clone())?;
-        let (handler, started) = TellEvents::new(events.clone());
+        let (handler, started) = TellEvents::new(events.clone(), self.bad_frames);
         let server = Server::builder(id)
             .limits(self.limits())
             .duplicates(if self.replace {

@@ -1,6 +1,7 @@
 //! How a server takes connections: the door, where nobody may block anybody.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,11 +53,13 @@ pub(crate) fn refusal(id: &str) -> Bytes {
 }
 
 /// Accepts until the server is stopped. The senders of `hand_out`, one here and one per handshake, are
-/// all gone when no connection can be handed out any more.
+/// all gone when no connection can be handed out any more; those of `alive`, one here and one per
+/// connection, when all has ended.
 pub(crate) async fn accept_connections<H: SocketHandler>(
     listener: TcpListener,
     acceptor: Arc<Acceptor<H>>,
     hand_out: Option<mpsc::Sender<Connection>>,
+    alive: mpsc::Sender<Infallible>,
 ) {
     let mut stopped = acceptor.stopped.clone();
     tracing::info!("listening");
@@ -76,12 +79,13 @@ pub(crate) async fn accept_connections<H: SocketHandler>(
                     connection = field::Empty,
                     peer = field::Empty,
                 );
-                tokio::spawn(
-                    acceptor
-                        .clone()
-                        .take(stream, address, hand_out.clone())
-                        .instrument(span),
-                );
+                let taking = acceptor.clone().take(stream, address, hand_out.clone());
+                let alive = alive.clone();
+                let taking = async move {
+                    taking.await;
+                    drop(alive);
+                };
+                tokio::spawn(taking.instrument(span));
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {

@@ -1,5 +1,6 @@
 //! The side that is connected to.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -119,7 +120,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
         );
         let span = tracing::info_span!("server", id = ?self.id, address = %local_address);
         let hand_out = self.hand_out.then_some(hand_out);
-        let accepting = accept_connections(listener, Arc::new(acceptor), hand_out);
+        let (alive, all_ended) = mpsc::channel(1);
+        let accepting = accept_connections(listener, Arc::new(acceptor), hand_out, alive);
         tokio::spawn(accepting.instrument(span));
         Ok(Server {
             id: self.id,
@@ -128,6 +130,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             registry,
             stop,
             accepted: tokio::sync::Mutex::new(accepted),
+            all_ended,
             announcement: Mutex::new(announcement),
         })
     }
@@ -147,6 +150,8 @@ pub struct Server {
     registry: Registry,
     stop: watch::Sender<bool>,
     accepted: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+    /// Closed when the last task of this server has ended: the senders are theirs.
+    all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
 }
 
@@ -233,7 +238,7 @@ impl Server {
     /// connections have ended.
     ///
     /// Not cancel safe: a call that is dropped leaves the rest to the background.
-    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
+    pub async fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
         let deadline = Instant::now() + deadline;
         self.stop_announcing();
         self.stop_accepting();
@@ -252,6 +257,8 @@ impl Server {
                 report.cut.push(peer);
             }
         }
+        // Those that were refused because of the stop, and whose handler is being told.
+        let _ = timeout_at(deadline, self.all_ended.recv()).await;
         report
     }
 }

@@ -16,8 +16,9 @@ use crate::error::Error;
 use crate::output::Output;
 use crate::stdout;
 
-/// Lines that wait for standard output: enough to write many at once. Each has up to some 130 kB.
-const CAPACITY: usize = 64;
+/// Lines that wait for standard output: enough to write several at once, few enough that the next
+/// event of a peer is soon read though others send without pause. Each has up to some 130 kB.
+const CAPACITY: usize = 16;
 
 /// How long standard output may take for the last lines when time is up.
 const GRACE: Duration = Duration::from_secs(1);
