@@ -60,6 +60,10 @@ Example: an engine that greets (two terminals)
   {\"event\":\"message\",\"peer\":\"engine\",\"message\":{\"msg_type\":\"observation\",...}}
 ";
 
+/// How long a line for a peer whose queue is full holds up the lines after it: long enough for one
+/// that is only slow, short enough for the others.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// An engine's end as JSON lines on standard input and output
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
@@ -115,7 +119,7 @@ pub(crate) struct Serve {
 /// What to do with a frame for a queue that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FullPolicy {
-    /// Wait, and all lines after it with it; at most --write-time, then disconnect
+    /// Wait, and all lines after it with it; at most 1s (or --write-time), then disconnect
     Wait,
     /// Drop the oldest frame that waits
     Newest,
@@ -157,7 +161,7 @@ impl Serve {
             registry: server.registry().clone(),
             events: events.clone(),
             when_full: self.when_full.into(),
-            patience: self.limits().write_time,
+            patience: self.limits().write_time.min(PATIENCE),
         };
 
         let stop = tokio::select! {
