@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +13,7 @@ from pymasep.communication import Message
 import wire
 from masep import Masep
 from notation import canonical, message_to_json
-
-VECTORS = Path(__file__).resolve().parent / "vectors"
-
-
-def vectors(name: str) -> list[dict[str, Any]]:
-    """The cases of one file."""
-    with (VECTORS / name).open(encoding="ascii") as lines:
-        return [json.loads(line) for line in lines]
+from vectors import HERE, load
 
 
 def read_by_pymasep(body: bytes) -> Any:
@@ -43,7 +35,7 @@ def differences(cases: list[dict[str, Any]], got: list[Any], expected: list[Any]
 @pytest.fixture(scope="module")
 def encodable() -> list[dict[str, Any]]:
     """The messages that pymasep encodes, and masep in the same way."""
-    return [case for case in vectors("encode.jsonl") if "bytes_hex" in case and "deviation" not in case]
+    return [case for case in load("encode.jsonl") if "bytes_hex" in case and "deviation" not in case]
 
 
 def sendable(message: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +47,7 @@ def sendable(message: dict[str, Any]) -> dict[str, Any]:
 def test_the_vector_files_are_what_the_installed_pymasep_gives() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "vectors.generate", "--check"],
-        cwd=VECTORS.parent,
+        cwd=HERE.parent,
         capture_output=True,
         text=True,
         check=False,
@@ -88,7 +80,7 @@ def test_pymasep_reads_what_masep_encodes_as_it_reads_its_own(masep: Masep, enco
 
 
 def test_masep_refuses_to_encode_what_pymasep_refuses(masep: Masep) -> None:
-    refused = [case for case in vectors("encode.jsonl") if "error" in case]
+    refused = [case for case in load("encode.jsonl") if "error" in case]
     assert refused
     for case, result in zip(refused, masep.encode([case["message"] for case in refused]), strict=True):
         assert isinstance(result, dict), f"{case['name']}: {result}"
@@ -97,7 +89,7 @@ def test_masep_refuses_to_encode_what_pymasep_refuses(masep: Masep) -> None:
 
 def test_where_masep_encodes_otherwise_on_purpose_pymasep_reads_it(masep: Masep) -> None:
     """pymasep writes a name that is not ASCII as references, which no parser reads, its own included."""
-    cases = [case for case in vectors("encode.jsonl") if "deviation" in case]
+    cases = [case for case in load("encode.jsonl") if "deviation" in case]
     assert cases
     for case, body in zip(cases, masep.encode([case["message"] for case in cases]), strict=True):
         assert "decode_error" in case and body != bytes.fromhex(case["bytes_hex"]), case["name"]
@@ -113,7 +105,7 @@ def test_a_line_that_cannot_be_done_does_not_stop_the_rest(masep: Masep) -> None
 
 def test_foreign_xml_is_taken_and_refused_as_pymasep_does(masep: Masep) -> None:
     """Where masep differs on purpose the case names the deviation, and these are held to differ."""
-    cases = vectors("foreign.jsonl")
+    cases = load("foreign.jsonl")
     got = masep.decode([bytes.fromhex(case["bytes_hex"]) for case in cases])
     wrong = []
     for case, one in zip(cases, got, strict=True):
@@ -129,7 +121,7 @@ def test_foreign_xml_is_taken_and_refused_as_pymasep_does(masep: Masep) -> None:
 
 def test_frames_are_what_pymasep_puts_on_the_wire(masep: Masep) -> None:
     """Hellos, BYE, and frames of any content."""
-    cases = vectors("frames.jsonl")
+    cases = load("frames.jsonl")
     lines = [
         {"hello": case["id"]}
         if "id" in case

@@ -13,9 +13,10 @@ from peers import Peer
 
 
 def overheard(listener: wire.Listener) -> tuple[bytes, list[bytes]]:
-    """Plays an engine that ends the game at once: the interface's hello, and its frames up to BYE."""
+    """Plays an engine whose game ends after one observation: the interface's hello, and its frames up to BYE."""
     with listener.accepted(session.ENGINE.encode()) as (peer, hello):
         said = [peer.receive(), peer.receive()]
+        peer.send(session.opening())
         peer.send(b'<Message msg_type="end" src_sub_app="engine-&#233;" />')
         while said[-1] not in (wire.BYE, None):
             said.append(peer.receive())

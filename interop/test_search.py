@@ -41,6 +41,7 @@ def test_a_real_interface_that_searches_joins_a_masep_server(masep: Masep) -> No
             assert player.expect("connected")["server_id"] == session.ENGINE
             assert host.expect("message")["message"]["msg_type"] == "define"
             assert host.expect("message")["message"]["msg_type"] == "register"
+            host.send({"to": "looker", "bytes_hex": session.opening().hex()})
             host.send({"to": "looker", "message": {"msg_type": "end", "params": None}})
             assert player.expect("ended") and player.wait() == 0
 

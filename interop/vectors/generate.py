@@ -18,7 +18,6 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pymasep.application import ConnectedSubAppInfo
@@ -26,9 +25,8 @@ from pymasep.communication import Frame, Message, SocketHandler
 
 from lanterns.game import LanternsGame
 from notation import message_to_json
-from vectors import foreign, scenes, values
+from vectors import HERE, foreign, scenes, values
 
-HERE = Path(__file__).resolve().parent
 #: Messages that masep writes otherwise, by the name that PROTOCOL.md gives to it.
 DEVIATIONS = {"elements/element/name not ASCII": "names are names"}
 TYPES = [
