@@ -4,7 +4,7 @@ mod blocking_peer;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,9 @@ fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
 
 #[test]
 fn silent_connections_cannot_take_all_the_places() {
-    let server = server_with(Limits::default().connections(5));
+    // Those that have to go are told at once, not when they have had their time.
+    let limits = Limits::default().connections(5).hello_time(2 * SOON);
+    let server = server_with(limits);
     let address = server.local_address();
     let mut silent: Vec<Peer> = (0..20).map(|_| Peer::connect(address)).collect();
     let good: Vec<Peer> = ["1", "2", "3", "4", "5"]
@@ -183,6 +185,58 @@ fn a_second_connection_with_the_same_id_is_refused_with_hello_and_bye() {
         Event::Closed(_, CloseReason::PeerBye)
     ));
     assert!(matches!(next(&events), Event::Connected(_)));
+}
+
+/// A handler whose `on_close` takes as long as the test wants.
+struct SlowToClose {
+    told: mpsc::Sender<&'static str>,
+    release: Mutex<mpsc::Receiver<()>>,
+}
+
+impl SocketHandler for SlowToClose {
+    fn on_connect(&self, _connection: &Connection) {
+        let _ = self.told.send("connect");
+    }
+    fn on_receive(&self, _connection: &Connection, _frame: Frame) {}
+    fn on_close(&self, _connection: &Connection, _reason: &CloseReason) {
+        let _ = self.told.send("closing");
+        let _ = self.release.lock().expect("no panic").recv();
+        let _ = self.told.send("closed");
+    }
+}
+
+#[test]
+fn a_handler_is_told_of_an_end_before_the_same_id_connects_again() {
+    let (told, events) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let server = Server::builder("engine")
+        .handler(SlowToClose {
+            told,
+            release: Mutex::new(released),
+        })
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let mut old = Peer::join(server.local_address(), "agent");
+    old.write(&frame(b"BYE"));
+    assert_eq!(old.read(), None);
+    for expected in ["connect", "closing"] {
+        assert_eq!(events.recv_timeout(SOON), Ok(expected));
+    }
+    assert!(!server.registry().is_connection_registered("agent"));
+
+    let mut new = Peer::connect(server.local_address());
+    new.write(&frame(b"agent"));
+    // Were the id free already, it would have our hello long before this time is over.
+    let hasty = Duration::from_millis(100);
+    new.stream.set_read_timeout(Some(hasty)).unwrap();
+    assert!(new.stream.peek(&mut [0]).is_err());
+    new.stream.set_read_timeout(Some(SOON)).unwrap();
+    release.send(()).unwrap();
+    assert_eq!(new.read().as_deref(), Some(&b"engine"[..]));
+    for expected in ["closed", "connect"] {
+        assert_eq!(events.recv_timeout(SOON), Ok(expected));
+    }
+    release.send(()).unwrap();
 }
 
 #[test]

@@ -297,3 +297,33 @@ impl Drop for ReadTurn<'_> {
         self.incoming.returned.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_alone_at_the_end_is_seen_behind_whole_frames() {
+        for (bytes, expected) in [
+            (&b""[..], false),
+            (b"\x05", false),
+            (b"\x05\0", true),
+            (b"\x05\0a", false),
+            // Two bytes of a body are no header, and an empty frame is whole.
+            (b"\x05\0ab", false),
+            (b"\0\0", false),
+            (b"\x01\0a\0\0\x02\0", true),
+            (b"\x01\0a\0\0\x02\0ab", false),
+        ] {
+            assert_eq!(ends_after_header(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_bye_is_a_frame_and_not_three_bytes_of_another() {
+        let bye = |bytes: &[u8]| bodies(bytes).any(|body| body == Some(b"BYE"));
+        assert!(bye(b"\x01\0a\0\0\x03\0BYE\x09"));
+        assert!(!bye(b"\x05\0\x03\0BYE"));
+        assert!(!bye(b"\x04\0BYE!\x03\0BY"));
+    }
+}
