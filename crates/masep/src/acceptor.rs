@@ -22,6 +22,9 @@ use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketH
 /// How long accepting rests after an error of the machine, such as no free descriptor. Existing
 /// connections go on; without a rest the loop would spin, because the error stays.
 pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a hello with an id that is in use waits for the other connection to end: a client that
+/// says BYE and comes back at once may be faster than its BYE.
+pub(crate) const DUPLICATE_GRACE: Duration = Duration::from_millis(200);
 /// How long a connection that is replaced may take to deliver what is queued for it.
 pub(crate) const REPLACE_GRACE: Duration = Duration::from_secs(1);
 
@@ -269,8 +272,10 @@ impl<H: SocketHandler> Acceptor<H> {
         };
         match self.duplicates {
             Duplicates::Refuse => {
-                if self.registry.add_connection(connection).is_err() {
-                    return Err(RejectReason::DuplicateId(connection.peer().clone()));
+                while let Err(old) = self.registry.add_connection(connection) {
+                    if timeout(DUPLICATE_GRACE, old.closed()).await.is_err() {
+                        return Err(RejectReason::DuplicateId(connection.peer().clone()));
+                    }
                 }
             }
             Duplicates::Replace => {

@@ -58,8 +58,12 @@ impl<H: SocketHandler> Driver<H> {
         drop(wire);
 
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
-        membership.end(reason.clone());
-        handler.on_close(&connection, &reason).await;
+        membership.reason = reason.clone();
+        let mut told = pin!(handler.on_close(&connection, &reason));
+        if timeout(CLOSE_GRACE, &mut told).await.is_err() {
+            membership.leave();
+            told.await;
+        }
     }
 }
 
@@ -221,17 +225,18 @@ async fn take_leave(
     limits: &Limits,
 ) {
     let said = wire.farewell.is_empty();
-    if !reason.peer_may_read() || said {
+    if said || *reason == CloseReason::PeerBye {
         wire.unsent.clear();
         wire.farewell.clear();
         return;
     }
-    // Who is cut off for taking too little, or when a shut-down runs out of time, is owed no more
-    // than the BYE, which dropping the wire says.
-    if matches!(
+    // Who takes nothing any more, is cut off for taking too little, or when a shut-down runs out of
+    // time, is owed no more than the BYE, which dropping the wire says if it still can.
+    let cut_off = matches!(
         reason,
         CloseReason::QueueFull(_) | CloseReason::Shutdown | CloseReason::Replaced
-    ) {
+    );
+    if cut_off || !reason.peer_may_read() {
         return;
     }
     let shared = connection.shared();
@@ -247,7 +252,9 @@ async fn take_leave(
     }
 }
 
-/// A connection's place in the registry, given up exactly once, also by a task that is cancelled or
+/// A connection's place in the registry. It is given up when the handler was told of the end, so
+/// that it does not hear of the next connection with the same id before; but a handler that takes
+/// its time over that does not keep the id for ever. Given up also by a task that is cancelled or
 /// panics.
 struct Membership<'a> {
     registry: Registry,
@@ -256,15 +263,14 @@ struct Membership<'a> {
 }
 
 impl Membership<'_> {
-    fn end(&mut self, reason: CloseReason) {
+    fn leave(&self) {
         self.registry.remove_connection(self.connection);
-        self.reason = reason;
     }
 }
 
 impl Drop for Membership<'_> {
     fn drop(&mut self) {
-        self.registry.remove_connection(self.connection);
+        self.leave();
         self.connection.shared().close_queues(&self.reason);
         self.connection.shared().set_closed(self.reason.clone());
     }

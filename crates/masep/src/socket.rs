@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use masep_proto::{Handshake, HelloError, Limits, PeerId};
@@ -48,14 +49,17 @@ impl Wire {
     /// What the peer sent and we did not read is read and thrown away: closing with unread bytes
     /// makes the kernel send a reset, which can overtake the `BYE`.
     fn leave(&mut self) {
+        self.unsent.extend_from_slice(&self.farewell);
         while !self.unsent.is_empty() {
             match self.stream.try_write(&self.unsent) {
                 Ok(written) if written > 0 => self.unsent.advance(written),
                 _ => break,
             }
         }
-        if self.unsent.is_empty() && !self.farewell.is_empty() {
-            let _ = self.stream.try_write(&self.farewell);
+        if !self.unsent.is_empty() {
+            // It will never read a BYE, and must not find the bare end of the stream instead.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            return;
         }
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
         let mut rest = [0; 4096];
@@ -83,7 +87,7 @@ pub(crate) fn set_options(stream: &impl AsFd, limits: &Limits) -> io::Result<()>
         let keepalive = TcpKeepalive::new().with_time(time);
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
         let keepalive = keepalive
-            .with_interval(std::time::Duration::from_secs(5))
+            .with_interval(Duration::from_secs(5))
             .with_retries(3);
         socket.set_tcp_keepalive(&keepalive)?;
     }

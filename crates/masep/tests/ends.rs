@@ -7,6 +7,8 @@ use std::time::Duration;
 use masep::{
     Client, CloseReason, Connection, Duplicates, Frame, Limits, Server, SocketHandler, WhenFull,
 };
+use tokio::io::AsyncReadExt;
+
 use peer::{Event, Events, Peer, frame, listen, server, server_with, soon};
 
 #[tokio::test]
@@ -131,6 +133,49 @@ async fn a_peer_that_never_reads_is_ended_and_holds_up_nobody() {
     while to_deaf.send(large.clone()).await.is_ok() {}
     assert_eq!(soon(to_deaf.closed()).await, CloseReason::WriteTimeout);
     assert!(!server.registry().is_connection_registered("deaf"));
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_no_bye_is_reset() {
+    // At a bare end of the stream, when it reads on one day, pymasep would spin.
+    let server = server_with(Limits::default().write_time(Duration::from_millis(50))).await;
+    let mut deaf = Peer::join(server.local_address(), "deaf").await;
+    let connection = soon(server.accept()).await.unwrap();
+    while connection.send(vec![7; 60_000]).await.is_ok() {}
+    assert_eq!(soon(connection.closed()).await, CloseReason::WriteTimeout);
+    let mut taken = [0; 4096];
+    let end = loop {
+        match soon(deaf.stream.read(&mut taken)).await {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(end, Some(std::io::ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
+async fn who_comes_back_at_once_is_not_a_duplicate_of_itself() {
+    let (events, mut happened) = Events::new();
+    let server = Server::builder("engine")
+        .handler(events)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut kinds = Vec::new();
+    for _ in 0..20 {
+        let mut peer = Peer::join(server.local_address(), "agent").await;
+        peer.write(b"\x03\0BYE").await;
+    }
+    while kinds.len() < 40 {
+        kinds.push(match soon(happened.recv()).await {
+            Some(Event::Connected(_)) => "connected",
+            Some(Event::Closed(_, CloseReason::PeerBye)) => "closed",
+            other => panic!("{other:?}"),
+        });
+    }
+    // Each is told to have gone before it is told to have come again.
+    assert_eq!(kinds, ["connected", "closed"].repeat(20));
 }
 
 #[tokio::test]
