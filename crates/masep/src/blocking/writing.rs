@@ -20,7 +20,7 @@ const READER_CHECK: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Writes what is unsent and the frame, and waits for room as long as the peer takes something
-    /// at least every [`Limits::write_time`].
+    /// at least every [`Limits::write_time`](crate::Limits::write_time).
     pub(super) fn send(&self, mut frame: Option<Frame>) -> Result<(), SendError> {
         if let Some(frame) = &frame {
             tracing::trace!(connection = %self.id, bytes = frame.size(), "sending");
@@ -93,7 +93,7 @@ impl Shared {
 
     /// Waits until the socket is writable; `false` if it is not at the deadline.
     ///
-    /// Takes in what arrives meanwhile, up to [`Limits::queue_bytes`], unless another thread reads:
+    /// Takes in what arrives meanwhile, up to [`Limits::queue_bytes`](crate::Limits::queue_bytes), unless another thread reads:
     /// two sides that only write would wait for each other.
     fn wait_for_room(&self, stream: &TcpStream, until: Option<Instant>) -> bool {
         loop {
