@@ -25,6 +25,10 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a hello with an id that is in use waits for the other connection to end: a client that
 /// says BYE and comes back at once may be faster than its BYE.
 pub(crate) const DUPLICATE_GRACE: Duration = Duration::from_millis(200);
+/// How long a connection for which there is no place may take for its hello, and how many of them
+/// may at the same time; the others are refused at once.
+const REFUSAL_GRACE: Duration = Duration::from_millis(200);
+const MAX_REFUSALS: usize = 64;
 /// How long a connection that is replaced may take to deliver what is queued for it.
 pub(crate) const REPLACE_GRACE: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,8 @@ pub(crate) struct Acceptor<H> {
     /// Connections that have a slot but have not said hello, oldest first.
     handshakes: Mutex<BTreeMap<u64, Arc<Notify>>>,
     next_handshake: AtomicU64,
+    /// One for each connection that may be heard out though there is no place for it.
+    refusals: Semaphore,
     stopped: watch::Receiver<bool>,
     /// See [`refusal`].
     refusal: Bytes,
@@ -125,6 +131,7 @@ impl<H: SocketHandler> Acceptor<H> {
             )),
             handshakes: Mutex::default(),
             next_handshake: AtomicU64::new(0),
+            refusals: Semaphore::new(MAX_REFUSALS),
             handler: Arc::new(handler),
             id,
             limits,
@@ -171,7 +178,13 @@ impl<H: SocketHandler> Acceptor<H> {
     ) -> Result<(Driver<H>, OwnedSemaphorePermit), RejectReason> {
         let mut wire = Wire::new(stream, &self.limits, self.refusal.clone())
             .map_err(|_| RejectReason::ClosedBeforeHello)?;
-        let slot = self.take_slot().await?;
+        let slot = match self.take_slot().await {
+            Ok(slot) => slot,
+            Err(reason) => {
+                self.hear_out(&mut wire).await;
+                return Err(reason);
+            }
+        };
         let mut handshake =
             Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
         let mut buffer = BytesMut::new();
@@ -224,6 +237,20 @@ impl<H: SocketHandler> Acceptor<H> {
             allowed,
         };
         Err(RejectReason::TooManyConnections(limit))
+    }
+
+    /// Lets a peer that is refused finish its hello: a pymasep client sends it in two writes, and
+    /// fails with an error instead of being told if the socket is closed between them.
+    async fn hear_out(&self, wire: &mut Wire) {
+        let Ok(_place) = self.refusals.try_acquire() else {
+            return;
+        };
+        if let Ok(mut handshake) = Handshake::acceptor(&self.id, &self.limits) {
+            let mut buffer = BytesMut::new();
+            // Whatever it says, it is refused.
+            let hello = read_hello(wire, &mut handshake, &mut buffer);
+            let _ = timeout(REFUSAL_GRACE, hello).await;
+        }
     }
 
     fn lock_handshakes(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Notify>>> {
