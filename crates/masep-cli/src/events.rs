@@ -184,3 +184,71 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_with_its_keys_in_order() {
+        let address = "[::1]:60000".parse().unwrap();
+        let peer = PeerId::from("a\n");
+        let stopped = RejectReason::Stopped;
+        for (event, line) in [
+            (
+                Event::Listening { id: "e", address },
+                r#"{"event":"listening","id":"e","address":"[::1]:60000"}"#,
+            ),
+            (
+                Event::Connected {
+                    peer: "a",
+                    address,
+                    id: None,
+                },
+                r#"{"event":"connected","peer":"a","address":"[::1]:60000"}"#,
+            ),
+            (
+                Event::closed(&peer, &CloseReason::PeerBye),
+                r#"{"event":"closed","peer":"a\n","reason":"bye","detail":"the peer said BYE"}"#,
+            ),
+            (
+                Event::rejected(address, &stopped, 0),
+                r#"{"event":"rejected","address":"[::1]:60000","reason":"stopped","detail":"the server has stopped accepting"}"#,
+            ),
+            (
+                Event::rejected(address, &stopped, 7),
+                r#"{"event":"rejected","address":"[::1]:60000","reason":"stopped","detail":"the server has stopped accepting","skipped":7}"#,
+            ),
+            (
+                Event::Error {
+                    line: Some(3),
+                    failure: &Failure::new("json", "no"),
+                },
+                r#"{"event":"error","line":3,"kind":"json","message":"no"}"#,
+            ),
+            (
+                Event::Error {
+                    line: None,
+                    failure: &Failure::new("cut_off", "late"),
+                },
+                r#"{"event":"error","kind":"cut_off","message":"late"}"#,
+            ),
+        ] {
+            assert_eq!(event.line().as_deref(), Some(line));
+        }
+    }
+
+    #[test]
+    fn a_message_keeps_its_sender_beside_the_id_of_its_connection() {
+        let peer = PeerId::from("agent");
+        let received = Received::new(Message::quit("somebody else").to_frame().unwrap());
+        assert_eq!(
+            Event::received(&peer, &received).line().unwrap(),
+            r#"{"event":"message","peer":"agent","message":{"msg_type":"quit","src_sub_app":"somebody else","params":null}}"#
+        );
+        let received = Received::new(Frame::new(&b"\xff"[..]));
+        let line = Event::received(&peer, &received).line().unwrap();
+        let start = r#"{"event":"frame","peer":"agent","bytes_hex":"ff","error":{"kind":""#;
+        assert!(line.starts_with(start), "{line}");
+    }
+}

@@ -3,18 +3,17 @@
 mod conversation;
 mod newest;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::discovery::SearchOptions;
 use masep::{Client, ConnectErrorKind, ConnectPhase, Role, TypeName};
-use tokio::time::timeout;
 
 use self::conversation::{Conversation, Part};
 use crate::address::Address;
 use crate::error::Error;
-use crate::events::{Event, EventWriter};
-use crate::failure::Failure;
+use crate::events::EventWriter;
 use crate::limits::ConnectionLimits;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -177,40 +176,22 @@ impl Join {
             client = self.connect(&id) => client?,
             status = signals.next() => return Ok(status),
         };
-        let connection = client.connection();
         let mut writer = EventWriter::start(self.newest)?;
-        let events = writer.events();
-        let connected = Event::Connected {
-            peer: connection.peer(),
-            address: connection.address(),
-            id: Some(&id),
-        };
-        events.tell(&connected).await;
-
         let conversation = Conversation {
-            connection,
-            events: &events,
-            id: &id,
+            connection: client.connection().clone(),
+            events: writer.events(),
+            id: id.clone(),
             newest: self.newest,
             part: self.part(),
         };
-        let mut receiving = std::pin::pin!(conversation.receive());
+        let mut receiving = pin!(conversation.receive());
         let stop = tokio::select! {
+            // First of all it tells that it is connected.
+            biased;
             closed = &mut receiving => Stop::Closed(closed),
-            () = conversation.send_until_bye(commands::read(id.clone())?) => Stop::Asked,
+            () = conversation.send_until_bye(commands::read(id)?) => Stop::Asked,
             _ = signals.next() => Stop::Asked,
             ended = writer.ended() => Stop::Output(ended),
-        };
-        let leave = async {
-            if timeout(self.drain_time, connection.bye()).await.is_err() {
-                let message = "the server takes nothing: not all was sent";
-                events
-                    .tell_error(None, &Failure::new("cut_off", message))
-                    .await;
-                return;
-            }
-            // The reason is told; that this side wanted the end is why it is no failure.
-            let _ = receiving.await;
         };
         let end = async {
             match stop {
@@ -219,11 +200,17 @@ impl Join {
                     closed
                 }
                 Stop::Asked => {
-                    writer.finish_after(leave, self.drain_time).await?;
+                    let rest = async {
+                        if conversation.leave(self.drain_time).await {
+                            // That this side wanted the end is why no reason is a failure.
+                            let _ = receiving.await;
+                        }
+                    };
+                    writer.finish_after(rest, self.drain_time).await?;
                     Ok(Status::Done)
                 }
                 Stop::Output(ended) => {
-                    leave.await;
+                    conversation.leave(self.drain_time).await;
                     ended.map(|()| Status::Done)
                 }
             }

@@ -33,6 +33,11 @@ Out, one object a line:
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}          that line was not done
 
+Reasons of closed: bye (of either side), end_of_stream, reset, timeout, protocol_error, queue_full, \
+shutdown, replaced, aborted, io. Reasons of rejected: closed_before_hello, bad_hello, hello_timeout, \
+crowded_out, duplicate_id, too_many_connections, stopped; \"skipped\":N says that N before it could not \
+be told. \"detail\" is for people.
+
 \"peer\" is the id that the connection said in its hello; the \"src_sub_app\" in a message is a claim, \
 which nothing checks. For each connection the events come in order: connected, messages and frames, \
 closed. Peers whose events nobody reads have to wait.

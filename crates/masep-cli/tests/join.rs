@@ -10,6 +10,7 @@ mod session;
 mod socket;
 
 use nix::sys::signal::Signal;
+use program::framed;
 use serde_json::json;
 use session::Session;
 use socket::{Heard, Socket, listen};
@@ -267,15 +268,20 @@ fn who_reads_fast_enough_misses_no_observation() {
 
 #[test]
 fn closing_standard_output_says_bye() {
-    let (listener, address) = listen();
-    let mut interface = Session::start_unread(&["join", &address.to_string()]);
-    let (mut server, id) = Socket::welcome(&listener);
-    assert!(id.starts_with("interface-"), "{id}");
-    assert!(interface.read_one_line().contains("connected"));
-    interface.close_stdout();
-    server.send("any event shows that nobody reads");
-    server.expect_bye();
-    interface.end_in_peace();
+    for options in [&[][..], &["--newest"]] {
+        let (listener, address) = listen();
+        let address = address.to_string();
+        let mut interface = Session::start_unread(&[&["join", &address], options].concat());
+        let (mut server, id) = Socket::welcome(&listener);
+        assert!(id.starts_with("interface-"), "{id}");
+        assert!(interface.read_one_line().contains("connected"));
+        interface.close_stdout();
+        // At once: the interface is gone after the first event, which shows that nobody reads.
+        let frames = ["any event", &observation(1, 10), &observation(2, 10), END];
+        server.write(&frames.map(framed).concat());
+        while server.hear() != Heard::Frame(b"BYE".to_vec()) {}
+        interface.end_in_peace();
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What an interface and its engine say to each other.
 
+use std::time::Duration;
+
 use masep::{Connection, Frame, Message, MessageType, Role, SendError, TypeName};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::newest::Waiting;
 use crate::commands::{Command, Line, Recipient};
@@ -17,20 +20,26 @@ pub(super) struct Part {
 }
 
 /// An interface's side of its connection.
-pub(super) struct Conversation<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) events: &'a Events,
+pub(super) struct Conversation {
+    pub(super) connection: Connection,
+    pub(super) events: Events,
     /// The interface's own id.
-    pub(super) id: &'a str,
+    pub(super) id: String,
     /// Whether observations are skipped for newer ones.
     pub(super) newest: bool,
     /// What it says by itself.
     pub(super) part: Option<Part>,
 }
 
-impl Conversation<'_> {
-    /// Tells what arrives until the connection has ended, and that too.
+impl Conversation {
+    /// Tells that it is connected, what arrives, and how the connection ended.
     pub(super) async fn receive(&self) -> Result<Status, Error> {
+        let connected = Event::Connected {
+            peer: self.connection.peer(),
+            address: self.connection.address(),
+            id: Some(&self.id),
+        };
+        self.events.tell(&connected).await;
         self.enter().await;
         if self.newest {
             self.tell_newest().await;
@@ -96,9 +105,9 @@ impl Conversation<'_> {
         let Some(Part { role, game }) = &self.part else {
             return;
         };
-        let define = Message::define(self.id, game.clone());
+        let define = Message::define(&*self.id, game.clone());
         // pymasep's interfaces in a process of their own have one queue, the number 0.
-        let register = Message::register(self.id, self.id, 0, *role);
+        let register = Message::register(&*self.id, &*self.id, 0, *role);
         for message in [define, register] {
             self.say(message).await;
         }
@@ -106,9 +115,19 @@ impl Conversation<'_> {
 
     /// What pymasep's interface says when the game is over.
     async fn take_leave(&self) {
-        self.say(Message::quit(self.id)).await;
+        self.say(Message::quit(&*self.id)).await;
         // The same as `bye`, which would also wait for the end.
         let _ = self.connection.send(Frame::BYE).await;
+    }
+
+    /// Sends what waits and `BYE`, and waits for the end; whether that was all done in time.
+    pub(super) async fn leave(&self, time: Duration) -> bool {
+        let is_done = timeout(time, self.connection.bye()).await.is_ok();
+        if !is_done {
+            let failure = Failure::new("cut_off", "the server takes nothing: not all was sent");
+            self.events.tell_error(None, &failure).await;
+        }
+        is_done
     }
 
     async fn say(&self, message: Message) {
