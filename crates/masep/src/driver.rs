@@ -100,9 +100,15 @@ async fn converse<H: SocketHandler>(
                 // The peer takes nothing any more, but what it sent before is ours, and perhaps
                 // it said BYE. After a shutdown the stream ends behind what has arrived.
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both);
-                match timeout(limits.write_time, reading).await {
-                    Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
-                    _ => reason,
+                connection.end(reason.clone());
+                let heard = timeout(limits.write_time, reading);
+                tokio::select! {
+                    biased;
+                    () = shared.abort.notified() => reason,
+                    heard = heard => match heard {
+                        Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
+                        _ => reason,
+                    }
                 }
             }
         },

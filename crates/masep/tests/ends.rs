@@ -274,6 +274,36 @@ async fn a_shutdown_delivers_what_is_queued_and_says_who_was_cut() {
     );
 }
 
+/// Never done with a frame.
+struct Stuck;
+
+impl SocketHandler for Stuck {
+    async fn on_receive(&self, connection: &Connection, _frame: Frame) {
+        while connection.send(vec![7; 60_000]).await.is_ok() {}
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone() {
+    let server = Server::builder("engine")
+        .handler(Stuck)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut peer = Peer::join(server.local_address(), "gone").await;
+    let connection = server.registry().get_connection("gone").unwrap();
+    peer.write(&frame(b"never answered")).await;
+    // The handler is sending: it has the frame, and the peer has not read all when it goes.
+    assert!(peer.read().await.is_some());
+    peer.reset();
+    while connection.try_send("probe").is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let report = soon(server.shutdown(Duration::from_millis(50))).await;
+    assert_eq!(report.cut, ["gone".into()]);
+}
+
 #[tokio::test]
 async fn dropping_a_server_or_a_client_says_bye() {
     let server = server().await;
