@@ -62,7 +62,7 @@ pub(super) fn hear_hello(
             Err(error) => return Err(error.into()),
         }
         if ends_after_header(buffer) {
-            // See `ReadHalf::acknowledge`.
+            // See `Reader::acknowledge` of the async side.
             rearm_quickack(stream);
         }
         if let Some(peer) = handshake.handle(buffer).map_err(HelloFailure::Bad)? {
