@@ -412,7 +412,6 @@ fn closing_standard_output_says_bye_to_all() {
     let mut first = Socket::join(address, "first");
     assert!(server.read_one_line().contains("connected"));
     server.close_stdout();
-    first.send("any event shows that nobody reads");
     first.expect_bye();
     server.end_in_peace();
 }

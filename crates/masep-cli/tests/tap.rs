@@ -432,11 +432,11 @@ fn who_closes_standard_output_ends_it() {
     let to = to.to_string();
     let mut proxy = Session::start_unread(&["tap", "--to", &to]);
     let line = proxy.read_one_line();
-    proxy.close_stdout();
     let (mut client, _server) = pair(
         line.trim().strip_prefix("listening on ").unwrap(),
         &listener,
     );
+    proxy.close_stdout();
     assert_eq!(client.hear(), Heard::Reset);
     proxy.end_in_peace();
 }

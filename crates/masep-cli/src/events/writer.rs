@@ -29,6 +29,7 @@ pub(crate) struct EventWriter {
     events: Events,
     hurry: watch::Sender<bool>,
     ended: oneshot::Receiver<Result<(), Error>>,
+    reader_gone: watch::Receiver<bool>,
 }
 
 impl EventWriter {
@@ -59,6 +60,7 @@ impl EventWriter {
             events,
             hurry,
             ended,
+            reader_gone: stdout::watch_reader().map_err(Error::Start)?,
         })
     }
 
@@ -69,7 +71,11 @@ impl EventWriter {
 
     /// Waits for the end of standard output: somebody closed it, or it failed. Cancel safe.
     pub(crate) async fn ended(&mut self) -> Result<(), Error> {
-        (&mut self.ended).await.unwrap_or(Ok(()))
+        tokio::select! {
+            biased;
+            ended = &mut self.ended => ended.unwrap_or(Ok(())),
+            () = stdout::reader_is_gone(&mut self.reader_gone) => Err(Error::StdoutClosed),
+        }
     }
 
     /// Writes all that was told, and ends. What is told after that is not written.

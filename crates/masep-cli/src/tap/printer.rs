@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::entry::Entry;
@@ -16,6 +16,7 @@ use super::recorder::Entries;
 use super::{json, text};
 use crate::error::Error;
 use crate::output::Output;
+use crate::stdout;
 
 /// How long the reader of standard output may take for one line when ending.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub(super) struct Printer {
     ended: oneshot::Receiver<Result<(), Error>>,
     /// How many entries were printed.
     printed: Arc<AtomicU64>,
+    reader_gone: watch::Receiver<bool>,
 }
 
 impl Printer {
@@ -64,12 +66,20 @@ impl Printer {
                 let _ = end.send(result);
             })
             .map_err(Error::Start)?;
-        Ok(Self { ended, printed })
+        Ok(Self {
+            ended,
+            printed,
+            reader_gone: stdout::watch_reader().map_err(Error::Start)?,
+        })
     }
 
     /// Waits until all is printed and no more can come, or standard output fails. Cancel safe.
     pub(super) async fn ended(&mut self) -> Result<(), Error> {
-        (&mut self.ended).await.unwrap_or(Ok(()))
+        tokio::select! {
+            biased;
+            ended = &mut self.ended => ended.unwrap_or(Ok(())),
+            () = stdout::reader_is_gone(&mut self.reader_gone) => Err(Error::StdoutClosed),
+        }
     }
 
     /// As [`ended`](Self::ended), but gives up when nobody reads. To be called when no more can come.
