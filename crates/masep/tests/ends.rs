@@ -280,7 +280,7 @@ struct Stuck;
 impl SocketHandler for Stuck {
     async fn on_receive(&self, connection: &Connection, _frame: Frame) {
         while connection.send(vec![7; 60_000]).await.is_ok() {}
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
