@@ -195,10 +195,11 @@ impl Join {
         };
         let end = async {
             match stop {
-                Stop::Closed(closed) => {
-                    writer.finish().await?;
-                    closed
-                }
+                Stop::Closed(closed) => match writer.finish().await {
+                    // Who read that it is over may leave.
+                    Ok(()) | Err(Error::StdoutClosed) => closed,
+                    Err(error) => Err(error),
+                },
                 Stop::Asked => {
                     let rest = async {
                         if conversation.leave(self.drain_time).await {
