@@ -337,6 +337,31 @@ impl Drop for Registration<'_> {
     fn drop(&mut self) {
         if !self.kept {
             self.registry.remove_connection(self.connection);
+            // Whoever took it out of the registry meanwhile may be waiting for its end.
+            let shared = self.connection.shared();
+            shared.close_queues(&CloseReason::Aborted);
+            shared.set_closed(CloseReason::Aborted);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_registration_that_is_given_up_is_the_end_of_its_connection() {
+        let registry = Registry::default();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let connection = Connection::new("agent".into(), address, &Limits::default());
+        assert!(registry.add_connection(&connection).is_ok());
+        drop(Registration {
+            registry: &registry,
+            connection: &connection,
+            kept: false,
+        });
+        assert!(!registry.is_connection_registered("agent"));
+        assert_eq!(connection.closed().await, CloseReason::Aborted);
+        assert!(connection.send("late").await.is_err());
     }
 }

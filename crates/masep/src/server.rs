@@ -20,7 +20,8 @@ use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFul
 /// What to do with a hello whose id is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Duplicates {
-    /// Keep the old connection and end the new one with a `BYE`.
+    /// Keep the old connection and end the new one with a `BYE`, after a moment (200 ms) in which the
+    /// old one may end: a client that comes back at once may be faster than its own `BYE`.
     #[default]
     Refuse,
     /// End the old connection with a `BYE` and [`CloseReason::Replaced`], and take the new one.

@@ -43,7 +43,8 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// A frame has arrived. `BYE` is not given to the handler: it ends the connection.
     fn on_receive(&self, connection: &Connection, frame: Frame);
 
-    /// The connection has ended and is no longer registered.
+    /// The connection has ended: nothing can be sent any more. Its id is free for another connection
+    /// when this call returns, or after a second if it takes longer.
     fn on_close(&self, connection: &Connection, reason: &CloseReason) {
         let _ = (connection, reason);
     }
