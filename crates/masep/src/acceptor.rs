@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use masep_proto::{FrameCodec, Handshake, HelloError, Limit, LimitExceeded, Limits, PeerId};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, field};
 
 use crate::driver::Driver;
-use crate::socket::{BYE, HelloFailure, Wire, read_hello, write_all};
+use crate::transport::{Listener, Transport, write_all};
+use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler};
 
 /// How long accepting rests after an error of the machine, such as no free descriptor. Existing
@@ -64,8 +64,8 @@ pub(crate) fn refusal(id: &str) -> Bytes {
 /// Accepts until the server is stopped. The senders of `hand_out`, one here and one per handshake, are
 /// all gone when no connection can be handed out any more; those of `alive`, one here and one per
 /// connection, when all has ended.
-pub(crate) async fn accept_connections<H: SocketHandler>(
-    listener: TcpListener,
+pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
+    listener: L,
     acceptor: Arc<Acceptor<H>>,
     hand_out: Option<mpsc::Sender<Connection>>,
     alive: mpsc::Sender<Infallible>,
@@ -79,7 +79,7 @@ pub(crate) async fn accept_connections<H: SocketHandler>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => {
+            Ok((transport, address)) => {
                 // An IPv4 peer of an IPv6 socket is shown, and announced to, as what it is.
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 let span = tracing::info_span!(
@@ -88,7 +88,7 @@ pub(crate) async fn accept_connections<H: SocketHandler>(
                     connection = field::Empty,
                     peer = field::Empty,
                 );
-                let taking = acceptor.clone().take(stream, address, hand_out.clone());
+                let taking = acceptor.clone().take(transport, address, hand_out.clone());
                 let alive = alive.clone();
                 let taking = async move {
                     taking.await;
@@ -142,13 +142,13 @@ impl<H: SocketHandler> Acceptor<H> {
     }
 
     /// Takes a connection from its first byte to its end.
-    async fn take(
+    async fn take<T: Transport>(
         self: Arc<Self>,
-        stream: TcpStream,
+        transport: T,
         address: SocketAddr,
         hand_out: Option<mpsc::Sender<Connection>>,
     ) {
-        match self.greet(stream, address).await {
+        match self.greet(transport, address).await {
             Ok((driver, slot)) => {
                 let connection = &driver.connection;
                 Span::current()
@@ -171,17 +171,17 @@ impl<H: SocketHandler> Acceptor<H> {
 
     /// Shakes hands: a connection that is registered and has our hello, or why it is refused. A
     /// refused one is told when its wire is dropped.
-    async fn greet(
+    async fn greet<T: Transport>(
         &self,
-        stream: TcpStream,
+        transport: T,
         address: SocketAddr,
-    ) -> Result<(Driver<H>, OwnedSemaphorePermit), RejectReason> {
-        let mut wire = Wire::new(stream, &self.limits, self.refusal.clone())
+    ) -> Result<(Driver<H, T>, OwnedSemaphorePermit), RejectReason> {
+        let mut wire = Wire::new(transport, &self.limits, self.refusal.clone())
             .map_err(|_| RejectReason::ClosedBeforeHello)?;
         let slot = match self.take_slot().await {
             Ok(slot) => slot,
             Err(reason) => {
-                self.hear_out(&mut wire).await;
+                self.hear_out(&wire.transport).await;
                 return Err(reason);
             }
         };
@@ -189,7 +189,7 @@ impl<H: SocketHandler> Acceptor<H> {
             Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
         let mut buffer = BytesMut::new();
         let peer = self
-            .hear_hello(&mut wire, &mut handshake, &mut buffer)
+            .hear_hello(&wire.transport, &mut handshake, &mut buffer)
             .await?;
         let connection = Connection::new(peer, address, &self.limits);
         let registration = self.register(&connection).await?;
@@ -199,7 +199,7 @@ impl<H: SocketHandler> Acceptor<H> {
         }
         let hello = handshake.poll_transmit().unwrap_or_default();
         // A fresh socket takes a small frame at once; if it does not, the peer is gone.
-        let said = timeout(self.limits.hello_time, write_all(&wire.stream, &hello)).await;
+        let said = timeout(self.limits.hello_time, write_all(&wire.transport, &hello)).await;
         if !matches!(said, Ok(Ok(()))) {
             wire.farewell.clear();
             return Err(RejectReason::ClosedBeforeHello);
@@ -241,14 +241,14 @@ impl<H: SocketHandler> Acceptor<H> {
 
     /// Lets a peer that is refused finish its hello: a pymasep client sends it in two writes, and
     /// fails with an error instead of being told if the socket is closed between them.
-    async fn hear_out(&self, wire: &mut Wire) {
+    async fn hear_out<T: Transport>(&self, transport: &T) {
         let Ok(_place) = self.refusals.try_acquire() else {
             return;
         };
         if let Ok(mut handshake) = Handshake::acceptor(&self.id, &self.limits) {
             let mut buffer = BytesMut::new();
             // Whatever it says, it is refused.
-            let hello = read_hello(wire, &mut handshake, &mut buffer);
+            let hello = read_hello(transport, &mut handshake, &mut buffer);
             let _ = timeout(REFUSAL_GRACE, hello).await;
         }
     }
@@ -259,9 +259,9 @@ impl<H: SocketHandler> Acceptor<H> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn hear_hello(
+    async fn hear_hello<T: Transport>(
         &self,
-        wire: &mut Wire,
+        transport: &T,
         handshake: &mut Handshake,
         buffer: &mut BytesMut,
     ) -> Result<PeerId, RejectReason> {
@@ -272,7 +272,7 @@ impl<H: SocketHandler> Acceptor<H> {
         let heard = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => Err(RejectReason::Stopped),
-            heard = read_hello(wire, handshake, buffer) => heard.map_err(|failure| match failure {
+            heard = read_hello(transport, handshake, buffer) => heard.map_err(|failure| match failure {
                 HelloFailure::Bad(HelloError::Bye) | HelloFailure::Closed | HelloFailure::Io(_) => {
                     RejectReason::ClosedBeforeHello
                 }

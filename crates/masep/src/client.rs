@@ -15,7 +15,8 @@ use tracing::Instrument;
 
 use crate::discovery::{SearchOptions, search};
 use crate::driver::Driver;
-use crate::socket::{BYE, HelloFailure, Wire, read_hello, write_all};
+use crate::transport::{Transport, write_all};
+use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{
     CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, NoHandler, Registry,
     SocketHandler, WhenFull,
@@ -78,7 +79,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
         )
         .await?
         .collect();
-        self.connect_any(&target, &addresses).await
+        self.connect_any(&target, &addresses, TcpStream::connect)
+            .await
     }
 
     /// Searches the LAN and connects to the first server that takes the connection.
@@ -102,76 +104,97 @@ impl<H: SocketHandler> ClientBuilder<H> {
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
-        self.connect_any(target, &addresses).await
+        self.connect_any(target, &addresses, TcpStream::connect)
+            .await
     }
 
-    async fn connect_any(
+    async fn connect_any<T, F>(
         self,
         target: &str,
         addresses: &[SocketAddr],
-    ) -> Result<Client, ConnectError> {
+        connect: impl Fn(SocketAddr) -> F,
+    ) -> Result<Client, ConnectError>
+    where
+        T: Transport,
+        F: Future<Output = io::Result<T>>,
+    {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.shake_hands(*address).await {
-                Ok((server_id, wire, buffer)) => {
-                    return Ok(self.start(server_id, *address, wire, buffer));
-                }
+            match self.try_connect(*address, connect(*address)).await {
+                Ok(greeted) => return Ok(self.start(*address, greeted)),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
 
-    async fn shake_hands(
+    async fn try_connect<T: Transport>(
         &self,
         address: SocketAddr,
-    ) -> Result<(PeerId, Wire, BytesMut), ConnectError> {
-        let target = address.to_string();
-        let failed = |phase, kind| ConnectError {
-            phase,
-            target: target.clone(),
-            kind,
-        };
-        let mut handshake = Handshake::initiator(&self.id, &self.limits)
-            .map_err(|error| failed(ConnectPhase::Hello, error.into()))?;
-        let hello = handshake.poll_transmit().unwrap_or_default();
-
-        let connect = TcpStream::connect(address);
-        let stream = within(
+        connect: impl Future<Output = io::Result<T>>,
+    ) -> Result<Greeted<T>, ConnectError> {
+        // First, so that nobody is connected to who could not be greeted.
+        let handshake = self.introduce(address)?;
+        let transport = within(
             ConnectPhase::Connect,
-            &target,
+            &address.to_string(),
             self.limits.connect_time,
             connect,
         )
         .await?;
-        let mut wire = Wire::new(stream, &self.limits, Bytes::from_static(BYE))
-            .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
-        let mut buffer = BytesMut::new();
-        let greet = async {
-            write_all(&wire.stream, &hello).await?;
-            read_hello(&mut wire, &mut handshake, &mut buffer).await
-        };
-        let peer = match timeout(self.limits.hello_time, greet).await {
-            Ok(Ok(peer)) => peer,
-            Ok(Err(failure)) => {
-                return Err(failed(
-                    ConnectPhase::Hello,
-                    match failure {
-                        HelloFailure::Closed => ConnectErrorKind::Closed,
-                        HelloFailure::Bad(error) => error.into(),
-                        HelloFailure::Io(error) => error.into(),
-                    },
-                ));
-            }
-            Err(_elapsed) => {
-                let kind = ConnectErrorKind::TimedOut(self.limits.hello_time);
-                return Err(failed(ConnectPhase::Hello, kind));
-            }
-        };
-        Ok((peer, wire, buffer))
+        self.shake_hands(handshake, transport, address).await
     }
 
-    fn start(self, server_id: PeerId, address: SocketAddr, wire: Wire, buffer: BytesMut) -> Client {
+    /// Our part of the hello.
+    fn introduce(&self, address: SocketAddr) -> Result<Handshake, ConnectError> {
+        Handshake::initiator(&self.id, &self.limits).map_err(|error| ConnectError {
+            phase: ConnectPhase::Hello,
+            target: address.to_string(),
+            kind: error.into(),
+        })
+    }
+
+    async fn shake_hands<T: Transport>(
+        &self,
+        mut handshake: Handshake,
+        transport: T,
+        address: SocketAddr,
+    ) -> Result<Greeted<T>, ConnectError> {
+        let failed = |phase, kind| ConnectError {
+            phase,
+            target: address.to_string(),
+            kind,
+        };
+        let wire = Wire::new(transport, &self.limits, Bytes::from_static(BYE))
+            .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
+        let hello = handshake.poll_transmit().unwrap_or_default();
+        let mut buffer = BytesMut::new();
+        let greet = async {
+            write_all(&wire.transport, &hello).await?;
+            read_hello(&wire.transport, &mut handshake, &mut buffer).await
+        };
+        let kind = match timeout(self.limits.hello_time, greet).await {
+            Ok(Ok(server_id)) => {
+                return Ok(Greeted {
+                    server_id,
+                    wire,
+                    buffer,
+                });
+            }
+            Ok(Err(HelloFailure::Closed)) => ConnectErrorKind::Closed,
+            Ok(Err(HelloFailure::Bad(error))) => error.into(),
+            Ok(Err(HelloFailure::Io(error))) => error.into(),
+            Err(_elapsed) => ConnectErrorKind::TimedOut(self.limits.hello_time),
+        };
+        Err(failed(ConnectPhase::Hello, kind))
+    }
+
+    fn start<T: Transport>(self, address: SocketAddr, greeted: Greeted<T>) -> Client {
+        let Greeted {
+            server_id,
+            wire,
+            buffer,
+        } = greeted;
         let connection = Connection::new(server_id, address, &self.limits);
         let registry = Registry::default();
         registry.replace_connection(&connection);
@@ -196,6 +219,53 @@ impl<H: SocketHandler> ClientBuilder<H> {
             registry,
         }
     }
+}
+
+/// Connects over other transports than TCP.
+#[cfg(feature = "unstable-transport")]
+impl<H: SocketHandler> ClientBuilder<H> {
+    /// Connects as [`connect`](Self::connect) does, through `connect` instead of TCP.
+    ///
+    /// Cancel safe, if what `connect` gives is.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with<T, F>(
+        self,
+        address: SocketAddr,
+        connect: impl Fn(SocketAddr) -> F,
+    ) -> Result<Client, ConnectError>
+    where
+        T: Transport,
+        F: Future<Output = io::Result<T>>,
+    {
+        self.connect_any(&address.to_string(), &[address], connect)
+            .await
+    }
+
+    /// Shakes hands over a transport that is connected. The address is the one to be shown.
+    ///
+    /// Cancel safe: a call that is dropped says `BYE`.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_over<T: Transport>(
+        self,
+        transport: T,
+        address: SocketAddr,
+    ) -> Result<Client, ConnectError> {
+        let handshake = self.introduce(address)?;
+        let greeted = self.shake_hands(handshake, transport, address).await?;
+        Ok(self.start(address, greeted))
+    }
+}
+
+/// A connection to a server that has said hello.
+struct Greeted<T: Transport> {
+    server_id: PeerId,
+    wire: Wire<T>,
+    /// What came after the hello.
+    buffer: BytesMut,
 }
 
 /// Runs one phase of a connection attempt within its time.

@@ -1,18 +1,18 @@
 //! The task of a connection: reads, calls the handler, writes, and sees to the end.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Limits};
-use tokio::net::TcpStream;
-use tokio::net::tcp::ReadHalf;
 use tokio::time::timeout;
 
 use crate::queue::Queue;
-use crate::socket::{BYE, Reader, Wire};
+use crate::transport::Transport;
+use crate::wire::{BYE, Reader, Wire};
 use crate::{CloseReason, Connection, Registry, SocketHandler};
 
 /// Frames that wait are gathered into one write up to about this many bytes.
@@ -21,8 +21,8 @@ const GATHER_BYTES: usize = 64 * 1024;
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// All that one connection's task owns.
-pub(crate) struct Driver<H> {
-    pub(crate) wire: Wire,
+pub(crate) struct Driver<H, T: Transport> {
+    pub(crate) wire: Wire<T>,
     /// What came after the hello.
     pub(crate) buffer: BytesMut,
     pub(crate) connection: Connection,
@@ -31,7 +31,7 @@ pub(crate) struct Driver<H> {
     pub(crate) limits: Limits,
 }
 
-impl<H: SocketHandler> Driver<H> {
+impl<H: SocketHandler, T: Transport> Driver<H, T> {
     /// Runs the connection to its end. If the future is dropped or the handler panics, the peer is
     /// told as far as the socket takes it at once, and the reason is [`CloseReason::Aborted`].
     pub(crate) async fn run(self) {
@@ -68,19 +68,18 @@ impl<H: SocketHandler> Driver<H> {
 }
 
 /// Reads and writes until something ends the connection.
-async fn converse<H: SocketHandler>(
-    wire: &mut Wire,
+async fn converse<H: SocketHandler, T: Transport>(
+    wire: &mut Wire<T>,
     buffer: &mut BytesMut,
     connection: &Connection,
     handler: &H,
     limits: &Limits,
 ) -> CloseReason {
     let shared = connection.shared();
-    let (read_half, write_half) = wire.stream.split();
-    let stream = write_half.as_ref();
-    let mut reading = pin!(read_frames(read_half, buffer, connection, handler, limits));
+    let transport = &wire.transport;
+    let mut reading = pin!(read_frames(transport, buffer, connection, handler, limits));
     let writing = write_frames(
-        stream,
+        transport,
         &mut wire.unsent,
         &shared.outbound,
         shared.codec(),
@@ -99,7 +98,7 @@ async fn converse<H: SocketHandler>(
             Err(reason) => {
                 // The peer takes nothing any more, but what it sent before is ours, and perhaps
                 // it said BYE. After a shutdown the stream ends behind what has arrived.
-                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both);
+                let _ = transport.shutdown(Shutdown::Both);
                 connection.end(reason.clone());
                 let heard = timeout(limits.write_time, reading);
                 tokio::select! {
@@ -123,15 +122,15 @@ fn requested(connection: &Connection) -> CloseReason {
 }
 
 /// Gives every frame that arrives to the handler, until the peer or its silence ends it.
-async fn read_frames<H: SocketHandler>(
-    half: ReadHalf<'_>,
+async fn read_frames<H: SocketHandler, T: Transport>(
+    transport: &T,
     buffer: &mut BytesMut,
     connection: &Connection,
     handler: &H,
     limits: &Limits,
 ) -> CloseReason {
     let codec = connection.shared().codec();
-    let mut reader = Reader::new(half);
+    let mut reader = Reader::new(transport);
     handler.on_connect(connection).await;
     loop {
         loop {
@@ -171,17 +170,15 @@ async fn read_frames<H: SocketHandler>(
 
 /// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
 /// `BYE`, and returns. May be dropped and called again: what is on its way stays in `unsent`.
-async fn write_frames(
-    stream: &TcpStream,
+async fn write_frames<T: Transport>(
+    transport: &T,
     unsent: &mut BytesMut,
     queue: &Queue<Frame>,
     codec: FrameCodec,
     limits: &Limits,
 ) -> Result<(), CloseReason> {
     loop {
-        while !unsent.is_empty() {
-            write_some(stream, unsent, limits.write_time).await?;
-        }
+        write_out(transport, unsent, limits.write_time).await?;
         *unsent = BytesMut::new();
         let more = queue
             .pop_batch(|frame| {
@@ -194,38 +191,41 @@ async fn write_frames(
             .await;
         if !more {
             unsent.extend_from_slice(BYE);
-            while !unsent.is_empty() {
-                write_some(stream, unsent, limits.write_time).await?;
-            }
-            return Ok(());
+            return write_out(transport, unsent, limits.write_time).await;
         }
     }
 }
 
-async fn write_some(
-    stream: &TcpStream,
+/// Writes `unsent` and sees it out. May be dropped and called again.
+async fn write_out<T: Transport>(
+    transport: &T,
     unsent: &mut BytesMut,
     write_time: Duration,
 ) -> Result<(), CloseReason> {
-    match stream.try_write(unsent) {
-        Ok(written) => {
-            unsent.advance(written);
-            Ok(())
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            match timeout(write_time, stream.writable()).await {
-                Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error)),
-                Err(_elapsed) => Err(CloseReason::WriteTimeout),
+    loop {
+        let tried = if unsent.is_empty() {
+            transport.try_flush().map(|()| 0)
+        } else {
+            transport.try_write(unsent)
+        };
+        match tried {
+            Ok(_) if unsent.is_empty() => return Ok(()),
+            Ok(written) => unsent.advance(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match timeout(write_time, transport.writable()).await {
+                    Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error))?,
+                    Err(_elapsed) => return Err(CloseReason::WriteTimeout),
+                }
             }
+            Err(error) => return Err(CloseReason::from_io(&error)),
         }
-        Err(error) => Err(CloseReason::from_io(&error)),
     }
 }
 
 /// Delivers what is queued, and a `BYE`, to a peer that may still read; the socket can be dropped
 /// then.
-async fn take_leave(
-    wire: &mut Wire,
+async fn take_leave<T: Transport>(
+    wire: &mut Wire<T>,
     connection: &Connection,
     reason: &CloseReason,
     limits: &Limits,
@@ -247,7 +247,7 @@ async fn take_leave(
     }
     let shared = connection.shared();
     let rest = write_frames(
-        &wire.stream,
+        &wire.transport,
         &mut wire.unsent,
         &shared.outbound,
         shared.codec(),

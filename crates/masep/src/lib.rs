@@ -61,7 +61,12 @@ mod handler;
 mod queue;
 mod registry;
 mod server;
-mod socket;
+#[cfg(feature = "unstable-transport")]
+pub mod transport;
+#[cfg(not(feature = "unstable-transport"))]
+#[allow(unreachable_pub, reason = "public where the feature is on")]
+mod transport;
+mod wire;
 
 pub use masep_proto::{
     Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,

@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::acceptor::{Acceptor, accept_connections};
 use crate::discovery::Announcement;
+use crate::transport::Listener;
 use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
 
 /// What to do with a hello whose id is in use.
@@ -98,10 +99,20 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Whatever the system says of the address, and `InvalidInput` for an id that cannot be sent in
     /// a hello.
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
-        Handshake::acceptor(&self.id, &self.limits)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.check()?;
         let listener = TcpListener::bind(address).await?;
-        let local_address = listener.local_addr()?;
+        self.start(listener)
+    }
+
+    /// Whether the id can be sent in a hello.
+    fn check(&self) -> io::Result<()> {
+        Handshake::acceptor(&self.id, &self.limits)
+            .map(|_handshake| ())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+
+    fn start<L: Listener>(self, listener: L) -> io::Result<Server> {
+        let local_address = listener.local_address()?;
         let announcement = if self.announce {
             Some(Announcement::start(local_address, &self.limits)?)
         } else {
@@ -134,6 +145,20 @@ impl<H: SocketHandler> ServerBuilder<H> {
             all_ended,
             announcement: Mutex::new(announcement),
         })
+    }
+}
+
+/// Serves over other transports than TCP.
+#[cfg(feature = "unstable-transport")]
+impl<H: SocketHandler> ServerBuilder<H> {
+    /// Starts to accept from this listener, in tasks of the current tokio runtime.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an id that cannot be sent in a hello, and what the listener says of its
+    /// address.
+    pub fn serve<L: Listener>(self, listener: L) -> io::Result<Server> {
+        self.check()?;
+        self.start(listener)
     }
 }
 

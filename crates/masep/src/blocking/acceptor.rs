@@ -20,7 +20,7 @@ use super::readiness::{Interest, after, wait};
 use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
 use crate::acceptor::{ACCEPT_REST, REPLACE_GRACE, concerns_one_connection, refusal};
-use crate::socket::set_options;
+use crate::transport::set_options;
 use crate::{CloseReason, Duplicates, RejectReason};
 
 /// What taking a connection needs, shared by the threads that do it.

@@ -18,7 +18,7 @@ use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
 use crate::client::not_found;
 use crate::discovery::{SearchOptions, search_blocking};
-use crate::socket::set_options;
+use crate::transport::set_options;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
 
 /// Configures a [`Client`].

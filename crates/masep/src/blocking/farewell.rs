@@ -17,7 +17,7 @@ use super::outgoing::{Pushed, WriteHalf};
 use super::readiness::{Interest, after, passed, wait, wait_for_any};
 use crate::CloseReason;
 use crate::driver::CLOSE_GRACE;
-use crate::socket::{BYE, DRAIN_BYTES};
+use crate::wire::{BYE, DRAIN_BYTES};
 
 /// A socket on its way out. Dropping it closes the socket, whatever others still hold it.
 #[derive(Debug)]

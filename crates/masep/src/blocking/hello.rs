@@ -10,7 +10,7 @@ use masep_proto::{Handshake, HelloError, PeerId};
 
 use super::incoming::{Wait, ends_after_header, receive};
 use super::readiness::{Interest, passed, wait};
-use crate::socket::rearm_quickack;
+use crate::transport::rearm_quickack;
 
 /// Why the peer's hello did not come.
 #[derive(Debug)]

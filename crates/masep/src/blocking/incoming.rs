@@ -15,7 +15,7 @@ use nix::sys::socket::{MsgFlags, recv};
 
 use super::readiness::wait_while;
 use crate::CloseReason;
-use crate::socket::rearm_quickack;
+use crate::transport::rearm_quickack;
 
 /// Bytes asked for in one read: a little more than the largest frame.
 const READ_CHUNK: usize = 64 * 1024 + 2;
@@ -154,7 +154,7 @@ impl ReadHalf {
     }
 
     /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
-    /// [`Reader`](crate::socket::Reader).
+    /// [`Reader`](crate::wire::Reader).
     fn acknowledge(&mut self) {
         self.peer_splits = self.peer_splits || ends_after_header(&self.buffer);
         if let (true, Some(stream)) = (self.peer_splits, &self.stream) {

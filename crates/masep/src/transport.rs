@@ -1,0 +1,145 @@
+//! What a connection runs over.
+//!
+//! [`Transport`] and [`Listener`] say all that a connection and a server need of a network. TCP is
+//! one, and the one of [`ServerBuilder::bind`](crate::ServerBuilder::bind) and
+//! [`ClientBuilder::connect`](crate::ClientBuilder::connect); others begin at
+//! [`ServerBuilder::serve`](crate::ServerBuilder::serve),
+//! [`ClientBuilder::connect_with`](crate::ClientBuilder::connect_with) and
+//! [`ClientBuilder::connect_over`](crate::ClientBuilder::connect_over). [`memory`] is a network
+//! without sockets, for tests.
+//!
+//! Not stable: behind the feature `unstable-transport`, these may change in any release.
+
+#[cfg(feature = "unstable-transport")]
+pub mod memory;
+mod tcp;
+
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+
+use bytes::BytesMut;
+use masep_proto::Limits;
+
+pub(crate) use tcp::{rearm_quickack, set_options};
+
+/// A connected stream of bytes in both directions, as a non-blocking TCP socket is one.
+///
+/// It is used by one task at a time, which reads and writes at once; hence `&self`. To move bytes,
+/// try, and wait when there is [`WouldBlock`](ErrorKind::WouldBlock): so no buffer is taken before
+/// there is something to put into it, and dropping a wait loses nothing. Both waits may end too
+/// early, and must end when a try would give an error or the end of the stream.
+///
+/// Dropping a transport closes it. In order, if all that had arrived was read: the other side reads
+/// what was written, and then the end of the stream.
+pub trait Transport: Send + Sync + 'static {
+    /// Sets what the bounds ask of the network itself, such as TCP keep-alive. Called once, before
+    /// anything else.
+    ///
+    /// # Errors
+    /// The transport is of no use then, and is dropped.
+    fn prepare(&self, limits: &Limits) -> io::Result<()>;
+
+    /// Waits until there is something to read.
+    ///
+    /// Cancel safe.
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Appends what has arrived to the spare capacity of `buffer`, which is not grown. 0 at the end
+    /// of the stream, or if there is no capacity.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) if nothing has; others are the end of the connection,
+    /// [`ConnectionReset`](ErrorKind::ConnectionReset) if the other side reset it and
+    /// [`TimedOut`](ErrorKind::TimedOut) if it is known to be gone.
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+
+    /// Waits until there is room to write, or to [flush](Self::try_flush).
+    ///
+    /// Cancel safe.
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Takes as many of the bytes as there is room for, at least one.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) if there is no room; others as for
+    /// [`try_read`](Self::try_read), and [`BrokenPipe`](ErrorKind::BrokenPipe) when the stream was
+    /// shut for writing.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Takes from several buffers in order, as [`try_write`](Self::try_write) does from one. By
+    /// default from the first that is not empty.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    #[allow(dead_code, reason = "no connection writes several buffers at once yet")]
+    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let first = buffers.iter().find(|buffer| !buffer.is_empty());
+        first.map_or(Ok(0), |buffer| self.try_write(buffer))
+    }
+
+    /// Sends on what was taken and is still held here, as a layer that encrypts does. By default
+    /// nothing is.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) if some of it has to wait; others as for
+    /// [`try_write`](Self::try_write).
+    fn try_flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Asks for prompt acknowledgements of what arrives next, where there is such a thing:
+    /// `TCP_QUICKACK`, for a peer that waits for them.
+    fn acknowledge(&self) {}
+
+    /// Shuts one direction or both. The other side reads the end of the stream behind what was
+    /// written; this side, behind what has arrived.
+    ///
+    /// # Errors
+    /// None that matters to a connection, which shuts what it is about to leave.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Lets the drop be a reset: the other side finds an error, not the end of the stream.
+    fn reset_on_drop(&self);
+}
+
+/// Where the connections of a server come from.
+pub trait Listener: Send + Sync + 'static {
+    /// What a connection runs over.
+    type Transport: Transport;
+
+    /// The address that it listens on. It is shown to people and told to those who search the LAN.
+    ///
+    /// # Errors
+    /// If there is none any more.
+    fn local_address(&self) -> io::Result<SocketAddr>;
+
+    /// The next connection, and where it comes from. Whatever takes time with one peer, such as a
+    /// handshake, belongs into the transport's first reads and writes: this call serves them all.
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing.
+    ///
+    /// # Errors
+    /// [`ConnectionAborted`](ErrorKind::ConnectionAborted), [`ConnectionReset`](ErrorKind::ConnectionReset)
+    /// and [`Interrupted`](ErrorKind::Interrupted) concern one connection, which is gone; after any
+    /// other error the server rests for a moment and tries again.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Transport, SocketAddr)>> + Send;
+}
+
+/// Writes all of `bytes` and sees them out. Not cancel safe: some of them may be written when it is
+/// dropped.
+pub(crate) async fn write_all<T: Transport>(transport: &T, mut bytes: &[u8]) -> io::Result<()> {
+    loop {
+        let tried = if bytes.is_empty() {
+            transport.try_flush().map(|()| 0)
+        } else {
+            transport.try_write(bytes)
+        };
+        match tried {
+            Ok(_) if bytes.is_empty() => return Ok(()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => transport.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Connections without sockets: bounded pipes in memory, which end as TCP connections end.
+//!
+//! For tests: a server and its clients in one task, on tokio's paused clock, with nothing of the
+//! operating system in between.
+//!
+//! ```
+//! # use masep::{Client, Server, transport::memory};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (listener, connector) = memory::listen(16);
+//! let server = Server::builder("engine").serve(listener)?;
+//! let client = Client::builder("agent")
+//!     .connect_with(connector.address(), |_address| connector.connect(4096))
+//!     .await?;
+//! client.connection().send("hello").await?;
+//! let connection = server.accept().await.expect("it has not stopped");
+//! assert_eq!(connection.recv().await.expect("a frame").bytes(), "hello");
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{BufMut, BytesMut};
+use masep_proto::Limits;
+use tokio::sync::{Notify, mpsc};
+
+use super::{Listener, Transport};
+
+/// Two transports, each the other side of the other. Up to `capacity` bytes, at least one, may be
+/// on their way in each direction.
+pub fn duplex(capacity: usize) -> (MemoryTransport, MemoryTransport) {
+    let there = Arc::new(Pipe::new(capacity));
+    let back = Arc::new(Pipe::new(capacity));
+    (
+        MemoryTransport::new(there.clone(), back.clone()),
+        MemoryTransport::new(back, there),
+    )
+}
+
+/// One end of a [`duplex`].
+///
+/// It ends as TCP does: dropped with bytes unread it resets the connection, otherwise the other side
+/// reads the rest and then the end. What a reset finds unread is lost.
+#[derive(Debug)]
+pub struct MemoryTransport {
+    outgoing: Arc<Pipe>,
+    incoming: Arc<Pipe>,
+    resets: AtomicBool,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Pipe {
+    state: Mutex<State>,
+    capacity: usize,
+    changed_for_reader: Notify,
+    changed_for_writer: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: VecDeque<u8>,
+    /// No more bytes come behind these.
+    ended: bool,
+    /// Nobody will read them.
+    abandoned: bool,
+    reset: bool,
+}
+
+impl Pipe {
+    fn new(capacity: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            capacity: capacity.max(1),
+            changed_for_reader: Notify::new(),
+            changed_for_writer: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed_for_reader.notify_waiters();
+        self.changed_for_writer.notify_waiters();
+    }
+
+    fn reset(&self) {
+        self.change(|state| {
+            state.reset = true;
+            state.bytes.clear();
+        });
+    }
+
+    fn is_readable(&self) -> bool {
+        let state = self.lock();
+        !state.bytes.is_empty() || state.ended || state.reset
+    }
+
+    fn is_writable(&self) -> bool {
+        let state = self.lock();
+        state.bytes.len() < self.capacity || state.ended || state.reset || state.abandoned
+    }
+
+    fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let mut state = self.lock();
+        if state.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        let room = buffer.capacity() - buffer.len();
+        if state.bytes.is_empty() && !state.ended && room > 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = room.min(state.bytes.len());
+        let (first, second) = state.bytes.as_slices();
+        let of_first = count.min(first.len());
+        buffer.put_slice(&first[..of_first]);
+        buffer.put_slice(&second[..count - of_first]);
+        state.bytes.drain(..count);
+        drop(state);
+        self.changed_for_writer.notify_waiters();
+        Ok(count)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.lock();
+        if state.reset || state.abandoned {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if state.ended {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let count = bytes.len().min(self.capacity - state.bytes.len());
+        if count == 0 && !bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        state.bytes.extend(&bytes[..count]);
+        drop(state);
+        self.changed_for_reader.notify_waiters();
+        Ok(count)
+    }
+}
+
+/// Waits for `condition`, which may have come true whenever `changed` is notified.
+async fn until(changed: &Notify, condition: impl Fn() -> bool) {
+    loop {
+        let mut change = pin!(changed.notified());
+        change.as_mut().enable();
+        if condition() {
+            return;
+        }
+        change.await;
+    }
+}
+
+impl MemoryTransport {
+    fn new(outgoing: Arc<Pipe>, incoming: Arc<Pipe>) -> Self {
+        Self {
+            outgoing,
+            incoming,
+            resets: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Transport for MemoryTransport {
+    fn prepare(&self, _limits: &Limits) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn readable(&self) -> io::Result<()> {
+        let pipe = &self.incoming;
+        until(&pipe.changed_for_reader, || pipe.is_readable()).await;
+        Ok(())
+    }
+
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.incoming.read(buffer)
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        let pipe = &self.outgoing;
+        until(&pipe.changed_for_writer, || pipe.is_writable()).await;
+        Ok(())
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.outgoing.write(bytes);
+        if written
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+        {
+            // Bytes for a socket that is gone are answered with a reset.
+            self.incoming.reset();
+        }
+        written
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if matches!(how, Shutdown::Write | Shutdown::Both) {
+            self.outgoing.change(|state| state.ended = true);
+        }
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            self.incoming.change(|state| state.ended = true);
+        }
+        Ok(())
+    }
+
+    fn reset_on_drop(&self) {
+        self.resets.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for MemoryTransport {
+    fn drop(&mut self) {
+        let unread = !self.incoming.lock().bytes.is_empty();
+        if unread || self.resets.load(Ordering::Relaxed) {
+            self.outgoing.reset();
+            self.incoming.reset();
+        } else {
+            self.outgoing.change(|state| state.ended = true);
+            self.incoming.change(|state| state.abandoned = true);
+        }
+    }
+}
+
+/// Where [`MemoryConnector`]s connect to. At most `backlog` connections wait to be accepted.
+pub fn listen(backlog: usize) -> (MemoryListener, MemoryConnector) {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let port = NEXT.fetch_add(1, Ordering::Relaxed);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (sender, receiver) = mpsc::channel(backlog.max(1));
+    let listener = MemoryListener {
+        address,
+        connections: tokio::sync::Mutex::new(receiver),
+    };
+    let connector = MemoryConnector {
+        address,
+        next_port: Arc::new(AtomicU16::new(1024)),
+        connections: sender,
+    };
+    (listener, connector)
+}
+
+/// Accepts what its [`MemoryConnector`] connects.
+#[derive(Debug)]
+pub struct MemoryListener {
+    address: SocketAddr,
+    connections: tokio::sync::Mutex<mpsc::Receiver<(MemoryTransport, SocketAddr)>>,
+}
+
+impl Listener for MemoryListener {
+    type Transport = MemoryTransport;
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+
+    /// Waits for ever when no connector is left.
+    async fn accept(&self) -> io::Result<(MemoryTransport, SocketAddr)> {
+        let accepted = self.connections.lock().await.recv().await;
+        match accepted {
+            Some(accepted) => Ok(accepted),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Connects to a [`MemoryListener`]. A clone connects to the same.
+#[derive(Clone, Debug)]
+pub struct MemoryConnector {
+    address: SocketAddr,
+    next_port: Arc<AtomicU16>,
+    connections: mpsc::Sender<(MemoryTransport, SocketAddr)>,
+}
+
+impl MemoryConnector {
+    /// The address that the listener claims to have.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The near end of a new [`duplex`] of this capacity, when there is room in the backlog for the
+    /// far end.
+    ///
+    /// # Errors
+    /// [`ConnectionRefused`](ErrorKind::ConnectionRefused) when the listener is gone.
+    pub fn connect(
+        &self,
+        capacity: usize,
+    ) -> impl Future<Output = io::Result<MemoryTransport>> + Send + use<> {
+        let connections = self.connections.clone();
+        let port = self.next_port.fetch_add(1, Ordering::Relaxed);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        async move {
+            let (near, far) = duplex(capacity);
+            match connections.send((far, address)).await {
+                Ok(()) => Ok(near),
+                Err(_gone) => Err(ErrorKind::ConnectionRefused.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
