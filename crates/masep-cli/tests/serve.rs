@@ -171,7 +171,7 @@ fn whatever_comes_is_told_with_the_id_of_its_connection() {
 
 #[test]
 fn who_is_not_taken_is_told_why() {
-    let (mut server, address) = serve(&["--hello-time", "100ms", "--max-connections", "2"]);
+    let (mut server, address) = serve(&["--hello-time", "1s", "--max-connections", "2"]);
     let mut first = Socket::join(&address, "first");
     server.event("connected");
     let mut reject = |reason: &str| {

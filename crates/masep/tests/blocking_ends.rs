@@ -241,7 +241,7 @@ fn a_peer_that_never_reads_is_ended_and_holds_up_nobody() {
 fn a_peer_that_reads_slowly_but_reads_is_not_ended() {
     // A socket counts as writable again when a third of its buffer is free. This peer takes
     // longer for that than the write_time, but takes something all the time.
-    let limits = Limits::default().write_time(Duration::from_millis(500));
+    let limits = Limits::default().write_time(Duration::from_millis(1_200));
     let server = server_with(limits);
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
@@ -260,7 +260,7 @@ fn a_peer_that_reads_slowly_but_reads_is_not_ended() {
     });
     let mut results = Vec::new();
     while results.len() < 20 {
-        match sent.recv_timeout(Duration::from_millis(60)) {
+        match sent.recv_timeout(Duration::from_millis(150)) {
             Ok(result) => results.push(result),
             Err(_) => assert_eq!(peer.read(), Some(vec![7; 60_000])),
         }

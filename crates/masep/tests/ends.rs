@@ -262,7 +262,7 @@ async fn a_shutdown_delivers_what_is_queued_and_says_who_was_cut() {
     }
     to_good.send("one").await.unwrap();
     let address = server.local_address();
-    let report = soon(server.shutdown(Duration::from_millis(200))).await;
+    let report = soon(server.shutdown(Duration::from_secs(1))).await;
     assert_eq!(report.ended, ["good".into()]);
     assert_eq!(report.cut, ["deaf".into()]);
     assert_eq!(good.read().await.as_deref(), Some(&b"one"[..]));
