@@ -91,6 +91,9 @@ impl Default for FrameCodec {
 }
 
 impl FrameCodec {
+    /// Bytes in front of a body.
+    pub const HEADER_BYTES: usize = HEADER;
+
     /// A codec that applies [`Limits::frame_bytes`], but never more than [`Frame::MAX_BYTES`].
     pub fn new(limits: &Limits) -> Self {
         Self {
@@ -106,20 +109,35 @@ impl FrameCodec {
         LimitExceeded::check(Limit::FrameBytes, frame.size(), self.max_bytes)
     }
 
-    /// Appends a frame, header first, so that both can go out in one write.
+    /// What goes before the body on the wire.
     ///
     /// # Errors
-    /// The size of the frame and the limit, if it is too large; nothing is appended then.
-    pub fn encode(&self, frame: &Frame, output: &mut impl BufMut) -> Result<(), LimitExceeded> {
+    /// The size of the frame and the limit, if it is too large.
+    pub fn header(&self, frame: &Frame) -> Result<[u8; 2], LimitExceeded> {
         self.check(frame)?;
         let length = u16::try_from(frame.size()).map_err(|_| LimitExceeded {
             limit: Limit::FrameBytes,
             actual: frame.size(),
             allowed: Frame::MAX_BYTES,
         })?;
-        output.put_u16_le(length);
+        Ok(length.to_le_bytes())
+    }
+
+    /// Appends a frame, header first, so that both can go out in one write.
+    ///
+    /// # Errors
+    /// The size of the frame and the limit, if it is too large; nothing is appended then.
+    pub fn encode(&self, frame: &Frame, output: &mut impl BufMut) -> Result<(), LimitExceeded> {
+        output.put_slice(&self.header(frame)?);
         output.put_slice(&frame.body);
         Ok(())
+    }
+
+    /// How many bytes the frame at the beginning of `input` has with its header, as far as that has
+    /// arrived. They are claimed, not checked: reserve no memory for them before some have come.
+    pub fn claimed_bytes(input: &[u8]) -> Option<usize> {
+        let header = input.first_chunk::<HEADER>()?;
+        Some(HEADER + usize::from(u16::from_le_bytes(*header)))
     }
 
     /// Takes the next whole frame out of `input`, or `None` if it has not arrived yet.

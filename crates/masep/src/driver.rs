@@ -6,12 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Limits};
 use tokio::time::timeout;
 
 use crate::queue::Queue;
 use crate::transport::Transport;
+use crate::unsent::Unsent;
 use crate::wire::{BYE, Reader, Wire};
 use crate::{CloseReason, Connection, Registry, SocketHandler};
 
@@ -172,25 +173,23 @@ async fn read_frames<H: SocketHandler, T: Transport>(
 /// `BYE`, and returns. May be dropped and called again: what is on its way stays in `unsent`.
 async fn write_frames<T: Transport>(
     transport: &T,
-    unsent: &mut BytesMut,
+    unsent: &mut Unsent,
     queue: &Queue<Frame>,
     codec: FrameCodec,
     limits: &Limits,
 ) -> Result<(), CloseReason> {
     loop {
         write_out(transport, unsent, limits.write_time).await?;
-        *unsent = BytesMut::new();
+        unsent.clear();
         let more = queue
             .pop_batch(|frame| {
                 tracing::trace!(bytes = frame.size(), "sending");
-                // The size was checked by the call that queued the frame.
-                let encoded = codec.encode(&frame, unsent);
-                debug_assert!(encoded.is_ok());
+                unsent.push(&frame, codec);
                 unsent.len() < GATHER_BYTES
             })
             .await;
         if !more {
-            unsent.extend_from_slice(BYE);
+            unsent.extend(BYE);
             return write_out(transport, unsent, limits.write_time).await;
         }
     }
@@ -199,18 +198,18 @@ async fn write_frames<T: Transport>(
 /// Writes `unsent` and sees it out. May be dropped and called again.
 async fn write_out<T: Transport>(
     transport: &T,
-    unsent: &mut BytesMut,
+    unsent: &mut Unsent,
     write_time: Duration,
 ) -> Result<(), CloseReason> {
     loop {
         let tried = if unsent.is_empty() {
             transport.try_flush().map(|()| 0)
         } else {
-            transport.try_write(unsent)
+            unsent.write_to(transport)
         };
         match tried {
             Ok(_) if unsent.is_empty() => return Ok(()),
-            Ok(written) => unsent.advance(written),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match timeout(write_time, transport.writable()).await {
                     Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error))?,

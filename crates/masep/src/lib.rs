@@ -66,6 +66,7 @@ pub mod transport;
 #[cfg(not(feature = "unstable-transport"))]
 #[allow(unreachable_pub, reason = "public where the feature is on")]
 mod transport;
+mod unsent;
 mod wire;
 
 pub use masep_proto::{

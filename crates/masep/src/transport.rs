@@ -72,7 +72,6 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`try_write`](Self::try_write).
-    #[allow(dead_code, reason = "no connection writes several buffers at once yet")]
     fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let first = buffers.iter().find(|buffer| !buffer.is_empty());
         first.map_or(Ok(0), |buffer| self.try_write(buffer))

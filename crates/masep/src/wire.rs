@@ -4,13 +4,16 @@ use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
 
-use bytes::{Buf, Bytes, BytesMut};
-use masep_proto::{Handshake, HelloError, Limits, PeerId};
+use bytes::{Bytes, BytesMut};
+use masep_proto::{FrameCodec, Handshake, HelloError, Limits, PeerId};
 
 use crate::transport::Transport;
+use crate::unsent::Unsent;
 
 /// The least and the most bytes asked for in one read.
 const READ_CHUNKS: Range<usize> = 1024..64 * 1024;
+/// A frame from this size on is read into a buffer of its own.
+const READ_ALONE_FROM: usize = 8 * 1024;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
 pub(crate) const DRAIN_BYTES: usize = 64 * 1024;
 
@@ -24,8 +27,7 @@ pub(crate) const BYE: &[u8] = b"\x03\0BYE";
 #[derive(Debug)]
 pub(crate) struct Wire<T: Transport> {
     pub(crate) transport: T,
-    /// Whole frames that are being written; the first may already be on its way in part.
-    pub(crate) unsent: BytesMut,
+    pub(crate) unsent: Unsent,
     /// What the peer is owed at the end: a `BYE`, before the hello went out our hello first.
     pub(crate) farewell: Bytes,
 }
@@ -35,7 +37,7 @@ impl<T: Transport> Wire<T> {
         transport.prepare(limits)?;
         Ok(Self {
             transport,
-            unsent: BytesMut::new(),
+            unsent: Unsent::default(),
             farewell,
         })
     }
@@ -45,13 +47,8 @@ impl<T: Transport> Wire<T> {
     /// What the peer sent and we did not read is read and thrown away: closing with unread bytes
     /// makes TCP send a reset, which can overtake the `BYE`.
     fn leave(&mut self) {
-        self.unsent.extend_from_slice(&self.farewell);
-        while !self.unsent.is_empty() {
-            match self.transport.try_write(&self.unsent) {
-                Ok(written) if written > 0 => self.unsent.advance(written),
-                _ => break,
-            }
-        }
+        self.unsent.extend(&self.farewell);
+        while !self.unsent.is_empty() && matches!(self.unsent.write_to(&self.transport), Ok(1..)) {}
         if !self.unsent.is_empty() || self.transport.try_flush().is_err() {
             // It will never read a BYE, and must not find the bare end of the stream instead.
             self.transport.reset_on_drop();
@@ -87,6 +84,8 @@ pub(crate) struct Reader<'a, T> {
     transport: &'a T,
     /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
     chunk: usize,
+    /// The last read took all that there was room for; there may be more.
+    filled: bool,
     peer_splits: bool,
 }
 
@@ -95,6 +94,7 @@ impl<'a, T: Transport> Reader<'a, T> {
         Self {
             transport,
             chunk: READ_CHUNKS.start,
+            filled: false,
             peer_splits: false,
         }
     }
@@ -105,13 +105,14 @@ impl<'a, T: Transport> Reader<'a, T> {
         loop {
             // Memory is taken only now, so that a connection that waits holds none.
             self.transport.readable().await?;
-            buffer.reserve(self.chunk);
+            self.make_room(buffer);
             let room = buffer.capacity() - buffer.len();
             let read = match self.transport.try_read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 read => read?,
             };
-            if read == room {
+            self.filled = read == room;
+            if self.filled {
                 self.chunk = (self.chunk * 2).min(READ_CHUNKS.end);
             } else if read < self.chunk / 4 {
                 self.chunk = (self.chunk / 2).max(READ_CHUNKS.start);
@@ -120,11 +121,30 @@ impl<'a, T: Transport> Reader<'a, T> {
         }
     }
 
+    /// Makes room for the next read. A large frame that has begun is read into a buffer of its own,
+    /// to its end and to the end of the next header: so it is never copied, and one read is enough
+    /// for each of many.
+    fn make_room(&self, buffer: &mut BytesMut) {
+        // Never more than twice what has arrived, whatever is claimed.
+        let most = buffer.len() + self.chunk.max(buffer.len());
+        match FrameCodec::claimed_bytes(buffer) {
+            Some(claimed) if claimed > READ_ALONE_FROM => {
+                if buffer.capacity() < claimed {
+                    let mut own =
+                        BytesMut::with_capacity(most.min(claimed + FrameCodec::HEADER_BYTES));
+                    own.extend_from_slice(buffer);
+                    *buffer = own;
+                }
+            }
+            _ => buffer.reserve(self.chunk),
+        }
+    }
+
     /// To be called with what is left in the buffer when all whole frames were taken out.
     pub(crate) fn acknowledge(&mut self, left: usize) {
-        // A header without the first byte of its body: nobody who writes a frame at once is
-        // likely to leave that.
-        self.peer_splits |= left == 2;
+        // A header without the first byte of its body, where no more had arrived: nobody who writes a
+        // frame at once is likely to leave that.
+        self.peer_splits |= left == FrameCodec::HEADER_BYTES && !self.filled;
         if self.peer_splits {
             self.transport.acknowledge();
         }

@@ -1,0 +1,179 @@
+//! Frames on their way out, as the bytes that the next writes take.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes, BytesMut};
+use masep_proto::{Frame, FrameCodec};
+
+use crate::transport::Transport;
+
+/// Bodies from this size on are written from where they are. Smaller ones are copied behind each
+/// other: below a few kilobytes that costs less than a buffer more for the system to look at.
+const SHARE_FROM: usize = 4 * 1024;
+/// How many buffers one write gives to the system.
+const MOST_SLICES: usize = 64;
+
+/// Whole frames that are being written; the first may already be on its way in part.
+#[derive(Debug, Default)]
+pub(crate) struct Unsent {
+    /// What goes out first: headers and small frames, and between them large bodies, shared.
+    pieces: VecDeque<Bytes>,
+    /// What goes out behind the pieces.
+    gathered: BytesMut,
+    /// Bytes in both.
+    size: usize,
+}
+
+impl Unsent {
+    /// Appends a frame. Its size was checked by the call that queued it.
+    pub(crate) fn push(&mut self, frame: &Frame, codec: FrameCodec) {
+        if frame.size() < SHARE_FROM {
+            let before = self.gathered.len();
+            let encoded = codec.encode(frame, &mut self.gathered);
+            debug_assert!(encoded.is_ok());
+            self.size += self.gathered.len() - before;
+        } else if let Ok(header) = codec.header(frame) {
+            self.extend(&header);
+            let gathered = self.gathered.split().freeze();
+            self.pieces.extend([gathered, frame.bytes().clone()]);
+            self.size += frame.size();
+        } else {
+            debug_assert!(false, "its size was checked");
+        }
+    }
+
+    /// Appends bytes that are whole frames already.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.gathered.extend_from_slice(bytes);
+        self.size += bytes.len();
+    }
+
+    /// How many bytes wait.
+    pub(crate) const fn len(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// Drops what waits, and the memory.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes as much as the transport takes now, at least a byte, in one call of it.
+    pub(crate) fn write_to<T: Transport>(&mut self, transport: &T) -> io::Result<usize> {
+        let written = if self.pieces.is_empty() {
+            transport.try_write(&self.gathered)?
+        } else {
+            let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+            let pieces = self.pieces.iter().map(|piece| &piece[..]);
+            let waiting = pieces.chain([&self.gathered[..]]);
+            let used = slices
+                .iter_mut()
+                .zip(waiting)
+                .fold(0, |used, (slot, piece)| {
+                    *slot = IoSlice::new(piece);
+                    used + 1
+                });
+            transport.try_write_vectored(&slices[..used])?
+        };
+        self.advance(written);
+        Ok(written)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.size -= written;
+        while let Some(first) = self.pieces.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.pieces.pop_front();
+        }
+        self.gathered.advance(written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+    use std::sync::Mutex;
+
+    use masep_proto::Limits;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes at most so many bytes at once.
+    struct Narrow {
+        at_once: usize,
+        taken: Mutex<Vec<u8>>,
+    }
+
+    impl Transport for Narrow {
+        fn prepare(&self, _limits: &Limits) -> io::Result<()> {
+            Ok(())
+        }
+        async fn readable(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn try_read(&self, _buffer: &mut BytesMut) -> io::Result<usize> {
+            Ok(0)
+        }
+        async fn writable(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.try_write_vectored(&[IoSlice::new(bytes)])
+        }
+        fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+            let bytes = buffers.iter().flat_map(|buffer| buffer.iter());
+            let mut taken = self.taken.lock().unwrap();
+            let before = taken.len();
+            taken.extend(bytes.take(self.at_once));
+            Ok(taken.len() - before)
+        }
+        fn shutdown(&self, _how: Shutdown) -> io::Result<()> {
+            Ok(())
+        }
+        fn reset_on_drop(&self) {}
+    }
+
+    fn sizes() -> impl Strategy<Value = Vec<usize>> {
+        let size = prop_oneof![0..100_usize, 4_000..4_200_usize, 60_000..65_536_usize];
+        prop::collection::vec(size, 0..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// However large the frames are, and however few bytes are taken at once.
+        #[test]
+        fn what_is_written_is_what_the_codec_encodes(
+            sizes in sizes(),
+            at_once in prop_oneof![500..9_000_usize, Just(1 << 24)],
+        ) {
+            let codec = FrameCodec::new(&Limits::default());
+            let transport = Narrow { at_once, taken: Mutex::default() };
+            let mut unsent = Unsent::default();
+            let mut expected = Vec::new();
+            for (number, size) in (0..).zip(sizes) {
+                let frame = Frame::new(vec![number; size]);
+                unsent.push(&frame, codec);
+                codec.encode(&frame, &mut expected).unwrap();
+                if number % 8 == 7 {
+                    unsent.write_to(&transport).unwrap();
+                }
+            }
+            while !unsent.is_empty() {
+                prop_assert!(unsent.write_to(&transport).unwrap() > 0);
+                let taken = transport.taken.lock().unwrap().len();
+                prop_assert_eq!(unsent.len() + taken, expected.len());
+            }
+            prop_assert!(transport.taken.into_inner().unwrap() == expected);
+        }
+    }
+}
