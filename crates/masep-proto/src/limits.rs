@@ -93,6 +93,13 @@ limits! {
     /// Default 30 s. This bounds what a peer that never reads can hold up.
     write_time: Duration = Duration::from_secs(30);
 
+    /// How long a connection that waits for bytes looks for them before its thread sleeps.
+    /// Default 0: it sleeps at once. Waking a thread up can take longer than all else in a round
+    /// trip; on both ends, 50 µs and more than a peer takes to answer make that disappear. The cost
+    /// is a core that is busy all that time after each frame, so give each end a core of its own:
+    /// two ends that share one only wait for each other.
+    busy_poll: Duration = Duration::ZERO;
+
     /// Frames that may wait in one queue (one for sending and one for receiving per connection).
     /// Default 1,024.
     queue_messages: usize = 1_024;

@@ -131,7 +131,7 @@ async fn read_frames<H: SocketHandler, T: Transport>(
     limits: &Limits,
 ) -> CloseReason {
     let codec = connection.shared().codec();
-    let mut reader = Reader::new(transport);
+    let mut reader = Reader::new(transport, limits.busy_poll);
     handler.on_connect(connection).await;
     loop {
         loop {

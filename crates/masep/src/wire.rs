@@ -3,6 +3,8 @@
 use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use masep_proto::{FrameCodec, Handshake, HelloError, Limits, PeerId};
@@ -82,6 +84,7 @@ impl<T: Transport> Drop for Wire<T> {
 #[derive(Debug)]
 pub(crate) struct Reader<'a, T> {
     transport: &'a T,
+    busy_poll: Duration,
     /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
     chunk: usize,
     /// The last read took all that there was room for; there may be more.
@@ -90,9 +93,10 @@ pub(crate) struct Reader<'a, T> {
 }
 
 impl<'a, T: Transport> Reader<'a, T> {
-    pub(crate) const fn new(transport: &'a T) -> Self {
+    pub(crate) const fn new(transport: &'a T, busy_poll: Duration) -> Self {
         Self {
             transport,
+            busy_poll,
             chunk: READ_CHUNKS.start,
             filled: false,
             peer_splits: false,
@@ -104,7 +108,7 @@ impl<'a, T: Transport> Reader<'a, T> {
     pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         loop {
             // Memory is taken only now, so that a connection that waits holds none.
-            self.transport.readable().await?;
+            self.readable().await?;
             self.make_room(buffer);
             let room = buffer.capacity() - buffer.len();
             let read = match self.transport.try_read(buffer) {
@@ -119,6 +123,26 @@ impl<'a, T: Transport> Reader<'a, T> {
             }
             return Ok(read);
         }
+    }
+
+    /// Waits until there is something to read, at first without letting the thread sleep: a task that
+    /// only yields makes the runtime look at its sockets, and run whoever else can run.
+    async fn readable(&self) -> io::Result<()> {
+        let mut readable = pin!(self.transport.readable());
+        if !self.busy_poll.is_zero() {
+            let start = Instant::now();
+            let spinning = async {
+                while start.elapsed() < self.busy_poll {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                ready = &mut readable => return ready,
+                () = spinning => {}
+            }
+        }
+        readable.await
     }
 
     /// Makes room for the next read. A large frame that has begun is read into a buffer of its own,
@@ -173,7 +197,7 @@ pub(crate) async fn read_hello<T: Transport>(
     handshake: &mut Handshake,
     buffer: &mut BytesMut,
 ) -> Result<PeerId, HelloFailure> {
-    let mut reader = Reader::new(transport);
+    let mut reader = Reader::new(transport, Duration::ZERO);
     loop {
         if reader.read(buffer).await? == 0 {
             return Err(HelloFailure::Closed);

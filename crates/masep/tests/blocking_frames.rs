@@ -337,3 +337,26 @@ fn a_peer_that_writes_header_and_body_apart_does_not_wait_for_acknowledgements()
     assert!(times[20] < Duration::from_millis(20), "{times:?}");
     assert!(times[20] < SOON);
 }
+
+#[test]
+fn a_connection_that_polls_busily_reads_the_same_and_keeps_its_timeouts() {
+    let hours = Duration::from_secs(3_600);
+    let (_server, connection, mut peer) = connected_with(Limits::default().busy_poll(hours));
+    assert_eq!(connection.recv_timeout(Duration::ZERO), Err(TimedOut));
+    let reader = thread::spawn(move || {
+        let mut sizes = Vec::new();
+        while let Some(frame) = connection.recv() {
+            connection.send(frame.clone()).unwrap();
+            sizes.push(frame.size());
+        }
+        (sizes, connection.close_reason().cloned())
+    });
+    for size in sizes() {
+        peer.write(&frame(&body(size, 1)));
+        assert_eq!(peer.read(), Some(body(size, 1)));
+    }
+    peer.write(&frame(b"BYE"));
+    let (read, reason) = reader.join().unwrap();
+    assert_eq!(read, sizes().collect::<Vec<_>>());
+    assert_eq!(reason, Some(CloseReason::PeerBye));
+}

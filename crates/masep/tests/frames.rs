@@ -2,8 +2,8 @@
 
 mod peer;
 
-use masep::{Client, Connection, Frame, Limits, SendError, Server};
-use peer::{Peer, frame, server, soon};
+use masep::{Client, CloseReason, Connection, Frame, Limits, SendError, Server};
+use peer::{Peer, frame, server, server_with, soon};
 
 #[tokio::test]
 async fn a_stream_cut_anywhere_gives_whole_frames() {
@@ -160,4 +160,26 @@ async fn frames_sent_from_many_tasks_are_never_mixed() {
         assert!(got.size() > last[usize::from(task)], "out of order");
         last[usize::from(task)] = got.size();
     }
+}
+
+/// One thread for both ends: a connection that looks for bytes must let the others run.
+#[tokio::test]
+async fn connections_that_poll_busily_let_each_other_run() {
+    let limits = Limits::default().busy_poll(std::time::Duration::from_secs(3_600));
+    let server = server_with(limits.clone()).await;
+    let builder = Client::builder("agent").limits(limits);
+    let client = builder.connect(server.local_address()).await.unwrap();
+    let here = soon(server.accept()).await.unwrap();
+    for n in 0..100_u8 {
+        client.connection().send(vec![n]).await.unwrap();
+        assert_eq!(soon(here.recv()).await, Some(Frame::new(vec![n])));
+        here.send(vec![n; 2]).await.unwrap();
+        let answer = soon(client.connection().recv()).await;
+        assert_eq!(answer, Some(Frame::new(vec![n; 2])));
+    }
+    assert_eq!(soon(here.bye()).await, CloseReason::LocalBye);
+    assert_eq!(
+        soon(client.connection().closed()).await,
+        CloseReason::PeerBye
+    );
 }

@@ -48,6 +48,9 @@ impl Shared {
         let Some(stream) = half.stream() else {
             return Ok(());
         };
+        if self.spin(half, until) {
+            return Ok(());
+        }
         let idle_time = self.limits.idle_time;
         let idle_until = idle_time.and_then(|time| half.heard().checked_add(time));
         let deadline = earlier(until, idle_until);
@@ -76,6 +79,25 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Looks for bytes without letting the thread sleep, for as long as
+    /// [`Limits::busy_poll`](crate::Limits::busy_poll) allows. Whether it took some in, or found why
+    /// none come any more.
+    fn spin(&self, half: &mut ReadHalf, until: Option<Instant>) -> bool {
+        let time = self.limits.busy_poll;
+        if time.is_zero() {
+            return false;
+        }
+        let end = earlier(until, Instant::now().checked_add(time));
+        // What waits to be written is not left waiting for that.
+        while !passed(end) && !self.has_unsent.load(Ordering::Acquire) {
+            if half.fill(Wait::No).is_ok() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
     }
 
     fn push_rest(&self, read_half: &mut ReadHalf) {
