@@ -79,7 +79,8 @@ impl TryFrom<&Element> for Action {
         let text = attribute(element, "type")?;
         let action_type = Int::parse(&text, Limits::default().int_digits).map_err(at_start)?;
         let mut params = Dict::new();
-        for parameter in element.children() {
+        for parameter in element.bounded_children() {
+            let parameter = parameter?;
             let name = attribute(&parameter, "name")?;
             let value = parameter
                 .children()
@@ -222,6 +223,17 @@ mod tests {
             read("<Action type=\"1\"><ActionParameter><int>1</int></ActionParameter></Action>"),
             Err(DecodeErrorKind::MissingAttribute("name"))
         );
+    }
+
+    #[test]
+    fn a_namespace_cannot_be_multiplied_by_parameters() {
+        let parameters = "<x:p name=\"p\"><x:o /></x:p>".repeat(1_000);
+        let uri = "u".repeat(30_000);
+        let element = format!("<Action xmlns:x=\"{uri}\" type=\"1\">{parameters}</Action>");
+        assert!(matches!(
+            read(&element),
+            Err(DecodeErrorKind::Limit(limit)) if limit.limit == crate::Limit::MessageBytes
+        ));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The element `CircularHeadList`: whose turn it is.
 
+use crate::value::excerpt;
 use crate::xml::{Encoded, Encoder};
 use crate::{DecodeError, DecodeErrorKind, Element, Int, Limits, Position, Value};
 
@@ -101,7 +102,7 @@ fn read_head_idx(part: &Element) -> Result<i64, DecodeError> {
     let text = part.text();
     let int = Int::parse(&text, Limits::default().int_digits).map_err(at_start)?;
     int.as_i64()
-        .ok_or_else(|| at_start(DecodeErrorKind::InvalidInt(text.to_string())))
+        .ok_or_else(|| at_start(DecodeErrorKind::InvalidInt(excerpt(&text))))
 }
 
 fn at_start(kind: DecodeErrorKind) -> DecodeError {

@@ -13,7 +13,7 @@ pub use node::Node;
 pub use qname::QName;
 
 use crate::xml::{self, Encoded, View};
-use crate::{DecodeError, Limits, Value};
+use crate::{DecodeError, Limit, LimitExceeded, Limits, Position, Value};
 
 /// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
 ///
@@ -111,9 +111,27 @@ impl Element {
     ///
     /// Each is skipped over to find its end, so that walking a whole subtree this way takes time in
     /// proportion to its size times its depth; [`to_node`](Self::to_node) takes it apart at once.
+    /// A child that is in a namespace is a copy, in which the namespace is declared again.
     pub fn children(&self) -> impl Iterator<Item = Self> {
         let mut view = View::open(&self.xml);
         std::iter::from_fn(move || view.as_mut()?.next_child())
+    }
+
+    /// The same for a reader that keeps what it finds: a namespace that is declared once and is
+    /// long shall not be kept many times.
+    pub(crate) fn bounded_children(&self) -> impl Iterator<Item = Result<Self, DecodeError>> {
+        let allowed = xml::max_rewritten(&self.xml);
+        let mut total = 0;
+        self.children().map(move |child| {
+            total += child.xml.len();
+            LimitExceeded::check(Limit::MessageBytes, total, allowed).map_err(|limit| {
+                DecodeError {
+                    kind: limit.into(),
+                    position: Position::START,
+                }
+            })?;
+            Ok(child)
+        })
     }
 
     /// The first child of this name.

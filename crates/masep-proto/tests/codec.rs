@@ -398,9 +398,14 @@ fn time_grows_with_the_size_only() {
     let attributes = repeat(&|i| format!(" a{i}=\"\""));
     let declarations = repeat(&|i| format!(" xmlns:p{i}=\"u{i}\""));
     let prefixed = repeat(&|i| format!("<p{i}:a/>"));
+    let uri = "u".repeat(500_000);
+    let attributes_there = repeat(&|i| format!(" p:a{i}=''"));
+    let elements_there = "<p:a/>".repeat(many);
     for xml in [
         format!("<a{attributes} />"),
         format!("<a{declarations}>{prefixed}</a>"),
+        format!("<a xmlns:p=\"{uri}\"{attributes_there} />"),
+        format!("<a xmlns:p=\"{uri}\">{elements_there}</a>"),
         format!("<a>{}</a>", "<!---->&amp;".repeat(many)),
         format!("<str>{}</str>", "x<!---->".repeat(many)),
         format!("<int>1{}</int>", "<x/>".repeat(many)),

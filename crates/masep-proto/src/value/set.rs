@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Value;
+use super::{Int, Value};
 
 /// Whether two sets have the same members.
 pub(super) fn same_members(a: &[Value], b: &[Value]) -> bool {
@@ -89,7 +89,7 @@ impl Key {
                 Numbers::ByType => self.bytes.extend([b'b', u8::from(*value)]),
                 Numbers::AsPython => self.text(b'i', if *value { b"1" } else { b"0" }),
             },
-            Value::Int(value) => self.text(b'i', value.to_string().as_bytes()),
+            Value::Int(value) => self.int(value),
             Value::Float(value) => self.float(*value)?,
             Value::Str(value) => self.text(b's', value.as_bytes()),
             Value::Bytes(value) => self.text(b'y', value),
@@ -125,14 +125,32 @@ impl Key {
         if value.is_nan() {
             return None;
         }
-        if self.numbers == Numbers::AsPython && value.fract() == 0.0 {
-            // Exact at any size: this is the int that Python finds equal. `+ 0.0` makes -0.0 zero.
-            self.text(b'i', format!("{:.0}", value + 0.0).as_bytes());
-        } else {
-            self.bytes.push(b'f');
-            self.bytes.extend((value + 0.0).to_bits().to_le_bytes());
+        match small_int(value) {
+            Some(int) if self.numbers == Numbers::AsPython => {
+                self.text(b'i', int.to_string().as_bytes());
+            }
+            _ => {
+                self.bytes.push(b'f');
+                // `+ 0.0` makes -0.0 zero.
+                self.bytes.extend((value + 0.0).to_bits().to_le_bytes());
+            }
         }
         Some(())
+    }
+
+    /// An int that is equal to a float in Python is written as that float: small ones the other way
+    /// round. The digits of a large float are many, and take long to find.
+    fn int(&mut self, value: &Int) {
+        let digits = value.to_string();
+        if self.numbers == Numbers::AsPython && value.as_i64().is_none() {
+            let float = value.to_f64();
+            if small_int(float).is_none() && float.is_finite() && format!("{float:.0}") == digits {
+                self.bytes.push(b'f');
+                self.bytes.extend(float.to_bits().to_le_bytes());
+                return;
+            }
+        }
+        self.text(b'i', digits.as_bytes());
     }
 
     /// A kind and a text with its length, so that no two sequences of texts look the same.
@@ -160,6 +178,16 @@ impl Key {
     fn length(&mut self, length: usize) {
         self.bytes.extend(length.to_le_bytes());
     }
+}
+
+/// The int that Python finds equal to a float, if it is one of `i64`.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is out of range or has a fraction is left out before"
+)]
+fn small_int(value: f64) -> Option<i64> {
+    const RANGE: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    (value.fract() == 0.0 && RANGE.contains(&value)).then_some(value as i64)
 }
 
 #[cfg(test)]
@@ -215,6 +243,29 @@ mod tests {
                 false.into()
             ]
         );
+    }
+
+    #[test]
+    fn large_ints_and_floats_are_equal_if_they_are_so_exactly() {
+        let unique = |items: [Value; 2]| unique_members(items.to_vec()).unwrap().len();
+        for (int, float, members) in [
+            ("9223372036854775807", 9_223_372_036_854_775_808.0, 2),
+            ("9223372036854775808", 9_223_372_036_854_775_808.0, 1),
+            ("-9223372036854775808", -9_223_372_036_854_775_808.0, 1),
+            ("-9223372036854775809", -9_223_372_036_854_775_808.0, 2),
+            ("9007199254740993", 9_007_199_254_740_992.0, 2),
+            ("100000000000000000000", 1e20, 1),
+            ("100000000000000000001", 1e20, 2),
+        ] {
+            let int = Value::Int(int.parse().unwrap());
+            assert_eq!(unique([int.clone(), float.into()]), members, "{int:?}");
+            assert_eq!(unique([float.into(), int]), members);
+        }
+        let most = Value::Int(format!("{:.0}", f64::MAX).parse().unwrap());
+        assert_eq!(unique([most, f64::MAX.into()]), 1);
+        let beyond = Value::Int("9".repeat(400).parse().unwrap());
+        assert_eq!(unique([beyond.clone(), f64::INFINITY.into()]), 2);
+        assert_eq!(unique([beyond.clone(), beyond]), 1);
     }
 
     #[test]

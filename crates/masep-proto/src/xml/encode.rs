@@ -5,7 +5,7 @@ use std::slice;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{escape, repr, tree, view};
+use super::{escape, repr, view};
 use crate::value::DictIter;
 use crate::{EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
 
@@ -19,18 +19,34 @@ pub(crate) struct Encoded {
     pub(crate) namespaced: bool,
 }
 
+/// What a message takes of its receiver's limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Demand {
+    /// How deep elements stand in each other.
+    depth: usize,
+    /// Digits of the longest int among its values.
+    int_digits: usize,
+}
+
+impl Demand {
+    pub(crate) fn check(self, limits: &Limits) -> Result<(), LimitExceeded> {
+        LimitExceeded::check(Limit::Depth, self.depth, limits.depth)?;
+        LimitExceeded::check(Limit::IntDigits, self.int_digits, limits.int_digits)
+    }
+}
+
 /// Bytes that most messages other than observations fit in.
 const TYPICAL: usize = 512;
 
 /// A message as bytes.
 pub(crate) fn encode_message(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
-    let encoded = encode_message_element(message);
-    LimitExceeded::check(Limit::Depth, encoded.depth, limits.depth)?;
+    let (encoded, demand) = encode_message_element(message);
+    demand.check(limits)?;
     Ok(encoded.xml.into_bytes())
 }
 
-/// A message as an element, however deep.
-pub(crate) fn encode_message_element(message: &Message) -> Encoded {
+/// A message as an element, however deep, and what it takes of the limits.
+pub(crate) fn encode_message_element(message: &Message) -> (Encoded, Demand) {
     let mut encoder = Encoder::at_depth(1);
     encoder.push("<Message msg_type=\"");
     escape::push_attribute(&mut encoder.output, message.msg_type.as_str());
@@ -43,7 +59,8 @@ pub(crate) fn encode_message_element(message: &Message) -> Encoded {
     } else {
         encoder.push("\" />");
     }
-    encoder.finish()
+    let demand = encoder.demand;
+    (encoder.finish(), demand)
 }
 
 /// A value as an element, however deep.
@@ -67,7 +84,7 @@ enum Open<'a> {
 /// The nesting of values is kept in a list of its own, so that no depth of it can exhaust the stack.
 pub(crate) struct Encoder {
     output: String,
-    depth: usize,
+    demand: Demand,
     namespaced: bool,
 }
 
@@ -76,7 +93,10 @@ impl Encoder {
     pub(crate) fn at_depth(depth: usize) -> Self {
         Self {
             output: String::with_capacity(TYPICAL),
-            depth,
+            demand: Demand {
+                depth,
+                int_digits: 0,
+            },
             namespaced: false,
         }
     }
@@ -93,7 +113,7 @@ impl Encoder {
 
     /// Writes a list whose element stands at this depth.
     pub(crate) fn push_list(&mut self, items: &[Value], depth: usize) {
-        self.depth = self.depth.max(depth);
+        self.demand.depth = self.demand.depth.max(depth);
         let mut open = Vec::new();
         open.extend(self.begin_sequence("list", items));
         self.run(open, depth);
@@ -103,13 +123,13 @@ impl Encoder {
         let xml = self.output.into();
         // ElementTree declares all namespaces on the outermost element.
         if self.namespaced
-            && let Some(node) = view::to_node(&xml)
+            && let Some(element) = view::rewritten(&xml)
         {
-            return tree::write(&node);
+            return element;
         }
         Encoded {
             xml,
-            depth: self.depth,
+            depth: self.demand.depth,
             namespaced: self.namespaced,
         }
     }
@@ -150,7 +170,7 @@ impl Encoder {
 
     /// Writes a value that holds no others, or the beginning of one that does.
     fn begin<'a>(&mut self, value: &'a Value, depth: usize) -> Option<Open<'a>> {
-        self.depth = self.depth.max(depth);
+        self.demand.depth = self.demand.depth.max(depth);
         match value {
             Value::None => self.push("<NoneType>None</NoneType>"),
             Value::Bool(true) => self.push("<bool>True</bool>"),
@@ -186,7 +206,7 @@ impl Encoder {
             Value::Element(element) => {
                 self.push(element.as_xml());
                 escape::push_text(&mut self.output, element.tail());
-                self.depth = self.depth.max(depth - 1 + element.depth());
+                self.demand.depth = self.demand.depth.max(depth - 1 + element.depth());
                 self.namespaced |= element.is_namespaced();
             }
             Value::List(items) => return self.begin_sequence("list", items),
@@ -224,7 +244,11 @@ impl Encoder {
                 }
                 escape::push_decimal(&mut self.output, small.unsigned_abs());
             }
-            None => self.push(&value.to_string()),
+            None => {
+                let digits = value.digits();
+                self.demand.int_digits = self.demand.int_digits.max(digits);
+                self.push(&value.to_string());
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading goes in layers: [`document`] makes text of the input, [`scanner`] finds the tags and
 //! texts in it, [`reader`] slices values and elements out of it, [`decode`] makes Python values of
-//! them; [`tree`] is for elements that are not written as ElementTree writes them, and for whoever
+//! them; [`rewrite`] is for elements that are not written as ElementTree writes them, [`tree`] for whoever
 //! wants to look inside. Writing is [`encode`], and [`tree`] for trees.
 
 mod chars;
@@ -13,9 +13,11 @@ mod encode;
 mod escape;
 mod fault;
 mod namespaces;
+mod prefixes;
 mod reader;
 mod reference;
 mod repr;
+mod rewrite;
 mod scanner;
 mod tree;
 mod view;
@@ -24,5 +26,6 @@ pub(crate) use chars::is_name;
 pub(crate) use decode::{decode_element, decode_message, decode_value};
 pub(crate) use encode::{Encoded, Encoder, encode_message, encode_message_element, encode_value};
 pub(crate) use namespaces::XMLNS as XMLNS_NAMESPACE;
+pub(crate) use reader::max_rewritten;
 pub(crate) use tree::write as encode_node;
 pub(crate) use view::{View, to_node, to_unicode};

@@ -11,26 +11,50 @@ pub(super) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// The namespace of the declarations themselves, which nothing may be declared as.
 pub(crate) const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
+/// The number of a namespace in its document. Names are compared by it: a URI can be as long as the
+/// document, and each name of the document can be in its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Uri {
+    /// That of the prefix `xml`.
+    Xml,
+    Declared(usize),
+}
+
 /// The declarations in force.
 #[derive(Debug, Default)]
 pub(super) struct Namespaces<'a> {
-    /// The URIs of each prefix, innermost last; the default namespace has the prefix "".
-    uris: HashMap<&'a str, Vec<ByteString>>,
-    /// What was declared, with the depth of the element that it stands on.
-    declared: Vec<(usize, &'a str)>,
+    /// What each prefix means here, `None` if nothing; the default namespace has the prefix "".
+    meanings: HashMap<&'a str, Option<Uri>>,
+    declared: Vec<Declaration<'a>>,
+    /// Every URI of the document, by number and the other way round.
+    uris: Vec<ByteString>,
+    numbers: HashMap<ByteString, usize>,
+}
+
+#[derive(Debug)]
+struct Declaration<'a> {
+    prefix: &'a str,
+    /// What the prefix meant before.
+    outer: Option<Uri>,
+    /// How deep the element stands that it is on.
+    depth: usize,
 }
 
 impl<'a> Namespaces<'a> {
+    /// Whether no declaration is in force.
     pub(super) const fn is_empty(&self) -> bool {
         self.declared.is_empty()
     }
 
+    /// Whether the document has declared none so far.
+    pub(super) const fn is_unused(&self) -> bool {
+        self.uris.is_empty()
+    }
+
     /// Forgets what was declared on elements that are deeper than this.
     pub(super) fn leave(&mut self, depth: usize) {
-        while let Some((_, prefix)) = self.declared.pop_if(|(declared, _)| *declared > depth) {
-            if let Some(uris) = self.uris.get_mut(prefix) {
-                uris.pop();
-            }
+        while let Some(inner) = self.declared.pop_if(|inner| inner.depth > depth) {
+            self.meanings.insert(inner.prefix, inner.outer);
         }
     }
 
@@ -42,7 +66,7 @@ impl<'a> Namespaces<'a> {
     pub(super) fn declare(
         &mut self,
         prefix: &'a str,
-        uri: ByteString,
+        uri: &str,
         depth: usize,
     ) -> Result<(), DecodeErrorKind> {
         let problem = if prefix == "xmlns" {
@@ -61,18 +85,44 @@ impl<'a> Namespaces<'a> {
         if let Some(problem) = problem {
             return Err(DecodeErrorKind::Syntax(problem));
         }
-        self.uris.entry(prefix).or_default().push(uri);
-        self.declared.push((depth, prefix));
+        let meaning = (!uri.is_empty()).then(|| self.number(uri));
+        let outer = self.meanings.insert(prefix, meaning).flatten();
+        self.declared.push(Declaration {
+            prefix,
+            outer,
+            depth,
+        });
         Ok(())
     }
 
-    /// The URI of a prefix, or of the default namespace for ""; `None` if there is none.
-    pub(super) fn uri(&self, prefix: &str) -> Option<ByteString> {
-        if prefix == "xml" {
-            return Some(ByteString::from_static(XML));
+    fn number(&mut self, uri: &str) -> Uri {
+        if uri == XML {
+            return Uri::Xml;
         }
-        let innermost = self.uris.get(prefix)?.last()?;
-        (!innermost.is_empty()).then(|| innermost.clone())
+        if let Some(number) = self.numbers.get(uri) {
+            return Uri::Declared(*number);
+        }
+        let number = self.uris.len();
+        let uri = ByteString::from(uri);
+        self.uris.push(uri.clone());
+        self.numbers.insert(uri, number);
+        Uri::Declared(number)
+    }
+
+    /// The namespace of a prefix, or the default one for ""; `None` if there is none.
+    pub(super) fn uri(&self, prefix: &str) -> Option<Uri> {
+        if prefix == "xml" {
+            return Some(Uri::Xml);
+        }
+        *self.meanings.get(prefix)?
+    }
+
+    /// The text of a URI.
+    pub(super) fn text(&self, uri: Uri) -> ByteString {
+        match uri {
+            Uri::Xml => ByteString::from_static(XML),
+            Uri::Declared(number) => self.uris.get(number).cloned().unwrap_or_default(),
+        }
     }
 }
 
@@ -80,22 +130,38 @@ impl<'a> Namespaces<'a> {
 mod tests {
     use super::*;
 
+    fn text(namespaces: &Namespaces<'_>, prefix: &str) -> Option<ByteString> {
+        namespaces.uri(prefix).map(|uri| namespaces.text(uri))
+    }
+
     #[test]
     fn the_innermost_declaration_counts_until_its_element_ends() {
         let mut namespaces = Namespaces::default();
-        namespaces.declare("p", "urn:1".into(), 1).unwrap();
-        namespaces.declare("p", "urn:2".into(), 2).unwrap();
-        namespaces.declare("", "urn:d".into(), 2).unwrap();
-        namespaces.declare("", "".into(), 3).unwrap();
-        assert_eq!(namespaces.uri("p").as_deref(), Some("urn:2"));
+        assert!(namespaces.is_unused());
+        namespaces.declare("p", "urn:1", 1).unwrap();
+        namespaces.declare("p", "urn:2", 2).unwrap();
+        namespaces.declare("", "urn:d", 2).unwrap();
+        namespaces.declare("", "", 3).unwrap();
+        assert_eq!(text(&namespaces, "p").as_deref(), Some("urn:2"));
         assert_eq!(namespaces.uri(""), None);
         namespaces.leave(2);
-        assert_eq!(namespaces.uri("").as_deref(), Some("urn:d"));
+        assert_eq!(text(&namespaces, "").as_deref(), Some("urn:d"));
         namespaces.leave(1);
-        assert_eq!(namespaces.uri("p").as_deref(), Some("urn:1"));
+        assert_eq!(text(&namespaces, "p").as_deref(), Some("urn:1"));
         assert_eq!(namespaces.uri(""), None);
         namespaces.leave(0);
         assert!(namespaces.is_empty() && namespaces.uri("p").is_none());
+        assert!(!namespaces.is_unused());
+    }
+
+    #[test]
+    fn a_namespace_has_one_number_whatever_its_prefixes() {
+        let mut namespaces = Namespaces::default();
+        namespaces.declare("p", "urn:1", 1).unwrap();
+        namespaces.declare("q", "urn:1", 1).unwrap();
+        namespaces.declare("r", "urn:2", 1).unwrap();
+        assert_eq!(namespaces.uri("p"), namespaces.uri("q"));
+        assert_ne!(namespaces.uri("p"), namespaces.uri("r"));
     }
 
     #[test]
@@ -111,11 +177,12 @@ mod tests {
             ("p", "a}b"),
         ] {
             assert!(
-                namespaces.declare(prefix, uri.into(), 1).is_err(),
+                namespaces.declare(prefix, uri, 1).is_err(),
                 "{prefix} {uri}"
             );
         }
-        assert!(namespaces.declare("xml", XML.into(), 1).is_ok());
-        assert_eq!(namespaces.uri("xml").as_deref(), Some(XML));
+        assert!(namespaces.declare("xml", XML, 1).is_ok());
+        assert_eq!(namespaces.uri("xml"), Some(Uri::Xml));
+        assert_eq!(namespaces.text(Uri::Xml), XML);
     }
 }

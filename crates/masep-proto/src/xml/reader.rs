@@ -5,16 +5,24 @@ use std::ops::Range;
 
 use bytestring::ByteString;
 
+use super::Encoded;
 use super::fault::Fault;
 use super::reference;
+use super::rewrite::{self, UsedPrefixes};
 use super::scanner::{Attribute, Piece, PieceKind, Scanner, Tag, Token};
-use super::{Encoded, tree};
 use crate::{Element, Limit, LimitExceeded, Limits};
 
-/// How many times as long as the largest message the elements of one message may become when they
-/// are written in canonical form. Escaping adds less than that; only a namespace that is declared
-/// once and then repeated on each element could add more.
+/// How many times as long as their message its elements may become when they are written in
+/// canonical form. Escaping adds less than that; only a namespace that is declared once and then
+/// repeated on each element could add more.
 const GROWTH: usize = 8;
+/// What the elements of a message may become in any case: no more than a frame.
+const SMALL: usize = 64 << 10;
+
+/// Bytes that the elements of this XML may have when they are written anew.
+pub(crate) fn max_rewritten(xml: &str) -> usize {
+    xml.len().saturating_mul(GROWTH).max(SMALL)
+}
 
 /// Reads one document.
 #[derive(Debug)]
@@ -22,8 +30,9 @@ pub(super) struct Reader<'a> {
     source: &'a ByteString,
     pub(super) scanner: Scanner<'a>,
     limits: &'a Limits,
-    /// Bytes of the elements that had to be written anew.
+    /// Bytes of the elements that had to be written anew, and how many they may be.
     rewritten: usize,
+    max_rewritten: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -33,7 +42,14 @@ impl<'a> Reader<'a> {
             scanner: Scanner::new(source, start, limits),
             limits,
             rewritten: 0,
+            max_rewritten: max_rewritten(source),
         }
+    }
+
+    /// The same without a bound on what has to be written anew: for one element at a time.
+    pub(super) const fn without_growth_limit(mut self) -> Self {
+        self.max_rewritten = usize::MAX;
+        self
     }
 
     pub(super) fn slice(&self, range: Range<usize>) -> ByteString {
@@ -100,25 +116,38 @@ impl<'a> Reader<'a> {
 
     /// The element of a start tag that was just read.
     pub(super) fn element(&mut self, tag: &Tag) -> Result<Element, Fault> {
+        self.encoded(tag).map(Element::from)
+    }
+
+    /// The same, as text.
+    pub(super) fn encoded(&mut self, tag: &Tag) -> Result<Encoded, Fault> {
         let nodes = self.scanner.nodes_before();
         let (depth, canonical) = self.scanner.skip(tag)?;
-        if canonical {
-            return Ok(Element::from(Encoded {
-                xml: self.slice(tag.start..self.scanner.position()),
-                depth,
-                namespaced: false,
-            }));
+        let (xml, namespaced) = if canonical {
+            (self.slice(tag.start..self.scanner.position()), false)
+        } else {
+            self.scanner.rewind(tag, nodes);
+            self.rewrite(tag, nodes)?
+        };
+        Ok(Encoded {
+            xml,
+            depth,
+            namespaced,
+        })
+    }
+
+    /// The element of this start tag, which comes next, as ElementTree writes it, and whether it is in
+    /// a namespace or has a name in it that is.
+    fn rewrite(&mut self, tag: &Tag, nodes: usize) -> Result<(ByteString, bool), Fault> {
+        let mut prefixes = UsedPrefixes::default();
+        if !self.scanner.namespaces.is_unused() {
+            prefixes = UsedPrefixes::of_next(&mut self.scanner)?;
+            self.scanner.rewind(tag, nodes);
         }
-        self.scanner.rewind(tag, nodes);
-        if let Token::Start(tag) = self.scanner.tag()? {
-            let node = tree::read(self, &tag)?;
-            let encoded = tree::write(&node);
-            self.rewritten += encoded.xml.len();
-            let allowed = self.limits.message_bytes.saturating_mul(GROWTH);
-            let check = LimitExceeded::check(Limit::MessageBytes, self.rewritten, allowed);
-            Fault::limit(check, tag.start)?;
-            return Ok(encoded.into());
-        }
-        Err(Fault::syntax("an element expected", tag.start))
+        let xml = rewrite::write(self, &prefixes)?;
+        self.rewritten += xml.len();
+        let check = LimitExceeded::check(Limit::MessageBytes, self.rewritten, self.max_rewritten);
+        Fault::limit(check, tag.start)?;
+        Ok((xml.into(), !prefixes.is_empty()))
     }
 }

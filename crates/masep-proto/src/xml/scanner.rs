@@ -20,8 +20,7 @@ use super::namespaces::Namespaces;
 use super::reference::{self, Place};
 use crate::{Limit, LimitExceeded, Limits};
 
-pub(super) use attributes::Attribute;
-use attributes::Name;
+pub(super) use attributes::{Attribute, Name};
 
 /// A start tag or an end tag.
 #[derive(Debug)]
@@ -104,6 +103,11 @@ impl<'a> Scanner<'a> {
     /// Where the next thing begins.
     pub(super) const fn position(&self) -> usize {
         self.at
+    }
+
+    /// How many elements are open.
+    pub(super) const fn depth(&self) -> usize {
+        self.open.len()
     }
 
     /// Goes back to a start tag that was just read, to read the element again. Its nodes are not

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::slice;
 
+use bytestring::ByteString;
+
 use super::fault::Fault;
 use super::namespaces;
+use super::prefixes::{Prefixes, push_name};
 use super::reader::Reader;
 use super::scanner::{Tag, Token};
 use super::{Encoded, escape};
@@ -49,17 +52,15 @@ fn start(reader: &Reader<'_>, tag: &Tag) -> Result<Node, Fault> {
     let qname = |name, uri: Option<_>| {
         let local = scanner.local(name);
         let start = name.end - local.len();
-        QName::in_namespace(uri.unwrap_or_default(), reader.slice(start..name.end))
+        let uri = uri.map_or_else(ByteString::new, |uri| scanner.namespaces.text(uri));
+        QName::in_namespace(uri, reader.slice(start..name.end))
     };
     let mut node = Node::new(qname(&tag.name, scanner.uri(&tag.name, tag.start)?));
     for attribute in &scanner.attributes {
         if scanner.declared_prefix(&attribute.name).is_some() {
             continue;
         }
-        let uri = match attribute.name.colon {
-            Some(_) => scanner.uri(&attribute.name, tag.start)?,
-            None => None,
-        };
+        let uri = scanner.uri_of_attribute(&attribute.name, tag.start)?;
         node.push_attribute(qname(&attribute.name, uri), reader.value(attribute));
     }
     Ok(node)
@@ -67,8 +68,8 @@ fn start(reader: &Reader<'_>, tag: &Tag) -> Result<Node, Fault> {
 
 /// A tree as `ElementTree.tostring` writes it, without its tail.
 pub(crate) fn write(root: &Node) -> Encoded {
-    let prefixes = Prefixes::of(root);
-    let namespaced = !prefixes.order.is_empty();
+    let prefixes = TreePrefixes::of(root);
+    let namespaced = !prefixes.prefixes.is_empty();
     let mut writer = Writer {
         output: String::new(),
         prefixes,
@@ -82,19 +83,18 @@ pub(crate) fn write(root: &Node) -> Encoded {
     }
 }
 
-/// The prefixes that ElementTree chooses for the namespaces of a tree.
-struct Prefixes<'a> {
-    of_uri: HashMap<&'a str, String>,
-    order: Vec<&'a str>,
+/// The prefixes of the namespaces of a tree.
+#[derive(Default)]
+struct TreePrefixes<'a> {
+    prefixes: Prefixes,
+    numbers: HashMap<&'a str, usize>,
+    /// The same by the place of the URI in memory, which most names share: a URI can be long.
+    numbers_by_place: HashMap<(*const u8, usize), usize>,
 }
 
-impl<'a> Prefixes<'a> {
-    /// Namespaces are numbered as they come up; those that everybody knows have their usual names.
+impl<'a> TreePrefixes<'a> {
     fn of(root: &'a Node) -> Self {
-        let mut prefixes = Self {
-            of_uri: HashMap::new(),
-            order: Vec::new(),
-        };
+        let mut prefixes = Self::default();
         prefixes.add_names(root);
         let mut open = vec![root.children.iter()];
         while let Some(children) = open.last_mut() {
@@ -110,10 +110,6 @@ impl<'a> Prefixes<'a> {
                 }
             }
         }
-        // They are declared in the order of their prefixes.
-        prefixes
-            .order
-            .sort_unstable_by_key(|uri| prefixes.of_uri.get(uri));
         prefixes
     }
 
@@ -125,27 +121,38 @@ impl<'a> Prefixes<'a> {
     }
 
     fn add(&mut self, name: &'a QName) {
-        let uri = &**name.uri();
-        if uri.is_empty() || uri == namespaces::XML || self.of_uri.contains_key(uri) {
+        let uri = name.uri();
+        if uri.is_empty() || uri == namespaces::XML {
             return;
         }
-        let prefix = match uri {
-            "http://www.w3.org/1999/xhtml" => "html".to_owned(),
-            "http://www.w3.org/1999/02/22-rdf-syntax-ns#" => "rdf".to_owned(),
-            "http://schemas.xmlsoap.org/wsdl/" => "wsdl".to_owned(),
-            "http://www.w3.org/2001/XMLSchema" => "xs".to_owned(),
-            "http://www.w3.org/2001/XMLSchema-instance" => "xsi".to_owned(),
-            "http://purl.org/dc/elements/1.1/" => "dc".to_owned(),
-            _ => format!("ns{}", self.order.len()),
-        };
-        self.of_uri.insert(uri, prefix);
-        self.order.push(uri);
+        let prefixes = &mut self.prefixes;
+        let numbers = &mut self.numbers;
+        self.numbers_by_place.entry(place(uri)).or_insert_with(|| {
+            let number = numbers.entry(uri);
+            *number.or_insert_with(|| prefixes.add(uri.clone()))
+        });
     }
+
+    /// The prefix of a name of the tree.
+    fn prefix(&self, name: &QName) -> Option<&str> {
+        match &**name.uri() {
+            "" => None,
+            namespaces::XML => Some("xml"),
+            uri => Some(
+                self.prefixes
+                    .prefix(*self.numbers_by_place.get(&place(uri))?),
+            ),
+        }
+    }
+}
+
+fn place(uri: &str) -> (*const u8, usize) {
+    (uri.as_ptr(), uri.len())
 }
 
 struct Writer<'a> {
     output: String,
-    prefixes: Prefixes<'a>,
+    prefixes: TreePrefixes<'a>,
     depth: usize,
 }
 
@@ -182,13 +189,7 @@ impl<'a> Writer<'a> {
         self.output.push('<');
         self.name(&node.name);
         if is_root {
-            for uri in &self.prefixes.order {
-                self.output.push_str(" xmlns:");
-                self.output.push_str(&self.prefixes.of_uri[uri]);
-                self.output.push_str("=\"");
-                escape::push_attribute(&mut self.output, uri);
-                self.output.push('"');
-            }
+            self.prefixes.prefixes.push_declarations(&mut self.output);
         }
         for (name, value) in node.attributes() {
             self.output.push(' ');
@@ -207,15 +208,6 @@ impl<'a> Writer<'a> {
     }
 
     fn name(&mut self, name: &QName) {
-        let prefix = match &**name.uri() {
-            "" => None,
-            namespaces::XML => Some("xml"),
-            uri => self.prefixes.of_uri.get(uri).map(String::as_str),
-        };
-        if let Some(prefix) = prefix {
-            self.output.push_str(prefix);
-            self.output.push(':');
-        }
-        self.output.push_str(name.local());
+        push_name(&mut self.output, self.prefixes.prefix(name), name.local());
     }
 }

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use super::reader::Reader;
 use super::reference::{self, Place};
 use super::scanner::{Tag, Token};
-use super::tree;
+use super::{Encoded, tree};
 use crate::{Element, Limits, Node};
 
 /// What was within the limits once is read again without them.
@@ -28,7 +28,7 @@ pub(crate) struct View<'a> {
 impl<'a> View<'a> {
     /// Opens an element. `None` does not happen for one that was read or written before.
     pub(crate) fn open(xml: &'a ByteString) -> Option<Self> {
-        let mut reader = Reader::new(xml, 0, &UNLIMITED);
+        let mut reader = Reader::new(xml, 0, &UNLIMITED).without_growth_limit();
         let root = reader.scanner.root().ok()?;
         Some(Self { reader, root })
     }
@@ -73,6 +73,13 @@ impl<'a> View<'a> {
     fn into_node(mut self) -> Option<Node> {
         tree::read(&mut self.reader, &self.root).ok()
     }
+}
+
+/// An element as ElementTree writes it, of one in which the namespaces are declared elsewhere.
+/// `None` does not happen for what is well-formed.
+pub(crate) fn rewritten(xml: &ByteString) -> Option<Encoded> {
+    let mut view = View::open(xml)?;
+    view.reader.encoded(&view.root).ok()
 }
 
 /// An element as a tree, without its tail. `None` does not happen for one that was read or written

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use bytestring::ByteString;
-
 use super::{Scanner, skip_raw, skip_while};
 use crate::xml::chars;
 use crate::xml::fault::Fault;
+use crate::xml::namespaces::Uri;
 use crate::xml::reference::{self, Place};
 use crate::{DecodeErrorKind, Limit, LimitExceeded};
 
@@ -186,11 +185,9 @@ impl<'a> Scanner<'a> {
             let Some(prefix) = self.declared_prefix(&attribute.name) else {
                 continue;
             };
-            let uri = ByteString::from(reference::unescape_attribute(
-                self.slice(attribute.raw.clone()),
-            ));
+            let uri = reference::unescape_attribute(self.slice(attribute.raw.clone()));
             self.namespaces
-                .declare(prefix, uri, depth)
+                .declare(prefix, &uri, depth)
                 .map_err(|kind| Fault::new(kind, token))?;
             self.canonical = false;
         }
@@ -203,21 +200,16 @@ impl<'a> Scanner<'a> {
             if !names.insert((uri, self.local(&attribute.name))) {
                 return Err(Fault::syntax("a duplicate attribute", token));
             }
-            self.canonical &= self.prefix(&attribute.name) == "xml";
+            self.canonical &= uri == Some(Uri::Xml);
         }
-        let is_xml = self.prefix(name) == "xml";
-        let namespaced = self.uri(name, token)?.is_some() && !is_xml;
+        let namespaced = self.uri(name, token)?.is_some_and(|uri| uri != Uri::Xml);
         self.canonical &= !namespaced;
         Ok(namespaced)
     }
 
-    /// The URI of the namespace of a name. An element without a prefix is in the default namespace;
-    /// for attributes, ask only if there is a prefix.
-    pub(in crate::xml) fn uri(
-        &self,
-        name: &Name,
-        token: usize,
-    ) -> Result<Option<ByteString>, Fault> {
+    /// The namespace of a name. An element without a prefix is in the default namespace; for
+    /// attributes, ask only if there is a prefix.
+    pub(in crate::xml) fn uri(&self, name: &Name, token: usize) -> Result<Option<Uri>, Fault> {
         let uri = self.namespaces.uri(self.prefix(name));
         if uri.is_none() && name.colon.is_some() {
             return Err(Fault::new(DecodeErrorKind::UnboundPrefix, token));
@@ -231,6 +223,18 @@ impl<'a> Scanner<'a> {
             "xmlns" => Some(""),
             _ if self.prefix(name) == "xmlns" => Some(self.local(name)),
             _ => None,
+        }
+    }
+
+    /// The namespace of an attribute.
+    pub(in crate::xml) fn uri_of_attribute(
+        &self,
+        name: &Name,
+        token: usize,
+    ) -> Result<Option<Uri>, Fault> {
+        match name.colon {
+            Some(_) => self.uri(name, token),
+            None => Ok(None),
         }
     }
 
