@@ -9,10 +9,7 @@ use bytestring::ByteString;
 
 pub use kind::{MessageType, Role};
 
-use crate::{
-    DecodeError, Dict, Element, EncodeError, Frame, Limit, LimitExceeded, Limits, TypeName, Value,
-    xml,
-};
+use crate::{DecodeError, Dict, Element, EncodeError, Frame, Limits, TypeName, Value, xml};
 
 /// A message between an engine and an interface.
 ///
@@ -111,7 +108,8 @@ impl Message {
     /// The bytes of the message, exactly those that pymasep 0.2 would send for it.
     ///
     /// # Errors
-    /// A message that is deeper than the default of [`Limits::depth`]: no receiver would take it.
+    /// A message that is deeper than the default of [`Limits::depth`], or holds an int of more digits
+    /// than that of [`Limits::int_digits`]: no receiver would take it.
     pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
         self.encode(&Limits::default())
     }
@@ -119,7 +117,8 @@ impl Message {
     /// As [`to_bytes`](Self::to_bytes), for a receiver with these limits.
     ///
     /// # Errors
-    /// A message that is deeper than [`Limits::depth`].
+    /// A message that is deeper than [`Limits::depth`], or holds an int of more digits than
+    /// [`Limits::int_digits`].
     pub fn encode(&self, limits: &Limits) -> Result<Bytes, EncodeError> {
         xml::encode_message(self, limits)
     }
@@ -155,8 +154,8 @@ impl Message {
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).
     pub fn to_element(&self) -> Result<Element, EncodeError> {
-        let encoded = xml::encode_message_element(self);
-        LimitExceeded::check(Limit::Depth, encoded.depth, Limits::default().depth)?;
+        let (encoded, demand) = xml::encode_message_element(self);
+        demand.check(&Limits::default())?;
         Ok(encoded.into())
     }
 
@@ -188,14 +187,14 @@ impl TryFrom<&Message> for Element {
 /// The message as XML, as Python's `str(message)`.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&xml::encode_message_element(self).xml)
+        f.write_str(&xml::encode_message_element(self).0.xml)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Action;
+    use crate::{Action, Int, Limit, LimitExceeded};
 
     fn text(message: &Message) -> String {
         String::from_utf8(message.to_bytes().unwrap().to_vec()).unwrap()
@@ -295,6 +294,24 @@ mod tests {
         let element = nested(510).to_element().unwrap();
         let twice = Message::new("action", Dict::from([("e", element)]), "x");
         assert!(matches!(twice.to_bytes(), Err(EncodeError::Limit(_))));
+    }
+
+    #[test]
+    fn an_int_that_python_could_not_read_is_refused() {
+        let message = |digits: usize| {
+            let int = Int::parse(&format!("-{}", "9".repeat(digits)), usize::MAX).unwrap();
+            Message::new("action", Dict::from([("n", Value::Int(int))]), "x")
+        };
+        assert!(message(4_300).to_bytes().is_ok());
+        let refused = EncodeError::from(LimitExceeded {
+            limit: Limit::IntDigits,
+            actual: 4_301,
+            allowed: 4_300,
+        });
+        assert_eq!(message(4_301).to_bytes(), Err(refused.clone()));
+        assert_eq!(message(4_301).to_element(), Err(refused));
+        let for_another = Limits::default().int_digits(10_000);
+        assert!(message(4_301).encode(&for_another).is_ok());
     }
 
     #[test]

@@ -103,6 +103,14 @@ impl Int {
         }
     }
 
+    /// How many digits it is written with.
+    pub(crate) fn digits(&self) -> usize {
+        match &self.0 {
+            Repr::Small(value) => value.checked_ilog10().map_or(1, |log| log as usize + 1),
+            Repr::Large(text) => text.len() - usize::from(text.starts_with('-')),
+        }
+    }
+
     fn is_negative(&self) -> bool {
         match &self.0 {
             Repr::Small(value) => *value < 0,
