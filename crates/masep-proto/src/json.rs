@@ -36,7 +36,8 @@
 //!
 //! # Limits
 //! Nesting is bounded by the default of [`Limits::depth`](crate::Limits::depth) in both directions,
-//! counted as on the wire (a value in a list is two levels deeper than the list). Parsers of JSON are
+//! counted as on the wire (a value in a list is two levels deeper than the list), and for reading the
+//! number of values by half of [`Limits::nodes`](crate::Limits::nodes). Parsers of JSON are
 //! often less patient: `serde_json` refuses text that is nested more than 127 levels deep.
 //!
 //! # `serde_json`'s features

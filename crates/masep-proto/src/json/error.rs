@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
+use crate::value::excerpt;
 use crate::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 
 /// JSON that is no message or value: the fault of whoever wrote it.
@@ -44,12 +45,13 @@ impl JsonError {
     #[cold]
     #[must_use]
     pub fn under_key(mut self, key: &str) -> Self {
+        let key = excerpt(key);
         let plain = key.starts_with(|c: char| c == '_' || c == '$' || c.is_alphabetic())
             && key
                 .chars()
                 .all(|c| c == '_' || c == '$' || c.is_alphanumeric());
         let key = if plain {
-            key.to_owned()
+            key
         } else {
             format!("[{}]", Json::from(key))
         };
@@ -108,7 +110,7 @@ pub enum JsonErrorKind {
     )]
     UnknownTag(String),
     /// Not a float.
-    #[error("not a finite float, \"nan\", \"inf\" or \"-inf\": {0}")]
+    #[error("not a finite float, \"nan\", \"inf\" or \"-inf\": {0:?}")]
     InvalidFloat(String),
     /// Not an int.
     #[error("not an int: {0:?}")]

@@ -1,11 +1,15 @@
 //! JSON to values and messages.
 
+use std::cell::Cell;
+
 use bytestring::ByteString;
 use serde_json::{Map, Number, Value as Json};
 
 use super::{JsonError, JsonErrorKind, LEVELS_PER_ITEM, check_depth};
-use crate::value::unique_members;
-use crate::{Dict, Element, Int, Message, MessageType, Node, TypeName, Value};
+use crate::value::{excerpt, unique_members};
+use crate::{
+    Dict, Element, Int, Limit, LimitExceeded, Limits, Message, MessageType, Node, TypeName, Value,
+};
 
 /// Tags that other keys may stand beside, and which.
 const COMPANIONS: [(&str, &[&str]); 2] = [
@@ -21,7 +25,7 @@ pub(super) fn message(json: &Json, sender: Option<&str>) -> Result<Message, Json
         .ok_or_else(|| JsonErrorKind::unexpected("a message", json))?;
     let known = ["msg_type", "src_sub_app", "params"];
     if let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(JsonErrorKind::UnknownKey(key.clone()).into());
+        return Err(JsonErrorKind::UnknownKey(excerpt(key)).into());
     }
     let src_sub_app = match (object.get("src_sub_app"), sender) {
         (None, Some(sender)) => sender.into(),
@@ -41,7 +45,43 @@ pub(super) fn message(json: &Json, sender: Option<&str>) -> Result<Message, Json
 }
 
 pub(super) fn value(json: &Json) -> Result<Value, JsonError> {
-    nested(json, 1)
+    let elements = Cell::new(0);
+    nested(
+        json,
+        Place {
+            depth: 1,
+            elements: &elements,
+        },
+    )
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// How deep, in elements on the wire.
+    depth: usize,
+    /// Elements on the wire so far: a `$nest` makes many out of a few bytes.
+    elements: &'a Cell<usize>,
+}
+
+impl Place<'_> {
+    /// The place of a value in this many containers in each other.
+    const fn inside(self, containers: usize) -> Self {
+        let deeper = containers.saturating_mul(LEVELS_PER_ITEM);
+        Self {
+            depth: self.depth.saturating_add(deeper),
+            ..self
+        }
+    }
+
+    /// Checks the depth, and counts the elements of this many values.
+    fn take(self, values: usize) -> Result<(), LimitExceeded> {
+        check_depth(self.depth)?;
+        let elements = values.saturating_mul(LEVELS_PER_ITEM);
+        self.elements
+            .set(self.elements.get().saturating_add(elements));
+        LimitExceeded::check(Limit::Nodes, self.elements.get(), Limits::default().nodes)
+    }
 }
 
 pub(super) fn element(json: &Json) -> Result<Element, JsonError> {
@@ -55,13 +95,13 @@ pub(super) fn element(json: &Json) -> Result<Element, JsonError> {
 ///
 /// Here and in `write`, what stands on the stack once for every level of nesting is kept small: one
 /// function for containers and one for all that is none, loops instead of `collect`.
-fn nested(json: &Json, depth: usize) -> Result<Value, JsonError> {
-    check_depth(depth)?;
+fn nested(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
+    place.take(1)?;
     match json {
-        Json::Array(_) => list(json, depth),
+        Json::Array(_) => list(json, place),
         Json::Object(object) => match tag(object)? {
-            None => plain_dict(object, depth),
-            Some(tag) => tagged(object, tag, depth),
+            None => plain_dict(object, place),
+            Some(tag) => tagged(object, tag, place),
         },
         scalar => self::scalar(scalar),
     }
@@ -76,26 +116,26 @@ fn scalar(json: &Json) -> Result<Value, JsonError> {
     }
 }
 
-fn list(json: &Json, depth: usize) -> Result<Value, JsonError> {
-    items(json, depth).map(Value::List)
+fn list(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
+    items(json, place).map(Value::List)
 }
 
-fn tuple(json: &Json, depth: usize) -> Result<Value, JsonError> {
-    items(json, depth).map(Value::Tuple)
+fn tuple(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
+    items(json, place).map(Value::Tuple)
 }
 
-fn set(json: &Json, depth: usize) -> Result<Value, JsonError> {
-    match unique_members(items(json, depth)?) {
+fn set(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
+    match unique_members(items(json, place)?) {
         Ok(members) => Ok(Value::Set(members)),
         Err(type_name) => Err(JsonErrorKind::Unhashable(type_name).into()),
     }
 }
 
-fn items(json: &Json, depth: usize) -> Result<Vec<Value>, JsonError> {
+fn items(json: &Json, place: Place<'_>) -> Result<Vec<Value>, JsonError> {
     let values = array(json)?;
     let mut items = Vec::with_capacity(values.len());
     for (index, json) in values.iter().enumerate() {
-        match nested(json, depth + LEVELS_PER_ITEM) {
+        match nested(json, place.inside(1)) {
             Ok(value) => items.push(value),
             Err(error) => return Err(error.at_index(index)),
         }
@@ -103,10 +143,10 @@ fn items(json: &Json, depth: usize) -> Result<Vec<Value>, JsonError> {
     Ok(items)
 }
 
-fn plain_dict(object: &Object, depth: usize) -> Result<Value, JsonError> {
+fn plain_dict(object: &Object, place: Place<'_>) -> Result<Value, JsonError> {
     let mut dict = Dict::with_capacity(object.len());
     for (key, json) in object {
-        match nested(json, depth + LEVELS_PER_ITEM) {
+        match nested(json, place.inside(1)) {
             Ok(value) => dict.insert(key.as_str(), value),
             Err(error) => return Err(error.under_key(key)),
         };
@@ -114,14 +154,14 @@ fn plain_dict(object: &Object, depth: usize) -> Result<Value, JsonError> {
     Ok(Value::Dict(dict))
 }
 
-fn dict_of_pairs(json: &Json, depth: usize) -> Result<Value, JsonError> {
+fn dict_of_pairs(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
     let mut dict = Dict::new();
     for (index, json) in array(json)?.iter().enumerate() {
         let (key, json) = match pair(json) {
             Ok(pair) => pair,
             Err(error) => return Err(error.at_index(index)),
         };
-        match nested(json, depth + LEVELS_PER_ITEM) {
+        match nested(json, place.inside(1)) {
             Ok(value) => dict.insert(key, value),
             Err(error) => return Err(error.at_index(1).at_index(index)),
         };
@@ -152,14 +192,14 @@ fn tag(object: &Object) -> Result<Option<&str>, JsonError> {
         .unwrap_or((first, &[]));
     let alone = |key: &&String| *key != tag && !companions.contains(&key.as_str());
     if let Some(key) = object.keys().find(alone) {
-        let (tag, key) = (tag.to_owned(), key.clone());
+        let (tag, key) = (excerpt(tag), excerpt(key));
         return Err(JsonErrorKind::BesideTag { tag, key }.into());
     }
     Ok(Some(tag))
 }
 
-fn tagged(object: &Object, tag: &str, depth: usize) -> Result<Value, JsonError> {
-    let read: fn(&Json, usize) -> Result<Value, JsonError> = match tag {
+fn tagged(object: &Object, tag: &str, place: Place<'_>) -> Result<Value, JsonError> {
+    let read: fn(&Json, Place<'_>) -> Result<Value, JsonError> = match tag {
         "$int" => |json, _| int(str(json)?),
         "$float" => |json, _| float(json),
         "$tuple" => tuple,
@@ -171,9 +211,9 @@ fn tagged(object: &Object, tag: &str, depth: usize) -> Result<Value, JsonError> 
         "$nest" => nest,
         "$xml" => return xml(object),
         "$py" => return described(object),
-        _ => return Err(JsonErrorKind::UnknownTag(tag.to_owned()).into()),
+        _ => return Err(JsonErrorKind::UnknownTag(excerpt(tag)).into()),
     };
-    match read(&object[tag], depth) {
+    match read(&object[tag], place) {
         Ok(value) => Ok(value),
         Err(error) => Err(error.under_key(tag)),
     }
@@ -199,7 +239,7 @@ fn int(text: &str) -> Result<Value, JsonError> {
 fn finite(text: &str) -> Result<Value, JsonError> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(Value::Float(value)),
-        _ => Err(JsonErrorKind::InvalidFloat(text.to_owned()).into()),
+        _ => Err(JsonErrorKind::InvalidFloat(excerpt(text)).into()),
     }
 }
 
@@ -223,11 +263,12 @@ fn bytes(json: &Json) -> Result<Value, JsonError> {
 }
 
 /// `["list" or "dict", how many, leaf]`.
-fn nest(json: &Json, depth: usize) -> Result<Value, JsonError> {
+fn nest(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
     let (wrap, levels, leaf) = layers(json)?;
     // At least one item, or nests of none in each other would be as deep as they like.
-    let deeper = levels.max(1).saturating_mul(LEVELS_PER_ITEM);
-    match nested(leaf, depth.saturating_add(deeper)) {
+    let inside = place.inside(levels.max(1));
+    let counted = inside.take(levels).map_err(JsonError::from);
+    match counted.and_then(|()| nested(leaf, inside)) {
         Ok(leaf) => Ok((0..levels).fold(leaf, |value, _| wrap(value))),
         Err(error) => Err(error.at_index(2)),
     }

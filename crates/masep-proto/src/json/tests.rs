@@ -308,6 +308,35 @@ fn depth_is_bounded_in_both_directions() {
     }
 }
 
+#[test]
+fn the_number_of_values_is_limited_also_when_few_bytes_make_many() {
+    let limit = |json: &Json| match Value::from_json(json).unwrap_err().kind {
+        JsonErrorKind::Limit(exceeded) => exceeded,
+        other => panic!("{other}"),
+    };
+    let nest = serde_json::json!({"$nest": ["list", 500, 1]});
+    let exceeded = limit(&Json::from(vec![nest.clone(); 1_000]));
+    assert_eq!((exceeded.limit, exceeded.allowed), (Limit::Nodes, 100_000));
+    assert!(Value::from_json(&Json::from(vec![nest; 90])).is_ok());
+    assert!(Value::from_json(&Json::from(vec![1; 49_000])).is_ok());
+    assert_eq!(limit(&Json::from(vec![1; 60_000])).actual, 100_002);
+}
+
+#[test]
+fn an_error_quotes_the_beginning_only_and_escapes_it() {
+    let long = "k\u{1b}[2J".repeat(1_000);
+    for json in [
+        serde_json::json!({ "$float": long }),
+        serde_json::json!({ (format!("${long}")): 1 }),
+        serde_json::json!({ (long.clone()): { "$int": "x" } }),
+        serde_json::json!({ "$set": [], (long): 1 }),
+    ] {
+        let error = Value::from_json(&json).unwrap_err().to_string();
+        assert!(error.len() < 600, "{error}");
+        assert!(!error.contains(char::is_control), "{error}");
+    }
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::None),
