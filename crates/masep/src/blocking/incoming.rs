@@ -211,6 +211,8 @@ pub(super) struct Incoming {
 struct State {
     /// `None` while a thread has its turn.
     half: Option<ReadHalf>,
+    /// Threads that wait for their turn: without any, giving it back takes no system call.
+    waiting: usize,
     /// Whether the socket is to be let go.
     closed: bool,
 }
@@ -227,6 +229,7 @@ impl Incoming {
         Self {
             state: Mutex::new(State {
                 half: Some(half),
+                waiting: 0,
                 closed: false,
             }),
             returned: Condvar::new(),
@@ -235,9 +238,17 @@ impl Incoming {
 
     /// Takes a turn, after the thread that has it now. `None` when the deadline passed before.
     pub(super) fn turn(&self, until: Option<Instant>) -> Option<ReadTurn<'_>> {
-        let mut state = wait_while(&self.returned, self.lock(), until, |state| {
-            state.half.is_none()
-        })?;
+        let mut state = self.lock();
+        if state.half.is_none() {
+            state.waiting += 1;
+            let waited = wait_while(&self.returned, state, until, |state| state.half.is_none());
+            let in_time = waited.is_some();
+            state = waited.unwrap_or_else(|| self.lock());
+            state.waiting -= 1;
+            if !in_time {
+                return None;
+            }
+        }
         self.begin_turn(&mut state)
     }
 
@@ -293,8 +304,11 @@ impl Drop for ReadTurn<'_> {
         if let (true, Some(half)) = (state.closed, &mut state.half) {
             half.stream = None;
         }
+        let awaited = state.waiting > 0;
         drop(state);
-        self.incoming.returned.notify_one();
+        if awaited {
+            self.incoming.returned.notify_one();
+        }
     }
 }
 

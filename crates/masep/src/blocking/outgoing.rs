@@ -118,6 +118,9 @@ pub(super) struct OutgoingState {
     /// Whether a thread waits for room; the others come after it. The lock is only held for writes
     /// that do not wait, so that a thread that must not wait need not.
     pub(super) busy: bool,
+    /// Threads that wait until no other waits for room: without any, passing on takes no system
+    /// call.
+    waiting: usize,
 }
 
 impl Outgoing {
@@ -126,6 +129,7 @@ impl Outgoing {
             state: Mutex::new(OutgoingState {
                 half: Some(half),
                 busy: false,
+                waiting: 0,
             }),
             changed: Condvar::new(),
         }
@@ -137,14 +141,26 @@ impl Outgoing {
 
     /// [`lock`](Self::lock) when no other thread waits for room any more.
     pub(super) fn lock_idle(&self) -> MutexGuard<'_, OutgoingState> {
-        self.changed
-            .wait_while(self.lock(), |state| state.busy && state.half.is_some())
-            .unwrap_or_else(PoisonError::into_inner)
+        let must_wait = |state: &mut OutgoingState| state.busy && state.half.is_some();
+        let mut state = self.lock();
+        if must_wait(&mut state) {
+            state.waiting += 1;
+            state = self
+                .changed
+                .wait_while(state, must_wait)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        state
     }
 
     /// To be called when a thread no longer waits for room.
-    pub(super) fn pass_on(&self) {
-        self.changed.notify_one();
+    pub(super) fn pass_on(&self, state: MutexGuard<'_, OutgoingState>) {
+        let awaited = state.waiting > 0;
+        drop(state);
+        if awaited {
+            self.changed.notify_one();
+        }
     }
 
     /// To be called when the write half was taken out.

@@ -46,8 +46,7 @@ impl Shared {
             state.busy = false;
         };
         self.note_unsent(&state);
-        drop(state);
-        self.outgoing.pass_on();
+        self.outgoing.pass_on(state);
         failure.map_or(Ok(()), |reason| Err(self.fail_write(reason)))
     }
 
