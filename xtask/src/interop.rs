@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::process::{Program, cargo, root};
+use crate::process::{Program, built, cargo, root};
 use crate::step::Failure;
 use crate::tally::Tally;
 
@@ -24,7 +24,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx", "interop"];
     args.extend(pytest.iter().map(String::as_str));
     Program::new(python, &args)
-        .env("MASEP_BIN", masep())
+        .env("MASEP_BIN", built("debug", "masep"))
         .run_counting(Tally::of_pytest)
 }
 
@@ -37,14 +37,6 @@ pub(crate) fn vectors(check: bool) -> Result<(), Failure> {
     Program::new(environment()?, &args)
         .current_dir(&root().join("interop"))
         .run()
-}
-
-/// The program that `cargo build` has built.
-fn masep() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let name = format!("masep{}", std::env::consts::EXE_SUFFIX);
-    root().join(target).join("debug").join(name)
 }
 
 /// The Python of the virtual environment, which is made or brought up to date if need be.

@@ -8,6 +8,7 @@ mod fuzz;
 mod interop;
 mod lint;
 mod process;
+mod soak;
 mod step;
 mod tally;
 mod test;
@@ -52,6 +53,8 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// 10,000 connections at one server, some of them stalled: what is lost, what grows, who waits.
+    Soak(soak::Options),
     /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
     Deny,
 }
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         }),
         Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds).map(|()| ExitCode::SUCCESS),
+        Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|failure| {

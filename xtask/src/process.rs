@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::step::Failure;
@@ -13,6 +13,14 @@ use crate::tally::Tally;
 pub(crate) fn root() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask)
+}
+
+/// A program that cargo has built in this profile.
+pub(crate) fn built(profile: &str, program: &str) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    root().join(target).join(profile).join(name)
 }
 
 /// The cargo that runs this program, with these arguments.

@@ -3,6 +3,7 @@
 use crate::interop;
 use crate::lint;
 use crate::process::cargo;
+use crate::soak;
 use crate::step::{Failure, Step};
 use crate::tally::Tally;
 
@@ -22,6 +23,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "rust",
             about: "unit, integration and doc tests of the workspace",
             run: rust,
+        },
+        Step {
+            name: "soak",
+            about: "hundreds of connections, some stalled: nothing is lost, nothing is left behind",
+            run: || soak::quick(&[]).map(|()| Tally::default()),
         },
         Step {
             name: "interop",
