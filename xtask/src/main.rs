@@ -4,6 +4,7 @@
 //! everything; the summary at the end says what failed, and so does the exit code.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod fuzz;
 mod interop;
 mod lint;
@@ -55,6 +56,13 @@ enum Task {
     },
     /// 10,000 connections at one server, some of them stalled: what is lost, what grows, who waits.
     Soak(soak::Options),
+    /// masep beside raw sockets and other messaging libraries; `cargo xtask bench --help` tells more.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Handed on to the program in crates/masep-bench.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
     Deny,
 }
@@ -83,6 +91,7 @@ fn main() -> ExitCode {
         Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds).map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Bench { args } => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|failure| {

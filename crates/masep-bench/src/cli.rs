@@ -1,0 +1,152 @@
+//! The command line.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+use crate::experiment::{Effort, Experiment, experiments};
+use crate::machine::Machine;
+use crate::peers::{PEERS, RAW};
+use crate::placement::{self, Placement};
+use crate::{report, run};
+
+/// masep beside raw sockets and other messaging libraries, on this machine.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+    /// Fewer and shorter rounds: to see where something stands, not to publish it.
+    #[arg(long)]
+    quick: bool,
+    /// Measures this experiment alone (can be given several times); `--list` names them.
+    #[arg(long, value_name = "EXPERIMENT")]
+    only: Vec<String>,
+    /// Measures these alone, besides those that ratios are to (can be given several times).
+    #[arg(long, value_name = "NAME")]
+    peer: Vec<String>,
+    /// Only with all processes on this processor; without, both that (on the last one) and unpinned.
+    #[arg(long, value_name = "CPU", conflicts_with = "unpinned")]
+    pin: Option<usize>,
+    /// Only unpinned.
+    #[arg(long)]
+    unpinned: bool,
+    /// Writes all figures to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Rounds. Default 5, with --quick 3.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds of each measurement. Default 1, with --quick 0.2.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Worker threads of each runtime; 1 runs it in the main thread, which is the fastest for most.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Names a peer that is not in this program, and why: `NAME=REASON`.
+    #[arg(long, value_parser = missing, hide = true)]
+    missing: Vec<(String, String)>,
+    /// Lists the experiments and who is measured, and measures nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A process of a measurement.
+#[derive(Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum Role {
+    /// The server's part of a job.
+    #[command(hide = true)]
+    Serve { job: String },
+    /// The client's part of a job.
+    #[command(hide = true)]
+    Drive { job: String },
+}
+
+fn missing(text: &str) -> Result<(String, String), String> {
+    let (name, why) = text.split_once('=').ok_or("NAME=REASON is expected")?;
+    Ok((name.to_owned(), why.to_owned()))
+}
+
+impl Cli {
+    /// Measures what is asked for and prints the table.
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        let experiments = self.experiments()?;
+        if self.list {
+            for experiment in &experiments {
+                println!("{:16} {}", experiment.name, experiment.about);
+                let subjects = experiment.subjects.iter().map(|subject| &*subject.name);
+                println!("{:16} {}", "", subjects.collect::<Vec<_>>().join(" | "));
+            }
+            for peer in PEERS {
+                println!("{:16} {}", peer.name, peer.about);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rounds = self.rounds.unwrap_or(if self.quick { 3 } else { 5 });
+        let machine = Machine::read();
+        eprintln!("{machine}");
+        let mut cells = Vec::new();
+        for (placement, cpu) in self.placements()? {
+            for experiment in &experiments {
+                if experiment.placements.contains(&placement) {
+                    let measured = run::measure(experiment, placement, cpu, rounds);
+                    cells.extend(measured.cells());
+                }
+            }
+        }
+        println!("{machine}\n{rounds} rounds; median [min .. max]");
+        print!("{}", report::table(&cells));
+        if let Some(file) = &self.json {
+            fs::write(file, report::json(&machine, &cells)?)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn experiments(&self) -> Result<Vec<Experiment>> {
+        let effort = Effort {
+            seconds: self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 }),
+            threads: self.threads,
+            idle: if self.quick { 500 } else { 2_000 },
+        };
+        let mut experiments = experiments(effort, &self.missing);
+        for name in &self.only {
+            if !experiments.iter().any(|experiment| experiment.name == name) {
+                bail!("no experiment {name:?}: --list names them");
+            }
+        }
+        if !self.only.is_empty() {
+            experiments.retain(|experiment| self.only.iter().any(|name| name == experiment.name));
+        }
+        for name in &self.peer {
+            let mut subjects = experiments
+                .iter()
+                .flat_map(|experiment| &experiment.subjects);
+            if !subjects.any(|subject| subject.name == *name) {
+                bail!("nobody here is called {name:?}: --list names them");
+            }
+        }
+        if !self.peer.is_empty() {
+            for experiment in &mut experiments {
+                experiment
+                    .subjects
+                    .retain(|subject| subject.name == RAW || self.peer.contains(&subject.name));
+            }
+        }
+        Ok(experiments)
+    }
+
+    /// Where to measure.
+    fn placements(&self) -> Result<Vec<(Placement, Option<usize>)>> {
+        let unpinned = (Placement::Unpinned, None);
+        Ok(match self.pin {
+            Some(cpu) => vec![(Placement::OneCore, Some(cpu))],
+            None if self.unpinned => vec![unpinned],
+            None => vec![(Placement::OneCore, Some(placement::last_cpu()?)), unpinned],
+        })
+    }
+}

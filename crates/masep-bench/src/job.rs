@@ -1,0 +1,170 @@
+//! What one process of a measurement has to do: told on its command line, as JSON.
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+/// The work that client and server do together. A peer chooses its best settings by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// The client sends a message and waits until it comes back.
+    RoundTrip,
+    /// The client sends as fast as it can; the server receives each message whole.
+    OneWay,
+    /// The server sends each message to all connections.
+    FanOut,
+    /// The connections are there and say nothing.
+    Idle,
+    /// One actor plays; the server sends each observation to all connections.
+    Spectators,
+    /// Many connections; on each the client sends an action and gets an observation back.
+    Turns,
+}
+
+impl Work {
+    /// Whether the server sends to all connections.
+    pub(crate) fn fans_out(self) -> bool {
+        matches!(self, Self::FanOut | Self::Spectators)
+    }
+}
+
+/// One side of a measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// Who does it.
+    pub(crate) peer: String,
+    /// What is done.
+    pub(crate) work: Work,
+    /// Bytes in the body of a message; for turns, of an observation.
+    pub(crate) size: usize,
+    /// How many connections.
+    pub(crate) links: usize,
+    /// How long to measure. What does not fit in takes longer: nothing is cut.
+    pub(crate) seconds: f64,
+    /// Whether to spin for what is awaited instead of sleeping, for whoever can.
+    pub(crate) spin: bool,
+    /// Worker threads of a peer that has any: 1 is a runtime in one thread.
+    pub(crate) threads: usize,
+    /// The only processor to run on.
+    pub(crate) cpu: Option<usize>,
+    /// Where the server listens; the server itself has none.
+    pub(crate) address: Option<SocketAddr>,
+    /// The process of the server, whose computing time a client may want to know.
+    pub(crate) server: Option<u32>,
+}
+
+impl Job {
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.address
+            .ok_or_else(|| anyhow::anyhow!("the client was not told where its server listens"))
+    }
+
+    /// A message of [`Job::size`] bytes that asks for this.
+    pub(crate) fn body(&self, request: Request) -> Bytes {
+        request.body(self.size)
+    }
+}
+
+/// What a message asks of the server. Its first bytes say so, so that one server does for all work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Send it back.
+    Echo,
+    /// Nothing: to have received it is enough.
+    Take,
+    /// Take it and say so, which tells the client that all before it were taken.
+    Acknowledge,
+    /// Send a message of `size` bytes `count` times to every connection.
+    Broadcast {
+        /// How many messages.
+        count: u32,
+        /// Bytes in the body of each.
+        size: u32,
+    },
+    /// Send a message of `size` bytes back: an action asks for the next observation.
+    Turn {
+        /// Bytes in the body of the answer.
+        size: u32,
+    },
+}
+
+/// Bytes of the longest request.
+const LONGEST: usize = 9;
+
+impl Request {
+    /// A message that asks for this, filled up to `size` bytes; longer if it has to be.
+    pub(crate) fn body(self, size: usize) -> Bytes {
+        let mut body = BytesMut::with_capacity(size.max(LONGEST));
+        match self {
+            Self::Echo => body.put_u8(b'e'),
+            Self::Take => body.put_u8(b't'),
+            Self::Acknowledge => body.put_u8(b'a'),
+            Self::Broadcast { count, size } => {
+                body.put_u8(b'b');
+                body.put_u32(count);
+                body.put_u32(size);
+            }
+            Self::Turn { size } => {
+                body.put_u8(b'n');
+                body.put_u32(size);
+            }
+        }
+        body.resize(body.len().max(size), b'.');
+        body.freeze()
+    }
+
+    /// What this message asks for; what is unknown is to be taken.
+    #[inline]
+    pub(crate) fn read(body: &[u8]) -> Self {
+        match body {
+            [b'e', ..] => Self::Echo,
+            [b'a', ..] => Self::Acknowledge,
+            [b'b', a, b, c, d, e, f, g, h, ..] => Self::Broadcast {
+                count: u32::from_be_bytes([*a, *b, *c, *d]),
+                size: u32::from_be_bytes([*e, *f, *g, *h]),
+            },
+            [b'n', a, b, c, d, ..] => Self::Turn {
+                size: u32::from_be_bytes([*a, *b, *c, *d]),
+            },
+            _ => Self::Take,
+        }
+    }
+}
+
+/// A message that asks for nothing, of this size: what a server sends on its own account.
+pub(crate) fn filler(size: usize) -> Bytes {
+    Request::Take.body(size)
+}
+
+/// The answer to [`Request::Acknowledge`].
+pub(crate) const ACKNOWLEDGEMENT: Bytes = Bytes::from_static(b"taken");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_were_written() {
+        let requests = [
+            Request::Echo,
+            Request::Take,
+            Request::Acknowledge,
+            Request::Broadcast {
+                count: 70_000,
+                size: 1024,
+            },
+            Request::Turn { size: 7_000 },
+        ];
+        for request in requests {
+            for size in [0, 16, 60 * 1024] {
+                let body = request.body(size);
+                assert_eq!(Request::read(&body), request);
+                assert!(body.len() >= size);
+            }
+        }
+        assert_eq!(Request::Echo.body(64).len(), 64);
+        assert_eq!(Request::read(b""), Request::Take);
+    }
+}

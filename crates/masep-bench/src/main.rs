@@ -1,0 +1,35 @@
+//! masep beside raw sockets and other messaging libraries: `cargo xtask bench`.
+//!
+//! Client and server are processes of this program. For each thing that is measured there are some
+//! rounds, and in each round everybody is measured once; ratios are of figures of the same round.
+#![forbid(unsafe_code)]
+
+mod child;
+mod cli;
+mod experiment;
+mod job;
+mod link;
+mod machine;
+mod memory;
+mod peers;
+mod placement;
+mod report;
+mod results;
+mod run;
+mod stats;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Cli, Role};
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    match &cli.role {
+        None => cli.run(),
+        Some(Role::Serve { job }) => child::serve(&serde_json::from_str(job)?),
+        Some(Role::Drive { job }) => child::drive(&serde_json::from_str(job)?),
+    }
+}

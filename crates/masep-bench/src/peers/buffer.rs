@@ -1,0 +1,116 @@
+//! The bytes that raw sockets have received: frames with pymasep's header, as masep's.
+
+use anyhow::{Result, ensure};
+
+/// Bytes of the header: the length of the body, little endian.
+pub(crate) const HEADER: usize = 2;
+
+/// What one read may bring at least, and at most.
+const SPACE: std::ops::Range<usize> = 8 * 1024..64 * 1024;
+
+/// Received bytes, of which some may still be needed.
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: vec![0; SPACE.start],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// The body of the next frame, if it is there as a whole; it is done with then.
+    #[inline]
+    pub(crate) fn frame(&mut self) -> Option<&[u8]> {
+        let received = &self.bytes[self.start..self.end];
+        let (header, rest) = received.split_first_chunk::<HEADER>()?;
+        let body = rest.get(..usize::from(u16::from_le_bytes(*header)))?;
+        self.start += HEADER + body.len();
+        Some(body)
+    }
+
+    /// Whether the next frame is there as a whole.
+    #[inline]
+    pub(crate) fn has_frame(&self) -> bool {
+        let received = &self.bytes[self.start..self.end];
+        let header = received.first_chunk::<HEADER>();
+        header.is_some_and(|&header| {
+            received.len() >= HEADER + usize::from(u16::from_le_bytes(header))
+        })
+    }
+
+    /// Where the next read goes.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 && self.bytes.len() - self.end < SPACE.start {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.bytes.len() {
+            self.bytes.resize(2 * self.bytes.len(), 0);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Takes note of what a read has brought.
+    ///
+    /// # Errors
+    /// Nothing: the stream has ended.
+    pub(crate) fn received(&mut self, count: usize) -> Result<()> {
+        ensure!(count > 0, "the peer has closed the connection");
+        self.end += count;
+        if self.end == self.bytes.len() && self.bytes.len() < SPACE.end {
+            self.bytes.resize(2 * self.bytes.len(), 0);
+        }
+        Ok(())
+    }
+}
+
+/// Appends a frame.
+pub(crate) fn put_frame(output: &mut Vec<u8>, body: &[u8]) {
+    output.extend_from_slice(&header(body));
+    output.extend_from_slice(body);
+}
+
+/// The header of a frame; no body here is longer than it can say.
+pub(crate) fn header(body: &[u8]) -> [u8; HEADER] {
+    (body.len() as u16).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_as_they_went_in_however_they_are_cut() {
+        let bodies: Vec<Vec<u8>> = [0, 1, 64, 1024, 60 * 1024, 65_535, 3]
+            .iter()
+            .map(|&size| vec![size as u8; size])
+            .collect();
+        let mut stream = Vec::new();
+        for body in &bodies {
+            put_frame(&mut stream, body);
+        }
+        for piece in [1, 7, 4096, stream.len()] {
+            let (mut buffer, mut rest, mut found) = (Buffer::new(), &stream[..], Vec::new());
+            while !rest.is_empty() {
+                let space = buffer.space();
+                let count = piece.min(space.len()).min(rest.len());
+                space[..count].copy_from_slice(&rest[..count]);
+                rest = &rest[count..];
+                buffer.received(count).unwrap();
+                while let Some(body) = buffer.frame() {
+                    found.push(body.to_vec());
+                }
+            }
+            assert!(found == bodies, "in pieces of {piece}");
+        }
+        assert!(Buffer::new().received(0).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! masep without async, driven by the threads that use it.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use masep::Frame;
+use masep::blocking::{Client, Connection, Server, SocketHandler};
+
+use super::busy_poll::limits;
+use crate::child;
+use crate::job::{ACKNOWLEDGEMENT, Job, Request, filler};
+use crate::link::Link;
+
+/// A client of `masep::blocking`.
+pub(crate) struct Blocking(Client);
+
+impl Link for Blocking {
+    async fn connect(job: &Job, number: usize) -> Result<Self> {
+        let client = Client::builder(format!("client-{number}")).limits(limits(job)?);
+        Ok(Self(client.connect(job.address()?)?))
+    }
+
+    async fn send(&mut self, body: Bytes) -> Result<()> {
+        Ok(self.0.connection().send(body)?)
+    }
+
+    async fn receive(&mut self) -> Result<usize> {
+        let frame = self.0.connection().recv();
+        Ok(frame.context("masep's connection has ended")?.size())
+    }
+}
+
+/// Answers in the thread that reads.
+struct Answering;
+
+impl SocketHandler for Answering {
+    fn on_receive(&self, connection: &Connection, frame: Frame) {
+        // Fails when the connection has ended, which is the client's to judge.
+        let _ = match Request::read(frame.as_ref()) {
+            Request::Take | Request::Broadcast { .. } => Ok(()),
+            Request::Echo => connection.send(frame),
+            Request::Acknowledge => connection.send(ACKNOWLEDGEMENT),
+            Request::Turn { size } => connection.send(filler(size as usize)),
+        };
+    }
+}
+
+/// One server for all connections, a thread for each.
+pub(crate) fn serve(job: &Job) -> Result<()> {
+    let server = Server::builder("server")
+        .limits(limits(job)?.connections(job.links + 1_000))
+        .handler(Answering)
+        .bind("127.0.0.1:0")?;
+    child::ready(server.local_address())?;
+    loop {
+        std::thread::park();
+    }
+}

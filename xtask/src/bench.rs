@@ -1,0 +1,33 @@
+//! `cargo xtask bench`: masep beside other messaging libraries, by the program in `crates/masep-bench`.
+//!
+//! It is a workspace of its own, so that none of them gets into masep's lock file, build or checks.
+
+use std::path::PathBuf;
+
+use crate::process::{Program, cargo, root};
+use crate::step::Failure;
+
+const DIRECTORY: &str = "crates/masep-bench";
+
+/// Builds the program and runs it with these arguments.
+pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    build(&[])?;
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    Program::new(program(), &args).run()
+}
+
+/// Builds the program with these features, optimised as a user's program is.
+fn build(features: &[&str]) -> Result<(), Failure> {
+    let rustc = Program::new("rustc", &["--version"]).output()?;
+    cargo(&["build", "--release", "--features", &features.join(",")])
+        .current_dir(&root().join(DIRECTORY))
+        .env("MASEP_BENCH_RUSTC", rustc.trim())
+        .run()
+}
+
+fn program() -> PathBuf {
+    let name = format!("masep-bench{}", std::env::consts::EXE_SUFFIX);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join(DIRECTORY).join("target"), PathBuf::from);
+    target.join("release").join(name)
+}
