@@ -1,29 +1,30 @@
 //! Any bytes as an element: its text is canonical, and the tree gives the same text back.
 #![no_main]
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use masep_fuzz::{Memory, check_element, check_error, check_limits, tight};
 use masep_proto::{Element, Limits};
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(element) = Element::decode(bytes.to_vec().into(), &Limits::default()) else {
-        return;
-    };
-    let text = element.as_xml().clone();
-    let again = Element::parse(text.clone()).expect("canonical text is well-formed");
-    assert_eq!(
-        again.as_xml(),
-        &text,
-        "canonical text is its own canonical text"
-    );
-    let from_tree = Element::try_from(&element.to_node()).expect("a tree that came from XML");
-    assert_eq!(from_tree.as_xml(), &text, "the tree holds all of the text");
-    for child in element.children() {
-        let _ = (
-            child.name(),
-            child.text(),
-            child.attributes().count(),
-            child.to_value(),
-        );
+/// Bytes that decoding, and taking apart into a tree, may take for each byte of the input, and at all.
+const MEMORY: (usize, usize) = (100, 8 << 10);
+
+fuzz_target!(|input: &[u8]| {
+    let bytes = Bytes::copy_from_slice(input);
+    let memory = Memory::watch();
+    let decoded = Element::decode(bytes.clone(), &Limits::default());
+    let node = decoded.as_ref().map(Element::to_node);
+    let peak = memory.peak();
+    assert!(peak <= MEMORY.0 * input.len() + MEMORY.1, "{peak} bytes");
+    drop(node);
+
+    check_limits(&decoded, &Element::decode(bytes, &tight()));
+    match decoded {
+        Ok(element) => {
+            check_element(&element);
+            let json = element.to_json();
+            assert_eq!(Element::from_json(&json).as_ref(), Ok(&element));
+        }
+        Err(error) => check_error(&error, input),
     }
-    let _ = element.to_unicode();
 });

@@ -1,29 +1,31 @@
-//! Any bytes as a message: no panic, and what was read is written and read again as the same.
+//! Any bytes as a message: no panic, memory in proportion, and what was read is written and read
+//! again as the same, as XML and as JSON.
 #![no_main]
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use masep_proto::Message;
+use masep_fuzz::{Memory, check_error, check_json, check_limits, check_message, tight};
+use masep_proto::{Limits, Message};
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(message) = Message::from_bytes(bytes.to_vec()) else {
-        return;
-    };
-    // What fits when it is read may, written canonically, be over a limit: more bytes for the same.
-    let Ok(written) = message.to_bytes() else {
-        return;
-    };
-    let Ok(again) = Message::from_bytes(written.clone()) else {
-        panic!("written but not readable: {written:?}")
-    };
-    assert_eq!(
-        again.to_bytes().as_ref(),
-        Ok(&written),
-        "a second round changes it"
-    );
-    // NaN is not equal to itself, as in Python, and parameters that are false, as an empty dict is,
-    // are not sent at all; everything else comes back.
-    let has_nan = written.windows(5).any(|text| text == b">nan<");
-    if message.params.is_truthy() && !has_nan {
-        assert_eq!(again, message);
+/// Bytes that decoding may take for each byte of the input, and at all.
+const MEMORY: (usize, usize) = (40, 8 << 10);
+
+fuzz_target!(|input: &[u8]| {
+    let bytes = Bytes::copy_from_slice(input);
+    let memory = Memory::watch();
+    let decoded = Message::from_bytes(bytes.clone());
+    let peak = memory.peak();
+    assert!(peak <= MEMORY.0 * input.len() + MEMORY.1, "{peak} bytes");
+
+    check_limits(&decoded, &Message::decode(bytes, &tight()));
+    match decoded {
+        Ok(message) => {
+            check_message(&message);
+            check_json(&message);
+        }
+        Err(error) => check_error(&error, input),
     }
+    // Frames of a limit that nobody checks are not there: the smallest message is larger than this.
+    let none = Limits::default().message_bytes(0);
+    assert!(Message::decode(Bytes::copy_from_slice(input), &none).is_err());
 });

@@ -117,7 +117,8 @@ impl Bucket {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         let full = f64::from(per_second);
         self.left = passed.mul_add(full, self.left).min(full);
-        self.filled = now;
+        // A time that lies before one already told fills in nothing, now or later.
+        self.filled = self.filled.max(now);
         self.left >= 1.0
     }
 
@@ -206,6 +207,24 @@ mod tests {
         assert_eq!(answers(0), 0);
         assert_eq!(answers(1), 100);
         assert_eq!(answers(60), 100, "an idle hour does not save up answers");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_and_forth_saves_up_no_answers() {
+        let start = Instant::now();
+        let mut responder = responder("0.0.0.0:1");
+        let answered = (0..1_000)
+            .map(|turn| start + Duration::from_secs(turn % 2))
+            .filter(|now| {
+                responder
+                    .handle(*now, QUESTION, ETH, Asker::ThisHost)
+                    .is_ok()
+            })
+            .count();
+        assert_eq!(
+            answered, 101,
+            "those of two seconds, the first one hardly used"
+        );
     }
 
     #[test]
