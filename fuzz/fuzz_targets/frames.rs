@@ -7,35 +7,58 @@ use libfuzzer_sys::fuzz_target;
 use masep_fuzz::{Cuts, Memory};
 use masep_proto::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
-/// Where a stream stops to be readable: a length that is over the limit.
-type Outcome = Result<(), LimitExceeded>;
+/// What is in a stream, read in the plainest way.
+#[derive(Default)]
+struct Content<'a> {
+    /// Each frame, and where it ends.
+    frames: Vec<(&'a [u8], usize)>,
+    /// A length over the limit, and where it ends. Nothing can be read behind it.
+    refused: Option<(LimitExceeded, usize)>,
+}
 
-/// The frames of a stream and the bytes behind them, read in the plainest way.
-fn frames_of(mut stream: &[u8], allowed: usize) -> (Vec<&[u8]>, &[u8], Outcome) {
-    let mut frames = Vec::new();
-    loop {
-        let Some((&[low, high], body)) = stream.split_first_chunk() else {
-            return (frames, stream, Ok(()));
-        };
-        let actual = usize::from(low) + 256 * usize::from(high);
-        if actual > allowed {
-            let limit = Limit::FrameBytes;
-            let error = LimitExceeded {
-                limit,
-                actual,
-                allowed,
+impl<'a> Content<'a> {
+    fn of(stream: &'a [u8], allowed: usize) -> Self {
+        let (mut content, mut at) = (Self::default(), 0);
+        while let Some(&[low, high]) = stream.get(at..at + 2) {
+            let actual = usize::from(low) + 256 * usize::from(high);
+            if actual > allowed {
+                let limit = Limit::FrameBytes;
+                let error = LimitExceeded {
+                    limit,
+                    actual,
+                    allowed,
+                };
+                content.refused = Some((error, at + 2));
+                break;
+            }
+            at += 2;
+            let Some(body) = stream.get(at..at + actual) else {
+                break;
             };
-            return (frames, stream, Err(error));
+            at += actual;
+            content.frames.push((body, at));
         }
-        let Some((frame, rest)) = body.split_at_checked(actual) else {
-            return (frames, stream, Ok(()));
+        content
+    }
+
+    /// What has to be known when this much of the stream has arrived: the number of whole frames,
+    /// where the last of them ends, and whether it cannot be read any further.
+    fn within(&self, arrived: usize) -> (usize, usize, Result<(), LimitExceeded>) {
+        let whole = self.frames.partition_point(|(_, end)| *end <= arrived);
+        let end = whole.checked_sub(1).map_or(0, |last| self.frames[last].1);
+        let outcome = match self.refused {
+            Some((error, at)) if at <= arrived => Err(error),
+            _ => Ok(()),
         };
-        frames.push(frame);
-        stream = rest;
+        (whole, end, outcome)
     }
 }
 
-fn decode(codec: FrameCodec, buffer: &mut BytesMut, frames: &mut Vec<Frame>) -> Outcome {
+fn decode(
+    codec: FrameCodec,
+    buffer: &mut BytesMut,
+    frames: &mut Vec<Frame>,
+) -> Result<(), LimitExceeded> {
     loop {
         let capacity = buffer.capacity();
         match codec.decode(buffer)? {
@@ -59,23 +82,29 @@ fuzz_target!(|input: &[u8]| {
     };
     let (allowed, stream) = (usize::from(allowed), input.take_rest());
     let codec = FrameCodec::new(&Limits::default().frame_bytes(allowed));
+    let content = Content::of(stream, allowed);
 
     let memory = Memory::watch();
     let (mut buffer, mut frames, mut arrived) = (BytesMut::new(), Vec::new(), 0);
     for piece in Cuts::new(stream, cuts) {
         buffer.extend_from_slice(piece);
         arrived += piece.len();
+        let known = frames.len();
         let outcome = decode(codec, &mut buffer, &mut frames);
-        let (expected, rest, expected_outcome) = frames_of(&stream[..arrived], allowed);
-        assert!(frames.iter().map(AsRef::as_ref).eq(expected));
-        assert_eq!((&buffer[..], outcome), (rest, expected_outcome));
+        let (whole, end, expected) = content.within(arrived);
+        assert_eq!((frames.len(), outcome), (whole, expected));
+        let new = frames[known..].iter().zip(&content.frames[known..]);
+        for (frame, (body, _)) in new {
+            assert_eq!(frame.bytes(), body);
+        }
+        assert_eq!(buffer[..], stream[end..arrived]);
         if outcome.is_err() {
             break;
         }
     }
-    // The frames, the bytes they came in, and the list of both sides; doubled where a list has grown.
-    let list = 4 * (size_of::<Frame>() + size_of::<&[u8]>()) * frames.len();
-    assert!(memory.peak() <= 4 * arrived + list + 4_096);
+    // The frames, the buffer they came in, and their list; doubled where those have grown.
+    let allowed = 4 * arrived + 4 * size_of::<Frame>() * frames.len() + 4_096;
+    assert!(memory.peak() <= allowed, "{} bytes", memory.peak());
 
     let mut written = BytesMut::new();
     for frame in &frames {

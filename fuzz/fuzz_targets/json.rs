@@ -8,6 +8,8 @@ use serde_json::Value as Json;
 
 /// Bytes that reading may take for each byte of the text, and at all.
 const MEMORY: (usize, usize) = (200, 8 << 10);
+/// Bytes that all `$nest`s, which stand for more than their text, may take.
+const NESTS: usize = 32 << 20;
 /// The most bytes that the text of an error may have beyond that of the input.
 const ERROR_TEXT: usize = 500;
 
@@ -18,7 +20,10 @@ fuzz_target!(|input: &[u8]| {
     let memory = Memory::watch();
     let read = Value::from_json(&json);
     let peak = memory.peak();
-    assert!(peak <= MEMORY.0 * input.len() + MEMORY.1, "{peak} bytes");
+    let allowed = MEMORY.0 * input.len() + MEMORY.1;
+    let nests = peak > allowed && json.to_string().contains("$nest");
+    let allowed = allowed + if nests { NESTS } else { 0 };
+    assert!(peak <= allowed, "{peak} bytes of {allowed}");
 
     match read {
         Ok(value) => check_value(value),

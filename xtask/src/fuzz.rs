@@ -4,69 +4,185 @@
 //! unsafe code here for that to watch, and what it looks for (panics, wrong answers, endless loops)
 //! needs the coverage counters alone, which stable has too.
 
+mod build;
+mod coverage;
+mod outcome;
+mod seeds;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use crate::process::{Program, cargo, root};
+use clap::Args;
+
+use crate::process::{Program, root};
 use crate::step::Failure;
+use build::Build;
+use outcome::Outcome;
 
-/// What cargo-fuzz sets for coverage, and checks that a release build leaves out.
-const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions \
-     -Coverflow-checks";
-
-/// The most memory a target may take, in MiB: messages are at most 1 MiB, decoded about 20 times that.
+/// The most memory a target may take, in MiB.
 const MEMORY: u32 = 512;
-/// How long one input may take, in seconds.
+/// How long one input may take, in seconds: hundreds of times what the slowest takes.
 const PATIENCE: u32 = 10;
 
-/// Runs the targets (all if none is named) for this many seconds each. What was found earlier, in
-/// `fuzz/corpus`, is where a run begins.
-pub(crate) fn run(targets: &[String], seconds: u32) -> Result<(), Failure> {
-    let known = known_targets()?;
-    if let Some(unknown) = targets.iter().find(|target| !known.contains(target)) {
-        let known = known.join(", ");
-        return Err(Failure::new(format!(
-            "no fuzz target {unknown:?}; the targets are {known}"
-        )));
-    }
-    let directory = root().join("fuzz");
-    // With a target named, the flags are not applied to build scripts and macros.
-    let host = host()?;
-    cargo(&["build", "--release", "--bins", "--target", &host])
-        .current_dir(&directory)
-        .env("RUSTFLAGS", FLAGS)
-        .run()?;
-    for target in if targets.is_empty() { &known } else { targets } {
-        fuzz(target, &directory, &host, seconds)?;
-    }
-    Ok(())
+#[derive(Args)]
+pub(crate) struct Fuzz {
+    /// Which targets; all if none is named.
+    targets: Vec<String>,
+    /// Seconds for each.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// How many targets run at once; by default as many as there are processors.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Without searching: what share of the protocol's and the connections' code the inputs found so
+    /// far run through, file by file. Needs `rustup component add llvm-tools`.
+    #[arg(long, conflicts_with_all = ["seconds", "jobs"])]
+    coverage: bool,
+    /// Runs the one target that is named with this input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seconds", "jobs", "coverage"])]
+    replay: Option<PathBuf>,
+    /// The same with an input in hexadecimal digits, as a run prints them.
+    #[arg(long, value_name = "DIGITS", conflicts_with_all = ["seconds", "jobs", "coverage", "replay"])]
+    replay_hex: Option<String>,
+    /// Looks for a smaller input with which the target that is named fails as well.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "coverage", "replay", "replay_hex"])]
+    minimise: Option<PathBuf>,
 }
 
-fn fuzz(target: &str, directory: &Path, host: &str, seconds: u32) -> Result<(), Failure> {
-    let corpus = format!("corpus/{target}");
-    let artifacts = format!("artifacts/{target}/");
-    for folder in [&corpus, &artifacts] {
-        fs::create_dir_all(directory.join(folder))
-            .map_err(|error| Failure::new(format!("cannot create fuzz/{folder}: {error}")))?;
+/// The step of `cargo xtask test`.
+pub(crate) fn smoke() -> Result<(), Failure> {
+    search(&known_targets()?, 10, processors())
+}
+
+impl Fuzz {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let known = known_targets()?;
+        if let Some(unknown) = self.targets.iter().find(|target| !known.contains(target)) {
+            let known = known.join(", ");
+            return Err(Failure::new(format!(
+                "no fuzz target {unknown:?}; the targets are {known}"
+            )));
+        }
+        let file = match (&self.replay, &self.replay_hex) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(digits)) => Some(write_input(digits)?),
+            (None, None) => None,
+        };
+        if let Some(file) = file {
+            return run_input(self.only_target()?, &file, &[]);
+        }
+        if let Some(file) = &self.minimise {
+            let seconds = format!("-max_total_time={}", self.seconds);
+            let minimise = [
+                "-minimize_crash=1",
+                "-exact_artifact_path=fuzz/artifacts/minimised",
+                &seconds,
+            ];
+            return run_input(self.only_target()?, file, &minimise);
+        }
+        let targets = if self.targets.is_empty() {
+            known
+        } else {
+            self.targets
+        };
+        if self.coverage {
+            return coverage::report(&targets);
+        }
+        search(&targets, self.seconds, self.jobs.unwrap_or_else(processors))
     }
-    let program = directory
-        .join("target")
-        .join(host)
-        .join("release")
-        .join(target);
-    let options = [
+
+    fn only_target(&self) -> Result<&str, Failure> {
+        match &self.targets[..] {
+            [target] => Ok(target),
+            _ => Err(Failure::new("name the one target that is meant")),
+        }
+    }
+}
+
+/// Runs the targets for this many seconds each. What was found earlier, in `fuzz/corpus`, is where a
+/// run begins, beside the seeds.
+fn search(targets: &[String], seconds: u32, jobs: usize) -> Result<(), Failure> {
+    let programs = Build::COUNTERS.programs()?;
+    seeds::write_all(targets)?;
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, targets.len()) {
+            scope.spawn(|| {
+                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = search_one(target, &programs.join(target), seconds);
+                    if let Ok(mut outcomes) = outcomes.lock() {
+                        outcomes.push(outcome);
+                    }
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap_or_default();
+    let mut finished = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+    finished.sort_by_key(|outcome| targets.iter().position(|target| *target == outcome.target));
+    outcome::print(&finished)
+}
+
+fn search_one(target: &str, program: &Path, seconds: u32) -> Result<Outcome, Failure> {
+    let corpus = format!("fuzz/corpus/{target}");
+    let artifacts = format!("fuzz/artifacts/{target}/");
+    for folder in [&corpus, &artifacts] {
+        create(&root().join(folder))?;
+    }
+    let mut options = vec![
         format!("-max_total_time={seconds}"),
         format!("-rss_limit_mb={MEMORY}"),
         format!("-timeout={PATIENCE}"),
         format!("-artifact_prefix={artifacts}"),
         "-print_final_stats=1".to_owned(),
-        "-verbosity=0".to_owned(),
         corpus,
+        seeds::folder(target),
     ];
+    options.extend(dictionary(target).map(|file| format!("-dict=fuzz/dictionaries/{file}")));
     let options: Vec<_> = options.iter().map(String::as_str).collect();
-    Program::new(program, &options).current_dir(directory).run()
+    let mut outcome = Outcome::new(target);
+    let succeeded = Program::new(program, &options).run_reading(|line| outcome.read(line))?;
+    outcome.finish(succeeded);
+    Ok(outcome)
+}
+
+/// The words that a target's inputs are made of, as a file in `fuzz/dictionaries`.
+fn dictionary(target: &str) -> Option<&'static str> {
+    match target {
+        "message" | "element" => Some("xml.txt"),
+        "json" => Some("json.txt"),
+        _ => None,
+    }
+}
+
+/// Runs a target with one input.
+fn run_input(target: &str, file: &Path, options: &[&str]) -> Result<(), Failure> {
+    let program = Build::COUNTERS.programs()?.join(target);
+    create(&root().join("fuzz/artifacts"))?;
+    let file = file
+        .canonicalize()
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
+    let file = file.display().to_string();
+    let memory = format!("-rss_limit_mb={MEMORY}");
+    let timeout = format!("-timeout={PATIENCE}");
+    let options = [&[&*memory, &*timeout], options, &[&*file]].concat();
+    Program::new(program, &options)
+        .env("RUST_BACKTRACE", "1")
+        .run()
+}
+
+/// The input of these digits as a file.
+fn write_input(digits: &str) -> Result<PathBuf, Failure> {
+    let bytes = hex::decode(digits.trim())
+        .map_err(|error| Failure::new(format!("these are no hexadecimal digits: {error}")))?;
+    let folder = root().join("fuzz/artifacts");
+    create(&folder)?;
+    let file = folder.join("replayed");
+    write(&file, &bytes)?;
+    Ok(file)
 }
 
 /// The targets, by the names of their files.
@@ -76,6 +192,7 @@ fn known_targets() -> Result<Vec<String>, Failure> {
         "--cached",
         "--others",
         "--exclude-standard",
+        "--deduplicate",
         "fuzz/fuzz_targets",
     ];
     let files = Program::new("git", &list).output()?;
@@ -85,10 +202,16 @@ fn known_targets() -> Result<Vec<String>, Failure> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// The platform that is compiled on.
-fn host() -> Result<String, Failure> {
-    let version = Program::new("rustc", &["-vV"]).output()?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned)
-        .ok_or_else(|| Failure::new("rustc does not tell its host"))
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn create(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::new(format!("cannot create {}: {error}", folder.display())))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(file, bytes)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))
 }

@@ -46,14 +46,6 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// The fuzz targets in fuzz/, each for a while. Ends at the first input that breaks one.
-    Fuzz {
-        /// Which targets; all if none is named.
-        targets: Vec<String>,
-        /// Seconds for each.
-        #[arg(long, default_value_t = 60)]
-        seconds: u32,
-    },
     /// 10,000 connections at one server, some of them stalled: what is lost, what grows, who waits.
     Soak(soak::Options),
     /// masep beside raw sockets and other messaging libraries; `cargo xtask bench --help` tells more.
@@ -63,6 +55,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The fuzz targets in fuzz/, each for a while, as many at once as there are processors.
+    Fuzz(fuzz::Fuzz),
     /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
     Deny,
 }
@@ -89,9 +83,9 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
-        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds).map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Bench { args } => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|failure| {

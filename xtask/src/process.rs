@@ -98,6 +98,21 @@ impl Program {
         Ok(tally)
     }
 
+    /// Runs it to its end, handing on the lines of its stderr; whether it says that it succeeded.
+    pub(crate) fn run_reading(mut self, mut read: impl FnMut(&str)) -> Result<bool, Failure> {
+        println!("$ {self}");
+        self.0.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = self.0.spawn().map_err(|error| self.not_started(&error))?;
+        if let Some(stderr) = child.stderr.take() {
+            let lines = BufReader::new(stderr).split(b'\n');
+            for line in lines.map_while(Result::ok) {
+                read(&String::from_utf8_lossy(&line));
+            }
+        }
+        let status = child.wait().map_err(|error| self.not_started(&error))?;
+        Ok(status.success())
+    }
+
     fn succeeded(&self, status: ExitStatus) -> Result<(), String> {
         if status.success() {
             Ok(())

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
+use crate::fuzz;
 use crate::interop;
 use crate::lint;
 use crate::process::cargo;
@@ -33,6 +34,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "interop",
             about: "the program masep against the real pymasep",
             run: || interop::test(&[]),
+        },
+        Step {
+            name: "fuzz",
+            about: "each fuzz target for ten seconds",
+            run: || fuzz::smoke().map(|()| Tally::default()),
         },
     ]
 }

@@ -115,6 +115,15 @@ fn an_element_is_its_xml() {
 }
 
 #[test]
+fn characters_that_xml_takes_as_references_only_stay_references() {
+    let element = Element::parse("<a b='&#xFFFE;'>&#65535;<c/>é</a>").unwrap();
+    same(
+        element.with_tail("\u{fffe}"),
+        "{\"$xml\":\"<a b=\\\"&#65534;\\\">&#65535;<c />é</a>\",\"$tail\":\"\u{fffe}\"}",
+    );
+}
+
+#[test]
 fn an_unknown_object_is_the_element_that_pymasep_sends_for_it() {
     assert_eq!(
         read(r#"{"$py":"decimal.Decimal","name":"Decimal","str":"a<b"}"#),

@@ -19,7 +19,12 @@ pub(super) fn value(value: &Value) -> Result<Json, LimitExceeded> {
 
 pub(super) fn element(element: &Element) -> Json {
     let mut object = Map::new();
-    object.insert("$xml".into(), text(&element.to_unicode()));
+    // Two characters that XML takes as references only stay references.
+    let xml = element.to_unicode();
+    let xml = xml
+        .replace('\u{fffe}', "&#65534;")
+        .replace('\u{ffff}', "&#65535;");
+    object.insert("$xml".into(), xml.into());
     if !element.tail().is_empty() {
         object.insert("$tail".into(), text(element.tail()));
     }

@@ -1,0 +1,108 @@
+//! Where the search begins: real traffic of pymasep, out of the files in `interop/vectors`.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value as Json;
+
+use super::{create, write};
+use crate::process::root;
+use crate::step::Failure;
+
+/// Within `fuzz/target`, which can be thrown away.
+const FOLDER: &str = "fuzz/target/seeds";
+
+/// The settings in front of a stream for the targets that take one: no limit but the protocol's, and
+/// pieces of mixed sizes.
+const FRAMES_SETTING: [u8; 6] = [0xff, 0xff, 1, 2, 3, 4];
+const HANDSHAKE_SETTING: [u8; 9] = [0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
+
+/// The folder with a target's seeds, from the root of the repository.
+pub(crate) fn folder(target: &str) -> String {
+    format!("{FOLDER}/{target}")
+}
+
+/// Seeds by their names, for each target.
+type Seeds = BTreeMap<&'static str, Vec<Vec<u8>>>;
+
+/// Writes the seeds of all targets.
+pub(crate) fn write_all(targets: &[String]) -> Result<(), Failure> {
+    let seeds = seeds()?;
+    for target in targets {
+        let folder = root().join(folder(target));
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|error| {
+                Failure::new(format!("cannot empty {}: {error}", folder.display()))
+            })?;
+        }
+        create(&folder)?;
+        for (number, seed) in seeds.get(&**target).into_iter().flatten().enumerate() {
+            write(&folder.join(format!("{number:04}")), seed)?;
+        }
+    }
+    Ok(())
+}
+
+fn seeds() -> Result<Seeds, Failure> {
+    let mut seeds = Seeds::new();
+    let mut add = |target, seed| seeds.entry(target).or_default().push(seed);
+    let mut bodies = Vec::new();
+    for file in ["encode.jsonl", "foreign.jsonl"] {
+        for line in lines(file)? {
+            // Of what pymasep refuses to encode there are no bytes.
+            if let Some(body) = bytes(&line, "bytes_hex")? {
+                add("message", body.clone());
+                add("element", body.clone());
+                bodies.push(body);
+            }
+            if let Some(message) = line.get("message").or_else(|| line.get("decoded")) {
+                add("json", message.to_string().into_bytes());
+            }
+        }
+    }
+    for line in lines("frames.jsonl")? {
+        let Some(frame) = bytes(&line, "frame_hex")? else {
+            continue;
+        };
+        add("frames", [&FRAMES_SETTING[..], &frame].concat());
+        add("handshake", [&HANDSHAKE_SETTING[..], &frame].concat());
+    }
+    // Whole sessions: a hello, messages, BYE. Large messages would only slow down the search.
+    bodies.retain(|body| body.len() <= 1_000);
+    for messages in bodies.chunks(8) {
+        let frames = messages.iter().filter_map(|body| framed(body));
+        let session = [framed(b"agent")].into_iter().flatten().chain(frames);
+        let session: Vec<u8> = session.chain(framed(b"BYE")).flatten().collect();
+        add("frames", [&FRAMES_SETTING[..], &session].concat());
+    }
+    Ok(seeds)
+}
+
+/// A frame as pymasep sends it: the length in two bytes, little endian. `None` if it does not fit.
+fn framed(body: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(body.len()).ok()?;
+    Some([&length.to_le_bytes()[..], body].concat())
+}
+
+fn lines(file: &str) -> Result<Vec<Json>, Failure> {
+    let path = format!("interop/vectors/{file}");
+    let text = fs::read_to_string(root().join(&path))
+        .map_err(|error| Failure::new(format!("cannot read {path}: {error}")))?;
+    text.lines()
+        .map(|line| {
+            serde_json::from_str(line).map_err(|error| {
+                Failure::new(format!("{path} has a line that is no JSON: {error}"))
+            })
+        })
+        .collect()
+}
+
+/// The bytes that stand in hexadecimal digits under a key, if there are any.
+fn bytes(line: &Json, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(digits) = line.get(key).and_then(Json::as_str) else {
+        return Ok(None);
+    };
+    hex::decode(digits)
+        .map(Some)
+        .map_err(|error| Failure::new(format!("{key} of {line}: {error}")))
+}
