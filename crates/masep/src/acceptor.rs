@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use masep_proto::{FrameCodec, Handshake, HelloError, Limit, LimitExceeded, Limits, PeerId};
@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, field};
 
 use crate::driver::Driver;
+use crate::handler::guarded;
+use crate::pace::Pace;
 use crate::transport::{Listener, Transport, write_all};
 use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler};
@@ -28,7 +30,10 @@ pub(crate) const DUPLICATE_GRACE: Duration = Duration::from_millis(200);
 /// How long a connection for which there is no place may take for its hello, and how many of them
 /// may at the same time; the others are refused at once.
 const REFUSAL_GRACE: Duration = Duration::from_millis(200);
-const MAX_REFUSALS: usize = 64;
+pub(crate) const MAX_REFUSALS: usize = 64;
+/// Calls of `on_reject` that may be under way. Connections are bounded by their places, but those
+/// that are refused have none, and a handler may be slow, or never return.
+pub(crate) const MAX_REJECT_CALLS: usize = 1_024;
 /// How long a connection that is replaced may take to deliver what is queued for it.
 pub(crate) const REPLACE_GRACE: Duration = Duration::from_secs(1);
 
@@ -46,6 +51,9 @@ pub(crate) struct Acceptor<H> {
     next_handshake: AtomicU64,
     /// One for each connection that may be heard out though there is no place for it.
     refusals: Semaphore,
+    /// One for each call of `on_reject` that may be under way.
+    reject_calls: Semaphore,
+    refusal_log: Pace,
     stopped: watch::Receiver<bool>,
     /// See [`refusal`].
     refusal: Bytes,
@@ -61,6 +69,16 @@ pub(crate) fn refusal(id: &str) -> Bytes {
     bytes.freeze()
 }
 
+/// Refusals are logged as information at this pace, all of them for those who debug.
+pub(crate) const fn refusal_log() -> Pace {
+    Pace::new(16, Duration::from_secs(1))
+}
+
+/// Rests after errors are warned of at this pace: ten in a second would be many.
+pub(crate) const fn rest_log() -> Pace {
+    Pace::new(8, Duration::from_secs(60))
+}
+
 /// Accepts until the server is stopped. The senders of `hand_out`, one here and one per handshake, are
 /// all gone when no connection can be handed out any more; those of `alive`, one here and one per
 /// connection, when all has ended.
@@ -71,6 +89,7 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
     alive: mpsc::Sender<Infallible>,
 ) {
     let mut stopped = acceptor.stopped.clone();
+    let rest_log = rest_log();
     tracing::info!("listening");
     loop {
         let accepted = tokio::select! {
@@ -98,7 +117,9 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!("accepting rests for {ACCEPT_REST:?}: {error}");
+                if let Some(skipped) = rest_log.take(StdInstant::now()) {
+                    tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
+                }
                 let _ = timeout(ACCEPT_REST, stopped.wait_for(|stopped| *stopped)).await;
             }
         }
@@ -132,6 +153,8 @@ impl<H: SocketHandler> Acceptor<H> {
             handshakes: Mutex::default(),
             next_handshake: AtomicU64::new(0),
             refusals: Semaphore::new(MAX_REFUSALS),
+            reject_calls: Semaphore::new(MAX_REJECT_CALLS),
+            refusal_log: refusal_log(),
             handler: Arc::new(handler),
             id,
             limits,
@@ -163,8 +186,14 @@ impl<H: SocketHandler> Acceptor<H> {
                 drop(slot);
             }
             Err(reason) => {
-                tracing::info!(reason = reason.as_str(), "refused: {reason}");
-                self.handler.on_reject(address, &reason).await;
+                let name = reason.as_str();
+                match self.refusal_log.take(StdInstant::now()) {
+                    Some(skipped) => tracing::info!(reason = name, skipped, "refused: {reason}"),
+                    None => tracing::debug!(reason = name, "refused: {reason}"),
+                }
+                if let Ok(_call) = self.reject_calls.try_acquire() {
+                    guarded(|| self.handler.on_reject(address, &reason)).await;
+                }
             }
         }
     }
@@ -311,7 +340,8 @@ impl<H: SocketHandler> Acceptor<H> {
                     // The handler hears of the old one's end before it hears of the new one.
                     if timeout(REPLACE_GRACE, old.closed()).await.is_err() {
                         old.abort(CloseReason::Replaced);
-                        old.closed().await;
+                        // A handler that does not return keeps nobody out.
+                        let _ = timeout(REPLACE_GRACE, old.closed()).await;
                     }
                 }
             }

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Limits};
 use tokio::time::timeout;
 
+use crate::handler::guarded;
 use crate::queue::Queue;
 use crate::transport::Transport;
 use crate::unsent::Unsent;
@@ -33,8 +34,8 @@ pub(crate) struct Driver<H, T: Transport> {
 }
 
 impl<H: SocketHandler, T: Transport> Driver<H, T> {
-    /// Runs the connection to its end. If the future is dropped or the handler panics, the peer is
-    /// told as far as the socket takes it at once, and the reason is [`CloseReason::Aborted`].
+    /// Runs the connection to its end. If the future is dropped, the peer is told as far as the socket
+    /// takes it at once, and the reason is [`CloseReason::Aborted`].
     pub(crate) async fn run(self) {
         let Self {
             wire,
@@ -60,7 +61,7 @@ impl<H: SocketHandler, T: Transport> Driver<H, T> {
 
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
         membership.reason = reason.clone();
-        let mut told = pin!(handler.on_close(&connection, &reason));
+        let mut told = pin!(guarded(|| handler.on_close(&connection, &reason)));
         if timeout(CLOSE_GRACE, &mut told).await.is_err() {
             membership.leave();
             told.await;
@@ -132,14 +133,18 @@ async fn read_frames<H: SocketHandler, T: Transport>(
 ) -> CloseReason {
     let codec = connection.shared().codec();
     let mut reader = Reader::new(transport, limits.busy_poll);
-    handler.on_connect(connection).await;
+    if !guarded(|| handler.on_connect(connection)).await {
+        return CloseReason::Aborted;
+    }
     loop {
         loop {
             match codec.decode(buffer) {
                 Ok(Some(frame)) if frame.is_bye() => return CloseReason::PeerBye,
                 Ok(Some(frame)) => {
                     tracing::trace!(bytes = frame.size(), "received");
-                    handler.on_receive(connection, frame).await;
+                    if !guarded(|| handler.on_receive(connection, frame)).await {
+                        return CloseReason::Aborted;
+                    }
                 }
                 Ok(None) => break,
                 Err(limit) => return CloseReason::ProtocolError(limit),

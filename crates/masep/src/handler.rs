@@ -1,8 +1,11 @@
 //! Callbacks for what happens on connections.
 
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use masep_proto::Frame;
 
@@ -16,7 +19,8 @@ use crate::{CloseReason, Connection, RejectReason};
 /// feels the back-pressure), but still sends, and the others go on. Blocking the thread stops every
 /// connection of that thread: use [`blocking`](crate::blocking), or `spawn_blocking`.
 ///
-/// A call that panics ends its connection with [`CloseReason::Aborted`] and nothing else.
+/// A call that panics ends its connection with [`CloseReason::Aborted`] and nothing else;
+/// [`on_close`](Self::on_close) is still called.
 ///
 /// ```
 /// use masep::{Connection, Frame, SocketHandler};
@@ -41,7 +45,8 @@ pub trait SocketHandler: Send + Sync + 'static {
     fn on_receive(&self, connection: &Connection, frame: Frame) -> impl Future<Output = ()> + Send;
 
     /// The connection has ended: nothing can be sent any more. Its id is free for another connection
-    /// when this call returns, or after a second if it takes longer.
+    /// when this call returns, or after a second if it takes longer. Its place among the server's
+    /// connections is free when it returns.
     fn on_close(
         &self,
         connection: &Connection,
@@ -51,7 +56,8 @@ pub trait SocketHandler: Send + Sync + 'static {
         ready(())
     }
 
-    /// A connection was not taken; no other call tells of it.
+    /// A connection was not taken; no other call tells of it. When 1,024 of these calls have not
+    /// returned, further ones are left out.
     fn on_reject(
         &self,
         address: SocketAddr,
@@ -86,6 +92,27 @@ impl<H: SocketHandler> SocketHandler for Arc<H> {
     ) -> impl Future<Output = ()> + Send {
         H::on_reject(self, address, reason)
     }
+}
+
+/// Makes a call of a handler; whether it did not panic.
+pub(crate) async fn guarded<F: Future<Output = ()>>(call: impl FnOnce() -> F) -> bool {
+    // The handler may be left in a broken state; that is for its own locks to tell.
+    let panicked = || {
+        tracing::error!("a handler panicked");
+        false
+    };
+    let Ok(call) = catch_unwind(AssertUnwindSafe(call)) else {
+        return panicked();
+    };
+    let mut call = pin!(call);
+    poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| call.as_mut().poll(context));
+        match catch_unwind(poll) {
+            Ok(poll) => poll.map(|()| true),
+            Err(_) => Poll::Ready(panicked()),
+        }
+    })
+    .await
 }
 
 /// The handler of those who have none: frames wait in the connection's own queue for

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use masep_proto::{Handshake, Limits, PeerId};
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::acceptor::{Acceptor, accept_connections};
 use crate::discovery::Announcement;
+use crate::driver::CLOSE_GRACE;
 use crate::transport::Listener;
 use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
 
@@ -120,7 +121,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
         };
 
         let (stop, stopped) = watch::channel(false);
-        let (hand_out, accepted) = mpsc::channel(self.limits.connections.max(1));
+        let (hand_out, accepted) =
+            mpsc::channel(self.limits.connections.clamp(1, Semaphore::MAX_PERMITS));
         let registry = Registry::default();
         let acceptor = Acceptor::new(
             self.id.clone(),
@@ -180,6 +182,9 @@ pub struct Server {
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
 }
+
+/// The longest wait that a clock can be asked for: thirty years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// How a shut-down went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -261,14 +266,16 @@ impl Server {
 
     /// Ends everything: stops announcing and accepting, sends every peer what is queued for it and a
     /// `BYE`, and closes. Those that are not done after `deadline` are cut off. Returns when all
-    /// connections have ended.
+    /// connections have ended and their handlers were told, at the latest a second after `deadline`:
+    /// a handler that takes longer goes on by itself.
     ///
     /// Not cancel safe: a call that is dropped leaves the rest to the background.
     pub async fn shutdown(mut self, deadline: Duration) -> ShutdownReport {
-        let deadline = Instant::now() + deadline;
+        let deadline = Instant::now() + deadline.min(FAR);
         self.stop_announcing();
         self.stop_accepting();
         let mut report = ShutdownReport::default();
+        let mut cut = Vec::new();
         let connections = self.registry.connections();
         for connection in &connections {
             connection.end(CloseReason::Shutdown);
@@ -279,9 +286,14 @@ impl Server {
                 report.ended.push(peer);
             } else {
                 connection.abort(CloseReason::Shutdown);
-                connection.closed().await;
                 report.cut.push(peer);
+                cut.push(connection);
             }
+        }
+        // A handler that does not return goes on without us.
+        let told = Instant::now() + CLOSE_GRACE;
+        for connection in cut {
+            let _ = timeout_at(told, connection.closed()).await;
         }
         // Those that were refused because of the stop, and whose handler is being told.
         let _ = timeout_at(deadline, self.all_ended.recv()).await;

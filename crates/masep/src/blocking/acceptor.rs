@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use masep_proto::{Handshake, HelloError, Limit, LimitExceeded, Limits, PeerId};
@@ -19,7 +20,11 @@ use super::outgoing::WriteHalf;
 use super::readiness::{Interest, after, wait};
 use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
-use crate::acceptor::{ACCEPT_REST, REPLACE_GRACE, concerns_one_connection, refusal};
+use crate::acceptor::{
+    ACCEPT_REST, MAX_REFUSALS, MAX_REJECT_CALLS, REPLACE_GRACE, concerns_one_connection, refusal,
+    refusal_log, rest_log,
+};
+use crate::pace::Pace;
 use crate::transport::set_options;
 use crate::{CloseReason, Duplicates, RejectReason};
 
@@ -40,6 +45,11 @@ pub(super) struct Acceptor {
     stopped: Arc<AtomicBool>,
     /// See [`refusal`].
     refusal: Bytes,
+    /// One for each refusal that its peer is slow to take, and for each call of `on_reject` under
+    /// way: what is refused has no place among the connections.
+    refusals: Slots,
+    reject_calls: Slots,
+    refusal_log: Pace,
 }
 
 /// A connection that has not said hello.
@@ -63,6 +73,9 @@ impl Acceptor {
         Self {
             refusal: refusal(&id),
             slots: Slots::new(limits.connections),
+            refusals: Slots::new(MAX_REFUSALS),
+            reject_calls: Slots::new(MAX_REJECT_CALLS),
+            refusal_log: refusal_log(),
             handshakes: Mutex::default(),
             next_handshake: AtomicU64::new(0),
             id,
@@ -78,6 +91,7 @@ impl Acceptor {
 
     /// Accepts until the server is stopped.
     pub(super) fn run(self: &Arc<Self>, listener: &TcpListener) {
+        let rest_log = rest_log();
         tracing::info!(id = ?self.id, "listening");
         loop {
             let interests = [
@@ -98,7 +112,9 @@ impl Acceptor {
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    tracing::warn!("accepting rests for {ACCEPT_REST:?}: {error}");
+                    if let Some(skipped) = rest_log.take(Instant::now()) {
+                        tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
+                    }
                     let _ = wait([Interest::readable(self.stop.as_fd())], after(ACCEPT_REST));
                 }
             }
@@ -283,14 +299,26 @@ impl Acceptor {
         }
     }
 
-    /// Leaves a socket with our hello and a `BYE`.
+    /// Leaves a socket with our hello and a `BYE`. Who does not take that at once may keep a thread
+    /// waiting, but not any number of them.
     fn refuse(&self, stream: Arc<TcpStream>) {
-        Farewell::of_stream(stream, &self.refusal).finish_in_background();
+        match self.refusals.try_take() {
+            Some(place) => {
+                Farewell::of_stream(stream, &self.refusal, Some(place)).finish_in_background();
+            }
+            None => Farewell::of_stream(stream, &self.refusal, None).finish_now(),
+        }
     }
 
     fn reject(&self, address: SocketAddr, reason: &RejectReason) {
-        tracing::info!(%address, reason = reason.as_str(), "refused: {reason}");
-        if let Some(handler) = &self.handler {
+        let name = reason.as_str();
+        match self.refusal_log.take(Instant::now()) {
+            Some(skipped) => tracing::info!(%address, reason = name, skipped, "refused: {reason}"),
+            None => tracing::debug!(%address, reason = name, "refused: {reason}"),
+        }
+        if let Some(handler) = &self.handler
+            && let Some(_call) = self.reject_calls.try_take()
+        {
             guarded(|| handler.on_reject(address, reason));
         }
     }
@@ -302,14 +330,14 @@ fn prepare(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     set_options(stream, limits)
 }
 
-/// The places for connections.
+/// Places, for connections and for what has to be bounded beside them.
 #[derive(Debug)]
 struct Slots {
     taken: Arc<AtomicUsize>,
     max: usize,
 }
 
-/// A place for a connection, free again when it is dropped.
+/// A place, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     taken: Arc<AtomicUsize>,

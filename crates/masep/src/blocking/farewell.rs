@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
+use super::acceptor::Slot;
 use super::outgoing::{Pushed, WriteHalf};
 use super::readiness::{Interest, after, passed, wait, wait_for_any};
 use crate::CloseReason;
@@ -57,12 +58,12 @@ impl Farewell {
     }
 
     /// Leaves a socket on which no connection came about, with these bytes as the last.
-    pub(super) fn of_stream(stream: Arc<TcpStream>, owed: &[u8]) -> Self {
+    pub(super) fn of_stream(stream: Arc<TcpStream>, owed: &[u8], slot: Option<Slot>) -> Self {
         Self {
             half: WriteHalf {
                 stream,
                 unsent: BytesMut::from(owed),
-                slot: None,
+                slot,
             },
             state: State::Owed,
             stream_ended: false,
@@ -103,6 +104,11 @@ impl Farewell {
     /// thrown away: it may be one that reads only when it could write.
     pub(super) fn finish(self, until: Option<Instant>) -> bool {
         finish_all(vec![self], until) == [true]
+    }
+
+    /// Finishes without a wait: what the socket does not take now is not sent.
+    pub(super) fn finish_now(mut self) {
+        self.advance();
     }
 
     /// Finishes without a wait if that is possible, else in a thread of its own.

@@ -49,7 +49,8 @@ pub trait SocketHandler: Send + Sync + 'static {
         let _ = (connection, reason);
     }
 
-    /// A server did not take a connection; no other call tells of it.
+    /// A server did not take a connection; no other call tells of it. When 1,024 of these calls have
+    /// not returned, further ones are left out.
     ///
     /// For [`RejectReason::TooManyConnections`] the accepting thread makes this call, because there
     /// is no other: it must not block, or nobody is accepted.

@@ -18,7 +18,7 @@ pub(super) struct WriteHalf {
     pub(super) stream: Arc<TcpStream>,
     /// The rest of a frame that the socket took in part, to go before any other.
     pub(super) unsent: BytesMut,
-    /// The place among the server's connections, free again when the socket is closed.
+    /// The place among the server's connections or refusals, free again when the socket is closed.
     pub(super) slot: Option<Slot>,
 }
 

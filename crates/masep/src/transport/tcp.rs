@@ -94,6 +94,8 @@ pub(crate) fn set_options(stream: &impl AsFd, limits: &Limits) -> io::Result<()>
     // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
     if let Some(time) = limits.keepalive_time {
+        // What systems take: whole seconds, on Linux at most as many as 15 bits count.
+        let time = time.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
         let keepalive = TcpKeepalive::new().with_time(time);
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
         let keepalive = keepalive
@@ -103,7 +105,10 @@ pub(crate) fn set_options(stream: &impl AsFd, limits: &Limits) -> io::Result<()>
     }
     // Bytes that are never acknowledged (a cable pulled) end the connection as those never taken.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(limits.write_time))?;
+    {
+        let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        socket.set_tcp_user_timeout(Some(limits.write_time.min(most)))?;
+    }
     Ok(())
 }
 
