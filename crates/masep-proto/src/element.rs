@@ -37,8 +37,10 @@ use crate::{DecodeError, Limit, LimitExceeded, Limits, Position, Value};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Element {
     xml: ByteString,
-    tail: ByteString,
-    depth: usize,
+    /// Not empty. Few elements have one, and it would make every [`Value`] larger.
+    tail: Option<Box<ByteString>>,
+    /// At most `u32::MAX`, which would take an XML of 28 GiB.
+    depth: u32,
     /// Whether a namespace is declared, which is always done on the outermost element.
     namespaced: bool,
 }
@@ -96,14 +98,16 @@ impl Element {
     }
 
     /// The text that stood behind the element, up to the next tag; empty if there was none.
-    pub const fn tail(&self) -> &ByteString {
-        &self.tail
+    pub fn tail(&self) -> &ByteString {
+        static NONE: ByteString = ByteString::new();
+        self.tail.as_deref().unwrap_or(&NONE)
     }
 
     /// The same with this text behind it.
     #[must_use]
     pub fn with_tail(mut self, tail: impl Into<ByteString>) -> Self {
-        self.tail = tail.into();
+        let tail = tail.into();
+        self.tail = (!tail.is_empty()).then(|| Box::new(tail));
         self
     }
 
@@ -141,7 +145,7 @@ impl Element {
 
     /// How deep elements stand in each other in it: 1 for one without children.
     pub(crate) const fn depth(&self) -> usize {
-        self.depth
+        self.depth as usize
     }
 
     /// Whether a namespace is declared in it.
@@ -152,7 +156,7 @@ impl Element {
     /// The element as a tree.
     pub fn to_node(&self) -> Node {
         let mut node = xml::to_node(&self.xml).unwrap_or_else(|| Node::new(self.name()));
-        node.tail = self.tail.clone();
+        node.tail = self.tail().clone();
         node
     }
 
@@ -164,7 +168,7 @@ impl Element {
     /// default [`Limits`].
     pub fn to_value(&self) -> Result<Value, DecodeError> {
         match xml::decode_value(&self.xml)? {
-            Value::Element(element) => Ok(Value::Element(element.with_tail(self.tail.clone()))),
+            Value::Element(element) => Ok(element.with_tail(self.tail().clone()).into()),
             value => Ok(value),
         }
     }
@@ -174,8 +178,8 @@ impl From<Encoded> for Element {
     fn from(encoded: Encoded) -> Self {
         Self {
             xml: encoded.xml,
-            tail: ByteString::new(),
-            depth: encoded.depth,
+            tail: None,
+            depth: u32::try_from(encoded.depth).unwrap_or(u32::MAX),
             namespaced: encoded.namespaced,
         }
     }
@@ -206,8 +210,8 @@ impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut element = f.debug_tuple("Element");
         element.field(&&*self.xml);
-        if !self.tail.is_empty() {
-            element.field(&&*self.tail);
+        if let Some(tail) = &self.tail {
+            element.field(&&***tail);
         }
         element.finish()
     }

@@ -59,6 +59,10 @@ pub enum Value {
     Element(Element),
 }
 
+/// Lists and dicts hold values side by side, and each is moved there.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Value>() <= 48);
+
 impl Value {
     /// The name of the Python type: `"NoneType"`, `"bool"`, `"int"`, ...; `"Element"` for an
     /// [`Element`].

@@ -116,9 +116,10 @@ impl Node {
         Ok(xml::encode_node(self).into())
     }
 
-    /// An attribute that is known not to be there yet.
-    pub(crate) fn push_attribute(&mut self, name: QName, value: ByteString) {
-        self.attributes.push((name, value));
+    /// The same with these attributes instead of those it has; no two of the same name.
+    pub(crate) fn with_attributes(mut self, attributes: Vec<(QName, ByteString)>) -> Self {
+        self.attributes = attributes;
+        self
     }
 
     /// Checks all names and the depth.

@@ -12,7 +12,8 @@ use crate::xml;
 /// namespaces.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QName {
-    uri: ByteString,
+    /// Not empty. Names in no namespace, which all of pymasep's are, shall not pay for it.
+    uri: Option<Box<ByteString>>,
     local: ByteString,
 }
 
@@ -25,16 +26,22 @@ impl QName {
             .and_then(|rest| rest.rsplit_once('}'));
         match parts {
             Some((uri, local)) => Self::in_namespace(name.slice_ref(uri), name.slice_ref(local)),
-            None => Self::in_namespace(ByteString::new(), name),
+            None => Self::local_name(name),
         }
     }
 
     /// A name in a namespace; an empty URI is none.
     pub fn in_namespace(uri: impl Into<ByteString>, local: impl Into<ByteString>) -> Self {
+        let uri = uri.into();
         Self {
-            uri: uri.into(),
+            uri: (!uri.is_empty()).then(|| Box::new(uri)),
             local: local.into(),
         }
+    }
+
+    /// A name in no namespace, which is not looked at.
+    pub(crate) const fn local_name(local: ByteString) -> Self {
+        Self { uri: None, local }
     }
 
     /// The name without the namespace.
@@ -44,12 +51,14 @@ impl QName {
 
     /// Whether XML takes the name.
     pub(super) fn is_valid(&self) -> bool {
-        xml::is_name(&self.local) && !self.uri.contains('}') && self.uri != xml::XMLNS_NAMESPACE
+        let is_uri = |uri: &ByteString| !uri.contains('}') && *uri != xml::XMLNS_NAMESPACE;
+        xml::is_name(&self.local) && self.uri.as_deref().is_none_or(is_uri)
     }
 
     /// The URI of the namespace; empty if the name is in none.
-    pub const fn uri(&self) -> &ByteString {
-        &self.uri
+    pub fn uri(&self) -> &ByteString {
+        static NONE: ByteString = ByteString::new();
+        self.uri.as_deref().unwrap_or(&NONE)
     }
 }
 
@@ -61,12 +70,12 @@ impl<T: Into<ByteString>> From<T> for QName {
 
 impl PartialEq<str> for QName {
     fn eq(&self, other: &str) -> bool {
-        if self.uri.is_empty() {
+        let Some(uri) = &self.uri else {
             return self.local == *other;
-        }
+        };
         other
             .strip_prefix('{')
-            .and_then(|rest| rest.strip_prefix(&*self.uri))
+            .and_then(|rest| rest.strip_prefix(&***uri))
             .and_then(|rest| rest.strip_prefix('}'))
             == Some(&*self.local)
     }
@@ -80,8 +89,8 @@ impl PartialEq<&str> for QName {
 
 impl fmt::Display for QName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.uri.is_empty() {
-            write!(f, "{{{}}}", self.uri)?;
+        if let Some(uri) = &self.uri {
+            write!(f, "{{{uri}}}")?;
         }
         f.write_str(&self.local)
     }

@@ -1,33 +1,72 @@
 //! Dicts.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Index;
+use std::{slice, vec};
 
 use bytestring::ByteString;
-use indexmap::{IndexMap, map};
 
 use crate::Value;
 
+/// Up to this many entries a key is looked for one by one: most dicts are small, and to compare a
+/// few texts, most of them by their length alone, takes less than to hash one.
+const FEW: usize = 12;
+
 /// A dict with text as keys. It keeps the order of insertion, as Python's does; equality does not
 /// look at it.
-#[derive(Clone, Default, PartialEq)]
-pub struct Dict(IndexMap<ByteString, Value>);
+#[derive(Clone, Default)]
+pub struct Dict {
+    entries: Vec<(ByteString, Value)>,
+    /// The places of the entries by their keys, if there are more than a few. The hash is seeded at
+    /// random, so that nobody can send keys that collide.
+    #[allow(
+        clippy::box_collection,
+        reason = "few dicts have one, and each value would be larger by it"
+    )]
+    places: Option<Box<HashMap<ByteString, usize>>>,
+}
 
 impl Dict {
     /// An empty dict.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            places: None,
+        }
     }
 
     /// An empty dict with room for this many entries.
     pub fn with_capacity(entries: usize) -> Self {
-        Self(IndexMap::with_capacity(entries))
+        Self {
+            entries: Vec::with_capacity(entries),
+            places: None,
+        }
     }
 
     /// Sets the value of a key and returns the one it had. A key that was there keeps its place in
     /// the order.
     pub fn insert(&mut self, key: impl Into<ByteString>, value: impl Into<Value>) -> Option<Value> {
-        self.0.insert(key.into(), value.into())
+        let (key, value) = (key.into(), value.into());
+        let place = match &mut self.places {
+            None => self.place(&key),
+            Some(places) => match places.entry(key.clone()) {
+                Entry::Occupied(place) => Some(*place.get()),
+                Entry::Vacant(place) => {
+                    place.insert(self.entries.len());
+                    None
+                }
+            },
+        };
+        if let Some(place) = place {
+            return Some(std::mem::replace(&mut self.entries[place].1, value));
+        }
+        self.entries.push((key, value));
+        if self.places.is_none() && self.entries.len() > FEW {
+            self.index();
+        }
+        None
     }
 
     /// The same dict with one more entry: [`insert`](Self::insert) for building in one expression.
@@ -39,59 +78,86 @@ impl Dict {
 
     /// Takes an entry out; the others keep their order. Takes time in proportion to the entries.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.0.shift_remove(key)
+        let place = self.place(key)?;
+        let (_, value) = self.entries.remove(place);
+        if self.places.is_some() {
+            self.index();
+        }
+        Some(value)
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key)
+        Some(&self.entries[self.place(key)?].1)
     }
 
     /// The value of a key, to change it.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.0.get_mut(key)
+        let place = self.place(key)?;
+        Some(&mut self.entries[place].1)
     }
 
     /// Whether the key is there.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        self.place(key).is_some()
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(key).copied(),
+            None => self
+                .entries
+                .iter()
+                .position(|(other, _)| is_same(other, key)),
+        }
+    }
+
+    fn index(&mut self) {
+        let keys = self.entries.iter().map(|(key, _)| key.clone());
+        let places = keys.enumerate().map(|(place, key)| (key, place));
+        self.places = Some(Box::new(places.collect()));
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
     /// The entries, in order.
     pub fn iter(&self) -> Iter<'_> {
-        Iter(self.0.iter())
+        Iter(self.entries.iter())
     }
 
     /// The keys, in order.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &ByteString> {
-        self.0.keys()
+        self.entries.iter().map(|(key, _)| key)
     }
 
     /// The values, in order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
-        self.0.values()
+        self.entries.iter().map(|(_, value)| value)
     }
+}
+
+/// Whether two keys are the same. Those of one dict often differ in their last characters only.
+fn is_same(key: &str, other: &str) -> bool {
+    key.len() == other.len() && key.as_bytes().last() == other.as_bytes().last() && key == other
 }
 
 /// The entries of a [`Dict`], in order.
 #[derive(Clone, Debug)]
-pub struct Iter<'a>(map::Iter<'a, ByteString, Value>);
+pub struct Iter<'a>(slice::Iter<'a, (ByteString, Value)>);
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a ByteString, &'a Value);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        self.0.next().map(|(key, value)| (key, value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -103,7 +169,7 @@ impl ExactSizeIterator for Iter<'_> {}
 
 /// The entries of a [`Dict`] by value, in order.
 #[derive(Debug)]
-pub struct IntoIter(map::IntoIter<ByteString, Value>);
+pub struct IntoIter(vec::IntoIter<(ByteString, Value)>);
 
 impl Iterator for IntoIter {
     type Item = (ByteString, Value);
@@ -133,20 +199,29 @@ impl IntoIterator for Dict {
     type IntoIter = IntoIter;
 
     fn into_iter(self) -> IntoIter {
-        IntoIter(self.0.into_iter())
+        IntoIter(self.entries.into_iter())
+    }
+}
+
+impl PartialEq for Dict {
+    fn eq(&self, other: &Self) -> bool {
+        let is_in_other = |(key, value): (&ByteString, &Value)| other.get(key) == Some(value);
+        self.len() == other.len() && self.iter().all(is_in_other)
     }
 }
 
 impl<K: Into<ByteString>, V: Into<Value>> Extend<(K, V)> for Dict {
     fn extend<T: IntoIterator<Item = (K, V)>>(&mut self, entries: T) {
-        self.0
-            .extend(entries.into_iter().map(|(k, v)| (k.into(), v.into())));
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
     }
 }
 
 impl<K: Into<ByteString>, V: Into<Value>> FromIterator<(K, V)> for Dict {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(entries: T) -> Self {
-        let mut dict = Self::new();
+        let entries = entries.into_iter();
+        let mut dict = Self::with_capacity(entries.size_hint().0);
         dict.extend(entries);
         dict
     }
@@ -166,7 +241,7 @@ impl Index<&str> for Dict {
     /// # Panics
     /// If the key is not there; [`get`](Self::get) does not.
     fn index(&self, key: &str) -> &Value {
-        &self.0[key]
+        self.get(key).expect("the key is in the dict")
     }
 }
 
@@ -179,6 +254,7 @@ impl fmt::Debug for Dict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_last_value_of_a_key_stands_at_its_first_place() {
@@ -196,5 +272,43 @@ mod tests {
         assert_eq!(dict.remove("a"), None);
         let entries: Vec<_> = dict.into_iter().collect();
         assert_eq!(entries, [("b".into(), 2.into()), ("c".into(), 3.into())]);
+    }
+
+    proptest! {
+        /// Few keys, so that many steps meet one that is there; more than [`FEW`], so that both ways
+        /// of looking for one are taken.
+        #[test]
+        fn a_dict_is_a_list_of_entries_with_different_keys(
+            steps in prop::collection::vec((0usize..30, any::<bool>()), 0..200),
+        ) {
+            let mut dict = Dict::new();
+            let mut entries: Vec<(String, Value)> = Vec::new();
+            for (value, (key, removes)) in steps.into_iter().enumerate() {
+                let key = format!("key{key}");
+                let place = entries.iter().position(|(other, _)| *other == key);
+                let before = place.map(|place| entries[place].1.clone());
+                if removes {
+                    prop_assert_eq!(dict.remove(&key), before);
+                    place.map(|place| entries.remove(place));
+                } else {
+                    prop_assert_eq!(dict.insert(&*key, value), before);
+                    match place {
+                        Some(place) => entries[place].1 = value.into(),
+                        None => entries.push((key, value.into())),
+                    }
+                }
+                prop_assert!(dict.iter().map(|(key, value)| (&**key, value)).eq(
+                    entries.iter().map(|(key, value)| (&**key, value))
+                ));
+                let mut reversed = entries.clone();
+                reversed.reverse();
+                prop_assert_eq!(&dict, &Dict::from_iter(reversed));
+            }
+            for key in (0..30).map(|key| format!("key{key}")) {
+                let value = entries.iter().find(|(other, _)| *other == key);
+                prop_assert_eq!(dict.get(&key), value.map(|(_, value)| value));
+                prop_assert_eq!(dict.contains_key(&key), value.is_some());
+            }
+        }
     }
 }

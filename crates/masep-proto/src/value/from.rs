@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use indexmap::IndexMap;
 
 use super::{Dict, Int, TypeName, Value};
 use crate::Element;
@@ -112,12 +111,6 @@ impl<K: Into<ByteString>, V: Into<Self>, S> From<HashMap<K, V, S>> for Value {
 
 impl<K: Into<ByteString>, V: Into<Self>> From<BTreeMap<K, V>> for Value {
     fn from(entries: BTreeMap<K, V>) -> Self {
-        Self::Dict(entries.into_iter().collect())
-    }
-}
-
-impl<K: Into<ByteString>, V: Into<Self>, S> From<IndexMap<K, V, S>> for Value {
-    fn from(entries: IndexMap<K, V, S>) -> Self {
         Self::Dict(entries.into_iter().collect())
     }
 }

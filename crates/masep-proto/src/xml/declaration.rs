@@ -178,7 +178,7 @@ mod tests {
                 Ok(declaration.encoding.map(|range| &input[range]))
             }
             Ok(None) => panic!("no declaration in {input:?}"),
-            Err(fault) => Err(fault.at),
+            Err(fault) => Err(fault.at()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! XML to values and messages.
 
+use std::iter::zip;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -25,7 +27,7 @@ pub(crate) fn decode_message(bytes: Bytes, limits: &Limits) -> Result<Message, D
 pub(crate) fn decode_element(bytes: Bytes, limits: &Limits) -> Result<Element, DecodeError> {
     let document = Document::read(bytes, limits)?;
     let mut decoder = Decoder::new(&document, limits);
-    document.finish(decoder.document(|decoder, root| decoder.reader.element(root)))
+    document.finish(decoder.document(|decoder| decoder.reader.element()))
 }
 
 /// Reads an element as the value that it spells.
@@ -43,12 +45,12 @@ fn malformed_first<T>(
     result: Result<T, Fault>,
 ) -> Result<T, Fault> {
     if let Err(fault) = &result
-        && !fault.kind.is_malformed()
+        && !fault.kind().is_malformed()
     {
         let mut decoder = Decoder::new(document, limits);
-        let checked = decoder.document(|decoder, root| decoder.reader.scanner.skip(root));
+        let checked = decoder.document(|decoder| decoder.reader.scanner.skip());
         if let Err(malformed) = checked
-            && malformed.kind.is_malformed()
+            && malformed.kind().is_malformed()
         {
             return Err(malformed);
         }
@@ -62,24 +64,27 @@ struct Open {
     container: Container,
     /// Where its start tag stands.
     start: usize,
+    /// Where its values begin among all, and its keys.
+    values: usize,
+    keys: usize,
     /// The `<item>` of it that is being read.
     item: Option<Item>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Container {
-    List(Vec<Value>),
-    Tuple(Vec<Value>),
-    Set(Vec<Value>),
-    Dict(Dict),
+    List,
+    Tuple,
+    Set,
+    Dict,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Item {
     /// Where its start tag stands.
     start: usize,
-    key: Option<ByteString>,
-    value: Option<Value>,
+    has_key: bool,
+    has_value: bool,
 }
 
 /// Reads values. The containers around the current place are kept in a list, so that no depth can
@@ -88,8 +93,11 @@ struct Decoder<'a> {
     reader: Reader<'a>,
     limits: &'a Limits,
     open: Vec<Open>,
-    /// The value that stands in no container, when it is read.
-    done: Value,
+    /// The values of the open containers, outermost first; a container takes its own at its end, in
+    /// one piece of memory of the right size.
+    values: Vec<Value>,
+    /// The keys of those that are dicts.
+    keys: Vec<ByteString>,
 }
 
 impl<'a> Decoder<'a> {
@@ -98,33 +106,36 @@ impl<'a> Decoder<'a> {
             reader: Reader::new(&document.text, document.start, limits),
             limits,
             open: Vec::new(),
-            done: Value::None,
+            values: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
     /// Reads a whole document, of which `read` reads the root.
     fn document<T>(
         &mut self,
-        read: impl FnOnce(&mut Self, &Tag) -> Result<T, Fault>,
+        read: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let root = self.reader.scanner.root()?;
-        let result = read(self, &root)?;
+        self.reader.scanner.root()?;
+        let result = read(self)?;
         self.reader.scanner.epilog()?;
         Ok(result)
     }
 
     fn message(&mut self) -> Result<Message, Fault> {
-        self.document(|decoder, root| {
-            let msg_type = decoder.required(root, "msg_type")?;
-            let src_sub_app = decoder.required(root, "src_sub_app")?;
+        self.document(|decoder| {
+            let msg_type = decoder.required("msg_type")?;
+            let src_sub_app = decoder.required("src_sub_app")?;
             let mut params = Value::None;
-            if !root.empty {
-                while let Token::Start(tag) = decoder.reader.next_tag()? {
-                    if !tag.is(&decoder.reader.scanner, "dict") {
-                        let name = excerpt(decoder.reader.scanner.name(&tag.name));
-                        return Err(Fault::new(DecodeErrorKind::ParamsNotDict(name), tag.start));
+            if !decoder.reader.scanner.tag.empty {
+                while let Token::Start = decoder.reader.next_tag()? {
+                    let scanner = &decoder.reader.scanner;
+                    if !scanner.is_named("dict") {
+                        let name = excerpt(scanner.name(&scanner.tag.name));
+                        let kind = DecodeErrorKind::ParamsNotDict(name);
+                        return Err(Fault::new(kind, scanner.tag.start));
                     }
-                    params = decoder.value(&tag)?;
+                    params = decoder.value()?;
                 }
             }
             Ok(Message {
@@ -135,48 +146,55 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    fn required(&self, tag: &Tag, name: &'static str) -> Result<ByteString, Fault> {
+    /// An attribute of the root.
+    fn required(&self, name: &'static str) -> Result<ByteString, Fault> {
+        let at = self.reader.scanner.tag.start;
         self.reader
             .attribute(name)
-            .ok_or_else(|| Fault::new(DecodeErrorKind::MissingAttribute(name), tag.start))
+            .ok_or_else(|| Fault::new(DecodeErrorKind::MissingAttribute(name), at))
     }
 
     /// Reads the value whose start tag was just read.
-    fn value(&mut self, tag: &Tag) -> Result<Value, Fault> {
-        self.begin(tag)?;
+    fn value(&mut self) -> Result<Value, Fault> {
+        self.begin()?;
         while !self.open.is_empty() {
             match self.reader.next_tag()? {
-                Token::Start(tag) => self.start(&tag)?,
+                Token::Start => self.start()?,
                 Token::End => self.end()?,
             }
         }
-        Ok(std::mem::take(&mut self.done))
+        Ok(self.values.pop().unwrap_or_default())
     }
 
     /// A start tag in a container or in an item of one.
-    fn start(&mut self, tag: &Tag) -> Result<(), Fault> {
+    fn start(&mut self) -> Result<(), Fault> {
+        let scanner = &mut self.reader.scanner;
         let Some(open) = self.open.last_mut() else {
             return Ok(());
         };
-        match &open.item {
-            Some(Item { value: None, .. }) => return self.begin(tag),
-            None if tag.is(&self.reader.scanner, "item") => {
-                if tag.empty {
-                    return Err(Fault::new(DecodeErrorKind::EmptyItem, tag.start));
+        match open.item {
+            Some(Item {
+                has_value: false, ..
+            }) => return self.begin(),
+            None if scanner.is_named("item") => {
+                let start = scanner.tag.start;
+                if scanner.tag.empty {
+                    return Err(Fault::new(DecodeErrorKind::EmptyItem, start));
                 }
                 let key = match open.container {
-                    Container::Dict(_) => self.reader.attribute("key"),
+                    Container::Dict => self.reader.attribute("key"),
                     _ => None,
                 };
                 open.item = Some(Item {
-                    start: tag.start,
-                    key,
-                    value: None,
+                    start,
+                    has_key: key.is_some(),
+                    has_value: false,
                 });
+                self.keys.extend(key);
             }
             // Only the first element in an item counts, and only items count in a container.
             _ => {
-                self.reader.scanner.skip(tag)?;
+                scanner.skip()?;
             }
         }
         Ok(())
@@ -187,10 +205,10 @@ impl<'a> Decoder<'a> {
         if let Some(open) = self.open.last_mut()
             && let Some(item) = open.item.take()
         {
-            return open.add(item);
+            return item.check(open.container);
         }
         if let Some(open) = self.open.pop() {
-            let value = open.finish()?;
+            let value = self.finish(&open)?;
             self.deliver(value);
         }
         Ok(())
@@ -198,37 +216,41 @@ impl<'a> Decoder<'a> {
 
     /// Puts a value where it belongs: in the item that is open, or out.
     fn deliver(&mut self, value: Value) {
-        match self.open.last_mut() {
-            Some(Open {
-                item: Some(item), ..
-            }) => item.value = Some(value),
-            _ => self.done = value,
+        self.values.push(value);
+        if let Some(Open {
+            item: Some(item), ..
+        }) = self.open.last_mut()
+        {
+            item.has_value = true;
         }
     }
 
     /// Begins a value: opens a container, or reads anything else to its end.
-    fn begin(&mut self, tag: &Tag) -> Result<(), Fault> {
-        if tag.namespaced {
-            return self.element(tag);
+    fn begin(&mut self) -> Result<(), Fault> {
+        let scanner = &self.reader.scanner;
+        if scanner.tag.namespaced {
+            return self.element();
         }
-        let container = match self.reader.scanner.name(&tag.name) {
-            "str" => return self.scalar(tag, Scalar::Str),
-            "int" => return self.scalar(tag, Scalar::Int),
-            "bool" => return self.scalar(tag, Scalar::Bool),
-            "type" => return self.scalar(tag, Scalar::Type),
-            "list" => Container::List(Vec::new()),
-            "tuple" => Container::Tuple(Vec::new()),
-            "set" => Container::Set(Vec::new()),
-            "dict" => Container::Dict(Dict::new()),
-            _ => return self.element(tag),
+        let container = match scanner.name(&scanner.tag.name) {
+            "str" => return self.scalar(Scalar::Str),
+            "int" => return self.scalar(Scalar::Int),
+            "bool" => return self.scalar(Scalar::Bool),
+            "type" => return self.scalar(Scalar::Type),
+            "list" => Container::List,
+            "tuple" => Container::Tuple,
+            "set" => Container::Set,
+            "dict" => Container::Dict,
+            _ => return self.element(),
         };
         let open = Open {
             container,
-            start: tag.start,
+            start: scanner.tag.start,
+            values: self.values.len(),
+            keys: self.keys.len(),
             item: None,
         };
-        if tag.empty {
-            let value = open.finish()?;
+        if scanner.tag.empty {
+            let value = self.finish(&open)?;
             self.deliver(value);
         } else {
             self.open.push(open);
@@ -236,9 +258,32 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// The value of a container that was read.
+    fn finish(&mut self, open: &Open) -> Result<Value, Fault> {
+        if open.container == Container::Dict {
+            let mut dict = Dict::with_capacity(self.values.len() - open.values);
+            for (key, value) in zip(
+                self.keys.drain(open.keys..),
+                self.values.drain(open.values..),
+            ) {
+                dict.insert(key, value);
+            }
+            return Ok(Value::Dict(dict));
+        }
+        let items = self.values.split_off(open.values);
+        Ok(match open.container {
+            Container::List => Value::List(items),
+            Container::Tuple => Value::Tuple(items),
+            _ => {
+                let unhashable = |name| Fault::new(DecodeErrorKind::Unhashable(name), open.start);
+                Value::Set(unique_members(items).map_err(unhashable)?)
+            }
+        })
+    }
+
     /// Reads an element that is no value of pymasep's, with the text behind it.
-    fn element(&mut self, tag: &Tag) -> Result<(), Fault> {
-        let element = self.reader.element(tag)?;
+    fn element(&mut self) -> Result<(), Fault> {
+        let element = self.reader.element()?;
         let value = match native(&element) {
             Some(value) => value,
             None if self.open.is_empty() => Value::Element(element),
@@ -249,20 +294,28 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads a value that is made of a text.
-    fn scalar(&mut self, tag: &Tag, scalar: Scalar) -> Result<(), Fault> {
+    fn scalar(&mut self, scalar: Scalar) -> Result<(), Fault> {
+        let Tag { start, empty, .. } = self.reader.scanner.tag;
+        let at_start = |kind| Fault::new(kind, start);
+        if !empty && let Some(text) = self.reader.scanner.plain_leaf() {
+            let share = |part: &str| self.reader.share(part);
+            let value = scalar.read(text, share, self.limits).map_err(at_start)?;
+            self.deliver(value);
+            return Ok(());
+        }
         let content = self.reader.attribute("content");
         let mut text = ByteString::new();
         let mut has_children = false;
-        if !tag.empty {
+        if !empty {
             text = self.reader.text()?;
-            while let Token::Start(child) = self.reader.next_tag()? {
+            while let Token::Start = self.reader.next_tag()? {
                 has_children = true;
-                self.reader.scanner.skip(&child)?;
+                self.reader.scanner.skip()?;
             }
         }
-        let at_start = |kind| Fault::new(kind, tag.start);
         self.deliver(if !text.is_empty() {
-            scalar.read(text, self.limits).map_err(at_start)?
+            let share = |part: &str| text.slice_ref(part);
+            scalar.read(&text, share, self.limits).map_err(at_start)?
         } else if has_children {
             return Err(at_start(DecodeErrorKind::ElementInScalar(scalar.name())));
         } else if scalar == Scalar::Str && content.as_deref() == Some("empty") {
@@ -274,35 +327,16 @@ impl<'a> Decoder<'a> {
     }
 }
 
-impl Open {
-    fn add(&mut self, item: Item) -> Result<(), Fault> {
-        let value = item
-            .value
-            .ok_or_else(|| Fault::new(DecodeErrorKind::EmptyItem, item.start))?;
-        match &mut self.container {
-            Container::List(items) | Container::Tuple(items) | Container::Set(items) => {
-                items.push(value);
-            }
-            Container::Dict(dict) => {
-                let key = item
-                    .key
-                    .ok_or_else(|| Fault::new(DecodeErrorKind::MissingKey, item.start))?;
-                dict.insert(key, value);
-            }
+impl Item {
+    /// Whether the item has what it needs in such a container.
+    fn check(self, container: Container) -> Result<(), Fault> {
+        if !self.has_value {
+            Err(Fault::new(DecodeErrorKind::EmptyItem, self.start))
+        } else if container == Container::Dict && !self.has_key {
+            Err(Fault::new(DecodeErrorKind::MissingKey, self.start))
+        } else {
+            Ok(())
         }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Value, Fault> {
-        Ok(match self.container {
-            Container::List(items) => Value::List(items),
-            Container::Tuple(items) => Value::Tuple(items),
-            Container::Dict(dict) => Value::Dict(dict),
-            Container::Set(items) => {
-                let unhashable = |name| Fault::new(DecodeErrorKind::Unhashable(name), self.start);
-                Value::Set(unique_members(items).map_err(unhashable)?)
-            }
-        })
     }
 }
 
@@ -325,16 +359,22 @@ impl Scalar {
         }
     }
 
-    fn read(self, text: ByteString, limits: &Limits) -> Result<Value, DecodeErrorKind> {
+    /// Reads a value from its text; `share` makes a part of it one that can be kept.
+    fn read(
+        self,
+        text: &str,
+        share: impl FnOnce(&str) -> ByteString,
+        limits: &Limits,
+    ) -> Result<Value, DecodeErrorKind> {
         match self {
-            Self::Str => Ok(Value::Str(text)),
-            Self::Int => Int::parse(&text, limits.int_digits).map(Value::Int),
+            Self::Str => Ok(Value::Str(share(text))),
+            Self::Int => Int::parse(text, limits.int_digits).map(Value::Int),
             // pymasep takes `False` for true, too; here it is what its sender meant.
             Self::Bool => Ok(Value::Bool(text != "False")),
             Self::Type if !text.starts_with("<class") => Ok(Value::Type(TypeName::from("str"))),
-            Self::Type => match quoted(&text) {
-                Some(name) => Ok(Value::Type(TypeName::new(text.slice_ref(name)))),
-                None => Err(DecodeErrorKind::InvalidType(excerpt(&text))),
+            Self::Type => match quoted(text) {
+                Some(name) => Ok(Value::Type(TypeName::new(share(name)))),
+                None => Err(DecodeErrorKind::InvalidType(excerpt(text))),
             },
         }
     }

@@ -96,8 +96,8 @@ impl Document {
             0
         };
         let at = |fault: Fault| DecodeError {
-            kind: fault.kind,
-            position: Position::of(&input, fault.at),
+            position: Position::of(&input, fault.at()),
+            kind: fault.into_kind(),
         };
         let declaration = declaration::read(&input, mark).map_err(at)?;
         let (encoding, start) = match declaration {
@@ -144,7 +144,7 @@ impl Document {
         };
         match result {
             Ok(value) if !self.broken => Ok(value),
-            Err(fault) if !self.broken || comes_before(&fault.kind) => Err(self.error(fault)),
+            Err(fault) if !self.broken || comes_before(fault.kind()) => Err(self.error(fault)),
             _ => Err(self.error(Fault::new(
                 DecodeErrorKind::Encoding("bytes that are none of its characters"),
                 self.text.len(),
@@ -153,10 +153,10 @@ impl Document {
     }
 
     fn error(&self, fault: Fault) -> DecodeError {
-        let mut position = Position::of(self.text.as_bytes(), fault.at);
+        let mut position = Position::of(self.text.as_bytes(), fault.at());
         position.offset = self.encoding.offset(&self.text[..position.offset]);
         DecodeError {
-            kind: fault.kind,
+            kind: fault.into_kind(),
             position,
         }
     }

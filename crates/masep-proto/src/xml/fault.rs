@@ -3,36 +3,44 @@
 use crate::{DecodeErrorKind, LimitExceeded};
 
 /// What is wrong, and at which byte of the text.
+///
+/// It is boxed because it is rare: a result with it fits into registers, and nearly everything that
+/// reads gives one.
 #[derive(Debug)]
-pub(crate) struct Fault {
-    pub(super) kind: DecodeErrorKind,
-    pub(super) at: usize,
-}
+pub(crate) struct Fault(Box<(DecodeErrorKind, usize)>);
 
 impl Fault {
+    #[cold]
     pub(super) fn new(kind: impl Into<DecodeErrorKind>, at: usize) -> Self {
-        Self {
-            kind: kind.into(),
-            at,
-        }
+        Self(Box::new((kind.into(), at)))
     }
 
-    pub(super) const fn syntax(expected: &'static str, at: usize) -> Self {
-        Self {
-            kind: DecodeErrorKind::Syntax(expected),
-            at,
-        }
+    #[cold]
+    pub(super) fn syntax(expected: &'static str, at: usize) -> Self {
+        Self::new(DecodeErrorKind::Syntax(expected), at)
     }
 
-    pub(super) const fn truncated(construct: &'static str, at: usize) -> Self {
-        Self {
-            kind: DecodeErrorKind::Truncated(construct),
-            at,
-        }
+    #[cold]
+    pub(super) fn truncated(construct: &'static str, at: usize) -> Self {
+        Self::new(DecodeErrorKind::Truncated(construct), at)
     }
 
     /// Attaches the place to the result of a check.
     pub(super) fn limit(check: Result<(), LimitExceeded>, at: usize) -> Result<(), Self> {
         check.map_err(|exceeded| Self::new(exceeded, at))
+    }
+
+    /// What is wrong.
+    pub(super) const fn kind(&self) -> &DecodeErrorKind {
+        &self.0.0
+    }
+
+    /// Where: bytes from the start of the text.
+    pub(super) const fn at(&self) -> usize {
+        self.0.1
+    }
+
+    pub(super) fn into_kind(self) -> DecodeErrorKind {
+        self.0.0
     }
 }

@@ -12,6 +12,7 @@ mod document;
 mod encode;
 mod escape;
 mod fault;
+mod names;
 mod namespaces;
 mod prefixes;
 mod reader;
@@ -21,6 +22,7 @@ mod rewrite;
 mod scanner;
 mod tree;
 mod view;
+mod words;
 
 pub(crate) use chars::is_name;
 pub(crate) use decode::{decode_element, decode_message, decode_value};

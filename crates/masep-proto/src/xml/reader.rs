@@ -7,9 +7,10 @@ use bytestring::ByteString;
 
 use super::Encoded;
 use super::fault::Fault;
+use super::names;
 use super::reference;
 use super::rewrite::{self, UsedPrefixes};
-use super::scanner::{Attribute, Piece, PieceKind, Scanner, Tag, Token};
+use super::scanner::{Attribute, Name, Piece, PieceKind, Scanner, Token};
 use crate::{Element, Limit, LimitExceeded, Limits};
 
 /// How many times as long as their message its elements may become when they are written in
@@ -52,8 +53,22 @@ impl<'a> Reader<'a> {
         self
     }
 
+    /// A part of the input that can be kept.
+    pub(super) fn share(&self, part: &str) -> ByteString {
+        self.source.slice_ref(part)
+    }
+
     pub(super) fn slice(&self, range: Range<usize>) -> ByteString {
-        self.source.slice_ref(self.scanner.slice(range))
+        self.share(self.scanner.slice(range))
+    }
+
+    /// A name as it is written.
+    pub(super) fn name(&self, name: &Name) -> ByteString {
+        let name = self.scanner.name(name);
+        match names::known(name) {
+            Some(known) => ByteString::from_static(known),
+            None => self.share(name),
+        }
     }
 
     /// The value of an attribute of the last start tag.
@@ -74,6 +89,9 @@ impl<'a> Reader<'a> {
 
     /// The text up to the next tag; empty if there is none.
     pub(super) fn text(&mut self) -> Result<ByteString, Fault> {
+        if self.scanner.is_at_tag() {
+            return Ok(ByteString::new());
+        }
         let Some(first) = self.scanner.text()? else {
             return Ok(ByteString::new());
         };
@@ -110,24 +128,27 @@ impl<'a> Reader<'a> {
 
     /// The next tag, whatever text is before it.
     pub(super) fn next_tag(&mut self) -> Result<Token, Fault> {
-        self.skip_text()?;
-        self.scanner.tag()
+        if !self.scanner.is_at_tag() {
+            self.skip_text()?;
+        }
+        self.scanner.read_tag()
     }
 
     /// The element of a start tag that was just read.
-    pub(super) fn element(&mut self, tag: &Tag) -> Result<Element, Fault> {
-        self.encoded(tag).map(Element::from)
+    pub(super) fn element(&mut self) -> Result<Element, Fault> {
+        self.encoded().map(Element::from)
     }
 
     /// The same, as text.
-    pub(super) fn encoded(&mut self, tag: &Tag) -> Result<Encoded, Fault> {
+    pub(super) fn encoded(&mut self) -> Result<Encoded, Fault> {
+        let start = self.scanner.tag.start;
         let nodes = self.scanner.nodes_before();
-        let (depth, canonical) = self.scanner.skip(tag)?;
+        let (depth, canonical) = self.scanner.skip()?;
         let (xml, namespaced) = if canonical {
-            (self.slice(tag.start..self.scanner.position()), false)
+            (self.slice(start..self.scanner.position()), false)
         } else {
-            self.scanner.rewind(tag, nodes);
-            self.rewrite(tag, nodes)?
+            self.scanner.rewind(start, nodes);
+            self.rewrite(start, nodes)?
         };
         Ok(Encoded {
             xml,
@@ -136,18 +157,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The element of this start tag, which comes next, as ElementTree writes it, and whether it is in
-    /// a namespace or has a name in it that is.
-    fn rewrite(&mut self, tag: &Tag, nodes: usize) -> Result<(ByteString, bool), Fault> {
+    /// The element that comes next, at `start`, as ElementTree writes it, and whether it is in a
+    /// namespace or has a name in it that is.
+    fn rewrite(&mut self, start: usize, nodes: usize) -> Result<(ByteString, bool), Fault> {
         let mut prefixes = UsedPrefixes::default();
         if !self.scanner.namespaces.is_unused() {
             prefixes = UsedPrefixes::of_next(&mut self.scanner)?;
-            self.scanner.rewind(tag, nodes);
+            self.scanner.rewind(start, nodes);
         }
         let xml = rewrite::write(self, &prefixes)?;
         self.rewritten += xml.len();
         let check = LimitExceeded::check(Limit::MessageBytes, self.rewritten, self.max_rewritten);
-        Fault::limit(check, tag.start)?;
+        Fault::limit(check, start)?;
         Ok((xml.into(), !prefixes.is_empty()))
     }
 }

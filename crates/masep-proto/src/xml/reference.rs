@@ -35,22 +35,19 @@ pub(super) fn read(
     token: usize,
 ) -> Result<Reference, Fault> {
     let rest = input.get(at + 1..).unwrap_or_default();
-    for (entity, c) in [
-        (&b"lt;"[..], '<'),
-        (b"gt;", '>'),
-        (b"amp;", '&'),
-        (b"quot;", '"'),
-        (b"apos;", '\''),
-    ] {
-        if rest.starts_with(entity) {
-            return Ok(Reference {
-                c,
-                end: at + 1 + entity.len(),
-                canonical: c != '\'' && (c != '"' || place == Place::Attribute),
-            });
-        }
-    }
+    let entity = |c, length| {
+        Ok(Reference {
+            c,
+            end: at + length,
+            canonical: c != '\'' && (c != '"' || place == Place::Attribute),
+        })
+    };
     match rest {
+        [b'l', b't', b';', ..] => entity('<', "&lt;".len()),
+        [b'g', b't', b';', ..] => entity('>', "&gt;".len()),
+        [b'a', b'm', b'p', b';', ..] => entity('&', "&amp;".len()),
+        [b'q', b'u', b'o', b't', b';', ..] => entity('"', "&quot;".len()),
+        [b'a', b'p', b'o', b's', b';', ..] => entity('\'', "&apos;".len()),
         [b'#', b'x', ..] => character(input, at, 3, 16, place, token),
         [b'#', ..] => character(input, at, 2, 10, place, token),
         _ => Err(undefined(input, at, token)),
@@ -189,7 +186,7 @@ mod tests {
                 assert_eq!(reference.end, input.len());
                 Ok((reference.c, reference.canonical))
             }
-            Err(fault) => Err((fault.kind, fault.at)),
+            Err(fault) => Err((fault.kind().clone(), fault.at())),
         }
     }
 

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::namespaces::Uri;
 use super::prefixes::{Prefixes, push_name};
 use super::reader::Reader;
-use super::scanner::{Attribute, Name, Scanner, Tag, Token};
+use super::scanner::{Attribute, Name, Scanner, Token};
 
 /// The prefixes of the namespaces that names of an element are in.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ impl UsedPrefixes {
         let mut prefixes = Self::default();
         let outside = scanner.depth();
         loop {
-            if let Token::Start(tag) = scanner.tag()? {
-                prefixes.add_names(scanner, &tag)?;
+            if let Token::Start = scanner.read_tag()? {
+                prefixes.add_names(scanner)?;
             }
             if scanner.depth() == outside {
                 return Ok(prefixes);
@@ -39,7 +39,8 @@ impl UsedPrefixes {
         self.prefixes.is_empty()
     }
 
-    fn add_names(&mut self, scanner: &Scanner<'_>, tag: &Tag) -> Result<(), Fault> {
+    fn add_names(&mut self, scanner: &Scanner<'_>) -> Result<(), Fault> {
+        let tag = &scanner.tag;
         self.add(scanner, scanner.uri(&tag.name, tag.start)?);
         for attribute in names(scanner) {
             self.add(
@@ -82,8 +83,8 @@ pub(super) fn write(reader: &mut Reader<'_>, prefixes: &UsedPrefixes) -> Result<
         is_empty: false,
     };
     loop {
-        match reader.scanner.tag()? {
-            Token::Start(tag) => writer.start(reader, &tag)?,
+        match reader.scanner.read_tag()? {
+            Token::Start => writer.start(reader)?,
             Token::End => writer.end(reader),
         }
         if writer.open.is_empty() {
@@ -107,8 +108,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn start(&mut self, reader: &Reader<'_>, tag: &Tag) -> Result<(), Fault> {
+    fn start(&mut self, reader: &Reader<'_>) -> Result<(), Fault> {
         let scanner = &reader.scanner;
+        let tag = &scanner.tag;
         self.fill();
         self.output.push('<');
         let uri = scanner.uri(&tag.name, tag.start)?;

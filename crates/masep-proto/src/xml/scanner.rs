@@ -18,19 +18,20 @@ use super::chars;
 use super::fault::Fault;
 use super::namespaces::Namespaces;
 use super::reference::{self, Place};
+use super::words;
 use crate::{Limit, LimitExceeded, Limits};
 
 pub(super) use attributes::{Attribute, Name};
 
-/// A start tag or an end tag.
-#[derive(Debug)]
+/// What was read: a start tag, which is in [`Scanner::tag`] then, or an end tag.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Token {
-    Start(Tag),
+    Start,
     End,
 }
 
-/// A start tag. Its attributes are in [`Scanner::attributes`] until the next tag is read.
-#[derive(Clone, Debug)]
+/// A start tag.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tag {
     /// Where it begins.
     pub(super) start: usize,
@@ -69,7 +70,9 @@ pub(super) struct Scanner<'a> {
     nodes: usize,
     /// The names of the elements that are open.
     open: Vec<Name>,
-    /// The attributes of the last start tag.
+    /// The last start tag.
+    pub(super) tag: Tag,
+    /// Its attributes.
     pub(super) attributes: Vec<Attribute>,
     pub(super) namespaces: Namespaces<'a>,
     /// Cleared when something is read that ElementTree would not write so.
@@ -84,6 +87,7 @@ impl<'a> Scanner<'a> {
             limits,
             nodes: 0,
             open: Vec::with_capacity(16),
+            tag: Tag::default(),
             attributes: Vec::with_capacity(8),
             namespaces: Namespaces::default(),
             canonical: true,
@@ -100,6 +104,12 @@ impl<'a> Scanner<'a> {
         self.slice(name.start..name.end)
     }
 
+    /// Whether the last start tag is that of an element of this name, in no namespace.
+    #[inline]
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        !self.tag.namespaced && self.name(&self.tag.name) == name
+    }
+
     /// Where the next thing begins.
     pub(super) const fn position(&self) -> usize {
         self.at
@@ -110,10 +120,10 @@ impl<'a> Scanner<'a> {
         self.open.len()
     }
 
-    /// Goes back to a start tag that was just read, to read the element again. Its nodes are not
+    /// Goes back to the start tag of an element that was read, to read it again. Its nodes are not
     /// counted twice.
-    pub(super) fn rewind(&mut self, tag: &Tag, nodes: usize) {
-        self.at = tag.start;
+    pub(super) fn rewind(&mut self, start: usize, nodes: usize) {
+        self.at = start;
         self.nodes = nodes;
     }
 
@@ -122,11 +132,11 @@ impl<'a> Scanner<'a> {
         self.nodes.saturating_sub(1)
     }
 
-    /// Goes behind the end of an element. Returns how deep elements stand in each other in it, and
-    /// whether ElementTree would write it as it is written here.
-    pub(super) fn skip(&mut self, tag: &Tag) -> Result<(usize, bool), Fault> {
-        self.canonical = tag.canonical;
-        if tag.empty {
+    /// Goes behind the end of an element whose start tag was just read. Returns how deep elements
+    /// stand in each other in it, and whether ElementTree would write it as it is written here.
+    pub(super) fn skip(&mut self) -> Result<(usize, bool), Fault> {
+        self.canonical = self.tag.canonical;
+        if self.tag.empty {
             return Ok((1, self.canonical));
         }
         let outside = self.open.len() - 1;
@@ -134,14 +144,14 @@ impl<'a> Scanner<'a> {
         // Whether nothing came since the last start tag: ElementTree writes `<a />`, not `<a></a>`.
         let mut nothing = true;
         while self.open.len() > outside {
-            while self.text()?.is_some() {
+            while !self.is_at_tag() && self.text()?.is_some() {
                 nothing = false;
             }
-            match self.tag()? {
-                Token::Start(inner) => {
-                    self.canonical &= inner.canonical;
-                    deepest = deepest.max(self.open.len() + usize::from(inner.empty));
-                    nothing = !inner.empty;
+            match self.read_tag()? {
+                Token::Start => {
+                    self.canonical &= self.tag.canonical;
+                    deepest = deepest.max(self.open.len() + usize::from(self.tag.empty));
+                    nothing = !self.tag.empty;
                 }
                 Token::End => {
                     self.canonical &= !nothing;
@@ -150,6 +160,36 @@ impl<'a> Scanner<'a> {
             }
         }
         Ok((deepest - outside, self.canonical))
+    }
+
+    /// Reads the rest of an element whose start tag was just read, up to its end, if there is nothing
+    /// but a text in it that stands for itself, written as ElementTree does it. Otherwise nothing is
+    /// read.
+    #[inline]
+    pub(super) fn plain_leaf(&mut self) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let open = self.open.last()?;
+        let end = words::plain_text_end(bytes, self.at);
+        let behind = end + 2 + (open.end - open.start);
+        let is_leaf = bytes.get(end) == Some(&b'<')
+            && bytes.get(end + 1) == Some(&b'/')
+            && bytes.get(behind) == Some(&b'>')
+            && words::repeats(bytes, open.start..open.end, end + 2)
+            && (1..=self.limits.text_bytes).contains(&(end - self.at));
+        if !is_leaf {
+            return None;
+        }
+        let text = self.slice(self.at..end);
+        self.open.pop();
+        self.at = behind + 1;
+        Some(text)
+    }
+
+    /// Whether what comes next is certainly a tag.
+    #[inline]
+    pub(super) fn is_at_tag(&self) -> bool {
+        let bytes = self.text.as_bytes();
+        bytes.get(self.at) == Some(&b'<') && !matches!(bytes.get(self.at + 1), Some(b'!' | b'?'))
     }
 
     /// The next piece of text, or `None` if a tag is next. Comments and instructions are skipped.
@@ -174,7 +214,7 @@ impl<'a> Scanner<'a> {
         let mut at = start;
         let mut kind = PieceKind::Plain;
         loop {
-            at = skip_while(bytes, at, chars::is_plain_text);
+            at = words::plain_text_end(bytes, at);
             match bytes.get(at) {
                 None | Some(b'<') => break,
                 Some(b'&') => {
@@ -218,73 +258,93 @@ impl<'a> Scanner<'a> {
         Fault::limit(check, raw.start)
     }
 
-    /// The next tag, which is what comes next if there is no [`text`](Self::text) left.
-    pub(super) fn tag(&mut self) -> Result<Token, Fault> {
+    /// Reads a tag, which is what comes next if there is no [`text`](Self::text) left.
+    #[inline]
+    pub(super) fn read_tag(&mut self) -> Result<Token, Fault> {
         if !self.namespaces.is_empty() {
             self.namespaces.leave(self.open.len());
         }
-        match self.ahead() {
-            [b'<', b'/', ..] => self.end_tag().map(|()| Token::End),
-            [b'<', ..] => self.start_tag().map(Token::Start),
-            _ => Err(Fault::truncated("an element", self.at)),
+        let bytes = self.text.as_bytes();
+        if bytes.get(self.at) != Some(&b'<') {
+            Err(Fault::truncated("an element", self.at))
+        } else if bytes.get(self.at + 1) == Some(&b'/') {
+            self.end_tag().map(|()| Token::End)
+        } else {
+            self.start_tag().map(|()| Token::Start)
         }
     }
 
-    fn start_tag(&mut self) -> Result<Tag, Fault> {
+    #[inline]
+    fn start_tag(&mut self) -> Result<(), Fault> {
         let start = self.at;
         self.nodes += 1;
-        let nodes = LimitExceeded::check(Limit::Nodes, self.nodes, self.limits.nodes);
-        Fault::limit(nodes, start)?;
-        let depth = LimitExceeded::check(Limit::Depth, self.open.len() + 1, self.limits.depth);
-        Fault::limit(depth, start)?;
-
+        if self.nodes > self.limits.nodes || self.open.len() >= self.limits.depth {
+            return Err(self.over_limit());
+        }
         let name = self.scan_name(start + 1, start)?;
         self.at = name.end;
-        let outer_canonical = std::mem::replace(&mut self.canonical, true);
-        let (empty, cold) = self.scan_attributes(start)?;
-        let mut namespaced = false;
-        if cold || name.colon.is_some() || !self.namespaces.is_empty() {
-            namespaced = self.resolve_namespaces(&name, start)?;
-        }
-        let canonical = std::mem::replace(&mut self.canonical, outer_canonical);
-        if !empty {
-            self.open.push(name);
-        }
-        Ok(Tag {
+        self.attributes.clear();
+        self.tag = Tag {
             start,
             name,
-            empty,
-            namespaced,
-            canonical,
-        })
+            empty: false,
+            namespaced: false,
+            canonical: true,
+        };
+        if self.text.as_bytes().get(self.at) == Some(&b'>') {
+            self.at += 1;
+            if name.has_prefix() || !self.namespaces.is_empty() {
+                self.resolve_namespaces()?;
+            }
+        } else {
+            self.scan_attributes()?;
+        }
+        if !self.tag.empty {
+            self.open.push(name);
+        }
+        Ok(())
     }
 
+    /// Which limit a start tag is over.
+    #[cold]
+    fn over_limit(&self) -> Fault {
+        let nodes = LimitExceeded::check(Limit::Nodes, self.nodes, self.limits.nodes);
+        let depth = LimitExceeded::check(Limit::Depth, self.open.len() + 1, self.limits.depth);
+        match nodes.and(depth) {
+            Err(exceeded) => Fault::new(exceeded, self.at),
+            Ok(()) => Fault::syntax("an element expected", self.at),
+        }
+    }
+
+    #[inline]
     fn end_tag(&mut self) -> Result<(), Fault> {
         let start = self.at;
         let bytes = self.text.as_bytes();
-        let Some(open) = self.open.last() else {
+        let Some(open) = self.open.pop() else {
             return Err(Fault::syntax("an end tag without a start tag", start));
         };
-        let name = &bytes[open.start..open.end];
-        let behind = start + 2 + name.len();
-        if bytes[start + 2..].starts_with(name) && bytes.get(behind) == Some(&b'>') {
+        let behind = start + 2 + (open.end - open.start);
+        if bytes.get(behind) == Some(&b'>')
+            && words::repeats(bytes, open.start..open.end, start + 2)
+        {
             self.at = behind + 1;
         } else {
-            let matches = |found: &[u8]| found == name;
+            let matches = |found: &[u8]| found == &bytes[open.start..open.end];
             self.at = scan_end_tag(self.text, start, matches)?;
             self.canonical = false;
         }
-        self.open.pop();
         Ok(())
     }
 
     /// What comes next.
+    #[inline]
     fn ahead(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     /// The name that begins at `start`. If the input ends in it, `token` is where the construct
     /// began.
+    #[inline]
     fn scan_name(&self, start: usize, token: usize) -> Result<Name, Fault> {
         let bytes = self.text.as_bytes();
         if bytes
@@ -299,7 +359,7 @@ impl<'a> Scanner<'a> {
                 return Ok(Name {
                     start,
                     end,
-                    colon: None,
+                    local: start,
                 });
             }
         }
@@ -326,6 +386,7 @@ fn scan_end_tag(
 }
 
 /// The first place from `at` on where `wanted` does not hold.
+#[inline]
 fn skip_while(bytes: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest
@@ -346,12 +407,5 @@ fn skip_raw(bytes: &[u8], at: usize) -> Result<usize, Fault> {
             at + bad,
         )),
         None => Ok(end),
-    }
-}
-
-impl Tag {
-    /// Whether this is an element of this name, in no namespace.
-    pub(super) fn is(&self, scanner: &Scanner<'_>, name: &str) -> bool {
-        !self.namespaced && scanner.name(&self.name) == name
     }
 }

@@ -9,61 +9,82 @@ use super::fault::Fault;
 use super::namespaces;
 use super::prefixes::{Prefixes, push_name};
 use super::reader::Reader;
-use super::scanner::{Tag, Token};
+use super::scanner::{Name, Token};
 use super::{Encoded, escape};
 use crate::{Node, QName};
 
 /// The tree of an element whose start tag was just read, without its tail.
-pub(super) fn read(reader: &mut Reader<'_>, tag: &Tag) -> Result<Node, Fault> {
-    let mut node = start(reader, tag)?;
-    if tag.empty {
-        return Ok(node);
+///
+/// All nodes go into one list, and at its end an element takes those behind it as its children: one
+/// allocation of the right size for each parent, and a node is moved once. No depth can exhaust the
+/// stack.
+pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
+    let mut nodes = vec![start(reader)?];
+    // Where those stand that are open.
+    let mut open = Vec::new();
+    if !reader.scanner.tag.empty {
+        nodes[0].text = reader.text()?;
+        open.push(0);
     }
-    // The elements around `node`.
-    let mut outer = Vec::new();
-    node.text = reader.text()?;
-    loop {
-        match reader.scanner.tag()? {
-            Token::Start(tag) => {
-                let mut child = start(reader, &tag)?;
-                if tag.empty {
-                    child.tail = reader.text()?;
-                    node.children.push(child);
+    while let Some(&parent) = open.last() {
+        match reader.scanner.read_tag()? {
+            Token::Start => {
+                nodes.push(start(reader)?);
+                let at = nodes.len() - 1;
+                if reader.scanner.tag.empty {
+                    nodes[at].tail = reader.text()?;
+                } else if let Some(text) = reader.scanner.plain_leaf() {
+                    nodes[at].text = reader.share(text);
+                    nodes[at].tail = reader.text()?;
                 } else {
-                    child.text = reader.text()?;
-                    outer.push(std::mem::replace(&mut node, child));
+                    nodes[at].text = reader.text()?;
+                    open.push(at);
                 }
             }
             Token::End => {
-                let Some(parent) = outer.pop() else {
-                    return Ok(node);
-                };
-                node.tail = reader.text()?;
-                let child = std::mem::replace(&mut node, parent);
-                node.children.push(child);
+                open.pop();
+                if parent + 1 < nodes.len() {
+                    nodes[parent].children = nodes.split_off(parent + 1);
+                }
+                if parent > 0 {
+                    nodes[parent].tail = reader.text()?;
+                }
             }
         }
     }
+    Ok(nodes.swap_remove(0))
 }
 
 /// A start tag as a node with nothing in it.
-fn start(reader: &Reader<'_>, tag: &Tag) -> Result<Node, Fault> {
+fn start(reader: &Reader<'_>) -> Result<Node, Fault> {
     let scanner = &reader.scanner;
-    let qname = |name, uri: Option<_>| {
-        let local = scanner.local(name);
-        let start = name.end - local.len();
-        let uri = uri.map_or_else(ByteString::new, |uri| scanner.namespaces.text(uri));
-        QName::in_namespace(uri, reader.slice(start..name.end))
-    };
-    let mut node = Node::new(qname(&tag.name, scanner.uri(&tag.name, tag.start)?));
+    let mut attributes = Vec::with_capacity(scanner.attributes.len());
     for attribute in &scanner.attributes {
         if scanner.declared_prefix(&attribute.name).is_some() {
             continue;
         }
-        let uri = scanner.uri_of_attribute(&attribute.name, tag.start)?;
-        node.push_attribute(qname(&attribute.name, uri), reader.value(attribute));
+        let name = if attribute.name.has_prefix() {
+            qname(reader, &attribute.name)?
+        } else {
+            QName::local_name(reader.name(&attribute.name))
+        };
+        attributes.push((name, reader.value(attribute)));
     }
-    Ok(node)
+    let name = qname(reader, &scanner.tag.name)?;
+    Ok(Node::new(name).with_attributes(attributes))
+}
+
+/// The name of an element, or of an attribute with a prefix, with its namespace.
+fn qname(reader: &Reader<'_>, name: &Name) -> Result<QName, Fault> {
+    let scanner = &reader.scanner;
+    if !name.has_prefix() && scanner.namespaces.is_empty() {
+        return Ok(QName::local_name(reader.name(name)));
+    }
+    let local = scanner.local(name);
+    let local = reader.slice(name.end - local.len()..name.end);
+    let uri = scanner.uri(name, scanner.tag.start)?;
+    let uri = uri.map_or_else(ByteString::new, |uri| scanner.namespaces.text(uri));
+    Ok(QName::in_namespace(uri, local))
 }
 
 /// A tree as `ElementTree.tostring` writes it, without its tail.

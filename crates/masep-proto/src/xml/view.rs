@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use super::reader::Reader;
 use super::reference::{self, Place};
-use super::scanner::{Tag, Token};
+use super::scanner::Token;
 use super::{Encoded, tree};
 use crate::{Element, Limits, Node};
 
@@ -22,15 +22,16 @@ static UNLIMITED: LazyLock<Limits> = LazyLock::new(|| {
 /// An element whose start tag was read.
 pub(crate) struct View<'a> {
     reader: Reader<'a>,
-    root: Tag,
+    is_empty: bool,
 }
 
 impl<'a> View<'a> {
     /// Opens an element. `None` does not happen for one that was read or written before.
     pub(crate) fn open(xml: &'a ByteString) -> Option<Self> {
         let mut reader = Reader::new(xml, 0, &UNLIMITED).without_growth_limit();
-        let root = reader.scanner.root().ok()?;
-        Some(Self { reader, root })
+        reader.scanner.root().ok()?;
+        let is_empty = reader.scanner.tag.empty;
+        Some(Self { reader, is_empty })
     }
 
     /// The attributes, without declarations of namespaces.
@@ -52,7 +53,7 @@ impl<'a> View<'a> {
 
     /// The text before the first child.
     pub(crate) fn text(&mut self) -> ByteString {
-        if self.root.empty {
+        if self.is_empty {
             return ByteString::new();
         }
         self.reader.text().unwrap_or_default()
@@ -60,26 +61,25 @@ impl<'a> View<'a> {
 
     /// The next child with its tail.
     pub(crate) fn next_child(&mut self) -> Option<Element> {
-        if self.root.empty {
+        if self.is_empty {
             return None;
         }
-        let Ok(Token::Start(tag)) = self.reader.next_tag() else {
+        let Ok(Token::Start) = self.reader.next_tag() else {
             return None;
         };
-        let element = self.reader.element(&tag).ok()?;
+        let element = self.reader.element().ok()?;
         Some(element.with_tail(self.reader.text().ok()?))
     }
 
     fn into_node(mut self) -> Option<Node> {
-        tree::read(&mut self.reader, &self.root).ok()
+        tree::read(&mut self.reader).ok()
     }
 }
 
 /// An element as ElementTree writes it, of one in which the namespaces are declared elsewhere.
 /// `None` does not happen for what is well-formed.
 pub(crate) fn rewritten(xml: &ByteString) -> Option<Encoded> {
-    let mut view = View::open(xml)?;
-    view.reader.encoded(&view.root).ok()
+    View::open(xml)?.reader.encoded().ok()
 }
 
 /// An element as a tree, without its tail. `None` does not happen for one that was read or written

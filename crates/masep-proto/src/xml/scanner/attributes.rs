@@ -3,23 +3,30 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::{Scanner, skip_raw, skip_while};
+use super::{Scanner, Tag, skip_raw, skip_while};
 use crate::xml::chars;
 use crate::xml::fault::Fault;
 use crate::xml::namespaces::Uri;
 use crate::xml::reference::{self, Place};
+use crate::xml::words;
 use crate::{DecodeErrorKind, Limit, LimitExceeded};
 
 /// Up to this many attributes are compared with each other one by one.
 const FEW: usize = 12;
 
 /// The name of an element or an attribute, as it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::xml) struct Name {
     pub(in crate::xml) start: usize,
     pub(in crate::xml) end: usize,
-    /// Where the colon behind its prefix stands.
-    pub(in crate::xml) colon: Option<usize>,
+    /// Where it begins without its prefix and the colon behind that.
+    pub(in crate::xml) local: usize,
+}
+
+impl Name {
+    pub(in crate::xml) const fn has_prefix(&self) -> bool {
+        self.local > self.start
+    }
 }
 
 /// An attribute of a start tag.
@@ -33,13 +40,74 @@ pub(in crate::xml) struct Attribute {
 }
 
 impl<'a> Scanner<'a> {
-    /// Reads the rest of a start tag. Returns whether the element is empty, and whether an attribute
-    /// has to do with namespaces.
-    pub(super) fn scan_attributes(&mut self, token: usize) -> Result<(bool, bool), Fault> {
+    /// Reads the rest of a start tag that may have attributes.
+    pub(super) fn scan_attributes(&mut self) -> Result<(), Fault> {
+        while let Some(attribute) = self.plain_attribute() {
+            self.at = attribute.raw.end + 1;
+            self.attributes.push(attribute);
+        }
+        let mut cold = self.tag.name.has_prefix() || !self.namespaces.is_empty();
+        match self.ahead() {
+            [b'>', ..] => self.at += 1,
+            [b' ', b'/', b'>', ..] => {
+                self.at += 3;
+                self.tag.empty = true;
+            }
+            _ => cold |= self.scan_unusual_attributes()?,
+        }
+        if self.attributes.len() > 1 {
+            self.check_duplicates()?;
+        }
+        if cold {
+            self.resolve_namespaces()?;
+        }
+        Ok(())
+    }
+
+    /// The next attribute, if it is written as ElementTree does it and its value stands for itself.
+    #[inline]
+    fn plain_attribute(&self) -> Option<Attribute> {
         let bytes = self.text.as_bytes();
-        self.attributes.clear();
+        let start = self.at + 1;
+        let name_end = match self.ahead() {
+            [b' ', first, ..] if chars::starts_name(*first) => {
+                skip_while(bytes, start, chars::in_name)
+            }
+            _ => return None,
+        };
+        if !bytes[name_end..].starts_with(b"=\"") || &bytes[start..name_end] == b"xmlns" {
+            return None;
+        }
+        let value = name_end + 2;
+        let end = words::plain_attribute_end(bytes, value);
+        if bytes.get(end) != Some(&b'"') || end - value > self.limits.text_bytes {
+            return None;
+        }
+        Some(Attribute {
+            name: Name {
+                start,
+                end: name_end,
+                local: start,
+            },
+            raw: value..end,
+            plain: true,
+        })
+    }
+
+    /// Reads the rest of a start tag, however it is written. Returns whether an attribute has to do
+    /// with namespaces.
+    fn scan_unusual_attributes(&mut self) -> Result<bool, Fault> {
+        let outer_canonical = std::mem::replace(&mut self.canonical, true);
+        let result = self.scan_any_attributes();
+        self.tag.canonical &= std::mem::replace(&mut self.canonical, outer_canonical);
+        result
+    }
+
+    fn scan_any_attributes(&mut self) -> Result<bool, Fault> {
+        let bytes = self.text.as_bytes();
+        let token = self.tag.start;
         let mut cold = false;
-        let empty = loop {
+        loop {
             let before = self.at;
             self.at = skip_while(bytes, before, chars::is_space);
             let space = &bytes[before..self.at];
@@ -48,7 +116,7 @@ impl<'a> Scanner<'a> {
                 Some(b'>') => {
                     self.canonical &= space.is_empty();
                     self.at += 1;
-                    break false;
+                    return Ok(cold);
                 }
                 Some(b'/') => {
                     self.canonical &= space == b" ";
@@ -57,7 +125,8 @@ impl<'a> Scanner<'a> {
                         Some(b'>') => self.at += 2,
                         Some(_) => return Err(Fault::syntax("/> expected", self.at + 1)),
                     }
-                    break true;
+                    self.tag.empty = true;
+                    return Ok(cold);
                 }
                 Some(_) if space.is_empty() => {
                     return Err(Fault::syntax(
@@ -70,9 +139,7 @@ impl<'a> Scanner<'a> {
                     cold |= self.scan_attribute(token)?;
                 }
             }
-        };
-        self.check_duplicates()?;
-        Ok((empty, cold))
+        }
     }
 
     /// Reads an attribute; returns whether it has to do with namespaces.
@@ -102,7 +169,7 @@ impl<'a> Scanner<'a> {
         let raw = at + 1..end;
         self.check_value(&raw)?;
         self.at = end + 1;
-        let cold = name.colon.is_some() || &bytes[name.start..name.end] == b"xmlns";
+        let cold = name.has_prefix() || &bytes[name.start..name.end] == b"xmlns";
         self.attributes.push(Attribute { name, raw, plain });
         Ok(cold)
     }
@@ -117,9 +184,12 @@ impl<'a> Scanner<'a> {
         let bytes = self.text.as_bytes();
         let mut plain = true;
         loop {
-            at = skip_while(bytes, at, |byte| {
-                chars::is_plain_attribute(byte) && byte != quote
-            });
+            at = match quote {
+                b'"' => words::plain_attribute_end(bytes, at),
+                _ => skip_while(bytes, at, |byte| {
+                    chars::is_plain_attribute(byte) && byte != quote
+                }),
+            };
             match bytes.get(at) {
                 None => return Err(Fault::truncated("a start tag", token)),
                 Some(byte) if *byte == quote => return Ok((at, plain)),
@@ -155,12 +225,15 @@ impl<'a> Scanner<'a> {
 
     fn check_duplicates(&self) -> Result<(), Fault> {
         let duplicate = |at: &Attribute| Err(Fault::syntax("a duplicate attribute", at.name.start));
+        let bytes = self.text.as_bytes();
         if self.attributes.len() <= FEW {
-            for (index, attribute) in self.attributes.iter().enumerate() {
-                let name = self.name(&attribute.name);
-                let before = &self.attributes[..index];
-                if before.iter().any(|other| self.name(&other.name) == name) {
-                    return duplicate(attribute);
+            for (index, Attribute { name, .. }) in self.attributes.iter().enumerate() {
+                let is_same = |other: &Attribute| {
+                    other.name.end - other.name.start == name.end - name.start
+                        && words::repeats(bytes, name.start..name.end, other.name.start)
+                };
+                if self.attributes[..index].iter().any(is_same) {
+                    return duplicate(&self.attributes[index]);
                 }
             }
             return Ok(());
@@ -176,9 +249,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Declares what the attributes of a start tag declare and checks that all prefixes are
-    /// declared. Returns whether the name of the element is in a namespace.
-    pub(super) fn resolve_namespaces(&mut self, name: &Name, token: usize) -> Result<bool, Fault> {
+    /// Declares what the attributes of a start tag declare, checks that all prefixes are declared,
+    /// and finds out whether the name of the element is in a namespace.
+    #[cold]
+    pub(super) fn resolve_namespaces(&mut self) -> Result<(), Fault> {
+        let Tag {
+            name,
+            start: token,
+            mut canonical,
+            ..
+        } = self.tag;
         let depth = self.open.len() + 1;
         for index in 0..self.attributes.len() {
             let attribute = &self.attributes[index];
@@ -189,29 +269,31 @@ impl<'a> Scanner<'a> {
             self.namespaces
                 .declare(prefix, &uri, depth)
                 .map_err(|kind| Fault::new(kind, token))?;
-            self.canonical = false;
+            canonical = false;
         }
         let mut names = HashSet::new();
         for attribute in &self.attributes {
-            if attribute.name.colon.is_none() || self.declared_prefix(&attribute.name).is_some() {
+            if !attribute.name.has_prefix() || self.declared_prefix(&attribute.name).is_some() {
                 continue;
             }
             let uri = self.uri(&attribute.name, token)?;
             if !names.insert((uri, self.local(&attribute.name))) {
                 return Err(Fault::syntax("a duplicate attribute", token));
             }
-            self.canonical &= uri == Some(Uri::Xml);
+            canonical &= uri == Some(Uri::Xml);
         }
-        let namespaced = self.uri(name, token)?.is_some_and(|uri| uri != Uri::Xml);
-        self.canonical &= !namespaced;
-        Ok(namespaced)
+        let uri = self.uri(&name, token)?;
+        let namespaced = uri.is_some_and(|uri| uri != Uri::Xml);
+        self.tag.namespaced = namespaced;
+        self.tag.canonical = canonical && !namespaced;
+        Ok(())
     }
 
     /// The namespace of a name. An element without a prefix is in the default namespace; for
     /// attributes, ask only if there is a prefix.
     pub(in crate::xml) fn uri(&self, name: &Name, token: usize) -> Result<Option<Uri>, Fault> {
         let uri = self.namespaces.uri(self.prefix(name));
-        if uri.is_none() && name.colon.is_some() {
+        if uri.is_none() && name.has_prefix() {
             return Err(Fault::new(DecodeErrorKind::UnboundPrefix, token));
         }
         Ok(uri)
@@ -232,25 +314,26 @@ impl<'a> Scanner<'a> {
         name: &Name,
         token: usize,
     ) -> Result<Option<Uri>, Fault> {
-        match name.colon {
-            Some(_) => self.uri(name, token),
-            None => Ok(None),
+        if name.has_prefix() {
+            self.uri(name, token)
+        } else {
+            Ok(None)
         }
     }
 
     fn prefix(&self, name: &Name) -> &'a str {
-        self.slice(name.start..name.colon.unwrap_or(name.start))
+        self.slice(name.start..name.local.saturating_sub(1).max(name.start))
     }
 
     /// The name without its prefix.
     pub(in crate::xml) fn local(&self, name: &Name) -> &'a str {
-        self.slice(name.colon.map_or(name.start, |colon| colon + 1)..name.end)
+        self.slice(name.local..name.end)
     }
 }
 
 /// A name that may have a colon or characters beyond ASCII, or may be none at all.
 pub(super) fn scan_unusual_name(text: &str, start: usize, token: usize) -> Result<Name, Fault> {
-    let mut colon = None;
+    let mut local = start;
     let mut end = start;
     let mut starts = true;
     for c in text.get(start..).unwrap_or_default().chars() {
@@ -261,13 +344,13 @@ pub(super) fn scan_unusual_name(text: &str, start: usize, token: usize) -> Resul
         };
         if fits {
             starts = false;
-        } else if c == ':' && !starts && colon.is_none() {
-            colon = Some(end);
+        } else if c == ':' && !starts && local == start {
+            local = end + 1;
             starts = true;
         } else if starts || c == ':' || !c.is_ascii() {
             return Err(Fault::syntax("a name expected", end));
         } else {
-            return Ok(Name { start, end, colon });
+            return Ok(Name { start, end, local });
         }
         end += c.len_utf8();
     }

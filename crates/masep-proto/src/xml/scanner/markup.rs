@@ -1,6 +1,6 @@
 //! What stands around and between elements: comments, instructions, CDATA sections.
 
-use super::{Piece, PieceKind, Scanner, Tag, Token, attributes, skip_while};
+use super::{Piece, PieceKind, Scanner, Token, attributes, skip_while};
 use crate::DecodeErrorKind;
 use crate::xml::chars;
 use crate::xml::fault::Fault;
@@ -11,7 +11,7 @@ const DOCTYPE: &[u8] = b"<!DOCTYPE";
 
 impl Scanner<'_> {
     /// The start tag of the root.
-    pub(in crate::xml) fn root(&mut self) -> Result<Tag, Fault> {
+    pub(in crate::xml) fn root(&mut self) -> Result<(), Fault> {
         loop {
             self.skip_space();
             match self.ahead() {
@@ -21,8 +21,8 @@ impl Scanner<'_> {
                 [b'<', b'/', ..] => {
                     return Err(Fault::syntax("an element expected", self.at + 1));
                 }
-                [b'<', ..] => match self.tag()? {
-                    Token::Start(tag) => return Ok(tag),
+                [b'<', ..] => match self.read_tag()? {
+                    Token::Start => return Ok(()),
                     Token::End => return Err(Fault::syntax("an element expected", self.at)),
                 },
                 _ => return Err(Fault::syntax("text before the first element", self.at)),
@@ -102,10 +102,10 @@ impl Scanner<'_> {
     pub(super) fn instruction(&mut self) -> Result<(), Fault> {
         let start = self.at;
         let name = attributes::scan_unusual_name(self.text, start + 2, start)?;
-        if let Some(colon) = name.colon {
+        if name.has_prefix() {
             return Err(Fault::syntax(
                 "a colon in the name of an instruction",
-                colon,
+                name.local - 1,
             ));
         }
         let target = self.name(&name);

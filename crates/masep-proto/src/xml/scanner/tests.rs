@@ -8,12 +8,12 @@ fn scan(xml: &str) -> Result<(usize, bool), (&'static str, usize)> {
     let limits = Limits::default();
     let read = || {
         let mut scanner = Scanner::new(xml, 0, &limits);
-        let root = scanner.root()?;
-        let found = scanner.skip(&root)?;
+        scanner.root()?;
+        let found = scanner.skip()?;
         scanner.epilog()?;
         Ok(found)
     };
-    read().map_err(|fault: Fault| (fault.kind.name(), fault.at))
+    read().map_err(|fault: Fault| (fault.kind().name(), fault.at()))
 }
 
 #[test]
@@ -176,9 +176,7 @@ fn what_comes_before_broken_bytes_counts() {
     let error = |input: &'static [u8]| {
         let document = Document::read(input.into(), &limits).unwrap();
         let mut scanner = Scanner::new(&document.text, document.start, &limits);
-        let result = scanner
-            .root()
-            .and_then(|root| scanner.skip(&root).map(drop));
+        let result = scanner.root().and_then(|()| scanner.skip().map(drop));
         let error = document.finish(result).unwrap_err();
         (error.kind.name(), error.position.offset)
     };
