@@ -89,8 +89,10 @@ async fn converse<H: SocketHandler, T: Transport>(
     );
     tokio::select! {
         biased;
-        () = shared.abort.notified() => requested(connection),
+        // First, so that the handler hears of the connection before it hears of its end, also of one
+        // that is aborted before this task has run at all.
         reason = &mut reading => reason,
+        () = shared.abort.notified() => requested(connection),
         written = writing => match written {
             Ok(()) => {
                 wire.farewell.clear();

@@ -1,7 +1,7 @@
 //! The live connections of a server or client, by the peer's id.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use masep_proto::{Frame, Message, PeerId};
@@ -14,11 +14,12 @@ use crate::{Connection, SendError, WhenFull};
 /// A connection is in it from its hello to its end. A clone is another handle of the same registry.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    connections: Arc<Mutex<HashMap<PeerId, Connection>>>,
+    /// In an order that depends on nothing but the ids, so that a simulation can be repeated.
+    connections: Arc<Mutex<BTreeMap<PeerId, Connection>>>,
 }
 
 impl Registry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Connection>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Connection>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -63,7 +64,7 @@ impl Registry {
         self.lock().contains_key(id)
     }
 
-    /// All connections, in no particular order.
+    /// All connections, in the order of their ids.
     pub fn connections(&self) -> Vec<Connection> {
         self.lock().values().cloned().collect()
     }

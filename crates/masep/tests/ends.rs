@@ -374,3 +374,32 @@ async fn a_handler_that_panics_ends_its_connection_only() {
     good.write(&frame(b"hi")).await;
     assert_eq!(good.read().await.as_deref(), Some(&b"hi"[..]));
 }
+
+#[tokio::test]
+async fn the_handler_hears_of_a_connection_before_it_hears_of_its_end() {
+    let (listener, address) = listen().await;
+    let (events, mut told) = Events::new();
+    let connecting = Client::builder("agent")
+        .limits(Limits::default().queue_messages(1))
+        .handler(events)
+        .connect(address);
+    let answering = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut peer = Peer { stream };
+        assert_eq!(peer.read().await.as_deref(), Some(&b"agent"[..]));
+        peer.write(&frame(b"engine")).await;
+        peer
+    };
+    let (client, _peer) = soon(async { tokio::join!(connecting, answering) }).await;
+    let client = client.unwrap();
+    // Neither call waits, so the connection is cut off before its task has run.
+    let connection = client.connection();
+    connection.send_or("a", WhenFull::Disconnect).await.unwrap();
+    let full = connection.send_or("b", WhenFull::Disconnect).await;
+    assert!(full.is_err());
+    assert!(matches!(soon(told.recv()).await, Some(Event::Connected(_))));
+    assert!(matches!(
+        soon(told.recv()).await,
+        Some(Event::Closed(_, CloseReason::QueueFull(_)))
+    ));
+}
