@@ -6,7 +6,7 @@ use std::fs::File;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use blocking_peer::{Peer, accept, frame, server};
+use blocking_peer::{Peer, accept, frame, recv, server};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use tracing::span::{Attributes, Id, Record};
@@ -32,10 +32,12 @@ impl Subscriber for Warnings {
 }
 
 #[test]
-fn accepting_without_a_free_descriptor_neither_spins_nor_gives_up() {
+fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on() {
     let (sender, warnings) = mpsc::channel();
     tracing::subscriber::set_global_default(Warnings(sender)).unwrap();
     let server = server();
+    let mut early = Peer::join(server.local_address(), "early");
+    let to_early = accept(&server);
     let late = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
 
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -52,6 +54,12 @@ fn accepting_without_a_free_descriptor_neither_spins_nor_gives_up() {
         last = warnings.recv_timeout(blocking_peer::SOON).unwrap();
     }
     assert!(last - first >= Duration::from_millis(200), "it spins");
+
+    // Those who are inside go on talking.
+    to_early.send("still here").unwrap();
+    assert_eq!(early.read().as_deref(), Some(&b"still here"[..]));
+    early.write(&frame(b"so am I"));
+    assert_eq!(recv(&to_early).unwrap().bytes(), "so am I");
 
     drop(files);
     let mut late = Peer::of(late.into());
