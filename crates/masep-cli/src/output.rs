@@ -53,9 +53,16 @@ fn write_json(writer: &mut impl Write, value: &impl Serialize) -> io::Result<()>
     value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
-/// JSON without white space that is one line for everybody. JSON itself escapes the control
-/// characters below U+0020 only, but many readers (Python's `str.splitlines` is one) also end a line
-/// at these three.
+/// Whether a character is only seen: it ends no line, steers no terminal and turns no writing round.
+pub(crate) fn is_printable(c: char) -> bool {
+    // Line and paragraph separators, and what changes the direction of text.
+    let layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !layout
+}
+
+/// JSON without white space that is one line for everybody, and harmless in a terminal. JSON itself
+/// escapes the control characters below U+0020 only, but many readers (Python's `str.splitlines` is
+/// one) also end a line at others, and terminals obey U+009B as they do ESC and `[`.
 struct OneLine;
 
 impl Formatter for OneLine {
@@ -64,17 +71,21 @@ impl Formatter for OneLine {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        for piece in fragment.split_inclusive(['\u{85}', '\u{2028}', '\u{2029}']) {
-            let end = piece.char_indices().next_back();
-            match end {
-                Some((at, end @ ('\u{85}' | '\u{2028}' | '\u{2029}'))) => {
-                    writer.write_all(&piece.as_bytes()[..at])?;
-                    write!(writer, "\\u{:04x}", u32::from(end))?;
-                }
-                _ => writer.write_all(piece.as_bytes())?,
-            }
+        let mut rest = fragment;
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
         }
-        Ok(())
+        while let Some(at) = rest.find(|c| !is_printable(c)) {
+            let (plain, special) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = special.chars();
+            if let Some(c) = chars.next() {
+                // All of them are below U+10000.
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
     }
 }
 
@@ -83,15 +94,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_ends_the_line() {
-        let text = "\u{85}é\n\u{2028}\u{2029}漢\r";
+    fn nothing_in_a_text_ends_the_line_or_steers_the_terminal() {
+        let text = "\u{85}é\n\u{2028}\u{2029}漢\r\u{1b}[2J\u{7f}\u{9b}\u{202e}";
         let mut line = Vec::new();
         let mut output = Output::new(&mut line);
         output.json(&text).unwrap();
         output.flush().unwrap();
         drop(output);
         let line = String::from_utf8(line).unwrap();
-        assert_eq!(line, "\"\\u0085é\\n\\u2028\\u2029漢\\r\"\n");
+        assert_eq!(
+            line,
+            "\"\\u0085é\\n\\u2028\\u2029漢\\r\\u001b[2J\\u007f\\u009b\\u202e\"\n"
+        );
         assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
     }
 

@@ -6,6 +6,7 @@ use masep::Frame;
 
 use super::entry::{Entry, Meaning, What};
 use crate::failure::Failure;
+use crate::output::is_printable;
 
 /// Characters of a message that a line shows if it is not to show all.
 pub(super) const SHORT: usize = 160;
@@ -70,10 +71,4 @@ fn push_printable(line: &mut String, text: &str, length: usize) {
             let _ = write!(line, "... ({more} more)");
         }
     }
-}
-
-fn is_printable(c: char) -> bool {
-    // Line and paragraph separators, and what changes the direction of text.
-    let layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !layout
 }
