@@ -16,13 +16,20 @@ pub(crate) struct ConnectionLimits {
     /// How long a connection may be silent before it is ended [default: for ever]
     ///
     /// pymasep has no sign of life: an observer says nothing all game long. Peers that are gone
-    /// without a word are found by TCP keep-alive after 30 seconds.
+    /// without a word are found by TCP keep-alive, after --write-time.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     idle_time: Option<Duration>,
 
     /// How long bytes may wait for a peer that takes none before its connection is ended
+    ///
+    /// A peer that is gone without a word is given up after this time too, if --keepalive-time is not 0s.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     write_time: Duration,
+
+    /// Silence after which TCP asks whether the other side still lives, at most half of --write-time; 0s:
+    /// never
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    keepalive_time: Duration,
 
     /// Frames that may wait for one peer
     #[arg(long, value_name = "N", default_value_t = 1_024)]
@@ -40,6 +47,7 @@ impl ConnectionLimits {
             .hello_time(self.hello_time)
             .idle_time(self.idle_time)
             .write_time(self.write_time)
+            .keepalive_time(Some(self.keepalive_time).filter(|time| !time.is_zero()))
             .queue_messages(self.queue_messages)
             .queue_bytes(self.queue_bytes)
     }

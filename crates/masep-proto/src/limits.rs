@@ -85,13 +85,16 @@ limits! {
     /// a word is found by TCP keep-alive instead, see `keepalive_time`.
     idle_time: Option<Duration> = None;
 
-    /// Silence after which TCP asks whether the other side still lives. Default 15 s; after three
-    /// unanswered questions, 5 s apart, the connection ends. Costs a packet per idle connection and
+    /// Silence after which TCP asks whether the other side still lives. Default 15 s, and at most half
+    /// of `write_time`; from 1 s on. It asks at least three times, up to 5 s apart, and ends the
+    /// connection when nothing was heard for `write_time` (elsewhere than on Linux, after the third
+    /// question): so a peer that is gone is found after 30 s. Costs a packet per idle connection and
     /// interval. `None` turns it off.
     keepalive_time: Option<Duration> = Some(Duration::from_secs(15));
 
-    /// How long bytes may wait for a peer that takes none before the connection is ended.
-    /// Default 30 s. This bounds what a peer that never reads can hold up.
+    /// How long bytes may wait for a peer that takes none, or acknowledges none, before the
+    /// connection is ended. Default 30 s. This bounds what a peer that never reads can hold up. Less
+    /// than 5 s is too little for an idle connection over a network that loses packets.
     write_time: Duration = Duration::from_secs(30);
 
     /// How long a connection that waits for bytes looks for them before its thread sleeps.

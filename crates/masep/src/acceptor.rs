@@ -210,16 +210,14 @@ impl<H: SocketHandler> Acceptor<H> {
         let slot = match self.take_slot().await {
             Ok(slot) => slot,
             Err(reason) => {
-                self.hear_out(&wire.transport).await;
+                self.hear_out(&wire).await;
                 return Err(reason);
             }
         };
         let mut handshake =
             Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
         let mut buffer = BytesMut::new();
-        let peer = self
-            .hear_hello(&wire.transport, &mut handshake, &mut buffer)
-            .await?;
+        let peer = self.hear_hello(&wire, &mut handshake, &mut buffer).await?;
         let connection = Connection::new(peer, address, &self.limits);
         let registration = self.register(&connection).await?;
         if *self.stopped.borrow() {
@@ -270,14 +268,14 @@ impl<H: SocketHandler> Acceptor<H> {
 
     /// Lets a peer that is refused finish its hello: a pymasep client sends it in two writes, and
     /// fails with an error instead of being told if the socket is closed between them.
-    async fn hear_out<T: Transport>(&self, transport: &T) {
+    async fn hear_out<T: Transport>(&self, wire: &Wire<T>) {
         let Ok(_place) = self.refusals.try_acquire() else {
             return;
         };
         if let Ok(mut handshake) = Handshake::acceptor(&self.id, &self.limits) {
             let mut buffer = BytesMut::new();
             // Whatever it says, it is refused.
-            let hello = read_hello(transport, &mut handshake, &mut buffer);
+            let hello = read_hello(wire, &mut handshake, &mut buffer);
             let _ = timeout(REFUSAL_GRACE, hello).await;
         }
     }
@@ -290,7 +288,7 @@ impl<H: SocketHandler> Acceptor<H> {
 
     async fn hear_hello<T: Transport>(
         &self,
-        transport: &T,
+        wire: &Wire<T>,
         handshake: &mut Handshake,
         buffer: &mut BytesMut,
     ) -> Result<PeerId, RejectReason> {
@@ -301,7 +299,7 @@ impl<H: SocketHandler> Acceptor<H> {
         let heard = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => Err(RejectReason::Stopped),
-            heard = read_hello(transport, handshake, buffer) => heard.map_err(|failure| match failure {
+            heard = read_hello(wire, handshake, buffer) => heard.map_err(|failure| match failure {
                 HelloFailure::Bad(HelloError::Bye) | HelloFailure::Closed | HelloFailure::Io(_) => {
                     RejectReason::ClosedBeforeHello
                 }

@@ -171,7 +171,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let mut buffer = BytesMut::new();
         let greet = async {
             write_all(&wire.transport, &hello).await?;
-            read_hello(&wire.transport, &mut handshake, &mut buffer).await
+            read_hello(&wire, &mut handshake, &mut buffer).await
         };
         let kind = match timeout(self.limits.hello_time, greet).await {
             Ok(Ok(server_id)) => {

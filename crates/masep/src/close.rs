@@ -25,7 +25,7 @@ pub enum CloseReason {
     /// Nothing was heard for [`Limits::idle_time`](crate::Limits::idle_time).
     IdleTimeout,
     /// The peer took no bytes for [`Limits::write_time`](crate::Limits::write_time), or did not
-    /// acknowledge any (TCP keep-alive).
+    /// acknowledge any (TCP keep-alive), also where the network says why.
     WriteTimeout,
     /// The peer broke the protocol.
     ProtocolError(LimitExceeded),
@@ -79,7 +79,12 @@ impl CloseReason {
         use io::ErrorKind as Kind;
         match error.kind() {
             Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => Self::Reset,
-            Kind::TimedOut => Self::WriteTimeout,
+            // Where a router or this host knew meanwhile why nothing is acknowledged, the system
+            // says that when the time is over.
+            Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown => Self::WriteTimeout,
             kind => Self::Io(kind),
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -79,14 +80,15 @@ async fn converse<H: SocketHandler, T: Transport>(
 ) -> CloseReason {
     let shared = connection.shared();
     let transport = &wire.transport;
-    let mut reading = pin!(read_frames(transport, buffer, connection, handler, limits));
-    let writing = write_frames(
+    let reader = Reader::new(transport, &wire.peer_splits, limits.busy_poll);
+    let mut reading = pin!(read_frames(reader, buffer, connection, handler, limits));
+    let mut writer = Writer {
         transport,
-        &mut wire.unsent,
-        &shared.outbound,
-        shared.codec(),
-        limits,
-    );
+        unsent: &mut wire.unsent,
+        peer_splits: &wire.peer_splits,
+        write_time: limits.write_time,
+    };
+    let writing = writer.write_frames(&shared.outbound, shared.codec());
     tokio::select! {
         biased;
         // First, so that the handler hears of the connection before it hears of its end, also of one
@@ -127,14 +129,13 @@ fn requested(connection: &Connection) -> CloseReason {
 
 /// Gives every frame that arrives to the handler, until the peer or its silence ends it.
 async fn read_frames<H: SocketHandler, T: Transport>(
-    transport: &T,
+    mut reader: Reader<'_, T>,
     buffer: &mut BytesMut,
     connection: &Connection,
     handler: &H,
     limits: &Limits,
 ) -> CloseReason {
     let codec = connection.shared().codec();
-    let mut reader = Reader::new(transport, limits.busy_poll);
     if !guarded(|| handler.on_connect(connection)).await {
         return CloseReason::Aborted;
     }
@@ -176,54 +177,62 @@ async fn read_frames<H: SocketHandler, T: Transport>(
     }
 }
 
-/// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
-/// `BYE`, and returns. May be dropped and called again: what is on its way stays in `unsent`.
-async fn write_frames<T: Transport>(
-    transport: &T,
-    unsent: &mut Unsent,
-    queue: &Queue<Frame>,
-    codec: FrameCodec,
-    limits: &Limits,
-) -> Result<(), CloseReason> {
-    loop {
-        write_out(transport, unsent, limits.write_time).await?;
-        unsent.clear();
-        let more = queue
-            .pop_batch(|frame| {
-                tracing::trace!(bytes = frame.size(), "sending");
-                unsent.push(&frame, codec);
-                unsent.len() < GATHER_BYTES
-            })
-            .await;
-        if !more {
-            unsent.extend(BYE);
-            return write_out(transport, unsent, limits.write_time).await;
-        }
-    }
+/// Writes to a transport, in the pieces that the peer can take.
+struct Writer<'a, T> {
+    transport: &'a T,
+    unsent: &'a mut Unsent,
+    /// Whether it is a pymasep peer. Its reader takes the end of a segment for the end of a frame, so
+    /// that each frame has to begin one; then those that fit into one arrive whole.
+    peer_splits: &'a AtomicBool,
+    write_time: Duration,
 }
 
-/// Writes `unsent` and sees it out. May be dropped and called again.
-async fn write_out<T: Transport>(
-    transport: &T,
-    unsent: &mut Unsent,
-    write_time: Duration,
-) -> Result<(), CloseReason> {
-    loop {
-        let tried = if unsent.is_empty() {
-            transport.try_flush().map(|()| 0)
-        } else {
-            unsent.write_to(transport)
-        };
-        match tried {
-            Ok(_) if unsent.is_empty() => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                match timeout(write_time, transport.writable()).await {
-                    Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error))?,
-                    Err(_elapsed) => return Err(CloseReason::WriteTimeout),
-                }
+impl<T: Transport> Writer<'_, T> {
+    /// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
+    /// `BYE`, and returns. May be dropped and called again: what is on its way stays in `unsent`.
+    async fn write_frames(
+        &mut self,
+        queue: &Queue<Frame>,
+        codec: FrameCodec,
+    ) -> Result<(), CloseReason> {
+        loop {
+            self.write_out().await?;
+            self.unsent.clear();
+            let more = queue
+                .pop_batch(|frame| {
+                    tracing::trace!(bytes = frame.size(), "sending");
+                    self.unsent.push(&frame, codec);
+                    let apart = self.peer_splits.load(Ordering::Relaxed);
+                    self.unsent.len() < GATHER_BYTES && !apart
+                })
+                .await;
+            if !more {
+                self.unsent.extend(BYE);
+                return self.write_out().await;
             }
-            Err(error) => return Err(CloseReason::from_io(&error)),
+        }
+    }
+
+    /// Writes `unsent` and sees it out. May be dropped and called again.
+    async fn write_out(&mut self) -> Result<(), CloseReason> {
+        loop {
+            let tried = if self.unsent.is_empty() {
+                self.transport.try_flush().map(|()| 0)
+            } else {
+                let apart = self.peer_splits.load(Ordering::Relaxed);
+                self.unsent.write_to(self.transport, apart)
+            };
+            match tried {
+                Ok(_) if self.unsent.is_empty() => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match timeout(self.write_time, self.transport.writable()).await {
+                        Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error))?,
+                        Err(_elapsed) => return Err(CloseReason::WriteTimeout),
+                    }
+                }
+                Err(error) => return Err(CloseReason::from_io(&error)),
+            }
         }
     }
 }
@@ -252,13 +261,13 @@ async fn take_leave<T: Transport>(
         return;
     }
     let shared = connection.shared();
-    let rest = write_frames(
-        &wire.transport,
-        &mut wire.unsent,
-        &shared.outbound,
-        shared.codec(),
-        limits,
-    );
+    let mut writer = Writer {
+        transport: &wire.transport,
+        unsent: &mut wire.unsent,
+        peer_splits: &wire.peer_splits,
+        write_time: limits.write_time,
+    };
+    let rest = writer.write_frames(&shared.outbound, shared.codec());
     if let Ok(Ok(())) = timeout(CLOSE_GRACE, rest).await {
         wire.farewell.clear();
     }
@@ -287,3 +296,6 @@ impl Drop for Membership<'_> {
         self.connection.shared().set_closed(self.reason.clone());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use crate::acceptor::{Acceptor, accept_connections};
 use crate::discovery::Announcement;
 use crate::driver::CLOSE_GRACE;
-use crate::transport::Listener;
+use crate::transport::{Listener, withhold_acknowledgement};
 use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
 
 /// What to do with a hello whose id is in use.
@@ -102,6 +102,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         self.check()?;
         let listener = TcpListener::bind(address).await?;
+        withhold_acknowledgement(&listener);
         self.start(listener)
     }
 

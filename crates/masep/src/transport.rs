@@ -21,7 +21,7 @@ use std::net::{Shutdown, SocketAddr};
 use bytes::BytesMut;
 use masep_proto::Limits;
 
-pub(crate) use tcp::{rearm_quickack, set_options};
+pub(crate) use tcp::{rearm_quickack, set_options, withhold_acknowledgement};
 
 /// A connected stream of bytes in both directions, as a non-blocking TCP socket is one.
 ///
@@ -75,6 +75,16 @@ pub trait Transport: Send + Sync + 'static {
     fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let first = buffers.iter().find(|buffer| !buffer.is_empty());
         first.map_or(Ok(0), |buffer| self.try_write(buffer))
+    }
+
+    /// Takes as [`try_write_vectored`](Self::try_write_vectored) does, and begins a new packet behind
+    /// these bytes, where there is such a thing: for a peer that takes the end of a packet for the
+    /// end of a frame. By default there is not.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(buffers)
     }
 
     /// Sends on what was taken and is still held here, as a layer that encrypts does. By default

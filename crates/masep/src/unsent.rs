@@ -63,9 +63,14 @@ impl Unsent {
         *self = Self::default();
     }
 
-    /// Writes as much as the transport takes now, at least a byte, in one call of it.
-    pub(crate) fn write_to<T: Transport>(&mut self, transport: &T) -> io::Result<usize> {
-        let written = if self.pieces.is_empty() {
+    /// Writes as much as the transport takes now, at least a byte, in one call of it; what is written
+    /// later begins a new packet if this one is to be `apart`.
+    pub(crate) fn write_to<T: Transport>(
+        &mut self,
+        transport: &T,
+        apart: bool,
+    ) -> io::Result<usize> {
+        let written = if self.pieces.is_empty() && !apart {
             transport.try_write(&self.gathered)?
         } else {
             let mut slices = [IoSlice::new(&[]); MOST_SLICES];
@@ -78,7 +83,11 @@ impl Unsent {
                     *slot = IoSlice::new(piece);
                     used + 1
                 });
-            transport.try_write_vectored(&slices[..used])?
+            if apart {
+                transport.try_write_apart(&slices[..used])?
+            } else {
+                transport.try_write_vectored(&slices[..used])?
+            }
         };
         self.advance(written);
         Ok(written)
@@ -165,11 +174,11 @@ mod tests {
                 unsent.push(&frame, codec);
                 codec.encode(&frame, &mut expected).unwrap();
                 if number % 8 == 7 {
-                    unsent.write_to(&transport).unwrap();
+                    unsent.write_to(&transport, false).unwrap();
                 }
             }
             while !unsent.is_empty() {
-                prop_assert!(unsent.write_to(&transport).unwrap() > 0);
+                prop_assert!(unsent.write_to(&transport, false).unwrap() > 0);
                 let taken = transport.taken.lock().unwrap().len();
                 prop_assert_eq!(unsent.len() + taken, expected.len());
             }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -32,6 +33,8 @@ pub(crate) struct Wire<T: Transport> {
     pub(crate) unsent: Unsent,
     /// What the peer is owed at the end: a `BYE`, before the hello went out our hello first.
     pub(crate) farewell: Bytes,
+    /// Whether the peer was seen to write header and body apart, as every pymasep peer does.
+    pub(crate) peer_splits: AtomicBool,
 }
 
 impl<T: Transport> Wire<T> {
@@ -41,6 +44,7 @@ impl<T: Transport> Wire<T> {
             transport,
             unsent: Unsent::default(),
             farewell,
+            peer_splits: AtomicBool::new(false),
         })
     }
 
@@ -50,7 +54,9 @@ impl<T: Transport> Wire<T> {
     /// makes TCP send a reset, which can overtake the `BYE`.
     fn leave(&mut self) {
         self.unsent.extend(&self.farewell);
-        while !self.unsent.is_empty() && matches!(self.unsent.write_to(&self.transport), Ok(1..)) {}
+        while !self.unsent.is_empty()
+            && matches!(self.unsent.write_to(&self.transport, false), Ok(1..))
+        {}
         if !self.unsent.is_empty() || self.transport.try_flush().is_err() {
             // It will never read a BYE, and must not find the bare end of the stream instead.
             self.transport.reset_on_drop();
@@ -89,17 +95,21 @@ pub(crate) struct Reader<'a, T> {
     chunk: usize,
     /// The last read took all that there was room for; there may be more.
     filled: bool,
-    peer_splits: bool,
+    peer_splits: &'a AtomicBool,
 }
 
 impl<'a, T: Transport> Reader<'a, T> {
-    pub(crate) const fn new(transport: &'a T, busy_poll: Duration) -> Self {
+    pub(crate) const fn new(
+        transport: &'a T,
+        peer_splits: &'a AtomicBool,
+        busy_poll: Duration,
+    ) -> Self {
         Self {
             transport,
             busy_poll,
             chunk: READ_CHUNKS.start,
             filled: false,
-            peer_splits: false,
+            peer_splits,
         }
     }
 
@@ -168,8 +178,10 @@ impl<'a, T: Transport> Reader<'a, T> {
     pub(crate) fn acknowledge(&mut self, left: usize) {
         // A header without the first byte of its body, where no more had arrived: nobody who writes a
         // frame at once is likely to leave that.
-        self.peer_splits |= left == FrameCodec::HEADER_BYTES && !self.filled;
-        if self.peer_splits {
+        if left == FrameCodec::HEADER_BYTES && !self.filled {
+            self.peer_splits.store(true, Ordering::Relaxed);
+        }
+        if self.peer_splits.load(Ordering::Relaxed) {
             self.transport.acknowledge();
         }
     }
@@ -193,11 +205,11 @@ impl From<io::Error> for HelloFailure {
 
 /// Reads the peer's hello. What came after it stays in `buffer`.
 pub(crate) async fn read_hello<T: Transport>(
-    transport: &T,
+    wire: &Wire<T>,
     handshake: &mut Handshake,
     buffer: &mut BytesMut,
 ) -> Result<PeerId, HelloFailure> {
-    let mut reader = Reader::new(transport, Duration::ZERO);
+    let mut reader = Reader::new(&wire.transport, &wire.peer_splits, Duration::ZERO);
     loop {
         if reader.read(buffer).await? == 0 {
             return Err(HelloFailure::Closed);

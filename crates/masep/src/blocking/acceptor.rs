@@ -15,7 +15,7 @@ use masep_proto::{Handshake, HelloError, Limit, LimitExceeded, Limits, PeerId};
 use super::accepted::{Accepted, Arrival};
 use super::farewell::Farewell;
 use super::handler::{self, guarded};
-use super::hello::{HelloFailure, hear_hello};
+use super::hello::{Heard, HelloFailure, hear_hello};
 use super::outgoing::WriteHalf;
 use super::readiness::{Interest, after, wait};
 use super::shared::Opened;
@@ -206,8 +206,8 @@ impl Acceptor {
     ) -> Result<Connection, RejectReason> {
         let mut buffer = BytesMut::new();
         let heard = self.hear(&stream, &mut buffer);
-        let (peer, hello, slot) = match (heard, self.lock_handshakes().remove(&number)) {
-            (Ok((peer, hello)), Some(greeting)) => (peer, hello, greeting.slot),
+        let (heard, hello, slot) = match (heard, self.lock_handshakes().remove(&number)) {
+            (Ok((heard, hello)), Some(greeting)) => (heard, hello, greeting.slot),
             (heard, greeting) => {
                 self.refuse(stream);
                 return Err(match (heard, greeting) {
@@ -216,14 +216,12 @@ impl Acceptor {
                 });
             }
         };
+        let half = WriteHalf::new(stream, &hello, Some(slot));
+        half.peer_splits.store(heard.peer_splits, Ordering::Relaxed);
         let opened = Opened {
-            peer,
+            peer: heard.peer,
             address,
-            half: WriteHalf {
-                stream,
-                unsent: BytesMut::from(hello),
-                slot: Some(slot),
-            },
+            half,
             buffer,
             handled: self.handler.is_some(),
         };
@@ -237,17 +235,17 @@ impl Acceptor {
         Ok(connection)
     }
 
-    /// The peer's id, and our hello, which is now due.
+    /// What the peer's hello told, and our hello, which is now due.
     fn hear(
         &self,
         stream: &TcpStream,
         buffer: &mut BytesMut,
-    ) -> Result<(PeerId, Bytes), RejectReason> {
+    ) -> Result<(Heard, Bytes), RejectReason> {
         let mut handshake =
             Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
         let until = after(self.limits.hello_time);
         let stop = Some(self.stop.as_fd());
-        let peer =
+        let heard =
             hear_hello(stream, stop, &mut handshake, buffer, until).map_err(
                 |failure| match failure {
                     HelloFailure::TimedOut => RejectReason::HelloTimeout(self.limits.hello_time),
@@ -258,7 +256,7 @@ impl Acceptor {
                     HelloFailure::Bad(error) => RejectReason::Hello(error),
                 },
             )?;
-        Ok((peer, handshake.poll_transmit().unwrap_or_default()))
+        Ok((heard, handshake.poll_transmit().unwrap_or_default()))
     }
 
     /// Puts the connection into the registry, by the rule for duplicates.

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use masep_proto::{Handshake, Limits, PeerId};
 
 use super::farewell::Farewell;
 use super::handler;
-use super::hello::{HelloFailure, hear_hello};
+use super::hello::{Heard, HelloFailure, hear_hello};
 use super::outgoing::{Pushed, WriteHalf};
 use super::readiness::after;
 use super::shared::Opened;
@@ -135,7 +136,7 @@ impl ClientBuilder {
                 _ => error.into(),
             })
             .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
-        self.shake_hands(stream, address, handshake, hello)
+        self.shake_hands(stream, address, handshake, &hello)
             .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))
     }
 
@@ -144,13 +145,9 @@ impl ClientBuilder {
         stream: TcpStream,
         address: SocketAddr,
         mut handshake: Handshake,
-        hello: Bytes,
+        hello: &[u8],
     ) -> Result<Opened, ConnectErrorKind> {
-        let mut half = WriteHalf {
-            stream: Arc::new(stream),
-            unsent: BytesMut::from(hello),
-            slot: None,
-        };
+        let mut half = WriteHalf::new(Arc::new(stream), hello, None);
         let mut buffer = BytesMut::new();
         // A fresh socket takes a small frame at once. If not, the answer does not come either.
         let said = half.push_unsent().map_err(HelloFailure::from);
@@ -159,13 +156,16 @@ impl ClientBuilder {
             hear_hello(&half.stream, None, &mut handshake, &mut buffer, until)
         });
         match heard {
-            Ok(peer) => Ok(Opened {
-                peer,
-                address,
-                half,
-                buffer,
-                handled: self.handler.is_some(),
-            }),
+            Ok(Heard { peer, peer_splits }) => {
+                half.peer_splits.store(peer_splits, Ordering::Relaxed);
+                Ok(Opened {
+                    peer,
+                    address,
+                    half,
+                    buffer,
+                    handled: self.handler.is_some(),
+                })
+            }
             Err(failure) => {
                 Farewell::new(half, &CloseReason::LocalBye).finish_in_background();
                 Err(match failure {

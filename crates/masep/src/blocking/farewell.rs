@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
@@ -60,11 +59,7 @@ impl Farewell {
     /// Leaves a socket on which no connection came about, with these bytes as the last.
     pub(super) fn of_stream(stream: Arc<TcpStream>, owed: &[u8], slot: Option<Slot>) -> Self {
         Self {
-            half: WriteHalf {
-                stream,
-                unsent: BytesMut::from(owed),
-                slot,
-            },
+            half: WriteHalf::new(stream, owed, slot),
             state: State::Owed,
             stream_ended: false,
         }

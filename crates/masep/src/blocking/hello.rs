@@ -12,6 +12,14 @@ use super::incoming::{Wait, ends_after_header, receive};
 use super::readiness::{Interest, passed, wait};
 use crate::transport::rearm_quickack;
 
+/// What a hello tells.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) peer: PeerId,
+    /// Whether the peer wrote header and body apart.
+    pub(super) peer_splits: bool,
+}
+
 /// Why the peer's hello did not come.
 #[derive(Debug)]
 pub(super) enum HelloFailure {
@@ -40,10 +48,11 @@ pub(super) fn hear_hello(
     handshake: &mut Handshake,
     buffer: &mut BytesMut,
     until: Option<Instant>,
-) -> Result<PeerId, HelloFailure> {
+) -> Result<Heard, HelloFailure> {
     let socket = stream.as_fd();
     // Without a `stop` the socket stands in for it, and is not asked.
     let stop_interest = Interest::readable(stop.unwrap_or(socket)).or_readable_if(stop.is_some());
+    let mut peer_splits = false;
     loop {
         let [ready, stopped] = wait([Interest::readable(socket), stop_interest], until)?;
         if stopped.readable {
@@ -62,11 +71,12 @@ pub(super) fn hear_hello(
             Err(error) => return Err(error.into()),
         }
         if ends_after_header(buffer) {
+            peer_splits = true;
             // See `Reader::acknowledge` of the async side.
             rearm_quickack(stream);
         }
         if let Some(peer) = handshake.handle(buffer).map_err(HelloFailure::Bad)? {
-            return Ok(peer);
+            return Ok(Heard { peer, peer_splits });
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use masep_proto::{Frame, FrameCodec};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
+use super::outgoing::WriteHalf;
 use super::readiness::wait_while;
 use crate::CloseReason;
 use crate::transport::rearm_quickack;
@@ -54,22 +56,24 @@ pub(super) struct ReadHalf {
     stream_end: Option<CloseReason>,
     /// The error of a write, which says more than the end of stream that a read finds after it.
     write_failure: Option<CloseReason>,
-    /// Whether the peer writes header and body apart.
-    peer_splits: bool,
+    /// See [`WriteHalf`].
+    peer_splits: Arc<AtomicBool>,
     /// When the last bytes arrived.
     heard: Instant,
 }
 
 impl ReadHalf {
-    pub(super) fn new(stream: Arc<TcpStream>, buffer: BytesMut) -> Self {
-        Self {
-            stream: Some(stream),
-            peer_splits: ends_after_header(&buffer),
+    pub(super) fn new(other: &WriteHalf, buffer: BytesMut) -> Self {
+        let half = Self {
+            stream: Some(other.stream.clone()),
+            peer_splits: other.peer_splits.clone(),
             buffer,
             stream_end: None,
             write_failure: None,
             heard: Instant::now(),
-        }
+        };
+        half.note_header();
+        half
     }
 
     pub(super) fn stream(&self) -> Option<Arc<TcpStream>> {
@@ -156,9 +160,15 @@ impl ReadHalf {
     /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
     /// [`Reader`](crate::wire::Reader).
     fn acknowledge(&mut self) {
-        self.peer_splits = self.peer_splits || ends_after_header(&self.buffer);
-        if let (true, Some(stream)) = (self.peer_splits, &self.stream) {
+        self.note_header();
+        if let (true, Some(stream)) = (self.peer_splits.load(Ordering::Relaxed), &self.stream) {
             rearm_quickack(&**stream);
+        }
+    }
+
+    fn note_header(&self) {
+        if ends_after_header(&self.buffer) {
+            self.peer_splits.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BytesMut};
@@ -18,6 +19,9 @@ pub(super) struct WriteHalf {
     pub(super) stream: Arc<TcpStream>,
     /// The rest of a frame that the socket took in part, to go before any other.
     pub(super) unsent: BytesMut,
+    /// Whether the peer writes header and body apart, as every pymasep peer does. Its reader takes
+    /// the end of a segment for the end of a frame, so that each frame has to begin one.
+    pub(super) peer_splits: Arc<AtomicBool>,
     /// The place among the server's connections or refusals, free again when the socket is closed.
     pub(super) slot: Option<Slot>,
 }
@@ -34,6 +38,16 @@ pub(super) enum Pushed {
 }
 
 impl WriteHalf {
+    /// The write half of a socket on which these bytes are to go out first.
+    pub(super) fn new(stream: Arc<TcpStream>, unsent: &[u8], slot: Option<Slot>) -> Self {
+        Self {
+            stream,
+            unsent: BytesMut::from(unsent),
+            peer_splits: Arc::default(),
+            slot,
+        }
+    }
+
     /// Writes what is unsent, then the frame, as far as the socket takes it. A frame that it took
     /// in part is taken out of `frame`, and its rest is unsent now.
     pub(super) fn push(&mut self, frame: &mut Option<Frame>) -> io::Result<Pushed> {
@@ -62,7 +76,7 @@ impl WriteHalf {
             .unwrap_or(u16::MAX)
             .to_le_bytes();
         let slices = [IoSlice::new(&header), IoSlice::new(frame.bytes())];
-        let written = transmit(&self.stream, &slices)?;
+        let written = self.transmit(&slices)?;
         if written > 0 && written < header.len() + frame.size() {
             let in_header = written.min(header.len());
             self.unsent.extend_from_slice(&header[in_header..]);
@@ -76,7 +90,7 @@ impl WriteHalf {
     pub(super) fn push_unsent(&mut self) -> io::Result<Pushed> {
         let mut pushed = Pushed::Nothing;
         while !self.unsent.is_empty() {
-            let written = transmit(&self.stream, &[IoSlice::new(&self.unsent)])?;
+            let written = self.transmit(&[IoSlice::new(&self.unsent)])?;
             if written == 0 {
                 return Ok(pushed);
             }
@@ -86,20 +100,23 @@ impl WriteHalf {
         self.unsent = BytesMut::new();
         Ok(Pushed::All)
     }
-}
 
-/// One write of what the socket takes now, all slices together: how many bytes, 0 without room.
-fn transmit(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = MsgFlags::MSG_DONTWAIT;
-    // Where there is no such flag, the standard library has set the option for it.
-    #[cfg(not(target_vendor = "apple"))]
-    let flags = flags | MsgFlags::MSG_NOSIGNAL;
-    loop {
-        match sendmsg::<()>(stream.as_raw_fd(), slices, &[], flags, None) {
-            Ok(written) => return Ok(written),
-            Err(Errno::EAGAIN) => return Ok(0),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+    /// One write of what the socket takes now, all slices together: how many bytes, 0 without room.
+    fn transmit(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut flags = MsgFlags::MSG_DONTWAIT;
+        // Where there is no such flag, the standard library has set the option for it.
+        #[cfg(not(target_vendor = "apple"))]
+        flags.insert(MsgFlags::MSG_NOSIGNAL);
+        // As `try_write_apart` of the async side.
+        #[cfg(target_os = "linux")]
+        flags.set(MsgFlags::MSG_EOR, self.peer_splits.load(Ordering::Relaxed));
+        loop {
+            match sendmsg::<()>(self.stream.as_raw_fd(), slices, &[], flags, None) {
+                Ok(written) => return Ok(written),
+                Err(Errno::EAGAIN) => return Ok(0),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use super::announcing::Announcing;
 use super::farewell::finish_all;
 use super::readiness::after;
 use super::{Connection, Registry, SocketHandler, TimedOut};
+use crate::transport::withhold_acknowledgement;
 use crate::{CloseReason, Duplicates, ShutdownReport};
 
 /// Connections that wait for the accepting thread, as tokio has it. When there are more, a peer
@@ -131,6 +132,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     // A peer that is gone again between the wait and the accept must not block it.
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    withhold_acknowledgement(&socket);
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

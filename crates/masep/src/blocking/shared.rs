@@ -62,7 +62,7 @@ pub(super) struct Opened {
 
 impl Shared {
     pub(super) fn new(opened: Opened, limits: Limits, registry: Registry) -> Self {
-        let read_half = ReadHalf::new(opened.half.stream.clone(), opened.buffer);
+        let read_half = ReadHalf::new(&opened.half, opened.buffer);
         Self {
             id: ConnectionId::next(),
             peer: opened.peer,

@@ -53,6 +53,16 @@ impl Transport for TcpStream {
         Self::try_write_vectored(self, buffers)
     }
 
+    #[cfg(target_os = "linux")]
+    fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        // The end of a record: Linux appends nothing to a segment with this mark, also not when it
+        // has to wait, or to be sent again.
+        let flags = nix::libc::MSG_EOR | nix::libc::MSG_NOSIGNAL;
+        self.try_io(Interest::WRITABLE, || {
+            SockRef::from(self).send_vectored_with_flags(buffers, flags)
+        })
+    }
+
     fn acknowledge(&self) {
         rearm_quickack(self);
     }
@@ -93,23 +103,57 @@ pub(crate) fn set_options(stream: &impl AsFd, limits: &Limits) -> io::Result<()>
     let socket = SockRef::from(stream);
     // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
-    if let Some(time) = limits.keepalive_time {
-        // What systems take: whole seconds, on Linux at most as many as 15 bits count.
-        let time = time.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
-        let keepalive = TcpKeepalive::new().with_time(time);
+    if let Some(keepalive_time) = limits.keepalive_time {
+        let (first, interval) = questions(keepalive_time, limits.write_time);
+        let keepalive = TcpKeepalive::new().with_time(first);
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
-        let keepalive = keepalive
-            .with_interval(Duration::from_secs(5))
-            .with_retries(3);
+        let keepalive = keepalive.with_interval(interval).with_retries(QUESTIONS);
         socket.set_tcp_keepalive(&keepalive)?;
     }
-    // Bytes that are never acknowledged (a cable pulled) end the connection as those never taken.
+    withhold_acknowledgement(stream);
+    // Bytes that are never acknowledged (a cable pulled) end the connection as those never taken. It
+    // also decides when keep-alive gives up, whatever the number of its questions.
     #[cfg(target_os = "linux")]
-    {
-        let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
-        socket.set_tcp_user_timeout(Some(limits.write_time.min(most)))?;
-    }
+    socket.set_tcp_user_timeout(Some(
+        limits.write_time.clamp(MILLISECOND, MOST_MILLISECONDS),
+    ))?;
     Ok(())
+}
+
+/// The range of times that the system takes for `TCP_USER_TIMEOUT`, where none would be for ever.
+#[cfg(target_os = "linux")]
+const MILLISECOND: Duration = Duration::from_millis(1);
+#[cfg(target_os = "linux")]
+const MOST_MILLISECONDS: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
+/// The range for keep-alive, which counts in seconds.
+const SECOND: Duration = Duration::from_secs(1);
+const MOST_SECONDS: Duration = Duration::from_secs(32_767);
+
+/// Questions that keep-alive asks before it gives up, and the time between two of them at most.
+const QUESTIONS: u32 = 3;
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The silence before keep-alive asks, and the time from question to question.
+///
+/// On Linux it gives up with the first question that finds the last sign of life `write_time` ago. So
+/// that a lost packet or two are no reason, it begins early enough to have asked three times by then.
+fn questions(keepalive_time: Duration, write_time: Duration) -> (Duration, Duration) {
+    let first = keepalive_time
+        .min(write_time / 2)
+        .clamp(SECOND, MOST_SECONDS);
+    let interval = (write_time.saturating_sub(first) / QUESTIONS).clamp(SECOND, INTERVAL);
+    (first, interval)
+}
+
+/// Lets the first bytes that arrive wait for their acknowledgement (up to 40 ms) until they are read or
+/// answered. A new connection would acknowledge them at once; then the body of a pymasep peer's hello
+/// may be here before its header is read, and the peer is not known for what it is. Inherited by the
+/// connections of a listener.
+pub(crate) fn withhold_acknowledgement(socket: &impl AsFd) {
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(socket).set_tcp_quickack(false);
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
 }
 
 /// Acknowledges what has arrived at once, and what arrives next, where the system has that.
@@ -118,4 +162,48 @@ pub(crate) fn rearm_quickack(stream: &impl AsFd) {
     let _ = SockRef::from(stream).set_tcp_quickack(true);
     #[cfg(not(target_os = "linux"))]
     let _ = stream;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keepalive_has_asked_often_enough_when_the_peer_is_given_up() {
+        let seconds = Duration::from_secs;
+        for (keepalive_time, write_time, first, interval) in [
+            // The defaults.
+            (seconds(15), seconds(30), seconds(15), seconds(5)),
+            (seconds(15), seconds(60), seconds(15), seconds(5)),
+            (seconds(15), seconds(12), seconds(6), seconds(2)),
+            (seconds(60), seconds(30), seconds(15), seconds(5)),
+            (seconds(1), seconds(30), seconds(1), seconds(5)),
+            (seconds(15), seconds(4), seconds(2), seconds(1)),
+            (Duration::ZERO, Duration::ZERO, seconds(1), seconds(1)),
+            (Duration::MAX, Duration::MAX, MOST_SECONDS, INTERVAL),
+        ] {
+            let expected = (first, interval);
+            assert_eq!(questions(keepalive_time, write_time), expected);
+        }
+    }
+
+    #[test]
+    fn whatever_the_bounds_are_the_system_takes_them() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        for time in [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_millis(1_500),
+            Duration::from_secs(40_000),
+            Duration::MAX,
+        ] {
+            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let limits = Limits::default()
+                .keepalive_time(Some(time))
+                .write_time(time);
+            set_options(&stream, &limits).unwrap();
+            #[cfg(target_os = "linux")]
+            assert!(SockRef::from(&stream).tcp_user_timeout().unwrap().is_some());
+        }
+    }
 }
