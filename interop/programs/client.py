@@ -101,6 +101,7 @@ def main() -> None:
     """Connects, then obeys lines until stdin ends; the process ends when the handler's thread has."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--id", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, help="without it, pymasep's LAN search is asked")
     args = parser.parse_args()
     emit_crashes()
@@ -109,7 +110,7 @@ def main() -> None:
         args.id,
         SocketHandlerQueue,
         (received,),
-        host="127.0.0.1" if args.port else None,
+        host=args.host if args.port else None,
         port=args.port,
     )
     if args.port is None:

@@ -78,6 +78,7 @@ def main() -> None:
     """Serves on a free port until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--id", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--echo", action="store_true")
     parser.add_argument("--announce", action="store_true")
     args = parser.parse_args()
@@ -88,7 +89,7 @@ def main() -> None:
         10,
         ReportingHandler,
         (args.echo,),
-        host="" if args.announce else "127.0.0.1",
+        host="" if args.announce else args.host,
         port=0,
         wait_announcement=args.announce,
     )

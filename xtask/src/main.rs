@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod faults;
 mod fuzz;
 mod interop;
 mod lint;
@@ -38,6 +39,18 @@ enum Task {
     Interop {
         /// Handed on to pytest, such as `-k discovery -x`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        pytest: Vec<String>,
+    },
+    /// Games and conversations over links that lose, delay and end, in network namespaces; a table.
+    Faults {
+        /// Ten times as many frames, and five seeds.
+        #[arg(long)]
+        long: bool,
+        /// The first seed [default: 7]
+        #[arg(long)]
+        seed: Option<u32>,
+        /// Handed on to pytest, such as `-- -k pulled -x`.
+        #[arg(last = true)]
         pytest: Vec<String>,
     },
     /// Writes the files in interop/vectors through the real pymasep.
@@ -79,6 +92,10 @@ fn main() -> ExitCode {
         Task::Test(selection) => run_steps("test", &test::steps(), &selection),
         Task::Lint(selection) => run_steps("lint", &lint::steps(), &selection),
         Task::Interop { pytest } => interop::test(&pytest).map(|tally| {
+            println!("{tally}");
+            ExitCode::SUCCESS
+        }),
+        Task::Faults { long, seed, pytest } => faults::test(long, seed, &pytest).map(|tally| {
             println!("{tally}");
             ExitCode::SUCCESS
         }),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
+use crate::faults;
 use crate::fuzz;
 use crate::interop;
 use crate::lint;
@@ -34,6 +35,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "interop",
             about: "the program masep against the real pymasep",
             run: || interop::test(&[]),
+        },
+        Step {
+            name: "faults",
+            about: "games and conversations over bad networks, in namespaces",
+            run: || faults::test(false, None, &[]),
         },
         Step {
             name: "fuzz",
