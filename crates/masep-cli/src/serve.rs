@@ -110,6 +110,12 @@ pub(crate) struct Serve {
     )]
     max_connections: usize,
 
+    /// Connections from one address at the same time [default: as many as there may be]
+    ///
+    /// Without it, one host can take all the places. Of IPv6, a network of 64 bits counts as one.
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_per_address: Option<usize>,
+
     /// Frames that are no message taken from one peer in a second, after the first 1,024; 0: all
     ///
     /// The peer is read no faster than that: one that sends garbage without pause shall not keep the
@@ -230,6 +236,9 @@ impl Serve {
     }
 
     fn limits(&self) -> Limits {
-        self.limits.limits().connections(self.max_connections)
+        self.limits
+            .limits()
+            .connections(self.max_connections)
+            .connections_per_address(self.max_per_address)
     }
 }

@@ -23,6 +23,8 @@ pub enum Limit {
     IdBytes,
     /// [`Limits::connections`](crate::Limits::connections).
     Connections,
+    /// [`Limits::connections_per_address`](crate::Limits::connections_per_address).
+    ConnectionsPerAddress,
     /// [`Limits::queue_messages`](crate::Limits::queue_messages).
     QueueMessages,
     /// [`Limits::queue_bytes`](crate::Limits::queue_bytes).
@@ -41,6 +43,7 @@ impl Limit {
             Self::IntDigits => "digits of one int",
             Self::IdBytes => "bytes of an id",
             Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections from one address",
             Self::QueueMessages => "queued messages",
             Self::QueueBytes => "queued bytes",
         }

@@ -73,6 +73,11 @@ limits! {
     /// Default 1,024: each costs a descriptor, and 1,024 is the usual soft limit of a process.
     connections: usize = 1_024;
 
+    /// Connections of one server from one address (of IPv6, from one network of 64 bits) at the same
+    /// time. Default none: agents often share a host, and players an address. Without it one host can
+    /// take all the places.
+    connections_per_address: Option<usize> = None;
+
     /// How long a peer may take for its whole hello. Default 5 s: a hello is one small frame.
     hello_time: Duration = Duration::from_secs(5);
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as StdInstant};
@@ -16,6 +16,7 @@ use tracing::{Instrument, Span, field};
 
 use crate::driver::Driver;
 use crate::handler::guarded;
+use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
 use crate::transport::{Listener, Transport, write_all};
 use crate::wire::{BYE, HelloFailure, Wire, read_hello};
@@ -46,6 +47,7 @@ pub(crate) struct Acceptor<H> {
     handler: Arc<H>,
     /// One for each connection there may be.
     slots: Arc<Semaphore>,
+    origins: Arc<Origins>,
     /// Connections that have a slot but have not said hello, oldest first.
     handshakes: Mutex<BTreeMap<u64, Arc<Notify>>>,
     next_handshake: AtomicU64,
@@ -57,6 +59,12 @@ pub(crate) struct Acceptor<H> {
     stopped: watch::Receiver<bool>,
     /// See [`refusal`].
     refusal: Bytes,
+}
+
+/// What a connection takes of the server's limits, until it is dropped.
+struct Place {
+    _slot: OwnedSemaphorePermit,
+    _origin: Option<Origin>,
 }
 
 /// What a peer that is not taken gets: our hello, then `BYE`. A `BYE` alone would be our id to an
@@ -150,6 +158,7 @@ impl<H: SocketHandler> Acceptor<H> {
             slots: Arc::new(Semaphore::new(
                 limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            origins: Origins::new(limits.connections_per_address),
             handshakes: Mutex::default(),
             next_handshake: AtomicU64::new(0),
             refusals: Semaphore::new(MAX_REFUSALS),
@@ -172,7 +181,7 @@ impl<H: SocketHandler> Acceptor<H> {
         hand_out: Option<mpsc::Sender<Connection>>,
     ) {
         match self.greet(transport, address).await {
-            Ok((driver, slot)) => {
+            Ok((driver, place)) => {
                 let connection = &driver.connection;
                 Span::current()
                     .record("connection", field::display(connection.id()))
@@ -183,7 +192,7 @@ impl<H: SocketHandler> Acceptor<H> {
                     let _ = hand_out.send(connection.clone()).await;
                 }
                 driver.run().await;
-                drop(slot);
+                drop(place);
             }
             Err(reason) => {
                 let name = reason.as_str();
@@ -204,11 +213,11 @@ impl<H: SocketHandler> Acceptor<H> {
         &self,
         transport: T,
         address: SocketAddr,
-    ) -> Result<(Driver<H, T>, OwnedSemaphorePermit), RejectReason> {
+    ) -> Result<(Driver<H, T>, Place), RejectReason> {
         let mut wire = Wire::new(transport, &self.limits, self.refusal.clone())
             .map_err(|_| RejectReason::ClosedBeforeHello)?;
-        let slot = match self.take_slot().await {
-            Ok(slot) => slot,
+        let place = match self.take_place(address.ip()).await {
+            Ok(place) => place,
             Err(reason) => {
                 self.hear_out(&wire).await;
                 return Err(reason);
@@ -240,7 +249,17 @@ impl<H: SocketHandler> Acceptor<H> {
             handler: self.handler.clone(),
             limits: self.limits.clone(),
         };
-        Ok((driver, slot))
+        Ok((driver, place))
+    }
+
+    /// A place among the connections, and among those from this address.
+    async fn take_place(&self, address: IpAddr) -> Result<Place, RejectReason> {
+        // First: who has its share takes no place from others.
+        let origin = self.origins.count(address);
+        Ok(Place {
+            _origin: origin.map_err(RejectReason::TooManyConnections)?,
+            _slot: self.take_slot().await?,
+        })
     }
 
     /// A place among the connections. When all are taken, the oldest connection that has not said

@@ -292,6 +292,37 @@ fn a_storm_of_connections_and_resets_leaves_nothing_behind() {
     game.end();
 }
 
+/// Only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_address_has_its_share_of_the_places_and_no_more() {
+    let engine = Arc::new(Engine::default());
+    let limits = Limits::default().connections_per_address(Some(3));
+    let server = serve(engine.clone(), limits);
+    let address = server.local_address();
+    let mut peers: Vec<Peer> = ["1", "2", "3"].map(|id| Peer::join(address, id)).into();
+    for _ in 0..20 {
+        let mut refused = Peer::connect(address);
+        assert_eq!(refused.read().as_deref(), Some(&b"engine"[..]));
+        refused.expect_bye();
+    }
+    engine.expect(0, 20);
+    let elsewhere = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let elsewhere = elsewhere.unwrap();
+    let from: SocketAddr = "127.0.0.2:0".parse().unwrap();
+    elsewhere.bind(&from.into()).unwrap();
+    elsewhere.connect(&address.into()).unwrap();
+    let mut other = Peer::of(elsewhere.into());
+    other.write(&frame(b"other"));
+    assert_eq!(other.read().as_deref(), Some(&b"engine"[..]));
+    // One that leaves makes room, when its handler was told.
+    peers.pop();
+    engine.expect(1, 20);
+    let mut next = Peer::join(address, "4");
+    next.write(&frame(b"BYE"));
+    assert_eq!(next.read(), None);
+}
+
 #[test]
 fn what_follows_a_bye_is_never_heard() {
     let (events, happened) = Events::new();

@@ -292,6 +292,44 @@ async fn a_storm_of_connections_and_resets_leaves_nothing_behind() {
     game.end().await;
 }
 
+/// Only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_address_has_its_share_of_the_places_and_no_more() {
+    let engine = Arc::new(Engine::default());
+    let limits = Limits::default().connections_per_address(Some(3));
+    let server = serve(engine.clone(), limits).await;
+    let address = server.local_address();
+    let mut peers = Vec::new();
+    for id in ["1", "2", "3"] {
+        peers.push(Peer::join(address, id).await);
+    }
+    for _ in 0..20 {
+        let mut refused = Peer::join(address, "refused").await;
+        refused.expect_bye().await;
+    }
+    reaches(&engine.refusals, 20).await;
+    let elsewhere = tokio::net::TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = elsewhere.connect(address).await.unwrap();
+    let mut other = Peer { stream };
+    other.write(&frame(b"other")).await;
+    assert_eq!(other.read().await.as_deref(), Some(&b"engine"[..]));
+    // One that leaves makes room, a moment later.
+    peers.pop();
+    soon(async {
+        loop {
+            let mut next = Peer::join(address, "good").await;
+            // Who is refused finds the stream closed.
+            let _ = next.stream.write_all(&frame(b"hi")).await;
+            if next.read().await.as_deref() == Some(b"hi") {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_follows_a_bye_is_never_heard() {
     let (events, mut happened) = Events::new();

@@ -190,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_hardly_longer_than_its_question() {
+        for listening in ["0.0.0.0:65535", "255.255.255.254:65535"] {
+            let mut responder = responder(listening);
+            let widest = Ipv4Addr::new(192, 168, 100, 100);
+            let answer = responder.handle(Instant::now(), QUESTION, widest, OTHER);
+            assert!(answer.unwrap().len() * 10 <= QUESTION.len() * 14);
+        }
+    }
+
+    #[test]
     fn a_flood_gets_a_bounded_number_of_answers() {
         let start = Instant::now();
         let mut responder = responder("0.0.0.0:1");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,7 @@ use crate::acceptor::{
     ACCEPT_REST, MAX_REFUSALS, MAX_REJECT_CALLS, REPLACE_GRACE, concerns_one_connection, refusal,
     refusal_log, rest_log,
 };
+use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
 use crate::transport::set_options;
 use crate::{CloseReason, Duplicates, RejectReason};
@@ -36,6 +37,7 @@ pub(super) struct Acceptor {
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
     slots: Slots,
+    origins: Arc<Origins>,
     /// Connections that have not said hello, oldest first.
     handshakes: Mutex<BTreeMap<u64, Greeting>>,
     next_handshake: AtomicU64,
@@ -73,6 +75,7 @@ impl Acceptor {
         Self {
             refusal: refusal(&id),
             slots: Slots::new(limits.connections),
+            origins: Origins::new(limits.connections_per_address),
             refusals: Slots::new(MAX_REFUSALS),
             reject_calls: Slots::new(MAX_REJECT_CALLS),
             refusal_log: refusal_log(),
@@ -130,7 +133,9 @@ impl Acceptor {
         }
         let stream = Arc::new(stream);
         let number = self.next_handshake.fetch_add(1, Ordering::Relaxed);
-        let taken = self.take_slot().is_some_and(|slot| {
+        let place = self.take_place(address.ip());
+        let refused = place.as_ref().err().cloned();
+        let taken = place.is_ok_and(|slot| {
             let greeting = Greeting {
                 stream: stream.clone(),
                 slot,
@@ -148,8 +153,18 @@ impl Acceptor {
         if !taken {
             self.lock_handshakes().remove(&number);
             self.refuse(stream);
-            self.reject(address, &self.too_many());
+            self.reject(address, &refused.unwrap_or_else(|| self.too_many()));
         }
+    }
+
+    /// A place among the connections, and among those from this address.
+    fn take_place(&self, address: IpAddr) -> Result<Slot, RejectReason> {
+        // First: who has its share takes no place from others.
+        let origin = self.origins.count(address);
+        let origin = origin.map_err(RejectReason::TooManyConnections)?;
+        let mut slot = self.take_slot().ok_or_else(|| self.too_many())?;
+        slot.origin = origin;
+        Ok(slot)
     }
 
     /// A place among the connections. When all are taken, the oldest connection that has not said
@@ -339,6 +354,8 @@ struct Slots {
 #[derive(Debug)]
 pub(super) struct Slot {
     taken: Arc<AtomicUsize>,
+    /// For a connection: one of those from its address.
+    origin: Option<Origin>,
 }
 
 impl Slots {
@@ -357,6 +374,7 @@ impl Slots {
             .ok()?;
         Some(Slot {
             taken: self.taken.clone(),
+            origin: None,
         })
     }
 

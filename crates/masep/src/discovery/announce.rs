@@ -129,6 +129,9 @@ fn open(port: u16) -> io::Result<UdpSocket> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     setsockopt(&socket, Ipv4PacketInfo, &true)?;
+    // The question has come no further than one hop, and so goes the answer: an asker's address that
+    // is forged cannot be one on the Internet.
+    socket.set_ttl_v4(1)?;
     let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
     socket.bind(&address.into()).map_err(|error| {
         if error.kind() != io::ErrorKind::AddrInUse {

@@ -30,6 +30,11 @@ async fn a_question_that_came_before_the_stop_is_not_answered_after_it() {
     let announcer = Announcer::open(network.lan.clone(), responder).unwrap();
     let asker = asker();
     network.send(&asker, QUESTION);
+    assert_eq!(
+        announcer.socket.ttl().unwrap(),
+        1,
+        "answers stay on the LAN"
+    );
     let question = receive(&announcer.socket).await.unwrap();
     let mut received = [0; 64];
     announcer.answer(&question);
