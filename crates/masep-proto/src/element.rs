@@ -155,9 +155,9 @@ impl Element {
 
     /// The element as a tree.
     pub fn to_node(&self) -> Node {
-        let mut node = xml::to_node(&self.xml).unwrap_or_else(|| Node::new(self.name()));
-        node.tail = self.tail().clone();
-        node
+        xml::to_node(&self.xml)
+            .unwrap_or_else(|| Node::new(self.name()))
+            .with_tail(self.tail().clone())
     }
 
     /// What a decoder makes of the element: the value it spells (`<int>5</int>` is an int), or

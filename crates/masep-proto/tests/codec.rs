@@ -45,7 +45,7 @@ fn node() -> impl Strategy<Value = Node> {
     let attributes = prop::collection::vec((name(), text()), 0..3);
     let leaf = (name(), attributes, text(), text()).prop_map(|(name, attributes, text, tail)| {
         let mut node = Node::new(name).with_text(text);
-        node.tail = tail.into();
+        node.set_tail(tail);
         for (name, value) in attributes {
             node.set_attribute(name, value);
         }
@@ -61,7 +61,7 @@ fn node() -> impl Strategy<Value = Node> {
 
 fn element() -> impl Strategy<Value = Value> {
     node().prop_map(|node| {
-        let tail = node.tail.clone();
+        let tail = node.tail().clone();
         Value::Element(node.to_element().unwrap().with_tail(tail))
     })
 }
@@ -269,7 +269,7 @@ proptest! {
     fn a_tree_and_its_element_are_the_same(node in node()) {
         let element = node.to_element().unwrap();
         let mut read = element.to_node();
-        read.tail = node.tail.clone();
+        read.set_tail(node.tail().clone());
         prop_assert_eq!(read, node);
         check_element(&element);
     }

@@ -26,10 +26,14 @@ pub struct Node {
     pub text: ByteString,
     /// The elements directly in this one.
     pub children: Vec<Self>,
-    /// The text behind this element, up to the next tag; empty for none.
-    pub tail: ByteString,
     attributes: Vec<(QName, ByteString)>,
+    /// Not empty. Few elements have one.
+    tail: Option<Box<ByteString>>,
 }
+
+/// The nodes of a tree stand side by side, and each is moved there.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Node>() <= 128);
 
 impl Node {
     /// An element of this name with nothing in it.
@@ -38,8 +42,8 @@ impl Node {
             name: name.into(),
             text: ByteString::new(),
             children: Vec::new(),
-            tail: ByteString::new(),
             attributes: Vec::new(),
+            tail: None,
         }
     }
 
@@ -57,11 +61,30 @@ impl Node {
         self
     }
 
+    /// The same with this text behind it.
+    #[must_use]
+    pub fn with_tail(mut self, tail: impl Into<ByteString>) -> Self {
+        self.set_tail(tail);
+        self
+    }
+
     /// The same with a child more, behind the others.
     #[must_use]
     pub fn with_child(mut self, child: impl Into<Self>) -> Self {
         self.children.push(child.into());
         self
+    }
+
+    /// The text behind the element, up to the next tag; empty if there is none.
+    pub fn tail(&self) -> &ByteString {
+        static NONE: ByteString = ByteString::new();
+        self.tail.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Sets the text behind the element.
+    pub fn set_tail(&mut self, tail: impl Into<ByteString>) {
+        let tail = tail.into();
+        self.tail = (!tail.is_empty()).then(|| Box::new(tail));
     }
 
     /// Sets an attribute and returns the value that it had.
@@ -116,10 +139,9 @@ impl Node {
         Ok(xml::encode_node(self).into())
     }
 
-    /// The same with these attributes instead of those it has; no two of the same name.
-    pub(crate) fn with_attributes(mut self, attributes: Vec<(QName, ByteString)>) -> Self {
-        self.attributes = attributes;
-        self
+    /// The attributes, to add some that are known not to be there yet.
+    pub(crate) const fn attributes_mut(&mut self) -> &mut Vec<(QName, ByteString)> {
+        &mut self.attributes
     }
 
     /// Checks all names and the depth.

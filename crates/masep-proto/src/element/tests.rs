@@ -162,7 +162,7 @@ fn a_tree_is_written_and_read_back() {
         .with_text("<")
         .with_child(Node::new("{urn:x}b").with_attribute("{urn:y}c", "d"))
         .with_child(Node::new("e"));
-    node.children[1].tail = "&".into();
+    node.children[1].set_tail("&");
     let written = node.to_element().unwrap();
     assert_eq!(
         written.as_xml(),

@@ -63,6 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A name as it is written.
+    #[inline]
     pub(super) fn name(&self, name: &Name) -> ByteString {
         let name = self.scanner.name(name);
         match names::known(name) {

@@ -2,6 +2,7 @@
 
 use super::chars;
 use super::fault::Fault;
+use super::words;
 
 /// Where a text stands, which decides what is escaped in it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +29,7 @@ pub(super) struct Reference {
 ///
 /// # Errors
 /// What expat refuses. If the input ends, then `token` is where the construct began.
+#[inline]
 pub(super) fn read(
     input: &[u8],
     at: usize,
@@ -128,12 +130,14 @@ fn name_end(input: &[u8], start: usize) -> usize {
 pub(super) fn unescape_text(raw: &str) -> String {
     let mut output = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = rest.find('&') {
-        output.push_str(&rest[..at]);
-        rest = push_reference(&mut output, &rest[at..], Place::Text);
+    loop {
+        let (plain, reference) = rest.split_at(words::ampersand(rest.as_bytes(), 0));
+        output.push_str(plain);
+        if reference.is_empty() {
+            return output;
+        }
+        rest = push_reference(&mut output, reference, Place::Text);
     }
-    output.push_str(rest);
-    output
 }
 
 /// The value of a raw attribute value, whose references were checked before: white space that is

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::namespaces::Uri;
 use super::prefixes::{Prefixes, push_name};
 use super::reader::Reader;
-use super::scanner::{Attribute, Name, Scanner, Token};
+use super::scanner::{Name, Scanner, Token};
 
 /// The prefixes of the namespaces that names of an element are in.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl UsedPrefixes {
     fn add_names(&mut self, scanner: &Scanner<'_>) -> Result<(), Fault> {
         let tag = &scanner.tag;
         self.add(scanner, scanner.uri(&tag.name, tag.start)?);
-        for attribute in names(scanner) {
+        for attribute in scanner.attributes_without_declarations() {
             self.add(
                 scanner,
                 scanner.uri_of_attribute(&attribute.name, tag.start)?,
@@ -65,13 +65,6 @@ impl UsedPrefixes {
             uri => Some(self.prefixes.prefix(*self.numbers.get(&uri)?)),
         }
     }
-}
-
-/// The attributes of the last start tag without declarations of namespaces.
-fn names<'a>(scanner: &'a Scanner<'_>) -> impl Iterator<Item = &'a Attribute> {
-    let declares = |attribute: &Attribute| scanner.declared_prefix(&attribute.name).is_some();
-    let attributes = scanner.attributes.iter();
-    attributes.filter(move |attribute| !declares(attribute))
 }
 
 /// Writes the element that comes next, without its tail.
@@ -118,7 +111,7 @@ impl Writer<'_> {
         if self.open.is_empty() {
             self.prefixes.prefixes.push_declarations(&mut self.output);
         }
-        for attribute in names(scanner) {
+        for attribute in scanner.attributes_without_declarations() {
             self.output.push(' ');
             let uri = scanner.uri_of_attribute(&attribute.name, tag.start)?;
             self.name(scanner, &attribute.name, uri);

@@ -19,9 +19,10 @@ use crate::{Node, QName};
 /// allocation of the right size for each parent, and a node is moved once. No depth can exhaust the
 /// stack.
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
-    let mut nodes = vec![start(reader)?];
+    let mut nodes = Vec::new();
     // Where those stand that are open.
     let mut open = Vec::new();
+    start(reader, &mut nodes)?;
     if !reader.scanner.tag.empty {
         nodes[0].text = reader.text()?;
         open.push(0);
@@ -29,15 +30,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
     while let Some(&parent) = open.last() {
         match reader.scanner.read_tag()? {
             Token::Start => {
-                nodes.push(start(reader)?);
-                let at = nodes.len() - 1;
+                let at = nodes.len();
+                let node = start(reader, &mut nodes)?;
                 if reader.scanner.tag.empty {
-                    nodes[at].tail = reader.text()?;
+                    node.set_tail(reader.text()?);
                 } else if let Some(text) = reader.scanner.plain_leaf() {
-                    nodes[at].text = reader.share(text);
-                    nodes[at].tail = reader.text()?;
+                    node.text = reader.share(text);
+                    node.set_tail(reader.text()?);
                 } else {
-                    nodes[at].text = reader.text()?;
+                    node.text = reader.text()?;
                     open.push(at);
                 }
             }
@@ -47,7 +48,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
                     nodes[parent].children = nodes.split_off(parent + 1);
                 }
                 if parent > 0 {
-                    nodes[parent].tail = reader.text()?;
+                    nodes[parent].set_tail(reader.text()?);
                 }
             }
         }
@@ -55,14 +56,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
     Ok(nodes.swap_remove(0))
 }
 
-/// A start tag as a node with nothing in it.
-fn start(reader: &Reader<'_>) -> Result<Node, Fault> {
+/// Adds the last start tag as a node with nothing in it.
+fn start<'a>(reader: &Reader<'_>, nodes: &'a mut Vec<Node>) -> Result<&'a mut Node, Fault> {
     let scanner = &reader.scanner;
-    let mut attributes = Vec::with_capacity(scanner.attributes.len());
-    for attribute in &scanner.attributes {
-        if scanner.declared_prefix(&attribute.name).is_some() {
-            continue;
-        }
+    let name = qname(reader, &scanner.tag.name)?;
+    let node = nodes.push_mut(Node::new(name));
+    let attributes = node.attributes_mut();
+    attributes.reserve_exact(scanner.attributes.len());
+    for attribute in scanner.attributes_without_declarations() {
         let name = if attribute.name.has_prefix() {
             qname(reader, &attribute.name)?
         } else {
@@ -70,11 +71,11 @@ fn start(reader: &Reader<'_>) -> Result<Node, Fault> {
         };
         attributes.push((name, reader.value(attribute)));
     }
-    let name = qname(reader, &scanner.tag.name)?;
-    Ok(Node::new(name).with_attributes(attributes))
+    Ok(node)
 }
 
 /// The name of an element, or of an attribute with a prefix, with its namespace.
+#[inline]
 fn qname(reader: &Reader<'_>, name: &Name) -> Result<QName, Fault> {
     let scanner = &reader.scanner;
     if !name.has_prefix() && scanner.namespaces.is_empty() {
@@ -191,7 +192,7 @@ impl<'a> Writer<'a> {
                 if self.start_tag(child, false) {
                     open.push((child, child.children.iter()));
                 } else {
-                    escape::push_text(&mut self.output, &child.tail);
+                    escape::push_text(&mut self.output, child.tail());
                 }
                 continue;
             }
@@ -200,7 +201,7 @@ impl<'a> Writer<'a> {
             self.name(&node.name);
             self.output.push('>');
             if !open.is_empty() {
-                escape::push_text(&mut self.output, &node.tail);
+                escape::push_text(&mut self.output, node.tail());
             }
         }
     }

@@ -31,6 +31,12 @@ pub(super) fn plain_attribute_end(bytes: &[u8], at: usize) -> usize {
     })
 }
 
+/// The first place from `at` on where there is a `&`.
+#[inline]
+pub(super) fn ampersand(bytes: &[u8], at: usize) -> usize {
+    find(bytes, at, is_ampersand, |byte| byte == b'&')
+}
+
 /// Whether the bytes of this range come again at `at`.
 #[inline]
 pub(super) fn repeats(bytes: &[u8], Range { start, end }: Range<usize>, at: usize) -> bool {
@@ -76,6 +82,12 @@ const fn special_in_text(word: u64) -> u64 {
     let ascii = word & !HIGH;
     let special = is(ascii, b'&') | is(ascii | (2 * ONES), b'<' | b'>');
     (special | word) & HIGH
+}
+
+/// Marks the bytes that are `&`.
+#[inline]
+const fn is_ampersand(word: u64) -> u64 {
+    is(word & !HIGH, b'&') & !word & HIGH
 }
 
 /// Marks as in a text, and `"`, tabs and line ends.
@@ -128,6 +140,7 @@ mod tests {
     fn words_are_judged_as_bytes_are() {
         finds(plain_text_end, |byte| !chars::is_plain_text(byte));
         finds(plain_attribute_end, |byte| !chars::is_plain_attribute(byte));
+        finds(ampersand, |byte| byte == b'&');
     }
 
     #[test]

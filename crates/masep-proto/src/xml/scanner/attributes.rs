@@ -321,6 +321,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The attributes of the last start tag without declarations of namespaces.
+    pub(in crate::xml) fn attributes_without_declarations(
+        &self,
+    ) -> impl Iterator<Item = &Attribute> {
+        // Those of the last start tag are in force until the next one.
+        let none = self.namespaces.is_empty();
+        let declares = |attribute: &Attribute| self.declared_prefix(&attribute.name).is_some();
+        let attributes = self.attributes.iter();
+        attributes.filter(move |attribute| none || !declares(attribute))
+    }
+
     fn prefix(&self, name: &Name) -> &'a str {
         self.slice(name.start..name.local.saturating_sub(1).max(name.start))
     }
