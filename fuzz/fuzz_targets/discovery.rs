@@ -170,16 +170,18 @@ fuzz_target!(|input: Input<'_>| {
     let mut responder = Responder::new(listening, per_second);
     let (mut search, mut answers) = (Search::new(), Answers::default());
     let start = Instant::now();
-    let mut passed = Duration::ZERO;
+    let (mut passed, mut latest) = (Duration::ZERO, Duration::ZERO);
     for datagram in &input.datagrams {
         let step = Duration::from_millis(datagram.passed.unsigned_abs().into());
         passed = match datagram.passed {
             0.. => passed + step,
             _ => passed.saturating_sub(step),
         };
+        if datagram.text.bytes() == QUESTION {
+            latest = latest.max(passed);
+        }
         if ask(&mut responder, listening, datagram, start + passed) {
             let asker = (!datagram.this_host).then(|| datagram.from.0.into());
-            let latest = answers.0.last().map_or(passed, |(at, _)| passed.max(*at));
             answers.0.push((latest, asker));
             answers.check(per_second);
         }
