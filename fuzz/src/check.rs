@@ -87,7 +87,7 @@ pub fn check_element(element: &Element) {
 /// What can be seen of an element without a tree, down to its last child, is what the tree says.
 fn check_view(element: &Element, node: &Node) {
     assert_eq!(element.text(), node.text);
-    assert_eq!(element.tail(), &node.tail);
+    assert_eq!(element.tail(), node.tail());
     assert!(element.name().ends_with(&**node.name.local()));
     let values = element.attributes().map(|(_, value)| value);
     assert!(values.eq(node.attributes().map(|(_, value)| value.clone())));

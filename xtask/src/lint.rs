@@ -66,7 +66,8 @@ fn rustdoc() -> Result<(), Failure> {
     let doc = ["doc", "--no-deps", "--document-private-items"];
     for packages in [
         &["--workspace", "--bins"][..],
-        &["--workspace", "--lib"][..],
+        // What is behind a feature is documented too.
+        &["--workspace", "--lib", "--all-features"][..],
     ] {
         cargo(&[&doc[..], packages].concat())
             .env("RUSTDOCFLAGS", "-D warnings")
