@@ -14,7 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, field};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Membership};
 use crate::handler::guarded;
 use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
@@ -41,7 +41,7 @@ pub(crate) const REPLACE_GRACE: Duration = Duration::from_secs(1);
 /// What taking a connection needs, shared by the tasks that do it.
 pub(crate) struct Acceptor<H> {
     id: PeerId,
-    limits: Limits,
+    limits: Arc<Limits>,
     duplicates: Duplicates,
     registry: Registry,
     handler: Arc<H>,
@@ -65,6 +65,12 @@ pub(crate) struct Acceptor<H> {
 struct Place {
     _slot: OwnedSemaphorePermit,
     _origin: Option<Origin>,
+}
+
+/// What a connection keeps of its server to its end.
+struct Stay {
+    _place: Place,
+    _alive: mpsc::Sender<Infallible>,
 }
 
 /// What a peer that is not taken gets: our hello, then `BYE`. A `BYE` alone would be our id to an
@@ -115,12 +121,10 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
                     connection = field::Empty,
                     peer = field::Empty,
                 );
-                let taking = acceptor.clone().take(transport, address, hand_out.clone());
-                let alive = alive.clone();
-                let taking = async move {
-                    taking.await;
-                    drop(alive);
-                };
+                let taking =
+                    acceptor
+                        .clone()
+                        .take(transport, address, hand_out.clone(), alive.clone());
                 tokio::spawn(taking.instrument(span));
             }
             Err(error) if concerns_one_connection(&error) => {}
@@ -166,23 +170,25 @@ impl<H: SocketHandler> Acceptor<H> {
             refusal_log: refusal_log(),
             handler: Arc::new(handler),
             id,
-            limits,
+            limits: Arc::new(limits),
             duplicates,
             registry,
             stopped,
         }
     }
 
-    /// Takes a connection from its first byte to its end.
+    /// Takes a connection: shakes hands, and gives it a task of its own. The one that shook hands ends
+    /// then: an idle connection does not hold the memory that the handshake took.
     async fn take<T: Transport>(
         self: Arc<Self>,
         transport: T,
         address: SocketAddr,
         hand_out: Option<mpsc::Sender<Connection>>,
+        alive: mpsc::Sender<Infallible>,
     ) {
-        match self.greet(transport, address).await {
-            Ok((driver, place)) => {
-                let connection = &driver.connection;
+        match self.greet(transport, address, &alive).await {
+            Ok(driver) => {
+                let connection = driver.membership.connection();
                 Span::current()
                     .record("connection", field::display(connection.id()))
                     .record("peer", field::debug(connection.peer()));
@@ -191,8 +197,7 @@ impl<H: SocketHandler> Acceptor<H> {
                     // Fails only when the server was dropped, which ends the connection anyway.
                     let _ = hand_out.send(connection.clone()).await;
                 }
-                driver.run().await;
-                drop(place);
+                tokio::spawn(driver.run().in_current_span());
             }
             Err(reason) => {
                 let name = reason.as_str();
@@ -213,7 +218,8 @@ impl<H: SocketHandler> Acceptor<H> {
         &self,
         transport: T,
         address: SocketAddr,
-    ) -> Result<(Driver<H, T>, Place), RejectReason> {
+        alive: &mpsc::Sender<Infallible>,
+    ) -> Result<Driver<H, T, Stay>, RejectReason> {
         let mut wire = Wire::new(transport, &self.limits, self.refusal.clone())
             .map_err(|_| RejectReason::ClosedBeforeHello)?;
         let place = match self.take_place(address.ip()).await {
@@ -240,16 +246,19 @@ impl<H: SocketHandler> Acceptor<H> {
             wire.farewell.clear();
             return Err(RejectReason::ClosedBeforeHello);
         }
+        wire.farewell = Bytes::from_static(BYE);
         registration.keep();
-        let driver = Driver {
+        Ok(Driver {
             wire,
             buffer,
-            connection,
-            registry: self.registry.clone(),
+            membership: Membership::new(self.registry.clone(), connection),
             handler: self.handler.clone(),
             limits: self.limits.clone(),
-        };
-        Ok((driver, place))
+            _place: Stay {
+                _place: place,
+                _alive: alive.clone(),
+            },
+        })
     }
 
     /// A place among the connections, and among those from this address.

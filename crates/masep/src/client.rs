@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::discovery::{SearchOptions, search};
-use crate::driver::Driver;
+use crate::driver::{Driver, Membership};
 use crate::transport::{Transport, write_all};
 use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{
@@ -207,10 +207,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let driver = Driver {
             wire,
             buffer,
-            connection: connection.clone(),
-            registry: registry.clone(),
+            membership: Membership::new(registry.clone(), connection.clone()),
             handler: Arc::new(self.handler),
-            limits: self.limits,
+            limits: Arc::new(self.limits),
+            _place: (),
         };
         tokio::spawn(driver.run().instrument(span));
         Client {

@@ -1,13 +1,14 @@
 //! The task of a connection: reads, calls the handler, writes, and sees to the end.
 
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use masep_proto::{Frame, FrameCodec, Limits};
 use tokio::time::timeout;
 
@@ -23,48 +24,51 @@ const GATHER_BYTES: usize = 64 * 1024;
 /// How long an end that the peer did not ask for may take to deliver what is queued, and the `BYE`.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// All that one connection's task owns.
-pub(crate) struct Driver<H, T: Transport> {
+/// All that one connection's task owns. Its fields are dropped in this order: the socket is closed
+/// before the connection counts as ended.
+pub(crate) struct Driver<H, T: Transport, P = ()> {
     pub(crate) wire: Wire<T>,
     /// What came after the hello.
     pub(crate) buffer: BytesMut,
-    pub(crate) connection: Connection,
-    pub(crate) registry: Registry,
+    pub(crate) membership: Membership,
     pub(crate) handler: Arc<H>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
+    /// Kept to the end.
+    pub(crate) _place: P,
 }
 
-impl<H: SocketHandler, T: Transport> Driver<H, T> {
+impl<H: SocketHandler, T: Transport, P> Driver<H, T, P> {
     /// Runs the connection to its end. If the future is dropped, the peer is told as far as the socket
     /// takes it at once, and the reason is [`CloseReason::Aborted`].
-    pub(crate) async fn run(self) {
-        let Self {
-            wire,
-            mut buffer,
-            connection,
-            registry,
-            handler,
-            limits,
-        } = self;
-        let mut membership = Membership {
-            registry,
-            connection: &connection,
-            reason: CloseReason::Aborted,
+    ///
+    /// What it waits in for most of its life is part of the task; what comes once at the end is
+    /// allocated then: ten thousand connections hold this future.
+    pub(crate) async fn run(mut self) {
+        let reason = {
+            let connection = &self.membership.connection;
+            converse(
+                &mut self.wire,
+                &mut self.buffer,
+                connection,
+                &*self.handler,
+                &self.limits,
+            )
+            .await
         };
-        // Bound after the membership, and so dropped before it: the socket is closed first.
-        let mut wire = wire;
-        wire.farewell = Bytes::from_static(BYE);
+        Box::pin(self.end(reason)).await;
+    }
 
-        let reason = converse(&mut wire, &mut buffer, &connection, &*handler, &limits).await;
+    async fn end(mut self, reason: CloseReason) {
+        let connection = self.membership.connection.clone();
         connection.shared().close_queues(&reason);
-        take_leave(&mut wire, &connection, &reason, &limits).await;
-        drop(wire);
+        take_leave(&mut self.wire, &connection, &reason, &self.limits).await;
+        drop(self.wire);
 
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
-        membership.reason = reason.clone();
-        let mut told = pin!(guarded(|| handler.on_close(&connection, &reason)));
+        self.membership.reason = reason.clone();
+        let mut told = pin!(guarded(|| self.handler.on_close(&connection, &reason)));
         if timeout(CLOSE_GRACE, &mut told).await.is_err() {
-            membership.leave();
+            self.membership.leave();
             told.await;
         }
     }
@@ -78,45 +82,62 @@ async fn converse<H: SocketHandler, T: Transport>(
     handler: &H,
     limits: &Limits,
 ) -> CloseReason {
-    let shared = connection.shared();
     let transport = &wire.transport;
-    let reader = Reader::new(transport, &wire.peer_splits, limits.busy_poll);
-    let mut reading = pin!(read_frames(reader, buffer, connection, handler, limits));
+    let mut reading = pin!(read_frames(
+        Reader::new(transport, &wire.peer_splits, limits.busy_poll),
+        buffer,
+        connection,
+        handler,
+        limits
+    ));
     let mut writer = Writer {
         transport,
         unsent: &mut wire.unsent,
         peer_splits: &wire.peer_splits,
         write_time: limits.write_time,
     };
-    let writing = writer.write_frames(&shared.outbound, shared.codec());
+    let written = {
+        let shared = connection.shared();
+        let writing = writer.write_frames(&shared.outbound, shared.codec());
+        tokio::select! {
+            biased;
+            // First, so that the handler hears of the connection before it hears of its end, also of
+            // one that is aborted before this task has run at all.
+            reason = &mut reading => return reason,
+            () = shared.abort.notified() => return requested(connection),
+            written = writing => written,
+        }
+    };
+    match written {
+        Ok(()) => {
+            wire.farewell.clear();
+            requested(connection)
+        }
+        Err(reason @ CloseReason::WriteTimeout) => reason,
+        Err(reason) => {
+            // The peer takes nothing any more, but what it sent before is ours, and perhaps
+            // it said BYE. After a shutdown the stream ends behind what has arrived.
+            let _ = transport.shutdown(Shutdown::Both);
+            connection.end(reason.clone());
+            Box::pin(hear_out(reading, connection, reason, limits.write_time)).await
+        }
+    }
+}
+
+/// Lets what the peer sent before we could not write any more be read to its end.
+async fn hear_out(
+    reading: Pin<&mut impl Future<Output = CloseReason>>,
+    connection: &Connection,
+    reason: CloseReason,
+    limit: Duration,
+) -> CloseReason {
     tokio::select! {
         biased;
-        // First, so that the handler hears of the connection before it hears of its end, also of one
-        // that is aborted before this task has run at all.
-        reason = &mut reading => reason,
-        () = shared.abort.notified() => requested(connection),
-        written = writing => match written {
-            Ok(()) => {
-                wire.farewell.clear();
-                requested(connection)
-            }
-            Err(reason @ CloseReason::WriteTimeout) => reason,
-            Err(reason) => {
-                // The peer takes nothing any more, but what it sent before is ours, and perhaps
-                // it said BYE. After a shutdown the stream ends behind what has arrived.
-                let _ = transport.shutdown(Shutdown::Both);
-                connection.end(reason.clone());
-                let heard = timeout(limits.write_time, reading);
-                tokio::select! {
-                    biased;
-                    () = shared.abort.notified() => reason,
-                    heard = heard => match heard {
-                        Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
-                        _ => reason,
-                    }
-                }
-            }
-        },
+        () = connection.shared().abort.notified() => reason,
+        heard = timeout(limit, reading) => match heard {
+            Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
+            _ => reason,
+        }
     }
 }
 
@@ -160,7 +181,7 @@ async fn read_frames<H: SocketHandler, T: Transport>(
         reader.acknowledge(buffer.len());
         let read = match limits.idle_time {
             None => reader.read(buffer).await,
-            Some(idle) => match timeout(idle, reader.read(buffer)).await {
+            Some(idle) => match Box::pin(timeout(idle, reader.read(buffer))).await {
                 Ok(read) => read,
                 Err(_elapsed) => return CloseReason::IdleTimeout,
             },
@@ -226,7 +247,9 @@ impl<T: Transport> Writer<'_, T> {
                 Ok(_) if self.unsent.is_empty() => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match timeout(self.write_time, self.transport.writable()).await {
+                    // Allocated when needed: most connections never wait here.
+                    let ready = Box::pin(timeout(self.write_time, self.transport.writable()));
+                    match ready.await {
                         Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error))?,
                         Err(_elapsed) => return Err(CloseReason::WriteTimeout),
                     }
@@ -277,19 +300,32 @@ async fn take_leave<T: Transport>(
 /// that it does not hear of the next connection with the same id before; but a handler that takes
 /// its time over that does not keep the id for ever. Given up also by a task that is cancelled or
 /// panics.
-struct Membership<'a> {
+pub(crate) struct Membership {
     registry: Registry,
-    connection: &'a Connection,
+    connection: Connection,
     reason: CloseReason,
 }
 
-impl Membership<'_> {
+impl Membership {
+    /// Of a connection that is in the registry.
+    pub(crate) const fn new(registry: Registry, connection: Connection) -> Self {
+        Self {
+            registry,
+            connection,
+            reason: CloseReason::Aborted,
+        }
+    }
+
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn leave(&self) {
-        self.registry.remove_connection(self.connection);
+        self.registry.remove_connection(&self.connection);
     }
 }
 
-impl Drop for Membership<'_> {
+impl Drop for Membership {
     fn drop(&mut self) {
         self.leave();
         self.connection.shared().close_queues(&self.reason);

@@ -138,19 +138,26 @@ impl<'a, T: Transport> Reader<'a, T> {
     /// Waits until there is something to read, at first without letting the thread sleep: a task that
     /// only yields makes the runtime look at its sockets, and run whoever else can run.
     async fn readable(&self) -> io::Result<()> {
+        if self.busy_poll.is_zero() {
+            self.transport.readable().await
+        } else {
+            // In a box, for the sake of the many that do not spin.
+            Box::pin(self.spin()).await
+        }
+    }
+
+    async fn spin(&self) -> io::Result<()> {
         let mut readable = pin!(self.transport.readable());
-        if !self.busy_poll.is_zero() {
-            let start = Instant::now();
-            let spinning = async {
-                while start.elapsed() < self.busy_poll {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::select! {
-                biased;
-                ready = &mut readable => return ready,
-                () = spinning => {}
+        let start = Instant::now();
+        let spinning = async {
+            while start.elapsed() < self.busy_poll {
+                tokio::task::yield_now().await;
             }
+        };
+        tokio::select! {
+            biased;
+            ready = &mut readable => return ready,
+            () = spinning => {}
         }
         readable.await
     }
