@@ -18,7 +18,7 @@ class LanternsGame(Game):
     """Light all lanterns at once before the night is over; the keeper snuffs them.
 
     Configuration (`game` in the engine's file): `seed`, `max_nb_players` (the game waits for that many
-    actors) and `max_steps`.
+    actors), `max_steps` and `lanterns` (how many).
     """
 
     def __init__(self, cfg: Any = None) -> None:
@@ -26,6 +26,7 @@ class LanternsGame(Game):
         self.is_rewarded = True
         self.seed = int(self.config.game.get("seed", 0))
         self.max_steps = int(self.config.game.get("max_steps", 30))
+        self.lanterns = int(self.config.game.get("lanterns", scene.LANTERNS))
         #: What `run_engine.py` reports; filled by the step that ends the game.
         self.result: dict[str, Any] | None = None
 
@@ -38,7 +39,7 @@ class LanternsGame(Game):
             state.add_object(scene.create(environment, state, node, values))
 
         add("Object", "harbour", "place", scene.harbour(type(self)))
-        for number, values in enumerate(scene.lanterns(random.Random(f"lanterns {self.seed}"))):
+        for number, values in enumerate(scene.lanterns(random.Random(f"lanterns {self.seed}"), self.lanterns)):
             add("Object", f"lantern{number}", "lantern", values)
         add(
             "Agent",

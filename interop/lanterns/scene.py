@@ -49,8 +49,8 @@ def harbour(rules: type) -> Values:
     }
 
 
-def lanterns(rng: random.Random) -> list[Values]:
-    """The lanterns, none of them lit."""
+def lanterns(rng: random.Random, count: int = LANTERNS) -> list[Values]:
+    """The lanterns, none of them lit; each in a cell of its own, as long as there are cells."""
     cells = [(x, y) for x in range(WIDTH) for y in range(HEIGHT - 1)]
     return [
         {
@@ -59,7 +59,7 @@ def lanterns(rng: random.Random) -> list[Values]:
             "oil": rng.randrange(2, 5),
             "maker": rng.choice(["Ōgawa", "Łukasz & Søn", "Ó Briain"]),
         }
-        for cell in rng.sample(cells, LANTERNS)
+        for cell in rng.sample(cells * -(-count // len(cells)), count)
     ]
 
 

@@ -6,6 +6,7 @@ less than it writes; `deviation` where masep writes other bytes on purpose.
 `foreign.jsonl`: `name`; `bytes_hex`; `decoded` or `error` as above; `deviation` where masep does otherwise on
 purpose, by the name that PROTOCOL.md gives it.
 `frames.jsonl`: `name`; `body_hex`; `frame_hex` as `SocketHandler.send_frame` puts it on a socket; `id` for a hello.
+`sizes/*.xml`: `Message.to_bytes()` of messages of the sizes that are measured.
 
 With `--check` nothing is written; the exit code tells whether the files are what would be written.
 """
@@ -25,7 +26,7 @@ from pymasep.communication import Frame, Message, SocketHandler
 
 from lanterns.game import LanternsGame
 from notation import message_to_json
-from vectors import HERE, foreign, scenes, values
+from vectors import HERE, foreign, scenes, sizes, values
 
 #: Messages that masep writes otherwise, by the name that PROTOCOL.md gives to it.
 DEVIATIONS = {"elements/element/name not ASCII": "names are names"}
@@ -148,12 +149,18 @@ def on_the_wire(frame: Frame) -> bytes:
         return b"".join(iter(lambda: there.recv(65536), b""))
 
 
-FILES = {"encode.jsonl": encode_lines, "foreign.jsonl": foreign_lines, "frames.jsonl": frame_lines}
+def jsonl(lines: Iterator[dict[str, Any]]) -> str:
+    """A file of these lines."""
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def text_of(name: str) -> str:
-    """A whole file, as it is to be."""
-    return "".join(json.dumps(line) + "\n" for line in FILES[name]())
+def files() -> Iterator[tuple[str, str]]:
+    """All files by their names, as they are to be."""
+    yield "encode.jsonl", jsonl(encode_lines())
+    yield "foreign.jsonl", jsonl(foreign_lines())
+    yield "frames.jsonl", jsonl(frame_lines())
+    for name, message in sizes.messages():
+        yield f"sizes/{name}.xml", message.to_bytes().decode("ascii")
 
 
 def main() -> int:
@@ -162,11 +169,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     wrong = 0
-    for name in FILES:
-        path, text = HERE / name, text_of(name)
+    for name, text in files():
+        path, body = HERE / name, text.encode("ascii")
         if not check:
-            path.write_text(text, encoding="ascii")
-        elif not path.is_file() or path.read_text(encoding="ascii") != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(body)
+        elif not path.is_file() or path.read_bytes() != body:
             print(f"{path} is not what pymasep gives now", file=sys.stderr)
             wrong += 1
     return 1 if wrong else 0
