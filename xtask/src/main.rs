@@ -7,6 +7,7 @@
 mod bench;
 mod faults;
 mod fuzz;
+mod instructions;
 mod interop;
 mod lint;
 mod process;
@@ -68,6 +69,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The instructions that the codec takes, counted by valgrind, beside those that are recorded.
+    Instructions {
+        /// Records what is counted, instead of comparing.
+        #[arg(long)]
+        record: bool,
+    },
     /// The fuzz targets in fuzz/, each for a while, as many at once as there are processors.
     Fuzz(fuzz::Fuzz),
     /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
@@ -102,6 +109,7 @@ fn main() -> ExitCode {
         Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Bench { args } => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Instructions { record } => instructions::run(record).map(|_| ExitCode::SUCCESS),
         Task::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };

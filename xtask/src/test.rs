@@ -2,6 +2,7 @@
 
 use crate::faults;
 use crate::fuzz;
+use crate::instructions;
 use crate::interop;
 use crate::lint;
 use crate::process::cargo;
@@ -25,6 +26,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "rust",
             about: "unit, integration and doc tests of the workspace",
             run: rust,
+        },
+        Step {
+            name: "instructions",
+            about: "the codec takes no more of them than recorded",
+            run: || instructions::run(false),
         },
         Step {
             name: "soak",

@@ -12,7 +12,7 @@ use bytestring::ByteString;
 pub use node::Node;
 pub use qname::QName;
 
-use crate::xml::{self, Encoded, View};
+use crate::xml::{self, Encoded};
 use crate::{DecodeError, Limit, LimitExceeded, Limits, Position, Value};
 
 /// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
@@ -82,19 +82,17 @@ impl Element {
 
     /// The value of an attribute, by its name as it stands in the XML.
     pub fn attribute(&self, name: &str) -> Option<ByteString> {
-        View::open(&self.xml)?.attribute(name)
+        xml::attribute(&self.xml, name)
     }
 
     /// The attributes in order, by their names as they stand in the XML.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, ByteString)> {
-        View::open(&self.xml)
-            .into_iter()
-            .flat_map(View::into_attributes)
+        xml::attributes(&self.xml)
     }
 
     /// The text before the first child, empty if there is none.
     pub fn text(&self) -> ByteString {
-        View::open(&self.xml).map_or_else(ByteString::new, |mut view| view.text())
+        xml::text(&self.xml)
     }
 
     /// The text that stood behind the element, up to the next tag; empty if there was none.
@@ -117,8 +115,7 @@ impl Element {
     /// proportion to its size times its depth; [`to_node`](Self::to_node) takes it apart at once.
     /// A child that is in a namespace is a copy, in which the namespace is declared again.
     pub fn children(&self) -> impl Iterator<Item = Self> {
-        let mut view = View::open(&self.xml);
-        std::iter::from_fn(move || view.as_mut()?.next_child())
+        xml::children(&self.xml, self.namespaced)
     }
 
     /// The same for a reader that keeps what it finds: a namespace that is declared once and is
@@ -155,7 +152,7 @@ impl Element {
 
     /// The element as a tree.
     pub fn to_node(&self) -> Node {
-        xml::to_node(&self.xml)
+        xml::to_node(&self.xml, self.namespaced)
             .unwrap_or_else(|| Node::new(self.name()))
             .with_tail(self.tail().clone())
     }

@@ -135,6 +135,9 @@ impl Node {
     /// A name that XML does not take, or a tree that is deeper than
     /// [`Limits::depth`](crate::Limits::depth)'s default.
     pub fn to_element(&self) -> Result<Element, EncodeError> {
+        if let Some(encoded) = xml::encode_plain_node(self, Limits::default().depth) {
+            return Ok(encoded.into());
+        }
         self.check()?;
         Ok(xml::encode_node(self).into())
     }

@@ -12,7 +12,8 @@ use crate::xml;
 /// namespaces.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QName {
-    /// Not empty. Names in no namespace, which all of pymasep's are, shall not pay for it.
+    /// The URI of a name that is not plain; empty if that is not because of a namespace. Plain
+    /// names, which all of pymasep's are, shall not pay for it.
     uri: Option<Box<ByteString>>,
     local: ByteString,
 }
@@ -26,22 +27,37 @@ impl QName {
             .and_then(|rest| rest.rsplit_once('}'));
         match parts {
             Some((uri, local)) => Self::in_namespace(name.slice_ref(uri), name.slice_ref(local)),
-            None => Self::local_name(name),
+            None => Self::in_namespace(ByteString::new(), name),
         }
     }
 
     /// A name in a namespace; an empty URI is none.
     pub fn in_namespace(uri: impl Into<ByteString>, local: impl Into<ByteString>) -> Self {
-        let uri = uri.into();
+        let (uri, local) = (uri.into(), local.into());
+        let is_plain = uri.is_empty() && local != "xmlns" && xml::is_name(&local);
         Self {
-            uri: (!uri.is_empty()).then(|| Box::new(uri)),
-            local: local.into(),
+            uri: (!is_plain).then(|| Box::new(uri)),
+            local,
         }
     }
 
-    /// A name in no namespace, which is not looked at.
-    pub(crate) const fn local_name(local: ByteString) -> Self {
+    /// A name of XML that was read, in no namespace.
+    #[inline]
+    pub(crate) fn of_xml(local: ByteString) -> Self {
+        if local == "xmlns" {
+            return Self::in_namespace(ByteString::new(), local);
+        }
         Self { uri: None, local }
+    }
+
+    /// The name as it is written, if it can be written as it is: it is in no namespace, XML takes it,
+    /// and as an attribute it would not declare anything.
+    #[inline]
+    pub(crate) fn as_plain(&self) -> Option<&str> {
+        match self.uri {
+            None => Some(&self.local),
+            Some(_) => None,
+        }
     }
 
     /// The name without the namespace.
@@ -70,12 +86,13 @@ impl<T: Into<ByteString>> From<T> for QName {
 
 impl PartialEq<str> for QName {
     fn eq(&self, other: &str) -> bool {
-        let Some(uri) = &self.uri else {
+        let uri = self.uri();
+        if uri.is_empty() {
             return self.local == *other;
-        };
+        }
         other
             .strip_prefix('{')
-            .and_then(|rest| rest.strip_prefix(&***uri))
+            .and_then(|rest| rest.strip_prefix(&**uri))
             .and_then(|rest| rest.strip_prefix('}'))
             == Some(&*self.local)
     }
@@ -89,7 +106,8 @@ impl PartialEq<&str> for QName {
 
 impl fmt::Display for QName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(uri) = &self.uri {
+        let uri = self.uri();
+        if !uri.is_empty() {
             write!(f, "{{{uri}}}")?;
         }
         f.write_str(&self.local)
@@ -116,5 +134,19 @@ mod tests {
         assert_ne!(name, "a");
         assert_eq!(QName::from("a"), "a");
         assert_eq!(QName::from("a").to_string(), "a");
+    }
+
+    #[test]
+    fn a_name_is_the_same_wherever_it_is_from() {
+        for name in ["a", "xmlns", "\u{e9}"] {
+            assert_eq!(QName::of_xml(name.into()), QName::new(name));
+            assert_eq!(QName::in_namespace("", name), QName::new(name));
+        }
+        for name in ["a", "\u{e9}"] {
+            assert_eq!(QName::new(name).as_plain(), Some(name));
+        }
+        for name in ["xmlns", "1", "a:b", "", "{urn:x}a"] {
+            assert_eq!(QName::new(name).as_plain(), None, "{name}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Equality of the members of sets, in time that does not grow with the square of their number.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
 
 use super::{Int, Value};
 
@@ -37,7 +39,7 @@ pub(crate) fn unique_members(items: Vec<Value>) -> Result<Vec<Value>, &'static s
     if let Some(unhashable) = items.iter().find_map(unhashable) {
         return Err(unhashable);
     }
-    if items.len() < 2 {
+    if items.len() < 2 || all_differ(&items) {
         return Ok(items);
     }
     let mut seen = HashSet::with_capacity(items.len());
@@ -45,6 +47,56 @@ pub(crate) fn unique_members(items: Vec<Value>) -> Result<Vec<Value>, &'static s
         .into_iter()
         .filter(|item| Key::of(item, Numbers::AsPython).is_none_or(|key| seen.insert(key)))
         .collect())
+}
+
+/// Up to this many members are compared with each other one by one.
+const FEW: usize = 12;
+
+/// Whether the members are of types whose values are equal in Python exactly if they are so here, and all
+/// differ. It is asked first because it needs no memory for each of them.
+fn all_differ(items: &[Value]) -> bool {
+    if !items.iter().all(is_exact) {
+        return false;
+    }
+    if items.len() <= FEW {
+        let others = |place: usize| &items[..place];
+        return (1..items.len()).all(|place| !others(place).contains(&items[place]));
+    }
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().all(|item| seen.insert(Exact(item)))
+}
+
+/// Whether no value of another type is equal to this one in Python.
+fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::None | Value::Int(_) | Value::Str(_) | Value::Bytes(_) | Value::Type(_) => true,
+        Value::Tuple(items) => items.iter().all(is_exact),
+        _ => false,
+    }
+}
+
+/// A value that [`is_exact`].
+#[derive(PartialEq)]
+struct Exact<'a>(&'a Value);
+
+/// Such a value is equal to itself.
+impl Eq for Exact<'_> {}
+
+impl Hash for Exact<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        discriminant(self.0).hash(state);
+        match self.0 {
+            Value::Int(value) => value.hash(state),
+            Value::Str(value) => value.hash(state),
+            Value::Bytes(value) => value.hash(state),
+            Value::Type(value) => value.hash(state),
+            Value::Tuple(items) => {
+                state.write_usize(items.len());
+                items.iter().for_each(|item| Exact(item).hash(state));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The type that makes a value unhashable in Python: its own, or that of something in a tuple.
@@ -266,6 +318,25 @@ mod tests {
         let beyond = Value::Int("9".repeat(400).parse().unwrap());
         assert_eq!(unique([beyond.clone(), f64::INFINITY.into()]), 2);
         assert_eq!(unique([beyond.clone(), beyond]), 1);
+    }
+
+    #[test]
+    fn many_members_are_compared_as_few_are() {
+        for length in [5, 40] {
+            let value = |n: i32| match n % 4 {
+                0 => Value::from(n),
+                1 => n.to_string().into(),
+                2 => (n, n.to_string()).into(),
+                _ => Value::Bytes(vec![7; n as usize].into()),
+            };
+            let mut items: Vec<Value> = (0..length).map(value).collect();
+            assert_eq!(unique_members(items.clone()).unwrap(), items);
+            for n in [3, 0, 2, 1] {
+                items.push(value(n));
+            }
+            let unique = unique_members(items.clone()).unwrap();
+            assert_eq!(unique, items[..length as usize]);
+        }
     }
 
     #[test]

@@ -303,6 +303,14 @@ impl<'a> Decoder<'a> {
             self.deliver(value);
             return Ok(());
         }
+        if !empty
+            && scalar == Scalar::Type
+            && let Some(name) = self.reader.scanner.type_leaf()
+        {
+            let name = self.reader.share(name);
+            self.deliver(Value::Type(TypeName::new(name)));
+            return Ok(());
+        }
         let content = self.reader.attribute("content");
         let mut text = ByteString::new();
         let mut has_children = false;

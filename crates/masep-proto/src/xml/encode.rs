@@ -182,7 +182,8 @@ impl Encoder {
             }
             Value::Float(value) => {
                 self.push("<float>");
-                repr::push_float(&mut self.output, *value);
+                // Writing to a String does not fail.
+                let _ = repr::write_float(&mut self.output, *value);
                 self.push("</float>");
             }
             Value::Str(text) if text.is_empty() => self.push("<str content=\"empty\" />"),
@@ -192,10 +193,8 @@ impl Encoder {
                 self.push("</str>");
             }
             Value::Bytes(bytes) => {
-                let mut literal = String::new();
-                repr::push_bytes(&mut literal, bytes);
                 self.push("<bytes>");
-                escape::push_text(&mut self.output, &literal);
+                let _ = repr::write_bytes(&mut escape::Text(&mut self.output), bytes);
                 self.push("</bytes>");
             }
             Value::Type(name) => {

@@ -1,30 +1,53 @@
 //! Text and attribute values as ElementTree escapes them.
 
-use super::chars;
+use std::fmt;
+
+use super::words;
 
 /// Appends a text: `&`, `<`, `>` become entities, what is not ASCII becomes decimal references, all
 /// else (quotes, line ends, control characters) stands for itself.
 pub(super) fn push_text(output: &mut String, text: &str) {
-    push_escaped(output, text, chars::is_plain_text);
+    push_escaped(output, text, words::plain_text_end);
 }
 
 /// Appends the value of an attribute: as a text, but `"`, tabs and line ends are escaped too.
 pub(super) fn push_attribute(output: &mut String, value: &str) {
-    push_escaped(output, value, chars::is_plain_attribute);
+    push_escaped(output, value, words::plain_attribute_end);
 }
 
-fn push_escaped(output: &mut String, text: &str, is_plain: impl Fn(u8) -> bool) {
+/// Escapes what is written as a text.
+pub(super) struct Text<'a>(pub(super) &'a mut String);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_text(self.0, text);
+        Ok(())
+    }
+}
+
+/// `plain_end` tells where what stands for itself ends.
+#[inline]
+fn push_escaped(output: &mut String, text: &str, plain_end: impl Fn(&[u8], usize) -> usize) {
+    if words::is_plain(text.as_bytes()) {
+        output.push_str(text);
+        return;
+    }
+    push_piecewise(output, text, plain_end);
+}
+
+#[inline(never)]
+fn push_piecewise(output: &mut String, text: &str, plain_end: impl Fn(&[u8], usize) -> usize) {
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
-        let (plain, special) = rest.split_at(at);
-        output.push_str(plain);
-        let mut chars = special.chars();
-        if let Some(c) = chars.next() {
-            push_special(output, c);
-        }
+    loop {
+        let end = plain_end(rest.as_bytes(), 0);
+        output.push_str(&rest[..end]);
+        let mut chars = rest[end..].chars();
+        let Some(special) = chars.next() else {
+            return;
+        };
+        push_special(output, special);
         rest = chars.as_str();
     }
-    output.push_str(rest);
 }
 
 fn push_special(output: &mut String, c: char) {

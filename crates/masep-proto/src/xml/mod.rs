@@ -6,6 +6,7 @@
 //! wants to look inside. Writing is [`encode`], and [`tree`] for trees.
 
 mod chars;
+mod cursor;
 mod declaration;
 mod decode;
 mod document;
@@ -29,5 +30,5 @@ pub(crate) use decode::{decode_element, decode_message, decode_value};
 pub(crate) use encode::{Encoded, Encoder, encode_message, encode_message_element, encode_value};
 pub(crate) use namespaces::XMLNS as XMLNS_NAMESPACE;
 pub(crate) use reader::max_rewritten;
-pub(crate) use tree::write as encode_node;
-pub(crate) use view::{View, to_node, to_unicode};
+pub(crate) use tree::{write as encode_node, write_plain as encode_plain_node};
+pub(crate) use view::{attribute, attributes, children, text, to_node, to_unicode};

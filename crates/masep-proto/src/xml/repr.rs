@@ -1,45 +1,43 @@
 //! Floats and bytes as Python's `repr` writes them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
-/// Appends a float: the shortest digits that give it back, always with a point or an exponent, and
+/// Writes a float: the shortest digits that give it back, always with a point or an exponent, and
 /// an exponent below 0.0001 and from 10¹⁶ on.
-pub(super) fn push_float(output: &mut String, value: f64) {
+pub(super) fn write_float(output: &mut impl Write, value: f64) -> fmt::Result {
     if value.is_nan() {
-        output.push_str("nan");
-        return;
+        return output.write_str("nan");
     }
     if value.is_sign_negative() {
-        output.push('-');
+        output.write_char('-')?;
     }
     if value.is_infinite() {
-        output.push_str("inf");
-        return;
+        return output.write_str("inf");
     }
-    let scientific = shortest(value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let scientific = shortest(value.abs())?;
+    let scientific = scientific.as_str();
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     match exponent {
         -4..0 => {
-            output.push_str("0.");
-            push_zeros(output, exponent.unsigned_abs() as usize - 1);
-            output.push_str(whole);
-            output.push_str(fraction);
+            output.write_str("0.")?;
+            write_zeros(output, exponent.unsigned_abs() as usize - 1)?;
+            output.write_str(whole)?;
+            output.write_str(fraction)
         }
         0..16 => {
-            output.push_str(whole);
+            output.write_str(whole)?;
             let places = exponent.unsigned_abs() as usize;
             let (before, after) = fraction.split_at(places.min(fraction.len()));
-            output.push_str(before);
-            push_zeros(output, places - before.len());
-            output.push('.');
-            output.push_str(if after.is_empty() { "0" } else { after });
+            output.write_str(before)?;
+            write_zeros(output, places - before.len())?;
+            output.write_char('.')?;
+            output.write_str(if after.is_empty() { "0" } else { after })
         }
         _ => {
-            output.push_str(mantissa);
-            // Writing to a String does not fail.
-            let _ = write!(output, "e{exponent:+03}");
+            output.write_str(mantissa)?;
+            write!(output, "e{exponent:+03}")
         }
     }
 }
@@ -48,72 +46,108 @@ pub(super) fn push_float(output: &mut String, value: f64) {
 ///
 /// Where two are equally near, Rust's own choice is the larger one and Python's the even one, which
 /// is that of rounding to a number of digits. It takes 15 digits for two to be equally near.
-fn shortest(value: f64) -> String {
-    let shortest = format!("{value:e}");
-    let digits = shortest.bytes().take_while(|byte| *byte != b'e');
+fn shortest(value: f64) -> Result<Digits, fmt::Error> {
+    let mut shortest = Digits::default();
+    write!(shortest, "{value:e}")?;
+    let digits = shortest.as_str().bytes();
+    let digits = digits.take_while(|byte| *byte != b'e');
     let decimals = digits.count().saturating_sub("d.".len());
     if decimals < 14 {
-        return shortest;
+        return Ok(shortest);
     }
-    let rounded = format!("{value:.decimals$e}");
-    if rounded.parse() == Ok(value) {
+    let mut rounded = Digits::default();
+    write!(rounded, "{value:.decimals$e}")?;
+    Ok(if rounded.as_str().parse() == Ok(value) {
         rounded
     } else {
         shortest
+    })
+}
+
+/// The digits of one float, which are no more than `1.2345678901234567e-308`.
+#[derive(Default)]
+struct Digits {
+    bytes: [u8; 24],
+    length: usize,
+}
+
+impl Digits {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 }
 
-fn push_zeros(output: &mut String, zeros: usize) {
-    output.extend(std::iter::repeat_n('0', zeros));
+impl Write for Digits {
+    fn write_str(&mut self, digits: &str) -> fmt::Result {
+        let end = self.length + digits.len();
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(digits.as_bytes());
+        self.length = end;
+        Ok(())
+    }
 }
 
-/// Appends bytes: `b'…'`, in double quotes if there are single ones and no double ones in it.
-pub(super) fn push_bytes(output: &mut String, bytes: &[u8]) {
+fn write_zeros(output: &mut impl Write, zeros: usize) -> fmt::Result {
+    output.write_str(&"000000000000000"[..zeros])
+}
+
+/// Writes bytes: `b'…'`, in double quotes if there are single ones and no double ones in it.
+pub(super) fn write_bytes(output: &mut impl Write, bytes: &[u8]) -> fmt::Result {
     let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
         b'"'
     } else {
         b'\''
     };
-    output.push('b');
-    output.push(char::from(quote));
+    output.write_char('b')?;
+    output.write_char(char::from(quote))?;
     for &byte in bytes {
         match byte {
-            b'\t' => output.push_str("\\t"),
-            b'\n' => output.push_str("\\n"),
-            b'\r' => output.push_str("\\r"),
-            b'\\' => output.push_str("\\\\"),
+            b'\t' => output.write_str("\\t")?,
+            b'\n' => output.write_str("\\n")?,
+            b'\r' => output.write_str("\\r")?,
+            b'\\' => output.write_str("\\\\")?,
             _ if byte == quote => {
-                output.push('\\');
-                output.push(char::from(quote));
+                output.write_char('\\')?;
+                output.write_char(char::from(quote))?;
             }
-            b' '..=b'~' => output.push(char::from(byte)),
+            b' '..=b'~' => output.write_char(char::from(byte))?,
             _ => {
-                output.push_str("\\x");
-                output.push(hex_digit(byte >> 4));
-                output.push(hex_digit(byte & 15));
+                output.write_str("\\x")?;
+                output.write_char(hex_digit(byte >> 4))?;
+                output.write_char(hex_digit(byte & 15))?;
             }
         }
     }
-    output.push(char::from(quote));
+    output.write_char(char::from(quote))
 }
 
 fn hex_digit(digit: u8) -> char {
     char::from_digit(digit.into(), 16).unwrap_or('0')
 }
 
-/// Reads a float, if `text` is exactly what [`push_float`] writes for it.
+/// Takes what is written, if that is this text.
+struct Expected<'a>(&'a str);
+
+impl Write for Expected<'_> {
+    fn write_str(&mut self, written: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+/// Reads a float, if `text` is exactly what [`write_float`] writes for it.
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     // No repr of a float is longer than `-1.2345678901234567e-308`.
     if text.len() > 24 {
         return None;
     }
     let value = text.parse().ok()?;
-    let mut written = String::with_capacity(24);
-    push_float(&mut written, value);
-    (written == text).then_some(value)
+    let mut expected = Expected(text);
+    write_float(&mut expected, value).ok()?;
+    expected.0.is_empty().then_some(value)
 }
 
-/// Reads bytes, if `text` is exactly what [`push_bytes`] writes for them.
+/// Reads bytes, if `text` is exactly what [`write_bytes`] writes for them.
 pub(super) fn parse_bytes(text: &str) -> Option<Vec<u8>> {
     let quoted = text.strip_prefix('b')?;
     let quote = quoted.chars().next()?;
@@ -126,9 +160,9 @@ pub(super) fn parse_bytes(text: &str) -> Option<Vec<u8>> {
             _ => byte,
         });
     }
-    let mut written = String::with_capacity(text.len());
-    push_bytes(&mut written, &bytes);
-    (written == text).then_some(bytes)
+    let mut expected = Expected(text);
+    write_bytes(&mut expected, &bytes).ok()?;
+    expected.0.is_empty().then_some(bytes)
 }
 
 fn unescape(rest: &mut impl Iterator<Item = u8>) -> Option<u8> {
@@ -152,13 +186,13 @@ mod tests {
 
     fn float(value: f64) -> String {
         let mut output = String::new();
-        push_float(&mut output, value);
+        write_float(&mut output, value).unwrap();
         output
     }
 
     fn bytes(bytes: &[u8]) -> String {
         let mut output = String::new();
-        push_bytes(&mut output, bytes);
+        write_bytes(&mut output, bytes).unwrap();
         output
     }
 

@@ -23,6 +23,9 @@ use crate::{Limit, LimitExceeded, Limits};
 
 pub(super) use attributes::{Attribute, Name};
 
+/// How the text of a `<type>` begins.
+const TYPE: &[u8] = b"&lt;class '";
+
 /// What was read: a start tag, which is in [`Scanner::tag`] then, or an end tag.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Token {
@@ -183,6 +186,29 @@ impl<'a> Scanner<'a> {
         self.open.pop();
         self.at = behind + 1;
         Some(text)
+    }
+
+    /// The same for a `<type>` as ElementTree writes it, with a name in it in which nothing is escaped:
+    /// that name.
+    pub(super) fn type_leaf(&mut self) -> Option<&'a str> {
+        const END: &[u8] = b"'&gt;</type>";
+        let bytes = self.text.as_bytes();
+        if !self.ahead().starts_with(TYPE) {
+            return None;
+        }
+        let start = self.at + TYPE.len();
+        let end = words::plain_text_end(bytes, start).checked_sub(1)?;
+        let name = self.slice(start..end);
+        if name.is_empty()
+            || name.contains('\'')
+            || !bytes.get(end..)?.starts_with(END)
+            || end - self.at > self.limits.text_bytes
+        {
+            return None;
+        }
+        self.open.pop();
+        self.at = end + END.len();
+        Some(name)
     }
 
     /// Whether what comes next is certainly a tag.

@@ -5,13 +5,22 @@ use std::slice;
 
 use bytestring::ByteString;
 
+use super::cursor::{Cursor, Raw};
 use super::fault::Fault;
+use super::names;
 use super::namespaces;
 use super::prefixes::{Prefixes, push_name};
 use super::reader::Reader;
+use super::reference;
 use super::scanner::{Name, Token};
 use super::{Encoded, escape};
 use crate::{Node, QName};
+
+/// Bytes that an element of a game takes with all that is around it, at least.
+const BYTES_PER_NODE: usize = 32;
+
+/// Bytes that a small tree fits in.
+const TYPICAL: usize = 1_024;
 
 /// The tree of an element whose start tag was just read, without its tail.
 ///
@@ -56,6 +65,105 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
     Ok(nodes.swap_remove(0))
 }
 
+/// The tree of an element in which nothing is in a namespace, without its tail. `None` does not happen for
+/// what was read or written before.
+///
+/// As [`read`], but nothing is judged again.
+pub(super) fn of_element(xml: &ByteString) -> Option<Node> {
+    let mut cursor = Cursor::new(xml);
+    let mut nodes: Vec<Node> = Vec::with_capacity(xml.len() / BYTES_PER_NODE + 1);
+    // Those that are open: where they stand, and their names.
+    let mut open: Vec<(usize, &str)> = Vec::with_capacity(16);
+    let mut attributes = Vec::new();
+    loop {
+        let parent = open.last().copied();
+        match parent {
+            Some((parent, name)) if cursor.is_at_end() => {
+                cursor.end_tag(name);
+                open.pop();
+                if parent + 1 < nodes.len() {
+                    nodes[parent].children = nodes.split_off(parent + 1);
+                }
+                if parent == 0 {
+                    return nodes.pop();
+                }
+                nodes[parent].set_tail(text(xml, cursor.text()));
+            }
+            _ if cursor.is_at_end() => return None,
+            _ => {
+                let at = nodes.len();
+                let name = cursor.name();
+                let node = nodes.push_mut(Node::new(local_name(xml, name)));
+                add_attributes(xml, &mut cursor, &mut attributes, node);
+                if !cursor.is_empty_tag() {
+                    node.text = text(xml, cursor.text());
+                    if !cursor.is_at_end() {
+                        open.push((at, name));
+                        continue;
+                    }
+                    cursor.end_tag(name);
+                }
+                if parent.is_none() {
+                    return nodes.pop();
+                }
+                node.set_tail(text(xml, cursor.text()));
+            }
+        }
+    }
+}
+
+/// Reads the attributes of a start tag into memory of the right size.
+fn add_attributes<'a>(
+    xml: &ByteString,
+    cursor: &mut Cursor<'a>,
+    found: &mut Vec<(&'a str, Raw<'a>)>,
+    node: &mut Node,
+) {
+    found.extend(std::iter::from_fn(|| cursor.attribute()));
+    let attributes = node.attributes_mut();
+    attributes.reserve_exact(found.len());
+    for (name, raw) in found.drain(..) {
+        attributes.push((local_name(xml, name), value(xml, raw)));
+    }
+}
+
+/// The value of an attribute.
+#[inline]
+pub(super) fn value(xml: &ByteString, raw: Raw<'_>) -> ByteString {
+    if raw.is_escaped {
+        reference::unescape_attribute(raw.text).into()
+    } else {
+        xml.slice_ref(raw.text)
+    }
+}
+
+/// A name that is in no namespace other than that of the prefix `xml`.
+#[inline]
+fn local_name(xml: &ByteString, name: &str) -> QName {
+    if let Some(known) = names::known(name) {
+        return QName::of_xml(ByteString::from_static(known));
+    }
+    match name.strip_prefix("xml:") {
+        Some(local) => QName::in_namespace(
+            ByteString::from_static(namespaces::XML),
+            xml.slice_ref(local),
+        ),
+        None => QName::of_xml(xml.slice_ref(name)),
+    }
+}
+
+/// A text between tags.
+#[inline]
+pub(super) fn text(xml: &ByteString, raw: Raw<'_>) -> ByteString {
+    if raw.text.is_empty() {
+        ByteString::new()
+    } else if raw.is_escaped {
+        reference::unescape_text(raw.text).into()
+    } else {
+        xml.slice_ref(raw.text)
+    }
+}
+
 /// Adds the last start tag as a node with nothing in it.
 fn start<'a>(reader: &Reader<'_>, nodes: &'a mut Vec<Node>) -> Result<&'a mut Node, Fault> {
     let scanner = &reader.scanner;
@@ -67,7 +175,7 @@ fn start<'a>(reader: &Reader<'_>, nodes: &'a mut Vec<Node>) -> Result<&'a mut No
         let name = if attribute.name.has_prefix() {
             qname(reader, &attribute.name)?
         } else {
-            QName::local_name(reader.name(&attribute.name))
+            QName::of_xml(reader.name(&attribute.name))
         };
         attributes.push((name, reader.value(attribute)));
     }
@@ -79,13 +187,80 @@ fn start<'a>(reader: &Reader<'_>, nodes: &'a mut Vec<Node>) -> Result<&'a mut No
 fn qname(reader: &Reader<'_>, name: &Name) -> Result<QName, Fault> {
     let scanner = &reader.scanner;
     if !name.has_prefix() && scanner.namespaces.is_empty() {
-        return Ok(QName::local_name(reader.name(name)));
+        return Ok(QName::of_xml(reader.name(name)));
     }
     let local = scanner.local(name);
     let local = reader.slice(name.end - local.len()..name.end);
     let uri = scanner.uri(name, scanner.tag.start)?;
     let uri = uri.map_or_else(ByteString::new, |uri| scanner.namespaces.text(uri));
     Ok(QName::in_namespace(uri, local))
+}
+
+/// The same as [`write`] for a tree of plain names that is not deeper than this, in one pass; `None` for
+/// any other.
+pub(crate) fn write_plain(root: &Node, max_depth: usize) -> Option<Encoded> {
+    let mut output = String::with_capacity(TYPICAL);
+    let mut open: Vec<(&Node, slice::Iter<'_, Node>)> = Vec::new();
+    let mut deepest = 1;
+    plain_start(&mut output, root)?;
+    if !root.children.is_empty() {
+        open.push((root, root.children.iter()));
+    }
+    while let Some((node, children)) = open.last_mut() {
+        let ended = match children.next() {
+            Some(child) => {
+                plain_start(&mut output, child)?;
+                deepest = deepest.max(open.len() + 1);
+                if !child.children.is_empty() {
+                    open.push((child, child.children.iter()));
+                    continue;
+                }
+                child
+            }
+            None => {
+                let node = *node;
+                output.push_str("</");
+                output.push_str(node.name.as_plain()?);
+                output.push('>');
+                open.pop();
+                node
+            }
+        };
+        if !open.is_empty() && !ended.tail().is_empty() {
+            escape::push_text(&mut output, ended.tail());
+        }
+    }
+    (deepest <= max_depth).then(|| Encoded {
+        xml: output.into(),
+        depth: deepest,
+        namespaced: false,
+    })
+}
+
+/// Writes a start tag and the text behind it, and the end tag if no children follow.
+fn plain_start(output: &mut String, node: &Node) -> Option<()> {
+    let name = node.name.as_plain()?;
+    output.push('<');
+    output.push_str(name);
+    for (name, value) in node.attributes() {
+        output.push(' ');
+        output.push_str(name.as_plain()?);
+        output.push_str("=\"");
+        escape::push_attribute(output, value);
+        output.push('"');
+    }
+    if node.text.is_empty() && node.children.is_empty() {
+        output.push_str(" />");
+        return Some(());
+    }
+    output.push('>');
+    escape::push_text(output, &node.text);
+    if node.children.is_empty() {
+        output.push_str("</");
+        output.push_str(name);
+        output.push('>');
+    }
+    Some(())
 }
 
 /// A tree as `ElementTree.tostring` writes it, without its tail.

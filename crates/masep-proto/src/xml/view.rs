@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use bytestring::ByteString;
 
+use super::cursor::Cursor;
 use super::reader::Reader;
 use super::reference::{self, Place};
 use super::scanner::Token;
@@ -19,6 +20,79 @@ static UNLIMITED: LazyLock<Limits> = LazyLock::new(|| {
         .text_bytes(usize::MAX)
 });
 
+/// The attributes of an element by their names as they stand in its XML, without declarations of
+/// namespaces.
+pub(crate) fn attributes(xml: &ByteString) -> impl Iterator<Item = (&str, ByteString)> {
+    let mut cursor = Cursor::new(xml);
+    cursor.name();
+    std::iter::from_fn(move || cursor.attribute())
+        .filter(|(name, _)| !name.starts_with("xmlns:"))
+        .map(|(name, value)| (name, tree::value(xml, value)))
+}
+
+/// The value of an attribute.
+pub(crate) fn attribute(xml: &ByteString, name: &str) -> Option<ByteString> {
+    let mut cursor = Cursor::new(xml);
+    cursor.name();
+    std::iter::from_fn(|| cursor.attribute())
+        .find_map(|(other, value)| (other == name).then(|| tree::value(xml, value)))
+}
+
+/// The text before the first child.
+pub(crate) fn text(xml: &ByteString) -> ByteString {
+    let mut cursor = Cursor::new(xml);
+    if cursor.is_empty_start() {
+        return ByteString::new();
+    }
+    tree::text(xml, cursor.text())
+}
+
+/// The children of an element with their tails. If it is in a namespace, or something in it, then they
+/// are copies, in which it is declared again.
+pub(crate) fn children(xml: &ByteString, namespaced: bool) -> Children<'_> {
+    if namespaced {
+        return Children::Copied(View::open(xml).map(Box::new));
+    }
+    let mut cursor = Cursor::new(xml);
+    if cursor.is_empty_start() {
+        return Children::Copied(None);
+    }
+    cursor.text();
+    Children::Shared { xml, cursor }
+}
+
+/// See [`children`].
+pub(crate) enum Children<'a> {
+    Shared {
+        xml: &'a ByteString,
+        cursor: Cursor<'a>,
+    },
+    Copied(Option<Box<View<'a>>>),
+}
+
+impl Iterator for Children<'_> {
+    type Item = Element;
+
+    fn next(&mut self) -> Option<Element> {
+        let Self::Shared { xml, cursor } = self else {
+            let Self::Copied(view) = self else {
+                return None;
+            };
+            return view.as_mut()?.next_child();
+        };
+        if cursor.is_at_end() {
+            return None;
+        }
+        let child = cursor.skip();
+        let element = Element::from(Encoded {
+            xml: xml.slice_ref(child.xml),
+            depth: child.depth,
+            namespaced: false,
+        });
+        Some(element.with_tail(tree::text(xml, cursor.text())))
+    }
+}
+
 /// An element whose start tag was read.
 pub(crate) struct View<'a> {
     reader: Reader<'a>,
@@ -27,40 +101,15 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Opens an element. `None` does not happen for one that was read or written before.
-    pub(crate) fn open(xml: &'a ByteString) -> Option<Self> {
+    fn open(xml: &'a ByteString) -> Option<Self> {
         let mut reader = Reader::new(xml, 0, &UNLIMITED).without_growth_limit();
         reader.scanner.root().ok()?;
         let is_empty = reader.scanner.tag.empty;
         Some(Self { reader, is_empty })
     }
 
-    /// The attributes, without declarations of namespaces.
-    pub(crate) fn into_attributes(self) -> impl Iterator<Item = (&'a str, ByteString)> {
-        (0..self.reader.scanner.attributes.len()).filter_map(move |index| {
-            let scanner = &self.reader.scanner;
-            let attribute = &scanner.attributes[index];
-            match scanner.declared_prefix(&attribute.name) {
-                Some(_) => None,
-                None => Some((scanner.name(&attribute.name), self.reader.value(attribute))),
-            }
-        })
-    }
-
-    /// The value of an attribute.
-    pub(crate) fn attribute(&self, name: &str) -> Option<ByteString> {
-        self.reader.attribute(name)
-    }
-
-    /// The text before the first child.
-    pub(crate) fn text(&mut self) -> ByteString {
-        if self.is_empty {
-            return ByteString::new();
-        }
-        self.reader.text().unwrap_or_default()
-    }
-
     /// The next child with its tail.
-    pub(crate) fn next_child(&mut self) -> Option<Element> {
+    fn next_child(&mut self) -> Option<Element> {
         if self.is_empty {
             return None;
         }
@@ -69,10 +118,6 @@ impl<'a> View<'a> {
         };
         let element = self.reader.element().ok()?;
         Some(element.with_tail(self.reader.text().ok()?))
-    }
-
-    fn into_node(mut self) -> Option<Node> {
-        tree::read(&mut self.reader).ok()
     }
 }
 
@@ -84,8 +129,12 @@ pub(crate) fn rewritten(xml: &ByteString) -> Option<Encoded> {
 
 /// An element as a tree, without its tail. `None` does not happen for one that was read or written
 /// before.
-pub(crate) fn to_node(xml: &ByteString) -> Option<Node> {
-    View::open(xml)?.into_node()
+pub(crate) fn to_node(xml: &ByteString, namespaced: bool) -> Option<Node> {
+    if namespaced {
+        tree::read(&mut View::open(xml)?.reader).ok()
+    } else {
+        tree::of_element(xml)
+    }
 }
 
 /// The XML of an element with characters instead of the references that ElementTree writes for what

@@ -37,6 +37,103 @@ pub(super) fn ampersand(bytes: &[u8], at: usize) -> usize {
     find(bytes, at, is_ampersand, |byte| byte == b'&')
 }
 
+/// The first place from `at` on of one of these two bytes.
+#[inline]
+fn either<const A: u8, const B: u8>(bytes: &[u8], at: usize) -> usize {
+    find(
+        bytes,
+        at,
+        |word| (is_byte::<A>(word) | is_byte::<B>(word)) & HIGH,
+        |byte| byte == A || byte == B,
+    )
+}
+
+/// The first place from `at` on of this byte.
+#[inline]
+fn only<const A: u8>(bytes: &[u8], at: usize) -> usize {
+    find(
+        bytes,
+        at,
+        |word| is_byte::<A>(word) & HIGH,
+        |byte| byte == A,
+    )
+}
+
+/// Where a name ends in what ElementTree writes.
+#[inline]
+pub(super) fn space_or_angle(bytes: &[u8], at: usize) -> usize {
+    either::<b' ', b'>'>(bytes, at)
+}
+
+/// Where the name of an attribute ends.
+#[inline]
+pub(super) fn equals_sign(bytes: &[u8], at: usize) -> usize {
+    only::<b'='>(bytes, at)
+}
+
+/// Where the value of an attribute ends, or has a reference.
+#[inline]
+pub(super) fn quote_or_ampersand(bytes: &[u8], at: usize) -> usize {
+    either::<b'"', b'&'>(bytes, at)
+}
+
+/// Where the value of an attribute ends.
+#[inline]
+pub(super) fn quote(bytes: &[u8], at: usize) -> usize {
+    only::<b'"'>(bytes, at)
+}
+
+/// Where a text ends, or has a reference.
+#[inline]
+pub(super) fn angle_or_ampersand(bytes: &[u8], at: usize) -> usize {
+    either::<b'<', b'&'>(bytes, at)
+}
+
+/// Where a text ends.
+#[inline]
+pub(super) fn angle(bytes: &[u8], at: usize) -> usize {
+    only::<b'<'>(bytes, at)
+}
+
+/// Where a tag ends.
+#[inline]
+pub(super) fn closing_angle(bytes: &[u8], at: usize) -> usize {
+    only::<b'>'>(bytes, at)
+}
+
+/// Whether all of a text stands for itself, in a text and in an attribute value. Of some it says no that
+/// do: those with quotes or control characters.
+#[inline]
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    let mut marked = match (text.last_chunk(), text.first_chunk(), text.last_chunk()) {
+        (Some(word), ..) => suspicious(u64::from_le_bytes(*word)),
+        (None, Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            suspicious(u64::from(first) | u64::from(last) << 32)
+        }
+        _ => match *text {
+            [] => 0,
+            [.., last] => {
+                let all = [
+                    text[0],
+                    text[text.len() / 2],
+                    last,
+                    b'a',
+                    b'a',
+                    b'a',
+                    b'a',
+                    b'a',
+                ];
+                suspicious(u64::from_le_bytes(all))
+            }
+        },
+    };
+    for word in text.as_chunks().0 {
+        marked |= suspicious(u64::from_le_bytes(*word));
+    }
+    marked & HIGH == 0
+}
+
 /// Whether the bytes of this range come again at `at`.
 #[inline]
 pub(super) fn repeats(bytes: &[u8], Range { start, end }: Range<usize>, at: usize) -> bool {
@@ -101,6 +198,26 @@ const fn special_in_attribute(word: u64) -> u64 {
     (special | word) & HIGH
 }
 
+/// Marks the first byte that is this one, by its highest bit, and perhaps others behind it.
+#[inline]
+const fn is_byte<const BYTE: u8>(word: u64) -> u64 {
+    let difference = word ^ (BYTE as u64 * ONES);
+    difference.wrapping_sub(ONES) & !difference
+}
+
+/// Marks words with control characters, `"`, `&`, `<`, `>` or what is not ASCII, by the highest bit of
+/// any byte, and no others.
+#[inline]
+const fn suspicious(word: u64) -> u64 {
+    let quote_or_ampersand = (word | (4 * ONES)) ^ (b'&' as u64 * ONES);
+    let angle = (word | (2 * ONES)) ^ (b'>' as u64 * ONES);
+    // A difference borrows from the next byte only if its own is marked.
+    (word.wrapping_sub(0x20 * ONES) & !word)
+        | (quote_or_ampersand.wrapping_sub(ONES) & !quote_or_ampersand)
+        | (angle.wrapping_sub(ONES) & !angle)
+        | word
+}
+
 #[inline]
 const fn is(ascii: u64, byte: u8) -> u64 {
     within(ascii, byte, byte)
@@ -141,6 +258,22 @@ mod tests {
         finds(plain_text_end, |byte| !chars::is_plain_text(byte));
         finds(plain_attribute_end, |byte| !chars::is_plain_attribute(byte));
         finds(ampersand, |byte| byte == b'&');
+    }
+
+    #[test]
+    fn what_is_plain_needs_no_escaping() {
+        for length in 0..20 {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = vec![b'z'; length];
+                    bytes[place] = byte;
+                    let plain = !byte.is_ascii_control() || byte == 0x7f;
+                    let plain = plain && byte.is_ascii() && !b"\"&<>".contains(&byte);
+                    assert_eq!(is_plain(&bytes), plain, "{byte} at {place} of {length}");
+                }
+            }
+            assert!(is_plain(&vec![b' '; length]));
+        }
     }
 
     #[test]
