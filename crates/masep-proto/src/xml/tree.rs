@@ -196,7 +196,7 @@ fn qname(reader: &Reader<'_>, name: &Name) -> Result<QName, Fault> {
     Ok(QName::in_namespace(uri, local))
 }
 
-/// The same as [`write`] for a tree of plain names that is not deeper than this, in one pass; `None` for
+/// The same as [`write()`] for a tree of plain names that is not deeper than this, in one pass; `None` for
 /// any other.
 pub(crate) fn write_plain(root: &Node, max_depth: usize) -> Option<Encoded> {
     let mut output = String::with_capacity(TYPICAL);
