@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::interop;
 use crate::process::{Program, cargo, root};
 use crate::step::Failure;
 
@@ -13,7 +14,14 @@ const DIRECTORY: &str = "crates/masep-bench";
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     build(&[])?;
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    Program::new(program(), &args).run()
+    let program = Program::new(program(), &args);
+    match interop::environment() {
+        Ok(python) => program.env("MASEP_BENCH_PYTHON", python).run(),
+        Err(failure) => {
+            println!("without pymasep: {failure}");
+            program.run()
+        }
+    }
 }
 
 /// Builds the program with these features, optimised as a user's program is.

@@ -51,7 +51,7 @@ pub(crate) fn vectors(check: bool) -> Result<(), Failure> {
 }
 
 /// The Python of the virtual environment, which is made or brought up to date if need be.
-fn environment() -> Result<PathBuf, Failure> {
+pub(crate) fn environment() -> Result<PathBuf, Failure> {
     let requirements = root().join(REQUIREMENTS);
     let wanted = fs::read_to_string(&requirements)
         .map_err(|error| Failure::new(format!("cannot read {REQUIREMENTS}: {error}")))?;

@@ -22,7 +22,8 @@ pub(crate) struct Cli {
     /// Fewer and shorter rounds: to see where something stands, not to publish it.
     #[arg(long)]
     quick: bool,
-    /// Measures this experiment alone (can be given several times); `--list` names them.
+    /// Measures this experiment alone, or all whose names begin so: `codec` means `codec-decode-7k`, ...
+    /// (can be given several times); `--list` names them.
     #[arg(long, value_name = "EXPERIMENT")]
     only: Vec<String>,
     /// Measures these alone, besides those that ratios are to (can be given several times).
@@ -114,13 +115,21 @@ impl Cli {
             idle: if self.quick { 500 } else { 2_000 },
         };
         let mut experiments = experiments(effort, &self.missing);
+        let is_named = |experiment: &Experiment, name: &String| {
+            let rest = experiment.name.strip_prefix(&**name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
         for name in &self.only {
-            if !experiments.iter().any(|experiment| experiment.name == name) {
+            if !experiments
+                .iter()
+                .any(|experiment| is_named(experiment, name))
+            {
                 bail!("no experiment {name:?}: --list names them");
             }
         }
         if !self.only.is_empty() {
-            experiments.retain(|experiment| self.only.iter().any(|name| name == experiment.name));
+            experiments
+                .retain(|experiment| self.only.iter().any(|name| is_named(experiment, name)));
         }
         for name in &self.peer {
             let mut subjects = experiments

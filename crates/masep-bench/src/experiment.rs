@@ -1,5 +1,6 @@
 //! What is measured, with whom, and what masep is to reach.
 
+use crate::codec;
 use crate::job::{Job, Work};
 use crate::peers::{BLOCKING, MASEP, PEERS, RAW, RAW_BATCHES, RAW_WRITES};
 use crate::placement::Placement::{self, OneCore, Unpinned};
@@ -32,6 +33,8 @@ pub(crate) struct Subject {
 pub(crate) enum How {
     /// By two processes that talk to each other.
     Talk(Job),
+    /// By calling one function again and again in this process.
+    Codec(codec::Task),
     /// Not at all, for this reason.
     Missing(String),
 }
@@ -93,7 +96,7 @@ pub(crate) struct Effort {
 /// All experiments. The targets are those that the project has set itself; see README.md.
 pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<Experiment> {
     let plan = Plan { effort, missing };
-    vec![
+    let mut all = vec![
         plan.round_trip("round-trip-64", 64, [Some(1.20), Some(1.10)]),
         plan.busy_poll(),
         plan.round_trip("round-trip-32k", 32 * KIB, [Some(1.40), None]),
@@ -101,7 +104,9 @@ pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<E
         plan.one_way_large(),
         plan.fan_out(),
         plan.idle(),
-    ]
+    ];
+    all.extend(codec::experiments(effort.seconds));
+    all
 }
 
 struct Plan<'a> {

@@ -6,6 +6,7 @@
 
 mod child;
 mod cli;
+mod codec;
 mod experiment;
 mod job;
 mod link;

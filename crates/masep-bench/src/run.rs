@@ -38,6 +38,7 @@ pub(crate) fn measure<'a>(
 fn once(subject: &Subject, cpu: Option<usize>) -> Result<Outcome> {
     match &subject.how {
         How::Talk(job) => child::measure(&Job { cpu, ..job.clone() }),
+        How::Codec(task) => task.measure(cpu),
         How::Missing(why) => Err(anyhow::anyhow!("{why}")),
     }
 }
