@@ -303,6 +303,30 @@ proptest! {
         }
     }
 
+    /// With a namespace in force, each tag is read by itself; without, those that are plain are not.
+    #[test]
+    fn the_short_way_over_tags_judges_as_the_long_one(soup in soup(), node in node()) {
+        let node = node.to_element().unwrap();
+        for content in [soup.clone(), format!("{node}{soup}"), format!("<b>{soup}</b>{node}<c />")] {
+            let start = "<a xmlns:unused=\"u\">";
+            let long = Element::parse(format!("{start}{content}</a>"));
+            match Element::parse(format!("<a>{content}</a>")) {
+                Ok(short) => {
+                    let long = long.unwrap();
+                    prop_assert_eq!(short.as_xml(), long.as_xml());
+                    let depth = |element: Element| Message::action("x", element).to_element();
+                    prop_assert_eq!(depth(short), depth(long));
+                }
+                Err(short) => {
+                    let long = long.unwrap_err();
+                    prop_assert_eq!(&short.kind, &long.kind);
+                    let longer = long.position.offset - short.position.offset;
+                    prop_assert!(longer == start.len() - "<a>".len() || short.position.offset == 0);
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_damaged_message_does_not_panic(
         message in message(),

@@ -9,6 +9,7 @@
 
 mod attributes;
 mod markup;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use super::words;
 use crate::{Limit, LimitExceeded, Limits};
 
 pub(super) use attributes::{Attribute, Name};
+use plain::Progress;
 
 /// How the text of a `<type>` begins.
 const TYPE: &[u8] = b"&lt;class '";
@@ -143,26 +145,34 @@ impl<'a> Scanner<'a> {
             return Ok((1, self.canonical));
         }
         let outside = self.open.len() - 1;
-        let mut deepest = self.open.len();
-        // Whether nothing came since the last start tag: ElementTree writes `<a />`, not `<a></a>`.
-        let mut nothing = true;
-        while self.open.len() > outside {
+        // ElementTree writes `<a />`, not `<a></a>`.
+        let mut progress = Progress {
+            deepest: self.open.len(),
+            nothing: true,
+        };
+        loop {
+            if self.namespaces.is_empty() {
+                self.skip_plain(outside, &mut progress);
+            }
+            if self.open.len() == outside {
+                return Ok((progress.deepest - outside, self.canonical));
+            }
             while !self.is_at_tag() && self.text()?.is_some() {
-                nothing = false;
+                progress.nothing = false;
             }
             match self.read_tag()? {
                 Token::Start => {
                     self.canonical &= self.tag.canonical;
-                    deepest = deepest.max(self.open.len() + usize::from(self.tag.empty));
-                    nothing = !self.tag.empty;
+                    let depth = self.open.len() + usize::from(self.tag.empty);
+                    progress.deepest = progress.deepest.max(depth);
+                    progress.nothing = !self.tag.empty;
                 }
                 Token::End => {
-                    self.canonical &= !nothing;
-                    nothing = false;
+                    self.canonical &= !progress.nothing;
+                    progress.nothing = false;
                 }
             }
         }
-        Ok((deepest - outside, self.canonical))
     }
 
     /// Reads the rest of an element whose start tag was just read, up to its end, if there is nothing

@@ -87,7 +87,7 @@ pub(super) fn of_element(xml: &ByteString) -> Option<Node> {
                 if parent == 0 {
                     return nodes.pop();
                 }
-                nodes[parent].set_tail(text(xml, cursor.text()));
+                add_tail(xml, &mut cursor, &mut nodes[parent]);
             }
             _ if cursor.is_at_end() => return None,
             _ => {
@@ -96,7 +96,10 @@ pub(super) fn of_element(xml: &ByteString) -> Option<Node> {
                 let node = nodes.push_mut(Node::new(local_name(xml, name)));
                 add_attributes(xml, &mut cursor, &mut attributes, node);
                 if !cursor.is_empty_tag() {
-                    node.text = text(xml, cursor.text());
+                    let raw = cursor.text();
+                    if !raw.text.is_empty() {
+                        node.text = text(xml, raw);
+                    }
                     if !cursor.is_at_end() {
                         open.push((at, name));
                         continue;
@@ -106,9 +109,17 @@ pub(super) fn of_element(xml: &ByteString) -> Option<Node> {
                 if parent.is_none() {
                     return nodes.pop();
                 }
-                node.set_tail(text(xml, cursor.text()));
+                add_tail(xml, &mut cursor, node);
             }
         }
+    }
+}
+
+#[inline]
+fn add_tail(xml: &ByteString, cursor: &mut Cursor<'_>, node: &mut Node) {
+    let raw = cursor.text();
+    if !raw.text.is_empty() {
+        node.set_tail(text(xml, raw));
     }
 }
 
@@ -119,7 +130,12 @@ fn add_attributes<'a>(
     found: &mut Vec<(&'a str, Raw<'a>)>,
     node: &mut Node,
 ) {
-    found.extend(std::iter::from_fn(|| cursor.attribute()));
+    while let Some(attribute) = cursor.attribute() {
+        found.push(attribute);
+    }
+    if found.is_empty() {
+        return;
+    }
     let attributes = node.attributes_mut();
     attributes.reserve_exact(found.len());
     for (name, raw) in found.drain(..) {

@@ -31,6 +31,12 @@ pub(super) fn plain_attribute_end(bytes: &[u8], at: usize) -> usize {
     })
 }
 
+/// The first place from `at` on whose byte does not stand in names of ASCII, see [`chars::in_name`].
+#[inline]
+pub(super) fn name_end(bytes: &[u8], at: usize) -> usize {
+    find(bytes, at, not_in_name, |byte| !chars::in_name(byte))
+}
+
 /// The first place from `at` on where there is a `&`.
 #[inline]
 pub(super) fn ampersand(bytes: &[u8], at: usize) -> usize {
@@ -101,6 +107,14 @@ pub(super) fn closing_angle(bytes: &[u8], at: usize) -> usize {
     only::<b'>'>(bytes, at)
 }
 
+/// The first place from `at` on whose byte is in a value neither letter, digit nor any other sign that
+/// stands for itself: where the value ends, or is not plain, or has a control character.
+#[inline]
+pub(super) fn value_end(bytes: &[u8], at: usize) -> usize {
+    let is_wanted = |byte: u8| !chars::is_plain_attribute(byte) || byte < b' ';
+    find(bytes, at, |word| suspicious(word) & HIGH, is_wanted)
+}
+
 /// Whether all of a text stands for itself, in a text and in an attribute value. Of some it says no that
 /// do: those with quotes or control characters.
 #[inline]
@@ -143,6 +157,10 @@ pub(super) fn repeats(bytes: &[u8], Range { start, end }: Range<usize>, at: usiz
     {
         return length == 0 || (first ^ again) << (8 * (WORD - length)) == 0;
     }
+    if (WORD..=2 * WORD).contains(&length) {
+        let same = |from: usize| word(bytes, start + from) == word(bytes, at + from);
+        return word(bytes, at + length - WORD).is_some() && same(0) && same(length - WORD);
+    }
     bytes.get(at..at + length) == bytes.get(start..end)
 }
 
@@ -181,6 +199,17 @@ const fn special_in_text(word: u64) -> u64 {
     (special | word) & HIGH
 }
 
+/// Marks the bytes that do not stand in names.
+#[inline]
+const fn not_in_name(word: u64) -> u64 {
+    let ascii = word & !HIGH;
+    let in_name = within(ascii | (0x20 * ONES), b'a', b'z')
+        | within(ascii, b'0', b'9')
+        | within(ascii, b'-', b'.')
+        | is(ascii, b'_');
+    (!in_name | word) & HIGH
+}
+
 /// Marks the bytes that are `&`.
 #[inline]
 const fn is_ampersand(word: u64) -> u64 {
@@ -206,7 +235,7 @@ const fn is_byte<const BYTE: u8>(word: u64) -> u64 {
 }
 
 /// Marks words with control characters, `"`, `&`, `<`, `>` or what is not ASCII, by the highest bit of
-/// any byte, and no others.
+/// the first such byte, and perhaps others behind it; no other words.
 #[inline]
 const fn suspicious(word: u64) -> u64 {
     let quote_or_ampersand = (word | (4 * ONES)) ^ (b'&' as u64 * ONES);
@@ -258,6 +287,12 @@ mod tests {
         finds(plain_text_end, |byte| !chars::is_plain_text(byte));
         finds(plain_attribute_end, |byte| !chars::is_plain_attribute(byte));
         finds(ampersand, |byte| byte == b'&');
+        finds(value_end, |byte| {
+            !chars::is_plain_attribute(byte) || byte < b' '
+        });
+        finds(name_end, |byte| !chars::in_name(byte));
+        finds(space_or_angle, |byte| byte == b' ' || byte == b'>');
+        finds(closing_angle, |byte| byte == b'>');
     }
 
     #[test]
