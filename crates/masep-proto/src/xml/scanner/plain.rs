@@ -31,7 +31,7 @@ impl Scanner<'_> {
         let bytes = self.text.as_bytes();
         while self.open.len() > outside {
             if bytes.get(self.at) != Some(&b'<') {
-                let end = words::plain_text_end(bytes, self.at);
+                let end = self.plain_text();
                 if bytes.get(end) != Some(&b'<') || end - self.at > self.limits.text_bytes {
                     return;
                 }
@@ -66,6 +66,21 @@ impl Scanner<'_> {
                 }
                 _ => return,
             }
+        }
+    }
+
+    /// Where the text ends that comes next, or is not plain. The references that each text may need are.
+    #[inline]
+    fn plain_text(&self) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at;
+        loop {
+            at = words::plain_text_end(bytes, at);
+            at += match bytes.get(at..) {
+                Some([b'&', b'l' | b'g', b't', b';', ..]) => "&lt;".len(),
+                Some([b'&', b'a', b'm', b'p', b';', ..]) => "&amp;".len(),
+                _ => return at,
+            };
         }
     }
 
