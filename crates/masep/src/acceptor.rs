@@ -45,6 +45,8 @@ pub(crate) struct Acceptor<H> {
     duplicates: Duplicates,
     registry: Registry,
     handler: Arc<H>,
+    /// See [`Connection::new`].
+    direct: bool,
     /// One for each connection there may be.
     slots: Arc<Semaphore>,
     origins: Arc<Origins>,
@@ -155,6 +157,7 @@ impl<H: SocketHandler> Acceptor<H> {
         duplicates: Duplicates,
         registry: Registry,
         handler: H,
+        direct: bool,
         stopped: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -169,6 +172,7 @@ impl<H: SocketHandler> Acceptor<H> {
             reject_calls: Semaphore::new(MAX_REJECT_CALLS),
             refusal_log: refusal_log(),
             handler: Arc::new(handler),
+            direct,
             id,
             limits: Arc::new(limits),
             duplicates,
@@ -188,7 +192,7 @@ impl<H: SocketHandler> Acceptor<H> {
     ) {
         match self.greet(transport, address, &alive).await {
             Ok(driver) => {
-                let connection = driver.membership.connection();
+                let connection = driver.connection();
                 Span::current()
                     .record("connection", field::display(connection.id()))
                     .record("peer", field::debug(connection.peer()));
@@ -219,21 +223,20 @@ impl<H: SocketHandler> Acceptor<H> {
         transport: T,
         address: SocketAddr,
         alive: &mpsc::Sender<Infallible>,
-    ) -> Result<Driver<H, T, Stay>, RejectReason> {
+    ) -> Result<Driver<H, Stay>, RejectReason> {
         let mut wire = Wire::new(transport, &self.limits, self.refusal.clone())
             .map_err(|_| RejectReason::ClosedBeforeHello)?;
         let place = match self.take_place(address.ip()).await {
             Ok(place) => place,
             Err(reason) => {
-                self.hear_out(&wire).await;
+                self.hear_out(&mut wire).await;
                 return Err(reason);
             }
         };
         let mut handshake =
             Handshake::acceptor(&self.id, &self.limits).map_err(RejectReason::Hello)?;
-        let mut buffer = BytesMut::new();
-        let peer = self.hear_hello(&wire, &mut handshake, &mut buffer).await?;
-        let connection = Connection::new(peer, address, &self.limits);
+        let peer = self.hear_hello(&mut wire, &mut handshake).await?;
+        let connection = Connection::new(peer, address, &self.limits, self.direct);
         let registration = self.register(&connection).await?;
         if *self.stopped.borrow() {
             // A shut-down that looked into the registry before would not see this one.
@@ -241,24 +244,20 @@ impl<H: SocketHandler> Acceptor<H> {
         }
         let hello = handshake.poll_transmit().unwrap_or_default();
         // A fresh socket takes a small frame at once; if it does not, the peer is gone.
-        let said = timeout(self.limits.hello_time, write_all(&wire.transport, &hello)).await;
+        let said = timeout(self.limits.hello_time, write_all(&*wire.transport, &hello)).await;
         if !matches!(said, Ok(Ok(()))) {
             wire.farewell.clear();
             return Err(RejectReason::ClosedBeforeHello);
         }
         wire.farewell = Bytes::from_static(BYE);
         registration.keep();
-        Ok(Driver {
-            wire,
-            buffer,
-            membership: Membership::new(self.registry.clone(), connection),
-            handler: self.handler.clone(),
-            limits: self.limits.clone(),
-            _place: Stay {
-                _place: place,
-                _alive: alive.clone(),
-            },
-        })
+        let stay = Stay {
+            _place: place,
+            _alive: alive.clone(),
+        };
+        let membership = Membership::new(self.registry.clone(), connection);
+        let (handler, limits) = (self.handler.clone(), self.limits.clone());
+        Ok(Driver::new(membership, wire, handler, limits, stay))
     }
 
     /// A place among the connections, and among those from this address.
@@ -296,14 +295,13 @@ impl<H: SocketHandler> Acceptor<H> {
 
     /// Lets a peer that is refused finish its hello: a pymasep client sends it in two writes, and
     /// fails with an error instead of being told if the socket is closed between them.
-    async fn hear_out<T: Transport>(&self, wire: &Wire<T>) {
+    async fn hear_out(&self, wire: &mut Wire) {
         let Ok(_place) = self.refusals.try_acquire() else {
             return;
         };
         if let Ok(mut handshake) = Handshake::acceptor(&self.id, &self.limits) {
-            let mut buffer = BytesMut::new();
             // Whatever it says, it is refused.
-            let hello = read_hello(wire, &mut handshake, &mut buffer);
+            let hello = read_hello(wire, &mut handshake);
             let _ = timeout(REFUSAL_GRACE, hello).await;
         }
     }
@@ -314,11 +312,10 @@ impl<H: SocketHandler> Acceptor<H> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn hear_hello<T: Transport>(
+    async fn hear_hello(
         &self,
-        wire: &Wire<T>,
+        wire: &mut Wire,
         handshake: &mut Handshake,
-        buffer: &mut BytesMut,
     ) -> Result<PeerId, RejectReason> {
         let crowded_out = Arc::new(Notify::new());
         let number = self.next_handshake.fetch_add(1, Ordering::Relaxed);
@@ -327,7 +324,7 @@ impl<H: SocketHandler> Acceptor<H> {
         let heard = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => Err(RejectReason::Stopped),
-            heard = read_hello(wire, handshake, buffer) => heard.map_err(|failure| match failure {
+            heard = read_hello(wire, handshake) => heard.map_err(|failure| match failure {
                 HelloFailure::Bad(HelloError::Bye) | HelloFailure::Closed | HelloFailure::Io(_) => {
                     RejectReason::ClosedBeforeHello
                 }
@@ -409,7 +406,7 @@ mod tests {
     async fn a_registration_that_is_given_up_is_the_end_of_its_connection() {
         let registry = Registry::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let connection = Connection::new("agent".into(), address, &Limits::default());
+        let connection = Connection::new("agent".into(), address, &Limits::default(), false);
         assert!(registry.add_connection(&connection).is_ok());
         drop(Registration {
             registry: &registry,

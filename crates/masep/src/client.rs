@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use masep_proto::{Handshake, Limits, PeerId};
 use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio::time::timeout;
@@ -28,6 +28,8 @@ use crate::{
 pub struct ClientBuilder<H = NoHandler> {
     id: PeerId,
     limits: Limits,
+    /// Whether frames wait for calls of `recv`, and none is dropped.
+    direct: bool,
     handler: H,
 }
 
@@ -37,6 +39,7 @@ impl ClientBuilder<NoHandler> {
         ClientBuilder {
             id: self.id,
             limits: self.limits,
+            direct: false,
             handler,
         }
     }
@@ -46,6 +49,7 @@ impl ClientBuilder<NoHandler> {
     /// [`WhenFull::Wait`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.handler.when_full = when_full;
+        self.direct = when_full == WhenFull::Wait;
         self
     }
 }
@@ -132,7 +136,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         &self,
         address: SocketAddr,
         connect: impl Future<Output = io::Result<T>>,
-    ) -> Result<Greeted<T>, ConnectError> {
+    ) -> Result<Greeted, ConnectError> {
         // First, so that nobody is connected to who could not be greeted.
         let handshake = self.introduce(address)?;
         let transport = within(
@@ -159,27 +163,22 @@ impl<H: SocketHandler> ClientBuilder<H> {
         mut handshake: Handshake,
         transport: T,
         address: SocketAddr,
-    ) -> Result<Greeted<T>, ConnectError> {
+    ) -> Result<Greeted, ConnectError> {
         let failed = |phase, kind| ConnectError {
             phase,
             target: address.to_string(),
             kind,
         };
-        let wire = Wire::new(transport, &self.limits, Bytes::from_static(BYE))
+        let mut wire = Wire::new(transport, &self.limits, Bytes::from_static(BYE))
             .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
         let hello = handshake.poll_transmit().unwrap_or_default();
-        let mut buffer = BytesMut::new();
         let greet = async {
-            write_all(&wire.transport, &hello).await?;
-            read_hello(&wire, &mut handshake, &mut buffer).await
+            write_all(&*wire.transport, &hello).await?;
+            read_hello(&mut wire, &mut handshake).await
         };
         let kind = match timeout(self.limits.hello_time, greet).await {
             Ok(Ok(server_id)) => {
-                return Ok(Greeted {
-                    server_id,
-                    wire,
-                    buffer,
-                });
+                return Ok(Greeted { server_id, wire });
             }
             Ok(Err(HelloFailure::Closed)) => ConnectErrorKind::Closed,
             Ok(Err(HelloFailure::Bad(error))) => error.into(),
@@ -189,13 +188,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
         Err(failed(ConnectPhase::Hello, kind))
     }
 
-    fn start<T: Transport>(self, address: SocketAddr, greeted: Greeted<T>) -> Client {
-        let Greeted {
-            server_id,
-            wire,
-            buffer,
-        } = greeted;
-        let connection = Connection::new(server_id, address, &self.limits);
+    fn start(self, address: SocketAddr, greeted: Greeted) -> Client {
+        let Greeted { server_id, wire } = greeted;
+        let connection = Connection::new(server_id, address, &self.limits, self.direct);
         let registry = Registry::default();
         registry.replace_connection(&connection);
         let span = tracing::info_span!(
@@ -204,14 +199,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
             peer = ?connection.peer(),
             %address,
         );
-        let driver = Driver {
-            wire,
-            buffer,
-            membership: Membership::new(registry.clone(), connection.clone()),
-            handler: Arc::new(self.handler),
-            limits: Arc::new(self.limits),
-            _place: (),
-        };
+        let membership = Membership::new(registry.clone(), connection.clone());
+        let (handler, limits) = (Arc::new(self.handler), Arc::new(self.limits));
+        let driver = Driver::new(membership, wire, handler, limits, ());
         tokio::spawn(driver.run().instrument(span));
         Client {
             id: self.id,
@@ -261,11 +251,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
 }
 
 /// A connection to a server that has said hello.
-struct Greeted<T: Transport> {
+struct Greeted {
     server_id: PeerId,
-    wire: Wire<T>,
-    /// What came after the hello.
-    buffer: BytesMut,
+    wire: Wire,
 }
 
 /// Runs one phase of a connection attempt within its time.
@@ -312,6 +300,7 @@ impl Client {
         ClientBuilder {
             id: id.into(),
             limits: Limits::default(),
+            direct: true,
             handler: NoHandler {
                 when_full: WhenFull::default(),
             },

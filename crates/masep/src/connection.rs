@@ -1,13 +1,18 @@
 //! The handle of a live connection.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use masep_proto::{Frame, FrameCodec, Limits, Message, PeerId};
 use tokio::sync::Notify;
 
+use crate::line::{Caller, Line};
 use crate::queue::{PushError, Queue, enqueue};
 use crate::{CloseReason, SendError, WhenFull};
 
@@ -44,18 +49,26 @@ pub(crate) struct Shared {
     address: SocketAddr,
     codec: FrameCodec,
     pub(crate) outbound: Queue<Frame>,
-    inbound: Queue<Frame>,
+    pub(crate) inbound: Queue<Frame>,
+    pub(crate) line: Mutex<Line>,
+    /// Whether calls of `recv` read, and those of `send` write, when it is their turn.
+    direct: bool,
+    /// See [`Limits::busy_poll`].
+    busy_poll: Duration,
+    /// Whether a caller has waited for a frame since he sent one.
+    pub(crate) may_write: AtomicBool,
     /// The reason of the first call that ends the connection from this side.
     requested: OnceLock<CloseReason>,
-    /// Ends the task at once, whatever still waits to be sent.
-    pub(crate) abort: Notify,
+    /// Whether the task is to end at once, whatever still waits to be sent.
+    aborted: AtomicBool,
     /// Set when the socket is closed and the handler was told.
     closed: OnceLock<CloseReason>,
     closed_event: Notify,
 }
 
 impl Connection {
-    pub(crate) fn new(peer: PeerId, address: SocketAddr, limits: &Limits) -> Self {
+    /// `direct`: whether the calls of the handles move bytes themselves, see [`crate::line`].
+    pub(crate) fn new(peer: PeerId, address: SocketAddr, limits: &Limits, direct: bool) -> Self {
         Self {
             shared: Arc::new(Shared {
                 id: ConnectionId::next(),
@@ -64,8 +77,12 @@ impl Connection {
                 codec: FrameCodec::new(limits),
                 outbound: Queue::new(limits),
                 inbound: Queue::new(limits),
+                line: Mutex::default(),
+                direct,
+                busy_poll: limits.busy_poll,
+                may_write: AtomicBool::new(false),
                 requested: OnceLock::new(),
-                abort: Notify::new(),
+                aborted: AtomicBool::new(false),
                 closed: OnceLock::new(),
                 closed_event: Notify::new(),
             }),
@@ -94,8 +111,8 @@ impl Connection {
     /// Queues a frame, after waiting for room in the queue if need be. The frames that one task
     /// sends arrive in that order, each whole; those that wait go out together.
     ///
-    /// Returns when the frame is queued, not when it is sent: to know that all were sent, end with
-    /// [`bye`](Self::bye). Sending a `BYE` frame is the same as [`bye`](Self::bye) without the wait.
+    /// Returns when the frame is queued or written, not when it has arrived: to know that all were sent,
+    /// end with [`bye`](Self::bye). Sending a `BYE` frame is the same as [`bye`](Self::bye) without the wait.
     ///
     /// Cancel safe: a call that is dropped has sent nothing.
     ///
@@ -104,6 +121,9 @@ impl Connection {
     /// [`SendError::Closed`] with the reason for which it ended.
     pub async fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
         let Some(frame) = self.check(frame.into())? else {
+            return Ok(());
+        };
+        let Some(frame) = self.shared.write_now(frame) else {
             return Ok(());
         };
         self.queued(self.shared.outbound.push(frame).await)
@@ -115,6 +135,18 @@ impl Connection {
     /// [`SendError::Full`] without room, else as [`send`](Self::send).
     pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
         let Some(frame) = self.check(frame.into())? else {
+            return Ok(());
+        };
+        let Some(frame) = self.shared.write_now(frame) else {
+            return Ok(());
+        };
+        self.queued(self.shared.outbound.try_push(frame))
+    }
+
+    /// As [`try_send`](Self::try_send), but leaves the writing to the connection's own task: for a
+    /// caller with many connections.
+    pub(crate) fn try_queue(&self, frame: Frame) -> Result<(), SendError> {
+        let Some(frame) = self.check(frame)? else {
             return Ok(());
         };
         self.queued(self.shared.outbound.try_push(frame))
@@ -135,6 +167,9 @@ impl Connection {
         when_full: WhenFull,
     ) -> Result<(), SendError> {
         let Some(frame) = self.check(frame.into())? else {
+            return Ok(());
+        };
+        let Some(frame) = self.shared.write_now(frame) else {
             return Ok(());
         };
         match when_full {
@@ -169,14 +204,50 @@ impl Connection {
     /// With a [`SocketHandler`](crate::SocketHandler) the frames go there, and this only waits for
     /// the end.
     ///
+    /// A call that waits reads the socket itself, which is the shortest way. So poll what was started,
+    /// or drop it: while it is neither, frames wait in the socket, and the end of the connection may go
+    /// unnoticed until somebody asks for it ([`closed`](Self::closed), [`bye`](Self::bye)).
+    ///
     /// Cancel safe: a call that is dropped has taken nothing.
     pub async fn recv(&self) -> Option<Frame> {
-        self.shared.inbound.pop().await
+        let inbound = &self.shared.inbound;
+        if !self.shared.direct {
+            return inbound.pop().await;
+        }
+        if let Some(frame) = inbound.try_pop() {
+            return Some(frame);
+        }
+        let mut caller = Caller::new(&self.shared);
+        let mut queued = pin!(inbound.pop());
+        let mut poll = |context: &mut Context<'_>| match queued.as_mut().poll(context) {
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending => caller.poll_frame(context).map(Some),
+        };
+        let busy_poll = self.shared.busy_poll;
+        if !busy_poll.is_zero() {
+            let start = Instant::now();
+            while start.elapsed() < busy_poll {
+                if let Poll::Ready(frame) = poll_fn(|context| Poll::Ready(poll(context))).await {
+                    return frame;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        poll_fn(poll).await
     }
 
     /// The next frame, if one has arrived.
     pub fn try_recv(&self) -> Option<Frame> {
-        self.shared.inbound.try_pop()
+        self.shared.inbound.try_pop().or_else(|| {
+            self.collect();
+            self.shared.inbound.try_pop()
+        })
+    }
+
+    fn collect(&self) {
+        if self.shared.direct {
+            self.shared.collect();
+        }
     }
 
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
@@ -188,6 +259,8 @@ impl Connection {
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
     pub async fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        self.collect();
+        self.shared.return_turn();
         self.shared.inbound.pop_newest(keep).await
     }
 
@@ -211,6 +284,7 @@ impl Connection {
     ///
     /// Cancel safe.
     pub async fn closed(&self) -> CloseReason {
+        self.shared.return_turn();
         loop {
             let mut event = std::pin::pin!(self.shared.closed_event.notified());
             event.as_mut().enable();
@@ -223,14 +297,14 @@ impl Connection {
 
     /// Ends the connection for this reason when what is queued was sent.
     pub(crate) fn end(&self, reason: CloseReason) {
-        let _ = self.shared.requested.set(reason);
-        self.shared.outbound.close();
+        self.shared.end(reason);
     }
 
     /// Ends the connection for this reason now, whatever is queued.
     pub(crate) fn abort(&self, reason: CloseReason) {
         self.end(reason);
-        self.shared.abort.notify_one();
+        self.shared.aborted.store(true, Ordering::Release);
+        self.shared.outbound.wake_consumer();
     }
 
     pub(crate) async fn enqueue_received(&self, frame: Frame, when_full: WhenFull) {
@@ -273,9 +347,20 @@ impl Shared {
         self.codec
     }
 
-    /// The reason for which this side ends the connection, if it does.
-    pub(crate) fn requested(&self) -> Option<CloseReason> {
-        self.requested.get().cloned()
+    pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire)
+    }
+
+    /// The reason for which this side ends the connection.
+    pub(crate) fn requested(&self) -> CloseReason {
+        self.requested
+            .get()
+            .cloned()
+            .unwrap_or(CloseReason::Aborted)
     }
 
     fn end_reason(&self) -> CloseReason {
@@ -284,6 +369,18 @@ impl Shared {
             .or_else(|| self.requested.get())
             .cloned()
             .unwrap_or(CloseReason::Aborted)
+    }
+
+    /// Ends the connection for this reason when what is queued was sent.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        let _ = self.requested.set(reason);
+        self.outbound.close();
+    }
+
+    /// Says what is still owed, and closes the socket.
+    pub(crate) fn close_wire(&self) {
+        let wire = self.line().wire.take();
+        drop(wire);
     }
 
     /// No frame comes or goes from here on.

@@ -1,59 +1,70 @@
 //! The task of a connection: reads, calls the handler, writes, and sees to the end.
 
-use std::future::Future;
-use std::io;
+use std::future::{Future, poll_fn};
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use masep_proto::{Frame, FrameCodec, Limits};
-use tokio::time::timeout;
+use masep_proto::{Frame, Limits};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use crate::connection::Shared;
 use crate::handler::guarded;
-use crate::queue::Queue;
-use crate::transport::Transport;
-use crate::unsent::Unsent;
-use crate::wire::{BYE, Reader, Wire};
+use crate::line::{LEASE, Turn};
+use crate::wire::{Wire, Written};
 use crate::{CloseReason, Connection, Registry, SocketHandler};
 
-/// Frames that wait are gathered into one write up to about this many bytes.
-const GATHER_BYTES: usize = 64 * 1024;
+/// Writes in a row after which the task looks at what has arrived, and others have their turn.
+const MOST_WRITES: usize = 16;
 /// How long an end that the peer did not ask for may take to deliver what is queued, and the `BYE`.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// All that one connection's task owns. Its fields are dropped in this order: the socket is closed
-/// before the connection counts as ended.
-pub(crate) struct Driver<H, T: Transport, P = ()> {
-    pub(crate) wire: Wire<T>,
-    /// What came after the hello.
-    pub(crate) buffer: BytesMut,
-    pub(crate) membership: Membership,
-    pub(crate) handler: Arc<H>,
-    pub(crate) limits: Arc<Limits>,
+/// All that one connection's task owns.
+pub(crate) struct Driver<H, P = ()> {
+    membership: Membership,
+    handler: Arc<H>,
+    limits: Arc<Limits>,
     /// Kept to the end.
-    pub(crate) _place: P,
+    _place: P,
 }
 
-impl<H: SocketHandler, T: Transport, P> Driver<H, T, P> {
+impl<H: SocketHandler, P> Driver<H, P> {
+    /// For a connection that is in the registry and has shaken hands over this wire.
+    pub(crate) fn new(
+        membership: Membership,
+        wire: Wire,
+        handler: Arc<H>,
+        limits: Arc<Limits>,
+        place: P,
+    ) -> Self {
+        membership.connection.shared().line().wire = Some(wire);
+        Self {
+            membership,
+            handler,
+            limits,
+            _place: place,
+        }
+    }
+
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.membership.connection
+    }
+
     /// Runs the connection to its end. If the future is dropped, the peer is told as far as the socket
     /// takes it at once, and the reason is [`CloseReason::Aborted`].
     ///
     /// What it waits in for most of its life is part of the task; what comes once at the end is
     /// allocated then: ten thousand connections hold this future.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
         let reason = {
             let connection = &self.membership.connection;
-            converse(
-                &mut self.wire,
-                &mut self.buffer,
-                connection,
-                &*self.handler,
-                &self.limits,
-            )
-            .await
+            let mut conversation = Conversation::new(connection.shared(), &self.limits);
+            match conversation.hold(connection, &*self.handler).await {
+                Ok(never) => match never {},
+                Err(reason) => conversation.conclude(reason),
+            }
         };
         Box::pin(self.end(reason)).await;
     }
@@ -61,8 +72,8 @@ impl<H: SocketHandler, T: Transport, P> Driver<H, T, P> {
     async fn end(mut self, reason: CloseReason) {
         let connection = self.membership.connection.clone();
         connection.shared().close_queues(&reason);
-        take_leave(&mut self.wire, &connection, &reason, &self.limits).await;
-        drop(self.wire);
+        take_leave(connection.shared(), &reason, &self.limits).await;
+        connection.shared().close_wire();
 
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
         self.membership.reason = reason.clone();
@@ -74,208 +85,392 @@ impl<H: SocketHandler, T: Transport, P> Driver<H, T, P> {
     }
 }
 
-/// Reads and writes until something ends the connection.
-async fn converse<H: SocketHandler, T: Transport>(
-    wire: &mut Wire<T>,
-    buffer: &mut BytesMut,
-    connection: &Connection,
-    handler: &H,
-    limits: &Limits,
-) -> CloseReason {
-    let transport = &wire.transport;
-    let mut reading = pin!(read_frames(
-        Reader::new(transport, &wire.peer_splits, limits.busy_poll),
-        buffer,
-        connection,
-        handler,
-        limits
-    ));
-    let mut writer = Writer {
-        transport,
-        unsent: &mut wire.unsent,
-        peer_splits: &wire.peer_splits,
-        write_time: limits.write_time,
-    };
-    let written = {
-        let shared = connection.shared();
-        let writing = writer.write_frames(&shared.outbound, shared.codec());
-        tokio::select! {
-            biased;
-            // First, so that the handler hears of the connection before it hears of its end, also of
-            // one that is aborted before this task has run at all.
-            reason = &mut reading => return reason,
-            () = shared.abort.notified() => return requested(connection),
-            written = writing => written,
-        }
-    };
-    match written {
-        Ok(()) => {
-            wire.farewell.clear();
-            requested(connection)
-        }
-        Err(reason @ CloseReason::WriteTimeout) => reason,
-        Err(reason) => {
-            // The peer takes nothing any more, but what it sent before is ours, and perhaps
-            // it said BYE. After a shutdown the stream ends behind what has arrived.
-            let _ = transport.shutdown(Shutdown::Both);
-            connection.end(reason.clone());
-            Box::pin(hear_out(reading, connection, reason, limits.write_time)).await
-        }
-    }
+/// Reads and writes until something ends the connection, which is the `Err` of everything here.
+struct Conversation<'a> {
+    shared: &'a Shared,
+    limits: &'a Limits,
+    alarm: Alarm,
+    /// When bytes will have waited for room too long.
+    blocked_until: Option<Instant>,
+    /// When the turn that a caller keeps is looked after, and how often it had been left before.
+    lease: Option<(Instant, u64)>,
+    /// Nothing can be written any more, for this reason. What the peer sent before is still ours.
+    failed: Option<CloseReason>,
+    /// The `BYE` is among what is unsent.
+    said_bye: bool,
+    /// All that was queued is written, and the queue wakes this task for more.
+    waits: bool,
 }
 
-/// Lets what the peer sent before we could not write any more be read to its end.
-async fn hear_out(
-    reading: Pin<&mut impl Future<Output = CloseReason>>,
-    connection: &Connection,
-    reason: CloseReason,
-    limit: Duration,
-) -> CloseReason {
-    tokio::select! {
-        biased;
-        () = connection.shared().abort.notified() => reason,
-        heard = timeout(limit, reading) => match heard {
-            Ok(CloseReason::PeerBye) => CloseReason::PeerBye,
+enum Never {}
+
+impl<'a> Conversation<'a> {
+    const fn new(shared: &'a Shared, limits: &'a Limits) -> Self {
+        Self {
+            shared,
+            limits,
+            alarm: Alarm(None),
+            blocked_until: None,
+            lease: None,
+            failed: None,
+            said_bye: false,
+            waits: false,
+        }
+    }
+
+    /// Gives every frame that arrives to the handler, and writes what is queued.
+    async fn hold<H: SocketHandler>(
+        &mut self,
+        connection: &Connection,
+        handler: &H,
+    ) -> Result<Never, CloseReason> {
+        // First, so that the handler hears of the connection before it hears of its end, also of one
+        // that is aborted before this task has run at all.
+        self.attend(guarded(|| handler.on_connect(connection)))
+            .await?;
+        loop {
+            while let Some(frame) = self.take_frame()? {
+                self.attend(guarded(|| handler.on_receive(connection, frame)))
+                    .await?;
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// What counts of the reasons why it ended.
+    fn conclude(&mut self, reason: CloseReason) -> CloseReason {
+        match self.failed.take() {
+            // Perhaps the peer said BYE before nothing could be written any more.
+            Some(failed) if reason != CloseReason::PeerBye => failed,
             _ => reason,
         }
     }
-}
 
-fn requested(connection: &Connection) -> CloseReason {
-    connection
-        .shared()
-        .requested()
-        .unwrap_or(CloseReason::Aborted)
-}
-
-/// Gives every frame that arrives to the handler, until the peer or its silence ends it.
-async fn read_frames<H: SocketHandler, T: Transport>(
-    mut reader: Reader<'_, T>,
-    buffer: &mut BytesMut,
-    connection: &Connection,
-    handler: &H,
-    limits: &Limits,
-) -> CloseReason {
-    let codec = connection.shared().codec();
-    if !guarded(|| handler.on_connect(connection)).await {
-        return CloseReason::Aborted;
-    }
-    loop {
-        loop {
-            match codec.decode(buffer) {
-                Ok(Some(frame)) if frame.is_bye() => return CloseReason::PeerBye,
-                Ok(Some(frame)) => {
-                    tracing::trace!(bytes = frame.size(), "received");
-                    if !guarded(|| handler.on_receive(connection, frame)).await {
-                        return CloseReason::Aborted;
-                    }
-                }
-                Ok(None) => break,
-                Err(limit) => return CloseReason::ProtocolError(limit),
-            }
-        }
-        if buffer.is_empty() {
-            // An idle connection holds no buffer.
-            *buffer = BytesMut::new();
-        }
-        reader.acknowledge(buffer.len());
-        let read = match limits.idle_time {
-            None => reader.read(buffer).await,
-            Some(idle) => match Box::pin(timeout(idle, reader.read(buffer))).await {
-                Ok(read) => read,
-                Err(_elapsed) => return CloseReason::IdleTimeout,
-            },
+    /// The next frame of those that have arrived.
+    fn take_frame(&self) -> Result<Option<Frame>, CloseReason> {
+        let mut line = self.shared.line();
+        let Some(wire) = &mut line.wire else {
+            return Err(CloseReason::Aborted);
         };
-        match read {
-            Ok(0) => {
-                return CloseReason::EndOfStream {
-                    mid_frame: !buffer.is_empty(),
+        match wire.take_frame(self.shared.codec()) {
+            Ok(Some(frame)) if frame.is_bye() => Err(CloseReason::PeerBye),
+            Ok(None) => {
+                wire.acknowledge();
+                Ok(None)
+            }
+            Ok(frame) => Ok(frame),
+            Err(limit) => Err(CloseReason::ProtocolError(limit)),
+        }
+    }
+
+    /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is
+    /// written.
+    async fn attend(&mut self, call: impl Future<Output = bool>) -> Result<(), CloseReason> {
+        let mut call = pin!(call);
+        poll_fn(|context| {
+            if let Poll::Ready(returned) = call.as_mut().poll(context) {
+                let ended = if returned {
+                    Ok(())
+                } else {
+                    Err(CloseReason::Aborted)
                 };
+                return Poll::Ready(ended);
             }
-            Ok(_) => {}
-            Err(error) => return CloseReason::from_io(&error),
-        }
+            self.shared.outbound.attach_consumer(context);
+            self.poll_end(context, None).map(Err)
+        })
+        .await
     }
-}
 
-/// Writes to a transport, in the pieces that the peer can take.
-struct Writer<'a, T> {
-    transport: &'a T,
-    unsent: &'a mut Unsent,
-    /// Whether it is a pymasep peer. Its reader takes the end of a segment for the end of a frame, so
-    /// that each frame has to begin one; then those that fit into one arrive whole.
-    peer_splits: &'a AtomicBool,
-    write_time: Duration,
-}
+    /// Reads something, and writes what is queued meanwhile.
+    async fn read_more(&mut self) -> Result<(), CloseReason> {
+        let quiet_since = self.limits.idle_time.map(|_| Instant::now());
+        if !self.limits.busy_poll.is_zero() {
+            // In a box, for the sake of the many that do not spin.
+            if let Some(done) = Box::pin(self.spin(quiet_since)).await {
+                return done;
+            }
+        }
+        poll_fn(|context| self.poll_more(context, quiet_since)).await
+    }
 
-impl<T: Transport> Writer<'_, T> {
-    /// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
-    /// `BYE`, and returns. May be dropped and called again: what is on its way stays in `unsent`.
-    async fn write_frames(
+    /// Looks for more without letting the thread sleep: a task that only yields makes the runtime look
+    /// at its sockets, and run whoever else can run.
+    async fn spin(&mut self, quiet_since: Option<Instant>) -> Option<Result<(), CloseReason>> {
+        let start = std::time::Instant::now();
+        while start.elapsed() < self.limits.busy_poll {
+            let polled = poll_fn(|context| Poll::Ready(self.poll_more(context, quiet_since))).await;
+            if let Poll::Ready(done) = polled {
+                return Some(done);
+            }
+            if self.shared.line().turn != Turn::Task {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+
+    fn poll_more(
         &mut self,
-        queue: &Queue<Frame>,
-        codec: FrameCodec,
-    ) -> Result<(), CloseReason> {
-        loop {
-            self.write_out().await?;
-            self.unsent.clear();
-            let more = queue
-                .pop_batch(|frame| {
-                    tracing::trace!(bytes = frame.size(), "sending");
-                    self.unsent.push(&frame, codec);
-                    let apart = self.peer_splits.load(Ordering::Relaxed);
-                    self.unsent.len() < GATHER_BYTES && !apart
-                })
-                .await;
+        context: &mut Context<'_>,
+        quiet_since: Option<Instant>,
+    ) -> Poll<Result<(), CloseReason>> {
+        // Before everything else, so that whatever happens from here on wakes this task.
+        let queued = self.shared.outbound.attach_consumer(context);
+        if queued || !self.waits {
+            if let Poll::Ready(reason) = self.poll_end(context, quiet_since) {
+                return Poll::Ready(Err(reason));
+            }
+            return self.poll_read(context);
+        }
+        // Most often it was woken because something has arrived. Then the answer is written next.
+        self.waits = false;
+        if let Poll::Ready(done) = self.poll_read(context) {
+            return Poll::Ready(done);
+        }
+        self.poll_end(context, quiet_since).map(Err)
+    }
+
+    fn poll_read(&self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let mut line = self.shared.line();
+        if let Some(reason) = line.ended.take() {
+            return Poll::Ready(Err(reason));
+        }
+        match line.turn {
+            Turn::Caller { .. } => return Poll::Pending,
+            Turn::Returned => {
+                line.turn = Turn::Delivering;
+                return Poll::Ready(Ok(()));
+            }
+            Turn::Task | Turn::Delivering => line.turn = Turn::Task,
+        }
+        let Some(wire) = &mut line.wire else {
+            return Poll::Ready(Err(CloseReason::Aborted));
+        };
+        match ready!(wire.poll_read(context)) {
+            Ok(0) => {
+                let mid_frame = !wire.buffer.is_empty();
+                Poll::Ready(Err(CloseReason::EndOfStream { mid_frame }))
+            }
+            Ok(_) => {
+                line.turn = Turn::Delivering;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(CloseReason::from_io(&error))),
+        }
+    }
+
+    /// Writes what is queued; ready when the connection has to end, whatever may still arrive. For a
+    /// task that is attached to the queue.
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+        quiet_since: Option<Instant>,
+    ) -> Poll<CloseReason> {
+        if self.shared.is_aborted() {
+            return Poll::Ready(self.shared.requested());
+        }
+        if self.failed.is_none() {
+            match self.poll_write(context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => return Poll::Ready(self.shared.requested()),
+                Poll::Ready(Err(reason @ CloseReason::WriteTimeout)) => {
+                    return Poll::Ready(reason);
+                }
+                Poll::Ready(Err(reason)) => self.fail(reason),
+            }
+        }
+        self.poll_deadlines(context, quiet_since)
+    }
+
+    /// Nothing can be written any more, but what the peer sent before is ours, and perhaps it said BYE.
+    /// After a shutdown the stream ends behind what has arrived.
+    fn fail(&mut self, reason: CloseReason) {
+        if let Some(wire) = &self.shared.line().wire {
+            let _ = wire.transport.shutdown(Shutdown::Both);
+        }
+        self.shared.end(reason.clone());
+        self.failed = Some(reason);
+        self.blocked_until = after(self.limits.write_time);
+    }
+
+    /// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
+    /// `BYE`, and is ready.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let mut line = self.shared.line();
+        if let Some(reason) = line.write_failed.take() {
+            return Poll::Ready(Err(reason));
+        }
+        let Some(wire) = &mut line.wire else {
+            return Poll::Ready(Err(CloseReason::Aborted));
+        };
+        for _ in 0..MOST_WRITES {
+            if !wire.is_settled()
+                && let Err(reason) = ready!(self.poll_write_out(wire, context))
+            {
+                return Poll::Ready(Err(reason));
+            }
+            if self.said_bye {
+                wire.farewell.clear();
+                return Poll::Ready(Ok(()));
+            }
+            let codec = self.shared.codec();
+            let batch = (self.shared.outbound).poll_pop_batch(|frame| wire.gather(&frame, codec));
+            let Poll::Ready(more) = batch else {
+                self.waits = true;
+                return Poll::Pending;
+            };
             if !more {
-                self.unsent.extend(BYE);
-                return self.write_out().await;
+                self.said_bye = true;
+                wire.gather_bye();
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is unsent and sees it out.
+    fn poll_write_out(
+        &mut self,
+        wire: &mut Wire,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
+        loop {
+            match wire.try_write() {
+                Ok(Written::All) => {
+                    self.blocked_until = None;
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Written::Some) => self.blocked_until = None,
+                Ok(Written::Nothing) => {}
+                Err(error) => return Poll::Ready(Err(CloseReason::from_io(&error))),
+            }
+            if self.blocked_until.is_none() {
+                self.blocked_until = after(self.limits.write_time);
+            }
+            if let Err(error) = ready!(wire.transport.poll_writable(context)) {
+                return Poll::Ready(Err(CloseReason::from_io(&error)));
             }
         }
     }
 
-    /// Writes `unsent` and sees it out. May be dropped and called again.
-    async fn write_out(&mut self) -> Result<(), CloseReason> {
+    /// Ready when something took too long.
+    fn poll_deadlines(
+        &mut self,
+        context: &mut Context<'_>,
+        quiet_since: Option<Instant>,
+    ) -> Poll<CloseReason> {
         loop {
-            let tried = if self.unsent.is_empty() {
-                self.transport.try_flush().map(|()| 0)
-            } else {
-                let apart = self.peer_splits.load(Ordering::Relaxed);
-                self.unsent.write_to(self.transport, apart)
+            let silence = quiet_since.and_then(|since| self.silent_until(since));
+            let lease = self.poll_lease();
+            let deadlines = [self.blocked_until, silence, lease];
+            let Some(first) = deadlines.into_iter().flatten().min() else {
+                return Poll::Pending;
             };
-            match tried {
-                Ok(_) if self.unsent.is_empty() => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Allocated when needed: most connections never wait here.
-                    let ready = Box::pin(timeout(self.write_time, self.transport.writable()));
-                    match ready.await {
-                        Ok(ready) => ready.map_err(|error| CloseReason::from_io(&error))?,
-                        Err(_elapsed) => return Err(CloseReason::WriteTimeout),
-                    }
-                }
-                Err(error) => return Err(CloseReason::from_io(&error)),
+            let now = ready!(self.alarm.poll(context, first));
+            if self.blocked_until.is_some_and(|until| until <= now) {
+                let reason = self.failed.take();
+                return Poll::Ready(reason.unwrap_or(CloseReason::WriteTimeout));
             }
+            if silence.is_some_and(|until| until <= now) {
+                return Poll::Ready(CloseReason::IdleTimeout);
+            }
+            self.look_after_turn(context, now);
+        }
+    }
+
+    /// When nothing will have been heard for too long.
+    fn silent_until(&self, since: Instant) -> Option<Instant> {
+        let mut line = self.shared.line();
+        // From here on callers note when they read.
+        let last = *line.last_read.get_or_insert(since);
+        last.max(since).checked_add(self.limits.idle_time?)
+    }
+
+    /// When the turn that a caller keeps has to be looked after.
+    fn poll_lease(&mut self) -> Option<Instant> {
+        if self.lease.is_none() {
+            let line = self.shared.line();
+            if line.leased {
+                self.lease = Some((Instant::now() + LEASE, line.visits));
+            }
+        }
+        self.lease.map(|(until, _)| until)
+    }
+
+    /// Takes back a turn that is kept by nobody.
+    fn look_after_turn(&mut self, context: &Context<'_>, now: Instant) {
+        let Some((until, visits)) = self.lease else {
+            return;
+        };
+        if now < until {
+            return;
+        }
+        let mut line = self.shared.line();
+        self.lease = None;
+        match line.turn {
+            Turn::Caller { waits: false } if line.visits != visits => {
+                self.lease = Some((now + LEASE, line.visits));
+                return;
+            }
+            Turn::Caller { waits: false } => {
+                line.turn = Turn::Returned;
+                // This may be the end of a poll that has left the reading to the caller.
+                context.waker().wake_by_ref();
+            }
+            // Who waits also sees what happens; the others have given it back.
+            _ => {}
+        }
+        line.leased = false;
+    }
+}
+
+/// The moment after this time, if clocks know it.
+fn after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}
+
+/// One timer for all deadlines of a connection. It is set when it is needed, and moved only when it has
+/// gone off too early: a deadline that is put off again and again costs nothing.
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Ready with the time when this deadline has passed.
+    fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
+        let sleep = self
+            .0
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(context));
+            let now = Instant::now();
+            if deadline <= now {
+                return Poll::Ready(now);
+            }
+            sleep.as_mut().reset(deadline);
         }
     }
 }
 
-/// Delivers what is queued, and a `BYE`, to a peer that may still read; the socket can be dropped
-/// then.
-async fn take_leave<T: Transport>(
-    wire: &mut Wire<T>,
-    connection: &Connection,
-    reason: &CloseReason,
-    limits: &Limits,
-) {
-    let said = wire.farewell.is_empty();
-    if said || *reason == CloseReason::PeerBye {
-        wire.unsent.clear();
-        wire.farewell.clear();
-        return;
+/// Delivers what is queued, and a `BYE`, to a peer that may still read; the socket can be closed then.
+async fn take_leave(shared: &Shared, reason: &CloseReason, limits: &Limits) {
+    {
+        let mut line = shared.line();
+        let Some(wire) = &mut line.wire else {
+            return;
+        };
+        let said = wire.farewell.is_empty();
+        if said || *reason == CloseReason::PeerBye {
+            wire.unsent.clear();
+            wire.farewell.clear();
+            return;
+        }
     }
     // Who takes nothing any more, is cut off for taking too little, or when a shut-down runs out of
-    // time, is owed no more than the BYE, which dropping the wire says if it still can.
+    // time, is owed no more than the BYE, which closing the wire says if it still can.
     let cut_off = matches!(
         reason,
         CloseReason::QueueFull(_) | CloseReason::Shutdown | CloseReason::Replaced
@@ -283,23 +478,18 @@ async fn take_leave<T: Transport>(
     if cut_off || !reason.peer_may_read() {
         return;
     }
-    let shared = connection.shared();
-    let mut writer = Writer {
-        transport: &wire.transport,
-        unsent: &mut wire.unsent,
-        peer_splits: &wire.peer_splits,
-        write_time: limits.write_time,
-    };
-    let rest = writer.write_frames(&shared.outbound, shared.codec());
-    if let Ok(Ok(())) = timeout(CLOSE_GRACE, rest).await {
-        wire.farewell.clear();
-    }
+    let mut rest = Conversation::new(shared, limits);
+    let rest = poll_fn(|context| {
+        shared.outbound.attach_consumer(context);
+        rest.poll_write(context)
+    });
+    let _ = timeout(CLOSE_GRACE, rest).await;
 }
 
 /// A connection's place in the registry. It is given up when the handler was told of the end, so
 /// that it does not hear of the next connection with the same id before; but a handler that takes
 /// its time over that does not keep the id for ever. Given up also by a task that is cancelled or
-/// panics.
+/// panics, after the socket was closed.
 pub(crate) struct Membership {
     registry: Registry,
     connection: Connection,
@@ -316,10 +506,6 @@ impl Membership {
         }
     }
 
-    pub(crate) const fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
     fn leave(&self) {
         self.registry.remove_connection(&self.connection);
     }
@@ -327,6 +513,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.connection.shared().close_wire();
         self.leave();
         self.connection.shared().close_queues(&self.reason);
         self.connection.shared().set_closed(self.reason.clone());

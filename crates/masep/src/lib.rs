@@ -58,6 +58,7 @@ pub mod discovery;
 mod driver;
 mod error;
 mod handler;
+mod line;
 mod origins;
 mod pace;
 mod queue;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use masep_proto::{Frame, Limit, LimitExceeded, Limits};
 use tokio::sync::Notify;
@@ -61,6 +62,10 @@ struct State<T> {
     items: VecDeque<T>,
     bytes: usize,
     closed: bool,
+    /// The task that takes items out with [`Queue::poll_pop_batch`], if one does.
+    consumer: Option<Waker>,
+    /// Whether it has nothing to do but wait for items.
+    hungry: bool,
 }
 
 impl<T: Weigh> Queue<T> {
@@ -70,6 +75,8 @@ impl<T: Weigh> Queue<T> {
                 items: VecDeque::new(),
                 bytes: 0,
                 closed: false,
+                consumer: None,
+                hungry: false,
             }),
             filled: Notify::new(),
             room: Notify::new(),
@@ -85,16 +92,14 @@ impl<T: Weigh> Queue<T> {
 
     /// Takes an item if there is room for it now.
     pub(crate) fn try_push(&self, item: T) -> Result<(), PushError<T>> {
-        let mut state = self.lock();
+        let state = self.lock();
         if state.closed {
             return Err(PushError::Closed);
         }
         if let Err(limit) = self.check_room(&state, &item) {
             return Err(PushError::Full(item, limit));
         }
-        state.push(item);
-        drop(state);
-        self.filled.notify_one();
+        self.push_into(state, item);
         Ok(())
     }
 
@@ -129,10 +134,17 @@ impl<T: Weigh> Queue<T> {
         while self.check_room(&state, &item).is_err() && state.pop().is_some() {
             dropped += 1;
         }
-        state.push(item);
-        drop(state);
-        self.filled.notify_one();
+        self.push_into(state, item);
         Ok(dropped)
+    }
+
+    fn push_into(&self, mut state: MutexGuard<'_, State<T>>, item: T) {
+        state.push(item);
+        let attached = state.consumer.is_some();
+        drop(state);
+        if !attached {
+            self.filled.notify_one();
+        }
     }
 
     /// An item of any size fits into an empty queue, or it could never be sent.
@@ -177,21 +189,58 @@ impl<T: Weigh> Queue<T> {
         .await
     }
 
-    /// Moves items into `take` for as long as it wants more. Waits for the first one; `false` when
-    /// the queue is closed and empty. Cancel safe.
-    pub(crate) async fn pop_batch(&self, mut take: impl FnMut(T) -> bool) -> bool {
-        self.pop_with(|state| {
-            let mut wants_more = take(state.pop()?);
-            while wants_more {
-                match state.pop() {
-                    Some(item) => wants_more = take(item),
-                    None => break,
-                }
+    /// Makes this task the one that takes items out, alone; whether there is one, or the queue is
+    /// closed. Until it has found none it is not woken for those that come, only by
+    /// [`wake_consumer`](Self::wake_consumer) and [`close`](Self::close).
+    pub(crate) fn attach_consumer(&self, context: &Context<'_>) -> bool {
+        let mut state = self.lock();
+        state.hungry = false;
+        match &mut state.consumer {
+            Some(consumer) => consumer.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        state.closed || !state.items.is_empty()
+    }
+
+    /// Wakes the task that takes items out, for another reason than an item.
+    pub(crate) fn wake_consumer(&self) {
+        self.lock().wake_consumer();
+    }
+
+    /// Moves items into `take` for as long as it wants more; `false` when the queue is closed and
+    /// empty. For the task that is attached, which is woken when the next item comes.
+    pub(crate) fn poll_pop_batch(&self, mut take: impl FnMut(T) -> bool) -> Poll<bool> {
+        let mut state = self.lock();
+        let Some(first) = state.pop() else {
+            if state.closed {
+                return Poll::Ready(false);
             }
-            Some(())
-        })
-        .await
-        .is_some()
+            state.hungry = true;
+            return Poll::Pending;
+        };
+        let mut wants_more = take(first);
+        while wants_more {
+            match state.pop() {
+                Some(item) => wants_more = take(item),
+                None => break,
+            }
+        }
+        drop(state);
+        self.room.notify_waiters();
+        Poll::Ready(true)
+    }
+
+    /// Whether an item of this weight has room now.
+    pub(crate) fn has_room(&self, weight: usize) -> bool {
+        let state = self.lock();
+        state.items.is_empty()
+            || (state.items.len() < self.max_items && state.bytes + weight <= self.max_bytes)
+    }
+
+    /// Whether an item that is pushed now would be the only one.
+    pub(crate) fn is_open_and_empty(&self) -> bool {
+        let state = self.lock();
+        !state.closed && state.items.is_empty()
     }
 
     async fn pop_with<R>(&self, mut pop: impl FnMut(&mut State<T>) -> Option<R>) -> Option<R> {
@@ -226,7 +275,10 @@ impl<T: Weigh> Queue<T> {
 
     /// Takes no more items; those that wait can still be taken out.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        state.wake_consumer();
+        drop(state);
         self.room.notify_waiters();
         self.filled.notify_waiters();
         // For the next one who comes to wait, and through it for all after.
@@ -243,6 +295,16 @@ impl<T: Weigh> State<T> {
     fn push(&mut self, item: T) {
         self.bytes += item.weight();
         self.items.push_back(item);
+        if self.hungry {
+            self.wake_consumer();
+        }
+    }
+
+    fn wake_consumer(&mut self) {
+        self.hungry = false;
+        if let Some(consumer) = &self.consumer {
+            consumer.wake_by_ref();
+        }
     }
 
     fn pop(&mut self) -> Option<T> {

@@ -107,7 +107,7 @@ impl Registry {
         let mut sent = 0;
         let mut full = Vec::new();
         for connection in self.connections() {
-            match connection.try_send(frame.clone()) {
+            match connection.try_queue(frame.clone()) {
                 Ok(()) => sent += 1,
                 Err(SendError::Full(_)) => full.push(connection),
                 Err(SendError::Closed(_)) => {}

@@ -41,6 +41,8 @@ pub struct ServerBuilder<H = NoHandler> {
     announce: bool,
     /// Whether connections are given out by [`Server::accept`].
     hand_out: bool,
+    /// Whether frames wait for calls of `recv`, and none is dropped.
+    direct: bool,
     handler: H,
 }
 
@@ -61,6 +63,7 @@ impl ServerBuilder<NoHandler> {
             duplicates,
             announce,
             hand_out: false,
+            direct: false,
             handler,
         }
     }
@@ -70,6 +73,7 @@ impl ServerBuilder<NoHandler> {
     /// [`WhenFull::Wait`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.handler.when_full = when_full;
+        self.direct = when_full == WhenFull::Wait;
         self
     }
 }
@@ -131,6 +135,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             self.duplicates,
             registry.clone(),
             self.handler,
+            self.direct,
             stopped,
         );
         let span = tracing::info_span!("server", id = ?self.id, address = %local_address);
@@ -205,6 +210,7 @@ impl Server {
             duplicates: Duplicates::default(),
             announce: false,
             hand_out: true,
+            direct: true,
             handler: NoHandler {
                 when_full: WhenFull::default(),
             },

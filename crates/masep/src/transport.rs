@@ -14,9 +14,10 @@
 pub mod memory;
 mod tcp;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use masep_proto::Limits;
@@ -25,10 +26,10 @@ pub(crate) use tcp::{rearm_quickack, set_options, withhold_acknowledgement};
 
 /// A connected stream of bytes in both directions, as a non-blocking TCP socket is one.
 ///
-/// It is used by one task at a time, which reads and writes at once; hence `&self`. To move bytes,
-/// try, and wait when there is [`WouldBlock`](ErrorKind::WouldBlock): so no buffer is taken before
-/// there is something to put into it, and dropping a wait loses nothing. Both waits may end too
-/// early, and must end when a try would give an error or the end of the stream.
+/// To move bytes, try, and wait when there is [`WouldBlock`](ErrorKind::WouldBlock): so no buffer is
+/// taken before there is something to put into it, and giving up a wait loses nothing. Both waits may
+/// end too early, and must end when a try would give an error or the end of the stream. Tasks take
+/// turns with it: of those that have polled for the same, the last is woken.
 ///
 /// Dropping a transport closes it. In order, if all that had arrived was read: the other side reads
 /// what was written, and then the end of the stream.
@@ -40,10 +41,11 @@ pub trait Transport: Send + Sync + 'static {
     /// The transport is of no use then, and is dropped.
     fn prepare(&self, limits: &Limits) -> io::Result<()>;
 
-    /// Waits until there is something to read.
+    /// Whether there is something to read; if not, this task is woken when there may be.
     ///
-    /// Cancel safe.
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+    /// # Errors
+    /// Only when the wait itself is of no use, as in a runtime that has been shut down.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Appends what has arrived to the spare capacity of `buffer`, which is not grown. 0 at the end
     /// of the stream, or if there is no capacity.
@@ -54,10 +56,12 @@ pub trait Transport: Send + Sync + 'static {
     /// [`TimedOut`](ErrorKind::TimedOut) if it is known to be gone.
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
 
-    /// Waits until there is room to write, or to [flush](Self::try_flush).
+    /// Whether there is room to write, or to [flush](Self::try_flush); if not, this task is woken when
+    /// there may be.
     ///
-    /// Cancel safe.
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send;
+    /// # Errors
+    /// As [`poll_readable`](Self::poll_readable).
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Takes as many of the bytes as there is room for, at least one.
     ///
@@ -137,7 +141,7 @@ pub trait Listener: Send + Sync + 'static {
 
 /// Writes all of `bytes` and sees them out. Not cancel safe: some of them may be written when it is
 /// dropped.
-pub(crate) async fn write_all<T: Transport>(transport: &T, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) async fn write_all(transport: &dyn Transport, mut bytes: &[u8]) -> io::Result<()> {
     loop {
         let tried = if bytes.is_empty() {
             transport.try_flush().map(|()| 0)
@@ -147,7 +151,9 @@ pub(crate) async fn write_all<T: Transport>(transport: &T, mut bytes: &[u8]) -> 
         match tried {
             Ok(_) if bytes.is_empty() => return Ok(()),
             Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => transport.writable().await?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll_fn(|context| transport.poll_writable(context)).await?;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -60,16 +60,18 @@ impl Unsent {
 
     /// Drops what waits, and the memory.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        if self.pieces.capacity() > 0 {
+            self.pieces = VecDeque::new();
+        }
+        if self.gathered.capacity() > 0 {
+            self.gathered = BytesMut::new();
+        }
+        self.size = 0;
     }
 
     /// Writes as much as the transport takes now, at least a byte, in one call of it; what is written
     /// later begins a new packet if this one is to be `apart`.
-    pub(crate) fn write_to<T: Transport>(
-        &mut self,
-        transport: &T,
-        apart: bool,
-    ) -> io::Result<usize> {
+    pub(crate) fn write_to(&mut self, transport: &dyn Transport, apart: bool) -> io::Result<usize> {
         let written = if self.pieces.is_empty() && !apart {
             transport.try_write(&self.gathered)?
         } else {
@@ -111,6 +113,7 @@ impl Unsent {
 mod tests {
     use std::net::Shutdown;
     use std::sync::Mutex;
+    use std::task::{Context, Poll};
 
     use masep_proto::Limits;
     use proptest::prelude::*;
@@ -127,14 +130,14 @@ mod tests {
         fn prepare(&self, _limits: &Limits) -> io::Result<()> {
             Ok(())
         }
-        async fn readable(&self) -> io::Result<()> {
-            Ok(())
+        fn poll_readable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
         }
         fn try_read(&self, _buffer: &mut BytesMut) -> io::Result<usize> {
             Ok(0)
         }
-        async fn writable(&self) -> io::Result<()> {
-            Ok(())
+        fn poll_writable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
         }
         fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
             self.try_write_vectored(&[IoSlice::new(bytes)])

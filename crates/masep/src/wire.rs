@@ -1,14 +1,13 @@
 //! One transport in use: the hello, reading, and how it is left.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use masep_proto::{FrameCodec, Handshake, HelloError, Limits, PeerId};
+use masep_proto::{Frame, FrameCodec, Handshake, HelloError, LimitExceeded, Limits, PeerId};
 
 use crate::transport::Transport;
 use crate::unsent::Unsent;
@@ -17,6 +16,8 @@ use crate::unsent::Unsent;
 const READ_CHUNKS: Range<usize> = 1024..64 * 1024;
 /// A frame from this size on is read into a buffer of its own.
 const READ_ALONE_FROM: usize = 8 * 1024;
+/// Frames that wait are gathered into one write up to about this many bytes.
+const GATHER_BYTES: usize = 64 * 1024;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
 pub(crate) const DRAIN_BYTES: usize = 64 * 1024;
 
@@ -27,25 +28,173 @@ pub(crate) const BYE: &[u8] = b"\x03\0BYE";
 /// A bare close makes an unmodified pymasep peer spin at 100 % of a core, and a close before the
 /// hello kills its accept thread. So whatever ends a connection, even a cancelled task, first sends
 /// what the peer is still owed, as far as the transport takes it at once.
-#[derive(Debug)]
-pub(crate) struct Wire<T: Transport> {
-    pub(crate) transport: T,
+pub(crate) struct Wire {
+    pub(crate) transport: Box<dyn Transport>,
+    /// What has arrived and was not taken.
+    pub(crate) buffer: BytesMut,
     pub(crate) unsent: Unsent,
+    settled: bool,
     /// What the peer is owed at the end: a `BYE`, before the hello went out our hello first.
     pub(crate) farewell: Bytes,
-    /// Whether the peer was seen to write header and body apart, as every pymasep peer does.
-    pub(crate) peer_splits: AtomicBool,
+    /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
+    chunk: usize,
+    /// The last read took all that there was room for; there may be more.
+    filled: bool,
+    /// Whether the peer was seen to write header and body apart, as every pymasep peer does. Its reader
+    /// takes the end of a segment for the end of a frame, so that each frame has to begin one; then
+    /// those that fit into one arrive whole.
+    pub(crate) peer_splits: bool,
 }
 
-impl<T: Transport> Wire<T> {
-    pub(crate) fn new(transport: T, limits: &Limits, farewell: Bytes) -> io::Result<Self> {
+impl Wire {
+    pub(crate) fn new(
+        transport: impl Transport,
+        limits: &Limits,
+        farewell: Bytes,
+    ) -> io::Result<Self> {
         transport.prepare(limits)?;
         Ok(Self {
-            transport,
+            transport: Box::new(transport),
+            buffer: BytesMut::new(),
             unsent: Unsent::default(),
+            settled: true,
             farewell,
-            peer_splits: AtomicBool::new(false),
+            chunk: READ_CHUNKS.start,
+            filled: false,
+            peer_splits: false,
         })
+    }
+
+    /// Takes the next frame out of what has arrived. To be called until there is none, before the next
+    /// read.
+    pub(crate) fn take_frame(&mut self, codec: FrameCodec) -> Result<Option<Frame>, LimitExceeded> {
+        let frame = codec.decode(&mut self.buffer)?;
+        match &frame {
+            Some(frame) => tracing::trace!(bytes = frame.size(), "received"),
+            // A connection that waits holds no buffer.
+            None if self.buffer.is_empty() => self.buffer = BytesMut::new(),
+            None => {}
+        }
+        Ok(frame)
+    }
+
+    /// Appends what has arrived to the buffer, at least a byte; 0 at the end of the stream.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            // Memory is taken only when there is something to put into it.
+            ready!(self.transport.poll_readable(context))?;
+            match self.try_read() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Appends what has arrived to the buffer; 0 at the end of the stream.
+    pub(crate) fn try_read(&mut self) -> io::Result<usize> {
+        self.make_room();
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = self.transport.try_read(&mut self.buffer).inspect_err(|_| {
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
+        })?;
+        self.filled = read == room;
+        if self.filled {
+            self.chunk = (self.chunk * 2).min(READ_CHUNKS.end);
+        } else if read < self.chunk / 4 {
+            self.chunk = (self.chunk / 2).max(READ_CHUNKS.start);
+        }
+        Ok(read)
+    }
+
+    /// Makes room for the next read. A large frame that has begun is read into a buffer of its own,
+    /// to its end and to the end of the next header: so it is never copied, and one read is enough
+    /// for each of many.
+    fn make_room(&mut self) {
+        let buffer = &mut self.buffer;
+        // Never more than twice what has arrived, whatever is claimed.
+        let most = buffer.len() + self.chunk.max(buffer.len());
+        match FrameCodec::claimed_bytes(buffer) {
+            Some(claimed) if claimed > READ_ALONE_FROM => {
+                if buffer.capacity() < claimed {
+                    let mut own =
+                        BytesMut::with_capacity(most.min(claimed + FrameCodec::HEADER_BYTES));
+                    own.extend_from_slice(buffer);
+                    *buffer = own;
+                }
+            }
+            _ => buffer.reserve(self.chunk),
+        }
+    }
+
+    /// Keeps a peer that writes header and body apart from waiting for our acknowledgement in between.
+    /// To be called when all whole frames were taken out of the buffer.
+    ///
+    /// Every pymasep peer does so, with Nagle's algorithm on: its body waits until the header is
+    /// acknowledged, which a Linux kernel puts off for 40 ms unless `TCP_QUICKACK` is set. The option
+    /// does not last, so it is set again after each read, for such peers only.
+    pub(crate) fn acknowledge(&mut self) {
+        // A header without the first byte of its body, where no more had arrived: nobody who writes a
+        // frame at once is likely to leave that.
+        if self.buffer.len() == FrameCodec::HEADER_BYTES && !self.filled {
+            self.peer_splits = true;
+        }
+        if self.peer_splits {
+            self.transport.acknowledge();
+        }
+    }
+
+    /// Appends a frame to what is unsent; whether the same write can take more.
+    pub(crate) fn gather(&mut self, frame: &Frame, codec: FrameCodec) -> bool {
+        tracing::trace!(bytes = frame.size(), "sending");
+        self.settled = false;
+        self.unsent.push(frame, codec);
+        self.unsent.len() < GATHER_BYTES && !self.peer_splits
+    }
+
+    /// Appends the `BYE` to what is unsent.
+    pub(crate) fn gather_bye(&mut self) {
+        self.settled = false;
+        self.unsent.extend(BYE);
+    }
+
+    /// Whether all that was written has gone out.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Writes what is unsent as far as the transport takes it now; whether all of it went out.
+    pub(crate) fn try_write(&mut self) -> io::Result<Written> {
+        let written = self.try_write_out()?;
+        self.settled = written == Written::All;
+        if self.settled {
+            self.unsent.clear();
+        }
+        Ok(written)
+    }
+
+    fn try_write_out(&mut self) -> io::Result<Written> {
+        let before = self.unsent.len();
+        loop {
+            let tried = if self.unsent.is_empty() {
+                self.transport.try_flush().map(|()| 0)
+            } else {
+                self.unsent.write_to(&*self.transport, self.peer_splits)
+            };
+            match tried {
+                Ok(_) if self.unsent.is_empty() => return Ok(Written::All),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(if self.unsent.len() < before {
+                        Written::Some
+                    } else {
+                        Written::Nothing
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Says the farewell if the transport takes it now, and closes. Called by `Drop`.
@@ -55,7 +204,7 @@ impl<T: Transport> Wire<T> {
     fn leave(&mut self) {
         self.unsent.extend(&self.farewell);
         while !self.unsent.is_empty()
-            && matches!(self.unsent.write_to(&self.transport, false), Ok(1..))
+            && matches!(self.unsent.write_to(&*self.transport, false), Ok(1..))
         {}
         if !self.unsent.is_empty() || self.transport.try_flush().is_err() {
             // It will never read a BYE, and must not find the bare end of the stream instead.
@@ -75,123 +224,20 @@ impl<T: Transport> Wire<T> {
     }
 }
 
-impl<T: Transport> Drop for Wire<T> {
+impl Drop for Wire {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-/// Reads from a transport into a buffer, and keeps a peer that writes header and body apart from
-/// waiting for our acknowledgement in between.
-///
-/// Every pymasep peer does so, with Nagle's algorithm on: its body waits until the header is
-/// acknowledged, which a Linux kernel puts off for 40 ms unless `TCP_QUICKACK` is set. The option
-/// does not last, so it is set again after each read, for such peers only.
-#[derive(Debug)]
-pub(crate) struct Reader<'a, T> {
-    transport: &'a T,
-    busy_poll: Duration,
-    /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
-    chunk: usize,
-    /// The last read took all that there was room for; there may be more.
-    filled: bool,
-    peer_splits: &'a AtomicBool,
-}
-
-impl<'a, T: Transport> Reader<'a, T> {
-    pub(crate) const fn new(
-        transport: &'a T,
-        peer_splits: &'a AtomicBool,
-        busy_poll: Duration,
-    ) -> Self {
-        Self {
-            transport,
-            busy_poll,
-            chunk: READ_CHUNKS.start,
-            filled: false,
-            peer_splits,
-        }
-    }
-
-    /// Appends what has arrived, at least a byte; 0 at the end of the stream.
-    /// Cancel safe: a call that is dropped has read nothing.
-    pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        loop {
-            // Memory is taken only now, so that a connection that waits holds none.
-            self.readable().await?;
-            self.make_room(buffer);
-            let room = buffer.capacity() - buffer.len();
-            let read = match self.transport.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                read => read?,
-            };
-            self.filled = read == room;
-            if self.filled {
-                self.chunk = (self.chunk * 2).min(READ_CHUNKS.end);
-            } else if read < self.chunk / 4 {
-                self.chunk = (self.chunk / 2).max(READ_CHUNKS.start);
-            }
-            return Ok(read);
-        }
-    }
-
-    /// Waits until there is something to read, at first without letting the thread sleep: a task that
-    /// only yields makes the runtime look at its sockets, and run whoever else can run.
-    async fn readable(&self) -> io::Result<()> {
-        if self.busy_poll.is_zero() {
-            self.transport.readable().await
-        } else {
-            // In a box, for the sake of the many that do not spin.
-            Box::pin(self.spin()).await
-        }
-    }
-
-    async fn spin(&self) -> io::Result<()> {
-        let mut readable = pin!(self.transport.readable());
-        let start = Instant::now();
-        let spinning = async {
-            while start.elapsed() < self.busy_poll {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            ready = &mut readable => return ready,
-            () = spinning => {}
-        }
-        readable.await
-    }
-
-    /// Makes room for the next read. A large frame that has begun is read into a buffer of its own,
-    /// to its end and to the end of the next header: so it is never copied, and one read is enough
-    /// for each of many.
-    fn make_room(&self, buffer: &mut BytesMut) {
-        // Never more than twice what has arrived, whatever is claimed.
-        let most = buffer.len() + self.chunk.max(buffer.len());
-        match FrameCodec::claimed_bytes(buffer) {
-            Some(claimed) if claimed > READ_ALONE_FROM => {
-                if buffer.capacity() < claimed {
-                    let mut own =
-                        BytesMut::with_capacity(most.min(claimed + FrameCodec::HEADER_BYTES));
-                    own.extend_from_slice(buffer);
-                    *buffer = own;
-                }
-            }
-            _ => buffer.reserve(self.chunk),
-        }
-    }
-
-    /// To be called with what is left in the buffer when all whole frames were taken out.
-    pub(crate) fn acknowledge(&mut self, left: usize) {
-        // A header without the first byte of its body, where no more had arrived: nobody who writes a
-        // frame at once is likely to leave that.
-        if left == FrameCodec::HEADER_BYTES && !self.filled {
-            self.peer_splits.store(true, Ordering::Relaxed);
-        }
-        if self.peer_splits.load(Ordering::Relaxed) {
-            self.transport.acknowledge();
-        }
-    }
+/// How much went out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    All,
+    /// The rest has to wait.
+    Some,
+    /// All of it has to wait.
+    Nothing,
 }
 
 /// Why the peer's hello did not come.
@@ -210,20 +256,21 @@ impl From<io::Error> for HelloFailure {
     }
 }
 
-/// Reads the peer's hello. What came after it stays in `buffer`.
-pub(crate) async fn read_hello<T: Transport>(
-    wire: &Wire<T>,
+/// Reads the peer's hello. What came after it stays in the buffer.
+pub(crate) async fn read_hello(
+    wire: &mut Wire,
     handshake: &mut Handshake,
-    buffer: &mut BytesMut,
 ) -> Result<PeerId, HelloFailure> {
-    let mut reader = Reader::new(&wire.transport, &wire.peer_splits, Duration::ZERO);
     loop {
-        if reader.read(buffer).await? == 0 {
+        if poll_fn(|context| wire.poll_read(context)).await? == 0 {
             return Err(HelloFailure::Closed);
         }
-        if let Some(peer) = handshake.handle(buffer).map_err(HelloFailure::Bad)? {
+        if let Some(peer) = handshake
+            .handle(&mut wire.buffer)
+            .map_err(HelloFailure::Bad)?
+        {
             return Ok(peer);
         }
-        reader.acknowledge(buffer.len());
+        wire.acknowledge();
     }
 }

@@ -158,7 +158,7 @@ impl ReadHalf {
     }
 
     /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
-    /// [`Reader`](crate::wire::Reader).
+    /// [`Wire`](crate::wire::Wire).
     fn acknowledge(&mut self) {
         self.note_header();
         if let (true, Some(stream)) = (self.peer_splits.load(Ordering::Relaxed), &self.stream) {

@@ -1,9 +1,15 @@
 //! What the writer makes of the frames that wait.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use bytes::{Bytes, BytesMut};
+
 use super::*;
+use crate::transport::Transport;
+use crate::wire::BYE;
+use crate::{NoHandler, WhenFull};
 
 /// Takes everything, and keeps what came in each write and whether it was to be apart.
 #[derive(Default)]
@@ -18,18 +24,18 @@ impl Recorder {
     }
 }
 
-impl Transport for Recorder {
+impl Transport for Arc<Recorder> {
     fn prepare(&self, _limits: &Limits) -> io::Result<()> {
         Ok(())
     }
-    async fn readable(&self) -> io::Result<()> {
-        std::future::pending().await
+    fn poll_readable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
     }
     fn try_read(&self, _buffer: &mut BytesMut) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
-    async fn writable(&self) -> io::Result<()> {
-        Ok(())
+    fn poll_writable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.record(&[IoSlice::new(bytes)], false)
@@ -49,21 +55,23 @@ impl Transport for Recorder {
 /// The writes that frames of these sizes make when all of them wait, with the `BYE` at their end.
 async fn writes(peer_splits: bool, sizes: &[usize]) -> Vec<(Vec<u8>, bool)> {
     let limits = Limits::default();
-    let queue = Queue::new(&limits);
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let connection = Connection::new("peer".into(), address, &limits, false);
     for size in sizes {
-        assert!(queue.try_push(Frame::new(vec![b'x'; *size])).is_ok());
+        connection.try_send(vec![b'x'; *size]).unwrap();
     }
-    queue.close();
-    let transport = Recorder::default();
-    let mut writer = Writer {
-        transport: &transport,
-        unsent: &mut Unsent::default(),
-        peer_splits: &AtomicBool::new(peer_splits),
-        write_time: limits.write_time,
-    };
-    let codec = FrameCodec::new(&limits);
-    assert_eq!(writer.write_frames(&queue, codec).await, Ok(()));
-    transport.0.into_inner().unwrap()
+    let recorder = Arc::<Recorder>::default();
+    let mut wire = Wire::new(recorder.clone(), &limits, Bytes::from_static(BYE)).unwrap();
+    wire.peer_splits = peer_splits;
+    let handler = Arc::new(NoHandler {
+        when_full: WhenFull::Wait,
+    });
+    let membership = Membership::new(Registry::default(), connection.clone());
+    let driver = Driver::new(membership, wire, handler, Arc::new(limits), ());
+    connection.end(CloseReason::LocalBye);
+    driver.run().await;
+    assert_eq!(connection.close_reason(), Some(&CloseReason::LocalBye));
+    recorder.0.lock().unwrap().clone()
 }
 
 fn encoded(size: usize) -> Vec<u8> {

@@ -23,13 +23,13 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{BufMut, BytesMut};
 use masep_proto::Limits;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::{Listener, Transport};
 
@@ -60,8 +60,6 @@ pub struct MemoryTransport {
 struct Pipe {
     state: Mutex<State>,
     capacity: usize,
-    changed_for_reader: Notify,
-    changed_for_writer: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +70,9 @@ struct State {
     /// Nobody will read them.
     abandoned: bool,
     reset: bool,
+    /// Who waits for bytes, and who for room.
+    reader: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 impl Pipe {
@@ -79,8 +80,6 @@ impl Pipe {
         Self {
             state: Mutex::default(),
             capacity: capacity.max(1),
-            changed_for_reader: Notify::new(),
-            changed_for_writer: Notify::new(),
         }
     }
 
@@ -89,9 +88,11 @@ impl Pipe {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.lock());
-        self.changed_for_reader.notify_waiters();
-        self.changed_for_writer.notify_waiters();
+        let mut state = self.lock();
+        change(&mut state);
+        let (reader, writer) = (state.reader.take(), state.writer.take());
+        drop(state);
+        [reader, writer].into_iter().flatten().for_each(Waker::wake);
     }
 
     fn reset(&self) {
@@ -101,14 +102,23 @@ impl Pipe {
         });
     }
 
-    fn is_readable(&self) -> bool {
-        let state = self.lock();
-        !state.bytes.is_empty() || state.ended || state.reset
+    fn poll_readable(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        if !state.bytes.is_empty() || state.ended || state.reset {
+            return Poll::Ready(Ok(()));
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
     }
 
-    fn is_writable(&self) -> bool {
-        let state = self.lock();
-        state.bytes.len() < self.capacity || state.ended || state.reset || state.abandoned
+    fn poll_writable(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        let room = state.bytes.len() < self.capacity;
+        if room || state.ended || state.reset || state.abandoned {
+            return Poll::Ready(Ok(()));
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
@@ -126,8 +136,9 @@ impl Pipe {
         buffer.put_slice(&first[..of_first]);
         buffer.put_slice(&second[..count - of_first]);
         state.bytes.drain(..count);
+        let writer = state.writer.take();
         drop(state);
-        self.changed_for_writer.notify_waiters();
+        writer.into_iter().for_each(Waker::wake);
         Ok(count)
     }
 
@@ -144,21 +155,10 @@ impl Pipe {
             return Err(ErrorKind::WouldBlock.into());
         }
         state.bytes.extend(&bytes[..count]);
+        let reader = state.reader.take();
         drop(state);
-        self.changed_for_reader.notify_waiters();
+        reader.into_iter().for_each(Waker::wake);
         Ok(count)
-    }
-}
-
-/// Waits for `condition`, which may have come true whenever `changed` is notified.
-async fn until(changed: &Notify, condition: impl Fn() -> bool) {
-    loop {
-        let mut change = pin!(changed.notified());
-        change.as_mut().enable();
-        if condition() {
-            return;
-        }
-        change.await;
     }
 }
 
@@ -177,20 +177,16 @@ impl Transport for MemoryTransport {
         Ok(())
     }
 
-    async fn readable(&self) -> io::Result<()> {
-        let pipe = &self.incoming;
-        until(&pipe.changed_for_reader, || pipe.is_readable()).await;
-        Ok(())
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.incoming.poll_readable(context)
     }
 
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         self.incoming.read(buffer)
     }
 
-    async fn writable(&self) -> io::Result<()> {
-        let pipe = &self.outgoing;
-        until(&pipe.changed_for_writer, || pipe.is_writable()).await;
-        Ok(())
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_writable(context)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {

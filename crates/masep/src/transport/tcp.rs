@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -19,8 +20,8 @@ impl Transport for TcpStream {
         set_options(self, limits)
     }
 
-    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        Self::readable(self)
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(context)
     }
 
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
@@ -41,8 +42,8 @@ impl Transport for TcpStream {
         if read_some > 0 { Ok(read_some) } else { filled }
     }
 
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        Self::writable(self)
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(context)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {

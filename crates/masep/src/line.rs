@@ -1,0 +1,275 @@
+//! The line of a connection: its transport, and whose turn it is to read.
+//!
+//! A frame that somebody waits for in [`Connection::recv`] goes the shortest way when that call itself
+//! reads the socket: no other task has to be woken, perhaps on another core, to hand it over; and its
+//! answer is written by the call that sends it. But a caller may stay away, and then the connection's
+//! own task has to read: the end of a connection is known without anybody asking, and what arrives is
+//! taken, as far as the queue has room. So they take turns:
+//!
+//! * The task reads until a call of `recv` finds nothing and takes the turn.
+//! * A caller that got its frame keeps the turn for a moment, [`LEASE`]: most come back. If none has,
+//!   the task takes it back.
+//! * While one reads, others wait at the queue; whoever leaves the turn with others waiting gives it
+//!   to the task, which serves all.
+//!
+//! Only connections without a handler do this, and only those that wait when their queue is full. With
+//! a handler the task reads, calls it and writes; a policy that drops frames needs one that always
+//! reads.
+//!
+//! [`Connection::recv`]: crate::Connection::recv
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use masep_proto::{Frame, FrameCodec};
+use tokio::time::Instant;
+
+use crate::CloseReason;
+use crate::connection::Shared;
+use crate::wire::{Wire, Written};
+
+/// How long a turn outlasts the call that took it. The end of a connection for which nobody waits is
+/// noticed at most twice as late.
+pub(crate) const LEASE: Duration = Duration::from_millis(10);
+
+/// What the task of a connection and the calls of its handles share.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// From the hello to the end.
+    pub(crate) wire: Option<Wire>,
+    pub(crate) turn: Turn,
+    /// What a caller found instead of a frame.
+    pub(crate) ended: Option<CloseReason>,
+    /// What a caller found instead of room for a frame.
+    pub(crate) write_failed: Option<CloseReason>,
+    /// Callers that wait at the queue because another one reads.
+    waiting: usize,
+    /// How often a caller has left the turn.
+    pub(crate) visits: u64,
+    /// Whether the task looks after a turn that is kept.
+    pub(crate) leased: bool,
+    /// When something was read last, if there is a bound for silence.
+    pub(crate) last_read: Option<Instant>,
+}
+
+/// Who reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The task, and it has read something that it has not delivered.
+    #[default]
+    Delivering,
+    /// The task; it waits.
+    Task,
+    /// The task, which does not know yet: there may be frames that have arrived.
+    Returned,
+    /// A caller, who is waiting in his call or has got his frame.
+    Caller { waits: bool },
+}
+
+/// A call of `recv`, which may have the turn. Gives it up when it is dropped.
+pub(crate) struct Caller<'a> {
+    shared: &'a Shared,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outside,
+    /// At the queue, while another one reads.
+    AtQueue,
+    /// Reads.
+    AtLine,
+}
+
+impl<'a> Caller<'a> {
+    pub(crate) const fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            place: Place::Outside,
+        }
+    }
+
+    /// Reads the next frame if it can be this one's turn. To be called when the queue was found empty,
+    /// and with this task registered there.
+    pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
+        let shared = self.shared;
+        let mut line = shared.line();
+        if self.place == Place::AtQueue {
+            line.waiting -= 1;
+            self.place = Place::Outside;
+        }
+        let mine = match line.turn {
+            Turn::Delivering | Turn::Returned => return Poll::Pending,
+            Turn::Caller { waits: true } => self.place == Place::AtLine,
+            Turn::Task | Turn::Caller { waits: false } => true,
+        };
+        if !mine {
+            line.waiting += 1;
+            self.place = Place::AtQueue;
+            return Poll::Pending;
+        }
+        // What the task queued before it was this one's turn comes first, and wakes this task.
+        if line.wire.is_none() || shared.inbound.len() > 0 {
+            return Poll::Pending;
+        }
+        line.turn = Turn::Caller { waits: true };
+        self.place = Place::AtLine;
+        match line.poll_frame(shared.codec(), |wire| wire.poll_read(context)) {
+            Poll::Ready(Ok(frame)) => {
+                line.leave(shared);
+                self.place = Place::Outside;
+                Poll::Ready(frame)
+            }
+            Poll::Ready(Err(reason)) => {
+                line.end(reason, shared);
+                self.place = Place::Outside;
+                Poll::Pending
+            }
+            Poll::Pending => {
+                // Who waits for an answer has nothing more to say for now: what it sends next need
+                // not wait for company.
+                shared.may_write.store(true, Ordering::Relaxed);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        match self.place {
+            Place::Outside => {}
+            Place::AtQueue => self.shared.line().waiting -= 1,
+            Place::AtLine => {
+                let mut line = self.shared.line();
+                if line.turn == (Turn::Caller { waits: true }) {
+                    line.leave(self.shared);
+                }
+            }
+        }
+    }
+}
+
+impl Line {
+    /// The next frame, or why the connection ends.
+    fn poll_frame(
+        &mut self,
+        codec: FrameCodec,
+        mut read: impl FnMut(&mut Wire) -> Poll<io::Result<usize>>,
+    ) -> Poll<Result<Frame, CloseReason>> {
+        let Some(wire) = &mut self.wire else {
+            return Poll::Pending;
+        };
+        loop {
+            match wire.take_frame(codec) {
+                Ok(Some(frame)) if frame.is_bye() => {
+                    return Poll::Ready(Err(CloseReason::PeerBye));
+                }
+                Ok(Some(frame)) => return Poll::Ready(Ok(frame)),
+                Ok(None) => wire.acknowledge(),
+                Err(limit) => return Poll::Ready(Err(CloseReason::ProtocolError(limit))),
+            }
+            match ready!(read(wire)) {
+                Ok(0) => {
+                    let mid_frame = !wire.buffer.is_empty();
+                    return Poll::Ready(Err(CloseReason::EndOfStream { mid_frame }));
+                }
+                Ok(_) => {
+                    if self.last_read.is_some() {
+                        self.last_read = Some(Instant::now());
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(CloseReason::from_io(&error))),
+            }
+        }
+    }
+
+    /// A caller goes; it may be back in a moment.
+    fn leave(&mut self, shared: &Shared) {
+        self.visits += 1;
+        if self.waiting > 0 {
+            self.turn = Turn::Returned;
+            shared.outbound.wake_consumer();
+            return;
+        }
+        self.turn = Turn::Caller { waits: false };
+        if !self.leased {
+            self.leased = true;
+            shared.outbound.wake_consumer();
+        }
+    }
+
+    /// The connection ends for this reason; the task sees to it.
+    fn end(&mut self, reason: CloseReason, shared: &Shared) {
+        self.ended = Some(reason);
+        self.turn = Turn::Delivering;
+        shared.outbound.wake_consumer();
+    }
+}
+
+impl Shared {
+    /// Gives the turn to the task: somebody waits for what only that one does.
+    pub(crate) fn return_turn(&self) {
+        let mut line = self.line();
+        if matches!(line.turn, Turn::Caller { .. }) {
+            line.turn = Turn::Returned;
+            self.outbound.wake_consumer();
+        }
+    }
+
+    /// Moves what has arrived into the queue, as far as it has room, if that is not the task's to do.
+    pub(crate) fn collect(&self) {
+        let mut line = self.line();
+        let Turn::Caller { waits } = line.turn else {
+            return;
+        };
+        while self.inbound.has_room(Frame::MAX_BYTES) {
+            let read = |wire: &mut Wire| match wire.try_read() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                read => Poll::Ready(read),
+            };
+            match line.poll_frame(self.codec(), read) {
+                Poll::Ready(Ok(frame)) => {
+                    // There is room, and nobody else fills it.
+                    let _ = self.inbound.try_push(frame);
+                }
+                Poll::Ready(Err(reason)) => return line.end(reason, self),
+                Poll::Pending => break,
+            }
+        }
+        if !waits {
+            line.leave(self);
+        }
+    }
+
+    /// Writes a frame if it may go out now: by a caller who has waited since he sent one, when nothing
+    /// else is on its way. Gives it back otherwise.
+    pub(crate) fn write_now(&self, frame: Frame) -> Option<Frame> {
+        if !self.may_write.load(Ordering::Relaxed) {
+            return Some(frame);
+        }
+        self.may_write.store(false, Ordering::Relaxed);
+        let Ok(mut line) = self.line.try_lock() else {
+            return Some(frame);
+        };
+        let Some(wire) = &mut line.wire else {
+            return Some(frame);
+        };
+        if !wire.is_settled() || !self.outbound.is_open_and_empty() {
+            return Some(frame);
+        }
+        wire.gather(&frame, self.codec());
+        match wire.try_write() {
+            Ok(Written::All) => {}
+            // The task waits for room, or sees to the end.
+            Ok(Written::Some | Written::Nothing) => self.outbound.wake_consumer(),
+            Err(error) => {
+                line.write_failed = Some(CloseReason::from_io(&error));
+                self.outbound.wake_consumer();
+            }
+        }
+        None
+    }
+}
