@@ -120,13 +120,15 @@ impl Connection {
     /// [`SendError::TooLarge`] with size and limit, after which the connection lives on, and
     /// [`SendError::Closed`] with the reason for which it ended.
     pub async fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let Some(frame) = self.check(frame.into())? else {
+        let frame = frame.into();
+        if !self.check(&frame)? {
             return Ok(());
-        };
-        let Some(frame) = self.shared.write_now(frame) else {
-            return Ok(());
-        };
-        self.queued(self.shared.outbound.push(frame).await)
+        }
+        match self.push(frame) {
+            Ok(()) => Ok(()),
+            Err(PushError::Full(frame, _)) => self.queued(self.shared.outbound.push(frame).await),
+            closed => self.queued(closed),
+        }
     }
 
     /// Queues a frame if there is room for it now.
@@ -134,21 +136,19 @@ impl Connection {
     /// # Errors
     /// [`SendError::Full`] without room, else as [`send`](Self::send).
     pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let Some(frame) = self.check(frame.into())? else {
+        let frame = frame.into();
+        if !self.check(&frame)? {
             return Ok(());
-        };
-        let Some(frame) = self.shared.write_now(frame) else {
-            return Ok(());
-        };
-        self.queued(self.shared.outbound.try_push(frame))
+        }
+        self.queued(self.push(frame))
     }
 
     /// As [`try_send`](Self::try_send), but leaves the writing to the connection's own task: for a
     /// caller with many connections.
     pub(crate) fn try_queue(&self, frame: Frame) -> Result<(), SendError> {
-        let Some(frame) = self.check(frame)? else {
+        if !self.check(&frame)? {
             return Ok(());
-        };
+        }
         self.queued(self.shared.outbound.try_push(frame))
     }
 
@@ -166,11 +166,13 @@ impl Connection {
         frame: impl Into<Frame>,
         when_full: WhenFull,
     ) -> Result<(), SendError> {
-        let Some(frame) = self.check(frame.into())? else {
+        let frame = frame.into();
+        if !self.check(&frame)? {
             return Ok(());
-        };
-        let Some(frame) = self.shared.write_now(frame) else {
-            return Ok(());
+        }
+        let frame = match self.push(frame) {
+            Err(PushError::Full(frame, _)) => frame,
+            done => return self.queued(done),
         };
         match when_full {
             WhenFull::Wait => self.queued(self.shared.outbound.push(frame).await),
@@ -311,17 +313,27 @@ impl Connection {
         enqueue(&self.shared.inbound, frame, when_full, self).await;
     }
 
-    /// The frame if it may be queued; `None` if it was a `BYE`, which ends the connection instead.
-    fn check(&self, frame: Frame) -> Result<Option<Frame>, SendError> {
-        self.shared
-            .codec
-            .check(&frame)
-            .map_err(SendError::TooLarge)?;
+    /// Whether the frame is to be queued; not if it was a `BYE`, which ends the connection instead.
+    fn check(&self, frame: &Frame) -> Result<bool, SendError> {
+        let checked = self.shared.codec.check(frame);
+        checked.map_err(SendError::TooLarge)?;
         if frame.is_bye() {
             self.end(CloseReason::LocalBye);
-            return Ok(None);
+            return Ok(false);
         }
-        Ok(Some(frame))
+        Ok(true)
+    }
+
+    /// Queues or writes a frame that was checked, if there is room for it now.
+    fn push(&self, frame: Frame) -> Result<(), PushError<Frame>> {
+        if self.shared.may_write() {
+            match self.shared.write_now(frame) {
+                Some(frame) => self.shared.outbound.try_push(frame),
+                None => Ok(()),
+            }
+        } else {
+            self.shared.outbound.try_push(frame)
+        }
     }
 
     fn queued(&self, pushed: Result<(), PushError<Frame>>) -> Result<(), SendError> {

@@ -1,13 +1,15 @@
 //! The task of a connection: reads, calls the handler, writes, and sees to the end.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use masep_proto::{Frame, Limits};
+use bytes::BytesMut;
+use masep_proto::Limits;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::connection::Shared;
@@ -126,13 +128,24 @@ impl<'a> Conversation<'a> {
     ) -> Result<Never, CloseReason> {
         // First, so that the handler hears of the connection before it hears of its end, also of one
         // that is aborted before this task has run at all.
-        self.attend(guarded(|| handler.on_connect(connection)))
-            .await?;
+        let call = pin!(guarded(|| handler.on_connect(connection)));
+        self.attend(call).await?;
+        let codec = self.shared.codec();
         loop {
-            while let Some(frame) = self.take_frame()? {
-                self.attend(guarded(|| handler.on_receive(connection, frame)))
-                    .await?;
+            // While the task delivers, what has arrived is its own.
+            let mut arrived = self.take_arrived()?;
+            while let Some(frame) = codec
+                .decode(&mut arrived)
+                .map_err(CloseReason::ProtocolError)?
+            {
+                tracing::trace!(bytes = frame.size(), "received");
+                if frame.is_bye() {
+                    return Err(CloseReason::PeerBye);
+                }
+                let call = pin!(guarded(|| handler.on_receive(connection, frame)));
+                self.attend(call).await?;
             }
+            self.return_arrived(arrived);
             self.read_more().await?;
         }
     }
@@ -146,27 +159,29 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The next frame of those that have arrived.
-    fn take_frame(&self) -> Result<Option<Frame>, CloseReason> {
+    fn take_arrived(&self) -> Result<BytesMut, CloseReason> {
         let mut line = self.shared.line();
-        let Some(wire) = &mut line.wire else {
-            return Err(CloseReason::Aborted);
-        };
-        match wire.take_frame(self.shared.codec()) {
-            Ok(Some(frame)) if frame.is_bye() => Err(CloseReason::PeerBye),
-            Ok(None) => {
-                wire.acknowledge();
-                Ok(None)
+        let wire = line.wire.as_mut().ok_or(CloseReason::Aborted)?;
+        Ok(mem::take(&mut wire.buffer))
+    }
+
+    /// Gives back what is no whole frame.
+    fn return_arrived(&self, rest: BytesMut) {
+        if let Some(wire) = &mut self.shared.line().wire {
+            // A connection that waits holds no buffer.
+            if !rest.is_empty() {
+                wire.buffer = rest;
             }
-            Ok(frame) => Ok(frame),
-            Err(limit) => Err(CloseReason::ProtocolError(limit)),
+            wire.acknowledge();
         }
     }
 
     /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is
     /// written.
-    async fn attend(&mut self, call: impl Future<Output = bool>) -> Result<(), CloseReason> {
-        let mut call = pin!(call);
+    async fn attend(
+        &mut self,
+        mut call: Pin<&mut impl Future<Output = bool>>,
+    ) -> Result<(), CloseReason> {
         poll_fn(|context| {
             if let Poll::Ready(returned) = call.as_mut().poll(context) {
                 let ended = if returned {

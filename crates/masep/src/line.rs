@@ -244,12 +244,14 @@ impl Shared {
         }
     }
 
+    /// Whether the next frame may be written by the caller who sends it.
+    pub(crate) fn may_write(&self) -> bool {
+        self.may_write.load(Ordering::Relaxed)
+    }
+
     /// Writes a frame if it may go out now: by a caller who has waited since he sent one, when nothing
     /// else is on its way. Gives it back otherwise.
     pub(crate) fn write_now(&self, frame: Frame) -> Option<Frame> {
-        if !self.may_write.load(Ordering::Relaxed) {
-            return Some(frame);
-        }
         self.may_write.store(false, Ordering::Relaxed);
         let Ok(mut line) = self.line.try_lock() else {
             return Some(frame);

@@ -96,7 +96,9 @@ impl<T: Weigh> Queue<T> {
         if state.closed {
             return Err(PushError::Closed);
         }
-        if let Err(limit) = self.check_room(&state, &item) {
+        if !self.has_room_in(&state, item.weight())
+            && let Err(limit) = self.check_room(&state, &item)
+        {
             return Err(PushError::Full(item, limit));
         }
         self.push_into(state, item);
@@ -232,7 +234,10 @@ impl<T: Weigh> Queue<T> {
 
     /// Whether an item of this weight has room now.
     pub(crate) fn has_room(&self, weight: usize) -> bool {
-        let state = self.lock();
+        self.has_room_in(&self.lock(), weight)
+    }
+
+    fn has_room_in(&self, state: &State<T>, weight: usize) -> bool {
         state.items.is_empty()
             || (state.items.len() < self.max_items && state.bytes + weight <= self.max_bytes)
     }

@@ -106,10 +106,10 @@ impl Registry {
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
         let mut sent = 0;
         let mut full = Vec::new();
-        for connection in self.connections() {
+        for connection in self.lock().values() {
             match connection.try_queue(frame.clone()) {
                 Ok(()) => sent += 1,
-                Err(SendError::Full(_)) => full.push(connection),
+                Err(SendError::Full(_)) => full.push(connection.clone()),
                 Err(SendError::Closed(_)) => {}
                 Err(error) => return Err(error),
             }
