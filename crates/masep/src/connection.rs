@@ -221,21 +221,25 @@ impl Connection {
         }
         let mut caller = Caller::new(&self.shared);
         let mut queued = pin!(inbound.pop());
-        let mut poll = |context: &mut Context<'_>| match queued.as_mut().poll(context) {
+        let mut poll = |context: &mut Context<'_>, spins| match queued.as_mut().poll(context) {
             Poll::Ready(frame) => Poll::Ready(frame),
-            Poll::Pending => caller.poll_frame(context).map(Some),
+            Poll::Pending => {
+                caller.spins = spins;
+                caller.poll_frame(context).map(Some)
+            }
         };
         let busy_poll = self.shared.busy_poll;
         if !busy_poll.is_zero() {
             let start = Instant::now();
             while start.elapsed() < busy_poll {
-                if let Poll::Ready(frame) = poll_fn(|context| Poll::Ready(poll(context))).await {
+                let polled = poll_fn(|context| Poll::Ready(poll(context, true))).await;
+                if let Poll::Ready(frame) = polled {
                     return frame;
                 }
                 tokio::task::yield_now().await;
             }
         }
-        poll_fn(poll).await
+        poll_fn(|context| poll(context, false)).await
     }
 
     /// The next frame, if one has arrived.

@@ -102,6 +102,8 @@ struct Conversation<'a> {
     said_bye: bool,
     /// All that was queued is written, and the queue wakes this task for more.
     waits: bool,
+    /// Looks for bytes without sleeping.
+    spins: bool,
 }
 
 enum Never {}
@@ -117,6 +119,7 @@ impl<'a> Conversation<'a> {
             failed: None,
             said_bye: false,
             waits: false,
+            spins: false,
         }
     }
 
@@ -214,7 +217,9 @@ impl<'a> Conversation<'a> {
     async fn spin(&mut self, quiet_since: Option<Instant>) -> Option<Result<(), CloseReason>> {
         let start = std::time::Instant::now();
         while start.elapsed() < self.limits.busy_poll {
+            self.spins = true;
             let polled = poll_fn(|context| Poll::Ready(self.poll_more(context, quiet_since))).await;
+            self.spins = false;
             if let Poll::Ready(done) = polled {
                 return Some(done);
             }
@@ -263,7 +268,12 @@ impl<'a> Conversation<'a> {
         let Some(wire) = &mut line.wire else {
             return Poll::Ready(Err(CloseReason::Aborted));
         };
-        match ready!(wire.poll_read(context)) {
+        let read = if self.spins {
+            wire.poll_read_eagerly(context)
+        } else {
+            wire.poll_read(context)
+        };
+        match ready!(read) {
             Ok(0) => {
                 let mid_frame = !wire.buffer.is_empty();
                 Poll::Ready(Err(CloseReason::EndOfStream { mid_frame }))

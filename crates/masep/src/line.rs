@@ -72,6 +72,8 @@ pub(crate) enum Turn {
 pub(crate) struct Caller<'a> {
     shared: &'a Shared,
     place: Place,
+    /// Looks for bytes without sleeping.
+    pub(crate) spins: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,7 @@ impl<'a> Caller<'a> {
         Self {
             shared,
             place: Place::Outside,
+            spins: false,
         }
     }
 
@@ -116,7 +119,14 @@ impl<'a> Caller<'a> {
         }
         line.turn = Turn::Caller { waits: true };
         self.place = Place::AtLine;
-        match line.poll_frame(shared.codec(), |wire| wire.poll_read(context)) {
+        let read = |wire: &mut Wire| {
+            if self.spins {
+                wire.poll_read_eagerly(context)
+            } else {
+                wire.poll_read(context)
+            }
+        };
+        match line.poll_frame(shared.codec(), read) {
             Poll::Ready(Ok(frame)) => {
                 line.leave(shared);
                 self.place = Place::Outside;

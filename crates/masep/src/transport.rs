@@ -56,6 +56,15 @@ pub trait Transport: Send + Sync + 'static {
     /// [`TimedOut`](ErrorKind::TimedOut) if it is known to be gone.
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
 
+    /// As [`try_read`](Self::try_read), but asks the system also when nothing is known to have arrived:
+    /// for those who spin. By default the same.
+    ///
+    /// # Errors
+    /// As [`try_read`](Self::try_read).
+    fn try_read_unannounced(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read(buffer)
+    }
+
     /// Whether there is room to write, or to [flush](Self::try_flush); if not, this task is woken when
     /// there may be.
     ///

@@ -16,6 +16,8 @@ use crate::unsent::Unsent;
 const READ_CHUNKS: Range<usize> = 1024..64 * 1024;
 /// A frame from this size on is read into a buffer of its own.
 const READ_ALONE_FROM: usize = 8 * 1024;
+/// How often somebody who spins asks the system before others have their turn.
+const EAGER_READS: usize = 8;
 /// Frames that wait are gathered into one write up to about this many bytes.
 const GATHER_BYTES: usize = 64 * 1024;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
@@ -90,11 +92,35 @@ impl Wire {
         }
     }
 
+    /// Reads as [`poll_read`](Self::poll_read) does, and asks the system a few times more than once.
+    pub(crate) fn poll_read_eagerly(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(read) = self.poll_read(context) {
+            return Poll::Ready(read);
+        }
+        for _ in 0..EAGER_READS {
+            match self.try_read_with(|transport, buffer| transport.try_read_unannounced(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+        Poll::Pending
+    }
+
     /// Appends what has arrived to the buffer; 0 at the end of the stream.
     pub(crate) fn try_read(&mut self) -> io::Result<usize> {
+        self.try_read_with(|transport, buffer| transport.try_read(buffer))
+    }
+
+    fn try_read_with(
+        &mut self,
+        read: impl FnOnce(&dyn Transport, &mut BytesMut) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         self.make_room();
         let room = self.buffer.capacity() - self.buffer.len();
-        let read = self.transport.try_read(&mut self.buffer).inspect_err(|_| {
+        let read = read(&*self.transport, &mut self.buffer).inspect_err(|_| {
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
             }

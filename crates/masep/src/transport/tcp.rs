@@ -1,7 +1,7 @@
 //! TCP: the sockets of tokio as they are, and the options of a socket.
 
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::task::{Context, Poll};
@@ -40,6 +40,16 @@ impl Transport for TcpStream {
             Ok(read)
         });
         if read_some > 0 { Ok(read_some) } else { filled }
+    }
+
+    fn try_read_unannounced(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        // The readiness that tokio knows stays as it is: at worst it says too often that there is
+        // something to read.
+        let (before, room) = (buffer.len(), buffer.capacity());
+        buffer.resize(room, 0);
+        let read = (&*SockRef::from(self)).read(&mut buffer[before..]);
+        buffer.truncate(before + read.as_ref().map_or(0, |read| *read));
+        read
     }
 
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
