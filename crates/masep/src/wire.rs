@@ -119,7 +119,8 @@ impl Wire {
         read: impl FnOnce(&dyn Transport, &mut BytesMut) -> io::Result<usize>,
     ) -> io::Result<usize> {
         self.make_room();
-        let room = self.buffer.capacity() - self.buffer.len();
+        let before = self.buffer.len();
+        let room = self.buffer.capacity() - before;
         let read = read(&*self.transport, &mut self.buffer).inspect_err(|_| {
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
@@ -128,7 +129,8 @@ impl Wire {
         self.filled = read == room;
         if self.filled {
             self.chunk = (self.chunk * 2).min(READ_CHUNKS.end);
-        } else if read < self.chunk / 4 {
+        } else if before == 0 && read < self.chunk / 4 {
+            // Not for the rest of a frame: its next one would not fit again.
             self.chunk = (self.chunk / 2).max(READ_CHUNKS.start);
         }
         Ok(read)
@@ -298,5 +300,71 @@ pub(crate) async fn read_hello(
             return Ok(peer);
         }
         wire.acknowledge();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Gives the bytes of one frame after the other, and counts the reads.
+    struct Source(Mutex<(Vec<u8>, usize)>);
+
+    impl Transport for &'static Source {
+        fn prepare(&self, _limits: &Limits) -> io::Result<()> {
+            Ok(())
+        }
+        fn poll_readable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+            let (waiting, reads) = &mut *self.0.lock().unwrap();
+            if waiting.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = waiting.len().min(buffer.capacity() - buffer.len());
+            buffer.extend_from_slice(&waiting[..count]);
+            waiting.drain(..count);
+            *reads += 1;
+            Ok(count)
+        }
+        fn poll_writable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn shutdown(&self, _how: Shutdown) -> io::Result<()> {
+            Ok(())
+        }
+        fn reset_on_drop(&self) {}
+    }
+
+    #[test]
+    fn a_peer_that_sends_frames_of_one_size_costs_one_read_each() {
+        for size in [10_usize, 1_000, 5_000, 16_000, 32 * 1024, 65_535] {
+            let source: &'static Source = Box::leak(Box::new(Source(Mutex::default())));
+            let mut wire = Wire::new(source, &Limits::default(), Bytes::new()).unwrap();
+            let mut reads = 0;
+            for _ in 0..20 {
+                let mut bytes = u16::try_from(size).unwrap().to_le_bytes().to_vec();
+                bytes.resize(2 + size, 7);
+                *source.0.lock().unwrap() = (bytes, 0);
+                let frame = loop {
+                    match wire.take_frame(FrameCodec::default()).unwrap() {
+                        Some(frame) => break frame,
+                        None => wire.try_read().unwrap(),
+                    };
+                };
+                assert_eq!(frame.size(), size);
+                assert!(wire.take_frame(FrameCodec::default()).unwrap().is_none());
+                reads = source.0.lock().unwrap().1;
+            }
+            // The largest is a header longer than the longest read.
+            let expected = if size == 65_535 { 2 } else { 1 };
+            assert_eq!(reads, expected, "of {size} bytes");
+        }
     }
 }
