@@ -3,6 +3,7 @@
 pub(crate) mod dependencies;
 mod length;
 mod links;
+mod security;
 
 use crate::process::{Program, cargo};
 use crate::step::{Failure, Step};
@@ -53,6 +54,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "links",
             about: "links in Markdown files lead somewhere",
             run: || no_tests(links::check()),
+        },
+        Step {
+            name: "security",
+            about: "the tests that SECURITY.md names are there",
+            run: || no_tests(security::check()),
         },
     ]
 }
