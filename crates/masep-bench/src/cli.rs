@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::experiment::{Effort, Experiment, experiments};
 use crate::machine::Machine;
-use crate::peers::{PEERS, RAW};
+use crate::peers::PEERS;
 use crate::placement::{self, Placement};
 use crate::{report, run};
 
@@ -141,9 +141,10 @@ impl Cli {
         }
         if !self.peer.is_empty() {
             for experiment in &mut experiments {
-                experiment
-                    .subjects
-                    .retain(|subject| subject.name == RAW || self.peer.contains(&subject.name));
+                let bases = experiment.bases();
+                experiment.subjects.retain(|subject| {
+                    bases.contains(&&*subject.name) || self.peer.contains(&subject.name)
+                });
             }
         }
         Ok(experiments)

@@ -55,6 +55,19 @@ pub(crate) struct Metric {
     pub(crate) targets: Vec<Target>,
 }
 
+impl Experiment {
+    /// The subjects that ratios are to, those of the targets included.
+    pub(crate) fn bases(&self) -> Vec<&'static str> {
+        let targets = self.metrics.iter().flat_map(|metric| &metric.targets);
+        let of_targets = targets.filter_map(|target| match target.bound {
+            Bound::RatioAtMost(base, _) | Bound::RatioAtLeast(base, _) => Some(base),
+            Bound::AtMost(_) | Bound::AtLeast(_) => None,
+        });
+        let of_metrics = self.metrics.iter().map(|metric| metric.base);
+        of_metrics.chain(of_targets).collect()
+    }
+}
+
 /// What one subject has to reach in one figure.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {

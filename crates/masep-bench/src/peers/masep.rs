@@ -16,7 +16,7 @@ pub(crate) struct Masep(Client);
 
 impl Link for Masep {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
-        let client = Client::builder(format!("client-{number}")).limits(limits(job)?);
+        let client = Client::builder(format!("client-{number}")).limits(limits(job));
         Ok(Self(client.connect(job.address()?).await?))
     }
 
@@ -72,7 +72,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
     runtime(job.threads)?.block_on(async {
         let handler = Answering::default();
         let server = Server::builder("server")
-            .limits(limits(job)?.connections(job.links + 1_000))
+            .limits(limits(job).connections(job.links + 1_000))
             .handler(handler.clone())
             .bind("127.0.0.1:0")
             .await?;

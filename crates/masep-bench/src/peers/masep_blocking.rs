@@ -15,7 +15,7 @@ pub(crate) struct Blocking(Client);
 
 impl Link for Blocking {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
-        let client = Client::builder(format!("client-{number}")).limits(limits(job)?);
+        let client = Client::builder(format!("client-{number}")).limits(limits(job));
         Ok(Self(client.connect(job.address()?)?))
     }
 
@@ -47,7 +47,7 @@ impl SocketHandler for Answering {
 /// One server for all connections, a thread for each.
 pub(crate) fn serve(job: &Job) -> Result<()> {
     let server = Server::builder("server")
-        .limits(limits(job)?.connections(job.links + 1_000))
+        .limits(limits(job).connections(job.links + 1_000))
         .handler(Answering)
         .bind("127.0.0.1:0")?;
     child::ready(server.local_address())?;
