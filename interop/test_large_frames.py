@@ -38,10 +38,13 @@ def test_a_burst_from_a_real_server_arrives_whole(masep: Masep, size: int) -> No
 
 
 def test_a_burst_to_a_slow_reader_arrives_whole(masep: Masep) -> None:
+    # As much as masep's queue takes (4 MiB): what the system's buffers take beside it is its own affair, and a
+    # peer whose queue stays full is ended.
+    frames = 60
     with masep.serve() as (host, port), wire.connected(port, b"slow") as slow:
-        for number in range(100):
+        for number in range(frames):
             host.send({"to": "slow", "bytes_hex": numbered(number, LARGEST).hex()})
-        for number in range(100):
+        for number in range(frames):
             assert slow.receive() == numbered(number, LARGEST)
 
 
