@@ -34,11 +34,38 @@ fn named_tests(document: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Whether the source has a function of this name, in Rust or in Python.
+/// Whether the source has a test of this name that is run: in Rust a function under an attribute
+/// that ends in `test`, and not under `#[ignore]`; in Python a function at the left
+/// margin.
 fn is_defined(source: &str, test: &str) -> bool {
-    ["fn", "def"]
-        .iter()
-        .any(|word| source.contains(&format!("{word} {test}(")))
+    let python = format!("def {test}(");
+    let rust = [format!("fn {test}("), format!("async fn {test}(")];
+    let mut attributes: Vec<&str> = Vec::new();
+    for line in source.lines() {
+        let code = line.trim_start();
+        if line.starts_with(&python) {
+            return true;
+        }
+        if rust.iter().any(|head| code.starts_with(head)) {
+            let is_test = attributes.iter().any(|attribute| is_test(attribute));
+            return is_test
+                && !attributes
+                    .iter()
+                    .any(|attribute| attribute.starts_with("#[ignore"));
+        }
+        if code.starts_with("#[") {
+            attributes.push(code);
+        } else if !code.starts_with("//") {
+            attributes.clear();
+        }
+    }
+    false
+}
+
+/// `#[test]`, `#[tokio::test]`, `#[tokio::test(flavor = "multi_thread")]`, ...
+fn is_test(attribute: &str) -> bool {
+    let path = attribute.trim_start_matches("#[").split(['(', ']']).next();
+    path.is_some_and(|path| path.rsplit("::").next() == Some("test"))
 }
 
 #[cfg(test)]
@@ -57,9 +84,22 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_only_begins_like_a_test_is_none() {
-        assert!(is_defined("async fn one() {}", "one"));
+    fn only_a_test_that_is_run_counts() {
+        assert!(is_defined("#[test]\nfn one() {}", "one"));
+        assert!(is_defined(
+            "#[tokio::test(start_paused = true)]\n// why\n    async fn one() {",
+            "one"
+        ));
         assert!(is_defined("def two(masep):", "two"));
-        assert!(!is_defined("fn one_more() {} // one", "one"));
+        for none in [
+            "fn one() {}",
+            "#[test]\nfn one_more() {} // one",
+            "// #[test]\n// fn one() {}",
+            "#[test]\n#[ignore = \"slow\"]\nfn one() {}",
+            "#[test]\nfn other() {\n}\nfn one() {}",
+        ] {
+            assert!(!is_defined(none, "one"), "{none}");
+        }
+        assert!(!is_defined("# def two():", "two"));
     }
 }
