@@ -371,6 +371,11 @@ impl Shared {
         self.aborted.load(Ordering::Acquire)
     }
 
+    /// Whether this side ends the connection.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.requested.get().is_some()
+    }
+
     /// The reason for which this side ends the connection.
     pub(crate) fn requested(&self) -> CloseReason {
         self.requested

@@ -20,6 +20,8 @@ use crate::{CloseReason, Connection, Registry, SocketHandler};
 
 /// Writes in a row after which the task looks at what has arrived, and others have their turn.
 const MOST_WRITES: usize = 16;
+/// Reads at most when this side ends the connection, for what had arrived by then.
+const MOST_LAST_READS: u32 = 64;
 /// How long an end that the peer did not ask for may take to deliver what is queued, and the `BYE`.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
@@ -104,6 +106,8 @@ struct Conversation<'a> {
     waits: bool,
     /// Looks for bytes without sleeping.
     spins: bool,
+    /// Reads that are still made when this side ends the connection.
+    last_reads: u32,
 }
 
 enum Never {}
@@ -120,6 +124,7 @@ impl<'a> Conversation<'a> {
             said_bye: false,
             waits: false,
             spins: false,
+            last_reads: MOST_LAST_READS,
         }
     }
 
@@ -239,6 +244,9 @@ impl<'a> Conversation<'a> {
         // Before everything else, so that whatever happens from here on wakes this task.
         let queued = self.shared.outbound.attach_consumer(context);
         if queued || !self.waits {
+            if let Poll::Ready(done) = self.poll_last_read(context) {
+                return Poll::Ready(done);
+            }
             if let Poll::Ready(reason) = self.poll_end(context, quiet_since) {
                 return Poll::Ready(Err(reason));
             }
@@ -250,6 +258,19 @@ impl<'a> Conversation<'a> {
             return Poll::Ready(done);
         }
         self.poll_end(context, quiet_since).map(Err)
+    }
+
+    /// Reads what had arrived when this side ends the connection: behind our `BYE` nothing is heard.
+    fn poll_last_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        if self.last_reads == 0 || self.shared.is_aborted() || !self.shared.is_ending() {
+            return Poll::Pending;
+        }
+        self.last_reads -= 1;
+        let read = self.poll_read(context);
+        if read.is_pending() {
+            self.last_reads = 0;
+        }
+        read
     }
 
     fn poll_read(&self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
