@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,26 @@ const READY: &str = "ready ";
 
 /// Tells the parent process where this server listens.
 pub(crate) fn ready(address: SocketAddr) -> Result<()> {
+    ready_elsewhere(address, std::process::id())
+}
+
+/// Tells the parent process where to connect to, and in which process a server's work is done.
+pub(crate) fn ready_elsewhere(address: SocketAddr, process: u32) -> Result<()> {
     let mut stdout = io::stdout();
-    writeln!(stdout, "{READY}{address}")?;
+    writeln!(stdout, "{READY}{address} {process}")?;
     Ok(stdout.flush()?)
+}
+
+/// Processes that a server has started.
+static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// Kills a process when this one ends.
+#[cfg(feature = "nats")]
+pub(crate) fn end_with_this(process: Child) {
+    STARTED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(process);
 }
 
 /// The main function of a server's process. It ends when its standard input does, so that it cannot
@@ -45,6 +63,11 @@ pub(crate) fn serve(job: &Job) -> Result<ExitCode> {
 }
 
 fn end(code: i32) -> ! {
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    for mut process in started.drain(..) {
+        let _ = process.kill();
+        let _ = process.wait();
+    }
     std::process::exit(code)
 }
 
@@ -61,12 +84,13 @@ pub(crate) fn drive(job: &Job) -> Result<ExitCode> {
 pub(crate) fn measure(job: &Job) -> Result<Outcome> {
     let mut server = Process::of_this_program("serve", job).context("the server")?;
     let first = server.line(PATIENCE).context("the server")?;
-    let address = first
+    let (address, process) = first
         .strip_prefix(READY)
+        .and_then(|rest| rest.split_once(' '))
         .context("the server did not say that it is ready")?;
     let mut job = job.clone();
     job.address = Some(address.parse().context("the server's address")?);
-    job.server = Some(server.child.id());
+    job.server = Some(process.parse().context("the server's process")?);
     let mut client = Process::of_this_program("drive", &job).context("the client")?;
     let outcome = if job.work == Work::Idle {
         memory_per_link(&mut client, &job)

@@ -47,6 +47,9 @@ pub(crate) struct Cli {
     /// Worker threads of each runtime; 1 runs it in the main thread, which is the fastest for most.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Leaves these out; what takes long to build is not built then (can be given several times).
+    #[arg(long, value_name = "NAME")]
+    without: Vec<String>,
     /// Names a peer that is not in this program, and why: `NAME=REASON`.
     #[arg(long, value_parser = missing, hide = true)]
     missing: Vec<(String, String)>,
@@ -114,7 +117,10 @@ impl Cli {
             threads: self.threads,
             idle: if self.quick { 500 } else { 2_000 },
         };
-        let mut experiments = experiments(effort, &self.missing);
+        let unwanted = self.without.iter();
+        let unwanted = unwanted.map(|name| (name.clone(), "left out, as asked".to_owned()));
+        let missing: Vec<_> = self.missing.iter().cloned().chain(unwanted).collect();
+        let mut experiments = experiments(effort, &missing);
         let is_named = |experiment: &Experiment, name: &String| {
             let rest = experiment.name.strip_prefix(&**name);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

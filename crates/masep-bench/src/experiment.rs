@@ -2,7 +2,7 @@
 
 use crate::codec;
 use crate::job::{Job, Work};
-use crate::peers::{BLOCKING, MASEP, PEERS, RAW, RAW_BATCHES, RAW_WRITES};
+use crate::peers::{BLOCKING, Does, MASEP, PEERS, RAW, RAW_BATCHES, RAW_WRITES};
 use crate::placement::Placement::{self, OneCore, Unpinned};
 
 /// One thing that is measured: the same for all its subjects.
@@ -145,12 +145,18 @@ impl Plan<'_> {
 
     /// Every peer that can do this work, but for some; then those that are missing.
     fn subjects(&self, work: Work, size: usize, links: usize, but: &[&str]) -> Vec<Subject> {
-        let able = PEERS
+        let is_missing = |name| self.missing.iter().any(|(missing, _)| missing == name);
+        let present = PEERS
             .iter()
-            .filter(|peer| (peer.does)(work) && !but.contains(&peer.name));
-        let present = able.map(|peer| Subject {
-            name: peer.name.to_owned(),
-            how: How::Talk(self.job(peer.name, work, size, links)),
+            .filter(|peer| !but.contains(&peer.name) && !is_missing(peer.name));
+        let present = present.filter_map(|peer| {
+            let how = match (peer.does)(work) {
+                Does::It => How::Talk(self.job(peer.name, work, size, links)),
+                Does::Not(why) => How::Missing(why.to_owned()),
+                Does::Elsewhere => return None,
+            };
+            let name = peer.name.to_owned();
+            Some(Subject { name, how })
         });
         let missing = self.missing.iter().map(|(name, why)| Subject {
             name: name.clone(),
@@ -175,7 +181,7 @@ impl Plan<'_> {
             name,
             about: format!("round trip, {}", bytes(size)),
             placements: BOTH,
-            subjects: self.subjects(Work::RoundTrip, size, 1, &[RAW_WRITES]),
+            subjects: self.subjects(Work::RoundTrip, size, 1, &[]),
             metrics,
         }
     }

@@ -4,8 +4,17 @@ mod buffer;
 mod busy_poll;
 mod masep;
 mod masep_blocking;
+#[cfg(feature = "nats")]
+mod nats;
+mod queues;
 mod raw;
 mod tokio;
+#[cfg(feature = "tonic")]
+mod tonic;
+#[cfg(feature = "tungstenite")]
+mod tungstenite;
+#[cfg(feature = "zeromq")]
+mod zeromq;
 
 use anyhow::Result;
 
@@ -25,14 +34,28 @@ pub(crate) const BLOCKING: &str = "masep-blocking";
 /// tokio's sockets.
 pub(crate) const TOKIO: &str = "tokio";
 
+/// Whether somebody does a work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Does {
+    /// Yes.
+    It,
+    /// No, for this reason, which the table tells.
+    Not(&'static str),
+    /// It would be nobody's question: it is of interest for other work.
+    Elsewhere,
+}
+
+/// The reason of those who are driven by a thread that waits for one connection.
+const BLOCKS: Does = Does::Not("its calls block the thread, and many connections are waited for");
+
 /// One who is measured.
 pub(crate) struct Peer {
     /// The name, on the command line and in the table.
     pub(crate) name: &'static str,
     /// What it is, in a few words.
     pub(crate) about: &'static str,
-    /// Whether it can do this work.
-    pub(crate) does: fn(Work) -> bool,
+    /// Whether it does this work.
+    pub(crate) does: fn(Work) -> Does,
     /// Does the server's part: says that it is ready, and goes on until the process is ended.
     pub(crate) serve: fn(&Job) -> Result<()>,
     /// Does the client's part.
@@ -44,44 +67,92 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer {
         name: RAW,
         about: "std::net, the best way for each work",
-        does: |work| !matches!(work, Work::Turns | Work::Spectators),
+        does: |work| match work {
+            Work::Turns | Work::Spectators => BLOCKS,
+            _ => Does::It,
+        },
         serve: raw::serve,
         drive: drive::<raw::Raw>,
     },
     Peer {
         name: RAW_WRITES,
         about: "std::net, one write per message",
-        does: |work| matches!(work, Work::OneWay | Work::RoundTrip),
+        does: |work| match work {
+            Work::OneWay => Does::It,
+            _ => Does::Elsewhere,
+        },
         serve: raw::serve,
         drive: drive::<raw::Raw>,
     },
     Peer {
         name: RAW_BATCHES,
         about: "std::net, 64 KiB batches",
-        does: |work| matches!(work, Work::OneWay),
+        does: |work| match work {
+            Work::OneWay => Does::It,
+            _ => Does::Elsewhere,
+        },
         serve: raw::serve,
         drive: drive::<raw::Raw>,
     },
     Peer {
         name: TOKIO,
         about: "tokio's sockets, by hand",
-        does: |_| true,
+        does: |_| Does::It,
         serve: tokio::serve,
         drive: drive::<tokio::Tokio>,
     },
     Peer {
         name: MASEP,
         about: "masep",
-        does: |_| true,
+        does: |_| Does::It,
         serve: masep::serve,
         drive: drive::<masep::Masep>,
     },
     Peer {
         name: BLOCKING,
         about: "masep::blocking",
-        does: |work| matches!(work, Work::OneWay | Work::RoundTrip | Work::Idle),
+        does: |work| match work {
+            Work::Turns | Work::Spectators => BLOCKS,
+            Work::FanOut => Does::Elsewhere,
+            _ => Does::It,
+        },
         serve: masep_blocking::serve,
         drive: drive::<masep_blocking::Blocking>,
+    },
+    #[cfg(feature = "tungstenite")]
+    Peer {
+        name: "tungstenite",
+        about: "WebSocket by tokio-tungstenite",
+        does: |_| Does::It,
+        serve: tungstenite::serve,
+        drive: drive::<tungstenite::Tungstenite>,
+    },
+    #[cfg(feature = "tonic")]
+    Peer {
+        name: "tonic",
+        about: "gRPC by tonic, a bidirectional stream of bytes",
+        does: |_| Does::It,
+        serve: tonic::serve,
+        drive: drive::<tonic::Tonic>,
+    },
+    #[cfg(feature = "zeromq")]
+    Peer {
+        name: "zeromq",
+        about: "ZeroMQ by libzmq: DEALER, ROUTER, XPUB",
+        does: |work| match work {
+            Work::Turns | Work::Spectators => BLOCKS,
+            _ => Does::It,
+        },
+        serve: zeromq::serve,
+        drive: drive::<zeromq::ZeroMq>,
+    },
+    #[cfg(feature = "nats")]
+    Peer {
+        name: "nats",
+        about: "NATS by nats-server and async-nats",
+        does: |_| Does::It,
+        serve: nats::serve,
+        drive: drive::<nats::Nats>,
     },
 ];
 

@@ -1,7 +1,5 @@
 //! tokio's sockets, written by hand for each work: what an async runtime allows.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use anyhow::Result;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,14 +8,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::buffer::{Buffer, put_frame};
+use super::queues::Queues;
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, Job, Request, filler};
 use crate::link::{Link, runtime};
 
 /// Messages that are fed go out when there are so many bytes of them.
 const BATCH: usize = 64 * 1024;
-/// Messages that may wait for one connection of a server that fans out.
-const QUEUE: usize = 1024;
 
 /// A connection that sends and receives frames.
 pub(crate) struct Tokio {
@@ -92,23 +89,20 @@ impl Link for Tokio {
     }
 }
 
-/// The queues of all connections.
-type Everybody = Arc<Mutex<Vec<mpsc::Sender<Bytes>>>>;
-
 /// A task for each connection, which reads and answers; where messages come from elsewhere, a second
 /// one, which writes what waits.
 pub(crate) fn serve(job: &Job) -> Result<()> {
     runtime(job.threads)?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         child::ready(listener.local_addr()?)?;
-        let everybody = Everybody::default();
+        let queues = Queues::default();
         let fans_out = job.work.fans_out();
         loop {
             let (stream, _) = listener.accept().await?;
             let connection = Tokio::new(stream)?;
             // An error is the end of a connection, which is the client's to judge.
             if fans_out {
-                tokio::spawn(answer_from_queue(connection, Arc::clone(&everybody)));
+                tokio::spawn(answer_from_queue(connection, queues.clone()));
             } else {
                 tokio::spawn(answer(connection));
             }
@@ -135,12 +129,8 @@ async fn answer(mut connection: Tokio) -> Result<()> {
     }
 }
 
-async fn answer_from_queue(connection: Tokio, everybody: Everybody) -> Result<()> {
-    let (queue, waiting) = mpsc::channel(QUEUE);
-    everybody
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(queue.clone());
+async fn answer_from_queue(connection: Tokio, queues: Queues) -> Result<()> {
+    let (queue, waiting) = queues.join();
     let Tokio {
         mut reading,
         writing,
@@ -148,34 +138,9 @@ async fn answer_from_queue(connection: Tokio, everybody: Everybody) -> Result<()
     } = connection;
     tokio::spawn(write_waiting(writing, waiting));
     loop {
-        let body = reading.frame().await?;
-        match Request::read(body) {
-            Request::Take => {}
-            Request::Echo => queue.send(Bytes::copy_from_slice(body)).await?,
-            Request::Acknowledge => queue.send(ACKNOWLEDGEMENT).await?,
-            Request::Turn { size } => queue.send(filler(size as usize)).await?,
-            Request::Broadcast { count, size } => {
-                let queues = everybody
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
-                let body = filler(size as usize);
-                for _ in 0..count {
-                    broadcast(&queues, &body).await?;
-                }
-            }
-        }
+        let body = Bytes::copy_from_slice(reading.frame().await?);
+        queues.answer(&queue, body).await?;
     }
-}
-
-/// Sends to all; waits only for those that have no room.
-async fn broadcast(queues: &[mpsc::Sender<Bytes>], body: &Bytes) -> Result<()> {
-    for queue in queues {
-        if let Err(mpsc::error::TrySendError::Full(body)) = queue.try_send(body.clone()) {
-            queue.send(body).await?;
-        }
-    }
-    Ok(())
 }
 
 async fn write_waiting(mut half: OwnedWriteHalf, mut waiting: mpsc::Receiver<Bytes>) -> Result<()> {
