@@ -43,7 +43,7 @@ const PEERS: [Peer; 4] = [
 ];
 
 /// What masep is to be compared with and is not yet: the tables name it, with the reason.
-const WITHOUT_DRIVER: [&str; 2] = ["zenoh", "pymasep-sockets"];
+const WITHOUT_DRIVER: [&str; 1] = ["zenoh"];
 
 /// Builds the program with every peer that can be built here, and runs it with these arguments. What cannot
 /// be built is told to it, and named in its tables.
@@ -60,19 +60,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         }
     }
     missing.extend(build(&features)?);
+    let python = match interop::environment() {
+        Ok(python) => python,
+        Err(failure) => {
+            missing.push(("pymasep", failure.to_string()));
+            PathBuf::new()
+        }
+    };
     let missing: Vec<_> = missing
         .iter()
         .map(|(name, why)| format!("--missing={name}={why}"))
         .collect();
     let args: Vec<_> = args.iter().chain(&missing).map(String::as_str).collect();
-    let program = Program::new(program(), &args);
-    match interop::environment() {
-        Ok(python) => program.env("MASEP_BENCH_PYTHON", python).run(),
-        Err(failure) => {
-            println!("without pymasep: {failure}");
-            program.run()
-        }
-    }
+    Program::new(program(), &args)
+        .env("MASEP_BENCH_PYTHON", python)
+        .run()
 }
 
 /// Whether the arguments say `--without` this peer: the program will say that it is missing.

@@ -14,6 +14,7 @@ mod machine;
 mod memory;
 mod peers;
 mod placement;
+mod python;
 mod report;
 mod results;
 mod run;

@@ -1,38 +1,22 @@
-//! The real pymasep, in an interpreter of its own.
+//! The real pymasep.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::{Direction, Sample};
 use crate::child::Process;
+use crate::python;
 
-/// The Python in whose environment pymasep is; `cargo xtask bench` sets it.
-const PYTHON: &str = "MASEP_BENCH_PYTHON";
-
-/// The nanoseconds that pymasep takes. The interpreter runs where this thread may run.
+/// The nanoseconds that pymasep takes.
 pub(super) fn nanoseconds(sample: Sample, direction: Direction, seconds: f64) -> Result<f64> {
-    let python = std::env::var_os(PYTHON).with_context(|| format!("{PYTHON} is not set"))?;
-    let interop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop");
     let direction = match direction {
         Direction::Decode => "decode",
         Direction::Encode => "encode",
         Direction::Both => "both",
     };
-    let mut command = Command::new(python);
-    command
-        .current_dir(interop)
-        .args([
-            "-m",
-            "bench_codec",
-            direction,
-            sample.name,
-            &seconds.to_string(),
-        ])
-        .env("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        .env("SDL_VIDEODRIVER", "dummy");
+    let mut command = python::module("bench_codec")?;
+    command.args([direction, sample.name, &seconds.to_string()]);
     let line = Process::start(&mut command)?.line(Duration::from_secs(60))?;
     line.parse()
         .with_context(|| format!("pymasep said {line:?}"))

@@ -6,6 +6,7 @@ mod masep;
 mod masep_blocking;
 #[cfg(feature = "nats")]
 mod nats;
+mod pymasep;
 mod queues;
 mod raw;
 mod tokio;
@@ -153,6 +154,13 @@ pub(crate) const PEERS: &[Peer] = &[
         does: |_| Does::It,
         serve: nats::serve,
         drive: drive::<nats::Nats>,
+    },
+    Peer {
+        name: "pymasep",
+        about: "pymasep 0.2 at both ends",
+        does: pymasep::does,
+        serve: pymasep::serve,
+        drive: pymasep::drive,
     },
 ];
 
