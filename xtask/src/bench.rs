@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::interop;
 use crate::process::{Program, cargo, root};
 use crate::step::Failure;
+use crate::tally::Tally;
 
 const DIRECTORY: &str = "crates/masep-bench";
 
@@ -75,6 +76,20 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     Program::new(program(), &args)
         .env("MASEP_BENCH_PYTHON", python)
         .run()
+}
+
+/// Checks the program, without optional features: what masep is compared with takes minutes to build.
+pub(crate) fn test() -> Result<Tally, Failure> {
+    let directory = root().join(DIRECTORY);
+    for args in [
+        &["fmt", "--all", "--check"][..],
+        &["clippy", "--all-targets", "--", "-D", "warnings"],
+    ] {
+        cargo(args).current_dir(&directory).run()?;
+    }
+    cargo(&["test"])
+        .current_dir(&directory)
+        .run_counting(Tally::of_cargo_test)
 }
 
 /// Whether the arguments say `--without` this peer: the program will say that it is missing.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
+use crate::bench;
 use crate::faults;
 use crate::fuzz;
 use crate::instructions;
@@ -26,6 +27,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "rust",
             about: "unit, integration and doc tests of the workspace",
             run: rust,
+        },
+        Step {
+            name: "bench",
+            about: "the bench, without what it compares masep with: format, clippy, tests",
+            run: bench::test,
         },
         Step {
             name: "instructions",

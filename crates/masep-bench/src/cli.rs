@@ -1,17 +1,18 @@
 //! The command line.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::experiment::{Effort, Experiment, experiments};
+use crate::experiment::{Effort, Experiment, Subject};
 use crate::machine::Machine;
 use crate::peers::PEERS;
 use crate::placement::{self, Placement};
-use crate::{report, run};
+use crate::plan::experiments;
+use crate::report::{self, Report};
+use crate::run;
 
 /// masep beside raw sockets and other messaging libraries, on this machine.
 #[derive(Parser)]
@@ -38,6 +39,12 @@ pub(crate) struct Cli {
     /// Writes all figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes the figures into README.md, and the diagrams beside it.
+    #[arg(long)]
+    readme: bool,
+    /// Takes the figures from a file that `--json` has written, and measures nothing.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
     /// Rounds. Default 5, with --quick 3.
     #[arg(long)]
     rounds: Option<usize>,
@@ -75,6 +82,12 @@ fn missing(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), why.to_owned()))
 }
 
+/// Whether this is the one of that name, or one of several that are called so.
+fn is(subject: &Subject, name: &str) -> bool {
+    let rest = subject.name.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+}
+
 impl Cli {
     /// Measures what is asked for and prints the table.
     pub(crate) fn run(&self) -> Result<ExitCode> {
@@ -90,30 +103,55 @@ impl Cli {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let rounds = self.rounds.unwrap_or(if self.quick { 3 } else { 5 });
+        let report = match &self.from {
+            Some(file) => report::read(file)?,
+            None => self.measure(&experiments)?,
+        };
+        let Report {
+            machine,
+            rounds,
+            seconds,
+            cells,
+        } = &report;
+        println!("{machine}\n{rounds} rounds of {seconds} s; median [min .. max]");
+        print!("{}", report::table(cells));
+        if let Some(file) = &self.json {
+            report::write(&report, file)?;
+        }
+        if self.readme {
+            report::put_into_readme(&report)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn measure(&self, experiments: &[Experiment]) -> Result<Report> {
         let machine = Machine::read();
+        let rounds = self.rounds.unwrap_or(if self.quick { 3 } else { 5 });
         eprintln!("{machine}");
         let mut cells = Vec::new();
         for (placement, cpu) in self.placements()? {
-            for experiment in &experiments {
+            for experiment in experiments {
                 if experiment.placements.contains(&placement) {
                     let measured = run::measure(experiment, placement, cpu, rounds);
                     cells.extend(measured.cells());
                 }
             }
         }
-        println!("{machine}\n{rounds} rounds; median [min .. max]");
-        print!("{}", report::table(&cells));
-        if let Some(file) = &self.json {
-            fs::write(file, report::json(&machine, &cells)?)
-                .with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(Report {
+            machine,
+            rounds,
+            seconds: self.seconds(),
+            cells,
+        })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 })
     }
 
     fn experiments(&self) -> Result<Vec<Experiment>> {
         let effort = Effort {
-            seconds: self.seconds.unwrap_or(if self.quick { 0.2 } else { 1.0 }),
+            seconds: self.seconds(),
             threads: self.threads,
             idle: if self.quick { 500 } else { 2_000 },
         };
@@ -141,7 +179,7 @@ impl Cli {
             let mut subjects = experiments
                 .iter()
                 .flat_map(|experiment| &experiment.subjects);
-            if !subjects.any(|subject| subject.name == *name) {
+            if !subjects.any(|subject| is(subject, name)) {
                 bail!("nobody here is called {name:?}: --list names them");
             }
         }
@@ -149,7 +187,8 @@ impl Cli {
             for experiment in &mut experiments {
                 let bases = experiment.bases();
                 experiment.subjects.retain(|subject| {
-                    bases.contains(&&*subject.name) || self.peer.contains(&subject.name)
+                    bases.contains(&&*subject.name)
+                        || self.peer.iter().any(|peer| is(subject, peer))
                 });
             }
         }

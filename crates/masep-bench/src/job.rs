@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
+
 /// The work that client and server do together. A peer chooses its best settings by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Work {
     /// The client sends a message and waits until it comes back.
     RoundTrip,
+    /// The same with the messages of a turn: an observation of a real session, which is answered by an
+    /// action.
+    WholeTurn,
     /// The client sends as fast as it can; the server receives each message whole.
     OneWay,
     /// The server sends each message to all connections.
@@ -88,6 +93,8 @@ pub(crate) enum Request {
         /// Bytes in the body of the answer.
         size: u32,
     },
+    /// It is an observation: send an action.
+    Observation,
 }
 
 /// Bytes of the longest request.
@@ -110,6 +117,8 @@ impl Request {
                 body.put_u8(b'n');
                 body.put_u32(size);
             }
+            // It is as long as it is.
+            Self::Observation => return OBSERVATION,
         }
         body.resize(body.len().max(size), b'.');
         body.freeze()
@@ -128,6 +137,7 @@ impl Request {
             [b'n', a, b, c, d, ..] => Self::Turn {
                 size: u32::from_be_bytes([*a, *b, *c, *d]),
             },
+            [b'<', ..] => Self::Observation,
             _ => Self::Take,
         }
     }
@@ -138,6 +148,10 @@ pub(crate) fn filler(size: usize) -> Bytes {
     Request::Take.body(size)
 }
 
+/// An observation and an action of a real session, as pymasep writes them.
+const OBSERVATION: Bytes = Bytes::from_static(codec::AN_OBSERVATION.body);
+/// The answer to [`Request::Observation`].
+pub(crate) const ACTION: Bytes = Bytes::from_static(codec::AN_ACTION.body);
 /// The answer to [`Request::Acknowledge`].
 pub(crate) const ACKNOWLEDGEMENT: Bytes = Bytes::from_static(b"taken");
 
@@ -156,9 +170,10 @@ mod tests {
                 size: 1024,
             },
             Request::Turn { size: 7_000 },
+            Request::Observation,
         ];
         for request in requests {
-            for size in [0, 16, 60 * 1024] {
+            for size in [0, 16, 6 * 1024] {
                 let body = request.body(size);
                 assert_eq!(Request::read(&body), request);
                 assert!(body.len() >= size);

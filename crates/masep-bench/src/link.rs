@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
 
-use crate::job::{Job, Request, Work};
+use crate::job::{ACTION, Job, Request, Work};
 use crate::stats::quantile;
 
 /// What was measured, by name; the names are those of [`crate::experiment::Metric`].
@@ -82,7 +82,8 @@ pub(crate) fn runtime(threads: usize) -> io::Result<Runtime> {
 pub(crate) fn drive<L: Link>(job: &Job) -> Result<Outcome> {
     L::runtime(job)?.block_on(async {
         match job.work {
-            Work::RoundTrip => round_trips::<L>(job).await,
+            Work::RoundTrip => round_trips::<L>(job, Request::Echo, job.size).await,
+            Work::WholeTurn => round_trips::<L>(job, Request::Observation, ACTION.len()).await,
             Work::OneWay => one_way::<L>(job).await,
             Work::FanOut => fan_out::<L>(job).await,
             Work::Idle => idle::<L>(job).await,
@@ -92,9 +93,20 @@ pub(crate) fn drive<L: Link>(job: &Job) -> Result<Outcome> {
     })
 }
 
-async fn round_trips<L: Link>(job: &Job) -> Result<Outcome> {
+async fn round_trips<L: Link>(job: &Job, request: Request, answer: usize) -> Result<Outcome> {
     let mut link = L::connect(job, 0).await?;
-    let body = job.body(Request::Echo);
+    let body = job.body(request);
+    times(job, async || {
+        link.send(body.clone()).await?;
+        let size = link.receive().await?;
+        ensure!(size == answer, "{answer} bytes are right, {size} came back");
+        Ok(())
+    })
+    .await
+}
+
+/// Does something again and again; how long it took, in microseconds.
+pub(crate) async fn times(job: &Job, mut turn: impl AsyncFnMut() -> Result<()>) -> Result<Outcome> {
     let warm_up = Duration::from_secs_f64(job.seconds / 10.0);
     let mut times = Vec::with_capacity(1 << 20);
     for length in [warm_up, Duration::from_secs_f64(job.seconds)] {
@@ -102,14 +114,8 @@ async fn round_trips<L: Link>(job: &Job) -> Result<Outcome> {
         let start = Instant::now();
         let mut before = start;
         while before - start < length || times.len() < 3 {
-            link.send(body.clone()).await?;
-            let size = link.receive().await?;
+            turn().await?;
             let now = Instant::now();
-            ensure!(
-                size == body.len(),
-                "{} bytes were sent, {size} came back",
-                body.len()
-            );
             times.push((now - before).as_secs_f64() * 1e6);
             before = now;
         }
@@ -181,6 +187,7 @@ fn rates(messages: f64, bytes: f64, seconds: f64) -> Outcome {
     Outcome::from([
         ("messages".to_owned(), messages / seconds / 1e6),
         ("bytes".to_owned(), bytes / seconds / 1e9),
+        ("each".to_owned(), seconds / messages * 1e6),
     ])
 }
 
@@ -210,55 +217,51 @@ fn held() -> Result<()> {
     Ok(())
 }
 
-/// On every link one action after the other, each sent when the answer to the last has come.
+/// Seconds that a turn may take for each actor that waits beside it: a measurement is long enough for some
+/// turns of everybody.
+const SECONDS_PER_LINK: f64 = 0.0002;
+
+/// On every link one action after the other, each sent when the answer to the last has come. What ends while
+/// it is measured counts.
 async fn turns<L: Link>(job: &Job) -> Result<Outcome> {
     let links = connect_all::<L>(job, 0..job.links).await?;
     let body = Request::Turn {
         size: job.size as u32,
     }
     .body(ACTION_BYTES);
-    let warm_up = Duration::from_secs_f64(job.seconds / 5.0);
-    let (start, work) = (
-        Instant::now() + warm_up,
-        Duration::from_secs_f64(job.seconds),
-    );
-    let end = start + work;
+    let seconds = job.seconds.max(job.links as f64 * SECONDS_PER_LINK);
+    let start = Instant::now() + Duration::from_secs_f64(seconds / 5.0);
+    let end = start + Duration::from_secs_f64(seconds);
     let mut tasks = Vec::new();
     for mut link in links {
         let body = body.clone();
         tasks.push(tokio::spawn(async move {
-            let mut times = Vec::new();
+            let mut turns = 0_u64;
             loop {
-                let before = Instant::now();
-                if before >= end {
-                    return Ok::<_, anyhow::Error>((link, times));
-                }
                 link.send(body.clone()).await?;
                 black_box(link.receive().await?);
-                if before >= start {
-                    times.push(before.elapsed().as_secs_f64() * 1e6);
+                let now = Instant::now();
+                if now >= end {
+                    return Ok::<_, anyhow::Error>((link, turns));
                 }
+                turns += u64::from(now >= start);
             }
         }));
     }
     tokio::time::sleep_until(start.into()).await;
     let before = job.server.map(cpu_seconds).transpose()?;
-    let mut times = Vec::new();
-    let mut links = Vec::new();
+    tokio::time::sleep_until(end.into()).await;
+    let after = job.server.map(cpu_seconds).transpose()?;
+    let (mut turns, mut links) = (0, Vec::new());
     for task in tasks {
         let (link, of_link) = task.await??;
         links.push(link);
-        times.extend(of_link);
+        turns += of_link;
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let after = job.server.map(cpu_seconds).transpose()?;
-    times.sort_by(f64::total_cmp);
-    let turns = times.len() as f64;
+    let turns = turns as f64;
     let mut outcome = Outcome::from([
         ("turns".to_owned(), turns / seconds / 1e3),
         ("each".to_owned(), seconds / turns * 1e6),
-        ("p50".to_owned(), quantile(&times, 0.5)),
-        ("p99".to_owned(), quantile(&times, 0.99)),
     ]);
     if let (Some(before), Some(after)) = (before, after) {
         outcome.insert("server".to_owned(), (after - before) / turns * 1e6);

@@ -14,6 +14,7 @@ mod machine;
 mod memory;
 mod peers;
 mod placement;
+mod plan;
 mod python;
 mod report;
 mod results;
@@ -27,8 +28,15 @@ use clap::Parser;
 
 use cli::{Cli, Role};
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    run(&cli).unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.role {
         None => cli.run(),
         Some(Role::Serve { job }) => child::serve(&serde_json::from_str(job)?),

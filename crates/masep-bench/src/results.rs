@@ -1,8 +1,8 @@
 //! What all rounds gave, and what it means.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::experiment::{Bound, Experiment, How, Metric};
+use crate::experiment::{Bound, Experiment, How, Metric, Point, Target};
 use crate::link::Outcome;
 use crate::placement::Placement;
 use crate::stats::{Spread, ratios};
@@ -18,7 +18,7 @@ pub(crate) struct Measured<'a> {
 }
 
 /// One figure of one subject.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
     /// The experiment's name.
     pub(crate) experiment: String,
@@ -36,7 +36,9 @@ pub(crate) struct Cell {
     pub(crate) less_is_better: bool,
     /// Who was measured.
     pub(crate) subject: String,
-    /// The subject that the ratio is to.
+    /// Where it stands in a diagram.
+    pub(crate) point: Option<Point>,
+    /// What the ratio is to.
     pub(crate) base: String,
     /// The figure, round by round.
     pub(crate) rounds: Vec<Option<f64>>,
@@ -51,15 +53,31 @@ pub(crate) struct Cell {
 }
 
 /// Whether a subject has reached what it was to reach.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// What was to be reached.
     pub(crate) target: String,
-    /// Whether the median has reached it.
-    pub(crate) reached: bool,
-    /// Whether at least one round has, and one has not: the machine's noise decides.
-    pub(crate) within_spread: bool,
+    /// Whether it was.
+    pub(crate) judgement: Judgement,
+    /// What has to be known of it.
+    pub(crate) note: Option<String>,
 }
+
+/// Whether a bound was kept in the median.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Judgement {
+    /// Yes.
+    Reached,
+    /// No.
+    Missed,
+    /// It cannot be said: there is no figure, or the bound is missed in the median and kept in some round, and the
+    /// rounds are further apart than [`NOISE`].
+    NotMeasured,
+}
+
+/// The greatest figure by the least, above which rounds do not agree on anything.
+const NOISE: f64 = 1.25;
 
 impl Measured<'_> {
     /// A cell for each figure of each subject, figure by figure.
@@ -85,6 +103,7 @@ impl Measured<'_> {
                 .iter()
                 .find_map(|outcome| outcome.clone().err()),
         };
+        let base = subjects[subject].base.as_deref().unwrap_or(metric.base);
         Cell {
             experiment: (*name).to_owned(),
             about: about.clone(),
@@ -94,10 +113,11 @@ impl Measured<'_> {
             unit: metric.unit.to_owned(),
             less_is_better: metric.less_is_better,
             subject: subjects[subject].name.clone(),
+            point: subjects[subject].point.clone(),
             base: metric.base.to_owned(),
             value: Spread::of(rounds.iter().copied().flatten()),
-            ratio: self.ratio(metric, &rounds, metric.base),
-            verdict: self.verdict(metric, subject, &rounds),
+            ratio: self.ratio(metric, &rounds, base),
+            verdict: self.verdict(metric, subject, &rounds, missing.as_deref()),
             rounds,
             missing,
         }
@@ -123,8 +143,14 @@ impl Measured<'_> {
         )
     }
 
-    /// None if nothing is to be reached; not reached if there is no figure.
-    fn verdict(&self, metric: &Metric, subject: usize, rounds: &[Option<f64>]) -> Option<Verdict> {
+    /// None if nothing is to be reached.
+    fn verdict(
+        &self,
+        metric: &Metric,
+        subject: usize,
+        rounds: &[Option<f64>],
+        missing: Option<&str>,
+    ) -> Option<Verdict> {
         let name = &self.experiment.subjects[subject].name;
         let target = metric.targets.iter().find(|target| {
             target.subject == name
@@ -132,24 +158,84 @@ impl Measured<'_> {
                     .placement
                     .is_none_or(|placement| placement == self.placement)
         })?;
-        let spread = match target.bound {
+        let (judgement, note) = match self.bounded(metric, target, rounds) {
+            Some(spread) => target.bound.judge(spread),
+            None => (
+                Judgement::NotMeasured,
+                Some(
+                    missing
+                        .unwrap_or("there is no figure to compare with")
+                        .to_owned(),
+                ),
+            ),
+        };
+        let note = match judgement {
+            Judgement::Reached => note,
+            _ => self.reason(metric, target).or(note),
+        };
+        Some(Verdict {
+            target: target.bound.to_string(),
+            judgement,
+            note,
+        })
+    }
+
+    /// What a target bounds, out of these figures.
+    fn bounded(&self, metric: &Metric, target: &Target, rounds: &[Option<f64>]) -> Option<Spread> {
+        match target.bound {
             Bound::AtMost(_) | Bound::AtLeast(_) => Spread::of(rounds.iter().copied().flatten()),
             Bound::RatioAtMost(base, _) | Bound::RatioAtLeast(base, _) => {
                 self.ratio(metric, rounds, base)
             }
+        }
+    }
+
+    /// Why this machine denies it, if others say so.
+    fn reason(&self, metric: &Metric, target: &Target) -> Option<String> {
+        let rounds = |name: &str| {
+            let mut subjects = self.experiment.subjects.iter();
+            Some(self.rounds(metric, subjects.position(|subject| subject.name == name)?))
         };
-        let holds = |value| target.bound.holds(value);
-        let reached = spread.is_some_and(|spread| holds(spread.median));
-        let within_spread = spread.is_some_and(|spread| holds(spread.min) != holds(spread.max));
-        Some(Verdict {
-            target: target.bound.to_string(),
-            reached,
-            within_spread,
+        if let Some(limit) = target.limit {
+            let spread = self.bounded(metric, target, &rounds(limit)?)?;
+            if !target.bound.holds(spread.median) {
+                return Some(format!("{limit}, has {:.2} itself", spread.median));
+            }
+        }
+        let (name, there) = target.set_with?;
+        let here = Spread::of(rounds(name)?.into_iter().flatten())?.median;
+        let (unit, slower) = (metric.unit, (here < there) != metric.less_is_better);
+        // A figure is harder to reach where all is slower, and a ratio where what it is to is faster.
+        let harder = match target.bound {
+            Bound::AtMost(_) | Bound::AtLeast(_) => slower,
+            Bound::RatioAtMost(..) | Bound::RatioAtLeast(..) => !slower,
+        };
+        harder.then(|| {
+            format!("{name} has {here:.1} {unit} here, and had {there} where the target was set")
         })
     }
 }
 
 impl Bound {
+    fn judge(self, spread: Spread) -> (Judgement, Option<String>) {
+        let Spread { median, min, max } = spread;
+        let differ = self.holds(min) != self.holds(max);
+        if self.holds(median) {
+            return (
+                Judgement::Reached,
+                differ.then(|| "not in every round".to_owned()),
+            );
+        }
+        if differ && max / min > NOISE {
+            let note = format!("the rounds are too far apart, {min:.2} to {max:.2}");
+            return (Judgement::NotMeasured, Some(note));
+        }
+        (
+            Judgement::Missed,
+            differ.then(|| "but for some rounds".to_owned()),
+        )
+    }
+
     fn holds(self, value: f64) -> bool {
         match self {
             Self::AtMost(bound) | Self::RatioAtMost(_, bound) => value <= bound,
@@ -166,5 +252,23 @@ impl std::fmt::Display for Bound {
             Self::RatioAtMost(base, bound) => write!(f, "at most {bound:.2} of {base}"),
             Self::RatioAtLeast(base, bound) => write!(f, "at least {bound:.2} of {base}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_decides_unless_the_rounds_disagree() {
+        let judge = |min, median, max| {
+            let spread = Spread { median, min, max };
+            Bound::RatioAtMost("raw", 1.1).judge(spread).0
+        };
+        assert_eq!(judge(1.0, 1.05, 1.08), Judgement::Reached);
+        assert_eq!(judge(1.0, 1.05, 1.4), Judgement::Reached);
+        assert_eq!(judge(1.05, 1.12, 1.2), Judgement::Missed);
+        assert_eq!(judge(1.2, 1.3, 1.9), Judgement::Missed);
+        assert_eq!(judge(0.9, 1.12, 1.3), Judgement::NotMeasured);
     }
 }

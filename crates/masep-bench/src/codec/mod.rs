@@ -38,7 +38,7 @@ pub(crate) struct Sample {
     /// What it is.
     about: &'static str,
     /// Its bytes.
-    body: &'static [u8],
+    pub(crate) body: &'static [u8],
 }
 
 macro_rules! sample {
@@ -51,9 +51,14 @@ macro_rules! sample {
     };
 }
 
+/// An action of a real session.
+pub(crate) const AN_ACTION: Sample = sample!("action", "an action");
+/// An observation of a real session.
+pub(crate) const AN_OBSERVATION: Sample = sample!("observation-7k", "an observation of 7 kB");
+
 const SAMPLES: [Sample; 4] = [
-    sample!("action", "an action"),
-    sample!("observation-7k", "an observation of 7 kB"),
+    AN_ACTION,
+    AN_OBSERVATION,
     sample!("observation-60k", "an observation of 60 kB"),
     sample!("values-7k", "7 kB of plain values"),
 ];
@@ -90,14 +95,14 @@ pub(crate) fn experiments(seconds: f64) -> impl Iterator<Item = Experiment> {
 }
 
 fn experiment(sample: Sample, direction: Direction, seconds: f64) -> Experiment {
-    let subject = |&who: &&'static str| Subject {
-        name: who.to_owned(),
-        how: How::Codec(Task {
+    let subject = |&who: &&'static str| {
+        let task = Task {
             who,
             sample,
             direction,
             seconds: seconds * SHORTER,
-        }),
+        };
+        Subject::new(who, How::Codec(task))
     };
     let verb = match direction {
         Direction::Decode => "decode",
@@ -144,11 +149,7 @@ fn name(sample: Sample, direction: Direction) -> &'static str {
 
 /// Bytes per second. Where everything becomes a value or a tree, more is done than to go over events.
 fn rate(sample: Sample, direction: Direction) -> Metric {
-    let target = |subject, ratio| Target {
-        subject,
-        placement: None,
-        bound: Bound::RatioAtLeast(QUICK_XML, ratio),
-    };
+    let target = |subject, ratio| Target::of(subject, Bound::RatioAtLeast(QUICK_XML, ratio));
     let opaque = if sample.name == "values-7k" { 0.5 } else { 0.8 };
     let targets = match direction {
         Direction::Decode => vec![
@@ -170,11 +171,7 @@ fn rate(sample: Sample, direction: Direction) -> Metric {
 }
 
 fn time(direction: Direction) -> Metric {
-    let target = Target {
-        subject: MASEP,
-        placement: None,
-        bound: Bound::RatioAtMost(PYMASEP, 0.01),
-    };
+    let target = Target::of(MASEP, Bound::RatioAtMost(PYMASEP, 0.01));
     Metric {
         key: "time",
         about: "time",

@@ -8,7 +8,7 @@ use masep::{Client, Connection, Frame, Registry, Server, SocketHandler, WhenFull
 
 use super::busy_poll::limits;
 use crate::child;
-use crate::job::{ACKNOWLEDGEMENT, Job, Request, filler};
+use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::{Link, runtime};
 
 /// A client of masep.
@@ -42,6 +42,7 @@ impl SocketHandler for Answering {
         let _ = match Request::read(frame.as_ref()) {
             Request::Take => Ok(()),
             Request::Echo => connection.send(frame).await,
+            Request::Observation => connection.send(ACTION).await,
             Request::Acknowledge => connection.send(ACKNOWLEDGEMENT).await,
             Request::Turn { size } => connection.send(filler(size as usize)).await,
             Request::Broadcast { count, size } => {

@@ -7,7 +7,7 @@ use masep::blocking::{Client, Connection, Server, SocketHandler};
 
 use super::busy_poll::limits;
 use crate::child;
-use crate::job::{ACKNOWLEDGEMENT, Job, Request, filler};
+use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::Link;
 
 /// A client of `masep::blocking`.
@@ -38,6 +38,7 @@ impl SocketHandler for Answering {
         let _ = match Request::read(frame.as_ref()) {
             Request::Take | Request::Broadcast { .. } => Ok(()),
             Request::Echo => connection.send(frame),
+            Request::Observation => connection.send(ACTION),
             Request::Acknowledge => connection.send(ACKNOWLEDGEMENT),
             Request::Turn { size } => connection.send(filler(size as usize)),
         };

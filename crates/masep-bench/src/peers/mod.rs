@@ -4,6 +4,7 @@ mod buffer;
 mod busy_poll;
 mod masep;
 mod masep_blocking;
+mod masep_messages;
 #[cfg(feature = "nats")]
 mod nats;
 mod pymasep;
@@ -30,6 +31,8 @@ pub(crate) const RAW_WRITES: &str = "raw-writes";
 pub(crate) const RAW_BATCHES: &str = "raw-batches";
 /// masep.
 pub(crate) const MASEP: &str = "masep";
+/// masep, whose messages are decoded and encoded.
+pub(crate) const MESSAGES: &str = "masep-messages";
 /// masep without async.
 pub(crate) const BLOCKING: &str = "masep-blocking";
 /// tokio's sockets.
@@ -108,6 +111,16 @@ pub(crate) const PEERS: &[Peer] = &[
         does: |_| Does::It,
         serve: masep::serve,
         drive: drive::<masep::Masep>,
+    },
+    Peer {
+        name: MESSAGES,
+        about: "masep, which decodes and encodes the messages too",
+        does: |work| match work {
+            Work::WholeTurn => Does::It,
+            _ => Does::Elsewhere,
+        },
+        serve: masep_messages::serve,
+        drive: masep_messages::drive,
     },
     Peer {
         name: BLOCKING,

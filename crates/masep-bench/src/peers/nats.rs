@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::child;
-use crate::job::{Job, Request, Work, filler};
+use crate::job::{ACTION, Job, Request, Work, filler};
 use crate::link::{Link, runtime};
 
 /// Where questions are sent, and what is for all.
@@ -124,6 +124,7 @@ async fn respond(client: &Client, question: Message) -> Result<()> {
             let body = question.payload.clone();
             answer(client, question, body).await
         }
+        Request::Observation => answer(client, question, ACTION).await,
         Request::Turn { size } => answer(client, question, filler(size as usize)).await,
         Request::Broadcast { count, size } => {
             let body = filler(size as usize);

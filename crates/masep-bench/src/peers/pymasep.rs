@@ -15,6 +15,7 @@ use crate::python;
 pub(crate) fn does(work: Work) -> Does {
     match work {
         Work::RoundTrip | Work::OneWay => Does::It,
+        Work::WholeTurn => Does::Not("its round trip is a stall of 88 ms, whatever is in it"),
         Work::FanOut | Work::Spectators => Does::Not("it cannot send to all"),
         Work::Idle | Work::Turns => {
             Does::Not("it waits with select(), which takes 1,024 descriptors, three a connection")

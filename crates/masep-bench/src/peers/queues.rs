@@ -6,7 +6,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::job::{ACKNOWLEDGEMENT, Request, filler};
+use crate::job::{ACKNOWLEDGEMENT, ACTION, Request, filler};
 
 /// Messages that may wait for one connection.
 const CAPACITY: usize = 1024;
@@ -31,6 +31,7 @@ impl Queues {
         match Request::read(&body) {
             Request::Take => {}
             Request::Echo => own.send(body).await?,
+            Request::Observation => own.send(ACTION).await?,
             Request::Acknowledge => own.send(ACKNOWLEDGEMENT).await?,
             Request::Turn { size } => own.send(filler(size as usize)).await?,
             Request::Broadcast { count, size } => {
@@ -65,6 +66,7 @@ pub(crate) fn answer_alone(body: Bytes) -> Option<Bytes> {
     match Request::read(&body) {
         Request::Take | Request::Broadcast { .. } => None,
         Request::Echo => Some(body),
+        Request::Observation => Some(ACTION),
         Request::Acknowledge => Some(ACKNOWLEDGEMENT),
         Request::Turn { size } => Some(filler(size as usize)),
     }

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::buffer::{Buffer, HEADER, header, put_frame};
 use crate::child;
-use crate::job::{ACKNOWLEDGEMENT, Job, Request, Work, filler};
+use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, Work, filler};
 use crate::link::Link;
 
 /// Messages that are fed go out when there are so many bytes of them.
@@ -260,6 +260,7 @@ fn answer(mut connection: Raw, everybody: &Mutex<Vec<TcpStream>>) -> Result<()> 
         match Request::read(body) {
             Request::Take => {}
             Request::Echo => writing.write(body)?,
+            Request::Observation => writing.write(&ACTION)?,
             Request::Acknowledge => writing.write(&ACKNOWLEDGEMENT)?,
             Request::Turn { size } => writing.write(&filler(size as usize))?,
             Request::Broadcast { count, size } => {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::buffer::{Buffer, put_frame};
 use super::queues::Queues;
 use crate::child;
-use crate::job::{ACKNOWLEDGEMENT, Job, Request, filler};
+use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::{Link, runtime};
 
 /// Messages that are fed go out when there are so many bytes of them.
@@ -121,6 +121,7 @@ async fn answer(mut connection: Tokio) -> Result<()> {
         match Request::read(body) {
             Request::Take | Request::Broadcast { .. } => continue,
             Request::Echo => put_frame(output, body),
+            Request::Observation => put_frame(output, &ACTION),
             Request::Acknowledge => put_frame(output, &ACKNOWLEDGEMENT),
             Request::Turn { size } => put_frame(output, &filler(size as usize)),
         }

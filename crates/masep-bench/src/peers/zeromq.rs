@@ -9,7 +9,7 @@ use bytes::Bytes;
 use zmq::{Context, DONTWAIT, Message, POLLIN, SNDMORE, Socket, SocketType};
 
 use crate::child;
-use crate::job::{ACKNOWLEDGEMENT, Job, Request, Work, filler};
+use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, Work, filler};
 use crate::link::Link;
 
 /// Messages that may wait at each end, above its default of 1,000.
@@ -28,7 +28,7 @@ const UNSUBSCRIBE: u8 = 0;
 fn sockets(work: Work) -> (SocketType, SocketType) {
     match work {
         // Without an address in front of each message: there is one client.
-        Work::RoundTrip | Work::OneWay => (zmq::DEALER, zmq::DEALER),
+        Work::RoundTrip | Work::WholeTurn | Work::OneWay => (zmq::DEALER, zmq::DEALER),
         Work::FanOut | Work::Spectators => (zmq::XPUB, zmq::XSUB),
         Work::Idle | Work::Turns => (zmq::ROUTER, zmq::DEALER),
     }
@@ -153,6 +153,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
         match Request::read(&message) {
             Request::Take => {}
             Request::Echo => answer(&server, to, std::mem::replace(&mut message, Message::new()))?,
+            Request::Observation => answer(&server, to, ACTION.to_vec())?,
             Request::Acknowledge => answer(&server, to, ACKNOWLEDGEMENT.to_vec())?,
             Request::Turn { size } => answer(&server, to, filler(size as usize).to_vec())?,
             Request::Broadcast { count, size } => {

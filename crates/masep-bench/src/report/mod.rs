@@ -1,7 +1,39 @@
 //! The results, for people and for programs.
 
 mod json;
+mod markdown;
+mod plot;
+mod readme;
 mod table;
 
-pub(crate) use json::json;
+pub(crate) use json::{read, write};
+pub(crate) use readme::put_into_readme;
 pub(crate) use table::table;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+use crate::results::Cell;
+
+/// One run of the bench.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Where.
+    pub(crate) machine: Machine,
+    /// How often everybody was measured.
+    pub(crate) rounds: usize,
+    /// Seconds of each measurement.
+    pub(crate) seconds: f64,
+    /// All figures.
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Three digits that say something, and whole numbers in full.
+fn number(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        0.1.. => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::results::Cell;
+use super::number;
+use crate::results::{Cell, Judgement};
 use crate::stats::Spread;
 
 /// A block for each figure, a line in it for each subject: the median over the rounds with the least and the
@@ -54,17 +55,15 @@ fn line(cell: &Cell) -> String {
         );
     }
     if let Some(verdict) = &cell.verdict {
-        let said = if verdict.reached {
-            "reached"
-        } else {
-            "NOT REACHED"
+        let said = match verdict.judgement {
+            Judgement::Reached => "reached",
+            Judgement::Missed => "MISSED",
+            Judgement::NotMeasured => "not measured",
         };
-        let noise = if verdict.within_spread {
-            ", not in every round"
-        } else {
-            ""
-        };
-        let _ = write!(line, "  {said}: {}{noise}", verdict.target);
+        let _ = write!(line, "  {said}: {}", verdict.target);
+        if let Some(note) = &verdict.note {
+            let _ = write!(line, ", {note}");
+        }
     }
     line.trim_end().to_owned()
 }
@@ -72,16 +71,6 @@ fn line(cell: &Cell) -> String {
 fn spread(spread: &Spread) -> String {
     let Spread { median, min, max } = *spread;
     format!("{:>8} [{} .. {}]", number(median), number(min), number(max))
-}
-
-/// Three digits that say something, and whole numbers in full.
-fn number(value: f64) -> String {
-    match value.abs() {
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
-        0.1.. => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
-    }
 }
 
 #[cfg(test)]
@@ -100,6 +89,7 @@ mod tests {
             unit: "µs".to_owned(),
             less_is_better: true,
             subject: subject.to_owned(),
+            point: None,
             base: "raw".to_owned(),
             rounds: vec![value.map(|value| value.median), None],
             value,
@@ -119,8 +109,8 @@ mod tests {
         let mut masep = cell("masep", Some(spread), None);
         masep.verdict = Some(Verdict {
             target: "at most 1.20 of raw".to_owned(),
-            reached: false,
-            within_spread: true,
+            judgement: Judgement::Missed,
+            note: Some("but for some rounds".to_owned()),
         });
         let cells = [
             masep,
@@ -138,7 +128,7 @@ mod tests {
             "{}",
             lines[1]
         );
-        assert!(lines[1].ends_with("NOT REACHED: at most 1.20 of raw, not in every round"));
+        assert!(lines[1].ends_with("MISSED: at most 1.20 of raw, but for some rounds"));
         assert!(lines[2].ends_with("failed in 1 of 2 rounds: time-out"));
         assert!(lines[3].starts_with("  nats   missing: no program nats-server"));
         assert_eq!(lines.len(), 4);

@@ -1,0 +1,380 @@
+//! All experiments, and what masep is to reach in them.
+
+use crate::codec;
+use crate::experiment::{Bound, Effort, Experiment, How, Metric, Point, Subject, Target};
+use crate::job::{Job, Work};
+use crate::peers::{
+    self, BLOCKING, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO,
+};
+use crate::placement::Placement::{self, OneCore, Unpinned};
+
+const BOTH: &[Placement] = &[OneCore, Unpinned];
+const KIB: usize = 1024;
+/// Bytes of an observation, where its content does not matter.
+const OBSERVATION: usize = 7 * KIB;
+
+/// All experiments. The targets are those that the project has set itself; see README.md.
+pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<Experiment> {
+    let plan = Plan { effort, missing };
+    let mut all = vec![
+        plan.round_trip("round-trip-64", 64, [Some(1.20), Some(1.10)]),
+        plan.busy_poll(),
+        plan.round_trip("round-trip-32k", 32 * KIB, [Some(1.40), None]),
+        plan.whole_turn(),
+        plan.one_way_small(),
+        plan.one_way_large(),
+        plan.fan_out(),
+        plan.idle(),
+        plan.turns(),
+        plan.spectators(),
+        plan.sizes(Work::RoundTrip),
+        plan.sizes(Work::OneWay),
+    ];
+    all.extend(codec::experiments(effort.seconds));
+    all
+}
+
+/// The round trips of raw sockets on the machine where the targets were set, in microseconds.
+const SET_WITH: [(&str, Placement, f64); 3] = [
+    ("round-trip-64", OneCore, 14.0),
+    ("round-trip-64", Unpinned, 69.0),
+    ("round-trip-32k", OneCore, 19.4),
+];
+
+struct Plan<'a> {
+    effort: Effort,
+    missing: &'a [(String, String)],
+}
+
+impl Plan<'_> {
+    fn job(&self, peer: &str, work: Work, size: usize, links: usize) -> Job {
+        Job {
+            peer: peer.to_owned(),
+            work,
+            size,
+            links,
+            seconds: self.effort.seconds,
+            spin: false,
+            threads: self.effort.threads,
+            cpu: None,
+            address: None,
+            server: None,
+        }
+    }
+
+    /// Every peer, but for some; then those that are missing.
+    fn subjects(&self, work: Work, size: usize, links: usize, but: &[&str]) -> Vec<Subject> {
+        let present = PEERS
+            .iter()
+            .filter(|peer| !but.contains(&peer.name) && !self.is_missing(peer.name));
+        let present = present.filter_map(|peer| {
+            let how = match (peer.does)(work) {
+                Does::It => How::Talk(self.job(peer.name, work, size, links)),
+                Does::Not(why) => How::Missing(why.to_owned()),
+                Does::Elsewhere => return None,
+            };
+            Some(Subject::new(peer.name, how))
+        });
+        let missing = self.missing.iter();
+        let missing = missing.map(|(name, why)| Subject::new(name, How::Missing(why.clone())));
+        present.chain(missing).collect()
+    }
+
+    fn is_missing(&self, name: &str) -> bool {
+        self.missing.iter().any(|(missing, _)| missing == name)
+    }
+
+    /// `at_most`: the ratio to raw sockets that masep may have, on one core and unpinned.
+    fn round_trip(&self, name: &'static str, size: usize, at_most: [Option<f64>; 2]) -> Experiment {
+        let targets = [OneCore, Unpinned].into_iter().zip(at_most);
+        let targets = targets.filter_map(|(placement, ratio)| {
+            Some(Target {
+                placement: Some(placement),
+                set_with: SET_WITH
+                    .iter()
+                    .find(|set| (set.0, set.1) == (name, placement))
+                    .map(|set| (RAW, set.2)),
+                ..Target::of(MASEP, Bound::RatioAtMost(RAW, ratio?))
+            })
+        });
+        Experiment {
+            name,
+            about: format!("round trip, {}", bytes(size)),
+            placements: BOTH,
+            subjects: self.subjects(Work::RoundTrip, size, 1, &[]),
+            metrics: latencies("µs", RAW, targets.collect()),
+        }
+    }
+
+    /// Both ends spin instead of sleeping; on one core they would only keep each other from running.
+    fn busy_poll(&self) -> Experiment {
+        let subject = |name: &str, peer: &str, spin| {
+            let job = self.job(peer, Work::RoundTrip, 64, 1);
+            Subject::new(name, How::Talk(Job { spin, ..job }))
+        };
+        let target = Target {
+            limit: Some("raw, spinning"),
+            ..Target::of("masep, busy_poll", Bound::RatioAtMost(RAW, 0.20))
+        };
+        Experiment {
+            name: "busy-poll",
+            about: "round trip, 64 B, spinning for what is awaited".to_owned(),
+            placements: &[Unpinned],
+            subjects: vec![
+                subject(RAW, RAW, false),
+                subject("raw, spinning", RAW, true),
+                subject("masep, busy_poll", MASEP, true),
+                subject("masep-blocking, busy_poll", BLOCKING, true),
+            ],
+            metrics: latencies("µs", RAW, vec![target]),
+        }
+    }
+
+    /// The messages of a real session, of which all but `masep-messages` know nothing but the bytes.
+    fn whole_turn(&self) -> Experiment {
+        let size = codec::AN_OBSERVATION.body.len();
+        let target = Target::of(MESSAGES, Bound::RatioAtMost(RAW, 1.25)).at(Unpinned);
+        Experiment {
+            name: "whole-turn",
+            about: format!(
+                "a whole turn, {size} B out and {} B back",
+                codec::AN_ACTION.body.len()
+            ),
+            placements: BOTH,
+            subjects: self.subjects(Work::WholeTurn, size, 1, &[]),
+            metrics: latencies("µs", RAW, vec![target]),
+        }
+    }
+
+    fn one_way_small(&self) -> Experiment {
+        Experiment {
+            name: "one-way-64",
+            about: "one way, 64 B".to_owned(),
+            placements: BOTH,
+            subjects: self.subjects(Work::OneWay, 64, 1, &[RAW_BATCHES]),
+            metrics: vec![throughput(
+                "messages",
+                "messages",
+                "M/s",
+                Target {
+                    set_with: Some((RAW, 31.5)),
+                    ..Target::of(MASEP, Bound::AtLeast(10.0))
+                },
+            )],
+        }
+    }
+
+    fn one_way_large(&self) -> Experiment {
+        Experiment {
+            name: "one-way-60k",
+            about: "one way, 60 KiB".to_owned(),
+            placements: BOTH,
+            subjects: self.subjects(Work::OneWay, 60 * KIB, 1, &[RAW_WRITES]),
+            metrics: vec![throughput(
+                "bytes",
+                "payload",
+                "GB/s",
+                Target::of(MASEP, Bound::RatioAtLeast(RAW, 0.95)),
+            )],
+        }
+    }
+
+    fn fan_out(&self) -> Experiment {
+        Experiment {
+            name: "fan-out",
+            about: "fan-out to 100 connections, 1 KiB".to_owned(),
+            placements: BOTH,
+            subjects: self.subjects(Work::FanOut, KIB, 100, &[]),
+            metrics: vec![throughput(
+                "messages",
+                "deliveries",
+                "M/s",
+                Target {
+                    set_with: Some((TOKIO, 3.1)),
+                    ..Target::of(MASEP, Bound::AtLeast(3.0))
+                },
+            )],
+        }
+    }
+
+    fn idle(&self) -> Experiment {
+        let links = self.effort.idle;
+        Experiment {
+            name: "idle",
+            about: format!("server memory per idle connection, {links} of them"),
+            placements: &[Unpinned],
+            subjects: self.subjects(Work::Idle, 64, links, &[]),
+            metrics: vec![Metric {
+                key: "memory",
+                about: "memory",
+                unit: "bytes",
+                less_is_better: true,
+                base: RAW,
+                targets: vec![Target::of(MASEP, Bound::AtMost(4096.0))],
+            }],
+        }
+    }
+
+    /// Those peers of whom somebody would ask it, each with each number of actors.
+    fn turns(&self) -> Experiment {
+        const ACTORS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
+        let series = [MASEP, TOKIO, "tungstenite", "tonic"];
+        let subjects = series.iter().flat_map(|&peer| {
+            let numbers = ACTORS.iter().copied();
+            let numbers = numbers.filter(move |&links| links <= 1_000 || peer == MASEP);
+            numbers.map(move |links| {
+                let job = self.job(peer, Work::Turns, OBSERVATION, links);
+                let name = format!("{peer}, {} actors", thousands(links));
+                let point = Some(point(peer, links));
+                let base = Some(format!("{peer}, 10 actors"));
+                let how = self.how(peer, job);
+                Subject {
+                    name,
+                    how,
+                    base,
+                    point,
+                }
+            })
+        });
+        let ten = "10 actors";
+        let metric = |key, about, unit, less_is_better| Metric {
+            key,
+            about,
+            unit,
+            less_is_better,
+            base: ten,
+            targets: Vec::new(),
+        };
+        let mut each = metric("each", "time per turn, all actors together", "µs", true);
+        let bound = Bound::RatioAtMost("masep, 10 actors", 1.5);
+        each.targets = vec![Target::of("masep, 1,000 actors", bound)];
+        Experiment {
+            name: "turns",
+            about: format!(
+                "turns of one server, an observation of {}",
+                bytes(OBSERVATION)
+            ),
+            placements: BOTH,
+            subjects: subjects.collect(),
+            metrics: vec![
+                metric("turns", "turns", "k/s", false),
+                each,
+                metric(
+                    "server",
+                    "computing time of the server per turn",
+                    "µs",
+                    true,
+                ),
+            ],
+        }
+    }
+
+    fn spectators(&self) -> Experiment {
+        let about = format!(
+            "one actor, of whom 1,000 observers get each observation of {}",
+            bytes(OBSERVATION)
+        );
+        Experiment {
+            name: "spectators",
+            about,
+            placements: BOTH,
+            subjects: self.subjects(Work::Spectators, OBSERVATION, 1_001, &[]),
+            metrics: latencies("ms", TOKIO, Vec::new()),
+        }
+    }
+
+    /// masep and raw sockets, for each size of a message.
+    fn sizes(&self, work: Work) -> Experiment {
+        const SIZES: [usize; 7] = [16, 64, 256, KIB, 4 * KIB, 16 * KIB, 60 * KIB];
+        let subjects = [RAW, TOKIO, MASEP].into_iter().flat_map(|peer| {
+            SIZES.into_iter().map(move |size| Subject {
+                name: format!("{peer}, {}", bytes(size)),
+                how: How::Talk(self.job(peer, work, size, 1)),
+                base: Some(format!("{RAW}, {}", bytes(size))),
+                point: Some(point(peer, size)),
+            })
+        });
+        let (name, about, key, metric_about) = match work {
+            Work::RoundTrip => ("sizes-round-trip", "round trip", "p50", "median"),
+            _ => ("sizes-one-way", "one way", "each", "time per message"),
+        };
+        Experiment {
+            name,
+            about: format!("{about}, by size of the message"),
+            placements: &[Unpinned],
+            subjects: subjects.collect(),
+            metrics: vec![Metric {
+                key,
+                about: metric_about,
+                unit: "µs",
+                less_is_better: true,
+                base: "raw with the same size",
+                targets: Vec::new(),
+            }],
+        }
+    }
+
+    /// By its job, if this program has this peer.
+    fn how(&self, peer: &str, job: Job) -> How {
+        let reason = self.missing.iter().find(|(missing, _)| missing == peer);
+        match reason {
+            Some((_, why)) => How::Missing(why.clone()),
+            None if peers::find(peer).is_none() => How::Missing("not in this program".to_owned()),
+            None => How::Talk(job),
+        }
+    }
+}
+
+fn point(series: &str, x: usize) -> Point {
+    Point {
+        series: series.to_owned(),
+        x: x as f64,
+    }
+}
+
+fn latencies(unit: &'static str, base: &'static str, targets: Vec<Target>) -> Vec<Metric> {
+    let metric = |key, about, targets| Metric {
+        key,
+        about,
+        unit,
+        less_is_better: true,
+        base,
+        targets,
+    };
+    vec![
+        metric("p50", "median", targets),
+        metric("p99", "99th percentile", Vec::new()),
+    ]
+}
+
+fn throughput(
+    key: &'static str,
+    about: &'static str,
+    unit: &'static str,
+    target: Target,
+) -> Metric {
+    Metric {
+        key,
+        about,
+        unit,
+        less_is_better: false,
+        base: RAW,
+        targets: vec![target],
+    }
+}
+
+fn bytes(size: usize) -> String {
+    if size.is_multiple_of(KIB) {
+        format!("{} KiB", size / KIB)
+    } else {
+        format!("{size} B")
+    }
+}
+
+/// With a comma between thousands.
+fn thousands(number: usize) -> String {
+    match (number / 1_000, number % 1_000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
+}

@@ -1,0 +1,60 @@
+//! The part of README.md that a run writes, and the diagrams that it shows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Report, markdown, plot};
+
+const BEGIN: &str =
+    "<!-- What follows is written by `cargo xtask bench --readme`, out of one run. -->\n";
+const END: &str = "<!-- The end of what `cargo xtask bench --readme` writes. -->\n";
+/// Where the diagrams are, from the root of the repository.
+const DIAGRAMS: &str = "docs/bench";
+
+/// Writes tables and diagrams of this run in place of those that are there.
+pub(crate) fn put_into_readme(report: &Report) -> Result<()> {
+    let root = root();
+    let file = root.join("README.md");
+    let text = fs::read_to_string(&file).context("cannot read README.md")?;
+    let directory = root.join(DIAGRAMS);
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let mut section = markdown::tables(report);
+    for diagram in plot::draw(report, &directory)? {
+        let plot::Diagram { name, about } = diagram;
+        section += &format!("\n![{about}]({DIAGRAMS}/{name}.svg)\n");
+    }
+    fs::write(&file, between(&text, &section)?).context("cannot write README.md")
+}
+
+/// The text with this between the two marks.
+fn between(text: &str, section: &str) -> Result<String> {
+    let (before, rest) = text
+        .split_once(BEGIN)
+        .context("README.md has no place for it")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("README.md has no place for it")?;
+    Ok(format!("{before}{BEGIN}\n{section}\n{END}{after}"))
+}
+
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.join("../..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_around_stays() {
+        let text = format!("a\n{BEGIN}old\n{END}b\n");
+        let new = between(&text, "new\n").unwrap();
+        assert_eq!(new, format!("a\n{BEGIN}\nnew\n\n{END}b\n"));
+        assert_eq!(between(&new, "new\n").unwrap(), new);
+        assert!(between("a\nb\n", "new\n").is_err());
+    }
+}
