@@ -1,0 +1,67 @@
+"""What calls of masep raise, by whose fault it is."""
+
+from __future__ import annotations
+
+__all__ = ["CallerError", "LimitError", "MasepError", "PeerError", "TransportError"]
+
+
+class MasepError(Exception):
+    """The base class of all that masep raises."""
+
+
+class CallerError(MasepError, TypeError):
+    """What the caller asked for cannot be done: an object that cannot be sent, a connection that
+    belongs to the process before a fork."""
+
+
+class PeerError(MasepError, ValueError):
+    """What the other side sent is no message. The connection lives on."""
+
+    kind: str
+    """A stable name of what is wrong: ``"syntax"``, ``"unknown_type"``, ..."""
+    position: tuple[int, int] | None
+    """Where in the bytes it is wrong, if that is known: line (from 1) and column (from 0)."""
+
+    def __init__(
+        self, text: str, kind: str = "other", position: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.position = position
+
+    def __reduce__(self) -> tuple[type[PeerError], tuple[object, ...]]:
+        return type(self), (self.args[0], self.kind, self.position)
+
+
+class TransportError(MasepError, ConnectionError):
+    """There is no connection, or there is none any more."""
+
+    reason: str
+    """A stable name of why: ``"bye"``, ``"end_of_stream"``, ``"reset"``, ``"timeout"``, ..."""
+
+    def __init__(self, text: str, reason: str = "io") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[TransportError], tuple[object, ...]]:
+        return type(self), (self.args[0], self.reason)
+
+
+class LimitError(MasepError, OverflowError):
+    """A bound was reached. The connection lives on."""
+
+    limit: str
+    """What is counted: ``"frame bytes"``, ``"nesting depth"``, ..."""
+    actual: int
+    """What was found, or at least that much when counting stopped there."""
+    allowed: int
+    """What is allowed."""
+
+    def __init__(self, text: str, limit: str = "", actual: int = 0, allowed: int = 0) -> None:
+        super().__init__(text)
+        self.limit = limit
+        self.actual = actual
+        self.allowed = allowed
+
+    def __reduce__(self) -> tuple[type[LimitError], tuple[object, ...]]:
+        return type(self), (self.args[0], self.limit, self.actual, self.allowed)

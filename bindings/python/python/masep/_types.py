@@ -1,0 +1,66 @@
+"""Which names of classes become classes.
+
+A name in a message is the word of whoever sent it. pymasep imports the module it names; masep looks
+it up among the modules that are there already, unless the program allowed the name beforehand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from ._exceptions import CallerError, PeerError
+
+_allowed: set[str] = set()
+
+
+def allow_types(*names: str) -> None:
+    """Allows messages to name these classes, or all classes of these modules, though the module has
+    not been imported: it is imported when the first message names one.
+
+    >>> allow_types("pursuit.game", "countdown.Countdown")
+    """
+    for name in names:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise CallerError(f"not the dotted name of a module or class: {name!r}")
+    _allowed.update(names)
+
+
+def resolve(name: str) -> type:
+    """The class of this name."""
+    parts = name.split(".")
+    if len(parts) == 1:
+        parts.insert(0, "builtins")
+    # A class may stand in another one: the longest name of a module counts.
+    for length in range(len(parts) - 1, 0, -1):
+        module = _module(parts[:length], parts)
+        if module is not None:
+            return _member(module, parts[length:], name)
+    raise PeerError(
+        f"the class {name!r} is in no module that was imported; masep.allow_types allows it",
+        "unknown_type",
+    )
+
+
+def _module(parts: list[str], whole: list[str]) -> object | None:
+    name = ".".join(parts)
+    if name in sys.modules:
+        return sys.modules[name]
+    if name in _allowed or (len(whole) == len(parts) + 1 and ".".join(whole) in _allowed):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name + ".").startswith(error.name + "."):
+                return None
+            raise
+    return None
+
+
+def _member(module: object, path: list[str], name: str) -> type:
+    # By `__dict__`: a module's `__getattr__` may import others.
+    found = module
+    for part in path:
+        found = getattr(found, "__dict__", {}).get(part)
+    if not isinstance(found, type):
+        raise PeerError(f"there is no class {name!r}", "unknown_type")
+    return found

@@ -1,0 +1,134 @@
+"""Messages."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from .. import _masep
+
+
+class Message:
+    """What an engine and an interface say to each other.
+
+    :param msg_type: what is said, one of ``MESSAGE_TYPE_…`` (any text is taken)
+    :param param_dict: parameters; None for none
+    :param src_sub_app_id: the id of the one who sends it
+    """
+
+    MESSAGE_TYPE_DEFINE = "define"
+    """Interface to engine: which game to play; ``game`` is its class."""
+
+    MESSAGE_TYPE_OBSERVATION = "observation"
+    """Engine to interface: ``observation`` and ``additional_information``."""
+
+    MESSAGE_TYPE_ACTION = "action"
+    """Interface to engine: ``action``."""
+
+    MESSAGE_TYPE_QUIT_GAME = "quit"
+    """Interface to engine: the user ends the game."""
+
+    MESSAGE_TYPE_REGISTER = "register"
+    """Interface to engine: an interface joins, with ``id``, ``queue_id`` and ``role``."""
+
+    MESSAGE_TYPE_END_GAME = "end"
+    """Engine to interface: the game is over."""
+
+    msg_type: str
+    src_sub_app_id: str
+
+    def __init__(self, msg_type: str, param_dict: dict[str, Any] | None, src_sub_app_id: str) -> None:
+        self.msg_type = msg_type
+        self._params = param_dict
+        self._decoded: _masep.Decoded | None = None
+        """What the parameters were read from, while nobody has looked at them."""
+        self.src_sub_app_id = src_sub_app_id
+
+    @property
+    def params(self) -> dict[str, Any] | None:
+        """The parameters. Those of a message that was read become Python objects when somebody looks
+        at them for the first time; what is wrong with them, ``from_bytes`` has said before."""
+        if self._decoded is not None:
+            self._params = self._decoded.params()
+            self._decoded = None
+        return self._params
+
+    @params.setter
+    def params(self, params: dict[str, Any] | None) -> None:
+        self._decoded = None
+        self._params = params
+
+    def to_xml(self) -> ElementTree.Element:
+        """The message as an element."""
+        element = _masep.message_to_xml(self.msg_type, self.params, self.src_sub_app_id)
+        element.tag = type(self).__name__
+        return element
+
+    def from_xml(self, xml_node: ElementTree.Element) -> None:
+        """Takes over what the message says that this element is.
+
+        :raises PeerError: if it is none; this message is unchanged then
+        """
+        self._take(_masep.decode_element(xml_node))
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the message, those that pymasep 0.2 sends for it.
+
+        :raises CallerError: for a parameter that cannot be sent
+        :raises LimitError: for one that no receiver would take
+        """
+        cls = type(self)
+        if cls is not Message and (cls.__name__ != "Message" or cls.to_xml is not Message.to_xml):
+            return ElementTree.tostring(self.to_xml())
+        decoded = self._decoded
+        if (
+            decoded is not None
+            and decoded.msg_type == self.msg_type
+            and decoded.src_sub_app_id == self.src_sub_app_id
+        ):
+            return decoded.to_bytes()
+        return _masep.encode_message(self.msg_type, self.params, self.src_sub_app_id)
+
+    def from_bytes(self, b: bytes) -> None:
+        """Takes over what the message says that these bytes are. Elements in it become
+        ``xml.etree.ElementTree.Element``. Without parameters in it, this message keeps its own.
+
+        :raises PeerError: if it is none; this message is unchanged then
+        :raises LimitError: if it is over a limit
+        """
+        self._take(_masep.decode_message(b))
+
+    def _take(self, decoded: _masep.Decoded) -> None:
+        if decoded.has_params:
+            if decoded.names_a_class:
+                # Whether it may be had is to be said now.
+                self.params = decoded.params()
+            else:
+                self._decoded = decoded
+        self.msg_type = decoded.msg_type
+        self.src_sub_app_id = decoded.src_sub_app_id
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return (
+            self.msg_type == other.msg_type
+            and self.src_sub_app_id == other.src_sub_app_id
+            and self.params == other.params
+        )
+
+    # Messages can be changed.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.params
+        return self.__dict__.copy()
+
+    def __str__(self) -> str:
+        """The message as XML."""
+        return self.to_bytes().decode()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.msg_type!r}, {self.params!r}, {self.src_sub_app_id!r})"
+        )

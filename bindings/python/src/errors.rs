@@ -1,0 +1,53 @@
+//! Errors of the crates as the exceptions of `masep`.
+
+use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
+use pyo3::call::PyCallArgs;
+use pyo3::prelude::*;
+
+/// The classes are written in Python, where they can have two bases.
+fn exception<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
+    let class = py
+        .import("masep._exceptions")
+        .and_then(|module| module.getattr(name));
+    match class.and_then(|class| class.call1(args)) {
+        Ok(raised) => PyErr::from_value(raised),
+        Err(error) => error,
+    }
+}
+
+/// What the caller handed over cannot be sent.
+pub(crate) fn caller(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    exception(py, "CallerError", (text.into(),))
+}
+
+/// A bound was reached.
+pub(crate) fn limit(py: Python<'_>, limit: &LimitExceeded) -> PyErr {
+    let args = (
+        limit.to_string(),
+        limit.limit.as_str(),
+        limit.actual,
+        limit.allowed,
+    );
+    exception(py, "LimitError", args)
+}
+
+/// What arrived is no message.
+pub(crate) fn decode(py: Python<'_>, error: &DecodeError) -> PyErr {
+    if let DecodeErrorKind::Limit(exceeded) = &error.kind {
+        return limit(py, exceeded);
+    }
+    let position = (error.position.line, error.position.column);
+    exception(
+        py,
+        "PeerError",
+        (error.to_string(), error.kind.name(), position),
+    )
+}
+
+/// A value that cannot be sent.
+pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
+    match error {
+        EncodeError::Limit(exceeded) => limit(py, exceeded),
+        other => caller(py, other.to_string()),
+    }
+}

@@ -1,0 +1,129 @@
+//! Messages between Python and the wire.
+
+use bytes::Bytes;
+use masep_proto::{Frame, FrameCodec, Message};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::{errors, from_python, to_python};
+
+fn message(
+    msg_type: &Bound<'_, PyString>,
+    params: &Bound<'_, PyAny>,
+    src_sub_app_id: &Bound<'_, PyString>,
+) -> PyResult<Message> {
+    // Those that are false are not sent, whatever they are.
+    let params = if params.is_truthy()? {
+        // In the elements `Message` and what the parameters are.
+        from_python::value(params, 2)?
+    } else {
+        masep_proto::Value::None
+    };
+    let msg_type = from_python::text(msg_type)?;
+    Ok(Message::new(
+        msg_type,
+        params,
+        from_python::text(src_sub_app_id)?,
+    ))
+}
+
+/// The bytes of a message.
+#[pyfunction]
+pub(crate) fn encode_message<'py>(
+    py: Python<'py>,
+    msg_type: &Bound<'py, PyString>,
+    params: &Bound<'py, PyAny>,
+    src_sub_app_id: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let bytes = message(msg_type, params, src_sub_app_id)?.to_bytes();
+    let bytes = bytes.map_err(|error| errors::encode(py, &error))?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// A message as an ElementTree element.
+#[pyfunction]
+pub(crate) fn message_to_xml<'py>(
+    py: Python<'py>,
+    msg_type: &Bound<'py, PyString>,
+    params: &Bound<'py, PyAny>,
+    src_sub_app_id: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let element = message(msg_type, params, src_sub_app_id)?.to_element();
+    let element = element.map_err(|error| errors::encode(py, &error))?;
+    to_python::element(py, &element)
+}
+
+/// A message that was read: checked as a whole, with parameters that become Python objects when
+/// somebody looks at them.
+#[pyclass(frozen, module = "masep._masep")]
+pub(crate) struct Decoded {
+    message: Message,
+}
+
+#[pymethods]
+impl Decoded {
+    /// The type of the message.
+    #[getter]
+    fn msg_type<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::intern(py, self.message.msg_type.as_str())
+    }
+
+    /// Who sends it.
+    #[getter]
+    fn src_sub_app_id(&self) -> &str {
+        &self.message.src_sub_app
+    }
+
+    /// Whether there are parameters, be they empty.
+    #[getter]
+    fn has_params(&self) -> bool {
+        !self.message.params.is_none()
+    }
+
+    /// Whether a class is named in the parameters, so that [`params`](Self::params) may fail.
+    #[getter]
+    fn names_a_class(&self) -> bool {
+        to_python::names_a_class(&self.message.params)
+    }
+
+    /// The parameters, made anew by each call.
+    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python::value(py, &self.message.params)
+    }
+
+    /// The bytes of the message.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.message.to_bytes();
+        let bytes = bytes.map_err(|error| errors::encode(py, &error))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+}
+
+/// Reads a message.
+#[pyfunction]
+pub(crate) fn decode_message(py: Python<'_>, data: &[u8]) -> PyResult<Decoded> {
+    let message = Message::from_bytes(Bytes::copy_from_slice(data))
+        .map_err(|error| errors::decode(py, &error))?;
+    Ok(Decoded { message })
+}
+
+/// Reads a message that is an ElementTree element.
+#[pyfunction]
+pub(crate) fn decode_element(xml_node: &Bound<'_, PyAny>) -> PyResult<Decoded> {
+    let py = xml_node.py();
+    let element = from_python::node(xml_node, 1)?
+        .to_element()
+        .map_err(|error| errors::encode(py, &error))?;
+    let message = Message::from_element(&element).map_err(|error| errors::decode(py, &error))?;
+    Ok(Decoded { message })
+}
+
+/// The bytes of a frame with this body, header included.
+#[pyfunction]
+pub(crate) fn encode_frame<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let frame = Frame::new(Bytes::copy_from_slice(body));
+    let mut output = Vec::with_capacity(FrameCodec::HEADER_BYTES + body.len());
+    let encoded = FrameCodec::default().encode(&frame, &mut output);
+    encoded.map_err(|limit| errors::limit(py, &limit))?;
+    Ok(PyBytes::new(py, &output))
+}

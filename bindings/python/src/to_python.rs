@@ -1,0 +1,97 @@
+//! Values as Python objects, elements as ElementTree elements.
+
+use masep_proto::{Element, Node, QName, Value};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
+use pyo3::{IntoPyObjectExt, intern};
+
+/// The class of ElementTree's elements.
+pub(crate) fn element_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "xml.etree.ElementTree", "Element")
+}
+
+/// The Python object of a value. Values are no deeper than `Limits::depth`.
+pub(crate) fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    let items = |items: &[Value]| -> PyResult<Vec<_>> {
+        items.iter().map(|item| self::value(py, item)).collect()
+    };
+    match value {
+        Value::None => Ok(py.None().into_bound(py)),
+        Value::Bool(value) => value.into_bound_py_any(py),
+        Value::Int(int) => match int.as_i64() {
+            Some(int) => int.into_bound_py_any(py),
+            None => py.get_type::<PyInt>().call1((int.to_string(),)),
+        },
+        Value::Float(value) => Ok(PyFloat::new(py, *value).into_any()),
+        Value::Str(text) => Ok(PyString::new(py, text).into_any()),
+        Value::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
+        Value::List(list) => Ok(PyList::new(py, items(list)?)?.into_any()),
+        Value::Tuple(tuple) => Ok(PyTuple::new(py, items(tuple)?)?.into_any()),
+        Value::Set(set) => Ok(PySet::new(py, items(set)?)?.into_any()),
+        Value::Dict(dict) => {
+            let result = PyDict::new(py);
+            for (key, item) in dict {
+                result.set_item(&**key, self::value(py, item)?)?;
+            }
+            Ok(result.into_any())
+        }
+        Value::Type(name) => py
+            .import(intern!(py, "masep._types"))?
+            .call_method1(intern!(py, "resolve"), (name.as_str(),)),
+        Value::Element(found) => element(py, found),
+    }
+}
+
+/// Whether there is the name of a class in a value: one that may not be resolved.
+pub(crate) fn names_a_class(value: &Value) -> bool {
+    match value {
+        Value::Type(_) => true,
+        Value::List(items) | Value::Tuple(items) | Value::Set(items) => {
+            items.iter().any(names_a_class)
+        }
+        Value::Dict(dict) => dict.values().any(names_a_class),
+        _ => false,
+    }
+}
+
+/// The ElementTree element of an element.
+pub(crate) fn element<'py>(py: Python<'py>, element: &Element) -> PyResult<Bound<'py, PyAny>> {
+    node(element_class(py)?, &element.to_node())
+}
+
+/// Built node by node and not parsed again: expat refuses or changes characters that pymasep sends
+/// as they are.
+fn node<'py>(class: &Bound<'py, PyType>, node: &Node) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let element = if node.attributes().len() == 0 {
+        class.call1((name(py, &node.name),))?
+    } else {
+        let attributes = PyDict::new(py);
+        for (key, value) in node.attributes() {
+            attributes.set_item(name(py, key), &**value)?;
+        }
+        class.call1((name(py, &node.name), attributes))?
+    };
+    if !node.text.is_empty() {
+        element.setattr(intern!(py, "text"), &*node.text)?;
+    }
+    if !node.tail().is_empty() {
+        element.setattr(intern!(py, "tail"), &**node.tail())?;
+    }
+    for child in &node.children {
+        let child = self::node(class, child)?;
+        element.call_method1(intern!(py, "append"), (child,))?;
+    }
+    Ok(element)
+}
+
+/// Few names stand in many elements: interned, each is there once.
+fn name<'py>(py: Python<'py>, name: &QName) -> Bound<'py, PyString> {
+    if name.uri().is_empty() {
+        PyString::intern(py, name.local())
+    } else {
+        PyString::new(py, &name.to_string())
+    }
+}
