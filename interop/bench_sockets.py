@@ -20,7 +20,7 @@ from pymasep.communication import Client, Frame, Server, SocketHandler, SocketHa
 Outcome = dict[str, float]
 
 # Seconds without an answer after which there will be none: pymasep's own stall is a tenth of one.
-PATIENCE = 10.0
+PATIENCE = 2.0
 
 ECHO, TAKE, ACKNOWLEDGE = b"e", b"t", b"a"
 

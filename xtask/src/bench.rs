@@ -18,13 +18,17 @@ struct Peer {
     probe: fn() -> Result<(), String>,
 }
 
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 5] = [
     Peer {
         name: "tungstenite",
         probe: || Ok(()),
     },
     Peer {
         name: "tonic",
+        probe: || Ok(()),
+    },
+    Peer {
+        name: "zenoh",
         probe: || Ok(()),
     },
     Peer {
@@ -43,19 +47,13 @@ const PEERS: [Peer; 4] = [
     },
 ];
 
-/// What masep is to be compared with and is not yet: the tables name it, with the reason.
-const WITHOUT_DRIVER: [&str; 1] = ["zenoh"];
-
-/// Builds the program with every peer that can be built here, and runs it with these arguments. What cannot
-/// be built is told to it, and named in its tables.
+/// Builds the program with every peer that is asked for and can be built here, and runs it with these arguments.
+/// What cannot be built is told to it, and named in its tables.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    let mut missing: Vec<_> = WITHOUT_DRIVER
-        .map(|name| (name, "no driver for it yet".to_owned()))
-        .into();
+    let mut missing = Vec::new();
     let mut features = Vec::new();
-    for peer in PEERS {
+    for peer in PEERS.iter().filter(|peer| is_wanted(args, peer.name)) {
         match (peer.probe)() {
-            _ if is_unwanted(args, peer.name) => {}
             Ok(()) => features.push(peer.name),
             Err(why) => missing.push((peer.name, why)),
         }
@@ -92,11 +90,26 @@ pub(crate) fn test() -> Result<Tally, Failure> {
         .run_counting(Tally::of_cargo_test)
 }
 
-/// Whether the arguments say `--without` this peer: the program will say that it is missing.
-fn is_unwanted(args: &[String], peer: &str) -> bool {
-    let pairs = args.windows(2);
-    pairs.into_iter().any(|pair| pair == ["--without", peer])
-        || args.contains(&format!("--without={peer}"))
+/// Whether this peer is to be measured, as far as the arguments say: the program reads them again, and better.
+fn is_wanted(args: &[String], peer: &str) -> bool {
+    let (only, chosen) = (values(args, "--only"), values(args, "--peer"));
+    let codec_alone = !only.is_empty() && only.iter().all(|name| name.starts_with("codec"));
+    let is_chosen = chosen.is_empty() || chosen.contains(&peer);
+    !codec_alone && is_chosen && !values(args, "--without").contains(&peer)
+}
+
+/// What is given to this option, each time that it is there.
+fn values<'a>(args: &'a [String], option: &str) -> Vec<&'a str> {
+    let mut values = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == option {
+            values.extend(args.next().map(String::as_str));
+        } else if let Some(value) = arg.strip_prefix(option) {
+            values.extend(value.strip_prefix('='));
+        }
+    }
+    values
 }
 
 fn needs(program: Program, what: &str) -> Result<(), String> {
@@ -140,4 +153,24 @@ fn program() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join(DIRECTORY).join("target"), PathBuf::from);
     target.join("release").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_is_not_built() {
+        let wanted = |line: &str, peer| {
+            let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            is_wanted(&args, peer)
+        };
+        assert!(wanted("", "tonic"));
+        assert!(wanted("--quick --only fan-out", "tonic"));
+        assert!(wanted("--only codec --only=fan-out", "tonic"));
+        assert!(!wanted("--only codec-decode-7k --only=codec", "tonic"));
+        assert!(wanted("--peer=masep --peer tonic", "tonic"));
+        assert!(!wanted("--peer masep", "tonic"));
+        assert!(!wanted("--without zenoh --without=tonic", "tonic"));
+    }
 }

@@ -132,6 +132,7 @@ impl Process {
     fn of_this_program(role: &str, job: &Job) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(role).arg(serde_json::to_string(job)?);
+        command.env("RUST_BACKTRACE", "0");
         Self::start(&mut command)
     }
 
@@ -188,11 +189,13 @@ impl Process {
         Ok(writeln!(stdin, "{line}")?)
     }
 
-    /// Ends it; the last line of its standard error, if there is one.
+    /// Ends it; the last line of its standard error that says something, if there is one.
     fn complaint(&mut self) -> Option<String> {
         self.end();
         let text = self.complaints.take()?.join().ok()?;
-        text.lines().last().map(str::to_owned)
+        let mut lines = text.lines().rev();
+        let line = lines.find(|line| !line.is_empty() && !line.starts_with("note: "));
+        line.map(str::to_owned)
     }
 
     /// Lets it end by itself, as it does when its standard input ends; kills it if it does not.

@@ -42,9 +42,10 @@ pub(crate) struct Cli {
     /// Writes the figures into README.md, and the diagrams beside it.
     #[arg(long)]
     readme: bool,
-    /// Takes the figures from a file that `--json` has written, and measures nothing.
+    /// Takes the figures from a file that `--json` has written, and measures nothing; of several files, which
+    /// may be of different placements, all (can be given several times).
     #[arg(long, value_name = "FILE")]
-    from: Option<PathBuf>,
+    from: Vec<PathBuf>,
     /// Rounds. Default 5, with --quick 3.
     #[arg(long)]
     rounds: Option<usize>,
@@ -103,9 +104,10 @@ impl Cli {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let report = match &self.from {
-            Some(file) => report::read(file)?,
-            None => self.measure(&experiments)?,
+        let report = if self.from.is_empty() {
+            self.measure(&experiments)?
+        } else {
+            report::read_all(&self.from)?
         };
         let Report {
             machine,
@@ -153,7 +155,7 @@ impl Cli {
         let effort = Effort {
             seconds: self.seconds(),
             threads: self.threads,
-            idle: if self.quick { 500 } else { 2_000 },
+            idle: if self.quick { 500 } else { 1_000 },
         };
         let unwanted = self.without.iter();
         let unwanted = unwanted.map(|name| (name.clone(), "left out, as asked".to_owned()));

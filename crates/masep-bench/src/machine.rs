@@ -63,7 +63,7 @@ impl fmt::Display for Machine {
         let gigabytes = *memory as f64 / 1e9;
         write!(
             f,
-            "{cpu}, {cores} cores, {gigabytes:.0} GB, {kernel}, load {load}, {rustc}"
+            "{cpu}, {cores} cores, {gigabytes:.0} GB, {kernel}, load {load} at the start, {rustc}"
         )
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// Bytes of a process that are in memory, as soon as they have not changed for a while.
 pub(crate) fn settled(process: u32) -> Result<u64> {
     const QUIET: Duration = Duration::from_millis(300);
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const PATIENCE: Duration = Duration::from_secs(2);
     let start = Instant::now();
     let (mut last, mut since) = (resident(process)?, start);
     while since.elapsed() < QUIET && start.elapsed() < PATIENCE {

@@ -3,9 +3,7 @@
 use crate::codec;
 use crate::experiment::{Bound, Effort, Experiment, How, Metric, Point, Subject, Target};
 use crate::job::{Job, Work};
-use crate::peers::{
-    self, BLOCKING, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO,
-};
+use crate::peers::{BLOCKING, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO};
 use crate::placement::Placement::{self, OneCore, Unpinned};
 
 const BOTH: &[Placement] = &[OneCore, Unpinned];
@@ -215,22 +213,22 @@ impl Plan<'_> {
         }
     }
 
-    /// Those peers of whom somebody would ask it, each with each number of actors.
+    /// With each number of actors; beside it what an async runtime allows.
     fn turns(&self) -> Experiment {
         const ACTORS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
-        let series = [MASEP, TOKIO, "tungstenite", "tonic"];
+        let series = [MASEP, TOKIO];
         let subjects = series.iter().flat_map(|&peer| {
             let numbers = ACTORS.iter().copied();
-            let numbers = numbers.filter(move |&links| links <= 1_000 || peer == MASEP);
+            let numbers =
+                numbers.filter(move |&links| peer == MASEP || (2..=1_000).contains(&links));
             numbers.map(move |links| {
                 let job = self.job(peer, Work::Turns, OBSERVATION, links);
                 let name = format!("{peer}, {} actors", thousands(links));
                 let point = Some(point(peer, links));
                 let base = Some(format!("{peer}, 10 actors"));
-                let how = self.how(peer, job);
                 Subject {
                     name,
-                    how,
+                    how: How::Talk(job),
                     base,
                     point,
                 }
@@ -277,7 +275,7 @@ impl Plan<'_> {
         Experiment {
             name: "spectators",
             about,
-            placements: BOTH,
+            placements: &[Unpinned],
             subjects: self.subjects(Work::Spectators, OBSERVATION, 1_001, &[]),
             metrics: latencies("ms", TOKIO, Vec::new()),
         }
@@ -286,7 +284,7 @@ impl Plan<'_> {
     /// masep and raw sockets, for each size of a message.
     fn sizes(&self, work: Work) -> Experiment {
         const SIZES: [usize; 7] = [16, 64, 256, KIB, 4 * KIB, 16 * KIB, 60 * KIB];
-        let subjects = [RAW, TOKIO, MASEP].into_iter().flat_map(|peer| {
+        let subjects = [RAW, MASEP].into_iter().flat_map(|peer| {
             SIZES.into_iter().map(move |size| Subject {
                 name: format!("{peer}, {}", bytes(size)),
                 how: How::Talk(self.job(peer, work, size, 1)),
@@ -311,16 +309,6 @@ impl Plan<'_> {
                 base: "raw with the same size",
                 targets: Vec::new(),
             }],
-        }
-    }
-
-    /// By its job, if this program has this peer.
-    fn how(&self, peer: &str, job: Job) -> How {
-        let reason = self.missing.iter().find(|(missing, _)| missing == peer);
-        match reason {
-            Some((_, why)) => How::Missing(why.clone()),
-            None if peers::find(peer).is_none() => How::Missing("not in this program".to_owned()),
-            None => How::Talk(job),
         }
     }
 }

@@ -15,6 +15,8 @@ mod tokio;
 mod tonic;
 #[cfg(feature = "tungstenite")]
 mod tungstenite;
+#[cfg(feature = "zenoh")]
+mod zenoh;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 
@@ -167,6 +169,14 @@ pub(crate) const PEERS: &[Peer] = &[
         does: |_| Does::It,
         serve: nats::serve,
         drive: drive::<nats::Nats>,
+    },
+    #[cfg(feature = "zenoh")]
+    Peer {
+        name: "zenoh",
+        about: "Zenoh, clients of one peer",
+        does: |_| Does::It,
+        serve: zenoh::serve,
+        drive: drive::<zenoh::Zenoh>,
     },
     Peer {
         name: "pymasep",

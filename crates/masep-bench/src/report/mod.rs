@@ -6,7 +6,7 @@ mod plot;
 mod readme;
 mod table;
 
-pub(crate) use json::{read, write};
+pub(crate) use json::{read_all, write};
 pub(crate) use readme::put_into_readme;
 pub(crate) use table::table;
 

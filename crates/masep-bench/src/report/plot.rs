@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
 use super::{Report, number};
@@ -21,8 +23,7 @@ pub(crate) struct Diagram {
 const FONT: &str = "sans-serif";
 const OURS: RGBColor = RGBColor(31, 119, 180);
 const THEIRS: RGBColor = RGBColor(160, 160, 160);
-const LINES: [RGBColor; 4] = [
-    RGBColor(31, 119, 180),
+const LINES: [RGBColor; 3] = [
     RGBColor(90, 90, 90),
     RGBColor(214, 119, 39),
     RGBColor(60, 150, 80),
@@ -140,9 +141,12 @@ fn bars(file: &Path, about: &str, cells: &[&Cell]) -> Result<()> {
     area.present().map_err(failed)
 }
 
-/// A line for each series; both axes are logarithmic.
+/// The points of each series, in the order of the figures.
+type Series<'a> = Vec<(&'a str, Vec<(f64, f64)>)>;
+
+/// A line for each series. To the right it goes by powers of ten; upwards too if the figures are far apart.
 fn curves(file: &Path, about: &str, x: &str, cells: &[&Cell]) -> Result<()> {
-    let mut series: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    let mut series = Series::new();
     for cell in cells {
         let (Some(point), Some(value)) = (&cell.point, cell.value) else {
             continue;
@@ -153,23 +157,43 @@ fn curves(file: &Path, about: &str, x: &str, cells: &[&Cell]) -> Result<()> {
             None => series.push((&point.series, vec![at])),
         }
     }
-    let all = || series.iter().flat_map(|(_, points)| points);
-    let range = |values: Vec<f64>| {
-        let least = values.iter().copied().fold(f64::MAX, f64::min);
-        let greatest = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-        (least / 1.3..greatest * 1.3).log_scale()
-    };
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let (least, greatest) = extremes(points().map(|point| point.1));
     let area = SVGBackend::new(file, (760, 380)).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;
-    let mut chart = ChartBuilder::on(&area)
+    if greatest > 20.0 * least {
+        let range = (least / 1.5..greatest * 1.5).log_scale();
+        lines(&area, about, x, &series, range)?;
+    } else {
+        lines(&area, about, x, &series, 0.0..greatest * 1.15)?;
+    }
+    area.present().map_err(failed)
+}
+
+fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::MAX, f64::MIN_POSITIVE), |(least, greatest), value| {
+        (least.min(value), greatest.max(value))
+    })
+}
+
+fn lines<Y>(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    about: &str,
+    x: &str,
+    series: &Series<'_>,
+    range: impl AsRangedCoord<CoordDescType = Y, Value = f64>,
+) -> Result<()>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let points = series.iter().flat_map(|(_, points)| points);
+    let (left, right) = extremes(points.map(|point| point.0));
+    let mut chart = ChartBuilder::on(area)
         .caption(about, (FONT, 16))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d(
-            range(all().map(|point| point.0).collect()),
-            range(all().map(|point| point.1).collect()),
-        )
+        .build_cartesian_2d((left / 1.3..right * 1.3).log_scale(), range)
         .map_err(failed)?;
     chart
         .configure_mesh()
@@ -179,19 +203,21 @@ fn curves(file: &Path, about: &str, x: &str, cells: &[&Cell]) -> Result<()> {
         .y_label_formatter(&|value| tick(*value))
         .draw()
         .map_err(failed)?;
-    for ((name, points), color) in series.iter().zip(LINES.iter().cycle()) {
+    let mut others = LINES.iter().cycle();
+    for (name, points) in series {
+        let color = match *name {
+            MASEP => OURS,
+            _ => *others.next().unwrap_or(&THEIRS),
+        };
         let dots = points.iter().map(|&at| Circle::new(at, 3, color.filled()));
         chart.draw_series(dots).map_err(failed)?;
+        let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
+        let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], color.stroke_width(2));
         chart
-            .draw_series(LineSeries::new(
-                points.iter().copied(),
-                color.stroke_width(2),
-            ))
+            .draw_series(line)
             .map_err(failed)?
             .label(*name)
-            .legend(move |(x, y)| {
-                PathElement::new(vec![(x, y), (x + 18, y)], color.stroke_width(2))
-            });
+            .legend(key);
     }
     chart
         .configure_series_labels()
@@ -199,8 +225,7 @@ fn curves(file: &Path, about: &str, x: &str, cells: &[&Cell]) -> Result<()> {
         .background_style(WHITE.mix(0.8))
         .label_font((FONT, 14))
         .draw()
-        .map_err(failed)?;
-    area.present().map_err(failed)
+        .map_err(failed)
 }
 
 fn tick(value: f64) -> String {
