@@ -1,5 +1,6 @@
 //! Errors of the crates as the exceptions of `masep`.
 
+use masep::{CloseReason, ConnectError, ConnectErrorKind, SendError};
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -49,5 +50,46 @@ pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
     match error {
         EncodeError::Limit(exceeded) => limit(py, exceeded),
         other => caller(py, other.to_string()),
+    }
+}
+
+/// There is no connection, or none any more.
+pub(crate) fn transport(py: Python<'_>, text: impl Into<String>, reason: &str) -> PyErr {
+    exception(py, "TransportError", (text.into(), reason))
+}
+
+/// Nothing came in the time that was given.
+pub(crate) fn timed_out(py: Python<'_>) -> PyErr {
+    exception(py, "TimedOut", (masep::blocking::TimedOut.to_string(),))
+}
+
+/// The connection has ended, for this reason.
+pub(crate) fn ended(py: Python<'_>, reason: &CloseReason) -> PyErr {
+    let text = format!("the connection has ended: {reason}");
+    transport(py, text, reason.as_str())
+}
+
+/// A frame was not sent.
+pub(crate) fn send(py: Python<'_>, error: &SendError) -> PyErr {
+    match error {
+        SendError::TooLarge(exceeded) | SendError::Full(exceeded) => limit(py, exceeded),
+        SendError::Encode(error) => encode(py, error),
+        SendError::Closed(reason) => ended(py, reason),
+        other => transport(py, other.to_string(), "io"),
+    }
+}
+
+/// No connection came about.
+pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
+    let text = error.to_string();
+    match &error.kind {
+        ConnectErrorKind::TimedOut(_) => transport(py, text, "timeout"),
+        ConnectErrorKind::NotFound => transport(py, text, "not_found"),
+        ConnectErrorKind::Closed => transport(py, text, "closed"),
+        ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
+        ConnectErrorKind::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+            exception(py, "RefusedError", (text, "refused"))
+        }
+        _ => transport(py, text, "io"),
     }
 }

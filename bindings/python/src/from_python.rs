@@ -106,6 +106,9 @@ fn any_other(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         node(&element, depth)?
     } else if let Some(class) = plain_class(object)? {
         return Ok(Value::Type(class));
+    } else if object.is_instance(type_name_class(py)?)? {
+        let name = object.cast::<PyString>()?;
+        return Ok(Value::Type(TypeName::from(text(name)?)));
     } else {
         Node::new(class_name(object)?).with_text(text(&object.str()?)?)
     };
@@ -114,6 +117,12 @@ fn any_other(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         .to_element()
         .map_err(|error| errors::encode(py, &error))?;
     Ok(element.with_tail(tail).into())
+}
+
+/// `masep.TypeName`, by which a class is named that is not there.
+fn type_name_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "masep._types", "TypeName")
 }
 
 fn class_name(object: &Bound<'_, PyAny>) -> PyResult<String> {

@@ -1,7 +1,7 @@
 //! Messages between Python and the wire.
 
 use bytes::Bytes;
-use masep_proto::{Frame, FrameCodec, Message};
+use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -118,12 +118,18 @@ pub(crate) fn decode_element(xml_node: &Bound<'_, PyAny>) -> PyResult<Decoded> {
     Ok(Decoded { message })
 }
 
-/// The bytes of a frame with this body, header included.
+/// Whether a frame can have a body of this size.
 #[pyfunction]
-pub(crate) fn encode_frame<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let frame = Frame::new(Bytes::copy_from_slice(body));
-    let mut output = Vec::with_capacity(FrameCodec::HEADER_BYTES + body.len());
-    let encoded = FrameCodec::default().encode(&frame, &mut output);
-    encoded.map_err(|limit| errors::limit(py, &limit))?;
-    Ok(PyBytes::new(py, &output))
+pub(crate) fn check_frame(py: Python<'_>, size: usize) -> PyResult<()> {
+    LimitExceeded::check(Limit::FrameBytes, size, Frame::MAX_BYTES)
+        .map_err(|exceeded| errors::limit(py, &exceeded))
+}
+
+/// Whether this many frames and bytes may wait to be sent.
+#[pyfunction]
+pub(crate) fn check_queue(py: Python<'_>, frames: usize, bytes: usize) -> PyResult<()> {
+    let limits = Limits::default();
+    LimitExceeded::check(Limit::QueueMessages, frames, limits.queue_messages)
+        .and_then(|()| LimitExceeded::check(Limit::QueueBytes, bytes, limits.queue_bytes))
+        .map_err(|exceeded| errors::limit(py, &exceeded))
 }

@@ -1,16 +1,40 @@
 """The communication layer between an engine and its remote agents, compatible with pymasep.
 
-``masep.communication`` has the classes of ``pymasep.communication``.
+=======================  ==============================================================
+``masep``                connections as context managers, without async
+``masep.aio``            the same for asyncio
+``masep.communication``  the classes of ``pymasep.communication``: change the import
+``masep.monkey``         an installed pymasep, patched: change nothing
+=======================  ==============================================================
 """
 
-from ._exceptions import CallerError, LimitError, MasepError, PeerError, TransportError
-from ._types import allow_types
+from ._blocking import Connection, Server, connect, discover
+from ._exceptions import (
+    CallerError,
+    LimitError,
+    MasepError,
+    PeerError,
+    RefusedError,
+    TimedOut,
+    TransportError,
+)
+from ._types import TypeName, allow_types
+from .communication import Frame, Message
 
 __all__ = [
     "CallerError",
+    "Connection",
+    "Frame",
     "LimitError",
     "MasepError",
+    "Message",
     "PeerError",
+    "RefusedError",
+    "Server",
+    "TimedOut",
     "TransportError",
+    "TypeName",
     "allow_types",
+    "connect",
+    "discover",
 ]

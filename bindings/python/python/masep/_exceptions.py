@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["CallerError", "LimitError", "MasepError", "PeerError", "TransportError"]
+__all__ = [
+    "CallerError",
+    "LimitError",
+    "MasepError",
+    "PeerError",
+    "RefusedError",
+    "TimedOut",
+    "TransportError",
+]
 
 
 class MasepError(Exception):
@@ -65,3 +73,11 @@ class LimitError(MasepError, OverflowError):
 
     def __reduce__(self) -> tuple[type[LimitError], tuple[object, ...]]:
         return type(self), (self.args[0], self.limit, self.actual, self.allowed)
+
+
+class RefusedError(TransportError, ConnectionRefusedError):
+    """Nobody listens at the address."""
+
+
+class TimedOut(MasepError, TimeoutError):
+    """Nothing came in the time that was given. Nothing is lost: it can still come."""

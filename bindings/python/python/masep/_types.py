@@ -14,6 +14,14 @@ from ._exceptions import CallerError, PeerError
 _allowed: set[str] = set()
 
 
+class TypeName(str):
+    """The dotted name of a class, to be sent as if it were the class: for an agent that plays a game
+    whose module it has not.
+
+    >>> Message(Message.MESSAGE_TYPE_DEFINE, {"game": TypeName("pursuit.PursuitGame")}, "agent-1")
+    """
+
+
 def allow_types(*names: str) -> None:
     """Allows messages to name these classes, or all classes of these modules, though the module has
     not been imported: it is imported when the first message names one.

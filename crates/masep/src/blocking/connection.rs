@@ -1,15 +1,19 @@
 //! The handle of a live connection.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use masep_proto::{Frame, Limits, Message, PeerId};
 
+use super::outgoing::WriteHalf;
 use super::readiness::after;
 use super::shared::{Opened, Shared, Stage};
 use super::{Registry, TimedOut};
+use crate::transport::set_options;
 use crate::{CloseReason, ConnectionId, SendError};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
@@ -30,6 +34,37 @@ impl Connection {
         Self {
             shared: Arc::new(Shared::new(opened, limits.clone(), registry.clone())),
         }
+    }
+
+    /// The connection on a stream on which both sides have said hello already, or that has none. The
+    /// peer is known by the id given here.
+    ///
+    /// The stream is a TCP socket or, where the system has them, a connected stream socket of another
+    /// kind; it is set to block. Nobody else may read or write it from now on.
+    ///
+    /// # Errors
+    /// What the system says of the socket's options.
+    pub fn over(stream: TcpStream, peer: impl Into<PeerId>, limits: &Limits) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        // The standard library gives no address of other kinds.
+        let address = match stream.peer_addr() {
+            Ok(address) => {
+                set_options(&stream, limits)?;
+                address
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+            }
+            Err(error) => return Err(error),
+        };
+        let opened = Opened {
+            peer: peer.into(),
+            address,
+            half: WriteHalf::new(Arc::new(stream), &[], None),
+            buffer: BytesMut::new(),
+            handled: false,
+        };
+        Ok(Self::new(opened, limits, &Registry::default()))
     }
 
     pub(super) fn from_shared(shared: Arc<Shared>) -> Self {
@@ -105,6 +140,29 @@ impl Connection {
     /// [`SendError::Closed`] with the reason for which the connection ended.
     pub fn flush(&self) -> Result<(), SendError> {
         self.shared.send(None)
+    }
+
+    /// [`flush`](Self::flush) that writes what the socket takes now; whether nothing is left. Never
+    /// blocks: where another thread waits for room, something is left.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason for which the connection ended.
+    pub fn try_flush(&self) -> Result<bool, SendError> {
+        self.shared.try_flush()
+    }
+
+    /// Another handle of the socket, for its options, its addresses, or to wait until it is readable
+    /// in an event loop: then [`try_recv`](Self::try_recv) may have something. The socket is open as
+    /// long as it is, but of no use when the connection has ended.
+    ///
+    /// # Errors
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection has ended, or what the system
+    /// says.
+    pub fn socket(&self) -> io::Result<TcpStream> {
+        match &self.shared.outgoing.lock().half {
+            Some(half) => half.stream.try_clone(),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// Encodes a message and sends it as [`send`](Self::send) does. For the same message to many

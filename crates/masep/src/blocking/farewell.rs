@@ -85,9 +85,10 @@ impl Farewell {
             return Ok(false);
         }
         let stream = &self.half.stream;
-        // From here on the socket is writable when nothing is unsent.
+        // From here on the socket is writable when nothing is unsent. Where it has no such option, it
+        // is no TCP socket, and what was written to it has arrived.
         #[cfg(target_os = "linux")]
-        SockRef::from(&**stream).set_tcp_notsent_lowat(1)?;
+        let _ = SockRef::from(&**stream).set_tcp_notsent_lowat(1);
         let [ready] = wait([Interest::writable(stream.as_fd())], Some(Instant::now()))?;
         match stream.take_error()? {
             Some(error) => Err(error),

@@ -70,9 +70,18 @@ impl ServerBuilder {
     /// Whatever the system says of the address, of the thread or of announcing, and `InvalidInput`
     /// for an id that cannot be sent in a hello.
     pub fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
-        Handshake::acceptor(&self.id, &self.limits)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let listener = listen(address)?;
+        self.check_id()?;
+        self.serve(listen(address)?)
+    }
+
+    /// As [`bind`](Self::bind), on a socket that listens already, which is set not to block.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn serve(self, listener: TcpListener) -> io::Result<Server> {
+        self.check_id()?;
+        // A peer that is gone again between the wait and the accept must not block it.
+        listener.set_nonblocking(true)?;
         let local_address = listener.local_addr()?;
         let (stopping, stop) = io::pipe()?;
         let stopped = Arc::new(AtomicBool::new(false));
@@ -110,6 +119,12 @@ impl ServerBuilder {
             announcement: Mutex::new(announcement),
         })
     }
+
+    fn check_id(&self) -> io::Result<()> {
+        Handshake::acceptor(&self.id, &self.limits)
+            .map(|_handshake| ())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
 }
 
 /// Listens on the first of the addresses that can be bound.
@@ -129,8 +144,6 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     // Or the port could not be bound again for a minute after the server's end.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
-    // A peer that is gone again between the wait and the accept must not block it.
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     withhold_acknowledgement(&socket);
     socket.listen(BACKLOG)?;

@@ -80,6 +80,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Writes what is unsent as far as the socket takes it now; whether nothing is left.
+    pub(super) fn try_flush(&self) -> Result<bool, SendError> {
+        let mut state = self.outgoing.lock();
+        if state.busy {
+            return Ok(false);
+        }
+        let Some(half) = &mut state.half else {
+            return Err(self.closed());
+        };
+        match half.push_unsent() {
+            Ok(pushed) => {
+                self.note_unsent(&state);
+                Ok(pushed == Pushed::All)
+            }
+            Err(error) => {
+                drop(state);
+                Err(self.fail_write(CloseReason::from_io(&error)))
+            }
+        }
+    }
+
     /// Keeps [`has_unsent`](Self::has_unsent) up to date.
     pub(super) fn note_unsent(&self, state: &OutgoingState) {
         let unsent = state

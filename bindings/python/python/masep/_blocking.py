@@ -1,0 +1,191 @@
+"""Connections without async."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from types import TracebackType
+
+from . import _live, _masep
+from .communication import Message
+
+_log = logging.getLogger("masep")
+
+
+class Connection:
+    """A connection to a peer that has said hello. Any thread may use it.
+
+    As a context manager it is closed at the end of the block; as an iterator it gives messages until
+    the connection has ended.
+    """
+
+    __slots__ = ("_connection", "__weakref__")
+
+    def __init__(self, connection: _masep.Connection) -> None:
+        self._connection = _live.connection(connection)
+        _log.debug("connected to %r at %s", connection.peer, connection.address)
+
+    @property
+    def peer(self) -> str:
+        """The id that the peer gave itself."""
+        return self._connection.peer
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port of the peer."""
+        return self._connection.address
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the connection ended, if it has and a call has noticed: ``"bye"``,
+        ``"end_of_stream"``, ``"reset"``, ``"timeout"``, ..."""
+        return self._connection.close_reason
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended and a call has noticed."""
+        return self._connection.close_reason is not None
+
+    def send(self, message: Message | bytes) -> None:
+        """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
+        takes nothing for 30 seconds is given up.
+
+        :raises CallerError: for a message that cannot be sent
+        :raises LimitError: for one that is too large; the connection lives on
+        :raises TransportError: if the connection has ended
+        """
+        self._connection.send(message.to_bytes() if isinstance(message, Message) else message)
+
+    def recv(self, timeout: float | None = None) -> bytes | None:
+        """The body of the next frame; None when the connection has ended in order and all that came
+        before was given.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if there was nothing in that time; nothing is lost
+        :raises TransportError: if the connection ended otherwise
+        """
+        return self._connection.recv(timeout)
+
+    def recv_message(self, timeout: float | None = None) -> Message | None:
+        """The next frame as a message, else as :meth:`recv`.
+
+        :raises PeerError: if it is none; the connection lives on
+        """
+        return read(self._connection.recv(timeout))
+
+    def close(self) -> str:
+        """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
+        ended, which may have been before."""
+        reason = self._connection.close()
+        _log.debug("the connection to %r has ended: %s", self._connection.peer, reason)
+        return reason
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Message]:
+        while (message := self.recv_message()) is not None:
+            yield message
+
+    def __repr__(self) -> str:
+        return f"<masep.Connection to {self.peer!r}>"
+
+
+def read(body: bytes | None) -> Message | None:
+    """The message in a frame, if there is a frame."""
+    if body is None:
+        return None
+    message = Message("", None, "")
+    message.from_bytes(body)
+    return message
+
+
+def connect(address: str, *, id: str, timeout: float | None = None) -> Connection:
+    """Connects to a server.
+
+    :param address: ``"host:port"``, ``"[::1]:port"``
+    :param id: the id by which the server shall know this side
+    :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
+        not given
+    :raises TransportError: which of them failed, and why
+    """
+    return Connection(_masep.connect(id, address, timeout))
+
+
+class Server:
+    """A server, which accepts at once. No peer holds up another.
+
+    As a context manager it is shut down at the end of the block; as an iterator it gives connections.
+
+    :param id: the id by which clients shall know it
+    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`address`
+    :param announce: whether to answer the search on the LAN
+    :raises OSError: if the address cannot be had
+    """
+
+    __slots__ = ("_server", "__weakref__")
+
+    def __init__(self, id: str, address: str, *, announce: bool = False) -> None:
+        self._server = _live.server(_masep.Server.bind(id, address, announce))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port on which it listens."""
+        return self._server.address
+
+    def accept(self, timeout: float | None = None) -> Connection | None:
+        """The next connection; None when the server has stopped accepting.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if none came in that time
+        """
+        connection = self._server.accept(timeout)
+        return None if connection is None else Connection(connection)
+
+    def stop_accepting(self) -> None:
+        """Takes no more connections; the others go on."""
+        self._server.stop_accepting()
+
+    def shutdown(self, timeout: float = 1.0) -> list[str]:
+        """Stops accepting and ends all connections, with a ``BYE`` behind what was sent.
+
+        :param timeout: seconds that this takes at most
+        :return: the ids of the peers that had not taken all in that time, and were cut off
+        """
+        return self._server.shutdown(timeout)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    def __iter__(self) -> Iterator[Connection]:
+        while (connection := self.accept()) is not None:
+            yield connection
+
+    def __repr__(self) -> str:
+        host, port = self.address
+        return f"<masep.Server at {host}:{port}>"
+
+
+def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
+    """The hosts and ports of the servers on the LAN that answer the search.
+
+    :param timeout: seconds to wait for answers
+    :raises TransportError: if the search is not possible on this host
+    """
+    return _masep.discover(timeout)

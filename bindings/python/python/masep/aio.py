@@ -1,0 +1,346 @@
+"""Connections for asyncio.
+
+>>> async def play() -> None:
+...     async with masep.aio.connect("127.0.0.1:60000", id="agent-1") as connection:
+...         async for message in connection:
+...             await connection.send(answer(message))
+
+A connection belongs to the event loop in which it was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Generator
+from types import TracebackType
+from typing import TypeVar
+
+from . import _live, _masep
+from ._blocking import read
+from ._exceptions import CallerError, TimedOut, TransportError
+from .communication import Message
+
+__all__ = ["Connection", "Server", "connect", "discover"]
+
+_WRITE_SECONDS = 30.0
+"""As long a peer may take nothing, as elsewhere in masep."""
+
+_T = TypeVar("_T")
+
+
+class Connection:
+    """A connection to a peer that has said hello. Any task of its event loop may use it.
+
+    With ``async with`` it is closed at the end of the block; ``async for`` gives messages until the
+    connection has ended.
+    """
+
+    def __init__(self, connection: _masep.Connection) -> None:
+        self._connection = _live.connection(connection)
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = connection.descriptor()
+        self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
+
+    def __del__(self) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = getattr(self, "_descriptor", -1), -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    @property
+    def peer(self) -> str:
+        """The id that the peer gave itself."""
+        return self._connection.peer
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port of the peer."""
+        return self._connection.address
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the connection ended, if it has and a call has noticed."""
+        return self._connection.close_reason
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended and a call has noticed."""
+        return self._connection.close_reason is not None
+
+    async def send(self, message: Message | bytes) -> None:
+        """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
+        takes nothing for 30 seconds is given up. When it is cancelled, the frame is sent as a whole or
+        not at all.
+
+        :raises CallerError: for a message that cannot be sent
+        :raises LimitError: for one that is too large; the connection lives on
+        :raises TransportError: if the connection has ended
+        """
+        body = message.to_bytes() if isinstance(message, Message) else message
+        async with self._writing:
+            while not self._connection.try_send(body):
+                await self._writable()
+            while self._connection.close_reason is None and not self._connection.try_flush():
+                await self._writable()
+
+    async def recv(self, timeout: float | None = None) -> bytes | None:
+        """The body of the next frame; None when the connection has ended in order and all that came
+        before was given. When it is cancelled, nothing is lost.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if there was nothing in that time; nothing is lost
+        :raises TransportError: if the connection ended otherwise
+        """
+        if timeout is None:
+            return await self._recv()
+        try:
+            return await asyncio.wait_for(self._recv(), timeout)
+        except asyncio.TimeoutError:
+            raise TimedOut("nothing came in the time that was given") from None
+
+    async def recv_message(self, timeout: float | None = None) -> Message | None:
+        """The next frame as a message, else as :meth:`recv`.
+
+        :raises PeerError: if it is none; the connection lives on
+        """
+        return read(await self.recv(timeout))
+
+    async def close(self) -> str:
+        """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
+        ended, which may have been before."""
+        # The socket is shut then, and so ready for whoever waits for it.
+        return await _in_thread(self._connection.close)
+
+    async def _recv(self) -> bytes | None:
+        async with self._reading:
+            while True:
+                body = self._connection.try_recv()
+                if body is not None:
+                    return body
+                if self._connection.close_reason is not None:
+                    return None
+                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+
+    async def _writable(self) -> None:
+        waited = self._ready(self._loop.add_writer, self._loop.remove_writer)
+        try:
+            await asyncio.wait_for(waited, _WRITE_SECONDS)
+        except asyncio.TimeoutError:
+            self._connection.try_close()
+            text = f"the peer took nothing for {_WRITE_SECONDS:g} seconds"
+            raise TransportError(text, "timeout") from None
+
+    async def _ready(
+        self, add: Callable[..., object], remove: Callable[[int], object]
+    ) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise CallerError("a connection belongs to the event loop in which it was made")
+        if self._descriptor < 0:
+            return
+        ready = self._loop.create_future()
+        add(self._descriptor, _resolve, ready)
+        try:
+            await ready
+        finally:
+            if self._descriptor >= 0:
+                remove(self._descriptor)
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        while (message := await self.recv_message()) is not None:
+            yield message
+
+    def __repr__(self) -> str:
+        return f"<masep.aio.Connection to {self.peer!r}>"
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+async def _in_thread(call: Callable[[], _T]) -> _T:
+    """Makes a call that waits. When it is cancelled, the call goes on to its end, and what comes of
+    it is dropped: a connection then says ``BYE``."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def finish(error: BaseException | None, result: _T | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        error, result = None, None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(finish, error, result)
+        except RuntimeError:
+            # The loop has been closed: nobody waits any more.
+            pass
+
+    # Not one of the loop's own threads, for whose end the interpreter waits.
+    threading.Thread(target=run, name="masep-aio", daemon=True).start()
+    return await done
+
+
+class _Connecting:
+    """What :func:`connect` gives: to be awaited, or entered with ``async with``."""
+
+    def __init__(self, address: str, id: str, timeout: float | None) -> None:
+        self._arguments = (id, address, timeout)
+        self._connection: Connection | None = None
+
+    async def _connect(self) -> Connection:
+        opened = await _in_thread(lambda: _masep.connect(*self._arguments))
+        return Connection(opened)
+
+    def __await__(self) -> Generator[object, None, Connection]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._connect()
+        return self._connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+
+def connect(address: str, *, id: str, timeout: float | None = None) -> _Connecting:
+    """Connects to a server: ``connection = await connect(...)``, or ``async with connect(...) as
+    connection``.
+
+    :param address: ``"host:port"``, ``"[::1]:port"``
+    :param id: the id by which the server shall know this side
+    :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
+        not given
+    :raises TransportError: which of them failed, and why
+    """
+    return _Connecting(address, id, timeout)
+
+
+class Server:
+    """A server, which accepts at once: ``async with Server("engine", "127.0.0.1:0") as server``.
+
+    With ``async with`` it is shut down at the end of the block; ``async for`` gives connections. It
+    is made in the event loop to which its connections belong.
+
+    :param id: the id by which clients shall know it
+    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`address`
+    :param announce: whether to answer the search on the LAN
+    :raises OSError: if the address cannot be had
+    """
+
+    def __init__(self, id: str, address: str, *, announce: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = _live.server(_masep.Server.bind(id, address, announce))
+        self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
+        threading.Thread(
+            target=_accept,
+            args=(self._server, loop, self._accepted),
+            name="masep-aio-accept",
+            daemon=True,
+        ).start()
+
+    def __del__(self) -> None:
+        # The thread that accepts keeps the server; this ends it.
+        if "_server" in self.__dict__:
+            self._server.stop_accepting()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port on which it listens."""
+        return self._server.address
+
+    async def accept(self) -> Connection | None:
+        """The next connection; None when the server has stopped accepting. When it is cancelled, no
+        connection is lost."""
+        connection = await self._accepted.get()
+        if connection is None:
+            self._accepted.put_nowait(None)
+            return None
+        return Connection(connection)
+
+    async def stop_accepting(self) -> None:
+        """Takes no more connections; the others go on."""
+        await _in_thread(self._server.stop_accepting)
+
+    async def shutdown(self, timeout: float = 1.0) -> list[str]:
+        """Stops accepting and ends all connections, with a ``BYE`` behind what was sent.
+
+        :param timeout: seconds that this takes at most
+        :return: the ids of the peers that had not taken all in that time, and were cut off
+        """
+        return await _in_thread(lambda: self._server.shutdown(timeout))
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+
+    async def __aiter__(self) -> AsyncIterator[Connection]:
+        while (connection := await self.accept()) is not None:
+            yield connection
+
+    def __repr__(self) -> str:
+        host, port = self.address
+        return f"<masep.aio.Server at {host}:{port}>"
+
+
+def _accept(
+    server: _masep.Server,
+    loop: asyncio.AbstractEventLoop,
+    accepted: asyncio.Queue[_masep.Connection | None],
+) -> None:
+    """Gives connections to a loop until the server stops accepting, or the loop is gone."""
+    connection: _masep.Connection | None
+    while True:
+        connection = server.accept()
+        try:
+            loop.call_soon_threadsafe(accepted.put_nowait, connection)
+        except RuntimeError:
+            return
+        if connection is None:
+            return
+
+
+async def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
+    """The hosts and ports of the servers on the LAN that answer the search.
+
+    :param timeout: seconds to wait for answers
+    :raises TransportError: if the search is not possible on this host
+    """
+    return await _in_thread(lambda: _masep.discover(timeout))

@@ -1,0 +1,87 @@
+"""The side that connects."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from .. import _live, _masep
+from .._exceptions import TransportError
+from . import _log
+from ._base import BaseThreadedCommunication
+from ._socket import ConnectedSocket
+
+_SEARCH_SECONDS = 1.0
+
+
+class Client(BaseThreadedCommunication):
+    """A client of one server.
+
+    :param ident: the id of the client
+    :param socket_handler_class: what is made for the connection: a subclass of ``SocketHandler``
+    :param socket_handler_args: its further arguments, after the socket, the address and the logger
+    :param host: the host of the server; None to search it on the LAN
+    :param port: the port of the server; None to search it on the LAN
+    :param log_level: from which level on the log file is written
+    """
+
+    def __init__(
+        self,
+        ident: str,
+        socket_handler_class: type[Any],
+        socket_handler_args: tuple[Any, ...],
+        host: str | None = None,
+        port: int | None = None,
+        log_level: str | int = logging.WARNING,
+    ) -> None:
+        super().__init__(
+            ident=ident,
+            socket_handler_class=socket_handler_class,
+            socket_handler_args=socket_handler_args,
+            host=host,
+            port=port,
+            log_level=log_level,
+        )
+        self.server_id: str | None = None
+
+    def __del__(self) -> None:
+        """Closes the socket, which ends the connection."""
+        if "_current_connections_lock" not in self.__dict__:
+            return
+        self.socket.close()
+        _log.close(self.logger)
+
+    def connect(self) -> None:
+        """Connects to the server, which is searched on the LAN if it is not known, and starts the
+        handler.
+
+        :raises TransportError: if there is no connection; also a ``ConnectionError``
+        """
+        if self.host is None or self.port is None:
+            self.search_server()
+            if self.host is None or self.port is None:
+                raise TransportError("no server answered the search on the LAN", "not_found")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        connection = _live.connection(_masep.connect(self.id, f"{host}:{self.port}"))
+        self.socket.close()
+        self.socket = ConnectedSocket(connection)
+        self.server_id = connection.peer
+        handler = self.socket_handler_class(
+            self.socket, connection.address, self.logger, *self.socket_handler_args
+        )
+        self.add_connection(self.server_id, handler)
+        self.logger.debug("connected to %s", self.server_id)
+        handler.start()
+
+    def search_server(self) -> None:
+        """Searches a server on the LAN. The first that answers within a second is taken; if none
+        does, host and port stay as they are."""
+        try:
+            found = _masep.discover(_SEARCH_SECONDS, True)
+        except TransportError as error:
+            self.logger.error("the search failed: %s", error)
+            return
+        if not found:
+            self.logger.error("no server answered the search")
+            return
+        self.host, self.port = found[0]

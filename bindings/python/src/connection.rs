@@ -1,0 +1,256 @@
+//! Connections.
+
+use std::net::TcpStream;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use masep::{CloseReason, Frame, Limits, SendError, blocking};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors;
+use crate::waiting::{self, Process};
+
+/// A connection. What it does without waiting, it does with the GIL.
+#[pyclass(frozen, weakref, module = "masep._masep")]
+pub(crate) struct Connection {
+    /// `None` only while it is dropped.
+    inner: Option<blocking::Connection>,
+    /// The client whose end would be that of the connection.
+    client: Option<blocking::Client>,
+    process: Process,
+}
+
+impl Connection {
+    pub(crate) fn new(inner: blocking::Connection) -> Self {
+        Self {
+            inner: Some(inner),
+            client: None,
+            process: Process::this(),
+        }
+    }
+
+    pub(crate) fn of(client: blocking::Client) -> Self {
+        Self {
+            inner: Some(client.connection().clone()),
+            client: Some(client),
+            process: Process::this(),
+        }
+    }
+
+    fn inner(&self, py: Python<'_>) -> PyResult<&blocking::Connection> {
+        self.process.check(py)?;
+        self.inner
+            .as_ref()
+            .ok_or_else(|| errors::transport(py, "the connection is gone", "bye"))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        waiting::release(self.process, (self.inner.take(), self.client.take()));
+    }
+}
+
+/// The reason for which a connection has ended, as an error if that is none: `BYE`, or the end of the
+/// stream between two frames, is how connections end.
+fn end(py: Python<'_>, reason: Option<&CloseReason>) -> PyResult<()> {
+    match reason {
+        None | Some(CloseReason::EndOfStream { mid_frame: false }) => Ok(()),
+        Some(reason) if reason.is_orderly() => Ok(()),
+        Some(reason) => Err(errors::ended(py, reason)),
+    }
+}
+
+fn body<'py>(py: Python<'py>, frame: &Frame) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, frame.bytes())
+}
+
+#[pymethods]
+impl Connection {
+    /// The connection over a socket of which this descriptor is a handle, which it closes.
+    #[staticmethod]
+    fn over(py: Python<'_>, descriptor: RawFd, peer: &str) -> PyResult<Self> {
+        // SAFETY: the caller, `masep.communication`, gives up the descriptor that it has just made.
+        let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        blocking::Connection::over(TcpStream::from(owned), peer, &Limits::default())
+            .map(Self::new)
+            .map_err(|error| errors::transport(py, error.to_string(), "io"))
+    }
+
+    /// The id of the peer.
+    #[getter]
+    fn peer(&self, py: Python<'_>) -> PyResult<&str> {
+        Ok(self.inner(py)?.peer())
+    }
+
+    /// The address of the peer.
+    #[getter]
+    fn address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
+        let address = self.inner(py)?.address();
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    /// Why the connection ended, if it has.
+    #[getter]
+    fn close_reason(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        Ok(self.inner(py)?.close_reason().map(CloseReason::as_str))
+    }
+
+    /// Whether it was this side that ended the connection.
+    #[getter]
+    fn ended_here(&self, py: Python<'_>) -> PyResult<bool> {
+        use CloseReason::{Aborted, LocalBye, Replaced, Shutdown};
+        let reason = self.inner(py)?.close_reason();
+        Ok(matches!(
+            reason,
+            Some(LocalBye | Shutdown | Replaced | Aborted)
+        ))
+    }
+
+    /// Another descriptor of the socket, which is the caller's to close.
+    fn descriptor(&self, py: Python<'_>) -> PyResult<RawFd> {
+        let socket = self.inner(py)?.socket();
+        let socket = socket.map_err(|error| errors::transport(py, error.to_string(), "io"))?;
+        Ok(socket.into_raw_fd())
+    }
+
+    /// Sends a frame.
+    fn send(&self, py: Python<'_>, body: &[u8]) -> PyResult<()> {
+        let inner = self.inner(py)?;
+        let frame = Frame::new(Bytes::copy_from_slice(body));
+        if frame.is_bye() {
+            return self.close(py).map(|_reason| ());
+        }
+        let outcome = match inner.try_send(frame.clone()) {
+            Ok(()) => match inner.try_flush() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    let inner = inner.clone();
+                    waiting::call(py, move || inner.flush())?
+                }
+                Err(error) => Err(error),
+            },
+            Err(SendError::Full(_)) => {
+                let inner = inner.clone();
+                waiting::call(py, move || inner.send(frame))?
+            }
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| errors::send(py, &error))
+    }
+
+    /// Sends a frame if there is room now; whether there was. What is left of it goes out by
+    /// `try_flush`, or on the way in whatever comes next.
+    fn try_send(&self, py: Python<'_>, body: &[u8]) -> PyResult<bool> {
+        let frame = Frame::new(Bytes::copy_from_slice(body));
+        match self.inner(py)?.try_send(frame) {
+            Ok(()) => Ok(true),
+            Err(SendError::Full(_)) => Ok(false),
+            Err(error) => Err(errors::send(py, &error)),
+        }
+    }
+
+    /// Sends what is left of a frame as far as there is room now; whether nothing is left.
+    fn try_flush(&self, py: Python<'_>) -> PyResult<bool> {
+        let flushed = self.inner(py)?.try_flush();
+        flushed.map_err(|error| errors::send(py, &error))
+    }
+
+    /// Sends what is left of a frame.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        let inner = self.inner(py)?.clone();
+        let flushed = waiting::call(py, move || inner.flush())?;
+        flushed.map_err(|error| errors::send(py, &error))
+    }
+
+    /// The body of the next frame; `None` when the connection has ended.
+    #[pyo3(signature = (timeout=None))]
+    fn recv<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let inner = self.inner(py)?;
+        let until = waiting::deadline(py, timeout)?;
+        let received = waiting::wait(py, until, |time| match time {
+            Some(time) => inner.recv_timeout(time).ok(),
+            None => Some(inner.recv()),
+        })?;
+        if let Some(frame) = received {
+            return Ok(Some(body(py, &frame)));
+        }
+        end(py, inner.close_reason())?;
+        Ok(None)
+    }
+
+    /// The body of the next frame if it has arrived. `None` also when the connection has ended.
+    fn try_recv<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let inner = self.inner(py)?;
+        if let Some(frame) = inner.try_recv() {
+            return Ok(Some(body(py, &frame)));
+        }
+        end(py, inner.close_reason())?;
+        Ok(None)
+    }
+
+    /// Says `BYE`, unless the connection has ended, and closes, without waiting: what the peer does not
+    /// take at once is written for up to a second in the background. In a process that was forked
+    /// from that of the connection, it does nothing.
+    fn try_close(&self) {
+        if let (Some(inner), true) = (&self.inner, self.process.is_this()) {
+            // An error says that it has ended already.
+            let _: Result<(), SendError> = inner.try_send(Frame::BYE);
+        }
+    }
+
+    /// Says `BYE` when all that was sent is delivered, and closes. The reason for which the
+    /// connection ended.
+    fn close(&self, py: Python<'_>) -> PyResult<&'static str> {
+        let inner = self.inner(py)?;
+        if let Some(reason) = inner.close_reason() {
+            return Ok(reason.as_str());
+        }
+        let inner = inner.clone();
+        waiting::call(py, move || inner.bye().as_str())
+    }
+}
+
+/// Ends connections, all at the same time, for no longer than this many seconds. Those of a process
+/// from which this one was forked are left alone.
+#[pyfunction]
+pub(crate) fn close_all(
+    py: Python<'_>,
+    connections: Vec<Py<Connection>>,
+    timeout: f64,
+) -> PyResult<()> {
+    let (done, ended) = mpsc::channel();
+    for connection in connections {
+        let connection = connection.get();
+        let inner = match &connection.inner {
+            Some(inner) if connection.process.is_this() => inner.clone(),
+            _ => continue,
+        };
+        if inner.close_reason().is_some() {
+            continue;
+        }
+        let done = done.clone();
+        // Where there is no thread for it, it ends with the process.
+        let _ = std::thread::Builder::new()
+            .name("masep-bye".into())
+            .spawn(move || {
+                inner.bye();
+                drop(done);
+            });
+    }
+    drop(done);
+    let until = waiting::deadline(py, Some(timeout))?;
+    let left = until.map_or(Duration::MAX, |until| {
+        until.saturating_duration_since(Instant::now())
+    });
+    // Nothing is sent: the last sender that is dropped ends the wait.
+    let _: Result<(), _> = py.detach(move || ended.recv_timeout(left));
+    Ok(())
+}

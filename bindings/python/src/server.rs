@@ -1,0 +1,146 @@
+//! Servers.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use masep::blocking;
+use pyo3::prelude::*;
+
+use crate::connection::Connection;
+use crate::waiting::{self, Process};
+use crate::{client, errors};
+
+pub(crate) fn host_and_port(address: SocketAddr) -> (String, u16) {
+    (address.ip().to_string(), address.port())
+}
+
+/// The side that is connected to.
+#[pyclass(frozen, weakref, module = "masep._masep")]
+pub(crate) struct Server {
+    /// Taken out by the shutdown. Who accepts holds the lock to read, without the GIL.
+    inner: RwLock<Option<blocking::Server>>,
+    address: SocketAddr,
+    process: Process,
+}
+
+impl Server {
+    fn new(py: Python<'_>, inner: io::Result<blocking::Server>) -> PyResult<Self> {
+        let inner = inner.map_err(|error| os_error(py, &error))?;
+        Ok(Self {
+            address: inner.local_address(),
+            inner: RwLock::new(Some(inner)),
+            process: Process::this(),
+        })
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Option<blocking::Server>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the server, unless it has been shut down.
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&blocking::Server) -> T + Send,
+    ) -> PyResult<Option<T>> {
+        self.process.check(py)?;
+        Ok(py.detach(|| self.lock().as_ref().map(call)))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        waiting::release(self.process, inner.take());
+    }
+}
+
+fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
+    match error.raw_os_error() {
+        // As Python's own sockets say it: which number, and what it means.
+        Some(number) => pyo3::exceptions::PyOSError::new_err((number, error.to_string())),
+        None => errors::transport(py, error.to_string(), "io"),
+    }
+}
+
+#[pymethods]
+impl Server {
+    /// Listens on an address.
+    #[staticmethod]
+    fn bind(py: Python<'_>, id: String, address: String, announce: bool) -> PyResult<Self> {
+        client::check_id(py, &id)?;
+        let server = blocking::Server::builder(id).announce(announce);
+        Self::new(py, waiting::call(py, move || server.bind(&*address))?)
+    }
+
+    /// Takes the connections of a socket that listens, of which this descriptor is a handle, which it
+    /// closes.
+    #[staticmethod]
+    fn serve(py: Python<'_>, id: String, descriptor: RawFd) -> PyResult<Self> {
+        // SAFETY: the caller, `masep.communication`, gives up the descriptor that it has just made.
+        let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        client::check_id(py, &id)?;
+        let server = blocking::Server::builder(id);
+        let listener = TcpListener::from(owned);
+        Self::new(py, py.detach(|| server.serve(listener)))
+    }
+
+    /// The address on which it listens.
+    #[getter]
+    fn address(&self) -> (String, u16) {
+        host_and_port(self.address)
+    }
+
+    /// The next connection; `None` when no more come.
+    #[pyo3(signature = (timeout=None))]
+    fn accept(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Connection>> {
+        self.process.check(py)?;
+        let until = waiting::deadline(py, timeout)?;
+        let accepted = waiting::wait(py, until, |time| match (&*self.lock(), time) {
+            (None, _) => Some(None),
+            (Some(server), Some(time)) => server.accept_timeout(time).ok(),
+            (Some(server), None) => Some(server.accept()),
+        })?;
+        Ok(accepted.map(Connection::new))
+    }
+
+    /// Takes no more connections.
+    fn stop_accepting(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, blocking::Server::stop_accepting)?;
+        Ok(())
+    }
+
+    /// Answers the search on the LAN.
+    fn announce(&self, py: Python<'_>) -> PyResult<()> {
+        let announced = self.with(py, blocking::Server::announce)?;
+        announced
+            .unwrap_or(Ok(()))
+            .map_err(|error| os_error(py, &error))
+    }
+
+    /// Answers it no more.
+    fn stop_announcing(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, blocking::Server::stop_announcing)?;
+        Ok(())
+    }
+
+    /// Ends all connections, for no longer than this many seconds; the ids of the peers that were cut
+    /// off then.
+    fn shutdown(&self, py: Python<'_>, timeout: f64) -> PyResult<Vec<String>> {
+        self.stop_announcing(py)?;
+        self.stop_accepting(py)?;
+        let deadline = Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::MAX);
+        let taken = py.detach(|| {
+            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+            inner.take()
+        });
+        let Some(server) = taken else {
+            return Ok(Vec::new());
+        };
+        let report = waiting::call(py, move || server.shutdown(deadline))?;
+        Ok(report.cut.iter().map(ToString::to_string).collect())
+    }
+}

@@ -1,0 +1,140 @@
+//! Waits of Python threads: without the GIL, and in the main thread so that Ctrl-C ends them.
+
+use std::cell::Cell;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// How long a wait of the main thread may keep a signal waiting: Python handles signals in that
+/// thread only, and only when it is asked to.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// The process that made something: after a fork, the child has the memory of its parent, but not its
+/// threads, and shares its sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    pub(crate) fn this() -> Self {
+        Self(std::process::id())
+    }
+
+    pub(crate) fn is_this(self) -> bool {
+        self.0 == std::process::id()
+    }
+
+    pub(crate) fn check(self, py: Python<'_>) -> PyResult<()> {
+        if self.is_this() {
+            return Ok(());
+        }
+        let text = format!(
+            "this belongs to the process {}; a process that was forked from it makes its own",
+            self.0
+        );
+        Err(errors::caller(py, text))
+    }
+}
+
+/// Whether Python handles signals in this thread.
+fn handles_signals(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        static HANDLES: Cell<Option<bool>> = const { Cell::new(None) };
+    }
+    if let Some(handles) = HANDLES.get() {
+        return Ok(handles);
+    }
+    let threading = py.import(intern!(py, "threading"))?;
+    let main = threading.call_method0(intern!(py, "main_thread"))?;
+    let this = threading.call_method0(intern!(py, "get_ident"))?;
+    let handles = main.getattr(intern!(py, "ident"))?.eq(this)?;
+    HANDLES.set(Some(handles));
+    Ok(handles)
+}
+
+/// The instant at which a time in seconds is over; none for a time without an end.
+pub(crate) fn deadline(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    let Some(seconds) = timeout else {
+        return Ok(None);
+    };
+    if seconds.is_nan() {
+        return Err(errors::caller(py, "a timeout is a number of seconds"));
+    }
+    // More than anybody waits for is for ever.
+    let time = Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+    Ok(time.and_then(|time| Instant::now().checked_add(time)))
+}
+
+/// Waits for something until the deadline: `attempt` waits for as long as it is told, or without an
+/// end, and gives nothing if nothing came.
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    until: Option<Instant>,
+    attempt: impl Fn(Option<Duration>) -> Option<T> + Sync,
+) -> PyResult<T> {
+    if until.is_none() && !handles_signals(py)? {
+        if let Some(found) = py.detach(|| attempt(None)) {
+            return Ok(found);
+        }
+        return Err(errors::timed_out(py));
+    }
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let slice = left.map_or(SLICE, |left| left.min(SLICE));
+        if let Some(found) = py.detach(|| attempt(Some(slice))) {
+            return Ok(found);
+        }
+        py.check_signals()?;
+        if left.is_some_and(|left| left <= slice) {
+            return Err(errors::timed_out(py));
+        }
+    }
+}
+
+/// Makes a call that cannot be made in slices. In the main thread another one makes it: when a
+/// signal ends the wait, that call goes on to its end, and what comes of it is dropped.
+pub(crate) fn call<T: Send + 'static>(
+    py: Python<'_>,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    if !handles_signals(py)? {
+        return Ok(py.detach(call));
+    }
+    let (result, mut outcome) = mpsc::sync_channel(1);
+    let started = thread::Builder::new()
+        .name("masep-call".into())
+        .spawn(move || {
+            let _ = result.send(call());
+        });
+    started.map_err(|error| errors::transport(py, error.to_string(), "io"))?;
+    loop {
+        let outcome = &mut outcome;
+        match py.detach(move || outcome.recv_timeout(SLICE)) {
+            Ok(outcome) => return Ok(outcome),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(errors::transport(py, "a call of masep panicked", "aborted"));
+            }
+        }
+    }
+}
+
+/// Drops something whose end may take a moment, without the GIL. In a process that was forked, the
+/// end is the parent's: nothing is done then.
+pub(crate) fn release<T: Send>(process: Process, owned: T) {
+    if !process.is_this() {
+        std::mem::forget(owned);
+        return;
+    }
+    let mut owned = Some(owned);
+    Python::try_attach(|py| {
+        let owned = owned.take();
+        py.detach(|| drop(owned));
+    });
+    // Where there is no interpreter any more, there is no GIL either.
+    drop(owned);
+}

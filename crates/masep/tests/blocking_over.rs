@@ -1,0 +1,97 @@
+//! Blocking connections and servers on sockets that others have opened.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::{fd::OwnedFd, unix::net::UnixStream};
+use std::time::Duration;
+
+use masep::blocking::{Client, Connection, Server};
+use masep::{CloseReason, Frame, Limits};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn tcp_pair() -> (TcpStream, TcpStream) {
+    let pair = || -> io::Result<_> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let near = TcpStream::connect(listener.local_addr()?)?;
+        Ok((near, listener.accept()?.0))
+    };
+    pair().expect("loopback takes connections")
+}
+
+#[test]
+fn a_connection_over_a_tcp_stream_says_no_hello() {
+    let (near, mut far) = tcp_pair();
+    // However it was used before.
+    near.set_nonblocking(true).unwrap();
+    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    assert_eq!(connection.peer().as_str(), "peer");
+    assert_eq!(connection.address(), far.local_addr().unwrap());
+    connection.send(&b"one"[..]).unwrap();
+    far.write_all(b"\x03\0two\x03\0BYE").unwrap();
+    assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("two"))));
+    assert_eq!(connection.recv_timeout(SOON), Ok(None));
+    assert_eq!(connection.close_reason(), Some(&CloseReason::PeerBye));
+    let mut heard = Vec::new();
+    far.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"\x03\0one");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_connection_over_a_local_socket_ends_in_order() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let near = TcpStream::from(OwnedFd::from(near));
+    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    far.write_all(b"\x03\0two").unwrap();
+    assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("two"))));
+    connection.send(&b"one"[..]).unwrap();
+    assert_eq!(connection.bye(), CloseReason::LocalBye);
+    let mut heard = Vec::new();
+    far.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"\x03\0one\x03\0BYE");
+}
+
+#[test]
+fn a_server_serves_a_socket_that_listens() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder("engine").serve(listener).unwrap();
+    assert_eq!(server.local_address(), address);
+    let client = Client::builder("agent").connect(address).unwrap();
+    let connection = server.accept_timeout(SOON).unwrap().unwrap();
+    client.connection().send(&b"hi"[..]).unwrap();
+    assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("hi"))));
+}
+
+#[test]
+fn what_is_left_of_a_frame_goes_out_when_there_is_room() {
+    let (near, mut far) = tcp_pair();
+    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let frame = Frame::new(vec![7; Frame::MAX_BYTES]);
+    let mut sent = 0;
+    while connection.try_send(frame.clone()).is_ok() {
+        sent += 1;
+    }
+    let mut heard = 0;
+    let mut landing = vec![0; 1 << 16];
+    far.set_read_timeout(Some(SOON)).unwrap();
+    while !connection.try_flush().unwrap() || heard < sent * (Frame::MAX_BYTES + 2) {
+        heard += far.read(&mut landing).unwrap();
+    }
+    assert_eq!(heard, sent * (Frame::MAX_BYTES + 2));
+}
+
+#[test]
+fn the_socket_can_be_had_until_the_connection_ends() {
+    let (near, far) = tcp_pair();
+    let address = near.local_addr().unwrap();
+    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let socket = connection.socket().unwrap();
+    assert_eq!(socket.local_addr().unwrap(), address);
+    connection.bye();
+    let refused = connection.socket().unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::NotConnected);
+    drop(far);
+}
