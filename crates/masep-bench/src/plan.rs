@@ -155,6 +155,7 @@ impl Plan<'_> {
                 "messages",
                 "M/s",
                 Target {
+                    placement: Some(Unpinned),
                     set_with: Some((RAW, 31.5)),
                     ..Target::of(MASEP, Bound::AtLeast(10.0))
                 },
@@ -188,6 +189,7 @@ impl Plan<'_> {
                 "deliveries",
                 "M/s",
                 Target {
+                    placement: Some(Unpinned),
                     set_with: Some((TOKIO, 3.1)),
                     ..Target::of(MASEP, Bound::AtLeast(3.0))
                 },

@@ -199,7 +199,7 @@ impl Measured<'_> {
         if let Some(limit) = target.limit {
             let spread = self.bounded(metric, target, &rounds(limit)?)?;
             if !target.bound.holds(spread.median) {
-                return Some(format!("{limit}, has {:.2} itself", spread.median));
+                return Some(format!("{limit} has {:.2} itself", spread.median));
             }
         }
         let (name, there) = target.set_with?;

@@ -43,8 +43,9 @@ fn caption(report: &Report) -> String {
     let text = format!(
         "{machine}. Client and server are two processes on 127.0.0.1; {rounds} rounds, in each of which everybody is \
          measured once for {seconds} s (codec: a fifth of that). Figures are medians, ratios are to `std::net` in the \
-         same round; for masep the least and the greatest stand in parentheses. *One core*: all processes on one \
-         processor, which compares the work that is done; *unpinned*: as the system places them. A target is \
+         same round; for masep with the least and the greatest ratio in parentheses. *One core*: all processes on \
+         one processor, which compares the work that is done; *unpinned*: as the system places them; what stands \
+         in one placement is of one run. A target is \
          *reached* or *missed* in the median; *not measured* means that it is missed in the median and kept in some \
          round, and the rounds are more than a quarter apart."
     );
@@ -119,7 +120,7 @@ fn beside_others(cells: &[Cell]) -> String {
         }
     }
     if !missing.is_empty() {
-        text += "\nA dash is what is missing:\n\n";
+        text += "\nA dash is where nobody would ask, or what is missing:\n\n";
     }
     for ((subject, why), works) in missing {
         let _ = writeln!(text, "- {subject} ({}): {why}", works.join("; "));
@@ -236,14 +237,15 @@ fn codec(cells: &[Cell]) -> String {
     );
     for cell in beside_pymasep {
         if let Some(verdict) = &cell.verdict {
-            let _ = writeln!(
-                text,
-                "\n{}: {} of masep, {}, {}.",
-                cell.about,
+            let line = format!(
+                "{}: masep takes {}, {} of the time of pymasep; {}, {}.",
+                sentence(&cell.about),
                 absolute(cell),
+                ratio(cell),
                 verdict.target,
                 said(verdict)
             );
+            text += &format!("\n{}", wrapped(&line));
         }
     }
     text
@@ -300,9 +302,8 @@ fn verdicts(cells: &[Cell], experiment: &str, metric: &str) -> String {
         .filter(|cell| cell.experiment == experiment && metric == "turns");
     for cell in of {
         if let (Some(verdict), Some(value)) = (&cell.verdict, cell.ratio) {
-            let _ = writeln!(
-                text,
-                "\n{}, {}, {}: {} ({} to {}) of that with {}; {}, {}.",
+            let line = format!(
+                "{}, {}, {}: {} ({} to {}) of that with {}; {}, {}.",
                 sentence(&cell.metric_about),
                 cell.subject,
                 cell.placement.name(),
@@ -313,6 +314,7 @@ fn verdicts(cells: &[Cell], experiment: &str, metric: &str) -> String {
                 verdict.target,
                 said(verdict)
             );
+            text += &format!("\n{}", wrapped(&line));
         }
     }
     text

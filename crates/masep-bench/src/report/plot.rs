@@ -135,8 +135,12 @@ fn bars(file: &Path, about: &str, cells: &[&Cell]) -> Result<()> {
         area.draw(&PathElement::new(spread, BLACK))
             .map_err(failed)?;
         let end = length(value.max.max(value.median)) + 6;
-        area.draw(&text(number(value.median), end, y + 2, 14))
-            .map_err(failed)?;
+        // The arrow: it would go on.
+        let figure = match value.median > greatest {
+            true => format!("→ {}", number(value.median)),
+            false => number(value.median),
+        };
+        area.draw(&text(figure, end, y + 2, 14)).map_err(failed)?;
     }
     area.present().map_err(failed)
 }

@@ -7,8 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{Report, markdown, plot};
 
-const BEGIN: &str =
-    "<!-- What follows is written by `cargo xtask bench --readme`, out of one run. -->\n";
+const BEGIN: &str = "<!-- What follows is written by `cargo xtask bench --readme`. -->\n";
 const END: &str = "<!-- The end of what `cargo xtask bench --readme` writes. -->\n";
 /// Where the diagrams are, from the root of the repository.
 const DIAGRAMS: &str = "docs/bench";
