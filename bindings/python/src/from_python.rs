@@ -1,7 +1,7 @@
 //! Python objects as values, ElementTree elements as elements.
 
 use bytes::Bytes;
-use masep_proto::{Dict, Int, Limit, LimitExceeded, Limits, Node, TypeName, Value};
+use masep_proto::{Dict, Int, Limit, LimitExceeded, Limits, Node, QName, TypeName, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -156,33 +156,87 @@ fn plain_class(object: &Bound<'_, PyAny>) -> PyResult<Option<TypeName>> {
 /// The tree of an ElementTree element. Comments and processing instructions are left out, as every
 /// receiver does.
 pub(crate) fn node(element: &Bound<'_, PyAny>, depth: usize) -> PyResult<Node> {
-    let py = element.py();
-    check_depth(py, depth)?;
-    let tag = element.getattr(intern!(py, "tag"))?;
-    let Ok(tag) = tag.cast::<PyString>() else {
-        let text = format!("the tag of an element is a str, not {}", tag.repr()?);
-        return Err(errors::caller(py, text));
-    };
-    let mut node = Node::new(text(tag)?);
-    if let Some(found) = optional_text(element.getattr(intern!(py, "text"))?)? {
-        node.text = text(&found)?.into();
+    let mut names = Names::default();
+    let tag = element.getattr(intern!(element.py(), "tag"))?;
+    names.node(element, &tag, depth)
+}
+
+/// Names of elements and attributes that were met: few stand in many elements, and Python has each of
+/// them once.
+#[derive(Default)]
+struct Names<'py>(Vec<(Bound<'py, PyString>, QName)>);
+
+/// So many names are looked for one by one.
+const FEW: usize = 32;
+
+impl<'py> Names<'py> {
+    fn name(&mut self, name: &Bound<'py, PyString>) -> PyResult<QName> {
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| known.is(name)) {
+            return Ok(known.clone());
+        }
+        let made = QName::from(text(name)?);
+        if self.0.len() < FEW {
+            self.0.push((name.clone(), made.clone()));
+        }
+        Ok(made)
     }
-    if let Some(found) = optional_text(element.getattr(intern!(py, "tail"))?)? {
-        node.set_tail(text(&found)?);
-    }
-    for (name, value) in element.getattr(intern!(py, "attrib"))?.cast::<PyDict>()? {
-        let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
-            let text = format!("{} of <{tag}> is no text", name.repr()?);
+
+    fn node(
+        &mut self,
+        element: &Bound<'py, PyAny>,
+        tag: &Bound<'py, PyAny>,
+        depth: usize,
+    ) -> PyResult<Node> {
+        let py = element.py();
+        check_depth(py, depth)?;
+        let Ok(tag) = tag.cast::<PyString>() else {
+            let text = format!("the tag of an element is a str, not {}", tag.repr()?);
             return Err(errors::caller(py, text));
         };
-        node.set_attribute(text(name)?, text(value)?);
+        let mut node = Node::new(self.name(tag)?);
+        if let Some(found) = optional_text(element.getattr(intern!(py, "text"))?)? {
+            node.text = text(&found)?.into();
+        }
+        if let Some(found) = optional_text(element.getattr(intern!(py, "tail"))?)? {
+            node.set_tail(text(&found)?);
+        }
+        for (name, value) in element.getattr(intern!(py, "attrib"))?.cast::<PyDict>()? {
+            let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
+                let text = format!("{} of <{tag}> is no text", name.repr()?);
+                return Err(errors::caller(py, text));
+            };
+            node.set_attribute(self.name(name)?, text(value)?);
+        }
+        let children = element.len()?;
+        node.children.reserve_exact(children);
+        for index in 0..children {
+            self.add_child(&mut node, &element.get_item(index)?, depth)?;
+        }
+        Ok(node)
     }
-    let children = element.len()?;
-    node.children.reserve_exact(children);
-    for index in 0..children {
-        add_child(&mut node, &element.get_item(index)?, depth)?;
+
+    fn add_child(
+        &mut self,
+        parent: &mut Node,
+        child: &Bound<'py, PyAny>,
+        depth: usize,
+    ) -> PyResult<()> {
+        let py = child.py();
+        let tag = child.getattr(intern!(py, "tag"))?;
+        if !tag.is_callable() {
+            parent.children.push(self.node(child, &tag, depth + 1)?);
+            return Ok(());
+        }
+        // A comment: what stands behind it belongs to what stands before it.
+        if let Some(tail) = optional_text(child.getattr(intern!(py, "tail"))?)? {
+            let tail = text(&tail)?;
+            match parent.children.last_mut() {
+                Some(sibling) => sibling.set_tail(format!("{}{tail}", sibling.tail())),
+                None => parent.text = format!("{}{tail}", parent.text).into(),
+            }
+        }
+        Ok(())
     }
-    Ok(node)
 }
 
 fn optional_text(found: Bound<'_, PyAny>) -> PyResult<Option<Bound<'_, PyString>>> {
@@ -197,21 +251,4 @@ fn optional_text(found: Bound<'_, PyAny>) -> PyResult<Option<Bound<'_, PyString>
             Err(errors::caller(py, text))
         }
     }
-}
-
-fn add_child(parent: &mut Node, child: &Bound<'_, PyAny>, depth: usize) -> PyResult<()> {
-    let py = child.py();
-    if !child.getattr(intern!(py, "tag"))?.is_callable() {
-        parent.children.push(node(child, depth + 1)?);
-        return Ok(());
-    }
-    // A comment: what stands behind it belongs to what stands before it.
-    if let Some(tail) = optional_text(child.getattr(intern!(py, "tail"))?)? {
-        let tail = text(&tail)?;
-        match parent.children.last_mut() {
-            Some(sibling) => sibling.set_tail(format!("{}{tail}", sibling.tail())),
-            None => parent.text = format!("{}{tail}", parent.text).into(),
-        }
-    }
-    Ok(())
 }
