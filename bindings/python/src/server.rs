@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use masep::blocking;
+use masep::{Duplicates, blocking};
 use pyo3::prelude::*;
 
 use crate::connection::Connection;
@@ -83,7 +83,8 @@ impl Server {
         // SAFETY: the caller, `masep.communication`, gives up the descriptor that it has just made.
         let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
         client::check_id(py, &id)?;
-        let server = blocking::Server::builder(id);
+        // As in pymasep, where the newest connection with an id is the one that is written to.
+        let server = blocking::Server::builder(id).duplicates(Duplicates::Replace);
         let listener = TcpListener::from(owned);
         Self::new(py, py.detach(|| server.serve(listener)))
     }
