@@ -1,0 +1,208 @@
+"""The classes of masep.communication, used as pymasep's are."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import queue
+import socket
+import threading
+
+import masep
+import pytest
+from masep.communication import Client, Frame, Server, SocketHandler, SocketHandlerQueue
+
+SOON = 10
+
+
+class Answering(SocketHandler):
+    """As users of pymasep write them."""
+
+    def __init__(self, conn, addr, logger, tag, received):
+        self.tag = tag
+        super().__init__(conn, addr, logger)
+        self.received = received
+
+    def on_receive(self, frame):
+        if frame.message == b"fail":
+            raise ValueError("this frame fails")
+        self.received.put((self.tag, frame.message))
+        self.send_frame_async(Frame(b"re:" + frame.message))
+
+
+@pytest.fixture
+def received():
+    return queue.Queue()
+
+
+@pytest.fixture
+def server(received):
+    server = Server("engine", 5, Answering, ("tag", received), "127.0.0.1", 0)
+    server.wait_connection()
+    yield server
+    server.stop_wait_connection()
+    server.wait_connection_thread.join(SOON)
+    assert not server.wait_connection_thread.is_alive()
+
+
+def client_of(server, ident="agent"):
+    port = server.socket.getsockname()[1]
+    client = Client(ident, SocketHandlerQueue, (queue.Queue(),), "127.0.0.1", port)
+    client.connect()
+    return client
+
+
+def test_a_conversation(server, received):
+    client = client_of(server)
+    assert client.server_id == "engine"
+    handler = client.get_connection("engine")
+    assert isinstance(handler, threading.Thread)
+    assert handler.socket is client.socket
+    client.send_frame_to("engine", Frame(b"hi"))
+    assert received.get(timeout=SOON) == ("tag", b"hi")
+    assert handler.receive_queue.get(timeout=SOON) == b"re:hi"
+    assert server.is_connection_registered("agent")
+    client.send_frame_to("engine", Frame.bye_frame())
+    for each in (handler, server.get_connection("agent")):
+        each.join(SOON)
+        assert not each.is_alive()
+    # What is sent to one that has left is dropped.
+    server.send_frame_to("agent", Frame(b"late"))
+
+
+def test_an_exception_in_on_receive_ends_nothing(server, received, caplog):
+    client = client_of(server)
+    with caplog.at_level(logging.ERROR, "masep"):
+        client.send_frame_to("engine", Frame(b"fail"))
+        client.send_frame_to("engine", Frame(b"next"))
+        assert received.get(timeout=SOON) == ("tag", b"next")
+    assert server.get_connection("agent").receive_errors == 1
+    assert "this frame fails" in caplog.text
+    log = next(name for name in os.listdir("logs") if name.startswith("Server-"))
+    with open(os.path.join("logs", log), encoding="utf-8") as file:
+        assert "this frame fails" in file.read()
+
+
+def test_a_silent_peer_holds_up_nobody_and_the_end_of_one_ends_its_thread(server, received):
+    address = server.socket.getsockname()
+    with socket.create_connection(address), socket.create_connection(address) as peer:
+        peer.settimeout(SOON)
+        for byte in b"\x01\x00a\x02\x00hi\x00\x00":
+            peer.send(bytes([byte]))
+        assert received.get(timeout=SOON) == ("tag", b"hi")
+        assert received.get(timeout=SOON) == ("tag", b"")
+        handler = server.get_connection("a")
+    handler.join(SOON)
+    assert not handler.is_alive()
+    with pytest.raises(masep.TransportError):
+        handler.send_frame(Frame(b"late"))
+
+
+def test_a_frame_that_is_too_large_is_told_to_its_sender(server, received):
+    client = client_of(server)
+    with pytest.raises(OverflowError) as raised:
+        client.send_frame_to("engine", Frame(bytes(65_536)))
+    assert isinstance(raised.value, masep.LimitError)
+    assert (raised.value.actual, raised.value.allowed) == (65_536, 65_535)
+    client.send_frame_to("engine", Frame(bytes(65_500)))
+    assert len(received.get(timeout=SOON)[1]) == 65_500
+
+
+def test_a_peer_that_does_not_read_is_limited_and_gets_all_that_was_accepted(server):
+    with socket.create_connection(server.socket.getsockname()) as peer:
+        peer.settimeout(SOON)
+        peer.sendall(b"\x01\x00s\x02\x00hi")
+        expected = b"\x06\x00engine\x05\x00re:hi"
+        heard = b""
+        while len(heard) < len(expected):
+            heard += peer.recv(100)
+        assert heard == expected
+        handler, accepted = server.get_connection("s"), 0
+        with pytest.raises(masep.LimitError):
+            while True:
+                handler.send_frame_async(Frame(bytes(60_000)))
+                accepted += 1
+        handler_bye = threading.Thread(target=handler.send_frame, args=(Frame.bye_frame(),))
+        total = 0
+        while total < accepted * 60_002:
+            total += len(peer.recv(1 << 20))
+        assert total == accepted * 60_002
+        handler_bye.start()
+        assert peer.recv(100) == b"\x03\x00BYE"
+        handler_bye.join(SOON)
+
+
+def test_a_newer_connection_takes_the_place_of_one_with_its_id(server, received):
+    older, newer = client_of(server), client_of(server)
+    older.get_connection("engine").join(SOON)
+    assert not older.get_connection("engine").is_alive()
+    newer.send_frame_to("engine", Frame(b"hi"))
+    assert received.get(timeout=SOON) == ("tag", b"hi")
+
+
+def test_a_handler_over_any_socket():
+    near, far = socket.socketpair()
+    with near, far:
+        handler = SocketHandlerQueue(near, "address", logging.getLogger("any"), queue=queue.Queue())
+        handler.send_frame_async(Frame(b"waits"))
+        assert handler.send_queue.qsize() == 1
+        handler.send_frame(Frame(b"one"))
+        assert far.recv(100) == b"\x03\x00one"
+        far.sendall(b"\x03\x00two")
+        assert handler.receive_frame() == Frame(b"two")
+        handler.start()
+        assert far.recv(100) == b"\x05\x00waits"
+        far.sendall(b"\x05\x00three\x03\x00BYE")
+        handler.join(SOON)
+        assert not handler.is_alive()
+        assert handler.receive_queue.get_nowait() == b"three"
+
+
+def test_receive_frame_gives_bye_and_raises_at_an_end_without_one():
+    for said, expected in ((b"\x03\x00BYE", Frame.bye_frame()), (b"", None)):
+        near, far = socket.socketpair()
+        with near, far:
+            handler = SocketHandler(near, "address", logging.getLogger("any"))
+            far.sendall(said)
+            far.shutdown(socket.SHUT_WR)
+            if expected is None:
+                with pytest.raises(masep.TransportError):
+                    handler.receive_frame()
+            else:
+                assert handler.receive_frame() == expected
+
+
+def test_who_stops_waiting_is_not_connected_to(server):
+    address = server.socket.getsockname()
+    server.stop_wait_connection()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+    with pytest.raises(masep.RefusedError):
+        masep.connect(f"127.0.0.1:{address[1]}", id="late")
+
+
+def test_a_thousand_connections_leave_nothing_behind(server, received):
+    def left():
+        gc.collect()
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE"), len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    def cycles(count):
+        for number in range(count):
+            client = client_of(server, f"agent-{number}")
+            handler = client.get_connection("engine")
+            client.send_frame_to("engine", Frame(b"hi"))
+            assert handler.receive_queue.get(timeout=SOON) == b"re:hi"
+            client.send_frame_to("engine", Frame.bye_frame())
+            handler.join(SOON)
+            server.get_connection(f"agent-{number}").join(SOON)
+
+    cycles(200)
+    memory, descriptors, threads = left()
+    cycles(1_000)
+    memory_after, descriptors_after, threads_after = left()
+    assert descriptors_after <= descriptors
+    assert threads_after <= threads
+    assert memory_after - memory <= 1 << 20
