@@ -52,17 +52,21 @@ pub(crate) fn vectors(check: bool) -> Result<(), Failure> {
 
 /// The Python of the virtual environment, which is made or brought up to date if need be.
 pub(crate) fn environment() -> Result<PathBuf, Failure> {
-    let requirements = root().join(REQUIREMENTS);
-    let wanted = fs::read_to_string(&requirements)
-        .map_err(|error| Failure::new(format!("cannot read {REQUIREMENTS}: {error}")))?;
-    let environment = root().join(ENVIRONMENT);
-    let python = environment.join("bin/python");
-    let stamp = environment.join(STAMP);
+    prepare(ENVIRONMENT, REQUIREMENTS)
+}
+
+/// The Python of a virtual environment in the root of the repository, with these requirements.
+pub(crate) fn prepare(environment: &str, requirements: &str) -> Result<PathBuf, Failure> {
+    let wanted = fs::read_to_string(root().join(requirements))
+        .map_err(|error| Failure::new(format!("cannot read {requirements}: {error}")))?;
+    let directory = root().join(environment);
+    let python = directory.join("bin/python");
+    let stamp = directory.join(STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && works(&python) {
         return Ok(python);
     }
     remove(&stamp)?;
-    create()?;
+    create(environment)?;
     let install = [
         "-m",
         "pip",
@@ -72,7 +76,7 @@ pub(crate) fn environment() -> Result<PathBuf, Failure> {
     ];
     Program::new(
         &python,
-        &[&install[..], &["--requirement", REQUIREMENTS]].concat(),
+        &[&install[..], &["--requirement", requirements]].concat(),
     )
     .run()?;
     fs::write(&stamp, wanted)
@@ -81,7 +85,7 @@ pub(crate) fn environment() -> Result<PathBuf, Failure> {
 }
 
 /// Makes the environment anew: what an older list of requirements installed is not kept.
-fn create() -> Result<(), Failure> {
+fn create(environment: &str) -> Result<(), Failure> {
     let python3 = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     Program::new(
         &python3,
@@ -93,11 +97,11 @@ fn create() -> Result<(), Failure> {
     .output()
     .map_err(|failure| {
         Failure::new(format!(
-            "the interop tests need Python 3.11 or later with venv and pip: on Debian and Ubuntu, \
+            "the tests with Python need Python 3.11 or later with venv and pip: on Debian and Ubuntu, \
                  `apt install python3 python3-venv`; set PYTHON if it has another name ({failure})"
         ))
     })?;
-    Program::new(&python3, &["-m", "venv", "--clear", ENVIRONMENT]).run()
+    Program::new(&python3, &["-m", "venv", "--clear", environment]).run()
 }
 
 /// Whether the environment's Python still runs: it does not when the one it was made with is gone.

@@ -11,6 +11,7 @@ mod instructions;
 mod interop;
 mod lint;
 mod process;
+mod python;
 mod soak;
 mod step;
 mod tally;
@@ -52,6 +53,12 @@ enum Task {
         seed: Option<u32>,
         /// Handed on to pytest, such as `-- -k pulled -x`.
         #[arg(last = true)]
+        pytest: Vec<String>,
+    },
+    /// The Python package, built, installed beside pymasep, and tested; the rest goes to pytest.
+    Python {
+        /// Handed on to pytest.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         pytest: Vec<String>,
     },
     /// Writes the files in interop/vectors through the real pymasep.
@@ -99,6 +106,10 @@ fn main() -> ExitCode {
         Task::Test(selection) => run_steps("test", &test::steps(), &selection),
         Task::Lint(selection) => run_steps("lint", &lint::steps(), &selection),
         Task::Interop { pytest } => interop::test(&pytest).map(|tally| {
+            println!("{tally}");
+            ExitCode::SUCCESS
+        }),
+        Task::Python { pytest } => python::test(&pytest).map(|tally| {
             println!("{tally}");
             ExitCode::SUCCESS
         }),

@@ -7,6 +7,7 @@ use crate::instructions;
 use crate::interop;
 use crate::lint;
 use crate::process::cargo;
+use crate::python;
 use crate::soak;
 use crate::step::{Failure, Step};
 use crate::tally::Tally;
@@ -47,6 +48,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "interop",
             about: "the program masep against the real pymasep",
             run: || interop::test(&[]),
+        },
+        Step {
+            name: "python",
+            about: "the Python package, beside the real pymasep",
+            run: || python::test(&[]),
         },
         Step {
             name: "faults",

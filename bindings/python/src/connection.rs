@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ pub(crate) struct Connection {
     inner: Option<blocking::Connection>,
     /// The client whose end would be that of the connection.
     client: Option<blocking::Client>,
+    /// Whether this side closes it: what becomes of that is told by the call that does, and is no
+    /// error for those that read.
+    closing: AtomicBool,
     process: Process,
 }
 
@@ -28,6 +32,7 @@ impl Connection {
         Self {
             inner: Some(inner),
             client: None,
+            closing: AtomicBool::new(false),
             process: Process::this(),
         }
     }
@@ -36,6 +41,7 @@ impl Connection {
         Self {
             inner: Some(client.connection().clone()),
             client: Some(client),
+            closing: AtomicBool::new(false),
             process: Process::this(),
         }
     }
@@ -56,8 +62,9 @@ impl Drop for Connection {
 
 /// The reason for which a connection has ended, as an error if that is none: `BYE`, or the end of the
 /// stream between two frames, is how connections end.
-fn end(py: Python<'_>, reason: Option<&CloseReason>) -> PyResult<()> {
+fn end(py: Python<'_>, connection: &Connection, reason: Option<&CloseReason>) -> PyResult<()> {
     match reason {
+        _ if connection.closing.load(Ordering::Relaxed) => Ok(()),
         None | Some(CloseReason::EndOfStream { mid_frame: false }) => Ok(()),
         Some(reason) if reason.is_orderly() => Ok(()),
         Some(reason) => Err(errors::ended(py, reason)),
@@ -182,7 +189,7 @@ impl Connection {
         if let Some(frame) = received {
             return Ok(Some(body(py, &frame)));
         }
-        end(py, inner.close_reason())?;
+        end(py, self, inner.close_reason())?;
         Ok(None)
     }
 
@@ -192,7 +199,7 @@ impl Connection {
         if let Some(frame) = inner.try_recv() {
             return Ok(Some(body(py, &frame)));
         }
-        end(py, inner.close_reason())?;
+        end(py, self, inner.close_reason())?;
         Ok(None)
     }
 
@@ -201,6 +208,7 @@ impl Connection {
     /// from that of the connection, it does nothing.
     fn try_close(&self) {
         if let (Some(inner), true) = (&self.inner, self.process.is_this()) {
+            self.closing.store(true, Ordering::Relaxed);
             // An error says that it has ended already.
             let _: Result<(), SendError> = inner.try_send(Frame::BYE);
         }
@@ -213,6 +221,7 @@ impl Connection {
         if let Some(reason) = inner.close_reason() {
             return Ok(reason.as_str());
         }
+        self.closing.store(true, Ordering::Relaxed);
         let inner = inner.clone();
         waiting::call(py, move || inner.bye().as_str())
     }
@@ -236,6 +245,7 @@ pub(crate) fn close_all(
         if inner.close_reason().is_some() {
             continue;
         }
+        connection.closing.store(true, Ordering::Relaxed);
         let done = done.clone();
         // Where there is no thread for it, it ends with the process.
         let _ = std::thread::Builder::new()
