@@ -26,7 +26,7 @@ pub(crate) fn steps() -> Vec<Step> {
         },
         Step {
             name: "rust",
-            about: "unit, integration and doc tests of the workspace",
+            about: "unit, integration and doc tests of the workspace, with all features",
             run: rust,
         },
         Step {
@@ -82,5 +82,6 @@ fn features() -> Result<Tally, Failure> {
 }
 
 fn rust() -> Result<Tally, Failure> {
-    cargo(&["test", "--workspace", "--no-fail-fast"]).run_counting(Tally::of_cargo_test)
+    cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"])
+        .run_counting(Tally::of_cargo_test)
 }
