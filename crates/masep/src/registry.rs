@@ -122,6 +122,8 @@ impl Registry {
 
     /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
     ///
+    /// Not cancel safe: a call that is dropped has sent to some.
+    ///
     /// # Errors
     /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).
     pub async fn broadcast_message(

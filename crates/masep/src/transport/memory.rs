@@ -288,6 +288,8 @@ impl MemoryConnector {
     /// The near end of a new [`duplex`] of this capacity, when there is room in the backlog for the
     /// far end.
     ///
+    /// Cancel safe: a call that is dropped has connected to nobody.
+    ///
     /// # Errors
     /// [`ConnectionRefused`](ErrorKind::ConnectionRefused) when the listener is gone.
     pub fn connect(
