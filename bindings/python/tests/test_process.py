@@ -11,6 +11,8 @@ OPEN = """
 import os, queue, signal, sys, threading, time
 import masep
 import masep.communication as communication
+# Whoever runs the tests may ignore it, which programs inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 server = masep.Server("engine", "127.0.0.1:0")
 address = "{}:{}".format(*server.address)
 agent = masep.connect(address, id="agent")
