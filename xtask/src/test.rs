@@ -6,6 +6,7 @@ use crate::fuzz;
 use crate::instructions;
 use crate::interop;
 use crate::lint;
+use crate::model;
 use crate::process::cargo;
 use crate::python;
 use crate::soak;
@@ -28,6 +29,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "rust",
             about: "unit, integration and doc tests of the workspace, with all features",
             run: rust,
+        },
+        Step {
+            name: "model",
+            about: "queues and turns in many orders of events; none in which somebody waits for ever",
+            run: || model::test().map(|()| Tally::default()),
         },
         Step {
             name: "bench",
