@@ -13,6 +13,8 @@ import time
 import pytest
 import search_port
 
+from behaviour.ends import SOON
+
 #: Searches that a stranger may answer before the server of the test does.
 TRIES = 5
 
@@ -97,11 +99,16 @@ def test_a_client_without_an_address_searches_by_itself(communication, ends):
 
 
 def test_a_server_that_announces_itself_no_more_is_not_found(communication, ends):
-    """``stop_wait_announcement`` stops the thread that answers clients."""
+    """``stop_wait_announcement`` stops the thread that answers clients, which can be joined then."""
     server = announcing(ends)
+    thread = server.wait_announcement_thread
+    assert not thread.is_alive()
     server.wait_announcement()
+    assert thread.is_alive()
     assert finds(communication, server)
     server.stop_wait_announcement()
+    thread.join(SOON)
+    assert not thread.is_alive()
     client = searching(communication)
     client.search_server()
     assert client.port != server.port
