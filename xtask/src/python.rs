@@ -24,7 +24,7 @@ const PIP_INSTALL: [&str; 5] = [
 ];
 
 /// Format and clippy of the extension module, its wheel in an environment of its own, pytest, and
-/// whether the stubs are true and the package is typed.
+/// whether the stubs are true and the package and its examples are typed.
 pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     let manifest = format!("{DIRECTORY}/Cargo.toml");
     cargo(&["fmt", "--manifest-path", &manifest, "--check"]).run()?;
@@ -65,6 +65,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
         .current_dir(&tests)
         .run_counting(Tally::of_pytest)?;
     run(&["-m", "mypy.stubtest", "masep"]).run()?;
+    let examples = format!("{DIRECTORY}/examples");
     run(&[
         "-m",
         "mypy",
@@ -72,6 +73,8 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
         &format!("{DIRECTORY}/python/masep"),
     ])
     .run()?;
+    // Against the package that is installed, as users check theirs.
+    run(&["-m", "mypy", "--strict", &examples]).run()?;
     Ok(tally)
 }
 
