@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import queue
@@ -180,29 +179,3 @@ def test_who_stops_waiting_is_not_connected_to(server):
         socket.create_connection(address)
     with pytest.raises(masep.RefusedError):
         masep.connect(f"127.0.0.1:{address[1]}", id="late")
-
-
-def test_a_thousand_connections_leave_nothing_behind(server, received):
-    def left():
-        gc.collect()
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[1])
-        return pages * os.sysconf("SC_PAGESIZE"), len(os.listdir("/proc/self/fd")), threading.active_count()
-
-    def cycles(count):
-        for number in range(count):
-            client = client_of(server, f"agent-{number}")
-            handler = client.get_connection("engine")
-            client.send_frame_to("engine", Frame(b"hi"))
-            assert handler.receive_queue.get(timeout=SOON) == b"re:hi"
-            client.send_frame_to("engine", Frame.bye_frame())
-            handler.join(SOON)
-            server.get_connection(f"agent-{number}").join(SOON)
-
-    cycles(200)
-    memory, descriptors, threads = left()
-    cycles(1_000)
-    memory_after, descriptors_after, threads_after = left()
-    assert descriptors_after <= descriptors
-    assert threads_after <= threads
-    assert memory_after - memory <= 1 << 20
