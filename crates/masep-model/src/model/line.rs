@@ -7,11 +7,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Limits};
 use shuttle::future::{JoinHandle as Task, block_on, spawn};
-use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle};
 
 use super::sync::time::Clock;
-use super::{cut, insist, random};
+use super::{Count, cut, insist, random};
 use crate::driver::{Driver, Membership};
 use crate::transport::Transport;
 use crate::transport::memory::{MemoryTransport, duplex};
@@ -65,27 +64,6 @@ impl Live {
         let shared = self.connection.shared();
         assert_eq!((shared.inbound.len(), shared.inbound.bytes()), (0, 0));
         self.clock.stop();
-    }
-}
-
-/// A number that threads wait for.
-#[derive(Default)]
-struct Count {
-    number: Mutex<usize>,
-    changed: Condvar,
-}
-
-impl Count {
-    fn up(&self) {
-        *self.number.lock().unwrap() += 1;
-        self.changed.notify_all();
-    }
-
-    fn wait_for(&self, number: usize) {
-        let mut now = self.number.lock().unwrap();
-        while *now < number {
-            now = self.changed.wait(now).unwrap();
-        }
     }
 }
 

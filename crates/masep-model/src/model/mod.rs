@@ -4,6 +4,7 @@
 //! is what a lost wake-up comes to; the rest is asserted. Chance (how often a call is polled before it is
 //! dropped, say) is the scheduler's too, so that a run can be repeated.
 
+mod blocking;
 mod line;
 mod queue;
 pub(crate) mod sync;
@@ -14,6 +15,7 @@ use std::task::Poll;
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
+use shuttle::sync::{Condvar, Mutex};
 
 /// One thing to be tried out.
 pub struct Scenario {
@@ -62,6 +64,21 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "callers receive and send while the connection is ended, or its task is dropped",
         run: line::ends,
     },
+    Scenario {
+        name: "blocking-turns",
+        about: "threads take turns to read and write one socket; a third flushes what is left",
+        run: blocking::turns,
+    },
+    Scenario {
+        name: "blocking-both-write",
+        about: "two threads send to a peer that reads only when it has written all of its own",
+        run: blocking::both_write,
+    },
+    Scenario {
+        name: "blocking-end",
+        about: "threads receive and send while another one ends the connection, or the peer does",
+        run: blocking::ends,
+    },
 ];
 
 /// A number below this one.
@@ -94,4 +111,25 @@ fn insist<T, F: Future<Output = T>>(mut call: impl FnMut() -> F) -> T {
         }
     }
     block_on(call())
+}
+
+/// A number that threads wait for.
+#[derive(Default)]
+struct Count {
+    number: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Count {
+    fn up(&self) {
+        *self.number.lock().unwrap() += 1;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, number: usize) {
+        let mut now = self.number.lock().unwrap();
+        while *now < number {
+            now = self.changed.wait(now).unwrap();
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The stand-ins for what `masep::sync` takes from the standard library and from tokio.
 
+mod blocking;
 mod notify;
 pub(crate) mod time;
 
@@ -7,8 +8,11 @@ use std::ops::Deref;
 
 use shuttle::future::batch_semaphore::{BatchSemaphore, Fairness};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use shuttle::{thread, thread_local};
 
+pub(crate) use blocking::{Condvar, poll, recv};
 pub(crate) use notify::Notify;
+pub(crate) use time::Instant;
 
 /// The standard library's, with a point in front of each use at which others may go on.
 pub(crate) struct OnceLock<T> {

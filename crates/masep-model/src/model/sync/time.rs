@@ -20,6 +20,10 @@ impl Instant {
         Self(CLOCK.state.lock().unwrap().now)
     }
 
+    pub(crate) fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
     pub(crate) fn checked_add(self, time: Duration) -> Option<Self> {
         self.0.checked_add(time).map(Self)
     }
@@ -53,7 +57,17 @@ shuttle::lazy_static! {
     });
 }
 
-/// Lets time pass until it is dropped.
+/// Lets so much time pass at once, if that is a time to be tried out.
+pub(crate) fn pass(time: Duration) -> bool {
+    let mut state = CLOCK.state.lock().unwrap();
+    let passes = time < HORIZON;
+    if passes {
+        state.now += time;
+    }
+    passes
+}
+
+/// Lets time pass until it is stopped.
 pub(crate) struct Clock(Option<JoinHandle<()>>);
 
 impl Clock {
