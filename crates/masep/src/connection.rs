@@ -4,17 +4,16 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use masep_proto::{Frame, FrameCodec, Limits, Message, PeerId};
+use masep_proto::{Frame, FrameCodec, LimitExceeded, Limits, Message, PeerId};
+use tokio::sync::Notify;
 
 use crate::line::{Caller, Line};
 use crate::queue::{PushError, Queue, enqueue};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard, Notify, OnceLock};
 use crate::{CloseReason, SendError, WhenFull};
 
 /// Tells the connections of this process apart, also those with the same peer id one after another.
@@ -62,6 +61,8 @@ pub(crate) struct Shared {
     requested: OnceLock<CloseReason>,
     /// Whether the task is to end at once, whatever still waits to be sent.
     aborted: AtomicBool,
+    /// Whether a frame that arrived was refused because its queue was full.
+    overflowed: AtomicBool,
     /// Set when the socket is closed and the handler was told.
     closed: OnceLock<CloseReason>,
     closed_event: Notify,
@@ -84,6 +85,7 @@ impl Connection {
                 may_write: AtomicBool::new(false),
                 requested: OnceLock::new(),
                 aborted: AtomicBool::new(false),
+                overflowed: AtomicBool::new(false),
                 closed: OnceLock::new(),
                 closed_event: Notify::new(),
             }),
@@ -314,6 +316,12 @@ impl Connection {
         self.shared.outbound.wake_consumer();
     }
 
+    /// Ends the connection because a frame that arrived has no room, and is lost.
+    pub(crate) fn overflow(&self, limit: LimitExceeded) {
+        self.end(CloseReason::QueueFull(limit));
+        self.shared.overflowed.store(true, Ordering::Release);
+    }
+
     pub(crate) async fn enqueue_received(&self, frame: Frame, when_full: WhenFull) {
         enqueue(&self.shared.inbound, frame, when_full, self).await;
     }
@@ -370,6 +378,11 @@ impl Shared {
 
     pub(crate) fn is_aborted(&self) -> bool {
         self.aborted.load(Ordering::Acquire)
+    }
+
+    /// Whether a frame that arrived was lost: none that came after it may be delivered.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed.load(Ordering::Acquire)
     }
 
     /// Whether this side ends the connection.

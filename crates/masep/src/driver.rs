@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use masep_proto::Limits;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::connection::Shared;
 use crate::handler::guarded;
 use crate::line::{LEASE, Turn};
-use crate::sync::time::{Instant, Sleep, sleep_until, timeout};
 use crate::wire::{Wire, Written};
 use crate::{CloseReason, Connection, Registry, SocketHandler};
 
@@ -150,6 +150,10 @@ impl<'a> Conversation<'a> {
                 if frame.is_bye() {
                     return Err(CloseReason::PeerBye);
                 }
+                if self.shared.has_overflowed() {
+                    // It would follow a gap of which nobody was told.
+                    continue;
+                }
                 let call = pin!(guarded(|| handler.on_receive(connection, frame)));
                 self.attend(call).await?;
             }
@@ -160,6 +164,13 @@ impl<'a> Conversation<'a> {
 
     /// What counts of the reasons why it ended.
     fn conclude(&mut self, reason: CloseReason) -> CloseReason {
+        if self.shared.has_overflowed() {
+            // However it ended then: a frame was lost for this reason.
+            if let (CloseReason::PeerBye, Some(wire)) = (&reason, &mut self.shared.line().wire) {
+                wire.farewell.clear();
+            }
+            return self.shared.requested();
+        }
         match self.failed.take() {
             // Perhaps the peer said BYE before nothing could be written any more.
             Some(failed) if reason != CloseReason::PeerBye => failed,

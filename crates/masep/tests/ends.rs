@@ -193,6 +193,22 @@ async fn a_full_queue_can_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_frame_that_had_no_room_is_the_reason_of_the_end_also_if_a_bye_follows() {
+    let server = Server::builder("engine")
+        .limits(Limits::default().queue_messages(1))
+        .when_full(WhenFull::Disconnect)
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut peer = Peer::join(server.local_address(), "agent").await;
+    let connection = soon(server.accept()).await.unwrap();
+    peer.write(b"\x01\0a\x01\0b\x01\0c\x03\0BYE").await;
+    assert_eq!(soon(connection.closed()).await.as_str(), "queue_full");
+    assert_eq!(soon(connection.recv()).await, Some(Frame::new("a")));
+    assert_eq!(soon(connection.recv()).await, None, "nothing behind a gap");
+}
+
+#[tokio::test]
 async fn a_second_connection_with_the_same_id_is_refused_with_hello_and_bye() {
     let (events, mut happened) = Events::new();
     let server = Server::builder("engine")
