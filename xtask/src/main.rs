@@ -10,9 +10,9 @@ mod fuzz;
 mod instructions;
 mod interop;
 mod lint;
-mod model;
 mod process;
 mod python;
+mod simulate;
 mod soak;
 mod step;
 mod tally;
@@ -70,6 +70,8 @@ enum Task {
     },
     /// 10,000 connections at one server, some of them stalled: what is lost, what grows, who waits.
     Soak(soak::Options),
+    /// The server and client over a simulated network that delays, loses, cuts and crashes, by seeds.
+    Simulate(simulate::Options),
     /// masep beside raw sockets and other messaging libraries; `cargo xtask bench --help` tells more.
     #[command(disable_help_flag = true)]
     Bench {
@@ -82,13 +84,6 @@ enum Task {
         /// Records what is counted, instead of comparing.
         #[arg(long)]
         record: bool,
-    },
-    /// Whatever order things happen in: masep's hand-made synchronisation under a model checker.
-    #[command(disable_help_flag = true)]
-    Model {
-        /// Handed on to the program in crates/masep-model.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
     },
     /// The fuzz targets in fuzz/, each for a while, as many at once as there are processors.
     Fuzz(fuzz::Fuzz),
@@ -126,10 +121,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Task::Vectors { check } => interop::vectors(check).map(|()| ExitCode::SUCCESS),
+        Task::Simulate(options) => simulate::run(&options).map(|tally| {
+            println!("{tally}");
+            ExitCode::SUCCESS
+        }),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Bench { args } => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Instructions { record } => instructions::run(record).map(|_| ExitCode::SUCCESS),
-        Task::Model { args } => model::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };

@@ -6,9 +6,9 @@ use crate::fuzz;
 use crate::instructions;
 use crate::interop;
 use crate::lint;
-use crate::model;
 use crate::process::cargo;
 use crate::python;
+use crate::simulate;
 use crate::soak;
 use crate::step::{Failure, Step};
 use crate::tally::Tally;
@@ -27,13 +27,8 @@ pub(crate) fn steps() -> Vec<Step> {
         },
         Step {
             name: "rust",
-            about: "unit, integration and doc tests of the workspace, with all features",
+            about: "unit, integration and doc tests of the workspace",
             run: rust,
-        },
-        Step {
-            name: "model",
-            about: "queues and turns in many orders of events; none in which somebody waits for ever",
-            run: || model::test().map(|()| Tally::default()),
         },
         Step {
             name: "bench",
@@ -44,6 +39,11 @@ pub(crate) fn steps() -> Vec<Step> {
             name: "instructions",
             about: "the codec takes no more of them than recorded",
             run: || instructions::run(false),
+        },
+        Step {
+            name: "simulate",
+            about: "server and client over a simulated network, hundreds of seeds",
+            run: simulate::quick,
         },
         Step {
             name: "soak",
@@ -88,6 +88,5 @@ fn features() -> Result<Tally, Failure> {
 }
 
 fn rust() -> Result<Tally, Failure> {
-    cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"])
-        .run_counting(Tally::of_cargo_test)
+    cargo(&["test", "--workspace", "--no-fail-fast"]).run_counting(Tally::of_cargo_test)
 }

@@ -1,5 +1,0 @@
-"""``Message``, where pymasep has it."""
-
-from ._message import Message
-
-__all__ = ["Message"]

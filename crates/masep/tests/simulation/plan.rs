@@ -1,0 +1,185 @@
+//! What one seed means: who is there, over which network, and what goes wrong.
+
+use std::time::Duration;
+
+use masep::{Duplicates, Limits, WhenFull};
+use rand::{RngExt, SeedableRng};
+use rand_xorshift::XorShiftRng;
+
+use crate::stream::Ticks;
+
+/// How a network is. Times are in ticks, sizes in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quality {
+    pub(crate) latency: Ticks,
+    pub(crate) jitter: Ticks,
+    /// How likely a segment is lost, each time that it is sent.
+    pub(crate) loss: f64,
+    /// The longest segment.
+    pub(crate) segment: usize,
+    /// What may be on its way or unread.
+    pub(crate) window: usize,
+    /// What may be written and not on its way.
+    pub(crate) buffer: usize,
+    /// What goes out in a tick, per direction.
+    pub(crate) rate: usize,
+    /// Whether what had arrived before a reset can be read, as on Linux.
+    pub(crate) keeps_unread: bool,
+    /// Whether a reset overtakes what was sent before.
+    pub(crate) resets_overtake: bool,
+}
+
+/// How a program takes what arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    Recv,
+    Newest,
+    Handler,
+    Queue,
+}
+
+/// Something that goes wrong, at a random instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// A host is cut off.
+    Cut(Ticks),
+    /// A program or its machine dies, and is there again later.
+    Crash {
+        machine: bool,
+        down: Ticks,
+    },
+    /// A program ends without a word of its own: its runtime is dropped.
+    Exit {
+        down: Ticks,
+    },
+    Reset,
+    HalfClose,
+}
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) clients: usize,
+    pub(crate) shared_id: bool,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) server: Taking,
+    pub(crate) client: Taking,
+    /// For a receiving queue that is full.
+    pub(crate) when_full: WhenFull,
+    /// For a sending queue, and for broadcasts.
+    pub(crate) send_full: WhenFull,
+    pub(crate) limits: Limits,
+    pub(crate) quality: Quality,
+    pub(crate) largest: usize,
+    pub(crate) frames: u32,
+    pub(crate) broadcasts: u32,
+    /// The longest wait of a sender between two frames, and of a receiver, in milliseconds.
+    pub(crate) pause: u64,
+    pub(crate) delay: u64,
+    pub(crate) active: Ticks,
+    pub(crate) shutdown: Option<Duration>,
+    pub(crate) faults: Vec<(Ticks, Fault)>,
+}
+
+pub(crate) fn rng(seed: u64, stream: u64) -> XorShiftRng {
+    XorShiftRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream)
+}
+
+fn one_of<T: Copy>(rng: &mut XorShiftRng, of: &[T]) -> T {
+    of[rng.random_range(0..of.len())]
+}
+
+fn millis(rng: &mut XorShiftRng, range: std::ops::Range<u64>) -> Duration {
+    Duration::from_millis(rng.random_range(range))
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let rng = &mut rng(seed, 1);
+        let policies = [
+            WhenFull::Wait,
+            WhenFull::Wait,
+            WhenFull::NewestWins,
+            WhenFull::Disconnect,
+        ];
+        let largest = one_of(rng, &[64, 300, 2_000, 60 << 10]);
+        let active = rng.random_range(300..900);
+        Self {
+            clients: rng.random_range(1..=6),
+            shared_id: rng.random_bool(0.1),
+            duplicates: one_of(rng, &[Duplicates::Refuse, Duplicates::Replace]),
+            server: one_of(rng, &[Taking::Recv, Taking::Handler, Taking::Queue]),
+            client: one_of(
+                rng,
+                &[Taking::Recv, Taking::Recv, Taking::Newest, Taking::Handler],
+            ),
+            when_full: one_of(rng, &policies),
+            send_full: one_of(rng, &policies),
+            limits: limits(rng),
+            quality: quality(rng, largest),
+            largest,
+            frames: if largest > 4_000 {
+                12
+            } else {
+                rng.random_range(1..60)
+            },
+            broadcasts: rng.random_range(0..12),
+            pause: one_of(rng, &[0, 10, 100]),
+            delay: one_of(rng, &[0, 0, 5, 60]),
+            active,
+            shutdown: rng.random_bool(0.7).then(|| millis(rng, 0..3_000)),
+            faults: faults(rng, active),
+        }
+    }
+}
+
+fn limits(rng: &mut XorShiftRng) -> Limits {
+    Limits::default()
+        .queue_messages(rng.random_range(1..40))
+        .queue_bytes(rng.random_range(100..200_000))
+        .hello_time(millis(rng, 500..2_000))
+        .connect_time(millis(rng, 500..2_000))
+        .write_time(millis(rng, 800..2_500))
+        .keepalive_time(rng.random_bool(0.8).then(|| millis(rng, 300..1_000)))
+        .idle_time(rng.random_bool(0.3).then(|| millis(rng, 500..2_000)))
+}
+
+fn quality(rng: &mut XorShiftRng, largest: usize) -> Quality {
+    // What a frame needs to pass in time, with large ones.
+    let least = largest / 4;
+    Quality {
+        latency: rng.random_range(1..12),
+        jitter: one_of(rng, &[0, 1, 6]),
+        loss: one_of(rng, &[0.0, 0.0, 0.02, 0.2]),
+        segment: one_of(rng, &[1, 7, 100, 1_400, 9_000]).max(largest / 200),
+        window: least + one_of(rng, &[64, 1_000, 60_000]),
+        buffer: least + one_of(rng, &[64, 1_000, 60_000]),
+        rate: least + one_of(rng, &[100, 5_000, 100_000]),
+        keeps_unread: rng.random_bool(0.7),
+        resets_overtake: rng.random_bool(0.2),
+    }
+}
+
+fn faults(rng: &mut XorShiftRng, active: Ticks) -> Vec<(Ticks, Fault)> {
+    // Half of all seeds have none: what an orderly end promises is seen there.
+    if rng.random_bool(0.5) {
+        return Vec::new();
+    }
+    let mut faults: Vec<_> = (0..rng.random_range(1..6))
+        .map(|_| {
+            let down = rng.random_range(1..300);
+            let fault = match rng.random_range(0..6) {
+                0 | 1 => Fault::Cut(rng.random_range(10..800)),
+                2 => Fault::Crash {
+                    machine: rng.random_bool(0.5),
+                    down,
+                },
+                3 => Fault::Exit { down },
+                4 => Fault::Reset,
+                _ => Fault::HalfClose,
+            };
+            (rng.random_range(5..active), fault)
+        })
+        .collect();
+    faults.sort_by_key(|&(at, _)| at);
+    faults
+}

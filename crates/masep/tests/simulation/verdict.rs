@@ -1,0 +1,191 @@
+//! What must hold of every connection when all is over.
+
+use std::time::Duration;
+
+use masep::{CloseReason, WhenFull};
+
+use crate::network::{Link, State, ticks};
+use crate::record::{Key, Log, Side, other};
+use crate::software::Stage;
+use crate::stream::Ticks;
+
+/// What a bound may be exceeded by: an end is noticed a few steps after it came.
+const SLACK: Ticks = 20;
+/// Masep's own time for an end that the peer did not ask for.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Looks at every end of every link.
+pub(crate) fn judge(stage: &Stage) {
+    let state = stage.network.lock();
+    let log = stage.record.lock();
+    let mut violations = Vec::new();
+    for &key in log.sides.keys() {
+        let judgement = Judgement {
+            stage,
+            state: &state,
+            log: &log,
+            key,
+        };
+        if let Err(what) = judgement.of_end() {
+            violations.push(format!("{key:?} {what}"));
+        }
+    }
+    drop(log);
+    drop(state);
+    for what in violations {
+        stage.record.violation(what);
+    }
+}
+
+struct Judgement<'a> {
+    stage: &'a Stage,
+    state: &'a State,
+    log: &'a Log,
+    key: Key,
+}
+
+impl Judgement<'_> {
+    fn side(&self) -> &Side {
+        &self.log.sides[&self.key]
+    }
+
+    fn link(&self) -> &Link {
+        &self.state.links[self.key.0]
+    }
+
+    fn of_end(&self) -> Result<(), String> {
+        let side = self.side();
+        if side.gone {
+            return if side.on_close.len() <= 1 {
+                Ok(())
+            } else {
+                Err("was told twice".to_owned())
+            };
+        }
+        let [(reason, at)] = &side.closed[..] else {
+            return Err(format!("ended {} times", side.closed.len()));
+        };
+        if side.has_handler && side.on_close != [reason.clone()] {
+            return Err(format!(
+                "ended with {reason:?}, its handler heard {:?}",
+                side.on_close
+            ));
+        }
+        self.of_reason(reason, *at)?;
+        self.of_time(*at)?;
+        if self.link().disturbed {
+            return Ok(());
+        }
+        let Some(peer) = self.log.sides.get(&other(self.key)) else {
+            return Ok(());
+        };
+        match peer.closed.first() {
+            _ if peer.gone => self.of_exit(reason),
+            Some((theirs, _)) => self.of_pair(reason, peer, theirs),
+            None => Ok(()),
+        }
+    }
+
+    /// What each reason says must be so.
+    fn of_reason(&self, reason: &CloseReason, at: Ticks) -> Result<(), String> {
+        let plan = &self.stage.plan;
+        let end = &self.link().ends[self.key.1];
+        let is_so = match reason {
+            CloseReason::PeerBye | CloseReason::Reset => true,
+            CloseReason::LocalBye => self.log.ending.contains_key(&self.key),
+            CloseReason::EndOfStream { .. } => self.link().disturbed,
+            CloseReason::IdleTimeout => plan
+                .limits
+                .idle_time
+                .is_some_and(|time| at + SLACK >= end.last_read + ticks(time)),
+            CloseReason::WriteTimeout => {
+                let taken = at + SLACK < end.last_write + ticks(plan.limits.write_time);
+                !taken || end.failed == Some(std::io::ErrorKind::TimedOut)
+            }
+            CloseReason::QueueFull(_) => {
+                [plan.when_full, plan.send_full].contains(&WhenFull::Disconnect)
+            }
+            CloseReason::Shutdown => self.key.1 == 1 && self.log.ending.contains_key(&self.key),
+            CloseReason::Replaced => {
+                self.key.1 == 1 && plan.duplicates == masep::Duplicates::Replace
+            }
+            _ => false,
+        };
+        if is_so {
+            Ok(())
+        } else {
+            Err(format!("ended with {reason:?}, which is not so"))
+        }
+    }
+
+    /// Each end comes within its time.
+    fn of_time(&self, at: Ticks) -> Result<(), String> {
+        let limits = &self.stage.plan.limits;
+        let side = self.side();
+        let end = &self.link().ends[self.key.1];
+        let shutdown = self.stage.plan.shutdown.unwrap_or_default();
+        let time = ticks(limits.write_time.max(shutdown) + CLOSE_GRACE) + SLACK;
+        // Both go on while there is progress.
+        let ours = self
+            .log
+            .ending
+            .get(&self.key)
+            .copied()
+            .map(|from| from.max(end.last_write));
+        let theirs = end
+            .end_arrived
+            .map(|from| from.max(side.last_received).max(end.last_read));
+        match [ours, theirs].into_iter().flatten().min() {
+            Some(from) if at > from + time => Err(format!(
+                "took {} ticks to end, allowed are {time}",
+                at - from
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The reasons of both ends of an undisturbed connection fit, and what was sent has arrived.
+    fn of_pair(&self, ours: &CloseReason, peer: &Side, theirs: &CloseReason) -> Result<(), String> {
+        let unfit = || {
+            Err(format!(
+                "ended with {ours:?}, the other end with {theirs:?}"
+            ))
+        };
+        match ours {
+            CloseReason::PeerBye if *theirs == CloseReason::PeerBye => return unfit(),
+            CloseReason::Reset if !self.may_be_reset(theirs) => return unfit(),
+            _ => {}
+        }
+        let orderly = match theirs {
+            CloseReason::LocalBye => true,
+            CloseReason::Shutdown => !peer.cut,
+            _ => false,
+        };
+        let whole = !peer.may_skip && !self.side().skims;
+        if *ours == CloseReason::PeerBye && orderly && whole && self.side().next != peer.sent {
+            let (got, sent) = (self.side().next, peer.sent);
+            return Err(format!(
+                "got {got} of {sent} frames, though all ended in order"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A program whose runtime is dropped still says BYE, or resets: there is no bare end.
+    fn of_exit(&self, reason: &CloseReason) -> Result<(), String> {
+        match reason {
+            CloseReason::EndOfStream { .. } => Err("the other end left without BYE".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the other end resets, with the reason that it had.
+    fn may_be_reset(&self, theirs: &CloseReason) -> bool {
+        let quality = &self.stage.plan.quality;
+        let harsh = quality.resets_overtake || !quality.keeps_unread;
+        // Who reads too slowly may learn too late that it was said BYE.
+        let slow = self.stage.plan.delay > 0;
+        let cut_off = !matches!(theirs, CloseReason::LocalBye | CloseReason::PeerBye);
+        self.link().reset_by[1 - self.key.1] && (harsh || slow || cut_off || self.link().discarded)
+    }
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask simulate`: the real server and client over a simulated network, by seeds.
+
+use clap::Args;
+
+use crate::process::cargo;
+use crate::step::Failure;
+use crate::tally::Tally;
+
+/// Seeds of the form that is part of `cargo xtask test`: less than half a minute in a debug build.
+const QUICK: u64 = 400;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How many seeds.
+    #[arg(long, default_value_t = QUICK, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, conflicts_with = "seed")]
+    from: u64,
+    /// One seed, again.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Prints all that happens.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// With optimizations, for many seeds.
+    #[arg(long)]
+    optimized: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<Tally, Failure> {
+    let (from, seeds) = match options.seed {
+        Some(seed) => (seed, 1),
+        None => (options.from, options.seeds),
+    };
+    // With the features of the whole workspace it is what the other tests are built with.
+    let mut args = vec![
+        "test",
+        "--workspace",
+        "--all-features",
+        "--test",
+        "simulation",
+    ];
+    if options.optimized {
+        args.extend(["--profile", "instructions"]);
+    }
+    args.extend(["--", "--nocapture"]);
+    if options.seed.is_some() {
+        args.push("every_seed");
+    }
+    cargo(&args)
+        .env("MASEP_SIMULATE_FROM", from.to_string())
+        .env("MASEP_SIMULATE_SEEDS", seeds.to_string())
+        .env("MASEP_SIMULATE_TRACE", u8::from(options.trace).to_string())
+        .run_counting(Tally::of_cargo_test)
+}
+
+/// The form that is part of `cargo xtask test`.
+pub(crate) fn quick() -> Result<Tally, Failure> {
+    run(&Options {
+        seeds: QUICK,
+        from: 0,
+        seed: None,
+        trace: false,
+        optimized: false,
+    })
+}
