@@ -1,11 +1,13 @@
 //! What several fuzz targets check.
 
 mod check;
+mod connection;
 mod cuts;
 mod memory;
 
 pub use check::{
     check_element, check_error, check_json, check_limits, check_message, has_nan, tight,
 };
+pub use connection::{Act, Policy, Recorder, Side};
 pub use cuts::Cuts;
 pub use memory::Memory;

@@ -24,10 +24,11 @@ ACTORS = [ident for ident, role in INTERFACES.items() if role == "actor"]
 
 @dataclass
 class Seat:
-    """What one interface has received, and what it has sent as actions."""
+    """What one interface has received, what it has read there, and what it has sent as actions."""
 
     role: str
     frames: list[bytes] = field(default_factory=list)
+    observations: list[peers.Event] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
 
 
@@ -102,6 +103,8 @@ def _seat(ident: str, player: peers.Peer) -> Seat:
     for event in player.events():
         if event["event"] == "frame":
             seat.frames.append(bytes.fromhex(event["hex"]))
+        elif event["event"] == "observation":
+            seat.observations.append(event)
         elif event["event"] == "action":
             seat.actions.append(event["xml"])
     assert player.wait() == 0

@@ -17,7 +17,7 @@ use std::thread;
 
 use clap::Args;
 
-use crate::process::{Program, root};
+use crate::process::{Program, cargo, root};
 use crate::step::Failure;
 use build::Build;
 use outcome::Outcome;
@@ -54,6 +54,7 @@ pub(crate) struct Fuzz {
 
 /// The step of `cargo xtask test`.
 pub(crate) fn smoke() -> Result<(), Failure> {
+    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
     search(&known_targets()?, 10, processors())
 }
 

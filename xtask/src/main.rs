@@ -10,6 +10,7 @@ mod fuzz;
 mod instructions;
 mod interop;
 mod lint;
+mod model;
 mod process;
 mod python;
 mod simulate;
@@ -85,6 +86,13 @@ enum Task {
         #[arg(long)]
         record: bool,
     },
+    /// Whatever order things happen in: masep's hand-made synchronisation under a model checker.
+    #[command(disable_help_flag = true)]
+    Model {
+        /// Handed on to the program in crates/masep-model.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// The fuzz targets in fuzz/, each for a while, as many at once as there are processors.
     Fuzz(fuzz::Fuzz),
     /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
@@ -128,6 +136,7 @@ fn main() -> ExitCode {
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Bench { args } => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Instructions { record } => instructions::run(record).map(|_| ExitCode::SUCCESS),
+        Task::Model { args } => model::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
         Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
     };

@@ -1,5 +1,7 @@
 //! `cargo xtask python`: the Python package, built, installed beside pymasep, and tested.
 
+use std::path::Path;
+
 use crate::interop;
 use crate::process::{Program, cargo, root};
 use crate::step::Failure;
@@ -8,10 +10,21 @@ use crate::tally::Tally;
 const DIRECTORY: &str = "bindings/python";
 const ENVIRONMENT: &str = ".venv-python";
 const REQUIREMENTS: &str = "bindings/python/tests/requirements.txt";
+/// pymasep as it was before, in a directory of the environment: only one can be installed.
+const OLDER: &str = "pymasep-0.1";
+const OLDER_REQUIREMENTS: &str = "bindings/python/tests/requirements-0.1.txt";
 const WHEELS: &str = "target/wheels";
 
+const PIP_INSTALL: [&str; 5] = [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+];
+
 /// Format and clippy of the extension module, its wheel in an environment of its own, pytest, and
-/// whether the stubs are true and the package is typed.
+/// whether the stubs are true and the package and its examples are typed.
 pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     let manifest = format!("{DIRECTORY}/Cargo.toml");
     cargo(&["fmt", "--manifest-path", &manifest, "--check"]).run()?;
@@ -26,6 +39,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     .run()?;
     let python = interop::prepare(ENVIRONMENT, REQUIREMENTS)?;
     let run = |args: &[&str]| Program::new(&python, args);
+    install_older(&python)?;
     let build = [
         "-m",
         "maturin",
@@ -35,13 +49,6 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
         &manifest,
     ];
     run(&[&build[..], &["--out", WHEELS]].concat()).run()?;
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ];
     let wheel = [
         "--force-reinstall",
         "--no-deps",
@@ -50,7 +57,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
         WHEELS,
         "masep",
     ];
-    run(&[&install[..], &wheel].concat()).run()?;
+    run(&[&PIP_INSTALL[..], &wheel].concat()).run()?;
     let tests = root().join(DIRECTORY).join("tests");
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx", "."];
     args.extend(pytest.iter().map(String::as_str));
@@ -58,6 +65,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
         .current_dir(&tests)
         .run_counting(Tally::of_pytest)?;
     run(&["-m", "mypy.stubtest", "masep"]).run()?;
+    let examples = format!("{DIRECTORY}/examples");
     run(&[
         "-m",
         "mypy",
@@ -65,5 +73,24 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
         &format!("{DIRECTORY}/python/masep"),
     ])
     .run()?;
+    // Against the package that is installed, as users check theirs.
+    run(&["-m", "mypy", "--strict", &examples]).run()?;
     Ok(tally)
+}
+
+/// Installs [`OLDER`], unless it is there. What else it needs is that of the environment.
+fn install_older(python: &Path) -> Result<(), Failure> {
+    let target = root().join(ENVIRONMENT).join(OLDER);
+    if target.join(format!("{OLDER}.dist-info")).exists() {
+        return Ok(());
+    }
+    let target = target.display().to_string();
+    let older = [
+        "--no-deps",
+        "--target",
+        &target,
+        "--requirement",
+        OLDER_REQUIREMENTS,
+    ];
+    Program::new(python, &[&PIP_INSTALL[..], &older].concat()).run()
 }

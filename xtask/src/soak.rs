@@ -43,7 +43,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 /// The form that is part of `cargo xtask test`.
 pub(crate) fn quick(arguments: &[String]) -> Result<(), Failure> {
     // With the features of the whole workspace it is what the tests have built already.
-    cargo(&["build", "--quiet", "--workspace", "--example", "soak"]).run()?;
+    let example = ["--workspace", "--all-features", "--example", "soak"];
+    cargo(&[&["build", "--quiet"], &example[..]].concat()).run()?;
     start("debug", &[&["--quick".to_owned()], arguments].concat())
 }
 

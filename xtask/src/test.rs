@@ -6,6 +6,7 @@ use crate::fuzz;
 use crate::instructions;
 use crate::interop;
 use crate::lint;
+use crate::model;
 use crate::process::cargo;
 use crate::python;
 use crate::simulate;
@@ -27,8 +28,13 @@ pub(crate) fn steps() -> Vec<Step> {
         },
         Step {
             name: "rust",
-            about: "unit, integration and doc tests of the workspace",
+            about: "unit, integration and doc tests of the workspace, with all features",
             run: rust,
+        },
+        Step {
+            name: "model",
+            about: "queues and turns in many orders of events; none in which somebody waits for ever",
+            run: || model::test().map(|()| Tally::default()),
         },
         Step {
             name: "bench",
@@ -88,5 +94,6 @@ fn features() -> Result<Tally, Failure> {
 }
 
 fn rust() -> Result<Tally, Failure> {
-    cargo(&["test", "--workspace", "--no-fail-fast"]).run_counting(Tally::of_cargo_test)
+    cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"])
+        .run_counting(Tally::of_cargo_test)
 }

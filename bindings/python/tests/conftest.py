@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 # pymasep imports pygame.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import pytest
+
+#: What the tests of masep's other programs have too: games, and turns at what the machine has once. At
+#: the end, because there is a `masep` among them which is not the package.
+INTEROP = Path(__file__).resolve().parents[3] / "interop"
+sys.path.append(str(INTEROP))
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 import threading
 
 import masep
@@ -61,6 +63,51 @@ def test_what_is_no_message_ends_nothing(server):
             engine.recv_message(SOON)
         agent.send(Message("quit", None, "agent"))
         assert engine.recv_message(SOON) == Message("quit", None, "agent")
+
+
+def test_a_class_that_may_not_be_had_ends_nothing(server):
+    with masep.connect(address_of(server), id="agent") as agent:
+        engine = server.accept(SOON)
+        agent.send(Message("define", {"game": masep.TypeName("never_imported.Game")}, "agent"))
+        with pytest.raises(masep.PeerError) as raised:
+            engine.recv_message(SOON)
+        assert raised.value.kind == "unknown_type"
+        assert "never_imported" not in sys.modules
+        agent.send(Message("quit", None, "agent"))
+        assert engine.recv_message(SOON).msg_type == "quit"
+
+
+def test_all_exceptions_have_one_base():
+    names = [name for name in masep.__all__ if isinstance(getattr(masep, name), type)]
+    exceptions = [getattr(masep, name) for name in names if issubclass(getattr(masep, name), Exception)]
+    assert len(exceptions) == 7
+    assert all(issubclass(one, masep.MasepError) for one in exceptions)
+    for one, python in {
+        masep.CallerError: TypeError,
+        masep.PeerError: ValueError,
+        masep.TransportError: ConnectionError,
+        masep.RefusedError: ConnectionRefusedError,
+        masep.LimitError: OverflowError,
+        masep.TimedOut: TimeoutError,
+    }.items():
+        assert issubclass(one, python)
+
+
+@pytest.mark.parametrize("name", ["Connection", "Server"])
+def test_the_names_are_the_same_with_async_and_without(name):
+    def public(module):
+        return {one for one in dir(getattr(module, name)) if not one.startswith("_")}
+
+    assert public(masep) == public(masep.aio)
+    assert {"connect", "discover"} <= set(masep.__all__) & set(masep.aio.__all__)
+
+
+def test_it_logs_to_the_logger_masep_and_writes_no_files(server, directory, caplog):
+    with caplog.at_level(logging.DEBUG, "masep"), masep.connect(address_of(server), id="agent"):
+        pass
+    assert {record.name for record in caplog.records} == {"masep"}
+    assert "engine" in caplog.text
+    assert list(directory.iterdir()) == []
 
 
 def test_faults_of_the_caller(server):

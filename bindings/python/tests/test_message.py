@@ -70,6 +70,11 @@ def test_values_that_pymasep_loses_come_back(name):
     assert decoded(Message("action", {"no": False}, "agent").to_bytes()).params == {"no": False}
 
 
+def test_elements_are_sent_as_what_they_are():
+    element = Thing().to_xml()
+    assert Message("action", {"o": element}, "agent").to_bytes() == Message("action", {"o": Thing()}, "agent").to_bytes()
+
+
 def test_elements_come_back_as_elements_and_can_be_sent_on():
     data = Message("observation", {"o": Thing()}, "engine").to_bytes()
     message = decoded(data)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
 import pytest
 
 OPEN = """
-import os, queue, signal, sys, threading, time
+import logging, os, queue, signal, socket, sys, threading, time
 import masep
 import masep.communication as communication
+# Whoever runs the tests may ignore it, which programs inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 server = masep.Server("engine", "127.0.0.1:0")
 address = "{}:{}".format(*server.address)
 agent = masep.connect(address, id="agent")
@@ -27,22 +30,115 @@ def run(code: str) -> str:
     return ended.stdout
 
 
+def interrupted(call: str, before: str = "", after: str = "") -> str:
+    """What a program prints whose call is interrupted."""
+    return run(
+        f"""
+{before}
+threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted")
+{after}
+"""
+    )
+
+
 @pytest.mark.parametrize(
     "call",
     [
         "agent.recv()",
         "agent.recv(60)",
+        "agent.recv_message()",
+        "list(agent)",
         "server.accept()",
+        "server.accept(60)",
+        "list(server)",
         "[agent.send(bytes(60_000)) for _ in range(10_000)]",
         "masep.discover(60)",
     ],
 )
 def test_ctrl_c_ends_every_wait(call):
+    assert interrupted(call) == "interrupted\n"
+
+
+FULL = """
+raw = socket.create_connection(server.address)
+raw.sendall(b"\\x03\\x00raw")
+full = server.accept()
+while full._connection.try_send(bytes(60_000)):
+    pass
+"""
+
+
+@pytest.mark.parametrize("call", ["full.close()", "server.shutdown(60)"])
+def test_ctrl_c_ends_the_wait_for_a_peer_that_does_not_read(call):
+    assert interrupted(call, FULL, "raw.close()") == "interrupted\n"
+
+
+SILENT = """
+silent = socket.create_server(("127.0.0.1", 0))
+port = silent.getsockname()[1]
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "masep.connect(f'127.0.0.1:{port}', id='agent', timeout=60)",
+        "communication.Client('a', communication.SocketHandler, (), '127.0.0.1', port).connect()",
+    ],
+)
+def test_ctrl_c_ends_the_wait_for_a_hello(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert interrupted(call, SILENT, "silent.close()") == "interrupted\n"
+
+
+DROP_IN = """
+near, far = socket.socketpair()
+handler = communication.SocketHandler(near, "address", logging.getLogger("any"))
+frame = communication.Frame(bytes(60_000))
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "handler.receive_frame()",
+        "[handler.send_frame(frame) for _ in range(100)]",
+        "handler.run()",
+        "handler.start(); handler.join()",
+    ],
+)
+def test_ctrl_c_ends_every_wait_of_a_handler(call):
+    assert interrupted(call, DROP_IN, "near.close(), far.close()") == "interrupted\n"
+
+
+def test_ctrl_c_ends_the_wait_of_a_server_for_connections(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    listening = """
+listening = communication.Server("drop-in", 5, communication.SocketHandler, (), "127.0.0.1", 0)
+listening.wait_connection()
+"""
+    assert interrupted("listening.wait_connection_thread.join()", listening) == "interrupted\n"
+
+
+@pytest.mark.parametrize("call", ["agent.recv()", "list_of(agent)", "server.accept()", "masep.aio.discover(60)"])
+def test_ctrl_c_ends_every_wait_of_asyncio(call):
     printed = run(
         f"""
-threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+import asyncio, masep.aio
+async def list_of(connection):
+    return [message async for message in connection]
+async def main():
+    async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+        async with masep.aio.connect("{{}}:{{}}".format(*server.address), id="agent") as agent:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await server.accept()
+            await {call}
 try:
-    {call}
+    asyncio.run(main())
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -70,6 +166,45 @@ assert engine.recv(10) == b"after"
     assert printed == "refused\n" * 3
 
 
+def test_a_fork_is_told_by_the_classes_of_pymasep_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = run(
+        """
+listening = communication.Server("drop-in", 5, communication.SocketHandlerQueue, (queue.Queue(),), "127.0.0.1", 0)
+listening.wait_connection()
+client = communication.Client(
+    "agent", communication.SocketHandlerQueue, (queue.Queue(),), "127.0.0.1", listening.socket.getsockname()[1]
+)
+client.connect()
+handler = client.get_connection("drop-in")
+frame = communication.Frame(b"hi")
+child = os.fork()
+if child == 0:
+    for call in (
+        lambda: handler.send_frame(frame),
+        handler.receive_frame,
+        lambda: handler.send_frame_async(frame),
+        lambda: client.send_frame_to("drop-in", frame),
+        listening.wait_announcement,
+    ):
+        try:
+            call()
+        except masep.CallerError:
+            print("refused", flush=True)
+    # It may have connections of its own.
+    with masep.Server("child", "127.0.0.1:0") as own:
+        with masep.connect("{}:{}".format(*own.address), id="other") as other:
+            other.send(b"hi")
+            assert own.accept(10).recv(10) == b"hi"
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+client.send_frame_to("drop-in", frame)
+assert listening.socket_handler_args[0].get(timeout=10) == b"hi"
+"""
+    )
+    assert printed == "refused\n" * 5
+
+
 def test_an_exit_with_live_connections_says_bye(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(
@@ -87,6 +222,67 @@ threading.Thread(target=agent.recv, daemon=True).start()
     )
 
 
+def test_an_exit_is_heard_by_the_peers(tmp_path):
+    """Whoever is connected to a program that comes to its end gets what it sent, and a BYE."""
+    program = """
+import masep
+server = masep.Server("engine", "127.0.0.1:0")
+print(server.address[1], flush=True)
+engine = server.accept()
+engine.send(b"last")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+        with socket.create_connection(("127.0.0.1", int(running.stdout.readline()))) as peer:
+            peer.settimeout(10)
+            peer.sendall(b"\x05\x00agent")
+            heard = b""
+            while more := peer.recv(100):
+                heard += more
+        assert heard == b"\x06\x00engine\x04\x00last\x03\x00BYE"
+        assert running.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        "agent.recv()",
+        "server.accept()",
+        "masep.discover(60)",
+        "[agent.send(bytes(60_000)) for _ in range(10_000)]",
+    ],
+)
+def test_an_exit_waits_for_no_thread_that_waits(waiting):
+    run(
+        f"""
+def wait():
+    started.set()
+    try:
+        {waiting}
+    except masep.MasepError:
+        pass
+started = threading.Event()
+threading.Thread(target=wait, daemon=True).start()
+started.wait()
+"""
+    )
+
+
+def test_an_exit_with_connections_of_asyncio():
+    run(
+        """
+import asyncio, masep.aio
+async def main():
+    global kept
+    server = masep.aio.Server("engine", "127.0.0.1:0")
+    agent = await masep.aio.connect("{}:{}".format(*server.address), id="agent")
+    kept = server, agent, await server.accept()
+    asyncio.get_running_loop().create_task(agent.recv())
+    await asyncio.sleep(0)
+asyncio.run(main())
+"""
+    )
+
+
 def test_an_import_brings_nothing_along():
     code = (
         "import sys; before = set(sys.modules); import masep, masep.aio, masep.monkey; "
@@ -95,41 +291,3 @@ def test_an_import_brings_nothing_along():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert printed.stdout == "['masep']\n", printed.stderr
-
-
-PATCHED = """
-import pymasep.communication, pymasep.communication.message, pymasep.engine.engine, pymasep.interface.interface
-import masep.communication
-assert pymasep.communication.Server is masep.communication.Server
-assert pymasep.communication.message.Message is masep.communication.Message
-assert pymasep.engine.engine.Server is masep.communication.Server
-assert pymasep.interface.interface.Client is masep.communication.Client
-"""
-
-
-@pytest.mark.parametrize("before", ["", "import pymasep.engine.engine, pymasep.interface.interface;"])
-def test_pymasep_is_patched_before_or_after_its_import(before):
-    code = before + "import masep.monkey; masep.monkey.patch_pymasep()\n" + PATCHED
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_a_script_runs_on_a_patched_pymasep(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(PATCHED + "import sys; print(sys.argv[1:])")
-    command = [sys.executable, "-m", "masep.monkey", str(script), "--an", "argument"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.endswith("['--an', 'argument']\n")
-
-
-def test_a_patch_that_comes_too_late_says_so():
-    code = (
-        "import pymasep.communication\n"
-        "class Handler(pymasep.communication.SocketHandler): pass\n"
-        "import masep.monkey\n"
-        "try: masep.monkey.patch_pymasep()\n"
-        "except masep.CallerError as error: print(error)\n"
-        "assert not masep.monkey.is_patched()\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert "__main__.Handler" in ended.stdout, ended.stderr

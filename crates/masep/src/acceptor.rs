@@ -18,7 +18,7 @@ use crate::driver::{Driver, Membership};
 use crate::handler::guarded;
 use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
-use crate::transport::{Listener, Transport, write_all};
+use crate::transport::{Listener, Transport};
 use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler};
 
@@ -243,13 +243,12 @@ impl<H: SocketHandler> Acceptor<H> {
             return Err(RejectReason::Stopped);
         }
         let hello = handshake.poll_transmit().unwrap_or_default();
+        wire.farewell = Bytes::from_static(BYE);
         // A fresh socket takes a small frame at once; if it does not, the peer is gone.
-        let said = timeout(self.limits.hello_time, write_all(&*wire.transport, &hello)).await;
+        let said = timeout(self.limits.hello_time, wire.say(&hello)).await;
         if !matches!(said, Ok(Ok(()))) {
-            wire.farewell.clear();
             return Err(RejectReason::ClosedBeforeHello);
         }
-        wire.farewell = Bytes::from_static(BYE);
         registration.keep();
         let stay = Stay {
             _place: place,

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::discovery::{SearchOptions, search};
 use crate::driver::{Driver, Membership};
-use crate::transport::{Transport, write_all};
+use crate::transport::Transport;
 use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{
     CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, NoHandler, Registry,
@@ -173,7 +173,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
             .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
         let hello = handshake.poll_transmit().unwrap_or_default();
         let greet = async {
-            write_all(&*wire.transport, &hello).await?;
+            wire.say(&hello).await?;
             read_hello(&mut wire, &mut handshake).await
         };
         let kind = match timeout(self.limits.hello_time, greet).await {
@@ -235,7 +235,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
 
     /// Shakes hands over a transport that is connected. The address is the one to be shown.
     ///
-    /// Cancel safe: a call that is dropped says `BYE`.
+    /// Cancel safe: a call that is dropped says `BYE`, or resets a transport that has no room for it.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

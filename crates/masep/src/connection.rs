@@ -4,16 +4,17 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use masep_proto::{Frame, FrameCodec, LimitExceeded, Limits, Message, PeerId};
-use tokio::sync::Notify;
 
 use crate::line::{Caller, Line};
 use crate::queue::{PushError, Queue, enqueue};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, Notify, OnceLock};
 use crate::{CloseReason, SendError, WhenFull};
 
 /// Tells the connections of this process apart, also those with the same peer id one after another.

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use masep_proto::Limits;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::connection::Shared;
 use crate::handler::guarded;
 use crate::line::{LEASE, Turn};
+use crate::sync::time::{Instant, Sleep, sleep_until, timeout};
 use crate::wire::{Wire, Written};
 use crate::{CloseReason, Connection, Registry, SocketHandler};
 

@@ -36,17 +36,22 @@ use crate::{CloseReason, Connection, RejectReason};
 /// ```
 pub trait SocketHandler: Send + Sync + 'static {
     /// A peer has said hello and is registered.
+    ///
+    /// Cancelled as [`on_receive`](Self::on_receive).
     fn on_connect(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
         let _ = connection;
         ready(())
     }
 
     /// A frame has arrived. `BYE` is not given to the handler: it ends the connection.
+    ///
+    /// Cancelled if it waits when the connection has ended: because this side has said `BYE`, or the
+    /// peer took no bytes for too long. [`on_close`](Self::on_close) follows.
     fn on_receive(&self, connection: &Connection, frame: Frame) -> impl Future<Output = ()> + Send;
 
     /// The connection has ended: nothing can be sent any more. Its id is free for another connection
     /// when this call returns, or after a second if it takes longer. Its place among the server's
-    /// connections is free when it returns.
+    /// connections is free when it returns. Not cancelled, but with the runtime.
     fn on_close(
         &self,
         connection: &Connection,
@@ -57,7 +62,7 @@ pub trait SocketHandler: Send + Sync + 'static {
     }
 
     /// A connection was not taken; no other call tells of it. When 1,024 of these calls have not
-    /// returned, further ones are left out.
+    /// returned, further ones are left out. Not cancelled, but with the runtime.
     fn on_reject(
         &self,
         address: SocketAddr,

@@ -59,11 +59,15 @@ mod driver;
 mod error;
 mod handler;
 mod line;
+#[cfg(masep_model)]
+#[path = "../../masep-model/src/model/mod.rs"]
+pub mod model;
 mod origins;
 mod pace;
 mod queue;
 mod registry;
 mod server;
+mod sync;
 #[cfg(feature = "unstable-transport")]
 pub mod transport;
 #[cfg(not(feature = "unstable-transport"))]

@@ -19,15 +19,15 @@
 //! [`Connection::recv`]: crate::Connection::recv
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use masep_proto::{Frame, FrameCodec};
-use tokio::time::Instant;
 
 use crate::CloseReason;
 use crate::connection::Shared;
+use crate::sync::atomic::Ordering;
+use crate::sync::time::Instant;
 use crate::wire::{Wire, Written};
 
 /// How long a turn outlasts the call that took it. The end of a connection for which nobody waits is

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use masep_proto::{Frame, Limit, LimitExceeded, Limits};
-use tokio::sync::Notify;
 
+use crate::sync::{FairMutex, Mutex, MutexGuard, Notify};
 use crate::{CloseReason, Connection, SocketHandler};
 
 /// What to do with a frame for a queue that is full.
@@ -53,7 +53,7 @@ pub(crate) struct Queue<T> {
     /// Held by the one that waits for room; others wait for this, in the order in which they came.
     /// Without it, one that pushes without pause could take all room before the others wake up,
     /// each time.
-    first_in_line: tokio::sync::Mutex<()>,
+    first_in_line: FairMutex<()>,
     max_items: usize,
     max_bytes: usize,
 }
@@ -80,7 +80,7 @@ impl<T: Weigh> Queue<T> {
             }),
             filled: Notify::new(),
             room: Notify::new(),
-            first_in_line: tokio::sync::Mutex::new(()),
+            first_in_line: FairMutex::new(()),
             max_items: limits.queue_messages,
             max_bytes: limits.queue_bytes,
         }
@@ -293,6 +293,12 @@ impl<T: Weigh> Queue<T> {
     /// How many items wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().items.len()
+    }
+
+    /// What those that wait weigh, as it is counted.
+    #[cfg(masep_model)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use masep_proto::{Frame, Message, PeerId};
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, SendError, WhenFull};
 
 /// The live connections of a [`Server`](crate::Server) or [`Client`](crate::Client), by the peer's
@@ -121,6 +122,8 @@ impl Registry {
     }
 
     /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
+    ///
+    /// Not cancel safe: a call that is dropped has sent to some.
     ///
     /// # Errors
     /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).

@@ -100,6 +100,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Binds an address and starts to accept, in tasks of the current tokio runtime. Port 0 takes a
     /// free one, see [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
+    /// Cancel safe: a call that is dropped has bound nothing.
+    ///
     /// # Errors
     /// Whatever the system says of the address, and `InvalidInput` for an id that cannot be sent in
     /// a hello.

@@ -14,8 +14,8 @@
 pub mod memory;
 mod tcp;
 
-use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind, IoSlice};
+use std::future::Future;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
@@ -26,7 +26,7 @@ pub(crate) use tcp::{rearm_quickack, set_options, withhold_acknowledgement};
 
 /// A connected stream of bytes in both directions, as a non-blocking TCP socket is one.
 ///
-/// To move bytes, try, and wait when there is [`WouldBlock`](ErrorKind::WouldBlock): so no buffer is
+/// To move bytes, try, and wait when there is [`WouldBlock`](io::ErrorKind::WouldBlock): so no buffer is
 /// taken before there is something to put into it, and giving up a wait loses nothing. Both waits may
 /// end too early, and must end when a try would give an error or the end of the stream. Tasks take
 /// turns with it: of those that have polled for the same, the last is woken.
@@ -51,9 +51,9 @@ pub trait Transport: Send + Sync + 'static {
     /// of the stream, or if there is no capacity.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) if nothing has; others are the end of the connection,
-    /// [`ConnectionReset`](ErrorKind::ConnectionReset) if the other side reset it and
-    /// [`TimedOut`](ErrorKind::TimedOut) if it is known to be gone.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing has; others are the end of the connection,
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the other side reset it and
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if it is known to be gone.
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
 
     /// As [`try_read`](Self::try_read), but asks the system also when nothing is known to have arrived:
@@ -75,8 +75,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Takes as many of the bytes as there is room for, at least one.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) if there is no room; others as for
-    /// [`try_read`](Self::try_read), and [`BrokenPipe`](ErrorKind::BrokenPipe) when the stream was
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room; others as for
+    /// [`try_read`](Self::try_read), and [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the stream was
     /// shut for writing.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 
@@ -104,7 +104,7 @@ pub trait Transport: Send + Sync + 'static {
     /// nothing is.
     ///
     /// # Errors
-    /// [`WouldBlock`](ErrorKind::WouldBlock) if some of it has to wait; others as for
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if some of it has to wait; others as for
     /// [`try_write`](Self::try_write).
     fn try_flush(&self) -> io::Result<()> {
         Ok(())
@@ -142,28 +142,8 @@ pub trait Listener: Send + Sync + 'static {
     /// Cancel safe: a call that is dropped has taken nothing.
     ///
     /// # Errors
-    /// [`ConnectionAborted`](ErrorKind::ConnectionAborted), [`ConnectionReset`](ErrorKind::ConnectionReset)
-    /// and [`Interrupted`](ErrorKind::Interrupted) concern one connection, which is gone; after any
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), [`ConnectionReset`](io::ErrorKind::ConnectionReset)
+    /// and [`Interrupted`](io::ErrorKind::Interrupted) concern one connection, which is gone; after any
     /// other error the server rests for a moment and tries again.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Transport, SocketAddr)>> + Send;
-}
-
-/// Writes all of `bytes` and sees them out. Not cancel safe: some of them may be written when it is
-/// dropped.
-pub(crate) async fn write_all(transport: &dyn Transport, mut bytes: &[u8]) -> io::Result<()> {
-    loop {
-        let tried = if bytes.is_empty() {
-            transport.try_flush().map(|()| 0)
-        } else {
-            transport.try_write(bytes)
-        };
-        match tried {
-            Ok(_) if bytes.is_empty() => return Ok(()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                poll_fn(|context| transport.poll_writable(context)).await?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }

@@ -187,6 +187,17 @@ impl Wire {
         self.unsent.extend(BYE);
     }
 
+    /// Writes these bytes and sees them out. What a call that is dropped has not written goes out in
+    /// front of the farewell: nobody reads a `BYE` in the middle of a hello.
+    pub(crate) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.settled = false;
+        self.unsent.extend(bytes);
+        while self.try_write()? != Written::All {
+            poll_fn(|context| self.transport.poll_writable(context)).await?;
+        }
+        Ok(())
+    }
+
     /// Whether all that was written has gone out.
     pub(crate) const fn is_settled(&self) -> bool {
         self.settled

@@ -6,7 +6,9 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use masep::{Frame, Limits, Server, SocketHandlerQueue, WhenFull};
+use masep::{
+    CloseReason, Connection, Frame, Limits, Server, SocketHandler, SocketHandlerQueue, WhenFull,
+};
 use peer::{Peer, frame, server, server_with, soon};
 
 /// Polls a call once and drops it; the value if it was ready.
@@ -132,4 +134,47 @@ async fn a_full_receive_queue_holds_the_peer_back_and_loses_nothing() {
             Some(Frame::new(n.to_be_bytes().to_vec()))
         );
     }
+}
+
+/// Never done with a frame; tells when it is dropped, and of the end.
+struct Waiting(tokio::sync::mpsc::UnboundedSender<&'static str>);
+
+struct TellsDrop<'a>(&'a Waiting);
+
+impl Drop for TellsDrop<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.0.send("dropped");
+    }
+}
+
+impl SocketHandler for Waiting {
+    async fn on_receive(&self, _connection: &Connection, _frame: Frame) {
+        let _dropped = TellsDrop(self);
+        let _ = self.0.send("called");
+        std::future::pending::<()>().await;
+    }
+
+    async fn on_close(&self, _connection: &Connection, _reason: &CloseReason) {
+        let _ = self.0.send("told");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_that_waits_is_dropped_when_this_side_has_ended_the_connection() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::builder("engine")
+        .handler(Waiting(tell))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut peer = Peer::join(server.local_address(), "agent").await;
+    peer.write(&frame(b"never answered")).await;
+    assert_eq!(soon(told.recv()).await, Some("called"));
+    let connection = server.registry().get_connection("agent").unwrap();
+    connection.send("last").await.unwrap();
+    assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
+    assert_eq!(soon(told.recv()).await, Some("dropped"));
+    assert_eq!(soon(told.recv()).await, Some("told"));
+    assert_eq!(peer.read().await.as_deref(), Some(&b"last"[..]));
+    peer.expect_bye().await;
 }

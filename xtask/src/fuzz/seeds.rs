@@ -16,6 +16,10 @@ const FOLDER: &str = "fuzz/target/seeds";
 /// pieces of mixed sizes.
 const FRAMES_SETTING: [u8; 6] = [0xff, 0xff, 1, 2, 3, 4];
 const HANDSHAKE_SETTING: [u8; 9] = [0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
+/// Likewise, and a peer that reads, says all at once and then shuts its side.
+const PEER_SETTING: [u8; 16] = [
+    0xff, 0x0f, 0x10, 0xff, 0xff, 0xff, 1, 2, 3, 4, 0, 1, 0, 0, 0, 0,
+];
 
 /// The folder with a target's seeds, from the root of the repository.
 pub(crate) fn folder(target: &str) -> String {
@@ -74,6 +78,7 @@ fn seeds() -> Result<Seeds, Failure> {
         let session = [framed(b"agent")].into_iter().flatten().chain(frames);
         let session: Vec<u8> = session.chain(framed(b"BYE")).flatten().collect();
         add("frames", [&FRAMES_SETTING[..], &session].concat());
+        add("peer", [&PEER_SETTING[..], &session].concat());
     }
     Ok(seeds)
 }

@@ -1,11 +1,11 @@
 //! Connections on their way from the door to [`Server::accept`](super::Server::accept).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
 
 use super::readiness::wait_while;
 use super::{Connection, TimedOut};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
 /// Connections that wait to be accepted. Never more than there are places for connections.
 #[derive(Debug, Default)]

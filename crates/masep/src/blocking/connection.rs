@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use masep_proto::{Frame, Limits, Message, PeerId};
@@ -13,6 +13,7 @@ use super::outgoing::WriteHalf;
 use super::readiness::after;
 use super::shared::{Opened, Shared, Stage};
 use super::{Registry, TimedOut};
+use crate::sync::Instant;
 use crate::transport::set_options;
 use crate::{CloseReason, ConnectionId, SendError};
 

@@ -7,9 +7,9 @@ use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::MsgFlags;
 use socket2::SockRef;
 
 use super::acceptor::Slot;
@@ -17,6 +17,7 @@ use super::outgoing::{Pushed, WriteHalf};
 use super::readiness::{Interest, after, passed, wait, wait_for_any};
 use crate::CloseReason;
 use crate::driver::CLOSE_GRACE;
+use crate::sync::{Instant, recv, thread};
 use crate::wire::{BYE, DRAIN_BYTES};
 
 /// A socket on its way out. Dropping it closes the socket, whatever others still hold it.
@@ -115,7 +116,7 @@ impl Farewell {
         // Whoever waits for bytes to read is told now, not when the thread is done.
         let _ = self.half.stream.shutdown(Shutdown::Read);
         // Where there is no thread for it, it is dropped here.
-        let _ = std::thread::Builder::new()
+        let _ = thread::Builder::new()
             .name("masep-farewell".into())
             .spawn(move || self.finish(after(CLOSE_GRACE)));
     }

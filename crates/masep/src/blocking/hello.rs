@@ -3,13 +3,13 @@
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
 
 use bytes::BytesMut;
 use masep_proto::{Handshake, HelloError, PeerId};
 
 use super::incoming::{Wait, ends_after_header, receive};
 use super::readiness::{Interest, passed, wait};
+use crate::sync::Instant;
 use crate::transport::rearm_quickack;
 
 /// What a hello tells.

@@ -5,18 +5,18 @@ use std::io;
 use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use masep_proto::{Frame, FrameCodec};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::MsgFlags;
 
 use super::outgoing::WriteHalf;
 use super::readiness::wait_while;
 use crate::CloseReason;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, recv, thread_local};
 use crate::transport::rearm_quickack;
 
 /// Bytes asked for in one read: a little more than the largest frame.
@@ -195,9 +195,10 @@ pub(super) fn ends_after_header(bytes: &[u8]) -> bool {
 
 /// One read of what has arrived, appended to `buffer`: how many bytes, 0 at the end of the stream.
 pub(super) fn receive(stream: &TcpStream, buffer: &mut BytesMut, wait: Wait) -> io::Result<usize> {
-    LANDING.with_borrow_mut(|landing| {
+    LANDING.with(|landing| {
+        let mut landing = landing.borrow_mut();
         loop {
-            match recv(stream.as_raw_fd(), landing, wait.flags()) {
+            match recv(stream.as_raw_fd(), &mut landing, wait.flags()) {
                 Ok(read) => {
                     buffer.extend_from_slice(&landing[..read]);
                     return Ok(read);

@@ -3,8 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::{Buf, BytesMut};
 use masep_proto::Frame;
@@ -12,6 +11,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, sendmsg};
 
 use super::acceptor::Slot;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// What writing needs. Taken out when the connection ends, by the one who ends it.
 #[derive(Debug)]

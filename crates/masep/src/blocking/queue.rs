@@ -3,14 +3,15 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use masep_proto::{Frame, Limits};
 
 use super::readiness::{after, passed};
 use super::{Connection, SocketHandler, TimedOut};
 use crate::queue::{PushError, Queue, Weigh};
+use crate::sync::Instant;
+use crate::sync::thread::{self, Thread};
 use crate::{CloseReason, WhenFull};
 
 /// How often a connection that waits for room in the queue looks whether it has ended meanwhile.

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Condvar, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use crate::sync::{Condvar, Instant, MutexGuard, poll};
 
 /// The instant in `time` from now; `None`, which is never, if the clock cannot count that far.
 pub(super) fn after(time: Duration) -> Option<Instant> {

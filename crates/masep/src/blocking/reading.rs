@@ -1,8 +1,6 @@
 //! How a connection is read, by the thread that wants a frame.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use masep_proto::Frame;
 
@@ -11,6 +9,8 @@ use super::incoming::{ReadHalf, ReadTurn, Wait};
 use super::readiness::{Interest, earlier, passed, wait};
 use super::shared::{Shared, Stage};
 use crate::CloseReason;
+use crate::sync::Instant;
+use crate::sync::atomic::Ordering;
 
 impl Shared {
     /// A turn to read, for one or several calls of [`next_frame`](Self::next_frame).

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use masep_proto::{Frame, Message, PeerId};
 
 use super::Connection;
 use super::shared::Shared;
+use crate::sync::{Mutex, MutexGuard};
 use crate::{ConnectionId, SendError};
 
 /// The live connections of a [`Server`](super::Server) or [`Client`](super::Client), by the peer's

@@ -1,9 +1,7 @@
 //! What the handles of one connection share, and how it ends.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::PoisonError;
 
 use bytes::BytesMut;
 use masep_proto::{FrameCodec, Limits, PeerId};
@@ -13,6 +11,8 @@ use super::incoming::{Incoming, ReadHalf};
 use super::outgoing::{Outgoing, WriteHalf};
 use super::readiness::{after, wait_while};
 use super::{Registry, TimedOut};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::{CloseReason, ConnectionId};
 
 /// What the handles share. Its methods are here as far as they concern the end, else in `reading`

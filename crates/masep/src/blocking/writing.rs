@@ -2,8 +2,7 @@
 
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use masep_proto::{Frame, Limit, LimitExceeded};
 use socket2::SockRef;
@@ -12,6 +11,8 @@ use super::incoming::Wait;
 use super::outgoing::{OutgoingState, Pushed};
 use super::readiness::{Interest, after, earlier, passed, wait};
 use super::shared::Shared;
+use crate::sync::Instant;
+use crate::sync::atomic::Ordering;
 use crate::{CloseReason, SendError};
 
 /// How long a thread that waits for room leaves the reading to another thread before it looks

@@ -23,8 +23,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{BufMut, BytesMut};
@@ -32,6 +32,8 @@ use masep_proto::Limits;
 use tokio::sync::mpsc;
 
 use super::{Listener, Transport};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Two transports, each the other side of the other. Up to `capacity` bytes, at least one, may be
 /// on their way in each direction.
@@ -287,6 +289,8 @@ impl MemoryConnector {
 
     /// The near end of a new [`duplex`] of this capacity, when there is room in the backlog for the
     /// far end.
+    ///
+    /// Cancel safe: a call that is dropped has connected to nobody.
     ///
     /// # Errors
     /// [`ConnectionRefused`](ErrorKind::ConnectionRefused) when the listener is gone.

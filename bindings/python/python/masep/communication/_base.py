@@ -47,6 +47,11 @@ class BaseThreadedCommunication:
         self._current_connections: dict[str, Any] = {}
         self._current_connections_lock = threading.Lock()
 
+    def __del__(self) -> None:
+        """Closes the log file; the socket closes itself."""
+        if "logger" in self.__dict__:
+            _log.close(self.logger)
+
     def add_connection(self, ident: str, sh: Any) -> None:
         """Registers the handler of a connection.
 

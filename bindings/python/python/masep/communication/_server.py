@@ -44,6 +44,23 @@ class WaitConnection(threading.Thread):
                 server.logger.exception("no handler for a connection")
 
 
+class WaitAnnouncement(threading.Thread):
+    """A thread that lives as long as a server answers the search, to be joined. The answers are given
+    beside it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="WaitAnnouncement", daemon=True)
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """The thread ends."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Waits for :meth:`stop`."""
+        self._stopped.wait()
+
+
 def _handle(server: Server, accepting: _masep.Server, connection: _masep.Connection) -> None:
     handler = server.socket_handler_class(
         ConnectedSocket(connection, accepting),
@@ -92,6 +109,7 @@ class Server(BaseThreadedCommunication):
         self._server: _masep.Server | None = None
         self._server_lock = threading.Lock()
         self.wait_connection_thread = WaitConnection(self)
+        self.wait_announcement_thread = WaitAnnouncement() if wait_announcement else None
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind((host, port))
         self.socket.listen(max_connection)
@@ -118,6 +136,9 @@ class Server(BaseThreadedCommunication):
     def wait_announcement(self) -> None:
         """Answers the search on the LAN from now on."""
         self._accepting().announce()
+        if self.wait_announcement_thread is None or self.wait_announcement_thread.ident is not None:
+            self.wait_announcement_thread = WaitAnnouncement()
+        self.wait_announcement_thread.start()
 
     def stop_wait_announcement(self) -> None:
         """Answers the search no more."""
@@ -125,6 +146,8 @@ class Server(BaseThreadedCommunication):
             server = self._server
         if server is not None:
             server.stop_announcing()
+        if self.wait_announcement_thread is not None:
+            self.wait_announcement_thread.stop()
 
     def _accepting(self) -> _masep.Server:
         with self._server_lock:

@@ -1,0 +1,27 @@
+"""The rules of a game: an agent counts down from three."""
+
+from xml.etree.ElementTree import Element
+
+
+class Move:
+    """The only action there is."""
+
+    def to_xml(self) -> Element:
+        """What an engine is sent."""
+        return Element("Action", type="2")
+
+
+class Countdown:
+    """Three turns."""
+
+    def __init__(self) -> None:
+        self.left = 3
+
+    def play(self, action: Element) -> None:
+        """One turn."""
+        if action.get("type") == "2":
+            self.left -= 1
+
+    def to_xml(self) -> Element:
+        """What an agent sees."""
+        return Element("State", name="State", left=str(self.left))

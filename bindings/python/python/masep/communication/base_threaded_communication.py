@@ -1,0 +1,5 @@
+"""``BaseThreadedCommunication``, where pymasep has it."""
+
+from ._base import BaseThreadedCommunication
+
+__all__ = ["BaseThreadedCommunication"]

@@ -1,0 +1,5 @@
+"""``Client``, where pymasep has it."""
+
+from ._client import Client
+
+__all__ = ["Client"]

@@ -1,0 +1,5 @@
+"""``Message``, where pymasep has it."""
+
+from ._message import Message
+
+__all__ = ["Message"]

@@ -1,0 +1,5 @@
+"""``SocketHandlerQueue``, where pymasep has it."""
+
+from ._socket_handler import SocketHandlerQueue
+
+__all__ = ["SocketHandlerQueue"]

@@ -1,0 +1,45 @@
+"""Both libraries, one after the other, for the same tests."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from behaviour.ends import Ends
+
+MODULES = {"masep": "masep.communication", "pymasep": "pymasep.communication"}
+
+#: Of these pymasep makes many (sockets that nobody closes, threads that die), and they are not asked here.
+NOISE = (
+    "ignore::ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+)
+
+
+@pytest.fixture(params=MODULES)
+def communication(request):
+    """The module under test."""
+    return importlib.import_module(MODULES[request.param])
+
+
+@pytest.fixture
+def ends(communication):
+    """Makes servers and clients; they end with the test."""
+    with Ends(communication) as ends:
+        yield ends
+
+
+def of_pymasep(item):
+    return "communication" in item.fixturenames and item.callspec.params["communication"] == "pymasep"
+
+
+def pytest_collection_modifyitems(items):
+    # At the end: what pymasep leaves is not to be found in the middle of another test.
+    items.sort(key=of_pymasep)
+    for item in filter(of_pymasep, items):
+        for noise in NOISE:
+            item.add_marker(pytest.mark.filterwarnings(noise))
+        for mark in item.iter_markers("pymasep_fails"):
+            item.add_marker(pytest.mark.xfail(strict=True, reason=mark.args[0]))

@@ -1,0 +1,229 @@
+//! A connection without async, on a real socket, and the threads that use it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use masep_proto::{Frame, FrameCodec, Limits};
+use shuttle::thread::{self, JoinHandle};
+use socket2::SockRef;
+
+use super::{Count, random};
+use crate::blocking::Connection;
+use crate::{CloseReason, SendError};
+
+/// Frames that each thread sends, and the peer to each of two that receive.
+const FRAMES: u8 = 3;
+/// Bytes of a frame: more than half of what the socket takes.
+const SIZE: usize = 3_000;
+
+/// A connection whose socket takes hardly more than a frame, and the peer's end of it.
+fn connected() -> (Connection, Arc<UnixStream>) {
+    let (near, far) = UnixStream::pair().unwrap();
+    for end in [&near, &far] {
+        SockRef::from(end).set_send_buffer_size(1).unwrap();
+    }
+    far.set_nonblocking(true).unwrap();
+    let near = TcpStream::from(OwnedFd::from(near));
+    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    (connection, Arc::new(far))
+}
+
+fn frames(numbers: Range<u8>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in numbers {
+        let frame = Frame::new(vec![number; SIZE]);
+        FrameCodec::default().encode(&frame, &mut bytes).unwrap();
+    }
+    bytes
+}
+
+fn number(frame: &Frame) -> u8 {
+    assert!(frame.bytes().iter().all(|byte| *byte == frame.bytes()[0]));
+    frame.bytes()[0]
+}
+
+/// Writes all of it in pieces, unless the connection has ended.
+fn write(mut peer: &UnixStream, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let piece = bytes.len().min(1 + random(2 * SIZE));
+        match peer.write(&bytes[..piece]) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+            Err(_) => return,
+        }
+        if random(2) == 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Reads to the end: the numbers of the frames, and whether a `BYE` came last.
+fn read(peer: &Arc<UnixStream>, seen: &Arc<Count>) -> JoinHandle<(Vec<u8>, bool)> {
+    let (peer, seen) = (peer.clone(), seen.clone());
+    thread::spawn(move || {
+        let (mut buffer, mut numbers) = (BytesMut::new(), Vec::new());
+        let mut landing = [0; 2 * SIZE];
+        loop {
+            while let Some(frame) = FrameCodec::default().decode(&mut buffer).unwrap() {
+                if frame.is_bye() {
+                    return (numbers, true);
+                }
+                numbers.push(number(&frame));
+                seen.up();
+            }
+            match (&*peer).read(&mut landing) {
+                Ok(0) => return (numbers, false),
+                Ok(read) => buffer.extend_from_slice(&landing[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+                Err(_) => return (numbers, false),
+            }
+        }
+    })
+}
+
+/// Sends frames until the connection ends, now and then without a wait: those that were accepted.
+fn send(connection: &Connection, numbers: Range<u8>, flushes: bool) -> JoinHandle<Vec<u8>> {
+    let connection = connection.clone();
+    thread::spawn(move || {
+        let mut sent = Vec::new();
+        for number in numbers {
+            let frame = Frame::new(vec![number; SIZE]);
+            let done = match random(2) {
+                0 => connection.try_send(frame.clone()),
+                _ => connection.send(frame.clone()),
+            };
+            let done = match done {
+                Err(SendError::Full(_)) => connection.send(frame),
+                done => done,
+            };
+            match done {
+                Ok(()) => sent.push(number),
+                Err(_ended) => break,
+            }
+        }
+        // The rest of the last one may still be here. The next call that receives sees to it, too.
+        while flushes && let Ok(false) = connection.try_flush() {
+            if connection.flush().is_err() {
+                break;
+            }
+        }
+        sent
+    })
+}
+
+/// Receives to the end.
+fn receive(connection: &Connection, seen: &Arc<Count>) -> JoinHandle<Vec<u8>> {
+    let (connection, seen) = (connection.clone(), seen.clone());
+    thread::spawn(move || {
+        let mut numbers = Vec::new();
+        loop {
+            let next = match random(4) {
+                0 => connection.try_recv().map(Some),
+                1 => Some(connection.recv_newest(|_| true)),
+                _ => None,
+            };
+            match next.unwrap_or_else(|| connection.recv()) {
+                Some(frame) => numbers.push(number(&frame)),
+                None => return numbers,
+            }
+            seen.up();
+        }
+    })
+}
+
+/// Of two threads, each in its order.
+fn is_shuffled(all: &[u8]) -> bool {
+    let of = |first: bool| {
+        all.iter()
+            .filter(move |number| (**number < FRAMES) == first)
+    };
+    of(true).is_sorted() && of(false).is_sorted()
+}
+
+/// The peer says `BYE` only when all has arrived on either side.
+pub(crate) fn turns() {
+    let (connection, peer) = connected();
+    let (came, went) = (Arc::default(), Arc::default());
+    let callers = [0, 1].map(|_| receive(&connection, &came));
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range, true));
+    let reader = read(&peer, &went);
+
+    write(&peer, &frames(0..FRAMES));
+    came.wait_for(FRAMES.into());
+    went.wait_for(2 * usize::from(FRAMES));
+    write(&peer, b"\x03\0BYE");
+
+    let received = callers.map(|caller| caller.join().unwrap());
+    assert!(received.iter().all(|numbers| numbers.is_sorted()));
+    let mut all = received.concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..FRAMES));
+    let sent = senders.map(|sender| sender.join().unwrap());
+    assert!(sent.concat().into_iter().eq(0..2 * FRAMES));
+    let (arrived, _) = reader.join().unwrap();
+    assert!(is_shuffled(&arrived) && arrived.len() == 2 * usize::from(FRAMES));
+    assert_eq!(connection.closed(), CloseReason::PeerBye);
+}
+
+/// Neither side reads before it has written: what arrives is taken in by those who wait for room.
+pub(crate) fn both_write() {
+    let (connection, peer) = connected();
+    let (came, went) = (Arc::default(), Arc::default());
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range, false));
+    let other_side = thread::spawn({
+        let went = Arc::clone(&went);
+        move || {
+            write(&peer, &frames(0..FRAMES));
+            let reader = read(&peer, &went);
+            went.wait_for(2 * usize::from(FRAMES));
+            write(&peer, b"\x03\0BYE");
+            reader.join().unwrap().0
+        }
+    });
+    let sent = senders.map(|sender| sender.join().unwrap());
+    assert!(sent.concat().into_iter().eq(0..2 * FRAMES));
+    let received = receive(&connection, &came).join().unwrap();
+    assert!(received.into_iter().eq(0..FRAMES));
+    assert!(is_shuffled(&other_side.join().unwrap()));
+    assert_eq!(connection.closed(), CloseReason::PeerBye);
+}
+
+/// One side ends the connection at any moment: all calls return, and there is one reason.
+pub(crate) fn ends() {
+    let (connection, peer) = connected();
+    let (came, went) = (Arc::default(), Arc::default());
+    let caller = receive(&connection, &came);
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range, true));
+    let reader = read(&peer, &went);
+    let observer = thread::spawn({
+        let connection = connection.clone();
+        move || connection.closed()
+    });
+    let ours = random(2) == 0;
+    if ours {
+        assert_eq!(connection.bye(), CloseReason::LocalBye);
+    } else {
+        write(&peer, &frames(0..FRAMES));
+        write(&peer, b"\x03\0BYE");
+    }
+    let received = caller.join().unwrap();
+    let sent = senders.map(|sender| sender.join().unwrap()).concat();
+    let (arrived, said_bye) = reader.join().unwrap();
+    assert!(is_shuffled(&arrived));
+    assert!(arrived.iter().all(|number| sent.contains(number)));
+    if ours {
+        // All that was accepted arrives before the BYE.
+        assert!(said_bye && arrived.len() == sent.len() && received.is_empty());
+        assert_eq!(observer.join().unwrap(), CloseReason::LocalBye);
+    } else {
+        assert!(received.into_iter().eq(0..FRAMES));
+        assert_eq!(observer.join().unwrap(), CloseReason::PeerBye);
+    }
+    assert_eq!(connection.recv(), None);
+    assert!(connection.send("late").is_err());
+}

@@ -1,0 +1,239 @@
+//! A connection in memory, with its task and its callers: who reads, who writes, and how it ends.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use masep_proto::{Frame, FrameCodec, Limits};
+use shuttle::future::{JoinHandle as Task, block_on, spawn};
+use shuttle::thread::{self, JoinHandle};
+
+use super::sync::time::Clock;
+use super::{Count, cut, insist, random};
+use crate::driver::{Driver, Membership};
+use crate::transport::Transport;
+use crate::transport::memory::{MemoryTransport, duplex};
+use crate::wire::{BYE, Wire};
+use crate::{CloseReason, Connection, NoHandler, Registry, WhenFull};
+
+/// Frames that the peer sends, and that are sent to it.
+const FRAMES: u8 = 3;
+
+/// A connection whose task runs, and the peer's end of it.
+struct Live {
+    connection: Connection,
+    registry: Registry,
+    task: Task<()>,
+    peer: Arc<MemoryTransport>,
+    clock: Clock,
+}
+
+fn live() -> Live {
+    let clock = Clock::start();
+    let limits = Limits::default().queue_messages([1, 16][random(2)]);
+    let (near, far) = duplex([3, 64][random(2)]);
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let connection = Connection::new("peer".into(), address, &limits, true);
+    let registry = Registry::default();
+    registry.replace_connection(&connection);
+    let wire = Wire::new(near, &limits, Bytes::from_static(BYE)).unwrap();
+    let handler = NoHandler {
+        when_full: WhenFull::Wait,
+    };
+    let membership = Membership::new(registry.clone(), connection.clone());
+    let driver = Driver::new(membership, wire, Arc::new(handler), Arc::new(limits), ());
+    Live {
+        connection,
+        registry,
+        task: spawn(driver.run()),
+        peer: Arc::new(far),
+        clock,
+    }
+}
+
+impl Live {
+    /// All is over, for this reason; no thread is left, or the scheduler finds it.
+    fn over(self, reason: &CloseReason) {
+        // Fails when the task was aborted.
+        let _ = block_on(self.task);
+        assert_eq!(block_on(self.connection.closed()), *reason);
+        assert!(self.registry.is_empty());
+        assert_eq!(block_on(self.connection.recv()), None);
+        assert!(block_on(self.connection.send("late")).is_err());
+        let shared = self.connection.shared();
+        assert_eq!((shared.inbound.len(), shared.inbound.bytes()), (0, 0));
+        self.clock.stop();
+    }
+}
+
+fn frames(numbers: std::ops::Range<u8>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in numbers {
+        let frame = Frame::new(vec![number]);
+        FrameCodec::default().encode(&frame, &mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// Writes all of it, in pieces.
+fn write(peer: &MemoryTransport, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let piece = bytes.len().min(1 + random(4));
+        match peer.try_write(&bytes[..piece]) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                block_on(poll_fn(|context| peer.poll_writable(context))).unwrap();
+            }
+            // The connection has ended.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Reads frames to the end of the stream: their numbers, and whether a `BYE` came last.
+fn read(peer: &Arc<MemoryTransport>, seen: &Arc<Count>) -> JoinHandle<(Vec<u8>, bool)> {
+    let (peer, seen) = (peer.clone(), seen.clone());
+    thread::spawn(move || {
+        let mut buffer = BytesMut::new();
+        let mut numbers = Vec::new();
+        loop {
+            while let Some(frame) = FrameCodec::default().decode(&mut buffer).unwrap() {
+                if frame.is_bye() {
+                    return (numbers, true);
+                }
+                numbers.push(frame.bytes()[0]);
+                seen.up();
+            }
+            buffer.reserve(16);
+            match peer.try_read(&mut buffer) {
+                Ok(0) => return (numbers, false),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    block_on(poll_fn(|context| peer.poll_readable(context))).unwrap();
+                }
+                Err(_) => return (numbers, false),
+            }
+        }
+    })
+}
+
+/// Sends frames, and gives calls up on the way: those that were accepted.
+fn send(connection: &Connection) -> JoinHandle<Vec<u8>> {
+    let connection = connection.clone();
+    thread::spawn(move || {
+        let is_sent = |number: &u8| insist(|| connection.send(vec![*number])).is_ok();
+        (0..FRAMES).take_while(is_sent).collect()
+    })
+}
+
+/// Receives to the end, and gives calls up on the way.
+fn receive(connection: &Connection, seen: &Arc<Count>) -> JoinHandle<Vec<u8>> {
+    let (connection, seen) = (connection.clone(), seen.clone());
+    thread::spawn(move || {
+        let mut numbers = Vec::new();
+        loop {
+            let next = match random(6) {
+                0 => connection.try_recv().map(Some),
+                1 => cut(connection.recv_newest(|_| true), 2),
+                _ => None,
+            };
+            let next = next.unwrap_or_else(|| insist(|| connection.recv()));
+            let Some(frame) = next else {
+                return numbers;
+            };
+            numbers.push(frame.bytes()[0]);
+            seen.up();
+        }
+    })
+}
+
+/// The peer says `BYE` only when all has arrived on either side: nobody waits while bytes are there.
+pub(crate) fn turns() {
+    let live = live();
+    let (came, went) = (Arc::default(), Arc::default());
+    let callers = [0, 1].map(|_| receive(&live.connection, &came));
+    let sender = send(&live.connection);
+    let reader = read(&live.peer, &went);
+
+    write(&live.peer, &frames(0..FRAMES));
+    came.wait_for(usize::from(FRAMES));
+    went.wait_for(usize::from(FRAMES));
+    write(&live.peer, BYE);
+
+    let received = callers.map(|caller| caller.join().unwrap());
+    assert!(received.iter().all(|numbers| numbers.is_sorted()));
+    let mut all = received.concat();
+    all.sort_unstable();
+    let expected: Vec<_> = (0..FRAMES).collect();
+    assert_eq!(all, expected);
+    assert_eq!(sender.join().unwrap(), expected);
+    let (arrived, _) = reader.join().unwrap();
+    assert_eq!(arrived, expected);
+    live.over(&CloseReason::PeerBye);
+}
+
+/// Calls have taken the frames, and none comes back: the task takes the turn back and finds the end.
+pub(crate) fn nobody_calls() {
+    let live = live();
+    let caller = thread::spawn({
+        let connection = live.connection.clone();
+        move || {
+            for number in 0..FRAMES {
+                let frame = insist(|| connection.recv()).unwrap();
+                assert_eq!(frame.bytes()[0], number);
+            }
+            if random(2) == 0 {
+                assert_eq!(cut(connection.recv(), random(2)), None);
+            }
+        }
+    });
+    write(&live.peer, &frames(0..FRAMES));
+    caller.join().unwrap();
+    write(&live.peer, BYE);
+    live.over(&CloseReason::PeerBye);
+}
+
+/// Our side ends the connection at any moment, or its task is dropped.
+pub(crate) fn ends() {
+    let live = live();
+    let (came, went) = (Arc::default(), Arc::default());
+    let caller = receive(&live.connection, &came);
+    let sender = send(&live.connection);
+    let reader = read(&live.peer, &went);
+    let peer = thread::spawn({
+        let peer = live.peer.clone();
+        move || write(&peer, &frames(0..FRAMES))
+    });
+    // What the peer writes to a socket that is closed is answered with a reset, which may overtake the rest.
+    let (aborted, quiet) = (random(3) == 0, random(2) == 0);
+    let mut peer = Some(peer);
+    if quiet {
+        peer.take().map(JoinHandle::join);
+    }
+    if aborted {
+        live.task.abort();
+    } else {
+        let reason = insist(|| live.connection.bye());
+        assert_eq!(reason, CloseReason::LocalBye);
+    }
+    peer.map(JoinHandle::join);
+    let received = caller.join().unwrap();
+    assert!(received.into_iter().eq(0..came_count(&came)));
+    let sent = sender.join().unwrap();
+    let (arrived, said_bye) = reader.join().unwrap();
+    assert!(sent.starts_with(&arrived));
+    if quiet && !aborted {
+        assert_eq!(arrived, sent);
+        assert!(said_bye);
+    }
+    live.over(if aborted {
+        &CloseReason::Aborted
+    } else {
+        &CloseReason::LocalBye
+    });
+}
+
+fn came_count(count: &Count) -> u8 {
+    u8::try_from(*count.number.lock().unwrap()).unwrap()
+}

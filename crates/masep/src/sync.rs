@@ -1,0 +1,24 @@
+//! What tasks and threads are synchronised with, and wait with: the types of the standard library and
+//! of tokio, and two calls of the system.
+//!
+//! In the model check (`cargo xtask model`) they are those of a scheduler that tries out in which order
+//! things can happen, see `crates/masep-model`. So whatever is synchronised by hand takes them from here.
+
+#[cfg(not(masep_model))]
+mod real {
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, atomic};
+    pub(crate) use std::time::Instant;
+    pub(crate) use std::{thread, thread_local};
+
+    pub(crate) use nix::poll::poll;
+    pub(crate) use nix::sys::socket::recv;
+    pub(crate) use tokio::sync::{Mutex as FairMutex, Notify};
+    pub(crate) use tokio::time;
+}
+#[cfg(masep_model)]
+use crate::model::sync as real;
+
+pub(crate) use real::{
+    Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, atomic, poll, recv, thread,
+    thread_local, time,
+};

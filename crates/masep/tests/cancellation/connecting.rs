@@ -1,0 +1,170 @@
+//! Calls that connect: who is connected to and given up is told so.
+
+use std::net::SocketAddr;
+
+use masep::transport::memory::{MemoryConnector, MemoryTransport, duplex, listen};
+use masep::{Client, CloseReason, Limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::cut::{Cut, Work, breathe, soon};
+use crate::world::{BYE, NARROW, Peer, World};
+
+const HELLO: &[u8] = b"\x05\0agent";
+const ANSWER: &[u8] = b"\x06\0engine";
+
+/// The server is a bare socket, found by a name, that takes its time to say hello.
+pub(crate) fn connect(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let peers = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            // The last one comes from a call that is not dropped.
+            while heard
+                .last()
+                .is_none_or(|said: &Vec<u8>| !said.ends_with(b"last\x03\0BYE"))
+            {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                for byte in ANSWER {
+                    breathe().await;
+                    let _ = stream.write_all(&[*byte]).await;
+                }
+                let mut said = Vec::new();
+                stream.read_to_end(&mut said).await.expect("no reset");
+                heard.push(said);
+            }
+            heard
+        });
+        let target = format!("localhost:{port}");
+        let call = Client::builder("agent").connect(target.clone());
+        if let Some(client) = cut.call(call).await {
+            let client = client.unwrap();
+            assert_eq!(soon(client.connection().bye()).await, CloseReason::LocalBye);
+        }
+        let again = soon(Client::builder("agent").connect(target))
+            .await
+            .unwrap();
+        again.connection().send("last").await.unwrap();
+        soon(again.connection().bye()).await;
+        for said in soon(peers).await.unwrap() {
+            let whole = said.starts_with(HELLO) && said.ends_with(BYE);
+            assert!(said.is_empty() || whole, "{said:?}");
+        }
+    })
+}
+
+/// A server of masep, which knows how a connection ended that it has taken.
+fn to_a_server<'a>(cut: &'a Cut, capacity: usize, ends: &'static [CloseReason]) -> Work<'a> {
+    Box::pin(async move {
+        let world = World::new(Limits::default());
+        let connect = |connector: &MemoryConnector| {
+            let connector = connector.clone();
+            let connect = move |_address| connector.connect(capacity);
+            Client::builder("agent").connect_with(world.connector.address(), connect)
+        };
+        let client = cut.call(connect(&world.connector)).await;
+        drop(client);
+        // The id is free, at the latest when its first connection has ended.
+        let again = soon(connect(&world.connector)).await.unwrap();
+        while world.server.registry().len() != 1 {
+            breathe().await;
+        }
+        again.connection().send("last").await.unwrap();
+        let mut taken = Vec::new();
+        let frame = loop {
+            let connection = soon(world.server.accept()).await.unwrap();
+            match soon(connection.recv()).await {
+                Some(frame) => break frame,
+                None => taken.push(connection),
+            }
+        };
+        assert_eq!(frame.bytes(), "last");
+        for connection in taken {
+            let reason = soon(connection.closed()).await;
+            assert!(ends.contains(&reason), "{reason:?}");
+        }
+    })
+}
+
+pub(crate) fn connect_with(cut: &Cut) -> Work<'_> {
+    to_a_server(cut, NARROW, &[CloseReason::PeerBye])
+}
+
+/// Where there may be no room for the `BYE`, its end is a reset.
+pub(crate) fn connect_with_short_pipes(cut: &Cut) -> Work<'_> {
+    to_a_server(cut, 3, &[CloseReason::PeerBye, CloseReason::Reset])
+}
+
+/// The far side takes the hello in pieces, and hears nothing but whole frames, or a reset.
+fn over(cut: &Cut, capacity: usize) -> Work<'_> {
+    Box::pin(async move {
+        let (near, far): (MemoryTransport, _) = duplex(capacity);
+        let far = tokio::spawn(async move {
+            let mut far = Peer::new(far);
+            let mut heard = Vec::new();
+            breathe().await;
+            let ended = loop {
+                match far.try_read().await {
+                    Ok(Some(frame)) => heard.push(frame),
+                    ended => break ended,
+                }
+                if heard.len() == 1 {
+                    far.trickle(ANSWER).await;
+                }
+            };
+            (heard, ended)
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let call = Client::builder(LONG).connect_over(near, address);
+        let connected = cut.call(call).await.is_some();
+        let (heard, ended) = soon(far).await.unwrap();
+        let heard: Vec<_> = heard.iter().map(|frame| &frame[..]).collect();
+        match &heard[..] {
+            // Dropped before it was polled, or where the pipe has no room for more.
+            [] => assert!(!connected),
+            [hello] => assert!(*hello == LONG.as_bytes() && ended.is_err() && !connected),
+            [hello, bye] => assert!(*hello == LONG.as_bytes() && *bye == b"BYE"),
+            other => panic!("{other:?}"),
+        }
+    })
+}
+
+/// An id that is longer than the pipes.
+const LONG: &str = "an agent with an id that does not fit into one write";
+
+pub(crate) fn over_a_narrow_pipe(cut: &Cut) -> Work<'_> {
+    over(cut, 1)
+}
+
+pub(crate) fn over_a_pipe_that_has_room_for_bye(cut: &Cut) -> Work<'_> {
+    over(cut, 12)
+}
+
+/// A place in the backlog is taken by none but those who are connected.
+pub(crate) fn in_memory(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        use masep::transport::Listener;
+        let (listener, connector) = listen(1);
+        let first = connector.connect(NARROW).await.unwrap();
+        let door = tokio::spawn(async move {
+            breathe().await;
+            let mut accepted = Vec::new();
+            while let Ok((transport, _)) = listener.accept().await {
+                let mut peer = Peer::new(transport);
+                match peer.read().await {
+                    Some(said) if said == b"BYE" => break,
+                    said => accepted.push(said),
+                }
+            }
+            accepted.len()
+        });
+        drop(first);
+        let connected = cut.call(connector.connect(NARROW)).await;
+        let expected = 1 + usize::from(connected.is_some());
+        drop(connected);
+        let last = Peer::new(soon(connector.connect(NARROW)).await.unwrap());
+        last.write(BYE).await;
+        assert_eq!(soon(door).await.unwrap(), expected);
+    })
+}

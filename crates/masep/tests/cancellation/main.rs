@@ -1,0 +1,125 @@
+//! Every public async call, dropped at every point at which it waits: what its documentation promises
+//! of a call that is dropped holds there, and nothing of it is left behind.
+//!
+//! A call is made again and again in a world that goes on by itself, and dropped before its first poll,
+//! after its first, after its second, until it is done before it would be dropped; each time at once, and
+//! again when it was woken but has not been polled: what woke it must not be lost with it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+#[cfg(target_os = "linux")]
+use std::io::{self, Write};
+
+mod connecting;
+mod cut;
+mod ending;
+mod queueing;
+mod receiving;
+mod searching;
+mod sending;
+mod serving;
+mod table;
+mod world;
+
+use cut::run;
+
+/// Runs the calls of one source file.
+fn cancel(file: &str) {
+    let calls = table::CALLS.iter().filter(|call| call.file == file);
+    let mut points = 0;
+    for call in calls {
+        let found = run(call);
+        println!("{file}: {} is dropped at {found} points", call.name);
+        assert!(
+            found >= call.at_least,
+            "{} had {} points to be dropped at, and now {found}: its world has become too easy",
+            call.name,
+            call.at_least,
+        );
+        points += found;
+    }
+    assert!(points > 0, "no call of {file} waits");
+}
+
+#[test]
+fn calls_of_a_connection() {
+    cancel("connection.rs");
+}
+
+#[test]
+fn calls_of_the_registry() {
+    cancel("registry.rs");
+}
+
+#[test]
+fn calls_of_the_queue_for_all_connections() {
+    cancel("queue.rs");
+}
+
+#[test]
+fn calls_of_a_server() {
+    cancel("server.rs");
+}
+
+#[test]
+fn calls_of_a_client() {
+    cancel("client.rs");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_finds_a_server() {
+    let ran = searching::on_a_network_of_its_own(|| {
+        let found = run(&table::DISCOVER_A_SERVER);
+        println!("client.rs: discover is dropped at {found} points more");
+        assert!(found >= table::DISCOVER_A_SERVER.at_least);
+    });
+    if let Err(reason) = ran {
+        let note = format!("SKIPPED a client that finds a server: {reason}\n");
+        // Past the test harness, which keeps what passing tests print.
+        let _ = io::stderr().write_all(note.as_bytes());
+    }
+}
+
+#[test]
+fn calls_of_the_search() {
+    cancel("discovery/search.rs");
+}
+
+#[test]
+fn calls_of_the_transports() {
+    cancel("transport.rs");
+    cancel("transport/memory.rs");
+}
+
+#[test]
+fn every_public_call_that_can_be_dropped_is_in_the_table() {
+    let in_source = table::public_calls();
+    let mut in_table: Vec<_> = table::CALLS
+        .iter()
+        .map(|call| (call.file.to_owned(), call.name.to_owned()))
+        .collect();
+    let mut found: Vec<_> = in_source
+        .iter()
+        .map(|call| (call.file.clone(), call.name.clone()))
+        .filter(|(_, name)| !table::CALLBACKS.contains(&name.as_str()))
+        .collect();
+    in_table.sort();
+    found.sort();
+    assert_eq!(
+        found, in_table,
+        "left: the calls in the source; right: those in tests/cancellation/table.rs"
+    );
+}
+
+#[test]
+fn every_such_call_says_what_happens_when_it_is_dropped() {
+    let silent: Vec<_> = table::public_calls()
+        .into_iter()
+        .filter(|call| !call.documentation.to_lowercase().contains("cancel"))
+        .map(|call| format!("{}: {}", call.file, call.name))
+        .collect();
+    assert!(silent.is_empty(), "not a word of that: {silent:#?}");
+}

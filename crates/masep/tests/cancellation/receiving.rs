@@ -1,0 +1,112 @@
+//! Calls that wait for a frame of one connection.
+
+use std::time::Duration;
+
+use masep::{CloseReason, Connection, Limits, Server, WhenFull};
+
+use crate::cut::{Cut, Work, breathe, soon};
+use crate::world::{BYE, NARROW, Peer, World, number, wire};
+
+/// Frames that the peer sends, a byte at a time.
+const FRAMES: u8 = 3;
+
+fn send_all(peer: Peer) -> tokio::task::JoinHandle<Peer> {
+    tokio::spawn(async move {
+        peer.trickle(&[&wire(0..FRAMES)[..], BYE].concat()).await;
+        peer
+    })
+}
+
+/// The numbers of all frames that still come.
+async fn rest(connection: &Connection) -> Vec<u8> {
+    let mut numbers = Vec::new();
+    while let Some(frame) = connection.recv().await {
+        numbers.push(number(&frame));
+    }
+    numbers
+}
+
+/// Nobody else receives: every frame comes once, in order, whoever asks for it.
+async fn alone(cut: &Cut, connection: &Connection, peer: Peer) {
+    let sender = send_all(peer);
+    let got = cut.call(connection.recv()).await;
+    let first = got.map(|frame| number(&frame.expect("the end is behind the frames")));
+    let mut all: Vec<u8> = first.into_iter().collect();
+    all.extend(soon(rest(connection)).await);
+    assert_eq!(all, (0..FRAMES).collect::<Vec<_>>());
+    assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye);
+    soon(sender).await.unwrap();
+}
+
+pub(crate) fn recv_reads(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let world = World::new(Limits::default());
+        let (connection, peer) = world.join("agent").await;
+        alone(cut, &connection, peer).await;
+    })
+}
+
+/// A call that looks for bytes without sleeping.
+pub(crate) fn recv_spins(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let world = World::new(Limits::default().busy_poll(Duration::from_millis(20)));
+        let (connection, peer) = world.join("agent").await;
+        alone(cut, &connection, peer).await;
+    })
+}
+
+/// A policy that drops frames: the task alone reads.
+pub(crate) fn recv_from_the_queue(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let (listener, connector) = masep::transport::memory::listen(16);
+        let builder = Server::builder("engine").when_full(WhenFull::NewestWins);
+        let server = builder.serve(listener).unwrap();
+        let peer = Peer::join(&connector, "agent", NARROW).await;
+        let connection = soon(server.accept()).await.unwrap();
+        alone(cut, &connection, peer).await;
+    })
+}
+
+/// Another call has the turn to read, or waits for it: both share the frames.
+async fn with_another(cut: &Cut, first: bool) {
+    let world = World::new(Limits::default());
+    let (connection, peer) = world.join("agent").await;
+    let handle = connection.clone();
+    let other = tokio::spawn(async move { rest(&handle).await });
+    if first {
+        breathe().await;
+    }
+    let sender = send_all(peer);
+    let got = cut.call(connection.recv()).await;
+    let mut ours: Vec<u8> = got.flatten().iter().map(number).collect();
+    ours.extend(soon(rest(&connection)).await);
+    let theirs = soon(other).await.unwrap();
+    assert!(ours.is_sorted() && theirs.is_sorted());
+    ours.extend(theirs);
+    ours.sort_unstable();
+    assert_eq!(ours, (0..FRAMES).collect::<Vec<_>>());
+    assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye);
+    soon(sender).await.unwrap();
+}
+
+pub(crate) fn recv_behind_another(cut: &Cut) -> Work<'_> {
+    Box::pin(with_another(cut, true))
+}
+
+pub(crate) fn recv_before_another(cut: &Cut) -> Work<'_> {
+    Box::pin(with_another(cut, false))
+}
+
+/// It drops what is older than the frame that it gives, and a call that is dropped drops nothing.
+pub(crate) fn recv_newest(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let world = World::new(Limits::default());
+        let (connection, peer) = world.join("agent").await;
+        let sender = send_all(peer);
+        let got = cut.call(connection.recv_newest(|_| false)).await;
+        let first = got.map_or(0, |frame| number(&frame.unwrap()) + 1);
+        let rest = soon(rest(&connection)).await;
+        assert_eq!(rest, (first..FRAMES).collect::<Vec<_>>());
+        soon(sender).await.unwrap();
+    })
+}

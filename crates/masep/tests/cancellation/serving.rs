@@ -1,0 +1,150 @@
+//! Calls of a server, and of the listeners below it.
+
+use std::time::Duration;
+
+use masep::transport::Listener;
+use masep::transport::memory::listen;
+use masep::{Client, CloseReason, Limits, Server};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::cut::{Cut, Work, breathe, soon};
+use crate::world::{NARROW, Peer, World, frame};
+
+/// Who is bound has a port, and who is dropped has none.
+pub(crate) fn bind(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let bind = || Server::builder("engine").bind("localhost:0");
+        let server = match cut.call(bind()).await {
+            Some(bound) => bound.unwrap(),
+            None => {
+                breathe().await;
+                soon(bind()).await.unwrap()
+            }
+        };
+        let connect = Client::builder("agent").connect(server.local_address());
+        let client = soon(connect).await.unwrap();
+        assert!(soon(server.accept()).await.is_some());
+        soon(client.connection().bye()).await;
+    })
+}
+
+/// Two peers come; each is given out once, to one of two that wait.
+fn accept_with(cut: &Cut, another: bool) -> Work<'_> {
+    Box::pin(async move {
+        let world = std::sync::Arc::new(World::new(Limits::default()));
+        let server = world.clone();
+        let other = another.then(|| tokio::spawn(async move { server.server.accept().await }));
+        breathe().await;
+        let connector = world.connector.clone();
+        let peers = tokio::spawn(async move {
+            let mut peers = Vec::new();
+            for id in ["a", "b", "c"] {
+                breathe().await;
+                peers.push(Peer::join(&connector, id, NARROW).await);
+            }
+            peers
+        });
+        let got = cut.call(world.server.accept()).await;
+        let mut accepted: Vec<_> = got.flatten().into_iter().collect();
+        if let Some(other) = other {
+            accepted.extend(soon(other).await.unwrap());
+        }
+        while accepted.len() < 3 {
+            accepted.push(soon(world.server.accept()).await.unwrap());
+        }
+        let mut ids: Vec<_> = accepted.iter().map(|it| it.peer().as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a", "b", "c"]);
+        world.server.stop_accepting();
+        assert!(soon(world.server.accept()).await.is_none());
+        soon(peers).await.unwrap();
+    })
+}
+
+pub(crate) fn accept(cut: &Cut) -> Work<'_> {
+    accept_with(cut, false)
+}
+
+pub(crate) fn accept_behind_another(cut: &Cut) -> Work<'_> {
+    accept_with(cut, true)
+}
+
+/// One peer reads, slowly, and one does not: whoever waits for it, the server ends, the first has all
+/// that was sent and a `BYE`, and each connection one reason.
+pub(crate) fn shutdown(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let World { server, connector } = World::new(Limits::default());
+        let mut good = Peer::join(&connector, "good", NARROW).await;
+        let served = soon(server.accept()).await.unwrap();
+        let _stalled = Peer::join(&connector, "stalled", NARROW).await;
+        let stuck = soon(server.accept()).await.unwrap();
+        for number in 0..3 {
+            served.send(frame(number)).await.unwrap();
+            stuck.send(frame(number)).await.unwrap();
+        }
+        let reader = tokio::spawn(async move { good.read_numbers().await });
+        let ending = served.clone();
+        let waiting = tokio::spawn(async move { ending.closed().await });
+
+        let report = cut.call(server.shutdown(Duration::from_secs(2))).await;
+
+        assert_eq!(soon(reader).await.unwrap(), [0, 1, 2]);
+        assert_eq!(soon(waiting).await.unwrap(), CloseReason::Shutdown);
+        // Known to no one but by its time for writing, if nobody waited for the deadline.
+        let reason = soon(stuck.closed()).await;
+        let cut_off = [CloseReason::Shutdown, CloseReason::WriteTimeout];
+        assert!(cut_off.contains(&reason), "{reason:?}");
+        if let Some(report) = report {
+            let ids = |peers: &[masep::PeerId]| -> Vec<_> {
+                peers.iter().map(|id| id.as_str().to_owned()).collect()
+            };
+            assert_eq!(ids(&report.ended), ["good"]);
+            assert_eq!(ids(&report.cut), ["stalled"]);
+            assert_eq!(reason, CloseReason::Shutdown);
+        }
+        // The door is closed.
+        breathe().await;
+        let connect = Client::builder("late")
+            .connect_with(connector.address(), |_address| connector.connect(NARROW));
+        assert!(soon(connect).await.is_err());
+    })
+}
+
+/// What a call that was dropped would have taken is still there.
+pub(crate) fn accept_in_memory(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let (listener, connector) = listen(4);
+        let connecting = tokio::spawn(async move {
+            breathe().await;
+            let first = connector.connect(NARROW).await.unwrap();
+            let second = connector.connect(NARROW).await.unwrap();
+            (first, second)
+        });
+        let mut ports = Vec::new();
+        if let Some(accepted) = cut.call(listener.accept()).await {
+            ports.push(accepted.unwrap().1.port());
+        }
+        while ports.len() < 2 {
+            ports.push(soon(listener.accept()).await.unwrap().1.port());
+        }
+        assert_eq!(ports[0] + 1, ports[1]);
+        soon(connecting).await.unwrap();
+    })
+}
+
+pub(crate) fn accept_tcp(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connecting = tokio::spawn(async move {
+            breathe().await;
+            TcpStream::connect(address).await.unwrap()
+        });
+        let accepted = match cut.call(Listener::accept(&listener)).await {
+            Some(accepted) => accepted,
+            None => soon(Listener::accept(&listener)).await,
+        };
+        let near = soon(connecting).await.unwrap();
+        assert_eq!(near.local_addr().unwrap(), accepted.unwrap().1);
+    })
+}
