@@ -290,7 +290,10 @@ impl<'a> Conversation<'a> {
             return Poll::Ready(Err(reason));
         }
         match line.turn {
-            Turn::Caller { .. } => return Poll::Pending,
+            Turn::Caller { .. } => {
+                line.lease_turn(context);
+                return Poll::Pending;
+            }
             Turn::Returned => {
                 line.turn = Turn::Delivering;
                 return Poll::Ready(Ok(()));

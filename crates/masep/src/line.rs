@@ -7,8 +7,8 @@
 //! taken, as far as the queue has room. So they take turns:
 //!
 //! * The task reads until a call of `recv` finds nothing and takes the turn.
-//! * A caller that got its frame keeps the turn for a moment, [`LEASE`]: most come back. If none has,
-//!   the task takes it back.
+//! * A caller that got its frame keeps the turn: most come back. The task is woken instead when
+//!   something arrives before one has, and takes the turn back if none comes in a moment, [`LEASE`].
 //! * While one reads, others wait at the queue; whoever leaves the turn with others waiting gives it
 //!   to the task, which serves all.
 //!
@@ -30,8 +30,8 @@ use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 use crate::wire::{Wire, Written};
 
-/// How long a turn outlasts the call that took it. The end of a connection for which nobody waits is
-/// noticed at most twice as late.
+/// How long a turn outlasts the call that took it when something has arrived. The end of a connection
+/// for which nobody waits is noticed at most twice as late.
 pub(crate) const LEASE: Duration = Duration::from_millis(10);
 
 /// What the task of a connection and the calls of its handles share.
@@ -205,9 +205,35 @@ impl Line {
             return;
         }
         self.turn = Turn::Caller { waits: false };
-        if !self.leased {
+        if self.leased {
+            return;
+        }
+        // A timer for each turn would be set whenever the thread sleeps, which costs more than all
+        // else here; while nothing has arrived, it is enough to be told when something does.
+        let quiet = shared
+            .outbound
+            .consumer()
+            .is_some_and(|task| self.is_quiet(&mut Context::from_waker(&task)));
+        if !quiet {
             self.leased = true;
             shared.outbound.wake_consumer();
+        }
+    }
+
+    /// Whether nothing has arrived that nobody has taken. If so, this task is woken when something
+    /// does, unless somebody reads before.
+    fn is_quiet(&self, context: &mut Context<'_>) -> bool {
+        self.wire.as_ref().is_some_and(|wire| {
+            wire.buffer.is_empty() && wire.transport.poll_readable(context).is_pending()
+        })
+    }
+
+    /// Has the task look after a turn that is kept by a caller who is away, if something has arrived.
+    pub(crate) fn lease_turn(&mut self, context: &mut Context<'_>) {
+        if self.turn == (Turn::Caller { waits: false }) && !self.leased && !self.is_quiet(context) {
+            self.leased = true;
+            // This may be the end of a poll, behind the deadlines.
+            context.waker().wake_by_ref();
         }
     }
 

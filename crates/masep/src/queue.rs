@@ -204,6 +204,11 @@ impl<T: Weigh> Queue<T> {
         state.closed || !state.items.is_empty()
     }
 
+    /// What wakes the task that takes items out with [`poll_pop_batch`](Self::poll_pop_batch).
+    pub(crate) fn consumer(&self) -> Option<Waker> {
+        self.lock().consumer.clone()
+    }
+
     /// Wakes the task that takes items out, for another reason than an item.
     pub(crate) fn wake_consumer(&self) {
         self.lock().wake_consumer();
