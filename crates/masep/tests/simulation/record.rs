@@ -26,6 +26,8 @@ pub(crate) struct Side {
     pub(crate) host: usize,
     /// Its program died, or ended with the connection still open.
     pub(crate) gone: bool,
+    /// Its program died at some time, perhaps with frames in a queue that nobody took out.
+    pub(crate) stopped: bool,
     pub(crate) has_handler: bool,
     /// Frames that `send` has taken, and whether another one is being offered.
     pub(crate) sent: u32,
@@ -193,8 +195,9 @@ impl Record {
     pub(crate) fn gone(&self, host: usize) {
         let mut log = self.lock();
         for side in log.sides.values_mut() {
-            if side.host == host && side.closed.is_empty() {
-                side.gone = true;
+            if side.host == host {
+                side.gone |= side.closed.is_empty();
+                side.stopped = true;
             }
         }
     }

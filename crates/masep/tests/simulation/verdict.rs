@@ -161,7 +161,7 @@ impl Judgement<'_> {
             CloseReason::Shutdown => !peer.cut,
             _ => false,
         };
-        let whole = !peer.may_skip && !self.side().skims;
+        let whole = !peer.may_skip && !self.side().skims && !self.side().stopped;
         if *ours == CloseReason::PeerBye && orderly && whole && self.side().next != peer.sent {
             let (got, sent) = (self.side().next, peer.sent);
             return Err(format!(
@@ -183,8 +183,9 @@ impl Judgement<'_> {
     fn may_be_reset(&self, theirs: &CloseReason) -> bool {
         let quality = &self.stage.plan.quality;
         let harsh = quality.resets_overtake || !quality.keeps_unread;
-        // Who reads too slowly may learn too late that it was said BYE.
-        let slow = self.stage.plan.delay > 0;
+        // Who reads too slowly, or loses frames, may learn too late or never that it was said BYE.
+        let overflows = self.stage.plan.when_full == WhenFull::Disconnect;
+        let slow = self.stage.plan.delay > 0 || overflows;
         let cut_off = !matches!(theirs, CloseReason::LocalBye | CloseReason::PeerBye);
         self.link().reset_by[1 - self.key.1] && (harsh || slow || cut_off || self.link().discarded)
     }
