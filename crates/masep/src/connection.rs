@@ -277,7 +277,8 @@ impl Connection {
     /// Sends what is queued, then `BYE`, and closes. Returns when the socket is closed, with the
     /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
     /// ended it before. A peer that takes no bytes is given up after
-    /// [`Limits::write_time`](crate::Limits::write_time).
+    /// [`Limits::write_time`](crate::Limits::write_time); one that has got the `BYE` has a second to
+    /// close its side, and what it sends until then is thrown away.
     ///
     /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
     pub async fn bye(&self) -> CloseReason {
@@ -411,6 +412,13 @@ impl Shared {
     pub(crate) fn end(&self, reason: CloseReason) {
         let _ = self.requested.set(reason);
         self.outbound.close();
+    }
+
+    /// Whether the peer was told all, the end included, and only its own end is waited for.
+    pub(crate) fn has_said_bye(&self) -> bool {
+        let line = self.line();
+        let wire = line.wire.as_ref();
+        wire.is_some_and(|wire| wire.farewell.is_empty())
     }
 
     /// Says what is still owed, and closes the socket.

@@ -517,7 +517,7 @@ impl Alarm {
 
 /// Delivers what is queued, and a `BYE`, to a peer that may still read; the socket can be closed then.
 async fn take_leave(shared: &Shared, reason: &CloseReason, limits: &Limits) {
-    {
+    let said = {
         let mut line = shared.line();
         let Some(wire) = &mut line.wire else {
             return;
@@ -526,8 +526,15 @@ async fn take_leave(shared: &Shared, reason: &CloseReason, limits: &Limits) {
         if said || *reason == CloseReason::PeerBye {
             wire.unsent.clear();
             wire.farewell.clear();
-            return;
         }
+        said
+    };
+    // Whoever is replaced makes room at once.
+    if said && reason.peer_may_read() && *reason != CloseReason::Replaced {
+        let _ = timeout(CLOSE_GRACE, linger(shared)).await;
+    }
+    if said || *reason == CloseReason::PeerBye {
+        return;
     }
     // Who takes nothing any more, is cut off for taking too little, or when a shut-down runs out of
     // time, is owed no more than the BYE, which closing the wire says if it still can.
@@ -544,6 +551,27 @@ async fn take_leave(shared: &Shared, reason: &CloseReason, limits: &Limits) {
         rest.poll_write(context)
     });
     let _ = timeout(CLOSE_GRACE, rest).await;
+}
+
+/// Waits for the peer's end behind our `BYE`, and throws away what it sends until then. What arrives at
+/// a socket that is closed makes the system reset the connection, and drop what it has not sent yet: of
+/// a peer that reads slowly and sends meanwhile, our last frames and the `BYE`.
+async fn linger(shared: &Shared) {
+    if let Some(wire) = &shared.line().wire {
+        let _ = wire.transport.shutdown(Shutdown::Write);
+    }
+    poll_fn(|context| {
+        // Whoever is cut off meanwhile has been told all there is to tell.
+        shared.outbound.attach_consumer(context);
+        if shared.is_aborted() {
+            return Poll::Ready(());
+        }
+        match &mut shared.line().wire {
+            Some(wire) => wire.poll_discard(context),
+            None => Poll::Ready(()),
+        }
+    })
+    .await;
 }
 
 /// A connection's place in the registry. It is given up when the handler was told of the end, so

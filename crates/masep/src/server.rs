@@ -291,11 +291,14 @@ impl Server {
         }
         for connection in connections {
             let peer = connection.peer().clone();
-            if timeout_at(deadline, connection.closed()).await.is_ok() {
+            let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
+            if in_time || connection.shared().has_said_bye() {
                 report.ended.push(peer);
             } else {
-                connection.abort(CloseReason::Shutdown);
                 report.cut.push(peer);
+            }
+            if !in_time {
+                connection.abort(CloseReason::Shutdown);
                 cut.push(connection);
             }
         }

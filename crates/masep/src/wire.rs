@@ -92,6 +92,17 @@ impl Wire {
         }
     }
 
+    /// Reads to the end of the stream, and throws it away.
+    pub(crate) fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.buffer.clear();
+            match ready!(self.poll_read(context)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
     /// Reads as [`poll_read`](Self::poll_read) does, and asks the system a few times more than once.
     pub(crate) fn poll_read_eagerly(
         &mut self,

@@ -419,3 +419,28 @@ async fn the_handler_hears_of_a_connection_before_it_hears_of_its_end() {
         Some(Event::Closed(_, CloseReason::QueueFull(_)))
     ));
 }
+
+#[tokio::test]
+async fn a_peer_that_sends_while_it_is_told_the_end_gets_all_of_it() {
+    let server = server().await;
+    let mut peer = Peer::join(server.local_address(), "agent").await;
+    let connection = soon(server.accept()).await.unwrap();
+    let mut sent = 0;
+    while connection.try_send(vec![7; 60_000]).is_ok() {
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    let bye = tokio::spawn(async move { connection.bye().await });
+    let mut got = 0;
+    while let Some(body) = peer.read().await {
+        if body == b"BYE" {
+            break;
+        }
+        got += 1;
+        // To a socket that is closed this would be the end, before the rest has been sent.
+        peer.write(&frame(b"more")).await;
+    }
+    assert_eq!(got, sent);
+    drop(peer);
+    assert_eq!(soon(bye).await.unwrap(), CloseReason::LocalBye);
+}

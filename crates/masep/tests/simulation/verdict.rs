@@ -153,7 +153,7 @@ impl Judgement<'_> {
         };
         match ours {
             CloseReason::PeerBye if *theirs == CloseReason::PeerBye => return unfit(),
-            CloseReason::Reset if !self.may_be_reset(theirs) => return unfit(),
+            CloseReason::Reset if !self.may_be_reset(peer, theirs) => return unfit(),
             _ => {}
         }
         let orderly = match theirs {
@@ -180,13 +180,24 @@ impl Judgement<'_> {
     }
 
     /// Whether the other end resets, with the reason that it had.
-    fn may_be_reset(&self, theirs: &CloseReason) -> bool {
+    fn may_be_reset(&self, peer: &Side, theirs: &CloseReason) -> bool {
         let quality = &self.stage.plan.quality;
         let harsh = quality.resets_overtake || !quality.keeps_unread;
         // Who reads too slowly, or loses frames, may learn too late or never that it was said BYE.
         let overflows = self.stage.plan.when_full == WhenFull::Disconnect;
         let slow = self.stage.plan.delay > 0 || overflows;
         let cut_off = !matches!(theirs, CloseReason::LocalBye | CloseReason::PeerBye);
-        self.link().reset_by[1 - self.key.1] && (harsh || slow || cut_off || self.link().discarded)
+        // Over a bad network, the time in which the other end waits for ours may be too short.
+        let gave_up = self.link().discarded && self.has_waited(peer);
+        self.link().reset_by[1 - self.key.1] && (harsh || slow || cut_off || gave_up)
+    }
+
+    /// Whether the other end has waited as long as it does before it closes.
+    fn has_waited(&self, peer: &Side) -> bool {
+        let asked = self.log.ending.get(&(self.key.0, 1 - self.key.1));
+        match (asked, peer.closed.first()) {
+            (Some(asked), Some((_, closed))) => closed + SLACK >= asked + ticks(CLOSE_GRACE),
+            _ => false,
+        }
     }
 }
