@@ -42,7 +42,7 @@ pub(crate) fn steps() -> Vec<Step> {
         },
         Step {
             name: "dependencies",
-            about: "licences, sources and duplicates as deny.toml allows",
+            about: "licences, sources and duplicates as deny.toml allows; each dependency in ARCHITECTURE.md",
             run: || no_tests(dependencies::check()),
         },
         Step {
