@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::interop;
 use crate::process::{Program, cargo, root};
+use crate::python;
 use crate::step::Failure;
 use crate::tally::Tally;
 
@@ -50,6 +51,9 @@ const PEERS: [Peer; 5] = [
 /// Builds the program with every peer that is asked for and can be built here, and runs it with these arguments.
 /// What cannot be built is told to it, and named in its tables.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    if let Some(("python", rest)) = args.split_first().map(|(first, rest)| (&**first, rest)) {
+        return python::bench(rest);
+    }
     let mut missing = Vec::new();
     let mut features = Vec::new();
     for peer in PEERS.iter().filter(|peer| is_wanted(args, peer.name)) {

@@ -73,10 +73,11 @@ enum Task {
     Soak(soak::Options),
     /// The server and client over a simulated network that delays, loses, cuts and crashes, by seeds.
     Simulate(simulate::Options),
-    /// masep beside raw sockets and other messaging libraries; `cargo xtask bench --help` tells more.
+    /// masep beside raw sockets and other messaging libraries, `bench python` the Python package beside
+    /// pymasep; `cargo xtask bench --help` tells more.
     #[command(disable_help_flag = true)]
     Bench {
-        /// Handed on to the program in crates/masep-bench.
+        /// Handed on to the program in crates/masep-bench, or behind `python` to that in bindings/python/bench.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

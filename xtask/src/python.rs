@@ -14,6 +14,7 @@ const REQUIREMENTS: &str = "bindings/python/tests/requirements.txt";
 const OLDER: &str = "pymasep-0.1";
 const OLDER_REQUIREMENTS: &str = "bindings/python/tests/requirements-0.1.txt";
 const WHEELS: &str = "target/wheels";
+const OPTIMISED_WHEELS: &str = "target/wheels-optimised";
 
 const PIP_INSTALL: [&str; 5] = [
     "-m",
@@ -40,24 +41,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     let python = interop::prepare(ENVIRONMENT, REQUIREMENTS)?;
     let run = |args: &[&str]| Program::new(&python, args);
     install_older(&python)?;
-    let build = [
-        "-m",
-        "maturin",
-        "build",
-        "--quiet",
-        "--manifest-path",
-        &manifest,
-    ];
-    run(&[&build[..], &["--out", WHEELS]].concat()).run()?;
-    let wheel = [
-        "--force-reinstall",
-        "--no-deps",
-        "--no-index",
-        "--find-links",
-        WHEELS,
-        "masep",
-    ];
-    run(&[&PIP_INSTALL[..], &wheel].concat()).run()?;
+    install(&python, &["--out", WHEELS], WHEELS)?;
     let tests = root().join(DIRECTORY).join("tests");
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx", "."];
     args.extend(pytest.iter().map(String::as_str));
@@ -76,6 +60,33 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     // Against the package that is installed, as users check theirs.
     run(&["-m", "mypy", "--strict", &examples]).run()?;
     Ok(tally)
+}
+
+/// `cargo xtask bench python`: the package, optimised, beside pymasep and bare sockets.
+pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
+    let python = interop::prepare(ENVIRONMENT, REQUIREMENTS)?;
+    let build = ["--release", "--out", OPTIMISED_WHEELS];
+    install(&python, &build, OPTIMISED_WHEELS)?;
+    let program = format!("{DIRECTORY}/bench/compare.py");
+    let args = args.iter().map(String::as_str);
+    let args: Vec<_> = [&*program].into_iter().chain(args).collect();
+    Program::new(&python, &args).run()
+}
+
+/// Builds the wheel as `build` says, into the directory `wheels`, and installs it.
+fn install(python: &Path, build: &[&str], wheels: &str) -> Result<(), Failure> {
+    let manifest = format!("{DIRECTORY}/Cargo.toml");
+    let maturin = ["-m", "maturin", "build", "--quiet", "--manifest-path"];
+    Program::new(python, &[&maturin[..], &[&manifest], build].concat()).run()?;
+    let wheel = [
+        "--force-reinstall",
+        "--no-deps",
+        "--no-index",
+        "--find-links",
+        wheels,
+        "masep",
+    ];
+    Program::new(python, &[&PIP_INSTALL[..], &wheel].concat()).run()
 }
 
 /// Installs [`OLDER`], unless it is there. What else it needs is that of the environment.

@@ -3,6 +3,7 @@
 
 mod client;
 mod connection;
+mod elements;
 mod errors;
 mod from_python;
 mod message;

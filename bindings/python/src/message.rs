@@ -5,7 +5,7 @@ use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::{errors, from_python, to_python};
+use crate::{elements, errors, from_python, to_python};
 
 fn message(
     msg_type: &Bound<'_, PyString>,
@@ -111,9 +111,7 @@ pub(crate) fn decode_message(py: Python<'_>, data: &[u8]) -> PyResult<Decoded> {
 #[pyfunction]
 pub(crate) fn decode_element(xml_node: &Bound<'_, PyAny>) -> PyResult<Decoded> {
     let py = xml_node.py();
-    let element = from_python::node(xml_node, 1)?
-        .to_element()
-        .map_err(|error| errors::encode(py, &error))?;
+    let element = elements::element(xml_node, 1)?;
     let message = Message::from_element(&element).map_err(|error| errors::decode(py, &error))?;
     Ok(Decoded { message })
 }

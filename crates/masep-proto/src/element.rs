@@ -1,5 +1,6 @@
 //! XML subtrees.
 
+mod build;
 mod node;
 mod qname;
 
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+pub use build::OpenElement;
 pub use node::Node;
 pub use qname::QName;
 

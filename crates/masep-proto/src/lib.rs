@@ -31,7 +31,7 @@ mod xml;
 
 pub use action::Action;
 pub use circular::CircularHeadList;
-pub use element::{Element, Node, QName};
+pub use element::{Element, Node, OpenElement, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
 pub use frame::{Frame, FrameCodec};
 pub use hello::{Handshake, HelloError, PeerId};

@@ -6,12 +6,12 @@ use super::words;
 
 /// Appends a text: `&`, `<`, `>` become entities, what is not ASCII becomes decimal references, all
 /// else (quotes, line ends, control characters) stands for itself.
-pub(super) fn push_text(output: &mut String, text: &str) {
+pub(crate) fn push_text(output: &mut String, text: &str) {
     push_escaped(output, text, words::plain_text_end);
 }
 
 /// Appends the value of an attribute: as a text, but `"`, tabs and line ends are escaped too.
-pub(super) fn push_attribute(output: &mut String, value: &str) {
+pub(crate) fn push_attribute(output: &mut String, value: &str) {
     push_escaped(output, value, words::plain_attribute_end);
 }
 
