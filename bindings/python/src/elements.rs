@@ -67,10 +67,12 @@ fn write(element: &Bound<'_, PyAny>, depth: usize) -> Result<Element, Refusal> {
 }
 
 /// The texts of attributes, which belong to Python.
-fn borrowed<'a>(attributes: &'a [(QName, Bound<'_, PyString>)]) -> PyResult<Vec<(QName, &'a str)>> {
+fn borrowed<'a>(
+    attributes: &'a [(QName, Bound<'_, PyString>)],
+) -> PyResult<Vec<(&'a QName, &'a str)>> {
     attributes
         .iter()
-        .map(|(name, value)| Ok((name.clone(), from_python::text(value)?)))
+        .map(|(name, value)| Ok((name, from_python::text(value)?)))
         .collect()
 }
 
@@ -132,7 +134,7 @@ impl<'py> Names<'py> {
                     // Most have one at the most: no list is made for it.
                     [] => open.child(&name, &[], fill)?,
                     [(only, value)] => {
-                        let only = (only.clone(), from_python::text(value)?);
+                        let only = (only, from_python::text(value)?);
                         open.child(&name, slice::from_ref(&only), fill)?;
                     }
                     several => open.child(&name, &borrowed(several)?, fill)?,

@@ -27,7 +27,7 @@ impl Element {
     /// ```
     /// use masep_proto::{Element, EncodeError, QName};
     /// let (state, object, name) = (QName::new("State"), QName::new("Object"), QName::new("name"));
-    /// let element = Element::build(&state, &[(name, "State")], |state| {
+    /// let element = Element::build(&state, &[(&name, "State")], |state| {
     ///     state.child(&object, &[], |object| {
     ///         object.text("a < b");
     ///         Ok::<(), EncodeError>(())
@@ -44,7 +44,7 @@ impl Element {
     /// [`EncodeError::Limit`] for more than [`Limits::depth`] elements in each other.
     pub fn build<E: From<EncodeError>>(
         name: &QName,
-        attributes: &[(QName, &str)],
+        attributes: &[(&QName, &str)],
         fill: impl FnOnce(&mut OpenElement<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut output = String::with_capacity(TYPICAL);
@@ -82,7 +82,7 @@ impl OpenElement<'_> {
     pub fn child<E: From<EncodeError>>(
         &mut self,
         name: &QName,
-        attributes: &[(QName, &str)],
+        attributes: &[(&QName, &str)],
         fill: impl FnOnce(&mut OpenElement<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.close_tag();
@@ -111,9 +111,9 @@ impl OpenElement<'_> {
         Ok(())
     }
 
-    fn push_attributes(&mut self, attributes: &[(QName, &str)]) -> Result<(), EncodeError> {
+    fn push_attributes(&mut self, attributes: &[(&QName, &str)]) -> Result<(), EncodeError> {
         for (index, (name, _)) in attributes.iter().enumerate() {
-            let is_same = |(other, _): &&(QName, &str)| other == name;
+            let is_same = |(other, _): &&(&QName, &str)| other == name;
             if attributes[..index].iter().any(|other| is_same(&other)) {
                 continue;
             }
@@ -153,7 +153,7 @@ mod tests {
         for child in &node.children {
             let attributes: Vec<_> = child
                 .attributes()
-                .map(|(name, value)| (name.clone(), &**value))
+                .map(|(name, value)| (name, &**value))
                 .collect();
             open.child(&child.name, &attributes, |open| fill(child, open))?;
             open.text(child.tail());
@@ -164,7 +164,7 @@ mod tests {
     fn build(node: &Node) -> Result<Element, EncodeError> {
         let attributes: Vec<_> = node
             .attributes()
-            .map(|(name, value)| (name.clone(), &**value))
+            .map(|(name, value)| (name, &**value))
             .collect();
         Element::build(&node.name, &attributes, |open| fill(node, open))
     }
@@ -203,9 +203,9 @@ mod tests {
 
     #[test]
     fn of_attributes_with_one_name_the_last_counts() {
-        let name = |name| QName::new(name);
-        let attributes = [(name("a"), "1"), (name("b"), "2"), (name("a"), "3")];
-        let built = Element::build(&name("e"), &attributes, |_| Ok::<(), EncodeError>(()));
+        let [a, b] = ["a", "b"].map(QName::new);
+        let attributes = [(&a, "1"), (&b, "2"), (&a, "3")];
+        let built = Element::build(&QName::new("e"), &attributes, |_| Ok::<(), EncodeError>(()));
         assert_eq!(built.unwrap().as_xml(), r#"<e a="3" b="2" />"#);
     }
 
