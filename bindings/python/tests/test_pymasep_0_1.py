@@ -22,6 +22,7 @@ TESTS = ["test_communication", "test_engine", "test_interface"]
 
 #: Seconds for one of its tests, some of which wait for ever now and then, and for all of them.
 ONE, ALL = 5, 50
+TRIES = 4
 
 
 def run(*arguments):
@@ -68,9 +69,14 @@ def outcomes(*through):
     return found, printed
 
 
-def test_its_own_tests_pass_as_they_do_without_masep(tmp_path):
+def test_its_own_tests_pass_as_they_do_without_masep():
     without, printed = outcomes()
-    assert len(without["PASSED"]) > 25, printed
-    patched, printed = outcomes("-m", "masep.monkey")
-    # Not the same set each time: what pymasep itself has not passed says nothing.
-    assert without["PASSED"] - patched["PASSED"] <= OTHERWISE, printed
+    assert len(without["PASSED"]) > 20, printed
+    missing = without["PASSED"] - OTHERWISE
+    # `test_ping` starts a server and a client at the same time: whoever is second decides whether it waits for ever.
+    for _ in range(TRIES):
+        patched, printed = outcomes("-m", "masep.monkey")
+        missing -= patched["PASSED"]
+        if not missing:
+            return
+    raise AssertionError(f"{missing} do not pass\n{printed}")
