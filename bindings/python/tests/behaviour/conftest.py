@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import threading
 
 import pytest
 
@@ -16,6 +18,20 @@ NOISE = (
     "ignore::pytest.PytestUnraisableExceptionWarning",
     "ignore::pytest.PytestUnhandledThreadExceptionWarning",
 )
+
+
+def quietly(told, print_it=threading.excepthook):
+    """Says nothing of pymasep's threads that die. Two tracebacks that are printed at the same time, one by
+    pytest, end CPython 3.11 with a `SystemError`: its parser keeps count in one place for all threads."""
+    trace = told.exc_traceback
+    while trace is not None:
+        if f"{os.sep}pymasep{os.sep}" in trace.tb_frame.f_code.co_filename:
+            return
+        trace = trace.tb_next
+    print_it(told)
+
+
+threading.excepthook = quietly
 
 
 @pytest.fixture(params=MODULES)
@@ -42,4 +58,5 @@ def pytest_collection_modifyitems(items):
         for noise in NOISE:
             item.add_marker(pytest.mark.filterwarnings(noise))
         for mark in item.iter_markers("pymasep_fails"):
-            item.add_marker(pytest.mark.xfail(strict=True, reason=mark.args[0]))
+            strict = not mark.kwargs.get("now_and_then", False)
+            item.add_marker(pytest.mark.xfail(strict=strict, reason=mark.args[0]))

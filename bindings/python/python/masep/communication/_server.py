@@ -68,9 +68,14 @@ def _handle(server: Server, accepting: _masep.Server, connection: _masep.Connect
         server.logger,
         *server.socket_handler_args,
     )
+    # Whoever gets it from the server may join it at once.
+    handler._starting = threading.Event()
     server.add_connection(connection.peer, handler)
     server.logger.info("%s connected from %s", connection.peer, connection.address)
-    handler.start()
+    try:
+        handler.start()
+    finally:
+        handler._starting.set()
 
 
 class Server(BaseThreadedCommunication):

@@ -163,6 +163,16 @@ class SocketHandler(threading.Thread):
         _live.handler(self)
         super().start()
 
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for the end of the thread. One that its server is just about to start is waited for.
+
+        :param timeout: the longest wait, in seconds; None for ever
+        """
+        starting: threading.Event | None = self.__dict__.get("_starting")
+        if starting is not None:
+            starting.wait(timeout)
+        super().join(timeout)
+
     def run(self) -> None:
         """Reads the connection to its end."""
         try:
