@@ -277,8 +277,8 @@ impl Connection {
     /// Sends what is queued, then `BYE`, and closes. Returns when the socket is closed, with the
     /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
     /// ended it before. A peer that takes no bytes is given up after
-    /// [`Limits::write_time`](crate::Limits::write_time); one that has got the `BYE` has a second to
-    /// close its side, and what it sends until then is thrown away.
+    /// [`Limits::write_time`](crate::Limits::write_time). The socket is closed when the system has sent
+    /// the `BYE`, at most a second after it was written; what the peer sends until then is thrown away.
     ///
     /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
     pub async fn bye(&self) -> CloseReason {

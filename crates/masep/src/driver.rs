@@ -527,13 +527,18 @@ async fn take_leave(shared: &Shared, reason: &CloseReason, limits: &Limits) {
             wire.unsent.clear();
             wire.farewell.clear();
         }
+        // A call of `recv` that has not seen the end yet must not read behind what is thrown away.
+        line.turn = Turn::Delivering;
         said
     };
-    // Whoever is replaced makes room at once.
-    if said && reason.peer_may_read() && *reason != CloseReason::Replaced {
-        let _ = timeout(CLOSE_GRACE, linger(shared)).await;
+    if said {
+        // Whoever is replaced makes room at once.
+        if reason.peer_may_read() && *reason != CloseReason::Replaced {
+            let _ = timeout(CLOSE_GRACE, linger(shared)).await;
+        }
+        return;
     }
-    if said || *reason == CloseReason::PeerBye {
+    if *reason == CloseReason::PeerBye {
         return;
     }
     // Who takes nothing any more, is cut off for taking too little, or when a shut-down runs out of
@@ -553,22 +558,18 @@ async fn take_leave(shared: &Shared, reason: &CloseReason, limits: &Limits) {
     let _ = timeout(CLOSE_GRACE, rest).await;
 }
 
-/// Waits for the peer's end behind our `BYE`, and throws away what it sends until then. What arrives at
-/// a socket that is closed makes the system reset the connection, and drop what it has not sent yet: of
-/// a peer that reads slowly and sends meanwhile, our last frames and the `BYE`.
+/// Waits until our `BYE` is sent, not only written, and throws away what the peer sends until then. What
+/// arrives at a socket that is closed makes the system reset the connection, and drop what it has not
+/// sent yet: of a peer that reads slowly and sends meanwhile, our last frames and the `BYE`.
+///
+/// The peer's own end is not waited for: one of pymasep's closes nothing when it reads a `BYE`.
 async fn linger(shared: &Shared) {
-    if let Some(wire) = &shared.line().wire {
-        let _ = wire.transport.shutdown(Shutdown::Write);
-    }
     poll_fn(|context| {
         // Whoever is cut off meanwhile has been told all there is to tell.
         shared.outbound.attach_consumer(context);
-        if shared.is_aborted() {
-            return Poll::Ready(());
-        }
         match &mut shared.line().wire {
-            Some(wire) => wire.poll_discard(context),
-            None => Poll::Ready(()),
+            Some(wire) if !shared.is_aborted() => wire.poll_sent(context),
+            _ => Poll::Ready(()),
         }
     })
     .await;

@@ -110,6 +110,16 @@ pub trait Transport: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether all that was written has been sent, so that closing loses nothing of it; if not, this task
+    /// is woken as by [`poll_writable`](Self::poll_writable) when it may be. Asked before the stream is
+    /// shut for writing. By default what was written counts as sent.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write): nothing more will be sent.
+    fn poll_sent(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// Asks for prompt acknowledgements of what arrives next, where there is such a thing:
     /// `TCP_QUICKACK`, for a peer that waits for them.
     fn acknowledge(&self) {}

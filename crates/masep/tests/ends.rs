@@ -444,3 +444,22 @@ async fn a_peer_that_sends_while_it_is_told_the_end_gets_all_of_it() {
     drop(peer);
     assert_eq!(soon(bye).await.unwrap(), CloseReason::LocalBye);
 }
+
+#[tokio::test]
+async fn who_hears_a_bye_may_come_back_at_once_with_the_same_id() {
+    let server = server().await;
+    // It closes nothing, as a pymasep peer does for as long as its objects live.
+    let mut before = Peer::join(server.local_address(), "agent").await;
+    let connection = soon(server.accept()).await.unwrap();
+    let bye = tokio::spawn(async move { connection.bye().await });
+    assert_eq!(before.read().await.as_deref(), Some(&b"BYE"[..]));
+    let mut again = Peer::join(server.local_address(), "agent").await;
+    soon(server.accept())
+        .await
+        .unwrap()
+        .send("back")
+        .await
+        .unwrap();
+    assert_eq!(again.read().await.as_deref(), Some(&b"back"[..]));
+    assert_eq!(soon(bye).await.unwrap(), CloseReason::LocalBye);
+}

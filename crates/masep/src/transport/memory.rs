@@ -123,6 +123,15 @@ impl Pipe {
         Poll::Pending
     }
 
+    fn poll_empty(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        if state.bytes.is_empty() || state.abandoned {
+            return Poll::Ready(Ok(()));
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         let mut state = self.lock();
         if state.reset {
@@ -201,6 +210,11 @@ impl Transport for MemoryTransport {
             self.incoming.reset();
         }
         written
+    }
+
+    /// Sent is what the other side has read: of the rest, a reset leaves nothing.
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_empty(context)
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {

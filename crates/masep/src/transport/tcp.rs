@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -74,6 +74,20 @@ impl Transport for TcpStream {
         })
     }
 
+    #[cfg(target_os = "linux")]
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // From here on the socket is writable when nothing is unsent.
+        SockRef::from(self).set_tcp_notsent_lowat(1)?;
+        loop {
+            ready!(self.poll_write_ready(context))?;
+            // What tokio knows is from before; this asks the system, and makes it tell the change.
+            match self.try_io(Interest::WRITABLE, || is_writable(self)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+
     fn acknowledge(&self) {
         rearm_quickack(self);
     }
@@ -84,6 +98,18 @@ impl Transport for TcpStream {
 
     fn reset_on_drop(&self) {
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system does not call the socket writable now.
+#[cfg(target_os = "linux")]
+fn is_writable(stream: &TcpStream) -> io::Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+    match poll(&mut asked, PollTimeout::ZERO)? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => stream.take_error()?.map_or(Ok(()), Err),
     }
 }
 

@@ -122,6 +122,16 @@ impl Transport for SimTransport {
         })
     }
 
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|end| {
+            if end.unsent.is_empty() || end.failed.is_some() || !end.is_held() {
+                return Poll::Ready(Ok(()));
+            }
+            end.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.with(|end| {
             end.shut |= matches!(how, Shutdown::Write | Shutdown::Both);

@@ -9,9 +9,8 @@ use std::time::Duration;
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle};
 
-/// No deadline behind this one passes: what a connection waits for so long is not what is tried out. The
-/// longest that is, is the second in which a peer may close its side behind our `BYE`.
-const HORIZON: Duration = Duration::from_millis(1_500);
+/// No deadline behind this one passes: what a connection waits for so long is not what is tried out.
+const HORIZON: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(Duration);
