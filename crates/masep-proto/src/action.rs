@@ -2,8 +2,8 @@
 
 use bytestring::ByteString;
 
-use crate::xml::{Encoded, Encoder};
-use crate::{DecodeError, DecodeErrorKind, Dict, Element, Int, Limits, Position, Value};
+use crate::xml::{self, Encoded, Encoder};
+use crate::{DecodeError, Dict, Element, Int, Value};
 
 /// An action of an agent, as pymasep's class `Action` sends it.
 ///
@@ -76,39 +76,7 @@ impl TryFrom<&Element> for Action {
     type Error = DecodeError;
 
     fn try_from(element: &Element) -> Result<Self, DecodeError> {
-        let text = attribute(element, "type")?;
-        let action_type = Int::parse(&text, Limits::default().int_digits).map_err(at_start)?;
-        let mut params = Dict::new();
-        for parameter in element.bounded_children() {
-            let parameter = parameter?;
-            let name = attribute(&parameter, "name")?;
-            let value = parameter
-                .children()
-                .next()
-                .ok_or_else(|| at_start(DecodeErrorKind::EmptyItem))?;
-            let value = match value.name() {
-                "NoneType" => Value::None,
-                _ => value.to_value()?,
-            };
-            params.insert(name, value);
-        }
-        Ok(Self {
-            action_type,
-            params,
-        })
-    }
-}
-
-fn attribute(element: &Element, name: &'static str) -> Result<ByteString, DecodeError> {
-    element
-        .attribute(name)
-        .ok_or_else(|| at_start(DecodeErrorKind::MissingAttribute(name)))
-}
-
-fn at_start(kind: DecodeErrorKind) -> DecodeError {
-    DecodeError {
-        kind,
-        position: Position::START,
+        xml::decode_action(element.as_xml())
     }
 }
 
@@ -139,6 +107,7 @@ impl From<Action> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DecodeErrorKind;
 
     fn read(xml: &str) -> Result<Action, DecodeErrorKind> {
         Action::try_from(&Element::parse(xml).unwrap()).map_err(|error| error.kind)

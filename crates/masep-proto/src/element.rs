@@ -15,7 +15,7 @@ pub use node::Node;
 pub use qname::QName;
 
 use crate::xml::{self, Encoded};
-use crate::{DecodeError, Limit, LimitExceeded, Limits, Position, Value};
+use crate::{DecodeError, Limits, Value};
 
 /// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
 ///
@@ -118,23 +118,6 @@ impl Element {
     /// A child that is in a namespace is a copy, in which the namespace is declared again.
     pub fn children(&self) -> impl Iterator<Item = Self> {
         xml::children(&self.xml, self.namespaced)
-    }
-
-    /// The same for a reader that keeps what it finds: a namespace that is declared once and is
-    /// long shall not be kept many times.
-    pub(crate) fn bounded_children(&self) -> impl Iterator<Item = Result<Self, DecodeError>> {
-        let allowed = xml::max_rewritten(&self.xml);
-        let mut total = 0;
-        self.children().map(move |child| {
-            total += child.xml.len();
-            LimitExceeded::check(Limit::MessageBytes, total, allowed).map_err(|limit| {
-                DecodeError {
-                    kind: limit.into(),
-                    position: Position::START,
-                }
-            })?;
-            Ok(child)
-        })
     }
 
     /// The first child of this name.

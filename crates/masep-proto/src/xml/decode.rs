@@ -12,7 +12,8 @@ use super::repr;
 use super::scanner::{Tag, Token};
 use crate::value::{excerpt, unique_members};
 use crate::{
-    DecodeError, DecodeErrorKind, Dict, Element, Int, Limits, Message, MessageType, TypeName, Value,
+    Action, DecodeError, DecodeErrorKind, Dict, Element, Int, Limits, Message, MessageType,
+    TypeName, Value,
 };
 
 /// Reads a message.
@@ -36,6 +37,14 @@ pub(crate) fn decode_value(xml: &ByteString) -> Result<Value, DecodeError> {
     let document = Document::of_text(xml.clone());
     let mut decoder = Decoder::new(&document, &limits);
     document.finish(decoder.document(Decoder::value))
+}
+
+/// Reads an element as an action.
+pub(crate) fn decode_action(xml: &ByteString) -> Result<Action, DecodeError> {
+    let limits = Limits::default();
+    let document = Document::of_text(xml.clone());
+    let mut decoder = Decoder::new(&document, &limits);
+    document.finish(decoder.document(Decoder::action))
 }
 
 /// Of an input that is no XML, that is said, whatever it seems to mean up to there.
@@ -146,7 +155,43 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// An attribute of the root.
+    fn action(&mut self) -> Result<Action, Fault> {
+        let Tag { start, empty, .. } = self.reader.scanner.tag;
+        let action_type = Int::parse(&self.required("type")?, self.limits.int_digits);
+        let mut action = Action::new(action_type.map_err(|kind| Fault::new(kind, start))?);
+        if !empty {
+            while let Token::Start = self.reader.next_tag()? {
+                let (name, value) = self.parameter()?;
+                action.params.insert(name, value);
+            }
+        }
+        Ok(action)
+    }
+
+    /// The first element in the one whose start tag was just read, as the value of that name. What
+    /// comes behind it is skipped.
+    fn parameter(&mut self) -> Result<(ByteString, Value), Fault> {
+        let Tag { start, empty, .. } = self.reader.scanner.tag;
+        let name = self.required("name")?;
+        if empty || matches!(self.reader.next_tag()?, Token::End) {
+            return Err(Fault::new(DecodeErrorKind::EmptyItem, start));
+        }
+        let value = if self.reader.scanner.is_named("NoneType") {
+            self.reader.scanner.skip()?;
+            Value::None
+        } else {
+            match self.value()? {
+                Value::Element(element) => element.with_tail(self.reader.text()?).into(),
+                value => value,
+            }
+        };
+        while let Token::Start = self.reader.next_tag()? {
+            self.reader.scanner.skip()?;
+        }
+        Ok((name, value))
+    }
+
+    /// An attribute of the element whose start tag was just read.
     fn required(&self, name: &'static str) -> Result<ByteString, Fault> {
         let at = self.reader.scanner.tag.start;
         self.reader

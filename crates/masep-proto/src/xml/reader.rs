@@ -21,7 +21,7 @@ const GROWTH: usize = 8;
 const SMALL: usize = 64 << 10;
 
 /// Bytes that the elements of this XML may have when they are written anew.
-pub(crate) fn max_rewritten(xml: &str) -> usize {
+fn max_rewritten(xml: &str) -> usize {
     xml.len().saturating_mul(GROWTH).max(SMALL)
 }
 
