@@ -21,7 +21,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     let policy = read("deny.toml")?;
     let allowed = allowed_licences(&policy);
     let lock = read("Cargo.lock")?;
-    let mut findings = refused_licences(&tree()?, &allowed);
+    let mut findings = refused_licences(&tree(&["--workspace", "--target", "all"])?, &allowed);
     findings.extend(foreign_sources(&lock));
     findings.extend(duplicates(&lock));
     findings.extend(others::findings(&allowed)?);
@@ -66,11 +66,10 @@ fn is_installed() -> bool {
     Program::new("cargo-deny", &["--version"]).output().is_ok()
 }
 
-/// Every package of the workspace and of its dependencies, on all platforms: a line `name|licence` each.
-fn tree() -> Result<String, Failure> {
-    let every = ["tree", "--workspace", "--all-features", "--target", "all"];
+/// What `cargo tree` finds by these options, with all features: a line `name|licence` for each package.
+fn tree(options: &[&str]) -> Result<String, Failure> {
     let form = ["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"];
-    cargo(&[&every[..], &form[..]].concat()).output()
+    cargo(&[&["tree", "--all-features"], options, &form].concat()).output()
 }
 
 /// The strings of the list `allow` in `deny.toml`.

@@ -1,7 +1,6 @@
 //! The workspaces beside the main one, each with a lock file of its own and what is allowed there only.
 
-use super::{duplicates, foreign_sources, read, refused_licences};
-use crate::process::cargo;
+use super::{duplicates, foreign_sources, read, refused_licences, tree};
 use crate::step::Failure;
 
 /// A workspace whose dependencies are no part of what masep's users build.
@@ -19,7 +18,7 @@ enum Twice {
     Any,
 }
 
-const OTHERS: [Other; 3] = [
+const OTHERS: [Other; 4] = [
     Other {
         directory: "fuzz",
         // libfuzzer-sys contains LLVM's libFuzzer.
@@ -32,6 +31,13 @@ const OTHERS: [Other; 3] = [
         licences: &["Apache-2.0 WITH LLVM-exception"],
         // pyo3's macros have not changed over to the version that the others use.
         twice: Twice::These(&["syn"]),
+    },
+    Other {
+        directory: "crates/masep-model",
+        licences: &[],
+        // What shuttle brings along has not changed over: the macros of zerocopy, which are not built, and
+        // the stacks of corosensei, on Windows alone.
+        twice: Twice::These(&["syn", "windows-sys"]),
     },
     Other {
         directory: "crates/masep-bench",
@@ -59,7 +65,8 @@ pub(super) fn findings(allowed: &[&str]) -> Result<Vec<String>, Failure> {
             Twice::Any => "duplicates NOT checked (any are allowed there)",
         };
         // Crates that were never downloaded have no licence to read; a check without network says so.
-        let licences = match tree(other.directory) {
+        let manifest = format!("{}/Cargo.toml", other.directory);
+        let licences = match tree(&["--offline", "--locked", "--manifest-path", &manifest]) {
             Ok(tree) => {
                 let allowed = [allowed, other.licences].concat();
                 findings.extend(refused_licences(&tree, &allowed));
@@ -88,14 +95,6 @@ fn in_lock(lock: &str, other: &Other) -> Vec<String> {
         .into_iter()
         .map(|found| format!("{}: {found}", other.directory))
         .collect()
-}
-
-/// As that of the main workspace, but without network and of this platform alone.
-fn tree(directory: &str) -> Result<String, Failure> {
-    let manifest = format!("{directory}/Cargo.toml");
-    let which = ["tree", "--offline", "--locked", "--all-features"];
-    let form = ["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"];
-    cargo(&[&which[..], &["--manifest-path", &manifest], &form].concat()).output()
 }
 
 #[cfg(test)]
