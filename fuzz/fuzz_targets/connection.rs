@@ -80,21 +80,21 @@ impl End {
 async fn connect(setting: &Setting) -> (Server, Side, Client, Side) {
     let limits = setting.limits();
     let (listener, connector) = memory::listen(1);
-    let (heard, told) = (setting.engine.recorder(), setting.agent.recorder());
+    let (engine_recorder, agent_recorder) = (setting.engine.recorder(), setting.agent.recorder());
     // A handler gets the connections itself, so the server's end is taken from the registry then.
     let server = Server::builder("engine").limits(limits.clone());
-    let server = match heard.clone() {
-        Some(heard) => server.handler(heard).serve(listener),
+    let server = match engine_recorder.clone() {
+        Some(recorder) => server.handler(recorder).serve(listener),
         None => server.when_full(setting.engine.when_full()).serve(listener),
     };
     let server = server.expect("pipes need nothing of the system");
     let capacity = usize::from(setting.pipe);
     let connect = |_address| connector.connect(capacity);
     let client = Client::builder("agent").limits(limits.clone());
-    let client = match told.clone() {
-        Some(told) => {
+    let client = match agent_recorder.clone() {
+        Some(recorder) => {
             client
-                .handler(told)
+                .handler(recorder)
                 .connect_with(connector.address(), connect)
                 .await
         }
@@ -112,8 +112,13 @@ async fn connect(setting: &Setting) -> (Server, Side, Client, Side) {
     };
     let of_client = client.connection().clone();
     let (engine, agent) = (&setting.engine, &setting.agent);
-    let engine = Side::new(of_server, heard, limits.frame_bytes, engine.drops());
-    let agent = Side::new(of_client, told, limits.frame_bytes, agent.drops());
+    let engine = Side::new(
+        of_server,
+        engine_recorder,
+        limits.frame_bytes,
+        engine.drops(),
+    );
+    let agent = Side::new(of_client, agent_recorder, limits.frame_bytes, agent.drops());
     (server, engine, client, agent)
 }
 

@@ -301,7 +301,7 @@ impl Side {
         );
     }
 
-    /// Whether this side has a reason to end that the acts have given.
+    /// Why the connection ended, as this side knows it; only after [`finish`](Self::finish).
     #[must_use]
     pub fn reason(&self) -> CloseReason {
         self.connection
