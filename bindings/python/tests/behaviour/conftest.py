@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import threading
 
 import pytest
 
-from behaviour.ends import Ends
+from behaviour.ends import SOON, Ends
 
 MODULES = {"masep": "masep.communication", "pymasep": "pymasep.communication"}
 
@@ -45,6 +46,15 @@ def ends(communication):
     """Makes servers and clients; they end with the test."""
     with Ends(communication) as ends:
         yield ends
+
+
+@pytest.fixture
+def sockets():
+    """Two ends of a connection."""
+    near, far = socket.socketpair()
+    far.settimeout(SOON)
+    with near, far:
+        yield near, far
 
 
 def of_pymasep(item):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 
 #: Seconds that an event is waited for before a test fails.
 SOON = 10
+
+#: What handlers that a test makes itself are given.
+LOGGER = logging.getLogger("behaviour")
 
 
 def exactly(peer, size):

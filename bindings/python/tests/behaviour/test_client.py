@@ -106,21 +106,13 @@ def test_large_frames_behind_each_other(ends):
         assert ends.heard(server) == body
 
 
-def test_a_bye_ends_both_sides(communication, ends):
-    """A BYE frame ends the thread of who sends it and of who receives it."""
+@pytest.mark.parametrize("says_bye", ["client", "server"])
+def test_a_bye_ends_both_sides(communication, ends, says_bye):
+    """A BYE frame ends the thread of who sends it and of who receives it, whichever of them that is."""
     server, client = ends.conversation()
     handlers = server.get_connection("agent"), client.get_connection("engine")
-    client.send_frame_to("engine", communication.Frame.bye_frame())
-    for handler in handlers:
-        handler.join(SOON)
-        assert not handler.is_alive()
-
-
-def test_the_server_may_say_bye(communication, ends):
-    """So does one from the server."""
-    server, client = ends.conversation()
-    handlers = server.get_connection("agent"), client.get_connection("engine")
-    server.send_frame_to("agent", communication.Frame.bye_frame())
+    sender, receiver = (client, "engine") if says_bye == "client" else (server, "agent")
+    sender.send_frame_to(receiver, communication.Frame.bye_frame())
     for handler in handlers:
         handler.join(SOON)
         assert not handler.is_alive()

@@ -6,23 +6,11 @@ import gc
 import logging
 import os
 import queue
-import socket
 import threading
 
 import pytest
 
-from behaviour.ends import SOON, exactly
-
-LOGGER = logging.getLogger("behaviour")
-
-
-@pytest.fixture
-def sockets():
-    """Two ends of a connection."""
-    near, far = socket.socketpair()
-    far.settimeout(SOON)
-    with near, far:
-        yield near, far
+from behaviour.ends import LOGGER, SOON, exactly
 
 
 def recording(communication):
@@ -277,7 +265,7 @@ def test_what_is_sent_and_received_is_logged(communication, sockets, caplog):
     """``logger`` is used to log what is sent and received."""
     near, far = sockets
     handler = communication.SocketHandler(near, "address", LOGGER)
-    with caplog.at_level(logging.DEBUG, "behaviour"):
+    with caplog.at_level(logging.DEBUG, LOGGER.name):
         handler.send_frame(communication.Frame(b"out-going"))
         far.sendall(b"\x09\x00in-coming")
         handler.receive_frame()

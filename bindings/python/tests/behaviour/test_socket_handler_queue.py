@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import queue
-import socket
 
 import pytest
 
-from behaviour.ends import SOON
-
-LOGGER = logging.getLogger("behaviour")
-
-
-@pytest.fixture
-def sockets():
-    """Two ends of a connection."""
-    near, far = socket.socketpair()
-    far.settimeout(SOON)
-    with near, far:
-        yield near, far
+from behaviour.ends import LOGGER, SOON
 
 
 def test_it_keeps_its_queue(communication, sockets):
