@@ -10,9 +10,10 @@ import asyncio
 import os
 import queue
 import socket
+import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -34,18 +35,24 @@ def ready(host: str, port: int) -> None:
     print(f"{host}:{port}", file=OUT, flush=True)
 
 
-def median(turn: Turn, seconds: float) -> float:
-    """The median time of a turn, in microseconds, after some to warm up."""
-    times: list[float] = []
+def turns(seconds: float, times: list[float]) -> Iterator[None]:
+    """Goes on while turns are to be made, and keeps how many microseconds each takes; those to warm up are
+    not kept."""
     for length in (seconds / 10, seconds):
         times.clear()
         end = time.perf_counter() + length
         while time.perf_counter() < end or len(times) < FEWEST:
             start = time.perf_counter()
-            body = turn()
+            yield
             times.append((time.perf_counter() - start) * 1e6)
-            assert body == BODY
-    return sorted(times)[len(times) // 2]
+
+
+def median(turn: Turn, seconds: float) -> float:
+    """The median time of a turn, in microseconds."""
+    times: list[float] = []
+    for _ in turns(seconds, times):
+        assert turn() == BODY
+    return statistics.median(times)
 
 
 # --- bare sockets: one `sendall` for a frame, reads until it is whole
@@ -124,14 +131,10 @@ def drive_aio(address: str, seconds: float) -> float:
     async def drive() -> float:
         async with masep.aio.connect(address, id="client") as connection:
             times: list[float] = []
-            end = time.perf_counter() + seconds
-            while time.perf_counter() < end or len(times) < FEWEST:
-                start = time.perf_counter()
+            for _ in turns(seconds, times):
                 await connection.send(BODY)
-                body = await connection.recv()
-                times.append((time.perf_counter() - start) * 1e6)
-                assert body == BODY
-            return sorted(times)[len(times) // 2]
+                assert await connection.recv() == BODY
+            return statistics.median(times)
 
     return asyncio.run(drive())
 
