@@ -179,10 +179,12 @@ def codec(sample: str, rounds: int, seconds: float) -> list[Table]:
 def main() -> None:
     """Measures, prints, and writes the figures to a file if it is told to."""
     parser = argparse.ArgumentParser(prog="cargo xtask bench python", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    rounds_of = parser.add_mutually_exclusive_group()
+    rounds_of.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    rounds_of.add_argument("--smoke", action="store_true", help="whether it works: one round, whose figures tell nothing")
     parser.add_argument("--json", metavar="FILE", help="writes all figures to this file")
     options = parser.parse_args()
-    rounds, seconds = (3, 0.1) if options.quick else (7, 0.5)
+    rounds, seconds = (1, 0.0) if options.smoke else (3, 0.1) if options.quick else (7, 0.5)
     tables = [round_trips(rounds, seconds)]
     for sample in ("action", "observation-7k"):
         tables += codec(sample, rounds, seconds)

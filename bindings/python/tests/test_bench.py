@@ -1,0 +1,25 @@
+"""The bench works; what its figures are, only a quiet machine with the optimised package can tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parents[1] / "bench"
+
+
+def test_everybody_is_measured(directory):
+    """A round of the bench comes to its end, with a figure for each who is compared."""
+    command = [sys.executable, str(BENCH / "compare.py"), "--smoke", "--json", "figures.json"]
+    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 0, ended.stderr
+    rows = json.loads((directory / "figures.json").read_text(encoding="utf-8"))
+    assert all(len(row["microseconds"]) == 1 and row["microseconds"][0] > 0 for row in rows)
+    compared: dict[str, list[str]] = {}
+    for row in rows:
+        compared.setdefault(row["what"], []).append(row["who"])
+    round_trips, *codec = compared.values()
+    assert round_trips == ["sockets", "masep", "masep.communication", "masep.aio", "pymasep.communication"]
+    assert codec == [["pymasep", "masep"]] * 6
