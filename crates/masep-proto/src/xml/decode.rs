@@ -1,5 +1,9 @@
 //! XML to values and messages.
 
+mod scalar;
+#[cfg(test)]
+mod tests;
+
 use std::iter::zip;
 
 use bytes::Bytes;
@@ -8,13 +12,14 @@ use bytestring::ByteString;
 use super::document::Document;
 use super::fault::Fault;
 use super::reader::Reader;
-use super::repr;
 use super::scanner::{Tag, Token};
 use crate::value::{excerpt, unique_members};
 use crate::{
     Action, DecodeError, DecodeErrorKind, Dict, Element, Int, Limits, Message, MessageType,
     TypeName, Value,
 };
+
+use scalar::{Scalar, native};
 
 /// Reads a message.
 pub(crate) fn decode_message(bytes: Bytes, limits: &Limits) -> Result<Message, DecodeError> {
@@ -392,79 +397,3 @@ impl Item {
         }
     }
 }
-
-/// The types whose values pymasep reads from a text.
-#[derive(Clone, Copy, PartialEq)]
-enum Scalar {
-    Str,
-    Int,
-    Bool,
-    Type,
-}
-
-impl Scalar {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Str => "str",
-            Self::Int => "int",
-            Self::Bool => "bool",
-            Self::Type => "type",
-        }
-    }
-
-    /// Reads a value from its text; `share` makes a part of it one that can be kept.
-    fn read(
-        self,
-        text: &str,
-        share: impl FnOnce(&str) -> ByteString,
-        limits: &Limits,
-    ) -> Result<Value, DecodeErrorKind> {
-        match self {
-            Self::Str => Ok(Value::Str(share(text))),
-            Self::Int => Int::parse(text, limits.int_digits).map(Value::Int),
-            // pymasep takes `False` for true, too; here it is what its sender meant.
-            Self::Bool => Ok(Value::Bool(text != "False")),
-            Self::Type if !text.starts_with("<class") => Ok(Value::Type(TypeName::from("str"))),
-            Self::Type => match quoted(text) {
-                Some(name) => Ok(Value::Type(TypeName::new(share(name)))),
-                None => Err(DecodeErrorKind::InvalidType(excerpt(text))),
-            },
-        }
-    }
-}
-
-/// The first text between two single quotes that is not empty.
-fn quoted(text: &str) -> Option<&str> {
-    let mut parts = text.split('\'');
-    // What is before the first quote and what is behind the last one does not stand between two.
-    parts.next();
-    parts.next_back();
-    parts.find(|part| !part.is_empty())
-}
-
-/// The value of an element of a type that pymasep writes but does not read: if this is exactly what
-/// it writes for that value.
-fn native(element: &Element) -> Option<Value> {
-    let xml = &**element.as_xml();
-    let text_of = |name: &str| {
-        xml.strip_prefix('<')?
-            .strip_prefix(name)?
-            .strip_prefix('>')?
-            .strip_suffix('>')?
-            .strip_suffix(name)?
-            .strip_suffix("</")
-    };
-    if xml == "<NoneType>None</NoneType>" {
-        Some(Value::None)
-    } else if let Some(text) = text_of("float") {
-        repr::parse_float(text).map(Value::Float)
-    } else {
-        text_of("bytes")?;
-        repr::parse_bytes(&element.text())
-            .filter(|_| element.depth() == 1)
-            .map(|bytes| Value::Bytes(bytes.into()))
-    }
-}
-
-#[cfg(test)]
-mod tests;

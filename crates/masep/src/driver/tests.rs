@@ -1,8 +1,9 @@
 //! What the task makes of the frames that wait, and of those that have arrived.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Mutex;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 

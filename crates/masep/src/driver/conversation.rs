@@ -1,0 +1,356 @@
+//! What a connection does from its hello to its end: reads, calls the handler, and writes.
+
+mod deadlines;
+
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use masep_proto::Limits;
+
+use crate::connection::Shared;
+use crate::handler::guarded;
+use crate::line::Turn;
+use crate::sync::time::Instant;
+use crate::wire::{Wire, Written};
+use crate::{CloseReason, Connection, SocketHandler};
+
+use deadlines::{Alarm, after};
+
+/// Writes in a row after which the task looks at what has arrived, and others have their turn.
+const MOST_WRITES: usize = 16;
+/// Reads at most when this side ends the connection, for what had arrived by then.
+const MOST_LAST_READS: u32 = 64;
+
+/// Reads and writes until something ends the connection, which is the `Err` of everything here.
+pub(super) struct Conversation<'a> {
+    shared: &'a Shared,
+    limits: &'a Limits,
+    alarm: Alarm,
+    /// When bytes will have waited for room too long.
+    blocked_until: Option<Instant>,
+    /// When the turn that a caller keeps is looked after, and how often it had been left before.
+    lease: Option<(Instant, u64)>,
+    /// Nothing can be written any more, for this reason. What the peer sent before is still ours.
+    failed: Option<CloseReason>,
+    /// The `BYE` is among what is unsent.
+    said_bye: bool,
+    /// All that was queued is written, and the queue wakes this task for more.
+    waits: bool,
+    /// Looks for bytes without sleeping.
+    spins: bool,
+    /// Reads that are still made when this side ends the connection.
+    last_reads: u32,
+}
+
+pub(super) enum Never {}
+
+impl<'a> Conversation<'a> {
+    pub(super) const fn new(shared: &'a Shared, limits: &'a Limits) -> Self {
+        Self {
+            shared,
+            limits,
+            alarm: Alarm(None),
+            blocked_until: None,
+            lease: None,
+            failed: None,
+            said_bye: false,
+            waits: false,
+            spins: false,
+            last_reads: MOST_LAST_READS,
+        }
+    }
+
+    /// Gives every frame that arrives to the handler, and writes what is queued.
+    pub(super) async fn hold<H: SocketHandler>(
+        &mut self,
+        connection: &Connection,
+        handler: &H,
+    ) -> Result<Never, CloseReason> {
+        // First, so that the handler hears of the connection before it hears of its end, also of one
+        // that is aborted before this task has run at all.
+        let call = pin!(guarded(|| handler.on_connect(connection)));
+        self.attend(call).await?;
+        let codec = self.shared.codec();
+        loop {
+            // While the task delivers, what has arrived is its own.
+            let mut arrived = self.take_arrived()?;
+            while let Some(frame) = codec
+                .decode(&mut arrived)
+                .map_err(CloseReason::ProtocolError)?
+            {
+                tracing::trace!(bytes = frame.size(), "received");
+                if frame.is_bye() {
+                    return Err(CloseReason::PeerBye);
+                }
+                if self.shared.has_overflowed() {
+                    // It would follow a gap of which nobody was told.
+                    continue;
+                }
+                let call = pin!(guarded(|| handler.on_receive(connection, frame)));
+                self.attend(call).await?;
+            }
+            self.return_arrived(arrived);
+            self.read_more().await?;
+        }
+    }
+
+    /// What counts of the reasons why it ended.
+    pub(super) fn conclude(&mut self, reason: CloseReason) -> CloseReason {
+        if self.shared.has_overflowed() {
+            // However it ended then: a frame was lost for this reason.
+            if let (CloseReason::PeerBye, Some(wire)) = (&reason, &mut self.shared.line().wire) {
+                wire.farewell.clear();
+            }
+            return self.shared.requested();
+        }
+        match self.failed.take() {
+            // Perhaps the peer said BYE before nothing could be written any more.
+            Some(failed) if reason != CloseReason::PeerBye => failed,
+            _ => reason,
+        }
+    }
+
+    fn take_arrived(&self) -> Result<BytesMut, CloseReason> {
+        let mut line = self.shared.line();
+        let wire = line.wire.as_mut().ok_or(CloseReason::Aborted)?;
+        Ok(mem::take(&mut wire.buffer))
+    }
+
+    /// Gives back what is no whole frame.
+    fn return_arrived(&self, rest: BytesMut) {
+        if let Some(wire) = &mut self.shared.line().wire {
+            // A connection that waits holds no buffer.
+            if !rest.is_empty() {
+                wire.buffer = rest;
+            }
+            wire.acknowledge();
+        }
+    }
+
+    /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is
+    /// written.
+    async fn attend(
+        &mut self,
+        mut call: Pin<&mut impl Future<Output = bool>>,
+    ) -> Result<(), CloseReason> {
+        poll_fn(|context| {
+            if let Poll::Ready(returned) = call.as_mut().poll(context) {
+                let ended = if returned {
+                    Ok(())
+                } else {
+                    Err(CloseReason::Aborted)
+                };
+                return Poll::Ready(ended);
+            }
+            self.shared.outbound.attach_consumer(context);
+            self.poll_end(context, None).map(Err)
+        })
+        .await
+    }
+
+    /// Reads something, and writes what is queued meanwhile.
+    async fn read_more(&mut self) -> Result<(), CloseReason> {
+        let quiet_since = self.limits.idle_time.map(|_| Instant::now());
+        if !self.limits.busy_poll.is_zero() {
+            // In a box, for the sake of the many that do not spin.
+            if let Some(done) = Box::pin(self.spin(quiet_since)).await {
+                return done;
+            }
+        }
+        poll_fn(|context| self.poll_more(context, quiet_since)).await
+    }
+
+    /// Looks for more without letting the thread sleep: a task that only yields makes the runtime look
+    /// at its sockets, and run whoever else can run.
+    async fn spin(&mut self, quiet_since: Option<Instant>) -> Option<Result<(), CloseReason>> {
+        let start = std::time::Instant::now();
+        while start.elapsed() < self.limits.busy_poll {
+            self.spins = true;
+            let polled = poll_fn(|context| Poll::Ready(self.poll_more(context, quiet_since))).await;
+            self.spins = false;
+            if let Poll::Ready(done) = polled {
+                return Some(done);
+            }
+            if self.shared.line().turn != Turn::Task {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+
+    fn poll_more(
+        &mut self,
+        context: &mut Context<'_>,
+        quiet_since: Option<Instant>,
+    ) -> Poll<Result<(), CloseReason>> {
+        // Before everything else, so that whatever happens from here on wakes this task.
+        let queued = self.shared.outbound.attach_consumer(context);
+        if queued || !self.waits {
+            if let Poll::Ready(done) = self.poll_last_read(context) {
+                return Poll::Ready(done);
+            }
+            if let Poll::Ready(reason) = self.poll_end(context, quiet_since) {
+                return Poll::Ready(Err(reason));
+            }
+            return self.poll_read(context);
+        }
+        // Most often it was woken because something has arrived. Then the answer is written next.
+        self.waits = false;
+        if let Poll::Ready(done) = self.poll_read(context) {
+            return Poll::Ready(done);
+        }
+        self.poll_end(context, quiet_since).map(Err)
+    }
+
+    /// Reads what had arrived when this side ends the connection: behind our `BYE` nothing is heard.
+    fn poll_last_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        if self.last_reads == 0 || self.shared.is_aborted() || !self.shared.is_ending() {
+            return Poll::Pending;
+        }
+        self.last_reads -= 1;
+        let read = self.poll_read(context);
+        if read.is_pending() {
+            self.last_reads = 0;
+        }
+        read
+    }
+
+    fn poll_read(&self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let mut line = self.shared.line();
+        if let Some(reason) = line.ended.take() {
+            return Poll::Ready(Err(reason));
+        }
+        match line.turn {
+            Turn::Caller { .. } => {
+                line.lease_turn(context);
+                return Poll::Pending;
+            }
+            Turn::Returned => {
+                line.turn = Turn::Delivering;
+                return Poll::Ready(Ok(()));
+            }
+            Turn::Task | Turn::Delivering => line.turn = Turn::Task,
+        }
+        let Some(wire) = &mut line.wire else {
+            return Poll::Ready(Err(CloseReason::Aborted));
+        };
+        let read = if self.spins {
+            wire.poll_read_eagerly(context)
+        } else {
+            wire.poll_read(context)
+        };
+        match ready!(read) {
+            Ok(0) => {
+                let mid_frame = !wire.buffer.is_empty();
+                Poll::Ready(Err(CloseReason::EndOfStream { mid_frame }))
+            }
+            Ok(_) => {
+                line.turn = Turn::Delivering;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(CloseReason::from_io(&error))),
+        }
+    }
+
+    /// Writes what is queued; ready when the connection has to end, whatever may still arrive. For a
+    /// task that is attached to the queue.
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+        quiet_since: Option<Instant>,
+    ) -> Poll<CloseReason> {
+        if self.shared.is_aborted() {
+            return Poll::Ready(self.shared.requested());
+        }
+        if self.failed.is_none() {
+            match self.poll_write(context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => return Poll::Ready(self.shared.requested()),
+                Poll::Ready(Err(reason @ CloseReason::WriteTimeout)) => {
+                    return Poll::Ready(reason);
+                }
+                Poll::Ready(Err(reason)) => self.fail(reason),
+            }
+        }
+        self.poll_deadlines(context, quiet_since)
+    }
+
+    /// Nothing can be written any more, but what the peer sent before is ours, and perhaps it said BYE.
+    /// After a shutdown the stream ends behind what has arrived.
+    fn fail(&mut self, reason: CloseReason) {
+        if let Some(wire) = &self.shared.line().wire {
+            let _ = wire.transport.shutdown(Shutdown::Both);
+        }
+        self.shared.end(reason.clone());
+        self.failed = Some(reason);
+        self.blocked_until = after(self.limits.write_time);
+    }
+
+    /// Writes the frames of the queue, as many at once as wait; when the queue is closed and empty, a
+    /// `BYE`, and is ready.
+    pub(super) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
+        let mut line = self.shared.line();
+        if let Some(reason) = line.write_failed.take() {
+            return Poll::Ready(Err(reason));
+        }
+        let Some(wire) = &mut line.wire else {
+            return Poll::Ready(Err(CloseReason::Aborted));
+        };
+        for _ in 0..MOST_WRITES {
+            if !wire.is_settled()
+                && let Err(reason) = ready!(self.poll_write_out(wire, context))
+            {
+                return Poll::Ready(Err(reason));
+            }
+            if self.said_bye {
+                wire.farewell.clear();
+                return Poll::Ready(Ok(()));
+            }
+            let codec = self.shared.codec();
+            let batch = (self.shared.outbound).poll_pop_batch(|frame| wire.gather(&frame, codec));
+            let Poll::Ready(more) = batch else {
+                self.waits = true;
+                return Poll::Pending;
+            };
+            if !more {
+                self.said_bye = true;
+                wire.gather_bye();
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is unsent and sees it out.
+    fn poll_write_out(
+        &mut self,
+        wire: &mut Wire,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
+        loop {
+            match wire.try_write() {
+                Ok(Written::All) => {
+                    self.blocked_until = None;
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Written::Some) => self.blocked_until = None,
+                Ok(Written::Nothing) => {}
+                Err(error) => return Poll::Ready(Err(CloseReason::from_io(&error))),
+            }
+            if self.blocked_until.is_none() {
+                self.blocked_until = after(self.limits.write_time);
+            }
+            if let Err(error) = ready!(wire.transport.poll_writable(context)) {
+                return Poll::Ready(Err(CloseReason::from_io(&error)));
+            }
+        }
+    }
+}
