@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     aborted: AtomicBool,
     /// Whether a frame that arrived was refused because its queue was full.
     overflowed: AtomicBool,
-    /// Set when the socket is closed and the handler was told.
+    /// Set when the peer and the handler were told.
     closed: OnceLock<CloseReason>,
     closed_event: Notify,
 }
@@ -274,11 +274,13 @@ impl Connection {
         self.shared.inbound.pop_newest(keep).await
     }
 
-    /// Sends what is queued, then `BYE`, and closes. Returns when the socket is closed, with the
-    /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
+    /// Sends what is queued, then `BYE`, and closes. Returns when the system has sent the `BYE`, with
+    /// the reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
     /// ended it before. A peer that takes no bytes is given up after
-    /// [`Limits::write_time`](crate::Limits::write_time). The socket is closed when the system has sent
-    /// the `BYE`, at most a second after it was written; what the peer sends until then is thrown away.
+    /// [`Limits::write_time`](crate::Limits::write_time), or a second after the `BYE` was written.
+    ///
+    /// The stream ends behind the `BYE`. The socket is closed, by the connection's task, when the peer has
+    /// ended its side, at the latest a second later; what it sends until then is thrown away.
     ///
     /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
     pub async fn bye(&self) -> CloseReason {
@@ -291,7 +293,7 @@ impl Connection {
         self.shared.closed.get()
     }
 
-    /// Waits for the end of the connection: the socket is closed and the handler was told.
+    /// Waits for the end of the connection: the peer was told, the id is free, and the handler was told.
     ///
     /// Cancel safe.
     pub async fn closed(&self) -> CloseReason {
@@ -414,7 +416,7 @@ impl Shared {
         self.outbound.close();
     }
 
-    /// Whether the peer was told all, the end included, and only its own end is waited for.
+    /// Whether all that the peer is told was written, the end included, and is being sent.
     pub(crate) fn has_said_bye(&self) -> bool {
         let line = self.line();
         let wire = line.wire.as_ref();

@@ -17,7 +17,7 @@ use crate::wire::Wire;
 use crate::{CloseReason, Connection, Registry, SocketHandler};
 
 use conversation::Conversation;
-use leave::take_leave;
+use leave::{hear_out, take_leave};
 
 /// How long an end that the peer did not ask for may take to deliver what is queued, and the `BYE`.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(crate) struct Driver<H, P = ()> {
     handler: Arc<H>,
     limits: Arc<Limits>,
     /// Kept to the end.
-    _place: P,
+    place: P,
 }
 
 impl<H: SocketHandler, P> Driver<H, P> {
@@ -45,7 +45,7 @@ impl<H: SocketHandler, P> Driver<H, P> {
             membership,
             handler,
             limits,
-            _place: place,
+            place,
         }
     }
 
@@ -70,18 +70,29 @@ impl<H: SocketHandler, P> Driver<H, P> {
         Box::pin(self.end(reason)).await;
     }
 
-    async fn end(mut self, reason: CloseReason) {
-        let connection = self.membership.connection.clone();
+    async fn end(self, reason: CloseReason) {
+        let Self {
+            mut membership,
+            handler,
+            limits,
+            place,
+        } = self;
+        let connection = membership.connection.clone();
         connection.shared().close_queues(&reason);
-        take_leave(connection.shared(), &reason, &self.limits).await;
+        let parting = take_leave(connection.shared(), &reason, &limits).await;
         connection.shared().close_wire();
 
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
-        self.membership.reason = reason.clone();
-        let mut told = pin!(guarded(|| self.handler.on_close(&connection, &reason)));
+        membership.reason = reason.clone();
+        let mut told = pin!(guarded(|| handler.on_close(&connection, &reason)));
         if timeout(CLOSE_GRACE, &mut told).await.is_err() {
-            self.membership.leave();
+            membership.leave();
             told.await;
+        }
+        // The peer may come back at once; only its old socket is still to be closed.
+        drop((membership, place));
+        if let Some(wire) = parting {
+            hear_out(wire).await;
         }
     }
 }

@@ -95,10 +95,15 @@ impl Wire {
     /// Whether all that was written has been sent, or never will be. What has arrived by then is thrown
     /// away: the peer may be one that reads only when it could write.
     pub(crate) fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.transport.poll_sent(context).is_ready() {
+            return Poll::Ready(());
+        }
+        self.poll_discard(context)
+    }
+
+    /// Reads to the end of the stream, and throws it away.
+    pub(crate) fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.transport.poll_sent(context).is_ready() {
-                return Poll::Ready(());
-            }
             self.buffer.clear();
             match ready!(self.poll_read(context)) {
                 Ok(1..) => {}

@@ -55,9 +55,11 @@ fn live() -> Live {
 impl Live {
     /// All is over, for this reason; no thread is left, or the scheduler finds it.
     fn over(self, reason: &CloseReason) {
+        assert_eq!(block_on(self.connection.closed()), *reason);
+        // Only the old socket may still wait, for the end of the peer's side.
+        drop(self.peer);
         // Fails when the task was aborted.
         let _ = block_on(self.task);
-        assert_eq!(block_on(self.connection.closed()), *reason);
         assert!(self.registry.is_empty());
         assert_eq!(block_on(self.connection.recv()), None);
         assert!(block_on(self.connection.send("late")).is_err());

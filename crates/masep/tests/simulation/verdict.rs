@@ -190,10 +190,7 @@ impl Judgement<'_> {
         // Over a bad network, the time in which the other end waits for its last bytes to be sent may be
         // too short.
         let gave_up = self.link().discarded && self.has_waited(peer);
-        // Who ends the connection, too, no longer reads, and sends its rest to a socket that is closed.
-        let ends_it_too = self.log.ending.contains_key(&self.key);
-        let may_reset = harsh || slow || cut_off || gave_up || ends_it_too;
-        self.link().reset_by[1 - self.key.1] && may_reset
+        self.link().reset_by[1 - self.key.1] && (harsh || slow || cut_off || gave_up)
     }
 
     /// Whether the other end has waited as long as it does before it closes.
