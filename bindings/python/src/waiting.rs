@@ -43,16 +43,19 @@ impl Process {
 /// Whether Python handles signals in this thread.
 fn handles_signals(py: Python<'_>) -> PyResult<bool> {
     thread_local! {
-        static HANDLES: Cell<Option<bool>> = const { Cell::new(None) };
+        // Of the process too: whichever thread forks is the main one of the child.
+        static HANDLES: Cell<Option<(Process, bool)>> = const { Cell::new(None) };
     }
-    if let Some(handles) = HANDLES.get() {
+    if let Some((process, handles)) = HANDLES.get()
+        && process.is_this()
+    {
         return Ok(handles);
     }
     let threading = py.import(intern!(py, "threading"))?;
     let main = threading.call_method0(intern!(py, "main_thread"))?;
     let this = threading.call_method0(intern!(py, "get_ident"))?;
     let handles = main.getattr(intern!(py, "ident"))?.eq(this)?;
-    HANDLES.set(Some(handles));
+    HANDLES.set(Some((Process::this(), handles)));
     Ok(handles)
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -166,6 +167,32 @@ assert engine.recv(10) == b"after"
     assert printed == "refused\n" * 3
 
 
+def test_ctrl_c_ends_the_waits_of_a_process_that_any_thread_has_forked():
+    printed = run(
+        """
+def fork():
+    # It has waited as a thread that signals do not concern, and is the main one of the child.
+    engine.send(b"hi")
+    assert agent.recv() == b"hi"
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with masep.Server("child", "127.0.0.1:0") as own:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                own.accept()
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+forking = threading.Thread(target=fork)
+forking.start()
+forking.join()
+"""
+    )
+    assert printed == "interrupted\n"
+
+
 def test_a_fork_is_told_by_the_classes_of_pymasep_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     printed = run(
@@ -222,24 +249,50 @@ threading.Thread(target=agent.recv, daemon=True).start()
     )
 
 
-def test_an_exit_is_heard_by_the_peers(tmp_path):
-    """Whoever is connected to a program that comes to its end gets what it sent, and a BYE."""
-    program = """
-import masep
-server = masep.Server("engine", "127.0.0.1:0")
-print(server.address[1], flush=True)
-engine = server.accept()
-engine.send(b"last")
-"""
+def exit_heard(program: str, peer_of: Callable[[int], socket.socket], hello: bytes) -> bytes:
+    """What a peer hears of a program that prints a port, and comes to its end."""
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
-        with socket.create_connection(("127.0.0.1", int(running.stdout.readline()))) as peer:
+        with peer_of(int(running.stdout.readline())) as peer:
             peer.settimeout(10)
-            peer.sendall(b"\x05\x00agent")
+            peer.sendall(hello)
             heard = b""
             while more := peer.recv(100):
                 heard += more
-        assert heard == b"\x06\x00engine\x04\x00last\x03\x00BYE"
         assert running.wait(10) == 0
+    return heard
+
+
+# A thread that waits keeps its connection: nothing but the end of the program closes it.
+KEPT = """
+kept.send(b"last")
+threading.Thread(target=kept.recv, daemon=True).start()
+"""
+
+
+def test_an_exit_is_heard_by_the_agents():
+    program = f"""
+import masep, threading
+server = masep.Server("engine", "127.0.0.1:0")
+print(server.address[1], flush=True)
+kept = server.accept()
+{KEPT}
+"""
+    heard = exit_heard(program, lambda port: socket.create_connection(("127.0.0.1", port)), b"\x05\x00agent")
+    assert heard == b"\x06\x00engine\x04\x00last\x03\x00BYE"
+
+
+def test_an_exit_is_heard_by_the_engine():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        port = listening.getsockname()[1]
+        program = f"""
+import masep, threading
+print({port}, flush=True)
+kept = masep.connect("127.0.0.1:{port}", id="agent")
+{KEPT}
+"""
+        heard = exit_heard(program, lambda _port: listening.accept()[0], b"\x06\x00engine")
+    assert heard == b"\x05\x00agent\x04\x00last\x03\x00BYE"
 
 
 @pytest.mark.parametrize(
