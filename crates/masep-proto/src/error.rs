@@ -244,6 +244,9 @@ pub enum EncodeError {
     /// A name that XML does not take for an element or an attribute.
     #[error("not an XML name: {0:?}")]
     InvalidName(String),
+    /// An attribute with a name that its element has already, or behind the content of it.
+    #[error("attribute {0:?} twice, or behind the content of its element")]
+    MisplacedAttribute(String),
     /// A bound was reached.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -254,6 +257,7 @@ impl EncodeError {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::InvalidName(_) => "invalid_name",
+            Self::MisplacedAttribute(_) => "misplaced_attribute",
             Self::Limit(_) => "limit",
         }
     }

@@ -2,33 +2,60 @@
 
 use bytestring::ByteString;
 
-use super::{Element, QName};
+use super::Element;
 use crate::xml::{self, Encoded};
 use crate::{EncodeError, Limit, LimitExceeded, Limits};
 
-/// Bytes that a small element fits in.
-const TYPICAL: usize = 1_024;
+/// Bytes that most elements fit in.
+const TYPICAL: usize = 4_096;
 
-/// An element that is being written, see [`Element::build`]: text and children, in their order.
+/// An element that is being written, see [`Element::build`]: its attributes, then text and children in
+/// their order.
 #[derive(Debug)]
 pub struct OpenElement<'a> {
     output: &'a mut String,
     /// How deep it stands, from 1 on, and how deep the deepest so far does.
     depth: usize,
     deepest: &'a mut usize,
-    is_empty: bool,
+    /// Its attributes, while there is nothing else in it.
+    attributes: Option<Attributes>,
+}
+
+/// The attributes of a start tag that is being written.
+#[derive(Debug)]
+struct Attributes {
+    /// Where they begin in the output.
+    start: usize,
+    /// A bit for each of their names. Others have the same one, but most do not, and need not be
+    /// looked for.
+    names: u64,
+}
+
+impl Attributes {
+    const fn at(start: usize) -> Self {
+        Self { start, names: 0 }
+    }
+
+    /// Adds a name; whether it is new.
+    fn add(&mut self, output: &str, name: &str) -> bool {
+        let last = name.as_bytes().last().map_or(0, |byte| usize::from(*byte));
+        let bit = 1 << ((name.len() * 8 + last) % 64);
+        let known = self.names & bit != 0 && xml::has_attribute(&output[self.start..], name);
+        self.names |= bit;
+        !known
+    }
 }
 
 impl Element {
-    /// Writes an element: its attributes here, its text and children by `fill`. As
-    /// [`Node::to_element`](crate::Node::to_element), in half of the time, for a caller who has a tree
-    /// of another kind; but of names without a namespace alone.
+    /// Writes an element, whose attributes, text and children are those that `fill` adds. As
+    /// [`Node::to_element`](crate::Node::to_element), in a third of the time, for a caller who has a
+    /// tree of another kind; but of names without a namespace alone.
     ///
     /// ```
-    /// use masep_proto::{Element, EncodeError, QName};
-    /// let (state, object, name) = (QName::new("State"), QName::new("Object"), QName::new("name"));
-    /// let element = Element::build(&state, &[(&name, "State")], |state| {
-    ///     state.child(&object, &[], |object| {
+    /// use masep_proto::{Element, EncodeError};
+    /// let element = Element::build("State", |state| {
+    ///     state.attribute("name", "State")?;
+    ///     state.child("Object", |object| {
     ///         object.text("a < b");
     ///         Ok::<(), EncodeError>(())
     ///     })
@@ -37,14 +64,11 @@ impl Element {
     /// # Ok::<(), EncodeError>(())
     /// ```
     ///
-    /// Of attributes with the same name the last counts.
-    ///
     /// # Errors
     /// Those of `fill`; [`EncodeError::InvalidName`] for a name that is none, or is in a namespace;
     /// [`EncodeError::Limit`] for more than [`Limits::depth`] elements in each other.
     pub fn build<E: From<EncodeError>>(
-        name: &QName,
-        attributes: &[(&QName, &str)],
+        name: &str,
         fill: impl FnOnce(&mut OpenElement<'_>) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut output = String::with_capacity(TYPICAL);
@@ -53,9 +77,9 @@ impl Element {
             output: &mut output,
             depth: 0,
             deepest: &mut deepest,
-            is_empty: false,
+            attributes: None,
         };
-        nowhere.child(name, attributes, fill)?;
+        nowhere.child(name, fill)?;
         Ok(Encoded {
             xml: ByteString::from(output),
             depth: deepest,
@@ -66,6 +90,25 @@ impl Element {
 }
 
 impl OpenElement<'_> {
+    /// Appends an attribute.
+    ///
+    /// # Errors
+    /// [`EncodeError::InvalidName`] as for [`Element::build`]; [`EncodeError::MisplacedAttribute`] for
+    /// one whose name the element has already, or that comes behind text or a child.
+    pub fn attribute(&mut self, name: &str, value: &str) -> Result<(), EncodeError> {
+        check(name)?;
+        let attributes = self.attributes.as_mut();
+        if !attributes.is_some_and(|attributes| attributes.add(self.output, name)) {
+            return Err(EncodeError::MisplacedAttribute(name.to_owned()));
+        }
+        self.output.push(' ');
+        self.output.push_str(name);
+        self.output.push_str("=\"");
+        xml::push_attribute(self.output, value);
+        self.output.push('"');
+        Ok(())
+    }
+
     /// Appends text, behind what is there.
     pub fn text(&mut self, text: &str) {
         if !text.is_empty() {
@@ -81,8 +124,7 @@ impl OpenElement<'_> {
     /// given the error.
     pub fn child<E: From<EncodeError>>(
         &mut self,
-        name: &QName,
-        attributes: &[(&QName, &str)],
+        name: &str,
         fill: impl FnOnce(&mut OpenElement<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.close_tag();
@@ -90,54 +132,41 @@ impl OpenElement<'_> {
         let allowed = Limits::default().depth;
         LimitExceeded::check(Limit::Depth, depth, allowed).map_err(EncodeError::from)?;
         *self.deepest = depth.max(*self.deepest);
-        let tag = plain(name)?;
+        check(name)?;
         self.output.push('<');
-        self.output.push_str(tag);
-        self.push_attributes(attributes)?;
+        self.output.push_str(name);
         let mut open = OpenElement {
+            attributes: Some(Attributes::at(self.output.len())),
             output: self.output,
             depth,
             deepest: self.deepest,
-            is_empty: true,
         };
         fill(&mut open)?;
-        if open.is_empty {
+        if open.attributes.is_some() {
             self.output.push_str(" />");
         } else {
             self.output.push_str("</");
-            self.output.push_str(tag);
+            self.output.push_str(name);
             self.output.push('>');
-        }
-        Ok(())
-    }
-
-    fn push_attributes(&mut self, attributes: &[(&QName, &str)]) -> Result<(), EncodeError> {
-        for (index, (name, _)) in attributes.iter().enumerate() {
-            let is_same = |(other, _): &&(&QName, &str)| other == name;
-            if attributes[..index].iter().any(|other| is_same(&other)) {
-                continue;
-            }
-            let last = attributes[index..].iter().rfind(is_same);
-            self.output.push(' ');
-            self.output.push_str(plain(name)?);
-            self.output.push_str("=\"");
-            xml::push_attribute(self.output, last.map_or("", |(_, value)| value));
-            self.output.push('"');
         }
         Ok(())
     }
 
     fn close_tag(&mut self) {
-        if self.is_empty {
-            self.is_empty = false;
+        if self.attributes.take().is_some() {
             self.output.push('>');
         }
     }
 }
 
-fn plain(name: &QName) -> Result<&str, EncodeError> {
-    name.as_plain()
-        .ok_or_else(|| EncodeError::InvalidName(name.to_string()))
+/// Whether this is a name without a namespace, which declares none.
+#[inline]
+fn check(name: &str) -> Result<(), EncodeError> {
+    if name != "xmlns" && xml::is_name(name) {
+        Ok(())
+    } else {
+        Err(EncodeError::InvalidName(name.to_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -149,24 +178,19 @@ mod tests {
 
     /// The same content, written from a tree.
     fn fill(node: &Node, open: &mut OpenElement<'_>) -> Result<(), EncodeError> {
+        for (name, value) in node.attributes() {
+            open.attribute(name.local(), value)?;
+        }
         open.text(&node.text);
         for child in &node.children {
-            let attributes: Vec<_> = child
-                .attributes()
-                .map(|(name, value)| (name, &**value))
-                .collect();
-            open.child(&child.name, &attributes, |open| fill(child, open))?;
+            open.child(child.name.local(), |open| fill(child, open))?;
             open.text(child.tail());
         }
         Ok(())
     }
 
     fn build(node: &Node) -> Result<Element, EncodeError> {
-        let attributes: Vec<_> = node
-            .attributes()
-            .map(|(name, value)| (name, &**value))
-            .collect();
-        Element::build(&node.name, &attributes, |open| fill(node, open))
+        Element::build(node.name.local(), |open| fill(node, open))
     }
 
     fn tree() -> impl Strategy<Value = Node> {
@@ -202,27 +226,39 @@ mod tests {
     }
 
     #[test]
-    fn of_attributes_with_one_name_the_last_counts() {
-        let [a, b] = ["a", "b"].map(QName::new);
-        let attributes = [(&a, "1"), (&b, "2"), (&a, "3")];
-        let built = Element::build(&QName::new("e"), &attributes, |_| Ok::<(), EncodeError>(()));
-        assert_eq!(built.unwrap().as_xml(), r#"<e a="3" b="2" />"#);
+    fn an_attribute_comes_once_and_before_everything_else() {
+        let same_bit = "xxxxxxxxa";
+        let misplaced = |name: &str| Err(EncodeError::MisplacedAttribute(name.to_owned()));
+        let element = Element::build("e", |open| {
+            open.attribute("a", " b=\"")?;
+            open.attribute("b", "2")?;
+            open.attribute(same_bit, "")?;
+            assert_eq!(open.attribute("a", "3"), misplaced("a"));
+            open.child("e", |inner| inner.attribute("a", "4"))?;
+            assert_eq!(open.attribute("e", "5"), misplaced("e"));
+            Ok::<(), EncodeError>(())
+        });
+        let expected = r#"<e a=" b=&quot;" b="2" xxxxxxxxa=""><e a="4" /></e>"#;
+        assert_eq!(element.unwrap().as_xml(), expected);
     }
 
     #[test]
     fn what_cannot_be_written_is_refused() {
-        for name in ["", "1", "a b", "{urn:x}a"] {
-            let built = Element::build(&QName::from(name), &[], |_| Ok::<(), EncodeError>(()));
-            assert!(matches!(built, Err(EncodeError::InvalidName(_))), "{name}");
+        for name in ["", "1", "a b", "{urn:x}a", "x:a", "xmlns"] {
+            let invalid = |built| matches!(built, Err(EncodeError::InvalidName(_)));
+            let built = Element::build(name, |_| Ok::<(), EncodeError>(()));
+            assert!(invalid(built), "{name}");
+            let built = Element::build("e", |open| open.attribute(name, ""));
+            assert!(invalid(built), "{name}");
         }
         fn nest(open: &mut OpenElement<'_>, levels: usize) -> Result<(), EncodeError> {
             match levels.checked_sub(1) {
                 None => Ok(()),
-                Some(left) => open.child(&QName::new("e"), &[], |open| nest(open, left)),
+                Some(left) => open.child("e", |open| nest(open, left)),
             }
         }
         let deepest = Limits::default().depth;
-        let nested = |levels| Element::build(&QName::new("e"), &[], |open| nest(open, levels));
+        let nested = |levels| Element::build("e", |open| nest(open, levels));
         assert!(nested(deepest - 1).is_ok());
         let refused = nested(deepest).unwrap_err();
         assert!(matches!(refused, EncodeError::Limit(limit) if limit.actual == deepest + 1));

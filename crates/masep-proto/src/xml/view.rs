@@ -38,6 +38,12 @@ pub(crate) fn attribute(xml: &ByteString, name: &str) -> Option<ByteString> {
         .find_map(|(other, value)| (other == name).then(|| tree::value(xml, value)))
 }
 
+/// Whether this name is among attributes, as they stand in a start tag.
+pub(crate) fn has_attribute(attributes: &str, name: &str) -> bool {
+    let mut cursor = Cursor::new(attributes);
+    std::iter::from_fn(|| cursor.attribute()).any(|(other, _)| other == name)
+}
+
 /// The text before the first child.
 pub(crate) fn text(xml: &ByteString) -> ByteString {
     let mut cursor = Cursor::new(xml);
