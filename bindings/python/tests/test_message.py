@@ -87,6 +87,28 @@ def test_elements_come_back_as_elements_and_can_be_sent_on():
     assert b"changed" in message.to_bytes()
 
 
+# What a parser of XML may refuse, or take for something else.
+TEXTS = ["a", "\r", "a\rb\r\n", "\t\n ", "\x00", "\x01\x1b", "\x7f\x85\u2028", "\ufffe", "\uffff", "é漢\U0001f600", "]]>", "&#13;\"'<"]
+
+
+def tree(element: ElementTree.Element) -> tuple[object, ...]:
+    """All that is in an element."""
+    children = [tree(child) for child in element]
+    return element.tag, list(element.attrib.items()), element.text, element.tail, children
+
+
+@pytest.mark.parametrize("name", ["child", "{urn:x}child"])
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_elements_come_back_with_every_character(text, name):
+    element = ElementTree.Element("é", {"b": text, "a": text})
+    element.text = text
+    child = ElementTree.SubElement(element, name, {"ü": text})
+    child.text = child.tail = text
+    ElementTree.SubElement(child, "leaf")
+    params = decoded(Message("action", {"e": element, "l": [element]}, "agent").to_bytes()).params
+    assert tree(params["e"]) == tree(params["l"][0]) == tree(element)
+
+
 def test_without_parameters_a_message_keeps_its_own():
     message = Message("action", {"k": 1}, "agent")
     message.from_bytes(b'<Message msg_type="end" src_sub_app="engine" />')
