@@ -3,7 +3,9 @@
 use crate::codec;
 use crate::experiment::{Bound, Effort, Experiment, How, Metric, Point, Subject, Target};
 use crate::job::{Job, Work};
-use crate::peers::{BLOCKING, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO};
+use crate::peers::{
+    BLOCKING, BLOCKING_MESSAGES, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO,
+};
 use crate::placement::Placement::{self, OneCore, Unpinned};
 
 const BOTH: &[Placement] = &[OneCore, Unpinned];
@@ -128,10 +130,10 @@ impl Plan<'_> {
         }
     }
 
-    /// The messages of a real session, of which all but `masep-messages` know nothing but the bytes.
+    /// The messages of a real session, of which only those named `…-messages` know more than the bytes.
     fn whole_turn(&self) -> Experiment {
         let size = codec::AN_OBSERVATION.body.len();
-        let target = Target::of(MESSAGES, Bound::RatioAtMost(RAW, 1.25)).at(Unpinned);
+        let target = |of| Target::of(of, Bound::RatioAtMost(RAW, 1.25)).at(Unpinned);
         Experiment {
             name: "whole-turn",
             about: format!(
@@ -140,7 +142,7 @@ impl Plan<'_> {
             ),
             placements: BOTH,
             subjects: self.subjects(Work::WholeTurn, size, 1, &[]),
-            metrics: latencies("µs", RAW, vec![target]),
+            metrics: latencies("µs", RAW, vec![target(MESSAGES), target(BLOCKING_MESSAGES)]),
         }
     }
 

@@ -3,9 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
-use masep::{
-    Action, Client, Connection, Frame, Message, MessageType, Server, SocketHandler, Value,
-};
+use masep::{Action, Frame, Message, MessageType, SocketHandler, Value, blocking};
 
 use crate::child;
 use crate::job::{ACTION, Job, Request};
@@ -14,21 +12,40 @@ use crate::link::{Outcome, runtime, times};
 /// The engine's part: an observation out, an action back, which is decoded.
 pub(crate) fn drive(job: &Job) -> Result<Outcome> {
     runtime(job.threads)?.block_on(async {
-        let client = Client::builder("engine").connect(job.address()?).await?;
+        let client = masep::Client::builder("engine")
+            .connect(job.address()?)
+            .await?;
         let connection = client.connection();
-        let observation = Message::from_bytes(job.body(Request::Observation))?;
+        let observation = observation(job)?;
         times(job, async || {
             connection.send_message(&observation).await?;
-            let frame = connection
-                .recv()
-                .await
-                .context("the connection has ended")?;
-            ensure!(frame.size() == ACTION.len(), "another action came back");
-            black_box(action(&Message::from_bytes(frame.into_bytes())?)?);
-            Ok(())
+            take_action(connection.recv().await)
         })
         .await
     })
+}
+
+/// The same without async.
+pub(crate) fn drive_blocking(job: &Job) -> Result<Outcome> {
+    let client = blocking::Client::builder("engine").connect(job.address()?)?;
+    let connection = client.connection();
+    let observation = observation(job)?;
+    runtime(job.threads)?.block_on(times(job, async || {
+        connection.send_message(&observation)?;
+        take_action(connection.recv())
+    }))
+}
+
+fn observation(job: &Job) -> Result<Message> {
+    Ok(Message::from_bytes(job.body(Request::Observation))?)
+}
+
+/// Decodes what came back.
+fn take_action(answer: Option<Frame>) -> Result<()> {
+    let frame = answer.context("the connection has ended")?;
+    ensure!(frame.size() == ACTION.len(), "another action came back");
+    black_box(action(&Message::from_bytes(frame.into_bytes())?)?);
+    Ok(())
 }
 
 fn action(message: &Message) -> Result<Action> {
@@ -45,29 +62,60 @@ struct Agent {
     action: Action,
 }
 
+impl Agent {
+    fn new() -> Result<Self> {
+        let sample = Message::from_bytes(ACTION)?;
+        let action = action(&sample)?;
+        Ok(Self { sample, action })
+    }
+
+    /// The answer to an observation. What is wrong is an end without one, which is the client's to judge.
+    fn answer(&self, frame: Frame) -> Option<Message> {
+        let message = Message::from_bytes(frame.into_bytes()).ok()?;
+        let is_observation = message.msg_type == MessageType::Observation;
+        message.param("observation").filter(|_| is_observation)?;
+        Some(Message::action(
+            self.sample.src_sub_app.clone(),
+            &self.action,
+        ))
+    }
+}
+
 impl SocketHandler for Agent {
-    async fn on_receive(&self, connection: &Connection, frame: Frame) {
-        // What is wrong here is an end without an answer, which is the client's to judge.
-        let Ok(message) = Message::from_bytes(frame.into_bytes()) else {
-            return;
-        };
-        if message.msg_type == MessageType::Observation && message.param("observation").is_some() {
-            let answer = Message::action(self.sample.src_sub_app.clone(), &self.action);
+    async fn on_receive(&self, connection: &masep::Connection, frame: Frame) {
+        if let Some(answer) = self.answer(frame) {
             let _ = connection.send_message(&answer).await;
+        }
+    }
+}
+
+impl blocking::SocketHandler for Agent {
+    fn on_receive(&self, connection: &blocking::Connection, frame: Frame) {
+        if let Some(answer) = self.answer(frame) {
+            let _ = connection.send_message(&answer);
         }
     }
 }
 
 /// The agent's part. It listens, as the engine does elsewhere: who has called makes no difference.
 pub(crate) fn serve(job: &Job) -> Result<()> {
-    let sample = Message::from_bytes(ACTION)?;
-    let action = action(&sample)?;
     runtime(job.threads)?.block_on(async {
-        let server = Server::builder("agent")
-            .handler(Agent { sample, action })
+        let server = masep::Server::builder("agent")
+            .handler(Agent::new()?)
             .bind("127.0.0.1:0")
             .await?;
         child::ready(server.local_address())?;
         std::future::pending().await
     })
+}
+
+/// The same without async.
+pub(crate) fn serve_blocking(_job: &Job) -> Result<()> {
+    let server = blocking::Server::builder("agent")
+        .handler(Agent::new()?)
+        .bind("127.0.0.1:0")?;
+    child::ready(server.local_address())?;
+    loop {
+        std::thread::park();
+    }
 }

@@ -35,6 +35,8 @@ pub(crate) const RAW_BATCHES: &str = "raw-batches";
 pub(crate) const MASEP: &str = "masep";
 /// masep, whose messages are decoded and encoded.
 pub(crate) const MESSAGES: &str = "masep-messages";
+/// The same without async.
+pub(crate) const BLOCKING_MESSAGES: &str = "masep-blocking-messages";
 /// masep without async.
 pub(crate) const BLOCKING: &str = "masep-blocking";
 /// tokio's sockets.
@@ -123,6 +125,16 @@ pub(crate) const PEERS: &[Peer] = &[
         },
         serve: masep_messages::serve,
         drive: masep_messages::drive,
+    },
+    Peer {
+        name: BLOCKING_MESSAGES,
+        about: "masep::blocking, which decodes and encodes the messages too",
+        does: |work| match work {
+            Work::WholeTurn => Does::It,
+            _ => Does::Elsewhere,
+        },
+        serve: masep_messages::serve_blocking,
+        drive: masep_messages::drive_blocking,
     },
     Peer {
         name: BLOCKING,
