@@ -7,7 +7,7 @@ use std::time::Duration;
 use masep::{
     Client, CloseReason, Connection, Duplicates, Frame, Limits, Server, SocketHandler, WhenFull,
 };
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use peer::{Event, Events, Peer, frame, listen, server, server_with, soon};
 
@@ -465,4 +465,21 @@ async fn who_hears_a_bye_may_come_back_at_once_with_the_same_id() {
     // The old stream has ended, and its socket takes what is still sent for a while.
     assert_eq!(before.read().await, None);
     before.write(&frame(b"late")).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_end_its_side_is_reset_after_a_while() {
+    let server = server().await;
+    let mut peer = Peer::join(server.local_address(), "agent").await;
+    let connection = soon(server.accept()).await.unwrap();
+    assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
+    peer.expect_bye().await;
+    // It goes on sending, now and then.
+    let mut interval = tokio::time::interval(Duration::from_millis(20));
+    soon(async {
+        while peer.stream.write_all(&frame(b"more")).await.is_ok() {
+            interval.tick().await;
+        }
+    })
+    .await;
 }
