@@ -21,6 +21,7 @@ pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<E
         plan.busy_poll(),
         plan.round_trip("round-trip-32k", 32 * KIB, [Some(1.40), None]),
         plan.whole_turn(),
+        plan.busy_poll_turn(),
         plan.one_way_small(),
         plan.one_way_large(),
         plan.fan_out(),
@@ -106,26 +107,53 @@ impl Plan<'_> {
         }
     }
 
-    /// Both ends spin instead of sleeping; on one core they would only keep each other from running.
-    fn busy_poll(&self) -> Experiment {
+    /// Raw sockets, and those who spin at both ends instead of sleeping; on one core they would only keep
+    /// each other from running.
+    fn spinning(&self, work: Work, size: usize, peers: &[(&str, &str)]) -> Vec<Subject> {
         let subject = |name: &str, peer: &str, spin| {
-            let job = self.job(peer, Work::RoundTrip, 64, 1);
+            let job = self.job(peer, work, size, 1);
             Subject::new(name, How::Talk(Job { spin, ..job }))
         };
+        let spinning = peers.iter().map(|(name, peer)| subject(name, peer, true));
+        [subject(RAW, RAW, false)]
+            .into_iter()
+            .chain(spinning)
+            .collect()
+    }
+
+    fn busy_poll(&self) -> Experiment {
         let target = Target {
             limit: Some("raw, spinning"),
             ..Target::of("masep, busy_poll", Bound::RatioAtMost(RAW, 0.20))
         };
+        let peers = [
+            ("raw, spinning", RAW),
+            ("masep, busy_poll", MASEP),
+            ("masep-blocking, busy_poll", BLOCKING),
+        ];
         Experiment {
             name: "busy-poll",
             about: "round trip, 64 B, spinning for what is awaited".to_owned(),
             placements: &[Unpinned],
-            subjects: vec![
-                subject(RAW, RAW, false),
-                subject("raw, spinning", RAW, true),
-                subject("masep, busy_poll", MASEP, true),
-                subject("masep-blocking, busy_poll", BLOCKING, true),
-            ],
+            subjects: self.spinning(Work::RoundTrip, 64, &peers),
+            metrics: latencies("µs", RAW, vec![target]),
+        }
+    }
+
+    /// What training takes: nobody sleeps, and so no core has to warm up for the messages.
+    fn busy_poll_turn(&self) -> Experiment {
+        let target = Target::of("masep-messages, busy_poll", Bound::RatioAtMost(RAW, 1.25));
+        let peers = [
+            ("masep, busy_poll", MASEP),
+            ("masep-blocking, busy_poll", BLOCKING),
+            ("masep-messages, busy_poll", MESSAGES),
+            ("masep-blocking-messages, busy_poll", BLOCKING_MESSAGES),
+        ];
+        Experiment {
+            name: "busy-poll-turn",
+            about: "a whole turn, spinning for what is awaited".to_owned(),
+            placements: &[Unpinned],
+            subjects: self.spinning(Work::WholeTurn, codec::AN_OBSERVATION.body.len(), &peers),
             metrics: latencies("µs", RAW, vec![target]),
         }
     }
