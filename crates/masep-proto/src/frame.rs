@@ -154,14 +154,19 @@ impl FrameCodec {
         if input.len() < HEADER + length {
             return Ok(None);
         }
-        input.advance(HEADER);
-        let body = if length < COPY_BELOW {
-            let body = Bytes::copy_from_slice(&input[..length]);
-            input.advance(length);
-            body
+        if length >= COPY_BELOW {
+            input.advance(HEADER);
+            let body = input.split_to(length).freeze();
+            return Ok(Some(Frame { body }));
+        }
+        let whole = HEADER + length;
+        let body = Bytes::copy_from_slice(&input[HEADER..whole]);
+        if whole == input.len() {
+            // All of the buffer's room is there again at once.
+            input.clear();
         } else {
-            input.split_to(length).freeze()
-        };
+            input.advance(whole);
+        }
         Ok(Some(Frame { body }))
     }
 }

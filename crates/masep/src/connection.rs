@@ -53,10 +53,11 @@ pub(crate) struct Shared {
     pub(crate) inbound: Queue<Frame>,
     pub(crate) line: Mutex<Line>,
     /// Whether calls of `recv` read, and those of `send` write, when it is their turn.
-    direct: bool,
+    pub(crate) direct: bool,
     /// See [`Limits::busy_poll`].
     busy_poll: Duration,
-    /// Whether a caller has waited for a frame since he sent one.
+    /// Whether a caller has waited for a frame since he sent one, or the handler answers the last that has
+    /// arrived.
     pub(crate) may_write: AtomicBool,
     /// The reason of the first call that ends the connection from this side.
     requested: OnceLock<CloseReason>,
@@ -220,16 +221,16 @@ impl Connection {
         if !self.shared.direct {
             return inbound.pop().await;
         }
-        if let Some(frame) = inbound.try_pop() {
-            return Some(frame);
-        }
         let mut caller = Caller::new(&self.shared);
         let mut queued = pin!(inbound.pop());
-        let mut poll = |context: &mut Context<'_>, spins| match queued.as_mut().poll(context) {
-            Poll::Ready(frame) => Poll::Ready(frame),
-            Poll::Pending => {
-                caller.spins = spins;
-                caller.poll_frame(context).map(Some)
+        let mut poll = |context: &mut Context<'_>, spins| {
+            caller.spins = spins;
+            if let Some(read) = caller.poll_line(context) {
+                return read.map(Some);
+            }
+            match queued.as_mut().poll(context) {
+                Poll::Pending => caller.poll_turn(context).map(Some),
+                frame => frame,
             }
         };
         let busy_poll = self.shared.busy_poll;
@@ -434,6 +435,7 @@ impl Shared {
         let _ = self.requested.set(reason.clone());
         self.outbound.close();
         self.inbound.close();
+        self.keep_turn();
     }
 
     /// The end is complete.

@@ -67,6 +67,7 @@ mod pace;
 mod queue;
 mod registry;
 mod server;
+mod spare;
 mod sync;
 #[cfg(feature = "unstable-transport")]
 pub mod transport;

@@ -19,13 +19,14 @@
 //! [`Connection::recv`]: crate::Connection::recv
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use masep_proto::{Frame, FrameCodec};
 
 use crate::CloseReason;
 use crate::connection::Shared;
+use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 use crate::wire::{Wire, Written};
@@ -40,6 +41,14 @@ pub(crate) struct Line {
     /// From the hello to the end.
     pub(crate) wire: Option<Wire>,
     pub(crate) turn: Turn,
+    /// How often a caller has taken the turn.
+    taken: u64,
+    /// Whether the queue was empty when a caller took the turn, and nothing was put into it since.
+    nothing_queued: bool,
+    /// Wakes the caller who waits with the turn.
+    caller: Option<Waker>,
+    /// Wakes the task.
+    task: Option<Waker>,
     /// What a caller found instead of a frame.
     pub(crate) ended: Option<CloseReason>,
     /// What a caller found instead of room for a frame.
@@ -81,8 +90,8 @@ enum Place {
     Outside,
     /// At the queue, while another one reads.
     AtQueue,
-    /// Reads.
-    AtLine,
+    /// Reads, if nobody has taken the turn since: it was taken so often before.
+    AtLine(u64),
 }
 
 impl<'a> Caller<'a> {
@@ -94,18 +103,33 @@ impl<'a> Caller<'a> {
         }
     }
 
+    fn has_turn(&self, line: &Line) -> bool {
+        line.turn == (Turn::Caller { waits: true }) && self.place == Place::AtLine(line.taken)
+    }
+
+    /// Reads the next frame if callers have the turn and this can be the one, and if there is certainly
+    /// nothing in the queue. Otherwise `None`: the queue comes first, then [`Self::poll_turn`].
+    pub(crate) fn poll_line(&mut self, context: &mut Context<'_>) -> Option<Poll<Frame>> {
+        let line = self.shared.line();
+        let is_kept = line.turn == (Turn::Caller { waits: false });
+        let may_read = self.place != Place::AtQueue && (is_kept || self.has_turn(&line));
+        if !may_read || !line.nothing_queued {
+            return None;
+        }
+        self.poll_read(line, context)
+    }
+
     /// Reads the next frame if it can be this one's turn. To be called when the queue was found empty,
     /// and with this task registered there.
-    pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
-        let shared = self.shared;
-        let mut line = shared.line();
+    pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
+        let mut line = self.shared.line();
         if self.place == Place::AtQueue {
             line.waiting -= 1;
             self.place = Place::Outside;
         }
         let mine = match line.turn {
             Turn::Delivering | Turn::Returned => return Poll::Pending,
-            Turn::Caller { waits: true } => self.place == Place::AtLine,
+            Turn::Caller { waits: true } => self.has_turn(&line),
             Turn::Task | Turn::Caller { waits: false } => true,
         };
         if !mine {
@@ -114,11 +138,26 @@ impl<'a> Caller<'a> {
             return Poll::Pending;
         }
         // What the task queued before it was this one's turn comes first, and wakes this task.
-        if line.wire.is_none() || shared.inbound.len() > 0 {
+        if self.shared.inbound.len() > 0 {
             return Poll::Pending;
         }
-        line.turn = Turn::Caller { waits: true };
-        self.place = Place::AtLine;
+        line.nothing_queued = true;
+        self.poll_read(line, context).unwrap_or(Poll::Pending)
+    }
+
+    /// Reads with the turn. `None` when the connection ends, which is told at the queue.
+    fn poll_read(
+        &mut self,
+        mut line: MutexGuard<'_, Line>,
+        context: &mut Context<'_>,
+    ) -> Option<Poll<Frame>> {
+        let (line, shared) = (&mut *line, self.shared);
+        line.wire.as_ref()?;
+        if !self.has_turn(line) {
+            line.turn = Turn::Caller { waits: true };
+            line.taken += 1;
+            self.place = Place::AtLine(line.taken);
+        }
         let read = |wire: &mut Wire| {
             if self.spins {
                 wire.poll_read_eagerly(context)
@@ -130,18 +169,19 @@ impl<'a> Caller<'a> {
             Poll::Ready(Ok(frame)) => {
                 line.leave(shared);
                 self.place = Place::Outside;
-                Poll::Ready(frame)
+                Some(Poll::Ready(frame))
             }
             Poll::Ready(Err(reason)) => {
-                line.end(reason, shared);
                 self.place = Place::Outside;
-                Poll::Pending
+                line.end(reason, shared);
+                None
             }
             Poll::Pending => {
                 // Who waits for an answer has nothing more to say for now: what it sends next need
                 // not wait for company.
                 shared.may_write.store(true, Ordering::Relaxed);
-                Poll::Pending
+                set_waker(&mut line.caller, context);
+                Some(Poll::Pending)
             }
         }
     }
@@ -152,13 +192,21 @@ impl Drop for Caller<'_> {
         match self.place {
             Place::Outside => {}
             Place::AtQueue => self.shared.line().waiting -= 1,
-            Place::AtLine => {
+            Place::AtLine(_) => {
                 let mut line = self.shared.line();
-                if line.turn == (Turn::Caller { waits: true }) {
+                if self.has_turn(&line) {
                     line.leave(self.shared);
                 }
             }
         }
+    }
+}
+
+/// Has this task woken from here on.
+fn set_waker(waker: &mut Option<Waker>, context: &Context<'_>) {
+    match waker {
+        Some(waker) => waker.clone_from(context.waker()),
+        none => *none = Some(context.waker().clone()),
     }
 }
 
@@ -210,10 +258,10 @@ impl Line {
         }
         // A timer for each turn would be set whenever the thread sleeps, which costs more than all
         // else here; while nothing has arrived, it is enough to be told when something does.
-        let quiet = shared
-            .outbound
-            .consumer()
-            .is_some_and(|task| self.is_quiet(&mut Context::from_waker(&task)));
+        let quiet = self
+            .task
+            .as_ref()
+            .is_some_and(|task| self.is_quiet(&mut Context::from_waker(task)));
         if !quiet {
             self.leased = true;
             shared.outbound.wake_consumer();
@@ -228,8 +276,18 @@ impl Line {
         })
     }
 
+    /// The task waits for bytes: it has delivered all that came before.
+    pub(crate) fn take_turn(&mut self, context: &Context<'_>) {
+        if self.turn == Turn::Delivering {
+            self.nothing_queued = false;
+        }
+        self.turn = Turn::Task;
+        set_waker(&mut self.task, context);
+    }
+
     /// Has the task look after a turn that is kept by a caller who is away, if something has arrived.
     pub(crate) fn lease_turn(&mut self, context: &mut Context<'_>) {
+        set_waker(&mut self.task, context);
         if self.turn == (Turn::Caller { waits: false }) && !self.leased && !self.is_quiet(context) {
             self.leased = true;
             // This may be the end of a poll, behind the deadlines.
@@ -243,6 +301,15 @@ impl Line {
         self.turn = Turn::Delivering;
         shared.outbound.wake_consumer();
     }
+
+    /// What wakes the caller who waits with the turn, if one does: when he has to look at the queue. To be
+    /// called before the turn is another's; and to be woken when the line was let go.
+    fn waiting_caller(&mut self) -> Option<Waker> {
+        match self.turn {
+            Turn::Caller { waits: true } => self.caller.take(),
+            _ => None,
+        }
+    }
 }
 
 impl Shared {
@@ -250,9 +317,22 @@ impl Shared {
     pub(crate) fn return_turn(&self) {
         let mut line = self.line();
         if matches!(line.turn, Turn::Caller { .. }) {
+            let caller = line.waiting_caller();
             line.turn = Turn::Returned;
             self.outbound.wake_consumer();
+            drop(line);
+            caller.map(Waker::wake);
         }
+    }
+
+    /// Gives the turn to the task for good: the connection ends, and nobody reads behind what the task
+    /// throws away.
+    pub(crate) fn keep_turn(&self) {
+        let mut line = self.line();
+        let caller = line.waiting_caller();
+        line.turn = Turn::Delivering;
+        drop(line);
+        caller.map(Waker::wake);
     }
 
     /// Moves what has arrived into the queue, as far as it has room, if that is not the task's to do.
@@ -261,7 +341,11 @@ impl Shared {
         let Turn::Caller { waits } = line.turn else {
             return;
         };
-        while self.inbound.has_room(Frame::MAX_BYTES) {
+        let mut caller = None;
+        let ended = loop {
+            if !self.inbound.has_room(Frame::MAX_BYTES) {
+                break None;
+            }
             let read = |wire: &mut Wire| match wire.try_read() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 read => Poll::Ready(read),
@@ -270,13 +354,28 @@ impl Shared {
                 Poll::Ready(Ok(frame)) => {
                     // There is room, and nobody else fills it.
                     let _ = self.inbound.try_push(frame);
+                    line.nothing_queued = false;
+                    caller = caller.or_else(|| line.waiting_caller());
                 }
-                Poll::Ready(Err(reason)) => return line.end(reason, self),
-                Poll::Pending => break,
+                Poll::Ready(Err(reason)) => break Some(reason),
+                Poll::Pending => break None,
             }
-        }
-        if !waits {
+        };
+        if let Some(reason) = ended {
+            caller = caller.or_else(|| line.waiting_caller());
+            line.end(reason, self);
+        } else if !waits {
             line.leave(self);
+        }
+        drop(line);
+        caller.map(Waker::wake);
+    }
+
+    /// Lets the handler's call, or no longer, write the first frame that it sends: it answers all that has
+    /// arrived, and nothing else is on its way.
+    pub(crate) fn let_write(&self, may_write: bool) {
+        if !self.direct {
+            self.may_write.store(may_write, Ordering::Relaxed);
         }
     }
 

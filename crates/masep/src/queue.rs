@@ -192,21 +192,17 @@ impl<T: Weigh> Queue<T> {
     }
 
     /// Makes this task the one that takes items out, alone; whether there is one, or the queue is
-    /// closed. Until it has found none it is not woken for those that come, only by
-    /// [`wake_consumer`](Self::wake_consumer) and [`close`](Self::close).
-    pub(crate) fn attach_consumer(&self, context: &Context<'_>) -> bool {
+    /// closed. If not, it is woken for those that come, if it `waits` for them; otherwise only when it has
+    /// found none again, and by [`wake_consumer`](Self::wake_consumer) and [`close`](Self::close).
+    pub(crate) fn attach_consumer(&self, context: &Context<'_>, waits: bool) -> bool {
         let mut state = self.lock();
-        state.hungry = false;
+        let filled = state.closed || !state.items.is_empty();
+        state.hungry = waits && !filled;
         match &mut state.consumer {
             Some(consumer) => consumer.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
         }
-        state.closed || !state.items.is_empty()
-    }
-
-    /// What wakes the task that takes items out with [`poll_pop_batch`](Self::poll_pop_batch).
-    pub(crate) fn consumer(&self) -> Option<Waker> {
-        self.lock().consumer.clone()
+        filled
     }
 
     /// Wakes the task that takes items out, for another reason than an item.

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec};
 
+use crate::spare;
 use crate::transport::Transport;
 
 /// Bodies from this size on are written from where they are. Smaller ones are copied behind each
@@ -29,6 +31,9 @@ impl Unsent {
     /// Appends a frame. Its size was checked by the call that queued it.
     pub(crate) fn push(&mut self, frame: &Frame, codec: FrameCodec) {
         if frame.size() < SHARE_FROM {
+            if self.gathered.capacity() == 0 {
+                self.gathered = spare::take();
+            }
             let before = self.gathered.len();
             let encoded = codec.encode(frame, &mut self.gathered);
             debug_assert!(encoded.is_ok());
@@ -63,9 +68,7 @@ impl Unsent {
         if self.pieces.capacity() > 0 {
             self.pieces = VecDeque::new();
         }
-        if self.gathered.capacity() > 0 {
-            self.gathered = BytesMut::new();
-        }
+        spare::give(mem::take(&mut self.gathered));
         self.size = 0;
     }
 
@@ -105,7 +108,11 @@ impl Unsent {
             written -= first.len();
             self.pieces.pop_front();
         }
-        self.gathered.advance(written);
+        if written == self.gathered.len() {
+            self.gathered.clear();
+        } else {
+            self.gathered.advance(written);
+        }
     }
 }
 

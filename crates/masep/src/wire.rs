@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::net::Shutdown;
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
@@ -9,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Handshake, HelloError, LimitExceeded, Limits, PeerId};
 
+use crate::spare;
 use crate::transport::Transport;
 use crate::unsent::Unsent;
 
@@ -71,13 +73,18 @@ impl Wire {
     /// read.
     pub(crate) fn take_frame(&mut self, codec: FrameCodec) -> Result<Option<Frame>, LimitExceeded> {
         let frame = codec.decode(&mut self.buffer)?;
-        match &frame {
-            Some(frame) => tracing::trace!(bytes = frame.size(), "received"),
-            // A connection that waits holds no buffer.
-            None if self.buffer.is_empty() => self.buffer = BytesMut::new(),
-            None => {}
+        if let Some(frame) = &frame {
+            tracing::trace!(bytes = frame.size(), "received");
+        }
+        if self.buffer.is_empty() {
+            self.release_buffer();
         }
         Ok(frame)
+    }
+
+    /// Gives back an empty buffer: a connection that waits holds none.
+    fn release_buffer(&mut self) {
+        spare::give(mem::take(&mut self.buffer));
     }
 
     /// Appends what has arrived to the buffer, at least a byte; 0 at the end of the stream.
@@ -143,7 +150,7 @@ impl Wire {
         let room = self.buffer.capacity() - before;
         let read = read(&*self.transport, &mut self.buffer).inspect_err(|_| {
             if self.buffer.is_empty() {
-                self.buffer = BytesMut::new();
+                self.release_buffer();
             }
         })?;
         self.filled = read == room;
@@ -161,6 +168,9 @@ impl Wire {
     /// for each of many.
     fn make_room(&mut self) {
         let buffer = &mut self.buffer;
+        if buffer.capacity() == 0 && self.chunk == READ_CHUNKS.start {
+            *buffer = spare::take();
+        }
         // Never more than twice what has arrived, whatever is claimed.
         let most = buffer.len() + self.chunk.max(buffer.len());
         match FrameCodec::claimed_bytes(buffer) {

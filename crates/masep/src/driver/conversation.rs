@@ -9,11 +9,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use masep_proto::Limits;
+use masep_proto::{Frame, Limits};
 
 use crate::connection::Shared;
 use crate::handler::guarded;
-use crate::line::Turn;
+use crate::line::{Line, Turn};
+use crate::spare;
 use crate::sync::time::Instant;
 use crate::wire::{Wire, Written};
 use crate::{CloseReason, Connection, SocketHandler};
@@ -38,6 +39,10 @@ pub(super) struct Conversation<'a> {
     failed: Option<CloseReason>,
     /// The `BYE` is among what is unsent.
     said_bye: bool,
+    /// What has arrived and was not given to the handler.
+    arrived: BytesMut,
+    /// The queue was found to be empty, and wakes this task when something comes.
+    nothing_queued: bool,
     /// All that was queued is written, and the queue wakes this task for more.
     waits: bool,
     /// Looks for bytes without sleeping.
@@ -49,7 +54,7 @@ pub(super) struct Conversation<'a> {
 pub(super) enum Never {}
 
 impl<'a> Conversation<'a> {
-    pub(super) const fn new(shared: &'a Shared, limits: &'a Limits) -> Self {
+    pub(super) fn new(shared: &'a Shared, limits: &'a Limits) -> Self {
         Self {
             shared,
             limits,
@@ -58,6 +63,8 @@ impl<'a> Conversation<'a> {
             lease: None,
             failed: None,
             said_bye: false,
+            arrived: BytesMut::new(),
+            nothing_queued: false,
             waits: false,
             spins: false,
             last_reads: MOST_LAST_READS,
@@ -74,28 +81,37 @@ impl<'a> Conversation<'a> {
         // that is aborted before this task has run at all.
         let call = pin!(guarded(|| handler.on_connect(connection)));
         self.attend(call).await?;
-        let codec = self.shared.codec();
+        // What came behind the hello.
+        self.take_arrived(&mut self.shared.line())?;
         loop {
-            // While the task delivers, what has arrived is its own.
-            let mut arrived = self.take_arrived()?;
-            while let Some(frame) = codec
-                .decode(&mut arrived)
-                .map_err(CloseReason::ProtocolError)?
-            {
-                tracing::trace!(bytes = frame.size(), "received");
-                if frame.is_bye() {
-                    return Err(CloseReason::PeerBye);
-                }
+            while let Some(frame) = self.next_frame()? {
                 if self.shared.has_overflowed() {
                     // It would follow a gap of which nobody was told.
                     continue;
                 }
+                self.shared.let_write(self.arrived.is_empty());
                 let call = pin!(guarded(|| handler.on_receive(connection, frame)));
                 self.attend(call).await?;
             }
-            self.return_arrived(arrived);
+            self.shared.let_write(false);
             self.read_more().await?;
         }
+    }
+
+    /// The next frame of those that have arrived.
+    fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
+        let frame = (self.shared.codec().decode(&mut self.arrived))
+            .map_err(CloseReason::ProtocolError)?;
+        if let Some(frame) = &frame {
+            tracing::trace!(bytes = frame.size(), "received");
+            if frame.is_bye() {
+                return Err(CloseReason::PeerBye);
+            }
+        }
+        if self.arrived.is_empty() {
+            spare::give(mem::take(&mut self.arrived));
+        }
+        Ok(frame)
     }
 
     /// What counts of the reasons why it ended.
@@ -114,21 +130,30 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn take_arrived(&self) -> Result<BytesMut, CloseReason> {
-        let mut line = self.shared.line();
+    /// Takes what has arrived: while the task delivers, it is its own.
+    fn take_arrived(&mut self, line: &mut Line) -> Result<(), CloseReason> {
         let wire = line.wire.as_mut().ok_or(CloseReason::Aborted)?;
-        Ok(mem::take(&mut wire.buffer))
+        line.turn = Turn::Delivering;
+        self.arrived = mem::take(&mut wire.buffer);
+        Ok(())
     }
 
-    /// Gives back what is no whole frame.
-    fn return_arrived(&self, rest: BytesMut) {
-        if let Some(wire) = &mut self.shared.line().wire {
-            // A connection that waits holds no buffer.
-            if !rest.is_empty() {
-                wire.buffer = rest;
+    /// Gives back what is no whole frame, when the task has delivered all others.
+    fn return_arrived(&mut self, line: &mut Line) {
+        if let Some(wire) = &mut line.wire {
+            if !self.arrived.is_empty() {
+                wire.buffer = mem::take(&mut self.arrived);
             }
             wire.acknowledge();
         }
+    }
+
+    /// Has this task woken by the queue of what is to be sent; whether something is in it. If not, frames
+    /// that come from here on wake the task if it `waits` for them.
+    pub(super) fn attach(&mut self, context: &Context<'_>, waits: bool) -> bool {
+        let queued = self.shared.outbound.attach_consumer(context, waits);
+        self.nothing_queued = waits && !queued;
+        queued
     }
 
     /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is
@@ -146,8 +171,9 @@ impl<'a> Conversation<'a> {
                 };
                 return Poll::Ready(ended);
             }
-            self.shared.outbound.attach_consumer(context);
-            self.poll_end(context, None).map(Err)
+            self.attach(context, false);
+            self.poll_end(&mut self.shared.line(), context, None)
+                .map(Err)
         })
         .await
     }
@@ -188,40 +214,48 @@ impl<'a> Conversation<'a> {
         context: &mut Context<'_>,
         quiet_since: Option<Instant>,
     ) -> Poll<Result<(), CloseReason>> {
+        let waited = mem::take(&mut self.waits);
         // Before everything else, so that whatever happens from here on wakes this task.
-        let queued = self.shared.outbound.attach_consumer(context);
-        if queued || !self.waits {
-            if let Poll::Ready(done) = self.poll_last_read(context) {
+        let queued = self.attach(context, !waited);
+        let line = &mut *self.shared.line();
+        if waited && !queued {
+            // Most often it was woken because something has arrived. Then the answer is written next.
+            if let Poll::Ready(done) = self.poll_read(line, context) {
                 return Poll::Ready(done);
             }
-            if let Poll::Ready(reason) = self.poll_end(context, quiet_since) {
-                return Poll::Ready(Err(reason));
-            }
-            return self.poll_read(context);
+            return self.poll_end(line, context, quiet_since).map(Err);
         }
-        // Most often it was woken because something has arrived. Then the answer is written next.
-        self.waits = false;
-        if let Poll::Ready(done) = self.poll_read(context) {
+        if let Poll::Ready(done) = self.poll_last_read(line, context) {
             return Poll::Ready(done);
         }
-        self.poll_end(context, quiet_since).map(Err)
+        if let Poll::Ready(reason) = self.poll_end(line, context, quiet_since) {
+            return Poll::Ready(Err(reason));
+        }
+        self.poll_read(line, context)
     }
 
     /// Reads what had arrived when this side ends the connection: behind our `BYE` nothing is heard.
-    fn poll_last_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+    fn poll_last_read(
+        &mut self,
+        line: &mut Line,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
         if self.last_reads == 0 || self.shared.is_aborted() || !self.shared.is_ending() {
             return Poll::Pending;
         }
         self.last_reads -= 1;
-        let read = self.poll_read(context);
+        let read = self.poll_read(line, context);
         if read.is_pending() {
             self.last_reads = 0;
         }
         read
     }
 
-    fn poll_read(&self, context: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
-        let mut line = self.shared.line();
+    fn poll_read(
+        &mut self,
+        line: &mut Line,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CloseReason>> {
         if let Some(reason) = line.ended.take() {
             return Poll::Ready(Err(reason));
         }
@@ -230,12 +264,11 @@ impl<'a> Conversation<'a> {
                 line.lease_turn(context);
                 return Poll::Pending;
             }
-            Turn::Returned => {
-                line.turn = Turn::Delivering;
-                return Poll::Ready(Ok(()));
-            }
-            Turn::Task | Turn::Delivering => line.turn = Turn::Task,
+            Turn::Returned => return Poll::Ready(self.take_arrived(line)),
+            Turn::Delivering => self.return_arrived(line),
+            Turn::Task => {}
         }
+        line.take_turn(context);
         let Some(wire) = &mut line.wire else {
             return Poll::Ready(Err(CloseReason::Aborted));
         };
@@ -249,10 +282,7 @@ impl<'a> Conversation<'a> {
                 let mid_frame = !wire.buffer.is_empty();
                 Poll::Ready(Err(CloseReason::EndOfStream { mid_frame }))
             }
-            Ok(_) => {
-                line.turn = Turn::Delivering;
-                Poll::Ready(Ok(()))
-            }
+            Ok(_) => Poll::Ready(self.take_arrived(line)),
             Err(error) => Poll::Ready(Err(CloseReason::from_io(&error))),
         }
     }
@@ -261,6 +291,7 @@ impl<'a> Conversation<'a> {
     /// task that is attached to the queue.
     fn poll_end(
         &mut self,
+        line: &mut Line,
         context: &mut Context<'_>,
         quiet_since: Option<Instant>,
     ) -> Poll<CloseReason> {
@@ -268,22 +299,22 @@ impl<'a> Conversation<'a> {
             return Poll::Ready(self.shared.requested());
         }
         if self.failed.is_none() {
-            match self.poll_write(context) {
+            match self.poll_write(line, context) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => return Poll::Ready(self.shared.requested()),
                 Poll::Ready(Err(reason @ CloseReason::WriteTimeout)) => {
                     return Poll::Ready(reason);
                 }
-                Poll::Ready(Err(reason)) => self.fail(reason),
+                Poll::Ready(Err(reason)) => self.fail(line, reason),
             }
         }
-        self.poll_deadlines(context, quiet_since)
+        self.poll_deadlines(line, context, quiet_since)
     }
 
     /// Nothing can be written any more, but what the peer sent before is ours, and perhaps it said BYE.
     /// After a shutdown the stream ends behind what has arrived.
-    fn fail(&mut self, reason: CloseReason) {
-        if let Some(wire) = &self.shared.line().wire {
+    fn fail(&mut self, line: &Line, reason: CloseReason) {
+        if let Some(wire) = &line.wire {
             let _ = wire.transport.shutdown(Shutdown::Both);
         }
         self.shared.end(reason.clone());
@@ -295,9 +326,9 @@ impl<'a> Conversation<'a> {
     /// `BYE`, and is ready.
     pub(super) fn poll_write(
         &mut self,
+        line: &mut Line,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CloseReason>> {
-        let mut line = self.shared.line();
         if let Some(reason) = line.write_failed.take() {
             return Poll::Ready(Err(reason));
         }
@@ -313,6 +344,10 @@ impl<'a> Conversation<'a> {
             if self.said_bye {
                 wire.farewell.clear();
                 return Poll::Ready(Ok(()));
+            }
+            if self.nothing_queued {
+                self.waits = true;
+                return Poll::Pending;
             }
             let codec = self.shared.codec();
             let batch = (self.shared.outbound).poll_pop_batch(|frame| wire.gather(&frame, codec));

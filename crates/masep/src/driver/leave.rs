@@ -11,7 +11,6 @@ use super::CLOSE_GRACE;
 use super::conversation::Conversation;
 use crate::CloseReason;
 use crate::connection::Shared;
-use crate::line::Turn;
 use crate::sync::time::timeout;
 use crate::wire::Wire;
 
@@ -33,8 +32,6 @@ pub(super) async fn take_leave(
             wire.unsent.clear();
             wire.farewell.clear();
         }
-        // A call of `recv` that has not seen the end yet must not read behind what is thrown away.
-        line.turn = Turn::Delivering;
         said
     };
     if said {
@@ -54,8 +51,8 @@ pub(super) async fn take_leave(
     }
     let mut rest = Conversation::new(shared, limits);
     let rest = poll_fn(|context| {
-        shared.outbound.attach_consumer(context);
-        rest.poll_write(context)
+        rest.attach(context, false);
+        rest.poll_write(&mut shared.line(), context)
     });
     let _ = timeout(CLOSE_GRACE, rest).await;
     None
@@ -81,7 +78,7 @@ async fn part(shared: &Shared, reason: &CloseReason) -> Option<Wire> {
 async fn sent(shared: &Shared) {
     poll_fn(|context| {
         // Whoever is cut off meanwhile has been told all there is to tell.
-        shared.outbound.attach_consumer(context);
+        shared.outbound.attach_consumer(context, false);
         match &mut shared.line().wire {
             Some(wire) if !shared.is_aborted() => wire.poll_sent(context),
             _ => Poll::Ready(()),

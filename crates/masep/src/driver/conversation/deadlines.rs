@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use super::Conversation;
 use crate::CloseReason;
-use crate::line::{LEASE, Turn};
+use crate::line::{LEASE, Line, Turn};
 use crate::sync::time::{Instant, Sleep, sleep_until};
 
 impl Conversation<'_> {
     /// Ready when something took too long.
     pub(super) fn poll_deadlines(
         &mut self,
+        line: &mut Line,
         context: &mut Context<'_>,
         quiet_since: Option<Instant>,
     ) -> Poll<CloseReason> {
         loop {
-            let silence = quiet_since.and_then(|since| self.silent_until(since));
-            let lease = self.poll_lease();
+            let silence = quiet_since.and_then(|since| self.silent_until(line, since));
+            let lease = self.poll_lease(line);
             let deadlines = [self.blocked_until, silence, lease];
             let Some(first) = deadlines.into_iter().flatten().min() else {
                 return Poll::Pending;
@@ -32,38 +33,33 @@ impl Conversation<'_> {
             if silence.is_some_and(|until| until <= now) {
                 return Poll::Ready(CloseReason::IdleTimeout);
             }
-            self.look_after_turn(context, now);
+            self.look_after_turn(line, context, now);
         }
     }
 
     /// When nothing will have been heard for too long.
-    fn silent_until(&self, since: Instant) -> Option<Instant> {
-        let mut line = self.shared.line();
+    fn silent_until(&self, line: &mut Line, since: Instant) -> Option<Instant> {
         // From here on callers note when they read.
         let last = *line.last_read.get_or_insert(since);
         last.max(since).checked_add(self.limits.idle_time?)
     }
 
     /// When the turn that a caller keeps has to be looked after.
-    fn poll_lease(&mut self) -> Option<Instant> {
-        if self.lease.is_none() {
-            let line = self.shared.line();
-            if line.leased {
-                self.lease = Some((Instant::now() + LEASE, line.visits));
-            }
+    fn poll_lease(&mut self, line: &Line) -> Option<Instant> {
+        if self.lease.is_none() && line.leased {
+            self.lease = Some((Instant::now() + LEASE, line.visits));
         }
         self.lease.map(|(until, _)| until)
     }
 
     /// Takes back a turn that is kept by nobody.
-    fn look_after_turn(&mut self, context: &Context<'_>, now: Instant) {
+    fn look_after_turn(&mut self, line: &mut Line, context: &Context<'_>, now: Instant) {
         let Some((until, visits)) = self.lease else {
             return;
         };
         if now < until {
             return;
         }
-        let mut line = self.shared.line();
         self.lease = None;
         match line.turn {
             Turn::Caller { waits: false } if line.visits != visits => {
