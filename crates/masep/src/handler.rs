@@ -106,10 +106,8 @@ pub(crate) async fn guarded<F: Future<Output = ()>>(call: impl FnOnce() -> F) ->
         tracing::error!("a handler panicked");
         false
     };
-    let Ok(call) = catch_unwind(AssertUnwindSafe(call)) else {
-        return panicked();
-    };
-    let mut call = pin!(call);
+    // One guard for both: what makes the call is called by its first poll.
+    let mut call = pin!(async move { call().await });
     poll_fn(|context| {
         let poll = AssertUnwindSafe(|| call.as_mut().poll(context));
         match catch_unwind(poll) {

@@ -321,7 +321,7 @@ impl Shared {
             line.turn = Turn::Returned;
             self.outbound.wake_consumer();
             drop(line);
-            caller.map(Waker::wake);
+            caller.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -332,7 +332,7 @@ impl Shared {
         let caller = line.waiting_caller();
         line.turn = Turn::Delivering;
         drop(line);
-        caller.map(Waker::wake);
+        caller.into_iter().for_each(Waker::wake);
     }
 
     /// Moves what has arrived into the queue, as far as it has room, if that is not the task's to do.
@@ -368,7 +368,7 @@ impl Shared {
             line.leave(self);
         }
         drop(line);
-        caller.map(Waker::wake);
+        caller.into_iter().for_each(Waker::wake);
     }
 
     /// Lets the handler's call, or no longer, write the first frame that it sends: it answers all that has

@@ -72,6 +72,9 @@ impl Wire {
     /// Takes the next frame out of what has arrived. To be called until there is none, before the next
     /// read.
     pub(crate) fn take_frame(&mut self, codec: FrameCodec) -> Result<Option<Frame>, LimitExceeded> {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
         let frame = codec.decode(&mut self.buffer)?;
         if let Some(frame) = &frame {
             tracing::trace!(bytes = frame.size(), "received");

@@ -94,14 +94,25 @@ impl<'a> Conversation<'a> {
                 self.attend(call).await?;
             }
             self.shared.let_write(false);
-            self.read_more().await?;
+            let quiet_since = self.limits.idle_time.map(|_| Instant::now());
+            // In a box, for the sake of the many that do not spin.
+            if !self.limits.busy_poll.is_zero()
+                && let Some(done) = Box::pin(self.spin(quiet_since)).await
+            {
+                done?;
+                continue;
+            }
+            poll_fn(|context| self.poll_more(context, quiet_since)).await?;
         }
     }
 
     /// The next frame of those that have arrived.
     fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
-        let frame = (self.shared.codec().decode(&mut self.arrived))
-            .map_err(CloseReason::ProtocolError)?;
+        if self.arrived.is_empty() {
+            return Ok(None);
+        }
+        let frame =
+            (self.shared.codec().decode(&mut self.arrived)).map_err(CloseReason::ProtocolError)?;
         if let Some(frame) = &frame {
             tracing::trace!(bytes = frame.size(), "received");
             if frame.is_bye() {
@@ -150,6 +161,7 @@ impl<'a> Conversation<'a> {
 
     /// Has this task woken by the queue of what is to be sent; whether something is in it. If not, frames
     /// that come from here on wake the task if it `waits` for them.
+    #[inline]
     pub(super) fn attach(&mut self, context: &Context<'_>, waits: bool) -> bool {
         let queued = self.shared.outbound.attach_consumer(context, waits);
         self.nothing_queued = waits && !queued;
@@ -178,18 +190,6 @@ impl<'a> Conversation<'a> {
         .await
     }
 
-    /// Reads something, and writes what is queued meanwhile.
-    async fn read_more(&mut self) -> Result<(), CloseReason> {
-        let quiet_since = self.limits.idle_time.map(|_| Instant::now());
-        if !self.limits.busy_poll.is_zero() {
-            // In a box, for the sake of the many that do not spin.
-            if let Some(done) = Box::pin(self.spin(quiet_since)).await {
-                return done;
-            }
-        }
-        poll_fn(|context| self.poll_more(context, quiet_since)).await
-    }
-
     /// Looks for more without letting the thread sleep: a task that only yields makes the runtime look
     /// at its sockets, and run whoever else can run.
     async fn spin(&mut self, quiet_since: Option<Instant>) -> Option<Result<(), CloseReason>> {
@@ -209,6 +209,7 @@ impl<'a> Conversation<'a> {
         None
     }
 
+    /// Reads something, and writes what is queued meanwhile.
     fn poll_more(
         &mut self,
         context: &mut Context<'_>,
@@ -251,6 +252,7 @@ impl<'a> Conversation<'a> {
         read
     }
 
+    #[inline]
     fn poll_read(
         &mut self,
         line: &mut Line,
@@ -289,6 +291,7 @@ impl<'a> Conversation<'a> {
 
     /// Writes what is queued; ready when the connection has to end, whatever may still arrive. For a
     /// task that is attached to the queue.
+    #[inline]
     fn poll_end(
         &mut self,
         line: &mut Line,

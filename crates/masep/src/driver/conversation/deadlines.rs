@@ -12,7 +12,21 @@ use crate::sync::time::{Instant, Sleep, sleep_until};
 
 impl Conversation<'_> {
     /// Ready when something took too long.
+    #[inline]
     pub(super) fn poll_deadlines(
+        &mut self,
+        line: &mut Line,
+        context: &mut Context<'_>,
+        quiet_since: Option<Instant>,
+    ) -> Poll<CloseReason> {
+        let looks_after_turn = line.leased || self.lease.is_some();
+        if self.blocked_until.is_none() && quiet_since.is_none() && !looks_after_turn {
+            return Poll::Pending;
+        }
+        self.poll_first_deadline(line, context, quiet_since)
+    }
+
+    fn poll_first_deadline(
         &mut self,
         line: &mut Line,
         context: &mut Context<'_>,
