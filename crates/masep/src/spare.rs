@@ -5,8 +5,6 @@ use std::cell::Cell;
 
 use bytes::BytesMut;
 
-use crate::sync::thread_local;
-
 /// The least that a spare buffer has room for.
 const LEAST: usize = 1024;
 /// The most: larger ones go back to the allocator.

@@ -174,7 +174,11 @@ pub(crate) fn batches() {
             let mut items = Vec::new();
             let mut busy = false;
             block_on(poll_fn(|context| {
-                queue.attach_consumer(context);
+                // Whether it says at once that it waits, or when it has looked for itself.
+                let waits = random(2) == 0;
+                if !queue.attach_consumer(context, waits) && waits {
+                    return Poll::Pending;
+                }
                 loop {
                     let most = 1 + random(2);
                     let mut batch = 0;
