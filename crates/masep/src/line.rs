@@ -11,10 +11,14 @@
 //!   something arrives before one has, and takes the turn back if none comes in a moment, [`LEASE`].
 //! * While one reads, others wait at the queue; whoever leaves the turn with others waiting gives it
 //!   to the task, which serves all.
+//! * What is in the queue came before what is in the socket. While callers have the turn nothing is put
+//!   there but by [`Shared::collect`], so one who knows it to be empty need not look, nor wait there too:
+//!   whoever takes the turn from him, or fills the queue, wakes him.
 //!
 //! Only connections without a handler do this, and only those that wait when their queue is full. With
 //! a handler the task reads, calls it and writes; a policy that drops frames needs one that always
-//! reads.
+//! reads. An answer of its handler to the last frame that has arrived is written by the call that sends
+//! it, like that of a caller.
 //!
 //! [`Connection::recv`]: crate::Connection::recv
 
@@ -43,7 +47,7 @@ pub(crate) struct Line {
     pub(crate) turn: Turn,
     /// How often a caller has taken the turn.
     taken: u64,
-    /// Whether the queue was empty when a caller took the turn, and nothing was put into it since.
+    /// Whether nothing was put into the queue since a caller found it empty and took the turn.
     nothing_queued: bool,
     /// Wakes the caller who waits with the turn.
     caller: Option<Waker>,
@@ -278,9 +282,6 @@ impl Line {
 
     /// The task waits for bytes: it has delivered all that came before.
     pub(crate) fn take_turn(&mut self, context: &Context<'_>) {
-        if self.turn == Turn::Delivering {
-            self.nothing_queued = false;
-        }
         self.turn = Turn::Task;
         set_waker(&mut self.task, context);
     }
@@ -384,8 +385,8 @@ impl Shared {
         self.may_write.load(Ordering::Relaxed)
     }
 
-    /// Writes a frame if it may go out now: by a caller who has waited since he sent one, when nothing
-    /// else is on its way. Gives it back otherwise.
+    /// Writes a frame if it may go out now: by a caller who has waited since he sent one, or a handler that
+    /// answers, when nothing else is on its way. Gives it back otherwise.
     pub(crate) fn write_now(&self, frame: Frame) -> Option<Frame> {
         self.may_write.store(false, Ordering::Relaxed);
         let Ok(mut line) = self.line.try_lock() else {

@@ -153,8 +153,13 @@ fn receive(connection: &Connection, seen: &Arc<Count>) -> JoinHandle<Vec<u8>> {
 /// The peer says `BYE` only when all has arrived on either side: nobody waits while bytes are there.
 pub(crate) fn turns() {
     let live = live();
-    let (came, went) = (Arc::default(), Arc::default());
+    let (came, went): (Arc<Count>, Arc<Count>) = (Arc::default(), Arc::default());
     let callers = [0, 1].map(|_| receive(&live.connection, &came));
+    // Looks once, and does not come back for what it has put into the queue.
+    let visitor = thread::spawn({
+        let (connection, came) = (live.connection.clone(), came.clone());
+        move || connection.try_recv().inspect(|_| came.up())
+    });
     let sender = send(&live.connection);
     let reader = read(&live.peer, &went);
 
@@ -166,6 +171,7 @@ pub(crate) fn turns() {
     let received = callers.map(|caller| caller.join().unwrap());
     assert!(received.iter().all(|numbers| numbers.is_sorted()));
     let mut all = received.concat();
+    all.extend(visitor.join().unwrap().map(|frame| frame.bytes()[0]));
     all.sort_unstable();
     let expected: Vec<_> = (0..FRAMES).collect();
     assert_eq!(all, expected);
