@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
@@ -131,7 +131,7 @@ impl Connection {
         }
         match self.push(frame) {
             Ok(()) => Ok(()),
-            Err(PushError::Full(frame, _)) => self.queued(self.shared.outbound.push(frame).await),
+            Err(PushError::Full(frame, _)) => self.wait_for_room(frame).await,
             closed => self.queued(closed),
         }
     }
@@ -180,7 +180,7 @@ impl Connection {
             done => return self.queued(done),
         };
         match when_full {
-            WhenFull::Wait => self.queued(self.shared.outbound.push(frame).await),
+            WhenFull::Wait => self.wait_for_room(frame).await,
             WhenFull::NewestWins => {
                 self.queued(self.shared.outbound.push_newest(frame).map(|_dropped| ()))
             }
@@ -222,12 +222,14 @@ impl Connection {
             return inbound.pop().await;
         }
         let mut caller = Caller::new(&self.shared);
-        let mut queued = pin!(inbound.pop());
+        // In a box, which few need: those who have to wait while others read.
+        let mut queued = None;
         let mut poll = |context: &mut Context<'_>, spins| {
             caller.spins = spins;
             if let Some(read) = caller.poll_line(context) {
                 return read.map(Some);
             }
+            let queued = queued.get_or_insert_with(|| Box::pin(inbound.pop()));
             match queued.as_mut().poll(context) {
                 Poll::Pending => caller.poll_turn(context).map(Some),
                 frame => frame,
@@ -352,6 +354,15 @@ impl Connection {
         } else {
             self.shared.outbound.try_push(frame)
         }
+    }
+
+    /// Queues a frame when there is room for it. In a box: those that need not wait, which are most, do not
+    /// have to carry about what this one waits with.
+    fn wait_for_room(
+        &self,
+        frame: Frame,
+    ) -> Pin<Box<impl Future<Output = Result<(), SendError>> + Send + '_>> {
+        Box::pin(async { self.queued(self.shared.outbound.push(frame).await) })
     }
 
     fn queued(&self, pushed: Result<(), PushError<Frame>>) -> Result<(), SendError> {

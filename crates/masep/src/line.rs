@@ -13,7 +13,7 @@
 //!   to the task, which serves all.
 //! * What is in the queue came before what is in the socket. While callers have the turn nothing is put
 //!   there but by [`Shared::collect`], so one who knows it to be empty need not look, nor wait there too:
-//!   whoever takes the turn from him, or fills the queue, wakes him.
+//!   whoever takes the turn from him wakes him, and what fills the queue is what he is woken for.
 //!
 //! Only connections without a handler do this, and only those that wait when their queue is full. With
 //! a handler the task reads, calls it and writes; a policy that drops frames needs one that always
@@ -336,17 +336,14 @@ impl Shared {
         caller.into_iter().for_each(Waker::wake);
     }
 
-    /// Moves what has arrived into the queue, as far as it has room, if that is not the task's to do.
+    /// Moves what has arrived into the queue, as far as it has room, if that is not the task's to do. A
+    /// caller who waits with the turn was woken when it arrived, and looks into the queue then.
     pub(crate) fn collect(&self) {
         let mut line = self.line();
         let Turn::Caller { waits } = line.turn else {
             return;
         };
-        let mut caller = None;
-        let ended = loop {
-            if !self.inbound.has_room(Frame::MAX_BYTES) {
-                break None;
-            }
+        while self.inbound.has_room(Frame::MAX_BYTES) {
             let read = |wire: &mut Wire| match wire.try_read() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 read => Poll::Ready(read),
@@ -356,20 +353,14 @@ impl Shared {
                     // There is room, and nobody else fills it.
                     let _ = self.inbound.try_push(frame);
                     line.nothing_queued = false;
-                    caller = caller.or_else(|| line.waiting_caller());
                 }
-                Poll::Ready(Err(reason)) => break Some(reason),
-                Poll::Pending => break None,
+                Poll::Ready(Err(reason)) => return line.end(reason, self),
+                Poll::Pending => break,
             }
-        };
-        if let Some(reason) = ended {
-            caller = caller.or_else(|| line.waiting_caller());
-            line.end(reason, self);
-        } else if !waits {
+        }
+        if !waits {
             line.leave(self);
         }
-        drop(line);
-        caller.into_iter().for_each(Waker::wake);
     }
 
     /// Lets the handler's call, or no longer, write the first frame that it sends: it answers all that has

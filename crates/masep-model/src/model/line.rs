@@ -154,7 +154,9 @@ fn receive(connection: &Connection, seen: &Arc<Count>) -> JoinHandle<Vec<u8>> {
 pub(crate) fn turns() {
     let live = live();
     let (came, went): (Arc<Count>, Arc<Count>) = (Arc::default(), Arc::default());
-    let callers = [0, 1].map(|_| receive(&live.connection, &came));
+    let callers: Vec<_> = (0..1 + random(2))
+        .map(|_| receive(&live.connection, &came))
+        .collect();
     // Looks once, and does not come back for what it has put into the queue.
     let visitor = thread::spawn({
         let (connection, came) = (live.connection.clone(), came.clone());
@@ -168,7 +170,8 @@ pub(crate) fn turns() {
     went.wait_for(usize::from(FRAMES));
     write(&live.peer, BYE);
 
-    let received = callers.map(|caller| caller.join().unwrap());
+    let received = callers.into_iter().map(|caller| caller.join().unwrap());
+    let received: Vec<_> = received.collect();
     assert!(received.iter().all(|numbers| numbers.is_sorted()));
     let mut all = received.concat();
     all.extend(visitor.join().unwrap().map(|frame| frame.bytes()[0]));
