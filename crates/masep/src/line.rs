@@ -141,8 +141,13 @@ impl<'a> Caller<'a> {
             self.place = Place::AtQueue;
             return Poll::Pending;
         }
-        // What the task queued before it was this one's turn comes first, and wakes this task.
+        // What is queued came first, and wakes this task, or another that waits for it. Then nobody might
+        // read on but the connection's task.
         if self.shared.inbound.len() > 0 {
+            if line.turn != Turn::Task {
+                line.turn = Turn::Returned;
+                self.shared.outbound.wake_consumer();
+            }
             return Poll::Pending;
         }
         line.nothing_queued = true;
