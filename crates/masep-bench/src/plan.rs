@@ -88,14 +88,20 @@ impl Plan<'_> {
     /// `at_most`: the ratio to raw sockets that masep may have, on one core and unpinned.
     fn round_trip(&self, name: &'static str, size: usize, at_most: [Option<f64>; 2]) -> Experiment {
         let targets = [OneCore, Unpinned].into_iter().zip(at_most);
-        let targets = targets.filter_map(|(placement, ratio)| {
-            Some(Target {
-                placement: Some(placement),
-                set_with: SET_WITH
-                    .iter()
-                    .find(|set| (set.0, set.1) == (name, placement))
-                    .map(|set| (RAW, set.2)),
-                ..Target::of(MASEP, Bound::RatioAtMost(RAW, ratio?))
+        let targets = targets.flat_map(|(placement, ratio)| {
+            let set_with = SET_WITH
+                .iter()
+                .find(|set| (set.0, set.1) == (name, placement))
+                .map(|set| (RAW, set.2));
+            let bound = ratio.map(|ratio| Bound::RatioAtMost(RAW, ratio));
+            bound.into_iter().flat_map(move |bound| {
+                let of = |of, limit| Target {
+                    placement: Some(placement),
+                    limit,
+                    set_with,
+                    ..Target::of(of, bound)
+                };
+                [of(MASEP, Some(TOKIO)), of(BLOCKING, None)]
             })
         });
         Experiment {

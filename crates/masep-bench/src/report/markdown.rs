@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{Report, number};
 use crate::experiment::Point;
-use crate::peers::{MASEP, RAW};
+use crate::peers::{BLOCKING, MASEP, RAW};
 use crate::placement::Placement;
 use crate::results::{Cell, Judgement, Verdict};
 
@@ -43,7 +43,8 @@ fn caption(report: &Report) -> String {
     let text = format!(
         "{machine}. Client and server are two processes on 127.0.0.1; {rounds} rounds, in each of which everybody is \
          measured once for {seconds} s (codec: a fifth of that). Figures are medians, ratios are to `std::net` in the \
-         same round; for masep with the least and the greatest ratio in parentheses. *One core*: all processes on \
+         same round; for masep with the least and the greatest ratio in parentheses. `masep::blocking` is the same \
+         without async, in the threads that use it. *One core*: all processes on \
          one processor, which compares the work that is done; *unpinned*: as the system places them; what stands \
          in one placement is of one run. A target is \
          *reached* or *missed* in the median; *not measured* means that it is missed in the median and kept in some \
@@ -96,7 +97,7 @@ fn head(cells: &[&str]) -> String {
 fn beside_others(cells: &[Cell]) -> String {
     let mut columns = vec!["", RAW];
     columns.extend(OTHERS);
-    columns.extend([MASEP, "target", ""]);
+    columns.extend([MASEP, "masep::blocking", "target", ""]);
     let mut text = head(&columns);
     // The first figure of each experiment that has raw sockets beside it.
     let mut last = None;
@@ -147,10 +148,23 @@ fn compared(block: &[Cell]) -> String {
         MASEP => in_full(cell),
         other => format!("{other} {}", in_full(cell)),
     }));
+    let blocking = masep.and_then(|cell| find(&cell.subject.replacen(MASEP, BLOCKING, 1)));
+    line.push(blocking.map_or_else(dash, in_full));
     let verdict = masep.and_then(|cell| cell.verdict.as_ref());
     line.push(verdict.map_or_else(String::new, |verdict| verdict.target.clone()));
-    line.push(verdict.map_or_else(String::new, said));
+    let also = blocking.and_then(|cell| cell.verdict.as_ref());
+    line.push(verdict.map_or_else(String::new, |verdict| both(verdict, also)));
     row(line)
+}
+
+/// What is to be said of masep, and of `masep::blocking` if that is another thing.
+fn both(verdict: &Verdict, blocking: Option<&Verdict>) -> String {
+    match blocking {
+        Some(blocking) if blocking.judgement != verdict.judgement => {
+            format!("{}; `masep::blocking` {}", said(verdict), said(blocking))
+        }
+        _ => said(verdict),
+    }
 }
 
 fn dash() -> String {
@@ -370,6 +384,23 @@ mod tests {
         assert_eq!(lines.split_whitespace().count(), 100);
         assert!(lines.lines().all(|line| line.len() <= 115));
         assert!(lines.ends_with("word\n"));
+    }
+
+    #[test]
+    fn what_is_said_of_both_is_said_once() {
+        let verdict = |judgement, note: Option<&str>| Verdict {
+            target: "at most 1.20 of raw".to_owned(),
+            judgement,
+            note: note.map(str::to_owned),
+        };
+        let missed = verdict(Judgement::Missed, Some("tokio misses it too"));
+        let reached = verdict(Judgement::Reached, None);
+        assert_eq!(both(&reached, Some(&reached)), "reached");
+        assert_eq!(both(&missed, None), "missed: tokio misses it too");
+        assert_eq!(
+            both(&missed, Some(&reached)),
+            "missed: tokio misses it too; `masep::blocking` reached"
+        );
     }
 
     #[test]
