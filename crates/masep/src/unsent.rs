@@ -31,9 +31,7 @@ impl Unsent {
     /// Appends a frame. Its size was checked by the call that queued it.
     pub(crate) fn push(&mut self, frame: &Frame, codec: FrameCodec) {
         if frame.size() < SHARE_FROM {
-            if self.gathered.capacity() == 0 {
-                self.gathered = spare::take();
-            }
+            self.make_room(FrameCodec::HEADER_BYTES + frame.size());
             let before = self.gathered.len();
             let encoded = codec.encode(frame, &mut self.gathered);
             debug_assert!(encoded.is_ok());
@@ -45,6 +43,27 @@ impl Unsent {
             self.size += frame.size();
         } else {
             debug_assert!(false, "its size was checked");
+        }
+    }
+
+    /// Makes room for so many bytes more: a small buffer at first, then one for all of a write.
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.gathered.len() + bytes;
+        if needed > self.gathered.capacity() {
+            let mut larger = match needed {
+                ..=spare::SMALL => spare::take_small(),
+                _ => spare::take_large(),
+            };
+            larger.extend_from_slice(&self.gathered);
+            spare::give(mem::replace(&mut self.gathered, larger));
+        }
+    }
+
+    /// Holds no more memory than what waits needs: it may wait for long.
+    pub(crate) fn shrink(&mut self) {
+        if self.gathered.len() < self.gathered.capacity() / 2 {
+            let rest = BytesMut::from(&self.gathered[..]);
+            spare::give(mem::replace(&mut self.gathered, rest));
         }
     }
 
