@@ -3,9 +3,13 @@
 //! Most texts of a message are shorter than that. A loop over their bytes would end with a branch
 //! that the processor guesses wrong at nearly each of them, which costs more than the loop.
 
+mod input;
+
 use std::ops::Range;
 
 use super::chars;
+
+pub(super) use input::{Sample, Words};
 
 /// The bytes of one step.
 const WORD: usize = size_of::<u64>();
@@ -105,14 +109,6 @@ pub(super) fn angle(bytes: &[u8], at: usize) -> usize {
 #[inline]
 pub(super) fn closing_angle(bytes: &[u8], at: usize) -> usize {
     only::<b'>'>(bytes, at)
-}
-
-/// The first place from `at` on whose byte is in a value neither letter, digit nor any other sign that
-/// stands for itself: where the value ends, or is not plain, or has a control character.
-#[inline]
-pub(super) fn value_end(bytes: &[u8], at: usize) -> usize {
-    let is_wanted = |byte: u8| !chars::is_plain_attribute(byte) || byte < b' ';
-    find(bytes, at, |word| suspicious(word) & HIGH, is_wanted)
 }
 
 /// Whether all of a text stands for itself, in a text and in an attribute value. Of some it says no that
@@ -287,9 +283,6 @@ mod tests {
         finds(plain_text_end, |byte| !chars::is_plain_text(byte));
         finds(plain_attribute_end, |byte| !chars::is_plain_attribute(byte));
         finds(ampersand, |byte| byte == b'&');
-        finds(value_end, |byte| {
-            !chars::is_plain_attribute(byte) || byte < b' '
-        });
         finds(name_end, |byte| !chars::in_name(byte));
         finds(space_or_angle, |byte| byte == b' ' || byte == b'>');
         finds(closing_angle, |byte| byte == b'>');

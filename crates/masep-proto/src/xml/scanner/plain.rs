@@ -1,13 +1,18 @@
 //! The short way over tags and texts that are written as ElementTree writes them, with nothing in them that
 //! has to be looked at twice. Nearly all are. It judges nothing: where it cannot go on, it stops in front of
 //! what it has not understood.
+//!
+//! It takes an element with nothing but a text in it in one step, and ends of tags as they came before: each
+//! branch that depends on the input is one that the processor may guess wrong.
+
+mod start_tag;
+#[cfg(test)]
+mod tests;
 
 use super::{Name, Scanner};
-use crate::xml::chars;
-use crate::xml::words;
+use crate::xml::words::Words;
 
-/// Attributes of a start tag that are compared with each other here.
-const FEW: usize = 8;
+use start_tag::Tail;
 
 /// How far the short way has led.
 #[derive(Debug)]
@@ -18,127 +23,107 @@ pub(super) struct Progress {
     pub(super) nothing: bool,
 }
 
-/// The rest of a start tag.
-struct Rest {
-    end: usize,
-    empty: bool,
-}
-
 impl Scanner<'_> {
     /// Goes on until no more elements than `outside` are open, or until there is something that is not
     /// plain. No namespace may be declared.
     pub(super) fn skip_plain(&mut self, outside: usize, progress: &mut Progress) {
-        let bytes = self.text.as_bytes();
+        let way = Way {
+            words: Words(self.text.as_bytes()),
+            text_bytes: self.limits.text_bytes,
+        };
+        let mut tail = Tail::NONE;
         while self.open.len() > outside {
-            if bytes.get(self.at) != Some(&b'<') {
-                let end = self.plain_text();
-                if bytes.get(end) != Some(&b'<') || end - self.at > self.limits.text_bytes {
-                    return;
-                }
-                self.at = end;
-                progress.nothing = false;
-            }
-            match bytes.get(self.at + 1) {
-                Some(b'/') if !progress.nothing => {
-                    let Some(behind) = self.plain_end_tag() else {
-                        return;
-                    };
-                    self.open.pop();
-                    self.at = behind;
-                }
-                Some(byte) if chars::starts_name(*byte) => {
-                    let start = self.at + 1;
-                    let end = words::name_end(bytes, start);
-                    let Some(rest) = self.plain_rest(end) else {
-                        return;
-                    };
-                    if self.nodes >= self.limits.nodes || self.open.len() >= self.limits.depth {
-                        return;
-                    }
-                    self.nodes += 1;
-                    self.at = rest.end;
-                    progress.deepest = progress.deepest.max(self.open.len() + 1);
-                    progress.nothing = !rest.empty;
-                    if !rest.empty {
-                        let local = start;
-                        self.open.push(Name { start, end, local });
-                    }
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// Where the text ends that comes next, or is not plain. The references that each text may need are.
-    #[inline]
-    fn plain_text(&self) -> usize {
-        let bytes = self.text.as_bytes();
-        let mut at = self.at;
-        loop {
-            at = words::plain_text_end(bytes, at);
-            at += match bytes.get(at..) {
-                Some([b'&', b'l' | b'g', b't', b';', ..]) => "&lt;".len(),
-                Some([b'&', b'a', b'm', b'p', b';', ..]) => "&amp;".len(),
-                _ => return at,
+            let end = match way.words.array(self.at) {
+                Some(b"</") if !progress.nothing => self.leave_plain(way),
+                Some([b'<', _]) => self.enter_plain(way, &mut tail, progress),
+                _ => way
+                    .mixed_text(self.at)
+                    .inspect(|_| progress.nothing = false),
             };
+            let Some(end) = end else {
+                return;
+            };
+            self.at = end;
         }
     }
 
-    /// Where the end tag ends that comes next, if it is that of the open element.
-    #[inline]
-    fn plain_end_tag(&self) -> Option<usize> {
-        let bytes = self.text.as_bytes();
-        let open = self.open.last()?;
-        let start = self.at + "</".len();
-        let end = start + (open.end - open.start);
-        let ends =
-            bytes.get(end) == Some(&b'>') && words::repeats(bytes, open.start..open.end, start);
-        ends.then_some(end + 1)
+    /// Where the end tag ends that comes next.
+    #[inline(always)]
+    fn leave_plain(&mut self, way: Way<'_>) -> Option<usize> {
+        let end = way.end_tag(self.at, self.open.last()?)?;
+        self.open.pop();
+        Some(end)
     }
 
-    /// The rest of a start tag behind its name.
-    #[inline]
-    fn plain_rest(&self, mut at: usize) -> Option<Rest> {
-        let bytes = self.text.as_bytes();
-        let mut names = [(0, 0); FEW];
-        let mut count = 0;
+    /// Where the start tag ends that comes next, or its element if there is only a text in it.
+    #[inline(always)]
+    fn enter_plain(
+        &mut self,
+        way: Way<'_>,
+        tail: &mut Tail,
+        progress: &mut Progress,
+    ) -> Option<usize> {
+        if self.nodes >= self.limits.nodes || self.open.len() >= self.limits.depth {
+            return None;
+        }
+        let tag = way.start_tag(self.at + 1, tail)?;
+        self.nodes += 1;
+        progress.deepest = progress.deepest.max(self.open.len() + 1);
+        progress.nothing = false;
+        if tag.rest.empty {
+            return Some(tag.rest.end);
+        }
+        if way.words.array(tag.rest.end) != Some(b"<")
+            && let Some(text_end) = way.text(tag.rest.end)
+            && let Some(end) = way.end_tag(text_end, &tag.name)
+        {
+            return Some(end);
+        }
+        progress.nothing = true;
+        self.open.push(tag.name);
+        Some(tag.rest.end)
+    }
+}
+
+/// What the short way leads over.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    words: Words<'a>,
+    /// Bytes that a text may have.
+    text_bytes: usize,
+}
+
+impl Way<'_> {
+    /// Where the plain text ends that begins here, in front of `<`.
+    #[inline(always)]
+    fn text(self, start: usize) -> Option<usize> {
+        let mut at = start;
         loop {
-            match bytes.get(at..)? {
-                [b'>', ..] => {
-                    return Some(Rest {
-                        end: at + 1,
-                        empty: false,
-                    });
-                }
-                [b' ', b'/', b'>', ..] => {
-                    return Some(Rest {
-                        end: at + 3,
-                        empty: true,
-                    });
-                }
-                [b' ', first, ..] if chars::starts_name(*first) => {}
+            at = self.words.text_end(at)?;
+            match self.words.array(at)? {
+                b"<" if at - start <= self.text_bytes => return Some(at),
+                b"&" => at = self.words.reference_end(at)?,
                 _ => return None,
             }
-            let start = at + 1;
-            let end = words::name_end(bytes, start);
-            let length = end - start;
-            if !bytes.get(end..)?.starts_with(b"=\"") || &bytes[start..end] == b"xmlns" {
-                return None;
-            }
-            let is_same = |&(other, other_length): &(usize, usize)| {
-                other_length == length && words::repeats(bytes, start..end, other)
-            };
-            if names.get(..count)?.iter().any(is_same) {
-                return None;
-            }
-            *names.get_mut(count)? = (start, length);
-            count += 1;
-            let value = end + 2;
-            at = words::value_end(bytes, value);
-            if bytes.get(at) != Some(&b'"') || at - value > self.limits.text_bytes {
-                return None;
-            }
-            at += 1;
         }
+    }
+
+    /// The same, where there are elements beside the text.
+    #[cold]
+    #[inline(never)]
+    fn mixed_text(&self, start: usize) -> Option<usize> {
+        self.text(start)
+    }
+
+    /// Where the end tag ends that stands here, if it is that of this name.
+    #[inline(always)]
+    fn end_tag(self, at: usize, open: &Name) -> Option<usize> {
+        let start = at + "</".len();
+        let length = open.end - open.start;
+        let end = start + length;
+        let ends = self.words.array(at)? == b"</"
+            && self.words.array(end)? == b">"
+            && self.words.repeats(open.start, length, start);
+        ends.then_some(end + 1)
     }
 }
