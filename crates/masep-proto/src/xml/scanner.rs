@@ -9,6 +9,7 @@
 
 mod attributes;
 mod markup;
+mod name;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -19,10 +20,11 @@ use super::chars;
 use super::fault::Fault;
 use super::namespaces::Namespaces;
 use super::reference::{self, Place};
-use super::words;
+use super::words::{self, Words};
 use crate::{Limit, LimitExceeded, Limits};
 
-pub(super) use attributes::{Attribute, Name};
+pub(super) use attributes::Attribute;
+pub(super) use name::Name;
 use plain::Progress;
 
 /// How the text of a `<type>` begins.
@@ -180,14 +182,14 @@ impl<'a> Scanner<'a> {
     /// read.
     #[inline]
     pub(super) fn plain_leaf(&mut self) -> Option<&'a str> {
-        let bytes = self.text.as_bytes();
         let open = self.open.last()?;
-        let end = words::plain_text_end(bytes, self.at);
-        let behind = end + 2 + (open.end - open.start);
-        let is_leaf = bytes.get(end) == Some(&b'<')
-            && bytes.get(end + 1) == Some(&b'/')
-            && bytes.get(behind) == Some(&b'>')
-            && words::repeats(bytes, open.start..open.end, end + 2)
+        let words = Words(self.text.as_bytes());
+        let end = words.text_end(self.at)?;
+        let length = open.end - open.start;
+        let behind = end + 2 + length;
+        let is_leaf = words.array(end)? == b"</"
+            && words.array(behind)? == b">"
+            && words.repeats(open.start, length, end + 2)
             && (1..=self.limits.text_bytes).contains(&(end - self.at));
         if !is_leaf {
             return None;
@@ -254,9 +256,13 @@ impl<'a> Scanner<'a> {
             match bytes.get(at) {
                 None | Some(b'<') => break,
                 Some(b'&') => {
+                    kind = PieceKind::Escaped;
+                    if let Some(end) = Words(bytes).reference_end(at) {
+                        at = end;
+                        continue;
+                    }
                     let reference = reference::read(bytes, at, Place::Text, at)?;
                     self.canonical &= reference.canonical;
-                    kind = PieceKind::Escaped;
                     at = reference.end;
                 }
                 Some(b'>') => {
@@ -310,7 +316,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    #[inline]
     fn start_tag(&mut self) -> Result<(), Fault> {
         let start = self.at;
         self.nodes += 1;
@@ -365,10 +370,18 @@ impl<'a> Scanner<'a> {
         {
             self.at = behind + 1;
         } else {
-            let matches = |found: &[u8]| found == &bytes[open.start..open.end];
-            self.at = scan_end_tag(self.text, start, matches)?;
-            self.canonical = false;
+            self.unusual_end_tag(&open)?;
         }
+        Ok(())
+    }
+
+    /// An end tag that is not written as ElementTree does it.
+    #[cold]
+    fn unusual_end_tag(&mut self, open: &Name) -> Result<(), Fault> {
+        let bytes = self.text.as_bytes();
+        let matches = |found: &[u8]| found == &bytes[open.start..open.end];
+        self.at = scan_end_tag(self.text, self.at, matches)?;
+        self.canonical = false;
         Ok(())
     }
 
@@ -376,30 +389,6 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn ahead(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    /// The name that begins at `start`. If the input ends in it, `token` is where the construct
-    /// began.
-    #[inline]
-    fn scan_name(&self, start: usize, token: usize) -> Result<Name, Fault> {
-        let bytes = self.text.as_bytes();
-        if bytes
-            .get(start)
-            .is_some_and(|byte| chars::starts_name(*byte))
-        {
-            let end = skip_while(bytes, start, chars::in_name);
-            if let Some(byte) = bytes.get(end)
-                && byte.is_ascii()
-                && *byte != b':'
-            {
-                return Ok(Name {
-                    start,
-                    end,
-                    local: start,
-                });
-            }
-        }
-        attributes::scan_unusual_name(self.text, start, token)
     }
 }
 
@@ -411,7 +400,7 @@ fn scan_end_tag(
     matches: impl FnOnce(&[u8]) -> bool,
 ) -> Result<usize, Fault> {
     let bytes = text.as_bytes();
-    let name = attributes::scan_unusual_name(text, start + 2, start)?;
+    let name = name::scan_unusual_name(text, start + 2, start)?;
     let end = skip_while(bytes, name.end, chars::is_space);
     match bytes.get(end) {
         None => Err(Fault::truncated("an end tag", start)),

@@ -1,33 +1,19 @@
-//! Names and attributes of start tags.
+//! Attributes of start tags.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::name::{Name, XMLNS};
 use super::{Scanner, Tag, skip_raw, skip_while};
 use crate::xml::chars;
 use crate::xml::fault::Fault;
 use crate::xml::namespaces::Uri;
 use crate::xml::reference::{self, Place};
-use crate::xml::words;
+use crate::xml::words::{self, Words};
 use crate::{DecodeErrorKind, Limit, LimitExceeded};
 
 /// Up to this many attributes are compared with each other one by one.
 const FEW: usize = 12;
-
-/// The name of an element or an attribute, as it is written.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::xml) struct Name {
-    pub(in crate::xml) start: usize,
-    pub(in crate::xml) end: usize,
-    /// Where it begins without its prefix and the colon behind that.
-    pub(in crate::xml) local: usize,
-}
-
-impl Name {
-    pub(in crate::xml) const fn has_prefix(&self) -> bool {
-        self.local > self.start
-    }
-}
 
 /// An attribute of a start tag.
 #[derive(Debug)]
@@ -41,6 +27,7 @@ pub(in crate::xml) struct Attribute {
 
 impl<'a> Scanner<'a> {
     /// Reads the rest of a start tag that may have attributes.
+    #[inline(never)]
     pub(super) fn scan_attributes(&mut self) -> Result<(), Fault> {
         while let Some(attribute) = self.plain_attribute() {
             self.at = attribute.raw.end + 1;
@@ -68,19 +55,24 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn plain_attribute(&self) -> Option<Attribute> {
         let bytes = self.text.as_bytes();
+        let words = Words(bytes);
         let start = self.at + 1;
-        let name_end = match self.ahead() {
-            [b' ', first, ..] if chars::starts_name(*first) => {
-                skip_while(bytes, start, chars::in_name)
-            }
-            _ => return None,
-        };
-        if !bytes[name_end..].starts_with(b"=\"") || &bytes[start..name_end] == b"xmlns" {
+        if words.array(self.at) != Some(b" ") {
             return None;
         }
+        let (mut name_end, head) = words.letters(start)?;
+        if name_end == start || head == XMLNS {
+            return None;
+        }
+        if words.array(name_end) != Some(b"=\"") {
+            name_end = skip_while(bytes, name_end, chars::in_name);
+            if words.array(name_end) != Some(b"=\"") {
+                return None;
+            }
+        }
         let value = name_end + 2;
-        let end = words::plain_attribute_end(bytes, value);
-        if bytes.get(end) != Some(&b'"') || end - value > self.limits.text_bytes {
+        let end = words.value_end(value)?;
+        if words.array(end) != Some(b"\"") || end - value > self.limits.text_bytes {
             return None;
         }
         Some(Attribute {
@@ -96,6 +88,8 @@ impl<'a> Scanner<'a> {
 
     /// Reads the rest of a start tag, however it is written. Returns whether an attribute has to do
     /// with namespaces.
+    #[cold]
+    #[inline(never)]
     fn scan_unusual_attributes(&mut self) -> Result<bool, Fault> {
         let outer_canonical = std::mem::replace(&mut self.canonical, true);
         let result = self.scan_any_attributes();
@@ -195,9 +189,13 @@ impl<'a> Scanner<'a> {
                 Some(byte) if *byte == quote => return Ok((at, plain)),
                 Some(b'<') => return Err(Fault::syntax("< in the value of an attribute", at)),
                 Some(b'&') => {
+                    plain = false;
+                    if let Some(end) = Words(bytes).reference_end(at) {
+                        at = end;
+                        continue;
+                    }
                     let reference = reference::read(bytes, at, Place::Attribute, token)?;
                     self.canonical &= reference.canonical;
-                    plain = false;
                     at = reference.end;
                 }
                 Some(byte) if byte.is_ascii() => {
@@ -340,30 +338,4 @@ impl<'a> Scanner<'a> {
     pub(in crate::xml) fn local(&self, name: &Name) -> &'a str {
         self.slice(name.local..name.end)
     }
-}
-
-/// A name that may have a colon or characters beyond ASCII, or may be none at all.
-pub(super) fn scan_unusual_name(text: &str, start: usize, token: usize) -> Result<Name, Fault> {
-    let mut local = start;
-    let mut end = start;
-    let mut starts = true;
-    for c in text.get(start..).unwrap_or_default().chars() {
-        let fits = if starts {
-            chars::char_starts_name(c)
-        } else {
-            chars::char_in_name(c)
-        };
-        if fits {
-            starts = false;
-        } else if c == ':' && !starts && local == start {
-            local = end + 1;
-            starts = true;
-        } else if starts || c == ':' || !c.is_ascii() {
-            return Err(Fault::syntax("a name expected", end));
-        } else {
-            return Ok(Name { start, end, local });
-        }
-        end += c.len_utf8();
-    }
-    Err(Fault::truncated("a tag", token))
 }

@@ -1,6 +1,6 @@
 //! What stands around and between elements: comments, instructions, CDATA sections.
 
-use super::{Piece, PieceKind, Scanner, Token, attributes, skip_while};
+use super::{Piece, PieceKind, Scanner, Token, name, skip_while};
 use crate::DecodeErrorKind;
 use crate::xml::chars;
 use crate::xml::fault::Fault;
@@ -101,7 +101,7 @@ impl Scanner<'_> {
     /// A processing instruction.
     pub(super) fn instruction(&mut self) -> Result<(), Fault> {
         let start = self.at;
-        let name = attributes::scan_unusual_name(self.text, start + 2, start)?;
+        let name = name::scan_unusual_name(self.text, start + 2, start)?;
         if name.has_prefix() {
             return Err(Fault::syntax(
                 "a colon in the name of an instruction",

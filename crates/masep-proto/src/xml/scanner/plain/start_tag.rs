@@ -2,11 +2,8 @@
 
 use super::Way;
 use crate::xml::chars;
-use crate::xml::scanner::Name;
+use crate::xml::scanner::name::{Name, XMLNS};
 use crate::xml::words::{self, Sample, Words};
-
-/// The name of what declares the default namespace, as a word.
-const XMLNS: u64 = u64::from_le_bytes(*b"xmlns\0\0\0");
 
 /// A start tag.
 pub(super) struct StartTag {
