@@ -281,15 +281,15 @@ impl<'a> Decoder<'a> {
         if scanner.tag.namespaced {
             return self.element();
         }
-        let container = match scanner.name(&scanner.tag.name) {
-            "str" => return self.scalar(Scalar::Str),
-            "int" => return self.scalar(Scalar::Int),
-            "bool" => return self.scalar(Scalar::Bool),
-            "type" => return self.scalar(Scalar::Type),
-            "list" => Container::List,
-            "tuple" => Container::Tuple,
-            "set" => Container::Set,
-            "dict" => Container::Dict,
+        let container = match scanner.name_bytes(&scanner.tag.name) {
+            b"str" => return self.scalar(Scalar::Str),
+            b"int" => return self.scalar(Scalar::Int),
+            b"bool" => return self.scalar(Scalar::Bool),
+            b"type" => return self.scalar(Scalar::Type),
+            b"list" => Container::List,
+            b"tuple" => Container::Tuple,
+            b"set" => Container::Set,
+            b"dict" => Container::Dict,
             _ => return self.element(),
         };
         let open = Open {

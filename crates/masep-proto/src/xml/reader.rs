@@ -75,7 +75,8 @@ impl<'a> Reader<'a> {
     /// The value of an attribute of the last start tag.
     pub(super) fn attribute(&self, name: &str) -> Option<ByteString> {
         let mut attributes = self.scanner.attributes.iter();
-        let attribute = attributes.find(|other| self.scanner.name(&other.name) == name)?;
+        let attribute =
+            attributes.find(|other| self.scanner.name_bytes(&other.name) == name.as_bytes())?;
         Some(self.value(attribute))
     }
 

@@ -114,7 +114,14 @@ impl<'a> Scanner<'a> {
     /// Whether the last start tag is that of an element of this name, in no namespace.
     #[inline]
     pub(super) fn is_named(&self, name: &str) -> bool {
-        !self.tag.namespaced && self.name(&self.tag.name) == name
+        !self.tag.namespaced && self.name_bytes(&self.tag.name) == name.as_bytes()
+    }
+
+    /// The bytes of a name: to compare them, nothing has to be known of the characters around it.
+    #[inline]
+    pub(super) fn name_bytes(&self, name: &Name) -> &'a [u8] {
+        let bytes = self.text.as_bytes().get(name.start..name.end);
+        bytes.unwrap_or_default()
     }
 
     /// Where the next thing begins.
