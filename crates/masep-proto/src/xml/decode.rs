@@ -208,6 +208,10 @@ impl<'a> Decoder<'a> {
     fn value(&mut self) -> Result<Value, Fault> {
         self.begin()?;
         while !self.open.is_empty() {
+            if self.reader.scanner.plain_end() {
+                self.end()?;
+                continue;
+            }
             match self.reader.next_tag()? {
                 Token::Start => self.start()?,
                 Token::End => self.end()?,

@@ -47,6 +47,24 @@ impl Scanner<'_> {
         }
     }
 
+    /// Reads the end tag of the open element, if that comes next, as ElementTree writes it. Otherwise nothing
+    /// is read.
+    #[inline]
+    pub(in crate::xml) fn plain_end(&mut self) -> bool {
+        let words = Words(self.text.as_bytes());
+        let at = self.at;
+        if words.array(at) != Some(b"</") || !self.namespaces.is_empty() {
+            return false;
+        }
+        let way = Way {
+            words,
+            text_bytes: 0,
+        };
+        let end = self.leave_plain(way);
+        self.at = end.unwrap_or(at);
+        end.is_some()
+    }
+
     /// Where the end tag ends that comes next.
     #[inline(always)]
     fn leave_plain(&mut self, way: Way<'_>) -> Option<usize> {
