@@ -62,10 +62,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_with_all_its_room_and_nothing_in_it() {
-        for (take, room) in [
-            (take_small as fn() -> BytesMut, SMALL),
-            (take_large, LARGE),
-        ] {
+        for (take, room) in [(take_small as fn() -> BytesMut, SMALL), (take_large, LARGE)] {
             for used in [0, 1, room - 1, room] {
                 let mut buffer = take();
                 let first = place(&buffer);

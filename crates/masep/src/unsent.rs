@@ -181,6 +181,22 @@ mod tests {
         fn reset_on_drop(&self) {}
     }
 
+    #[test]
+    fn what_waits_for_a_slow_peer_takes_no_more_memory_than_it_needs() {
+        let codec = FrameCodec::new(&Limits::default());
+        let transport = Narrow {
+            at_once: 60_000,
+            taken: Mutex::default(),
+        };
+        let mut unsent = Unsent::default();
+        for _ in 0..61 {
+            unsent.push(&Frame::new(vec![7; 998]), codec);
+        }
+        unsent.write_to(&transport, false).unwrap();
+        unsent.shrink();
+        assert_eq!((unsent.len(), unsent.gathered.capacity()), (1_000, 1_000));
+    }
+
     fn sizes() -> impl Strategy<Value = Vec<usize>> {
         let size = prop_oneof![0..100_usize, 4_000..4_200_usize, 60_000..65_536_usize];
         prop::collection::vec(size, 0..40)
@@ -204,6 +220,7 @@ mod tests {
                 codec.encode(&frame, &mut expected).unwrap();
                 if number % 8 == 7 {
                     unsent.write_to(&transport, false).unwrap();
+                    unsent.shrink();
                 }
             }
             while !unsent.is_empty() {
