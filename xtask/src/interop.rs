@@ -26,6 +26,11 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     run(&args)
 }
 
+/// Has Python print tracebacks without marks under the lines, which it parses for them. In CPython 3.11 that fails
+/// ("AST constructor recursion depth mismatch") when it gets into another parse, such as pytest's, by way of the
+/// garbage collector or of pymasep's threads, which end with tracebacks.
+pub(crate) const PLAIN_TRACEBACKS: (&str, &str) = ("PYTHONNODEBUGRANGES", "1");
+
 /// Runs pytest with the program `masep` of this tree.
 pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
     // The same build as that of `cargo test`: an optimised one would take minutes more and what is
@@ -36,6 +41,7 @@ pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
     args.extend(pytest);
     Program::new(python, &args)
         .env("MASEP_BIN", built("debug", "masep"))
+        .env(PLAIN_TRACEBACKS.0, PLAIN_TRACEBACKS.1)
         .run_counting(Tally::of_pytest)
 }
 

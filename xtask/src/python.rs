@@ -47,6 +47,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     args.extend(pytest.iter().map(String::as_str));
     let tally = run(&args)
         .current_dir(&tests)
+        .env(interop::PLAIN_TRACEBACKS.0, interop::PLAIN_TRACEBACKS.1)
         .run_counting(Tally::of_pytest)?;
     run(&["-m", "mypy.stubtest", "masep"]).run()?;
     let examples = format!("{DIRECTORY}/examples");

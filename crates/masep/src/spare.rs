@@ -37,8 +37,7 @@ pub(crate) fn take_large() -> BytesMut {
 /// Gives a buffer back, whatever is still in it.
 pub(crate) fn give(mut buffer: BytesMut) {
     buffer.clear();
-    if buffer.capacity() == 0 {
-    } else if SMALL_ONES.contains(&buffer.capacity()) {
+    if SMALL_ONES.contains(&buffer.capacity()) {
         SPARE_SMALL.set(buffer);
     } else if buffer.try_reclaim(LARGE) {
         if LARGE_ONES.contains(&buffer.capacity()) {

@@ -55,7 +55,10 @@ impl Unsent {
                 _ => spare::take_large(),
             };
             larger.extend_from_slice(&self.gathered);
-            spare::give(mem::replace(&mut self.gathered, larger));
+            let smaller = mem::replace(&mut self.gathered, larger);
+            if !smaller.is_empty() {
+                spare::give(smaller);
+            }
         }
     }
 
