@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import threading
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -29,9 +30,13 @@ from programs.report import emit, emit_crashes
 class ReportingQueue(queue.Queue):
     """The queue in which pymasep's socket handler puts what it receives: here the bytes are seen."""
 
+    is_over = threading.Event()
+
     def put(self, item: bytes, *args: Any, **kwargs: Any) -> None:
         """Reports the frame's body, then queues it."""
         emit("frame", hex=item.hex())
+        if b'msg_type="end"' in item:
+            self.is_over.set()
         super().put(item, *args, **kwargs)
 
 
@@ -124,7 +129,9 @@ def main() -> None:
     parser.add_argument("--role", choices=["actor", "observer"], required=True)
     parser.add_argument("--port", type=int)
     args = parser.parse_args()
-    emit_crashes()
+    # An interface says BYE when the game is over; the engine, whichever it is, may be gone by then, and the thread of
+    # the socket ends with an error.
+    emit_crashes(but=lambda error: issubclass(error, ConnectionError) and ReportingQueue.is_over.is_set())
 
     os.makedirs("config", exist_ok=True)
     # With the default, an interface that is slower than the engine skips observations.
