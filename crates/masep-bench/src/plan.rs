@@ -87,29 +87,25 @@ impl Plan<'_> {
 
     /// `at_most`: the ratio to raw sockets that masep may have, on one core and unpinned.
     fn round_trip(&self, name: &'static str, size: usize, at_most: [Option<f64>; 2]) -> Experiment {
-        let targets = [OneCore, Unpinned].into_iter().zip(at_most);
-        let targets = targets.flat_map(|(placement, ratio)| {
-            let set_with = SET_WITH
-                .iter()
-                .find(|set| (set.0, set.1) == (name, placement))
-                .map(|set| (RAW, set.2));
-            let bound = ratio.map(|ratio| Bound::RatioAtMost(RAW, ratio));
-            bound.into_iter().flat_map(move |bound| {
-                let of = |of, limit| Target {
-                    placement: Some(placement),
-                    limit,
-                    set_with,
-                    ..Target::of(of, bound)
-                };
-                [of(MASEP, Some(TOKIO)), of(BLOCKING, None)]
-            })
-        });
+        let mut targets = Vec::new();
+        for (placement, ratio) in [OneCore, Unpinned].into_iter().zip(at_most) {
+            let Some(ratio) = ratio else { continue };
+            let mut set_with = SET_WITH.iter();
+            let set_with = set_with.find(|set| (set.0, set.1) == (name, placement));
+            let target = |of, limit| Target {
+                placement: Some(placement),
+                limit,
+                set_with: set_with.map(|set| (RAW, set.2)),
+                ..Target::of(of, Bound::RatioAtMost(RAW, ratio))
+            };
+            targets.extend([target(MASEP, Some(TOKIO)), target(BLOCKING, None)]);
+        }
         Experiment {
             name,
             about: format!("round trip, {}", bytes(size)),
             placements: BOTH,
             subjects: self.subjects(Work::RoundTrip, size, 1, &[]),
-            metrics: latencies("µs", RAW, targets.collect()),
+            metrics: latencies("µs", RAW, targets),
         }
     }
 

@@ -30,9 +30,9 @@ use masep_proto::{Frame, FrameCodec};
 
 use crate::CloseReason;
 use crate::connection::Shared;
-use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
+use crate::sync::{MutexGuard, set_waker};
 use crate::wire::{Wire, Written};
 
 /// How long a turn outlasts the call that took it when something has arrived. The end of a connection
@@ -208,14 +208,6 @@ impl Drop for Caller<'_> {
                 }
             }
         }
-    }
-}
-
-/// Has this task woken from here on.
-fn set_waker(waker: &mut Option<Waker>, context: &Context<'_>) {
-    match waker {
-        Some(waker) => waker.clone_from(context.waker()),
-        none => *none = Some(context.waker().clone()),
     }
 }
 

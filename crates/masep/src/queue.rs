@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use masep_proto::{Frame, Limit, LimitExceeded, Limits};
 
-use crate::sync::{FairMutex, Mutex, MutexGuard, Notify};
+use crate::sync::{FairMutex, Mutex, MutexGuard, Notify, set_waker};
 use crate::{CloseReason, Connection, SocketHandler};
 
 /// What to do with a frame for a queue that is full.
@@ -198,10 +198,7 @@ impl<T: Weigh> Queue<T> {
         let mut state = self.lock();
         let filled = state.closed || !state.items.is_empty();
         state.hungry = waits && !filled;
-        match &mut state.consumer {
-            Some(consumer) => consumer.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        set_waker(&mut state.consumer, context);
         filled
     }
 

@@ -4,6 +4,8 @@
 //! In the model check (`cargo xtask model`) they are those of a scheduler that tries out in which order
 //! things can happen, see `crates/masep-model`. So whatever is synchronised by hand takes them from here.
 
+use std::task::{Context, Waker};
+
 #[cfg(not(masep_model))]
 mod real {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, atomic};
@@ -22,3 +24,11 @@ pub(crate) use real::{
     Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, atomic, poll, recv, thread,
     thread_local, time,
 };
+
+/// Has this task woken from here on.
+pub(crate) fn set_waker(waker: &mut Option<Waker>, context: &Context<'_>) {
+    match waker {
+        Some(waker) => waker.clone_from(context.waker()),
+        none => *none = Some(context.waker().clone()),
+    }
+}

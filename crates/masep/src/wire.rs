@@ -74,22 +74,7 @@ impl Wire {
     /// Takes the next frame out of what has arrived. To be called until there is none, before the next
     /// read.
     pub(crate) fn take_frame(&mut self, codec: FrameCodec) -> Result<Option<Frame>, LimitExceeded> {
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        let frame = codec.decode(&mut self.buffer)?;
-        if let Some(frame) = &frame {
-            tracing::trace!(bytes = frame.size(), "received");
-        }
-        if self.buffer.is_empty() {
-            self.release_buffer();
-        }
-        Ok(frame)
-    }
-
-    /// Gives back an empty buffer: a connection that waits holds none.
-    fn release_buffer(&mut self) {
-        spare::give(mem::take(&mut self.buffer));
+        take_frame(&mut self.buffer, codec)
     }
 
     /// Appends what has arrived to the buffer, at least a byte; 0 at the end of the stream.
@@ -155,7 +140,7 @@ impl Wire {
         let room = self.buffer.capacity() - before;
         let read = read(&*self.transport, &mut self.buffer).inspect_err(|_| {
             if self.buffer.is_empty() {
-                self.release_buffer();
+                spare::give(mem::take(&mut self.buffer));
             }
         })?;
         self.filled = read == room;
@@ -301,6 +286,26 @@ impl Wire {
             rest.clear();
         }
     }
+}
+
+/// Takes the next frame out of what has arrived, and gives the buffer back with the last byte: a connection
+/// that waits holds none.
+#[inline]
+pub(crate) fn take_frame(
+    arrived: &mut BytesMut,
+    codec: FrameCodec,
+) -> Result<Option<Frame>, LimitExceeded> {
+    if arrived.is_empty() {
+        return Ok(None);
+    }
+    let frame = codec.decode(arrived)?;
+    if let Some(frame) = &frame {
+        tracing::trace!(bytes = frame.size(), "received");
+    }
+    if arrived.is_empty() {
+        spare::give(mem::take(arrived));
+    }
+    Ok(frame)
 }
 
 impl Drop for Wire {

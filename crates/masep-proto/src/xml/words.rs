@@ -187,12 +187,14 @@ fn find(
     bytes.len() - rest.len() + last.unwrap_or(rest.len())
 }
 
-/// Marks the bytes that are `&`, `<`, `>` or not ASCII, by their highest bit.
-#[inline]
+/// Marks words with `&`, `<`, `>` or what is not ASCII, by the highest bit of the first such byte, and
+/// perhaps others behind it; no other words.
+#[inline(always)]
 const fn special_in_text(word: u64) -> u64 {
-    let ascii = word & !HIGH;
-    let special = is(ascii, b'&') | is(ascii | (2 * ONES), b'<' | b'>');
-    (special | word) & HIGH
+    let ampersand = word ^ (b'&' as u64 * ONES);
+    let angle = (word | (2 * ONES)) ^ (b'>' as u64 * ONES);
+    // A difference borrows from the next byte only if its own is marked.
+    (ampersand.wrapping_sub(ONES) | angle.wrapping_sub(ONES) | word) & HIGH
 }
 
 /// Marks the bytes that do not stand in names.

@@ -14,9 +14,8 @@ use masep_proto::{Frame, Limits};
 use crate::connection::Shared;
 use crate::handler::guarded;
 use crate::line::{Line, Turn};
-use crate::spare;
 use crate::sync::time::Instant;
-use crate::wire::{Wire, Written};
+use crate::wire::{Wire, Written, take_frame};
 use crate::{CloseReason, Connection, SocketHandler};
 
 use deadlines::{Alarm, after};
@@ -108,21 +107,10 @@ impl<'a> Conversation<'a> {
 
     /// The next frame of those that have arrived.
     fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
-        if self.arrived.is_empty() {
-            return Ok(None);
+        match take_frame(&mut self.arrived, self.shared.codec()) {
+            Ok(Some(frame)) if frame.is_bye() => Err(CloseReason::PeerBye),
+            taken => taken.map_err(CloseReason::ProtocolError),
         }
-        let frame =
-            (self.shared.codec().decode(&mut self.arrived)).map_err(CloseReason::ProtocolError)?;
-        if let Some(frame) = &frame {
-            tracing::trace!(bytes = frame.size(), "received");
-            if frame.is_bye() {
-                return Err(CloseReason::PeerBye);
-            }
-        }
-        if self.arrived.is_empty() {
-            spare::give(mem::take(&mut self.arrived));
-        }
-        Ok(frame)
     }
 
     /// What counts of the reasons why it ended.

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{HIGH, ONES, WORD, suspicious, within};
+use super::{HIGH, ONES, WORD, special_in_text, suspicious, within};
 
 /// An input that is read by words.
 #[derive(Clone, Copy)]
@@ -174,16 +174,6 @@ const fn masks() -> [[u64; 2]; 2 * WORD + 1] {
 #[inline(always)]
 const fn place(marked: u64) -> usize {
     marked.trailing_zeros() as usize / 8
-}
-
-/// Marks words with `&`, `<`, `>` or what is not ASCII, by the highest bit of the first such byte, and
-/// perhaps others behind it; no other words.
-#[inline(always)]
-const fn special_in_text(word: u64) -> u64 {
-    let ampersand = word ^ (b'&' as u64 * ONES);
-    let angle = (word | (2 * ONES)) ^ (b'>' as u64 * ONES);
-    // A difference borrows from the next byte only if its own is marked.
-    (ampersand.wrapping_sub(ONES) | angle.wrapping_sub(ONES) | word) & HIGH
 }
 
 /// Marks the bytes that are no letters.
