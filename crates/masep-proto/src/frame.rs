@@ -41,11 +41,13 @@ impl Frame {
     }
 
     /// Whether this is the frame that ends a connection: exactly the three bytes `BYE`.
+    #[inline]
     pub fn is_bye(&self) -> bool {
         self.body == b"BYE"[..]
     }
 
     /// Bytes in the body.
+    #[inline]
     pub fn size(&self) -> usize {
         self.body.len()
     }
@@ -105,6 +107,7 @@ impl FrameCodec {
     ///
     /// # Errors
     /// The size of the frame and the limit, if it is too large.
+    #[inline]
     pub fn check(&self, frame: &Frame) -> Result<(), LimitExceeded> {
         LimitExceeded::check(Limit::FrameBytes, frame.size(), self.max_bytes)
     }
@@ -113,6 +116,7 @@ impl FrameCodec {
     ///
     /// # Errors
     /// The size of the frame and the limit, if it is too large.
+    #[inline]
     pub fn header(&self, frame: &Frame) -> Result<[u8; 2], LimitExceeded> {
         self.check(frame)?;
         let length = u16::try_from(frame.size()).map_err(|_| LimitExceeded {
@@ -135,31 +139,38 @@ impl FrameCodec {
 
     /// How many bytes the frame at the beginning of `input` has with its header, as far as that has
     /// arrived. They are claimed, not checked: reserve no memory for them before some have come.
+    #[inline]
     pub fn claimed_bytes(input: &[u8]) -> Option<usize> {
         let header = input.first_chunk::<HEADER>()?;
         Some(HEADER + usize::from(u16::from_le_bytes(*header)))
     }
 
-    /// Takes the next whole frame out of `input`, or `None` if it has not arrived yet.
+    /// The size of the frame at the beginning of `input`, if it has arrived whole.
     ///
     /// # Errors
     /// The claimed size and the limit, as soon as the header claims more than is allowed. The
     /// stream cannot be read any further.
-    pub fn decode(&self, input: &mut BytesMut) -> Result<Option<Frame>, LimitExceeded> {
-        let Some(&[low, high]) = input.first_chunk::<HEADER>() else {
+    #[inline]
+    pub fn peek(&self, input: &[u8]) -> Result<Option<usize>, LimitExceeded> {
+        let Some(header) = input.first_chunk::<HEADER>() else {
             return Ok(None);
         };
-        let length = usize::from(u16::from_le_bytes([low, high]));
-        LimitExceeded::check(Limit::FrameBytes, length, self.max_bytes)?;
-        if input.len() < HEADER + length {
-            return Ok(None);
-        }
-        if length >= COPY_BELOW {
+        let size = usize::from(u16::from_le_bytes(*header));
+        LimitExceeded::check(Limit::FrameBytes, size, self.max_bytes)?;
+        Ok((input.len() - HEADER >= size).then_some(size))
+    }
+
+    /// Takes the frame at the beginning of `input` out, of which [`peek`](Self::peek) has told the size.
+    ///
+    /// # Panics
+    /// If there are fewer bytes.
+    pub fn take(&self, input: &mut BytesMut, size: usize) -> Frame {
+        if size >= COPY_BELOW {
             input.advance(HEADER);
-            let body = input.split_to(length).freeze();
-            return Ok(Some(Frame { body }));
+            let body = input.split_to(size).freeze();
+            return Frame { body };
         }
-        let whole = HEADER + length;
+        let whole = HEADER + size;
         let body = Bytes::copy_from_slice(&input[HEADER..whole]);
         if whole == input.len() {
             // All of the buffer's room is there again at once.
@@ -167,7 +178,16 @@ impl FrameCodec {
         } else {
             input.advance(whole);
         }
-        Ok(Some(Frame { body }))
+        Frame { body }
+    }
+
+    /// Takes the next whole frame out of `input`, or `None` if it has not arrived yet.
+    ///
+    /// # Errors
+    /// As [`peek`](Self::peek).
+    pub fn decode(&self, input: &mut BytesMut) -> Result<Option<Frame>, LimitExceeded> {
+        let size = self.peek(input)?;
+        Ok(size.map(|size| self.take(input, size)))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The handle of a live connection.
 
+mod sending;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
@@ -12,10 +13,12 @@ use std::time::{Duration, Instant};
 use masep_proto::{Frame, FrameCodec, LimitExceeded, Limits, Message, PeerId};
 
 use crate::line::{Caller, Line};
-use crate::queue::{PushError, Queue, enqueue};
+use crate::queue::{Backlog, Items, PushError, Queue, enqueue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, Notify, OnceLock};
 use crate::{CloseReason, SendError, WhenFull};
+
+pub use sending::Sending;
 
 /// Tells the connections of this process apart, also those with the same peer id one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,8 +52,8 @@ pub(crate) struct Shared {
     peer: PeerId,
     address: SocketAddr,
     codec: FrameCodec,
-    pub(crate) outbound: Queue<Frame>,
-    pub(crate) inbound: Queue<Frame>,
+    pub(crate) outbound: Queue<Backlog>,
+    pub(crate) inbound: Queue<Items<Frame>>,
     pub(crate) line: Mutex<Line>,
     /// Whether calls of `recv` read, and those of `send` write, when it is their turn.
     pub(crate) direct: bool,
@@ -124,15 +127,11 @@ impl Connection {
     /// # Errors
     /// [`SendError::TooLarge`] with size and limit, after which the connection lives on, and
     /// [`SendError::Closed`] with the reason for which it ended.
-    pub async fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let frame = frame.into();
-        if !self.check(&frame)? {
-            return Ok(());
-        }
-        match self.push(frame) {
-            Ok(()) => Ok(()),
-            Err(PushError::Full(frame, _)) => self.wait_for_room(frame).await,
-            closed => self.queued(closed),
+    pub fn send(&self, frame: impl Into<Frame>) -> Sending<'_> {
+        Sending {
+            connection: self,
+            frame: Some(frame.into()),
+            waiting: None,
         }
     }
 
@@ -141,20 +140,19 @@ impl Connection {
     /// # Errors
     /// [`SendError::Full`] without room, else as [`send`](Self::send).
     pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let frame = frame.into();
-        if !self.check(&frame)? {
-            return Ok(());
-        }
-        self.queued(self.push(frame))
+        self.push(&mut Some(frame.into()))
     }
 
     /// As [`try_send`](Self::try_send), but leaves the writing to the connection's own task: for a
-    /// caller with many connections.
-    pub(crate) fn try_queue(&self, frame: Frame) -> Result<(), SendError> {
-        if !self.check(&frame)? {
+    /// caller with many connections. The frame that there is, or a copy of it, is taken.
+    pub(crate) fn try_queue(&self, frame: &mut Option<Frame>) -> Result<(), SendError> {
+        if !self.check(frame)? {
             return Ok(());
         }
-        self.queued(self.shared.outbound.try_push(frame))
+        if let Err(error) = self.shared.outbound.try_push(frame) {
+            return Err(self.refused(error));
+        }
+        Ok(())
     }
 
     /// Queues a frame by a policy for a full queue: [`Wait`](WhenFull::Wait) is
@@ -171,26 +169,25 @@ impl Connection {
         frame: impl Into<Frame>,
         when_full: WhenFull,
     ) -> Result<(), SendError> {
-        let frame = frame.into();
-        if !self.check(&frame)? {
-            return Ok(());
-        }
-        let frame = match self.push(frame) {
-            Err(PushError::Full(frame, _)) => frame,
-            done => return self.queued(done),
-        };
-        match when_full {
-            WhenFull::Wait => self.wait_for_room(frame).await,
-            WhenFull::NewestWins => {
-                self.queued(self.shared.outbound.push_newest(frame).map(|_dropped| ()))
-            }
-            WhenFull::Disconnect => {
-                let sent = self.queued(self.shared.outbound.try_push(frame));
-                if let Err(SendError::Full(limit)) = &sent {
-                    self.abort(CloseReason::QueueFull(*limit));
+        let mut frame = Some(frame.into());
+        match self.push(&mut frame) {
+            Err(SendError::Full(limit)) => {
+                let Some(frame) = frame else { return Ok(()) };
+                match when_full {
+                    WhenFull::Wait => self.wait_for_room(frame).await,
+                    WhenFull::NewestWins => {
+                        let pushed = self.shared.outbound.push_newest(frame);
+                        pushed
+                            .map(|_dropped| ())
+                            .map_err(|error| self.refused(error))
+                    }
+                    WhenFull::Disconnect => {
+                        self.abort(CloseReason::QueueFull(limit));
+                        Err(SendError::Full(limit))
+                    }
                 }
-                sent
             }
+            done => done,
         }
     }
 
@@ -227,12 +224,15 @@ impl Connection {
         let mut poll = |context: &mut Context<'_>, spins| {
             caller.spins = spins;
             if let Some(read) = caller.poll_line(context) {
-                return read.map(Some);
+                return read;
             }
             let queued = queued.get_or_insert_with(|| Box::pin(inbound.pop()));
             match queued.as_mut().poll(context) {
-                Poll::Pending => caller.poll_turn(context).map(Some),
-                frame => frame,
+                Poll::Pending => caller.poll_turn(context),
+                Poll::Ready(frame) => {
+                    caller.frame = frame;
+                    Poll::Ready(())
+                }
             }
         };
         let busy_poll = self.shared.busy_poll;
@@ -240,13 +240,14 @@ impl Connection {
             let start = Instant::now();
             while start.elapsed() < busy_poll {
                 let polled = poll_fn(|context| Poll::Ready(poll(context, true))).await;
-                if let Poll::Ready(frame) = polled {
-                    return frame;
+                if polled.is_ready() {
+                    return caller.frame.take();
                 }
                 tokio::task::yield_now().await;
             }
         }
-        poll_fn(|context| poll(context, false)).await
+        poll_fn(|context| poll(context, false)).await;
+        caller.frame.take()
     }
 
     /// The next frame, if one has arrived.
@@ -333,10 +334,15 @@ impl Connection {
         enqueue(&self.shared.inbound, frame, when_full, self).await;
     }
 
-    /// Whether the frame is to be queued; not if it was a `BYE`, which ends the connection instead.
-    fn check(&self, frame: &Frame) -> Result<bool, SendError> {
-        let checked = self.shared.codec.check(frame);
-        checked.map_err(SendError::TooLarge)?;
+    /// Whether there is a frame to be queued; not if it was a `BYE`, which ends the connection instead.
+    #[inline]
+    fn check(&self, frame: &Option<Frame>) -> Result<bool, SendError> {
+        let Some(frame) = frame else {
+            return Ok(false);
+        };
+        if let Err(limit) = self.shared.codec.check(frame) {
+            return Err(SendError::TooLarge(limit));
+        }
         if frame.is_bye() {
             self.end(CloseReason::LocalBye);
             return Ok(false);
@@ -344,32 +350,28 @@ impl Connection {
         Ok(true)
     }
 
-    /// Queues or writes a frame that was checked, if there is room for it now.
-    fn push(&self, frame: Frame) -> Result<(), PushError<Frame>> {
-        if self.shared.may_write() {
-            match self.shared.write_now(frame) {
-                Some(frame) => self.shared.outbound.try_push(frame),
-                None => Ok(()),
-            }
-        } else {
-            self.shared.outbound.try_push(frame)
+    /// Queues or writes the frame that there is, itself or a copy of it, if there is room for it now.
+    #[inline]
+    fn push(&self, frame: &mut Option<Frame>) -> Result<(), SendError> {
+        if !self.check(frame)? {
+            return Ok(());
         }
+        if self.shared.may_write() && self.shared.write_now(frame) {
+            return Ok(());
+        }
+        if let Err(error) = self.shared.outbound.try_push(frame) {
+            return Err(self.refused(error));
+        }
+        Ok(())
     }
 
-    /// Queues a frame when there is room for it. In a box: those that need not wait, which are most, do not
-    /// have to carry about what this one waits with.
-    fn wait_for_room(
-        &self,
-        frame: Frame,
-    ) -> Pin<Box<impl Future<Output = Result<(), SendError>> + Send + '_>> {
-        Box::pin(async { self.queued(self.shared.outbound.push(frame).await) })
-    }
-
-    fn queued(&self, pushed: Result<(), PushError<Frame>>) -> Result<(), SendError> {
-        pushed.map_err(|error| match error {
-            PushError::Full(_, limit) => SendError::Full(limit),
+    /// Why a frame was not queued.
+    #[cold]
+    fn refused(&self, error: PushError) -> SendError {
+        match error {
+            PushError::Full(limit) => SendError::Full(limit),
             PushError::Closed => SendError::Closed(self.shared.end_reason()),
-        })
+        }
     }
 }
 

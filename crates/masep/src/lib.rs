@@ -84,7 +84,7 @@ pub use masep_proto::{
 
 pub use client::{Client, ClientBuilder};
 pub use close::CloseReason;
-pub use connection::{Connection, ConnectionId};
+pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{ConnectError, ConnectErrorKind, ConnectPhase, RejectReason, SendError};
 pub use handler::{NoHandler, SocketHandler};
 pub use queue::{Received, SocketHandlerQueue, WhenFull};

@@ -33,7 +33,7 @@ use crate::connection::Shared;
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 use crate::sync::{MutexGuard, set_waker};
-use crate::wire::{Wire, Written};
+use crate::wire::{Wire, Written, take_frame};
 
 /// How long a turn outlasts the call that took it when something has arrived. The end of a connection
 /// for which nobody waits is noticed at most twice as late.
@@ -85,6 +85,9 @@ pub(crate) enum Turn {
 pub(crate) struct Caller<'a> {
     shared: &'a Shared,
     place: Place,
+    /// What was read, or taken out of the queue. It is not among the results of the calls that read: each of
+    /// them would move it once more.
+    pub(crate) frame: Option<Frame>,
     /// Looks for bytes without sleeping.
     pub(crate) spins: bool,
 }
@@ -103,6 +106,7 @@ impl<'a> Caller<'a> {
         Self {
             shared,
             place: Place::Outside,
+            frame: None,
             spins: false,
         }
     }
@@ -113,7 +117,8 @@ impl<'a> Caller<'a> {
 
     /// Reads the next frame if callers have the turn and this can be the one, and if there is certainly
     /// nothing in the queue. Otherwise `None`: the queue comes first, then [`Self::poll_turn`].
-    pub(crate) fn poll_line(&mut self, context: &mut Context<'_>) -> Option<Poll<Frame>> {
+    #[inline]
+    pub(crate) fn poll_line(&mut self, context: &mut Context<'_>) -> Option<Poll<()>> {
         let line = self.shared.line();
         let is_kept = line.turn == (Turn::Caller { waits: false });
         let may_read = self.place != Place::AtQueue && (is_kept || self.has_turn(&line));
@@ -125,7 +130,7 @@ impl<'a> Caller<'a> {
 
     /// Reads the next frame if it can be this one's turn. To be called when the queue was found empty,
     /// and with this task registered there.
-    pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
+    pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut line = self.shared.line();
         if self.place == Place::AtQueue {
             line.waiting -= 1;
@@ -159,7 +164,7 @@ impl<'a> Caller<'a> {
         &mut self,
         mut line: MutexGuard<'_, Line>,
         context: &mut Context<'_>,
-    ) -> Option<Poll<Frame>> {
+    ) -> Option<Poll<()>> {
         let (line, shared) = (&mut *line, self.shared);
         line.wire.as_ref()?;
         if !self.has_turn(line) {
@@ -174,11 +179,11 @@ impl<'a> Caller<'a> {
                 wire.poll_read(context)
             }
         };
-        match line.poll_frame(shared.codec(), read) {
-            Poll::Ready(Ok(frame)) => {
+        match line.poll_frame(shared.codec(), &mut self.frame, read) {
+            Poll::Ready(Ok(())) => {
                 line.leave(shared);
                 self.place = Place::Outside;
-                Some(Poll::Ready(frame))
+                Some(Poll::Ready(()))
             }
             Poll::Ready(Err(reason)) => {
                 self.place = Place::Outside;
@@ -212,21 +217,27 @@ impl Drop for Caller<'_> {
 }
 
 impl Line {
-    /// The next frame, or why the connection ends.
+    /// Reads the next frame, or why the connection ends.
+    #[inline]
     fn poll_frame(
         &mut self,
         codec: FrameCodec,
+        frame: &mut Option<Frame>,
         mut read: impl FnMut(&mut Wire) -> Poll<io::Result<usize>>,
-    ) -> Poll<Result<Frame, CloseReason>> {
+    ) -> Poll<Result<(), CloseReason>> {
         let Some(wire) = &mut self.wire else {
             return Poll::Pending;
         };
         loop {
-            match wire.take_frame(codec) {
-                Ok(Some(frame)) if frame.is_bye() => {
-                    return Poll::Ready(Err(CloseReason::PeerBye));
+            match codec.peek(&wire.buffer) {
+                Ok(Some(size)) => {
+                    let taken = frame.insert(take_frame(&mut wire.buffer, codec, size));
+                    if taken.is_bye() {
+                        *frame = None;
+                        return Poll::Ready(Err(CloseReason::PeerBye));
+                    }
+                    return Poll::Ready(Ok(()));
                 }
-                Ok(Some(frame)) => return Poll::Ready(Ok(frame)),
                 Ok(None) => wire.acknowledge(),
                 Err(limit) => return Poll::Ready(Err(CloseReason::ProtocolError(limit))),
             }
@@ -340,15 +351,16 @@ impl Shared {
         let Turn::Caller { waits } = line.turn else {
             return;
         };
+        let mut frame = None;
         while self.inbound.has_room(Frame::MAX_BYTES) {
             let read = |wire: &mut Wire| match wire.try_read() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 read => Poll::Ready(read),
             };
-            match line.poll_frame(self.codec(), read) {
-                Poll::Ready(Ok(frame)) => {
+            match line.poll_frame(self.codec(), &mut frame, read) {
+                Poll::Ready(Ok(())) => {
                     // There is room, and nobody else fills it.
-                    let _ = self.inbound.try_push(frame);
+                    let _ = self.inbound.try_push(&mut frame);
                     line.nothing_queued = false;
                 }
                 Poll::Ready(Err(reason)) => return line.end(reason, self),
@@ -373,20 +385,20 @@ impl Shared {
         self.may_write.load(Ordering::Relaxed)
     }
 
-    /// Writes a frame if it may go out now: by a caller who has waited since he sent one, or a handler that
-    /// answers, when nothing else is on its way. Gives it back otherwise.
-    pub(crate) fn write_now(&self, frame: Frame) -> Option<Frame> {
+    /// Writes the frame that there is, if it may go out now: by a caller who has waited since he sent one, or a
+    /// handler that answers, when nothing else is on its way. Returns whether it does.
+    pub(crate) fn write_now(&self, frame: &Option<Frame>) -> bool {
         self.may_write.store(false, Ordering::Relaxed);
-        let Ok(mut line) = self.line.try_lock() else {
-            return Some(frame);
+        let (Some(frame), Ok(mut line)) = (frame, self.line.try_lock()) else {
+            return false;
         };
         let Some(wire) = &mut line.wire else {
-            return Some(frame);
+            return false;
         };
         if !wire.is_settled() || !self.outbound.is_open_and_empty() {
-            return Some(frame);
+            return false;
         }
-        wire.gather(&frame, self.codec());
+        wire.gather(frame, self.codec());
         match wire.try_write() {
             Ok(Written::All) => {}
             // The task waits for room, or sees to the end.
@@ -396,6 +408,6 @@ impl Shared {
                 self.outbound.wake_consumer();
             }
         }
-        None
+        true
     }
 }

@@ -107,8 +107,11 @@ impl Registry {
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
         let mut sent = 0;
         let mut full = Vec::new();
+        let mut next = None;
         for connection in self.lock().values() {
-            match connection.try_queue(frame.clone()) {
+            // Another one is needed only if the last was taken.
+            next.get_or_insert_with(|| frame.clone());
+            match connection.try_queue(&mut next) {
                 Ok(()) => sent += 1,
                 Err(SendError::Full(_)) => full.push(connection.clone()),
                 Err(SendError::Closed(_)) => {}

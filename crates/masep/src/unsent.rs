@@ -76,6 +76,18 @@ impl Unsent {
         self.size += bytes.len();
     }
 
+    /// Appends a buffer of whole frames.
+    pub(crate) fn append(&mut self, frames: BytesMut) {
+        self.size += frames.len();
+        if self.gathered.is_empty() {
+            spare::give(mem::replace(&mut self.gathered, frames));
+        } else {
+            self.make_room(frames.len());
+            self.gathered.extend_from_slice(&frames);
+            spare::give(frames);
+        }
+    }
+
     /// How many bytes wait.
     pub(crate) const fn len(&self) -> usize {
         self.size

@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use masep_proto::{Frame, FrameCodec, Handshake, HelloError, LimitExceeded, Limits, PeerId};
+use masep_proto::{Frame, FrameCodec, Handshake, HelloError, Limits, PeerId};
 
+use crate::queue::{Backlog, Part};
 use crate::spare;
 use crate::transport::Transport;
 use crate::unsent::Unsent;
@@ -69,12 +70,6 @@ impl Wire {
             filled: false,
             peer_splits: false,
         })
-    }
-
-    /// Takes the next frame out of what has arrived. To be called until there is none, before the next
-    /// read.
-    pub(crate) fn take_frame(&mut self, codec: FrameCodec) -> Result<Option<Frame>, LimitExceeded> {
-        take_frame(&mut self.buffer, codec)
     }
 
     /// Appends what has arrived to the buffer, at least a byte; 0 at the end of the stream.
@@ -197,12 +192,37 @@ impl Wire {
         }
     }
 
-    /// Appends a frame to what is unsent; whether the same write can take more.
-    pub(crate) fn gather(&mut self, frame: &Frame, codec: FrameCodec) -> bool {
+    /// Appends a frame to what is unsent.
+    pub(crate) fn gather(&mut self, frame: &Frame, codec: FrameCodec) {
         tracing::trace!(bytes = frame.size(), "sending");
         self.settled = false;
         self.unsent.push(frame, codec);
-        self.unsent.len() < GATHER_BYTES && !self.peer_splits
+    }
+
+    /// Appends frames that wait to what is unsent, as many as one write takes.
+    pub(crate) fn gather_from(&mut self, backlog: &mut Backlog, codec: FrameCodec) {
+        if self.peer_splits {
+            if let Some(mut frame) = backlog.pop() {
+                self.gather_part(&mut frame, codec);
+            }
+            return;
+        }
+        backlog.drain(|part| {
+            self.gather_part(part, codec);
+            self.unsent.len() < GATHER_BYTES
+        });
+    }
+
+    fn gather_part(&mut self, part: &mut Part, codec: FrameCodec) {
+        match part {
+            Part::Shared(frame) => self.gather(frame, codec),
+            Part::Copies(copies) => {
+                let encoded = mem::take(&mut copies.encoded);
+                tracing::trace!(frames = copies.frames, bytes = encoded.len(), "sending");
+                self.settled = false;
+                self.unsent.append(encoded);
+            }
+        }
     }
 
     /// Appends the `BYE` to what is unsent.
@@ -288,24 +308,19 @@ impl Wire {
     }
 }
 
-/// Takes the next frame out of what has arrived, and gives the buffer back with the last byte: a connection
-/// that waits holds none.
+/// Takes the frame at the beginning of what has arrived out, which has this size, and gives the buffer back with
+/// the last byte: a connection that waits holds none.
+///
+/// To ask for the size is a call of its own: a frame inside the results of several functions would be moved by
+/// each of them, and the processor waits for itself when it reads in another width what it has just written.
 #[inline]
-pub(crate) fn take_frame(
-    arrived: &mut BytesMut,
-    codec: FrameCodec,
-) -> Result<Option<Frame>, LimitExceeded> {
-    if arrived.is_empty() {
-        return Ok(None);
-    }
-    let frame = codec.decode(arrived)?;
-    if let Some(frame) = &frame {
-        tracing::trace!(bytes = frame.size(), "received");
-    }
+pub(crate) fn take_frame(arrived: &mut BytesMut, codec: FrameCodec, size: usize) -> Frame {
+    let frame = codec.take(arrived, size);
+    tracing::trace!(bytes = size, "received");
     if arrived.is_empty() {
         spare::give(mem::take(arrived));
     }
-    Ok(frame)
+    frame
 }
 
 impl Drop for Wire {
@@ -408,14 +423,12 @@ mod tests {
                 let mut bytes = u16::try_from(size).unwrap().to_le_bytes().to_vec();
                 bytes.resize(2 + size, 7);
                 *source.0.lock().unwrap() = (bytes, 0);
-                let frame = loop {
-                    match wire.take_frame(FrameCodec::default()).unwrap() {
-                        Some(frame) => break frame,
-                        None => wire.try_read().unwrap(),
-                    };
-                };
-                assert_eq!(frame.size(), size);
-                assert!(wire.take_frame(FrameCodec::default()).unwrap().is_none());
+                let codec = FrameCodec::default();
+                while codec.peek(&wire.buffer).unwrap().is_none() {
+                    wire.try_read().unwrap();
+                }
+                assert_eq!(take_frame(&mut wire.buffer, codec, size).size(), size);
+                assert!(wire.buffer.len() < 2);
                 reads = source.0.lock().unwrap().1;
             }
             assert_eq!(reads, 1, "of {size} bytes");

@@ -9,7 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
 use super::{insist, random};
-use crate::queue::{PushError, Queue, Weigh};
+use crate::queue::{Items, PushError, Queue, Weigh};
 
 /// Items that each sender sends, if it can.
 const ITEMS: u8 = 3;
@@ -26,10 +26,11 @@ impl Weigh for Item {
     }
 }
 
-type Items = Arc<Queue<Item>>;
+type Tested = Queue<Items<Item>>;
+type Shared = Arc<Tested>;
 
 /// Bounded by number, or by weight.
-fn narrow() -> Items {
+fn narrow() -> Shared {
     let (messages, bytes) = [(1, 100), (2, 100), (100, 3)][random(3)];
     let limits = Limits::default()
         .queue_messages(messages)
@@ -39,9 +40,9 @@ fn narrow() -> Items {
 
 /// Sends until it is done or the queue closed: how many were taken, and how many dropped for them.
 fn send(
-    queue: &Items,
+    queue: &Shared,
     sender: u8,
-    push: fn(&Queue<Item>, Item) -> Result<usize, PushError<Item>>,
+    push: fn(&Tested, Item) -> Result<usize, PushError>,
 ) -> JoinHandle<(u8, usize)> {
     let queue = queue.clone();
     thread::spawn(move || {
@@ -50,8 +51,7 @@ fn send(
             match push(&queue, Item { sender, number }) {
                 Ok(replaced) => dropped += replaced,
                 Err(PushError::Closed) => return (number, dropped),
-                Err(PushError::Full(item, _)) => {
-                    assert_eq!(item, Item { sender, number });
+                Err(PushError::Full(_)) => {
                     queue.close();
                     return (number, dropped);
                 }
@@ -62,7 +62,7 @@ fn send(
 }
 
 /// Receives until the queue is closed and empty.
-fn receive(queue: &Items, newest: bool) -> JoinHandle<Vec<Item>> {
+fn receive(queue: &Shared, newest: bool) -> JoinHandle<Vec<Item>> {
     let queue = queue.clone();
     thread::spawn(move || {
         let mut items = Vec::new();
@@ -98,18 +98,21 @@ fn check(received: &[Vec<Item>], taken: [u8; 2]) -> usize {
 }
 
 /// Nothing is in it, and nothing comes in any more.
-fn is_over(queue: &Items) {
+fn is_over(queue: &Shared) {
     assert_eq!((queue.len(), queue.bytes()), (0, 0));
     let late = Item {
         sender: 9,
         number: 9,
     };
-    assert!(matches!(queue.try_push(late), Err(PushError::Closed)));
+    assert!(matches!(
+        queue.try_push(&mut Some(late)),
+        Err(PushError::Closed)
+    ));
     assert!(block_on(queue.pop()).is_none());
 }
 
 /// Closes it when all was sent, or at any moment.
-fn end(queue: &Items, senders: [JoinHandle<(u8, usize)>; 2]) -> ([u8; 2], usize) {
+fn end(queue: &Shared, senders: [JoinHandle<(u8, usize)>; 2]) -> ([u8; 2], usize) {
     if random(2) == 0 {
         queue.close();
     }
@@ -118,7 +121,7 @@ fn end(queue: &Items, senders: [JoinHandle<(u8, usize)>; 2]) -> ([u8; 2], usize)
     ([first.0, second.0], first.1 + second.1)
 }
 
-fn push_insisting(queue: &Queue<Item>, item: Item) -> Result<usize, PushError<Item>> {
+fn push_insisting(queue: &Tested, item: Item) -> Result<usize, PushError> {
     insist(|| queue.push(item)).map(|()| 0)
 }
 
@@ -156,7 +159,10 @@ pub(crate) fn disconnects() {
     let receiver = receive(&queue, false);
     let senders = [0, 1].map(|sender| {
         send(&queue, sender, |queue, item| {
-            queue.try_push(item).map(|()| 0)
+            let mut slot = Some(item);
+            let pushed = queue.try_push(&mut slot);
+            assert_eq!(slot.is_some(), pushed.is_err(), "{pushed:?}");
+            pushed.map(|()| 0)
         })
     });
     let (taken, _) = end(&queue, senders);
@@ -181,11 +187,8 @@ pub(crate) fn batches() {
                 }
                 loop {
                     let most = 1 + random(2);
-                    let mut batch = 0;
-                    let polled = queue.poll_pop_batch(|item| {
-                        items.push(item);
-                        batch += 1;
-                        batch < most
+                    let polled = queue.poll_take(|waiting| {
+                        items.extend((0..most).map_while(|_| waiting.pop()));
                     });
                     match polled {
                         Poll::Ready(true) => {}

@@ -9,7 +9,7 @@ use masep_proto::{Frame, Limits};
 
 use super::readiness::{after, passed};
 use super::{Connection, SocketHandler, TimedOut};
-use crate::queue::{PushError, Queue, Weigh};
+use crate::queue::{Items, PushError, Queue, Weigh};
 use crate::sync::Instant;
 use crate::sync::thread::{self, Thread};
 use crate::{CloseReason, WhenFull};
@@ -53,7 +53,7 @@ impl Weigh for Received {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SocketHandlerQueue {
-    queue: Arc<Queue<Received>>,
+    queue: Arc<Queue<Items<Received>>>,
     when_full: WhenFull,
 }
 
@@ -122,7 +122,7 @@ impl SocketHandlerQueue {
     }
 
     /// Waits for room, but not for a connection that has ended.
-    fn push_when_room(&self, received: &Received) -> Result<(), PushError<Received>> {
+    fn push_when_room(&self, received: &Received) -> Result<(), PushError> {
         loop {
             let push = self.queue.push(received.clone());
             if let Some(pushed) = block_on(push, after(END_CHECK)) {
@@ -143,7 +143,7 @@ impl SocketHandler for SocketHandlerQueue {
         };
         let pushed = match self.when_full {
             WhenFull::Wait => self.push_when_room(&received),
-            WhenFull::Disconnect => self.queue.try_push(received),
+            WhenFull::Disconnect => self.queue.try_push(&mut Some(received)),
             WhenFull::NewestWins => self.queue.push_newest(received).map(|dropped| {
                 if dropped > 0 {
                     tracing::debug!(dropped, "older frames dropped for a newer one");
@@ -152,7 +152,7 @@ impl SocketHandler for SocketHandlerQueue {
         };
         match pushed {
             Ok(()) => {}
-            Err(PushError::Full(_, limit)) => connection.end(CloseReason::QueueFull(limit)),
+            Err(PushError::Full(limit)) => connection.end(CloseReason::QueueFull(limit)),
             Err(PushError::Closed) => connection.end(CloseReason::LocalBye),
         }
     }

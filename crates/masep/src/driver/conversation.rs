@@ -9,7 +9,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use masep_proto::{Frame, Limits};
+use masep_proto::Limits;
 
 use crate::connection::Shared;
 use crate::handler::guarded;
@@ -83,7 +83,11 @@ impl<'a> Conversation<'a> {
         // What came behind the hello.
         self.take_arrived(&mut self.shared.line())?;
         loop {
-            while let Some(frame) = self.next_frame()? {
+            while let Some(size) = self.next_size()? {
+                let frame = take_frame(&mut self.arrived, self.shared.codec(), size);
+                if frame.is_bye() {
+                    return Err(CloseReason::PeerBye);
+                }
                 if self.shared.has_overflowed() {
                     // It would follow a gap of which nobody was told.
                     continue;
@@ -105,12 +109,10 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The next frame of those that have arrived.
-    fn next_frame(&mut self) -> Result<Option<Frame>, CloseReason> {
-        match take_frame(&mut self.arrived, self.shared.codec()) {
-            Ok(Some(frame)) if frame.is_bye() => Err(CloseReason::PeerBye),
-            taken => taken.map_err(CloseReason::ProtocolError),
-        }
+    /// The size of the next frame, if it has arrived whole.
+    fn next_size(&self) -> Result<Option<usize>, CloseReason> {
+        let next = self.shared.codec().peek(&self.arrived);
+        next.map_err(CloseReason::ProtocolError)
     }
 
     /// What counts of the reasons why it ended.
@@ -341,8 +343,9 @@ impl<'a> Conversation<'a> {
                 return Poll::Pending;
             }
             let codec = self.shared.codec();
-            let batch = (self.shared.outbound).poll_pop_batch(|frame| wire.gather(&frame, codec));
-            let Poll::Ready(more) = batch else {
+            let outbound = &self.shared.outbound;
+            let taken = outbound.poll_take(|backlog| wire.gather_from(backlog, codec));
+            let Poll::Ready(more) = taken else {
                 self.waits = true;
                 return Poll::Pending;
             };
