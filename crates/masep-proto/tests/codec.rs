@@ -4,6 +4,8 @@
     reason = "a test may unwrap: the panic is its report"
 )]
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use masep_proto::{
     Action, CircularHeadList, Dict, Element, Int, Limits, Message, MessageType, Node, TypeName,
@@ -115,6 +117,41 @@ fn value() -> impl Strategy<Value = Value> {
                 .prop_map(|entries| entries.into_iter().collect::<Dict>().into()),
         ]
     })
+}
+
+/// Items as pymasep writes them, or nearly so.
+fn item() -> impl Strategy<Value = String> {
+    let scalar = prop_oneof![
+        6 => "<(int>-?[0-9]{0,6}</int|float>-?[0-9]{1,3}\\.[0-9]{1,2}</float|str>[a-c ]{0,6}</str)>",
+        2 => "<(bool>(True|False|true)</bool|NoneType>(None|x)</NoneType)>",
+        1 => "<(int /|str>&lt;</str|str content=\"empty\" /|list /|float>a</int)>",
+    ];
+    scalar
+        .prop_recursive(3, 12, 3, |inner| {
+            let items = prop::collection::vec(in_item(inner), 0..3);
+            ("list|tuple|set|dict", items).prop_map(|(name, items)| {
+                let items = items.concat();
+                format!("<{name}>{items}</{name}>")
+            })
+        })
+        .prop_flat_map(|value| in_item(Just(value)))
+}
+
+fn in_item(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let key = "( key=\"([a-c ]{0,6})\"){0,1}";
+    (key, value).prop_map(|(key, value)| format!("<item{key}>{value}</item>"))
+}
+
+/// No more than one limit that small messages can reach.
+fn limits() -> impl Strategy<Value = Limits> {
+    let limits = Limits::default;
+    prop_oneof![
+        Just(limits()),
+        (0..25_usize).prop_map(move |most| limits().nodes(most)),
+        (0..8_usize).prop_map(move |most| limits().depth(most)),
+        (1..5_usize).prop_map(move |most| limits().text_bytes(most)),
+        (0..5_usize).prop_map(move |most| limits().int_digits(most)),
+    ]
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -327,28 +364,59 @@ proptest! {
         }
     }
 
+    /// The same for items: a namespace that nobody uses has each tag of them read by itself.
     #[test]
-    fn a_damaged_message_does_not_panic(
-        message in message(),
-        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..4),
+    fn an_item_is_read_on_the_short_way_as_on_the_long_one(
+        items in prop::collection::vec(item(), 0..4),
+        damages in damages(0..2),
+        limits in limits(),
     ) {
-        let mut bytes = message.to_bytes().unwrap().to_vec();
-        for (at, byte, damage) in damages {
-            let at = at.index(bytes.len());
-            match damage {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                2 => bytes.truncate(at + 1),
-                _ => drop(bytes.remove(at)),
+        let start = "<Message ";
+        let items = items.concat();
+        let rest = format!("msg_type=\"a\" src_sub_app=\"b\"><dict>{items}</dict></Message>");
+        let rest = damaged(rest.into_bytes(), damages);
+        let declaring = format!("{start}xmlns:x=\"u\" ");
+        let read = |start: &str| Message::decode([start.as_bytes(), &rest].concat().into(), &limits);
+        match (read(start), read(&declaring)) {
+            (Ok(short), Ok(long)) => prop_assert_eq!(short.to_bytes().unwrap(), long.to_bytes().unwrap()),
+            (Err(short), Err(long)) => {
+                prop_assert_eq!(&short.kind, &long.kind);
+                let longer = long.position.offset - short.position.offset;
+                prop_assert!(longer == declaring.len() - start.len() || short.position.offset == 0);
             }
-            if bytes.is_empty() {
-                break;
-            }
+            (short, long) => prop_assert!(false, "{short:?}, but {long:?}"),
         }
-        if let Ok(message) = Message::from_bytes(bytes) {
+    }
+
+    #[test]
+    fn a_damaged_message_does_not_panic(message in message(), damages in damages(1..4)) {
+        if let Ok(message) = Message::from_bytes(damaged(message.to_bytes().unwrap().to_vec(), damages)) {
             check_decoded(&message);
         }
     }
+}
+
+/// Where a message is damaged, with which byte, and how.
+type Damage = (prop::sample::Index, u8, u8);
+
+fn damages(count: Range<usize>) -> impl Strategy<Value = Vec<Damage>> {
+    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), count)
+}
+
+fn damaged(mut bytes: Vec<u8>, damages: Vec<Damage>) -> Vec<u8> {
+    for (at, byte, damage) in damages {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = at.index(bytes.len());
+        match damage {
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            2 => bytes.truncate(at + 1),
+            _ => drop(bytes.remove(at)),
+        }
+    }
+    bytes
 }
 
 /// Runs on a stack of 2 MiB, which is what a thread has.

@@ -45,6 +45,25 @@ impl Dict {
         }
     }
 
+    /// A dict of these entries, of which the last one counts where several have the same key.
+    pub(crate) fn from_entries(entries: Vec<(ByteString, Value)>) -> Self {
+        let has_before = |place: usize| {
+            let key = &entries[place].0;
+            entries[..place]
+                .iter()
+                .any(|(other, _)| is_same(other, key))
+        };
+        if entries.len() <= FEW && !(1..entries.len()).any(has_before) {
+            return Self {
+                entries,
+                places: None,
+            };
+        }
+        let mut dict = Self::with_capacity(entries.len());
+        dict.extend(entries);
+        dict
+    }
+
     /// Sets the value of a key and returns the one it had. A key that was there keeps its place in
     /// the order.
     pub fn insert(&mut self, key: impl Into<ByteString>, value: impl Into<Value>) -> Option<Value> {

@@ -12,7 +12,8 @@ use bytestring::ByteString;
 use super::document::Document;
 use super::fault::Fault;
 use super::reader::Reader;
-use super::scanner::{Tag, Token};
+use super::repr;
+use super::scanner::{PlainScalar, Tag, Token};
 use crate::value::{excerpt, unique_members};
 use crate::{
     Action, DecodeError, DecodeErrorKind, Dict, Element, Int, Limits, Message, MessageType,
@@ -208,6 +209,9 @@ impl<'a> Decoder<'a> {
     fn value(&mut self) -> Result<Value, Fault> {
         self.begin()?;
         while !self.open.is_empty() {
+            if self.plain_item() {
+                continue;
+            }
             if self.reader.scanner.plain_end() {
                 self.end()?;
                 continue;
@@ -218,6 +222,46 @@ impl<'a> Decoder<'a> {
             }
         }
         Ok(self.values.pop().unwrap_or_default())
+    }
+
+    /// Reads an item with a scalar in it, if that comes next, and is as pymasep writes it: others have ways of
+    /// their own, and so have errors.
+    #[inline]
+    fn plain_item(&mut self) -> bool {
+        let Some(Open {
+            container,
+            item: None,
+            ..
+        }) = self.open.last()
+        else {
+            return false;
+        };
+        let Some(item) = self.reader.scanner.plain_item() else {
+            return false;
+        };
+        if item.key.is_some() != (*container == Container::Dict) {
+            return false;
+        }
+        let value = match (item.scalar, item.text) {
+            (PlainScalar::None, "None") => Some(Value::None),
+            (PlainScalar::Bool, "True") => Some(Value::Bool(true)),
+            (PlainScalar::Bool, "False") => Some(Value::Bool(false)),
+            (PlainScalar::Int, text) => Int::parse(text, self.limits.int_digits)
+                .map(Value::Int)
+                .ok(),
+            (PlainScalar::Float, text) => repr::parse_float(text).map(Value::Float),
+            (PlainScalar::Str, text) => Some(Value::Str(self.reader.share(text))),
+            _ => None,
+        };
+        let Some(value) = value else {
+            return false;
+        };
+        self.values.push(value);
+        if let Some(key) = item.key {
+            self.keys.push(self.reader.share(key));
+        }
+        self.reader.scanner.take_item(&item);
+        true
     }
 
     /// A start tag in a container or in an item of one.
@@ -315,14 +359,9 @@ impl<'a> Decoder<'a> {
     /// The value of a container that was read.
     fn finish(&mut self, open: &Open) -> Result<Value, Fault> {
         if open.container == Container::Dict {
-            let mut dict = Dict::with_capacity(self.values.len() - open.values);
-            for (key, value) in zip(
-                self.keys.drain(open.keys..),
-                self.values.drain(open.values..),
-            ) {
-                dict.insert(key, value);
-            }
-            return Ok(Value::Dict(dict));
+            let keys = self.keys.drain(open.keys..);
+            let entries = zip(keys, self.values.drain(open.values..)).collect();
+            return Ok(Value::Dict(Dict::from_entries(entries)));
         }
         let items = self.values.split_off(open.values);
         Ok(match open.container {

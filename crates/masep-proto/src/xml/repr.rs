@@ -142,9 +142,33 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
         return None;
     }
     let value = text.parse().ok()?;
+    if is_short_decimal(text.as_bytes()) {
+        return Some(value);
+    }
     let mut expected = Expected(text);
     write_float(&mut expected, value).ok()?;
     expected.0.is_empty().then_some(value)
+}
+
+/// Whether this is certainly what [`write_float`] writes for the float that it spells, as `-12.5` is.
+///
+/// No two decimals of up to 15 digits are the same float (C's `DBL_DIG`): so there is none that is shorter than
+/// one without needless zeros.
+fn is_short_decimal(text: &[u8]) -> bool {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let Some(point) = unsigned.iter().position(|byte| *byte == b'.') else {
+        return false;
+    };
+    let (whole, fraction) = (&unsigned[..point], &unsigned[point + 1..]);
+    let is_plain = match (whole, fraction) {
+        // Below 0.0001 there is an exponent.
+        (b"0", [b'0', b'0', b'0', b'0', ..]) => false,
+        (b"0", _) | ([b'1'..=b'9', ..], _) => matches!(fraction, [b'0'] | [.., b'1'..=b'9']),
+        _ => false,
+    };
+    is_plain
+        && whole.len() + fraction.len() <= 15
+        && whole.iter().chain(fraction).all(u8::is_ascii_digit)
 }
 
 /// Reads bytes, if `text` is exactly what [`write_bytes`] writes for them.
@@ -251,6 +275,12 @@ mod tests {
             "5.",
             "1_0.0",
             "1.00000000000000000000000000001",
+            "0.00001",
+            "-0.00",
+            "00.5",
+            "1.5.5",
+            "-",
+            "--1.5",
         ] {
             assert_eq!(parse_float(text), None, "{text:?}");
         }
@@ -301,6 +331,13 @@ mod tests {
             let value = f64::from_bits(bits);
             let read = parse_float(&float(value)).unwrap();
             prop_assert!(read == value || (read.is_nan() && value.is_nan()));
+        }
+
+        #[test]
+        fn a_short_decimal_is_what_is_written_for_it(text in "-?(0|[1-9][0-9]{0,16})\\.0{0,5}[0-9]{1,16}") {
+            let value = text.parse().unwrap();
+            prop_assert!(!is_short_decimal(text.as_bytes()) || float(value) == text);
+            prop_assert_eq!(parse_float(&text).is_some(), float(value) == text);
         }
 
         #[test]

@@ -25,6 +25,7 @@ use crate::{Limit, LimitExceeded, Limits};
 
 pub(super) use attributes::Attribute;
 pub(super) use name::Name;
+pub(super) use plain::PlainScalar;
 use plain::Progress;
 
 /// How the text of a `<type>` begins.

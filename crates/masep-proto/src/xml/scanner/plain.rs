@@ -5,6 +5,7 @@
 //! It takes an element with nothing but a text in it in one step, and ends of tags as they came before: each
 //! branch that depends on the input is one that the processor may guess wrong.
 
+mod item;
 mod start_tag;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod tests;
 use super::{Name, Scanner};
 use crate::xml::words::Words;
 
+pub(in crate::xml) use item::PlainScalar;
 use start_tag::Tail;
 
 /// How far the short way has led.

@@ -1,0 +1,112 @@
+//! Items with nothing but a scalar in them, as `<item key="fee"><float>0.1</float></item>`: most of what lists
+//! and dicts hold.
+
+use crate::xml::scanner::Scanner;
+use crate::xml::words::Words;
+
+/// An item that comes next.
+pub(in crate::xml) struct PlainItem<'a> {
+    /// The value of its attribute `key`, if it has that; it has no other.
+    pub(in crate::xml) key: Option<&'a str>,
+    pub(in crate::xml) scalar: PlainScalar,
+    /// What the scalar is made of: not empty.
+    pub(in crate::xml) text: &'a str,
+    end: usize,
+}
+
+/// The name of the element in an item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::xml) enum PlainScalar {
+    None,
+    Bool,
+    Int,
+    Float,
+    Str,
+}
+
+/// Elements in it: itself and the scalar.
+const NODES: usize = 2;
+
+impl<'a> Scanner<'a> {
+    /// The item that comes next, if it is written as ElementTree does it, and nothing of it has to be looked at
+    /// twice. Nothing is read by that, but by [`take_item`](Self::take_item).
+    #[inline]
+    pub(in crate::xml) fn plain_item(&self) -> Option<PlainItem<'a>> {
+        let fits = self.nodes + NODES <= self.limits.nodes
+            && self.open.len() + NODES <= self.limits.depth
+            && self.namespaces.is_empty();
+        if !fits {
+            return None;
+        }
+        let most = self.limits.text_bytes;
+        let words = Words(self.text.as_bytes());
+        let (key, at) = words.item_tag(self.at, most)?;
+        let (scalar, start) = words.scalar_tag(at)?;
+        let text_end = words.text_end(start)?;
+        if !(1..=most).contains(&(text_end - start)) {
+            return None;
+        }
+        let end = words.end_of_item(scalar, text_end)?;
+        Some(PlainItem {
+            key: key.map(|(start, end)| self.slice(start..end)),
+            scalar,
+            text: self.slice(start..text_end),
+            end,
+        })
+    }
+
+    /// Reads an item that was found.
+    #[inline]
+    pub(in crate::xml) fn take_item(&mut self, item: &PlainItem<'_>) {
+        self.at = item.end;
+        self.nodes += NODES;
+    }
+}
+
+impl Words<'_> {
+    /// Where the key of the item is whose start tag begins here, if it has one, and where the tag ends.
+    #[inline(always)]
+    fn item_tag(self, at: usize, most: usize) -> Option<(Option<(usize, usize)>, usize)> {
+        const WITH_KEY: &[u8; 11] = b"<item key=\"";
+        let tag = self.array(at)?;
+        if tag == WITH_KEY {
+            let start = at + WITH_KEY.len();
+            let end = self.value_end(start)?;
+            let is_whole = self.array(end)? == b"\">" && end - start <= most;
+            return is_whole.then_some((Some((start, end)), end + 2));
+        }
+        tag.starts_with(b"<item>").then_some((None, at + 6))
+    }
+
+    /// Of what the start tag is that begins here, and where it ends.
+    #[inline(always)]
+    fn scalar_tag(self, at: usize) -> Option<(PlainScalar, usize)> {
+        let (scalar, length) = match self.array::<10>(at)? {
+            [b'<', b'i', b'n', b't', b'>', ..] => (PlainScalar::Int, 5),
+            [b'<', b's', b't', b'r', b'>', ..] => (PlainScalar::Str, 5),
+            [b'<', b'b', b'o', b'o', b'l', b'>', ..] => (PlainScalar::Bool, 6),
+            [b'<', b'f', b'l', b'o', b'a', b't', b'>', ..] => (PlainScalar::Float, 7),
+            b"<NoneType>" => (PlainScalar::None, 10),
+            _ => return None,
+        };
+        Some((scalar, at + length))
+    }
+
+    /// Where the item ends whose scalar's text ends here.
+    #[inline(always)]
+    fn end_of_item(self, scalar: PlainScalar, at: usize) -> Option<usize> {
+        match scalar {
+            PlainScalar::None => self.behind(at, b"</NoneType></item>"),
+            PlainScalar::Bool => self.behind(at, b"</bool></item>"),
+            PlainScalar::Int => self.behind(at, b"</int></item>"),
+            PlainScalar::Float => self.behind(at, b"</float></item>"),
+            PlainScalar::Str => self.behind(at, b"</str></item>"),
+        }
+    }
+
+    /// Where these bytes end, if they begin here.
+    #[inline(always)]
+    fn behind<const N: usize>(self, at: usize, bytes: &[u8; N]) -> Option<usize> {
+        (self.array(at)? == bytes).then_some(at + N)
+    }
+}
