@@ -17,7 +17,7 @@ use masep_proto::{Limit, LimitExceeded, Limits};
 use crate::sync::{FairMutex, Mutex, MutexGuard, Notify, set_waker};
 use crate::{CloseReason, Connection};
 
-pub(crate) use backlog::{Backlog, Part};
+pub(crate) use backlog::{Backlog, Copies, Piece};
 pub(crate) use items::{Items, Weigh};
 pub use received::{Received, SocketHandlerQueue};
 

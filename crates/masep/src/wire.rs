@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use masep_proto::{Frame, FrameCodec, Handshake, HelloError, Limits, PeerId};
 
-use crate::queue::{Backlog, Part};
+use crate::queue::{Backlog, Copies, Piece};
 use crate::spare;
 use crate::transport::Transport;
 use crate::unsent::Unsent;
@@ -201,28 +201,26 @@ impl Wire {
 
     /// Appends frames that wait to what is unsent, as many as one write takes.
     pub(crate) fn gather_from(&mut self, backlog: &mut Backlog, codec: FrameCodec) {
-        if self.peer_splits {
-            if let Some(mut frame) = backlog.pop() {
-                self.gather_part(&mut frame, codec);
+        let alone = self.peer_splits;
+        let take = |piece: Piece<'_>| {
+            match piece {
+                Piece::Shared(frame) => self.gather(frame, codec),
+                Piece::Copies(copies) => self.gather_copies(copies),
             }
-            return;
-        }
-        backlog.drain(|part| {
-            self.gather_part(part, codec);
             self.unsent.len() < GATHER_BYTES
-        });
+        };
+        if alone {
+            backlog.drain_one(take);
+        } else {
+            backlog.drain(take);
+        }
     }
 
-    fn gather_part(&mut self, part: &mut Part, codec: FrameCodec) {
-        match part {
-            Part::Shared(frame) => self.gather(frame, codec),
-            Part::Copies(copies) => {
-                let encoded = mem::take(&mut copies.encoded);
-                tracing::trace!(frames = copies.frames, bytes = encoded.len(), "sending");
-                self.settled = false;
-                self.unsent.append(encoded);
-            }
-        }
+    fn gather_copies(&mut self, copies: &mut Copies) {
+        let encoded = mem::take(&mut copies.encoded);
+        tracing::trace!(frames = copies.frames, bytes = encoded.len(), "sending");
+        self.settled = false;
+        self.unsent.append(encoded);
     }
 
     /// Appends the `BYE` to what is unsent.

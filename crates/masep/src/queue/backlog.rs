@@ -28,12 +28,20 @@ pub(crate) struct Backlog {
     bytes: usize,
 }
 
-/// What is sent in one piece.
 #[derive(Debug)]
-pub(crate) enum Part {
-    Copies(Copies),
+enum Part {
+    /// In a box, so that it takes no more room than the other, of which there may be many.
+    Copies(Box<Copies>),
     /// One frame, of which others may have a part.
     Shared(Frame),
+}
+
+/// What is sent in one piece. It is given where it stands: to move a frame out that is dropped at once costs more
+/// than to read it.
+#[derive(Debug)]
+pub(crate) enum Piece<'a> {
+    Copies(&'a mut Copies),
+    Shared(&'a Frame),
 }
 
 /// Small frames behind each other, with their headers.
@@ -44,39 +52,48 @@ pub(crate) struct Copies {
 }
 
 impl Backlog {
-    /// Has what goes out first taken, part by part, for as long as more is wanted. It is taken where it stands: to
-    /// move a frame out that is dropped at once costs more than to read it.
-    pub(crate) fn drain(&mut self, mut take: impl FnMut(&mut Part) -> bool) {
+    /// Gives out what goes out first, piece by piece, for as long as more is wanted.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(Piece<'_>) -> bool) {
         let (mut parts, mut frames, mut bytes) = (0, 0, 0);
         let mut wants_more = true;
         for part in &mut self.parts {
-            let weight = part.weight();
+            let piece = part.piece();
+            let weight = piece.weight();
             (parts, frames, bytes) = (parts + 1, frames + weight.0, bytes + weight.1);
-            wants_more = take(part);
+            wants_more = take(piece);
             if !wants_more {
                 break;
             }
         }
         self.parts.drain(..parts);
         self.count_out(frames, bytes);
-        if wants_more && let Some(copies) = self.copies.take() {
-            let mut part = Part::Copies(copies);
-            let (frames, bytes) = part.weight();
-            self.count_out(frames, bytes);
-            take(&mut part);
+        if wants_more && let Some(mut copies) = self.copies.take() {
+            self.give(&mut copies, take);
         }
     }
 
-    /// Takes out the frame that goes out first.
-    pub(crate) fn pop(&mut self) -> Option<Part> {
-        let part = match self.parts.front_mut() {
-            None => Part::Copies(self.copies.take_first()?),
-            Some(Part::Copies(copies)) if copies.frames > 1 => Part::Copies(copies.take_first()?),
-            Some(_) => self.parts.pop_front()?,
+    /// Gives out the frame that goes out first, if there is one.
+    pub(crate) fn drain_one(&mut self, take: impl FnOnce(Piece<'_>) -> bool) {
+        let first = match self.parts.front_mut() {
+            None => self.copies.take_first(),
+            Some(Part::Copies(copies)) if copies.frames > 1 => copies.take_first(),
+            Some(_) => None,
         };
-        let (frames, bytes) = part.weight();
+        if let Some(mut copies) = first {
+            self.give(&mut copies, take);
+        } else if let Some(mut part) = self.parts.pop_front() {
+            let piece = part.piece();
+            let (frames, bytes) = piece.weight();
+            self.count_out(frames, bytes);
+            take(piece);
+        }
+    }
+
+    fn give(&mut self, copies: &mut Copies, take: impl FnOnce(Piece<'_>) -> bool) {
+        let piece = Piece::Copies(copies);
+        let (frames, bytes) = piece.weight();
         self.count_out(frames, bytes);
-        Some(part)
+        take(piece);
     }
 
     fn count_out(&mut self, frames: usize, bytes: usize) {
@@ -89,7 +106,9 @@ impl Backlog {
 
     /// Puts the copies among the parts, so that others can follow.
     fn conclude_copies(&mut self) {
-        self.parts.extend(self.copies.take().map(Part::Copies));
+        if let Some(copies) = self.copies.take() {
+            self.parts.push_back(Part::Copies(Box::new(copies)));
+        }
     }
 }
 
@@ -105,7 +124,9 @@ impl Store for Backlog {
         self.bytes += frame.size();
         if frame.size() > COPY_UP_TO {
             self.conclude_copies();
-            self.parts.extend(item.take().map(Part::Shared));
+            if let Some(frame) = item.take() {
+                self.parts.push_back(Part::Shared(frame));
+            }
             return;
         }
         if !self.copies.push(frame) {
@@ -115,7 +136,9 @@ impl Store for Backlog {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        self.pop().is_some()
+        let before = self.frames;
+        self.drain_one(|_| false);
+        self.frames < before
     }
 
     fn weigh(frame: &Frame) -> usize {
@@ -132,6 +155,15 @@ impl Store for Backlog {
 }
 
 impl Part {
+    fn piece(&mut self) -> Piece<'_> {
+        match self {
+            Self::Copies(copies) => Piece::Copies(copies),
+            Self::Shared(frame) => Piece::Shared(frame),
+        }
+    }
+}
+
+impl Piece<'_> {
     /// How many frames there are in it, and how many bytes in their bodies.
     fn weight(&self) -> (usize, usize) {
         match self {
@@ -213,11 +245,11 @@ mod tests {
         (backlog, frames)
     }
 
-    /// The frames of a part.
-    fn frames(part: &mut Part) -> Vec<Frame> {
-        match part {
-            Part::Shared(frame) => vec![frame.clone()],
-            Part::Copies(copies) => {
+    /// The frames of a piece.
+    fn frames(piece: Piece<'_>) -> Vec<Frame> {
+        match piece {
+            Piece::Shared(frame) => vec![frame.clone()],
+            Piece::Copies(copies) => {
                 let decode = || FrameCodec::default().decode(&mut copies.encoded).unwrap();
                 let frames: Vec<Frame> = std::iter::from_fn(decode).collect();
                 assert_eq!((copies.encoded.len(), frames.len()), (0, copies.frames));
@@ -249,15 +281,18 @@ mod tests {
                 match take {
                     Take::Parts(most) => {
                         let mut parts = 0;
-                        backlog.drain(|part| {
-                            out.extend(frames(part));
+                        backlog.drain(|piece| {
+                            out.extend(frames(piece));
                             parts += 1;
                             parts < *most
                         });
                         prop_assert!(parts <= *most);
                     }
                     Take::One => {
-                        out.extend(backlog.pop().iter_mut().flat_map(frames));
+                        backlog.drain_one(|piece| {
+                            out.extend(frames(piece));
+                            true
+                        });
                         prop_assert!(out.len() <= before + 1);
                     }
                     Take::Drop => {
@@ -283,11 +318,15 @@ mod tests {
         let body = item.as_ref().map(|frame| frame.bytes().as_ptr());
         backlog.push(&mut item);
         assert!(item.is_none());
-        assert!(matches!(backlog.pop(), Some(Part::Copies(_))));
-        let Some(Part::Shared(frame)) = backlog.pop() else {
-            panic!("it is not shared");
-        };
-        assert_eq!(Some(frame.bytes().as_ptr()), body);
+        let mut bodies = Vec::new();
+        backlog.drain(|piece| {
+            bodies.push(match piece {
+                Piece::Copies(_) => None,
+                Piece::Shared(frame) => Some(frame.bytes().as_ptr()),
+            });
+            true
+        });
+        assert_eq!(bodies, [None, body]);
     }
 
     #[test]
@@ -299,8 +338,9 @@ mod tests {
                 room <= (5 * count * 66).max(spare::SMALL),
                 "{room} for {count}"
             );
-            backlog.drain(|part| {
-                assert_eq!(part.weight(), (count, 64 * count));
+            backlog.drain(|piece| {
+                assert_eq!(piece.weight(), (count, 64 * count));
+                frames(piece);
                 true
             });
             assert_eq!(
