@@ -176,6 +176,8 @@ impl Connection {
                 match when_full {
                     WhenFull::Wait => self.wait_for_room(frame).await,
                     WhenFull::NewestWins => {
+                        // Who sends without pause lets the connection's task write now and then.
+                        tokio::task::consume_budget().await;
                         let pushed = self.shared.outbound.push_newest(frame);
                         pushed
                             .map(|_dropped| ())

@@ -105,8 +105,6 @@ impl Registry {
     /// # Errors
     /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
-        // Who sends without pause lets the connections' tasks write now and then.
-        tokio::task::consume_budget().await;
         let mut sent = 0;
         let mut full = Vec::new();
         let mut next = None;

@@ -2,7 +2,7 @@
 
 mod peer;
 
-use masep::{Client, CloseReason, Connection, Frame, Limits, SendError, Server};
+use masep::{Client, CloseReason, Connection, Frame, Limits, SendError, Server, WhenFull};
 use peer::{Peer, frame, server, server_with, soon};
 
 #[tokio::test]
@@ -182,4 +182,33 @@ async fn connections_that_poll_busily_let_each_other_run() {
         soon(client.connection().closed()).await,
         CloseReason::PeerBye
     );
+}
+
+/// More than any queue and any socket takes, so that what is not written in between is dropped.
+const WITHOUT_PAUSE: u32 = 200_000;
+
+/// One thread for all: a loop that drops what is old never waits for anything.
+#[tokio::test]
+async fn who_sends_without_pause_lets_what_is_sent_arrive() {
+    let server = server().await;
+    let client = Client::builder("agent").connect(server.local_address());
+    let client = client.await.unwrap();
+    let here = soon(server.accept()).await.unwrap();
+    for all in [false, true] {
+        let connection = client.connection().clone();
+        let first = tokio::spawn(async move { connection.recv().await });
+        let mut sent = 0;
+        while !first.is_finished() && sent < WITHOUT_PAUSE {
+            let frame = Frame::new(sent.to_le_bytes().to_vec());
+            if all {
+                let broadcast = server.registry().broadcast(&frame, WhenFull::NewestWins);
+                assert_eq!(broadcast.await.unwrap(), 1);
+            } else {
+                here.send_or(frame, WhenFull::NewestWins).await.unwrap();
+            }
+            sent += 1;
+        }
+        assert!(sent < WITHOUT_PAUSE, "nothing arrived (to all: {all})");
+        assert!(soon(first).await.unwrap().is_some());
+    }
 }
