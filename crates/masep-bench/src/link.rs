@@ -27,11 +27,11 @@ pub(crate) trait Link: Sized + Send + 'static {
     /// Connects; `number` tells the links of one client apart.
     fn connect(job: &Job, number: usize) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Sends a message at once.
-    fn send(&mut self, body: Bytes) -> impl Future<Output = Result<()>> + Send;
+    /// Sends a message at once. Who has to own its bytes takes a clone.
+    fn send(&mut self, body: &Bytes) -> impl Future<Output = Result<()>> + Send;
 
     /// Sends a message, which may wait for others to be sent with; [`Link::flush`] ends the wait.
-    fn feed(&mut self, body: Bytes) -> impl Future<Output = Result<()>> + Send {
+    fn feed(&mut self, body: &Bytes) -> impl Future<Output = Result<()>> + Send {
         self.send(body)
     }
 
@@ -97,7 +97,7 @@ async fn round_trips<L: Link>(job: &Job, request: Request, answer: usize) -> Res
     let mut link = L::connect(job, 0).await?;
     let body = job.body(request);
     times(job, async || {
-        link.send(body.clone()).await?;
+        link.send(&body).await?;
         let size = link.receive().await?;
         ensure!(size == answer, "{answer} bytes are right, {size} came back");
         Ok(())
@@ -135,9 +135,9 @@ async fn one_way<L: Link>(job: &Job) -> Result<Outcome> {
     loop {
         let start = Instant::now();
         for _ in 1..count {
-            link.feed(take.clone()).await?;
+            link.feed(&take).await?;
         }
-        link.feed(last.clone()).await?;
+        link.feed(&last).await?;
         link.flush().await?;
         link.receive().await?;
         let seconds = start.elapsed().as_secs_f64();
@@ -158,7 +158,7 @@ async fn fan_out<L: Link>(job: &Job) -> Result<Outcome> {
             size: job.size as u32,
         };
         let start = Instant::now();
-        links[0].send(request.body(0)).await?;
+        links[0].send(&request.body(0)).await?;
         links = L::receive_on_all(links, count).await?;
         let seconds = start.elapsed().as_secs_f64();
         if let Some(more) = more(count, seconds, job.seconds) {
@@ -238,7 +238,7 @@ async fn turns<L: Link>(job: &Job) -> Result<Outcome> {
         tasks.push(tokio::spawn(async move {
             let mut turns = 0_u64;
             loop {
-                link.send(body.clone()).await?;
+                link.send(&body).await?;
                 black_box(link.receive().await?);
                 let now = Instant::now();
                 if now >= end {
@@ -287,7 +287,7 @@ async fn spectators<L: Link>(job: &Job) -> Result<Outcome> {
         let (start, length) = (Instant::now(), Duration::from_secs_f64(job.seconds * part));
         while start.elapsed() < length {
             let before = Instant::now();
-            actor.send(body.clone()).await?;
+            actor.send(&body).await?;
             black_box(actor.receive().await?);
             times.push(before.elapsed().as_secs_f64() * 1e3);
         }
@@ -308,7 +308,7 @@ async fn connect_all<L: Link>(job: &Job, numbers: std::ops::Range<usize>) -> Res
     let mut links = Vec::with_capacity(numbers.len());
     for number in numbers {
         let mut link = L::connect(job, number).await?;
-        link.send(hello.clone()).await?;
+        link.send(&hello).await?;
         let size = link.receive().await?;
         ensure!(
             size == hello.len(),

@@ -20,8 +20,8 @@ impl Link for Masep {
         Ok(Self(client.connect(job.address()?).await?))
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        Ok(self.0.connection().send(body).await?)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        Ok(self.0.connection().send(body.clone()).await?)
     }
 
     async fn receive(&mut self) -> Result<usize> {

@@ -19,8 +19,8 @@ impl Link for Blocking {
         Ok(Self(client.connect(job.address()?)?))
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        Ok(self.0.connection().send(body)?)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        Ok(self.0.connection().send(body.clone())?)
     }
 
     async fn receive(&mut self) -> Result<usize> {

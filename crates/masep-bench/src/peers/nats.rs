@@ -65,11 +65,11 @@ impl Link for Nats {
         })
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
         self.fed += 1;
-        let published = self
-            .client
-            .publish_with_reply(QUESTIONS, self.reply_to.clone(), body);
+        let published =
+            self.client
+                .publish_with_reply(QUESTIONS, self.reply_to.clone(), body.clone());
         Ok(published.await?)
     }
 

@@ -171,14 +171,14 @@ impl Link for Raw {
         Self::new(TcpStream::connect(job.address()?)?, job, Style::of(job))
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        self.writing.write(&body)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        self.writing.write(body)
     }
 
-    async fn feed(&mut self, body: Bytes) -> Result<()> {
+    async fn feed(&mut self, body: &Bytes) -> Result<()> {
         let Writing { style, output, .. } = &mut self.writing;
         if *style == Style::WriteEach || (*style == Style::Best && body.len() >= LARGE) {
-            return self.writing.write(&body);
+            return self.writing.write(body);
         }
         put_frame(output, &body);
         if output.len() < BATCH {

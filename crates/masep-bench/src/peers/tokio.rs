@@ -66,13 +66,13 @@ impl Link for Tokio {
         Self::new(TcpStream::connect(job.address()?).await?)
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        put_frame(&mut self.output, &body);
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        put_frame(&mut self.output, body);
         self.write_output().await
     }
 
-    async fn feed(&mut self, body: Bytes) -> Result<()> {
-        put_frame(&mut self.output, &body);
+    async fn feed(&mut self, body: &Bytes) -> Result<()> {
+        put_frame(&mut self.output, body);
         if self.output.len() < BATCH {
             Ok(())
         } else {

@@ -103,8 +103,8 @@ impl Link for Tonic {
         })
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        Ok(self.sending.send(body).await?)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        Ok(self.sending.send(body.clone()).await?)
     }
 
     async fn receive(&mut self) -> Result<usize> {

@@ -50,12 +50,12 @@ impl Link for Tungstenite {
         Ok(Self(socket))
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        Ok(self.0.send(Message::Binary(body)).await?)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        Ok(self.0.send(Message::Binary(body.clone())).await?)
     }
 
-    async fn feed(&mut self, body: Bytes) -> Result<()> {
-        Ok(self.0.feed(Message::Binary(body)).await?)
+    async fn feed(&mut self, body: &Bytes) -> Result<()> {
+        Ok(self.0.feed(Message::Binary(body.clone())).await?)
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -96,7 +96,7 @@ async fn answer(mut socket: Tungstenite) -> Result<()> {
     loop {
         let body = socket.binary().await?;
         if let Some(answer) = answer_alone(body) {
-            socket.send(answer).await?;
+            socket.send(&answer).await?;
         }
     }
 }

@@ -114,8 +114,8 @@ impl Link for Zenoh {
         Ok(link)
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        self.questions.put(body).await.map_err(failed)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        self.questions.put(body.clone()).await.map_err(failed)
     }
 
     /// Where the server sends to all, the messages after the first, which is an answer, are for all.

@@ -104,8 +104,8 @@ impl Link for ZeroMq {
         })
     }
 
-    async fn send(&mut self, body: Bytes) -> Result<()> {
-        Ok(self.socket.send(&*body, 0)?)
+    async fn send(&mut self, body: &Bytes) -> Result<()> {
+        Ok(self.socket.send(&**body, 0)?)
     }
 
     async fn receive(&mut self) -> Result<usize> {
