@@ -56,12 +56,13 @@ pub trait Transport: Send + Sync + 'static {
     /// [`TimedOut`](io::ErrorKind::TimedOut) if it is known to be gone.
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
 
-    /// As [`try_read`](Self::try_read), but asks the system also when nothing is known to have arrived:
-    /// for those who spin. By default the same.
+    /// As [`try_read`](Self::try_read), but asks the system also when nothing is known to have arrived, and
+    /// up to so many times: for those who spin. By default the same, once.
     ///
     /// # Errors
     /// As [`try_read`](Self::try_read).
-    fn try_read_unannounced(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read_eagerly(&self, buffer: &mut BytesMut, times: usize) -> io::Result<usize> {
+        let _ = times;
         self.try_read(buffer)
     }
 

@@ -112,13 +112,12 @@ impl Wire {
         if let Poll::Ready(read) = self.poll_read(context) {
             return Poll::Ready(read);
         }
-        for _ in 0..EAGER_READS {
-            match self.try_read_with(|transport, buffer| transport.try_read_unannounced(buffer)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
-            }
+        match self
+            .try_read_with(|transport, buffer| transport.try_read_eagerly(buffer, EAGER_READS))
+        {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
         }
-        Poll::Pending
     }
 
     /// Appends what has arrived to the buffer; 0 at the end of the stream.

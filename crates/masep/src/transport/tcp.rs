@@ -42,12 +42,20 @@ impl Transport for TcpStream {
         if read_some > 0 { Ok(read_some) } else { filled }
     }
 
-    fn try_read_unannounced(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read_eagerly(&self, buffer: &mut BytesMut, times: usize) -> io::Result<usize> {
         // The readiness that tokio knows stays as it is: at worst it says too often that there is
         // something to read.
         let (before, room) = (buffer.len(), buffer.capacity());
         buffer.resize(room, 0);
-        let read = (&*SockRef::from(self)).read(&mut buffer[before..]);
+        let socket = SockRef::from(self);
+        let mut read = Err(io::ErrorKind::WouldBlock.into());
+        for _ in 0..times {
+            read = (&*socket).read(&mut buffer[before..]);
+            match &read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => break,
+            }
+        }
         buffer.truncate(before + read.as_ref().map_or(0, |read| *read));
         read
     }
