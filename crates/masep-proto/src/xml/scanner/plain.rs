@@ -37,6 +37,8 @@ impl Scanner<'_> {
         while self.open.len() > outside {
             let end = match way.words.array(self.at) {
                 Some(b"</") if !progress.nothing => self.leave_plain(way),
+                Some(b"<i") => (self.skip_item(way, progress))
+                    .or_else(|| self.enter_plain(way, &mut tail, progress)),
                 Some([b'<', _]) => self.enter_plain(way, &mut tail, progress),
                 _ => way
                     .mixed_text(self.at)
@@ -72,6 +74,19 @@ impl Scanner<'_> {
     fn leave_plain(&mut self, way: Way<'_>) -> Option<usize> {
         let end = way.end_tag(self.at, self.open.last()?)?;
         self.open.pop();
+        Some(end)
+    }
+
+    /// Where the item ends that comes next, if there is nothing but a scalar in it.
+    #[inline(always)]
+    fn skip_item(&mut self, way: Way<'_>, progress: &mut Progress) -> Option<usize> {
+        if !self.has_room_for_item() {
+            return None;
+        }
+        let end = way.item(self.at)?;
+        self.nodes += item::NODES;
+        progress.deepest = progress.deepest.max(self.open.len() + item::NODES);
+        progress.nothing = false;
         Some(end)
     }
 

@@ -1,6 +1,7 @@
 //! Items with nothing but a scalar in them, as `<item key="fee"><float>0.1</float></item>`: most of what lists
 //! and dicts hold.
 
+use super::Way;
 use crate::xml::scanner::Scanner;
 use crate::xml::words::Words;
 
@@ -24,18 +25,15 @@ pub(in crate::xml) enum PlainScalar {
     Str,
 }
 
-/// Elements in it: itself and the scalar.
-const NODES: usize = 2;
+/// Elements in an item with a scalar, and how deep they stand in each other: the item and the scalar.
+pub(super) const NODES: usize = 2;
 
 impl<'a> Scanner<'a> {
     /// The item that comes next, if it is written as ElementTree does it, and nothing of it has to be looked at
     /// twice. Nothing is read by that, but by [`take_item`](Self::take_item).
     #[inline]
     pub(in crate::xml) fn plain_item(&self) -> Option<PlainItem<'a>> {
-        let fits = self.nodes + NODES <= self.limits.nodes
-            && self.open.len() + NODES <= self.limits.depth
-            && self.namespaces.is_empty();
-        if !fits {
+        if !self.has_room_for_item() || !self.namespaces.is_empty() {
             return None;
         }
         let most = self.limits.text_bytes;
@@ -55,11 +53,30 @@ impl<'a> Scanner<'a> {
         })
     }
 
+    #[inline(always)]
+    pub(super) fn has_room_for_item(&self) -> bool {
+        self.nodes + NODES <= self.limits.nodes && self.open.len() + NODES <= self.limits.depth
+    }
+
     /// Reads an item that was found.
     #[inline]
     pub(in crate::xml) fn take_item(&mut self, item: &PlainItem<'_>) {
         self.at = item.end;
         self.nodes += NODES;
+    }
+}
+
+impl Way<'_> {
+    /// Where the item ends that begins here, if there is nothing but a scalar in it.
+    #[inline(always)]
+    pub(super) fn item(self, at: usize) -> Option<usize> {
+        let (_, at) = self.words.item_tag(at, self.text_bytes)?;
+        let (scalar, start) = self.words.scalar_tag(at)?;
+        let end = self.text(start)?;
+        if end == start {
+            return None;
+        }
+        self.words.end_of_item(scalar, end)
     }
 }
 
