@@ -80,7 +80,7 @@ pub(crate) struct Queue<S> {
 struct State<S> {
     items: S,
     closed: bool,
-    /// The task that takes items out with [`Queue::poll_pop_batch`], if one does.
+    /// The task that takes items out with [`Queue::poll_take`], if one does.
     consumer: Option<Waker>,
     /// Whether it has nothing to do but wait for items.
     hungry: bool,

@@ -93,7 +93,8 @@ impl Registry {
         connection.send(frame).await
     }
 
-    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
+    /// Sends one frame to every connection; its bytes are shared, not copied, where they are more than a few
+    /// hundred. Returns to how many.
     ///
     /// Who has room gets the frame at once; only then `when_full` decides about the others, so that
     /// a slow one holds up nobody. With [`WhenFull::Wait`] this returns when all have it, at the
