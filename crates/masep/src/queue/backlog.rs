@@ -68,7 +68,7 @@ impl Backlog {
         self.parts.drain(..parts);
         self.count_out(frames, bytes);
         if wants_more && let Some(mut copies) = self.copies.take() {
-            self.give(&mut copies, take);
+            self.give(Piece::Copies(&mut copies), take);
         }
     }
 
@@ -80,17 +80,13 @@ impl Backlog {
             Some(_) => None,
         };
         if let Some(mut copies) = first {
-            self.give(&mut copies, take);
+            self.give(Piece::Copies(&mut copies), take);
         } else if let Some(mut part) = self.parts.pop_front() {
-            let piece = part.piece();
-            let (frames, bytes) = piece.weight();
-            self.count_out(frames, bytes);
-            take(piece);
+            self.give(part.piece(), take);
         }
     }
 
-    fn give(&mut self, copies: &mut Copies, take: impl FnOnce(Piece<'_>) -> bool) {
-        let piece = Piece::Copies(copies);
+    fn give(&mut self, piece: Piece<'_>, take: impl FnOnce(Piece<'_>) -> bool) {
         let (frames, bytes) = piece.weight();
         self.count_out(frames, bytes);
         take(piece);
