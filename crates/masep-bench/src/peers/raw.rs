@@ -180,7 +180,7 @@ impl Link for Raw {
         if *style == Style::WriteEach || (*style == Style::Best && body.len() >= LARGE) {
             return self.writing.write(body);
         }
-        put_frame(output, &body);
+        put_frame(output, body);
         if output.len() < BATCH {
             Ok(())
         } else {

@@ -55,7 +55,7 @@ fn calls_of_the_registry() {
 
 #[test]
 fn calls_of_the_queue_for_all_connections() {
-    cancel("queue.rs");
+    cancel("queue/received.rs");
 }
 
 #[test]

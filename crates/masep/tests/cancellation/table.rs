@@ -80,13 +80,13 @@ pub(crate) const CALLS: &[Call] = &[
         worlds: &[(Paused, sending::broadcast_message)],
     },
     Call {
-        file: "queue.rs",
+        file: "queue/received.rs",
         name: "next",
         at_least: 3,
         worlds: &[(Paused, queueing::next)],
     },
     Call {
-        file: "queue.rs",
+        file: "queue/received.rs",
         name: "newest",
         at_least: 3,
         worlds: &[(Paused, queueing::newest)],
@@ -193,13 +193,25 @@ pub(crate) struct Found {
 /// All functions that can be called from outside and give a future.
 pub(crate) fn public_calls() -> Vec<Found> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    for path in rust_files(&source) {
-        let file = path.strip_prefix(&source).unwrap().to_str().unwrap();
+    let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        scan(file, &text, &mut found);
+        let file = path.strip_prefix(&source).unwrap().to_str().unwrap();
+        (file.to_owned(), text)
+    };
+    let files: Vec<_> = rust_files(&source).into_iter().map(read).collect();
+    let futures: Vec<_> = files.iter().flat_map(|(_, text)| futures(text)).collect();
+    let mut found = Vec::new();
+    for (file, text) in &files {
+        scan(file, text, &futures, &mut found);
     }
     found
+}
+
+/// How functions end their signatures that give a future with a name of its own.
+fn futures(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines();
+    let names = lines.filter_map(|line| line.strip_prefix("impl Future for ")?.split('<').next());
+    names.map(|name| format!("-> {name}<"))
 }
 
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
@@ -215,7 +227,7 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn scan(file: &str, text: &str, found: &mut Vec<Found>) {
+fn scan(file: &str, text: &str, futures: &[String], found: &mut Vec<Found>) {
     let mut documentation = String::new();
     let mut in_public_trait = false;
     let lines: Vec<_> = text.lines().collect();
@@ -236,7 +248,11 @@ fn scan(file: &str, text: &str, found: &mut Vec<Found>) {
             let ends = |line: &&str| line.ends_with(['{', ';']);
             let end = lines[number..].iter().position(ends).unwrap();
             let signature = lines[number..=number + end].concat();
-            if code.contains("async fn ") || signature.contains("impl Future<") {
+            let gives = |future: &String| signature.contains(&**future);
+            if code.contains("async fn ")
+                || signature.contains("impl Future<")
+                || futures.iter().any(gives)
+            {
                 found.push(Found {
                     file: file.replace('\\', "/"),
                     name: name.to_owned(),
