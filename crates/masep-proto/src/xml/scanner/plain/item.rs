@@ -1,6 +1,8 @@
 //! Items with nothing but a scalar in them, as `<item key="fee"><float>0.1</float></item>`: most of what lists
 //! and dicts hold.
 
+use std::ops::Range;
+
 use super::Way;
 use crate::xml::scanner::Scanner;
 use crate::xml::words::Words;
@@ -38,18 +40,12 @@ impl<'a> Scanner<'a> {
         }
         let most = self.limits.text_bytes;
         let words = Words(self.text.as_bytes());
-        let (key, at) = words.item_tag(self.at, most)?;
-        let (scalar, start) = words.scalar_tag(at)?;
-        let text_end = words.text_end(start)?;
-        if !(1..=most).contains(&(text_end - start)) {
-            return None;
-        }
-        let end = words.end_of_item(scalar, text_end)?;
+        let item = words.item(self.at, most, |start| words.text_end(start))?;
         Some(PlainItem {
-            key: key.map(|(start, end)| self.slice(start..end)),
-            scalar,
-            text: self.slice(start..text_end),
-            end,
+            key: item.key.map(|key| self.slice(key)),
+            scalar: item.scalar,
+            text: self.slice(item.text),
+            end: item.end,
         })
     }
 
@@ -70,27 +66,54 @@ impl Way<'_> {
     /// Where the item ends that begins here, if there is nothing but a scalar in it.
     #[inline(always)]
     pub(super) fn item(self, at: usize) -> Option<usize> {
-        let (_, at) = self.words.item_tag(at, self.text_bytes)?;
-        let (scalar, start) = self.words.scalar_tag(at)?;
-        let end = self.text(start)?;
-        if end == start {
-            return None;
-        }
-        self.words.end_of_item(scalar, end)
+        let item = (self.words).item(at, self.text_bytes, |start| self.text(start))?;
+        Some(item.end)
     }
 }
 
+/// Where the parts of an item are.
+struct Found {
+    key: Option<Range<usize>>,
+    scalar: PlainScalar,
+    text: Range<usize>,
+    end: usize,
+}
+
 impl Words<'_> {
+    /// The item that begins here, if there is nothing but a scalar in it, with a text that is not empty and ends
+    /// where `text_end` says. Neither that nor the key may have more than `most` bytes.
+    #[inline(always)]
+    fn item(
+        self,
+        at: usize,
+        most: usize,
+        text_end: impl FnOnce(usize) -> Option<usize>,
+    ) -> Option<Found> {
+        let (key, at) = self.item_tag(at, most)?;
+        let (scalar, start) = self.scalar_tag(at)?;
+        let text = start..text_end(start)?;
+        if !(1..=most).contains(&text.len()) {
+            return None;
+        }
+        let end = self.end_of_item(scalar, text.end)?;
+        Some(Found {
+            key,
+            scalar,
+            text,
+            end,
+        })
+    }
+
     /// Where the key of the item is whose start tag begins here, if it has one, and where the tag ends.
     #[inline(always)]
-    fn item_tag(self, at: usize, most: usize) -> Option<(Option<(usize, usize)>, usize)> {
+    fn item_tag(self, at: usize, most: usize) -> Option<(Option<Range<usize>>, usize)> {
         const WITH_KEY: &[u8; 11] = b"<item key=\"";
         let tag = self.array(at)?;
         if tag == WITH_KEY {
             let start = at + WITH_KEY.len();
             let end = self.value_end(start)?;
             let is_whole = self.array(end)? == b"\">" && end - start <= most;
-            return is_whole.then_some((Some((start, end)), end + 2));
+            return is_whole.then_some((Some(start..end), end + 2));
         }
         tag.starts_with(b"<item>").then_some((None, at + 6))
     }
