@@ -149,10 +149,7 @@ impl Connection {
         if !self.check(frame)? {
             return Ok(());
         }
-        if let Err(error) = self.shared.outbound.try_push(frame) {
-            return Err(self.refused(error));
-        }
-        Ok(())
+        self.queue(frame)
     }
 
     /// Queues a frame by a policy for a full queue: [`Wait`](WhenFull::Wait) is
@@ -361,6 +358,13 @@ impl Connection {
         if self.shared.may_write() && self.shared.write_now(frame) {
             return Ok(());
         }
+        self.queue(frame)
+    }
+
+    /// Queues the frame that there is and was checked, itself or a copy of it, if there is room for it now.
+    #[inline]
+    fn queue(&self, frame: &mut Option<Frame>) -> Result<(), SendError> {
+        // Not by `map_err`, which moves what may be an error also where there is none.
         if let Err(error) = self.shared.outbound.try_push(frame) {
             return Err(self.refused(error));
         }

@@ -132,9 +132,9 @@ impl Store for Backlog {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let before = self.frames;
+        let is_some = self.frames > 0;
         self.drain_one(|_| false);
-        self.frames < before
+        is_some
     }
 
     fn weigh(frame: &Frame) -> usize {
