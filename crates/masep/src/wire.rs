@@ -13,7 +13,7 @@ use masep_proto::{Frame, FrameCodec, Handshake, HelloError, Limits, PeerId};
 use crate::queue::{Backlog, Copies, Piece};
 use crate::spare;
 use crate::transport::Transport;
-use crate::unsent::Unsent;
+use crate::unsent::{Unsent, WRITE_BYTES};
 
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
 /// that was there anyway has room for.
@@ -23,8 +23,6 @@ const LONGEST_READ: usize = 64 * 1024;
 const READ_ALONE_FROM: usize = 8 * 1024;
 /// How often somebody who spins asks the system before others have their turn.
 const EAGER_READS: usize = 8;
-/// Frames that wait are gathered into one write up to about this many bytes.
-const GATHER_BYTES: usize = 64 * 1024;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].
 pub(crate) const DRAIN_BYTES: usize = 64 * 1024;
 
@@ -201,17 +199,15 @@ impl Wire {
     /// Appends frames that wait to what is unsent, as many as one write takes.
     pub(crate) fn gather_from(&mut self, backlog: &mut Backlog, codec: FrameCodec) {
         let alone = self.peer_splits;
-        let take = |piece: Piece<'_>| {
-            match piece {
-                Piece::Shared(frame) => self.gather(frame, codec),
-                Piece::Copies(copies) => self.gather_copies(copies),
-            }
-            self.unsent.len() < GATHER_BYTES
+        let room = WRITE_BYTES.saturating_sub(self.unsent.len());
+        let take = |piece: Piece<'_>| match piece {
+            Piece::Shared(frame) => self.gather(frame, codec),
+            Piece::Copies(copies) => self.gather_copies(copies),
         };
         if alone {
             backlog.drain_one(take);
         } else {
-            backlog.drain(take);
+            backlog.drain(room, take);
         }
     }
 

@@ -10,13 +10,11 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::buffer::{Buffer, HEADER, header, put_frame};
+use super::buffer::{BATCH, Buffer, HEADER, header, put_frame};
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, Work, filler};
 use crate::link::Link;
 
-/// Messages that are fed go out when there are so many bytes of them.
-const BATCH: usize = 64 * 1024;
 /// A body from here on is written and read where it is, not gathered in a buffer.
 const LARGE: usize = 16 * 1024;
 
@@ -180,12 +178,11 @@ impl Link for Raw {
         if *style == Style::WriteEach || (*style == Style::Best && body.len() >= LARGE) {
             return self.writing.write(body);
         }
-        put_frame(output, body);
-        if output.len() < BATCH {
-            Ok(())
-        } else {
-            self.writing.write_output()
+        if output.len() + HEADER + body.len() > BATCH {
+            self.writing.write_output()?;
         }
+        put_frame(&mut self.writing.output, body);
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -271,7 +268,7 @@ fn answer(mut connection: Raw, everybody: &Mutex<Vec<TcpStream>>) -> Result<()> 
     }
 }
 
-/// Sends batches: as many messages to one connection in one write as fit into 64 KiB.
+/// Sends batches: as many messages to one connection in one write as go out in one piece.
 fn broadcast(streams: &mut [TcpStream], mut count: usize, body: &[u8]) -> Result<()> {
     let in_batch = (BATCH / (HEADER + body.len())).max(1);
     let mut batch = Vec::new();

@@ -7,14 +7,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::buffer::{Buffer, put_frame};
-use super::queues::Queues;
+use super::buffer::{BATCH, Buffer, HEADER, put_frame};
+use super::queues::{AT_ONCE, Queues};
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::{Link, runtime};
-
-/// Messages that are fed go out when there are so many bytes of them.
-const BATCH: usize = 64 * 1024;
 
 /// A connection that sends and receives frames.
 pub(crate) struct Tokio {
@@ -72,12 +69,11 @@ impl Link for Tokio {
     }
 
     async fn feed(&mut self, body: &Bytes) -> Result<()> {
-        put_frame(&mut self.output, body);
-        if self.output.len() < BATCH {
-            Ok(())
-        } else {
-            self.write_output().await
+        if self.output.len() + HEADER + body.len() > BATCH {
+            self.write_output().await?;
         }
+        put_frame(&mut self.output, body);
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<()> {
@@ -146,7 +142,7 @@ async fn answer_from_queue(connection: Tokio, queues: Queues) -> Result<()> {
 
 async fn write_waiting(mut half: OwnedWriteHalf, mut waiting: mpsc::Receiver<Bytes>) -> Result<()> {
     let (mut bodies, mut output) = (Vec::new(), Vec::new());
-    while waiting.recv_many(&mut bodies, 64).await > 0 {
+    while waiting.recv_many(&mut bodies, AT_ONCE).await > 0 {
         for body in bodies.drain(..) {
             put_frame(&mut output, &body);
         }

@@ -8,14 +8,16 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
 
-use super::queues::{Queues, answer_alone};
+use super::buffer::BATCH;
+use super::queues::{AT_ONCE, Queues, answer_alone};
 use crate::child;
 use crate::job::{Job, Work};
 use crate::link::{Link, runtime};
 
-/// Its default of 128 KiB is the fastest where something is to be read, and memory where nothing is.
+/// To read, its default of 128 KiB is the fastest where something is to be read, and memory where nothing is; to
+/// write, as much as goes out in one piece.
 fn config(job: &Job) -> WebSocketConfig {
-    let config = WebSocketConfig::default();
+    let config = WebSocketConfig::default().write_buffer_size(BATCH);
     match job.work {
         Work::Idle => config.read_buffer_size(4 * 1024),
         _ => config,
@@ -106,7 +108,7 @@ async fn answer_from_queue(socket: WebSocketStream<TcpStream>, queues: Queues) -
     let (queue, mut waiting) = queues.join();
     tokio::spawn(async move {
         let mut bodies = Vec::new();
-        while waiting.recv_many(&mut bodies, 64).await > 0 {
+        while waiting.recv_many(&mut bodies, AT_ONCE).await > 0 {
             for body in bodies.drain(..) {
                 sink.feed(Message::Binary(body)).await?;
             }

@@ -1,5 +1,8 @@
 //! Frames that wait to be sent.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::mem;
 
@@ -8,13 +11,15 @@ use masep_proto::{Frame, FrameCodec};
 
 use super::{KEEP_CAPACITY, Store};
 use crate::spare;
+use crate::unsent::WRITE_BYTES;
 
 /// Frames up to this size are copied behind each other, as they will go out. To keep each by itself would cost
 /// a place in a list and two changes of a count that it shares with its owner, which is more than the copy;
 /// and the writer takes all copies at once.
 const COPY_UP_TO: usize = 256;
-/// The room for copies behind that of the first ones, and the last.
-const ROOMS: [usize; 3] = [4 * spare::SMALL, 16 * spare::SMALL, spare::LARGE];
+/// The room for copies between that of the first ones and that of one write.
+const ROOM: usize = 4 * spare::SMALL;
+const MORE_ROOM: usize = 4 * ROOM;
 
 /// The frames that wait, each of a size that may be sent.
 #[derive(Debug, Default)]
@@ -23,8 +28,15 @@ pub(crate) struct Backlog {
     parts: VecDeque<Part>,
     /// What goes out behind that.
     copies: Copies,
+    /// All of it.
+    waiting: Weight,
+}
+
+/// Of some frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Weight {
     frames: usize,
-    /// Bytes in all bodies.
+    /// In their bodies.
     bytes: usize,
 }
 
@@ -52,28 +64,37 @@ pub(crate) struct Copies {
 }
 
 impl Backlog {
-    /// Gives out what goes out first, piece by piece, for as long as more is wanted.
-    pub(crate) fn drain(&mut self, mut take: impl FnMut(Piece<'_>) -> bool) {
-        let (mut parts, mut frames, mut bytes) = (0, 0, 0);
-        let mut wants_more = true;
+    /// Gives out what goes out first, piece by piece, as far as `room` goes for the bytes of all; the first
+    /// piece in any case.
+    pub(crate) fn drain(&mut self, room: usize, mut take: impl FnMut(Piece<'_>)) {
+        let fits = |taken: Weight, more: Weight| {
+            taken.frames == 0 || taken.encoded_bytes() + more.encoded_bytes() <= room
+        };
+        let (mut parts, mut taken) = (0, Weight::default());
         for part in &mut self.parts {
             let piece = part.piece();
             let weight = piece.weight();
-            (parts, frames, bytes) = (parts + 1, frames + weight.0, bytes + weight.1);
-            wants_more = take(piece);
-            if !wants_more {
+            if !fits(taken, weight) {
                 break;
             }
+            parts += 1;
+            taken.frames += weight.frames;
+            taken.bytes += weight.bytes;
+            take(piece);
         }
+        let is_through = parts == self.parts.len();
         self.parts.drain(..parts);
-        self.count_out(frames, bytes);
-        if wants_more && let Some(mut copies) = self.copies.take() {
+        self.count_out(taken);
+        if is_through
+            && fits(taken, self.copies.weight())
+            && let Some(mut copies) = self.copies.take()
+        {
             self.give(Piece::Copies(&mut copies), take);
         }
     }
 
     /// Gives out the frame that goes out first, if there is one.
-    pub(crate) fn drain_one(&mut self, take: impl FnOnce(Piece<'_>) -> bool) {
+    pub(crate) fn drain_one(&mut self, take: impl FnOnce(Piece<'_>)) {
         let first = match self.parts.front_mut() {
             None => self.copies.take_first(),
             Some(Part::Copies(copies)) if copies.frames > 1 => copies.take_first(),
@@ -86,15 +107,14 @@ impl Backlog {
         }
     }
 
-    fn give(&mut self, piece: Piece<'_>, take: impl FnOnce(Piece<'_>) -> bool) {
-        let (frames, bytes) = piece.weight();
-        self.count_out(frames, bytes);
+    fn give(&mut self, piece: Piece<'_>, take: impl FnOnce(Piece<'_>)) {
+        self.count_out(piece.weight());
         take(piece);
     }
 
-    fn count_out(&mut self, frames: usize, bytes: usize) {
-        self.frames -= frames;
-        self.bytes -= bytes;
+    fn count_out(&mut self, taken: Weight) {
+        self.waiting.frames -= taken.frames;
+        self.waiting.bytes -= taken.bytes;
         if self.parts.is_empty() && self.parts.capacity() > KEEP_CAPACITY {
             self.parts = VecDeque::new();
         }
@@ -116,8 +136,8 @@ impl Store for Backlog {
         let Some(frame) = item else {
             return;
         };
-        self.frames += 1;
-        self.bytes += frame.size();
+        self.waiting.frames += 1;
+        self.waiting.bytes += frame.size();
         if frame.size() > COPY_UP_TO {
             self.conclude_copies();
             if let Some(frame) = item.take() {
@@ -132,8 +152,8 @@ impl Store for Backlog {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let is_some = self.frames > 0;
-        self.drain_one(|_| false);
+        let is_some = self.waiting.frames > 0;
+        self.drain_one(|_| ());
         is_some
     }
 
@@ -142,11 +162,11 @@ impl Store for Backlog {
     }
 
     fn len(&self) -> usize {
-        self.frames
+        self.waiting.frames
     }
 
     fn bytes(&self) -> usize {
-        self.bytes
+        self.waiting.bytes
     }
 }
 
@@ -159,25 +179,39 @@ impl Part {
     }
 }
 
+impl Weight {
+    /// With the headers.
+    const fn encoded_bytes(self) -> usize {
+        self.bytes + FrameCodec::HEADER_BYTES * self.frames
+    }
+}
+
 impl Piece<'_> {
-    /// How many frames there are in it, and how many bytes in their bodies.
-    fn weight(&self) -> (usize, usize) {
+    fn weight(&self) -> Weight {
         match self {
-            Self::Copies(copies) => (
-                copies.frames,
-                copies.encoded.len() - FrameCodec::HEADER_BYTES * copies.frames,
-            ),
-            Self::Shared(frame) => (1, frame.size()),
+            Self::Copies(copies) => copies.weight(),
+            Self::Shared(frame) => Weight {
+                frames: 1,
+                bytes: frame.size(),
+            },
         }
     }
 }
 
 impl Copies {
-    /// Appends a frame, if the last room has room for it.
+    fn weight(&self) -> Weight {
+        Weight {
+            frames: self.frames,
+            bytes: self.encoded.len() - FrameCodec::HEADER_BYTES * self.frames,
+        }
+    }
+
+    /// Appends a frame, if one write goes so far.
     #[inline]
     fn push(&mut self, frame: &Frame) -> bool {
         let needed = self.encoded.len() + FrameCodec::HEADER_BYTES + frame.size();
-        if needed > self.encoded.capacity() && !self.make_room(needed) {
+        let room = self.encoded.capacity().min(WRITE_BYTES);
+        if needed > room && !self.make_room(needed) {
             return false;
         }
         let encoded = FrameCodec::default().encode(frame, &mut self.encoded);
@@ -188,11 +222,12 @@ impl Copies {
 
     #[cold]
     fn make_room(&mut self, needed: usize) -> bool {
-        let mut larger = match ROOMS.iter().find(|room| needed <= **room) {
-            _ if needed <= spare::SMALL => spare::take_small(),
-            None => return false,
-            Some(&spare::LARGE) => spare::take_large(),
-            Some(room) => BytesMut::with_capacity(*room),
+        let mut larger = match needed {
+            ..=spare::SMALL => spare::take_small(),
+            _ if needed <= ROOM => BytesMut::with_capacity(ROOM),
+            _ if needed <= MORE_ROOM => BytesMut::with_capacity(MORE_ROOM),
+            _ if needed <= WRITE_BYTES => spare::take_large(),
+            _ => return false,
         };
         larger.extend_from_slice(&self.encoded);
         spare::give(mem::replace(&mut self.encoded, larger));
@@ -214,135 +249,5 @@ impl Copies {
         self.encoded.advance(first);
         self.frames -= 1;
         Some(Self { encoded, frames: 1 })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn frame(size: usize, fill: usize) -> Frame {
-        Frame::new(vec![fill.to_le_bytes()[0]; size])
-    }
-
-    fn backlog(sizes: &[usize]) -> (Backlog, Vec<Frame>) {
-        let frames: Vec<Frame> = sizes
-            .iter()
-            .copied()
-            .enumerate()
-            .map(|(fill, size)| frame(size, fill))
-            .collect();
-        let mut backlog = Backlog::default();
-        for frame in &frames {
-            backlog.push(&mut Some(frame.clone()));
-        }
-        (backlog, frames)
-    }
-
-    /// The frames of a piece.
-    fn frames(piece: Piece<'_>) -> Vec<Frame> {
-        match piece {
-            Piece::Shared(frame) => vec![frame.clone()],
-            Piece::Copies(copies) => {
-                let decode = || FrameCodec::default().decode(&mut copies.encoded).unwrap();
-                let frames: Vec<Frame> = std::iter::from_fn(decode).collect();
-                assert_eq!((copies.encoded.len(), frames.len()), (0, copies.frames));
-                frames
-            }
-        }
-    }
-
-    /// What can be done with the oldest frames.
-    #[derive(Clone, Copy, Debug)]
-    enum Take {
-        Parts(usize),
-        One,
-        Drop,
-    }
-
-    proptest! {
-        #[test]
-        fn frames_come_out_as_they_went_in(
-            sizes in prop::collection::vec(prop_oneof![0..4_usize, 250..260_usize, 1_000..70_000_usize], 0..700),
-            takes in prop::collection::vec(prop_oneof![(1..5_usize).prop_map(Take::Parts), Just(Take::One), Just(Take::Drop)], 1..20),
-        ) {
-            let (mut backlog, all) = backlog(&sizes);
-            prop_assert_eq!(backlog.bytes(), sizes.iter().sum::<usize>());
-            let mut out = Vec::new();
-            for take in takes.iter().cycle() {
-                prop_assert_eq!(backlog.len(), all.len() - out.len());
-                let before = out.len();
-                match take {
-                    Take::Parts(most) => {
-                        let mut parts = 0;
-                        backlog.drain(|piece| {
-                            out.extend(frames(piece));
-                            parts += 1;
-                            parts < *most
-                        });
-                        prop_assert!(parts <= *most);
-                    }
-                    Take::One => {
-                        backlog.drain_one(|piece| {
-                            out.extend(frames(piece));
-                            true
-                        });
-                        prop_assert!(out.len() <= before + 1);
-                    }
-                    Take::Drop => {
-                        out.extend(backlog.drop_oldest().then(|| all[before].clone()));
-                    }
-                }
-                if out.len() == before {
-                    break;
-                }
-            }
-            prop_assert!(out == all);
-            prop_assert_eq!((backlog.len(), backlog.bytes()), (0, 0));
-        }
-    }
-
-    #[test]
-    fn small_frames_are_copied_and_large_ones_shared() {
-        let mut item = Some(frame(COPY_UP_TO, 1));
-        let mut backlog = Backlog::default();
-        backlog.push(&mut item);
-        assert!(item.is_some(), "another backlog can have it too");
-        item = Some(frame(COPY_UP_TO + 1, 1));
-        let body = item.as_ref().map(|frame| frame.bytes().as_ptr());
-        backlog.push(&mut item);
-        assert!(item.is_none());
-        let mut bodies = Vec::new();
-        backlog.drain(|piece| {
-            bodies.push(match piece {
-                Piece::Copies(_) => None,
-                Piece::Shared(frame) => Some(frame.bytes().as_ptr()),
-            });
-            true
-        });
-        assert_eq!(bodies, [None, body]);
-    }
-
-    #[test]
-    fn copies_take_memory_by_their_size_and_none_when_they_are_gone() {
-        for count in [1, 20, 70, 300, 1_024] {
-            let (mut backlog, _) = backlog(&vec![64; count]);
-            let room = backlog.copies.encoded.capacity();
-            assert!(
-                room <= (5 * count * 66).max(spare::SMALL),
-                "{room} for {count}"
-            );
-            backlog.drain(|piece| {
-                assert_eq!(piece.weight(), (count, 64 * count));
-                frames(piece);
-                true
-            });
-            assert_eq!(
-                backlog.copies.encoded.capacity() + backlog.parts.capacity(),
-                0
-            );
-        }
     }
 }
