@@ -1,5 +1,8 @@
 //! One transport in use: the hello, reading, and how it is left.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::io;
 use std::mem;
@@ -145,9 +148,7 @@ impl Wire {
         Ok(read)
     }
 
-    /// Makes room for the next read. A large frame that has begun is read into a buffer of its own,
-    /// to its end and to the end of the next header: so it is never copied, and one read is enough
-    /// for each of many.
+    /// Makes room for the next read.
     fn make_room(&mut self) {
         let buffer = &mut self.buffer;
         if buffer.capacity() == 0 {
@@ -157,19 +158,28 @@ impl Wire {
                 _ => {}
             }
         }
-        // Never more than twice what has arrived, whatever is claimed.
-        let most = buffer.len() + self.chunk.max(buffer.len());
         match FrameCodec::claimed_bytes(buffer) {
-            Some(claimed) if claimed > READ_ALONE_FROM => {
-                if buffer.capacity() < claimed {
-                    let mut own =
-                        BytesMut::with_capacity(most.min(claimed + FrameCodec::HEADER_BYTES));
-                    own.extend_from_slice(buffer);
-                    *buffer = own;
-                }
-            }
+            Some(claimed) if claimed > READ_ALONE_FROM => self.make_room_alone(claimed),
             _ => buffer.reserve(self.chunk),
         }
+    }
+
+    /// Has a large frame that has begun read into a buffer of its own, to its end and to the end of the next
+    /// header: so it is never copied, and one read is enough for each of many. If the frame before is
+    /// gone, its buffer is taken again, unless so much more would fit in that the next frame began in it.
+    fn make_room_alone(&mut self, claimed: usize) {
+        let buffer = &mut self.buffer;
+        let wanted = claimed + FrameCodec::HEADER_BYTES;
+        if buffer.capacity() >= claimed
+            || (buffer.try_reclaim(wanted - buffer.len()) && buffer.capacity() < 2 * wanted)
+        {
+            return;
+        }
+        // Never more than twice what has arrived, whatever is claimed.
+        let most = buffer.len() + self.chunk.max(buffer.len());
+        let mut own = BytesMut::with_capacity(most.min(wanted));
+        own.extend_from_slice(buffer);
+        *buffer = own;
     }
 
     /// Keeps a peer that writes header and body apart from waiting for our acknowledgement in between.
@@ -364,67 +374,5 @@ pub(crate) async fn read_hello(
             return Ok(peer);
         }
         wire.acknowledge();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-
-    /// Gives the bytes of one frame after the other, and counts the reads.
-    struct Source(Mutex<(Vec<u8>, usize)>);
-
-    impl Transport for &'static Source {
-        fn prepare(&self, _limits: &Limits) -> io::Result<()> {
-            Ok(())
-        }
-        fn poll_readable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-        fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-            let (waiting, reads) = &mut *self.0.lock().unwrap();
-            if waiting.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            let count = waiting.len().min(buffer.capacity() - buffer.len());
-            buffer.extend_from_slice(&waiting[..count]);
-            waiting.drain(..count);
-            *reads += 1;
-            Ok(count)
-        }
-        fn poll_writable(&self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-        fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-        fn shutdown(&self, _how: Shutdown) -> io::Result<()> {
-            Ok(())
-        }
-        fn reset_on_drop(&self) {}
-    }
-
-    #[test]
-    fn a_peer_that_sends_frames_of_one_size_costs_one_read_each() {
-        for size in [10_usize, 1_000, 5_000, 16_000, 32 * 1024, 65_535] {
-            let source: &'static Source = Box::leak(Box::new(Source(Mutex::default())));
-            let mut wire = Wire::new(source, &Limits::default(), Bytes::new()).unwrap();
-            let mut reads = 0;
-            for _ in 0..20 {
-                let mut bytes = u16::try_from(size).unwrap().to_le_bytes().to_vec();
-                bytes.resize(2 + size, 7);
-                *source.0.lock().unwrap() = (bytes, 0);
-                let codec = FrameCodec::default();
-                while codec.peek(&wire.buffer).unwrap().is_none() {
-                    wire.try_read().unwrap();
-                }
-                assert_eq!(take_frame(&mut wire.buffer, codec, size).size(), size);
-                assert!(wire.buffer.len() < 2);
-                reads = source.0.lock().unwrap().1;
-            }
-            assert_eq!(reads, 1, "of {size} bytes");
-        }
     }
 }
