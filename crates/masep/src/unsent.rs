@@ -18,17 +18,20 @@ pub(crate) const WRITE_BYTES: usize = 64_000;
 /// Bodies from this size on are written from where they are. Smaller ones are copied behind each
 /// other: below a few kilobytes that costs less than a buffer more for the system to look at.
 const SHARE_FROM: usize = 4 * 1024;
-/// How many buffers one write gives to the system.
-const MOST_SLICES: usize = 64;
+/// How many buffers one write gives to the system: as many as large bodies and what is between them need.
+const MOST_SLICES: usize = 2 * WRITE_BYTES.div_ceil(SHARE_FROM);
 
 /// Whole frames that are being written; the first may already be on its way in part.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
-    /// What goes out first: headers and small frames, and between them large bodies, shared.
-    pieces: VecDeque<Bytes>,
-    /// What goes out behind the pieces.
+    /// Headers and small frames behind each other.
     gathered: BytesMut,
-    /// Bytes in both.
+    /// Bodies that are not among them, each with its place: how many gathered bytes go out before it, counted
+    /// from the first that there has been.
+    bodies: VecDeque<(usize, Bytes)>,
+    /// How many gathered bytes have gone out.
+    gone: usize,
+    /// Bytes that wait in all.
     size: usize,
 }
 
@@ -42,9 +45,10 @@ impl Unsent {
             debug_assert!(encoded.is_ok());
             self.size += self.gathered.len() - before;
         } else if let Ok(header) = codec.header(frame) {
+            self.make_room(header.len());
             self.extend(&header);
-            let gathered = self.gathered.split().freeze();
-            self.pieces.extend([gathered, frame.bytes().clone()]);
+            let place = self.gone + self.gathered.len();
+            self.bodies.push_back((place, frame.bytes().clone()));
             self.size += frame.size();
         } else {
             debug_assert!(false, "its size was checked");
@@ -104,25 +108,23 @@ impl Unsent {
 
     /// Drops what waits, and the memory.
     pub(crate) fn clear(&mut self) {
-        if self.pieces.capacity() > 0 {
-            self.pieces = VecDeque::new();
+        if self.bodies.capacity() > 0 {
+            self.bodies = VecDeque::new();
         }
         spare::give(mem::take(&mut self.gathered));
-        self.size = 0;
+        (self.gone, self.size) = (0, 0);
     }
 
     /// Writes as much as the transport takes now, at least a byte, in one call of it; what is written
     /// later begins a new packet if this one is to be `apart`.
     pub(crate) fn write_to(&mut self, transport: &dyn Transport, apart: bool) -> io::Result<usize> {
-        let written = if self.pieces.is_empty() && !apart {
+        let written = if self.bodies.is_empty() && !apart {
             transport.try_write(&self.gathered)?
         } else {
             let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-            let pieces = self.pieces.iter().map(|piece| &piece[..]);
-            let waiting = pieces.chain([&self.gathered[..]]);
             let used = slices
                 .iter_mut()
-                .zip(waiting)
+                .zip(self.pieces())
                 .fold(0, |used, (slot, piece)| {
                     *slot = IoSlice::new(piece);
                     used + 1
@@ -137,16 +139,34 @@ impl Unsent {
         Ok(written)
     }
 
+    /// What waits, in order.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let index = |place: usize| place - self.gone;
+        let mut start = 0;
+        let with_bodies = self.bodies.iter().flat_map(move |(place, body)| {
+            let before = &self.gathered[start..index(*place)];
+            start = index(*place);
+            [before, &body[..]]
+        });
+        let last = self.bodies.back().map_or(0, |(place, _)| index(*place));
+        with_bodies.chain([&self.gathered[last..]])
+    }
+
     fn advance(&mut self, mut written: usize) {
         self.size -= written;
-        while let Some(first) = self.pieces.front_mut() {
-            if written < first.len() {
-                first.advance(written);
+        while let Some((place, body)) = self.bodies.front_mut() {
+            let before = written.min(*place - self.gone);
+            self.gone += before;
+            self.gathered.advance(before);
+            written -= before;
+            if written < body.len() {
+                body.advance(written);
                 return;
             }
-            written -= first.len();
-            self.pieces.pop_front();
+            written -= body.len();
+            self.bodies.pop_front();
         }
+        self.gone += written;
         if written == self.gathered.len() {
             self.gathered.clear();
         } else {
