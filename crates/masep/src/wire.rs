@@ -23,7 +23,7 @@ use crate::unsent::{Unsent, WRITE_BYTES};
 const READ_CHUNKS: Range<usize> = spare::SMALL..LONGEST_READ;
 const LONGEST_READ: usize = 64 * 1024;
 /// A frame from this size on is read into a buffer of its own.
-const READ_ALONE_FROM: usize = 8 * 1024;
+pub(crate) const READ_ALONE_FROM: usize = 8 * 1024;
 /// How often somebody who spins asks the system before others have their turn.
 const EAGER_READS: usize = 8;
 /// What is read and thrown away at most before a socket is closed. See [`Wire::leave`].

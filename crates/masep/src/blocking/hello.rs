@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use bytes::BytesMut;
 use masep_proto::{Handshake, HelloError, PeerId};
 
-use super::incoming::{Wait, ends_after_header, receive};
+use super::incoming::ends_after_header;
 use super::readiness::{Interest, passed, wait};
+use super::receive::{Wait, receive};
 use crate::sync::Instant;
 use crate::transport::rearm_quickack;
 

@@ -1,49 +1,20 @@
 //! The read half of a connection: one thread at a time reads the socket, whoever wants a frame.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, PoisonError};
 
 use bytes::BytesMut;
 use masep_proto::{Frame, FrameCodec};
-use nix::errno::Errno;
-use nix::sys::socket::MsgFlags;
 
 use super::outgoing::WriteHalf;
 use super::readiness::wait_while;
+use super::receive::{Wait, receive};
 use crate::CloseReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard, recv, thread_local};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::transport::rearm_quickack;
-
-/// Bytes asked for in one read: a little more than the largest frame.
-const READ_CHUNK: usize = 64 * 1024 + 2;
-
-thread_local! {
-    /// Where a read lands before it is appended to a connection's buffer: one for each thread that
-    /// reads, so that a connection that waits holds no memory. Pages that no read reached cost
-    /// nothing.
-    static LANDING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_CHUNK].into());
-}
-
-/// Whether a read may wait for bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
-    Yes,
-    No,
-}
-
-impl Wait {
-    const fn flags(self) -> MsgFlags {
-        match self {
-            Self::Yes => MsgFlags::empty(),
-            Self::No => MsgFlags::MSG_DONTWAIT,
-        }
-    }
-}
 
 /// What the thread owns that has its turn to read.
 #[derive(Debug)]
@@ -191,23 +162,6 @@ pub(super) fn ends_after_header(bytes: &[u8]) -> bool {
         let whole: usize = bodies(bytes).flatten().map(|body| 2 + body.len()).sum();
         bytes.len() - whole == 2
     }
-}
-
-/// One read of what has arrived, appended to `buffer`: how many bytes, 0 at the end of the stream.
-pub(super) fn receive(stream: &TcpStream, buffer: &mut BytesMut, wait: Wait) -> io::Result<usize> {
-    LANDING.with(|landing| {
-        let mut landing = landing.borrow_mut();
-        loop {
-            match recv(stream.as_raw_fd(), &mut landing, wait.flags()) {
-                Ok(read) => {
-                    buffer.extend_from_slice(&landing[..read]);
-                    return Ok(read);
-                }
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    })
 }
 
 /// The read half, and whose turn it is to have it. A mutex would do, but it cannot be waited for

@@ -59,6 +59,7 @@ mod outgoing;
 mod queue;
 mod readiness;
 mod reading;
+mod receive;
 mod registry;
 mod server;
 mod shared;

@@ -5,8 +5,9 @@ use std::os::fd::AsFd;
 use masep_proto::Frame;
 
 use super::TimedOut;
-use super::incoming::{ReadHalf, ReadTurn, Wait};
+use super::incoming::{ReadHalf, ReadTurn};
 use super::readiness::{Interest, earlier, passed, wait};
+use super::receive::Wait;
 use super::shared::{Shared, Stage};
 use crate::CloseReason;
 use crate::sync::Instant;

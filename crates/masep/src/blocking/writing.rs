@@ -7,9 +7,9 @@ use std::time::Duration;
 use masep_proto::{Frame, Limit, LimitExceeded};
 use socket2::SockRef;
 
-use super::incoming::Wait;
 use super::outgoing::{OutgoingState, Pushed};
 use super::readiness::{Interest, after, earlier, passed, wait};
+use super::receive::Wait;
 use super::shared::Shared;
 use crate::sync::Instant;
 use crate::sync::atomic::Ordering;
