@@ -29,7 +29,7 @@ use crate::link::{Outcome, drive};
 pub(crate) const RAW: &str = "raw";
 /// Raw sockets with a write for each message.
 pub(crate) const RAW_WRITES: &str = "raw-writes";
-/// Raw sockets with batches of 64 KiB, whatever the size of a message.
+/// Raw sockets with batches of 64 kB, whatever the size of a message.
 pub(crate) const RAW_BATCHES: &str = "raw-batches";
 /// masep.
 pub(crate) const MASEP: &str = "masep";
@@ -94,7 +94,7 @@ pub(crate) const PEERS: &[Peer] = &[
     },
     Peer {
         name: RAW_BATCHES,
-        about: "std::net, 64 KiB batches",
+        about: "std::net, 64 kB batches",
         does: |work| match work {
             Work::OneWay => Does::It,
             _ => Does::Elsewhere,

@@ -21,12 +21,12 @@ const LARGE: usize = 16 * 1024;
 /// How messages are put into writes: the ways that the table shows beside each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// The best for each work: 64 KiB batches of small messages; `writev` of large ones, which are
+    /// The best for each work: 64 kB batches of small messages; `writev` of large ones, which are
     /// read with `read_exact` into the place where they stay.
     Best,
     /// Each message by a write of its own.
     WriteEach,
-    /// 64 KiB batches, whatever the size.
+    /// 64 kB batches, whatever the size.
     Batches,
 }
 
