@@ -65,7 +65,7 @@ pub(super) fn hear_hello(
             }
             continue;
         }
-        match receive(stream, buffer, Wait::No) {
+        match receive(stream, buffer, Wait::No, 0) {
             Ok(0) => return Err(HelloFailure::Closed),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,

@@ -44,12 +44,25 @@ impl Wait {
     }
 }
 
-/// One read of what has arrived, appended to `buffer`: how many bytes, 0 at the end of the stream.
-pub(super) fn receive(stream: &TcpStream, buffer: &mut BytesMut, wait: Wait) -> io::Result<usize> {
+/// One read of what has arrived, appended to `buffer`: how many bytes, 0 at the end of the stream. `usual` is
+/// what the last one brought.
+pub(super) fn receive(
+    stream: &TcpStream,
+    buffer: &mut BytesMut,
+    wait: Wait,
+    usual: usize,
+) -> io::Result<usize> {
+    let before = buffer.len();
+    // Never more than twice what has arrived, or what came at once before, whatever is claimed.
+    let most = before + before.max(usual);
     match FrameCodec::claimed_bytes(buffer) {
         // Not where a read may bring nothing: it would make room for nothing each time.
-        Some(claimed) if claimed > READ_ALONE_FROM.max(buffer.len()) && wait == Wait::Yes => {
-            receive_into_place(stream, buffer, claimed + BEHIND)
+        Some(claimed)
+            if claimed > READ_ALONE_FROM.max(before)
+                && most > READ_ALONE_FROM
+                && wait == Wait::Yes =>
+        {
+            receive_into_place(stream, buffer, most.min(claimed + BEHIND))
         }
         _ => LANDING.with(|landing| {
             let mut landing = landing.borrow_mut();
@@ -89,6 +102,24 @@ mod tests {
     use super::*;
     use crate::blocking::incoming::ends_after_header;
 
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (sender, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn memory_grows_with_what_arrives_not_with_what_is_claimed() {
+        let (mut sender, receiver) = pair();
+        let (mut buffer, mut read) = (BytesMut::new(), 0);
+        for bytes in [&b"\xff\xff"[..], b"abc", b"d"] {
+            sender.write_all(bytes).unwrap();
+            read = receive(&receiver, &mut buffer, Wait::Yes, read).unwrap();
+        }
+        assert_eq!(buffer, b"\xff\xffabcd"[..]);
+        assert!(buffer.capacity() < 1024, "{}", buffer.capacity());
+    }
+
     #[test]
     fn large_frames_arrive_whole_whatever_is_around_them() {
         let codec = FrameCodec::default();
@@ -101,16 +132,18 @@ mod tests {
         for frame in &frames {
             codec.encode(frame, &mut stream).unwrap();
         }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (receiver, _) = listener.accept().unwrap();
+        let (mut sender, receiver) = pair();
         // The socket has room for some of it only.
         let writing = std::thread::spawn(move || {
             sender.write_all(&stream).unwrap();
             sender.shutdown(Shutdown::Write).unwrap();
         });
-        let (mut buffer, mut received) = (BytesMut::new(), Vec::new());
-        while receive(&receiver, &mut buffer, Wait::Yes).unwrap() > 0 {
+        let (mut buffer, mut received, mut read) = (BytesMut::new(), Vec::new(), 0);
+        loop {
+            read = receive(&receiver, &mut buffer, Wait::Yes, read).unwrap();
+            if read == 0 {
+                break;
+            }
             while let Some(frame) = codec.decode(&mut buffer).unwrap() {
                 received.push(frame);
             }
@@ -122,19 +155,17 @@ mod tests {
 
     #[test]
     fn a_peer_that_goes_on_is_not_taken_for_one_that_splits_frames() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (receiver, _) = listener.accept().unwrap();
+        let (mut sender, receiver) = pair();
         let mut large = vec![7; 2 + 10_000];
         large[..2].copy_from_slice(&10_000_u16.to_le_bytes());
         sender.write_all(&large[..5]).unwrap();
         let mut buffer = BytesMut::new();
-        receive(&receiver, &mut buffer, Wait::Yes).unwrap();
+        receive(&receiver, &mut buffer, Wait::Yes, 0).unwrap();
         sender
             .write_all(&[&large[5..], b"\x02\0", b"ab"].concat())
             .unwrap();
         while buffer.len() < large.len() {
-            receive(&receiver, &mut buffer, Wait::Yes).unwrap();
+            receive(&receiver, &mut buffer, Wait::Yes, large.len()).unwrap();
         }
         assert!(!ends_after_header(&buffer), "{} bytes", buffer.len());
     }
