@@ -23,8 +23,8 @@ pub(super) struct ReadHalf {
     stream: Option<Arc<TcpStream>>,
     /// What arrived and was not yet given out.
     buffer: BytesMut,
-    /// Bytes that the last read brought.
-    last_read: usize,
+    /// Twice the bytes that a read brought of late; each one that brings less halves it at most.
+    usual: usize,
     /// Why no more bytes come after those in the buffer.
     stream_end: Option<CloseReason>,
     /// The error of a write, which says more than the end of stream that a read finds after it.
@@ -41,7 +41,7 @@ impl ReadHalf {
             stream: Some(other.stream.clone()),
             peer_splits: other.peer_splits.clone(),
             buffer,
-            last_read: 0,
+            usual: 0,
             stream_end: None,
             write_failure: None,
             heard: Instant::now(),
@@ -103,13 +103,13 @@ impl ReadHalf {
         let Some(stream) = &self.stream else {
             return Ok(());
         };
-        match receive(stream, &mut self.buffer, wait, self.last_read) {
+        match receive(stream, &mut self.buffer, wait, self.usual) {
             Ok(0) => {
                 let end = CloseReason::EndOfStream { mid_frame: false };
                 self.stream_end = Some(self.write_failure.take().unwrap_or(end));
             }
             Ok(read) => {
-                self.last_read = read;
+                self.usual = (2 * read).max(self.usual / 2);
                 self.heard = Instant::now();
                 self.acknowledge();
             }

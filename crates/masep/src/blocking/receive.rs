@@ -45,7 +45,7 @@ impl Wait {
 }
 
 /// One read of what has arrived, appended to `buffer`: how many bytes, 0 at the end of the stream. `usual` is
-/// what the last one brought.
+/// twice what others brought before.
 pub(super) fn receive(
     stream: &TcpStream,
     buffer: &mut BytesMut,
@@ -53,7 +53,7 @@ pub(super) fn receive(
     usual: usize,
 ) -> io::Result<usize> {
     let before = buffer.len();
-    // Never more than twice what has arrived, or what came at once before, whatever is claimed.
+    // Never more than twice what has arrived, or came at once before, whatever is claimed.
     let most = before + before.max(usual);
     match FrameCodec::claimed_bytes(buffer) {
         // Not where a read may bring nothing: it would make room for nothing each time.

@@ -58,6 +58,7 @@ fn a_peer_that_sends_frames_of_one_size_costs_one_read_each() {
         assert_eq!(reads, 1, "of {size} bytes");
     }
 }
+
 /// Where the body of each of some large frames stood that came without gaps, if they are kept or if each is
 /// dropped before the next is read.
 fn places_of_large_frames(kept: &mut Option<Vec<Frame>>) -> Vec<*const u8> {
