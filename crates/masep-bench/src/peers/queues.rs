@@ -6,14 +6,14 @@ use anyhow::Result;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::buffer::{BATCH, HEADER};
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Request, filler};
 
 /// Messages that may wait for one connection.
 const CAPACITY: usize = 1024;
 
-/// Messages that are taken out of a queue for one write: of 1 KiB, as many as go out in one piece, see
-/// [`BATCH`](super::buffer::BATCH).
-pub(crate) const AT_ONCE: usize = 62;
+/// Messages that are taken out of a queue for one write: of 1 KiB, as many as go out in one piece.
+pub(crate) const AT_ONCE: usize = BATCH / (HEADER + 1024);
 
 /// The queues of all connections.
 #[derive(Clone, Default)]
