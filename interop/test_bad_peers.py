@@ -98,7 +98,7 @@ def test_a_second_client_with_the_same_id_is_refused_while_the_first_lives(masep
             assert second.wait() == 0
         served(host, first)
         first.send({"bye": True})
-        assert host.expect("closed")["reason"] == "bye"
+        assert host.expect("closed")["reason"] == "peer_bye"
         with client(masep, port) as third:
             served(host, third)
 

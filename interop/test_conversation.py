@@ -90,5 +90,5 @@ def test_the_sender_of_a_message_is_the_interface_unless_said_otherwise(masep: M
             assert says(player, {"bytes_hex": "00ff"}, connection) == b"\x00\xff"
             assert says(player, {"bye": True}, connection) == wire.BYE
             assert connection.receive() is None
-            assert player.expect("closed")["reason"] == "bye"
+            assert player.expect("closed")["reason"] == "local_bye"
             assert player.wait() == 0

@@ -23,7 +23,7 @@ def test_the_bye_of_a_masep_server_ends_a_real_client(masep: Masep) -> None:
         host.send({"to": "c", "bye": True})
         assert bytes.fromhex(peer.expect("frame")["hex"]) == b"last"
         ended_in_order(peer)
-        assert host.expect("closed")["reason"] == "bye"
+        assert host.expect("closed")["reason"] == "local_bye"
         peer.close_stdin()
         assert peer.wait() == 0
 
@@ -32,7 +32,7 @@ def test_the_bye_of_a_real_client_ends_and_closes_the_connection(masep: Masep) -
     """A pymasep server keeps the socket for as long as it lives, and the id registered."""
     with masep.serve() as (host, port), client(masep, port, "c") as peer:
         peer.send({"bye": True})
-        assert host.expect("closed")["reason"] == "bye"
+        assert host.expect("closed")["reason"] == "peer_bye"
         ended_in_order(peer)
         host.send({"to": "c", "bytes_hex": "00"})
         assert host.expect("error")
@@ -51,7 +51,7 @@ def test_the_bye_of_a_masep_player_ends_a_real_servers_handler(masep: Masep) -> 
     with real.server(masep) as (server, player):
         player.send({"bye": True})
         ended_in_order(server)
-        assert player.expect("closed")["reason"] == "bye"
+        assert player.expect("closed")["reason"] == "local_bye"
         assert player.wait() == 0
 
 
@@ -60,7 +60,7 @@ def test_the_bye_of_a_real_server_ends_a_masep_player(masep: Masep) -> None:
         server.send({"to": "player", "frame": b"last".hex()})
         server.send({"to": "player", "bye": True})
         assert bytes.fromhex(player.expect("frame")["bytes_hex"]) == b"last"
-        assert player.expect("closed")["reason"] == "bye"
+        assert player.expect("closed")["reason"] == "peer_bye"
         assert player.wait() == 0
         ended_in_order(server)
 
@@ -135,6 +135,6 @@ def test_the_end_of_stdin_does_not_stop_a_masep_server(masep: Masep) -> None:
         with client(masep, port, "late") as peer:
             assert host.expect("connected")["peer"] == "late"
             peer.send({"bye": True})
-            assert host.expect("closed")["reason"] == "bye"
+            assert host.expect("closed")["reason"] == "peer_bye"
         host.signal(signal.SIGTERM)
         host.wait()

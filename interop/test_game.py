@@ -32,7 +32,7 @@ def messages_of(player: Peer) -> Iterator[dict[str, Any]]:
             assert event["peer"] == session.ENGINE
             yield event["message"]
         else:
-            assert event["event"] == "closed" and event["reason"] == "bye", event
+            assert event["event"] == "closed" and event["reason"] == "local_bye", event
 
 
 def play(player: Peer, ident: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -132,7 +132,7 @@ class ScriptedEngine:
         for ident in session.INTERFACES:
             assert of_peer(self._host, ident)["message"]["msg_type"] == "quit"
             closed = of_peer(self._host, ident)
-            assert closed["event"] == "closed" and closed["reason"] == "bye", closed
+            assert closed["event"] == "closed" and closed["reason"] == "peer_bye", closed
         self._host.send({"shutdown": True})
         assert self._host.wait() == 0
 

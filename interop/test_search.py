@@ -29,7 +29,7 @@ def test_a_real_client_finds_a_masep_server(masep: Masep) -> None:
                 host.send({"to": "seeker", "bytes_hex": "6869"})
                 assert client.expect("frame")["hex"] == "6869"
                 client.send({"bye": True})
-                assert host.expect("closed")["reason"] == "bye"
+                assert host.expect("closed")["reason"] == "peer_bye"
                 return
         pytest.fail(f"the real client never found port {port}")
 

@@ -50,7 +50,7 @@ impl Connection {
         self.process.check(py)?;
         self.inner
             .as_ref()
-            .ok_or_else(|| errors::transport(py, "the connection is gone", "bye"))
+            .ok_or_else(|| errors::transport(py, "the connection is gone", "local_bye"))
     }
 }
 

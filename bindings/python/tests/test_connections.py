@@ -39,7 +39,7 @@ def test_a_conversation(server):
         assert messages[0].params == {"k": [1, (2, 3)]}
         assert agent.recv() is None
         assert agent.closed
-        assert agent.close_reason == "bye"
+        assert agent.close_reason == "peer_bye"
         with pytest.raises(masep.TransportError):
             agent.send(b"late")
 
@@ -158,7 +158,7 @@ def test_a_conversation_in_asyncio():
             reading = asyncio.create_task(read())
             await engine.send(Message("observation", {"k": 1}, "engine"))
             await engine.send(Message("end", None, "engine"))
-            assert await engine.close() == "bye"
+            assert await engine.close() == "local_bye"
             assert [message.msg_type for message in await reading] == ["observation", "end"]
 
     run(main())

@@ -209,7 +209,7 @@ mod tests {
             ),
             (
                 Event::closed(&peer, &CloseReason::PeerBye),
-                r#"{"event":"closed","peer":"a\n","reason":"bye","detail":"the peer said BYE"}"#,
+                r#"{"event":"closed","peer":"a\n","reason":"peer_bye","detail":"the peer said BYE"}"#,
             ),
             (
                 Event::rejected(address, &stopped, 0),

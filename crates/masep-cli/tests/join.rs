@@ -58,7 +58,7 @@ fn with_a_role_it_says_what_pymaseps_interface_says() {
     server.expect(QUIT);
     server.expect_bye();
     assert_eq!(interface.event("message")["message"]["msg_type"], "end");
-    assert_eq!(interface.event("closed")["reason"], "bye");
+    assert_eq!(interface.event("closed")["reason"], "local_bye");
     interface.end_in_peace();
 }
 
@@ -136,7 +136,7 @@ fn the_exit_code_says_how_the_connection_ended() {
     assert_eq!(interface.end().0, Some(4));
 
     let (mut interface, mut server) = join(&["--idle-time", "50ms"]);
-    assert_eq!(interface.event("closed")["reason"], "timeout");
+    assert_eq!(interface.event("closed")["reason"], "idle_timeout");
     server.expect_bye();
     assert_eq!(interface.end().0, Some(4));
 }

@@ -73,10 +73,9 @@ fn a_game_is_played_through_to_its_end() {
     engine.send(json!({"to": "*", "message": {"msg_type": "end"}}));
     assert_eq!(actor.event("message")["message"]["msg_type"], "end");
     assert_eq!(engine.event("message")["message"]["msg_type"], "quit");
-    let closed =
-        json!({"event": "closed", "peer": "äctor", "reason": "bye", "detail": "the peer said BYE"});
+    let closed = json!({"event": "closed", "peer": "äctor", "reason": "peer_bye", "detail": "the peer said BYE"});
     assert_eq!(engine.json(), closed);
-    assert_eq!(actor.event("closed")["reason"], "bye");
+    assert_eq!(actor.event("closed")["reason"], "local_bye");
     actor.end_in_peace();
     engine.send(r#"{"shutdown":true}"#);
     engine.end_in_peace();
@@ -128,7 +127,7 @@ fn a_bad_line_is_told_and_does_nothing_else() {
     peer.expect(b"\xff");
     server.send(r#"{"to":"peer","bye":true}"#);
     peer.expect_bye();
-    assert_eq!(server.event("closed")["reason"], "bye");
+    assert_eq!(server.event("closed")["reason"], "local_bye");
 }
 
 #[test]
@@ -330,7 +329,7 @@ fn a_peer_that_never_reads_holds_up_the_others_no_longer_than_its_write_time() {
             Some("closed") if event["peer"] == "stuck" => {
                 stuck_ends += 1;
                 let reason = event["reason"].as_str().unwrap();
-                assert!(["timeout", "queue_full"].contains(&reason), "{event}");
+                assert!(["write_timeout", "queue_full"].contains(&reason), "{event}");
             }
             Some("closed") => assert_eq!(event["peer"], "other"),
             Some("error") => {

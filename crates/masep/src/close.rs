@@ -12,6 +12,8 @@ use masep_proto::LimitExceeded;
 pub enum CloseReason {
     /// The peer said `BYE`.
     PeerBye,
+    /// The server said `BYE` right behind its hello: it refused this client.
+    Rejected,
     /// This side said `BYE`: [`Connection::bye`](crate::Connection::bye), or the last owner was
     /// dropped.
     LocalBye,
@@ -42,13 +44,16 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// A stable name for programs, logs and metrics. `LocalBye` and `PeerBye` are both `bye`.
+    /// A stable name for programs, logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::PeerBye | Self::LocalBye => "bye",
+            Self::PeerBye => "peer_bye",
+            Self::Rejected => "rejected",
+            Self::LocalBye => "local_bye",
             Self::EndOfStream { .. } => "end_of_stream",
             Self::Reset => "reset",
-            Self::IdleTimeout | Self::WriteTimeout => "timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::WriteTimeout => "write_timeout",
             Self::ProtocolError(_) => "protocol_error",
             Self::QueueFull(_) => "queue_full",
             Self::Shutdown => "shutdown",
@@ -71,7 +76,7 @@ impl CloseReason {
     pub(crate) const fn peer_may_read(&self) -> bool {
         !matches!(
             self,
-            Self::PeerBye | Self::Reset | Self::WriteTimeout | Self::Io(_)
+            Self::PeerBye | Self::Rejected | Self::Reset | Self::WriteTimeout | Self::Io(_)
         )
     }
 
@@ -94,6 +99,9 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerBye => f.write_str("the peer said BYE"),
+            Self::Rejected => f.write_str(
+                "the server said BYE right behind its hello: the id is in use, the server is full, or it refuses this client",
+            ),
             Self::LocalBye => f.write_str("this side said BYE"),
             Self::EndOfStream { mid_frame: false } => f.write_str("the peer closed without BYE"),
             Self::EndOfStream { mid_frame: true } => {

@@ -115,7 +115,7 @@ async fn a_dropped_bye_still_ends_the_connection() {
     assert!(once(connection.bye()).await.is_none());
     assert_eq!(peer.read().await.as_deref(), Some(&b"last"[..]));
     peer.expect_bye().await;
-    assert_eq!(soon(connection.closed()).await.as_str(), "bye");
+    assert_eq!(soon(connection.closed()).await.as_str(), "local_bye");
 }
 
 #[tokio::test]

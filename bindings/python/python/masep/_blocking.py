@@ -37,8 +37,9 @@ class Connection:
 
     @property
     def close_reason(self) -> str | None:
-        """Why the connection ended, if it has and a call has noticed: ``"bye"``,
-        ``"end_of_stream"``, ``"reset"``, ``"timeout"``, ..."""
+        """Why the connection ended, if it has and a call has noticed: ``"peer_bye"``,
+        ``"local_bye"``, ``"rejected"``, ``"end_of_stream"``, ``"reset"``, ``"idle_timeout"``,
+        ``"write_timeout"``, ..."""
         return self._connection.close_reason
 
     @property

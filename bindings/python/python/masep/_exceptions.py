@@ -45,7 +45,8 @@ class TransportError(MasepError, ConnectionError):
     """There is no connection, or there is none any more."""
 
     reason: str
-    """A stable name of why: ``"bye"``, ``"end_of_stream"``, ``"reset"``, ``"timeout"``, ..."""
+    """A stable name of why: ``"peer_bye"``, ``"local_bye"``, ``"rejected"``,
+    ``"end_of_stream"``, ``"reset"``, ``"idle_timeout"``, ``"write_timeout"``, ..."""
 
     def __init__(self, text: str, reason: str = "io") -> None:
         super().__init__(text)

@@ -133,7 +133,7 @@ class Connection:
         except asyncio.TimeoutError:
             self._connection.try_close()
             text = f"the peer took nothing for {_WRITE_SECONDS:g} seconds"
-            raise TransportError(text, "timeout") from None
+            raise TransportError(text, "write_timeout") from None
 
     async def _ready(
         self, add: Callable[..., object], remove: Callable[[int], object]

@@ -53,7 +53,12 @@ pub(crate) fn broken(report: &Report) -> Vec<String> {
     let unexpected: Vec<_> = counts
         .ends
         .keys()
-        .filter(|reason| !matches!(&***reason, "bye" | "queue_full" | "timeout"))
+        .filter(|reason| {
+            !matches!(
+                &***reason,
+                "local_bye" | "peer_bye" | "queue_full" | "write_timeout"
+            )
+        })
         .collect();
     expect(
         unexpected.is_empty(),

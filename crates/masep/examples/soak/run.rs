@@ -186,7 +186,7 @@ impl Run {
         self.tally(report, &stall)?;
         let start = Instant::now();
         self.until("who reads nothing for too long is disconnected", |counts| {
-            counts.ends.get("timeout").copied().unwrap_or(0) == overdue as u64
+            counts.ends.get("write_timeout").copied().unwrap_or(0) == overdue as u64
         })?;
         report.overdue = Some(Overdue {
             ended: overdue,

@@ -84,8 +84,8 @@ class SocketHandler(threading.Thread):
         body = connection.recv()
         if body is None:
             reason = connection.close_reason
-            if reason != "bye" or connection.ended_here:
-                raise TransportError(f"the connection has ended: {reason}", reason or "bye")
+            if reason not in ("peer_bye", "rejected") or connection.ended_here:
+                raise TransportError(f"the connection has ended: {reason}", reason or "local_bye")
             body = _BYE
         frame = Frame(body)
         self.logger.debug("received: %s", body)
@@ -184,7 +184,7 @@ class SocketHandler(threading.Thread):
                     break
                 self._receive(frame)
         except TransportError as error:
-            level = logging.DEBUG if error.reason == "bye" else logging.INFO
+            level = logging.DEBUG if error.reason == "local_bye" else logging.INFO
             self.logger.log(level, "%s: %s", self.addr, error)
         finally:
             self._end()
