@@ -15,6 +15,8 @@ use tracing::Instrument;
 
 use crate::discovery::{SearchOptions, search};
 use crate::driver::{Driver, Membership};
+use crate::rejection::{REJECTION_TIME, RejectionWindow};
+use crate::sync::time::Instant;
 use crate::transport::Transport;
 use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{
@@ -178,7 +180,11 @@ impl<H: SocketHandler> ClientBuilder<H> {
         };
         let kind = match timeout(self.limits.hello_time, greet).await {
             Ok(Ok(server_id)) => {
-                return Ok(Greeted { server_id, wire });
+                return Ok(Greeted {
+                    server_id,
+                    wire,
+                    may_reject_until: Instant::now() + REJECTION_TIME,
+                });
             }
             Ok(Err(HelloFailure::Closed)) => ConnectErrorKind::Closed,
             Ok(Err(HelloFailure::Bad(error))) => error.into(),
@@ -189,7 +195,11 @@ impl<H: SocketHandler> ClientBuilder<H> {
     }
 
     fn start(self, address: SocketAddr, greeted: Greeted) -> Client {
-        let Greeted { server_id, wire } = greeted;
+        let Greeted {
+            server_id,
+            wire,
+            may_reject_until,
+        } = greeted;
         let connection = Connection::new(server_id, address, &self.limits, self.direct);
         let registry = Registry::default();
         registry.replace_connection(&connection);
@@ -202,6 +212,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let membership = Membership::new(registry.clone(), connection.clone());
         let (handler, limits) = (Arc::new(self.handler), Arc::new(self.limits));
         let driver = Driver::new(membership, wire, handler, limits, ());
+        driver.connection().shared().line().rejection = RejectionWindow::until(may_reject_until);
         tokio::spawn(driver.run().instrument(span));
         Client {
             id: self.id,
@@ -254,6 +265,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
 struct Greeted {
     server_id: PeerId,
     wire: Wire,
+    /// See [`RejectionWindow`].
+    may_reject_until: Instant,
 }
 
 /// Runs one phase of a connection attempt within its time.

@@ -12,7 +12,13 @@ use masep_proto::LimitExceeded;
 pub enum CloseReason {
     /// The peer said `BYE`.
     PeerBye,
-    /// The server said `BYE` right behind its hello: it refused this client.
+    /// The server refused this client: it said `BYE` right behind its hello, in the same piece or within
+    /// 200 ms, and no frame before it. The protocol has no field for the cause: the id may be in use, the
+    /// server may be full, or it may have refused for a reason of its own. What this side sent is lost.
+    ///
+    /// Known to clients only, from the first call that meets it: connecting succeeds. A client that did not look
+    /// at its connection in those 200 ms, as a [blocking](crate::blocking) one that receives late, cannot
+    /// tell when a `BYE` came that it finds then as the first frame, and takes it for a rejection too.
     Rejected,
     /// This side said `BYE`: [`Connection::bye`](crate::Connection::bye), or the last owner was
     /// dropped.
@@ -64,7 +70,8 @@ impl CloseReason {
     }
 
     /// Whether the connection ended as the protocol wants it: by `BYE` from either side, for
-    /// whatever reason this side had to say it.
+    /// whatever reason this side had to say it. A [rejection](Self::Rejected) is no such end: there was no
+    /// conversation.
     pub const fn is_orderly(&self) -> bool {
         matches!(
             self,
@@ -78,6 +85,11 @@ impl CloseReason {
             self,
             Self::PeerBye | Self::Rejected | Self::Reset | Self::WriteTimeout | Self::Io(_)
         )
+    }
+
+    /// Whether the peer said `BYE`: it is owed nothing.
+    pub(crate) const fn is_bye_of_peer(&self) -> bool {
+        matches!(self, Self::PeerBye | Self::Rejected)
     }
 
     pub(crate) fn from_io(error: &io::Error) -> Self {

@@ -66,6 +66,7 @@ mod origins;
 mod pace;
 mod queue;
 mod registry;
+mod rejection;
 mod server;
 mod spare;
 mod sync;

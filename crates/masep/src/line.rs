@@ -30,10 +30,11 @@ use masep_proto::{Frame, FrameCodec};
 
 use crate::CloseReason;
 use crate::connection::Shared;
+use crate::rejection::RejectionWindow;
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Instant;
 use crate::sync::{MutexGuard, set_waker};
-use crate::wire::{Wire, Written, take_frame};
+use crate::wire::{BYE, Wire, Written, take_frame};
 
 /// How long a turn outlasts the call that took it when something has arrived. The end of a connection
 /// for which nobody waits is noticed at most twice as late.
@@ -65,6 +66,8 @@ pub(crate) struct Line {
     pub(crate) leased: bool,
     /// When something was read last, if there is a bound for silence.
     pub(crate) last_read: Option<Instant>,
+    /// What a `BYE` means.
+    pub(crate) rejection: RejectionWindow<Instant>,
 }
 
 /// Who reads.
@@ -234,14 +237,17 @@ impl Line {
                     let taken = frame.insert(take_frame(&mut wire.buffer, codec, size));
                     if taken.is_bye() {
                         *frame = None;
-                        return Poll::Ready(Err(CloseReason::PeerBye));
+                        return Poll::Ready(Err(self.rejection.reason_of_bye()));
                     }
+                    self.rejection.close();
                     return Poll::Ready(Ok(()));
                 }
                 Ok(None) => wire.acknowledge(),
                 Err(limit) => return Poll::Ready(Err(CloseReason::ProtocolError(limit))),
             }
-            match ready!(read(wire)) {
+            let read = read(wire);
+            self.rejection.note(&read);
+            match ready!(read) {
                 Ok(0) => {
                     let mid_frame = !wire.buffer.is_empty();
                     return Poll::Ready(Err(CloseReason::EndOfStream { mid_frame }));
@@ -253,6 +259,16 @@ impl Line {
                 }
                 Err(error) => return Poll::Ready(Err(CloseReason::from_io(&error))),
             }
+        }
+    }
+
+    /// Takes note of the first frame of what has arrived: a `BYE` behind it is no rejection.
+    pub(crate) fn note_first_frame(&mut self, arrived: &[u8], codec: FrameCodec) {
+        if self.rejection.is_open()
+            && matches!(codec.peek(arrived), Ok(Some(_)))
+            && !arrived.starts_with(BYE)
+        {
+            self.rejection.close();
         }
     }
 
@@ -317,6 +333,19 @@ impl Line {
         match self.turn {
             Turn::Caller { waits: true } => self.caller.take(),
             _ => None,
+        }
+    }
+}
+
+impl RejectionWindow<Instant> {
+    /// Takes note of a read that was tried.
+    #[inline]
+    pub(crate) fn note(&mut self, read: &Poll<io::Result<usize>>) {
+        if self.is_open() {
+            match read {
+                Poll::Pending => self.found_nothing(Instant::now(), true),
+                Poll::Ready(_) => self.found_something(Instant::now()),
+            }
         }
     }
 }

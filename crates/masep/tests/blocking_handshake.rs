@@ -383,7 +383,7 @@ fn a_server_that_refuses_is_told_apart_from_one_that_is_silent() {
 }
 
 #[test]
-fn a_server_that_is_full_is_seen_by_a_client_as_one_that_said_bye() {
+fn a_server_that_is_full_is_seen_by_a_client_as_one_that_rejects_it() {
     let server = server_with(Limits::default().connections(1));
     let first = Client::builder("1")
         .connect(server.local_address())
@@ -395,7 +395,7 @@ fn a_server_that_is_full_is_seen_by_a_client_as_one_that_said_bye() {
     assert_eq!(recv(second.connection()), None);
     assert_eq!(
         second.connection().close_reason(),
-        Some(&CloseReason::PeerBye)
+        Some(&CloseReason::Rejected)
     );
     first.connection().send("hi").unwrap();
     assert_eq!(recv(&accept(&server)), Some(Frame::new("hi")));

@@ -26,6 +26,7 @@ use crate::acceptor::{
 };
 use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
+use crate::rejection::RejectionWindow;
 use crate::transport::set_options;
 use crate::{CloseReason, Duplicates, RejectReason};
 
@@ -239,6 +240,7 @@ impl Acceptor {
             half,
             buffer,
             handled: self.handler.is_some(),
+            rejection: RejectionWindow::closed(),
         };
         let connection = Connection::new(opened, &self.limits, &self.registry);
         self.register(&connection)

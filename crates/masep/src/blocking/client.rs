@@ -19,6 +19,8 @@ use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
 use crate::client::not_found;
 use crate::discovery::{SearchOptions, search_blocking};
+use crate::rejection::{REJECTION_TIME, RejectionWindow};
+use crate::sync::Instant;
 use crate::transport::set_options;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
 
@@ -164,6 +166,7 @@ impl ClientBuilder {
                     half,
                     buffer,
                     handled: self.handler.is_some(),
+                    rejection: RejectionWindow::until(Instant::now() + REJECTION_TIME),
                 })
             }
             Err(failure) => {

@@ -13,6 +13,7 @@ use super::outgoing::WriteHalf;
 use super::readiness::after;
 use super::shared::{Opened, Shared, Stage};
 use super::{Registry, TimedOut};
+use crate::rejection::RejectionWindow;
 use crate::sync::Instant;
 use crate::transport::set_options;
 use crate::{CloseReason, ConnectionId, SendError};
@@ -64,6 +65,7 @@ impl Connection {
             half: WriteHalf::new(Arc::new(stream), &[], None),
             buffer: BytesMut::new(),
             handled: false,
+            rejection: RejectionWindow::closed(),
         };
         Ok(Self::new(opened, limits, &Registry::default()))
     }

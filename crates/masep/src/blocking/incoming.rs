@@ -12,6 +12,7 @@ use super::outgoing::WriteHalf;
 use super::readiness::wait_while;
 use super::receive::{Wait, receive};
 use crate::CloseReason;
+use crate::rejection::RejectionWindow;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::transport::rearm_quickack;
@@ -33,10 +34,15 @@ pub(super) struct ReadHalf {
     peer_splits: Arc<AtomicBool>,
     /// When the last bytes arrived.
     heard: Instant,
+    rejection: RejectionWindow<Instant>,
 }
 
 impl ReadHalf {
-    pub(super) fn new(other: &WriteHalf, buffer: BytesMut) -> Self {
+    pub(super) fn new(
+        other: &WriteHalf,
+        buffer: BytesMut,
+        rejection: RejectionWindow<Instant>,
+    ) -> Self {
         let half = Self {
             stream: Some(other.stream.clone()),
             peer_splits: other.peer_splits.clone(),
@@ -45,6 +51,7 @@ impl ReadHalf {
             stream_end: None,
             write_failure: None,
             heard: Instant::now(),
+            rejection,
         };
         half.note_header();
         half
@@ -75,8 +82,11 @@ impl ReadHalf {
     /// `Err` when none comes any more, with the reason, however often it is asked.
     pub(super) fn decode(&mut self, codec: FrameCodec) -> Result<Option<Frame>, CloseReason> {
         let end = match codec.decode(&mut self.buffer) {
-            Ok(Some(frame)) if frame.is_bye() => CloseReason::PeerBye,
-            Ok(Some(frame)) => return Ok(Some(frame)),
+            Ok(Some(frame)) if frame.is_bye() => self.rejection.reason_of_bye(),
+            Ok(Some(frame)) => {
+                self.rejection.close();
+                return Ok(Some(frame));
+            }
             Ok(None) => {
                 if self.buffer.is_empty() {
                     // A connection that waits holds no buffer.
@@ -103,7 +113,11 @@ impl ReadHalf {
         let Some(stream) = &self.stream else {
             return Ok(());
         };
-        match receive(stream, &mut self.buffer, wait, self.usual) {
+        let received = receive(stream, &mut self.buffer, wait, self.usual);
+        if self.rejection.is_open() && would_block(&received) {
+            self.rejection.found_nothing(Instant::now(), false);
+        }
+        match received {
             Ok(0) => {
                 let end = CloseReason::EndOfStream { mid_frame: false };
                 self.stream_end = Some(self.write_failure.take().unwrap_or(end));
@@ -127,9 +141,26 @@ impl ReadHalf {
         }
     }
 
-    /// Whether a `BYE` is among the frames that arrived.
-    pub(super) fn holds_bye(&self) -> bool {
-        bodies(&self.buffer).any(|body| body == Some(b"BYE"))
+    /// What a `BYE` means that is among the frames that arrived.
+    pub(super) fn reason_of_bye(&self) -> Option<CloseReason> {
+        let frames_before = bodies(&self.buffer).position(|body| body == Some(b"BYE"))?;
+        Some(match frames_before {
+            0 => self.rejection.reason_of_bye(),
+            _ => CloseReason::PeerBye,
+        })
+    }
+
+    /// Whether it is still to be found out what a `BYE` means. Then the socket is looked at before it is
+    /// waited for, and [`waited`](Self::waited) is called behind the wait.
+    pub(super) const fn may_be_rejected(&self) -> bool {
+        self.rejection.is_open()
+    }
+
+    /// Whatever there is to be read came while somebody waited for it.
+    pub(super) fn waited(&mut self) {
+        if self.rejection.is_open() {
+            self.rejection.found_nothing(Instant::now(), false);
+        }
     }
 
     /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
@@ -146,6 +177,10 @@ impl ReadHalf {
             self.peer_splits.store(true, Ordering::Relaxed);
         }
     }
+}
+
+fn would_block(read: &io::Result<usize>) -> bool {
+    matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// The bodies of the frames in `bytes`, the last one `None` if its bytes are not all there.

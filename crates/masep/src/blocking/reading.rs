@@ -55,7 +55,8 @@ impl Shared {
         let idle_time = self.limits.idle_time;
         let idle_until = idle_time.and_then(|time| half.heard().checked_add(time));
         let deadline = earlier(until, idle_until);
-        if deadline.is_none() && !self.has_unsent.load(Ordering::Acquire) {
+        let unwatched = deadline.is_none() && !half.may_be_rejected();
+        if unwatched && !self.has_unsent.load(Ordering::Acquire) {
             // The usual case takes one system call.
             let _ = half.fill(Wait::Yes);
             return Ok(());
@@ -63,7 +64,9 @@ impl Shared {
         while half.fill(Wait::No).is_err() {
             let unsent = self.has_unsent.load(Ordering::Acquire);
             let interest = Interest::readable(stream.as_fd()).or_writable_if(unsent);
-            match wait([interest], deadline) {
+            let waited = wait([interest], deadline);
+            half.waited();
+            match waited {
                 Ok([ready]) if ready.writable => self.push_rest(half),
                 Ok([ready]) if ready.readable => {}
                 // Before the caller's own deadline, which may always have passed.

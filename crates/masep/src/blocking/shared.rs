@@ -11,6 +11,7 @@ use super::incoming::{Incoming, ReadHalf};
 use super::outgoing::{Outgoing, WriteHalf};
 use super::readiness::{after, wait_while};
 use super::{Registry, TimedOut};
+use crate::rejection::RejectionWindow;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::{CloseReason, ConnectionId};
@@ -58,11 +59,12 @@ pub(super) struct Opened {
     pub(super) buffer: BytesMut,
     /// Whether a handler is to be told of the end.
     pub(super) handled: bool,
+    pub(super) rejection: RejectionWindow<Instant>,
 }
 
 impl Shared {
     pub(super) fn new(opened: Opened, limits: Limits, registry: Registry) -> Self {
-        let read_half = ReadHalf::new(&opened.half, opened.buffer);
+        let read_half = ReadHalf::new(&opened.half, opened.buffer, opened.rejection);
         Self {
             id: ConnectionId::next(),
             peer: opened.peer,

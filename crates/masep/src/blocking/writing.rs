@@ -7,6 +7,7 @@ use std::time::Duration;
 use masep_proto::{Frame, Limit, LimitExceeded};
 use socket2::SockRef;
 
+use super::incoming::ReadHalf;
 use super::outgoing::{OutgoingState, Pushed};
 use super::readiness::{Interest, after, earlier, passed, wait};
 use super::receive::Wait;
@@ -118,13 +119,23 @@ impl Shared {
     /// two sides that only write would wait for each other.
     fn wait_for_room(&self, stream: &TcpStream, until: Option<Instant>) -> bool {
         loop {
-            let reads = self.incoming.try_turn().is_some_and(|half| {
-                half.stream_end().is_none() && half.buffered() < self.limits.queue_bytes
+            let reads = self.incoming.try_turn().is_some_and(|mut half| {
+                let reads =
+                    half.stream_end().is_none() && half.buffered() < self.limits.queue_bytes;
+                if reads && half.may_be_rejected() {
+                    self.take_in(&mut half);
+                }
+                reads
             });
             let interest = Interest::writable(stream.as_fd()).or_readable_if(reads);
             let pause = if reads { None } else { after(READER_CHECK) };
             match wait([interest], earlier(until, pause)) {
-                Ok([ready]) if ready.readable && !ready.writable => self.take_in(),
+                Ok([ready]) if ready.readable && !ready.writable => {
+                    if let Some(mut half) = self.incoming.try_turn() {
+                        half.waited();
+                        self.take_in(&mut half);
+                    }
+                }
                 Ok([ready]) if !ready.writable && passed(until) => return false,
                 Ok([ready]) if !ready.writable => {}
                 // The write that follows says what an error is.
@@ -133,12 +144,11 @@ impl Shared {
         }
     }
 
-    fn take_in(&self) {
-        let Some(mut half) = self.incoming.try_turn() else {
-            return;
-        };
-        if half.fill(Wait::No).is_ok() && half.holds_bye() {
-            self.end(CloseReason::PeerBye);
+    fn take_in(&self, half: &mut ReadHalf) {
+        if half.fill(Wait::No).is_ok()
+            && let Some(reason) = half.reason_of_bye()
+        {
+            self.end(reason);
         }
     }
 
@@ -151,8 +161,8 @@ impl Shared {
         {
             half.set_write_failure(reason.clone());
             half.fill_with_the_rest(self.limits.queue_bytes);
-            if half.holds_bye() {
-                reason = CloseReason::PeerBye;
+            if let Some(bye) = half.reason_of_bye() {
+                reason = bye;
             }
         }
         self.end(reason);

@@ -86,7 +86,7 @@ impl<'a> Conversation<'a> {
             while let Some(size) = self.next_size()? {
                 let frame = take_frame(&mut self.arrived, self.shared.codec(), size);
                 if frame.is_bye() {
-                    return Err(CloseReason::PeerBye);
+                    return Err(self.shared.line().rejection.reason_of_bye());
                 }
                 if self.shared.has_overflowed() {
                     // It would follow a gap of which nobody was told.
@@ -119,14 +119,16 @@ impl<'a> Conversation<'a> {
     pub(super) fn conclude(&mut self, reason: CloseReason) -> CloseReason {
         if self.shared.has_overflowed() {
             // However it ended then: a frame was lost for this reason.
-            if let (CloseReason::PeerBye, Some(wire)) = (&reason, &mut self.shared.line().wire) {
+            if reason.is_bye_of_peer()
+                && let Some(wire) = &mut self.shared.line().wire
+            {
                 wire.farewell.clear();
             }
             return self.shared.requested();
         }
         match self.failed.take() {
             // Perhaps the peer said BYE before nothing could be written any more.
-            Some(failed) if reason != CloseReason::PeerBye => failed,
+            Some(failed) if !reason.is_bye_of_peer() => failed,
             _ => reason,
         }
     }
@@ -136,6 +138,7 @@ impl<'a> Conversation<'a> {
         let wire = line.wire.as_mut().ok_or(CloseReason::Aborted)?;
         line.turn = Turn::Delivering;
         self.arrived = mem::take(&mut wire.buffer);
+        line.note_first_frame(&self.arrived, self.shared.codec());
         Ok(())
     }
 
@@ -269,6 +272,7 @@ impl<'a> Conversation<'a> {
         } else {
             wire.poll_read(context)
         };
+        line.rejection.note(&read);
         match ready!(read) {
             Ok(0) => {
                 let mid_frame = !wire.buffer.is_empty();

@@ -28,7 +28,7 @@ pub(super) async fn take_leave(
         let mut line = shared.line();
         let wire = line.wire.as_mut()?;
         let said = wire.farewell.is_empty();
-        if said || *reason == CloseReason::PeerBye {
+        if said || reason.is_bye_of_peer() {
             wire.unsent.clear();
             wire.farewell.clear();
         }
@@ -37,7 +37,7 @@ pub(super) async fn take_leave(
     if said {
         return part(shared, reason).await;
     }
-    if *reason == CloseReason::PeerBye {
+    if reason.is_bye_of_peer() {
         return None;
     }
     // Who takes nothing any more, is cut off for taking too little, or when a shut-down runs out of

@@ -92,6 +92,8 @@ impl Judgement<'_> {
         let end = &self.link().ends[self.key.1];
         let is_so = match reason {
             CloseReason::PeerBye | CloseReason::Reset => true,
+            // Only a client is rejected, before it has got anything.
+            CloseReason::Rejected => self.key.1 == 0 && self.side().next == 0,
             CloseReason::LocalBye => self.log.ending.contains_key(&self.key),
             CloseReason::EndOfStream { .. } => self.link().disturbed,
             CloseReason::IdleTimeout => plan
@@ -152,7 +154,7 @@ impl Judgement<'_> {
             ))
         };
         match ours {
-            CloseReason::PeerBye if *theirs == CloseReason::PeerBye => return unfit(),
+            _ if said_bye(ours) && said_bye(theirs) => return unfit(),
             CloseReason::Reset if !self.may_be_reset(peer, theirs) => return unfit(),
             _ => {}
         }
@@ -162,7 +164,7 @@ impl Judgement<'_> {
             _ => false,
         };
         let whole = !peer.may_skip && !self.side().skims && !self.side().stopped;
-        if *ours == CloseReason::PeerBye && orderly && whole && self.side().next != peer.sent {
+        if said_bye(ours) && orderly && whole && self.side().next != peer.sent {
             let (got, sent) = (self.side().next, peer.sent);
             return Err(format!(
                 "got {got} of {sent} frames, though all ended in order"
@@ -186,7 +188,7 @@ impl Judgement<'_> {
         // Who reads too slowly, or loses frames, may learn too late or never that it was said BYE.
         let overflows = self.stage.plan.when_full == WhenFull::Disconnect;
         let slow = self.stage.plan.delay > 0 || overflows;
-        let cut_off = !matches!(theirs, CloseReason::LocalBye | CloseReason::PeerBye);
+        let cut_off = *theirs != CloseReason::LocalBye && !said_bye(theirs);
         // Over a bad network, the time in which the other end waits for its last bytes to be sent may be
         // too short.
         let gave_up = self.link().discarded && self.has_waited(peer);
@@ -201,4 +203,9 @@ impl Judgement<'_> {
             _ => false,
         }
     }
+}
+
+/// Whether the other end said `BYE`.
+fn said_bye(reason: &CloseReason) -> bool {
+    matches!(reason, CloseReason::PeerBye | CloseReason::Rejected)
 }
