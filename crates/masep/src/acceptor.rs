@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, field};
 
 use crate::driver::{Driver, Membership};
+use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
@@ -101,7 +102,7 @@ pub(crate) const fn rest_log() -> Pace {
 pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
     listener: L,
     acceptor: Arc<Acceptor<H>>,
-    hand_out: Option<mpsc::Sender<Connection>>,
+    hand_out: Option<HandOut>,
     alive: mpsc::Sender<Infallible>,
 ) {
     let mut stopped = acceptor.stopped.clone();
@@ -187,7 +188,7 @@ impl<H: SocketHandler> Acceptor<H> {
         self: Arc<Self>,
         transport: T,
         address: SocketAddr,
-        hand_out: Option<mpsc::Sender<Connection>>,
+        hand_out: Option<HandOut>,
         alive: mpsc::Sender<Infallible>,
     ) {
         match self.greet(transport, address, &alive).await {
@@ -198,8 +199,7 @@ impl<H: SocketHandler> Acceptor<H> {
                     .record("peer", field::debug(connection.peer()));
                 tracing::info!("connected");
                 if let Some(hand_out) = hand_out {
-                    // Fails only when the server was dropped, which ends the connection anyway.
-                    let _ = hand_out.send(connection.clone()).await;
+                    hand_out.push(connection.clone());
                 }
                 tokio::spawn(driver.run().in_current_span());
             }

@@ -422,7 +422,8 @@ impl Shared {
             .unwrap_or(CloseReason::Aborted)
     }
 
-    fn end_reason(&self) -> CloseReason {
+    /// Why the connection has ended, or is being ended.
+    pub(crate) fn end_reason(&self) -> CloseReason {
         self.closed
             .get()
             .or_else(|| self.requested.get())

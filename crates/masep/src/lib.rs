@@ -57,6 +57,7 @@ mod connection;
 pub mod discovery;
 mod driver;
 mod error;
+mod hand_out;
 mod handler;
 mod line;
 #[cfg(masep_model)]

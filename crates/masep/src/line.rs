@@ -320,6 +320,46 @@ impl Line {
         }
     }
 
+    /// Why the connection ends when nothing was read for too long. `None` if the peer has spoken after all, and
+    /// whoever had the turn to read was not run: the task takes it, and what has come counts as read now.
+    pub(crate) fn end_of_silence(
+        &mut self,
+        shared: &Shared,
+        context: &mut Context<'_>,
+    ) -> Option<CloseReason> {
+        if self.turn == Turn::Delivering {
+            // It reads next.
+            return None;
+        }
+        let Some(wire) = &mut self.wire else {
+            return Some(CloseReason::Aborted);
+        };
+        let read = match wire.transport.poll_readable(context) {
+            Poll::Pending => return Some(CloseReason::IdleTimeout),
+            Poll::Ready(ready) => ready.and_then(|()| wire.try_read()),
+        };
+        match read {
+            Ok(1..) => {}
+            Ok(0) => {
+                let mid_frame = !wire.buffer.is_empty();
+                return Some(CloseReason::EndOfStream { mid_frame });
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Some(CloseReason::IdleTimeout);
+            }
+            Err(error) => return Some(CloseReason::from_io(&error)),
+        }
+        self.rejection.note(&Poll::Ready(Ok(1)));
+        self.last_read = Some(Instant::now());
+        // The caller looks into the queue, when he runs.
+        if let Some(caller) = self.waiting_caller() {
+            caller.wake();
+        }
+        self.turn = Turn::Returned;
+        shared.outbound.wake_consumer();
+        None
+    }
+
     /// The connection ends for this reason; the task sees to it.
     fn end(&mut self, reason: CloseReason, shared: &Shared) {
         self.ended = Some(reason);

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use masep_proto::{Handshake, Limits, PeerId};
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::acceptor::{Acceptor, accept_connections};
 use crate::discovery::Announcement;
 use crate::driver::CLOSE_GRACE;
+use crate::hand_out::{Accepted, hand_out};
 use crate::transport::{Listener, withhold_acknowledgement};
 use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
 
@@ -128,8 +129,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         };
 
         let (stop, stopped) = watch::channel(false);
-        let (hand_out, accepted) =
-            mpsc::channel(self.limits.connections.clamp(1, Semaphore::MAX_PERMITS));
+        let (hand_out, accepted) = hand_out(self.limits.connections);
         let registry = Registry::default();
         let acceptor = Acceptor::new(
             self.id.clone(),
@@ -185,7 +185,7 @@ pub struct Server {
     local_address: SocketAddr,
     registry: Registry,
     stop: watch::Sender<bool>,
-    accepted: tokio::sync::Mutex<mpsc::Receiver<Connection>>,
+    accepted: tokio::sync::Mutex<Accepted>,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
@@ -197,9 +197,10 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// How a shut-down went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
-    /// Peers that got all that was queued for them, and a `BYE`.
+    /// Peers that got all that was queued for them, and a `BYE`. Not those that said `BYE` themselves.
     pub ended: Vec<PeerId>,
-    /// Peers that were cut off at the deadline: something queued for them was not sent.
+    /// Peers that were cut off at the deadline, or lost before they were told: something queued for them may
+    /// not have been sent.
     pub cut: Vec<PeerId>,
 }
 
@@ -237,9 +238,13 @@ impl Server {
     /// The next peer that said hello; `None` when the server has stopped accepting, and always
     /// after that. With a [`SocketHandler`], which gets them all, only `None`.
     ///
+    /// A connection lives before it is accepted: what arrives waits, and its end is noticed. Of those that have
+    /// ended before anybody accepted them, the oldest are dropped, with a warning in the log, when more than
+    /// [`Limits::connections`] wait.
+    ///
     /// Cancel safe: a call that is dropped has taken nothing.
     pub async fn accept(&self) -> Option<Connection> {
-        self.accepted.lock().await.recv().await
+        self.accepted.lock().await.next().await
     }
 
     /// Stops accepting: the port is closed, connections without a hello are refused, the others go
@@ -292,10 +297,12 @@ impl Server {
         for connection in connections {
             let peer = connection.peer().clone();
             let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
-            if in_time || connection.shared().has_said_bye() {
-                report.ended.push(peer);
-            } else {
-                report.cut.push(peer);
+            match connection.shared().end_reason() {
+                // It left by itself.
+                CloseReason::PeerBye => {}
+                reason if in_time && was_told(&reason) => report.ended.push(peer),
+                _ if !in_time && connection.shared().has_said_bye() => report.ended.push(peer),
+                _ => report.cut.push(peer),
             }
             if !in_time {
                 connection.abort(CloseReason::Shutdown);
@@ -311,6 +318,11 @@ impl Server {
         let _ = timeout_at(deadline, self.all_ended.recv()).await;
         report
     }
+}
+
+/// Whether a peer whose connection has ended for this reason got all that was queued, and a `BYE`.
+const fn was_told(reason: &CloseReason) -> bool {
+    reason.is_orderly() || matches!(reason, CloseReason::EndOfStream { .. })
 }
 
 impl Drop for Server {

@@ -483,3 +483,68 @@ async fn a_peer_that_does_not_end_its_side_is_reset_after_a_while() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn connections_that_end_before_they_are_accepted_keep_no_other_from_its_end() {
+    let server = server_with(Limits::default().connections(4)).await;
+    // None is accepted. Each leaves, so that there is a place for the next.
+    for n in 0..20 {
+        let mut peer = Peer::join(server.local_address(), &n.to_string()).await;
+        peer.write(b"\x01\0a\x03\0BYE").await;
+        // The socket is closed when somebody has noticed.
+        assert_eq!(peer.read().await, None);
+    }
+    let mut newest: Vec<_> = Vec::new();
+    for _ in 0..4 {
+        let connection = soon(server.accept()).await.unwrap();
+        assert_eq!(soon(connection.recv()).await, Some(Frame::new("a")));
+        assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye);
+        newest.push(connection.peer().to_string());
+    }
+    assert_eq!(newest, ["16", "17", "18", "19"]);
+    let _last = Peer::join(server.local_address(), "last").await;
+    assert_eq!(soon(server.accept()).await.unwrap().peer().as_str(), "last");
+}
+
+#[tokio::test]
+async fn a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted() {
+    let server = server_with(Limits::default().connections(2)).await;
+    let mut stays = Peer::join(server.local_address(), "stays").await;
+    for n in 0..3 {
+        let mut peer = Peer::join(server.local_address(), &n.to_string()).await;
+        peer.write(&frame(b"BYE")).await;
+        assert_eq!(peer.read().await, None);
+    }
+    let deadline = Duration::from_secs(3600);
+    let report = soon(server.shutdown(deadline)).await;
+    assert_eq!(report.ended, ["stays".into()]);
+    assert_eq!(report.cut, []);
+    stays.expect_bye().await;
+}
+
+/// Takes its time over the end of a connection.
+struct Slow(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl SocketHandler for Slow {
+    async fn on_receive(&self, _connection: &Connection, _frame: Frame) {}
+    async fn on_close(&self, _connection: &Connection, _reason: &CloseReason) {
+        let _ = self.0.send(());
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_list_a_peer_whose_bye_the_handler_is_being_told() {
+    let (told, mut is_told) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::builder("engine")
+        .handler(Slow(told))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut peer = Peer::join(server.local_address(), "agent").await;
+    peer.write(&frame(b"BYE")).await;
+    soon(is_told.recv()).await.unwrap();
+    assert!(server.registry().is_connection_registered("agent"));
+    let report = soon(server.shutdown(Duration::from_millis(10))).await;
+    assert_eq!((report.ended, report.cut), (vec![], vec![]));
+}

@@ -45,7 +45,12 @@ impl Conversation<'_> {
                 return Poll::Ready(reason.unwrap_or(CloseReason::WriteTimeout));
             }
             if silence.is_some_and(|until| until <= now) {
-                return Poll::Ready(CloseReason::IdleTimeout);
+                if let Some(reason) = line.end_of_silence(self.shared, context) {
+                    return Poll::Ready(reason);
+                }
+                // This poll may be over behind the deadlines.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             self.look_after_turn(line, context, now);
         }
