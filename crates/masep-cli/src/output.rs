@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use masep::is_printable;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
@@ -53,13 +54,6 @@ fn write_json(writer: &mut impl Write, value: &impl Serialize) -> io::Result<()>
     value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
-/// Whether a character is only seen: it ends no line, steers no terminal and turns no writing round.
-pub(crate) fn is_printable(c: char) -> bool {
-    // Line and paragraph separators, and what changes the direction of text.
-    let layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !layout
-}
-
 /// JSON without white space that is one line for everybody, and harmless in a terminal. JSON itself
 /// escapes the control characters below U+0020 only, but many readers (Python's `str.splitlines` is
 /// one) also end a line at others, and terminals obey U+009B as they do ESC and `[`.
@@ -80,8 +74,9 @@ impl Formatter for OneLine {
             writer.write_all(plain.as_bytes())?;
             let mut chars = special.chars();
             if let Some(c) = chars.next() {
-                // All of them are below U+10000.
-                write!(writer, "\\u{:04x}", u32::from(c))?;
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
             }
             rest = chars.as_str();
         }
@@ -95,7 +90,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_text_ends_the_line_or_steers_the_terminal() {
-        let text = "\u{85}é\n\u{2028}\u{2029}漢\r\u{1b}[2J\u{7f}\u{9b}\u{202e}";
+        let text = "\u{85}é\n\u{2028}\u{2029}漢\r\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{200e}\u{200f}\u{61c}\u{feff}\u{e0041}🐺";
         let mut line = Vec::new();
         let mut output = Output::new(&mut line);
         output.json(&text).unwrap();
@@ -104,7 +99,7 @@ mod tests {
         let line = String::from_utf8(line).unwrap();
         assert_eq!(
             line,
-            "\"\\u0085é\\n\\u2028\\u2029漢\\r\\u001b[2J\\u007f\\u009b\\u202e\"\n"
+            "\"\\u0085é\\n\\u2028\\u2029漢\\r\\u001b[2J\\u007f\\u009b\\u202e\\u200e\\u200f\\u061c\\ufeff\\udb40\\udc41🐺\"\n"
         );
         assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
     }

@@ -1,7 +1,10 @@
 //! The element `Action`: what an agent does.
 
+use std::fmt;
+
 use bytestring::ByteString;
 
+use crate::printable::debug_bounded;
 use crate::xml::{self, Encoded, Encoder};
 use crate::{DecodeError, Dict, Element, Int, Value};
 
@@ -19,7 +22,7 @@ use crate::{DecodeError, Dict, Element, Int, Value};
 /// assert_eq!(Action::try_from(&element)?, action);
 /// # Ok::<(), masep_proto::DecodeError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Action {
     /// Which action: a number with a meaning in the game.
     pub action_type: Int,
@@ -66,6 +69,18 @@ impl Action {
         }
         encoder.push("</Action>");
         encoder.finish()
+    }
+}
+
+/// The beginning of it, if it is long: at most some 4 KB.
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_bounded(f, |f| {
+            f.debug_struct("Action")
+                .field("action_type", &self.action_type)
+                .field("params", &self.params)
+                .finish()
+        })
     }
 }
 

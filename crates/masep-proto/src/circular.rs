@@ -1,5 +1,8 @@
 //! The element `CircularHeadList`: whose turn it is.
 
+use std::fmt;
+
+use crate::printable::debug_bounded;
 use crate::value::excerpt;
 use crate::xml::{Encoded, Encoder};
 use crate::{DecodeError, DecodeErrorKind, Element, Int, Limits, Position, Value};
@@ -15,12 +18,24 @@ use crate::{DecodeError, DecodeErrorKind, Element, Int, Limits, Position, Value}
 /// order.advance();
 /// assert_eq!(order.head(), Some(&Value::from("State.prey")));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct CircularHeadList {
     /// The items.
     pub data: Vec<Value>,
     /// Where the head is, from 0; -1 for an empty list.
     pub head_idx: i64,
+}
+
+/// The beginning of it, if it is long: at most some 4 KB.
+impl fmt::Debug for CircularHeadList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_bounded(f, |f| {
+            f.debug_struct("CircularHeadList")
+                .field("data", &self.data)
+                .field("head_idx", &self.head_idx)
+                .finish()
+        })
+    }
 }
 
 impl Default for CircularHeadList {

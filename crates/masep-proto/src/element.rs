@@ -14,6 +14,7 @@ pub use build::OpenElement;
 pub use node::Node;
 pub use qname::QName;
 
+use crate::printable::{Quoted, debug_bounded};
 use crate::xml::{self, Encoded};
 use crate::{DecodeError, Limits, Value};
 
@@ -188,14 +189,17 @@ impl fmt::Display for Element {
     }
 }
 
+/// The beginning of it, if it is long: at most some 4 KB.
 impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut element = f.debug_tuple("Element");
-        element.field(&&*self.xml);
-        if let Some(tail) = &self.tail {
-            element.field(&&***tail);
-        }
-        element.finish()
+        debug_bounded(f, |f| {
+            let mut element = f.debug_tuple("Element");
+            element.field(&Quoted(&self.xml));
+            if let Some(tail) = &self.tail {
+                element.field(&Quoted(tail));
+            }
+            element.finish()
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::printable::Quoted;
+
 /// A bound of [`Limits`](crate::Limits) that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -183,10 +185,10 @@ pub enum DecodeErrorKind {
     #[error("<{0}> holds elements instead of text")]
     ElementInScalar(&'static str),
     /// The text of an `<int>` is no int as Python reads it.
-    #[error("not an int: {0:?}")]
+    #[error("not an int: {}", Quoted(_0))]
     InvalidInt(String),
     /// The text of a `<type>` begins as a class but names none.
-    #[error("not the name of a type: {0:?}")]
+    #[error("not the name of a type: {}", Quoted(_0))]
     InvalidType(String),
     /// A member of a set that Python could not hash (a list, a set or a dict).
     #[error("a {0} cannot be a member of a set")]
@@ -242,10 +244,10 @@ impl DecodeErrorKind {
 #[non_exhaustive]
 pub enum EncodeError {
     /// A name that XML does not take for an element or an attribute.
-    #[error("not an XML name: {0:?}")]
+    #[error("not an XML name: {}", Quoted(_0))]
     InvalidName(String),
     /// An attribute with a name that its element has already, or behind the content of it.
-    #[error("attribute {0:?} twice, or behind the content of its element")]
+    #[error("attribute {} twice, or behind the content of its element", Quoted(_0))]
     MisplacedAttribute(String),
     /// A bound was reached.
     #[error(transparent)]

@@ -5,8 +5,11 @@
 //! header and one for the body and is out of step for good when TCP cuts it elsewhere; this codec
 //! takes any cut.
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::printable::debug_bounded;
 use crate::{Limit, LimitExceeded, Limits};
 
 const HEADER: usize = 2;
@@ -16,7 +19,7 @@ const HEADER: usize = 2;
 const COPY_BELOW: usize = 1_024;
 
 /// The body of one frame: reference-counted bytes, cheap to clone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Frame {
     body: Bytes,
 }
@@ -60,6 +63,15 @@ impl Frame {
     /// The body, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.body
+    }
+}
+
+/// The beginning of it, if it is long: at most some 4 KB.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_bounded(f, |f| {
+            f.debug_struct("Frame").field("body", &self.body).finish()
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
+use crate::printable::Quoted;
 use crate::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
 /// The id by which a peer is known: what it said in its hello. Cheap to clone.
@@ -63,7 +64,7 @@ impl fmt::Display for PeerId {
 /// Quoted and escaped: an id comes from outside and may hold anything.
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Display::fmt(&Quoted(&self.0), f)
     }
 }
 

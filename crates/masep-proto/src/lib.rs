@@ -26,6 +26,7 @@ mod hello;
 pub mod json;
 mod limits;
 mod message;
+mod printable;
 mod value;
 mod xml;
 
@@ -37,4 +38,5 @@ pub use frame::{Frame, FrameCodec};
 pub use hello::{Handshake, HelloError, PeerId};
 pub use limits::Limits;
 pub use message::{Message, MessageType, Role};
+pub use printable::is_printable;
 pub use value::{Dict, Int, TypeName, Value};

@@ -9,6 +9,7 @@ use bytestring::ByteString;
 
 pub use kind::{MessageType, Role};
 
+use crate::printable::{Quoted, debug_bounded};
 use crate::{DecodeError, Dict, Element, EncodeError, Frame, Limits, TypeName, Value, xml};
 
 /// A message between an engine and an interface.
@@ -25,7 +26,7 @@ use crate::{DecodeError, Dict, Element, EncodeError, Frame, Limits, TypeName, Va
 /// assert_eq!(Message::from_bytes(bytes)?, message);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Message {
     /// What it says.
     pub msg_type: MessageType,
@@ -185,6 +186,19 @@ impl TryFrom<&Message> for Element {
 }
 
 /// The message as XML, as Python's `str(message)`.
+/// The beginning of it, if it is long: at most some 4 KB.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_bounded(f, |f| {
+            f.debug_struct("Message")
+                .field("msg_type", &self.msg_type)
+                .field("params", &self.params)
+                .field("src_sub_app", &Quoted(&self.src_sub_app))
+                .finish()
+        })
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&xml::encode_message_element(self).0.xml)

@@ -6,6 +6,8 @@ mod int;
 mod set;
 mod type_name;
 
+use std::fmt;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -17,6 +19,7 @@ pub use type_name::TypeName;
 pub(crate) use int::excerpt;
 pub(crate) use set::unique_members;
 
+use crate::printable::{Quoted, debug_bounded};
 use crate::{Element, xml};
 
 /// A Python value.
@@ -30,7 +33,7 @@ use crate::{Element, xml};
 /// let value = Value::from(Dict::from_iter([("position", (3, 4))]));
 /// assert_eq!(value.get("position"), Some(&Value::from((3, 4))));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum Value {
     /// `None`.
     #[default]
@@ -59,11 +62,50 @@ pub enum Value {
     Element(Element),
 }
 
+/// The beginning of it, if it is long: at most some 4 KB.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_bounded(f, |f| {
+            let holds: &dyn fmt::Debug = match self {
+                Self::None => return f.write_str("None"),
+                Self::Bool(value) => value,
+                Self::Int(value) => value,
+                Self::Float(value) => value,
+                Self::Str(value) => &Quoted(value),
+                Self::Bytes(value) => value,
+                Self::List(items) | Self::Tuple(items) | Self::Set(items) => items,
+                Self::Dict(value) => value,
+                Self::Type(value) => value,
+                // It tells its own name.
+                Self::Element(value) => return fmt::Debug::fmt(value, f),
+            };
+            f.debug_tuple(self.variant()).field(holds).finish()
+        })
+    }
+}
+
 /// Lists and dicts hold values side by side, and each is moved there.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Value>() <= 48);
 
 impl Value {
+    const fn variant(&self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "Bool",
+            Self::Int(_) => "Int",
+            Self::Float(_) => "Float",
+            Self::Str(_) => "Str",
+            Self::Bytes(_) => "Bytes",
+            Self::List(_) => "List",
+            Self::Tuple(_) => "Tuple",
+            Self::Set(_) => "Set",
+            Self::Dict(_) => "Dict",
+            Self::Type(_) => "Type",
+            Self::Element(_) => "Element",
+        }
+    }
+
     /// The name of the Python type: `"NoneType"`, `"bool"`, `"int"`, ...; `"Element"` for an
     /// [`Element`].
     pub const fn type_name(&self) -> &'static str {

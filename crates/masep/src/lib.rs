@@ -82,6 +82,7 @@ mod wire;
 pub use masep_proto::{
     Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,
     Limit, LimitExceeded, Limits, Message, MessageType, Node, PeerId, QName, Role, TypeName, Value,
+    is_printable,
 };
 
 pub use client::{Client, ClientBuilder};

@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use masep::Frame;
+use masep::{Frame, is_printable};
 
 use super::entry::{Entry, Meaning, What};
 use crate::failure::Failure;
-use crate::output::is_printable;
 
 /// Characters of a message that a line shows if it is not to show all.
 pub(super) const SHORT: usize = 160;

@@ -1,8 +1,11 @@
 //! Elements as trees.
 
+use std::fmt;
+
 use bytestring::ByteString;
 
 use super::{Element, QName};
+use crate::printable::{Quoted, debug_bounded};
 use crate::{EncodeError, Limit, LimitExceeded, Limits, xml};
 
 /// An XML element as a tree that can be built and changed.
@@ -18,7 +21,7 @@ use crate::{EncodeError, Limit, LimitExceeded, Limits, xml};
 /// );
 /// # Ok::<(), masep_proto::EncodeError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
     pub name: QName,
@@ -34,6 +37,28 @@ pub struct Node {
 /// The nodes of a tree stand side by side, and each is moved there.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Node>() <= 128);
+
+/// The beginning of it, if it is long: at most some 4 KB.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_bounded(f, |f| {
+            f.debug_struct("Node")
+                .field("name", &self.name)
+                .field("text", &Quoted(&self.text))
+                .field("children", &self.children)
+                .field("attributes", &fmt::from_fn(|f| attributes(self, f)))
+                .field("tail", &Quoted(self.tail()))
+                .finish()
+        })
+    }
+}
+
+fn attributes(node: &Node, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let attributes = node.attributes.iter();
+    f.debug_map()
+        .entries(attributes.map(|(name, value)| (name, Quoted(value))))
+        .finish()
+}
 
 impl Node {
     /// An element of this name with nothing in it.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytestring::ByteString;
 
+use crate::printable::Quoted;
 use crate::xml;
 
 /// The name of an element or an attribute: a local name, perhaps in a namespace.
@@ -117,7 +118,7 @@ impl fmt::Display for QName {
 /// Quoted and escaped: a name comes from outside and may hold anything.
 impl fmt::Debug for QName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.to_string(), f)
+        fmt::Display::fmt(&Quoted(&self.to_string()), f)
     }
 }
 

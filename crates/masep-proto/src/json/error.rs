@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
+use crate::printable::{Quoted, is_printable};
 use crate::value::excerpt;
 use crate::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 
@@ -49,11 +50,11 @@ impl JsonError {
         let plain = key.starts_with(|c: char| c == '_' || c == '$' || c.is_alphabetic())
             && key
                 .chars()
-                .all(|c| c == '_' || c == '$' || c.is_alphanumeric());
+                .all(|c| c == '_' || c == '$' || (c.is_alphanumeric() && is_printable(c)));
         let key = if plain {
             key
         } else {
-            format!("[{}]", Json::from(key))
+            format!("[{}]", Quoted(&key))
         };
         self.prepend(&key);
         self
@@ -91,13 +92,13 @@ pub enum JsonErrorKind {
         found: &'static str,
     },
     /// An object lacks a key.
-    #[error("the key {0:?} is missing")]
+    #[error("the key {} is missing", Quoted(_0))]
     MissingKey(String),
     /// A message has a key that means nothing there.
-    #[error("a message has no key {0:?}")]
+    #[error("a message has no key {}", Quoted(_0))]
     UnknownKey(String),
     /// An object has a tag and a key that cannot stand beside it.
-    #[error("the key {key:?} cannot stand beside {tag:?}")]
+    #[error("the key {} cannot stand beside {}", Quoted(key), Quoted(tag))]
     BesideTag {
         /// The tag.
         tag: String,
@@ -106,14 +107,15 @@ pub enum JsonErrorKind {
     },
     /// An object has a key that starts with `$` and is no tag.
     #[error(
-        "unknown tag {0:?} (a dict with such a key is written {{\"$dict\": [[key, value], …]}})"
+        "unknown tag {} (a dict with such a key is written {{\"$dict\": [[key, value], …]}})",
+        Quoted(_0)
     )]
     UnknownTag(String),
     /// Not a float.
-    #[error("not a finite float, \"nan\", \"inf\" or \"-inf\": {0:?}")]
+    #[error("not a finite float, \"nan\", \"inf\" or \"-inf\": {}", Quoted(_0))]
     InvalidFloat(String),
     /// Not an int.
-    #[error("not an int: {0:?}")]
+    #[error("not an int: {}", Quoted(_0))]
     InvalidInt(String),
     /// Not an even number of hexadecimal digits.
     #[error("not bytes in hexadecimal digits: {0}")]

@@ -5,8 +5,10 @@ use std::hash::{Hash, Hasher};
 
 use bytestring::ByteString;
 
+use crate::printable::Quoted;
+
 /// The type of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum MessageType {
     /// `define`, interface to engine: which game to play.
     Define,
@@ -81,6 +83,20 @@ impl Eq for MessageType {}
 impl Hash for MessageType {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
+    }
+}
+
+impl fmt::Debug for MessageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Define => "Define",
+            Self::Register => "Register",
+            Self::Observation => "Observation",
+            Self::Action => "Action",
+            Self::Quit => "Quit",
+            Self::End => "End",
+            Self::Other(other) => return f.debug_tuple("Other").field(&Quoted(other)).finish(),
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::{slice, vec};
 use bytestring::ByteString;
 
 use crate::Value;
+use crate::printable::{Quoted, debug_bounded};
 
 /// Up to this many entries a key is looked for one by one: most dicts are small, and to compare a
 /// few texts, most of them by their length alone, takes less than to hash one.
@@ -264,9 +265,13 @@ impl Index<&str> for Dict {
     }
 }
 
+/// The beginning of it, if it is long: at most some 4 KB.
 impl fmt::Debug for Dict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self).finish()
+        debug_bounded(f, |f| {
+            let entries = self.iter().map(|(key, value)| (Quoted(key), value));
+            f.debug_map().entries(entries).finish()
+        })
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytestring::ByteString;
 
+use crate::printable::Quoted;
+
 /// The dotted name of a class, such as `pursuit.PursuitGame`: data, never resolved.
 ///
 /// Builtins have no module, as in Python's `<class 'int'>`: `builtins.int` and `int` are the same
@@ -74,7 +76,7 @@ impl fmt::Display for TypeName {
 /// Quoted and escaped: a name comes from outside and may hold anything.
 impl fmt::Debug for TypeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Display::fmt(&Quoted(&self.0), f)
     }
 }
 
