@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use masep_fuzz::{Memory, check_json, check_message, has_nan};
-use masep_proto::{Message, MessageType, Value};
+use masep_proto::{Message, MessageType, Value, json};
 use serde_json::Value as Json;
 
 /// Bytes that reading may take for each byte of the text, and at all.
@@ -14,7 +14,11 @@ const NESTS: usize = 32 << 20;
 const ERROR_TEXT: usize = 500;
 
 fuzz_target!(|input: &[u8]| {
-    let Ok(json) = serde_json::from_slice::<Json>(input) else {
+    let read = json::from_slice(input);
+    if let Ok(shallow) = serde_json::from_slice::<Json>(input) {
+        assert_eq!(read.as_ref(), Ok(&shallow), "as serde_json, which reads fewer levels");
+    }
+    let Ok(json) = read else {
         return;
     };
     let memory = Memory::watch();

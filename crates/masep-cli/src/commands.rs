@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::lines::{self, LineReader, MAX_LINE_BYTES};
+use crate::runtime::STACK_BYTES;
 
 /// Lines that are read ahead. Each holds at most one frame.
 const READ_AHEAD: usize = 64;
@@ -43,7 +44,7 @@ pub(crate) struct Line {
 impl Command {
     /// Reads a line. A message without `src_sub_app` is from `sender`.
     fn parse(line: &[u8], sender: &str) -> Result<Self, Failure> {
-        let json: Json = serde_json::from_slice(line)?;
+        let json = masep_proto::json::from_slice(line)?;
         let Json::Object(object) = json else {
             return Err(Failure::new("unexpected", "a line is a JSON object"));
         };
@@ -132,6 +133,7 @@ pub(crate) fn read(sender: String) -> Result<mpsc::Receiver<Line>, Error> {
     let (lines, receiver) = mpsc::channel(READ_AHEAD);
     thread::Builder::new()
         .name("stdin".into())
+        .stack_size(STACK_BYTES)
         .spawn(move || read_lines(io::stdin().lock(), &sender, &lines))
         .map_err(Error::Start)?;
     Ok(receiver)

@@ -61,7 +61,7 @@ impl Encode {
     }
 
     fn line(&self, line: &[u8]) -> Result<String, Failure> {
-        let json: Json = serde_json::from_slice(line)?;
+        let json = masep_proto::json::from_slice(line)?;
         let id = self.id.as_deref();
         if !self.frame {
             return Ok(hex::encode(Message::from_json(&json, id)?.to_bytes()?));

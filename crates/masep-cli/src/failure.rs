@@ -42,12 +42,6 @@ impl Failure {
     }
 }
 
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
-        Self::new("json", error.to_string())
-    }
-}
-
 impl From<hex::FromHexError> for Failure {
     fn from(error: hex::FromHexError) -> Self {
         Self::new("hex", error.to_string())

@@ -7,9 +7,9 @@ use crate::failure::{Failure, FailureLine};
 use crate::output::Output;
 use crate::status::Status;
 
-/// Bytes in one line. The largest message is 1 MiB: twice that in hexadecimal digits, at most three
-/// times in JSON. Four leave room; more would only be memory for a line that cannot be done.
-pub(crate) const MAX_LINE_BYTES: usize = 4 << 20;
+/// Bytes in one line. The largest message is 1 MiB: twice that in hexadecimal digits, at most six
+/// times in JSON (`\u007f`). More would only be memory for a line that cannot be done.
+pub(crate) const MAX_LINE_BYTES: usize = 7 << 20;
 
 /// One line, without the line feed at its end.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,10 +9,15 @@ use crate::error::Error;
 /// resolve a name that nobody waits for any more.
 const END_TIME: Duration = Duration::from_secs(1);
 
+/// The stack of a thread that reads or writes values as JSON, which recurses: what is nested as deep
+/// as a message can be takes 1.5 MiB of it where nothing is optimised. The system gives what is used.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+
 /// Runs a verb on every core.
 pub(crate) fn block_on<T>(verb: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(Error::Start)?;
     let result = runtime.block_on(verb);

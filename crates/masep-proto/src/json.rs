@@ -38,7 +38,8 @@
 //! Nesting is bounded by the default of [`Limits::depth`](crate::Limits::depth) in both directions,
 //! counted as on the wire (a value in a list is two levels deeper than the list), and for reading the
 //! number of values by half of [`Limits::nodes`](crate::Limits::nodes). Parsers of JSON are
-//! often less patient: `serde_json` refuses text that is nested more than 127 levels deep.
+//! often less patient: `serde_json` refuses text that is nested more than 127 levels deep, and so does
+//! reading a [`Value`] or [`Message`] by its functions. [`from_slice`] reads all that is written here.
 //!
 //! # `serde_json`'s features
 //! Ints beyond `u64` need its `arbitrary_precision` to be read as plain numbers; without it
@@ -47,6 +48,7 @@
 mod error;
 mod key;
 mod read;
+mod text;
 mod write;
 
 #[cfg(test)]
@@ -56,6 +58,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::Value as Json;
 
 pub use error::{JsonError, JsonErrorKind};
+pub use text::from_slice;
 
 use crate::{Element, Limit, LimitExceeded, Limits, Message, Value};
 

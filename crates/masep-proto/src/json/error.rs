@@ -83,6 +83,9 @@ impl JsonError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonErrorKind {
+    /// The text is no JSON: what is wrong with it, and where.
+    #[error("{0}")]
+    Syntax(String),
     /// Another kind of JSON than is needed here.
     #[error("expected {expected}, found {found}")]
     Unexpected {
@@ -156,6 +159,7 @@ impl JsonErrorKind {
     /// A stable name for programs: `unknown_tag`, `missing_key`, `limit`, ...
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Syntax(_) => "json",
             Self::Unexpected { .. } => "unexpected",
             Self::MissingKey(_) => "missing_key",
             Self::UnknownKey(_) => "unknown_key",

@@ -283,6 +283,64 @@ fn what_fits_into_a_message_fits_into_json_and_back() {
 }
 
 #[test]
+fn what_is_written_is_read_again_as_text_however_it_is_nested() {
+    let wraps: [(&str, &dyn Fn(Value) -> Value); 5] = [
+        ("list", &|value| Value::List(vec![value])),
+        ("tuple", &|value| Value::Tuple(vec![value])),
+        ("dict", &|value| Dict::from([("k", value)]).into()),
+        ("pairs", &|value| Dict::from([("$k", value)]).into()),
+        ("set", &|value| match value {
+            // A tuple in a set; a set in a set is none of Python's.
+            Value::None => Value::Set(vec![Value::None]),
+            value => Value::List(vec![1.into(), value, Dict::new().into()]),
+        }),
+    ];
+    for (name, wrap) in wraps {
+        for levels in [42, 63, 126, 127, 128, 511] {
+            let value = (0..levels).fold(Value::None, |value, _| wrap(value));
+            let text = value.to_json().unwrap().to_string();
+            let read = from_slice(text.as_bytes()).and_then(|json| Value::from_json(&json));
+            assert!(read == Ok(value), "{name}, {levels} levels");
+        }
+    }
+}
+
+#[test]
+fn text_that_is_nested_deeper_than_any_message_is_over_a_limit() {
+    for (open, most) in [("[", 1_544), ("{\"k\":", 1_544)] {
+        let error = from_slice(open.repeat(most + 1).as_bytes()).unwrap_err();
+        let JsonErrorKind::Limit(exceeded) = error.kind else {
+            panic!("{error}");
+        };
+        assert_eq!((exceeded.limit, exceeded.actual), (Limit::Depth, most + 1));
+        assert_eq!(exceeded.allowed, most);
+        let error = from_slice(open.repeat(most).as_bytes()).unwrap_err();
+        assert_eq!(error.kind.name(), "json");
+    }
+    // Brackets in strings are no levels.
+    let text = Json::from("[{\\\"[".repeat(1_000));
+    assert_eq!(from_slice(text.to_string().as_bytes()), Ok(text));
+}
+
+#[test]
+fn an_error_in_deep_text_says_where_it_is() {
+    let (open, close) = ("[".repeat(200), "]".repeat(200));
+    for (inside, error) in [
+        ("1 2", "expected `,` or `]` at line 1 column 203"),
+        ("nul", "expected value at line 1 column 201"),
+        ("\n\n{1:2}", "key must be a string at line 3 column 2"),
+        ("{\"a\" 1}", "expected `:` at line 1 column 206"),
+        ("1],", "expected value at line 1 column 204"),
+    ] {
+        let text = format!("{open}{inside}{close}");
+        assert_eq!(from_slice(text.as_bytes()).unwrap_err().to_string(), error);
+    }
+    let text = format!("{open}1{close}]");
+    let error = from_slice(text.as_bytes()).unwrap_err().to_string();
+    assert_eq!(error, "trailing characters at line 1 column 402");
+}
+
+#[test]
 fn depth_is_bounded_in_both_directions() {
     let error = nested(512).to_json().unwrap_err();
     assert_eq!((error.limit, error.allowed), (Limit::Depth, 1_024));
@@ -413,6 +471,30 @@ fn any_json() -> impl Strategy<Value = Json> {
 }
 
 proptest! {
+    #[test]
+    fn deep_text_is_read_as_shallow_text_is(
+        json in any_json(),
+        cut in any::<prop::sample::Index>(),
+        damage in "[]\\[{}\",:\\\\ \\n1a-]?",
+    ) {
+        let mut text = serde_json::to_string_pretty(&json).unwrap();
+        let ends: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        text.insert_str(*cut.get(&ends), &damage);
+        // A bracket that ends what stands around the text makes another text of it.
+        let shallow = serde_json::from_str::<Json>(&format!("[{text}]"));
+        let deep = format!("{}{text}{}", "[".repeat(200), "]".repeat(200));
+        match (from_slice(deep.as_bytes()), shallow) {
+            (Ok(mut deep), Ok(shallow)) => {
+                for _ in 1..200 {
+                    deep = deep[0].take();
+                }
+                prop_assert_eq!(deep, shallow);
+            }
+            (Err(_), Err(_)) => {}
+            (deep, shallow) => prop_assert!(false, "{text:?}: {deep:?}, {shallow:?}"),
+        }
+    }
+
     #[test]
     fn a_value_is_the_same_after_json_text(value in any_value()) {
         let text = serde_json::to_string(&value).unwrap();
