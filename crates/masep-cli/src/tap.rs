@@ -8,12 +8,14 @@ mod recorder;
 mod text;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::forward::Link;
 use self::printer::{Format, Printer};
@@ -24,8 +26,11 @@ use crate::runtime;
 use crate::signals::Signals;
 use crate::status::Status;
 
-/// Connections at the same time, each with two descriptors. More wait until one ends.
-const MAX_CONNECTIONS: usize = 500;
+/// How long a connection waits for a place when as many as may be go through, so that a peer that
+/// leaves can come back at once.
+const PLACE_TIME: Duration = Duration::from_secs(1);
+/// Connections that wait for a place. More are rejected at once.
+const MAX_WAITING: usize = 10;
 /// How long accepting rests after an error of the machine, such as no free descriptor.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -41,8 +46,8 @@ direction is the hello. Further lines tell of connections that open, half-close 
 
 With --json each line is an object: {\"t\":...,\"conn\":...,\"dir\":...,\"size\":N} and one of \
 \"hello\":ID, \"message\":{...}, \"bye\":true, \"bytes_hex\":... with \"error\":{\"kind\":...,\"message\":...}; or \
-{\"t\":...,\"conn\":...,\"dir\":...,\"event\":...} with open, eof, reset or refused (by --to). The first line is \
-{\"event\":\"listening\",\"address\":...}.
+{\"t\":...,\"conn\":...,\"dir\":...,\"event\":...} with open, eof, reset, refused (by --to) or rejected (more \
+than --max-connections: it is reset). The first line is {\"event\":\"listening\",\"address\":...}.
 
 When standard output is read too slowly, the game goes on and lines are skipped: {\"event\":\"skipped\", \
 \"lines\":N} stands in their place. It ends with SIGINT (Ctrl-C) or SIGTERM; connections that are open \
@@ -69,6 +74,12 @@ pub(crate) struct Tap {
     /// Where the connections go [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     #[arg(long, value_name = "ADDR:PORT")]
     to: Option<Address>,
+
+    /// Connections that go through at the same time, each with two descriptors
+    ///
+    /// One more is told, as rejected, and reset if none of the others ends within a second.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    max_connections: usize,
 
     /// Objects of JSON instead of lines of text
     #[arg(long)]
@@ -102,7 +113,7 @@ impl Tap {
         let (recorder, entries) = Recorder::new();
         let mut printer = Printer::start(format, address, entries)?;
         tokio::select! {
-            () = accept(&listener, &to, recorder) => {}
+            () = accept(&listener, &to, self.max_connections, recorder) => {}
             _ = signals.next() => {}
             ended = printer.ended() => return ended.map(|()| Status::Done),
         }
@@ -116,13 +127,10 @@ impl Tap {
 
 /// Takes connections for as long as it is polled. When it is dropped, they all are reset: a bare
 /// close would make a pymasep peer spin.
-async fn accept(listener: &TcpListener, to: &str, recorder: Recorder) {
+async fn accept(listener: &TcpListener, to: &str, most: usize, recorder: Recorder) {
+    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let mut links = JoinSet::new();
     for number in 0.. {
-        while links.len() >= MAX_CONNECTIONS {
-            links.join_next().await;
-        }
-        while links.try_join_next().is_some() {}
         let (client, address) = loop {
             match listener.accept().await {
                 Ok(accepted) => break accepted,
@@ -132,11 +140,22 @@ async fn accept(listener: &TcpListener, to: &str, recorder: Recorder) {
                 }
             }
         };
+        while links.try_join_next().is_some() {}
         let link = Link {
             to: to.to_owned(),
             address,
             recorder: recorder.connection(number),
         };
-        links.spawn(link.run(client));
+        if links.len() < most.saturating_add(MAX_WAITING) {
+            let places = places.clone();
+            links.spawn(async move {
+                match timeout(PLACE_TIME, places.acquire()).await {
+                    Ok(Ok(_place)) => link.run(client).await,
+                    _ => link.reject(client, most),
+                }
+            });
+        } else {
+            link.reject(client, most);
+        }
     }
 }

@@ -163,13 +163,13 @@ fn frames_that_are_no_messages_are_taken_with_a_header() {
 
 #[test]
 fn a_line_without_end_does_not_fill_the_memory() {
-    let mut input = vec![b' '; 5 << 20];
+    let mut input = vec![b' '; 8 << 20];
     input.extend_from_slice(b"\n{\"msg_type\":\"end\",\"src_sub_app\":\"e\"}\n");
     let run = run(&["encode"], input);
     let lines = run.lines();
     assert_eq!(
         lines[0],
-        r#"{"error":{"kind":"limit","message":"bytes of one line: 5242880 exceeds the limit of 4194304"}}"#
+        r#"{"error":{"kind":"limit","message":"bytes of one line: 8388608 exceeds the limit of 7340032"}}"#
     );
     assert_eq!(
         lines[1],
@@ -180,9 +180,11 @@ fn a_line_without_end_does_not_fill_the_memory() {
 #[test]
 fn json_that_is_nested_too_deep_is_an_error_not_a_crash() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    assert!(encode_k(&deep(120)).starts_with("3c4d"));
-    for levels in [130, 100_000] {
-        assert!(encode_k(&deep(levels)).starts_with(r#"{"error":{"kind":"json""#));
+    for levels in [120, 130, 511] {
+        assert!(encode_k(&deep(levels)).starts_with("3c4d"));
+    }
+    for levels in [512, 100_000] {
+        assert!(encode_k(&deep(levels)).starts_with(r#"{"error":{"kind":"limit""#));
     }
     let nested = encode_k(r#"{"$nest":["dict",300,"leaf"]}"#);
     assert!(nested.starts_with("3c4d"), "{nested}");

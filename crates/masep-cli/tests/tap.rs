@@ -390,6 +390,39 @@ fn many_connections_go_through_at_once() {
 }
 
 #[test]
+fn a_connection_too_many_is_told_and_reset_and_the_others_go_on() {
+    for options in [
+        &["--max-connections", "2", "--json"][..],
+        &["--max-connections", "2"],
+    ] {
+        let (listener, to) = listen();
+        let (mut proxy, address) = tap(to, options);
+        let mut pairs = [pair(&address, &listener), pair(&address, &listener)];
+        // More of them than wait for a place.
+        let more: Vec<Socket> = (0..30).map(|_| Socket::connect(&address)).collect();
+        let mut rejected = 0;
+        while rejected < more.len() {
+            let line = proxy.line().unwrap();
+            rejected += usize::from(line.contains("rejected") && line.contains("limit of 2"));
+        }
+        for mut socket in more {
+            assert_eq!(socket.hear(), Heard::Reset);
+        }
+        for (client, server) in &mut pairs {
+            client.send("agent");
+            server.expect("agent");
+        }
+        // A peer that leaves makes room, also for one that comes before its place is free.
+        let [(client, server), _other] = pairs;
+        drop((client, server));
+        let next = Socket::connect(&address);
+        let mut served = Socket::accept(&listener);
+        drop(next);
+        assert_eq!(served.hear(), Heard::End);
+    }
+}
+
+#[test]
 fn masep_plays_with_masep_through_it() {
     let mut engine = Session::start(&["serve", "127.0.0.1:0", "--id", "engine"]);
     let (mut proxy, address) = tap(engine.address().parse().unwrap(), &["--json"]);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use masep::{Frame, Limits, Message};
+use masep::{Frame, LimitExceeded, Limits, Message};
 use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
@@ -60,6 +60,8 @@ pub(super) enum What {
     Open(SocketAddr),
     /// The proxy's own connection to the server could not be had.
     Refused(String),
+    /// A connection came, and there was no place for it.
+    Rejected(SocketAddr, LimitExceeded),
     /// The first frame of a direction, which should be a hello.
     First(Frame),
     /// A later frame.
@@ -79,7 +81,7 @@ impl What {
             Self::First(frame) | Self::Frame(frame) => frame.size(),
             Self::Truncated(bytes) => bytes.len(),
             Self::Refused(reason) => reason.len(),
-            Self::Open(_) | Self::Eof | Self::Reset => 0,
+            Self::Open(_) | Self::Rejected(..) | Self::Eof | Self::Reset => 0,
         };
         bytes + size_of::<Entry>()
     }

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use masep::Limits;
+use masep::{Limit, LimitExceeded, Limits};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -84,6 +84,18 @@ impl Link {
         let is_reset = self.forward(&client.stream, &server.stream).await;
         client.in_order = !is_reset;
         server.in_order = !is_reset;
+    }
+
+    /// Resets a connection that there is no place for, and says so.
+    pub(super) fn reject(&self, client: TcpStream, most: usize) {
+        let exceeded = LimitExceeded {
+            limit: Limit::Connections,
+            actual: most.saturating_add(1),
+            allowed: most,
+        };
+        let rejected = What::Rejected(self.address, exceeded);
+        self.recorder.record(Direction::ServerToClient, rejected);
+        drop(Socket::new(client));
     }
 
     async fn connect(&self) -> io::Result<Socket> {

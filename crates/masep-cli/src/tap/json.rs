@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use masep::{Frame, Message};
+use masep::{Frame, Message, RejectReason};
 use serde::Serialize;
 
 use super::entry::{Entry, Meaning, Place, What};
@@ -77,6 +77,12 @@ enum Content<'a> {
         event: &'static str,
         error: &'a str,
     },
+    Rejected {
+        event: &'static str,
+        address: SocketAddr,
+        reason: &'static str,
+        detail: String,
+    },
     Ended {
         event: &'static str,
     },
@@ -96,6 +102,15 @@ impl<'a> From<&'a Entry> for Line<'a> {
                 event: "refused",
                 error,
             },
+            What::Rejected(address, exceeded) => {
+                let why = RejectReason::TooManyConnections(*exceeded);
+                Content::Rejected {
+                    event: "rejected",
+                    address: *address,
+                    reason: why.as_str(),
+                    detail: why.to_string(),
+                }
+            }
             What::Eof => Content::Ended { event: "eof" },
             What::Reset => Content::Ended { event: "reset" },
         };

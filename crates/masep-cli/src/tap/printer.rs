@@ -16,6 +16,7 @@ use super::recorder::Entries;
 use super::{json, text};
 use crate::error::Error;
 use crate::output::Output;
+use crate::runtime::STACK_BYTES;
 use crate::stdout;
 
 /// How long the reader of standard output may take for one line when ending.
@@ -53,6 +54,7 @@ impl Printer {
         let progress = printed.clone();
         thread::Builder::new()
             .name("stdout".into())
+            .stack_size(STACK_BYTES)
             .spawn(move || {
                 let mut print = Print {
                     format,

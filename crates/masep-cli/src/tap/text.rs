@@ -19,6 +19,7 @@ pub(super) fn line(entry: &Entry, length: usize) -> String {
         What::Truncated(bytes) => bytes_columns(bytes, &Failure::truncated_frame(bytes)),
         What::Open(address) => (None, "open".into(), format!("from {address}")),
         What::Refused(error) => (None, "refused".into(), error.clone()),
+        What::Rejected(address, why) => (None, "rejected".into(), format!("from {address}: {why}")),
         What::Eof => (None, "eof".into(), String::new()),
         What::Reset => (None, "reset".into(), String::new()),
     };
