@@ -11,7 +11,7 @@ mod search;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub use responder::{Asker, Responder};
-pub use search::{Found, Search};
+pub use search::{Found, Search, in_turn};
 
 /// The multicast group that the question goes to.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 3, 29, 71);
@@ -45,6 +45,9 @@ pub enum Ignored {
     /// More servers answered than a search keeps.
     #[error("more servers answered than a search keeps")]
     TooMany,
+    /// One host sent more answers than a search keeps of each.
+    #[error("more answers of one host than a search keeps")]
+    TooManyOfHost,
     /// More questions per second than [`Limits::answers_per_second`](crate::Limits) came in.
     #[error("more questions than are answered in a second")]
     RateLimited,

@@ -1,16 +1,19 @@
 //! The side that connects.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use masep_proto::discovery::in_turn;
 use masep_proto::{Handshake, Limits, PeerId};
 use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::discovery::{SearchOptions, search};
@@ -23,6 +26,13 @@ use crate::{
     CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, NoHandler, Registry,
     SocketHandler, WhenFull,
 };
+
+/// How long an answer to a search is tried before the next is tried beside it. A server says hello
+/// much sooner; one that is known by two addresses should not see two connections of one id.
+pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
+
+/// Answers to a search that are tried at the same time.
+pub(crate) const MAX_ATTEMPTS: usize = 16;
 
 /// Configures a [`Client`].
 #[derive(Clone, Debug)]
@@ -91,6 +101,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
 
     /// Searches the LAN and connects to the first server that takes the connection.
     ///
+    /// Anybody can answer a search. So the answers are tried side by side: one of each host before a
+    /// second of any, and the next after a second if those before it have neither failed nor said
+    /// hello. A server that is reached late, after another, is told `BYE`.
+    ///
     /// Cancel safe: a call that is dropped says `BYE` if it was connected.
     ///
     /// # Errors
@@ -102,16 +116,46 @@ impl<H: SocketHandler> ClientBuilder<H> {
             target: target.to_owned(),
             kind: error.into(),
         })?;
-        let addresses: Vec<SocketAddr> = report
-            .found
-            .iter()
-            .map(masep_proto::discovery::Found::address)
-            .collect();
+        let addresses = in_turn(&report.found);
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
-        self.connect_any(target, &addresses, TcpStream::connect)
-            .await
+        let (address, greeted) = self.race(target, addresses).await?;
+        Ok(self.start(address, greeted))
+    }
+
+    /// Tries addresses side by side, each a while after the one before; the first server that says
+    /// hello is taken.
+    async fn race(
+        &self,
+        target: &str,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(SocketAddr, Greeted), ConnectError> {
+        let mut failure = not_found(ConnectPhase::Discover, target);
+        let mut waiting = addresses.into_iter();
+        let mut attempts = Vec::new();
+        loop {
+            if attempts.len() < MAX_ATTEMPTS
+                && let Some(address) = waiting.next()
+            {
+                attempts.push(Box::pin(async move {
+                    let greeted = self.try_connect(address, TcpStream::connect(address)).await;
+                    greeted.map(|greeted| (address, greeted))
+                }));
+            }
+            if attempts.is_empty() {
+                return Err(failure);
+            }
+            let may_start = waiting.len() > 0 && attempts.len() < MAX_ATTEMPTS;
+            tokio::select! {
+                biased;
+                outcome = first_of(&mut attempts) => match outcome {
+                    Ok(greeted) => return Ok(greeted),
+                    Err(error) => failure = error,
+                },
+                () = sleep(HEAD_START), if may_start => {}
+            }
+        }
     }
 
     async fn connect_any<T, F>(
@@ -267,6 +311,20 @@ struct Greeted {
     wire: Wire,
     /// See [`RejectionWindow`].
     may_reject_until: Instant,
+}
+
+/// Waits until one of these has ended, and takes it out.
+async fn first_of<F: Future>(attempts: &mut Vec<Pin<Box<F>>>) -> F::Output {
+    poll_fn(|context| {
+        for number in 0..attempts.len() {
+            if let Poll::Ready(outcome) = attempts[number].as_mut().poll(context) {
+                drop(attempts.swap_remove(number));
+                return Poll::Ready(outcome);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Runs one phase of a connection attempt within its time.

@@ -9,18 +9,20 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use masep::discovery::{
     Announcement, GROUP, InterfaceProbe, PORT, QUESTION, SearchOptions, SearchReport,
     search_blocking,
 };
-use masep::{Client, Limits, Server};
+use masep::{Client, Limits, Server, blocking};
 use nix::sched::{CloneFlags, unshare};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
@@ -44,7 +46,7 @@ impl Host {
     fn new() -> Result<Self, String> {
         let (jobs, work) = mpsc::channel::<Job>();
         let (made, result) = mpsc::channel();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             let namespace = unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(|error| format!("cannot make a network namespace: {error}"))
                 .and_then(|()| ip("link set lo up"))
@@ -63,6 +65,11 @@ impl Host {
         let job = Box::new(move || done.send(job()).unwrap());
         self.jobs.send(job).unwrap();
         result.recv().expect("the job on the host panicked")
+    }
+
+    /// Starts something on this host, and does not wait for it.
+    fn start(&self, job: impl FnOnce() + Send + 'static) {
+        self.jobs.send(Box::new(job)).unwrap();
     }
 
     /// Lays a cable to another host, with an interface of this name and an address (`A.B.C.D/N`) at
@@ -298,4 +305,100 @@ fn a_client_connects_to_a_server_that_it_has_found() {
         })
     });
     assert_eq!(id, "engine");
+}
+
+/// A host that answers each question with 300 addresses of its own: six that take connections and
+/// say nothing, then others where nobody listens.
+fn forge(forger: &Host) {
+    forger.run(|| {
+        let silent: Vec<TcpListener> = (0..6)
+            .map(|_| TcpListener::bind("10.88.0.1:0").unwrap())
+            .collect();
+        let port = |silent: &TcpListener| silent.local_addr().unwrap().port();
+        let ports: Vec<u16> = silent.iter().map(port).chain(1..=294).collect();
+        let member = member("10.88.0.1");
+        thread::spawn(move || {
+            while let Ok((_, asker)) = member.recv_from(&mut [0; 64]) {
+                for port in &ports {
+                    let answer = format!("10.88.0.1:{port}");
+                    member.send_to(answer.as_bytes(), asker).unwrap();
+                }
+            }
+            drop(silent);
+        });
+    });
+}
+
+/// A server that answers the second question only: after all that the forger had to say.
+fn serve_late(engine: &Host) -> (Runtime, Server) {
+    engine.run(|| {
+        let runtime = runtime();
+        let server = runtime.block_on(Server::builder("engine").bind("10.77.0.1:0"));
+        let server = server.unwrap();
+        let answer = server.local_address().to_string();
+        let member = member("10.77.0.1");
+        thread::spawn(move || {
+            let mut asked = HashSet::new();
+            while let Ok((_, asker)) = member.recv_from(&mut [0; 64]) {
+                if !asked.insert(asker) {
+                    member.send_to(answer.as_bytes(), asker).unwrap();
+                }
+            }
+        });
+        (runtime, server)
+    })
+}
+
+/// A socket that hears the questions on the interface with this address, until a test is over.
+fn member(interface: &str) -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let interface = interface.parse().unwrap();
+    socket.join_multicast_v4(&GROUP, &interface).unwrap();
+    socket
+}
+
+/// Each attempt may take longer than a test does.
+fn patient() -> Limits {
+    Limits::default().hello_time(2 * DEADLINE)
+}
+
+#[test]
+fn answers_of_one_host_keep_nobody_from_the_server_of_another() {
+    let (engine, player) = match lan() {
+        Ok(hosts) => hosts,
+        Err(reason) => return skip("forged answers", &reason),
+    };
+    let forger = Host::new().unwrap();
+    forger
+        .connect("lan1", "10.88.0.1/24", (&player, "10.88.0.2/24"))
+        .unwrap();
+    forge(&forger);
+    let (_runtime, server) = serve_late(&engine);
+    let address = server.local_address();
+    let options = SearchOptions::default().timeout(TIMEOUT);
+
+    let searched = options.clone();
+    let report = player.run(move || search_blocking(&searched).unwrap());
+    assert!(report.found.iter().any(|found| found.address() == address));
+    assert!(report.found.len() <= 40, "{}", report.found.len());
+
+    let (searched, (done, connected)) = (options.clone(), mpsc::channel());
+    player.start(move || {
+        runtime().block_on(async {
+            let client = Client::builder("async").limits(patient());
+            let client = client.discover(&searched).await.unwrap();
+            done.send(client.server_id().to_string()).unwrap();
+            client.connection().bye().await;
+        });
+    });
+    assert_eq!(connected.recv_timeout(DEADLINE), Ok("engine".to_owned()));
+
+    let (done, connected) = mpsc::channel();
+    player.start(move || {
+        let client = blocking::Client::builder("blocking").limits(patient());
+        let client = client.discover(&options).unwrap();
+        done.send(client.server_id().to_string()).unwrap();
+    });
+    assert_eq!(connected.recv_timeout(DEADLINE), Ok("engine".to_owned()));
 }

@@ -40,6 +40,9 @@ impl Search {
     /// Servers that one search keeps: enough for any LAN party, and a bound for a forger.
     pub const MAX_FOUND: usize = 256;
 
+    /// Servers of these that one host may answer for, so that one does not take the places of all.
+    pub const MAX_FOUND_OF_HOST: usize = 32;
+
     /// An empty search.
     pub fn new() -> Self {
         Self::default()
@@ -74,6 +77,10 @@ impl Search {
         if self.found.len() >= Self::MAX_FOUND {
             return Err(Ignored::TooMany);
         }
+        let of_host = |known: &&Found| known.source.ip() == source.ip();
+        if self.found.iter().filter(of_host).count() >= Self::MAX_FOUND_OF_HOST {
+            return Err(Ignored::TooManyOfHost);
+        }
         self.found.push(found);
         Ok(found)
     }
@@ -82,6 +89,21 @@ impl Search {
     pub fn found(&self) -> &[Found] {
         &self.found
     }
+}
+
+/// The addresses of found servers in the order in which to try them: the first of each host that
+/// answered, in the order of their answers, then the second of each, and so on. So a host that
+/// answers often keeps nobody from the servers of others.
+pub fn in_turn(found: &[Found]) -> Vec<SocketAddr> {
+    let mut turns: Vec<(usize, SocketAddr)> = Vec::with_capacity(found.len());
+    for (number, one) in found.iter().enumerate() {
+        let before = &found[..number];
+        let of_host = |other: &&Found| other.source.ip() == one.source.ip();
+        turns.push((before.iter().filter(of_host).count(), one.address()));
+    }
+    // Stable: within a turn they stay in the order of their answers.
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, address)| address).collect()
 }
 
 #[cfg(test)]
@@ -116,16 +138,60 @@ mod tests {
         assert_eq!(answer("10.0.0.7:10000"), Ok("127.0.0.1:60000".into()));
     }
 
+    /// The answer of a host for a server of its own.
+    fn answer(search: &mut Search, host: &str, port: u16) -> Result<Found, Ignored> {
+        let datagram = format!("{host}:{port}");
+        let source = SocketAddrV4::new(host.parse().unwrap(), 10_000);
+        search.handle(datagram.as_bytes(), source, ETH)
+    }
+
     #[test]
-    fn a_forger_cannot_fill_the_memory() {
+    fn one_host_cannot_take_the_places_of_others_nor_all_of_them_fill_the_memory() {
         let mut search = Search::new();
-        for port in 1..=300u16 {
-            let _ = search.handle(
-                format!("10.0.0.4:{port}").as_bytes(),
-                "10.0.0.4:1".parse().unwrap(),
-                ETH,
-            );
+        for port in 1..=300 {
+            let _ = answer(&mut search, "10.0.0.4", port);
+        }
+        assert_eq!(search.found().len(), Search::MAX_FOUND_OF_HOST);
+        let another = answer(&mut search, "10.0.0.4", 301);
+        assert_eq!(another, Err(Ignored::TooManyOfHost));
+        assert!(answer(&mut search, "10.0.0.5", 60_000).is_ok());
+        for host in 10..=255 {
+            for port in 1..=2 {
+                let _ = answer(&mut search, &format!("10.0.0.{host}"), port);
+            }
         }
         assert_eq!(search.found().len(), Search::MAX_FOUND);
+        let another = answer(&mut search, "10.0.0.6", 60_000);
+        assert_eq!(another, Err(Ignored::TooMany));
+    }
+
+    #[test]
+    fn hosts_take_turns() {
+        let mut search = Search::new();
+        for (host, port) in [
+            ("10.0.0.4", 1),
+            ("10.0.0.4", 2),
+            ("10.0.0.4", 3),
+            ("10.0.0.9", 60_000),
+            ("10.0.0.5", 7),
+            ("10.0.0.5", 8),
+        ] {
+            answer(&mut search, host, port).unwrap();
+        }
+        let addresses: Vec<String> = in_turn(search.found())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            addresses,
+            [
+                "10.0.0.4:1",
+                "10.0.0.9:60000",
+                "10.0.0.5:7",
+                "10.0.0.4:2",
+                "10.0.0.5:8",
+                "10.0.0.4:3",
+            ]
+        );
     }
 }

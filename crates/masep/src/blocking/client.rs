@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use masep_proto::discovery::in_turn;
 use masep_proto::{Handshake, Limits, PeerId};
 
 use super::farewell::Farewell;
@@ -17,7 +19,7 @@ use super::outgoing::{Pushed, WriteHalf};
 use super::readiness::after;
 use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
-use crate::client::not_found;
+use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::rejection::{REJECTION_TIME, RejectionWindow};
 use crate::sync::Instant;
@@ -68,21 +70,81 @@ impl ClientBuilder {
     /// Searches the LAN and connects to the first server that takes the connection. Blocks as
     /// [`search_blocking`] and then [`connect`](Self::connect).
     ///
+    /// Anybody can answer a search. So the answers are tried side by side, each in a thread of its
+    /// own: one of each host before a second of any, and the next after a second if those before it
+    /// have neither failed nor said hello. A server that is reached late, after another, is told
+    /// `BYE`.
+    ///
     /// # Errors
     /// Which phase failed, with whom, and why; [`ConnectErrorKind::NotFound`] if no server answered.
     pub fn discover(self, options: &SearchOptions) -> Result<Client, ConnectError> {
         let target = "the LAN";
         let report = search_blocking(options)
             .map_err(|error| failed(ConnectPhase::Discover, target, error))?;
-        let addresses: Vec<SocketAddr> = report
-            .found
-            .iter()
-            .map(masep_proto::discovery::Found::address)
-            .collect();
+        let addresses = in_turn(&report.found);
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
-        self.connect_any(target, &addresses)
+        let opened = self.race(target, addresses)?;
+        self.start(opened)
+    }
+
+    /// Tries addresses side by side, each a while after the one before; the first server that says
+    /// hello is taken.
+    fn race(&self, target: &str, addresses: Vec<SocketAddr>) -> Result<Opened, ConnectError> {
+        let mut failure = not_found(ConnectPhase::Discover, target);
+        let mut waiting = addresses.into_iter();
+        let (outcomes, ended) = mpsc::channel();
+        let won = Arc::new(AtomicBool::new(false));
+        let mut attempts = 0;
+        loop {
+            if attempts < MAX_ATTEMPTS
+                && let Some(address) = waiting.next()
+            {
+                attempts += 1;
+                self.attempt(address, &outcomes, won.clone());
+            }
+            if attempts == 0 {
+                return Err(failure);
+            }
+            let may_start = waiting.len() > 0 && attempts < MAX_ATTEMPTS;
+            let patience = if may_start { HEAD_START } else { Duration::MAX };
+            match ended.recv_timeout(patience) {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => {
+                    failure = error;
+                    attempts -= 1;
+                }
+                // The next one is tried too.
+                Err(_elapsed) => {}
+            }
+        }
+    }
+
+    /// Tries an address in the background. Of all attempts one gives a connection.
+    fn attempt(
+        &self,
+        address: SocketAddr,
+        outcomes: &mpsc::Sender<Result<Opened, ConnectError>>,
+        won: Arc<AtomicBool>,
+    ) {
+        let (client, told) = (self.clone(), outcomes.clone());
+        let started = thread::Builder::new()
+            .name("masep-connect".into())
+            .spawn(move || {
+                let outcome = client.connect_one(address);
+                match outcome {
+                    Ok(opened) if won.swap(true, Ordering::AcqRel) => {
+                        Farewell::new(opened.half, &CloseReason::LocalBye).finish_in_background();
+                    }
+                    // Nobody listens any more when another has won.
+                    outcome => drop(told.send(outcome)),
+                }
+            });
+        if let Err(error) = started {
+            let error = failed(ConnectPhase::Connect, &address.to_string(), error);
+            let _ = outcomes.send(Err(error));
+        }
     }
 
     fn resolve(&self, target: &str) -> Result<Vec<SocketAddr>, ConnectError> {
