@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use masep::Limits;
 use masep::blocking::Client;
-use masep::discovery::{Found, SearchOptions, search_blocking};
+use masep::discovery::{SearchOptions, in_turn, search_blocking};
 use masep_proto::{Handshake, HelloError};
 use pyo3::prelude::*;
 
@@ -61,7 +61,21 @@ pub(crate) fn connect(
     Ok(Connection::of(client))
 }
 
-/// The addresses of the servers that answer the search within this many seconds.
+/// Searches the LAN for this many seconds, and connects to the first of the servers found that says
+/// hello.
+#[pyfunction]
+pub(crate) fn connect_found(py: Python<'_>, id: String, timeout: f64) -> PyResult<Connection> {
+    check_id(py, &id)?;
+    let time = seconds(py, Some(timeout))?.unwrap_or_default();
+    let options = SearchOptions::default().timeout(time);
+    let client: Result<Client, _> =
+        waiting::call(py, move || Client::builder(id).discover(&options))?;
+    let client = client.map_err(|error| errors::connect(py, &error))?;
+    Ok(Connection::of(client))
+}
+
+/// The addresses of the servers that answer the search within this many seconds, in the order in
+/// which to try them.
 #[pyfunction]
 #[pyo3(signature = (timeout, first_only=false))]
 pub(crate) fn discover(
@@ -75,10 +89,6 @@ pub(crate) fn discover(
     }
     let report = waiting::call(py, move || search_blocking(&options))?;
     let report = report.map_err(|error| errors::transport(py, error.to_string(), "io"))?;
-    Ok(report
-        .found
-        .iter()
-        .map(Found::address)
-        .map(server::host_and_port)
-        .collect())
+    let found = in_turn(&report.found).into_iter();
+    Ok(found.map(server::host_and_port).collect())
 }

@@ -19,6 +19,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Connection>()?;
     module.add_class::<server::Server>()?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
+    module.add_function(wrap_pyfunction!(client::connect_found, module)?)?;
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;
     module.add_function(wrap_pyfunction!(connection::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_message, module)?)?;

@@ -6,6 +6,9 @@ A stranger's server may answer too: a test asks for its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import threading
 
 import masep
 import masep.aio
@@ -114,6 +117,62 @@ def test_a_client_of_the_drop_in_finds_a_real_server(real, tmp_path):
             break
     assert client.server_id == "real"
     assert bytes.fromhex(server.expect("frame")["hex"]) == b"hi"
+
+
+def answers(forged, real):
+    """Answers the search: at once with one address, and with the other one when it is asked again."""
+    group = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    group.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    group.bind(("", 10_000))
+    everywhere = socket.inet_aton("224.3.29.71") + socket.inet_aton("127.0.0.1")
+    group.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, everywhere)
+    asked = set()
+
+    def answer():
+        while True:
+            try:
+                _, asker = group.recvfrom(64)
+            except OSError:
+                return
+            address = real if asker in asked else forged
+            asked.add(asker)
+            with contextlib.suppress(OSError):
+                group.sendto("{}:{}".format(*address).encode(), asker)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return group
+
+
+@pytest.mark.parametrize("forgery", ["silent", "refuses", "garbage"])
+def test_a_client_of_the_drop_in_gets_past_an_answer_that_is_no_server(forgery):
+    import queue
+
+    from masep.communication import Client, SocketHandlerQueue
+
+    with socket.create_server(("127.0.0.1", 0)) as forger, masep.Server("engine", "127.0.0.1:0") as server:
+        forged = forger.getsockname()
+        if forgery == "refuses":
+            forger.close()
+        if forgery == "garbage":
+
+            def garble():
+                with contextlib.suppress(OSError):
+                    while True:
+                        with forger.accept()[0] as peer:
+                            peer.sendall(b"\x02\x00\xff\xfe")
+
+            threading.Thread(target=garble, daemon=True).start()
+        group = answers(forged, server.address)
+        try:
+            for _ in range(TRIES):
+                client = Client("agent", SocketHandlerQueue, (queue.Queue(),))
+                client.connect()
+                if client.port == server.address[1]:
+                    break
+            assert client.server_id == "engine"
+            assert (client.host, client.port) == server.address
+        finally:
+            group.close()
 
 
 def test_a_real_client_finds_a_server_of_masep(tmp_path):

@@ -31,7 +31,7 @@ use std::time::Duration;
 use interfaces::Interface;
 
 pub use announce::Announcement;
-pub use masep_proto::discovery::{Found, GROUP, Ignored, PORT, QUESTION};
+pub use masep_proto::discovery::{Found, GROUP, Ignored, PORT, QUESTION, in_turn};
 pub use search::{InterfaceProbe, SearchOptions, SearchReport, discover, search, search_blocking};
 
 /// How often a server looks for interfaces that have come or gone. Listing them takes some

@@ -184,7 +184,8 @@ class Server:
 
 
 def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
-    """The hosts and ports of the servers on the LAN that answer the search.
+    """The hosts and ports of the servers on the LAN that answer the search. Anybody can answer it: the
+    first of each host stands before the second of any, which is the order in which to try them.
 
     :param timeout: seconds to wait for answers
     :raises TransportError: if the search is not possible on this host

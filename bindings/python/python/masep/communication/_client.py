@@ -6,12 +6,14 @@ import logging
 from typing import Any
 
 from .. import _live, _masep
-from .._exceptions import TransportError
+from .._exceptions import PeerError, TransportError
 from . import _log
 from ._base import BaseThreadedCommunication
 from ._socket import ConnectedSocket
 
 _SEARCH_SECONDS = 1.0
+#: What the first to answer the search has for each phase of the connection, before others are tried.
+_FOUND_SECONDS = 1.0
 
 
 class Client(BaseThreadedCommunication):
@@ -24,6 +26,9 @@ class Client(BaseThreadedCommunication):
     :param port: the port of the server; None to search it on the LAN
     :param log_level: from which level on the log file is written
     """
+
+    #: The address that is known from the search.
+    _found: tuple[str, int] | None = None
 
     def __init__(
         self,
@@ -61,8 +66,7 @@ class Client(BaseThreadedCommunication):
             self.search_server()
             if self.host is None or self.port is None:
                 raise TransportError("no server answered the search on the LAN", "not_found")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        connection = _live.connection(_masep.connect(self.id, f"{host}:{self.port}"))
+        connection = _live.connection(self._open())
         self.socket.close()
         self.socket = ConnectedSocket(connection)
         self.server_id = connection.peer
@@ -72,6 +76,21 @@ class Client(BaseThreadedCommunication):
         self.add_connection(self.server_id, handler)
         self.logger.debug("connected to %s", self.server_id)
         handler.start()
+
+    def _open(self) -> _masep.Connection:
+        """Connects to the server that is known, or, if it is only known from the search and is none,
+        to any that answers another search."""
+        host = f"[{self.host}]" if ":" in str(self.host) else self.host
+        address = f"{host}:{self.port}"
+        if (self.host, self.port) != self._found:
+            return _masep.connect(self.id, address)
+        try:
+            return _masep.connect(self.id, address, _FOUND_SECONDS)
+        except (TransportError, PeerError) as error:
+            self.logger.warning("%s answered the search and is no server: %s", address, error)
+        connection = _masep.connect_found(self.id, _SEARCH_SECONDS)
+        self.host, self.port = self._found = connection.address
+        return connection
 
     def search_server(self) -> None:
         """Searches a server on the LAN. The first that answers within a second is taken; if none
@@ -84,4 +103,4 @@ class Client(BaseThreadedCommunication):
         if not found:
             self.logger.error("no server answered the search")
             return
-        self.host, self.port = found[0]
+        self.host, self.port = self._found = found[0]
