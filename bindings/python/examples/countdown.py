@@ -17,9 +17,9 @@ class Countdown:
     def __init__(self) -> None:
         self.left = 3
 
-    def play(self, action: Element) -> None:
-        """One turn."""
-        if action.get("type") == "2":
+    def play(self, action: object) -> None:
+        """One turn, if it is an action of this game."""
+        if isinstance(action, Element) and action.get("type") == "2":
             self.left -= 1
 
     def to_xml(self) -> Element:
