@@ -1,5 +1,7 @@
 //! Python objects as values, ElementTree elements as elements.
 
+use std::fmt;
+
 use bytes::Bytes;
 use masep_proto::{Dict, Int, Limit, LimitExceeded, Limits, Node, TypeName, Value};
 use pyo3::intern;
@@ -9,50 +11,142 @@ use pyo3::types::{
     PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType,
 };
 
+use crate::place::Place;
 use crate::{elements, errors, to_python};
 
-/// The value of a Python object that stands in elements of this depth.
-///
-/// As in pymasep, what counts is the exact class: an object of a subclass of `list` is no list, but
-/// "any other object".
-pub(crate) fn value(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
-    check_depth(object.py(), depth)?;
-    if let Ok(text) = object.cast_exact::<PyString>() {
-        Ok(Value::from(self::text(text)?))
-    } else if object.is_none() {
-        Ok(Value::None)
-    } else if let Ok(value) = object.cast_exact::<PyBool>() {
-        Ok(Value::Bool(value.is_true()))
-    } else if let Ok(value) = object.cast_exact::<PyInt>() {
-        int(value)
-    } else if let Ok(value) = object.cast_exact::<PyFloat>() {
-        Ok(Value::Float(value.value()))
-    } else if let Ok(entries) = object.cast_exact::<PyDict>() {
-        dict(entries, depth)
-    } else if let Ok(list) = object.cast_exact::<PyList>() {
-        Ok(Value::List(items(list.iter(), depth)?))
-    } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-        Ok(Value::Tuple(items(tuple.iter(), depth)?))
-    } else if let Ok(set) = object.cast_exact::<PySet>() {
-        Ok(Value::Set(items(set.iter(), depth)?))
-    } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
-        Ok(Value::Bytes(Bytes::copy_from_slice(bytes.as_bytes())))
-    } else {
-        any_other(object, depth)
+/// What becomes of objects that have no form of their own on the wire.
+#[derive(Clone, Copy)]
+pub(crate) enum Others<'a, 'py> {
+    /// Objects that stand for a plain one become that: `masep._forms.plain` has the rules, and
+    /// refuses all others.
+    Strict,
+    /// Each becomes its `str`, as in pymasep. This callable is given the object and its place before.
+    AsText(&'a Bound<'py, PyAny>),
+}
+
+impl<'py> Others<'_, 'py> {
+    /// The value of a Python object at this place.
+    ///
+    /// As in pymasep, what counts is the exact class: an object of a subclass of `list` is no list, but
+    /// "any other object".
+    pub(crate) fn value(self, object: &Bound<'py, PyAny>, at: &Place<'_, 'py>) -> PyResult<Value> {
+        check_depth(object.py(), at.depth)?;
+        if let Ok(text) = object.cast_exact::<PyString>() {
+            Ok(Value::from(text_at(text, at)?))
+        } else if object.is_none() {
+            Ok(Value::None)
+        } else if let Ok(value) = object.cast_exact::<PyBool>() {
+            Ok(Value::Bool(value.is_true()))
+        } else if let Ok(value) = object.cast_exact::<PyInt>() {
+            int(value, at)
+        } else if let Ok(value) = object.cast_exact::<PyFloat>() {
+            Ok(Value::Float(value.value()))
+        } else if let Ok(entries) = object.cast_exact::<PyDict>() {
+            self.dict(entries, at)
+        } else if let Ok(list) = object.cast_exact::<PyList>() {
+            Ok(Value::List(self.items(list.iter(), at)?))
+        } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+            Ok(Value::Tuple(self.items(tuple.iter(), at)?))
+        } else if let Ok(set) = object.cast_exact::<PySet>() {
+            let members = set.iter().map(|member| self.value(&member, &at.member()));
+            Ok(Value::Set(members.collect::<PyResult<_>>()?))
+        } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            Ok(Value::Bytes(Bytes::copy_from_slice(bytes.as_bytes())))
+        } else {
+            self.any_other(object, at)
+        }
+    }
+
+    fn items(
+        self,
+        items: impl Iterator<Item = Bound<'py, PyAny>>,
+        at: &Place<'_, 'py>,
+    ) -> PyResult<Vec<Value>> {
+        items
+            .enumerate()
+            .map(|(index, item)| self.value(&item, &at.index(index)))
+            .collect()
+    }
+
+    fn dict(self, entries: &Bound<'py, PyDict>, at: &Place<'_, 'py>) -> PyResult<Value> {
+        let mut dict = Dict::with_capacity(entries.len());
+        for (key, item) in entries {
+            let key = match key.cast_into::<PyString>() {
+                Ok(key) => key,
+                Err(other) => self.other_key(&other.into_inner(), at)?,
+            };
+            let item = self.value(&item, &at.key(&key))?;
+            dict.insert(text_at(&key, at)?, item);
+        }
+        Ok(dict.into())
+    }
+
+    /// A key that is no text: of tuples, pymasep sends the `repr`.
+    fn other_key(
+        self,
+        key: &Bound<'py, PyAny>,
+        at: &Place<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        if matches!(self, Self::AsText(_)) && key.is_instance_of::<PyTuple>() {
+            return key.repr();
+        }
+        let text = format!("{at}: the key of a dict is a str, not {}", key.repr()?);
+        Err(errors::caller(key.py(), text))
+    }
+
+    /// An element, what says itself how it looks as one, a class, or an object without a form.
+    fn any_other(self, object: &Bound<'py, PyAny>, at: &Place<'_, 'py>) -> PyResult<Value> {
+        let py = object.py();
+        if object.is_instance(to_python::element_class(py)?)? {
+            return Ok(elements::element(object, at.depth)?.into());
+        }
+        if let Some(to_xml) = bound_to_xml(object)? {
+            let element = to_xml.call0()?;
+            if !element.is_instance(to_python::element_class(py)?)? {
+                let text = format!("{at}: to_xml() of {} gave no element", class_name(object)?);
+                return Err(errors::caller(py, text));
+            }
+            return Ok(elements::element(&element, at.depth)?.into());
+        }
+        if let Some(class) = plain_class(object)? {
+            return Ok(Value::Type(class));
+        }
+        if object.is_instance(type_name_class(py)?)? {
+            let name = object.cast::<PyString>()?;
+            return Ok(Value::Type(TypeName::from(text_at(name, at)?)));
+        }
+        match self {
+            Self::Strict => {
+                let forms = py.import(intern!(py, "masep._forms"))?;
+                let plain = forms.call_method1(intern!(py, "plain"), (object, at.to_string()))?;
+                self.value(&plain, at)
+            }
+            Self::AsText(told) => {
+                told.call1((object, at.to_string()))?;
+                as_text(object, at)
+            }
+        }
     }
 }
 
-/// One level of values is two of elements: the container and its item.
-fn items<'py>(
-    items: impl Iterator<Item = Bound<'py, PyAny>>,
-    depth: usize,
-) -> PyResult<Vec<Value>> {
-    items.map(|item| value(&item, depth + 2)).collect()
+/// The element that pymasep makes of any other object: the name of its class, and its `str`.
+fn as_text(object: &Bound<'_, PyAny>, at: &Place<'_, '_>) -> PyResult<Value> {
+    let node = Node::new(class_name(object)?).with_text(text_at(&object.str()?, at)?);
+    let element = node.to_element();
+    Ok(element
+        .map_err(|error| errors::encode(object.py(), &error))?
+        .into())
 }
 
 pub(crate) fn check_depth(py: Python<'_>, depth: usize) -> PyResult<()> {
     LimitExceeded::check(Limit::Depth, depth, Limits::default().depth)
         .map_err(|limit| errors::limit(py, &limit))
+}
+
+fn text_at<'a>(text: &'a Bound<'_, PyString>, at: &Place<'_, '_>) -> PyResult<&'a str> {
+    text.to_str().map_err(|error| {
+        errors::caller(text.py(), format!("{at}: text that is no Unicode: {error}"))
+    })
 }
 
 /// The text of a `str`. Python's can hold halves of characters, which no decoder takes.
@@ -61,63 +155,15 @@ pub(crate) fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
         .map_err(|error| errors::caller(text.py(), format!("text that is no Unicode: {error}")))
 }
 
-fn int(object: &Bound<'_, PyInt>) -> PyResult<Value> {
+fn int(object: &Bound<'_, PyInt>, at: &Place<'_, '_>) -> PyResult<Value> {
     if let Ok(small) = object.extract::<i64>() {
         return Ok(Value::from(small));
     }
-    let py = object.py();
+    let refused = |error: &dyn fmt::Display| errors::caller(object.py(), format!("{at}: {error}"));
     // `str` has the limit of Python itself, which is that of masep.
-    let digits = object
-        .str()
-        .map_err(|error| errors::caller(py, error.to_string()))?;
+    let digits = object.str().map_err(|error| refused(&error))?;
     let int = Int::parse(text(&digits)?, Limits::default().int_digits);
-    Ok(Value::Int(
-        int.map_err(|error| errors::caller(py, error.to_string()))?,
-    ))
-}
-
-fn dict(entries: &Bound<'_, PyDict>, depth: usize) -> PyResult<Value> {
-    let mut dict = Dict::with_capacity(entries.len());
-    for (key, item) in entries {
-        let item = value(&item, depth + 2)?;
-        if let Ok(key) = key.cast::<PyString>() {
-            dict.insert(text(key)?, item);
-        } else if key.is_instance_of::<PyTuple>() {
-            dict.insert(text(&key.repr()?)?, item);
-        } else {
-            let text = format!("the key of a dict is a str, not {}", key.repr()?);
-            return Err(errors::caller(entries.py(), text));
-        }
-    }
-    Ok(dict.into())
-}
-
-/// An element, what says itself how it looks as one, a class, or by its `str` anything else.
-fn any_other(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
-    let py = object.py();
-    if object.is_instance(to_python::element_class(py)?)? {
-        return Ok(elements::element(object, depth)?.into());
-    }
-    if let Some(to_xml) = bound_to_xml(object)? {
-        let element = to_xml.call0()?;
-        if !element.is_instance(to_python::element_class(py)?)? {
-            let text = format!("to_xml() of {} gave no element", class_name(object)?);
-            return Err(errors::caller(py, text));
-        }
-        return Ok(elements::element(&element, depth)?.into());
-    }
-    if let Some(class) = plain_class(object)? {
-        return Ok(Value::Type(class));
-    }
-    if object.is_instance(type_name_class(py)?)? {
-        let name = object.cast::<PyString>()?;
-        return Ok(Value::Type(TypeName::from(text(name)?)));
-    }
-    let node = Node::new(class_name(object)?).with_text(text(&object.str()?)?);
-    let element = node
-        .to_element()
-        .map_err(|error| errors::encode(py, &error))?;
-    Ok(element.into())
+    Ok(Value::Int(int.map_err(|error| refused(&error))?))
 }
 
 /// `masep.TypeName`, by which a class is named that is not there.

@@ -7,6 +7,7 @@ mod elements;
 mod errors;
 mod from_python;
 mod message;
+mod place;
 mod server;
 mod to_python;
 mod waiting;

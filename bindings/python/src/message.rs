@@ -1,23 +1,25 @@
 //! Messages between Python and the wire.
 
 use bytes::Bytes;
-use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message};
+use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::from_python::Others;
+use crate::place::Place;
 use crate::{elements, errors, from_python, to_python};
 
-fn message(
-    msg_type: &Bound<'_, PyString>,
-    params: &Bound<'_, PyAny>,
-    src_sub_app_id: &Bound<'_, PyString>,
+fn message<'py>(
+    msg_type: &Bound<'py, PyString>,
+    params: &Bound<'py, PyAny>,
+    src_sub_app_id: &Bound<'py, PyString>,
+    others: Others<'_, 'py>,
 ) -> PyResult<Message> {
     // Those that are false are not sent, whatever they are.
-    let params = if params.is_truthy()? {
-        // In the elements `Message` and what the parameters are.
-        from_python::value(params, 2)?
-    } else {
-        masep_proto::Value::None
+    let params = match others {
+        Others::Strict => dict_or_none(params)?,
+        Others::AsText(_) if !params.is_truthy()? => Value::None,
+        Others::AsText(_) => others.value(params, &Place::PARAMS)?,
     };
     let msg_type = from_python::text(msg_type)?;
     Ok(Message::new(
@@ -27,28 +29,49 @@ fn message(
     ))
 }
 
-/// The bytes of a message.
+/// Parameters of which none can be lost because they are false.
+fn dict_or_none(params: &Bound<'_, PyAny>) -> PyResult<Value> {
+    match Others::Strict.value(params, &Place::PARAMS)? {
+        dict_or_none @ (Value::Dict(_) | Value::None) => Ok(dict_or_none),
+        _ => {
+            let class = params.get_type().name()?;
+            let text = format!("params is a dict or None, not {class}");
+            Err(errors::caller(params.py(), text))
+        }
+    }
+}
+
+fn others<'a, 'py>(as_text: Option<&'a Bound<'py, PyAny>>) -> Others<'a, 'py> {
+    as_text.map_or(Others::Strict, Others::AsText)
+}
+
+/// The bytes of a message. With `as_text`, objects that have no form of their own become their `str`,
+/// and it is given each of them with its place before; without it they are refused.
 #[pyfunction]
+#[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
 pub(crate) fn encode_message<'py>(
     py: Python<'py>,
     msg_type: &Bound<'py, PyString>,
     params: &Bound<'py, PyAny>,
     src_sub_app_id: &Bound<'py, PyString>,
+    as_text: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let bytes = message(msg_type, params, src_sub_app_id)?.to_bytes();
+    let bytes = message(msg_type, params, src_sub_app_id, others(as_text))?.to_bytes();
     let bytes = bytes.map_err(|error| errors::encode(py, &error))?;
     Ok(PyBytes::new(py, &bytes))
 }
 
-/// A message as an ElementTree element.
+/// A message as an ElementTree element; `as_text` as for [`encode_message`].
 #[pyfunction]
+#[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
 pub(crate) fn message_to_xml<'py>(
     py: Python<'py>,
     msg_type: &Bound<'py, PyString>,
     params: &Bound<'py, PyAny>,
     src_sub_app_id: &Bound<'py, PyString>,
+    as_text: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let element = message(msg_type, params, src_sub_app_id)?.to_element();
+    let element = message(msg_type, params, src_sub_app_id, others(as_text))?.to_element();
     let element = element.map_err(|error| errors::encode(py, &error))?;
     to_python::element(py, &element)
 }

@@ -18,8 +18,9 @@ from ._exceptions import (
     TimedOut,
     TransportError,
 )
+from ._message import Message
 from ._types import TypeName, allow_types
-from .communication import Frame, Message
+from .communication import Frame
 
 __all__ = [
     "CallerError",

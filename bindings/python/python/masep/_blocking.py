@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from types import TracebackType
 
-from . import _live, _masep
-from .communication import Message
+from . import _live, _masep, communication
+from ._message import Message
 
 _log = logging.getLogger("masep")
 
@@ -47,7 +47,7 @@ class Connection:
         """Whether the connection has ended and a call has noticed."""
         return self._connection.close_reason is not None
 
-    def send(self, message: Message | bytes) -> None:
+    def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
         takes nothing for 30 seconds is given up.
 
@@ -55,7 +55,7 @@ class Connection:
         :raises LimitError: for one that is too large; the connection lives on
         :raises TransportError: if the connection has ended
         """
-        self._connection.send(message.to_bytes() if isinstance(message, Message) else message)
+        self._connection.send(body_of(message))
 
     def recv(self, timeout: float | None = None) -> bytes | None:
         """The body of the next frame; None when the connection has ended in order and all that came
@@ -98,6 +98,11 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<masep.Connection to {self.peer!r}>"
+
+
+def body_of(message: communication.Message | bytes) -> bytes:
+    """The body of the frame in which something is sent."""
+    return message.to_bytes() if isinstance(message, communication.Message) else message
 
 
 def read(body: bytes | None) -> Message | None:

@@ -17,10 +17,10 @@ from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
 from typing import TypeVar
 
-from . import _live, _masep
-from ._blocking import read
+from . import _live, _masep, communication
+from ._blocking import body_of, read
 from ._exceptions import CallerError, TimedOut, TransportError
-from .communication import Message
+from ._message import Message
 
 __all__ = ["Connection", "Server", "connect", "discover"]
 
@@ -72,7 +72,7 @@ class Connection:
         """Whether the connection has ended and a call has noticed."""
         return self._connection.close_reason is not None
 
-    async def send(self, message: Message | bytes) -> None:
+    async def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
         takes nothing for 30 seconds is given up. When it is cancelled, the frame is sent as a whole or
         not at all.
@@ -81,7 +81,7 @@ class Connection:
         :raises LimitError: for one that is too large; the connection lives on
         :raises TransportError: if the connection has ended
         """
-        body = message.to_bytes() if isinstance(message, Message) else message
+        body = body_of(message)
         async with self._writing:
             while not self._connection.try_send(body):
                 await self._writable()

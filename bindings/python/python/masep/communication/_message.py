@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 from .. import _masep
+
+
+def _sent_as_text(value: object, place: str) -> None:
+    """Told of an object of the parameters that is sent as its ``str``, as pymasep does.
+
+    :param place: where it stands, such as ``params['o'][3]``
+    """
 
 
 class Message:
@@ -37,6 +45,10 @@ class Message:
     msg_type: str
     src_sub_app_id: str
 
+    _as_text: ClassVar[Callable[[object, str], object] | None] = staticmethod(_sent_as_text)
+    """Told of each object, and where it stands, that is sent as its ``str`` because it has no form of
+    its own; None where such objects are refused."""
+
     def __init__(self, msg_type: str, param_dict: dict[str, Any] | None, src_sub_app_id: str) -> None:
         self.msg_type = msg_type
         self._params = param_dict
@@ -60,7 +72,9 @@ class Message:
 
     def to_xml(self) -> ElementTree.Element:
         """The message as an element."""
-        element = _masep.message_to_xml(self.msg_type, self.params, self.src_sub_app_id)
+        element = _masep.message_to_xml(
+            self.msg_type, self.params, self.src_sub_app_id, self._as_text
+        )
         element.tag = type(self).__name__
         return element
 
@@ -87,7 +101,9 @@ class Message:
             and decoded.src_sub_app_id == self.src_sub_app_id
         ):
             return decoded.to_bytes()
-        return _masep.encode_message(self.msg_type, self.params, self.src_sub_app_id)
+        return _masep.encode_message(
+            self.msg_type, self.params, self.src_sub_app_id, self._as_text
+        )
 
     def from_bytes(self, b: bytes) -> None:
         """Takes over what the message says that these bytes are. Elements in it become
