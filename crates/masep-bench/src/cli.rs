@@ -39,9 +39,9 @@ pub(crate) struct Cli {
     /// Writes all figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Writes the figures into README.md, and the diagrams beside it.
+    /// Writes the figures into docs/performance.md, and the diagrams beside it.
     #[arg(long)]
-    readme: bool,
+    document: bool,
     /// Takes the figures from a file that `--json` has written, and measures nothing; of several files, which
     /// may be of different placements, all (can be given several times).
     #[arg(long, value_name = "FILE")]
@@ -120,8 +120,8 @@ impl Cli {
         if let Some(file) = &self.json {
             report::write(&report, file)?;
         }
-        if self.readme {
-            report::put_into_readme(&report)?;
+        if self.document {
+            report::put_into_document(&report)?;
         }
         Ok(ExitCode::SUCCESS)
     }

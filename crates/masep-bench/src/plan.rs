@@ -13,7 +13,7 @@ const KIB: usize = 1024;
 /// Bytes of an observation, where its content does not matter.
 const OBSERVATION: usize = 7 * KIB;
 
-/// All experiments. The targets are those that the project has set itself; see README.md.
+/// All experiments. The targets are those that the project has set itself; see docs/performance.md.
 pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<Experiment> {
     let plan = Plan { effort, missing };
     let mut all = vec![

@@ -1,4 +1,4 @@
-//! The tables of README.md: the figures that people compare, without the least and the greatest of all but masep.
+//! The tables of docs/performance.md: the figures that people compare, without the least and the greatest of all but masep.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -41,14 +41,13 @@ fn caption(report: &Report) -> String {
         ..
     } = report;
     let text = format!(
-        "{machine}. Client and server are two processes on 127.0.0.1; {rounds} rounds, in each of which everybody is \
-         measured once for {seconds} s (codec: a fifth of that). Figures are medians, ratios are to `std::net` in the \
-         same round; for masep with the least and the greatest ratio in parentheses. `masep::blocking` is the same \
-         without async, in the threads that use it. *One core*: all processes on \
-         one processor, which compares the work that is done; *unpinned*: as the system places them; what stands \
-         in one placement is of one run. A target is \
-         *reached* or *missed* in the median; *not measured* means that it is missed in the median and kept in some \
-         round, and the rounds are more than a quarter apart."
+        "{machine}. Client and server are two processes on 127.0.0.1. Each subject is measured once in each of \
+         {rounds} rounds, for {seconds} s (codec: a fifth of that). Figures are medians. Ratios are to `std::net` in \
+         the same round; for masep the least and the greatest ratio follow in parentheses. `masep::blocking` is masep \
+         without async, in the threads that call it. *One core*: all processes share one processor, which compares \
+         the work that is done. *Unpinned*: the system places them. The figures of one placement come from one run. \
+         A target is *reached* or *missed* in the median. *Not measured* means that the median misses it, some round \
+         keeps it, and the rounds differ by more than a quarter."
     );
     wrapped(&text)
 }
@@ -121,7 +120,7 @@ fn beside_others(cells: &[Cell]) -> String {
         }
     }
     if !missing.is_empty() {
-        text += "\nA dash is where nobody would ask, or what is missing:\n\n";
+        text += "\nA dash stands where the question makes no sense, or where the figure is missing:\n\n";
     }
     for ((subject, why), works) in missing {
         let _ = writeln!(text, "- {subject} ({}): {why}", works.join("; "));
@@ -245,8 +244,8 @@ fn codec(cells: &[Cell]) -> String {
         cell.experiment.starts_with("codec") && cell.metric == "time" && cell.verdict.is_some()
     });
     let mut text = format!(
-        "\nThe message path, in speed and ratio to a bare loop over quick-xml's events, which makes no values of \
-         them:\n{}{rows}",
+        "\nThe message path: speed, and the ratio to a bare loop over quick-xml's events, which builds no \
+         values:\n{}{rows}",
         head(&COLUMNS)
     );
     for cell in beside_pymasep {

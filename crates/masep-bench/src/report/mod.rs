@@ -1,13 +1,13 @@
 //! The results, for people and for programs.
 
+mod document;
 mod json;
 mod markdown;
 mod plot;
-mod readme;
 mod table;
 
+pub(crate) use document::put_into_document;
 pub(crate) use json::{read_all, write};
-pub(crate) use readme::put_into_readme;
 pub(crate) use table::table;
 
 use serde::{Deserialize, Serialize};

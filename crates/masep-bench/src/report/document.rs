@@ -1,4 +1,4 @@
-//! The part of README.md that a run writes, and the diagrams that it shows.
+//! The part of docs/performance.md that a run writes, and the diagrams that it shows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,19 @@ use anyhow::{Context, Result};
 
 use super::{Report, markdown, plot};
 
-const BEGIN: &str = "<!-- What follows is written by `cargo xtask bench --readme`. -->\n";
-const END: &str = "<!-- The end of what `cargo xtask bench --readme` writes. -->\n";
-/// Where the diagrams are, from the root of the repository.
-const DIAGRAMS: &str = "docs/bench";
+const BEGIN: &str = "<!-- What follows is written by `cargo xtask bench --document`. -->\n";
+const END: &str = "<!-- The end of what `cargo xtask bench --document` writes. -->\n";
+/// The document, from the root of the repository.
+const DOCUMENT: &str = "docs/performance.md";
+/// Where the diagrams are, from the document.
+const DIAGRAMS: &str = "bench";
 
 /// Writes tables and diagrams of this run in place of those that are there.
-pub(crate) fn put_into_readme(report: &Report) -> Result<()> {
-    let root = root();
-    let file = root.join("README.md");
-    let text = fs::read_to_string(&file).context("cannot read README.md")?;
-    let directory = root.join(DIAGRAMS);
+pub(crate) fn put_into_document(report: &Report) -> Result<()> {
+    let file = root().join(DOCUMENT);
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let directory = file.with_file_name(DIAGRAMS);
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     let mut section = markdown::tables(report);
@@ -25,17 +27,15 @@ pub(crate) fn put_into_readme(report: &Report) -> Result<()> {
         let plot::Diagram { name, about } = diagram;
         section += &format!("\n![{about}]({DIAGRAMS}/{name}.svg)\n");
     }
-    fs::write(&file, between(&text, &section)?).context("cannot write README.md")
+    fs::write(&file, between(&text, &section)?)
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The text with this between the two marks.
 fn between(text: &str, section: &str) -> Result<String> {
-    let (before, rest) = text
-        .split_once(BEGIN)
-        .context("README.md has no place for it")?;
-    let (_, after) = rest
-        .split_once(END)
-        .context("README.md has no place for it")?;
+    let marks = || format!("{DOCUMENT} lacks the marks of what is written");
+    let (before, rest) = text.split_once(BEGIN).with_context(marks)?;
+    let (_, after) = rest.split_once(END).with_context(marks)?;
     Ok(format!("{before}{BEGIN}\n{section}\n{END}{after}"))
 }
 
