@@ -7,6 +7,8 @@ mod agent;
 #[expect(dead_code, reason = "its main is for the example")]
 mod engine;
 mod figures;
+mod scene;
+mod screen;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -18,17 +20,20 @@ use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 use masep::discovery::{Found, SearchOptions, search};
 use masep::{Client, ConnectError, Role, SendError, Server};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::Error;
 use crate::output::Output;
+use crate::signals::Signals;
 use crate::status::Status;
 use agent::Played;
+use engine::world::World;
 use engine::{Engine, Report, Settings};
 use figures::{Figures, count};
+use scene::Scene;
+use screen::Screen;
 
 const LONG_ABOUT: &str = "\
 Play a game over real connections on this machine, and show how fast it went.
@@ -37,13 +42,16 @@ Predators hunt prey on a torus. An engine owns the game; each predator is an act
 of its own, and observers watch. They find the engine by the LAN search (where there is no multicast, \
 by its address) and play over loopback TCP, in pymasep's protocol. The same seed gives the same game.
 
+A terminal shows the first steps, slow enough to watch, and then the figures; with --fast, or where \
+standard output is no terminal, there are the figures alone.
+
 The engine and the agents are two short programs to learn from, which can be run on their own: \
 examples/pursuit/engine.rs and agent.rs in the sources of masep-cli.";
 
 const EXAMPLE: &str = "\
 Examples:
   $ masep demo
-  $ masep demo --episodes 1000 --actors 8 --observers 2 --seed 42
+  $ masep demo --fast --episodes 1000 --actors 8 --observers 2 --seed 42
   $ masep demo --json | jq .round_trip
 
 The round trip is the time from an observation to the action that answers it, as the engine sees it:
@@ -55,6 +63,12 @@ const SEARCH_TIME: Duration = Duration::from_millis(500);
 /// How long a turn waits for an actor. They are in this process: only a machine that stands still
 /// takes this long.
 const TURN_TIME: Duration = Duration::from_secs(10);
+/// How many steps a terminal shows at a speed that people can follow, and how long each of them takes:
+/// a quarter of a minute in all.
+const SLOW_STEPS: u64 = 90;
+const SLOW_STEP_TIME: Duration = Duration::from_millis(160);
+/// The time from one picture to the next, at least.
+const PICTURE_TIME: Duration = Duration::from_millis(80);
 /// How long the agents may take to end after the engine.
 const END_TIME: Duration = Duration::from_secs(5);
 
@@ -80,6 +94,10 @@ pub(crate) struct Demo {
     /// What all chance in the game comes from: the same seed gives the same game
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+
+    /// Show no game on a terminal: play at full speed from the beginning
+    #[arg(long)]
+    fast: bool,
 
     /// Print the figures as one JSON object, and nothing else
     #[arg(long)]
@@ -123,7 +141,8 @@ struct Agent {
 struct Game {
     report: Report,
     agents: Vec<Agent>,
-    was_interrupted: bool,
+    /// The end of a game that a signal ended.
+    interrupted: Option<Status>,
 }
 
 impl Demo {
@@ -137,8 +156,8 @@ impl Demo {
 
     /// Plays, and says what came of it.
     async fn show(&self) -> Result<Status, Error> {
-        // From here on Ctrl-C does not kill the program, but ends the game.
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(DemoError::Runtime)?;
+        // From here on signals do not kill the program, but end the game.
+        let mut signals = Signals::new().map_err(DemoError::Runtime)?;
         let mut output = Output::new(io::stdout().lock());
         if !self.json {
             output.text(&self.introduction())?;
@@ -150,6 +169,8 @@ impl Demo {
             episodes: self.episodes,
             seed: self.seed,
             turn_time: TURN_TIME,
+            slow_steps: if self.is_shown() { SLOW_STEPS } else { 0 },
+            slow_step_time: SLOW_STEP_TIME,
         };
         let engine = Engine::bind("127.0.0.1:0", settings)
             .await
@@ -164,8 +185,10 @@ impl Demo {
         let Game {
             report,
             agents,
-            was_interrupted,
-        } = self.play(engine, address, &mut interrupts).await?;
+            interrupted,
+        } = self
+            .play(engine, address, &mut signals, &mut output)
+            .await?;
         let figures = Figures::new(self.seed, search.is_ok(), &report, &agents);
         if self.json {
             output.json(&figures)?;
@@ -173,17 +196,22 @@ impl Demo {
             output.text(&figures.to_string())?;
         }
         output.flush()?;
-        if was_interrupted {
+        if let Some(status) = interrupted {
             let (played, asked) = (report.episodes, self.episodes);
             tell(format_args!(
                 "interrupted after {played} of {asked} episodes"
             ));
-            return Ok(Status::Interrupted);
+            return Ok(status);
         }
         if report.episodes < self.episodes {
             return Err(DemoError::Stalled.into());
         }
         Ok(Status::Done)
+    }
+
+    /// Whether there is a terminal that shows the game.
+    fn is_shown(&self) -> bool {
+        !self.json && !self.fast && screen::is_there()
     }
 
     fn introduction(&self) -> String {
@@ -208,20 +236,30 @@ impl Demo {
         &self,
         engine: Engine,
         address: SocketAddr,
-        interrupts: &mut Signal,
-    ) -> Result<Game, DemoError> {
+        signals: &mut Signals,
+        output: &mut Output<impl Write>,
+    ) -> Result<Game, Error> {
         let (stop, mut stopped) = watch::channel(false);
-        let bar = progress_bar(self.episodes);
-        let mut engine = tokio::spawn({
-            let bar = bar.clone();
-            async move {
-                let stop = async { drop(stopped.wait_for(|stop| *stop).await) };
-                engine.run(stop, |report| advance(&bar, report)).await
-            }
+        let (show, mut shown) = watch::channel(Scene::default());
+        let mut screen = self.is_shown().then(|| Screen::enter(output)).transpose()?;
+        let mut progress = Progress {
+            bar: match screen {
+                Some(_) => ProgressBar::hidden(),
+                None => progress_bar(self.episodes),
+            },
+            scenes: screen.is_some().then_some(show),
+            episodes: self.episodes,
+        };
+        let bar = progress.bar.clone();
+        let mut engine = tokio::spawn(async move {
+            let stop = async { drop(stopped.wait_for(|stop| *stop).await) };
+            let on_turn = |report: &Report, world: &World| progress.tell(report, world);
+            engine.run(stop, on_turn).await
         });
         let mut playing = self.send_agents(address);
         let mut agents = Agents::default();
-        let mut was_interrupted = false;
+        let mut interrupted = None;
+        let mut next_picture = Instant::now();
         let ended = loop {
             tokio::select! {
                 ended = &mut engine => break ended,
@@ -230,9 +268,15 @@ impl Demo {
                         stop.send_replace(true);
                     }
                 }
-                Some(()) = interrupts.recv() => {
-                    was_interrupted = true;
+                status = signals.next() => {
+                    interrupted = Some(status);
                     stop.send_replace(true);
+                }
+                Ok(()) = changed(&mut shown, next_picture) => {
+                    if let Some(screen) = &mut screen {
+                        screen.draw(&shown.borrow_and_update())?;
+                    }
+                    next_picture = Instant::now() + PICTURE_TIME;
                 }
             }
         };
@@ -244,13 +288,13 @@ impl Demo {
         };
         let _ = timeout(END_TIME, rest).await;
         bar.finish_and_clear();
-        let report = ended?.map_err(DemoError::Engine)?;
+        let report = ended.map_err(DemoError::from)?.map_err(DemoError::Engine)?;
         match agents.failure {
-            Some(failure) if !was_interrupted => Err(failure),
+            Some(failure) if interrupted.is_none() => Err(failure.into()),
             _ => Ok(Game {
                 report,
                 agents: agents.done,
-                was_interrupted,
+                interrupted,
             }),
         }
     }
@@ -336,9 +380,31 @@ fn progress_bar(episodes: u64) -> ProgressBar {
     bar
 }
 
-fn advance(bar: &ProgressBar, report: &Report) {
-    bar.set_message(format!("{} steps", report.steps));
-    bar.set_position(report.episodes);
+/// Tells how far the game is: a bar, or scenes for a terminal.
+struct Progress {
+    bar: ProgressBar,
+    scenes: Option<watch::Sender<Scene>>,
+    episodes: u64,
+}
+
+impl Progress {
+    fn tell(&mut self, report: &Report, world: &World) {
+        if let Some(scenes) = &self.scenes {
+            scenes.send_replace(Scene::new(report, world, self.episodes, SLOW_STEPS));
+        } else if world.is_final() {
+            self.bar.set_message(format!("{} steps", report.steps));
+            self.bar.set_position(report.episodes);
+        }
+    }
+}
+
+/// Waits for a scene that was not drawn, and for the time of the next picture. Cancel safe.
+async fn changed(
+    scenes: &mut watch::Receiver<Scene>,
+    next_picture: Instant,
+) -> Result<(), watch::error::RecvError> {
+    sleep_until(next_picture).await;
+    scenes.changed().await
 }
 
 /// Says something on standard error, which is not the place for results.

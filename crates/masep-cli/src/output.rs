@@ -29,6 +29,14 @@ impl<W: Write> Output<W> {
             .map_err(Error::stdout)
     }
 
+    /// Writes text as it is, without a line feed at its end, and hands it over.
+    pub(crate) fn raw(&mut self, text: &str) -> Result<(), Error> {
+        self.writer
+            .write_all(text.as_bytes())
+            .map_err(Error::stdout)?;
+        self.flush()
+    }
+
     /// Writes a line of JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Error> {
         write_json(&mut self.writer, value)

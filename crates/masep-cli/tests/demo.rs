@@ -120,6 +120,154 @@ fn an_interrupt_ends_it_with_the_figures_so_far() {
     assert!(stderr.contains("interrupted after "), "{stderr}");
 }
 
+/// The program on a terminal of 80 columns and 24 lines, or of this size.
+#[cfg(unix)]
+mod on_a_terminal {
+    use std::fs::File;
+    use std::process::{Child, ExitStatus};
+
+    use nix::pty::{Winsize, openpty};
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    const ENTER: &str = "\x1b[?1049h";
+    const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+    /// What is in front of each picture.
+    const HOME: &str = "\x1b[H";
+
+    struct Terminal {
+        program: Child,
+        screen: File,
+        /// All that was written to it.
+        written: String,
+    }
+
+    impl Terminal {
+        fn start((columns, rows): (u16, u16), args: &[&str], env: &[(&str, &str)]) -> Self {
+            let size = Winsize {
+                ws_col: columns,
+                ws_row: rows,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            };
+            let pty = openpty(Some(&size), None).unwrap();
+            let mut command = program::command(&[&["demo"], args].concat());
+            command.env_remove("NO_COLOR").env("TERM", "xterm");
+            let program = command
+                .envs(env.iter().copied())
+                .stdout(pty.slave.try_clone().unwrap())
+                .stderr(pty.slave)
+                .spawn()
+                .unwrap();
+            Self {
+                program,
+                screen: pty.master.into(),
+                written: String::new(),
+            }
+        }
+
+        /// Reads until this is there, or to the end: whether it is there.
+        fn wait_for(&mut self, text: &str) -> bool {
+            let mut piece = [0; 4096];
+            while !self.written.contains(text) {
+                // A terminal whose last user is gone fails with EIO on Linux.
+                match self.screen.read(&mut piece) {
+                    Ok(0) | Err(_) => return false,
+                    Ok(length) => self.written += str::from_utf8(&piece[..length]).unwrap(),
+                }
+            }
+            true
+        }
+
+        fn send(&self, signal: Signal) {
+            let pid = i32::try_from(self.program.id()).unwrap();
+            kill(Pid::from_raw(pid), signal).unwrap();
+        }
+
+        /// All that was written, and how it ended.
+        fn end(mut self) -> (String, ExitStatus) {
+            assert!(!self.wait_for("nothing that is ever written"));
+            (self.written, self.program.wait().unwrap())
+        }
+    }
+
+    /// What was on the first screen after the game, if it was left as it was.
+    fn behind_the_game(written: &str) -> &str {
+        let (before, rest) = written.split_once(ENTER).unwrap();
+        assert!(before.contains("A game of pursuit"), "{written}");
+        let (_, behind) = rest.split_once(LEAVE).unwrap();
+        assert!(!behind.contains('\x1b'), "{behind}");
+        behind
+    }
+
+    #[test]
+    fn the_game_is_shown_and_then_the_figures() {
+        // Many actors: an episode of a few steps.
+        let terminal = Terminal::start((80, 24), &["--episodes", "1", "--actors", "8"], &[]);
+        let (written, status) = terminal.end();
+        assert!(status.success(), "{written}");
+        let pictures: Vec<&str> = written.split(HOME).skip(1).collect();
+        assert!(pictures.len() > 2, "{written}");
+        assert!(pictures[0].contains("episode 1 of 1, step "), "{written}");
+        assert!(pictures.iter().any(|it| *it != pictures[0]), "{written}");
+        assert!(pictures[0].contains("\x1b[1;31m"), "{written}");
+        let figures = behind_the_game(&written);
+        assert!(figures.contains("round trip   p50 "), "{figures}");
+        assert!(figures.contains("predator-08 "), "{figures}");
+    }
+
+    #[test]
+    fn signals_restore_the_terminal() {
+        for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+            let mut terminal = Terminal::start((80, 24), &[], &[]);
+            assert!(terminal.wait_for("step 1"), "{}", terminal.written);
+            terminal.send(signal);
+            let (written, status) = terminal.end();
+            assert_eq!(status.code(), Some(code), "{written}");
+            let figures = behind_the_game(&written);
+            assert!(figures.contains("round trip "), "{figures}");
+            assert!(figures.contains("interrupted after "), "{figures}");
+        }
+    }
+
+    #[test]
+    fn no_color_and_a_narrow_terminal_are_respected() {
+        let args = ["--episodes", "1", "--actors", "8"];
+        let terminal = Terminal::start((20, 10), &args, &[("NO_COLOR", "1")]);
+        let (written, status) = terminal.end();
+        assert!(status.success(), "{written}");
+        let (_, rest) = written.split_once(ENTER).unwrap();
+        let (pictures, _) = rest.split_once(LEAVE).unwrap();
+        assert!(!pictures.contains("\x1b[1"), "{written}");
+        for picture in pictures.split(HOME).skip(1) {
+            let lines: Vec<&str> = picture.split("\r\n").collect();
+            assert!(lines.len() <= 10, "{picture}");
+            for line in lines {
+                let shown = line.split('\x1b').next().unwrap();
+                assert!(shown.chars().count() <= 20, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn fast_and_a_dumb_terminal_show_the_figures_alone() {
+        for (args, env) in [
+            (&["--fast"][..], ("TERM", "xterm")),
+            (&[], ("TERM", "dumb")),
+            (&["--json"], ("TERM", "xterm")),
+        ] {
+            let args = [&["--episodes", "1"], args].concat();
+            let (written, status) = Terminal::start((80, 24), &args, &[env]).end();
+            assert!(status.success(), "{written}");
+            assert!(!written.contains(ENTER), "{written}");
+            assert!(!written.contains(HOME), "{written}");
+            assert!(written.contains("predator-03"), "{written}");
+        }
+    }
+}
+
 #[test]
 fn wrong_numbers_are_refused_with_the_range() {
     for (option, value, range) in [

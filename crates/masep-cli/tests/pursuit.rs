@@ -35,6 +35,8 @@ const SETTINGS: Settings = Settings {
     episodes: 3,
     seed: 1,
     turn_time: NEVER,
+    slow_steps: 0,
+    slow_step_time: Duration::ZERO,
 };
 
 /// Ends a test that waits for something that does not come. Never the expected way out.
@@ -48,7 +50,7 @@ async fn soon<T>(work: impl Future<Output = T>) -> T {
 async fn start(settings: Settings) -> (SocketAddr, JoinHandle<Report>) {
     let engine = Engine::bind("127.0.0.1:0", settings).await.unwrap();
     let address = engine.server().local_address();
-    let run = engine.run(std::future::pending(), |_| {});
+    let run = engine.run(std::future::pending(), |_, _| {});
     let game = tokio::spawn(async { soon(run).await.unwrap() });
     (address, game)
 }

@@ -13,7 +13,7 @@
 
 mod players;
 mod report;
-mod world;
+pub(crate) mod world;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use masep::{
     SendError, Server, SocketHandlerQueue, Value, WhenFull,
 };
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 
 use players::Players;
 pub(crate) use report::Report;
@@ -51,6 +51,10 @@ pub(crate) struct Settings {
     /// How long a turn waits for the actors. Who misses it is not waited for until it acts again;
     /// when nobody is left to wait for, the game is over.
     pub(crate) turn_time: Duration,
+    /// How many steps, the first ones, are slow enough to watch.
+    pub(crate) slow_steps: u64,
+    /// The time from one of these to the next. It does not count as time of the game.
+    pub(crate) slow_step_time: Duration,
 }
 
 /// The engine.
@@ -97,27 +101,28 @@ impl Engine {
         &self.server
     }
 
-    /// Plays until the game is over or `stop` is done. `on_episode` is told after each episode.
+    /// Plays until the game is over or `stop` is done. `on_turn` is called with each new state of the world, when
+    /// everybody has been sent it.
     ///
     /// # Errors
     /// An observation that is too large for a frame.
     pub(crate) async fn run(
         mut self,
         stop: impl Future<Output = ()>,
-        on_episode: impl FnMut(&Report),
+        on_turn: impl FnMut(&Report, &World),
     ) -> Result<Report, SendError> {
         let played = tokio::select! {
             biased;
             () = stop => Ok(()),
             // May be dropped wherever it waits: what it waits for is cancel safe.
-            played = self.play(on_episode) => played,
+            played = self.play(on_turn) => played,
         };
         let ended = self.end().await;
         self.server.shutdown(FAREWELL).await;
         played.and(ended).map(|()| self.report)
     }
 
-    async fn play(&mut self, mut on_episode: impl FnMut(&Report)) -> Result<(), SendError> {
+    async fn play(&mut self, mut on_turn: impl FnMut(&Report, &World)) -> Result<(), SendError> {
         while self.players.count(Role::Actor) < self.settings.actors
             || self.players.count(Role::Observer) < self.settings.observers
         {
@@ -125,23 +130,35 @@ impl Engine {
         }
         self.players.begin_game();
         let began = Instant::now();
+        let mut paused = Duration::ZERO;
         for _ in 0..self.settings.episodes {
             self.world.restart();
             self.show_world().await?;
+            on_turn(&self.report, &self.world);
             while !self.world.is_final() {
                 self.await_moves().await?;
                 let Some(moves) = self.players.end_turn() else {
                     return Ok(());
                 };
+                paused += self.pause().await;
                 self.world.step(&moves);
                 self.report.steps += 1;
-                self.report.time = began.elapsed();
+                self.report.episodes += u64::from(self.world.is_final());
+                self.report.time = began.elapsed() - paused;
                 self.show_world().await?;
+                on_turn(&self.report, &self.world);
             }
-            self.report.episodes += 1;
-            on_episode(&self.report);
         }
         Ok(())
+    }
+
+    /// Lets time pass if somebody is to watch this step; how much it was.
+    async fn pause(&self) -> Duration {
+        let start = Instant::now();
+        if self.report.steps < self.settings.slow_steps {
+            sleep_until((self.turn_began + self.settings.slow_step_time).into()).await;
+        }
+        start.elapsed()
     }
 
     /// Begins a turn: everybody sees the world.
@@ -318,6 +335,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         episodes: 10,
         seed: 1,
         turn_time: Duration::from_secs(5),
+        slow_steps: 0,
+        slow_step_time: Duration::ZERO,
     };
     let address = arguments
         .next()
@@ -334,11 +353,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let report = engine
-        .run(stop, |report| {
-            println!(
-                "{} episodes, {} steps so far",
-                report.episodes, report.steps
-            );
+        .run(stop, |report, world| {
+            if world.is_final() {
+                let steps = world.steps();
+                println!("episode {} took {steps} steps", report.episodes);
+            }
         })
         .await?;
     println!("{report}");

@@ -1,6 +1,8 @@
 //! The rules of the pursuit game: predators hunt prey on a torus. Nothing in here knows of a network;
 //! what masep has to do with it is only how the world is shown, in [`World::state`].
 
+use std::fmt;
+
 use masep::{Dict, Element, EncodeError, Node, PeerId, Value};
 
 /// Width and height of the torus, in cells: who leaves it on one side comes in on the other.
@@ -162,6 +164,11 @@ impl World {
         &self.predators
     }
 
+    /// How many steps of this episode were made.
+    pub(crate) fn steps(&self) -> u64 {
+        self.step
+    }
+
     /// The world as interfaces see it: a `State` as pymasep's, with an `Agent` for each predator,
     /// which says who controls it, and for each prey that is not caught.
     pub(crate) fn state<'a>(
@@ -186,6 +193,33 @@ impl World {
         }
         state.to_element()
     }
+}
+
+/// The torus as people see it: a line for each row, and in it a character for each cell. A predator is its
+/// [`mark`], prey is a `*`.
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                let predator = self.predators.iter().position(|it| it.cell == (x, y));
+                let is_prey = self.prey.contains(&Some((x, y)));
+                let shown = match predator {
+                    Some(number) => mark(number),
+                    None if is_prey => '*',
+                    None => '.',
+                };
+                write!(f, "{shown}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The character of a predator: `1` for the first, letters for those behind the ninth.
+pub(crate) fn mark(number: usize) -> char {
+    let marks = ('1'..='9').chain('a'..='z').chain('A'..='Z');
+    marks.into_iter().nth(number).unwrap_or('#')
 }
 
 fn named(kind: &str, name: impl Into<String>) -> Node {
@@ -274,6 +308,25 @@ mod tests {
         assert_eq!(rewards, [19, 19, -1]);
         assert_eq!(world.prey[0], None);
         assert!(!world.is_final());
+    }
+
+    #[test]
+    fn a_picture_has_a_character_for_each_cell() {
+        let mut world = World::new(1, 2);
+        world.restart();
+        world.predators[0].cell = (0, 0);
+        world.predators[1].cell = (SIDE - 1, 1);
+        world.prey = vec![Some((1, 0))];
+        let picture = world.to_string();
+        let lines: Vec<&str> = picture.lines().collect();
+        assert_eq!(lines.len(), 16);
+        assert_eq!(lines[0], "1*..............");
+        assert_eq!(lines[1], "...............2");
+        assert!(lines[2..].iter().all(|line| *line == "................"));
+        assert_eq!(
+            (mark(9), mark(34), mark(35), mark(61)),
+            ('a', 'z', 'A', '#')
+        );
     }
 
     #[test]
