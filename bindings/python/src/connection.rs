@@ -24,6 +24,10 @@ pub(crate) struct Connection {
     /// Whether this side closes it: what becomes of that is told by the call that does, and is no
     /// error for those that read.
     closing: AtomicBool,
+    /// Whether this side gave up a peer that took nothing.
+    given_up: AtomicBool,
+    /// Whether a call has failed because the connection has ended.
+    told: AtomicBool,
     process: Process,
 }
 
@@ -33,6 +37,8 @@ impl Connection {
             inner: Some(inner),
             client: None,
             closing: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             process: Process::this(),
         }
     }
@@ -42,6 +48,8 @@ impl Connection {
             inner: Some(client.connection().clone()),
             client: Some(client),
             closing: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             process: Process::this(),
         }
     }
@@ -51,6 +59,39 @@ impl Connection {
         self.inner
             .as_ref()
             .ok_or_else(|| errors::transport(py, "the connection is gone", "local_bye"))
+    }
+
+    /// Why the connection ended, if it has.
+    fn reason(&self) -> Option<&CloseReason> {
+        match self.inner.as_ref()?.close_reason()? {
+            CloseReason::LocalBye if self.given_up.load(Ordering::Relaxed) => {
+                Some(&CloseReason::WriteTimeout)
+            }
+            reason => Some(reason),
+        }
+    }
+
+    fn ended(&self, py: Python<'_>, reason: &CloseReason) -> PyErr {
+        self.told.store(true, Ordering::Relaxed);
+        errors::ended(py, reason)
+    }
+
+    /// Why a frame was not sent.
+    fn not_sent(&self, py: Python<'_>, error: &SendError) -> PyErr {
+        match error {
+            SendError::Closed(reason) => self.ended(py, self.reason().unwrap_or(reason)),
+            other => errors::send(py, other),
+        }
+    }
+
+    /// An error if the server refused this client and no call has said so.
+    fn tell_rejection(&self, py: Python<'_>) -> PyResult<()> {
+        match self.reason() {
+            Some(reason @ CloseReason::Rejected) if !self.told.load(Ordering::Relaxed) => {
+                Err(self.ended(py, reason))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -62,12 +103,12 @@ impl Drop for Connection {
 
 /// The reason for which a connection has ended, as an error if that is none: `BYE`, or the end of the
 /// stream between two frames, is how connections end.
-fn end(py: Python<'_>, connection: &Connection, reason: Option<&CloseReason>) -> PyResult<()> {
-    match reason {
+fn end(py: Python<'_>, connection: &Connection) -> PyResult<()> {
+    match connection.reason() {
         _ if connection.closing.load(Ordering::Relaxed) => Ok(()),
         None | Some(CloseReason::EndOfStream { mid_frame: false }) => Ok(()),
         Some(reason) if reason.is_orderly() => Ok(()),
-        Some(reason) => Err(errors::ended(py, reason)),
+        Some(reason) => Err(connection.ended(py, reason)),
     }
 }
 
@@ -103,16 +144,17 @@ impl Connection {
     /// Why the connection ended, if it has.
     #[getter]
     fn close_reason(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        Ok(self.inner(py)?.close_reason().map(CloseReason::as_str))
+        self.inner(py)?;
+        Ok(self.reason().map(CloseReason::as_str))
     }
 
     /// Whether it was this side that ended the connection.
     #[getter]
     fn ended_here(&self, py: Python<'_>) -> PyResult<bool> {
         use CloseReason::{Aborted, LocalBye, Replaced, Shutdown};
-        let reason = self.inner(py)?.close_reason();
+        self.inner(py)?;
         Ok(matches!(
-            reason,
+            self.reason(),
             Some(LocalBye | Shutdown | Replaced | Aborted)
         ))
     }
@@ -146,7 +188,7 @@ impl Connection {
             }
             Err(error) => Err(error),
         };
-        outcome.map_err(|error| errors::send(py, &error))
+        outcome.map_err(|error| self.not_sent(py, &error))
     }
 
     /// Sends a frame if there is room now; whether there was. What is left of it goes out by
@@ -156,21 +198,21 @@ impl Connection {
         match self.inner(py)?.try_send(frame) {
             Ok(()) => Ok(true),
             Err(SendError::Full(_)) => Ok(false),
-            Err(error) => Err(errors::send(py, &error)),
+            Err(error) => Err(self.not_sent(py, &error)),
         }
     }
 
     /// Sends what is left of a frame as far as there is room now; whether nothing is left.
     fn try_flush(&self, py: Python<'_>) -> PyResult<bool> {
         let flushed = self.inner(py)?.try_flush();
-        flushed.map_err(|error| errors::send(py, &error))
+        flushed.map_err(|error| self.not_sent(py, &error))
     }
 
     /// Sends what is left of a frame.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let inner = self.inner(py)?.clone();
         let flushed = waiting::call(py, move || inner.flush())?;
-        flushed.map_err(|error| errors::send(py, &error))
+        flushed.map_err(|error| self.not_sent(py, &error))
     }
 
     /// The body of the next frame; `None` when the connection has ended.
@@ -189,7 +231,7 @@ impl Connection {
         if let Some(frame) = received {
             return Ok(Some(body(py, &frame)));
         }
-        end(py, self, inner.close_reason())?;
+        end(py, self)?;
         Ok(None)
     }
 
@@ -199,7 +241,7 @@ impl Connection {
         if let Some(frame) = inner.try_recv() {
             return Ok(Some(body(py, &frame)));
         }
-        end(py, self, inner.close_reason())?;
+        end(py, self)?;
         Ok(None)
     }
 
@@ -214,16 +256,29 @@ impl Connection {
         }
     }
 
+    /// Ends the connection, unless it has ended, because the peer took nothing for too long.
+    fn give_up(&self) {
+        if let (Some(inner), true) = (&self.inner, self.process.is_this())
+            && inner.close_reason().is_none()
+            && !self.closing.load(Ordering::Relaxed)
+        {
+            self.given_up.store(true, Ordering::Relaxed);
+            // As in `try_close`.
+            let _: Result<(), SendError> = inner.try_send(Frame::BYE);
+        }
+    }
+
     /// Says `BYE` when all that was sent is delivered, and closes. The reason for which the
     /// connection ended.
     fn close(&self, py: Python<'_>) -> PyResult<&'static str> {
         let inner = self.inner(py)?;
-        if let Some(reason) = inner.close_reason() {
-            return Ok(reason.as_str());
+        if self.reason().is_none() {
+            self.closing.store(true, Ordering::Relaxed);
+            let inner = inner.clone();
+            waiting::call(py, move || inner.bye())?;
         }
-        self.closing.store(true, Ordering::Relaxed);
-        let inner = inner.clone();
-        waiting::call(py, move || inner.bye().as_str())
+        self.tell_rejection(py)?;
+        Ok(self.reason().map_or("local_bye", CloseReason::as_str))
     }
 }
 

@@ -65,6 +65,9 @@ pub(crate) fn timed_out(py: Python<'_>) -> PyErr {
 
 /// The connection has ended, for this reason.
 pub(crate) fn ended(py: Python<'_>, reason: &CloseReason) -> PyErr {
+    if matches!(reason, CloseReason::Rejected) {
+        return exception(py, "RejectedError", (reason.to_string(), reason.as_str()));
+    }
     let text = format!("the connection has ended: {reason}");
     transport(py, text, reason.as_str())
 }

@@ -131,9 +131,9 @@ impl Server {
     /// Ends all connections, for no longer than this many seconds; the ids of the peers that were cut
     /// off then.
     fn shutdown(&self, py: Python<'_>, timeout: f64) -> PyResult<Vec<String>> {
+        let deadline = waiting::time(py, timeout)?.unwrap_or(Duration::MAX);
         self.stop_announcing(py)?;
         self.stop_accepting(py)?;
-        let deadline = Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(Duration::MAX);
         let taken = py.detach(|| {
             let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
             inner.take()

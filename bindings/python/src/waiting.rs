@@ -59,16 +59,28 @@ fn handles_signals(py: Python<'_>) -> PyResult<bool> {
     Ok(handles)
 }
 
+/// A time to wait at most. None for one that is more than anybody waits.
+pub(crate) fn time(py: Python<'_>, seconds: f64) -> PyResult<Option<Duration>> {
+    if seconds.is_nan() || seconds < 0.0 {
+        let text = format!("a timeout is a number of seconds, 0 or more, not {seconds}");
+        return Err(errors::caller(py, text));
+    }
+    Ok(Duration::try_from_secs_f64(seconds).ok())
+}
+
+/// Whether this is a timeout: a number of seconds, or none for ever.
+#[pyfunction]
+#[pyo3(signature = (timeout))]
+pub(crate) fn check_timeout(py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+    timeout.map_or(Ok(()), |seconds| time(py, seconds).map(|_time| ()))
+}
+
 /// The instant at which a time in seconds is over; none for a time without an end.
 pub(crate) fn deadline(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Instant>> {
     let Some(seconds) = timeout else {
         return Ok(None);
     };
-    if seconds.is_nan() {
-        return Err(errors::caller(py, "a timeout is a number of seconds"));
-    }
-    // More than anybody waits for is for ever.
-    let time = Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+    let time = time(py, seconds)?;
     Ok(time.and_then(|time| Instant::now().checked_add(time)))
 }
 

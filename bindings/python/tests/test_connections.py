@@ -80,13 +80,14 @@ def test_a_class_that_may_not_be_had_ends_nothing(server):
 def test_all_exceptions_have_one_base():
     names = [name for name in masep.__all__ if isinstance(getattr(masep, name), type)]
     exceptions = [getattr(masep, name) for name in names if issubclass(getattr(masep, name), Exception)]
-    assert len(exceptions) == 7
+    assert len(exceptions) == 8
     assert all(issubclass(one, masep.MasepError) for one in exceptions)
     for one, python in {
         masep.CallerError: TypeError,
         masep.PeerError: ValueError,
         masep.TransportError: ConnectionError,
         masep.RefusedError: ConnectionRefusedError,
+        masep.RejectedError: ConnectionError,
         masep.LimitError: OverflowError,
         masep.TimedOut: TimeoutError,
     }.items():

@@ -15,6 +15,7 @@ from ._exceptions import (
     MasepError,
     PeerError,
     RefusedError,
+    RejectedError,
     TimedOut,
     TransportError,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Message",
     "PeerError",
     "RefusedError",
+    "RejectedError",
     "Server",
     "TimedOut",
     "TransportError",

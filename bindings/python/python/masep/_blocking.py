@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from . import _live, _masep, communication
+from ._exceptions import RejectedError
 from ._message import Message
 
 _log = logging.getLogger("masep")
@@ -53,7 +54,8 @@ class Connection:
 
         :raises CallerError: for a message that cannot be sent
         :raises LimitError: for one that is too large; the connection lives on
-        :raises TransportError: if the connection has ended
+        :raises RejectedError: if the server has refused this client
+        :raises TransportError: if the connection has ended otherwise
         """
         self._connection.send(body_of(message))
 
@@ -63,6 +65,7 @@ class Connection:
 
         :param timeout: seconds to wait at most
         :raises TimedOut: if there was nothing in that time; nothing is lost
+        :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection ended otherwise
         """
         return self._connection.recv(timeout)
@@ -76,7 +79,10 @@ class Connection:
 
     def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
-        ended, which may have been before."""
+        ended, which may have been before.
+
+        :raises RejectedError: if the server has refused this client, and no call has said so
+        """
         reason = self._connection.close()
         _log.debug("the connection to %r has ended: %s", self._connection.peer, reason)
         return reason
@@ -90,7 +96,12 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except RejectedError:
+            # What went wrong in the block is said first.
+            if error is None:
+                raise
 
     def __iter__(self) -> Iterator[Message]:
         while (message := self.recv_message()) is not None:

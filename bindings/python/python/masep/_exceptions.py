@@ -8,6 +8,7 @@ __all__ = [
     "MasepError",
     "PeerError",
     "RefusedError",
+    "RejectedError",
     "TimedOut",
     "TransportError",
 ]
@@ -78,6 +79,11 @@ class LimitError(MasepError, OverflowError):
 
 class RefusedError(TransportError, ConnectionRefusedError):
     """Nobody listens at the address."""
+
+
+class RejectedError(TransportError):
+    """The server said ``BYE`` right behind its hello: the id is in use, the server is full or about to
+    end, or it does not want this client. The connection has ended; the first call on it says so."""
 
 
 class TimedOut(MasepError, TimeoutError):

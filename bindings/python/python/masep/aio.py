@@ -15,11 +15,12 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 from . import _live, _masep, communication
 from ._blocking import body_of, read
-from ._exceptions import CallerError, TimedOut, TransportError
+from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._message import Message
 
 __all__ = ["Connection", "Server", "connect", "discover"]
@@ -27,7 +28,42 @@ __all__ = ["Connection", "Server", "connect", "discover"]
 _WRITE_SECONDS = 30.0
 """As long a peer may take nothing, as elsewhere in masep."""
 
+_TURN_BYTES = 64 * 1024
+"""How many bytes calls may send and receive in a row before the other tasks of the loop have their
+turn."""
+
+_CALL_BYTES = 2 * 1024
+"""As so many bytes counts each call, besides what it sends or receives."""
+
 _T = TypeVar("_T")
+
+
+class _Turn:
+    """What is left of a loop's turn. Calls that find the socket ready do not wait, and so would never
+    let the other tasks run while a peer is fast enough."""
+
+    __slots__ = ("left", "__weakref__")
+
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self.left = _TURN_BYTES
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Turn:
+        return cls._of_loop.setdefault(loop, cls())
+
+    async def go_on(self) -> None:
+        """To be awaited before a call does what cannot be undone when it is cancelled."""
+        if self.left <= 0:
+            # Before it: a task that is cancelled there has let the others run.
+            self.renew()
+            await asyncio.sleep(0)
+        self.left -= _CALL_BYTES
+
+    def renew(self) -> None:
+        """To be called when a wait has let the other tasks run."""
+        self.left = _TURN_BYTES
 
 
 class Connection:
@@ -41,13 +77,20 @@ class Connection:
         self._connection = _live.connection(connection)
         self._loop = asyncio.get_running_loop()
         self._descriptor = connection.descriptor()
+        self._turn = _Turn.of(self._loop)
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
+        self._arrival: asyncio.Future[None] | None = None
+        # While something is unsent: what gives the connection up when the peer takes nothing, and
+        # who waits for the next step, which tells whether all is sent.
+        self._stalled: asyncio.TimerHandle | None = None
+        self._step: asyncio.Future[bool | MasepError] | None = None
 
     def __del__(self) -> None:
         self._let_go()
 
     def _let_go(self) -> None:
+        """Closes the handle of the socket, by which the loop knows when it is ready."""
         descriptor, self._descriptor = getattr(self, "_descriptor", -1), -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -75,18 +118,25 @@ class Connection:
     async def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
         takes nothing for 30 seconds is given up. When it is cancelled, the frame is sent as a whole or
-        not at all.
+        not at all: the event loop writes the rest of one that has been begun.
 
         :raises CallerError: for a message that cannot be sent
         :raises LimitError: for one that is too large; the connection lives on
-        :raises TransportError: if the connection has ended
+        :raises RejectedError: if the server has refused this client
+        :raises TransportError: if the connection has ended otherwise
         """
         body = body_of(message)
+        if body == b"BYE":
+            await self.close()
+            return
         async with self._writing:
+            await self._turn.go_on()
             while not self._connection.try_send(body):
-                await self._writable()
-            while self._connection.close_reason is None and not self._connection.try_flush():
-                await self._writable()
+                await self._next_step()
+            self._turn.left -= len(body)
+            if not self._connection.try_flush():
+                while not await self._next_step():
+                    pass
 
     async def recv(self, timeout: float | None = None) -> bytes | None:
         """The body of the next frame; None when the connection has ended in order and all that came
@@ -94,11 +144,20 @@ class Connection:
 
         :param timeout: seconds to wait at most
         :raises TimedOut: if there was nothing in that time; nothing is lost
+        :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection ended otherwise
         """
+        _masep.check_timeout(timeout)
+        await self._turn.go_on()
         if timeout is None:
             return await self._recv()
+        if not self._reading.locked():
+            body = self._take()
+            if body is not None or self._descriptor < 0:
+                return body
         try:
+            if timeout == 0:
+                raise asyncio.TimeoutError
             return await asyncio.wait_for(self._recv(), timeout)
         except asyncio.TimeoutError:
             raise TimedOut("nothing came in the time that was given") from None
@@ -112,43 +171,113 @@ class Connection:
 
     async def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
-        ended, which may have been before."""
+        ended, which may have been before.
+
+        :raises RejectedError: if the server has refused this client, and no call has said so
+        """
         # The socket is shut then, and so ready for whoever waits for it.
-        return await _in_thread(self._connection.close)
+        try:
+            return await _in_thread(self._connection.close)
+        finally:
+            self._note_end()
+
+    def _take(self) -> bytes | None:
+        """The body of the next frame, if it has arrived."""
+        try:
+            body = self._connection.try_recv()
+        except MasepError:
+            self._note_end()
+            raise
+        if body is None:
+            self._note_end()
+        else:
+            self._turn.left -= len(body)
+        return body
 
     async def _recv(self) -> bytes | None:
         async with self._reading:
             while True:
-                body = self._connection.try_recv()
-                if body is not None:
+                body = self._take()
+                if body is not None or self._descriptor < 0:
                     return body
-                if self._connection.close_reason is not None:
-                    return None
-                await self._ready(self._loop.add_reader, self._loop.remove_reader)
+                self._check_loop()
+                self._arrival = self._loop.create_future()
+                self._loop.add_reader(self._descriptor, self._read)
+                try:
+                    await self._arrival
+                    self._turn.renew()
+                finally:
+                    self._stop_reading()
 
-    async def _writable(self) -> None:
-        waited = self._ready(self._loop.add_writer, self._loop.remove_writer)
+    def _read(self) -> None:
+        """Called by the loop when something has arrived."""
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def _stop_reading(self) -> None:
+        if self._arrival is not None:
+            self._arrival = None
+            self._loop.remove_reader(self._descriptor)
+
+    def _note_end(self) -> None:
+        """Lets go of the socket if the connection has ended, so that the peer sees it closed."""
+        if self._descriptor >= 0 and self.closed:
+            # Whoever waits for it shall look again.
+            self._read()
+            self._stop_reading()
+            if self._stalled is not None:
+                self._write()
+            self._let_go()
+
+    async def _next_step(self) -> bool:
+        """Waits until the socket has room, and more of what is unsent was written; whether nothing is
+        unsent then. When it is cancelled, the loop goes on with that."""
+        self._check_loop()
+        if self._stalled is None:
+            self._loop.add_writer(self._descriptor, self._write)
+            self._expect_step()
+        self._step = self._loop.create_future()
+        outcome = await self._step
+        self._turn.renew()
+        if isinstance(outcome, MasepError):
+            raise outcome
+        return outcome
+
+    def _expect_step(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled = self._loop.call_later(_WRITE_SECONDS, self._give_up)
+
+    def _write(self) -> None:
+        """Called by the loop when there is room."""
+        outcome: bool | MasepError
         try:
-            await asyncio.wait_for(waited, _WRITE_SECONDS)
-        except asyncio.TimeoutError:
-            self._connection.try_close()
-            text = f"the peer took nothing for {_WRITE_SECONDS:g} seconds"
-            raise TransportError(text, "write_timeout") from None
+            outcome = self._connection.try_flush()
+        except MasepError as error:
+            outcome = error
+        if outcome is False:
+            self._expect_step()
+        else:
+            self._stop_writing()
+            self._note_end()
+        if self._step is not None and not self._step.done():
+            self._step.set_result(outcome)
 
-    async def _ready(
-        self, add: Callable[..., object], remove: Callable[[int], object]
-    ) -> None:
+    def _give_up(self) -> None:
+        """Called by the loop when the peer took nothing for too long."""
+        self._connection.give_up()
+        # Which tells the call that waits how the connection has ended.
+        self._write()
+
+    def _stop_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+            self._loop.remove_writer(self._descriptor)
+
+    def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise CallerError("a connection belongs to the event loop in which it was made")
-        if self._descriptor < 0:
-            return
-        ready = self._loop.create_future()
-        add(self._descriptor, _resolve, ready)
-        try:
-            await ready
-        finally:
-            if self._descriptor >= 0:
-                remove(self._descriptor)
 
     async def __aenter__(self) -> Connection:
         return self
@@ -159,7 +288,7 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        await _leave(self, error)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         while (message := await self.recv_message()) is not None:
@@ -169,9 +298,14 @@ class Connection:
         return f"<masep.aio.Connection to {self.peer!r}>"
 
 
-def _resolve(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
+async def _leave(connection: Connection, error: BaseException | None) -> None:
+    """Closes a connection at the end of its block, in which this went wrong."""
+    try:
+        await connection.close()
+    except RejectedError:
+        # What went wrong in the block is said first.
+        if error is None:
+            raise
 
 
 async def _in_thread(call: Callable[[], _T]) -> _T:
@@ -230,7 +364,7 @@ class _Connecting:
         traceback: TracebackType | None,
     ) -> None:
         if self._connection is not None:
-            await self._connection.close()
+            await _leave(self._connection, error)
 
 
 def connect(address: str, *, id: str, timeout: float | None = None) -> _Connecting:
@@ -261,6 +395,7 @@ class Server:
     def __init__(self, id: str, address: str, *, announce: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self._server = _live.server(_masep.Server.bind(id, address, announce))
+        self._turn = _Turn.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
         threading.Thread(
             target=_accept,
@@ -282,6 +417,7 @@ class Server:
     async def accept(self) -> Connection | None:
         """The next connection; None when the server has stopped accepting. When it is cancelled, no
         connection is lost."""
+        await self._turn.go_on()
         connection = await self._accepted.get()
         if connection is None:
             self._accepted.put_nowait(None)
@@ -298,6 +434,7 @@ class Server:
         :param timeout: seconds that this takes at most
         :return: the ids of the peers that had not taken all in that time, and were cut off
         """
+        _masep.check_timeout(timeout)
         return await _in_thread(lambda: self._server.shutdown(timeout))
 
     async def __aenter__(self) -> Server:
@@ -326,15 +463,23 @@ def _accept(
     accepted: asyncio.Queue[_masep.Connection | None],
 ) -> None:
     """Gives connections to a loop until the server stops accepting, or the loop is gone."""
-    connection: _masep.Connection | None
-    while True:
-        connection = server.accept()
-        try:
-            loop.call_soon_threadsafe(accepted.put_nowait, connection)
-        except RuntimeError:
-            return
-        if connection is None:
-            return
+    while _accept_one(server, loop, accepted):
+        pass
+
+
+def _accept_one(
+    server: _masep.Server,
+    loop: asyncio.AbstractEventLoop,
+    accepted: asyncio.Queue[_masep.Connection | None],
+) -> bool:
+    """Whether more may come. A function of its own, so that the thread keeps no connection while it
+    waits for the next one."""
+    connection = server.accept()
+    try:
+        loop.call_soon_threadsafe(accepted.put_nowait, connection)
+    except RuntimeError:
+        return False
+    return connection is not None
 
 
 async def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
