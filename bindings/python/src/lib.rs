@@ -12,10 +12,24 @@ mod server;
 mod to_python;
 mod waiting;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
+
+/// Whether this is the interpreter with which the process began: the module keeps objects for the whole
+/// process. Python 3.12 and later ask for that by themselves; those before would load the module
+/// anywhere, and hang at their end while another interpreter has an exit hook.
+fn is_main_interpreter(_py: Python<'_>) -> bool {
+    // SAFETY: there is a current interpreter, as the token says.
+    let id = unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) };
+    id == 0
+}
 
 #[pymodule]
 fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    if !is_main_interpreter(module.py()) {
+        let text = "masep does not support loading in subinterpreters";
+        return Err(PyImportError::new_err(text));
+    }
     module.add_class::<message::Decoded>()?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<server::Server>()?;

@@ -136,7 +136,7 @@ async def main():
     async with masep.aio.Server("engine", "127.0.0.1:0") as server:
         async with masep.aio.connect("{{}}:{{}}".format(*server.address), id="agent") as agent:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-            await server.accept()
+            engine = await server.accept()
             await {call}
 try:
     asyncio.run(main())
@@ -334,6 +334,27 @@ async def main():
 asyncio.run(main())
 """
     )
+
+
+def test_an_exit_with_a_live_subinterpreter():
+    printed = run(
+        """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+alive = interpreters.create()
+interpreters.run_string(alive, '''
+for name in "masep", "masep.aio", "masep.communication", "masep.monkey":
+    try:
+        __import__(name)
+    except ImportError as error:
+        assert "subinterpreters" in str(error), error
+        print("refused", flush=True)
+''')
+"""
+    )
+    assert printed == "refused\n" * 4
 
 
 def test_an_import_brings_nothing_along():

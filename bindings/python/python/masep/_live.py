@@ -1,9 +1,14 @@
-"""What is open in this process, so that the interpreter can leave it in order."""
+"""What is open in this process, so that the interpreter can leave it in order.
+
+A process that :mod:`multiprocessing` forked ends without the exit hooks of the interpreter, but runs
+its own finalizers before.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -21,23 +26,46 @@ _connections: weakref.WeakSet[_masep.Connection] = weakref.WeakSet()
 _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
 _handlers: weakref.WeakSet[SocketHandler] = weakref.WeakSet()
 _lock = threading.Lock()
+_is_finalized = False
+"""Whether the finalizers of :mod:`multiprocessing` know of this process."""
+
+_AFTER_QUEUES = -10
+"""With this priority, a finalizer runs after those of the queues of :mod:`multiprocessing`."""
 
 
 def connection(opened: _masep.Connection) -> _masep.Connection:
     with _lock:
+        _finalize()
         _connections.add(opened)
     return opened
 
 
 def server(opened: _masep.Server) -> _masep.Server:
     with _lock:
+        _finalize()
         _servers.add(opened)
     return opened
 
 
 def handler(started: SocketHandler) -> None:
     with _lock:
+        _finalize()
         _handlers.add(started)
+
+
+def _finalize() -> None:
+    """Has :func:`_end` called where it is not by the interpreter: at the end of a process that
+    :mod:`multiprocessing` started. To be called with the lock."""
+    global _is_finalized
+    # Where it has not been imported, it has not started this process.
+    process = sys.modules.get("multiprocessing.process")
+    if _is_finalized or process is None or process.parent_process() is None:
+        return
+    # Not before: it forgets the finalizers of its parent after a fork.
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _end, exitpriority=_AFTER_QUEUES)
+    _is_finalized = True
 
 
 def _end() -> None:
@@ -59,8 +87,9 @@ def _end() -> None:
 
 def _forget() -> None:
     """After a fork: what is open is the parent's."""
-    global _lock, _connections, _servers, _handlers
+    global _lock, _is_finalized, _connections, _servers, _handlers
     _lock = threading.Lock()
+    _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()
 
 

@@ -73,7 +73,7 @@ class Message:
     def to_xml(self) -> ElementTree.Element:
         """The message as an element."""
         element = _masep.message_to_xml(
-            self.msg_type, self.params, self.src_sub_app_id, self._as_text
+            self.msg_type, self.params, self.src_sub_app_id, type(self)._as_text
         )
         element.tag = type(self).__name__
         return element
@@ -102,7 +102,7 @@ class Message:
         ):
             return decoded.to_bytes()
         return _masep.encode_message(
-            self.msg_type, self.params, self.src_sub_app_id, self._as_text
+            self.msg_type, self.params, self.src_sub_app_id, type(self)._as_text
         )
 
     def from_bytes(self, b: bytes) -> None:

@@ -1,0 +1,178 @@
+"""What other processes that a program starts leave behind: ``BYE`` on each connection that they opened,
+and nothing on those of the program."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+SOON = 30
+
+#: How a process is started that does `child`, and waited for.
+CHILDREN = {
+    "fork": "run(multiprocessing.get_context('fork').Process(target=child))",
+    "forkserver": "run(multiprocessing.get_context('forkserver').Process(target=child))",
+    "spawn": "run(multiprocessing.get_context('spawn').Process(target=child))",
+    "fork in a fork": "run(multiprocessing.get_context('fork').Process(target=parent_of_child))",
+    "pool": "in_pool(child)",
+    "os.fork": "os.fork() and os.wait() or sys.exit(child())",
+}
+
+#: How that process comes to its end.
+ENDS = {"returns": "return", "raises": "raise OSError('on purpose')", "exits": "sys.exit(3)"}
+
+#: What it opens.
+OPENED = {
+    "masep": """
+    kept = masep.connect(f"127.0.0.1:{port}", id="child")
+    kept.send(b"last")
+    threading.Thread(target=kept.recv, daemon=True).start()
+""",
+    "masep.aio": """
+    async def main():
+        kept = await masep.aio.connect(f"127.0.0.1:{port}", id="child")
+        await kept.send(b"last")
+        return kept
+    kept = asyncio.run(main())
+""",
+    "masep.communication": """
+    kept = Client("child", SocketHandler, (), "127.0.0.1", port)
+    kept.connect()
+    kept.send_frame_to("engine", Frame(b"last"))
+""",
+}
+
+PROGRAM = """
+import asyncio, concurrent.futures, multiprocessing, os, sys, threading
+import masep, masep.aio
+from masep.communication import Client, Frame, SocketHandler
+
+parents_port, port = int(sys.argv[1]), int(sys.argv[2])
+
+def child():
+    global kept
+    {opened}
+    {ends}
+
+def run(process):
+    process.start()
+    process.join()
+
+def parent_of_child():
+    run(multiprocessing.get_context("fork").Process(target=child))
+
+def in_pool(call):
+    with concurrent.futures.ProcessPoolExecutor(1) as pool:
+        pool.submit(call).exception()
+
+if __name__ == "__main__":
+    own = masep.connect(f"127.0.0.1:{{parents_port}}", id="parent")
+    {started}
+    own.send(b"alive")
+"""
+
+
+def listen() -> socket.socket:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(SOON)
+    return listening
+
+
+def accept(listening: socket.socket) -> socket.socket:
+    peer, _address = listening.accept()
+    peer.settimeout(SOON)
+    peer.sendall(b"\x06\x00engine")
+    return peer
+
+
+def read_all(peer: socket.socket) -> bytes:
+    heard = b""
+    while more := peer.recv(100):
+        heard += more
+    return heard
+
+
+def check(opened: str, started: str, ends: str) -> None:
+    with open("program.py", "w") as file:
+        file.write(PROGRAM.format(opened=opened, started=started, ends=ends))
+    with listen() as parents, listen() as children:
+        ports = [str(listening.getsockname()[1]) for listening in (parents, children)]
+        command = [sys.executable, "program.py", *ports]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+            try:
+                with accept(parents) as parent, accept(children) as child:
+                    assert read_all(child) == b"\x05\x00child\x04\x00last\x03\x00BYE"
+                    # A child that ended it would have said BYE before.
+                    assert read_all(parent) == b"\x06\x00parent\x05\x00alive\x03\x00BYE"
+            except BaseException:
+                running.kill()
+                raise
+            assert running.wait(SOON) == 0, running.stderr.read()
+
+
+@pytest.mark.parametrize("started", CHILDREN)
+@pytest.mark.parametrize("opened", OPENED)
+def test_a_process_that_was_started_says_bye_where_it_has_connected_and_nowhere_else(started, opened):
+    check(OPENED[opened], CHILDREN[started], "return")
+
+
+@pytest.mark.parametrize("started", ["fork", "pool", "os.fork"])
+@pytest.mark.parametrize("ends", ENDS)
+def test_a_process_that_was_started_says_bye_however_it_ends(started, ends):
+    check(OPENED["masep"], CHILDREN[started], ENDS[ends])
+
+
+def test_a_server_of_a_process_that_was_started_says_bye():
+    code = """
+import multiprocessing, masep, threading
+
+def serve(ports):
+    server = masep.Server("engine", "127.0.0.1:0")
+    ports.put(server.address[1])
+    global kept
+    kept = server.accept()
+    kept.send(b"last")
+    threading.Thread(target=kept.recv, daemon=True).start()
+
+context = multiprocessing.get_context("fork")
+ports = context.SimpleQueue()
+process = context.Process(target=serve, args=(ports,))
+process.start()
+print(ports.get(), flush=True)
+process.join()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as running:
+        with socket.create_connection(("127.0.0.1", int(running.stdout.readline()))) as peer:
+            peer.settimeout(SOON)
+            peer.sendall(b"\x05\x00agent")
+            assert read_all(peer) == b"\x06\x00engine\x04\x00last\x03\x00BYE"
+        assert running.wait(SOON) == 0
+
+
+def test_sigterm_is_heard_where_a_program_makes_an_exit_of_it():
+    # As the README says.
+    code = """
+import signal, sys, threading
+import masep
+
+def terminate(number, frame):
+    sys.exit(128 + number)
+
+signal.signal(signal.SIGTERM, terminate)
+kept = masep.connect(f"127.0.0.1:{sys.argv[1]}", id="agent")
+kept.send(b"last")
+kept.recv()
+"""
+    with listen() as listening:
+        command = [sys.executable, "-c", code, str(listening.getsockname()[1])]
+        with subprocess.Popen(command) as running:
+            with accept(listening) as peer:
+                heard = peer.recv(100)
+                while not heard.endswith(b"last"):
+                    heard += peer.recv(100)
+                running.terminate()
+                assert read_all(peer) == b"\x03\x00BYE"
+            assert running.wait(SOON) == 128 + 15
