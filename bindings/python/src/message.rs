@@ -1,7 +1,7 @@
 //! Messages between Python and the wire.
 
 use bytes::Bytes;
-use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message, Value};
+use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message, PeerId, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -137,6 +137,12 @@ pub(crate) fn decode_element(xml_node: &Bound<'_, PyAny>) -> PyResult<Decoded> {
     let element = elements::element(xml_node, 1)?;
     let message = Message::from_element(&element).map_err(|error| errors::decode(py, &error))?;
     Ok(Decoded { message })
+}
+
+/// A text from outside, such as the id of a peer, in quotes and so that it is only seen: for the log.
+#[pyfunction]
+pub(crate) fn quoted(text: &str) -> String {
+    format!("{:?}", PeerId::from(text))
 }
 
 /// Whether a frame can have a body of this size.

@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(self, connection: _masep.Connection) -> None:
         self._connection = _live.connection(connection)
-        _log.debug("connected to %r at %s", connection.peer, connection.address)
+        _log.debug("connected to %s at %s", _masep.quoted(connection.peer), connection.address)
 
     @property
     def peer(self) -> str:
@@ -84,7 +84,8 @@ class Connection:
         :raises RejectedError: if the server has refused this client, and no call has said so
         """
         reason = self._connection.close()
-        _log.debug("the connection to %r has ended: %s", self._connection.peer, reason)
+        peer = _masep.quoted(self._connection.peer)
+        _log.debug("the connection to %s has ended: %s", peer, reason)
         return reason
 
     def __enter__(self) -> Connection:
@@ -108,7 +109,7 @@ class Connection:
             yield message
 
     def __repr__(self) -> str:
-        return f"<masep.Connection to {self.peer!r}>"
+        return f"<masep.Connection to {_masep.quoted(self.peer)}>"
 
 
 def body_of(message: communication.Message | bytes) -> bytes:

@@ -295,7 +295,7 @@ class Connection:
             yield message
 
     def __repr__(self) -> str:
-        return f"<masep.aio.Connection to {self.peer!r}>"
+        return f"<masep.aio.Connection to {_masep.quoted(self.peer)}>"
 
 
 async def _leave(connection: Connection, error: BaseException | None) -> None:

@@ -74,7 +74,7 @@ class Client(BaseThreadedCommunication):
             self.socket, connection.address, self.logger, *self.socket_handler_args
         )
         self.add_connection(self.server_id, handler)
-        self.logger.debug("connected to %s", self.server_id)
+        self.logger.debug("connected to %s", _masep.quoted(self.server_id))
         handler.start()
 
     def _open(self) -> _masep.Connection:

@@ -71,7 +71,8 @@ def _handle(server: Server, accepting: _masep.Server, connection: _masep.Connect
     # Whoever gets it from the server may join it at once.
     handler._starting = threading.Event()
     server.add_connection(connection.peer, handler)
-    server.logger.info("%s connected from %s", connection.peer, connection.address)
+    peer = _masep.quoted(connection.peer)
+    server.logger.info("%s connected from %s", peer, connection.address)
     try:
         handler.start()
     finally:
