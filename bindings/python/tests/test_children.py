@@ -3,13 +3,17 @@ and nothing on those of the program."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 SOON = 30
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 #: How a process is started that does `child`, and waited for.
 CHILDREN = {
@@ -152,27 +156,36 @@ process.join()
         assert running.wait(SOON) == 0
 
 
-def test_sigterm_is_heard_where_a_program_makes_an_exit_of_it():
-    # As the README says.
-    code = """
-import signal, sys, threading
-import masep
-
-def terminate(number, frame):
-    sys.exit(128 + number)
-
-signal.signal(signal.SIGTERM, terminate)
-kept = masep.connect(f"127.0.0.1:{sys.argv[1]}", id="agent")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("opened", ["masep", "masep.aio"])
+def test_a_signal_is_heard_by_the_peer_of_a_program_that_makes_an_exit_of_it(opened, number):
+    waiting = {
+        "masep": """
+kept = masep.connect(address, id="agent")
 kept.send(b"last")
 kept.recv()
+""",
+        "masep.aio": """
+async def main():
+    async with masep.aio.connect(address, id="agent") as kept:
+        await kept.send(b"last")
+        await kept.recv()
+asyncio.run(main())
+""",
+    }
+    code = f"""
+import asyncio, sys
+import exit_on_signals, masep, masep.aio
+address = f"127.0.0.1:{{sys.argv[1]}}"
+{waiting[opened]}
 """
     with listen() as listening:
         command = [sys.executable, "-c", code, str(listening.getsockname()[1])]
-        with subprocess.Popen(command) as running:
+        with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(EXAMPLES)}) as running:
             with accept(listening) as peer:
                 heard = peer.recv(100)
                 while not heard.endswith(b"last"):
                     heard += peer.recv(100)
-                running.terminate()
+                running.send_signal(number)
                 assert read_all(peer) == b"\x03\x00BYE"
-            assert running.wait(SOON) == 128 + 15
+            assert running.wait(SOON) == 128 + number
