@@ -71,3 +71,53 @@ def test_what_a_program_allows_is_imported_when_a_message_names_it(tmp_path):
     assert ended.stdout.endswith("Game\n")
     refused = subprocess.run([*command[:3], command[-1]], capture_output=True, text=True, timeout=60)
     assert "masep.allow_types" in refused.stderr
+
+
+ENGINE = """
+import sys
+from pymasep.communication import Message
+message = Message('', None, '')
+message.from_bytes(b'<Message msg_type="define" src_sub_app="a"><dict><item key="game">'
+    b"<type>&lt;class '" + sys.argv[1].encode() + b"'&gt;</type></item></dict></Message>")
+print(message.params['game'].__name__)
+"""
+
+
+@pytest.fixture
+def engine_in_a_package(directory):
+    """Runs the engine of the package `pkg`, which has a game that the engine does not import."""
+    package = directory / "pkg"
+    (package / "games").mkdir(parents=True)
+    for module in (package / "__init__.py", package / "games" / "__init__.py"):
+        module.write_text("")
+    (package / "game.py").write_text("class G: pass")
+    (package / "games" / "deep.py").write_text("class Deep:\n class Inner: pass")
+    (package / "__main__.py").write_text("class Main: pass\nprint('the program ran')")
+    (package / "run_engine.py").write_text(ENGINE)
+
+    def run(name, *options):
+        command = [sys.executable, "-m", "masep.monkey", *options, "-m", "pkg.run_engine", name]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["pkg.game.G", "pkg.games.deep.Deep", "pkg.games.deep.Deep.Inner"])
+def test_what_is_in_a_package_that_was_imported_may_be_allowed_by_name(engine_in_a_package, name):
+    """The package has been imported, as that of the engine; the module of the game has not."""
+    refused = engine_in_a_package(name)
+    assert f"the class {name!r} is in no module that was imported" in refused.stderr
+    assert "--allow-type" in refused.stderr
+    assert f"masep.allow_types({name!r})" in refused.stderr
+    for allowed in ("pkg", name.rpartition(".")[0]):
+        played = engine_in_a_package(name, "--allow-type", allowed)
+        assert played.stdout.endswith(f"{name.rpartition('.')[2]}\n"), played.stderr
+
+
+@pytest.mark.parametrize("name", ["pkg.__main__.Main", "pkg.nothing.G", "pkg.game.Other", "pkgs.game.G"])
+def test_what_is_not_in_a_package_that_is_allowed(engine_in_a_package, name):
+    """Its program is not run, and what does not exist is no class."""
+    ended = engine_in_a_package(name, "--allow-type", "pkg")
+    assert ended.returncode == 1
+    assert "masep._exceptions.PeerError" in ended.stderr
+    assert "the program ran" not in ended.stdout

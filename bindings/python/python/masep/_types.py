@@ -23,10 +23,11 @@ class TypeName(str):
 
 
 def allow_types(*names: str) -> None:
-    """Allows messages to name these classes, or all classes of these modules, though the module has
-    not been imported: it is imported when the first message names one.
+    """Allows messages to name these classes, or all classes of these modules and of what is in these
+    packages, though the module has not been imported: it is imported when the first message names
+    one. A module ``__main__`` of a package, which is a program, is not.
 
-    >>> allow_types("pursuit.game", "countdown.Countdown")
+    >>> allow_types("pursuit", "countdown.Countdown")
     """
     for name in names:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
@@ -44,17 +45,14 @@ def resolve(name: str) -> type:
         module = _module(parts[:length], parts)
         if module is not None:
             return _member(module, parts[length:], name)
-    raise PeerError(
-        f"the class {name!r} is in no module that was imported; masep.allow_types allows it",
-        "unknown_type",
-    )
+    raise _not_imported(name)
 
 
 def _module(parts: list[str], whole: list[str]) -> object | None:
     name = ".".join(parts)
     if name in sys.modules:
         return sys.modules[name]
-    if name in _allowed or (len(whole) == len(parts) + 1 and ".".join(whole) in _allowed):
+    if _is_allowed(parts, whole):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -64,11 +62,32 @@ def _module(parts: list[str], whole: list[str]) -> object | None:
     return None
 
 
+def _is_allowed(parts: list[str], whole: list[str]) -> bool:
+    """Whether the module of this name may be imported for a class of that one."""
+    if "__main__" in parts:
+        return False
+    if len(whole) == len(parts) + 1 and ".".join(whole) in _allowed:
+        return True
+    return any(".".join(parts[:length]) in _allowed for length in range(1, len(parts) + 1))
+
+
 def _member(module: object, path: list[str], name: str) -> type:
     # By `__dict__`: a module's `__getattr__` may import others.
     found = module
     for part in path:
-        found = getattr(found, "__dict__", {}).get(part)
+        members = getattr(found, "__dict__", {})
+        if part not in members and hasattr(found, "__path__"):
+            # Of a package, it may be the name of a module.
+            raise _not_imported(name)
+        found = members.get(part)
     if not isinstance(found, type):
         raise PeerError(f"there is no class {name!r}", "unknown_type")
     return found
+
+
+def _not_imported(name: str) -> PeerError:
+    return PeerError(
+        f"the class {name!r} is in no module that was imported; masep.allow_types({name!r}), or "
+        f"--allow-type of masep.monkey with that name, allows it",
+        "unknown_type",
+    )

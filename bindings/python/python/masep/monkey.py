@@ -6,7 +6,7 @@
 or, for a program that shall not be changed at all:
 
     python -m masep.monkey game.py ...
-    python -m masep.monkey --allow-type pursuit.PursuitGame -m engine ...
+    python -m masep.monkey --allow-type pursuit -m pursuit.run_engine ...
 """
 
 from __future__ import annotations
@@ -191,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a class or module, such as a game, that messages may name though the program does "
-        "not import it",
+        help="a class, module or package, such as a game, that messages may name though the program "
+        "does not import it",
     )
     parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module")
     parser.add_argument("program", metavar="SCRIPT", help="what to run")
