@@ -1,7 +1,7 @@
 //! Messages between Python and the wire.
 
 use bytes::Bytes;
-use masep_proto::{Frame, Limit, LimitExceeded, Limits, Message, PeerId, Value};
+use masep_proto::{Element, Frame, Limit, LimitExceeded, Limits, Message, PeerId, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -143,6 +143,14 @@ pub(crate) fn decode_element(xml_node: &Bound<'_, PyAny>) -> PyResult<Decoded> {
 #[pyfunction]
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", PeerId::from(text))
+}
+
+/// Any XML element as one of ElementTree, within the limits of messages.
+#[pyfunction]
+pub(crate) fn parse_element<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let element = Element::decode(Bytes::copy_from_slice(data), &Limits::default())
+        .map_err(|error| errors::decode(py, &error))?;
+    to_python::element(py, &element)
 }
 
 /// Whether a frame can have a body of this size.

@@ -19,8 +19,15 @@ from . import _masep
 if TYPE_CHECKING:
     from .communication._socket_handler import SocketHandler
 
-EXIT_SECONDS = 1.0
+EXIT_SECONDS = 10.0
 """How long the interpreter's exit waits at most for what was sent to be delivered."""
+
+THREAD_SECONDS = 1.0
+"""How long it waits at most for handlers that are busy with a frame."""
+
+forks = 0
+"""How many forks are between the first process and this one: what was made before the last is the
+parent's."""
 
 _connections: weakref.WeakSet[_masep.Connection] = weakref.WeakSet()
 _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
@@ -77,9 +84,17 @@ def _end() -> None:
     for each in servers:
         each.stop_announcing()
         each.stop_accepting()
-    for thread in handlers:
-        thread._wait_sent(until)
-    _masep.close_all(connections, max(0.0, until - time.monotonic()))
+    # Those with frames that wait end their connections themselves, behind them.
+    busy = [each for each in handlers if each._ends_itself(until) or each._has_unsent()]
+    own = {id(each._connected) for each in busy if each._writer is not None}
+    try:
+        others = [each for each in connections if id(each) not in own]
+        _masep.close_all(others, max(0.0, until - time.monotonic()))
+    finally:
+        # Also when Ctrl-C ends the wait.
+        for each in busy:
+            each._tell_exit(until)
+    until = time.monotonic() + THREAD_SECONDS
     for thread in handlers:
         if thread.is_alive() and thread is not threading.current_thread():
             thread.join(max(0.0, until - time.monotonic()))
@@ -87,7 +102,8 @@ def _end() -> None:
 
 def _forget() -> None:
     """After a fork: what is open is the parent's."""
-    global _lock, _is_finalized, _connections, _servers, _handlers
+    global _lock, _is_finalized, _connections, _servers, _handlers, forks
+    forks += 1
     _lock = threading.Lock()
     _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _live, _masep
 from .._exceptions import PeerError, TransportError
-from . import _log
+from . import _handshake, _log
 from ._base import BaseThreadedCommunication
 from ._socket import ConnectedSocket
 
@@ -50,7 +50,8 @@ class Client(BaseThreadedCommunication):
         self.server_id: str | None = None
 
     def __del__(self) -> None:
-        """Closes the socket, which ends the connection."""
+        """Closes the socket, which ends the connection when all that was sent is delivered: see
+        ``SocketHandler.send_frame_async``."""
         if "_current_connections_lock" not in self.__dict__:
             return
         self.socket.close()
@@ -66,13 +67,18 @@ class Client(BaseThreadedCommunication):
             self.search_server()
             if self.host is None or self.port is None:
                 raise TransportError("no server answered the search on the LAN", "not_found")
-        connection = _live.connection(self._open())
-        self.socket.close()
-        self.socket = ConnectedSocket(connection)
-        self.server_id = connection.peer
-        handler = self.socket_handler_class(
-            self.socket, connection.address, self.logger, *self.socket_handler_args
-        )
+        if _handshake.is_overridden(self.socket_handler_class):
+            connected = _handshake.connected(self, _handshake.connect(self.host, self.port))
+            try:
+                handler = self._handler_of(connected)
+                self.server_id = _handshake.initiate(self, connected, handler)
+            except BaseException:
+                connected.close()
+                raise
+        else:
+            connection = _live.connection(self._open())
+            handler = self._handler_of(ConnectedSocket(connection, self.logger))
+            self.server_id = connection.peer
         self.add_connection(self.server_id, handler)
         self.logger.debug("connected to %s", _masep.quoted(self.server_id))
         handler.start()
@@ -91,6 +97,13 @@ class Client(BaseThreadedCommunication):
         connection = _masep.connect_found(self.id, _SEARCH_SECONDS)
         self.host, self.port = self._found = connection.address
         return connection
+
+    def _handler_of(self, connected: ConnectedSocket) -> Any:
+        self.socket.close()
+        self.socket = connected
+        return self.socket_handler_class(
+            connected, connected.address, self.logger, *self.socket_handler_args
+        )
 
     def search_server(self) -> None:
         """Searches a server on the LAN. The first that answers within a second is taken; if none

@@ -1,12 +1,85 @@
-"""The log files that pymasep writes."""
+"""The log files that pymasep writes, and how much peers can have written into them."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
+from weakref import WeakKeyDictionary
 
 DIRECTORY = "logs"
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(funcName)s() - %(message)s"
+
+IN_FULL = 5
+"""How many lines of one kind a peer can cause in :data:`PERIOD`; the others are counted."""
+
+PERIOD = 60.0
+"""Seconds."""
+
+
+class _Formatter(logging.Formatter):
+    """Writes text from outside so that it looks like what it is: what is not printable is escaped, and
+    no further line of a record begins as a record does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).split("\n")
+        return "\n    ".join(map(_printable, lines))
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(
+        letter
+        if letter.isprintable() or letter == "\t"
+        else letter.encode("unicode_escape").decode("ascii")
+        for letter in line
+    )
+
+
+class _Pace:
+    """How many lines of one kind are still written in this period, and how many were not."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self.left = IN_FULL
+        self.counted = 0
+
+
+class _Paces:
+    """Those of one logger."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_kind: dict[str, _Pace] = {}
+
+    def take(self, kind: str) -> tuple[bool, bool, int]:
+        """Whether a line of this kind is written, whether it is the last for a while, and how many
+        were counted before it that nobody was told of."""
+        now = time.monotonic()
+        with self._lock:
+            pace = self._by_kind.get(kind)
+            before = 0
+            if pace is None or now - pace.begun >= PERIOD:
+                before = pace.counted if pace is not None else 0
+                pace = self._by_kind[kind] = _Pace()
+            if pace.left == 0:
+                pace.counted += 1
+                return False, False, 0
+            pace.left -= 1
+            return True, pace.left == 0, before
+
+    def rest(self) -> dict[str, int]:
+        """How many of each kind were counted that nobody was told of."""
+        with self._lock:
+            rest = {kind: pace.counted for kind, pace in self._by_kind.items() if pace.counted}
+            self._by_kind.clear()
+        return rest
+
+
+_paces: WeakKeyDictionary[logging.Logger, _Paces] = WeakKeyDictionary()
+_paces_lock = threading.Lock()
 
 
 def logger(name: str, ident: str, level: str | int) -> logging.Logger:
@@ -16,8 +89,9 @@ def logger(name: str, ident: str, level: str | int) -> logging.Logger:
     It is not in :mod:`logging`'s list of loggers, which keeps what is in it for ever.
     """
     os.makedirs(DIRECTORY, exist_ok=True)
-    file = logging.FileHandler(os.path.join(DIRECTORY, f"{name}-{ident}.log"), mode="w")
-    file.setFormatter(logging.Formatter(FORMAT))
+    path = os.path.join(DIRECTORY, f"{name}-{ident}.log")
+    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    file.setFormatter(_Formatter(FORMAT))
     made = logging.Logger(f"masep.communication.{name}", level)
     made.parent = logging.getLogger("masep.communication")
     made.addHandler(file)
@@ -26,6 +100,51 @@ def logger(name: str, ident: str, level: str | int) -> logging.Logger:
 
 def close(made: logging.Logger) -> None:
     """Closes the file. What is logged later still goes to ``masep.communication``."""
+    with _paces_lock:
+        paces = _paces.get(made)
+    for kind, count in (paces.rest() if paces is not None else {}).items():
+        made.warning("%d more of: %s", count, kind)
     for handler in list(made.handlers):
         made.removeHandler(handler)
         handler.close()
+
+
+def caused_by_peer(
+    to: logging.Logger, level: int, kind: str, *args: object, exc_info: bool = False
+) -> bool:
+    """Logs what a peer can cause as often as it likes: :data:`IN_FULL` lines of each kind in each
+    :data:`PERIOD`, then a count.
+
+    :param kind: what happened, with places for the arguments
+    :return: whether it was written, and not counted
+    """
+    if not to.isEnabledFor(level):
+        return False
+    with _paces_lock:
+        paces = _paces.get(to)
+        if paces is None:
+            paces = _paces[to] = _Paces()
+    written, is_last, before = paces.take(kind)
+    if before:
+        to.log(level, "%d more of: %s", before, kind, stacklevel=2)
+    if written:
+        to.log(level, kind, *args, exc_info=exc_info, stacklevel=2)
+    if is_last:
+        to.log(
+            level,
+            "more of these are counted for the next %.0f seconds: %s",
+            PERIOD,
+            kind,
+            stacklevel=2,
+        )
+    return written
+
+
+def lost(to: logging.Logger, kind: str, *args: object) -> None:
+    """Logs that something was not delivered; on stderr too if nothing but the log file would say it.
+    """
+    written = caused_by_peer(to, logging.WARNING, kind, *args)
+    told = logging.lastResort is None or to.parent is None or to.parent.hasHandlers()
+    if written and to.handlers and not told and logging.lastResort is not None:
+        record = to.makeRecord(to.name, logging.WARNING, __file__, 0, kind, args, None)
+        logging.lastResort.handle(record)

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
+from weakref import WeakSet
 from xml.etree import ElementTree
 
 from .. import _masep
 
+_warned: WeakSet[type[Any]] = WeakSet()
+"""The classes of objects that were sent as their ``str``: one warning each."""
+
 
 def _sent_as_text(value: object, place: str) -> None:
-    """Told of an object of the parameters that is sent as its ``str``, as pymasep does.
+    """Warns of an object of the parameters that is sent as its ``str``, as pymasep does.
 
     :param place: where it stands, such as ``params['o'][3]``
     """
+    kind = type(value)
+    if kind in _warned:
+        return
+    _warned.add(kind)
+    warnings.warn(
+        f"{place} is of {kind.__module__}.{kind.__qualname__}, which has no form of its own: what "
+        f"arrives, as in pymasep, is an element <{kind.__name__}> with its str(). Send the plain "
+        "objects that it consists of, or give its class a method to_xml().",
+        # The caller of `to_bytes`, `to_xml` or `str`.
+        stacklevel=3,
+    )
+
+
+def _is_own(method: object, function: object) -> bool:
+    """Whether this method of a message is that function of this file, and nobody's override."""
+    return getattr(method, "__func__", None) is function
 
 
 class Message:
@@ -86,13 +107,13 @@ class Message:
         self._take(_masep.decode_element(xml_node))
 
     def to_bytes(self) -> bytes:
-        """The bytes of the message, those that pymasep 0.2 sends for it.
+        """The bytes of the message, those that pymasep 0.2 sends for it. A :meth:`to_xml` of a
+        subclass is called.
 
         :raises CallerError: for a parameter that cannot be sent
         :raises LimitError: for one that no receiver would take
         """
-        cls = type(self)
-        if cls is not Message and (cls.__name__ != "Message" or cls.to_xml is not Message.to_xml):
+        if type(self).__name__ != "Message" or not _is_own(self.to_xml, _TO_XML):
             return ElementTree.tostring(self.to_xml())
         decoded = self._decoded
         if (
@@ -107,12 +128,16 @@ class Message:
 
     def from_bytes(self, b: bytes) -> None:
         """Takes over what the message says that these bytes are. Elements in it become
-        ``xml.etree.ElementTree.Element``. Without parameters in it, this message keeps its own.
+        ``xml.etree.ElementTree.Element``. Without parameters in it, this message keeps its own. A
+        :meth:`from_xml` of a subclass is called.
 
         :raises PeerError: if it is none; this message is unchanged then
         :raises LimitError: if it is over a limit
         """
-        self._take(_masep.decode_message(b))
+        if _is_own(self.from_xml, _FROM_XML):
+            self._take(_masep.decode_message(b))
+        else:
+            self.from_xml(_masep.parse_element(b))
 
     def _take(self, decoded: _masep.Decoded) -> None:
         if decoded.has_params:
@@ -141,10 +166,15 @@ class Message:
         return self.__dict__.copy()
 
     def __str__(self) -> str:
-        """The message as XML."""
-        return self.to_bytes().decode()
+        """The message as XML. A :meth:`to_xml` of a subclass is called, as in pymasep; a
+        :meth:`to_bytes` is not."""
+        return Message.to_bytes(self).decode()
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.msg_type!r}, {self.params!r}, {self.src_sub_app_id!r})"
         )
+
+
+_TO_XML = Message.to_xml
+_FROM_XML = Message.from_xml

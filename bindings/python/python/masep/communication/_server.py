@@ -10,8 +10,9 @@ import weakref
 from typing import Any
 
 from .. import _live, _masep
-from . import _log
+from . import _greeting, _handshake, _log
 from ._base import BaseThreadedCommunication
+from ._greeting import start
 from ._socket import ConnectedSocket
 
 
@@ -35,13 +36,18 @@ class WaitConnection(threading.Thread):
         server = self._server()
         if server is None:
             return
+        if _handshake.is_overridden(server.socket_handler_class):
+            _greeting.accept(server)
+            return
         accepting = server._accepting()
         while (connection := accepting.accept()) is not None:
             try:
                 _handle(server, accepting, _live.connection(connection))
             except Exception:
                 # That of one peer; the others are still served.
-                server.logger.exception("no handler for a connection")
+                _log.caused_by_peer(
+                    server.logger, logging.ERROR, "no handler for a connection", exc_info=True
+                )
 
 
 class WaitAnnouncement(threading.Thread):
@@ -62,21 +68,11 @@ class WaitAnnouncement(threading.Thread):
 
 
 def _handle(server: Server, accepting: _masep.Server, connection: _masep.Connection) -> None:
+    connected = ConnectedSocket(connection, server.logger, accepting)
     handler = server.socket_handler_class(
-        ConnectedSocket(connection, accepting),
-        connection.address,
-        server.logger,
-        *server.socket_handler_args,
+        connected, connected.address, server.logger, *server.socket_handler_args
     )
-    # Whoever gets it from the server may join it at once.
-    handler._starting = threading.Event()
-    server.add_connection(connection.peer, handler)
-    peer = _masep.quoted(connection.peer)
-    server.logger.info("%s connected from %s", peer, connection.address)
-    try:
-        handler.start()
-    finally:
-        handler._starting.set()
+    start(server, connection.peer, handler)
 
 
 class Server(BaseThreadedCommunication):
@@ -114,10 +110,15 @@ class Server(BaseThreadedCommunication):
         self.max_connection = max_connection
         self._server: _masep.Server | None = None
         self._server_lock = threading.Lock()
+        self._has_stopped = threading.Event()
         self.wait_connection_thread = WaitConnection(self)
         self.wait_announcement_thread = WaitAnnouncement() if wait_announcement else None
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind((host, port))
+        if _handshake.is_overridden(socket_handler_class):
+            # Only to answer the search. It has stopped to accept before the socket listens.
+            self._accepting().stop_accepting()
+            self.socket.setblocking(True)
         self.socket.listen(max_connection)
 
     def __del__(self) -> None:
@@ -163,6 +164,7 @@ class Server(BaseThreadedCommunication):
             return self._server
 
     def _stop_accepting(self) -> None:
+        self._has_stopped.set()
         with self._server_lock:
             server = self._server
         if server is not None:

@@ -3,77 +3,54 @@
 from __future__ import annotations
 
 import logging
-import queue
+import socket
 import threading
-import time
 from socket import socket as Socket
 from typing import Any, Protocol
 
-from .. import _live, _masep
+from .. import _live
 from .._exceptions import TransportError
+from . import _log
 from ._frame import Frame
-from ._socket import ConnectedSocket, connection_of
+from ._sending import BYE, Sending
+from ._socket import ConnectedSocket
 
-_BYE = b"BYE"
 
-
-class SocketHandler(threading.Thread):
+class SocketHandler(Sending):
     """The thread that reads a connection and calls :meth:`on_receive` for each frame.
 
     A server or a client makes one for each connection; over any other connected socket it can be made
     by hand. It is a daemon thread: a program that has nothing else to do ends, and says ``BYE``.
+
+    What a subclass overrides is called where pymasep calls it. Where it overrides :meth:`send_frame`
+    or :meth:`receive_frame`, the hellos go through them too.
 
     :param conn: the connected socket
     :param addr: the address of the peer
     :param logger: where sending and receiving are logged
     """
 
-    lock: threading.Lock
-    logger: logging.Logger
-    socket: Socket
-    addr: Any
-    send_queue: queue.Queue[Frame]
     receive_errors: int
 
     def __init__(self, conn: Socket, addr: Any, logger: logging.Logger) -> None:
-        super().__init__(name="SocketHandler", daemon=True)
-        self.lock = threading.Lock()
-        self.logger = logger
-        self.socket = conn
-        self.addr = addr
-        self.send_queue = queue.Queue()
+        super().__init__(conn, addr, logger)
         self.receive_errors = 0
         """How many calls of :meth:`on_receive` raised an exception."""
-        self._connected: _masep.Connection | None = None
-        self._queued_bytes = 0
-        self._running = False
-        self._has_ended = False
-        self._writer: threading.Thread | None = None
 
     def __del__(self) -> None:
+        """Ends the connection, if there is one: see ``send_frame_async`` for what waits."""
+        if "_forks" not in self.__dict__:
+            return
+        self._finish()
         # A connection whose last handle is gone says BYE.
         self._connected = None
+        self._close_pair()
 
-    @property
-    def _connection(self) -> _masep.Connection:
-        # Without the lock in the usual case.
-        connected = self._connected
-        if connected is None:
-            with self.lock:
-                if self._connected is None:
-                    self._connected = connection_of(self.socket)
-                connected = self._connected
-        return connected
-
-    def send_frame(self, frame: Frame) -> None:
-        """Sends a frame. Waits while the peer does not take it. ``BYE`` ends the connection when all
-        that was sent before has been taken.
-
-        :raises LimitError: if the frame is too large; the connection lives on
-        :raises TransportError: if the connection has ended
-        """
-        self._connection.send(frame.message)
-        self.logger.debug("sent: %s", frame.message)
+    def _close_pair(self) -> None:
+        for name in ("r_sock", "s_sock"):
+            one = self.__dict__.get(name)
+            if one is not None:
+                one.close()
 
     def receive_frame(self) -> Frame:
         """Waits for the next frame; ``BYE`` is one too.
@@ -84,76 +61,16 @@ class SocketHandler(threading.Thread):
         body = connection.recv()
         if body is None:
             reason = connection.close_reason
-            if reason not in ("peer_bye", "rejected") or connection.ended_here:
+            if reason != "peer_bye":
                 raise TransportError(f"the connection has ended: {reason}", reason or "local_bye")
-            body = _BYE
+            body = BYE
         frame = Frame(body)
         self.logger.debug("received: %s", body)
         return frame
 
-    def send_frame_async(self, frame: Frame) -> None:
-        """Sends a frame without waiting: what the peer does not take now waits in
-        :attr:`send_queue`, and so does all that is sent before the thread is started. On a connection
-        that has ended, the frame is dropped, which is logged.
-
-        :raises LimitError: if the frame is too large, or too many wait; the connection lives on
-        """
-        _masep.check_frame(frame.size)
-        connection = self._connection
-        with self.lock:
-            try:
-                if self._running and self._writer is None:
-                    if connection.try_send(frame.message):
-                        if frame.message == _BYE or connection.try_flush():
-                            self.logger.debug("sent: %s", frame.message)
-                            return
-                        self._write_queued()
-                        return
-                    self._enqueue(frame)
-                    self._write_queued()
-                    return
-            except TransportError as error:
-                self.logger.info("not sent: %s", error)
-                return
-            self._enqueue(frame)
-
-    def _enqueue(self, frame: Frame) -> None:
-        _masep.check_queue(self.send_queue.qsize() + 1, self._queued_bytes + frame.size)
-        self._queued_bytes += frame.size
-        self.send_queue.put(frame)
-
-    def _write_queued(self) -> None:
-        """Has what waits sent by another thread. To be called with the lock."""
-        self._writer = threading.Thread(target=self._write, name="SocketHandlerWriter", daemon=True)
-        self._writer.start()
-
-    def _write(self) -> None:
-        connection = self._connection
-        try:
-            connection.flush()
-            while True:
-                with self.lock:
-                    if self.send_queue.empty():
-                        self._writer = None
-                        return
-                    frame = self.send_queue.get()
-                    self._queued_bytes -= frame.size
-                connection.send(frame.message)
-                self.logger.debug("sent: %s", frame.message)
-        except TransportError as error:
-            # What is sent now is refused at once, and dropped.
-            self.logger.info("not sent: %s", error)
-            self._writer = None
-
-    def _wait_sent(self, until: float) -> None:
-        """Waits until nothing waits to be sent, or until this time."""
-        writer = self._writer
-        if writer is not None and writer is not threading.current_thread():
-            writer.join(max(0.0, until - time.monotonic()))
-
     def on_receive(self, frame: Frame) -> None:
-        """Called for each frame but ``BYE``. An exception is logged and counted in
-        :attr:`receive_errors`; the connection goes on.
+        """Called for each frame but ``BYE``. An exception is counted in :attr:`receive_errors` and
+        logged, the first five of a minute for all connections of a server; the connection goes on.
 
         :param frame: the frame
         """
@@ -179,13 +96,16 @@ class SocketHandler(threading.Thread):
             self._begin()
             while True:
                 frame = self.receive_frame()
-                if frame.message == _BYE:
-                    self.logger.debug("%s said BYE", self.addr)
+                if frame.message == BYE:
+                    self.logger.debug("%r said BYE", self.addr)
                     break
                 self._receive(frame)
-        except TransportError as error:
-            level = logging.DEBUG if error.reason == "local_bye" else logging.INFO
-            self.logger.log(level, "%s: %s", self.addr, error)
+        except OSError as error:
+            reason = getattr(error, "reason", None)
+            level = logging.DEBUG if reason == "local_bye" else logging.INFO
+            if reason == "rejected":
+                level = logging.WARNING
+            _log.caused_by_peer(self.logger, level, "%r: %s", self.addr, error)
         finally:
             self._end()
 
@@ -194,21 +114,32 @@ class SocketHandler(threading.Thread):
         with self.lock:
             self._running = True
             if not self.send_queue.empty():
-                self._write_queued()
+                self._start_writer(0)
+            if "s_sock" in self.__dict__:
+                self._watch_pair()
 
     def _receive(self, frame: Frame) -> None:
         try:
             self.on_receive(frame=frame)
         except Exception:
             self.receive_errors += 1
-            self.logger.exception("on_receive failed for a frame of %d bytes", frame.size)
+            _log.caused_by_peer(
+                self.logger,
+                logging.ERROR,
+                "on_receive failed for a frame of %d bytes",
+                frame.size,
+                exc_info=True,
+            )
 
     def _end(self) -> None:
         self._has_ended = True
+        if "r_sock" in self.__dict__:
+            # Whoever still writes to the other one is told.
+            self.r_sock.shutdown(socket.SHUT_RD)
         if isinstance(self.socket, ConnectedSocket):
             self.socket.close()
         else:
-            self._connection.try_close()
+            self._finish()
 
 
 class _Queue(Protocol):
