@@ -155,6 +155,8 @@ HANDLER = {
     "logger": logging.Logger,
     "socket": socket.socket,
     "send_queue": queue.Queue,
+    "r_sock": socket.socket,
+    "s_sock": socket.socket,
 }
 
 

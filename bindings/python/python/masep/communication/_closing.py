@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
 import struct
 import sys
 import threading
@@ -57,7 +58,7 @@ def tell_lost(connection: _masep.Connection, logger: logging.Logger, peer: Any) 
     which :func:`is_delivered` did not hold before: one that the peer ends at the same time cannot tell.
     """
     if connection.close_reason in (None, "write_timeout"):
-        _log.lost(logger, "%r has not taken all that was sent: the last of it is lost", peer)
+        _log.lost(logger, "the end of what was sent to %r may be lost: it has not taken it", peer)
 
 
 def is_delivered(connection: _masep.Connection) -> bool:
@@ -71,6 +72,11 @@ def is_delivered(connection: _masep.Connection) -> bool:
     except TransportError:
         return True
     try:
+        # One that was reset has nothing unsent any more.
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        if poll.poll(0):
+            return False
         (unsent,) = struct.unpack("i", fcntl.ioctl(descriptor, _ASK_UNSENT, bytes(4)))
         return bool(unsent == 0)
     except OSError:

@@ -137,7 +137,7 @@ class Message:
         if _is_own(self.from_xml, _FROM_XML):
             self._take(_masep.decode_message(b))
         else:
-            self.from_xml(_masep.parse_element(b))
+            self.from_xml(xml_node=_masep.parse_element(b))
 
     def _take(self, decoded: _masep.Decoded) -> None:
         if decoded.has_params:

@@ -36,6 +36,7 @@ class SocketHandler(Sending):
         super().__init__(conn, addr, logger)
         self.receive_errors = 0
         """How many calls of :meth:`on_receive` raised an exception."""
+        self._heard_bye = False
 
     def __del__(self) -> None:
         """Ends the connection, if there is one: see ``send_frame_async`` for what waits."""
@@ -53,16 +54,17 @@ class SocketHandler(Sending):
                 one.close()
 
     def receive_frame(self) -> Frame:
-        """Waits for the next frame; ``BYE`` is one too.
+        """Waits for the next frame; ``BYE`` is one too, the last.
 
-        :raises TransportError: if the connection has ended without one
+        :raises TransportError: if the connection has ended without one, or it was given
         """
         connection = self._connection
         body = connection.recv()
         if body is None:
             reason = connection.close_reason
-            if reason != "peer_bye":
+            if reason != "peer_bye" or self._heard_bye:
                 raise TransportError(f"the connection has ended: {reason}", reason or "local_bye")
+            self._heard_bye = True
             body = BYE
         frame = Frame(body)
         self.logger.debug("received: %s", body)
@@ -96,18 +98,28 @@ class SocketHandler(Sending):
             self._begin()
             while True:
                 frame = self.receive_frame()
-                if frame.message == BYE:
+                # The connection's own, whatever an override makes of it.
+                if frame.message == BYE or self._heard_bye:
                     self.logger.debug("%r said BYE", self.addr)
                     break
                 self._receive(frame)
         except OSError as error:
-            reason = getattr(error, "reason", None)
-            level = logging.DEBUG if reason == "local_bye" else logging.INFO
-            if reason == "rejected":
-                level = logging.WARNING
-            _log.caused_by_peer(self.logger, level, "%r: %s", self.addr, error)
+            self._tell_end(error)
+        except Exception as error:
+            # Of an override that found the end of a connection which this side has ended.
+            if self._connection.close_reason != "local_bye":
+                raise
+            self._tell_end(error)
         finally:
             self._end()
+
+    def _tell_end(self, error: Exception) -> None:
+        if self._connection.close_reason == "local_bye":
+            self.logger.debug("%r: %s", self.addr, error)
+            return
+        refused = getattr(error, "reason", None) == "rejected"
+        level = logging.WARNING if refused else logging.INFO
+        _log.caused_by_peer(self.logger, level, "%r: %s", self.addr, error)
 
     def _begin(self) -> None:
         _ = self._connection
