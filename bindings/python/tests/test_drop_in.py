@@ -214,3 +214,88 @@ def test_who_stops_waiting_is_not_connected_to(server):
         socket.create_connection(address)
     with pytest.raises(masep.RefusedError):
         masep.connect(f"127.0.0.1:{address[1]}", id="late")
+
+
+class Failing(SocketHandlerQueue):
+    def on_receive(self, frame):
+        if frame.message == b"last":
+            return super().on_receive(frame)
+        raise ValueError(f"bad: {frame.message.decode()}")
+
+
+@pytest.fixture
+def failing(received):
+    server = Server("engine", 5, Failing, (received,), "127.0.0.1", 0)
+    server.wait_connection()
+    yield server
+    server.stop_wait_connection()
+    server.wait_connection_thread.join(SOON)
+
+
+def log_of(server):
+    with open(os.path.join("logs", f"Server-{server.id}.log"), encoding="utf-8") as file:
+        return file.read()
+
+
+def test_a_peer_cannot_fill_the_log_by_bad_frames(failing, received):
+    """The first are told in full, with their traceback; the others are counted."""
+    with socket.create_connection(failing.socket.getsockname()) as peer:
+        peer.settimeout(SOON)
+        peer.sendall(b"\x05\x00agent" + b"\x01\x00x" * 10_000 + b"\x04\x00last")
+        assert received.get(timeout=SOON) == b"last"
+    assert failing.get_connection("agent").receive_errors == 10_000
+    text = log_of(failing)
+    assert text.count("ValueError: bad: x") == 5
+    assert text.count("on_receive failed for a frame of 1 bytes") == 5
+    assert "counted" in text
+    assert len(text) < 10_000
+
+
+def test_a_peer_cannot_fill_the_log_by_connecting_again(failing, received):
+    """The count is that of the server."""
+    for number in range(20):
+        with socket.create_connection(failing.socket.getsockname()) as peer:
+            peer.sendall(b"\x02\x00%02d" % number + b"\x01\x00x" * 10 + b"\x04\x00last")
+            assert received.get(timeout=SOON) == b"last"
+    assert log_of(failing).count("ValueError: bad: x") == 5
+
+
+def test_what_was_counted_is_told_when_the_server_is_gone(failing, received):
+    with socket.create_connection(failing.socket.getsockname()) as peer:
+        peer.sendall(b"\x05\x00agent" + b"\x01\x00x" * 100 + b"\x04\x00last")
+        assert received.get(timeout=SOON) == b"last"
+    failing.__del__()
+    assert "95 more of: on_receive failed for a frame of %d bytes" in log_of(failing)
+
+
+#: A line of a log by its looks, what clears a terminal, and what turns or hides text.
+EVIL = "x\n2026-01-01 00:00:00,000 - Server - CRITICAL - forged\x1b[2J\r\x9b\u200e\u202e\u061c\ufeff\U000e0041\x85\u2028"
+
+
+def test_text_from_peers_is_escaped_in_the_log(failing, received):
+    """In ids, and in the text of exceptions: nothing raw, and no line of its own."""
+    failing.logger.setLevel(logging.DEBUG)
+    said = EVIL.encode()
+    with socket.create_connection(failing.socket.getsockname()) as peer:
+        peer.sendall(len(said).to_bytes(2, "little") + said)
+        peer.sendall(len(said).to_bytes(2, "little") + said + b"\x04\x00last\x03\x00BYE")
+        assert received.get(timeout=SOON) == b"last"
+        failing.get_connection(EVIL).join(SOON)
+    text = log_of(failing)
+    assert "forged" in text
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert not [line for line in text.split("\n") if line.startswith("2026-01-01")]
+
+
+def test_text_from_peers_is_escaped_in_what_is_handed_on(failing, received, caplog):
+    """Other handlers of logging have formatters of their own: the message is safe for them."""
+    failing.logger.setLevel(logging.DEBUG)
+    said = EVIL.encode()
+    with caplog.at_level(logging.DEBUG, "masep"):
+        with socket.create_connection(failing.socket.getsockname()) as peer:
+            peer.sendall(len(said).to_bytes(2, "little") + said + b"\x04\x00last\x03\x00BYE")
+            assert received.get(timeout=SOON) == b"last"
+            failing.get_connection(EVIL).join(SOON)
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("forged" in message for message in messages)
+    assert all(message.isprintable() for message in messages)

@@ -37,6 +37,7 @@ VALUES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*has no form of its own")
 @pytest.mark.parametrize("params", VALUES.values(), ids=VALUES)
 def test_bytes_are_those_of_pymasep(params):
     import pymasep.communication as pymasep

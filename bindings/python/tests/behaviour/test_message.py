@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 from xml.etree import ElementTree
 
 import pytest
@@ -213,3 +215,37 @@ def test_what_is_sent_is_read_by_the_other_library(communication):
         for library in (communication, masep.communication, pymasep.communication)
     }
     assert len(written) == 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: int = 1
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Many(list):
+    pass
+
+
+WITHOUT_A_FORM = [
+    Point(),
+    Colour.RED,
+    Many([1]),
+    memoryview(b"ab").toreadonly(),
+    bytearray(b"ab"),
+    frozenset({1}),
+    complex(1, 2),
+    range(3),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*has no form of its own")
+@pytest.mark.parametrize("value", WITHOUT_A_FORM, ids=lambda value: type(value).__name__)
+def test_objects_without_a_form_are_sent_as_their_text(communication, value):
+    """Any other object is sent by the name of its class and its ``str``."""
+    data = communication.Message("observation", {"o": value}, "engine").to_bytes()
+    element = read(communication, data).params["o"]
+    assert (element.tag, element.text) == (type(value).__name__, str(value))
