@@ -216,7 +216,8 @@ def test_what_is_sent_to_a_peer_that_is_gone_is_said_once(engine, caplog):
     client = connected(engine)
     with caplog.at_level(logging.DEBUG, "masep"):
         client.logger.setLevel(logging.DEBUG)
-        engine.peer.sendall(b"\x03\x00BYE")
+        # Not right behind the hello, which would be a rejection.
+        engine.peer.sendall(b"\x02\x00hi\x03\x00BYE")
         client.get_connection("engine").join(SOON)
         for _ in range(10):
             client.send_frame_to("engine", Frame(BODY))

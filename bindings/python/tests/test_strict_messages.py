@@ -140,6 +140,7 @@ def test_a_refused_message_is_not_sent_and_ends_nothing():
         assert type(received) is Message
 
 
+@pytest.mark.filterwarnings("ignore:.*has no form of its own")
 def test_messages_that_are_received_are_sent_on_as_they_are():
     foreign = masep.communication.Message("observation", {"o": numpy.arange(2)}, "engine").to_bytes()
     message = Message("", None, "")

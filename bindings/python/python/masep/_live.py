@@ -92,8 +92,8 @@ def _end() -> None:
         _masep.close_all(others, max(0.0, until - time.monotonic()))
     finally:
         # Also when Ctrl-C ends the wait.
-        for each in busy:
-            each._tell_exit(until)
+        for one in busy:
+            one._tell_exit(until)
     until = time.monotonic() + THREAD_SECONDS
     for thread in handlers:
         if thread.is_alive() and thread is not threading.current_thread():

@@ -25,12 +25,12 @@ def search_turn():
         yield
 
 
-def announcing(ends):
+def announcing(ends, handler_class=None):
     """A server that may announce itself; tried again as long as a stranger has the port."""
     until = time.monotonic() + search_port.PATIENCE
     while True:
         try:
-            return ends.waiting(host="", wait_announcement=True)
+            return ends.waiting(handler_class, host="", wait_announcement=True)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > until:
                 raise
@@ -50,10 +50,16 @@ def finds(communication, server):
     return False
 
 
-def test_a_server_that_announces_itself_is_found(communication, ends):
+@pytest.mark.parametrize("overridden", [False, True], ids=["as it is", "overridden"])
+def test_a_server_that_announces_itself_is_found(communication, ends, overridden):
     """``wait_announcement`` starts the thread that answers clients; ``search_server`` finds such a
-    server: ``host`` and ``port`` are known then."""
-    server = announcing(ends)
+    server: ``host`` and ``port`` are known then. Also where its handlers send in their own way."""
+
+    class Overridden(communication.SocketHandlerQueue):
+        def send_frame(self, frame):
+            super().send_frame(frame)
+
+    server = announcing(ends, Overridden if overridden else None)
     server.wait_announcement()
     try:
         assert finds(communication, server)

@@ -256,7 +256,7 @@ class Sending(threading.Thread):
     def _waiting(self, empty: bool = False) -> int:
         """How many frames wait, but BYE."""
         with self.send_queue.mutex:
-            waiting = sum(frame.message != BYE for frame in self.send_queue.queue)
+            waiting = sum(1 for frame in self.send_queue.queue if frame.message != BYE)
             if empty:
                 self.send_queue.queue.clear()
         if empty:
