@@ -269,7 +269,7 @@ def test_what_was_counted_is_told_when_the_server_is_gone(failing, received):
 
 
 #: A line of a log by its looks, what clears a terminal, and what turns or hides text.
-EVIL = "x\n2026-01-01 00:00:00,000 - Server - CRITICAL - forged\x1b[2J\r\x9b\u200e\u202e\u061c\ufeff\U000e0041\x85\u2028"
+EVIL = "x\n2026-01-01 00:00:00,000 - Server - CRITICAL - forged\x1b[2J\r\x9b\u200e\u202e\u061c\ufeff\u3164\U000e0041\x85\u2028"
 
 
 def test_text_from_peers_is_escaped_in_the_log(failing, received):
@@ -284,6 +284,7 @@ def test_text_from_peers_is_escaped_in_the_log(failing, received):
     text = log_of(failing)
     assert "forged" in text
     assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert "\u3164" not in text
     assert not [line for line in text.split("\n") if line.startswith("2026-01-01")]
 
 

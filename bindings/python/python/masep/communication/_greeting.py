@@ -7,6 +7,7 @@ import socket
 import threading
 from typing import Any
 
+from .. import _masep
 from .._exceptions import PeerError
 from . import _handshake, _log
 
@@ -26,7 +27,8 @@ def start(server: Any, ident: str, handler: Any) -> None:
     starting = threading.Event()
     handler._starting = starting
     server.add_connection(ident, handler)
-    server.logger.info("%r connected from %r", ident, getattr(handler, "addr", None))
+    address = getattr(handler, "addr", None)
+    server.logger.info("%s connected from %r", _masep.quoted(ident), address)
     try:
         handler.start()
     finally:

@@ -8,6 +8,8 @@ import threading
 import time
 from weakref import WeakKeyDictionary
 
+from .. import _masep
+
 DIRECTORY = "logs"
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(funcName)s() - %(message)s"
 
@@ -28,14 +30,18 @@ class _Formatter(logging.Formatter):
 
 
 def _printable(line: str) -> str:
-    if line.isprintable():
+    if line.isascii() and line.isprintable():
         return line
-    return "".join(
-        letter
-        if letter.isprintable() or letter == "\t"
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in line
-    )
+    return "".join(map(_seen, line))
+
+
+def _seen(letter: str) -> str:
+    if letter == "\t" or (letter.isprintable() and letter.isascii()):
+        return letter
+    # What is only seen, the crates know.
+    if _masep.quoted(letter) == f'"{letter}"':
+        return letter
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 class _Pace:
