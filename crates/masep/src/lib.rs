@@ -78,6 +78,7 @@ pub mod transport;
 mod transport;
 mod unsent;
 mod wire;
+mod write_pattern;
 
 pub use masep_proto::{
     Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,

@@ -125,6 +125,10 @@ pub trait Transport: Send + Sync + 'static {
     /// `TCP_QUICKACK`, for a peer that waits for them.
     fn acknowledge(&self) {}
 
+    /// Lets what arrives next wait for its acknowledgement, until it is answered or for as long as the system
+    /// does (40 ms on Linux), where there is such a thing.
+    fn withhold_acknowledgement(&self) {}
+
     /// Shuts one direction or both. The other side reads the end of the stream behind what was
     /// written; this side, behind what has arrived.
     ///

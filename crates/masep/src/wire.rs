@@ -15,8 +15,10 @@ use masep_proto::{Frame, FrameCodec, Handshake, HelloError, Limits, PeerId};
 
 use crate::queue::{Backlog, Copies, Piece};
 use crate::spare;
+use crate::sync::time::{Instant, timeout};
 use crate::transport::Transport;
 use crate::unsent::{Unsent, WRITE_BYTES};
+use crate::write_pattern::{Acknowledgement, Brought, HELD_BACK, WritePattern};
 
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
 /// that was there anyway has room for.
@@ -48,10 +50,12 @@ pub(crate) struct Wire {
     chunk: usize,
     /// The last read took all that there was room for; there may be more.
     filled: bool,
-    /// Whether the peer was seen to write header and body apart, as every pymasep peer does. Its reader
-    /// takes the end of a segment for the end of a frame, so that each frame has to begin one; then
-    /// those that fit into one arrive whole.
-    pub(crate) peer_splits: bool,
+    /// Whether the peer writes header and body apart, as every pymasep peer does. Its reader takes the
+    /// end of a segment for the end of a frame, so that each frame has to begin one; then those that fit
+    /// into one arrive whole.
+    pub(crate) pattern: WritePattern<Instant>,
+    /// What the last read brought, until the pattern has taken note of it.
+    brought: Option<Brought>,
 }
 
 impl Wire {
@@ -69,7 +73,8 @@ impl Wire {
             farewell,
             chunk: READ_CHUNKS.start,
             filled: false,
-            peer_splits: false,
+            pattern: WritePattern::before_hello(),
+            brought: None,
         })
     }
 
@@ -139,6 +144,10 @@ impl Wire {
             }
         })?;
         self.filled = read == room;
+        self.brought = Some(Brought {
+            bytes: read,
+            all: !self.filled,
+        });
         if self.filled {
             self.chunk = (self.chunk * 2).min(READ_CHUNKS.end);
         } else if before == 0 && read < self.chunk / 4 {
@@ -189,13 +198,33 @@ impl Wire {
     /// acknowledged, which a Linux kernel puts off for 40 ms unless `TCP_QUICKACK` is set. The option
     /// does not last, so it is set again after each read, for such peers only.
     pub(crate) fn acknowledge(&mut self) {
-        // A header without the first byte of its body, where no more had arrived: nobody who writes a
-        // frame at once is likely to leave that.
-        if self.buffer.len() == FrameCodec::HEADER_BYTES && !self.filled {
-            self.peer_splits = true;
+        if let Some(brought) = self.brought.take() {
+            let waited = |since| Instant::now().saturating_duration_since(since);
+            let rest = self.buffer.len();
+            let due = self.pattern.note(brought, rest, Instant::now, waited);
+            self.acknowledge_as(due);
         }
-        if self.peer_splits {
+    }
+
+    /// Reads more of the hello. Of one of which the header has come alone it is found out whether the body is
+    /// held back.
+    async fn read_hello_more(&mut self) -> io::Result<usize> {
+        if self.pattern.awaits_body() {
+            let read = poll_fn(|context| self.poll_read(context));
+            if let Ok(read) = timeout(HELD_BACK, read).await {
+                return read;
+            }
+            self.pattern.hello_is_held_back();
             self.transport.acknowledge();
+        }
+        poll_fn(|context| self.poll_read(context)).await
+    }
+
+    fn acknowledge_as(&self, due: Acknowledgement) {
+        match due {
+            Acknowledgement::AsUsual => {}
+            Acknowledgement::Now => self.transport.acknowledge(),
+            Acknowledgement::Withhold => self.transport.withhold_acknowledgement(),
         }
     }
 
@@ -208,7 +237,7 @@ impl Wire {
 
     /// Appends frames that wait to what is unsent, as many as one write takes.
     pub(crate) fn gather_from(&mut self, backlog: &mut Backlog, codec: FrameCodec) {
-        let alone = self.peer_splits;
+        let alone = self.pattern.is_apart();
         let room = WRITE_BYTES.saturating_sub(self.unsent.len());
         let take = |piece: Piece<'_>| match piece {
             Piece::Shared(frame) => self.gather(frame, codec),
@@ -266,7 +295,8 @@ impl Wire {
             let tried = if self.unsent.is_empty() {
                 self.transport.try_flush().map(|()| 0)
             } else {
-                self.unsent.write_to(&*self.transport, self.peer_splits)
+                self.unsent
+                    .write_to(&*self.transport, self.pattern.is_apart())
             };
             match tried {
                 Ok(_) if self.unsent.is_empty() => return Ok(Written::All),
@@ -364,13 +394,15 @@ pub(crate) async fn read_hello(
     handshake: &mut Handshake,
 ) -> Result<PeerId, HelloFailure> {
     loop {
-        if poll_fn(|context| wire.poll_read(context)).await? == 0 {
+        if wire.read_hello_more().await? == 0 {
             return Err(HelloFailure::Closed);
         }
         if let Some(peer) = handshake
             .handle(&mut wire.buffer)
             .map_err(HelloFailure::Bad)?
         {
+            let due = wire.pattern.end_hello();
+            wire.acknowledge_as(due);
             return Ok(peer);
         }
         wire.acknowledge();

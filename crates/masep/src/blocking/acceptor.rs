@@ -233,7 +233,6 @@ impl Acceptor {
             }
         };
         let half = WriteHalf::new(stream, &hello, Some(slot));
-        half.peer_splits.store(heard.peer_splits, Ordering::Relaxed);
         let opened = Opened {
             peer: heard.peer,
             address,
@@ -241,6 +240,7 @@ impl Acceptor {
             buffer,
             handled: self.handler.is_some(),
             rejection: RejectionWindow::closed(),
+            pattern: heard.pattern,
         };
         let connection = Connection::new(opened, &self.limits, &self.registry);
         self.register(&connection)

@@ -220,17 +220,15 @@ impl ClientBuilder {
             hear_hello(&half.stream, None, &mut handshake, &mut buffer, until)
         });
         match heard {
-            Ok(Heard { peer, peer_splits }) => {
-                half.peer_splits.store(peer_splits, Ordering::Relaxed);
-                Ok(Opened {
-                    peer,
-                    address,
-                    half,
-                    buffer,
-                    handled: self.handler.is_some(),
-                    rejection: RejectionWindow::until(Instant::now() + REJECTION_TIME),
-                })
-            }
+            Ok(Heard { peer, pattern }) => Ok(Opened {
+                peer,
+                pattern,
+                address,
+                half,
+                buffer,
+                handled: self.handler.is_some(),
+                rejection: RejectionWindow::until(Instant::now() + REJECTION_TIME),
+            }),
             Err(failure) => {
                 Farewell::new(half, &CloseReason::LocalBye).finish_in_background();
                 Err(match failure {

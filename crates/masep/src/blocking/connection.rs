@@ -16,6 +16,7 @@ use super::{Registry, TimedOut};
 use crate::rejection::RejectionWindow;
 use crate::sync::Instant;
 use crate::transport::set_options;
+use crate::write_pattern::WritePattern;
 use crate::{CloseReason, ConnectionId, SendError};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
@@ -59,6 +60,8 @@ impl Connection {
             }
             Err(error) => return Err(error),
         };
+        let mut pattern = WritePattern::before_hello();
+        let _as_usual = pattern.end_hello();
         let opened = Opened {
             peer: peer.into(),
             address,
@@ -66,6 +69,7 @@ impl Connection {
             buffer: BytesMut::new(),
             handled: false,
             rejection: RejectionWindow::closed(),
+            pattern,
         };
         Ok(Self::new(opened, limits, &Registry::default()))
     }

@@ -7,18 +7,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use bytes::BytesMut;
 use masep_proto::{Handshake, HelloError, PeerId};
 
-use super::incoming::ends_after_header;
-use super::readiness::{Interest, passed, wait};
+use super::readiness::{Interest, after, earlier, passed, wait};
 use super::receive::{Wait, receive};
 use crate::sync::Instant;
-use crate::transport::rearm_quickack;
+use crate::transport::{rearm_quickack, withhold_acknowledgement};
+use crate::write_pattern::{Acknowledgement, Brought, HELD_BACK, WritePattern};
 
 /// What a hello tells.
 #[derive(Debug)]
 pub(super) struct Heard {
     pub(super) peer: PeerId,
-    /// Whether the peer wrote header and body apart.
-    pub(super) peer_splits: bool,
+    pub(super) pattern: WritePattern<Instant>,
 }
 
 /// Why the peer's hello did not come.
@@ -53,9 +52,12 @@ pub(super) fn hear_hello(
     let socket = stream.as_fd();
     // Without a `stop` the socket stands in for it, and is not asked.
     let stop_interest = Interest::readable(stop.unwrap_or(socket)).or_readable_if(stop.is_some());
-    let mut peer_splits = false;
+    let mut pattern = WritePattern::before_hello();
     loop {
-        let [ready, stopped] = wait([Interest::readable(socket), stop_interest], until)?;
+        // Of one of which the header has come alone it is found out whether the body is held back.
+        let held_back = pattern.awaits_body().then(|| after(HELD_BACK)).flatten();
+        let next = earlier(until, held_back);
+        let [ready, stopped] = wait([Interest::readable(socket), stop_interest], next)?;
         if stopped.readable {
             return Err(HelloFailure::Stopped);
         }
@@ -63,21 +65,43 @@ pub(super) fn hear_hello(
             if passed(until) {
                 return Err(HelloFailure::TimedOut);
             }
+            if passed(held_back) {
+                pattern.hello_is_held_back();
+                rearm_quickack(stream);
+            }
             continue;
         }
-        match receive(stream, buffer, Wait::No, 0) {
+        let before = buffer.len();
+        let bytes = match receive(stream, buffer, Wait::No, 0) {
             Ok(0) => return Err(HelloFailure::Closed),
-            Ok(_) => {}
+            Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error.into()),
+        };
+        let whole = handshake.handle(buffer).map_err(HelloFailure::Bad)?;
+        if let Some(peer) = whole {
+            acknowledge(stream, pattern.end_hello());
+            return Ok(Heard { peer, pattern });
         }
-        if ends_after_header(buffer) {
-            peer_splits = true;
-            // See `Reader::acknowledge` of the async side.
-            rearm_quickack(stream);
-        }
-        if let Some(peer) = handshake.handle(buffer).map_err(HelloFailure::Bad)? {
-            return Ok(Heard { peer, peer_splits });
-        }
+        let brought = Brought::by(before, bytes);
+        acknowledge(stream, note(&mut pattern, brought, buffer.len()));
+    }
+}
+
+/// Notes a read that left so many bytes behind the last whole frame.
+pub(super) fn note(
+    pattern: &mut WritePattern<Instant>,
+    brought: Brought,
+    rest: usize,
+) -> Acknowledgement {
+    let waited = |since| Instant::now().saturating_duration_since(since);
+    pattern.note(brought, rest, Instant::now, waited)
+}
+
+pub(super) fn acknowledge(stream: &TcpStream, due: Acknowledgement) {
+    match due {
+        Acknowledgement::AsUsual => {}
+        Acknowledgement::Now => rearm_quickack(stream),
+        Acknowledgement::Withhold => withhold_acknowledgement(stream),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::BytesMut;
 use masep_proto::{Frame, FrameCodec};
 
+use super::hello::{acknowledge, note};
 use super::outgoing::WriteHalf;
 use super::readiness::wait_while;
 use super::receive::{Wait, receive};
@@ -15,7 +16,7 @@ use crate::CloseReason;
 use crate::rejection::RejectionWindow;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
-use crate::transport::rearm_quickack;
+use crate::write_pattern::{Brought, WritePattern};
 
 /// What the thread owns that has its turn to read.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(super) struct ReadHalf {
     /// When the last bytes arrived.
     heard: Instant,
     rejection: RejectionWindow<Instant>,
+    pattern: WritePattern<Instant>,
 }
 
 impl ReadHalf {
@@ -42,6 +44,7 @@ impl ReadHalf {
         other: &WriteHalf,
         buffer: BytesMut,
         rejection: RejectionWindow<Instant>,
+        pattern: WritePattern<Instant>,
     ) -> Self {
         let half = Self {
             stream: Some(other.stream.clone()),
@@ -52,8 +55,9 @@ impl ReadHalf {
             write_failure: None,
             heard: Instant::now(),
             rejection,
+            pattern,
         };
-        half.note_header();
+        half.note_pattern();
         half
     }
 
@@ -113,6 +117,7 @@ impl ReadHalf {
         let Some(stream) = &self.stream else {
             return Ok(());
         };
+        let before = self.buffer.len();
         let received = receive(stream, &mut self.buffer, wait, self.usual);
         if self.rejection.is_open() && would_block(&received) {
             self.rejection.found_nothing(Instant::now(), false);
@@ -125,7 +130,7 @@ impl ReadHalf {
             Ok(read) => {
                 self.usual = (2 * read).max(self.usual / 2);
                 self.heard = Instant::now();
-                self.acknowledge();
+                self.acknowledge(Brought::by(before, read));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
             Err(error) => self.stream_end = Some(CloseReason::from_io(&error)),
@@ -165,16 +170,18 @@ impl ReadHalf {
 
     /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
     /// [`Wire`](crate::wire::Wire).
-    fn acknowledge(&mut self) {
-        self.note_header();
-        if let (true, Some(stream)) = (self.peer_splits.load(Ordering::Relaxed), &self.stream) {
-            rearm_quickack(&**stream);
+    fn acknowledge(&mut self, brought: Brought) {
+        let due = note(&mut self.pattern, brought, behind_frames(&self.buffer));
+        self.note_pattern();
+        if let Some(stream) = &self.stream {
+            acknowledge(stream, due);
         }
     }
 
-    fn note_header(&self) {
-        if ends_after_header(&self.buffer) {
-            self.peer_splits.store(true, Ordering::Relaxed);
+    fn note_pattern(&self) {
+        let is_apart = self.pattern.is_apart();
+        if is_apart != self.peer_splits.load(Ordering::Relaxed) {
+            self.peer_splits.store(is_apart, Ordering::Relaxed);
         }
     }
 }
@@ -194,13 +201,10 @@ fn bodies(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     })
 }
 
-/// Whether `bytes` end with a header without the first byte of its body: nobody who writes a frame
-/// at once is likely to leave that.
-pub(super) fn ends_after_header(bytes: &[u8]) -> bool {
-    bytes.len() >= 2 && {
-        let whole: usize = bodies(bytes).flatten().map(|body| 2 + body.len()).sum();
-        bytes.len() - whole == 2
-    }
+/// How many bytes are behind the last whole frame.
+fn behind_frames(bytes: &[u8]) -> usize {
+    let whole: usize = bodies(bytes).flatten().map(|body| 2 + body.len()).sum();
+    bytes.len() - whole
 }
 
 /// The read half, and whose turn it is to have it. A mutex would do, but it cannot be waited for
@@ -321,19 +325,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_alone_at_the_end_is_seen_behind_whole_frames() {
+    fn what_is_behind_whole_frames_is_counted() {
         for (bytes, expected) in [
-            (&b""[..], false),
-            (b"\x05", false),
-            (b"\x05\0", true),
-            (b"\x05\0a", false),
-            // Two bytes of a body are no header, and an empty frame is whole.
-            (b"\x05\0ab", false),
-            (b"\0\0", false),
-            (b"\x01\0a\0\0\x02\0", true),
-            (b"\x01\0a\0\0\x02\0ab", false),
+            (&b""[..], 0),
+            (b"\x05", 1),
+            (b"\x05\0", 2),
+            (b"\x05\0a", 3),
+            (b"\x05\0ab", 4),
+            (b"\0\0", 0),
+            (b"\x01\0a\0\0\x02\0", 2),
+            (b"\x01\0a\0\0\x02\0ab", 0),
         ] {
-            assert_eq!(ends_after_header(bytes), expected, "{bytes:?}");
+            assert_eq!(behind_frames(bytes), expected, "{bytes:?}");
         }
     }
 

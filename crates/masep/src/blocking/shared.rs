@@ -14,6 +14,7 @@ use super::{Registry, TimedOut};
 use crate::rejection::RejectionWindow;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceLock};
+use crate::write_pattern::WritePattern;
 use crate::{CloseReason, ConnectionId};
 
 /// What the handles share. Its methods are here as far as they concern the end, else in `reading`
@@ -60,11 +61,17 @@ pub(super) struct Opened {
     /// Whether a handler is to be told of the end.
     pub(super) handled: bool,
     pub(super) rejection: RejectionWindow<Instant>,
+    pub(super) pattern: WritePattern<Instant>,
 }
 
 impl Shared {
     pub(super) fn new(opened: Opened, limits: Limits, registry: Registry) -> Self {
-        let read_half = ReadHalf::new(&opened.half, opened.buffer, opened.rejection);
+        let read_half = ReadHalf::new(
+            &opened.half,
+            opened.buffer,
+            opened.rejection,
+            opened.pattern,
+        );
         Self {
             id: ConnectionId::next(),
             peer: opened.peer,

@@ -78,7 +78,9 @@ async fn run_to_its_end<H: SocketHandler>(
 ) {
     let limits = Limits::default();
     let mut wire = Wire::new(recorder.clone(), &limits, Bytes::from_static(BYE)).unwrap();
-    wire.peer_splits = peer_splits;
+    if peer_splits {
+        wire.pattern.hello_is_held_back();
+    }
     let membership = Membership::new(Registry::default(), connection.clone());
     let driver = Driver::new(membership, wire, Arc::new(handler), Arc::new(limits), ());
     connection.end(CloseReason::LocalBye);

@@ -100,6 +100,10 @@ impl Transport for TcpStream {
         rearm_quickack(self);
     }
 
+    fn withhold_acknowledgement(&self) {
+        withhold_acknowledgement(self);
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         SockRef::from(self).shutdown(how)
     }
