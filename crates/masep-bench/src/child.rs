@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::job::{Job, Work};
 use crate::link::{HELD, Outcome};
-use crate::{memory, peers, placement};
+use crate::{memory, peers, placement, relay};
 
 /// How long a process may take beyond what it was asked to measure: the first connections of ten
 /// thousand, or an interpreter that starts.
@@ -89,7 +89,11 @@ pub(crate) fn measure(job: &Job) -> Result<Outcome> {
         .and_then(|rest| rest.split_once(' '))
         .context("the server did not say that it is ready")?;
     let mut job = job.clone();
-    job.address = Some(address.parse().context("the server's address")?);
+    let address = address.parse().context("the server's address")?;
+    job.address = Some(match job.relay {
+        Some(at_once) => relay::start(address, at_once).context("the relay")?,
+        None => address,
+    });
     job.server = Some(process.parse().context("the server's process")?);
     let mut client = Process::of_this_program("drive", &job).context("the client")?;
     let outcome = if job.work == Work::Idle {

@@ -55,6 +55,9 @@ pub(crate) struct Job {
     pub(crate) cpu: Option<usize>,
     /// Where the server listens; the server itself has none.
     pub(crate) address: Option<SocketAddr>,
+    /// Through a relay that passes on at most so many bytes at once.
+    #[serde(default)]
+    pub(crate) relay: Option<usize>,
     /// The process of the server, whose computing time a client may want to know.
     pub(crate) server: Option<u32>,
 }

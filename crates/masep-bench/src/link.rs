@@ -127,9 +127,21 @@ pub(crate) async fn times(job: &Job, mut turn: impl AsyncFnMut() -> Result<()>) 
     ]))
 }
 
+/// Messages the other way, before what is measured through a relay.
+const MESSAGES_BEFORE: u32 = 10_000;
+
 /// Doubles the number of messages until they take as long as was asked for; the last try counts.
 async fn one_way<L: Link>(job: &Job) -> Result<Outcome> {
     let mut link = L::connect(job, 0).await?;
+    if job.relay.is_some() {
+        // The client gets to know the server by what comes from it.
+        let (count, size) = (MESSAGES_BEFORE, job.size as u32);
+        link.send(&Request::Broadcast { count, size }.body(0))
+            .await?;
+        for _ in 0..count {
+            link.receive().await?;
+        }
+    }
     let (take, last) = (job.body(Request::Take), job.body(Request::Acknowledge));
     let mut count = 16;
     loop {

@@ -16,6 +16,7 @@ mod peers;
 mod placement;
 mod plan;
 mod python;
+mod relay;
 mod report;
 mod results;
 mod run;

@@ -7,6 +7,7 @@ use crate::peers::{
     BLOCKING, BLOCKING_MESSAGES, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO,
 };
 use crate::placement::Placement::{self, OneCore, Unpinned};
+use crate::relay::WHOLE_READS;
 
 const BOTH: &[Placement] = &[OneCore, Unpinned];
 const KIB: usize = 1024;
@@ -23,6 +24,7 @@ pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<E
         plan.whole_turn(),
         plan.busy_poll_turn(),
         plan.one_way_small(),
+        plan.one_way_relayed(),
         plan.one_way_large(),
         plan.fan_out(),
         plan.idle(),
@@ -59,6 +61,7 @@ impl Plan<'_> {
             threads: self.effort.threads,
             cpu: None,
             address: None,
+            relay: None,
             server: None,
         }
     }
@@ -192,6 +195,33 @@ impl Plan<'_> {
                     ..Target::of(MASEP, Bound::AtLeast(10.0))
                 }],
             )],
+        }
+    }
+
+    /// What is between the peers may cut the stream anywhere. That must not make one take the other for a peer that
+    /// writes header and body apart, for whom each frame is a write.
+    fn one_way_relayed(&self) -> Experiment {
+        const WHOLE: &str = "masep, whole reads";
+        const CUT: &str = "masep, cut at 1,448 B";
+        let subject = |name, at_once| {
+            let job = self.job(MASEP, Work::OneWay, 64, 1);
+            let relay = Some(at_once);
+            Subject::new(name, How::Talk(Job { relay, ..job }))
+        };
+        let mut messages = throughput(
+            "messages",
+            "messages",
+            "M/s",
+            vec![Target::of(CUT, Bound::RatioAtLeast(WHOLE, 0.5))],
+        );
+        messages.base = WHOLE;
+        Experiment {
+            name: "one-way-64-relay",
+            about: "one way, 64 B, through a relay, behind 10,000 messages the other way"
+                .to_owned(),
+            placements: &[Unpinned],
+            subjects: vec![subject(WHOLE, WHOLE_READS), subject(CUT, 1_448)],
+            metrics: vec![messages],
         }
     }
 
