@@ -128,7 +128,7 @@ pub(crate) async fn times(job: &Job, mut turn: impl AsyncFnMut() -> Result<()>) 
 }
 
 /// Messages the other way, before what is measured through a relay.
-const MESSAGES_BEFORE: u32 = 10_000;
+const MESSAGES_BEFORE: u32 = 100_000;
 
 /// Doubles the number of messages until they take as long as was asked for; the last try counts.
 async fn one_way<L: Link>(job: &Job) -> Result<Outcome> {

@@ -217,7 +217,7 @@ impl Plan<'_> {
         messages.base = WHOLE;
         Experiment {
             name: "one-way-64-relay",
-            about: "one way, 64 B, through a relay, behind 10,000 messages the other way"
+            about: "one way, 64 B, through a relay, behind 100,000 messages the other way"
                 .to_owned(),
             placements: &[Unpinned],
             subjects: vec![subject(WHOLE, WHOLE_READS), subject(CUT, 1_448)],
