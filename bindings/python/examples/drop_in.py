@@ -18,7 +18,7 @@ send(Message.MESSAGE_TYPE_DEFINE, {"game": Countdown})
 send(Message.MESSAGE_TYPE_REGISTER, {"id": client.id, "queue_id": 0, "role": "Actor"})
 message = Message("", None, "")
 while True:
-    message.from_bytes(received.get())
+    message.from_bytes(received.get(timeout=60))
     if message.msg_type == Message.MESSAGE_TYPE_END_GAME:
         break
     send(Message.MESSAGE_TYPE_ACTION, {"action": Move()})

@@ -63,6 +63,47 @@ fn join(address: SocketAddr, id: &'static str, role: Role) -> JoinHandle<Played>
     })
 }
 
+fn words(line: &str) -> impl Iterator<Item = String> {
+    line.split_whitespace().map(str::to_owned)
+}
+
+#[test]
+fn both_programs_take_the_address_first_and_nothing_in_another_place() {
+    let given = |line| agent::Arguments::parse(words(line)).unwrap();
+    let all = given("[::1]:60000 observer me");
+    assert_eq!(all.address.as_deref(), Some("[::1]:60000"));
+    assert_eq!((all.role, all.id.as_str()), (Role::Observer, "me"));
+    assert_eq!(given("127.0.0.1:1").role, Role::Actor);
+    for (line, id) in [("lan actor me", "me"), ("", "")] {
+        let searched = given(line);
+        assert_eq!(searched.address, None);
+        assert!(searched.id.starts_with(id));
+    }
+    for line in [
+        "actor",
+        "actor 127.0.0.1:60000",
+        "actor me 127.0.0.1:60000",
+        "127.0.0.1:60000 me",
+        "127.0.0.1:60000 actor me more",
+    ] {
+        let refused = agent::Arguments::parse(words(line)).unwrap_err();
+        assert!(refused.contains("usage: "), "{line}");
+    }
+
+    let given = |line| engine::arguments(words(line));
+    assert_eq!(given(""), Ok(("127.0.0.1:60000".to_owned(), 1)));
+    assert_eq!(given("[::]:0 3"), Ok(("[::]:0".to_owned(), 3)));
+    for line in [
+        "2",
+        "2 127.0.0.1:1",
+        "127.0.0.1:1 actor",
+        "127.0.0.1:1 0",
+        "127.0.0.1:1 2 3",
+    ] {
+        assert!(given(line).unwrap_err().contains("usage: "), "{line}");
+    }
+}
+
 /// A player who does what the test says.
 struct Player {
     id: &'static str,

@@ -1,6 +1,6 @@
 //! An interface, whole: it joins the engine of the example `engine` and plays a predator, or only
-//! watches. `cargo run --example agent -- [actor|observer [ID [ADDRESS:PORT]]]`; without an address it
-//! searches the LAN. `masep demo` runs this very file.
+//! watches. `cargo run --example agent -- [ADDRESS:PORT|lan [actor|observer [ID]]]`; without an address,
+//! or with `lan` in its place, it searches the LAN. `masep demo` runs this very file.
 
 use std::error::Error;
 
@@ -157,28 +157,55 @@ fn number(value: &Value) -> Option<i64> {
     i32::try_from(value.as_i64()?).ok().map(i64::from)
 }
 
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Arguments {
+    /// `None` to search the LAN.
+    pub(crate) address: Option<String>,
+    pub(crate) role: Role,
+    pub(crate) id: String,
+}
+
+impl Arguments {
+    /// Reads the arguments behind the name of the program.
+    ///
+    /// # Errors
+    /// How they are to be given, for any others: an address in the place of an id is no id.
+    pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        const USAGE: &str = "usage: agent [ADDRESS:PORT|lan [actor|observer [ID]]]";
+        let mut arguments = arguments.fuse();
+        let address = match arguments.next() {
+            None => None,
+            Some(lan) if lan == "lan" => None,
+            Some(address) if address.contains(':') => Some(address),
+            Some(other) => return Err(format!("{other:?} is no address; {USAGE}")),
+        };
+        let role = match arguments.next().as_deref() {
+            None | Some("actor") => Role::Actor,
+            Some("observer") => Role::Observer,
+            Some(other) => return Err(format!("{other:?} is no role; {USAGE}")),
+        };
+        let id = arguments.next();
+        let id = id.unwrap_or_else(|| format!("agent-{}", std::process::id()));
+        match arguments.next() {
+            None => Ok(Self { address, role, id }),
+            Some(other) => Err(format!("{other:?} is too much; {USAGE}")),
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut arguments = std::env::args().skip(1);
-    let role = match arguments.next().as_deref() {
-        None | Some("actor") => Role::Actor,
-        Some("observer") => Role::Observer,
-        Some(other) => return Err(format!("{other} is neither actor nor observer").into()),
-    };
-    let id = arguments
-        .next()
-        .unwrap_or_else(|| format!("agent-{}", std::process::id()));
+    let Arguments { address, role, id } = Arguments::parse(std::env::args().skip(1))?;
     let client = Client::builder(id);
-    let client = match arguments.next() {
-        Some(address) => client.connect(address).await?,
-        None => {
-            client
-                .discover(&SearchOptions::default().first_only(true))
-                .await?
-        }
+    let client = if let Some(address) = address {
+        client.connect(address).await?
+    } else {
+        println!("searches the LAN for an engine");
+        client.discover(&SearchOptions::default()).await?
     };
     println!(
-        "plays with {} at {}",
+        "plays with {:?} at {}",
         client.server_id(),
         client.connection().address()
     );

@@ -1,6 +1,6 @@
 //! An engine, whole: it owns a game (the rules are in `world.rs`), waits for its players and plays
-//! it with them. `cargo run --example engine -- [ACTORS [ADDRESS:PORT]]`, then the example `agent` in
-//! as many other shells. `masep demo` runs this very file.
+//! it with them. `cargo run --example engine -- [ADDRESS:PORT [ACTORS]]`, then the example `agent` with
+//! the same address in as many other shells. `masep demo` runs this very file.
 //!
 //! It speaks pymasep's protocol. An interface sends DEFINE and REGISTER. In each turn everybody gets
 //! an OBSERVATION, and each actor answers it with an ACTION. After the last episode everybody gets
@@ -326,11 +326,33 @@ fn turn_away(connection: &Connection) {
     let _ = connection.try_send(Frame::BYE);
 }
 
+/// The address to listen on and the number of actors, from the arguments behind the program's name.
+///
+/// # Errors
+/// How they are to be given, for any others.
+pub(crate) fn arguments(
+    mut arguments: impl Iterator<Item = String>,
+) -> Result<(String, usize), String> {
+    const USAGE: &str = "usage: engine [ADDRESS:PORT [ACTORS]]";
+    let address = arguments
+        .next()
+        .unwrap_or_else(|| "127.0.0.1:60000".to_owned());
+    if !address.contains(':') {
+        return Err(format!("{address:?} is no address; {USAGE}"));
+    }
+    let actors = arguments.next().unwrap_or_else(|| "1".to_owned());
+    match (actors.parse(), arguments.next()) {
+        (Ok(actors), None) if actors > 0 => Ok((address, actors)),
+        (Ok(_), Some(other)) => Err(format!("{other:?} is too much; {USAGE}")),
+        _ => Err(format!("{actors:?} is no number of actors; {USAGE}")),
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let (address, actors) = arguments(std::env::args().skip(1))?;
     let settings = Settings {
-        actors: arguments.next().map_or(Ok(1), |text| text.parse())?,
+        actors,
         observers: 0,
         episodes: 10,
         seed: 1,
@@ -338,9 +360,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         slow_steps: 0,
         slow_step_time: Duration::ZERO,
     };
-    let address = arguments
-        .next()
-        .unwrap_or_else(|| "127.0.0.1:60000".to_owned());
     let engine = Engine::bind(&address, settings).await?;
     println!("{} awaits its actors", engine.server().local_address());
     if let Err(error) = engine.server().announce() {
