@@ -7,6 +7,7 @@
 mod build;
 mod coverage;
 mod outcome;
+mod replay;
 mod seeds;
 
 use std::fs;
@@ -17,8 +18,8 @@ use std::thread;
 
 use clap::Args;
 
-use crate::process::{Program, cargo, root};
-use crate::step::Failure;
+use crate::process::{Program, root};
+use crate::step::{Failure, Form};
 use build::Build;
 use outcome::Outcome;
 
@@ -52,10 +53,13 @@ pub(crate) struct Fuzz {
     minimise: Option<PathBuf>,
 }
 
-/// The step of `cargo xtask test`.
-pub(crate) fn smoke() -> Result<(), Failure> {
-    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run()?;
-    search(&known_targets()?, 10, processors())
+/// The step of `cargo xtask test`: the inputs known so far, or a minute of search for each target.
+pub(crate) fn test(form: Form) -> Result<(), Failure> {
+    let targets = known_targets()?;
+    match form {
+        Form::Short => replay::run(&targets),
+        Form::Long => search(&targets, 60, processors()),
+    }
 }
 
 impl Fuzz {

@@ -33,9 +33,9 @@ pub(crate) const PLAIN_TRACEBACKS: (&str, &str) = ("PYTHONNODEBUGRANGES", "1");
 
 /// Runs pytest with the program `masep` of this tree.
 pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
-    // The same build as that of `cargo test`: an optimised one would take minutes more and what is
-    // measured in these tests is waits of the network, not computing.
-    cargo(&["build", "--package", "masep-cli", "--bin", "masep"]).run()?;
+    // The same build as that of the step `rust`, features included: an optimised one would take minutes more and
+    // what is measured in these tests is waits of the network, not computing.
+    cargo(&["build", "--workspace", "--all-features", "--bin", "masep"]).run()?;
     let python = environment()?;
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx"];
     args.extend(pytest);
@@ -58,11 +58,16 @@ pub(crate) fn vectors(check: bool) -> Result<(), Failure> {
 
 /// The Python of the virtual environment, which is made or brought up to date if need be.
 pub(crate) fn environment() -> Result<PathBuf, Failure> {
-    prepare(ENVIRONMENT, REQUIREMENTS)
+    prepare(ENVIRONMENT, REQUIREMENTS, None)
 }
 
-/// The Python of a virtual environment in the root of the repository, with these requirements.
-pub(crate) fn prepare(environment: &str, requirements: &str) -> Result<PathBuf, Failure> {
+/// The Python of a virtual environment in the root of the repository, with these requirements. Those that are
+/// installed in the environment of the Python `base` are used from there: pymasep brings half a gigabyte along.
+pub(crate) fn prepare(
+    environment: &str,
+    requirements: &str,
+    base: Option<&Path>,
+) -> Result<PathBuf, Failure> {
     let wanted = fs::read_to_string(root().join(requirements))
         .map_err(|error| Failure::new(format!("cannot read {requirements}: {error}")))?;
     let directory = root().join(environment);
@@ -73,6 +78,12 @@ pub(crate) fn prepare(environment: &str, requirements: &str) -> Result<PathBuf, 
     }
     remove(&stamp)?;
     create(environment)?;
+    if let Some(base) = base {
+        let link = packages(&python)?.join("base.pth");
+        let line = format!("{}\n", packages(base)?.display());
+        fs::write(&link, line)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", link.display())))?;
+    }
     let install = [
         "-m",
         "pip",
@@ -88,6 +99,13 @@ pub(crate) fn prepare(environment: &str, requirements: &str) -> Result<PathBuf, 
     fs::write(&stamp, wanted)
         .map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))?;
     Ok(python)
+}
+
+/// Where an environment keeps its packages.
+fn packages(python: &Path) -> Result<PathBuf, Failure> {
+    let path = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let path = Program::new(python, &["-c", path]).output()?;
+    Ok(PathBuf::from(path.trim()))
 }
 
 /// Makes the environment anew: what an older list of requirements installed is not kept.

@@ -1,6 +1,5 @@
-//! `cargo xtask lint`: what can be said about the tree without running it.
+//! `cargo xtask lint`: what can be said about the tree without running it. Format and clippy are steps of `test`.
 
-pub(crate) mod dependencies;
 mod length;
 mod links;
 mod security;
@@ -9,57 +8,30 @@ use crate::process::{Program, cargo};
 use crate::step::{Failure, Step};
 use crate::tally::Tally;
 
-pub(crate) const FORMAT: Step = Step {
-    name: "format",
-    about: "rustfmt would change nothing",
-    run: || no_tests(cargo(&["fmt", "--all", "--check"]).run()),
-};
-
-pub(crate) const CLIPPY: Step = Step {
-    name: "clippy",
-    about: "no warning in any target",
-    run: || {
-        let clippy = [
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
-        no_tests(cargo(&clippy).run())
-    },
-};
-
 pub(crate) fn steps() -> Vec<Step> {
+    let step = |name, about, run| Step {
+        name,
+        about,
+        is_long: false,
+        run,
+    };
     vec![
-        FORMAT,
-        CLIPPY,
-        Step {
-            name: "rustdoc",
-            about: "no warning in the documentation, private items included",
-            run: || no_tests(rustdoc()),
-        },
-        Step {
-            name: "dependencies",
-            about: "licences, sources and duplicates as deny.toml allows; each dependency in ARCHITECTURE.md",
-            run: || no_tests(dependencies::check()),
-        },
-        Step {
-            name: "length",
-            about: "no file is longer than 800 lines",
-            run: || no_tests(length::check()),
-        },
-        Step {
-            name: "links",
-            about: "links in Markdown files lead somewhere",
-            run: || no_tests(links::check()),
-        },
-        Step {
-            name: "security",
-            about: "the tests that SECURITY.md names are there",
-            run: || no_tests(security::check()),
-        },
+        step(
+            "rustdoc",
+            "no warning in the documentation, private items included",
+            |_| no_tests(rustdoc()),
+        ),
+        step("length", "no file is longer than 800 lines", |_| {
+            no_tests(length::check())
+        }),
+        step("links", "links in Markdown files lead somewhere", |_| {
+            no_tests(links::check())
+        }),
+        step(
+            "security",
+            "the tests that SECURITY.md names are there",
+            |_| no_tests(security::check()),
+        ),
     ]
 }
 
@@ -71,7 +43,7 @@ fn no_tests(result: Result<(), Failure>) -> Result<Tally, Failure> {
 fn rustdoc() -> Result<(), Failure> {
     let doc = ["doc", "--no-deps", "--document-private-items"];
     for packages in [
-        &["--workspace", "--bins"][..],
+        &["--workspace", "--bins", "--all-features"][..],
         // What is behind a feature is documented too.
         &["--workspace", "--lib", "--all-features"][..],
     ] {

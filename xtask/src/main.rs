@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod deny;
 mod faults;
 mod fuzz;
 mod instructions;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use step::{Failure, Step};
+use step::{Failure, Form, Step};
 
 /// The development tasks of masep.
 #[derive(Parser)]
@@ -35,9 +36,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must hold before a change lands. Creates what it needs.
-    Test(Selection),
-    /// Format, clippy, rustdoc, dependencies, length of files, links. Needs no network.
+    /// Everything that must hold before a change lands, in a few minutes. Creates what it needs.
+    Test {
+        /// All steps, each in full, in at most 45 minutes: before a release.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Documentation, length of files, links, the tests that SECURITY.md names. Needs no network.
     Lint(Selection),
     /// The tests against the real pymasep alone.
     Interop {
@@ -96,7 +103,8 @@ enum Task {
     },
     /// The fuzz targets in fuzz/, each for a while, as many at once as there are processors.
     Fuzz(fuzz::Fuzz),
-    /// cargo-deny with deny.toml, advisories included: needs network and the program cargo-deny.
+    /// Licences, sources, versions and advisories of all dependencies, by cargo-deny, which is built if it is
+    /// not installed. Needs a network.
     Deny,
 }
 
@@ -115,8 +123,11 @@ struct Selection {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Test(selection) => run_steps("test", &test::steps(), &selection),
-        Task::Lint(selection) => run_steps("lint", &lint::steps(), &selection),
+        Task::Test { all, selection } => {
+            let form = if all { Form::Long } else { Form::Short };
+            run_steps("test", &test::steps(), form, &selection)
+        }
+        Task::Lint(selection) => run_steps("lint", &lint::steps(), Form::Short, &selection),
         Task::Interop { pytest } => interop::test(&pytest).map(|tally| {
             println!("{tally}");
             ExitCode::SUCCESS
@@ -139,7 +150,7 @@ fn main() -> ExitCode {
         Task::Instructions { record } => instructions::run(record).map(|_| ExitCode::SUCCESS),
         Task::Model { args } => model::run(&args).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
-        Task::Deny => lint::dependencies::cargo_deny().map(|()| ExitCode::SUCCESS),
+        Task::Deny => deny::run().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
@@ -148,15 +159,21 @@ fn main() -> ExitCode {
 }
 
 /// Runs a task that is made of steps; the last line counts the tests, if there were any.
-fn run_steps(task: &str, steps: &[Step], selection: &Selection) -> Result<ExitCode, Failure> {
+fn run_steps(
+    task: &str,
+    steps: &[Step],
+    form: Form,
+    selection: &Selection,
+) -> Result<ExitCode, Failure> {
     if selection.list {
         for step in steps {
-            println!("{:12} {}", step.name, step.about);
+            let form = if step.is_long { " (--all)" } else { "" };
+            println!("{:12} {}{form}", step.name, step.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let selected = step::select(steps, &selection.only, &selection.skip)?;
-    let (tests, ok) = step::run(task, steps, &selected);
+    let selected = step::select(steps, form, &selection.only, &selection.skip)?;
+    let (tests, ok) = step::run(task, steps, form, &selected);
     if task == "test" {
         println!("{tests}");
     }

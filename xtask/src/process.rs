@@ -69,6 +69,21 @@ impl Program {
             .map_err(|_| Failure::new(format!("`{self}` printed what is not UTF-8")))
     }
 
+    /// Runs it to its end without a word, unless it fails: then what it said last on its stderr.
+    pub(crate) fn run_quietly(mut self) -> Result<(), Failure> {
+        const LINES: usize = 60;
+        let output = self.0.output().map_err(|error| self.not_started(&error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        for line in &lines[lines.len().saturating_sub(LINES)..] {
+            println!("{line}");
+        }
+        Err(Failure::new(format!("it ended with {}", output.status)))
+    }
+
     /// Runs it to its end, passing its stdout on; sums up the tests that `count` finds in the lines.
     pub(crate) fn run_counting(
         mut self,

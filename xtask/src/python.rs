@@ -1,6 +1,6 @@
 //! `cargo xtask python`: the Python package, built, installed beside pymasep, and tested.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::interop;
 use crate::process::{Program, cargo, root};
@@ -24,21 +24,17 @@ const PIP_INSTALL: [&str; 5] = [
     "--disable-pip-version-check",
 ];
 
-/// Format and clippy of the extension module, its wheel in an environment of its own, pytest, and
-/// whether the stubs are true and the package and its examples are typed.
-pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
+/// Clippy for the extension module.
+pub(crate) fn clippy() -> Result<(), Failure> {
     let manifest = format!("{DIRECTORY}/Cargo.toml");
-    cargo(&["fmt", "--manifest-path", &manifest, "--check"]).run()?;
-    cargo(&[
-        "clippy",
-        "--manifest-path",
-        &manifest,
-        "--",
-        "-D",
-        "warnings",
-    ])
-    .run()?;
-    let python = interop::prepare(ENVIRONMENT, REQUIREMENTS)?;
+    let clippy = ["clippy", "--manifest-path", &manifest];
+    cargo(&[&clippy[..], &["--", "-D", "warnings"]].concat()).run()
+}
+
+/// The wheel of the extension module in an environment of its own, pytest, and whether the stubs are true and the
+/// package and its examples are typed.
+pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
+    let python = environment()?;
     let run = |args: &[&str]| Program::new(&python, args);
     install_older(&python)?;
     install(&python, &["--out", WHEELS], WHEELS)?;
@@ -65,13 +61,18 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
 
 /// `cargo xtask bench python`: the package, optimised, beside pymasep and bare sockets.
 pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
-    let python = interop::prepare(ENVIRONMENT, REQUIREMENTS)?;
+    let python = environment()?;
     let build = ["--release", "--out", OPTIMISED_WHEELS];
     install(&python, &build, OPTIMISED_WHEELS)?;
     let program = format!("{DIRECTORY}/bench/compare.py");
     let args = args.iter().map(String::as_str);
     let args: Vec<_> = [&*program].into_iter().chain(args).collect();
     Program::new(&python, &args).run()
+}
+
+fn environment() -> Result<PathBuf, Failure> {
+    let base = interop::environment()?;
+    interop::prepare(ENVIRONMENT, REQUIREMENTS, Some(&base))
 }
 
 /// Builds the wheel as `build` says, into the directory `wheels`, and installs it.

@@ -6,13 +6,17 @@ use crate::process::cargo;
 use crate::step::Failure;
 use crate::tally::Tally;
 
-/// Seeds of the form that is part of `cargo xtask test`: less than half a minute in a debug build.
-const QUICK: u64 = 400;
+/// The variable that tells the test how many seeds to run.
+pub(crate) const SEEDS: &str = "MASEP_SIMULATE_SEEDS";
+/// Seeds of a run that names no number: less than half a minute in a debug build.
+const DEFAULT: u64 = 400;
+/// Seeds of `cargo xtask test --all`.
+const FULL: u64 = 20_000;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many seeds.
-    #[arg(long, default_value_t = QUICK, conflicts_with = "seed")]
+    #[arg(long, default_value_t = DEFAULT, conflicts_with = "seed")]
     seeds: u64,
     /// The first of them.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
@@ -50,18 +54,18 @@ pub(crate) fn run(options: &Options) -> Result<Tally, Failure> {
     }
     cargo(&args)
         .env("MASEP_SIMULATE_FROM", from.to_string())
-        .env("MASEP_SIMULATE_SEEDS", seeds.to_string())
+        .env(SEEDS, seeds.to_string())
         .env("MASEP_SIMULATE_TRACE", u8::from(options.trace).to_string())
         .run_counting(Tally::of_cargo_test)
 }
 
-/// The form that is part of `cargo xtask test`.
-pub(crate) fn quick() -> Result<Tally, Failure> {
+/// The step of `cargo xtask test --all`.
+pub(crate) fn full() -> Result<Tally, Failure> {
     run(&Options {
-        seeds: QUICK,
+        seeds: FULL,
         from: 0,
         seed: None,
         trace: false,
-        optimized: false,
+        optimized: true,
     })
 }

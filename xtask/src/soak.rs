@@ -40,8 +40,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     start("release", &arguments)
 }
 
-/// The form that is part of `cargo xtask test`.
-pub(crate) fn quick(arguments: &[String]) -> Result<(), Failure> {
+/// The step of `cargo xtask test --all`: five minutes.
+pub(crate) fn full() -> Result<(), Failure> {
+    run(&Options {
+        minutes: 5.0,
+        connections: 10_000,
+        json: None,
+        quick: false,
+    })
+}
+
+fn quick(arguments: &[String]) -> Result<(), Failure> {
     // With the features of the whole workspace it is what the tests have built already.
     let example = ["--workspace", "--all-features", "--example", "soak"];
     cargo(&[&["build", "--quiet"], &example[..]].concat()).run()?;

@@ -11,8 +11,19 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// What it does, in a few words.
     pub(crate) about: &'static str,
+    /// Whether only the long form of the task has it.
+    pub(crate) is_long: bool,
     /// Does it: the tests that were counted, if the step runs any.
-    pub(crate) run: fn() -> Result<Tally, Failure>,
+    pub(crate) run: fn(Form) -> Result<Tally, Failure>,
+}
+
+/// How thorough a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For every change.
+    Short,
+    /// For a release: all steps, each in full.
+    Long,
 }
 
 /// Why a step failed: the text says it to whoever ran it, and carries the tests counted until then.
@@ -41,9 +52,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Which of the steps run: those in `only` (all if it is empty) without those in `skip`.
+/// Which of the steps run: those in `only` (if it is empty, all of this form) without those in `skip`.
 pub(crate) fn select(
     steps: &[Step],
+    form: Form,
     only: &[String],
     skip: &[String],
 ) -> Result<Vec<bool>, Failure> {
@@ -59,16 +71,23 @@ pub(crate) fn select(
     let named = |names: &[String], step: &Step| names.iter().any(|name| name == step.name);
     Ok(steps
         .iter()
-        .map(|step| (only.is_empty() || named(only, step)) && !named(skip, step))
+        .map(|step| {
+            let is_of_form = form == Form::Long || !step.is_long;
+            let is_wanted = match only {
+                [] => is_of_form,
+                only => named(only, step),
+            };
+            is_wanted && !named(skip, step)
+        })
         .collect())
 }
 
 /// Runs the selected steps and prints the summary: the tests counted, and whether every step was ok.
-pub(crate) fn run(task: &str, steps: &[Step], selected: &[bool]) -> (Tally, bool) {
+pub(crate) fn run(task: &str, steps: &[Step], form: Form, selected: &[bool]) -> (Tally, bool) {
     let results: Vec<_> = steps
         .iter()
         .zip(selected)
-        .map(|(step, selected)| (step.name, selected.then(|| run_one(step))))
+        .map(|(step, selected)| (step.name, selected.then(|| run_one(step, form))))
         .collect();
 
     println!("\n=== summary of cargo xtask {task}");
@@ -76,7 +95,7 @@ pub(crate) fn run(task: &str, steps: &[Step], selected: &[bool]) -> (Tally, bool
     let mut failed = Vec::new();
     for (name, result) in results {
         let (verdict, time, note) = match result {
-            None => ("left out", Duration::ZERO, "as asked".to_owned()),
+            None => continue,
             Some((Ok(tally), time)) => {
                 total += tally;
                 ("ok", time, note_of(tally))
@@ -98,10 +117,10 @@ pub(crate) fn run(task: &str, steps: &[Step], selected: &[bool]) -> (Tally, bool
     (total, failed.is_empty())
 }
 
-fn run_one(step: &Step) -> (Result<Tally, Failure>, Duration) {
+fn run_one(step: &Step, form: Form) -> (Result<Tally, Failure>, Duration) {
     println!("\n=== {}: {}", step.name, step.about);
     let start = Instant::now();
-    let result = (step.run)();
+    let result = (step.run)(form);
     if let Err(failure) = &result {
         println!("=== {} FAILED: {failure}", step.name);
     }
@@ -128,27 +147,32 @@ mod tests {
 
     fn steps() -> [Step; 3] {
         [
-            step("first", || Ok(Tally::default())),
-            step("second", || Err(Failure::counted("a test failed", THREE))),
-            step("third", || Ok(THREE)),
+            step("first", |_| Ok(Tally::default())),
+            step("second", |_| Err(Failure::counted("a test failed", THREE))),
+            Step {
+                is_long: true,
+                ..step("third", |_| Ok(THREE))
+            },
         ]
     }
 
-    fn step(name: &'static str, run: fn() -> Result<Tally, Failure>) -> Step {
+    fn step(name: &'static str, run: fn(Form) -> Result<Tally, Failure>) -> Step {
         Step {
             name,
             about: "",
+            is_long: false,
             run,
         }
     }
 
-    fn selected(only: &[&str], skip: &[&str]) -> Result<Vec<bool>, String> {
+    fn selected(form: Form, only: &[&str], skip: &[&str]) -> Result<Vec<bool>, String> {
         let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
-        select(&steps(), &owned(only), &owned(skip)).map_err(|failure| failure.to_string())
+        select(&steps(), form, &owned(only), &owned(skip)).map_err(|failure| failure.to_string())
     }
 
     #[test]
     fn steps_are_chosen_by_name() {
+        let selected = |only: &[&str], skip: &[&str]| selected(Form::Long, only, skip);
         assert_eq!(selected(&[], &[]), Ok(vec![true, true, true]));
         assert_eq!(selected(&["third"], &[]), Ok(vec![false, false, true]));
         assert_eq!(selected(&[], &["third"]), Ok(vec![true, true, false]));
@@ -160,11 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn the_short_form_has_a_long_step_only_by_its_name() {
+        let selected = |only: &[&str]| selected(Form::Short, only, &[]);
+        assert_eq!(selected(&[]), Ok(vec![true, true, false]));
+        assert_eq!(selected(&["third"]), Ok(vec![false, false, true]));
+    }
+
+    #[test]
     fn all_steps_run_and_their_tests_are_summed_up_also_after_a_failure() {
-        let (tests, ok) = run("test", &steps(), &[true, true, true]);
+        let (tests, ok) = run("test", &steps(), Form::Long, &[true, true, true]);
         assert_eq!(tests.to_string(), "4 passed, 2 failed");
         assert!(!ok);
-        let (tests, ok) = run("test", &steps(), &[true, false, true]);
+        let (tests, ok) = run("test", &steps(), Form::Long, &[true, false, true]);
         assert_eq!(tests, THREE);
         assert!(ok);
     }

@@ -10,6 +10,7 @@ pub(crate) struct Build {
     /// Where the programs go, within `fuzz/target`.
     directory: &'static str,
     flags: &'static str,
+    is_optimised: bool,
 }
 
 impl Build {
@@ -21,12 +22,21 @@ impl Build {
              -Cllvm-args=-sanitizer-coverage-pc-table \
              -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions \
              -Coverflow-checks",
+        is_optimised: true,
     };
 
     /// The compiler's own coverage, which knows lines.
     pub(crate) const LINES: Self = Self {
         directory: "lines",
         flags: "--cfg fuzzing -Cinstrument-coverage -Cdebug-assertions -Coverflow-checks",
+        is_optimised: true,
+    };
+
+    /// Nothing but the targets.
+    pub(crate) const PLAIN: Self = Self {
+        directory: "plain",
+        flags: "--cfg fuzzing",
+        is_optimised: false,
     };
 
     /// Compiles the targets; the folder with the programs.
@@ -35,13 +45,9 @@ impl Build {
         let target = directory.join("target").join(self.directory);
         // With a target named, the flags are not applied to build scripts and macros.
         let host = host()?;
-        cargo(&[
-            "build",
-            "--release",
-            "--bins",
-            "--target",
-            &host,
-        ])
+        let profile = if self.is_optimised { "release" } else { "dev" };
+        let build = ["build", "--bins", "--profile", profile, "--target", &host];
+        cargo(&build)
         .current_dir(&directory)
         .env("RUSTFLAGS", self.flags)
         .env("CARGO_TARGET_DIR", &target)
@@ -52,7 +58,12 @@ impl Build {
                      and Ubuntu, `apt install g++`)"
             ))
         })?;
-        Ok(target.join(host).join("release"))
+        let folder = if self.is_optimised {
+            "release"
+        } else {
+            "debug"
+        };
+        Ok(target.join(host).join(folder))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the search begins: real traffic of pymasep, out of the files in `interop/vectors`.
+//! Where the search begins: real traffic of pymasep, out of the files in `interop/vectors`, and any bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +20,26 @@ const HANDSHAKE_SETTING: [u8; 9] = [0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
 const PEER_SETTING: [u8; 16] = [
     0xff, 0x0f, 0x10, 0xff, 0xff, 0xff, 1, 2, 3, 4, 0, 1, 0, 0, 0, 0,
 ];
+
+/// How many seeds of any bytes the targets get that no traffic suits.
+const RANDOM_SEEDS: usize = 128;
+
+/// The generator `SplitMix64` (Steele, Lea and Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn bytes(&mut self, number: usize) -> Vec<u8> {
+        let words = (0..number.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
+        words.take(number).collect()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
 
 /// The folder with a target's seeds, from the root of the repository.
 pub(crate) fn folder(target: &str) -> String {
@@ -72,6 +92,13 @@ fn seeds() -> Result<Seeds, Failure> {
         add("handshake", [&HANDSHAKE_SETTING[..], &frame].concat());
     }
     // Whole sessions: a hello, messages, BYE. Large messages would only slow down the search.
+    // What pymasep never says: any bytes, the same on each run.
+    let mut random = Random(1);
+    for number in 0..RANDOM_SEEDS {
+        for target in ["connection", "discovery"] {
+            add(target, random.bytes(8 * number % 512));
+        }
+    }
     bodies.retain(|body| body.len() <= 1_000);
     for messages in bodies.chunks(8) {
         let frames = messages.iter().filter_map(|body| framed(body));
