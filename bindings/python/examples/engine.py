@@ -28,7 +28,7 @@ def serve(agent: masep.Connection) -> None:
             outcome = play(agent)
         except masep.MasepError as error:  # it crashed, sent nonsense or fell asleep
             outcome = f"is out: {error}"
-    print(f"{agent.peer!r} {outcome}", flush=True)
+    print(f"{agent.peer!r} {outcome}\n", end="", flush=True)  # a line in one piece
 
 
 with masep.Server("engine", sys.argv[1]) as server:
