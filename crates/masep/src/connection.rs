@@ -5,7 +5,7 @@ mod sending;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use crate::line::{Caller, Line};
 use crate::queue::{Backlog, Items, PushError, Queue, enqueue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, Notify, OnceLock};
+use crate::wire::Wire;
 use crate::{CloseReason, SendError, WhenFull};
 
 pub use sending::Sending;
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     aborted: AtomicBool,
     /// Whether a frame that arrived was refused because its queue was full.
     overflowed: AtomicBool,
+    /// How many frames were being written when it ended, and were not.
+    lost: AtomicUsize,
     /// Set when the peer and the handler were told.
     closed: OnceLock<CloseReason>,
     closed_event: Notify,
@@ -91,6 +94,7 @@ impl Connection {
                 requested: OnceLock::new(),
                 aborted: AtomicBool::new(false),
                 overflowed: AtomicBool::new(false),
+                lost: AtomicUsize::new(0),
                 closed: OnceLock::new(),
                 closed_event: Notify::new(),
             }),
@@ -291,6 +295,16 @@ impl Connection {
         self.closed().await
     }
 
+    /// How many frames were accepted by the calls that send and have not gone out: those that wait, and
+    /// one that has gone out in part. When the connection has ended, these are lost. The system may
+    /// lose more: what it has taken and not sent, or what the peer has not acknowledged.
+    pub fn unsent(&self) -> usize {
+        let line = self.shared.line();
+        let lost = self.shared.lost.load(Ordering::Relaxed);
+        let writing = line.wire.as_ref().map_or(0, |wire| wire.unsent.frames());
+        self.shared.outbound.len() + writing + lost
+    }
+
     /// Why the connection ended, if it has.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         self.shared.closed.get()
@@ -447,7 +461,14 @@ impl Shared {
     /// Says what is still owed, and closes the socket.
     pub(crate) fn close_wire(&self) {
         let wire = self.line().wire.take();
-        drop(wire);
+        if let Some(wire) = wire {
+            self.count_lost(&wire);
+        }
+    }
+
+    /// Counts the frames of a wire that is about to be given up.
+    pub(crate) fn count_lost(&self, wire: &Wire) {
+        self.lost.fetch_add(wire.unsent.frames(), Ordering::Relaxed);
     }
 
     /// No frame comes or goes from here on.

@@ -33,11 +33,16 @@ pub(crate) struct Unsent {
     gone: usize,
     /// Bytes that wait in all.
     size: usize,
+    /// Frames that wait and are counted, the one that is on its way in part included.
+    frames: usize,
+    /// How many bytes of the first frame are left, if it is on its way in part.
+    begun: usize,
 }
 
 impl Unsent {
     /// Appends a frame. Its size was checked by the call that queued it.
     pub(crate) fn push(&mut self, frame: &Frame, codec: FrameCodec) {
+        self.frames += 1;
         if frame.size() < SHARE_FROM {
             self.make_room(FrameCodec::HEADER_BYTES + frame.size());
             let before = self.gathered.len();
@@ -79,14 +84,15 @@ impl Unsent {
         }
     }
 
-    /// Appends bytes that are whole frames already.
+    /// Appends bytes that are whole frames already, and are not counted: a hello, a `BYE`.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.gathered.extend_from_slice(bytes);
         self.size += bytes.len();
     }
 
-    /// Appends a buffer of whole frames.
-    pub(crate) fn append(&mut self, frames: BytesMut) {
+    /// Appends a buffer of so many whole frames.
+    pub(crate) fn append(&mut self, frames: BytesMut, count: usize) {
+        self.frames += count;
         self.size += frames.len();
         if self.gathered.is_empty() {
             spare::give(mem::replace(&mut self.gathered, frames));
@@ -95,6 +101,11 @@ impl Unsent {
             self.gathered.extend_from_slice(&frames);
             spare::give(frames);
         }
+    }
+
+    /// How many frames have not gone out, or not as a whole.
+    pub(crate) const fn frames(&self) -> usize {
+        self.frames
     }
 
     /// How many bytes wait.
@@ -113,6 +124,7 @@ impl Unsent {
         }
         spare::give(mem::take(&mut self.gathered));
         (self.gone, self.size) = (0, 0);
+        (self.frames, self.begun) = (0, 0);
     }
 
     /// Writes as much as the transport takes now, at least a byte, in one call of it; what is written
@@ -152,7 +164,37 @@ impl Unsent {
         with_bodies.chain([&self.gathered[last..]])
     }
 
+    /// Counts the frames that have gone out as a whole. To be called before they are given up: that is a
+    /// look at each header, and needed for a peer that does not take all at once only.
+    fn count_out(&mut self, written: usize) {
+        if written == self.size {
+            (self.frames, self.begun) = (0, 0);
+            return;
+        }
+        // Headers are among the gathered bytes; what a body has in its own buffer is passed over.
+        let (mut at, mut bodies_before, mut next_body) = (self.begun, 0, 0);
+        let mut gone = usize::from(self.begun > 0 && self.begun <= written);
+        while at < written {
+            while let Some((place, body)) = self.bodies.get(next_body)
+                && *place - self.gone + bodies_before < at
+            {
+                bodies_before += body.len();
+                next_body += 1;
+            }
+            let header = self.gathered.get(at - bodies_before..);
+            let Some(size) = header.and_then(FrameCodec::claimed_bytes) else {
+                debug_assert!(false, "what waits are whole frames");
+                return;
+            };
+            at += size;
+            gone += usize::from(at <= written);
+        }
+        self.begun = at - written;
+        self.frames = self.frames.saturating_sub(gone);
+    }
+
     fn advance(&mut self, mut written: usize) {
+        self.count_out(written);
         self.size -= written;
         while let Some((place, body)) = self.bodies.front_mut() {
             let before = written.min(*place - self.gone);
@@ -254,10 +296,12 @@ mod tests {
             let transport = Narrow { at_once, taken: Mutex::default() };
             let mut unsent = Unsent::default();
             let mut expected = Vec::new();
+            let mut ends = Vec::new();
             for (number, size) in (0..).zip(sizes) {
                 let frame = Frame::new(vec![number; size]);
                 unsent.push(&frame, codec);
                 codec.encode(&frame, &mut expected).unwrap();
+                ends.push(expected.len());
                 if number % 8 == 7 {
                     unsent.write_to(&transport, false).unwrap();
                     unsent.shrink();
@@ -267,6 +311,7 @@ mod tests {
                 prop_assert!(unsent.write_to(&transport, false).unwrap() > 0);
                 let taken = transport.taken.lock().unwrap().len();
                 prop_assert_eq!(unsent.len() + taken, expected.len());
+                prop_assert_eq!(unsent.frames(), ends.iter().filter(|end| **end > taken).count());
             }
             prop_assert!(transport.taken.into_inner().unwrap() == expected);
         }

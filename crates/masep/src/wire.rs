@@ -254,7 +254,7 @@ impl Wire {
         let encoded = mem::take(&mut copies.encoded);
         tracing::trace!(frames = copies.frames, bytes = encoded.len(), "sending");
         self.settled = false;
-        self.unsent.append(encoded);
+        self.unsent.append(encoded, copies.frames);
     }
 
     /// Appends the `BYE` to what is unsent.

@@ -29,6 +29,7 @@ pub(super) async fn take_leave(
         let wire = line.wire.as_mut()?;
         let said = wire.farewell.is_empty();
         if said || reason.is_bye_of_peer() {
+            shared.count_lost(wire);
             wire.unsent.clear();
             wire.farewell.clear();
         }
