@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
+use crate::address::with_zone;
 use crate::discovery::{SearchOptions, search};
 use crate::driver::{Driver, Membership};
 use crate::rejection::{REJECTION_TIME, RejectionWindow};
@@ -73,7 +74,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self
     }
 
-    /// Connects to a server. A name with several addresses is tried one after the other.
+    /// Connects to a server. A name with several addresses is tried one after the other. An IPv6 address may
+    /// have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
     /// Each phase has its own bound: [`Limits::connect_time`] to resolve, the same for each address
     /// to connect, [`Limits::hello_time`] for the server's hello.
@@ -87,14 +89,15 @@ impl<H: SocketHandler> ClientBuilder<H> {
         A: ToSocketAddrs + fmt::Display,
     {
         let target = address.to_string();
-        let addresses: Vec<SocketAddr> = within(
-            ConnectPhase::Resolve,
-            &target,
-            self.limits.connect_time,
-            lookup_host(address),
-        )
-        .await?
-        .collect();
+        let resolve = async {
+            Ok(match with_zone(&target) {
+                Some(host_and_port) => lookup_host(host_and_port).await?.collect(),
+                None => lookup_host(address).await?.collect(),
+            })
+        };
+        let limit = self.limits.connect_time;
+        let addresses: Vec<SocketAddr> =
+            within(ConnectPhase::Resolve, &target, limit, resolve).await?;
         self.connect_any(&target, &addresses, TcpStream::connect)
             .await
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use masep_proto::{EncodeError, HelloError, LimitExceeded, PeerId};
@@ -127,5 +128,22 @@ impl RejectReason {
             Self::TooManyConnections(_) => "too_many_connections",
             Self::Stopped => "stopped",
         }
+    }
+}
+
+/// Why an address cannot be listened on. It is in the [`io::Error`] of the calls that bind.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addresses}: {source}")]
+pub(crate) struct ListenError {
+    addresses: String,
+    source: io::Error,
+}
+
+impl ListenError {
+    /// The error of the system, with the addresses that were tried.
+    pub(crate) fn wrap(addresses: &[SocketAddr], source: io::Error) -> io::Error {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let addresses = addresses.join(", ");
+        io::Error::new(source.kind(), Self { addresses, source })
     }
 }

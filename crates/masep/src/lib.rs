@@ -50,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod address;
 pub mod blocking;
 mod client;
 mod close;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use masep_proto::{Handshake, Limits, PeerId};
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -16,6 +16,7 @@ use tracing::Instrument;
 use crate::acceptor::{Acceptor, accept_connections};
 use crate::discovery::Announcement;
 use crate::driver::CLOSE_GRACE;
+use crate::error::ListenError;
 use crate::hand_out::{Accepted, hand_out};
 use crate::transport::{Listener, withhold_acknowledgement};
 use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
@@ -104,11 +105,14 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Cancel safe: a call that is dropped has bound nothing.
     ///
     /// # Errors
-    /// Whatever the system says of the address, and `InvalidInput` for an id that cannot be sent in
-    /// a hello.
+    /// Whatever the system says of the address, which is named, with the error of the system as its source;
+    /// and `InvalidInput` for an id that cannot be sent in a hello.
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         self.check()?;
-        let listener = TcpListener::bind(address).await?;
+        let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
+        let listener = TcpListener::bind(&addresses[..])
+            .await
+            .map_err(|error| ListenError::wrap(&addresses, error))?;
         withhold_acknowledgement(&listener);
         self.start(listener)
     }

@@ -19,6 +19,7 @@ use super::outgoing::{Pushed, WriteHalf};
 use super::readiness::after;
 use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
+use crate::address::with_zone;
 use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::rejection::{REJECTION_TIME, RejectionWindow};
@@ -49,7 +50,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects to a server. A name with several addresses is tried one after the other.
+    /// Connects to a server. A name with several addresses is tried one after the other. An IPv6 address may
+    /// have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
     /// Each phase blocks no longer than its own bound: [`Limits::connect_time`] to resolve, the
     /// same for each address to connect, [`Limits::hello_time`] for the server's hello. A name, but
@@ -157,7 +159,11 @@ impl ClientBuilder {
         thread::Builder::new()
             .name("masep-resolve".into())
             .spawn(move || {
-                let addresses = name.to_socket_addrs().map(Vec::from_iter);
+                let addresses = match with_zone(&name) {
+                    Some(host_and_port) => host_and_port.to_socket_addrs(),
+                    None => name.to_socket_addrs(),
+                };
+                let addresses = addresses.map(Vec::from_iter);
                 // Nobody listens any more when it took too long.
                 let _ = resolved.send(addresses);
             })

@@ -17,6 +17,7 @@ use super::announcing::Announcing;
 use super::farewell::finish_all;
 use super::readiness::after;
 use super::{Connection, Registry, SocketHandler, TimedOut};
+use crate::error::ListenError;
 use crate::transport::withhold_acknowledgement;
 use crate::{CloseReason, Duplicates, ShutdownReport};
 
@@ -67,7 +68,7 @@ impl ServerBuilder {
     /// Blocks only to resolve a name, as long as the system takes for it.
     ///
     /// # Errors
-    /// Whatever the system says of the address, of the thread or of announcing, and `InvalidInput`
+    /// Whatever the system says of the address, which is named, of the thread or of announcing, and `InvalidInput`
     /// for an id that cannot be sent in a hello.
     pub fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         self.check_id()?;
@@ -129,14 +130,15 @@ impl ServerBuilder {
 
 /// Listens on the first of the addresses that can be bound.
 fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let addresses = Vec::from_iter(addresses.to_socket_addrs()?);
     let mut failure = io::ErrorKind::AddrNotAvailable.into();
-    for address in addresses.to_socket_addrs()? {
-        match listen_on(address) {
+    for address in &addresses {
+        match listen_on(*address) {
             Ok(listener) => return Ok(listener),
             Err(error) => failure = error,
         }
     }
-    Err(failure)
+    Err(ListenError::wrap(&addresses, failure))
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
