@@ -57,6 +57,14 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The host, without brackets, and the port: so the system also takes the name of a zone.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        (host, self.port)
+    }
+}
+
 impl FromStr for Address {
     type Err = InvalidAddress;
 

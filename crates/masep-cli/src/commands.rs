@@ -1,21 +1,15 @@
 //! What `masep serve` and `masep join` are asked to do: lines of JSON on standard input.
 
-use std::io::{self, Read};
-use std::thread;
+mod input;
 
 use bytes::Bytes;
 use masep::{Frame, Message};
 use masep_proto::FrameCodec;
 use serde_json::{Map, Value as Json};
-use tokio::sync::mpsc;
 
-use crate::error::Error;
+pub(crate) use self::input::{Input, Line};
 use crate::failure::Failure;
-use crate::lines::{self, LineReader, MAX_LINE_BYTES};
-use crate::runtime::STACK_BYTES;
-
-/// Lines that are read ahead. Each holds at most one frame.
-const READ_AHEAD: usize = 64;
+use crate::lines::parse_json;
 
 /// What one line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,20 +27,38 @@ pub(crate) enum Recipient {
     Peer(String),
 }
 
-/// A line of standard input.
-#[derive(Debug)]
-pub(crate) struct Line {
-    /// Its number, from 1.
-    pub(crate) number: u64,
-    pub(crate) command: Result<Command, Failure>,
+const NO_OBJECT: &str = "a line is a JSON object";
+
+/// The form that a verb's lines have, for messages about lines that have another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// A line that could be done.
+    pub(crate) example: &'static str,
 }
+
+/// The id that stands for all who are connected. It is nobody's own: a peer that says it in its hello is
+/// not taken, because a program that answers `"to"` the id of an event would speak to everybody.
+pub(crate) const EVERYONE: &str = "*";
 
 impl Command {
     /// Reads a line. A message without `src_sub_app` is from `sender`.
-    fn parse(line: &[u8], sender: &str) -> Result<Self, Failure> {
-        let json = masep_proto::json::from_slice(line)?;
-        let Json::Object(object) = json else {
-            return Err(Failure::new("unexpected", "a line is a JSON object"));
+    fn parse(line: &[u8], sender: &str, form: Form) -> Result<Self, Failure> {
+        Self::parse_line(line, sender).map_err(|mut failure| {
+            if matches!(failure.kind, "json" | "missing_key" | "unknown_key")
+                || failure.message == NO_OBJECT
+            {
+                failure.message = format!(
+                    "{}; a line is, for example, {}",
+                    failure.message, form.example
+                );
+            }
+            failure
+        })
+    }
+
+    fn parse_line(line: &[u8], sender: &str) -> Result<Self, Failure> {
+        let Json::Object(object) = parse_json(line)? else {
+            return Err(Failure::new("unexpected", NO_OBJECT));
         };
         let mut to = None;
         let mut actions = Vec::new();
@@ -89,7 +101,7 @@ impl Command {
 
 fn recipient(value: &Json) -> Result<Recipient, Failure> {
     match value {
-        Json::String(id) if id == "*" => Ok(Recipient::Everyone),
+        Json::String(id) if id == EVERYONE => Ok(Recipient::Everyone),
         Json::String(id) => Ok(Recipient::Peer(id.clone())),
         _ => {
             let message = "\"to\" is the id of a peer, or \"*\" for all";
@@ -127,46 +139,16 @@ fn unknown_key(key: &str, object: &Map<String, Json>) -> Failure {
     Failure::new("unknown_key", message)
 }
 
-/// Reads the lines of standard input, in a thread of its own because that blocks. The channel ends
-/// with the input; an input that cannot be read ends with an error as its last line.
-pub(crate) fn read(sender: String) -> Result<mpsc::Receiver<Line>, Error> {
-    let (lines, receiver) = mpsc::channel(READ_AHEAD);
-    thread::Builder::new()
-        .name("stdin".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || read_lines(io::stdin().lock(), &sender, &lines))
-        .map_err(Error::Start)?;
-    Ok(receiver)
-}
-
-fn read_lines(input: impl Read, sender: &str, lines: &mpsc::Sender<Line>) {
-    let mut input = LineReader::new(input, MAX_LINE_BYTES);
-    for number in 1.. {
-        let command = match input.next(|| Ok(())) {
-            Ok(None) => return,
-            Ok(Some(lines::Line::Whole(line))) => Command::parse(line, sender),
-            Ok(Some(lines::Line::TooLong(length))) => Err(Failure::new(
-                "limit",
-                format!("bytes of one line: {length} exceeds the limit of {MAX_LINE_BYTES}"),
-            )),
-            Err(error) => {
-                let command = Err(Failure::new("stdin", error.to_string()));
-                let _ = lines.blocking_send(Line { number, command });
-                return;
-            }
-        };
-        if lines.blocking_send(Line { number, command }).is_err() {
-            return;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FORM: Form = Form {
+        example: r#"{"to":"agent","message":{"msg_type":"quit"}}"#,
+    };
+
     fn parse(line: &str) -> Result<Command, &'static str> {
-        Command::parse(line.as_bytes(), "engine").map_err(|failure| failure.kind)
+        Command::parse(line.as_bytes(), "engine", FORM).map_err(|failure| failure.kind)
     }
 
     #[test]
@@ -232,9 +214,32 @@ mod tests {
             assert_eq!(parse(line), Err(kind), "{line:.60}");
         }
         let line = br#"{"message":{"msg_type":"end","params":{"a":{"$int":"x"}}}}"#;
-        let failure = Command::parse(line, "engine").unwrap_err();
+        let failure = Command::parse(line, "engine", FORM).unwrap_err();
         assert_eq!(failure.message, "message.params.a.$int: not an int: \"x\"");
-        let failure = Command::parse(br#"{"msg_type":"quit"}"#, "engine").unwrap_err();
+        let failure = Command::parse(br#"{"msg_type":"quit"}"#, "engine", FORM).unwrap_err();
         assert!(failure.message.contains(r#"{"message""#), "{failure:?}");
+    }
+
+    #[test]
+    fn a_line_of_another_form_is_told_the_form() {
+        for line in [
+            "help",
+            "",
+            "[]",
+            "{}",
+            r#"{"msg_type":"quit"}"#,
+            r#"{"quit":true}"#,
+            "'a'",
+        ] {
+            let failure = Command::parse(line.as_bytes(), "engine", FORM).unwrap_err();
+            assert!(
+                failure.message.ends_with(FORM.example),
+                "{line}: {failure:?}"
+            );
+        }
+        // What is wrong inside of a message is said by its place.
+        let line = br#"{"message":{"msg_type":"end","params":{"a":{"$int":"x"}}}}"#;
+        let failure = Command::parse(line, "engine", FORM).unwrap_err();
+        assert!(!failure.message.contains("for example"), "{failure:?}");
     }
 }

@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::Error;
 use crate::output::Output;
+use crate::runtime;
 use crate::signals::Signals;
 use crate::status::Status;
 use agent::Played;
@@ -107,8 +108,6 @@ pub(crate) struct Demo {
 /// Why there was no game, or not the whole.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
-    #[error("cannot start: {0}")]
-    Runtime(#[source] io::Error),
     #[error("cannot open a server on 127.0.0.1: {0}")]
     Bind(#[source] io::Error),
     #[error("the engine failed: {0}")]
@@ -147,17 +146,13 @@ struct Game {
 
 impl Demo {
     pub(crate) fn run(&self) -> Result<Status, Error> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(DemoError::Runtime)?;
-        runtime.block_on(self.show())
+        runtime::block_on(self.show())
     }
 
     /// Plays, and says what came of it.
     async fn show(&self) -> Result<Status, Error> {
         // From here on signals do not kill the program, but end the game.
-        let mut signals = Signals::new().map_err(DemoError::Runtime)?;
+        let mut signals = Signals::new().map_err(Error::Start)?;
         let mut output = Output::new(io::stdout().lock());
         if !self.json {
             output.text(&self.introduction())?;

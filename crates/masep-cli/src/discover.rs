@@ -8,6 +8,7 @@ use clap::Args;
 use masep::discovery::{Found, InterfaceProbe, SearchOptions, SearchReport, search_blocking};
 use serde::Serialize;
 
+use crate::duration;
 use crate::error::Error;
 use crate::output::Output;
 use crate::status::Status;
@@ -33,7 +34,7 @@ containers, some Wi-Fi); then connect by address.";
 #[command(long_about = LONG_ABOUT)]
 pub(crate) struct Discover {
     /// How long to wait for answers
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     timeout: Duration,
 
     /// Lines of JSON instead of a table

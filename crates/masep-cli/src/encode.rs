@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::error::Error;
 use crate::failure::Failure;
-use crate::lines::convert_lines;
+use crate::lines::{convert_lines, parse_json};
 use crate::output::Output;
 use crate::status::Status;
 
@@ -61,7 +61,7 @@ impl Encode {
     }
 
     fn line(&self, line: &[u8]) -> Result<String, Failure> {
-        let json = masep_proto::json::from_slice(line)?;
+        let json = parse_json(line)?;
         let id = self.id.as_deref();
         if !self.frame {
             return Ok(hex::encode(Message::from_json(&json, id)?.to_bytes()?));

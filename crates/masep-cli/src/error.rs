@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use masep::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId};
 
+use crate::address::Address;
 use crate::status::Status;
 
 /// Why a verb could not go on.
@@ -30,8 +31,8 @@ pub(crate) enum Error {
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: String, source: io::Error },
+    #[error("cannot listen on {address}: {reason}")]
+    Listen { address: String, reason: String },
     /// The LAN search cannot be answered.
     #[error("cannot announce the server on the LAN: {0}")]
     Announce(#[source] io::Error),
@@ -44,6 +45,18 @@ pub(crate) enum Error {
     /// There is no connection to the server.
     #[error("{}", connect_sentence(.0))]
     Connect(#[source] ConnectError),
+    /// The server refused the connection.
+    #[error("rejected by {peer:?} at {address}: {reason}")]
+    Rejected {
+        peer: PeerId,
+        address: SocketAddr,
+        reason: CloseReason,
+    },
+    /// The connection ended in order, but not all was sent.
+    #[error(
+        "the connection to {peer:?} has ended, not all was sent: frames that were not: {frames}"
+    )]
+    NotSent { peer: PeerId, frames: usize },
     /// The connection ended as it should not.
     #[error("lost the connection to {peer:?} at {address}: {reason}")]
     ConnectionLost {
@@ -65,6 +78,26 @@ impl Error {
         }
     }
 
+    /// The error of an address that cannot be listened on.
+    pub(crate) fn listen(address: &Address, source: &io::Error) -> Self {
+        // The library names the address too; here it is named as it was given.
+        let of_system = source.get_ref().and_then(|inner| inner.source());
+        let reason = of_system.map_or_else(|| source.to_string(), ToString::to_string);
+        Self::Listen {
+            address: address.to_string(),
+            reason,
+        }
+    }
+
+    /// Whether trying again can help: the server is not there yet, or not ready.
+    pub(crate) const fn may_pass(&self) -> bool {
+        match self {
+            Self::NothingFound(_) => true,
+            Self::Connect(error) => !matches!(error.kind, ConnectErrorKind::Hello(_)),
+            _ => false,
+        }
+    }
+
     /// How the program ends with it.
     pub(crate) const fn status(&self) -> Status {
         match self {
@@ -73,6 +106,8 @@ impl Error {
             Self::Usage(_) => Status::Usage,
             Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
             Self::ConnectionLost { .. } => Status::ConnectionLost,
+            Self::Rejected { .. } => Status::Rejected,
+            Self::NotSent { .. } => Status::NotSent,
             _ => Status::Failed,
         }
     }

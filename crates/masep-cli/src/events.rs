@@ -1,17 +1,23 @@
 //! What happens on connections, as lines of JSON on standard output: the events of `masep serve` and
 //! `masep join`.
 
+mod turns;
 mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
-use masep::{CloseReason, DecodeError, Frame, Limits, Message, MessageType, PeerId, RejectReason};
+use masep::{
+    CloseReason, Connection, ConnectionId, DecodeError, Frame, Limits, Message, MessageType, PeerId,
+};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
 
+use self::turns::{Turn, Turns};
 pub(crate) use self::writer::EventWriter;
+use crate::clock;
 use crate::failure::Failure;
 use crate::output::json_line;
 
@@ -37,11 +43,13 @@ pub(crate) enum Event<'a> {
         bytes_hex: String,
         error: Failure,
     },
-    /// A connection ended.
+    /// A connection ended. `unsent` are the frames that were to be sent to the peer and were not.
     Closed {
         peer: &'a str,
         reason: &'static str,
         detail: String,
+        #[serde(skip_serializing_if = "is_zero")]
+        unsent: u64,
     },
     /// A connection was not taken. `skipped` are those before it that were not told because standard
     /// output was not read.
@@ -51,6 +59,18 @@ pub(crate) enum Event<'a> {
         detail: String,
         #[serde(skip_serializing_if = "is_zero")]
         skipped: u64,
+    },
+    /// Not all was sent in time: so many frames to a peer, or so many lines that had been read.
+    #[serde(rename = "error")]
+    CutOff {
+        kind: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        frames: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lines: Option<usize>,
+        message: String,
     },
     /// Something that was asked for was not done: by that line of standard input, if there is a
     /// number.
@@ -68,11 +88,40 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 impl<'a> Event<'a> {
-    pub(crate) fn closed(peer: &'a PeerId, reason: &CloseReason) -> Self {
+    /// That this connection ended.
+    pub(crate) fn closed(connection: &'a Connection, reason: &CloseReason) -> Self {
         Self::Closed {
-            peer,
+            peer: connection.peer(),
             reason: reason.as_str(),
             detail: reason.to_string(),
+            unsent: connection.unsent() as u64,
+        }
+    }
+
+    /// That time was up before all was sent on this connection.
+    pub(crate) fn cut_off(connection: &'a Connection) -> Self {
+        let (peer, frames) = (connection.peer(), connection.unsent());
+        Self::CutOff {
+            kind: "cut_off",
+            peer: Some(peer),
+            frames: Some(frames),
+            lines: None,
+            message: format!(
+                "cut off, not all was sent to {peer:?}: frames that were not: {frames}"
+            ),
+        }
+    }
+
+    /// That time was up before all lines that had been read were done.
+    pub(crate) fn undone(lines: usize) -> Self {
+        Self::CutOff {
+            kind: "cut_off",
+            peer: None,
+            frames: None,
+            lines: Some(lines),
+            message: format!(
+                "time was up before all lines were done: lines that were not: {lines}"
+            ),
         }
     }
 
@@ -87,20 +136,12 @@ impl<'a> Event<'a> {
         }
     }
 
-    pub(crate) fn rejected(address: SocketAddr, reason: &RejectReason, skipped: u64) -> Self {
-        Self::Rejected {
-            address,
-            reason: reason.as_str(),
-            detail: reason.to_string(),
-            skipped,
-        }
-    }
-
-    /// The event as a line of JSON.
-    fn line(&self) -> Option<String> {
+    /// The event as a line of JSON, with this time in front if there is one.
+    fn line(&self, time: Option<SystemTime>) -> Option<String> {
         json_line(self)
             .inspect_err(|error| tracing::error!(%error, "an event has no form in JSON"))
             .ok()
+            .map(|line| clock::with_time(time, line))
     }
 }
 
@@ -123,13 +164,42 @@ impl Received {
     }
 }
 
+/// Who has something to tell. Sources share standard output, each has its part of it; the events of one
+/// are told in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// The program itself.
+    Program,
+    /// A connection.
+    Connection(ConnectionId),
+    /// All connections that were not taken.
+    Rejections,
+}
+
+impl From<&Connection> for Source {
+    fn from(connection: &Connection) -> Self {
+        Self::Connection(connection.id())
+    }
+}
+
+/// A line that is to be written, and its turn, which ends when it was.
+struct Line {
+    text: String,
+    _turn: Turn<Source>,
+}
+
 /// Tells events, from any task. A clone tells to the same place.
 ///
-/// Few lines wait for standard output; who tells more waits, so that what happens is told in order
-/// and nothing is lost, but memory does not grow when nobody reads.
+/// Few lines wait for standard output; who tells more waits for a turn, so that what happens is told in
+/// order and nothing is lost, but memory does not grow when nobody reads, and no connection that tells
+/// without pause keeps the others from being heard.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
-    lines: mpsc::Sender<Option<String>>,
+    /// `None` is the end. There is no bound: each line has a turn.
+    lines: mpsc::UnboundedSender<Option<Line>>,
+    turns: Arc<Turns<Source>>,
+    /// Whether events have the time of day.
+    timed: bool,
     /// Standard output wants a line now.
     wanted: Arc<Notify>,
     /// When this turns true, events that have no room are dropped.
@@ -138,31 +208,33 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Waits for room and tells an event. Once standard output is closed this does nothing.
+    /// Waits for a turn and tells an event. Once standard output is closed this does nothing.
     /// Cancel safe: a call that is dropped has told nothing.
-    pub(crate) async fn tell(&self, event: &Event<'_>) {
-        if let Some(room) = self.room().await
-            && let Some(line) = event.line()
-        {
-            room.send(Some(line));
+    pub(crate) async fn tell(&self, source: impl Into<Source>, event: &Event<'_>) {
+        let time = self.time();
+        if let Some(turn) = self.turn(source.into(), 0).await {
+            self.write(event.line(time), turn);
         }
     }
 
     /// Tells that something was not done.
     pub(crate) async fn tell_error(&self, line: Option<u64>, failure: &Failure) {
-        self.tell(&Event::Error { line, failure }).await;
+        self.tell(Source::Program, &Event::Error { line, failure })
+            .await;
     }
 
-    /// Tells a frame of a peer, and says whether it was a message. What waits for room is the frame,
+    /// Tells a frame of a peer, and says whether it was a message. What waits for a turn is the frame,
     /// not its much larger tree of values. Cancel safe, as [`tell`](Self::tell).
-    pub(crate) async fn tell_frame(&self, peer: &PeerId, frame: Frame) -> bool {
-        let Some(room) = self.room().await else {
+    pub(crate) async fn tell_frame(&self, connection: &Connection, frame: Frame) -> bool {
+        let time = self.time();
+        let Some(turn) = self.turn(connection.into(), frame.size()).await else {
             return true;
         };
         let received = Received::new(frame);
-        if let Some(line) = Event::received(peer, &received).line() {
-            room.send(Some(line));
-        }
+        self.write(
+            Event::received(connection.peer(), &received).line(time),
+            turn,
+        );
         received.message.is_ok()
     }
 
@@ -172,28 +244,56 @@ impl Events {
         self.wanted.notified().await;
     }
 
-    async fn room(&self) -> Option<mpsc::Permit<'_, Option<String>>> {
+    /// The time of an event that happens now, if events have one.
+    fn time(&self) -> Option<SystemTime> {
+        self.timed.then(SystemTime::now)
+    }
+
+    async fn turn(&self, source: Source, bytes: usize) -> Option<Turn<Source>> {
+        if self.lines.is_closed() {
+            return None;
+        }
         let mut hurry = self.hurry.clone();
+        let turn = self.turns.ask(source, bytes);
         tokio::select! {
             biased;
-            room = self.lines.reserve() => room.ok(),
+            turn = turn => turn.ok(),
             Ok(_) = hurry.wait_for(|hurry| *hurry) => {
                 self.dropped.store(true, Ordering::Relaxed);
                 None
             }
         }
     }
+
+    fn write(&self, line: Option<String>, turn: Turn<Source>) {
+        if let Some(text) = line {
+            // Fails when standard output is closed.
+            let _ = self.lines.send(Some(Line { text, _turn: turn }));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use masep::RejectReason;
+
     use super::*;
 
     #[test]
     fn an_event_is_one_line_with_its_keys_in_order() {
         let address = "[::1]:60000".parse().unwrap();
-        let peer = PeerId::from("a\n");
-        let stopped = RejectReason::Stopped;
+        let closed = |unsent| Event::Closed {
+            peer: "a\n",
+            reason: CloseReason::PeerBye.as_str(),
+            detail: CloseReason::PeerBye.to_string(),
+            unsent,
+        };
+        let rejected = |skipped| Event::Rejected {
+            address,
+            reason: RejectReason::Stopped.as_str(),
+            detail: RejectReason::Stopped.to_string(),
+            skipped,
+        };
         for (event, line) in [
             (
                 Event::Listening { id: "e", address },
@@ -208,15 +308,19 @@ mod tests {
                 r#"{"event":"connected","peer":"a","address":"[::1]:60000"}"#,
             ),
             (
-                Event::closed(&peer, &CloseReason::PeerBye),
+                closed(0),
                 r#"{"event":"closed","peer":"a\n","reason":"peer_bye","detail":"the peer said BYE"}"#,
             ),
             (
-                Event::rejected(address, &stopped, 0),
+                closed(7),
+                r#"{"event":"closed","peer":"a\n","reason":"peer_bye","detail":"the peer said BYE","unsent":7}"#,
+            ),
+            (
+                rejected(0),
                 r#"{"event":"rejected","address":"[::1]:60000","reason":"stopped","detail":"the server has stopped accepting"}"#,
             ),
             (
-                Event::rejected(address, &stopped, 7),
+                rejected(7),
                 r#"{"event":"rejected","address":"[::1]:60000","reason":"stopped","detail":"the server has stopped accepting","skipped":7}"#,
             ),
             (
@@ -234,7 +338,7 @@ mod tests {
                 r#"{"event":"error","kind":"cut_off","message":"late"}"#,
             ),
         ] {
-            assert_eq!(event.line().as_deref(), Some(line));
+            assert_eq!(event.line(None).as_deref(), Some(line));
         }
     }
 
@@ -243,11 +347,11 @@ mod tests {
         let peer = PeerId::from("agent");
         let received = Received::new(Message::quit("somebody else").to_frame().unwrap());
         assert_eq!(
-            Event::received(&peer, &received).line().unwrap(),
+            Event::received(&peer, &received).line(None).unwrap(),
             r#"{"event":"message","peer":"agent","message":{"msg_type":"quit","src_sub_app":"somebody else","params":null}}"#
         );
         let received = Received::new(Frame::new(&b"\xff"[..]));
-        let line = Event::received(&peer, &received).line().unwrap();
+        let line = Event::received(&peer, &received).line(None).unwrap();
         let start = r#"{"event":"frame","peer":"agent","bytes_hex":"ff","error":{"kind":""#;
         assert!(line.starts_with(start), "{line}");
     }

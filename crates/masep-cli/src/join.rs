@@ -4,20 +4,23 @@ mod conversation;
 mod newest;
 
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::discovery::SearchOptions;
 use masep::{Client, ConnectErrorKind, ConnectPhase, Role, TypeName};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use self::conversation::{Conversation, Part};
 use crate::address::Address;
+use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::EventWriter;
 use crate::limits::ConnectionLimits;
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::{commands, id, runtime};
+use crate::{duration, id, runtime};
 
 const LONG_ABOUT: &str = "\
 Be an interface's end: connect to an engine, tell what it sends on standard output, send what standard \
@@ -27,7 +30,7 @@ Out, one object a line:
   {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}   first
   {\"event\":\"message\",\"peer\":SERVER_ID,\"message\":{...}}
   {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}  a frame that is no message
-  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last
+  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last; \"unsent\":N if frames were not sent
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done
 
 In, one object a line, with one of these actions:
@@ -39,9 +42,14 @@ In, one object a line, with one of these actions:
 With --role and --game it takes part in a game of pymasep: first it sends the define and register \
 messages; when the engine sends end it answers quit and BYE, as pymasep's interface does, and ends.
 
-It ends with the connection: with exit code 0 after a BYE of either side, 4 if the connection was \
-lost, 3 if there was none. The end of standard input does not end it. SIGINT (Ctrl-C) and SIGTERM do \
-what bye does, a second one ends at once.";
+Reasons of closed: peer_bye, local_bye, rejected (the server said BYE at once: the id may be in use, the \
+server may be full or ending), end_of_stream, reset, idle_timeout, write_timeout, protocol_error, aborted \
+(not all could be sent in --drain-time), io.
+
+It ends with the connection: with exit code 0 after a BYE of either side, 5 if the server rejected it, 4 \
+if the connection was lost, 3 if there was none, 6 if not all was sent. The end of standard input does \
+not end it, unless --end-with-stdin is given. SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT do what bye \
+does, after the lines that were read before; a second one ends at once.";
 
 const EXAMPLE: &str = "\
 Example: join a game as its player, by the LAN search
@@ -50,6 +58,16 @@ Example: join a game as its player, by the LAN search
   {\"event\":\"message\",\"peer\":\"engine\",\"message\":{\"msg_type\":\"observation\",...}}
   {\"message\":{\"msg_type\":\"action\",\"params\":{\"action\":{\"$xml\":\"<Action type=...\"}}}}
 ";
+
+const FORM: Form = Form {
+    example: r#"{"message":{"msg_type":"action","params":{"action":{"$xml":"<Action type=\"1\" />"}}}}"#,
+};
+
+/// How long it takes at most until a connection is known not to be rejected: as long as its BYE may take
+/// behind the server's hello.
+const REJECTION_TIME: Duration = Duration::from_millis(200);
+/// How long it rests between two attempts to connect: first, and at most.
+const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// An interface's end as JSON lines on standard input and output
 #[derive(Debug, Args)]
@@ -71,9 +89,13 @@ pub(crate) struct Join {
         value_name = "TIME",
         default_value = "1s",
         requires = "discover",
-        value_parser = humantime::parse_duration
+        value_parser = duration::parse
     )]
     search_time: Duration,
+
+    /// Try again for so long until there is a connection, for an engine that starts later
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    wait: Option<Duration>,
 
     /// The interface's id, which the engine gets to know [default: its role and a random number]
     #[arg(long, value_name = "ID", value_parser = id::parse)]
@@ -95,8 +117,18 @@ pub(crate) struct Join {
     newest: bool,
 
     /// Time in which to send what waits when ending
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     drain_time: Duration,
+
+    /// Do what bye does when standard input ends
+    ///
+    /// For an interface that shall not outlive the program that started it.
+    #[arg(long)]
+    end_with_stdin: bool,
+
+    /// Put the time of day in front of each event: "time", in UTC, as RFC 3339 has it
+    #[arg(long)]
+    time: bool,
 
     /// How long the name may take to resolve, and how long each of its addresses to connect
     #[arg(
@@ -104,7 +136,7 @@ pub(crate) struct Join {
         value_name = "TIME",
         default_value = "5s",
         help_heading = "Limits",
-        value_parser = humantime::parse_duration
+        value_parser = duration::parse
     )]
     connect_time: Duration,
 
@@ -157,8 +189,10 @@ fn parse_game(name: &str) -> Result<TypeName, &'static str> {
 enum Stop {
     /// The connection ended; this is how the program does.
     Closed(Result<Status, Error>),
-    /// It was asked to.
-    Asked,
+    /// A signal came.
+    Signal,
+    /// A line asked for it, or the end of all lines.
+    Line,
     /// Nobody can hear its events any more.
     Output(Result<(), Error>),
 }
@@ -172,26 +206,46 @@ impl Join {
         let mut signals = Signals::new().map_err(Error::Start)?;
         let role = self.role.map_or("interface", RoleName::as_str);
         let id = self.id.clone().unwrap_or_else(|| id::random(role));
+        let input = Input::start(id.clone(), FORM, self.end_with_stdin)?;
+        let (stop_input, undone) = (input.stop(), input.undone());
+        let mut writer = EventWriter::start(self.time, self.newest)?;
         let client = tokio::select! {
-            client = self.connect(&id) => client?,
+            client = self.connect_in_time(&id) => client?,
             status = signals.next() => return Ok(status),
+            ended = writer.ended() => return ended.map(|()| Status::Done),
         };
-        let mut writer = EventWriter::start(self.newest)?;
-        let conversation = Conversation {
-            connection: client.connection().clone(),
-            events: writer.events(),
-            id: id.clone(),
-            newest: self.newest,
-            part: self.part(),
-        };
+        let conversation = Conversation::new(
+            client.connection().clone(),
+            writer.events(),
+            id,
+            self.newest,
+            self.part(),
+        );
         let mut receiving = pin!(conversation.receive());
+        let mut lines = Box::pin(conversation.do_lines(input));
         let stop = tokio::select! {
             // First of all it tells that it is connected.
             biased;
             closed = &mut receiving => Stop::Closed(closed),
-            () = conversation.send_until_bye(commands::read(id)?) => Stop::Asked,
-            _ = signals.next() => Stop::Asked,
+            _ = signals.next() => Stop::Signal,
+            () = &mut lines => Stop::Line,
             ended = writer.ended() => Stop::Output(ended),
+        };
+        let by_signal = matches!(stop, Stop::Signal);
+        let deadline = Instant::now() + self.drain_time;
+        let leave = async {
+            let mut left = 0;
+            if by_signal {
+                stop_input.send_replace(true);
+                let in_time = timeout_at(deadline, &mut lines).await.is_ok();
+                drop(lines);
+                left = if in_time {
+                    0
+                } else {
+                    undone.load(Ordering::Relaxed)
+                };
+            }
+            conversation.leave(deadline, left, receiving).await
         };
         let end = async {
             match stop {
@@ -200,25 +254,36 @@ impl Join {
                     Ok(()) | Err(Error::StdoutClosed) => closed,
                     Err(error) => Err(error),
                 },
-                Stop::Asked => {
-                    let rest = async {
-                        if conversation.leave(self.drain_time).await {
-                            // That this side wanted the end is why no reason is a failure.
-                            let _ = receiving.await;
-                        }
-                    };
-                    writer.finish_after(rest, self.drain_time).await?;
-                    Ok(Status::Done)
-                }
-                Stop::Output(ended) => {
-                    conversation.leave(self.drain_time).await;
-                    ended.map(|()| Status::Done)
-                }
+                Stop::Signal | Stop::Line => writer.finish_after(leave, self.drain_time).await?,
+                Stop::Output(ended) => match (leave.await, ended) {
+                    (Ok(Status::Done), ended) => ended.map(|()| Status::Done),
+                    (left, _) => left,
+                },
             }
         };
         tokio::select! {
             ended = end => ended,
             status = signals.next() => Ok(status),
+        }
+    }
+
+    /// Connects, again and again if it is to wait for its engine.
+    async fn connect_in_time(&self, id: &str) -> Result<Client, Error> {
+        let deadline = self.wait.map(|wait| Instant::now() + wait);
+        let (mut rest, longest) = RESTS;
+        loop {
+            let error = match self.connect(id).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            let left = deadline.map_or(Duration::ZERO, |it| {
+                it.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() || !error.may_pass() {
+                return Err(error);
+            }
+            sleep(rest.min(left)).await;
+            rest = longest.min(rest * 2);
         }
     }
 

@@ -7,9 +7,17 @@ use crate::failure::{Failure, FailureLine};
 use crate::output::Output;
 use crate::status::Status;
 
+/// What some programs begin a text with. It is no part of it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Bytes in one line. The largest message is 1 MiB: twice that in hexadecimal digits, at most six
 /// times in JSON (`\u007f`). More would only be memory for a line that cannot be done.
 pub(crate) const MAX_LINE_BYTES: usize = 7 << 20;
+
+/// Reads the JSON of a line.
+pub(crate) fn parse_json(line: &[u8]) -> Result<serde_json::Value, Failure> {
+    masep_proto::json::from_slice(line).map_err(|error| Failure::json(line, error))
+}
 
 /// One line, without the line feed at its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +45,7 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// The next line, or `None` at the end of the input. What follows the last line feed is a line
+    /// The next line, without a byte order mark in front of it, or `None` at the end of the input. What follows the last line feed is a line
     /// if there is anything. Calls `before_wait` before each read that may have to wait.
     pub(crate) fn next(
         &mut self,
@@ -71,7 +79,11 @@ impl<R: Read> LineReader<R> {
             }
         }
         Ok(Some(if length <= self.max_bytes {
-            Line::Whole(&self.line)
+            Line::Whole(
+                self.line
+                    .strip_prefix(BYTE_ORDER_MARK)
+                    .unwrap_or(&self.line),
+            )
         } else {
             Line::TooLong(length)
         }))
@@ -152,6 +164,13 @@ mod tests {
             assert_eq!(lines(input, 10), expected, "{input:?}");
             assert_eq!(lines(Trickle(input), 10), expected, "{input:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_line() {
+        // Also of a later one: files are put behind each other.
+        let input = "\u{feff}a\nb\u{feff}\n\u{feff}\n\u{feff}c".as_bytes();
+        assert_eq!(lines(Trickle(input), 10), ["a", "b\u{feff}", "", "c"]);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 mod address;
 mod cli;
+mod clock;
 mod commands;
 mod decode;
 mod demo;
 mod discover;
+mod duration;
 mod encode;
 mod error;
 mod events;

@@ -2,23 +2,25 @@
 
 mod handler;
 mod sending;
+mod told;
 
-use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::{Duplicates, Limits, Server, WhenFull};
+use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
 use self::sending::Sending;
 use crate::address::Address;
+use crate::commands::{Form, Input};
 use crate::error::Error;
-use crate::events::{Event, EventWriter, Events};
-use crate::failure::Failure;
+use crate::events::{Event, EventWriter, Events, Source};
 use crate::limits::ConnectionLimits;
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::{commands, id, runtime};
+use crate::{duration, id, runtime};
 
 const LONG_ABOUT: &str = "\
 Be an engine's end: take connections of interfaces, tell what happens on standard output, send what \
@@ -29,29 +31,32 @@ Out, one object a line:
   {\"event\":\"connected\",\"peer\":ID,\"address\":...}
   {\"event\":\"message\",\"peer\":ID,\"message\":{...}}                see masep encode --help
   {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}    a frame that is no message
-  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}
+  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}    \"unsent\":N if frames were not sent
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}          that line was not done
 
-Reasons of closed: bye (of either side), end_of_stream, reset, timeout, protocol_error, queue_full, \
-shutdown, replaced, aborted, io. Reasons of rejected: closed_before_hello, bad_hello, hello_timeout, \
-crowded_out, duplicate_id, too_many_connections, stopped; \"skipped\":N says that N before it could not \
-be told. \"detail\" is for people.
+Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
+protocol_error, queue_full, shutdown, replaced, aborted, io. Reasons of rejected: closed_before_hello, \
+bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped; \
+\"skipped\":N says that N before it could not be told. \"detail\" is for people.
 
 \"peer\" is the id that the connection said in its hello; the \"src_sub_app\" in a message is a claim, \
-which nothing checks. For each connection the events come in order: connected, messages and frames, \
-closed. Peers whose events nobody reads have to wait.
+which nothing checks. For each id the events come in order: connected, messages and frames, closed. \
+Peers whose events nobody reads have to wait; each has its share of the output, by bytes.
 
 In, one object a line, with one of these actions:
   {\"to\":ID,\"message\":{...}}     send a message; without src_sub_app it is from this server
   {\"to\":ID,\"bytes_hex\":\"00ff\"}  send a frame of these bytes
   {\"to\":ID,\"bye\":true}          send what waits and BYE, and close
   {\"shutdown\":true}             the same for all, and end
-\"to\":\"*\" is for all who are connected. A line that cannot be done gives an error event and has no \
-other effect; it does not change the exit code.
+\"to\":\"*\" is for all who are connected; a peer with the id * is not taken, so that the id of an event \
+never means everybody. A line that cannot be done gives an error event and has no other effect; it \
+does not change the exit code.
 
-The end of standard input does not stop it. SIGINT (Ctrl-C) and SIGTERM do what shutdown does, a \
-second one ends at once. So does whoever closes standard output: all peers are told BYE.";
+The end of standard input does not stop it, unless --end-with-stdin is given. SIGINT (Ctrl-C), \
+SIGTERM, SIGHUP and SIGQUIT do what shutdown does, after the lines that were read before; a second \
+one ends at once. So does whoever closes standard output: all peers are told BYE. What could not be \
+sent in --drain-time is told in an error event of the kind cut_off, and the exit code is 6.";
 
 const EXAMPLE: &str = "\
 Example: an engine that greets (two terminals)
@@ -64,6 +69,10 @@ Example: an engine that greets (two terminals)
   {\"event\":\"connected\",\"peer\":\"engine\",\"address\":\"127.0.0.1:60000\",\"id\":\"agent\"}
   {\"event\":\"message\",\"peer\":\"engine\",\"message\":{\"msg_type\":\"observation\",...}}
 ";
+
+const FORM: Form = Form {
+    example: r#"{"to":"agent","message":{"msg_type":"observation","params":{"step":0}}}"#,
+};
 
 /// How long a line for a peer whose queue is full holds up the lines after it: long enough for one
 /// that is only slow, short enough for the others.
@@ -97,8 +106,18 @@ pub(crate) struct Serve {
     when_full: FullPolicy,
 
     /// Time in which to send what waits when ending; who has not taken it by then is cut off
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     drain_time: Duration,
+
+    /// Do what shutdown does when standard input ends
+    ///
+    /// For a server that shall not outlive the program that started it.
+    #[arg(long)]
+    end_with_stdin: bool,
+
+    /// Put the time of day in front of each event: "time", in UTC, as RFC 3339 has it
+    #[arg(long)]
+    time: bool,
 
     /// Connections at the same time
     #[arg(
@@ -150,8 +169,10 @@ impl From<FullPolicy> for WhenFull {
 
 /// Why a server stops.
 enum Stop {
-    /// It was asked to.
-    Asked,
+    /// A signal came.
+    Signal,
+    /// A line asked for it, or the end of all lines.
+    Line,
     /// Nobody can hear its events any more.
     Output(Result<(), Error>),
 }
@@ -163,44 +184,60 @@ impl Serve {
 
     async fn serve(self) -> Result<Status, Error> {
         let mut signals = Signals::new().map_err(Error::Start)?;
-        let mut writer = EventWriter::start(false)?;
+        let mut writer = EventWriter::start(self.time, false)?;
         let events = writer.events();
         let id = self.id.clone().unwrap_or_else(|| id::random("engine"));
-        let server = self.listen(&id, &events).await?;
+        let input = Input::start(id.clone(), FORM, self.end_with_stdin)?;
+        let (stop_input, undone) = (input.stop(), input.undone());
+        let server = tokio::select! {
+            server = self.listen(&id, &events) => server?,
+            status = signals.next() => return Ok(status),
+        };
         let sending = Sending {
-            lines: commands::read(id)?,
             registry: server.registry().clone(),
             events: events.clone(),
             when_full: self.when_full.into(),
             patience: self.limits().write_time.min(PATIENCE),
         };
 
+        let mut lines = Box::pin(sending.do_lines(input));
         let stop = tokio::select! {
-            _ = signals.next() => Stop::Asked,
-            () = sending.until_shutdown() => Stop::Asked,
+            _ = signals.next() => Stop::Signal,
+            () = &mut lines => Stop::Line,
             ended = writer.ended() => Stop::Output(ended),
         };
+        let by_signal = matches!(stop, Stop::Signal);
+        let deadline = Instant::now() + self.drain_time;
         let drain = async {
-            let report = server.shutdown(self.drain_time).await;
-            if !report.cut.is_empty() {
-                let peers: Vec<&str> = report.cut.iter().map(|peer| peer.as_str()).collect();
-                let message = format!("cut off, not all was sent: {}", peers.join(", "));
-                events
-                    .tell_error(None, &Failure::new("cut_off", message))
-                    .await;
+            let mut left = 0;
+            if by_signal {
+                stop_input.send_replace(true);
+                let in_time = timeout_at(deadline, &mut lines).await.is_ok();
+                drop(lines);
+                left = if in_time {
+                    0
+                } else {
+                    undone.load(Ordering::Relaxed)
+                };
             }
+            let time = deadline.saturating_duration_since(Instant::now());
+            shut_down(server, time, left, &events).await
         };
         let end = async {
             match stop {
-                Stop::Asked => writer.finish_after(drain, self.drain_time).await,
+                Stop::Signal | Stop::Line => writer.finish_after(drain, self.drain_time).await,
                 Stop::Output(ended) => {
-                    drain.await;
-                    ended
+                    let status = drain.await;
+                    match ended {
+                        // Nobody wants to hear more, but not all was sent.
+                        Err(Error::StdoutClosed) if status != Status::Done => Ok(status),
+                        ended => ended.map(|()| status),
+                    }
                 }
             }
         };
         tokio::select! {
-            ended = end => ended.map(|()| Status::Done),
+            ended = end => ended,
             status = signals.next() => Ok(status),
         }
     }
@@ -217,12 +254,9 @@ impl Serve {
                 Duplicates::Refuse
             })
             .handler(handler)
-            .bind(address.to_string())
+            .bind(address.host_and_port())
             .await
-            .map_err(|source: io::Error| Error::Listen {
-                address: address.to_string(),
-                source,
-            })?;
+            .map_err(|source| Error::listen(&address, &source))?;
         if self.announce {
             server.announce().map_err(Error::Announce)?;
         }
@@ -230,7 +264,7 @@ impl Serve {
             id,
             address: server.local_address(),
         };
-        events.tell(&listening).await;
+        events.tell(Source::Program, &listening).await;
         started.send_replace(true);
         Ok(server)
     }
@@ -240,5 +274,25 @@ impl Serve {
             .limits()
             .connections(self.max_connections)
             .connections_per_address(self.max_per_address)
+    }
+}
+
+/// Ends all connections, and tells what was not sent by then: to peers, and of the lines that were read.
+async fn shut_down(server: Server, time: Duration, undone: usize, events: &Events) -> Status {
+    if undone > 0 {
+        events.tell(Source::Program, &Event::undone(undone)).await;
+    }
+    let connections = server.registry().connections();
+    let report = server.shutdown(time).await;
+    for connection in &connections {
+        if report.cut.contains(connection.peer()) {
+            let cut_off = Event::cut_off(connection);
+            events.tell(Source::Program, &cut_off).await;
+        }
+    }
+    if undone == 0 && report.cut.is_empty() {
+        Status::Done
+    } else {
+        Status::NotSent
     }
 }

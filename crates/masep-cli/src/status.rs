@@ -16,20 +16,32 @@ pub(crate) enum Status {
     NoConnection,
     /// The connection ended without a `BYE`.
     ConnectionLost,
+    /// The server took the connection and ended it at once.
+    Rejected,
+    /// Something that was to be sent was not sent.
+    NotSent,
+    /// SIGHUP came before it was done.
+    HungUp,
     /// SIGINT (Ctrl-C) came before it was done.
     Interrupted,
+    /// SIGQUIT (Ctrl-\) came before it was done.
+    Quit,
     /// SIGTERM came before it was done.
     Terminated,
 }
 
 impl Status {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
         Self::NoConnection,
         Self::ConnectionLost,
+        Self::Rejected,
+        Self::NotSent,
+        Self::HungUp,
         Self::Interrupted,
+        Self::Quit,
         Self::Terminated,
     ];
 
@@ -42,7 +54,11 @@ impl Status {
             Self::Usage => 2,
             Self::NoConnection => 3,
             Self::ConnectionLost => 4,
+            Self::Rejected => 5,
+            Self::NotSent => 6,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
+            Self::Quit => 131,
             Self::Terminated => 143,
         }
     }
@@ -54,7 +70,13 @@ impl Status {
             Self::Usage => "wrong usage: an unknown verb or option, a missing or bad value",
             Self::NoConnection => "no connection: no server was found, or it did not answer",
             Self::ConnectionLost => "the connection ended without a BYE",
+            Self::Rejected => {
+                "rejected: the server said BYE at once (the id is in use, or it is full, among others)"
+            }
+            Self::NotSent => "not all was sent, within --drain-time or before the connection ended",
+            Self::HungUp => "hung up (SIGHUP, the terminal is gone) before it was done",
             Self::Interrupted => "interrupted (SIGINT, Ctrl-C) before it was done",
+            Self::Quit => "quit (SIGQUIT, Ctrl-\\) before it was done",
             Self::Terminated => "terminated (SIGTERM) before it was done",
         }
     }

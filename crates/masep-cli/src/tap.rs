@@ -7,7 +7,6 @@ mod printer;
 mod recorder;
 mod text;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +49,8 @@ With --json each line is an object: {\"t\":...,\"conn\":...,\"dir\":...,\"size\"
 than --max-connections: it is reset). The first line is {\"event\":\"listening\",\"address\":...}.
 
 When standard output is read too slowly, the game goes on and lines are skipped: {\"event\":\"skipped\", \
-\"lines\":N} stands in their place. It ends with SIGINT (Ctrl-C) or SIGTERM; connections that are open \
-then are reset.";
+\"lines\":N} stands in their place. It ends with SIGINT (Ctrl-C), SIGTERM, SIGHUP or SIGQUIT; connections \
+that are open then are reset.";
 
 const EXAMPLE: &str = "\
 Example: watch an interface that would connect to 127.0.0.1:60000 and is told 60001 instead
@@ -85,6 +84,10 @@ pub(crate) struct Tap {
     #[arg(long)]
     json: bool,
 
+    /// Put the time of day in front of each line: in UTC, as RFC 3339 has it; with --json as "time"
+    #[arg(long)]
+    time: bool,
+
     /// Show long messages whole
     #[arg(long, conflicts_with = "json")]
     full: bool,
@@ -97,13 +100,12 @@ impl Tap {
 
     async fn tap(self) -> Result<Status, Error> {
         let mut signals = Signals::new().map_err(Error::Start)?;
-        let to = Address::or_default(self.to)?.to_string();
-        let listen = self.listen.to_string();
-        let cannot_listen = |source: io::Error| Error::Listen {
-            address: self.listen.to_string(),
-            source,
+        let to = Arc::new(Address::or_default(self.to)?);
+        let cannot_listen = |source| Error::listen(&self.listen, &source);
+        let listener = tokio::select! {
+            bound = TcpListener::bind(self.listen.host_and_port()) => bound.map_err(cannot_listen)?,
+            status = signals.next() => return Ok(status),
         };
-        let listener = TcpListener::bind(&listen).await.map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
         let format = match (self.json, self.full) {
             (true, _) => Format::Json,
@@ -111,7 +113,7 @@ impl Tap {
             (false, false) => Format::Text,
         };
         let (recorder, entries) = Recorder::new();
-        let mut printer = Printer::start(format, address, entries)?;
+        let mut printer = Printer::start(format, self.time, address, entries)?;
         tokio::select! {
             () = accept(&listener, &to, self.max_connections, recorder) => {}
             _ = signals.next() => {}
@@ -127,7 +129,7 @@ impl Tap {
 
 /// Takes connections for as long as it is polled. When it is dropped, they all are reset: a bare
 /// close would make a pymasep peer spin.
-async fn accept(listener: &TcpListener, to: &str, most: usize, recorder: Recorder) {
+async fn accept(listener: &TcpListener, to: &Arc<Address>, most: usize, recorder: Recorder) {
     let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let mut links = JoinSet::new();
     for number in 0.. {
@@ -142,7 +144,7 @@ async fn accept(listener: &TcpListener, to: &str, most: usize, recorder: Recorde
         };
         while links.try_join_next().is_some() {}
         let link = Link {
-            to: to.to_owned(),
+            to: to.clone(),
             address,
             recorder: recorder.connection(number),
         };

@@ -112,6 +112,8 @@ fn the_end_of_standard_input_changes_nothing_but_signals_and_shutdown_say_bye() 
 #[test]
 fn the_exit_code_says_how_the_connection_ended() {
     let (mut interface, mut server) = join(&[]);
+    server.send(observation(1, 0));
+    interface.event("message");
     server.send("BYE");
     assert_eq!(interface.event("closed")["detail"], "the peer said BYE");
     interface.end_in_peace();

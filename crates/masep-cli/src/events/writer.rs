@@ -11,14 +11,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
-use super::Events;
+use super::{Events, Line, Turns};
 use crate::error::Error;
 use crate::output::Output;
 use crate::stdout;
-
-/// Lines that wait for standard output: enough to write several at once, few enough that the next
-/// event of a peer is soon read though others send without pause. Each has up to some 130 kB.
-const CAPACITY: usize = 16;
 
 /// How long standard output may take for the last lines when time is up.
 const GRACE: Duration = Duration::from_secs(1);
@@ -33,15 +29,17 @@ pub(crate) struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts to write. With `newest`, standard output is asked to hold little that its reader has
-    /// not taken, for [`Events::wanted`].
-    pub(crate) fn start(newest: bool) -> Result<Self, Error> {
-        let (lines, receiver) = mpsc::channel(CAPACITY);
+    /// Starts to write, with the time of day in front of each event if they are `timed`. With `newest`,
+    /// standard output is asked to hold little that its reader has not taken, for [`Events::wanted`].
+    pub(crate) fn start(timed: bool, newest: bool) -> Result<Self, Error> {
+        let (lines, receiver) = mpsc::unbounded_channel();
         let (hurry, hurried) = watch::channel(false);
         let (end, ended) = oneshot::channel();
         let wanted = Arc::new(Notify::new());
         let events = Events {
             lines,
+            turns: Arc::new(Turns::default()),
+            timed,
             wanted: wanted.clone(),
             hurry: hurried,
             dropped: Arc::new(AtomicBool::new(false)),
@@ -81,42 +79,45 @@ impl EventWriter {
     /// Writes all that was told, and ends. What is told after that is not written.
     pub(crate) async fn finish(mut self) -> Result<(), Error> {
         // Fails when the thread has already ended, which is then the result.
-        let _ = self.events.lines.send(None).await;
+        let _ = self.events.lines.send(None);
         self.ended().await
     }
 
     /// Does the work, which still tells events, then [`finish`](Self::finish)es; all within `time`
-    /// and a short grace even if nobody reads.
-    pub(crate) async fn finish_after(
+    /// and a short grace even if nobody reads. What the work gives is returned.
+    pub(crate) async fn finish_after<T>(
         self,
-        work: impl Future<Output = ()>,
+        work: impl Future<Output = T>,
         time: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<T, Error> {
         let events = self.events();
         let hurry = self.hurry.clone();
         let end = async {
-            work.await;
-            self.finish().await
+            let done = work.await;
+            self.finish().await.map(|()| done)
         };
         let time_is_up = async {
             sleep(time + GRACE).await;
             hurry.send_replace(true);
             sleep(GRACE).await;
         };
-        tokio::select! {
+        let done = tokio::select! {
             biased;
             ended = end => ended?,
             () = time_is_up => return Err(Error::StdoutNotRead),
-        }
+        };
         if events.dropped.load(Ordering::Relaxed) {
             return Err(Error::StdoutNotRead);
         }
-        Ok(())
+        Ok(done)
     }
 }
 
 /// Writes lines until `None` comes. Tells `wanted` whenever the reader wants one.
-fn write(mut lines: mpsc::Receiver<Option<String>>, wanted: Option<&Notify>) -> Result<(), Error> {
+fn write(
+    mut lines: mpsc::UnboundedReceiver<Option<Line>>,
+    wanted: Option<&Notify>,
+) -> Result<(), Error> {
     let mut output = Output::new(io::stdout().lock());
     loop {
         let line = match lines.try_recv() {
@@ -132,7 +133,7 @@ fn write(mut lines: mpsc::Receiver<Option<String>>, wanted: Option<&Notify>) -> 
             }
         };
         match line {
-            Some(line) => output.text(&line)?,
+            Some(line) => output.text(&line.text)?,
             None => return output.flush(),
         }
     }

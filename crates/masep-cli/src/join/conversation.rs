@@ -1,15 +1,16 @@
 //! What an interface and its engine say to each other.
 
-use std::time::Duration;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use masep::{Connection, Frame, Message, MessageType, Role, SendError, TypeName};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use masep::{CloseReason, Connection, Frame, Message, MessageType, Role, SendError, TypeName};
+use tokio::time::{Instant, timeout_at};
 
+use super::REJECTION_TIME;
 use super::newest::Waiting;
-use crate::commands::{Command, Line, Recipient};
+use crate::commands::{Command, Input, Line, Recipient};
 use crate::error::Error;
-use crate::events::{Event, Events, Received};
+use crate::events::{Event, Events, Received, Source};
 use crate::failure::Failure;
 use crate::status::Status;
 
@@ -21,17 +22,38 @@ pub(super) struct Part {
 
 /// An interface's side of its connection.
 pub(super) struct Conversation {
-    pub(super) connection: Connection,
-    pub(super) events: Events,
+    connection: Connection,
+    events: Events,
     /// The interface's own id.
-    pub(super) id: String,
+    id: String,
     /// Whether observations are skipped for newer ones.
-    pub(super) newest: bool,
+    newest: bool,
     /// What it says by itself.
-    pub(super) part: Option<Part>,
+    part: Option<Part>,
+    connected: Instant,
+    has_received: AtomicBool,
 }
 
 impl Conversation {
+    /// Of a connection that has just been made.
+    pub(super) fn new(
+        connection: Connection,
+        events: Events,
+        id: String,
+        newest: bool,
+        part: Option<Part>,
+    ) -> Self {
+        Self {
+            connection,
+            events,
+            id,
+            newest,
+            part,
+            connected: Instant::now(),
+            has_received: AtomicBool::new(false),
+        }
+    }
+
     /// Tells that it is connected, what arrives, and how the connection ended.
     pub(super) async fn receive(&self) -> Result<Status, Error> {
         let connected = Event::Connected {
@@ -39,7 +61,7 @@ impl Conversation {
             address: self.connection.address(),
             id: Some(&self.id),
         };
-        self.events.tell(&connected).await;
+        self.events.tell(&self.connection, &connected).await;
         self.enter().await;
         if self.newest {
             self.tell_newest().await;
@@ -47,16 +69,32 @@ impl Conversation {
             self.tell_all().await;
         }
         let reason = self.connection.closed().await;
-        let closed = Event::closed(self.connection.peer(), &reason);
-        self.events.tell(&closed).await;
-        if reason.is_orderly() {
-            return Ok(Status::Done);
+        let closed = Event::closed(&self.connection, &reason);
+        self.events.tell(&self.connection, &closed).await;
+        self.status(reason)
+    }
+
+    /// How the program ends when the connection has ended for this reason.
+    fn status(&self, reason: CloseReason) -> Result<Status, Error> {
+        let (peer, address) = (self.connection.peer().clone(), self.connection.address());
+        if reason == CloseReason::Rejected {
+            return Err(Error::Rejected {
+                peer,
+                address,
+                reason,
+            });
         }
-        Err(Error::ConnectionLost {
-            peer: self.connection.peer().clone(),
-            address: self.connection.address(),
-            reason,
-        })
+        if !reason.is_orderly() {
+            return Err(Error::ConnectionLost {
+                peer,
+                address,
+                reason,
+            });
+        }
+        match self.connection.unsent() {
+            0 => Ok(Status::Done),
+            frames => Err(Error::NotSent { peer, frames }),
+        }
     }
 
     async fn tell_all(&self) {
@@ -88,11 +126,12 @@ impl Conversation {
 
     async fn tell(&self, received: &Received) {
         let event = Event::received(self.connection.peer(), received);
-        self.events.tell(&event).await;
+        self.events.tell(&self.connection, &event).await;
     }
 
     /// What a frame says. Answers the end of the game.
     async fn heed(&self, frame: Frame) -> Received {
+        self.has_received.store(true, Ordering::Relaxed);
         let received = Received::new(frame);
         if self.part.is_some() && received.is(&MessageType::End) {
             self.take_leave().await;
@@ -120,14 +159,38 @@ impl Conversation {
         let _ = self.connection.send(Frame::BYE).await;
     }
 
-    /// Sends what waits and `BYE`, and waits for the end; whether that was all done in time.
-    pub(super) async fn leave(&self, time: Duration) -> bool {
-        let is_done = timeout(time, self.connection.bye()).await.is_ok();
-        if !is_done {
-            let failure = Failure::new("cut_off", "the server takes nothing: not all was sent");
-            self.events.tell_error(None, &failure).await;
+    /// Sends what waits and `BYE`, and tells the end, by `receiving` as far as it is known in time; how the
+    /// program ends then. Some lines may be `undone`.
+    pub(super) async fn leave(
+        &self,
+        deadline: Instant,
+        undone: usize,
+        receiving: impl Future<Output = Result<Status, Error>>,
+    ) -> Result<Status, Error> {
+        if undone > 0 {
+            self.events
+                .tell(Source::Program, &Event::undone(undone))
+                .await;
         }
-        is_done
+        if !self.has_received.load(Ordering::Relaxed) {
+            // Behind our BYE nobody would know that the server has said its own, and has taken nothing.
+            let known = deadline.min(self.connected + REJECTION_TIME);
+            let _ = timeout_at(known, self.connection.closed()).await;
+        }
+        if timeout_at(deadline, self.connection.bye()).await.is_err() {
+            let cut_off = Event::cut_off(&self.connection);
+            self.events.tell(Source::Program, &cut_off).await;
+            // The program ends with the connection still open, which is the end of it.
+            let closed = Event::closed(&self.connection, &CloseReason::Aborted);
+            self.events.tell(&self.connection, &closed).await;
+            return Ok(Status::NotSent);
+        }
+        match receiving.await {
+            Ok(Status::Done) if undone > 0 => Ok(Status::NotSent),
+            // That this side wanted the end is why no other reason is a failure.
+            Err(Error::ConnectionLost { .. }) if self.connection.unsent() == 0 => Ok(Status::Done),
+            ended => ended,
+        }
     }
 
     async fn say(&self, message: Message) {
@@ -138,9 +201,9 @@ impl Conversation {
         }
     }
 
-    /// Does line after line until one asks for the end. The end of the input changes nothing.
-    pub(super) async fn send_until_bye(&self, mut lines: mpsc::Receiver<Line>) {
-        while let Some(Line { number, command }) = lines.recv().await {
+    /// Does line after line until one asks for the end, or there are no more.
+    pub(super) async fn do_lines(&self, mut input: Input) {
+        while let Some(Line { number, command }) = input.next().await {
             let done = match command {
                 Ok(Command::Shutdown) => return,
                 Ok(Command::Send { to, frame }) => {
@@ -157,9 +220,9 @@ impl Conversation {
                 self.events.tell_error(Some(number), &failure).await;
             }
         }
-        std::future::pending::<()>().await;
     }
 
+    /// Sends a frame, but leaves a `BYE` to [`leave`](Self::leave).
     async fn send(&self, to: Option<Recipient>, frame: Frame) -> Result<(), Failure> {
         let peer = self.connection.peer();
         if let Some(Recipient::Peer(id)) = to
@@ -167,6 +230,9 @@ impl Conversation {
         {
             let message = format!("the only connection is the one with {peer:?}, not {id:?}");
             return Err(Failure::new("unknown_peer", message));
+        }
+        if frame.is_bye() {
+            return Ok(());
         }
         Ok(self.connection.send(frame).await?)
     }

@@ -10,7 +10,9 @@ use masep::{CloseReason, Connection, ConnectionId, Frame, RejectReason, SocketHa
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use crate::events::{Event, Events};
+use super::told::Told;
+use crate::commands::EVERYONE;
+use crate::events::{Event, Events, Source};
 use crate::pace::Pace;
 
 /// Rejections that may wait to be told. Connections are bounded by their number, but these have
@@ -26,6 +28,7 @@ const FIRST_BAD_FRAMES: u32 = 1_024;
 /// Tells events. A connection whose event has to wait reads nothing meanwhile.
 pub(super) struct TellEvents {
     events: Events,
+    told: Told,
     started: watch::Receiver<bool>,
     rejections: Semaphore,
     rejecting: Mutex<Pace>,
@@ -42,6 +45,7 @@ impl TellEvents {
         let (start, started) = watch::channel(false);
         let handler = Self {
             events,
+            told: Told::default(),
             started,
             rejections: Semaphore::new(WAITING_REJECTIONS),
             rejecting: Mutex::new(Pace::new(REJECTIONS.0, REJECTIONS.1)),
@@ -50,6 +54,33 @@ impl TellEvents {
             paces: Mutex::default(),
         };
         (Arc::new(handler), start)
+    }
+
+    async fn tell_connected(&self, connection: &Connection) {
+        let connected = Event::Connected {
+            peer: connection.peer(),
+            address: connection.address(),
+            id: None,
+        };
+        self.events.tell(connection, &connected).await;
+        self.told.set_connected(connection);
+    }
+
+    async fn reject(&self, address: SocketAddr, reason: &'static str, detail: String) {
+        let place = self.rejections.try_acquire();
+        if place.is_err() || !lock(&self.rejecting).try_count(Instant::now()) {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.wait_for_start().await;
+        let skipped = self.skipped.swap(0, Ordering::Relaxed);
+        let rejected = Event::Rejected {
+            address,
+            reason,
+            detail,
+            skipped,
+        };
+        self.events.tell(Source::Rejections, &rejected).await;
     }
 
     async fn wait_for_start(&self) {
@@ -76,17 +107,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SocketHandler for TellEvents {
     async fn on_connect(&self, connection: &Connection) {
+        if is_reserved(connection) {
+            // Its BYE follows our hello at once: so the peer knows that it is not taken.
+            let _ = connection.send(Frame::BYE).await;
+            return;
+        }
         self.wait_for_start().await;
-        let connected = Event::Connected {
-            peer: connection.peer(),
-            address: connection.address(),
-            id: None,
-        };
-        self.events.tell(&connected).await;
+        self.told.claim(connection).await;
+        self.tell_connected(connection).await;
     }
 
     async fn on_receive(&self, connection: &Connection, frame: Frame) {
-        if !self.events.tell_frame(connection.peer(), frame).await {
+        if is_reserved(connection) {
+            return;
+        }
+        if !self.events.tell_frame(connection, frame).await {
             let wait = self.count_bad_frame(connection);
             // Even a sleep of nothing takes until the timer's next tick.
             if !wait.is_zero() {
@@ -96,20 +131,31 @@ impl SocketHandler for TellEvents {
     }
 
     async fn on_close(&self, connection: &Connection, reason: &CloseReason) {
+        if is_reserved(connection) {
+            let detail = format!("the id {EVERYONE:?} means all who are connected");
+            self.reject(connection.address(), "reserved_id", detail)
+                .await;
+            return;
+        }
         lock(&self.paces).remove(&connection.id());
-        let closed = Event::closed(connection.peer(), reason);
-        self.events.tell(&closed).await;
+        // The call that tells of the beginning is cancelled when the connection ends meanwhile.
+        self.wait_for_start().await;
+        self.told.claim(connection).await;
+        if !self.told.is_connected(connection) {
+            self.tell_connected(connection).await;
+        }
+        let closed = Event::closed(connection, reason);
+        self.events.tell(connection, &closed).await;
+        self.told.release(connection);
     }
 
     async fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
-        let place = self.rejections.try_acquire();
-        if place.is_err() || !lock(&self.rejecting).try_count(Instant::now()) {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.wait_for_start().await;
-        let skipped = self.skipped.swap(0, Ordering::Relaxed);
-        let rejected = Event::rejected(address, reason, skipped);
-        self.events.tell(&rejected).await;
+        self.reject(address, reason.as_str(), reason.to_string())
+            .await;
     }
+}
+
+/// Whether the peer's id is a word of ours.
+fn is_reserved(connection: &Connection) -> bool {
+    **connection.peer() == *EVERYONE
 }

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use masep::{Connection, Frame, PeerId, Registry, SendError, WhenFull};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::{Command, Line, Recipient};
+use crate::commands::{Command, EVERYONE, Input, Line, Recipient};
 use crate::events::Events;
 use crate::failure::Failure;
 
 /// What sending needs.
 pub(super) struct Sending {
-    pub(super) lines: mpsc::Receiver<Line>,
     pub(super) registry: Registry,
     pub(super) events: Events,
     /// What to do with a frame for a peer whose queue is full.
@@ -23,9 +21,9 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// Does line after line until one asks for a shut-down. The end of the input changes nothing.
-    pub(super) async fn until_shutdown(mut self) {
-        while let Some(Line { number, command }) = self.lines.recv().await {
+    /// Does line after line until one asks for a shut-down, or there are no more.
+    pub(super) async fn do_lines(self, mut input: Input) {
+        while let Some(Line { number, command }) = input.next().await {
             let done = match command {
                 Ok(Command::Shutdown) => return,
                 Ok(Command::Send { to, frame }) => self.send(to, frame).await,
@@ -35,7 +33,6 @@ impl Sending {
                 self.events.tell_error(Some(number), &failure).await;
             }
         }
-        std::future::pending::<()>().await;
     }
 
     async fn send(&self, to: Option<Recipient>, frame: Frame) -> Result<(), Failure> {
@@ -46,6 +43,7 @@ impl Sending {
                 Err(Failure::new("missing_key", message))
             }
             Some(Recipient::Peer(id)) => {
+                // Never [`EVERYONE`], which is another recipient.
                 let Some(connection) = self.registry.get_connection(&id) else {
                     return Err(SendError::UnknownPeer(PeerId::from(id)).into());
                 };
@@ -75,6 +73,10 @@ impl Sending {
     async fn broadcast(&self, deadline: Instant, frame: &Frame) -> Result<(), Failure> {
         let mut full = Vec::new();
         for connection in self.registry.connections() {
+            if **connection.peer() == *EVERYONE {
+                // It is about to be told that it is not taken.
+                continue;
+            }
             match connection.try_send(frame.clone()) {
                 Ok(()) | Err(SendError::Closed(_)) => {}
                 Err(SendError::Full(_)) => full.push(connection),

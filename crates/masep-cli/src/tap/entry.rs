@@ -1,7 +1,7 @@
 //! What goes through the proxy.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use masep::{Frame, LimitExceeded, Limits, Message};
@@ -49,6 +49,8 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) place: Place,
+    /// The time of day.
+    pub(super) at: SystemTime,
     pub(super) what: What,
     /// Entries before this one that had no room.
     pub(super) skipped: u64,

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use super::entry::{Direction, What};
 use super::recorder::{ConnectionRecorder, StreamRecorder};
+use crate::address::Address;
 
 /// Bytes asked for in one read. More than a frame has: a pymasep peer loses frames that arrive in
 /// pieces, so what came together goes on together.
@@ -23,7 +25,7 @@ const READ_CHUNK: usize = 128 << 10;
 /// A connection through the proxy.
 pub(super) struct Link {
     /// The server.
-    pub(super) to: String,
+    pub(super) to: Arc<Address>,
     /// Who connected.
     pub(super) address: SocketAddr,
     pub(super) recorder: ConnectionRecorder,
@@ -99,7 +101,7 @@ impl Link {
     }
 
     async fn connect(&self) -> io::Result<Socket> {
-        let connect = TcpStream::connect(&self.to);
+        let connect = TcpStream::connect(self.to.host_and_port());
         let connect_time = Limits::default().connect_time;
         Socket::new(
             timeout(connect_time, connect)

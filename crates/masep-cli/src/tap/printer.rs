@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -14,8 +15,9 @@ use tokio::time::timeout;
 use super::entry::Entry;
 use super::recorder::Entries;
 use super::{json, text};
+use crate::clock;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, json_line};
 use crate::runtime::STACK_BYTES;
 use crate::stdout;
 
@@ -46,6 +48,7 @@ impl Printer {
     /// Starts to print: first where the proxy listens.
     pub(super) fn start(
         format: Format,
+        timed: bool,
         listening: SocketAddr,
         entries: Entries,
     ) -> Result<Self, Error> {
@@ -58,6 +61,7 @@ impl Printer {
             .spawn(move || {
                 let mut print = Print {
                     format,
+                    timed,
                     output: Output::new(io::stdout().lock()),
                     printed: progress,
                 };
@@ -101,6 +105,8 @@ impl Printer {
 
 struct Print<W: Write> {
     format: Format,
+    /// Whether each line has the time of day in front.
+    timed: bool,
     output: Output<W>,
     printed: Arc<AtomicU64>,
 }
@@ -108,9 +114,22 @@ struct Print<W: Write> {
 impl<W: Write> Print<W> {
     fn listening(&mut self, address: SocketAddr) -> Result<(), Error> {
         match self.format {
-            Format::Json => self.output.json(&json::Listening::on(address)),
-            _ => self.output.text(&format!("listening on {address}")),
+            Format::Json => self.json(SystemTime::now(), &json::Listening::on(address)),
+            _ => self.text(SystemTime::now(), &format!("listening on {address}")),
         }
+    }
+
+    fn json(&mut self, at: SystemTime, value: &impl Serialize) -> Result<(), Error> {
+        let line = json_line(value).map_err(Error::Stdout)?;
+        let at = self.timed.then_some(at);
+        self.output.text(&clock::with_time(at, line))
+    }
+
+    fn text(&mut self, at: SystemTime, line: &str) -> Result<(), Error> {
+        if self.timed {
+            return self.output.text(&format!("{} {line}", clock::rfc_3339(at)));
+        }
+        self.output.text(line)
     }
 
     /// Prints until there is no more; what is printed is flushed before each wait.
@@ -137,20 +156,21 @@ impl<W: Write> Print<W> {
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
         match self.format {
-            Format::Json => self.output.json(&json::Line::from(entry)),
-            Format::FullText => self.output.text(&text::line(entry, usize::MAX)),
-            Format::Text => self.output.text(&text::line(entry, text::SHORT)),
+            Format::Json => self.json(entry.at, &json::Line::from(entry)),
+            Format::FullText => self.text(entry.at, &text::line(entry, usize::MAX)),
+            Format::Text => self.text(entry.at, &text::line(entry, text::SHORT)),
         }
     }
 
     /// Says that lines are missing here.
     fn skipped(&mut self, lines: u64) -> Result<(), Error> {
+        let now = SystemTime::now();
         match (lines, self.format) {
             (0, _) => Ok(()),
-            (_, Format::Json) => self.output.json(&json::Skipped::of(lines)),
+            (_, Format::Json) => self.json(now, &json::Skipped::of(lines)),
             _ => {
                 let line = format!("({lines} lines skipped: standard output is too slow)");
-                self.output.text(&line)
+                self.text(now, &line)
             }
         }
     }

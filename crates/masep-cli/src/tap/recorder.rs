@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::BytesMut;
 use masep_proto::FrameCodec;
@@ -78,6 +78,7 @@ impl Recorder {
                 conn,
                 dir,
             },
+            at: SystemTime::now(),
             what,
             skipped: self.skipped.swap(0, Ordering::Relaxed),
         };

@@ -80,6 +80,16 @@ impl Session {
         String::from_utf8(line).expect("text")
     }
 
+    /// Standard output, for a test that reads at its own pace.
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
+        self.unread.take().expect("nobody reads it yet")
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes the reading end of standard output.
     pub(crate) fn close_stdout(&mut self) {
         self.unread = None;

@@ -93,6 +93,15 @@ impl Socket {
         Heard::Frame(body)
     }
 
+    /// The next frame, or the end; `None` if the stream ended in the middle of a frame.
+    pub(crate) fn try_hear(&mut self) -> Option<Heard> {
+        let mut header = [0; 2];
+        self.stream.read_exact(&mut header).ok()?;
+        let mut body = vec![0; usize::from(u16::from_le_bytes(header))];
+        self.stream.read_exact(&mut body).ok()?;
+        Some(Heard::Frame(body))
+    }
+
     /// That the next frame is this one.
     pub(crate) fn expect(&mut self, body: impl AsRef<[u8]>) {
         assert_eq!(self.hear(), Heard::Frame(body.as_ref().to_vec()));
@@ -115,6 +124,19 @@ impl Socket {
 /// A server made of a bare listener.
 pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+/// As [`listen`], with little room for what this side does not read.
+pub(crate) fn listen_narrow() -> (TcpListener, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    socket.set_recv_buffer_size(8_192).expect("an option");
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    socket.bind(&any.into()).expect("a free port");
+    socket.listen(16).expect("it listens");
+    let listener = TcpListener::from(socket);
     let address = listener.local_addr().expect("an address");
     (listener, address)
 }

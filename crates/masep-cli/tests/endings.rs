@@ -1,0 +1,384 @@
+//! How `masep serve` and `masep join` end, and what they say of what was left undone.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+mod socket;
+
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value as Json, json};
+use session::Session;
+use socket::{Heard, Socket, listen, listen_narrow};
+
+/// A server that is read, and its address.
+fn serve(options: &[&str]) -> (Session, String) {
+    let args = [&["serve", "127.0.0.1:0", "--id", "engine"], options].concat();
+    let mut server = Session::start(&args);
+    let address = server.address();
+    (server, address)
+}
+
+/// An interface that is read and connected to a bare socket.
+fn join(options: &[&str]) -> (Session, Socket) {
+    let (listener, address) = listen();
+    let address = address.to_string();
+    let args = [&["join", &address, "--id", "agent"], options].concat();
+    let mut interface = Session::start(&args);
+    let (server, _) = Socket::welcome(&listener);
+    interface.event("connected");
+    (interface, server)
+}
+
+#[test]
+fn every_signal_that_asks_for_the_end_says_bye_first() {
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+    ] {
+        let (mut server, address) = serve(&[]);
+        let mut peer = Socket::join(&address, "peer");
+        server.event("connected");
+        server.signal(signal);
+        peer.expect_bye();
+        assert_eq!(server.event("closed")["reason"], "shutdown", "{signal}");
+        server.end_in_peace();
+
+        let (mut interface, mut peer) = join(&[]);
+        interface.signal(signal);
+        peer.expect_bye();
+        assert_eq!(interface.event("closed")["reason"], "local_bye", "{signal}");
+        interface.end_in_peace();
+
+        let mut proxy = Session::start(&["tap", "--json", "--to", &address]);
+        proxy.event("listening");
+        proxy.signal(signal);
+        proxy.end_in_peace();
+    }
+}
+
+#[test]
+fn a_signal_before_there_is_a_connection_has_its_exit_code() {
+    for (signal, code) in [(Signal::SIGHUP, 129), (Signal::SIGQUIT, 131)] {
+        let (listener, address) = listen();
+        let interface = Session::start(&["join", &address.to_string()]);
+        let mut socket = Socket::accept(&listener);
+        assert!(matches!(socket.hear(), Heard::Frame(_)));
+        interface.signal(signal);
+        assert_eq!(interface.end(), (Some(code), String::new()));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hang_up_that_is_ignored_stays_ignored() {
+    let program = env!("CARGO_BIN_EXE_masep");
+    let script = "trap '' HUP; exec \"$0\" serve 127.0.0.1:0";
+    let mut server = Session::spawn(
+        Command::new("sh")
+            .args(["-c", script, program])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    server.read();
+    server.event("listening");
+    server.signal(Signal::SIGHUP);
+    server.send("?");
+    server.event("error");
+    server.send(r#"{"shutdown":true}"#);
+    server.end_in_peace();
+}
+
+#[test]
+fn lines_that_were_read_before_a_signal_are_done() {
+    let (mut server, address) = serve(&["--queue-messages", "1"]);
+    let mut peer = Socket::join(&address, "peer");
+    server.event("connected");
+    for number in 0..40 {
+        server.send(json!({"to": "peer", "bytes_hex": format!("{number:02x}")}));
+    }
+    server.send("?");
+    server.event("error");
+    server.signal(Signal::SIGTERM);
+    for number in 0..40 {
+        peer.expect([number]);
+    }
+    peer.expect_bye();
+}
+
+/// Frames that arrive until the stream ends, however it does.
+fn count_frames(socket: &mut Socket) -> u64 {
+    let mut count = 0;
+    loop {
+        match socket.try_hear() {
+            Some(Heard::Frame(body)) if body != b"BYE" => count += 1,
+            _ => return count,
+        }
+    }
+}
+
+#[test]
+fn what_was_accepted_and_not_sent_is_counted() {
+    let (listener, address) = listen();
+    let address = address.to_string();
+    let args = ["join", &address, "--id", "agent", "--drain-time", "200ms"];
+    let mut interface = Session::start(&args);
+    let (mut server, _) = Socket::welcome(&listener);
+    interface.event("connected");
+    for _ in 0..1_000 {
+        interface.send(json!({"bytes_hex": "00".repeat(4_000)}));
+    }
+    interface.send(r#"{"bye":true}"#);
+    let error = interface.event("error");
+    assert_eq!(
+        (&error["kind"], &error["peer"]),
+        (&json!("cut_off"), &json!("engine"))
+    );
+    let unsent = error["frames"].as_u64().unwrap();
+    let closed = interface.event("closed");
+    assert_eq!(closed["unsent"], unsent);
+    assert_eq!(interface.end().0, Some(6));
+    let arrived = count_frames(&mut server);
+    assert!(
+        unsent > 0 && arrived + unsent <= 1_000,
+        "{arrived} and {unsent}"
+    );
+}
+
+#[test]
+fn frames_that_wait_when_the_peer_says_bye_are_counted() {
+    let (mut interface, mut server) = join(&["--queue-bytes", "100000000"]);
+    for _ in 0..300 {
+        interface.send(json!({"bytes_hex": "00".repeat(50_000)}));
+    }
+    interface.send("?");
+    assert_eq!(interface.event("error")["line"], 301);
+    server.send("BYE");
+    let closed = interface.event("closed");
+    assert!(closed["unsent"].as_u64().unwrap() > 0, "{closed}");
+    let (code, stderr) = interface.end();
+    assert_eq!(code, Some(6));
+    assert!(stderr.contains("not all was sent"), "{stderr}");
+}
+
+#[test]
+fn lines_that_could_not_be_done_in_time_are_counted() {
+    let (listener, address) = listen_narrow();
+    let address = address.to_string();
+    let options = ["--drain-time", "200ms", "--queue-messages", "1"];
+    let mut interface =
+        Session::start(&[&["join", &address, "--id", "agent"], &options[..]].concat());
+    let (_server, _) = Socket::welcome(&listener);
+    interface.event("connected");
+    // More than the system holds for somebody who reads nothing, less than is read ahead. All but the last are
+    // read when that is written: a pipe does not hold one.
+    let lines = 40;
+    for _ in 0..lines {
+        interface.send(json!({"bytes_hex": "00".repeat(60_000)}));
+    }
+    interface.signal(Signal::SIGTERM);
+    let error = interface.event("error");
+    assert_eq!(error["kind"], "cut_off");
+    assert!(
+        (1..lines).contains(&error["lines"].as_u64().unwrap()),
+        "{error}"
+    );
+    assert!(interface.event("error")["frames"].as_u64().unwrap() > 0);
+    interface.event("closed");
+    assert_eq!(interface.end().0, Some(6));
+}
+
+#[test]
+fn the_end_of_standard_input_is_the_end_if_it_is_to_be() {
+    let (mut server, address) = serve(&["--end-with-stdin"]);
+    let mut peer = Socket::join(&address, "peer");
+    server.event("connected");
+    server.send(r#"{"to":"peer","bytes_hex":"01"}"#);
+    server.close_stdin();
+    peer.expect([1]);
+    peer.expect_bye();
+    server.event("closed");
+    server.end_in_peace();
+
+    let (mut interface, mut peer) = join(&["--end-with-stdin"]);
+    interface.send(r#"{"bytes_hex":"01"}"#);
+    interface.close_stdin();
+    peer.expect([1]);
+    peer.expect_bye();
+    assert_eq!(interface.event("closed")["reason"], "local_bye");
+    interface.end_in_peace();
+}
+
+#[test]
+fn a_time_may_be_longer_than_a_clock_can_be_asked_for() {
+    const LONG: &str = "18446744073709551615s";
+    let times = [
+        ["--drain-time", LONG],
+        ["--hello-time", LONG],
+        ["--idle-time", LONG],
+        ["--write-time", LONG],
+        ["--keepalive-time", LONG],
+    ]
+    .concat();
+    let (mut server, address) = serve(&times);
+    let client = ["--connect-time", LONG, "--wait", LONG];
+    let mut interface =
+        Session::start(&[&["join", &address, "--id", "agent"], &times[..], &client].concat());
+    interface.event("connected");
+    server.event("connected");
+    server.send(r#"{"to":"*","bytes_hex":"00"}"#);
+    interface.event("frame");
+    interface.send(r#"{"bye":true}"#);
+    assert_eq!(interface.event("closed")["reason"], "local_bye");
+    interface.end_in_peace();
+    server.event("closed");
+    server.send(r#"{"shutdown":true}"#);
+    server.end_in_peace();
+}
+
+#[test]
+fn numbers_may_be_the_least_and_the_most() {
+    const MOST: &str = "18446744073709551615";
+    for (messages, bytes, bad) in [("0", "0", "0"), (MOST, MOST, "4294967295")] {
+        let args = [
+            ["--queue-messages", messages],
+            ["--queue-bytes", bytes],
+            ["--bad-frames", bad],
+            ["--max-connections", MOST],
+            ["--max-per-address", MOST],
+        ]
+        .concat();
+        let (mut server, address) = serve(&args);
+        let mut peer = Socket::join(&address, "peer");
+        server.event("connected");
+        for number in 0..10 {
+            server.send(json!({"to": "peer", "bytes_hex": format!("{number:02x}")}));
+            peer.expect([number]);
+            peer.send([0xff]);
+            server.event("frame");
+        }
+        server.send(r#"{"shutdown":true}"#);
+        peer.expect_bye();
+        server.event("closed");
+        server.end_in_peace();
+    }
+}
+
+#[test]
+fn a_start_without_threads_or_descriptors_says_so() {
+    let masep = env!("CARGO_BIN_EXE_masep");
+    for verb in ["serve 127.0.0.1:0", "join 127.0.0.1:1", "tap"] {
+        for descriptors in 4..=9 {
+            let script = format!("ulimit -n {descriptors}; exec {masep} {verb} --time");
+            let run = Command::new("sh")
+                .args(["-c", &script])
+                .stdin(Stdio::null())
+                .output();
+            let run = run.unwrap();
+            let stderr = String::from_utf8(run.stderr).unwrap();
+            assert_eq!(run.status.code(), Some(1), "{verb} {descriptors}: {stderr}");
+            assert!(
+                stderr.starts_with("masep: cannot start: too few file descriptors"),
+                "{stderr}"
+            );
+        }
+    }
+}
+
+/// A user of whom no other process is running, so that a limit on its threads means this one's alone.
+#[cfg(target_os = "linux")]
+const NOBODY_ELSE: &str = "64731";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_start_with_few_threads_works_or_says_that_they_are_too_few() {
+    let uid = std::fs::metadata("/proc/self").unwrap().uid();
+    let has_setpriv = Command::new("setpriv").arg("--version").output().is_ok();
+    if uid != 0 || !has_setpriv {
+        println!(
+            "SKIPPED: a limit on threads means all of a user, and another user takes root and setpriv"
+        );
+        return;
+    }
+    let masep = env!("CARGO_BIN_EXE_masep");
+    let mut worked = 0;
+    for threads in 1..=12 {
+        let limit = format!("--nproc={threads}");
+        let output = Command::new("setpriv")
+            .args([
+                "--reuid",
+                NOBODY_ELSE,
+                "--clear-groups",
+                "prlimit",
+                &limit,
+                masep,
+            ])
+            .args(["join", "localhost:1", "--id", "agent"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        match output.status.code() {
+            // It got as far as to connect, which nobody answers.
+            Some(3) => worked += 1,
+            Some(1) => assert!(
+                stderr.starts_with("masep: cannot start: the process may have"),
+                "{threads}: {stderr}"
+            ),
+            code => panic!("{threads} threads: {code:?} {stderr}"),
+        }
+    }
+    assert!((1..12).contains(&worked), "{worked}");
+}
+
+/// The lines of a run, as JSON.
+fn events(run: &program::Run) -> Vec<Json> {
+    let lines = run.lines();
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_rejected_interface_says_so_and_has_an_exit_code_of_its_own() {
+    let (mut server, address) = serve(&["--max-connections", "2"]);
+    let _first = Socket::join(&address, "first");
+    server.event("connected");
+    let rejected = |id: &str, input: &str| {
+        let run = program::run(&["join", &address, "--id", id], input);
+        let events = events(&run);
+        let closed = events.last().unwrap();
+        assert_eq!(closed["event"], "closed");
+        assert_eq!(closed["reason"], "rejected", "{}", run.stdout);
+        let detail = closed["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("id is in use") && detail.contains("full"),
+            "{detail}"
+        );
+        assert_eq!(run.code, Some(5));
+        assert!(
+            run.stderr
+                .starts_with("masep: rejected by \"engine\" at 127.0.0.1:"),
+            "{}",
+            run.stderr
+        );
+    };
+    rejected("first", "");
+    // Also when it has something to say, and wants to leave at once.
+    rejected(
+        "first",
+        "{\"message\":{\"msg_type\":\"quit\"}}\n{\"bye\":true}\n",
+    );
+    let _second = Socket::join(&address, "second");
+    rejected("third", "");
+}
