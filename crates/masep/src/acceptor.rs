@@ -31,7 +31,7 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub(crate) const DUPLICATE_GRACE: Duration = Duration::from_millis(200);
 /// How long a connection for which there is no place may take for its hello, and how many of them
 /// may at the same time; the others are refused at once.
-const REFUSAL_GRACE: Duration = Duration::from_millis(200);
+pub(crate) const REFUSAL_GRACE: Duration = Duration::from_millis(200);
 pub(crate) const MAX_REFUSALS: usize = 64;
 /// Calls of `on_reject` that may be under way. Connections are bounded by their places, but those
 /// that are refused have none, and a handler may be slow, or never return.

@@ -187,6 +187,24 @@ fn a_second_connection_with_the_same_id_is_refused_with_hello_and_bye() {
     assert!(matches!(next(&events), Event::Connected(_)));
 }
 
+#[test]
+fn those_who_come_and_go_before_they_are_accepted_are_not_kept_for_ever() {
+    const PLACES: usize = 4;
+    let server = server_with(Limits::default().connections(PLACES));
+    for _ in 0..5 * PLACES {
+        let mut peer = Peer::join(server.local_address(), "agent");
+        peer.write(&[frame(b"gone"), frame(b"BYE")].concat());
+    }
+    let mut last = Peer::join(server.local_address(), "agent");
+    last.write(&frame(b"here"));
+    let mut accepted = vec![accept(&server)];
+    while recv(accepted.last().unwrap()) != Some(Frame::new("here")) {
+        accepted.push(accept(&server));
+    }
+    // The last one may have come when the first was given out.
+    assert!(accepted.len() <= PLACES + 1, "{} were kept", accepted.len());
+}
+
 /// A handler whose `on_close` takes as long as the test wants.
 struct SlowToClose {
     told: mpsc::Sender<&'static str>,

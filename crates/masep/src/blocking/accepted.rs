@@ -7,9 +7,12 @@ use super::readiness::wait_while;
 use super::{Connection, TimedOut};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
-/// Connections that wait to be accepted. Never more than there are places for connections.
-#[derive(Debug, Default)]
+/// Connections that wait to be accepted. Never more than there are places for connections: those that
+/// have ended have none any more, and make room for others, the oldest first.
+#[derive(Debug)]
 pub(super) struct Accepted {
+    /// Places for connections.
+    places: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -30,6 +33,14 @@ pub(super) struct Arrival {
 }
 
 impl Accepted {
+    pub(super) fn new(places: usize) -> Self {
+        Self {
+            places,
+            state: Mutex::default(),
+            changed: Condvar::default(),
+        }
+    }
+
     pub(super) fn expect(self: &Arc<Self>) -> Arrival {
         self.lock().arriving += 1;
         Arrival {
@@ -59,7 +70,18 @@ impl Accepted {
 
 impl Arrival {
     pub(super) fn arrive(self, connection: Connection) {
-        self.accepted.lock().waiting.push_back(connection);
+        let mut state = self.accepted.lock();
+        let oldest = if state.waiting.len() < self.accepted.places {
+            None
+        } else {
+            let ended = |waiting: &Connection| waiting.shared().is_leaving();
+            state.waiting.iter().position(ended)
+        };
+        let ended = oldest.and_then(|oldest| state.waiting.remove(oldest));
+        state.waiting.push_back(connection);
+        // It may be the last handle.
+        drop(state);
+        drop(ended);
     }
 }
 

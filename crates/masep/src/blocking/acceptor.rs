@@ -21,9 +21,10 @@ use super::readiness::{Interest, after, wait};
 use super::shared::Opened;
 use super::{Connection, Registry, SocketHandler};
 use crate::acceptor::{
-    ACCEPT_REST, MAX_REFUSALS, MAX_REJECT_CALLS, REPLACE_GRACE, concerns_one_connection, refusal,
-    refusal_log, rest_log,
+    ACCEPT_REST, DUPLICATE_GRACE, MAX_REFUSALS, MAX_REJECT_CALLS, REFUSAL_GRACE, REPLACE_GRACE,
+    concerns_one_connection, refusal, refusal_log, rest_log,
 };
+use crate::driver::CLOSE_GRACE;
 use crate::origins::{Origin, Origins};
 use crate::pace::Pace;
 use crate::rejection::RejectionWindow;
@@ -153,7 +154,7 @@ impl Acceptor {
         });
         if !taken {
             self.lock_handshakes().remove(&number);
-            self.refuse(stream);
+            self.hear_out(stream);
             self.reject(address, &refused.unwrap_or_else(|| self.too_many()));
         }
     }
@@ -280,7 +281,7 @@ impl Acceptor {
     fn register(&self, connection: &Connection) -> Result<(), RejectReason> {
         match self.duplicates {
             Duplicates::Refuse => {
-                if let Err(known) = self.registry.add(connection) {
+                while let Err(known) = self.registry.add(connection) {
                     self.take_over(connection, &known)?;
                 }
             }
@@ -299,18 +300,42 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Takes the id of a connection that has just ended, when its handler was told: the handler
-    /// hears of the old one's end before it hears of the new one.
+    /// Frees the id of a connection that ends in a moment, whether anybody reads it or not: the peer may
+    /// be one that came back at once. Not before its handler was told, which hears of the old one's end
+    /// before it hears of the new one.
     fn take_over(&self, new: &Connection, old: &Connection) -> Result<(), RejectReason> {
-        let free = old.shared().is_leaving() && {
-            let _ = old.closed_until(after(REPLACE_GRACE));
-            self.registry.remove(old.peer(), old.id());
-            self.registry.add(new).is_ok()
+        if !old.shared().ends_before(after(DUPLICATE_GRACE)) {
+            return Err(RejectReason::DuplicateId(new.peer().clone()));
+        }
+        let _ = old.closed_until(after(REPLACE_GRACE));
+        self.registry.remove(old.peer(), old.id());
+        Ok(())
+    }
+
+    /// Refuses a connection for which there is no place, when it had the time to finish its hello: a
+    /// pymasep client sends it in two writes, and fails with an error instead of being told if the
+    /// socket is closed between them. In a thread of its own, for as many as have one.
+    fn hear_out(self: &Arc<Self>, stream: Arc<TcpStream>) {
+        let Some(place) = self.refusals.try_take() else {
+            Farewell::of_stream(stream, &self.refusal, None).finish_now();
+            return;
         };
-        if free {
-            Ok(())
-        } else {
-            Err(RejectReason::DuplicateId(new.peer().clone()))
+        let acceptor = self.clone();
+        let refused = stream.clone();
+        let hearing = thread::Builder::new()
+            .name("masep-refusal".into())
+            .spawn(move || {
+                if let Ok(mut handshake) = Handshake::acceptor(&acceptor.id, &acceptor.limits) {
+                    let (stop, mut buffer) = (Some(acceptor.stop.as_fd()), BytesMut::new());
+                    let until = after(REFUSAL_GRACE);
+                    // Whatever it says, it is refused.
+                    let _ = hear_hello(&refused, stop, &mut handshake, &mut buffer, until);
+                }
+                Farewell::of_stream(refused, &acceptor.refusal, Some(place))
+                    .finish(after(CLOSE_GRACE));
+            });
+        if hearing.is_err() {
+            Farewell::of_stream(stream, &self.refusal, None).finish_now();
         }
     }
 

@@ -125,9 +125,9 @@ impl Connection {
 
     /// Sends a frame if the socket has room for its first bytes now. Never blocks.
     ///
-    /// When the socket takes only a part of the frame, the frame counts as sent. The rest is kept,
-    /// and goes out first thing in the next call that sends, flushes or receives: call
-    /// [`flush`](Self::flush) if there is none soon.
+    /// When the socket takes only a part of the frame, the frame counts as sent. A background thread
+    /// writes the rest, under the same bound as [`send`](Self::send), unless another call is faster:
+    /// [`flush`](Self::flush) to know when it is done.
     ///
     /// # Errors
     /// [`SendError::Full`] without room, or while another thread waits for it: nothing of the frame
@@ -137,7 +137,29 @@ impl Connection {
             self.shared.end(CloseReason::LocalBye);
             return Ok(());
         };
-        self.shared.try_send(frame)
+        if !self.shared.offer(frame)? {
+            self.write_in_background();
+        }
+        Ok(())
+    }
+
+    /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by
+    /// [`flush`](Self::flush) right after it: without the background thread. Whether there is no rest.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[doc(hidden)]
+    pub fn offer(&self, frame: impl Into<Frame>) -> Result<bool, SendError> {
+        let Some(frame) = self.check(frame.into())? else {
+            self.shared.end(CloseReason::LocalBye);
+            return Ok(true);
+        };
+        self.shared.offer(frame)
+    }
+
+    /// Has what is unsent written by a background thread.
+    pub(super) fn write_in_background(&self) {
+        Shared::write_in_background(&self.shared);
     }
 
     /// Writes the rest of a frame that [`try_send`](Self::try_send) left; returns when the socket

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::BytesMut;
 use masep_proto::{Frame, FrameCodec};
 
+use super::boundaries::Boundaries;
 use super::hello::{acknowledge, note};
 use super::outgoing::WriteHalf;
 use super::readiness::wait_while;
@@ -25,6 +26,8 @@ pub(super) struct ReadHalf {
     stream: Option<Arc<TcpStream>>,
     /// What arrived and was not yet given out.
     buffer: BytesMut,
+    /// Where the frames in the buffer end.
+    boundaries: Boundaries,
     /// Twice the bytes that a read brought of late; each one that brings less halves it at most.
     usual: usize,
     /// Why no more bytes come after those in the buffer.
@@ -39,6 +42,17 @@ pub(super) struct ReadHalf {
     pattern: WritePattern<Instant>,
 }
 
+/// What came of a look for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// Some were taken in.
+    Bytes,
+    /// None have arrived.
+    Nothing,
+    /// None come any more: the stream has ended, or this side has let go of the socket.
+    Over,
+}
+
 impl ReadHalf {
     pub(super) fn new(
         other: &WriteHalf,
@@ -46,10 +60,11 @@ impl ReadHalf {
         rejection: RejectionWindow<Instant>,
         pattern: WritePattern<Instant>,
     ) -> Self {
-        let half = Self {
+        let mut half = Self {
             stream: Some(other.stream.clone()),
             peer_splits: other.peer_splits.clone(),
             buffer,
+            boundaries: Boundaries::default(),
             usual: 0,
             stream_end: None,
             write_failure: None,
@@ -57,6 +72,7 @@ impl ReadHalf {
             rejection,
             pattern,
         };
+        half.boundaries.look(&half.buffer);
         half.note_pattern();
         half
     }
@@ -69,13 +85,9 @@ impl ReadHalf {
         self.heard
     }
 
-    /// Bytes that wait to be taken out as frames.
-    pub(super) fn buffered(&self) -> usize {
-        self.buffer.len()
-    }
-
-    pub(super) const fn stream_end(&self) -> Option<&CloseReason> {
-        self.stream_end.as_ref()
+    /// Whether a look for bytes can bring any, now or later, and there are fewer than `limit` here.
+    pub(super) fn takes_more(&self, limit: usize) -> bool {
+        self.stream.is_some() && self.stream_end.is_none() && self.buffer.len() < limit
     }
 
     pub(super) fn set_write_failure(&mut self, reason: CloseReason) {
@@ -89,6 +101,8 @@ impl ReadHalf {
             Ok(Some(frame)) if frame.is_bye() => self.rejection.reason_of_bye(),
             Ok(Some(frame)) => {
                 self.rejection.close();
+                self.boundaries
+                    .advance(FrameCodec::HEADER_BYTES + frame.size());
                 return Ok(Some(frame));
             }
             Ok(None) => {
@@ -107,52 +121,61 @@ impl ReadHalf {
             Err(limit) => CloseReason::ProtocolError(limit),
         };
         self.buffer = BytesMut::new();
+        self.boundaries = Boundaries::default();
         self.stream_end = Some(end.clone());
         Err(end)
     }
 
-    /// Appends what has arrived. An end of stream or an error is kept for [`decode`](Self::decode);
-    /// `Err` is only `WouldBlock`.
-    pub(super) fn fill(&mut self, wait: Wait) -> io::Result<()> {
+    /// Appends what has arrived. An end of stream or an error is kept for [`decode`](Self::decode).
+    pub(super) fn fill(&mut self, wait: Wait) -> Filled {
         let Some(stream) = &self.stream else {
-            return Ok(());
+            return Filled::Over;
         };
         let before = self.buffer.len();
         let received = receive(stream, &mut self.buffer, wait, self.usual);
         if self.rejection.is_open() && would_block(&received) {
             self.rejection.found_nothing(Instant::now(), false);
         }
-        match received {
+        self.stream_end = match received {
             Ok(0) => {
                 let end = CloseReason::EndOfStream { mid_frame: false };
-                self.stream_end = Some(self.write_failure.take().unwrap_or(end));
+                Some(self.write_failure.take().unwrap_or(end))
             }
             Ok(read) => {
                 self.usual = (2 * read).max(self.usual / 2);
                 self.heard = Instant::now();
                 self.acknowledge(Brought::by(before, read));
+                return Filled::Bytes;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-            Err(error) => self.stream_end = Some(CloseReason::from_io(&error)),
-        }
-        Ok(())
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Filled::Nothing,
+            Err(error) => Some(CloseReason::from_io(&error)),
+        };
+        Filled::Over
     }
 
     /// Takes in all that has arrived, but no more than about `limit` bytes: for a socket to which
     /// nothing can be written any more, where this is all that is left to come.
     pub(super) fn fill_with_the_rest(&mut self, limit: usize) {
-        while self.stream_end.is_none() && self.buffer.len() < limit && self.fill(Wait::No).is_ok()
-        {
-        }
+        while self.takes_more(limit) && self.fill(Wait::No) == Filled::Bytes {}
     }
 
     /// What a `BYE` means that is among the frames that arrived.
     pub(super) fn reason_of_bye(&self) -> Option<CloseReason> {
-        let frames_before = bodies(&self.buffer).position(|body| body == Some(b"BYE"))?;
-        Some(match frames_before {
+        Some(match self.boundaries.bye()? {
             0 => self.rejection.reason_of_bye(),
             _ => CloseReason::PeerBye,
         })
+    }
+
+    /// Why the connection is over for its peer, if it is: behind what has arrived nothing comes.
+    pub(super) fn end(&self) -> Option<CloseReason> {
+        self.reason_of_bye()
+            .or_else(|| match self.stream_end.as_ref()? {
+                CloseReason::EndOfStream { .. } => Some(CloseReason::EndOfStream {
+                    mid_frame: self.boundaries.behind(&self.buffer) > 0,
+                }),
+                reason => Some(reason.clone()),
+            })
     }
 
     /// Whether it is still to be found out what a `BYE` means. Then the socket is looked at before it is
@@ -171,7 +194,9 @@ impl ReadHalf {
     /// An unmodified pymasep peer waits for our acknowledgement between header and body, see
     /// [`Wire`](crate::wire::Wire).
     fn acknowledge(&mut self, brought: Brought) {
-        let due = note(&mut self.pattern, brought, behind_frames(&self.buffer));
+        self.boundaries.look(&self.buffer);
+        let rest = self.boundaries.behind(&self.buffer);
+        let due = note(&mut self.pattern, brought, rest);
         self.note_pattern();
         if let Some(stream) = &self.stream {
             acknowledge(stream, due);
@@ -188,23 +213,6 @@ impl ReadHalf {
 
 fn would_block(read: &io::Result<usize>) -> bool {
     matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// The bodies of the frames in `bytes`, the last one `None` if its bytes are not all there.
-fn bodies(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
-    std::iter::from_fn(move || {
-        let (header, rest) = bytes.split_first_chunk()?;
-        let length = usize::from(u16::from_le_bytes(*header));
-        let body = rest.split_at_checked(length);
-        bytes = body.map_or(&[][..], |(_, rest)| rest);
-        Some(body.map(|(body, _)| body))
-    })
-}
-
-/// How many bytes are behind the last whole frame.
-fn behind_frames(bytes: &[u8]) -> usize {
-    let whole: usize = bodies(bytes).flatten().map(|body| 2 + body.len()).sum();
-    bytes.len() - whole
 }
 
 /// The read half, and whose turn it is to have it. A mutex would do, but it cannot be waited for
@@ -317,34 +325,5 @@ impl Drop for ReadTurn<'_> {
         if awaited {
             self.incoming.returned.notify_one();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_behind_whole_frames_is_counted() {
-        for (bytes, expected) in [
-            (&b""[..], 0),
-            (b"\x05", 1),
-            (b"\x05\0", 2),
-            (b"\x05\0a", 3),
-            (b"\x05\0ab", 4),
-            (b"\0\0", 0),
-            (b"\x01\0a\0\0\x02\0", 2),
-            (b"\x01\0a\0\0\x02\0ab", 0),
-        ] {
-            assert_eq!(behind_frames(bytes), expected, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_bye_is_a_frame_and_not_three_bytes_of_another() {
-        let bye = |bytes: &[u8]| bodies(bytes).any(|body| body == Some(b"BYE"));
-        assert!(bye(b"\x01\0a\0\0\x03\0BYE\x09"));
-        assert!(!bye(b"\x05\0\x03\0BYE"));
-        assert!(!bye(b"\x04\0BYE!\x03\0BY"));
     }
 }

@@ -49,6 +49,8 @@
 mod accepted;
 mod acceptor;
 mod announcing;
+mod background;
+mod boundaries;
 mod client;
 mod connection;
 mod farewell;

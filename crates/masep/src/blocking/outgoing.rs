@@ -20,6 +20,8 @@ pub(super) struct WriteHalf {
     pub(super) stream: Arc<TcpStream>,
     /// The rest of a frame that the socket took in part, to go before any other.
     pub(super) unsent: BytesMut,
+    /// Bytes that the socket took so far: whether the peer takes any is seen by these.
+    pub(super) taken: u64,
     /// Whether the peer writes header and body apart, as every pymasep peer does. Its reader takes
     /// the end of a segment for the end of a frame, so that each frame has to begin one.
     pub(super) peer_splits: Arc<AtomicBool>,
@@ -44,6 +46,7 @@ impl WriteHalf {
         Self {
             stream,
             unsent: BytesMut::from(unsent),
+            taken: 0,
             peer_splits: Arc::default(),
             slot,
         }
@@ -77,7 +80,8 @@ impl WriteHalf {
             .unwrap_or(u16::MAX)
             .to_le_bytes();
         let slices = [IoSlice::new(&header), IoSlice::new(frame.bytes())];
-        let written = self.transmit(&slices)?;
+        let written = transmit(&self.stream, &slices, self.apart())?;
+        self.taken += written as u64;
         if written > 0 && written < header.len() + frame.size() {
             let in_header = written.min(header.len());
             self.unsent.extend_from_slice(&header[in_header..]);
@@ -91,33 +95,39 @@ impl WriteHalf {
     pub(super) fn push_unsent(&mut self) -> io::Result<Pushed> {
         let mut pushed = Pushed::Nothing;
         while !self.unsent.is_empty() {
-            let written = self.transmit(&[IoSlice::new(&self.unsent)])?;
+            let written = transmit(&self.stream, &[IoSlice::new(&self.unsent)], self.apart())?;
             if written == 0 {
                 return Ok(pushed);
             }
             self.unsent.advance(written);
+            self.taken += written as u64;
             pushed = Pushed::Some;
         }
         self.unsent = BytesMut::new();
         Ok(Pushed::All)
     }
 
-    /// One write of what the socket takes now, all slices together: how many bytes, 0 without room.
-    fn transmit(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut flags = MsgFlags::MSG_DONTWAIT;
-        // Where there is no such flag, the standard library has set the option for it.
-        #[cfg(not(target_vendor = "apple"))]
-        flags.insert(MsgFlags::MSG_NOSIGNAL);
-        // As `try_write_apart` of the async side.
-        #[cfg(target_os = "linux")]
-        flags.set(MsgFlags::MSG_EOR, self.peer_splits.load(Ordering::Relaxed));
-        loop {
-            match sendmsg::<()>(self.stream.as_raw_fd(), slices, &[], flags, None) {
-                Ok(written) => return Ok(written),
-                Err(Errno::EAGAIN) => return Ok(0),
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+    fn apart(&self) -> bool {
+        self.peer_splits.load(Ordering::Relaxed)
+    }
+}
+
+/// One write of what the socket takes now, all slices together: how many bytes, 0 without room. What is
+/// written later begins a segment of its own if this is to be `apart`.
+fn transmit(stream: &TcpStream, slices: &[IoSlice<'_>], apart: bool) -> io::Result<usize> {
+    let mut flags = MsgFlags::MSG_DONTWAIT;
+    // Where there is no such flag, the standard library has set the option for it.
+    #[cfg(not(target_vendor = "apple"))]
+    flags.insert(MsgFlags::MSG_NOSIGNAL);
+    // As `try_write_apart` of the async side.
+    #[cfg(target_os = "linux")]
+    flags.set(MsgFlags::MSG_EOR, apart);
+    loop {
+        match sendmsg::<()>(stream.as_raw_fd(), slices, &[], flags, None) {
+            Ok(written) => return Ok(written),
+            Err(Errno::EAGAIN) => return Ok(0),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -136,6 +146,9 @@ pub(super) struct OutgoingState {
     /// Whether a thread waits for room; the others come after it. The lock is only held for writes
     /// that do not wait, so that a thread that must not wait need not.
     pub(super) busy: bool,
+    /// Whether a thread of its own writes what is unsent, see
+    /// [`write_in_background`](super::shared::Shared::write_in_background).
+    pub(super) in_background: bool,
     /// Threads that wait until no other waits for room: without any, passing on takes no system
     /// call.
     waiting: usize,
@@ -147,6 +160,7 @@ impl Outgoing {
             state: Mutex::new(OutgoingState {
                 half: Some(half),
                 busy: false,
+                in_background: false,
                 waiting: 0,
             }),
             changed: Condvar::new(),

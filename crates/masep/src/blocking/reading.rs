@@ -1,17 +1,22 @@
 //! How a connection is read, by the thread that wants a frame.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use masep_proto::Frame;
 
 use super::TimedOut;
-use super::incoming::{ReadHalf, ReadTurn};
-use super::readiness::{Interest, earlier, passed, wait};
+use super::incoming::{Filled, ReadHalf, ReadTurn};
+use super::readiness::{Interest, after, earlier, passed, wait};
 use super::receive::Wait;
 use super::shared::{Shared, Stage};
 use crate::CloseReason;
 use crate::sync::Instant;
 use crate::sync::atomic::Ordering;
+
+/// How long a thread that looks for the end of a connection leaves the reading to another thread before
+/// it looks again whether that one still reads.
+const READER_CHECK: Duration = Duration::from_millis(20);
 
 impl Shared {
     /// A turn to read, for one or several calls of [`next_frame`](Self::next_frame).
@@ -58,10 +63,10 @@ impl Shared {
         let unwatched = deadline.is_none() && !half.may_be_rejected();
         if unwatched && !self.has_unsent.load(Ordering::Acquire) {
             // The usual case takes one system call.
-            let _ = half.fill(Wait::Yes);
+            half.fill(Wait::Yes);
             return Ok(());
         }
-        while half.fill(Wait::No).is_err() {
+        while half.fill(Wait::No) == Filled::Nothing {
             let unsent = self.has_unsent.load(Ordering::Acquire);
             let interest = Interest::readable(stream.as_fd()).or_writable_if(unsent);
             let waited = wait([interest], deadline);
@@ -96,12 +101,55 @@ impl Shared {
         let end = earlier(until, Instant::now().checked_add(time));
         // What waits to be written is not left waiting for that.
         while !passed(end) && !self.has_unsent.load(Ordering::Acquire) {
-            if half.fill(Wait::No).is_ok() {
+            if half.fill(Wait::No) != Filled::Nothing {
                 return true;
             }
             std::hint::spin_loop();
         }
         false
+    }
+
+    /// Whether the connection ends before the deadline. Where no thread reads it, this one looks for
+    /// the end, behind up to [`Limits::queue_bytes`](crate::Limits::queue_bytes) of what arrived before.
+    pub(super) fn ends_before(&self, until: Option<Instant>) -> bool {
+        loop {
+            let end = self.incoming.try_turn().and_then(|half| half.end());
+            if let Some(reason) = end {
+                self.end(reason);
+            }
+            if self.is_leaving() {
+                return true;
+            }
+            if passed(until) {
+                return false;
+            }
+            self.look_for_end(until);
+        }
+    }
+
+    fn look_for_end(&self, until: Option<Instant>) {
+        let half = self.outgoing.lock();
+        let stream = half.half.as_ref().map(|half| half.stream.clone());
+        drop(half);
+        let Some(stream) = stream else {
+            return;
+        };
+        if !self.may_take_in() {
+            // Somebody reads, and may stop.
+            let pause = earlier(until, after(READER_CHECK));
+            let _ = self.wait_for(Stage::Ended, pause);
+            return;
+        }
+        // Without the turn: others may want it meanwhile.
+        match wait([Interest::readable(stream.as_fd())], until) {
+            Ok([ready]) if ready.readable => {
+                if let Some(mut half) = self.incoming.try_turn() {
+                    half.fill(Wait::No);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.end(CloseReason::from_io(&error)),
+        }
     }
 
     fn push_rest(&self, read_half: &mut ReadHalf) {

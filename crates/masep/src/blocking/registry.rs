@@ -118,7 +118,8 @@ impl Registry {
             .send(frame)
     }
 
-    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
+    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many: by
+    /// then their sockets have taken all of it.
     ///
     /// Who has room gets the frame at once. Only then this blocks for the others, one after the
     /// other, as [`Connection::send`]; see [`try_broadcast`](Self::try_broadcast) for a loop that
@@ -127,11 +128,18 @@ impl Registry {
     /// # Errors
     /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
     pub fn broadcast(&self, frame: &Frame) -> Result<usize, SendError> {
-        let mut report = self.offer(frame)?;
-        for connection in report.without_room {
-            report.sent += usize::from(connection.send(frame.clone()).is_ok());
+        let mut offered = self.offer(frame)?;
+        if offered.in_part.len() + offered.without_room.len() > 1 {
+            // Or what is left for one would wait until others take theirs.
+            offered.write_in_background();
         }
-        Ok(report.sent)
+        for connection in offered.in_part {
+            offered.sent += usize::from(connection.flush().is_ok());
+        }
+        for connection in offered.without_room {
+            offered.sent += usize::from(connection.send(frame.clone()).is_ok());
+        }
+        Ok(offered.sent)
     }
 
     /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
@@ -140,7 +148,9 @@ impl Registry {
     /// # Errors
     /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
     pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
-        Ok(self.offer(frame)?.without_room)
+        let offered = self.offer(frame)?;
+        offered.write_in_background();
+        Ok(offered.without_room)
     }
 
     /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
@@ -154,8 +164,9 @@ impl Registry {
     fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {
         let mut offered = Offered::default();
         for connection in self.connections() {
-            match connection.try_send(frame.clone()) {
-                Ok(()) => offered.sent += 1,
+            match connection.offer(frame.clone()) {
+                Ok(true) => offered.sent += 1,
+                Ok(false) => offered.in_part.push(connection),
                 Err(SendError::Full(_)) => offered.without_room.push(connection),
                 Err(SendError::Closed(_)) => {}
                 Err(error) => return Err(error),
@@ -169,7 +180,17 @@ impl Registry {
 #[derive(Default)]
 struct Offered {
     sent: usize,
+    /// Those whose socket took the beginning of the frame.
+    in_part: Vec<Connection>,
     without_room: Vec<Connection>,
+}
+
+impl Offered {
+    fn write_in_background(&self) {
+        self.in_part
+            .iter()
+            .for_each(Connection::write_in_background);
+    }
 }
 
 fn is_live(connection: &Connection) -> bool {

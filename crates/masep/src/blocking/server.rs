@@ -87,7 +87,7 @@ impl ServerBuilder {
         let (stopping, stop) = io::pipe()?;
         let stopped = Arc::new(AtomicBool::new(false));
         let registry = Registry::default();
-        let accepted = Arc::new(Accepted::default());
+        let accepted = Arc::new(Accepted::new(self.limits.connections));
         let acceptor = Arc::new(Acceptor::new(
             self.id.clone(),
             self.limits.clone(),

@@ -1,5 +1,6 @@
 //! How a connection is written, by the thread that sends a frame.
 
+use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use masep_proto::{Frame, Limit, LimitExceeded};
 use socket2::SockRef;
 
-use super::incoming::ReadHalf;
+use super::incoming::{Filled, ReadHalf};
 use super::outgoing::{OutgoingState, Pushed};
 use super::readiness::{Interest, after, earlier, passed, wait};
 use super::receive::Wait;
@@ -43,9 +44,13 @@ impl Shared {
             state.busy = true;
             self.note_unsent(&state);
             drop(state);
-            waited_in_vain = !self.wait_for_room(&stream, after(self.limits.write_time));
+            let waited = self.wait_for_room(&stream, after(self.limits.write_time));
             state = self.outgoing.lock();
             state.busy = false;
+            match waited {
+                Ok(is_room) => waited_in_vain = !is_room,
+                Err(error) => break Some(CloseReason::from_io(&error)),
+            }
         };
         self.note_unsent(&state);
         self.outgoing.pass_on(state);
@@ -53,8 +58,8 @@ impl Shared {
     }
 
     /// Writes what is unsent and the frame as far as the socket takes it now. A frame that it takes
-    /// in part counts as sent, its rest as unsent.
-    pub(super) fn try_send(&self, frame: Frame) -> Result<(), SendError> {
+    /// in part counts as sent, its rest as unsent, and the caller sees to that. Whether all was taken.
+    pub(super) fn offer(&self, frame: Frame) -> Result<bool, SendError> {
         let mut state = self.outgoing.lock();
         let busy = state.busy;
         let Some(half) = &mut state.half else {
@@ -78,8 +83,9 @@ impl Shared {
                 allowed,
             }));
         }
+        let is_all = half.unsent.is_empty();
         self.note_unsent(&state);
-        Ok(())
+        Ok(is_all)
     }
 
     /// Writes what is unsent as far as the socket takes it now; whether nothing is left.
@@ -113,39 +119,49 @@ impl Shared {
             .store(unsent && !state.busy, Ordering::Release);
     }
 
-    /// Waits until the socket is writable; `false` if it is not at the deadline.
+    /// Waits until the socket may be writable, or the connection ends; `false` if neither has come at
+    /// the deadline.
     ///
     /// Takes in what arrives meanwhile, up to [`Limits::queue_bytes`](crate::Limits::queue_bytes), unless another thread reads:
     /// two sides that only write would wait for each other.
-    fn wait_for_room(&self, stream: &TcpStream, until: Option<Instant>) -> bool {
-        loop {
+    fn wait_for_room(&self, stream: &TcpStream, until: Option<Instant>) -> io::Result<bool> {
+        while !self.is_leaving() {
             let reads = self.incoming.try_turn().is_some_and(|mut half| {
-                let reads =
-                    half.stream_end().is_none() && half.buffered() < self.limits.queue_bytes;
-                if reads && half.may_be_rejected() {
+                if half.may_be_rejected() {
                     self.take_in(&mut half);
                 }
-                reads
+                half.takes_more(self.limits.queue_bytes)
             });
             let interest = Interest::writable(stream.as_fd()).or_readable_if(reads);
             let pause = if reads { None } else { after(READER_CHECK) };
-            match wait([interest], earlier(until, pause)) {
-                Ok([ready]) if ready.readable && !ready.writable => {
-                    if let Some(mut half) = self.incoming.try_turn() {
-                        half.waited();
-                        self.take_in(&mut half);
-                    }
-                }
-                Ok([ready]) if !ready.writable && passed(until) => return false,
-                Ok([ready]) if !ready.writable => {}
+            let [ready] = wait([interest], earlier(until, pause))?;
+            if ready.writable {
                 // The write that follows says what an error is.
-                Ok(_) | Err(_) => return true,
+                return Ok(true);
+            }
+            if ready.readable
+                && let Some(mut half) = self.incoming.try_turn()
+            {
+                half.waited();
+                self.take_in(&mut half);
+            }
+            // Also for a peer that sends without pause.
+            if passed(until) {
+                return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    /// Whether this thread can take in what arrives: no other one reads, and there is room for it.
+    pub(super) fn may_take_in(&self) -> bool {
+        let half = self.incoming.try_turn();
+        half.is_some_and(|half| half.takes_more(self.limits.queue_bytes))
     }
 
     fn take_in(&self, half: &mut ReadHalf) {
-        if half.fill(Wait::No).is_ok()
+        if half.takes_more(self.limits.queue_bytes)
+            && half.fill(Wait::No) == Filled::Bytes
             && let Some(reason) = half.reason_of_bye()
         {
             self.end(reason);
@@ -154,7 +170,7 @@ impl Shared {
 
     /// Ends the connection after a write that failed. What the peer sent before is still taken in,
     /// and if it said `BYE`, that is the reason.
-    fn fail_write(&self, mut reason: CloseReason) -> SendError {
+    pub(super) fn fail_write(&self, mut reason: CloseReason) -> SendError {
         // Another thread that reads finds the end too, and returns.
         if reason != CloseReason::WriteTimeout
             && let Some(mut half) = self.incoming.turn(after(READER_CHECK))
