@@ -173,15 +173,12 @@ impl Connection {
         if frame.is_bye() {
             return self.close(py).map(|_reason| ());
         }
-        let outcome = match inner.try_send(frame.clone()) {
-            Ok(()) => match inner.try_flush() {
-                Ok(true) => return Ok(()),
-                Ok(false) => {
-                    let inner = inner.clone();
-                    waiting::call(py, move || inner.flush())?
-                }
-                Err(error) => Err(error),
-            },
+        let outcome = match inner.offer(frame.clone()) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                let inner = inner.clone();
+                waiting::call(py, move || inner.flush())?
+            }
             Err(SendError::Full(_)) => {
                 let inner = inner.clone();
                 waiting::call(py, move || inner.send(frame))?

@@ -1,7 +1,9 @@
 //! `cargo xtask model`: tries out orders in which things can happen, at random, and says in which of them
 //! something went wrong.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use masep::model::{SCENARIOS, Scenario};
@@ -12,6 +14,12 @@ use shuttle::{Config, MaxSteps, Runner};
 const DEPTH: usize = 4;
 /// Steps after which a run is taken for one that never ends.
 const MOST_STEPS: usize = 100_000;
+
+/// How long a schedule may take: one that goes round without a step is found by no count of steps.
+const LONGEST_SCHEDULE: Duration = Duration::from_secs(120);
+
+/// Schedules that were begun.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
 /// Tries out in which order things can happen.
 #[derive(Parser)]
@@ -42,6 +50,9 @@ fn main() -> Result<(), String> {
     let wanted: Vec<_> = SCENARIOS.iter().filter(is_wanted).collect();
     if wanted.is_empty() {
         return Err("there is no such scenario; --list names them".to_owned());
+    }
+    if !options.list {
+        thread::spawn(watch);
     }
     let mut schedules = 0;
     for scenario in wanted {
@@ -91,5 +102,25 @@ fn run(scenario: &Scenario, scheduler: impl Scheduler + 'static) -> usize {
     config.stack_size = 256 * 1024;
     config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
     config.silence_warnings = true;
-    Runner::new(scheduler, config).run(scenario.run)
+    let scenario = scenario.run;
+    Runner::new(scheduler, config).run(move || {
+        BEGUN.fetch_add(1, Ordering::Relaxed);
+        scenario();
+    })
+}
+
+/// Ends the process when a schedule goes on for too long. The schedule cannot be printed from outside.
+fn watch() {
+    let mut last = BEGUN.load(Ordering::Relaxed);
+    loop {
+        thread::sleep(LONGEST_SCHEDULE);
+        let now = BEGUN.load(Ordering::Relaxed);
+        if now == last {
+            eprintln!(
+                "schedule {now} of this run goes round without a step, in the scenario after the last above"
+            );
+            std::process::exit(1);
+        }
+        last = now;
+    }
 }

@@ -1,5 +1,6 @@
 //! What holds for the async and for the blocking library alike, written once: a server of each, and peers
 //! that are bare sockets.
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
 mod blocking_peer;
 

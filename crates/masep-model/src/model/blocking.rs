@@ -1,7 +1,7 @@
 //! A connection without async, on a real socket, and the threads that use it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -86,8 +86,9 @@ fn read(peer: &Arc<UnixStream>, seen: &Arc<Count>) -> JoinHandle<(Vec<u8>, bool)
     })
 }
 
-/// Sends frames until the connection ends, now and then without a wait: those that were accepted.
-fn send(connection: &Connection, numbers: Range<u8>, flushes: bool) -> JoinHandle<Vec<u8>> {
+/// Sends frames until the connection ends, now and then without a wait: those that were accepted. What is
+/// left of the last one goes out whether anybody flushes or not.
+fn send(connection: &Connection, numbers: Range<u8>) -> JoinHandle<Vec<u8>> {
     let connection = connection.clone();
     thread::spawn(move || {
         let mut sent = Vec::new();
@@ -106,7 +107,7 @@ fn send(connection: &Connection, numbers: Range<u8>, flushes: bool) -> JoinHandl
                 Err(_ended) => break,
             }
         }
-        // The rest of the last one may still be here. The next call that receives sees to it, too.
+        let flushes = random(2) == 0;
         while flushes && let Ok(false) = connection.try_flush() {
             if connection.flush().is_err() {
                 break;
@@ -150,7 +151,7 @@ pub(crate) fn turns() {
     let (connection, peer) = connected();
     let (came, went) = (Arc::default(), Arc::default());
     let callers = [0, 1].map(|_| receive(&connection, &came));
-    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range, true));
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range));
     let reader = read(&peer, &went);
 
     write(&peer, &frames(0..FRAMES));
@@ -174,7 +175,7 @@ pub(crate) fn turns() {
 pub(crate) fn both_write() {
     let (connection, peer) = connected();
     let (came, went) = (Arc::default(), Arc::default());
-    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range, false));
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range));
     let other_side = thread::spawn({
         let went = Arc::clone(&went);
         move || {
@@ -198,7 +199,7 @@ pub(crate) fn ends() {
     let (connection, peer) = connected();
     let (came, went) = (Arc::default(), Arc::default());
     let caller = receive(&connection, &came);
-    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range, true));
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range));
     let reader = read(&peer, &went);
     let observer = thread::spawn({
         let connection = connection.clone();
@@ -224,6 +225,40 @@ pub(crate) fn ends() {
         assert!(received.into_iter().eq(0..FRAMES));
         assert_eq!(observer.join().unwrap(), CloseReason::PeerBye);
     }
+    assert_eq!(connection.recv(), None);
+    assert!(connection.send("late").is_err());
+}
+
+/// The peer closes at any moment, so that writes fail, while this side ends the connection: all calls
+/// return, and there is one reason.
+pub(crate) fn write_fails() {
+    let (connection, peer) = connected();
+    let came = Arc::default();
+    let caller = receive(&connection, &came);
+    let senders = [0..FRAMES, FRAMES..2 * FRAMES].map(|range| send(&connection, range));
+    let closing = thread::spawn(move || {
+        if random(2) == 0 {
+            write(&peer, &frames(0..1));
+        }
+        if random(2) == 0 {
+            // As a reset: there is something that it has not read.
+            peer.shutdown(Shutdown::Both).unwrap();
+        }
+        drop(peer);
+    });
+    let reason = if random(2) == 0 {
+        connection.bye()
+    } else {
+        // Without a wait.
+        let _ = connection.try_send(Frame::BYE);
+        connection.closed()
+    };
+    closing.join().unwrap();
+    caller.join().unwrap();
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    assert_eq!(connection.close_reason(), Some(&reason));
     assert_eq!(connection.recv(), None);
     assert!(connection.send("late").is_err());
 }

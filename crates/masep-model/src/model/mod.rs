@@ -79,6 +79,11 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "threads receive and send while another one ends the connection, or the peer does",
         run: blocking::ends,
     },
+    Scenario {
+        name: "blocking-write-fails",
+        about: "threads receive and send to a peer that closes, while another one ends the connection",
+        run: blocking::write_fails,
+    },
 ];
 
 /// A number below this one.

@@ -5,8 +5,9 @@
 //! in between, which is the shortest way there is. What that means:
 //!
 //! * Nothing is read while nobody calls `recv`: the peer feels that as back-pressure, and its end is
-//!   not noticed before somebody reads, or writing fails.
-//! * There is no queue but the socket's own buffer.
+//!   not noticed before somebody reads, writing fails, or the peer comes back with the same id.
+//! * There is no queue but the socket's own buffer. Of a frame that a call without a wait could send only
+//!   in part, the rest is written by a background thread, which ends then.
 //! * The connection lives as long as a handle of it does: dropping the last clone says `BYE`. (An
 //!   async [`Connection`](crate::Connection) lives as long as its server or client.)
 //!
