@@ -139,7 +139,7 @@ async def main():
             engine = await server.accept()
             await {call}
 try:
-    asyncio.run(main())
+    asyncio.run(main(), debug=False)  # It prints what is slow on a busy machine.
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -331,7 +331,7 @@ async def main():
     kept = server, agent, await server.accept()
     asyncio.get_running_loop().create_task(agent.recv())
     await asyncio.sleep(0)
-asyncio.run(main())
+asyncio.run(main(), debug=False)  # It prints what is slow on a busy machine.
 """
     )
 
