@@ -437,3 +437,21 @@ fn a_handler_is_told_everything_in_order_on_both_sides() {
         Event::Closed(_, CloseReason::LocalBye)
     ));
 }
+
+#[test]
+fn a_shutdown_lists_nobody_who_has_left() {
+    let server = server();
+    let mut unread = Peer::join(server.local_address(), "unread");
+    let connection = accept(&server);
+    let mut unaccepted = Peer::join(server.local_address(), "unaccepted");
+    unaccepted.write(&frame(b"BYE"));
+    unread.write(b"\x04\0last\x03\0BYE");
+    let mut stays = Peer::join(server.local_address(), "stays");
+    let report = server.shutdown(SOON);
+    assert_eq!(report.ended, ["stays".into()]);
+    assert_eq!(report.cut, []);
+    stays.expect_bye();
+    assert_eq!(recv(&connection), Some(Frame::new("last")));
+    assert_eq!(recv(&connection), None);
+    assert_eq!(connection.close_reason(), Some(&CloseReason::PeerBye));
+}

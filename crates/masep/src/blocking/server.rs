@@ -290,6 +290,8 @@ impl Server {
         let (leaving, farewells): (Vec<_>, Vec<_>) = connections
             .iter()
             .filter_map(|connection| {
+                // Who has left by itself is told nothing.
+                connection.shared().look_for_bye();
                 let farewell = connection.shared().begin_end(&CloseReason::Shutdown)?;
                 Some((connection, farewell))
             })

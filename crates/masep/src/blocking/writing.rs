@@ -20,6 +20,8 @@ use crate::{CloseReason, SendError};
 /// How long a thread that waits for room leaves the reading to another thread before it looks
 /// again whether that one still reads.
 const READER_CHECK: Duration = Duration::from_millis(100);
+/// Reads at most for a `BYE` that is behind other frames.
+const MOST_LOOKS: usize = 64;
 
 impl Shared {
     /// Writes what is unsent and the frame, and waits for room as long as the peer takes something
@@ -157,6 +159,23 @@ impl Shared {
     pub(super) fn may_take_in(&self) -> bool {
         let half = self.incoming.try_turn();
         half.is_some_and(|half| half.takes_more(self.limits.queue_bytes))
+    }
+
+    /// Ends the connection if its peer has said `BYE`, which nobody may have read.
+    pub(super) fn look_for_bye(&self) {
+        let Some(mut half) = self.incoming.try_turn() else {
+            return;
+        };
+        for _ in 0..MOST_LOOKS {
+            let takes_more =
+                half.stream_end().is_none() && half.buffered() < self.limits.queue_bytes;
+            if !takes_more || half.fill(Wait::No).is_err() {
+                break;
+            }
+        }
+        if let Some(reason) = half.reason_of_bye() {
+            self.end(reason);
+        }
     }
 
     fn take_in(&self, half: &mut ReadHalf) {
