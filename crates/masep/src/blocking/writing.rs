@@ -20,8 +20,6 @@ use crate::{CloseReason, SendError};
 /// How long a thread that waits for room leaves the reading to another thread before it looks
 /// again whether that one still reads.
 const READER_CHECK: Duration = Duration::from_millis(100);
-/// Reads at most for a `BYE` that is behind other frames.
-const MOST_LOOKS: usize = 64;
 
 impl Shared {
     /// Writes what is unsent and the frame, and waits for room as long as the peer takes something
@@ -166,13 +164,7 @@ impl Shared {
         let Some(mut half) = self.incoming.try_turn() else {
             return;
         };
-        for _ in 0..MOST_LOOKS {
-            let takes_more =
-                half.stream_end().is_none() && half.buffered() < self.limits.queue_bytes;
-            if !takes_more || half.fill(Wait::No).is_err() {
-                break;
-            }
-        }
+        half.fill_with_the_rest(self.limits.queue_bytes);
         if let Some(reason) = half.reason_of_bye() {
             self.end(reason);
         }
