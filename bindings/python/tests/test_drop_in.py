@@ -178,10 +178,13 @@ def test_a_handler_over_a_socket_of_tcp(timeout):
             assert not handler.is_alive()
 
 
-def test_log_files_are_where_pymasep_has_them_and_all_goes_to_the_logger_too(server, directory, caplog):
+def test_log_files_are_where_pymasep_has_them_and_all_goes_to_the_logger_too(server, received, directory, caplog):
     with caplog.at_level(logging.INFO, "masep.communication"):
         server.logger.setLevel(logging.INFO)
         client = client_of(server)
+        client.send_frame_to("engine", Frame(b"hi"))
+        # The client may know of the connection before the server has a handler.
+        assert received.get(timeout=SOON) == ("tag", b"hi")
         client.send_frame_to("engine", Frame(b"fail"))
         client.send_frame_to("engine", Frame.bye_frame())
         server.get_connection("agent").join(SOON)

@@ -72,13 +72,11 @@ def is_delivered(connection: _masep.Connection) -> bool:
     except TransportError:
         return True
     try:
-        # One that was reset has nothing unsent any more.
+        (unsent,) = struct.unpack("i", fcntl.ioctl(descriptor, _ASK_UNSENT, bytes(4)))
+        # One that was reset has nothing unsent any more: to be asked last.
         poll = select.poll()
         poll.register(descriptor, 0)
-        if poll.poll(0):
-            return False
-        (unsent,) = struct.unpack("i", fcntl.ioctl(descriptor, _ASK_UNSENT, bytes(4)))
-        return bool(unsent == 0)
+        return unsent == 0 and not poll.poll(0)
     except OSError:
         # No TCP socket: what was written to it has arrived.
         return True

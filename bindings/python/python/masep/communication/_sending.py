@@ -127,10 +127,11 @@ class Sending(threading.Thread):
     def _say_bye(self, connection: _masep.Connection) -> None:
         delivered = _closing.is_delivered(connection)
         connection.close()
-        if not delivered and connection.close_reason == "write_timeout":
-            raise TransportError(
-                "the peer has not taken all that was sent before BYE", "write_timeout"
-            )
+        reason = connection.close_reason
+        if reason == "write_timeout" and not delivered:
+            raise TransportError("the peer has not taken all that was sent before BYE", reason)
+        if reason in ("reset", "io"):
+            raise TransportError(f"the connection had ended before BYE: {reason}", reason)
 
     def send_frame_async(self, frame: Frame) -> None:
         """Sends a frame without waiting: what the peer does not take now waits in
