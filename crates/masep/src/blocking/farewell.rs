@@ -125,7 +125,8 @@ impl Farewell {
         Interest::writable(self.half.stream.as_fd()).or_readable_if(!self.stream_ended)
     }
 
-    /// Throws away what the peer sent, as far as it has arrived and up to a bound.
+    /// Throws away what the peer sent, as far as it has arrived and up to a bound. An error of the
+    /// socket, which the system tells once, is the end of what can be delivered.
     fn discard(&mut self) {
         let mut landing = [0; 4096];
         let mut drained = 0;
@@ -135,7 +136,13 @@ impl Farewell {
                 Ok(read) if read > 0 => drained += read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => self.stream_ended = true,
+                Ok(_) => self.stream_ended = true,
+                Err(_) => {
+                    self.stream_ended = true;
+                    if self.state == State::Owed {
+                        self.state = State::GivenUp;
+                    }
+                }
             }
         }
     }
