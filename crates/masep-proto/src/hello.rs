@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::printable::Quoted;
@@ -125,18 +125,10 @@ impl Handshake {
     }
 
     fn new(id: &str, limits: &Limits, may_send: bool) -> Result<Self, HelloError> {
-        let hello = Frame::hello(id);
-        if hello.is_bye() {
-            return Err(HelloError::Bye);
-        }
-        LimitExceeded::check(Limit::IdBytes, id.len(), limits.id_bytes)?;
-        let codec = FrameCodec::new(limits);
-        let mut bytes = BytesMut::new();
-        codec.encode(&hello, &mut bytes)?;
         Ok(Self {
-            unsent: Some(bytes.freeze()),
+            unsent: Some(own_hello(id, limits)?),
             may_send,
-            codec,
+            codec: FrameCodec::new(limits),
             id_bytes: limits.id_bytes,
         })
     }
@@ -156,21 +148,54 @@ impl Handshake {
     /// # Errors
     /// A hello that is no id. The connection cannot go on.
     pub fn handle(&mut self, input: &mut BytesMut) -> Result<Option<PeerId>, HelloError> {
-        // The length that the header claims is enough to refuse an id that is too long.
-        if let Some(&[low, high]) = input.first_chunk::<2>() {
-            let claimed = usize::from(u16::from_le_bytes([low, high]));
-            LimitExceeded::check(Limit::IdBytes, claimed, self.id_bytes)?;
-        }
-        let Some(frame) = self.codec.decode(input)? else {
-            return Ok(None);
-        };
-        if frame.is_bye() {
-            return Err(HelloError::Bye);
-        }
-        let id = ByteString::try_from(frame.into_bytes()).map_err(|_| HelloError::NotUtf8)?;
-        self.may_send = true;
-        Ok(Some(PeerId(id)))
+        let heard = read_hello(input, self.codec, self.id_bytes)?;
+        Ok(heard.map(|(id, taken)| {
+            input.advance(taken);
+            self.may_send = true;
+            id
+        }))
     }
+}
+
+/// Our hello as bytes, header first.
+///
+/// # Errors
+/// An own id that no peer could take: too long, or the word `BYE`.
+pub(crate) fn own_hello(id: &str, limits: &Limits) -> Result<Bytes, HelloError> {
+    let hello = Frame::hello(id);
+    if hello.is_bye() {
+        return Err(HelloError::Bye);
+    }
+    LimitExceeded::check(Limit::IdBytes, id.len(), limits.id_bytes)?;
+    let mut bytes = BytesMut::new();
+    FrameCodec::new(limits).encode(&hello, &mut bytes)?;
+    Ok(bytes.freeze())
+}
+
+/// The peer's hello at the beginning of `input`: the id, and how many bytes it took. `None` if it has not
+/// arrived whole.
+///
+/// # Errors
+/// A hello that is no id.
+pub(crate) fn read_hello(
+    input: &[u8],
+    codec: FrameCodec,
+    id_bytes: usize,
+) -> Result<Option<(PeerId, usize)>, HelloError> {
+    let Some(whole) = FrameCodec::claimed_bytes(input) else {
+        return Ok(None);
+    };
+    // The length that the header claims is enough to refuse an id that is too long.
+    LimitExceeded::check(Limit::IdBytes, whole - FrameCodec::HEADER_BYTES, id_bytes)?;
+    if codec.peek(input)?.is_none() {
+        return Ok(None);
+    }
+    let id = &input[FrameCodec::HEADER_BYTES..whole];
+    if id == b"BYE" {
+        return Err(HelloError::Bye);
+    }
+    let id = std::str::from_utf8(id).map_err(|_| HelloError::NotUtf8)?;
+    Ok(Some((id.into(), whole)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! * [`Message`]: what is said, a type, a sender and parameters made of [`Value`]s, as XML;
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
 //! * [`Handshake`]: how two peers learn each other's id;
+//! * [`connection`]: the life of one connection, from its first byte to its last;
 //! * [`discovery`]: the datagrams by which an interface finds an engine on the LAN;
 //! * [`Limits`]: every bound, with its default and its reason.
 //!
@@ -17,10 +18,13 @@
 
 mod action;
 mod circular;
+mod close;
+pub mod connection;
 pub mod discovery;
 mod element;
 mod error;
 mod frame;
+mod framing;
 mod hello;
 #[cfg(feature = "json")]
 pub mod json;
@@ -32,6 +36,7 @@ mod xml;
 
 pub use action::Action;
 pub use circular::CircularHeadList;
+pub use close::CloseReason;
 pub use element::{Element, Node, OpenElement, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
 pub use frame::{Frame, FrameCodec};

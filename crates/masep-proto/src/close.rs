@@ -1,0 +1,121 @@
+//! Why a connection ended.
+
+use std::fmt;
+use std::io;
+
+use crate::LimitExceeded;
+
+/// Why a connection ended: exactly one reason for each, the same for the handler, the log and every call
+/// that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer said `BYE`.
+    PeerBye,
+    /// The server said `BYE` right behind its hello: it refused this client.
+    Rejected,
+    /// This side said `BYE`: a call asked for it, or the last owner was dropped.
+    LocalBye,
+    /// The peer closed the stream without a `BYE`.
+    EndOfStream {
+        /// Whether it stopped in the middle of a frame, which is then lost.
+        mid_frame: bool,
+    },
+    /// The peer reset the connection.
+    Reset,
+    /// Nothing was heard for [`Limits::idle_time`](crate::Limits::idle_time).
+    IdleTimeout,
+    /// The peer took no bytes for [`Limits::write_time`](crate::Limits::write_time), or did not
+    /// acknowledge any (TCP keep-alive), also where the network says why.
+    WriteTimeout,
+    /// The peer broke the protocol.
+    ProtocolError(LimitExceeded),
+    /// A queue was full and its policy is [`WhenFull::Disconnect`](crate::connection::WhenFull::Disconnect).
+    QueueFull(LimitExceeded),
+    /// The server was shut down.
+    Shutdown,
+    /// A newer connection with the same id took its place.
+    Replaced,
+    /// A handler panicked, or the owner of the connection was dropped with the connection still open.
+    Aborted,
+    /// The operating system reported another error.
+    Io(io::ErrorKind),
+}
+
+impl CloseReason {
+    /// A stable name for programs, logs and metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::PeerBye => "peer_bye",
+            Self::Rejected => "rejected",
+            Self::LocalBye => "local_bye",
+            Self::EndOfStream { .. } => "end_of_stream",
+            Self::Reset => "reset",
+            Self::IdleTimeout => "idle_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::ProtocolError(_) => "protocol_error",
+            Self::QueueFull(_) => "queue_full",
+            Self::Shutdown => "shutdown",
+            Self::Replaced => "replaced",
+            Self::Aborted => "aborted",
+            Self::Io(_) => "io",
+        }
+    }
+
+    /// Whether the connection ended as the protocol wants it: by `BYE` from either side, for
+    /// whatever reason this side had to say it.
+    pub const fn is_orderly(&self) -> bool {
+        matches!(
+            self,
+            Self::PeerBye | Self::LocalBye | Self::Shutdown | Self::Replaced
+        )
+    }
+
+    /// Whether the peer may still read: then it is owed the frames that wait, and a `BYE`.
+    pub const fn peer_may_read(&self) -> bool {
+        !matches!(
+            self,
+            Self::PeerBye | Self::Rejected | Self::Reset | Self::WriteTimeout | Self::Io(_)
+        )
+    }
+
+    /// The reason that an error of a read or a write is.
+    pub const fn from_error(kind: io::ErrorKind) -> Self {
+        use io::ErrorKind as Kind;
+        match kind {
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => Self::Reset,
+            // Where a router or this host knew meanwhile why nothing is acknowledged, the system
+            // says that when the time is over.
+            Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown => Self::WriteTimeout,
+            kind => Self::Io(kind),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerBye => f.write_str("the peer said BYE"),
+            Self::Rejected => f.write_str(
+                "the server said BYE right behind its hello: the id is in use, the server is full, or it refuses this client",
+            ),
+            Self::LocalBye => f.write_str("this side said BYE"),
+            Self::EndOfStream { mid_frame: false } => f.write_str("the peer closed without BYE"),
+            Self::EndOfStream { mid_frame: true } => {
+                f.write_str("the peer closed in the middle of a frame")
+            }
+            Self::Reset => f.write_str("the peer reset the connection"),
+            Self::IdleTimeout => f.write_str("the peer was silent for too long"),
+            Self::WriteTimeout => f.write_str("the peer took no bytes for too long"),
+            Self::ProtocolError(limit) => write!(f, "the peer broke the protocol: {limit}"),
+            Self::QueueFull(limit) => write!(f, "a queue was full: {limit}"),
+            Self::Shutdown => f.write_str("the server was shut down"),
+            Self::Replaced => f.write_str("a newer connection has the same id"),
+            Self::Aborted => f.write_str("the connection's task was aborted"),
+            Self::Io(kind) => write!(f, "input/output error: {kind}"),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The life of one connection as a state machine: hello, frames in both directions, deadlines, and the end.
+//!
+//! A [`Connection`] does no input or output and reads no clock. A shell, which has the stream, moves bytes:
+//!
+//! * To read, it takes a [`Room`], reads into it, and puts it back. To write, it takes a [`Transmit`], writes
+//!   it, and puts it back. Both leave the connection for the system call: no lock is held in one. There is one
+//!   of each at most.
+//! * After each call it asks again what the connection [wants](Connection::wants), what [is to be
+//!   done](Connection::poll_action) to the stream, what [has happened](Connection::poll_event), and by when it
+//!   wants to be [woken](Connection::deadline).
+//!
+//! Nothing that arrives is an error of these calls: it is a state, with a [`CloseReason`] in the end.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Instant;
+//! use masep_proto::connection::{Batch, Config, Connection, Event, Read, WhenFull, Write};
+//! use masep_proto::{Frame, Limits};
+//!
+//! /// Moves what one side has to write to the other.
+//! fn carry(from: &mut Connection, to: &mut Connection, now: Instant) {
+//!     while let Some(transmit) = from.take_transmit() {
+//!         let bytes = transmit.as_slice().expect("small frames are one slice").to_vec();
+//!         from.put_transmit(transmit, Write::Bytes(bytes.len()), now);
+//!         let mut room = to.take_room().expect("it reads");
+//!         room.fill(&bytes);
+//!         to.put_room(room, Read::Bytes, now);
+//!     }
+//! }
+//!
+//! let now = Instant::now();
+//! let config = |id| Config::new(id, Limits::default()).map(Arc::new);
+//! let mut agent = Connection::connect(config("agent")?, now);
+//! let mut engine = Connection::accept(config("engine")?, now);
+//!
+//! carry(&mut agent, &mut engine, now);
+//! assert_eq!(engine.poll_event(), Some(Event::Hello));
+//! assert_eq!(engine.peer().unwrap().as_str(), "agent");
+//! engine.admit(now);
+//! carry(&mut engine, &mut agent, now);
+//! assert_eq!(agent.poll_event(), Some(Event::Open));
+//!
+//! agent.send(&mut Some(Frame::from("hello")), WhenFull::Wait, now).unwrap();
+//! carry(&mut agent, &mut engine, now);
+//! let mut batch = Batch::new();
+//! engine.take_frames(&mut batch, now);
+//! assert_eq!(batch.next(), Some(Frame::from("hello")));
+//! # Ok::<(), masep_proto::HelloError>(())
+//! ```
+
+mod batch;
+mod config;
+mod deadlines;
+mod ending;
+mod hello;
+mod inbound;
+mod outbound;
+mod pool;
+mod reading;
+mod signals;
+mod splitting;
+mod transmit;
+mod writing;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::{CloseReason, PeerId};
+
+pub use batch::Batch;
+pub use config::{Config, WhenFull};
+pub use hello::HelloFailure;
+pub use signals::{Action, Event, Pushed, Read, Room, Want, Wants, Write};
+pub use transmit::Transmit;
+pub use writing::PushError;
+
+use inbound::Inbound;
+use outbound::Outbound;
+use signals::Pending;
+use splitting::Splitting;
+
+/// One connection, from its first byte to its last. See the [module](self).
+pub struct Connection {
+    config: Arc<Config>,
+    phase: Phase,
+    connects: bool,
+    peer: Option<PeerId>,
+
+    inbound: Inbound,
+    splitting: Splitting,
+    /// A frame has arrived behind the hello.
+    has_received: bool,
+    /// Frames were taken since the receiver last found none.
+    has_taken: bool,
+    /// Nobody receives: frames are thrown away.
+    ignores_frames: bool,
+    /// The peer's stream has ended or failed.
+    input_over: bool,
+    /// A read is wanted whether or not the stream is known to be readable.
+    probes: bool,
+
+    outbound: Outbound,
+    /// What a write has left over.
+    rest: Option<Transmit>,
+    transmit_out: bool,
+    /// The last write found no room.
+    is_blocked: bool,
+    /// Somebody was told to write and has not yet found that nothing is left.
+    is_being_written: bool,
+    /// A frame was refused for lack of room.
+    wants_room: bool,
+    bye: Bye,
+    /// How many of the accepted frames were written.
+    written: u64,
+    /// When the last frame was accepted, and whether all that had arrived was read since.
+    last_send: Option<Instant>,
+    has_waited: bool,
+
+    /// For which this side ends the connection, when it has said `BYE`.
+    requested: Option<CloseReason>,
+    /// Nothing can be written any more, for this reason. What the peer sent before is still ours.
+    write_failed: Option<CloseReason>,
+    /// Why the connection ended.
+    reason: Option<CloseReason>,
+    /// Why there is no connection.
+    failure: Option<HelloFailure>,
+    /// The end was told.
+    is_closed: bool,
+    /// Nothing is waited for any more: what cannot be done at once is left out.
+    is_hurried: bool,
+    /// Reads that are still made before this side says `BYE`, for what had arrived by then.
+    last_reads: u8,
+    /// Bytes that are still thrown away before the stream is closed.
+    discards: u32,
+
+    /// By when the phase has to be over.
+    phase_until: Option<Instant>,
+    /// By when the peer has to take something.
+    write_until: Option<Instant>,
+    /// Since when nothing was heard.
+    silent_since: Option<Instant>,
+    /// When the peer's hello was heard.
+    greeted: Option<Instant>,
+
+    events: Pending,
+    actions: Pending,
+}
+
+/// What a connection is at. Its transitions are in `hello` up to `Open`, and in `ending` from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Connecting: the peer's hello is awaited.
+    Greeting,
+    /// Accepting: the peer's hello is awaited.
+    Hearing,
+    /// Accepting: the verdict is awaited.
+    Deciding,
+    /// Admitted: our hello is being written.
+    Answering,
+    /// Not admitted: the peer is let finish its hello.
+    Refusing,
+    /// Frames go in both directions.
+    Open,
+    /// What is queued goes out, and then a `BYE`.
+    Draining,
+    /// Nothing can be written any more, and what has arrived is read.
+    ReadingRest,
+    /// The `BYE` was written, and what was written is being sent.
+    SendingOut,
+    /// Our side of the stream is shut, and the end of the peer's is awaited.
+    HearingOut,
+    /// The stream is closed.
+    Over,
+}
+
+/// What has become of the `BYE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bye {
+    Unsaid,
+    /// In a transmit.
+    Taken,
+    Written,
+}
+
+mod event {
+    //! The events as bits, in the order in which they are told.
+    pub(super) const HELLO: u16 = 1;
+    pub(super) const OPEN: u16 = 1 << 1;
+    pub(super) const FAILED: u16 = 1 << 2;
+    pub(super) const FRAMES: u16 = 1 << 3;
+    pub(super) const SEND_ROOM: u16 = 1 << 4;
+    pub(super) const WRITTEN: u16 = 1 << 5;
+    pub(super) const ENDED: u16 = 1 << 6;
+    pub(super) const CLOSED: u16 = 1 << 7;
+    pub(super) const OVER: u16 = 1 << 8;
+}
+
+mod action {
+    //! The actions as bits, in the order in which they are told.
+    pub(super) const QUICK_ACK: u16 = 1;
+    pub(super) const HALF_CLOSE: u16 = 1 << 1;
+    pub(super) const CLOSE: u16 = 1 << 2;
+    pub(super) const RESET: u16 = 1 << 3;
+}
+
+impl Connection {
+    fn new(config: Arc<Config>, phase: Phase, connects: bool) -> Self {
+        Self {
+            config,
+            phase,
+            connects,
+            peer: None,
+            inbound: Inbound::default(),
+            splitting: Splitting::default(),
+            has_received: false,
+            has_taken: false,
+            ignores_frames: false,
+            input_over: false,
+            probes: false,
+            outbound: Outbound::default(),
+            rest: None,
+            transmit_out: false,
+            is_blocked: false,
+            is_being_written: false,
+            wants_room: false,
+            bye: Bye::Unsaid,
+            written: 0,
+            last_send: None,
+            has_waited: false,
+            requested: None,
+            write_failed: None,
+            reason: None,
+            failure: None,
+            is_closed: false,
+            is_hurried: false,
+            last_reads: 0,
+            discards: 0,
+            phase_until: None,
+            write_until: None,
+            silent_since: None,
+            greeted: None,
+            events: Pending::default(),
+            actions: Pending::default(),
+        }
+    }
+
+    /// Over a stream on which both sides have said hello already.
+    pub fn established(config: Arc<Config>, peer: PeerId, now: Instant) -> Self {
+        let mut this = Self::new(config, Phase::Open, true);
+        this.peer = Some(peer);
+        this.silent_since = Some(now);
+        // Nobody knows what came right behind the hello.
+        this.has_received = true;
+        this.events.set(event::OPEN);
+        this
+    }
+
+    /// What the connections of this side have in common.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The id that the peer gave in its hello, when that was heard.
+    pub const fn peer(&self) -> Option<&PeerId> {
+        self.peer.as_ref()
+    }
+
+    /// Why the connection ended, as soon as that is settled: from [`Event::Ended`] on.
+    pub const fn reason(&self) -> Option<&CloseReason> {
+        self.reason.as_ref()
+    }
+
+    /// Why there is no connection, from [`Event::Failed`] on.
+    pub const fn failure(&self) -> Option<&HelloFailure> {
+        self.failure.as_ref()
+    }
+
+    /// Whether nothing is left to be done, once all actions are done.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// Whether the peer writes header and body apart, as every pymasep peer does.
+    pub const fn peer_splits_frames(&self) -> bool {
+        self.splitting.is_marked()
+    }
+
+    /// What the connection waits for. To be asked again after each other call.
+    pub fn wants(&self) -> Wants {
+        Wants {
+            read: self.want_to_read(),
+            write: self.want_to_write(),
+            sent: self.phase == Phase::SendingOut,
+        }
+    }
+
+    /// What is to be done to the stream next, in this order, if anything.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        Some(match self.actions.take_first() {
+            action::QUICK_ACK => Action::QuickAck,
+            action::HALF_CLOSE => Action::HalfClose,
+            action::CLOSE => Action::Close,
+            action::RESET => Action::Reset,
+            _ => return None,
+        })
+    }
+
+    /// What has happened since this was asked, in order. The same event is not kept twice.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        Some(match self.events.take_first() {
+            event::HELLO => Event::Hello,
+            event::OPEN => Event::Open,
+            event::FAILED => Event::Failed,
+            event::FRAMES => Event::Frames,
+            event::SEND_ROOM => Event::SendRoom,
+            event::WRITTEN => Event::Written(self.written),
+            event::ENDED => Event::Ended,
+            event::CLOSED => Event::Closed,
+            event::OVER => Event::Over,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("phase", &self.phase)
+            .field("reason", &self.reason)
+            .field("wants", &self.wants())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! Frames that were taken out of a connection together.
+
+use std::mem;
+
+use bytes::Bytes;
+
+use super::pool;
+use crate::Frame;
+use crate::framing::{Framing, Next};
+
+/// Bodies from this size on are slices of the buffer that they were read into. Smaller ones are copied: a
+/// slice would keep kilobytes alive for a few bytes.
+const SHARE_FROM: usize = 1024;
+
+/// Frames that have arrived, in order, cut one by one when they are asked for. It belongs to the receiver, so that
+/// cutting takes no lock.
+///
+/// Frames that are never taken out are dropped with it.
+#[derive(Debug, Default)]
+pub struct Batch {
+    buffer: Buffer,
+    /// Where the next frame begins.
+    at: usize,
+    /// How many are left.
+    frames: usize,
+    framing: Option<Framing>,
+}
+
+#[derive(Debug)]
+enum Buffer {
+    /// No slice of it was given away.
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Batch {
+    /// One without frames, which [`Connection::take_frames`](super::Connection::take_frames) fills.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many frames are left.
+    pub const fn len(&self) -> usize {
+        self.frames
+    }
+
+    /// Whether no frame is left.
+    pub const fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Drops the frames that are left.
+    pub fn clear(&mut self) {
+        self.frames = 0;
+        match mem::take(&mut self.buffer) {
+            Buffer::Own(bytes) if bytes.capacity() > 0 => pool::give(bytes),
+            Buffer::Own(_) => {}
+            Buffer::Shared(bytes) => pool::lend(bytes),
+        }
+    }
+
+    /// Takes in the buffer with so many whole frames from `at` on, in place of what was there.
+    pub(super) fn fill(&mut self, bytes: Vec<u8>, at: usize, frames: usize, framing: Framing) {
+        self.clear();
+        self.buffer = Buffer::Own(bytes);
+        self.at = at;
+        self.frames = frames;
+        self.framing = Some(framing);
+    }
+
+    fn cut(&mut self) -> Option<Frame> {
+        let bytes = match &self.buffer {
+            Buffer::Own(bytes) => &bytes[..],
+            Buffer::Shared(bytes) => &bytes[..],
+        };
+        let Next::Frame(extent) = self.framing?.scan(bytes.get(self.at..)?) else {
+            return None;
+        };
+        let start = self.at + extent.header;
+        let body = start..start + extent.body;
+        self.at = body.end;
+        if extent.body < SHARE_FROM {
+            return Some(Frame::new(Bytes::copy_from_slice(&bytes[body])));
+        }
+        if let Buffer::Own(bytes) = &mut self.buffer {
+            self.buffer = Buffer::Shared(mem::take(bytes).into());
+        }
+        match &self.buffer {
+            Buffer::Shared(bytes) => Some(Frame::new(bytes.slice(body))),
+            Buffer::Own(_) => None,
+        }
+    }
+}
+
+/// The frames, oldest first.
+impl Iterator for Batch {
+    type Item = Frame;
+
+    #[inline]
+    fn next(&mut self) -> Option<Frame> {
+        if self.frames == 0 {
+            return None;
+        }
+        let frame = self.cut();
+        debug_assert!(frame.is_some());
+        self.frames -= 1;
+        if self.frames == 0 || frame.is_none() {
+            self.clear();
+        }
+        frame
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

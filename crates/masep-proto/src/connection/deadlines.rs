@@ -1,0 +1,93 @@
+//! What may take only so long.
+
+use std::time::Instant;
+
+use super::{Connection, HelloFailure, Phase};
+use crate::CloseReason;
+
+impl Connection {
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
+    /// changes it.
+    pub fn deadline(&self) -> Option<Instant> {
+        let probed = if self.probes {
+            // A read is wanted, which tells.
+            None
+        } else {
+            earlier(self.header_until(), self.silent_until())
+        };
+        earlier(earlier(self.phase_until, self.write_until), probed)
+    }
+
+    /// Ends what has taken too long by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if passed(self.write_until, now) {
+            self.write_until = None;
+            if self.is_before_open() {
+                self.fail(HelloFailure::Closed, now);
+                self.give_up();
+            } else if self.reason.is_some() || self.failure.is_some() {
+                self.give_up();
+            } else {
+                self.conclude(CloseReason::WriteTimeout, now);
+            }
+        }
+        if passed(self.phase_until, now) {
+            self.phase_until = None;
+            self.end_phase(now);
+        }
+        if passed(self.header_until(), now) || passed(self.silent_until(), now) {
+            // What has arrived and was not read counts.
+            self.probes = true;
+        }
+    }
+
+    fn end_phase(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Greeting | Phase::Hearing => {
+                let time = self.config.limits.hello_time;
+                self.fail(HelloFailure::TimedOut(time), now);
+            }
+            // A fresh stream takes a small frame at once; if it does not, the peer is gone.
+            Phase::Answering => {
+                self.fail(HelloFailure::Closed, now);
+                self.give_up();
+            }
+            Phase::Refusing => self.say_refusal(now),
+            Phase::Draining => self.give_up(),
+            Phase::ReadingRest => self.conclude_failed_write(now),
+            Phase::SendingOut => self.part(now),
+            Phase::HearingOut => self.close(),
+            Phase::Deciding | Phase::Open | Phase::Over => {}
+        }
+    }
+
+    /// When a header will have been alone for long enough to tell something of the peer.
+    fn header_until(&self) -> Option<Instant> {
+        self.splitting.deadline().filter(|_| self.input_is_frames())
+    }
+
+    /// When nothing will have been heard for too long. What is not listened to is no silence.
+    pub(super) fn silent_until(&self) -> Option<Instant> {
+        let idle_time = self.config.limits.idle_time?;
+        let listens = matches!(self.phase, Phase::Open | Phase::Draining)
+            && self.reason.is_none()
+            && self.failure.is_none()
+            && !self.input_over
+            && self.has_room_for_frames();
+        self.silent_since
+            .filter(|_| listens)?
+            .checked_add(idle_time)
+    }
+}
+
+/// The earlier of two deadlines, where `None` is never.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+fn passed(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now)
+}

@@ -1,0 +1,241 @@
+//! The end: why, what the peer is still owed, and how the stream is left.
+//!
+//! A bare close makes an unmodified pymasep peer spin at 100 % of a core, a close before the hello kills its
+//! accept thread, and a close with unread bytes is a reset, which can overtake the `BYE`. So a stream is closed after a
+//! `BYE` and after what has arrived was read, and it is reset where the peer does not take even that.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::{Bye, Connection, HelloFailure, Phase, action, event};
+use crate::CloseReason;
+
+/// How long an end that this side did not ask for may take to deliver what is queued, and the `BYE`.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// How long the `BYE` may take from written to sent.
+const SENT_TIME: Duration = Duration::from_secs(1);
+/// How long the end of the peer's side is awaited.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Reads at most before this side says `BYE`, for what had arrived by then: behind it nothing is heard.
+const LAST_READS: u8 = 64;
+/// Bytes that are thrown away at most before a stream is closed whose end is not awaited.
+const DISCARD_BYTES: u32 = 64 * 1024;
+
+impl Connection {
+    /// Ends the connection for this reason: what is queued goes out, and then a `BYE`. Does nothing if it is
+    /// being ended already.
+    pub fn end(&mut self, reason: CloseReason, now: Instant) {
+        match self.phase {
+            Phase::Open => {
+                self.requested = Some(reason);
+                self.drain();
+            }
+            Phase::Answering => {
+                self.requested.get_or_insert(reason);
+            }
+            Phase::Greeting | Phase::Hearing | Phase::Deciding => {
+                self.fail(HelloFailure::Refused, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the connection for this reason at once, whatever is queued: the peer gets a `BYE` if the stream takes it
+    /// now, and a reset otherwise. Nothing is waited for; the calls that are still wanted are done without
+    /// waiting. To be called also when the owner of a connection is dropped.
+    pub fn abort(&mut self, reason: CloseReason, now: Instant) {
+        self.is_hurried = true;
+        match self.phase {
+            Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
+                let reason = self.requested.take().unwrap_or(reason);
+                self.cut_off(reason, now);
+            }
+            Phase::Draining => self.outbound.clear(),
+            Phase::ReadingRest => self.conclude_failed_write(now),
+            Phase::SendingOut => self.part(now),
+            Phase::HearingOut => self.close(),
+            Phase::Refusing => self.say_refusal(now),
+            Phase::Greeting | Phase::Hearing | Phase::Deciding | Phase::Answering => {
+                self.fail(HelloFailure::Refused, now);
+            }
+            Phase::Open | Phase::Over => {}
+        }
+        // Perhaps there is room again; if not, that is the end of it.
+        self.is_blocked = false;
+    }
+
+    /// All that was written was sent, or never will be.
+    pub fn sent(&mut self, now: Instant) {
+        if self.phase == Phase::SendingOut {
+            self.part(now);
+        }
+    }
+
+    /// Closes a stream of which only the peer's end is awaited: where too many are.
+    pub fn stop_hearing(&mut self) {
+        if self.phase == Phase::HearingOut {
+            self.close();
+        }
+    }
+
+    /// Whether the `BYE` was written: the peer gets all that it was sent.
+    pub fn has_said_bye(&self) -> bool {
+        self.bye == Bye::Written
+    }
+
+    /// What a call is told that comes too late.
+    pub(super) fn end_reason(&self) -> CloseReason {
+        let reason = self
+            .reason
+            .as_ref()
+            .or(self.requested.as_ref())
+            .or(self.write_failed.as_ref());
+        reason.cloned().unwrap_or(CloseReason::Aborted)
+    }
+
+    /// Has what is queued and a `BYE` go out, and reads on until then.
+    pub(super) fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        self.last_reads = LAST_READS;
+        self.wake_senders();
+    }
+
+    /// Senders that wait for room learn of the end.
+    fn wake_senders(&mut self) {
+        if mem::take(&mut self.wants_room) {
+            self.events.set(event::SEND_ROOM);
+        }
+    }
+
+    /// Settles why the connection ended, once, and what follows from it.
+    pub(super) fn conclude(&mut self, reason: CloseReason, now: Instant) {
+        if self.reason.is_some() || self.failure.is_some() {
+            return;
+        }
+        let peer_said_bye = matches!(reason, CloseReason::PeerBye | CloseReason::Rejected);
+        let may_read = reason.peer_may_read() && self.write_failed.is_none();
+        self.settle(reason);
+        if peer_said_bye {
+            self.part(now);
+        } else if !may_read {
+            self.give_up();
+        } else {
+            self.phase = Phase::Draining;
+            self.phase_until = now.checked_add(DRAIN_TIME);
+        }
+    }
+
+    /// Drops the queue, and says no more than `BYE`.
+    fn cut_off(&mut self, reason: CloseReason, now: Instant) {
+        self.settle(reason);
+        self.outbound.clear();
+        self.phase = Phase::Draining;
+        self.phase_until = now.checked_add(DRAIN_TIME);
+    }
+
+    fn settle(&mut self, reason: CloseReason) {
+        debug_assert!(self.reason.is_none());
+        self.reason = Some(reason);
+        self.last_reads = 0;
+        self.probes = false;
+        self.inbound.discard_rest();
+        self.wake_senders();
+        self.events.set(event::ENDED);
+    }
+
+    /// Nothing can be written any more: reads what has arrived.
+    pub(super) fn read_rest(&mut self, reason: CloseReason, now: Instant) {
+        self.write_failed = Some(reason);
+        self.outbound.clear();
+        self.rest = None;
+        self.write_until = None;
+        self.wake_senders();
+        self.phase = Phase::ReadingRest;
+        self.phase_until = now.checked_add(self.config.limits.write_time);
+        self.probes = true;
+        if self.input_over {
+            self.conclude_failed_write(now);
+        }
+    }
+
+    /// The peer did not say `BYE` before nothing could be written any more.
+    pub(super) fn conclude_failed_write(&mut self, now: Instant) {
+        if let Some(reason) = self.write_failed.clone() {
+            self.conclude(reason, now);
+        }
+    }
+
+    /// The `BYE` was written.
+    pub(super) fn said_bye(&mut self, now: Instant) {
+        if self.failure.is_none() && self.reason.is_none() {
+            let reason = self.requested.clone().unwrap_or(CloseReason::LocalBye);
+            self.settle(reason);
+            self.phase_until = now.checked_add(SENT_TIME);
+        }
+        // Whoever is replaced makes room at once; and whoever has closed sends nothing that a close would meet.
+        let is_settled = self.input_over || self.reason == Some(CloseReason::Replaced);
+        if self.is_hurried || is_settled {
+            self.part(now);
+        } else {
+            self.phase = Phase::SendingOut;
+        }
+    }
+
+    /// The peer was told, or will hear no more: leaves the stream.
+    pub(super) fn part(&mut self, now: Instant) {
+        let is_ours = matches!(
+            self.reason,
+            Some(CloseReason::LocalBye | CloseReason::Shutdown)
+        );
+        // What else ends a connection may be the peer's doing: it shall not keep our streams open.
+        let lingers = is_ours && self.bye == Bye::Written && !self.is_hurried;
+        self.outbound.clear();
+        self.rest = None;
+        self.tell_closed();
+        if self.input_over || (self.inbound.is_out() && self.is_hurried) {
+            self.close();
+            return;
+        }
+        self.actions.set(action::HALF_CLOSE);
+        self.phase = Phase::HearingOut;
+        self.write_until = None;
+        self.discards = DISCARD_BYTES;
+        self.probes = !lingers;
+        self.phase_until = if lingers {
+            now.checked_add(LINGER_TIME)
+        } else {
+            None
+        };
+    }
+
+    fn tell_closed(&mut self) {
+        if self.reason.is_some() && !self.is_closed {
+            self.is_closed = true;
+            self.events.set(event::CLOSED);
+        }
+    }
+
+    /// Closes the stream in order.
+    pub(super) fn close(&mut self) {
+        self.finish(action::CLOSE);
+    }
+
+    /// The peer takes nothing any more, and must not find the bare end of the stream instead of a `BYE`.
+    pub(super) fn give_up(&mut self) {
+        self.finish(action::RESET);
+    }
+
+    fn finish(&mut self, action: u16) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.phase = Phase::Over;
+        self.outbound.clear();
+        self.rest = None;
+        (self.phase_until, self.write_until) = (None, None);
+        self.inbound.discard_rest();
+        self.tell_closed();
+        self.actions.set(action);
+        self.events.set(event::OVER);
+    }
+}

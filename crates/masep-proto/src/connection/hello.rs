@@ -1,0 +1,202 @@
+//! From the first byte to the open connection: the hellos, the verdict, and what becomes of those that are
+//! not admitted.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Bye, Config, Connection, Phase, event};
+use crate::hello::read_hello;
+use crate::{CloseReason, FrameCodec, HelloError};
+
+/// How long a peer that is refused may take to finish its hello. A pymasep client sends it in two writes, and
+/// fails with an error instead of being told if the stream is closed between them.
+const REFUSAL_TIME: Duration = Duration::from_millis(200);
+/// How long a peer that is not admitted may take to take our hello and the `BYE`.
+const REFUSAL_WRITE_TIME: Duration = Duration::from_secs(1);
+/// Bytes that are read, and kept, of a peer that waits for a verdict.
+const MOST_AHEAD: usize = 4096;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HelloFailure {
+    /// There was no whole hello within [`Limits::hello_time`](crate::Limits::hello_time).
+    #[error("no hello within {0:?}")]
+    TimedOut(Duration),
+    /// The peer closed or reset the stream before its hello was whole, or before it had ours.
+    #[error("closed before the hello")]
+    Closed,
+    /// What should be a hello is none.
+    #[error(transparent)]
+    Bad(#[from] HelloError),
+    /// The stream failed.
+    #[error("input/output error: {0}")]
+    Io(io::ErrorKind),
+    /// This side gave up, or did not admit the peer.
+    #[error("refused by this side")]
+    Refused,
+}
+
+impl HelloFailure {
+    const fn from_error(kind: io::ErrorKind) -> Self {
+        match CloseReason::from_error(kind) {
+            CloseReason::Reset => Self::Closed,
+            _ => Self::Io(kind),
+        }
+    }
+}
+
+impl Connection {
+    /// For the side that connected, which says hello first.
+    pub fn connect(config: Arc<Config>, now: Instant) -> Self {
+        let hello = config.hello.clone();
+        let mut this = Self::new(config, Phase::Greeting, true);
+        this.outbound.put_first(hello);
+        this.phase_until = now.checked_add(this.config.limits.hello_time);
+        this
+    }
+
+    /// For the side that was connected to, which hears a hello and then waits for a verdict.
+    pub fn accept(config: Arc<Config>, now: Instant) -> Self {
+        let mut this = Self::new(config, Phase::Hearing, false);
+        this.phase_until = now.checked_add(this.config.limits.hello_time);
+        this
+    }
+
+    /// Takes the peer, whose hello was heard: it gets ours. The connection is open when that was written.
+    pub fn admit(&mut self, now: Instant) {
+        if self.phase == Phase::Deciding {
+            self.phase = Phase::Answering;
+            self.phase_until = now.checked_add(self.config.limits.hello_time);
+            self.outbound.put_first(self.config.hello.clone());
+        }
+    }
+
+    /// Does not take the peer, whether or not its hello was heard: it is let finish its hello, for a moment, and
+    /// then gets ours and a `BYE`. A `BYE` alone would be our id to an unmodified pymasep client, which then
+    /// waits for ever.
+    pub fn refuse(&mut self, now: Instant) {
+        self.fail(HelloFailure::Refused, now);
+    }
+
+    /// Whether the peer's hello is still to be heard.
+    pub(super) const fn is_in_hello(&self) -> bool {
+        matches!(self.phase, Phase::Greeting | Phase::Hearing)
+    }
+
+    /// Whether the connection has been open.
+    pub(super) const fn is_before_open(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Greeting | Phase::Hearing | Phase::Deciding | Phase::Answering | Phase::Refusing
+        )
+    }
+
+    /// Whether more is read while the verdict is awaited.
+    pub(super) fn may_read_ahead(&self) -> bool {
+        self.inbound.rest().len() < MOST_AHEAD
+    }
+
+    /// Takes in what has arrived before the connection is open.
+    pub(super) fn hear(&mut self, now: Instant) {
+        let heard = match self.phase {
+            Phase::Greeting | Phase::Hearing => {
+                let limits = &self.config.limits;
+                read_hello(
+                    self.inbound.rest(),
+                    FrameCodec::new(limits),
+                    limits.id_bytes,
+                )
+            }
+            Phase::Refusing => return self.hear_refused(now),
+            _ => return,
+        };
+        match heard {
+            Ok(None) => {}
+            Ok(Some((peer, taken))) => {
+                self.inbound.consume(taken);
+                self.peer = Some(peer);
+                self.phase_until = None;
+                if self.connects {
+                    self.open(now);
+                } else {
+                    self.phase = Phase::Deciding;
+                    self.events.set(event::HELLO);
+                }
+            }
+            Err(error) => self.fail(HelloFailure::Bad(error), now),
+        }
+    }
+
+    /// Both sides have said hello.
+    pub(super) fn open(&mut self, now: Instant) {
+        self.phase = Phase::Open;
+        self.phase_until = None;
+        self.silent_since = Some(now);
+        self.greeted = Some(now);
+        self.events.set(event::OPEN);
+        // What came right behind the hello.
+        self.walk(now);
+    }
+
+    /// There will be no connection.
+    pub(super) fn fail(&mut self, failure: HelloFailure, now: Instant) {
+        if !self.is_before_open() || self.failure.is_some() {
+            return;
+        }
+        let mid_hello = matches!(failure, HelloFailure::Bad(HelloError::Limit(_)))
+            || !self.inbound.rest().is_empty()
+            || failure == HelloFailure::Refused;
+        let is_awaited = self.phase == Phase::Hearing && !self.input_over && mid_hello;
+        let is_broken = matches!(failure, HelloFailure::Io(_));
+        self.failure = Some(failure);
+        self.events.set(event::FAILED);
+        if is_broken {
+            self.give_up();
+        } else if is_awaited && !self.is_hurried && !self.is_hello_whole() {
+            self.phase = Phase::Refusing;
+            self.phase_until = now.checked_add(REFUSAL_TIME);
+        } else {
+            self.say_refusal(now);
+        }
+    }
+
+    /// The stream failed before the connection was open.
+    pub(super) fn fail_stream(&mut self, kind: io::ErrorKind, now: Instant) {
+        if self.failure.is_some() {
+            return self.give_up();
+        }
+        self.fail(HelloFailure::from_error(kind), now);
+        if !self.is_over() {
+            self.give_up();
+        }
+    }
+
+    fn hear_refused(&mut self, now: Instant) {
+        if self.is_hello_whole() {
+            self.say_refusal(now);
+        }
+    }
+
+    /// Whether the frame is there that should be a hello.
+    fn is_hello_whole(&self) -> bool {
+        let heard = self.inbound.rest();
+        FrameCodec::claimed_bytes(heard).is_some_and(|whole| whole <= heard.len())
+    }
+
+    /// Says hello, if that was not said, and `BYE`.
+    pub(super) fn say_refusal(&mut self, now: Instant) {
+        let was_silent = matches!(
+            self.phase,
+            Phase::Hearing | Phase::Deciding | Phase::Refusing
+        );
+        if was_silent {
+            self.outbound.put_first(self.config.hello.clone());
+        }
+        debug_assert_eq!(self.bye, Bye::Unsaid);
+        self.inbound.discard_rest();
+        self.phase = Phase::Draining;
+        self.phase_until = now.checked_add(REFUSAL_WRITE_TIME);
+    }
+}

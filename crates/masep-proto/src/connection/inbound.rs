@@ -1,0 +1,339 @@
+//! What has arrived and was not taken: whole frames, and the beginning of the next one.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use super::batch::Batch;
+use super::pool;
+use super::signals::Room;
+use crate::framing::{Extent, Framing, Next};
+use crate::{Limit, LimitExceeded, Limits};
+
+/// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
+/// that was there anyway has room for.
+const LEAST_ROOM: usize = pool::SMALL;
+const MOST_ROOM: usize = 64 * 1024;
+/// A frame from this size on is read into a buffer of its own.
+const ALONE_FROM: usize = 8 * 1024;
+/// Frames of reads that bring little are gathered in buffers of this size, when nobody takes them.
+const GATHERED: usize = 16 * 1024;
+/// What is read behind a large frame: the next header, so that one read is enough for each of many.
+const BEHIND: usize = 2;
+
+/// The buffers of the receiving side.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    /// Whole frames that came before those in `last`.
+    earlier: VecDeque<Frames>,
+    /// Whole frames, and behind them what has arrived of the next.
+    last: Frames,
+    /// How many frames wait, and the bytes of their bodies.
+    frames: usize,
+    body_bytes: usize,
+    /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
+    room: u32,
+    /// A room is out.
+    out: bool,
+    /// The last read took all that there was room for; there may be more.
+    filled: bool,
+}
+
+/// Whole frames in one buffer.
+#[derive(Debug, Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    /// Where the first one begins, and where the last one ends.
+    start: usize,
+    end: usize,
+    frames: usize,
+    body_bytes: usize,
+}
+
+impl Frames {
+    fn has_room(&self, more: &Self) -> bool {
+        let bytes = more.end - more.start;
+        self.bytes.capacity() - self.bytes.len() >= bytes
+    }
+
+    fn append(&mut self, more: &Self) {
+        self.bytes
+            .extend_from_slice(&more.bytes[more.start..more.end]);
+        self.end = self.bytes.len();
+        self.frames += more.frames;
+        self.body_bytes += more.body_bytes;
+    }
+}
+
+/// What a walk over the bytes that have arrived found behind whole frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Bye,
+    TooLarge(LimitExceeded),
+    /// A frame for which there is no room.
+    Overflow(LimitExceeded),
+}
+
+impl Inbound {
+    pub(super) const fn is_out(&self) -> bool {
+        self.out
+    }
+
+    pub(super) const fn is_filled(&self) -> bool {
+        self.filled
+    }
+
+    pub(super) const fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Bytes behind the whole frames: a part of one, or bytes that nobody has looked at.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.last.bytes[self.last.end..]
+    }
+
+    /// Room for the next read, behind what is there.
+    pub(super) fn take_room(&mut self, framing: Framing) -> Room {
+        self.out = true;
+        let part = self.rest().len();
+        let room = (self.room as usize).max(LEAST_ROOM);
+        // Never more than twice what has arrived, or came at once before, whatever is claimed.
+        let (wanted, alone) = match framing.scan(self.rest()) {
+            Next::Partial { whole: Some(whole) } if whole > ALONE_FROM => {
+                let all = whole + BEHIND - part;
+                (all.min(room.max(part)), true)
+            }
+            _ => (room, false),
+        };
+        let spare = self.last.bytes.capacity() - self.last.bytes.len();
+        let is_enough = if alone {
+            spare + BEHIND >= wanted
+        } else {
+            spare > 0 && spare >= wanted / 2
+        };
+        if !is_enough || self.last.frames > 0 {
+            self.move_rest(part + wanted, alone);
+        }
+        Room::new(mem::take(&mut self.last.bytes))
+    }
+
+    /// Moves what has arrived of the next frame into a buffer for so many bytes, so that the frames before it
+    /// can be taken while that is out.
+    fn move_rest(&mut self, bytes: usize, alone: bool) {
+        let mut next = if alone {
+            pool::take_exact(bytes)
+        } else {
+            pool::take(bytes)
+        };
+        next.extend_from_slice(self.rest());
+        let next = Frames {
+            bytes: next,
+            ..Frames::default()
+        };
+        let mut last = mem::replace(&mut self.last, next);
+        last.bytes.truncate(last.end);
+        self.keep(last);
+    }
+
+    /// Keeps whole frames behind the earlier ones: few of them, which a read has brought, together with others.
+    fn keep(&mut self, frames: Frames) {
+        if frames.frames > 0 {
+            let is_small = frames.bytes.len() < GATHERED / 4;
+            if is_small && !self.earlier.back().is_some_and(|to| to.has_room(&frames)) {
+                self.earlier.push_back(Frames {
+                    bytes: Vec::with_capacity(GATHERED),
+                    ..Frames::default()
+                });
+            }
+            match self.earlier.back_mut() {
+                Some(to) if is_small => to.append(&frames),
+                _ => return self.earlier.push_back(frames),
+            }
+        }
+        if frames.bytes.capacity() > 0 {
+            pool::give(frames.bytes);
+        }
+    }
+
+    /// Takes a room back: how many bytes were read into it.
+    pub(super) fn put_room(&mut self, room: Room) -> usize {
+        self.out = false;
+        let (bytes, before) = room.into_parts();
+        let room = bytes.capacity() - before;
+        self.last.bytes = bytes;
+        let end = self.last.bytes.len();
+        let read = end.saturating_sub(before);
+        self.filled = read > 0 && read == room;
+        let asked = (self.room as usize).max(LEAST_ROOM);
+        let asked = if self.filled {
+            (asked * 2).min(MOST_ROOM)
+        } else if read > 0 && before == 0 && read < asked / 4 {
+            // Not for the rest of a frame: its next one would not fit again.
+            (asked / 2).max(LEAST_ROOM)
+        } else {
+            asked
+        };
+        self.room = u32::try_from(asked).unwrap_or(u32::MAX);
+        if end == 0 {
+            pool::give(mem::take(&mut self.last.bytes));
+        }
+        read
+    }
+
+    /// Walks over the frames that have arrived since the last walk. Each header is looked at once, and again as
+    /// long as its frame is not whole. Stops at the first one that is over the bounds, if they are given.
+    pub(super) fn walk(&mut self, framing: Framing, bounds: Option<&Limits>) -> Option<Found> {
+        let (waiting, waiting_bytes) = (self.frames, self.body_bytes);
+        let last = &mut self.last;
+        let (mut end, mut frames, mut body_bytes) = (last.end, 0, 0);
+        let found = loop {
+            match framing.scan(&last.bytes[end..]) {
+                Next::Frame(extent) => {
+                    if let Some(limits) = bounds
+                        && let Err(limit) = over(
+                            limits,
+                            waiting + frames + 1,
+                            waiting_bytes + body_bytes + extent.body,
+                        )
+                    {
+                        break Some(Found::Overflow(limit));
+                    }
+                    end += extent.whole();
+                    frames += 1;
+                    body_bytes += extent.body;
+                }
+                Next::Partial { .. } => break None,
+                Next::Bye => break Some(Found::Bye),
+                Next::TooLarge(limit) => break Some(Found::TooLarge(limit)),
+            }
+        };
+        last.end = end;
+        last.frames += frames;
+        last.body_bytes += body_bytes;
+        self.frames += frames;
+        self.body_bytes += body_bytes;
+        found
+    }
+
+    /// Takes so many bytes, which are no frame, out of the beginning of the [rest](Self::rest), in front of
+    /// which there is nothing.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        debug_assert_eq!(self.last.end, 0);
+        if bytes >= self.last.bytes.len() {
+            self.discard_rest();
+        } else {
+            self.last.bytes.drain(..bytes);
+        }
+    }
+
+    /// Drops what is behind the whole frames.
+    pub(super) fn discard_rest(&mut self) {
+        self.last.bytes.truncate(self.last.end);
+        self.give_back();
+    }
+
+    /// Drops the whole frames.
+    pub(super) fn discard_frames(&mut self) {
+        self.earlier = VecDeque::new();
+        let end = self.last.end;
+        self.last.bytes.drain(..end);
+        self.last.start = 0;
+        self.last.end = 0;
+        (self.last.frames, self.last.body_bytes) = (0, 0);
+        (self.frames, self.body_bytes) = (0, 0);
+        self.give_back();
+    }
+
+    /// A connection that waits holds no buffer.
+    fn give_back(&mut self) {
+        if self.last.bytes.is_empty() && self.last.bytes.capacity() > 0 {
+            pool::give(mem::take(&mut self.last.bytes));
+        }
+    }
+
+    /// Whether as many frames wait as may.
+    pub(super) const fn is_full(&self, limits: &Limits) -> bool {
+        self.frames > 0
+            && (self.frames >= limits.queue_messages || self.body_bytes >= limits.queue_bytes)
+    }
+
+    /// Drops the oldest frames that are too many.
+    pub(super) fn keep_newest(&mut self, framing: Framing, limits: &Limits) {
+        while over(limits, self.frames, self.body_bytes).is_err() {
+            self.drop_oldest(framing);
+        }
+    }
+
+    /// Drops the oldest frame.
+    fn drop_oldest(&mut self, framing: Framing) {
+        if let Some((from, extent)) = self.first(framing) {
+            from.start += extent.whole();
+            self.count_out(1, extent.body);
+        }
+    }
+
+    /// Moves the oldest frames into a batch without any: all of a buffer, or only one.
+    pub(super) fn take_frames(&mut self, batch: &mut Batch, framing: Framing, one: bool) {
+        if self.frames == 0 {
+            return;
+        }
+        if one && self.frames > 1 {
+            if let Some((from, extent)) = self.first(framing) {
+                let (start, whole) = (from.start, extent.whole());
+                from.start += whole;
+                let frame = from.bytes[start..start + whole].to_vec();
+                batch.fill(frame, 0, 1, framing);
+                self.count_out(1, extent.body);
+            }
+            return;
+        }
+        let oldest = self.earlier.pop_front().unwrap_or_else(|| {
+            let rest = self.rest().to_vec();
+            let next = Frames {
+                bytes: rest,
+                ..Frames::default()
+            };
+            let mut last = mem::replace(&mut self.last, next);
+            last.bytes.truncate(last.end);
+            last
+        });
+        self.frames -= oldest.frames;
+        self.body_bytes -= oldest.body_bytes;
+        batch.fill(oldest.bytes, oldest.start, oldest.frames, framing);
+    }
+
+    /// The buffer of the oldest frame, and where that is in it, from its start on.
+    fn first(&mut self, framing: Framing) -> Option<(&mut Frames, Extent)> {
+        let from = self.earlier.front_mut().unwrap_or(&mut self.last);
+        match framing.scan(&from.bytes[from.start..from.end]) {
+            Next::Frame(extent) => Some((from, extent)),
+            _ => None,
+        }
+    }
+
+    /// Counts frames out that were taken from the oldest buffer.
+    fn count_out(&mut self, frames: usize, body_bytes: usize) {
+        self.frames -= frames;
+        self.body_bytes -= body_bytes;
+        let from = self.earlier.front_mut().unwrap_or(&mut self.last);
+        from.frames -= frames;
+        from.body_bytes -= body_bytes;
+        if from.frames > 0 {
+            return;
+        }
+        if self.earlier.pop_front().is_none() {
+            self.last.bytes.drain(..self.last.end);
+            self.last.start = 0;
+            self.last.end = 0;
+            self.give_back();
+        }
+    }
+}
+
+/// Whether so many frames may not wait. A single one may.
+fn over(limits: &Limits, frames: usize, body_bytes: usize) -> Result<(), LimitExceeded> {
+    if frames <= 1 {
+        return Ok(());
+    }
+    LimitExceeded::check(Limit::QueueMessages, frames, limits.queue_messages)?;
+    LimitExceeded::check(Limit::QueueBytes, body_bytes, limits.queue_bytes)
+}

@@ -1,0 +1,111 @@
+//! Buffers that each thread keeps for the next read or write. A connection that waits holds none, and one that
+//! works need not ask the allocator for one, nor let it grow step by step.
+
+use std::cell::Cell;
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+/// Bytes in a small buffer: for a frame or two.
+pub(super) const SMALL: usize = 1024;
+/// Bytes in a large buffer: for as many frames as one read or write moves, and a little more than a frame of
+/// pymasep's largest size.
+pub(super) const LARGE: usize = 72 * 1024;
+/// What is kept as a small buffer, and as a large one. Others go back to the allocator.
+const SMALL_ONES: RangeInclusive<usize> = SMALL..=4 * SMALL;
+const LARGE_ONES: RangeInclusive<usize> = LARGE..=2 * LARGE;
+/// How much larger than asked a buffer for a single frame may be. What is read into the rest begins the next
+/// frame, and is copied.
+const EXCESS: usize = 4 * SMALL;
+
+thread_local! {
+    static SMALL_ONE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static LARGE_ONE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The buffer of large frames that were given to the user, perhaps dropped since.
+    static LENT: Cell<Bytes> = const { Cell::new(Bytes::new()) };
+}
+
+/// An empty buffer for at least so many bytes.
+pub(super) fn take(bytes: usize) -> Vec<u8> {
+    let (kept, least) = match bytes {
+        ..=SMALL => (&SMALL_ONE, SMALL),
+        32_768..=LARGE => (&LARGE_ONE, LARGE),
+        _ => return Vec::with_capacity(bytes),
+    };
+    let mut buffer = kept.take();
+    buffer.reserve(least);
+    buffer
+}
+
+/// An empty buffer for so many bytes and not many more: for a large frame that is read alone. The memory of a
+/// frame before is taken if that is gone.
+pub(super) fn take_exact(bytes: usize) -> Vec<u8> {
+    let lent = LENT.take();
+    // An empty handle owns nothing, and is not unique.
+    if !lent.is_unique() {
+        LENT.set(lent);
+        return Vec::with_capacity(bytes);
+    }
+    let mut buffer = Vec::from(lent);
+    buffer.clear();
+    if (bytes..bytes + EXCESS).contains(&buffer.capacity()) {
+        return buffer;
+    }
+    give(buffer);
+    Vec::with_capacity(bytes)
+}
+
+/// Gives a buffer back, whatever is still in it.
+pub(super) fn give(mut buffer: Vec<u8>) {
+    buffer.clear();
+    if SMALL_ONES.contains(&buffer.capacity()) {
+        SMALL_ONE.set(buffer);
+    } else if LARGE_ONES.contains(&buffer.capacity()) {
+        LARGE_ONE.set(buffer);
+    }
+}
+
+/// Remembers a buffer of which slices were given away.
+pub(super) fn lend(buffer: Bytes) {
+    LENT.set(buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_with_all_its_room_and_nothing_in_it() {
+        for bytes in [1, SMALL, LARGE] {
+            let mut buffer = take(bytes);
+            assert!(buffer.capacity() >= bytes);
+            let (place, capacity) = (buffer.as_ptr(), buffer.capacity());
+            buffer.resize(capacity, 7);
+            give(buffer);
+            let (again, other) = (take(bytes), take(bytes));
+            assert_eq!((again.len(), again.as_ptr()), (0, place));
+            assert_ne!(other.as_ptr(), place, "there is one");
+            give(again);
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept() {
+        give(Vec::with_capacity(3 * LARGE));
+        assert!(take(LARGE).capacity() < 3 * LARGE);
+    }
+
+    #[test]
+    fn the_memory_of_a_frame_is_taken_again_when_the_frame_is_gone() {
+        let buffer = Bytes::from(vec![7; 10_000]);
+        let place = buffer.as_ptr();
+        let frame = buffer.slice(2..9_000);
+        lend(buffer);
+        let other = take_exact(9_900);
+        assert_ne!(other.as_ptr(), place, "the frame is alive");
+        drop(frame);
+        let (again, other) = (take_exact(9_900), take_exact(9_900));
+        assert_eq!(again.as_ptr(), place);
+        assert_ne!(other.as_ptr(), place, "there is one");
+    }
+}

@@ -1,0 +1,263 @@
+//! What arrives: reads, the frames in them, and who takes those.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::inbound::Found;
+use super::{Batch, Connection, HelloFailure, Phase, Read, Room, Want, WhenFull, action, event};
+use crate::{CloseReason, FrameCodec};
+
+/// How long after its hello a server's `BYE` is a refusal.
+const REJECTION_TIME: Duration = Duration::from_millis(200);
+
+impl Connection {
+    /// Room for the next read. `None` if one is out, or nothing is to be read: the queue of frames that wait to
+    /// be taken is full, or nothing comes any more.
+    pub fn take_room(&mut self) -> Option<Room> {
+        self.can_read()
+            .then(|| self.inbound.take_room(self.config.framing))
+    }
+
+    /// Takes back a room, and in what was read into it.
+    pub fn put_room(&mut self, room: Room, read: Read, now: Instant) {
+        let bytes = self.inbound.put_room(room);
+        self.probes = false;
+        self.last_reads = self.last_reads.saturating_sub(1);
+        if bytes > 0 {
+            self.take_in(bytes, now);
+        }
+        match read {
+            Read::Bytes => {}
+            Read::Blocked => self.found_nothing(now),
+            Read::End => self.found_end(now),
+            Read::Failed(kind) => self.found_failure(kind, now),
+        }
+    }
+
+    /// Moves frames that have arrived into a batch, the oldest ones, unless it has some left: all that came
+    /// together, or, where frames may be dropped, one. They are there also when the connection has ended.
+    ///
+    /// Without any, and with a [reason](Self::reason), there will be none.
+    pub fn take_frames(&mut self, batch: &mut Batch, now: Instant) {
+        if !batch.is_empty() {
+            return;
+        }
+        if self.inbound.frames() == 0 {
+            if self.has_taken {
+                // Silence counts from here: the peer may have waited for an answer to these.
+                self.has_taken = false;
+                self.silent_since = self.silent_since.max(Some(now));
+            }
+            return;
+        }
+        let one = self.config.when_full != WhenFull::Wait;
+        if !self.has_room_for_frames() {
+            // Nobody has listened.
+            self.silent_since = Some(now);
+        }
+        self.has_taken = true;
+        self.inbound.take_frames(batch, self.config.framing, one);
+    }
+
+    /// How many frames wait to be taken.
+    pub const fn frames(&self) -> usize {
+        self.inbound.frames()
+    }
+
+    /// From here on nobody takes frames: those that wait and those that come are thrown away, so that the
+    /// end of the connection is found.
+    pub fn ignore_frames(&mut self) {
+        self.ignores_frames = true;
+        self.inbound.discard_frames();
+    }
+
+    pub(super) fn want_to_read(&self) -> Want {
+        if !self.can_read() {
+            Want::Nothing
+        } else if self.probes || self.last_reads > 0 || self.inbound.is_filled() {
+            Want::Now
+        } else {
+            Want::Ready
+        }
+    }
+
+    fn can_read(&self) -> bool {
+        if self.inbound.is_out() || self.input_over {
+            return false;
+        }
+        match self.phase {
+            Phase::Greeting
+            | Phase::Hearing
+            | Phase::Refusing
+            | Phase::SendingOut
+            | Phase::HearingOut => true,
+            Phase::Deciding | Phase::Answering => self.may_read_ahead(),
+            Phase::Open | Phase::Draining | Phase::ReadingRest => self.has_room_for_frames(),
+            Phase::Over => false,
+        }
+    }
+
+    /// Whether frames that come can be kept, or are thrown away.
+    pub(super) fn has_room_for_frames(&self) -> bool {
+        self.discards_input()
+            || self.config.when_full != WhenFull::Wait
+            || !self.inbound.is_full(&self.config.limits)
+    }
+
+    /// Whether what comes is thrown away: it is settled how the connection ends.
+    fn discards_input(&self) -> bool {
+        self.ignores_frames
+            || self.reason.is_some()
+            || (self.failure.is_some() && self.phase != Phase::Refusing)
+    }
+
+    /// Whether reads that are due before a `BYE` are made.
+    pub(super) fn has_read_the_last(&self) -> bool {
+        self.last_reads == 0 || !self.can_read()
+    }
+
+    fn take_in(&mut self, bytes: usize, now: Instant) {
+        self.silent_since = Some(now);
+        if !self.inbound.is_filled() {
+            self.has_waited = true;
+        }
+        let header_alone = bytes == FrameCodec::HEADER_BYTES && !self.inbound.is_filled();
+        match self.phase {
+            Phase::Greeting
+            | Phase::Hearing
+            | Phase::Deciding
+            | Phase::Answering
+            | Phase::Refusing => self.hear(now),
+            Phase::Open | Phase::Draining | Phase::ReadingRest if self.reason.is_none() => {
+                self.walk(now);
+            }
+            _ => self.discard(bytes),
+        }
+        if self.input_is_frames() {
+            let part = self.inbound.rest().len();
+            let header_alone = header_alone && part == FrameCodec::HEADER_BYTES;
+            if self.splitting.read(header_alone, part > 0, now) {
+                self.actions.set(action::QUICK_ACK);
+            }
+        }
+    }
+
+    /// Whether what comes is looked at.
+    pub(super) const fn input_is_frames(&self) -> bool {
+        self.reason.is_none()
+            && matches!(
+                self.phase,
+                Phase::Greeting
+                    | Phase::Hearing
+                    | Phase::Deciding
+                    | Phase::Answering
+                    | Phase::Refusing
+                    | Phase::Open
+                    | Phase::Draining
+            )
+    }
+
+    /// Finds the frames in what has arrived, and what ends the connection behind them.
+    pub(super) fn walk(&mut self, now: Instant) {
+        if self.failure.is_some() {
+            return self.inbound.discard_rest();
+        }
+        let before = self.inbound.frames();
+        let (framing, limits) = (self.config.framing, &self.config.limits);
+        let bounds = (self.config.when_full == WhenFull::Disconnect).then_some(limits);
+        let found = self.inbound.walk(framing, bounds);
+        if self.inbound.frames() > before {
+            self.has_received = true;
+            if self.ignores_frames {
+                self.inbound.discard_frames();
+            } else {
+                self.events.set(event::FRAMES);
+                if self.config.when_full == WhenFull::NewestWins {
+                    self.inbound.keep_newest(framing, limits);
+                }
+            }
+        }
+        match found {
+            None => {}
+            Some(Found::Bye) => {
+                let reason = if self.is_rejection(now) {
+                    CloseReason::Rejected
+                } else {
+                    CloseReason::PeerBye
+                };
+                self.conclude(reason, now);
+            }
+            Some(Found::TooLarge(limit)) => self.conclude(CloseReason::ProtocolError(limit), now),
+            // None that comes behind it may be given: nobody would know of the gap.
+            Some(Found::Overflow(limit)) => self.conclude(CloseReason::QueueFull(limit), now),
+        }
+    }
+
+    /// Whether a `BYE` that comes now is a server's refusal.
+    fn is_rejection(&self, now: Instant) -> bool {
+        self.connects
+            && !self.has_received
+            && self
+                .greeted
+                .is_some_and(|greeted| now.saturating_duration_since(greeted) <= REJECTION_TIME)
+    }
+
+    fn found_nothing(&mut self, now: Instant) {
+        self.last_reads = 0;
+        self.has_waited = true;
+        if self.input_is_frames() && self.splitting.blocked(self.is_in_hello(), now) {
+            self.actions.set(action::QUICK_ACK);
+        }
+        match self.phase {
+            Phase::Open | Phase::Draining if self.reason.is_none() => {
+                if self.silent_until().is_some_and(|until| until <= now) {
+                    self.conclude(CloseReason::IdleTimeout, now);
+                }
+            }
+            Phase::ReadingRest => self.conclude_failed_write(now),
+            Phase::HearingOut if self.phase_until.is_none() => self.close(),
+            _ => {}
+        }
+    }
+
+    fn found_end(&mut self, now: Instant) {
+        self.input_over = true;
+        self.last_reads = 0;
+        match self.phase {
+            Phase::Refusing => self.say_refusal(now),
+            _ if self.is_before_open() => self.fail(HelloFailure::Closed, now),
+            Phase::ReadingRest => self.conclude_failed_write(now),
+            Phase::HearingOut => self.close(),
+            Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
+                let mid_frame = !self.inbound.rest().is_empty();
+                self.conclude(CloseReason::EndOfStream { mid_frame }, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn found_failure(&mut self, kind: io::ErrorKind, now: Instant) {
+        self.input_over = true;
+        self.last_reads = 0;
+        match self.phase {
+            _ if self.is_before_open() => self.fail_stream(kind, now),
+            Phase::ReadingRest => self.conclude_failed_write(now),
+            Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
+                self.conclude(CloseReason::from_error(kind), now);
+            }
+            Phase::Over => {}
+            Phase::HearingOut => self.close(),
+            _ => self.give_up(),
+        }
+    }
+
+    fn discard(&mut self, bytes: usize) {
+        self.inbound.discard_rest();
+        self.discards = self
+            .discards
+            .saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if self.discards == 0 && self.phase == Phase::HearingOut && self.phase_until.is_none() {
+            self.close();
+        }
+    }
+}

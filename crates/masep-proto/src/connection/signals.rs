@@ -1,0 +1,185 @@
+//! What a shell and a connection tell each other.
+
+use std::io;
+
+/// Room for one read: bytes that the shell reads are appended to [`buffer`](Self::buffer), within its capacity.
+///
+/// It leaves the connection for the system call, so that no lock is held in it, and comes back with
+/// [`Connection::put_room`](super::Connection::put_room), whatever came of the call.
+#[derive(Debug)]
+#[must_use = "nothing is read until it is put back"]
+pub struct Room {
+    bytes: Vec<u8>,
+    before: usize,
+}
+
+impl Room {
+    pub(super) const fn new(bytes: Vec<u8>) -> Self {
+        let before = bytes.len();
+        Self { bytes, before }
+    }
+
+    pub(super) fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.bytes, self.before)
+    }
+
+    /// The buffer to append to. What is in it stays as it is, and it is not to grow beyond its capacity, of
+    /// which at least one byte is free.
+    pub const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// How many bytes can be read.
+    pub const fn free(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Appends as many of these bytes as there is room for: how many. For streams that have their bytes in memory.
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(self.free());
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+}
+
+/// What came of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Bytes were appended to the room. Without any, the read was interrupted.
+    Bytes,
+    /// Nothing has arrived.
+    Blocked,
+    /// The peer's stream has ended.
+    End,
+    /// The stream failed.
+    Failed(io::ErrorKind),
+}
+
+impl From<io::Result<usize>> for Read {
+    fn from(result: io::Result<usize>) -> Self {
+        match result {
+            Ok(0) => Self::End,
+            Ok(_) => Self::Bytes,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Self::Blocked,
+                io::ErrorKind::Interrupted => Self::Bytes,
+                kind => Self::Failed(kind),
+            },
+        }
+    }
+}
+
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The stream took so many bytes.
+    Bytes(usize),
+    /// The stream takes nothing now.
+    Blocked,
+    /// The stream failed.
+    Failed(io::ErrorKind),
+}
+
+impl From<io::Result<usize>> for Write {
+    fn from(result: io::Result<usize>) -> Self {
+        match result {
+            Ok(written) => Self::Bytes(written),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Self::Blocked,
+                io::ErrorKind::Interrupted => Self::Bytes(0),
+                kind => Self::Failed(kind),
+            },
+        }
+    }
+}
+
+/// Whether a call of the stream is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Want {
+    /// No: there is nothing to do, it is the user's turn, or the room or transmit is out.
+    #[default]
+    Nothing,
+    /// When the stream is ready for it: the last call found that it was not.
+    Ready,
+    /// Now, whether or not the stream is known to be ready. The connection waits for what comes of it.
+    Now,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// To read into a room.
+    pub read: Want,
+    /// To write a transmit.
+    pub write: Want,
+    /// To be told by [`Connection::sent`](super::Connection::sent) that all that was written was sent, where
+    /// the stream can tell; at once, where it cannot.
+    pub sent: bool,
+}
+
+/// What is to be done to the stream, besides reading and writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Acknowledge at once what has arrived: the peer waits for that before it goes on.
+    QuickAck,
+    /// Shut the stream for writing.
+    HalfClose,
+    /// Close the stream.
+    Close,
+    /// Close the stream so that the peer finds an error instead of its end.
+    Reset,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The peer's hello was heard, and a verdict is asked for: [`Connection::admit`](super::Connection::admit)
+    /// or [`Connection::refuse`](super::Connection::refuse).
+    Hello,
+    /// Both sides have said hello.
+    Open,
+    /// There will be no connection, see [`Connection::failure`](super::Connection::failure).
+    Failed,
+    /// Frames have arrived.
+    Frames,
+    /// There is room in the queue again, after a frame was refused for lack of it.
+    SendRoom,
+    /// So many frames of all that were [accepted](super::Connection::accepted) were written, or dropped in
+    /// favour of newer ones.
+    Written(u64),
+    /// The connection has a reason to end: no frame is accepted any more, none arrives, and those that wait are
+    /// the last.
+    Ended,
+    /// The connection has ended: the peer was told, or cannot be. Its id and its place are free.
+    Closed,
+    /// The stream is closed, or is as soon as the last [`Action`] is done.
+    Over,
+}
+
+/// What became of a frame that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits, and another call sees to it that it is written.
+    Queued,
+    /// Whoever sent it takes a transmit and writes it now.
+    WriteNow,
+    /// It waits, and nobody is writing: the writer is to be woken.
+    WakeWriter,
+}
+
+/// Some of a small set of things, given out in order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pending(u16);
+
+impl Pending {
+    pub(super) const fn set(&mut self, bit: u16) {
+        self.0 |= bit;
+    }
+
+    /// The lowest one.
+    pub(super) const fn take_first(&mut self) -> u16 {
+        let first = self.0 & self.0.wrapping_neg();
+        self.0 &= !first;
+        first
+    }
+}

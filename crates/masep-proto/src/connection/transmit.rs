@@ -1,0 +1,166 @@
+//! Bytes on their way into the stream.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::mem;
+
+use bytes::{Buf, Bytes};
+
+use super::pool;
+
+/// Bodies from this size on are written from where they are. Smaller ones are copied behind each
+/// other: below a few kilobytes that costs less than a buffer more for the system to look at.
+pub(super) const SHARE_FROM: usize = 4 * 1024;
+
+/// Bytes for one write. It leaves the connection for the system call, so that no lock is held in it, and comes back
+/// with [`Connection::put_transmit`](super::Connection::put_transmit), whatever came of the call.
+#[derive(Debug, Default)]
+#[must_use = "nothing more is written until it is put back"]
+pub struct Transmit {
+    /// Headers and small bodies behind each other.
+    bytes: Vec<u8>,
+    /// How many of them are written.
+    gone: usize,
+    /// Bodies that are not among them, each with its place: how many of `bytes` go out before it.
+    bodies: VecDeque<(usize, Bytes)>,
+    /// Bytes that are left to be written.
+    left: usize,
+    /// How many frames have left the queue when this is written.
+    pub(super) upto: u64,
+    pub(super) fresh_segment: bool,
+    /// It ends with the frame that ends the connection.
+    pub(super) ends: bool,
+}
+
+impl Transmit {
+    /// The most slices of one transmit.
+    pub const MOST_SLICES: usize = 2 * super::outbound::WRITE_BYTES.div_ceil(SHARE_FROM) + 1;
+
+    /// How many bytes are to be written.
+    pub const fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Whether all is written.
+    pub const fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Whether what is written behind this is to begin a new segment (`MSG_EOR` on Linux): the peer takes the
+    /// end of a segment for the end of a frame.
+    pub const fn fresh_segment(&self) -> bool {
+        self.fresh_segment
+    }
+
+    /// All that is to be written, if it is in one piece.
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        self.bodies.is_empty().then(|| &self.bytes[self.gone..])
+    }
+
+    /// What is to be written, in order, as slices in front of which there are none in `slices`: how many.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::MOST_SLICES]) -> usize {
+        let pieces = self.pieces().filter(|piece| !piece.is_empty());
+        slices
+            .iter_mut()
+            .zip(pieces)
+            .fold(0, |used, (slot, piece)| {
+                *slot = IoSlice::new(piece);
+                used + 1
+            })
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = self.gone;
+        let with_bodies = self.bodies.iter().flat_map(move |(place, body)| {
+            let before = &self.bytes[start..*place];
+            start = *place;
+            [before, &body[..]]
+        });
+        let last = self.bodies.back().map_or(self.gone, |(place, _)| *place);
+        with_bodies.chain([&self.bytes[last..]])
+    }
+
+    /// The buffer, for bytes to be appended; they are counted by [`count`](Self::count).
+    pub(super) fn with_room(&mut self, bytes: usize) -> &mut Vec<u8> {
+        let needed = self.bytes.len() + bytes;
+        if needed > self.bytes.capacity() {
+            let mut larger = match needed {
+                ..=pool::SMALL => pool::take(pool::SMALL),
+                _ => pool::take(needed.max(pool::LARGE)),
+            };
+            larger.extend_from_slice(&self.bytes);
+            pool::give(mem::replace(&mut self.bytes, larger));
+        }
+        &mut self.bytes
+    }
+
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.with_room(bytes.len()).extend_from_slice(bytes);
+        self.left += bytes.len();
+    }
+
+    /// Appends a buffer of whole frames, from `start` on: itself, if there is nothing in front of it.
+    pub(super) fn append(&mut self, frames: Vec<u8>, start: usize) {
+        if self.bytes.is_empty() {
+            self.left += frames.len() - start;
+            self.gone = start;
+            let empty = mem::replace(&mut self.bytes, frames);
+            if empty.capacity() > 0 {
+                pool::give(empty);
+            }
+        } else {
+            self.extend(&frames[start..]);
+            pool::give(frames);
+        }
+    }
+
+    /// Appends a body by reference.
+    pub(super) fn share(&mut self, body: Bytes) {
+        self.left += body.len();
+        self.bodies.push_back((self.bytes.len(), body));
+    }
+
+    /// Counts bytes that were appended to the buffer.
+    pub(super) const fn count(&mut self, bytes: usize) {
+        self.left += bytes;
+    }
+
+    /// Drops what was written.
+    pub(super) fn advance(&mut self, written: usize) {
+        let mut written = written.min(self.left);
+        self.left -= written;
+        while let Some((place, body)) = self.bodies.front_mut() {
+            let before = written.min(*place - self.gone);
+            self.gone += before;
+            written -= before;
+            if written < body.len() {
+                body.advance(written);
+                return;
+            }
+            written -= body.len();
+            self.bodies.pop_front();
+        }
+        self.gone += written;
+    }
+
+    /// Holds no more memory than what is left needs: it may wait for long.
+    pub(super) fn shrink(&mut self) {
+        let left = self.bytes.len() - self.gone;
+        if left < self.bytes.capacity() / 2 {
+            let rest = self.bytes[self.gone..].to_vec();
+            for (place, _) in &mut self.bodies {
+                *place -= self.gone;
+            }
+            self.gone = 0;
+            pool::give(mem::replace(&mut self.bytes, rest));
+        }
+    }
+}
+
+impl Drop for Transmit {
+    fn drop(&mut self) {
+        if self.bytes.capacity() > 0 {
+            pool::give(mem::take(&mut self.bytes));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What goes out: the queue, who writes it, and what becomes of writes.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{Bye, Connection, Phase, Pushed, Transmit, Want, WhenFull, Write, event};
+use crate::{CloseReason, Frame, LimitExceeded};
+
+/// A frame that is sent so long after the last one is written at once. Others that follow closely go out
+/// together: a write for each would allow a fiftieth of them.
+const BURST: Duration = Duration::from_micros(100);
+
+/// Why a frame was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The frame is too large for the peer's protocol. The connection lives on.
+    #[error(transparent)]
+    TooLarge(LimitExceeded),
+    /// The queue has no room now. [`Event::SendRoom`](super::Event::SendRoom) tells when there may be some.
+    #[error("no room in the queue: {0}")]
+    Full(LimitExceeded),
+    /// The connection has ended, or is being ended.
+    #[error("the connection has ended: {0}")]
+    Closed(CloseReason),
+}
+
+impl Connection {
+    /// Queues the frame that there is, itself or a copy of it, if there is room for it, or makes room by
+    /// the policy. Tells who writes it. A frame that is the protocol's `BYE` [ends](Self::end) the connection
+    /// instead.
+    ///
+    /// # Errors
+    /// Why it was not accepted, with the frame still there. With [`WhenFull::Disconnect`], `Full` is the end of the
+    /// connection.
+    pub fn send(
+        &mut self,
+        frame: &mut Option<Frame>,
+        when_full: WhenFull,
+        now: Instant,
+    ) -> Result<Pushed, PushError> {
+        let Some(body) = frame.as_ref().map(Frame::bytes) else {
+            return Ok(Pushed::Queued);
+        };
+        let (framing, size) = (self.config.framing, body.len());
+        if let Err(limit) = framing.check(size) {
+            return Err(PushError::TooLarge(limit));
+        }
+        if self.phase != Phase::Open {
+            return Err(PushError::Closed(self.end_reason()));
+        }
+        if framing.is_bye(body) {
+            *frame = None;
+            self.end(CloseReason::LocalBye, now);
+            return Ok(Pushed::WakeWriter);
+        }
+        if let Err(limit) = self.outbound.check_room(size, &self.config.limits) {
+            self.make_room(size, limit, when_full, now)?;
+        }
+        self.outbound.push(frame, framing);
+        Ok(self.who_writes(now))
+    }
+
+    #[cold]
+    fn make_room(
+        &mut self,
+        size: usize,
+        limit: LimitExceeded,
+        when_full: WhenFull,
+        now: Instant,
+    ) -> Result<(), PushError> {
+        match when_full {
+            WhenFull::Wait => {
+                self.wants_room = true;
+                Err(PushError::Full(limit))
+            }
+            WhenFull::NewestWins => {
+                let limits = &self.config.limits;
+                while self.outbound.check_room(size, limits).is_err()
+                    && self.outbound.drop_oldest(self.config.framing)
+                {}
+                Ok(())
+            }
+            WhenFull::Disconnect => {
+                self.abort(CloseReason::QueueFull(limit), now);
+                Err(PushError::Full(limit))
+            }
+        }
+    }
+
+    /// Who writes a frame that was just queued. Who sends it does so if the user has waited for the peer since the
+    /// last one, so that nothing more is to be expected, or if that one is a while ago.
+    fn who_writes(&mut self, now: Instant) -> Pushed {
+        let last = self.last_send.replace(now);
+        let has_waited = std::mem::take(&mut self.has_waited);
+        if self.is_being_written || self.transmit_out || self.is_blocked {
+            return Pushed::Queued;
+        }
+        self.is_being_written = true;
+        let is_single =
+            has_waited || last.is_none_or(|last| now.saturating_duration_since(last) >= BURST);
+        if is_single {
+            Pushed::WriteNow
+        } else {
+            Pushed::WakeWriter
+        }
+    }
+
+    /// How many frames were accepted since the connection began. The number of the last one of them, to be compared
+    /// with [`Event::Written`](super::Event::Written).
+    pub const fn accepted(&self) -> u64 {
+        self.outbound.accepted()
+    }
+
+    /// How many of the accepted frames were written, or dropped in favour of newer ones.
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether a frame of this size has room now.
+    pub fn has_send_room(&self, size: usize) -> bool {
+        self.outbound.check_room(size, &self.config.limits).is_ok()
+    }
+
+    /// The next bytes to be written. `None` if some are out, or there is nothing to write.
+    pub fn take_transmit(&mut self) -> Option<Transmit> {
+        if self.transmit_out {
+            return None;
+        }
+        let transmit = match self.rest.take() {
+            Some(rest) => rest,
+            None => self.fill_transmit()?,
+        };
+        self.transmit_out = true;
+        if self.wants_room && self.has_send_room(0) {
+            self.wants_room = false;
+            self.events.set(event::SEND_ROOM);
+        }
+        Some(transmit)
+    }
+
+    fn fill_transmit(&mut self) -> Option<Transmit> {
+        let framing = self.config.framing;
+        let alone = self.splitting.is_marked();
+        let mut transmit = Transmit::default();
+        self.outbound.fill(&mut transmit, framing, alone);
+        transmit.fresh_segment = alone;
+        if self.says_bye() && (transmit.is_empty() || !alone) {
+            transmit.extend(framing.bye());
+            transmit.ends = true;
+            self.bye = Bye::Taken;
+        }
+        (!transmit.is_empty()).then_some(transmit)
+    }
+
+    /// Whether the `BYE` goes out next.
+    fn says_bye(&self) -> bool {
+        self.phase == Phase::Draining
+            && self.bye == Bye::Unsaid
+            && self.outbound.is_empty()
+            && self.has_read_the_last()
+    }
+
+    pub(super) fn want_to_write(&self) -> Want {
+        let is_due = self.rest.is_some() || !self.outbound.is_empty() || self.says_bye();
+        if self.transmit_out || !is_due {
+            Want::Nothing
+        } else if self.is_blocked {
+            Want::Ready
+        } else {
+            Want::Now
+        }
+    }
+
+    /// Takes back a transmit, and what came of its write.
+    pub fn put_transmit(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
+        self.transmit_out = false;
+        if !self.may_write() {
+            return;
+        }
+        match write {
+            Write::Bytes(written) => {
+                transmit.advance(written);
+                if written > 0 {
+                    self.is_blocked = false;
+                    self.write_until = None;
+                }
+                if transmit.is_empty() {
+                    self.transmitted(&transmit, now);
+                } else {
+                    self.rest = Some(transmit);
+                }
+            }
+            Write::Blocked => {
+                transmit.shrink();
+                self.rest = Some(transmit);
+                self.found_no_room(now);
+            }
+            Write::Failed(kind) => self.fail_write(kind, now),
+        }
+        self.is_being_written = self.want_to_write() != Want::Nothing;
+    }
+
+    /// Whether something may still be written.
+    const fn may_write(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::ReadingRest | Phase::HearingOut | Phase::Over
+        )
+    }
+
+    fn transmitted(&mut self, transmit: &Transmit, now: Instant) {
+        if transmit.upto > self.written {
+            self.written = transmit.upto;
+            self.events.set(event::WRITTEN);
+        }
+        if transmit.ends {
+            self.bye = Bye::Written;
+            self.said_bye(now);
+        } else if self.phase == Phase::Answering {
+            self.open(now);
+            if self.requested.is_some() {
+                self.drain();
+            }
+        }
+    }
+
+    fn found_no_room(&mut self, now: Instant) {
+        self.is_blocked = true;
+        if self.is_hurried {
+            self.give_up();
+        } else if self.write_until.is_none() {
+            self.write_until = now.checked_add(self.config.limits.write_time);
+        }
+    }
+
+    /// Nothing can be written any more. What the peer sent before is ours, and perhaps it said `BYE`.
+    fn fail_write(&mut self, kind: io::ErrorKind, now: Instant) {
+        match CloseReason::from_error(kind) {
+            _ if self.is_before_open() => self.fail_stream(kind, now),
+            _ if self.reason.is_some() || self.failure.is_some() => self.give_up(),
+            reason @ CloseReason::WriteTimeout => self.conclude(reason, now),
+            reason => self.read_rest(reason, now),
+        }
+    }
+}

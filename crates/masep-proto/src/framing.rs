@@ -1,0 +1,148 @@
+//! How frames are cut on a stream. The rest of a connection knows neither headers nor the bytes of a `BYE`:
+//! a second framing is a variant here.
+
+use crate::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
+
+/// Bytes of pymasep's header.
+const HEADER: usize = FrameCodec::HEADER_BYTES;
+const BYE: &[u8] = b"BYE";
+
+/// The framing of a connection, with the bounds of this side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Framing {
+    /// pymasep's: the length of the body as two bytes, little endian, then the body.
+    Pymasep {
+        /// The most bytes of a body.
+        max: usize,
+    },
+}
+
+/// What stands at the beginning of bytes that have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A frame that is there with all its bytes.
+    Frame(Extent),
+    /// The frame that ends the connection.
+    Bye,
+    /// A part of a frame. Its size is told as far as it is known, claimed and not checked against what comes.
+    Partial { whole: Option<usize> },
+    /// A frame that is larger than allowed. The stream cannot be read any further.
+    TooLarge(LimitExceeded),
+}
+
+/// Where the parts of a frame are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Bytes in front of the body.
+    pub(crate) header: usize,
+    /// Bytes of the body.
+    pub(crate) body: usize,
+}
+
+impl Extent {
+    /// Bytes of the frame with all that belongs to it.
+    pub(crate) const fn whole(self) -> usize {
+        self.header + self.body
+    }
+}
+
+impl Framing {
+    pub(crate) fn pymasep(limits: &Limits) -> Self {
+        Self::Pymasep {
+            max: limits.frame_bytes.min(Frame::MAX_BYTES),
+        }
+    }
+
+    /// Looks at the frame at the beginning of these bytes: at its header, and at the body of one that is as
+    /// short as a `BYE`.
+    #[inline]
+    pub(crate) fn scan(self, bytes: &[u8]) -> Next {
+        let Self::Pymasep { max } = self;
+        let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
+            return Next::Partial { whole: None };
+        };
+        let body = usize::from(u16::from_le_bytes(*header));
+        if let Err(limit) = LimitExceeded::check(Limit::FrameBytes, body, max) {
+            return Next::TooLarge(limit);
+        }
+        match rest.get(..body) {
+            None => Next::Partial {
+                whole: Some(HEADER + body),
+            },
+            Some(BYE) => Next::Bye,
+            Some(_) => Next::Frame(Extent {
+                header: HEADER,
+                body,
+            }),
+        }
+    }
+
+    /// Whether a frame with this body may be sent.
+    #[inline]
+    pub(crate) fn check(self, size: usize) -> Result<(), LimitExceeded> {
+        let Self::Pymasep { max } = self;
+        LimitExceeded::check(Limit::FrameBytes, size, max)
+    }
+
+    /// Appends what goes in front of a body of this size, which was checked.
+    #[inline]
+    pub(crate) fn put_header(self, size: usize, output: &mut Vec<u8>) {
+        let Self::Pymasep { .. } = self;
+        debug_assert!(size <= Frame::MAX_BYTES);
+        let length = u16::try_from(size).unwrap_or(u16::MAX);
+        output.extend_from_slice(&length.to_le_bytes());
+    }
+
+    /// Bytes that are sent in front of a body.
+    pub(crate) const fn header_bytes(self) -> usize {
+        let Self::Pymasep { .. } = self;
+        HEADER
+    }
+
+    /// Whether a frame with this body ends the connection.
+    #[inline]
+    pub(crate) fn is_bye(self, body: &[u8]) -> bool {
+        let Self::Pymasep { .. } = self;
+        body == BYE
+    }
+
+    /// The frame that ends the connection.
+    pub(crate) const fn bye(self) -> &'static [u8] {
+        let Self::Pymasep { .. } = self;
+        b"\x03\0BYE"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_at_the_beginning_is_told_by_the_header() {
+        let framing = Framing::Pymasep { max: 10 };
+        let frame = |body| Next::Frame(Extent { header: 2, body });
+        for (bytes, expected) in [
+            (&b""[..], Next::Partial { whole: None }),
+            (b"\x05", Next::Partial { whole: None }),
+            (b"\x05\0ab", Next::Partial { whole: Some(7) }),
+            (b"\0\0", frame(0)),
+            (b"\x01\0ab", frame(1)),
+            (b"\x03\0BYE", Next::Bye),
+            (b"\x03\0bye", frame(3)),
+            (b"\x04\0BYE ", frame(4)),
+            (b"\x03\0BY", Next::Partial { whole: Some(5) }),
+        ] {
+            assert_eq!(framing.scan(bytes), expected, "{bytes:?}");
+        }
+        let Next::TooLarge(limit) = framing.scan(b"\x0b\0") else {
+            panic!("it is too large");
+        };
+        assert_eq!((limit.actual, limit.allowed), (11, 10));
+    }
+
+    #[test]
+    fn a_bye_is_what_its_scan_finds() {
+        let framing = Framing::Pymasep { max: 10 };
+        assert_eq!(framing.scan(framing.bye()), Next::Bye);
+    }
+}

@@ -1,0 +1,346 @@
+//! Two sides that talk over streams in memory, and a clock that stands still until it is turned.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use masep_proto::connection::{
+    Action, Batch, Config, Connection, Event, HelloFailure, PushError, Pushed, Read, Transmit,
+    Want, WhenFull, Write,
+};
+use masep_proto::{CloseReason, Frame, Limits};
+
+/// One direction of a stream.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    pub(crate) bytes: VecDeque<u8>,
+    pub(crate) capacity: usize,
+    /// Nothing more is written.
+    pub(crate) shut: bool,
+    /// The reader finds an error.
+    pub(crate) reset: bool,
+    /// Nobody reads any more.
+    pub(crate) closed: bool,
+    /// The next write fails so.
+    pub(crate) fails: Option<io::ErrorKind>,
+}
+
+impl Pipe {
+    fn new(capacity: usize) -> Self {
+        Self {
+            bytes: VecDeque::new(),
+            capacity,
+            shut: false,
+            reset: false,
+            closed: false,
+            fails: None,
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.reset || self.shut || !self.bytes.is_empty()
+    }
+
+    fn is_writable(&self) -> bool {
+        self.closed || self.reset || self.fails.is_some() || self.bytes.len() < self.capacity
+    }
+}
+
+/// Numbers out of a seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 16).unwrap_or(usize::MAX) % bound.max(1)
+    }
+}
+
+/// One end: the connection, and all that it told.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) core: Connection,
+    pub(crate) batch: Batch,
+    pub(crate) received: Vec<Frame>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) actions: Vec<Action>,
+    /// The stream is closed.
+    pub(crate) closed: bool,
+    /// Whether frames are taken as they come.
+    pub(crate) takes: bool,
+    /// Whether a hello is answered with [`Connection::admit`] at once.
+    pub(crate) admits: bool,
+}
+
+impl Side {
+    pub(crate) fn new(core: Connection) -> Self {
+        Self {
+            core,
+            batch: Batch::new(),
+            received: Vec::new(),
+            events: Vec::new(),
+            actions: Vec::new(),
+            closed: false,
+            takes: true,
+            admits: true,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<CloseReason> {
+        self.core.reason().cloned()
+    }
+
+    pub(crate) fn failure(&self) -> Option<HelloFailure> {
+        self.core.failure().cloned()
+    }
+
+    pub(crate) fn send(&mut self, body: &[u8], now: Instant) -> Result<Pushed, PushError> {
+        self.send_or(body, WhenFull::Wait, now)
+    }
+
+    pub(crate) fn send_or(
+        &mut self,
+        body: &[u8],
+        when_full: WhenFull,
+        now: Instant,
+    ) -> Result<Pushed, PushError> {
+        let mut frame = Some(Frame::new(body.to_vec()));
+        self.core.send(&mut frame, when_full, now)
+    }
+
+    /// Takes all frames that wait.
+    pub(crate) fn take(&mut self, now: Instant) {
+        loop {
+            self.received.extend(&mut self.batch);
+            self.core.take_frames(&mut self.batch, now);
+            if self.batch.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> bool {
+        let before = (self.events.len(), self.received.len());
+        while let Some(event) = self.core.poll_event() {
+            self.events.push(event);
+            if event == Event::Hello && self.admits {
+                self.core.admit(now);
+            }
+        }
+        if self.takes {
+            self.take(now);
+        }
+        before != (self.events.len(), self.received.len())
+    }
+
+    fn act(&mut self, incoming: &mut Pipe, outgoing: &mut Pipe) -> bool {
+        let mut acted = false;
+        while let Some(action) = self.core.poll_action() {
+            acted = true;
+            self.actions.push(action);
+            assert!(!self.closed, "{action:?} on a closed stream");
+            match action {
+                Action::QuickAck => {}
+                Action::HalfClose => outgoing.shut = true,
+                Action::Close => {
+                    outgoing.shut = true;
+                    // Unread bytes make it a reset.
+                    outgoing.reset |= !incoming.bytes.is_empty();
+                    self.closed = true;
+                }
+                Action::Reset => {
+                    outgoing.reset = true;
+                    self.closed = true;
+                }
+            }
+            if self.closed {
+                incoming.closed = true;
+            }
+        }
+        acted
+    }
+
+    fn read(&mut self, incoming: &mut Pipe, most: usize, now: Instant) -> bool {
+        let wanted = match self.core.wants().read {
+            Want::Nothing => false,
+            Want::Ready => incoming.is_readable(),
+            Want::Now => true,
+        };
+        if !wanted {
+            return false;
+        }
+        let mut room = self.core.take_room().expect("it wants to read");
+        let read = if incoming.reset {
+            incoming.bytes.clear();
+            Read::Failed(io::ErrorKind::ConnectionReset)
+        } else if let bytes @ 1.. = incoming.bytes.len().min(most).min(room.free()) {
+            let bytes: Vec<u8> = incoming.bytes.drain(..bytes).collect();
+            room.fill(&bytes);
+            Read::Bytes
+        } else if incoming.shut {
+            Read::End
+        } else {
+            Read::Blocked
+        };
+        self.core.put_room(room, read, now);
+        true
+    }
+
+    fn write(&mut self, outgoing: &mut Pipe, most: usize, now: Instant) -> bool {
+        let wanted = match self.core.wants().write {
+            Want::Nothing => false,
+            Want::Ready => outgoing.is_writable(),
+            Want::Now => true,
+        };
+        if !wanted {
+            return false;
+        }
+        let transmit = self.core.take_transmit().expect("it wants to write");
+        let write = if let Some(kind) = outgoing.fails {
+            Write::Failed(kind)
+        } else if outgoing.closed || outgoing.shut {
+            Write::Failed(io::ErrorKind::BrokenPipe)
+        } else {
+            let room = outgoing.capacity - outgoing.bytes.len();
+            match room.min(most) {
+                0 => Write::Blocked,
+                most => Write::Bytes(copy(&transmit, most, &mut outgoing.bytes)),
+            }
+        };
+        self.core.put_transmit(transmit, write, now);
+        true
+    }
+}
+
+/// Copies as many bytes of a transmit: how many there were.
+pub(crate) fn copy(transmit: &Transmit, most: usize, to: &mut VecDeque<u8>) -> usize {
+    let mut slices = [IoSlice::new(&[]); Transmit::MOST_SLICES];
+    let used = transmit.slices(&mut slices);
+    let mut left = most;
+    for slice in &slices[..used] {
+        let bytes = &slice[..left.min(slice.len())];
+        left -= bytes.len();
+        to.extend(bytes);
+    }
+    most - left
+}
+
+/// Two sides and what is between them.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) now: Instant,
+    /// The side that connected.
+    pub(crate) agent: Side,
+    /// The side that was connected to.
+    pub(crate) engine: Side,
+    pub(crate) to_engine: Pipe,
+    pub(crate) to_agent: Pipe,
+    /// Where reads and writes are cut; whole without.
+    pub(crate) cuts: Option<Random>,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        Self::with_limits(&Limits::default())
+    }
+
+    pub(crate) fn with_limits(limits: &Limits) -> Self {
+        let config = |id| Config::new(id, limits.clone()).expect("an id");
+        Self::with(config("agent"), config("engine"), 1 << 20)
+    }
+
+    pub(crate) fn with(agent: Config, engine: Config, capacity: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            now,
+            agent: Side::new(Connection::connect(Arc::new(agent), now)),
+            engine: Side::new(Connection::accept(Arc::new(engine), now)),
+            to_engine: Pipe::new(capacity),
+            to_agent: Pipe::new(capacity),
+            cuts: None,
+        }
+    }
+
+    /// One that has shaken hands.
+    pub(crate) fn open() -> Self {
+        let mut pair = Self::new();
+        pair.settle();
+        assert!(pair.agent.events.contains(&Event::Open));
+        assert!(pair.engine.events.contains(&Event::Open));
+        pair
+    }
+
+    /// One step of one side; whether it did something.
+    pub(crate) fn step(&mut self, agent: bool) -> bool {
+        let (side, incoming, outgoing) = if agent {
+            (&mut self.agent, &mut self.to_agent, &mut self.to_engine)
+        } else {
+            (&mut self.engine, &mut self.to_engine, &mut self.to_agent)
+        };
+        let mut most = || match &mut self.cuts {
+            None => usize::MAX,
+            Some(random) => {
+                let magnitude = random.below(18);
+                1 + random.below(1 << magnitude)
+            }
+        };
+        let (to_read, to_write) = (most(), most());
+        let mut did = side.poll(self.now);
+        did |= side.act(incoming, outgoing);
+        did |= side.read(incoming, to_read, self.now);
+        did |= side.act(incoming, outgoing);
+        did |= side.write(outgoing, to_write, self.now);
+        did |= side.act(incoming, outgoing);
+        if side.core.wants().sent && (outgoing.bytes.is_empty() || outgoing.closed) {
+            side.core.sent(self.now);
+            did = true;
+        }
+        did |= side.poll(self.now);
+        did
+    }
+
+    /// Goes on until nothing happens any more without the clock.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            let agent = self.step(true);
+            if !(self.step(false) || agent) {
+                return;
+            }
+        }
+        panic!("it does not come to rest: {self:?}");
+    }
+
+    /// Turns the clock, stopping at each deadline on the way.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        self.settle();
+        for _ in 0..10_000 {
+            let deadlines = [self.agent.core.deadline(), self.engine.core.deadline()];
+            let next = deadlines.into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until) else {
+                self.now = until;
+                return self.settle();
+            };
+            self.now = self.now.max(next);
+            for side in [&mut self.agent, &mut self.engine] {
+                if side.core.deadline().is_some_and(|due| due <= self.now) {
+                    side.core.handle_timeout(self.now);
+                }
+            }
+            self.settle();
+        }
+        panic!("deadlines do not move: {self:?}");
+    }
+}
