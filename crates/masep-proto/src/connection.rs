@@ -125,6 +125,8 @@ pub struct Connection {
     reason: Option<CloseReason>,
     /// Why there is no connection.
     failure: Option<HelloFailure>,
+    /// Frames that were accepted were dropped by an abort.
+    has_lost: bool,
     /// The end was told.
     is_closed: bool,
     /// Nothing is waited for any more: what cannot be done at once is left out.
@@ -232,6 +234,7 @@ impl Connection {
             write_failed: None,
             reason: None,
             failure: None,
+            has_lost: false,
             is_closed: false,
             is_hurried: false,
             last_reads: 0,

@@ -6,6 +6,7 @@
 //! * [`Message`]: what is said, a type, a sender and parameters made of [`Value`]s, as XML;
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
 //! * [`Handshake`]: how two peers learn each other's id;
+//! * [`admission`]: a server's door: places, ids, and who is refused;
 //! * [`connection`]: the life of one connection, from its first byte to its last;
 //! * [`discovery`]: the datagrams by which an interface finds an engine on the LAN;
 //! * [`Limits`]: every bound, with its default and its reason.
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+pub mod admission;
 mod circular;
 mod close;
 pub mod connection;

@@ -47,10 +47,15 @@ impl Connection {
         self.is_hurried = true;
         match self.phase {
             Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
-                let reason = self.requested.take().unwrap_or(reason);
-                self.cut_off(reason, now);
+                // An end that had begun is in order, unless something may be lost by this.
+                let is_written = self.written == self.outbound.accepted();
+                let requested = self.requested.take().filter(|_| is_written);
+                self.settle(requested.unwrap_or(reason));
+                self.drop_queue();
+                self.phase = Phase::Draining;
+                self.phase_until = now.checked_add(DRAIN_TIME);
             }
-            Phase::Draining => self.outbound.clear(),
+            Phase::Draining => self.drop_queue(),
             Phase::ReadingRest => self.conclude_failed_write(now),
             Phase::SendingOut => self.part(now),
             Phase::HearingOut => self.close(),
@@ -78,9 +83,9 @@ impl Connection {
         }
     }
 
-    /// Whether the `BYE` was written: the peer gets all that it was sent.
+    /// Whether all that was accepted was written, and the `BYE` behind it.
     pub fn has_said_bye(&self) -> bool {
-        self.bye == Bye::Written
+        self.bye == Bye::Written && !self.has_lost
     }
 
     /// What a call is told that comes too late.
@@ -125,12 +130,12 @@ impl Connection {
         }
     }
 
-    /// Drops the queue, and says no more than `BYE`.
-    fn cut_off(&mut self, reason: CloseReason, now: Instant) {
-        self.settle(reason);
-        self.outbound.clear();
-        self.phase = Phase::Draining;
-        self.phase_until = now.checked_add(DRAIN_TIME);
+    /// Drops what is not on its way yet.
+    fn drop_queue(&mut self) {
+        self.has_lost |= self.outbound.has_frames();
+        if self.outbound.has_frames() {
+            self.outbound.clear();
+        }
     }
 
     fn settle(&mut self, reason: CloseReason) {
@@ -152,7 +157,6 @@ impl Connection {
         self.wake_senders();
         self.phase = Phase::ReadingRest;
         self.phase_until = now.checked_add(self.config.limits.write_time);
-        self.probes = true;
         if self.input_over {
             self.conclude_failed_write(now);
         }
@@ -200,7 +204,6 @@ impl Connection {
         self.phase = Phase::HearingOut;
         self.write_until = None;
         self.discards = DISCARD_BYTES;
-        self.probes = !lingers;
         self.phase_until = if lingers {
             now.checked_add(LINGER_TIME)
         } else {

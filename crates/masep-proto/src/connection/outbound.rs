@@ -63,6 +63,11 @@ impl Outbound {
         self.frames == 0 && self.urgent.is_empty()
     }
 
+    /// Whether frames wait.
+    pub(super) const fn has_frames(&self) -> bool {
+        self.frames > 0
+    }
+
     /// How many frames were taken in since the connection began.
     pub(super) const fn accepted(&self) -> u64 {
         self.accepted
@@ -127,10 +132,12 @@ impl Outbound {
         is_some
     }
 
-    /// Drops all that waits.
+    /// Drops the frames that wait.
     pub(super) fn clear(&mut self) {
+        let urgent = mem::take(&mut self.urgent);
         let accepted = self.accepted;
         *self = Self {
+            urgent,
             accepted,
             ..Self::default()
         };

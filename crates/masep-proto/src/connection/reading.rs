@@ -72,9 +72,16 @@ impl Connection {
     }
 
     pub(super) fn want_to_read(&self) -> Want {
+        // Where only what has arrived is read.
+        let is_last = match self.phase {
+            Phase::Draining => self.last_reads > 0,
+            Phase::ReadingRest => true,
+            Phase::HearingOut => self.phase_until.is_none(),
+            _ => false,
+        };
         if !self.can_read() {
             Want::Nothing
-        } else if self.probes || self.last_reads > 0 || self.inbound.is_filled() {
+        } else if self.probes || is_last || self.inbound.is_filled() {
             Want::Now
         } else {
             Want::Ready
@@ -209,10 +216,10 @@ impl Connection {
             self.actions.set(action::QUICK_ACK);
         }
         match self.phase {
-            Phase::Open | Phase::Draining if self.reason.is_none() => {
-                if self.silent_until().is_some_and(|until| until <= now) {
-                    self.conclude(CloseReason::IdleTimeout, now);
-                }
+            Phase::Open | Phase::Draining
+                if self.silent_until().is_some_and(|until| until <= now) =>
+            {
+                self.conclude(CloseReason::IdleTimeout, now);
             }
             Phase::ReadingRest => self.conclude_failed_write(now),
             Phase::HearingOut if self.phase_until.is_none() => self.close(),
@@ -227,6 +234,8 @@ impl Connection {
             Phase::Refusing => self.say_refusal(now),
             _ if self.is_before_open() => self.fail(HelloFailure::Closed, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
+            // Nothing comes that a close would meet.
+            Phase::SendingOut => self.part(now),
             Phase::HearingOut => self.close(),
             Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
                 let mid_frame = !self.inbound.rest().is_empty();

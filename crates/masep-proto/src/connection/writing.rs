@@ -123,7 +123,7 @@ impl Connection {
 
     /// The next bytes to be written. `None` if some are out, or there is nothing to write.
     pub fn take_transmit(&mut self) -> Option<Transmit> {
-        if self.transmit_out {
+        if self.transmit_out || !self.may_write() {
             return None;
         }
         let transmit = match self.rest.take() {
@@ -162,7 +162,7 @@ impl Connection {
 
     pub(super) fn want_to_write(&self) -> Want {
         let is_due = self.rest.is_some() || !self.outbound.is_empty() || self.says_bye();
-        if self.transmit_out || !is_due {
+        if self.transmit_out || !is_due || !self.may_write() {
             Want::Nothing
         } else if self.is_blocked {
             Want::Ready

@@ -1,4 +1,10 @@
 //! One connection, from its first byte to its last, with streams in memory and a clock that the test turns.
 
+mod deadlines;
+mod ends;
 mod frames;
+mod hello;
 mod pair;
+mod properties;
+mod queues;
+mod splitting;

@@ -1,6 +1,7 @@
 //! Two sides that talk over streams in memory, and a clock that stands still until it is turned.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,6 @@ use masep_proto::connection::{
 use masep_proto::{CloseReason, Frame, Limits};
 
 /// One direction of a stream.
-#[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) bytes: VecDeque<u8>,
     pub(crate) capacity: usize,
@@ -69,7 +69,6 @@ impl Random {
 }
 
 /// One end: the connection, and all that it told.
-#[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) core: Connection,
     pub(crate) batch: Batch,
@@ -131,6 +130,38 @@ impl Side {
         }
     }
 
+    /// What waits for nothing is over, or it is the user's turn.
+    fn check_rest(&self) {
+        let wants = self.core.wants();
+        let waits = wants.read != Want::Nothing || wants.write != Want::Nothing || wants.sent;
+        let is_users_turn = self.core.frames() > 0
+            || (self.events.contains(&Event::Hello) && !self.events.contains(&Event::Open));
+        assert!(
+            waits || self.core.deadline().is_some() || self.core.is_over() || is_users_turn,
+            "{self:?}"
+        );
+        assert_eq!(self.closed, self.core.is_over());
+        let told = |event| self.events.iter().filter(|told| **told == event).count();
+        for event in [
+            Event::Open,
+            Event::Failed,
+            Event::Ended,
+            Event::Closed,
+            Event::Over,
+        ] {
+            assert!(told(event) <= 1, "{event:?}: {self:?}");
+        }
+        assert_eq!(
+            told(Event::Ended),
+            usize::from(self.core.reason().is_some())
+        );
+        assert_eq!(
+            told(Event::Failed),
+            usize::from(self.core.failure().is_some())
+        );
+        assert!(told(Event::Ended) + told(Event::Failed) <= 1, "{self:?}");
+    }
+
     fn poll(&mut self, now: Instant) -> bool {
         let before = (self.events.len(), self.received.len());
         while let Some(event) = self.core.poll_event() {
@@ -182,13 +213,13 @@ impl Side {
             return false;
         }
         let mut room = self.core.take_room().expect("it wants to read");
-        let read = if incoming.reset {
-            incoming.bytes.clear();
-            Read::Failed(io::ErrorKind::ConnectionReset)
-        } else if let bytes @ 1.. = incoming.bytes.len().min(most).min(room.free()) {
+        // As of a socket, what came before an error is read before it.
+        let read = if let bytes @ 1.. = incoming.bytes.len().min(most).min(room.free()) {
             let bytes: Vec<u8> = incoming.bytes.drain(..bytes).collect();
             room.fill(&bytes);
             Read::Bytes
+        } else if incoming.reset {
+            Read::Failed(io::ErrorKind::ConnectionReset)
         } else if incoming.shut {
             Read::End
         } else {
@@ -210,7 +241,7 @@ impl Side {
         let transmit = self.core.take_transmit().expect("it wants to write");
         let write = if let Some(kind) = outgoing.fails {
             Write::Failed(kind)
-        } else if outgoing.closed || outgoing.shut {
+        } else if outgoing.closed || outgoing.shut || outgoing.reset {
             Write::Failed(io::ErrorKind::BrokenPipe)
         } else {
             let room = outgoing.capacity - outgoing.bytes.len();
@@ -235,6 +266,33 @@ pub(crate) fn copy(transmit: &Transmit, most: usize, to: &mut VecDeque<u8>) -> u
         to.extend(bytes);
     }
     most - left
+}
+
+/// Without what was received, which is long.
+impl fmt::Debug for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.events.len().saturating_sub(12);
+        f.debug_struct("Side")
+            .field("core", &self.core)
+            .field("frames", &self.core.frames())
+            .field("deadline", &self.core.deadline())
+            .field("events", &&self.events[last..])
+            .field("actions", &self.actions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipe")
+            .field("bytes", &self.bytes.len())
+            .field("capacity", &self.capacity)
+            .field("shut", &self.shut)
+            .field("reset", &self.reset)
+            .field("closed", &self.closed)
+            .field("fails", &self.fails)
+            .finish()
+    }
 }
 
 /// Two sides and what is between them.
@@ -275,10 +333,16 @@ impl Pair {
 
     /// One that has shaken hands.
     pub(crate) fn open() -> Self {
-        let mut pair = Self::new();
+        Self::open_with(&Limits::default())
+    }
+
+    /// One that has shaken hands, a second ago.
+    pub(crate) fn open_with(limits: &Limits) -> Self {
+        let mut pair = Self::with_limits(limits);
         pair.settle();
         assert!(pair.agent.events.contains(&Event::Open));
         assert!(pair.engine.events.contains(&Event::Open));
+        pair.now += Duration::from_secs(1);
         pair
     }
 
@@ -311,11 +375,23 @@ impl Pair {
         did
     }
 
+    /// One write of one side.
+    pub(crate) fn write(&mut self, agent: bool) {
+        let (side, outgoing) = if agent {
+            (&mut self.agent, &mut self.to_engine)
+        } else {
+            (&mut self.engine, &mut self.to_agent)
+        };
+        side.write(outgoing, usize::MAX, self.now);
+    }
+
     /// Goes on until nothing happens any more without the clock.
     pub(crate) fn settle(&mut self) {
         for _ in 0..1_000_000 {
             let agent = self.step(true);
             if !(self.step(false) || agent) {
+                self.agent.check_rest();
+                self.engine.check_rest();
                 return;
             }
         }

@@ -1,0 +1,467 @@
+//! A server's door as a state machine: who gets a place and an id, who makes room, and who is refused.
+//!
+//! A shell accepts streams and has a [`Connection`](crate::connection::Connection) for each. It tells the door of
+//! each that [arrives](Admission::arrive), says [hello](Admission::hello), [fails](Admission::failed) and is
+//! [gone](Admission::gone), and does what the answers and [events](Admission::poll_event) say. As a connection,
+//! the door reads no clock.
+//!
+//! * There are [`Limits::connections`] places, and for each address
+//!   [`Limits::connections_per_address`]. When all are taken, the oldest connection
+//!   that has not said hello makes room: otherwise whoever opens enough silent ones would keep all others out.
+//! * An id belongs to one connection. Another one that says it waits for a moment in which the first may end: a
+//!   client that says `BYE` and comes back at once may be faster than its `BYE`.
+//! * A peer that is refused is let finish its hello and read the refusal, but not any number of them.
+
+mod ids;
+mod origins;
+mod pace;
+mod reject;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::{Limit, LimitExceeded, Limits, PeerId};
+
+pub use pace::Pace;
+pub use reject::RejectReason;
+
+use ids::{Ids, Step};
+use origins::Origins;
+
+/// Refusals that are seen out at the same time: those beyond are told what their streams take at once.
+const MOST_REFUSALS: usize = 64;
+/// Calls that tell a handler of refusals and have not returned.
+const MOST_TELLING: usize = 1024;
+/// How long the host may take for its decision.
+const DECISION_TIME: Duration = Duration::from_secs(5);
+
+/// What to do with a hello whose id is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Duplicates {
+    /// Keep the old connection and end the new one with a `BYE`, after a moment (200 ms) in which the
+    /// old one may end: a client that comes back at once may be faster than its own `BYE`.
+    #[default]
+    Refuse,
+    /// End the old connection with a `BYE` and
+    /// [`CloseReason::Replaced`](crate::CloseReason::Replaced), and take the new one. Anyone who knows an id can
+    /// then take it over.
+    Replace,
+}
+
+/// Which connection is meant. Later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// That a connection is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: RejectReason,
+    /// Whether it is only told what its stream takes at once:
+    /// [`Connection::abort`](crate::connection::Connection::abort) instead of
+    /// [`Connection::refuse`](crate::connection::Connection::refuse).
+    pub at_once: bool,
+}
+
+/// What becomes of a connection that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Greet {
+    /// It has a place, and its hello is heard.
+    Hear,
+    /// There is none for it.
+    Refuse(Refusal),
+}
+
+/// What becomes of a connection that has said hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is taken: [`Connection::admit`](crate::connection::Connection::admit).
+    Admit,
+    /// It is not.
+    Refuse(Refusal),
+    /// An event will tell.
+    Wait,
+}
+
+/// What the host says of a connection, where it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may come in, by the rule for ids that are in use.
+    Admit,
+    /// It may come in, in place of another one with its id.
+    Replace,
+    /// It may not, for this reason.
+    Refuse(String),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DoorEvent {
+    /// This connection, which waited, is taken.
+    Admit(Ticket),
+    /// This connection, which waited or had not said hello, is not taken.
+    Refuse(Ticket, Refusal),
+    /// The host is asked for a [decision](Admission::decide).
+    Ask(Ticket),
+    /// Read what has arrived on this connection: it may have ended.
+    LookAt(Ticket),
+    /// End this connection with [`CloseReason::Replaced`](crate::CloseReason::Replaced).
+    Replace(Ticket),
+    /// Abort this connection, which did not end in time.
+    Abort(Ticket),
+}
+
+/// A server's door. See the [module](self).
+#[derive(Debug)]
+pub struct Admission {
+    places: usize,
+    duplicates: Duplicates,
+    asks: bool,
+    guests: BTreeMap<Ticket, Guest>,
+    next: u64,
+    taken: usize,
+    origins: Origins,
+    /// Those that have not said hello.
+    silent: BTreeSet<Ticket>,
+    ids: Ids,
+    /// Those about which the host was asked, in order, and by when it has to decide.
+    asked: VecDeque<(Instant, Ticket)>,
+    refusals: usize,
+    telling: usize,
+    refusal_log: Pace,
+    is_stopped: bool,
+    events: VecDeque<DoorEvent>,
+}
+
+/// What a connection has of the server.
+#[derive(Debug)]
+struct Guest {
+    id: Option<PeerId>,
+    network: Option<IpAddr>,
+    place: Place,
+    is_ending: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Connection,
+    Refusal,
+    None,
+}
+
+impl Admission {
+    /// A door with the bounds of a server.
+    pub fn new(limits: &Limits, duplicates: Duplicates) -> Self {
+        Self {
+            places: limits.connections,
+            duplicates,
+            asks: false,
+            guests: BTreeMap::new(),
+            next: 0,
+            taken: 0,
+            origins: Origins::new(limits.connections_per_address),
+            silent: BTreeSet::new(),
+            ids: Ids::default(),
+            asked: VecDeque::new(),
+            refusals: 0,
+            telling: 0,
+            refusal_log: Pace::new(16, Duration::from_secs(1)),
+            is_stopped: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Sets whether the host is asked about each connection that has said hello, before anything else is told
+    /// of its id. Default no. It has five seconds.
+    #[must_use]
+    pub const fn asks(mut self, asks: bool) -> Self {
+        self.asks = asks;
+        self
+    }
+
+    /// A connection has arrived; streams that are not of the network come from nowhere.
+    pub fn arrive(&mut self, from: Option<IpAddr>) -> (Ticket, Greet) {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.guests.insert(
+            ticket,
+            Guest {
+                id: None,
+                network: None,
+                place: Place::None,
+                is_ending: false,
+            },
+        );
+        let greet = match self.take_place(ticket, from) {
+            Ok(()) => Greet::Hear,
+            Err(reason) => Greet::Refuse(self.refuse(ticket, reason)),
+        };
+        (ticket, greet)
+    }
+
+    fn take_place(&mut self, ticket: Ticket, from: Option<IpAddr>) -> Result<(), RejectReason> {
+        if self.is_stopped {
+            return Err(RejectReason::Stopped);
+        }
+        // First: who has its share takes no place from others.
+        let counted = self.origins.count(from);
+        let network = counted.map_err(RejectReason::TooManyConnections)?;
+        if self.taken >= self.places && !self.crowd_out() {
+            self.origins.release(network);
+            return Err(too_many(self.places));
+        }
+        self.taken += 1;
+        self.silent.insert(ticket);
+        if let Some(guest) = self.guests.get_mut(&ticket) {
+            guest.network = network;
+            guest.place = Place::Connection;
+        }
+        Ok(())
+    }
+
+    /// Has the oldest connection that has not said hello make room; whether there is one.
+    fn crowd_out(&mut self) -> bool {
+        let Some(oldest) = self.silent.first().copied() else {
+            return false;
+        };
+        let refusal = self.refuse(oldest, RejectReason::CrowdedOut);
+        self.events.push_back(DoorEvent::Refuse(oldest, refusal));
+        true
+    }
+
+    /// There is no thread, or the like, for a connection that has arrived: the machine allows fewer than the limit.
+    pub fn turn_away(&mut self, ticket: Ticket) -> Refusal {
+        let others = self.taken.saturating_sub(1);
+        self.refuse(ticket, too_many(others.min(self.places)))
+    }
+
+    /// A connection has said hello.
+    pub fn hello(&mut self, ticket: Ticket, id: &PeerId, now: Instant) -> Verdict {
+        if !self.silent.remove(&ticket) {
+            // It was refused meanwhile, which an event tells or has told.
+            return Verdict::Wait;
+        }
+        if let Some(guest) = self.guests.get_mut(&ticket) {
+            guest.id = Some(id.clone());
+        }
+        if self.is_stopped {
+            return Verdict::Refuse(self.refuse(ticket, RejectReason::Stopped));
+        }
+        if self.asks {
+            let until = now.checked_add(DECISION_TIME).unwrap_or(now);
+            self.asked.push_back((until, ticket));
+            self.events.push_back(DoorEvent::Ask(ticket));
+            return Verdict::Wait;
+        }
+        self.claim(ticket, id.clone(), self.duplicates, now)
+    }
+
+    /// The host has decided about a connection that it was asked about. Too late, or about another one, it
+    /// changes nothing.
+    pub fn decide(&mut self, ticket: Ticket, decision: Decision, now: Instant) {
+        let Some(at) = self.asked.iter().position(|(_, asked)| *asked == ticket) else {
+            return;
+        };
+        self.asked.remove(at);
+        let duplicates = match decision {
+            Decision::Admit => self.duplicates,
+            Decision::Replace => Duplicates::Replace,
+            Decision::Refuse(reason) => {
+                return self.refuse_later(ticket, RejectReason::Denied(reason));
+            }
+        };
+        let Some(id) = self.guests.get(&ticket).and_then(|guest| guest.id.clone()) else {
+            return;
+        };
+        match self.claim(ticket, id, duplicates, now) {
+            Verdict::Admit => self.events.push_back(DoorEvent::Admit(ticket)),
+            Verdict::Refuse(refusal) => self.events.push_back(DoorEvent::Refuse(ticket, refusal)),
+            Verdict::Wait => {}
+        }
+    }
+
+    /// Gives the id to a connection, or has it wait for it.
+    fn claim(
+        &mut self,
+        ticket: Ticket,
+        id: PeerId,
+        duplicates: Duplicates,
+        now: Instant,
+    ) -> Verdict {
+        let Some(holder) = self.ids.holder(&id) else {
+            self.ids.hold(id, ticket);
+            return Verdict::Admit;
+        };
+        match duplicates {
+            Duplicates::Refuse => {
+                self.ids.wait(ticket, id, Step::Grace, now);
+                self.events.push_back(DoorEvent::LookAt(holder));
+            }
+            Duplicates::Replace => {
+                for earlier in self.ids.stop_waiting_for(&id) {
+                    self.refuse_later(earlier, RejectReason::DuplicateId(id.clone()));
+                }
+                self.ids.wait(ticket, id, Step::Ending, now);
+                self.events.push_back(DoorEvent::Replace(holder));
+            }
+        }
+        Verdict::Wait
+    }
+
+    /// A connection has failed before it was open. Its place is free. Whether its farewell may be seen out; if not, it is
+    /// to be aborted.
+    pub fn failed(&mut self, ticket: Ticket) -> bool {
+        // The reason is the connection's.
+        !self.refuse(ticket, RejectReason::ClosedBeforeHello).at_once
+    }
+
+    /// A connection that was taken is about to end: whoever waits for its id may wait for that.
+    pub fn ending(&mut self, ticket: Ticket) {
+        if let Some(guest) = self.guests.get_mut(&ticket) {
+            guest.is_ending = true;
+        }
+    }
+
+    /// A connection has ended, and its handler was told; or one that was refused is over. All that it had of the
+    /// server is free.
+    pub fn gone(&mut self, ticket: Ticket) {
+        self.release(ticket);
+        self.guests.remove(&ticket);
+    }
+
+    /// The server stops accepting: those that were not taken yet are refused.
+    pub fn stop(&mut self) {
+        self.is_stopped = true;
+        let silent = self.silent.iter().copied();
+        let asked = self.asked.iter().map(|(_, ticket)| *ticket);
+        let undecided: Vec<_> = silent.chain(asked).chain(self.ids.waiting()).collect();
+        for ticket in undecided {
+            self.refuse_later(ticket, RejectReason::Stopped);
+        }
+    }
+
+    /// What is to be done next, if anything. To be asked after each other call.
+    pub fn poll_event(&mut self) -> Option<DoorEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
+    /// changes it.
+    pub fn deadline(&self) -> Option<Instant> {
+        let asked = self.asked.front().map(|(until, _)| *until);
+        asked.into_iter().chain(self.ids.deadline()).min()
+    }
+
+    /// Settles what has waited for too long by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((until, ticket)) = self.asked.front().copied()
+            && until <= now
+        {
+            let reason = RejectReason::Denied("no decision in time".to_owned());
+            self.refuse_later(ticket, reason);
+        }
+        while let Some(due) = self.ids.pop_due(now) {
+            let Some(holder) = self.ids.holder(&due.id) else {
+                self.give(due.id, due.ticket);
+                continue;
+            };
+            let is_ending = self
+                .guests
+                .get(&holder)
+                .is_some_and(|holder| holder.is_ending);
+            match due.step {
+                Step::Grace if is_ending => {
+                    self.ids.wait(due.ticket, due.id, Step::LastMoment, now);
+                }
+                Step::Grace | Step::LastMoment => {
+                    self.refuse_later(due.ticket, RejectReason::DuplicateId(due.id));
+                }
+                Step::Ending => {
+                    self.events.push_back(DoorEvent::Abort(holder));
+                    self.ids.wait(due.ticket, due.id, Step::Aborting, now);
+                }
+                // What does not return keeps nobody out.
+                Step::Aborting => self.give(due.id, due.ticket),
+            }
+        }
+    }
+
+    fn give(&mut self, id: PeerId, ticket: Ticket) {
+        self.ids.hold(id, ticket);
+        self.events.push_back(DoorEvent::Admit(ticket));
+    }
+
+    fn refuse_later(&mut self, ticket: Ticket, reason: RejectReason) {
+        let refusal = self.refuse(ticket, reason);
+        self.events.push_back(DoorEvent::Refuse(ticket, refusal));
+    }
+
+    /// Takes back what a connection had, for a place among the refusals if there is one.
+    fn refuse(&mut self, ticket: Ticket, reason: RejectReason) -> Refusal {
+        self.release(ticket);
+        let at_once = self.refusals >= MOST_REFUSALS;
+        if let Some(guest) = self.guests.get_mut(&ticket)
+            && !at_once
+        {
+            self.refusals += 1;
+            guest.place = Place::Refusal;
+        }
+        Refusal { reason, at_once }
+    }
+
+    fn release(&mut self, ticket: Ticket) {
+        let Some(guest) = self.guests.get_mut(&ticket) else {
+            return;
+        };
+        match std::mem::replace(&mut guest.place, Place::None) {
+            Place::Connection => self.taken -= 1,
+            Place::Refusal => self.refusals -= 1,
+            Place::None => {}
+        }
+        self.origins.release(guest.network.take());
+        let id = guest.id.take();
+        self.silent.remove(&ticket);
+        self.asked.retain(|(_, asked)| *asked != ticket);
+        self.ids.stop_waiting(ticket);
+        if let Some(id) = id
+            && let Some(next) = self.ids.leave(&id, ticket)
+        {
+            self.events.push_back(DoorEvent::Admit(next));
+        }
+    }
+
+    /// How many connections have a place.
+    pub const fn connections(&self) -> usize {
+        self.taken
+    }
+
+    /// Whether a refusal is logged as information, and if so, how many were not since the last that was; the
+    /// others are for those who debug.
+    pub fn log_refusal(&mut self, now: Instant) -> Option<u64> {
+        self.refusal_log.take(now)
+    }
+
+    /// Whether a handler may be told of a refusal: a handler may be slow, or never return. If so,
+    /// [`told`](Self::told) is to be called when it was.
+    pub const fn tell(&mut self) -> bool {
+        let may_tell = self.telling < MOST_TELLING;
+        if may_tell {
+            self.telling += 1;
+        }
+        may_tell
+    }
+
+    /// A handler was told of a refusal.
+    pub const fn told(&mut self) {
+        self.telling = self.telling.saturating_sub(1);
+    }
+}
+
+fn too_many(allowed: usize) -> RejectReason {
+    RejectReason::TooManyConnections(LimitExceeded {
+        limit: Limit::Connections,
+        actual: allowed + 1,
+        allowed,
+    })
+}

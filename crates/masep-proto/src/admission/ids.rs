@@ -1,0 +1,106 @@
+//! Whose ids are in use, and who waits for one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Ticket;
+use crate::PeerId;
+
+/// How long a hello with an id that is in use waits for the other connection to end: a client that
+/// says `BYE` and comes back at once may be faster than its `BYE`.
+const GRACE: Duration = Duration::from_millis(200);
+/// How long a connection that is about to end may take for it, and one that is replaced for each of its steps.
+const END_TIME: Duration = Duration::from_secs(1);
+
+/// The ids of the connections that were taken.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    holders: BTreeMap<PeerId, Ticket>,
+    /// In the order in which they came.
+    waiting: Vec<Waiting>,
+}
+
+/// A connection that waits for an id.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) ticket: Ticket,
+    pub(super) id: PeerId,
+    pub(super) step: Step,
+    until: Instant,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The holder may end by itself.
+    Grace,
+    /// The holder is about to end.
+    LastMoment,
+    /// The holder was told to end.
+    Ending,
+    /// The holder was aborted.
+    Aborting,
+}
+
+impl Ids {
+    pub(super) fn holder(&self, id: &PeerId) -> Option<Ticket> {
+        self.holders.get(id).copied()
+    }
+
+    pub(super) fn hold(&mut self, id: PeerId, ticket: Ticket) {
+        self.holders.insert(id, ticket);
+    }
+
+    /// Has a connection wait.
+    pub(super) fn wait(&mut self, ticket: Ticket, id: PeerId, step: Step, now: Instant) {
+        let time = match step {
+            Step::Grace => GRACE,
+            Step::LastMoment | Step::Ending | Step::Aborting => END_TIME,
+        };
+        self.waiting.push(Waiting {
+            ticket,
+            id,
+            step,
+            until: now.checked_add(time).unwrap_or(now),
+        });
+    }
+
+    pub(super) fn stop_waiting(&mut self, ticket: Ticket) {
+        self.waiting.retain(|waiting| waiting.ticket != ticket);
+    }
+
+    /// Whoever waits for this id waits no longer.
+    pub(super) fn stop_waiting_for(&mut self, id: &PeerId) -> Vec<Ticket> {
+        let gone = self.waiting.extract_if(.., |waiting| waiting.id == *id);
+        gone.map(|waiting| waiting.ticket).collect()
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Ticket> {
+        self.waiting.iter().map(|waiting| waiting.ticket)
+    }
+
+    /// Gives an id up, if it is this one's, to the first that waits for it, which is told.
+    pub(super) fn leave(&mut self, id: &PeerId, ticket: Ticket) -> Option<Ticket> {
+        if self.holder(id) != Some(ticket) {
+            return None;
+        }
+        self.holders.remove(id);
+        let first = self.waiting.iter().position(|waiting| waiting.id == *id)?;
+        let next = self.waiting.remove(first);
+        self.holders.insert(next.id, next.ticket);
+        Some(next.ticket)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waiting.iter().map(|waiting| waiting.until).min()
+    }
+
+    /// One that has waited for long enough.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Waiting> {
+        let due = self
+            .waiting
+            .iter()
+            .position(|waiting| waiting.until <= now)?;
+        Some(self.waiting.remove(due))
+    }
+}

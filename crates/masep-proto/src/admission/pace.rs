@@ -1,0 +1,69 @@
+//! How often the log says the same: what strangers can bring about shall not fill a disk.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+/// Lets a few through at once and then one in each interval, and counts the others.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    burst: u32,
+    every: Duration,
+    left: u32,
+    /// When the last one was added to `left`.
+    filled: Option<Instant>,
+    skipped: u64,
+}
+
+impl Pace {
+    /// So many at once, and then one in each interval.
+    pub const fn new(burst: u32, every: Duration) -> Self {
+        Self {
+            burst,
+            every,
+            left: burst,
+            filled: None,
+            skipped: 0,
+        }
+    }
+
+    /// Whether it is said now, and if so, how many were not since the last that was.
+    pub fn take(&mut self, now: Instant) -> Option<u64> {
+        let filled = *self.filled.get_or_insert(now);
+        let passed = now.saturating_duration_since(filled).as_nanos();
+        let due = passed / self.every.as_nanos().max(1);
+        let due = u32::try_from(due).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_add(due).min(self.burst);
+        if due > 0 {
+            // What is left of the interval counts for the next, unless it was saved up for too long.
+            let used = self.every.checked_mul(due);
+            self.filled = used.and_then(|used| filled.checked_add(used)).or(Some(now));
+        }
+        if self.left == 0 {
+            self.skipped += 1;
+            return None;
+        }
+        self.left -= 1;
+        Some(mem::take(&mut self.skipped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_at_once_and_then_one_in_each_interval() {
+        let start = Instant::now();
+        let mut pace = Pace::new(3, Duration::from_secs(10));
+        let mut said = |seconds| {
+            let at = start + Duration::from_secs(seconds);
+            (0..100).filter_map(|_| pace.take(at)).collect::<Vec<_>>()
+        };
+        assert_eq!(said(0), [0, 0, 0]);
+        assert_eq!(said(9), []);
+        assert_eq!(said(10), [197]);
+        assert_eq!(said(29), [99]);
+        assert_eq!(said(31), [99], "begun intervals count");
+        assert_eq!(said(1_000_000), [99, 0, 0]);
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a server does not take a connection.
+
+use std::time::Duration;
+
+use crate::connection::HelloFailure;
+use crate::{HelloError, LimitExceeded, PeerId};
+
+/// Why a server did not take a connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// There was no whole hello within [`Limits::hello_time`](crate::Limits::hello_time).
+    #[error("no hello within {0:?}")]
+    HelloTimeout(Duration),
+    /// There was no hello, and another connection needed the place.
+    #[error("no hello, and another connection needed the place")]
+    CrowdedOut,
+    /// The peer closed or reset the connection before its hello (a port scan, for instance).
+    #[error("closed before its hello")]
+    ClosedBeforeHello,
+    /// What should be a hello is none.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// The id is in use, and [`Duplicates::Refuse`](super::Duplicates::Refuse) applies.
+    #[error("the id {0:?} is in use")]
+    DuplicateId(PeerId),
+    /// The server has as many connections as it may.
+    #[error(transparent)]
+    TooManyConnections(LimitExceeded),
+    /// The server stopped accepting.
+    #[error("the server has stopped accepting")]
+    Stopped,
+    /// The host did not admit it, for the reason that is given, or did not decide in time.
+    #[error("not admitted: {0}")]
+    Denied(String),
+}
+
+impl RejectReason {
+    /// A stable name for programs, logs and metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::HelloTimeout(_) => "hello_timeout",
+            Self::CrowdedOut => "crowded_out",
+            Self::ClosedBeforeHello => "closed_before_hello",
+            Self::Hello(_) => "bad_hello",
+            Self::DuplicateId(_) => "duplicate_id",
+            Self::TooManyConnections(_) => "too_many_connections",
+            Self::Stopped => "stopped",
+            Self::Denied(_) => "denied",
+        }
+    }
+}
+
+/// What a connection failed with before it was open, as a server tells it.
+impl From<HelloFailure> for RejectReason {
+    fn from(failure: HelloFailure) -> Self {
+        match failure {
+            HelloFailure::TimedOut(time) => Self::HelloTimeout(time),
+            HelloFailure::Closed | HelloFailure::Io(_) | HelloFailure::Bad(HelloError::Bye) => {
+                Self::ClosedBeforeHello
+            }
+            HelloFailure::Bad(error) => Self::Hello(error),
+            HelloFailure::Refused => Self::Stopped,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A server's door: places, ids, who makes room, and who is refused.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use masep_proto::admission::{
+    Admission, Decision, DoorEvent, Duplicates, Greet, RejectReason, Ticket, Verdict,
+};
+use masep_proto::{Limits, PeerId};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// A door, and a clock that is turned.
+struct Door {
+    admission: Admission,
+    now: Instant,
+}
+
+impl Door {
+    fn new(limits: &Limits, duplicates: Duplicates) -> Self {
+        Self {
+            admission: Admission::new(limits, duplicates),
+            now: Instant::now(),
+        }
+    }
+
+    fn arrive(&mut self) -> (Ticket, Greet) {
+        self.admission.arrive(None)
+    }
+
+    fn hello(&mut self, ticket: Ticket, id: &str) -> Verdict {
+        self.admission.hello(ticket, &PeerId::from(id), self.now)
+    }
+
+    /// One that has said this hello, and what came of it.
+    fn guest(&mut self, id: &str) -> (Ticket, Verdict) {
+        let (ticket, greet) = self.arrive();
+        assert_eq!(greet, Greet::Hear);
+        (ticket, self.hello(ticket, id))
+    }
+
+    fn events(&mut self) -> Vec<DoorEvent> {
+        std::iter::from_fn(|| self.admission.poll_event()).collect()
+    }
+
+    /// Turns the clock, stopping at each deadline.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(next) = self.admission.deadline().filter(|next| *next <= until) {
+            self.now = self.now.max(next);
+            self.admission.handle_timeout(self.now);
+        }
+        self.now = until;
+    }
+}
+
+/// The reasons for which these are not taken.
+fn refusals(events: &[DoorEvent]) -> Vec<(Ticket, &'static str)> {
+    let refusals = events.iter().filter_map(|event| match event {
+        DoorEvent::Refuse(ticket, refusal) => Some((*ticket, refusal.reason.as_str())),
+        _ => None,
+    });
+    refusals.collect()
+}
+
+#[test]
+fn the_oldest_without_a_hello_makes_room() {
+    let mut door = Door::new(&Limits::default().connections(2), Duplicates::Refuse);
+    let (first, _) = door.guest("first");
+    let (silent, _) = door.arrive();
+    let (newcomer, greet) = door.arrive();
+    assert_eq!(greet, Greet::Hear);
+    assert_eq!(refusals(&door.events()), [(silent, "crowded_out")]);
+    assert_eq!(
+        door.hello(silent, "too late"),
+        Verdict::Wait,
+        "it was refused"
+    );
+    assert_eq!(door.hello(newcomer, "second"), Verdict::Admit);
+    // All have said hello now.
+    let (_, Greet::Refuse(refusal)) = door.arrive() else {
+        panic!("there is no place");
+    };
+    assert_eq!(refusal.reason.as_str(), "too_many_connections");
+    assert!(!refusal.at_once);
+    door.admission.gone(first);
+    assert_eq!(door.arrive().1, Greet::Hear);
+}
+
+#[test]
+fn each_address_has_its_share_and_takes_no_place_beyond_it() {
+    let limits = Limits::default().connections_per_address(Some(1));
+    let mut door = Door::new(&limits, Duplicates::Refuse);
+    let from: IpAddr = "192.0.2.1".parse().unwrap();
+    let (first, greet) = door.admission.arrive(Some(from));
+    assert_eq!(greet, Greet::Hear);
+    let (_, refused) = door.admission.arrive(Some(from));
+    assert!(matches!(refused, Greet::Refuse(_)));
+    assert_eq!(door.admission.connections(), 1);
+    assert!(door.events().is_empty(), "nobody was crowded out");
+    assert!(door.admission.failed(first), "it may be told why");
+    assert_eq!(door.admission.arrive(Some(from)).1, Greet::Hear);
+}
+
+#[test]
+fn refusals_are_seen_out_but_not_any_number_of_them() {
+    let mut door = Door::new(&Limits::default().connections(0), Duplicates::Refuse);
+    let mut tickets = Vec::new();
+    let mut at_once = 0;
+    for _ in 0..100 {
+        let (ticket, Greet::Refuse(refusal)) = door.arrive() else {
+            panic!("there is no place");
+        };
+        tickets.push(ticket);
+        at_once += usize::from(refusal.at_once);
+    }
+    assert_eq!(at_once, 100 - 64);
+    for ticket in tickets {
+        door.admission.gone(ticket);
+    }
+    assert!(matches!(door.arrive().1, Greet::Refuse(refusal) if !refusal.at_once));
+}
+
+#[test]
+fn who_comes_back_at_once_waits_for_its_old_connection() {
+    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let (old, _) = door.guest("agent");
+    let (new, verdict) = door.guest("agent");
+    assert_eq!(verdict, Verdict::Wait);
+    assert_eq!(door.events(), [DoorEvent::LookAt(old)]);
+    door.pass(199 * MILLISECOND);
+    door.admission.gone(old);
+    assert_eq!(door.events(), [DoorEvent::Admit(new)]);
+    // It holds the id now.
+    let (third, _) = door.guest("agent");
+    assert_eq!(door.events(), [DoorEvent::LookAt(new)]);
+    door.pass(200 * MILLISECOND);
+    assert_eq!(refusals(&door.events()), [(third, "duplicate_id")]);
+    assert_eq!(door.admission.deadline(), None);
+}
+
+#[test]
+fn who_comes_back_waits_longer_for_one_that_is_about_to_end() {
+    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let (old, _) = door.guest("agent");
+    let (new, _) = door.guest("agent");
+    door.admission.ending(old);
+    door.pass(1_100 * MILLISECOND);
+    assert_eq!(refusals(&door.events()), []);
+    door.admission.gone(old);
+    assert_eq!(door.events(), [DoorEvent::Admit(new)]);
+}
+
+#[test]
+fn several_that_wait_for_an_id_get_it_one_after_the_other() {
+    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let (old, _) = door.guest("agent");
+    let (first, _) = door.guest("agent");
+    let (second, _) = door.guest("agent");
+    let (third, _) = door.guest("agent");
+    door.events();
+    door.admission.gone(first);
+    door.admission.gone(old);
+    assert_eq!(
+        door.events(),
+        [DoorEvent::Admit(second)],
+        "the first is gone"
+    );
+    door.pass(200 * MILLISECOND);
+    assert_eq!(refusals(&door.events()), [(third, "duplicate_id")]);
+}
+
+#[test]
+fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
+    let mut door = Door::new(&Limits::default(), Duplicates::Replace);
+    let (old, _) = door.guest("agent");
+    let (new, verdict) = door.guest("agent");
+    assert_eq!(verdict, Verdict::Wait);
+    assert_eq!(door.events(), [DoorEvent::Replace(old)]);
+    door.pass(Duration::from_secs(1));
+    assert_eq!(door.events(), [DoorEvent::Abort(old)]);
+    door.pass(Duration::from_secs(1));
+    assert_eq!(door.events(), [DoorEvent::Admit(new)]);
+    // What it leaves is not its successor's id.
+    door.admission.gone(old);
+    let (third, _) = door.guest("agent");
+    assert_eq!(door.events(), [DoorEvent::Replace(new)]);
+    let (fourth, _) = door.guest("agent");
+    let events = door.events();
+    assert_eq!(refusals(&events), [(third, "duplicate_id")]);
+    assert_eq!(events.last(), Some(&DoorEvent::Replace(new)));
+    door.admission.gone(new);
+    assert_eq!(door.events(), [DoorEvent::Admit(fourth)]);
+}
+
+#[test]
+fn the_host_is_asked_and_may_decide_late() {
+    let mut admission = Admission::new(&Limits::default(), Duplicates::Refuse);
+    admission = admission.asks(true);
+    let mut door = Door {
+        admission,
+        now: Instant::now(),
+    };
+    let (first, verdict) = door.guest("agent");
+    assert_eq!(verdict, Verdict::Wait);
+    assert_eq!(door.events(), [DoorEvent::Ask(first)]);
+    door.pass(Duration::from_secs(4));
+    door.admission.decide(first, Decision::Admit, door.now);
+    assert_eq!(door.events(), [DoorEvent::Admit(first)]);
+
+    let (second, _) = door.guest("agent");
+    let (third, _) = door.guest("other");
+    let (fourth, _) = door.guest("another");
+    door.events();
+    door.admission.decide(second, Decision::Replace, door.now);
+    assert_eq!(door.events(), [DoorEvent::Replace(first)]);
+    let no = Decision::Refuse("no seat".to_owned());
+    door.admission.decide(third, no, door.now);
+    let events = door.events();
+    let [DoorEvent::Refuse(ticket, refusal)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(*ticket, third);
+    assert_eq!(refusal.reason, RejectReason::Denied("no seat".to_owned()));
+    door.admission.gone(first);
+    assert_eq!(door.events(), [DoorEvent::Admit(second)]);
+    door.pass(Duration::from_secs(5));
+    assert_eq!(refusals(&door.events()), [(fourth, "denied")]);
+    door.admission.decide(fourth, Decision::Admit, door.now);
+    assert_eq!(door.events(), [], "too late");
+}
+
+#[test]
+fn a_door_that_is_stopped_refuses_all_that_were_not_taken() {
+    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let (taken, _) = door.guest("agent");
+    let (waiting, _) = door.guest("agent");
+    let (silent, _) = door.arrive();
+    door.events();
+    door.admission.stop();
+    let expected = [(silent, "stopped"), (waiting, "stopped")];
+    assert_eq!(refusals(&door.events()), expected);
+    assert_eq!(door.admission.connections(), 1);
+    assert!(matches!(door.arrive().1, Greet::Refuse(_)));
+    door.admission.gone(taken);
+    assert_eq!(door.admission.connections(), 0);
+    assert_eq!(door.admission.deadline(), None);
+}
+
+#[test]
+fn places_are_counted_right_whatever_happens() {
+    for seed in 1..2_000_u64 {
+        let mut state = seed;
+        let mut draw = |bound: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % bound
+        };
+        let limits = Limits::default()
+            .connections(3)
+            .connections_per_address(Some(2));
+        let duplicates = [Duplicates::Refuse, Duplicates::Replace][draw(2)];
+        let mut door = Door::new(&limits, duplicates);
+        door.admission = door.admission.asks(draw(2) == 0);
+        let mut tickets = Vec::new();
+        for _ in 0..40 {
+            let ticket = tickets.get(draw(tickets.len().max(1))).copied();
+            match (draw(7), ticket) {
+                (0 | 1, _) => {
+                    let from = IpAddr::from([192, 0, 2, u8::try_from(draw(3)).unwrap()]);
+                    tickets.push(door.admission.arrive(Some(from)).0);
+                }
+                (2, Some(ticket)) => {
+                    let _ = door.hello(ticket, ["a", "b"][draw(2)]);
+                }
+                (3, Some(ticket)) => door.admission.gone(ticket),
+                (4, Some(ticket)) => {
+                    let decision = [Decision::Admit, Decision::Replace][draw(2)].clone();
+                    door.admission.decide(ticket, decision, door.now);
+                }
+                (5, Some(ticket)) => {
+                    let _ = door.admission.failed(ticket);
+                }
+                _ => door.pass(Duration::from_millis(300)),
+            }
+            assert!(door.admission.connections() <= 3, "seed {seed}");
+        }
+        for ticket in tickets {
+            door.admission.gone(ticket);
+        }
+        assert_eq!(door.admission.connections(), 0, "seed {seed}");
+        door.pass(Duration::from_secs(60));
+        assert_eq!(door.admission.deadline(), None, "seed {seed}");
+        let (ticket, _) = door.arrive();
+        let verdict = door.hello(ticket, "a");
+        let admitted = verdict == Verdict::Admit || door.events().contains(&DoorEvent::Ask(ticket));
+        assert!(admitted, "seed {seed}: the id is free again");
+    }
+}

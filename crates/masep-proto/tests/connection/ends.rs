@@ -1,0 +1,329 @@
+//! Why a connection ends, in whatever order things happen, and how its stream is left.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use masep_proto::connection::{Action, Event};
+use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
+
+use crate::pair::Pair;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the other end of the stream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peer {
+    Frame,
+    Bye,
+    /// It shuts the stream.
+    End,
+    /// It shuts the stream in the middle of a frame.
+    Cut,
+    Reset,
+    /// It claims more than is allowed.
+    TooLarge,
+}
+
+/// What this side does, or finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Nothing,
+    /// It ends the connection before it reads.
+    End,
+    Abort,
+    /// A write finds an error before anything is read.
+    Fails,
+    FailsByTime,
+    /// It ends the connection, and its writes find an error.
+    EndFails,
+}
+
+struct Case {
+    peer: &'static [Peer],
+    own: Own,
+    reason: &'static str,
+    frames: usize,
+    actions: &'static [Action],
+}
+
+const IN_ORDER: &[Action] = &[Action::HalfClose, Action::Close];
+const CLOSE: &[Action] = &[Action::Close];
+const RESET: &[Action] = &[Action::Reset];
+
+const fn case(
+    peer: &'static [Peer],
+    own: Own,
+    reason: &'static str,
+    frames: usize,
+    actions: &'static [Action],
+) -> Case {
+    Case {
+        peer,
+        own,
+        reason,
+        frames,
+        actions,
+    }
+}
+
+/// The first thing that settles it counts, in the order of the stream; what this side does counts when its `BYE`
+/// is written. A write that fails counts when the rest was read without a `BYE` in it.
+const CASES: &[Case] = {
+    use Own::{Abort, EndFails, Fails, FailsByTime, Nothing};
+    use Peer::{Bye, Cut, End, Frame, Reset, TooLarge};
+    &[
+        case(&[Frame, Bye], Nothing, "peer_bye", 1, IN_ORDER),
+        case(&[Bye, Frame], Nothing, "peer_bye", 0, IN_ORDER),
+        case(&[Frame, Bye, End], Nothing, "peer_bye", 1, IN_ORDER),
+        case(&[Frame, Bye, Reset], Nothing, "peer_bye", 1, IN_ORDER),
+        case(&[Frame, End], Nothing, "end_of_stream", 1, CLOSE),
+        case(&[Frame, Cut], Nothing, "end_of_stream mid frame", 1, CLOSE),
+        case(&[Frame, Reset], Nothing, "reset", 1, RESET),
+        case(&[Frame, TooLarge], Nothing, "protocol_error", 1, &[]),
+        case(&[Frame, TooLarge, Bye], Nothing, "protocol_error", 1, &[]),
+        case(&[Frame, TooLarge, End], Nothing, "protocol_error", 1, CLOSE),
+        // What had arrived when this side ends counts, and is delivered.
+        case(&[], Own::End, "local_bye", 0, &[]),
+        case(&[Frame], Own::End, "local_bye", 1, &[]),
+        case(&[Frame, Bye], Own::End, "peer_bye", 1, IN_ORDER),
+        case(&[Frame, End], Own::End, "end_of_stream", 1, CLOSE),
+        case(&[Frame, Reset], Own::End, "reset", 1, RESET),
+        // Unless it is aborted: then nothing is looked at any more.
+        case(&[Frame], Abort, "aborted", 0, IN_ORDER),
+        case(&[Frame, Bye], Abort, "aborted", 0, IN_ORDER),
+        case(&[Frame, End], Abort, "aborted", 0, IN_ORDER),
+        // A write that fails: what came before is read, and a `BYE` in it is the reason.
+        case(&[], Fails, "reset", 0, RESET),
+        case(&[Frame], Fails, "reset", 1, RESET),
+        case(&[Frame, Bye], Fails, "peer_bye", 1, IN_ORDER),
+        case(&[Frame, End], Fails, "reset", 1, RESET),
+        case(&[Frame, Cut], Fails, "reset", 1, RESET),
+        case(&[Frame, Bye, Reset], Fails, "peer_bye", 1, IN_ORDER),
+        case(&[Frame, Reset], Fails, "reset", 1, RESET),
+        case(&[Frame, TooLarge], Fails, "protocol_error", 1, RESET),
+        case(&[Frame, Bye], FailsByTime, "write_timeout", 0, RESET),
+        case(&[Frame], EndFails, "reset", 1, RESET),
+        case(&[Frame, Bye], EndFails, "peer_bye", 1, IN_ORDER),
+        case(&[Frame, End], EndFails, "end_of_stream", 1, RESET),
+    ]
+};
+
+fn name(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::EndOfStream { mid_frame: true } => format!("{} mid frame", reason.as_str()),
+        reason => reason.as_str().to_owned(),
+    }
+}
+
+fn play(case: &Case) -> Pair {
+    let mut pair = Pair::open_with(&Limits::default().frame_bytes(1_000));
+    // The agent's part is ours: it would end too.
+    let pipe = &mut pair.to_engine;
+    for act in case.peer {
+        match act {
+            Peer::Frame => pipe.bytes.extend(b"\x05\0frame"),
+            Peer::Bye => pipe.bytes.extend(b"\x03\0BYE"),
+            Peer::TooLarge => pipe.bytes.extend(b"\xff\xff"),
+            Peer::Cut => {
+                pipe.bytes.extend(b"\x05\0fr");
+                pipe.shut = true;
+            }
+            Peer::End => pipe.shut = true,
+            Peer::Reset => pipe.reset = true,
+        }
+    }
+    let engine = &mut pair.engine;
+    match case.own {
+        Own::Nothing => {}
+        Own::End => engine.core.end(CloseReason::LocalBye, pair.now),
+        Own::Abort => engine.core.abort(CloseReason::Aborted, pair.now),
+        Own::Fails => pair.to_agent.fails = Some(ErrorKind::BrokenPipe),
+        Own::FailsByTime => pair.to_agent.fails = Some(ErrorKind::HostUnreachable),
+        Own::EndFails => {
+            pair.to_agent.fails = Some(ErrorKind::ConnectionReset);
+            engine.core.end(CloseReason::LocalBye, pair.now);
+        }
+    }
+    if matches!(case.own, Own::Fails | Own::FailsByTime) {
+        engine.send(b"in vain", pair.now).expect("there is room");
+        pair.write(false);
+    }
+    while pair.step(false) {}
+    pair
+}
+
+#[test]
+fn each_order_of_what_can_happen_has_one_reason() {
+    for case in CASES {
+        let told = format!("{:?}, {:?}", case.peer, case.own);
+        let pair = play(case);
+        let reason = pair
+            .engine
+            .reason()
+            .unwrap_or_else(|| panic!("{told}: none"));
+        assert_eq!(name(&reason), case.reason, "{told}");
+        assert_eq!(pair.engine.received.len(), case.frames, "{told}");
+        assert_eq!(pair.engine.actions, case.actions, "{told}");
+    }
+}
+
+#[test]
+fn a_peer_that_only_shuts_its_side_gets_what_is_queued_and_a_bye() {
+    for bytes in [&b""[..], b"\x05\0ab"] {
+        let mut pair = Pair::open();
+        pair.to_engine.bytes.extend(bytes);
+        pair.to_engine.shut = true;
+        pair.engine.send(b"still yours", pair.now).unwrap();
+        while pair.step(false) {}
+        assert!(pair.to_agent.bytes.iter().eq(b"\x0b\0still yours\x03\0BYE"));
+        assert!(pair.engine.core.has_said_bye());
+    }
+}
+
+#[test]
+fn a_peer_that_said_bye_gets_nothing_more() {
+    let mut pair = Pair::open();
+    pair.to_engine.bytes.extend(b"\x03\0BYE");
+    pair.engine.send(b"too late", pair.now).unwrap();
+    // It reads before it writes.
+    while pair.step(false) {}
+    assert!(pair.to_agent.bytes.is_empty());
+    assert!(pair.to_agent.shut);
+}
+
+#[test]
+fn an_orderly_end_hears_the_peer_out_but_not_for_ever() {
+    let mut pair = Pair::open();
+    pair.engine.core.end(CloseReason::LocalBye, pair.now);
+    while pair.step(false) {}
+    assert!(!pair.engine.events.contains(&Event::Closed), "it is unsent");
+    // The peer reads it, but does not close.
+    pair.to_agent.bytes.clear();
+    pair.to_engine.bytes.extend(b"\x01\0x");
+    while pair.step(false) {}
+    assert_eq!(pair.engine.events.last(), Some(&Event::Closed));
+    assert_eq!(pair.engine.actions, [Action::HalfClose]);
+    assert!(
+        pair.engine.received.is_empty(),
+        "nothing is heard behind a BYE"
+    );
+    pair.now += SECOND;
+    pair.engine.core.handle_timeout(pair.now);
+    while pair.step(false) {}
+    assert_eq!(pair.engine.actions, IN_ORDER);
+    assert_eq!(pair.engine.events.last(), Some(&Event::Over));
+}
+
+#[test]
+fn the_bye_of_a_peer_that_reads_nothing_is_awaited_for_a_second() {
+    let mut pair = Pair::open();
+    pair.engine.core.end(CloseReason::Shutdown, pair.now);
+    while pair.step(false) {}
+    assert!(pair.engine.core.wants().sent);
+    for expected in [Event::Closed, Event::Over] {
+        pair.now += SECOND;
+        pair.engine.core.handle_timeout(pair.now);
+        while pair.step(false) {}
+        assert_eq!(pair.engine.events.last(), Some(&expected));
+    }
+    assert_eq!(pair.engine.reason(), Some(CloseReason::Shutdown));
+}
+
+#[test]
+fn whoever_is_replaced_makes_room_at_once() {
+    let mut pair = Pair::open();
+    pair.engine.core.end(CloseReason::Replaced, pair.now);
+    while pair.step(false) {}
+    assert!(pair.engine.core.is_over());
+    assert!(pair.to_agent.bytes.iter().eq(b"\x03\0BYE"));
+}
+
+#[test]
+fn an_abort_says_bye_behind_a_frame_in_part_or_resets() {
+    for (room, reset) in [(10, false), (3, true)] {
+        let mut pair = Pair::open();
+        pair.to_agent.capacity = 2;
+        pair.engine.send(b"abc", pair.now).unwrap();
+        while pair.step(false) {}
+        pair.engine.send(b"never sent", pair.now).unwrap();
+        pair.engine.core.abort(CloseReason::Shutdown, pair.now);
+        pair.to_agent.capacity += room;
+        while pair.step(false) {}
+        let sent: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
+        let action = if reset {
+            assert_eq!(sent, b"\x03\0abc");
+            RESET
+        } else {
+            assert_eq!(sent, b"\x03\0abc\x03\0BYE");
+            IN_ORDER
+        };
+        assert_eq!(pair.engine.actions, action);
+        assert_eq!(pair.engine.reason(), Some(CloseReason::Shutdown));
+    }
+}
+
+#[test]
+fn an_abort_at_any_moment_ends_without_a_wait() {
+    for steps in 0..40 {
+        for engine in [false, true] {
+            let mut pair = Pair::new();
+            pair.to_agent.capacity = 8;
+            pair.to_engine.capacity = 8;
+            for step in 0..steps {
+                pair.step(step % 2 == 0);
+                if step == 20 {
+                    let _ = pair.engine.send(&[1; 50], pair.now);
+                    pair.engine.core.end(CloseReason::LocalBye, pair.now);
+                }
+            }
+            let side = if engine {
+                &mut pair.engine
+            } else {
+                &mut pair.agent
+            };
+            side.core.abort(CloseReason::Aborted, pair.now);
+            // As a shell does that must not wait: the peer does nothing meanwhile.
+            while pair.step(!engine) {}
+            let side = if engine { &pair.engine } else { &pair.agent };
+            assert!(side.core.is_over(), "{steps} steps: {side:?}");
+        }
+    }
+}
+
+#[test]
+fn the_first_reason_of_ours_counts() {
+    let mut pair = Pair::open();
+    pair.engine.core.end(CloseReason::LocalBye, pair.now);
+    pair.engine.core.end(CloseReason::Shutdown, pair.now);
+    pair.engine.core.abort(CloseReason::Replaced, pair.now);
+    while pair.step(false) {}
+    assert_eq!(pair.engine.reason(), Some(CloseReason::LocalBye));
+}
+
+#[test]
+fn a_frame_of_bye_is_the_end() {
+    let mut pair = Pair::open();
+    pair.agent.send(b"before", pair.now).unwrap();
+    pair.agent.send(b"BYE", pair.now).unwrap();
+    assert!(pair.agent.send(b"behind", pair.now).is_err());
+    pair.settle();
+    assert_eq!(pair.engine.received, [Frame::from("before")]);
+    assert_eq!(pair.agent.reason(), Some(CloseReason::LocalBye));
+}
+
+#[test]
+fn a_claim_that_is_too_large_names_both_sizes() {
+    let mut pair = Pair::open_with(&Limits::default().frame_bytes(10));
+    pair.to_engine.bytes.extend(b"\x0b\0");
+    pair.settle();
+    let limit = LimitExceeded {
+        limit: Limit::FrameBytes,
+        actual: 11,
+        allowed: 10,
+    };
+    assert_eq!(
+        pair.engine.reason(),
+        Some(CloseReason::ProtocolError(limit))
+    );
+    assert_eq!(pair.agent.reason(), Some(CloseReason::PeerBye));
+}
