@@ -66,7 +66,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::{CloseReason, PeerId};
+use crate::{CloseReason, Encoding, PeerId};
 
 pub use batch::Batch;
 pub use config::{Config, WhenFull};
@@ -117,14 +117,7 @@ pub struct Connection {
     last_send: Option<Instant>,
     has_waited: bool,
 
-    /// For which this side ends the connection, when it has said `BYE`.
-    requested: Option<CloseReason>,
-    /// Nothing can be written any more, for this reason. What the peer sent before is still ours.
-    write_failed: Option<CloseReason>,
-    /// Why the connection ended.
-    reason: Option<CloseReason>,
-    /// Why there is no connection.
-    failure: Option<HelloFailure>,
+    outcome: Outcome,
     /// Frames that were accepted were dropped by an abort.
     has_lost: bool,
     /// The end was told.
@@ -174,6 +167,20 @@ enum Phase {
     HearingOut,
     /// The stream is closed.
     Over,
+}
+
+/// How the connection ends.
+#[derive(Debug)]
+enum Outcome {
+    Undecided,
+    /// This side ends it for this reason, which counts when the `BYE` is written.
+    Requested(CloseReason),
+    /// Nothing can be written any more, for this reason. What the peer sent before is still ours.
+    WriteFailed(CloseReason),
+    /// It is settled.
+    Ended(CloseReason),
+    /// It was never open.
+    Failed(HelloFailure),
 }
 
 /// What has become of the `BYE`.
@@ -230,10 +237,7 @@ impl Connection {
             written: 0,
             last_send: None,
             has_waited: false,
-            requested: None,
-            write_failed: None,
-            reason: None,
-            failure: None,
+            outcome: Outcome::Undecided,
             has_lost: false,
             is_closed: false,
             is_hurried: false,
@@ -264,6 +268,11 @@ impl Connection {
         &self.config
     }
 
+    /// How messages are written on this connection, with the bounds of this side.
+    pub fn encoding(&self) -> Encoding {
+        Encoding::xml(self.config.clone())
+    }
+
     /// The id that the peer gave in its hello, when that was heard.
     pub const fn peer(&self) -> Option<&PeerId> {
         self.peer.as_ref()
@@ -271,12 +280,23 @@ impl Connection {
 
     /// Why the connection ended, as soon as that is settled: from [`Event::Ended`] on.
     pub const fn reason(&self) -> Option<&CloseReason> {
-        self.reason.as_ref()
+        match &self.outcome {
+            Outcome::Ended(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     /// Why there is no connection, from [`Event::Failed`] on.
     pub const fn failure(&self) -> Option<&HelloFailure> {
-        self.failure.as_ref()
+        match &self.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Whether it is settled how the connection ends.
+    const fn is_settled(&self) -> bool {
+        matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
     }
 
     /// Whether nothing is left to be done, once all actions are done.
@@ -331,7 +351,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("peer", &self.peer)
             .field("phase", &self.phase)
-            .field("reason", &self.reason)
+            .field("outcome", &self.outcome)
             .field("wants", &self.wants())
             .finish_non_exhaustive()
     }

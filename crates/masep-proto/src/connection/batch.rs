@@ -11,6 +11,10 @@ use crate::framing::{Framing, Next};
 /// Bodies from this size on are slices of the buffer that they were read into. Smaller ones are copied: a
 /// slice would keep kilobytes alive for a few bytes.
 const SHARE_FROM: usize = 1024;
+/// Bodies up to this size are copied together with those around them, as many bytes at once, and are slices of that: to
+/// take memory for each costs as much as all else that is done for it.
+const TOGETHER_UP_TO: usize = 256;
+const TOGETHER: usize = 2048;
 
 /// Frames that have arrived, in order, cut one by one when they are asked for. It belongs to the receiver, so that
 /// cutting takes no lock.
@@ -24,6 +28,9 @@ pub struct Batch {
     /// How many are left.
     frames: usize,
     framing: Option<Framing>,
+    /// A copy of some of the buffer, and where it begins in there.
+    copied: Bytes,
+    copied_from: usize,
 }
 
 #[derive(Debug)]
@@ -58,6 +65,7 @@ impl Batch {
     /// Drops the frames that are left.
     pub fn clear(&mut self) {
         self.frames = 0;
+        self.copied = Bytes::new();
         match mem::take(&mut self.buffer) {
             Buffer::Own(bytes) if bytes.capacity() > 0 => pool::give(bytes),
             Buffer::Own(_) => {}
@@ -86,7 +94,18 @@ impl Batch {
         let body = start..start + extent.body;
         self.at = body.end;
         if extent.body < SHARE_FROM {
-            return Some(Frame::new(Bytes::copy_from_slice(&bytes[body])));
+            if extent.body > TOGETHER_UP_TO || self.frames == 1 {
+                return Some(Frame::new(Bytes::copy_from_slice(&bytes[body])));
+            }
+            if body.end > self.copied_from + self.copied.len() || body.start < self.copied_from {
+                let end = bytes.len().min(start + TOGETHER);
+                self.copied = Bytes::copy_from_slice(&bytes[start..end]);
+                self.copied_from = start;
+            }
+            let from = self.copied_from;
+            return Some(Frame::new(
+                self.copied.slice(body.start - from..body.end - from),
+            ));
         }
         if let Buffer::Own(bytes) = &mut self.buffer {
             self.buffer = Buffer::Shared(mem::take(bytes).into());

@@ -25,7 +25,7 @@ impl Connection {
             if self.is_before_open() {
                 self.fail(HelloFailure::Closed, now);
                 self.give_up();
-            } else if self.reason.is_some() || self.failure.is_some() {
+            } else if self.is_settled() {
                 self.give_up();
             } else {
                 self.conclude(CloseReason::WriteTimeout, now);
@@ -70,8 +70,7 @@ impl Connection {
     pub(super) fn silent_until(&self) -> Option<Instant> {
         let idle_time = self.config.limits.idle_time?;
         let listens = matches!(self.phase, Phase::Open | Phase::Draining)
-            && self.reason.is_none()
-            && self.failure.is_none()
+            && !self.is_settled()
             && !self.input_over
             && self.has_room_for_frames();
         self.silent_since

@@ -7,7 +7,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::{Bye, Connection, HelloFailure, Phase, action, event};
+use super::{Bye, Connection, HelloFailure, Outcome, Phase, action, event};
 use crate::CloseReason;
 
 /// How long an end that this side did not ask for may take to deliver what is queued, and the `BYE`.
@@ -27,11 +27,11 @@ impl Connection {
     pub fn end(&mut self, reason: CloseReason, now: Instant) {
         match self.phase {
             Phase::Open => {
-                self.requested = Some(reason);
+                self.outcome = Outcome::Requested(reason);
                 self.drain();
             }
-            Phase::Answering => {
-                self.requested.get_or_insert(reason);
+            Phase::Answering if matches!(self.outcome, Outcome::Undecided) => {
+                self.outcome = Outcome::Requested(reason);
             }
             Phase::Greeting | Phase::Hearing | Phase::Deciding => {
                 self.fail(HelloFailure::Refused, now);
@@ -46,11 +46,13 @@ impl Connection {
     pub fn abort(&mut self, reason: CloseReason, now: Instant) {
         self.is_hurried = true;
         match self.phase {
-            Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
+            Phase::Open | Phase::Draining if !self.is_settled() => {
                 // An end that had begun is in order, unless something may be lost by this.
                 let is_written = self.written == self.outbound.accepted();
-                let requested = self.requested.take().filter(|_| is_written);
-                self.settle(requested.unwrap_or(reason));
+                self.settle(match &self.outcome {
+                    Outcome::Requested(requested) if is_written => requested.clone(),
+                    _ => reason,
+                });
                 self.drop_queue();
                 self.phase = Phase::Draining;
                 self.phase_until = now.checked_add(DRAIN_TIME);
@@ -90,12 +92,12 @@ impl Connection {
 
     /// What a call is told that comes too late.
     pub(super) fn end_reason(&self) -> CloseReason {
-        let reason = self
-            .reason
-            .as_ref()
-            .or(self.requested.as_ref())
-            .or(self.write_failed.as_ref());
-        reason.cloned().unwrap_or(CloseReason::Aborted)
+        match &self.outcome {
+            Outcome::Requested(reason) | Outcome::WriteFailed(reason) | Outcome::Ended(reason) => {
+                reason.clone()
+            }
+            Outcome::Undecided | Outcome::Failed(_) => CloseReason::Aborted,
+        }
     }
 
     /// Has what is queued and a `BYE` go out, and reads on until then.
@@ -114,11 +116,11 @@ impl Connection {
 
     /// Settles why the connection ended, once, and what follows from it.
     pub(super) fn conclude(&mut self, reason: CloseReason, now: Instant) {
-        if self.reason.is_some() || self.failure.is_some() {
+        if self.is_settled() {
             return;
         }
         let peer_said_bye = matches!(reason, CloseReason::PeerBye | CloseReason::Rejected);
-        let may_read = reason.peer_may_read() && self.write_failed.is_none();
+        let may_read = reason.peer_may_read() && !matches!(self.outcome, Outcome::WriteFailed(_));
         self.settle(reason);
         if peer_said_bye {
             self.part(now);
@@ -139,8 +141,8 @@ impl Connection {
     }
 
     fn settle(&mut self, reason: CloseReason) {
-        debug_assert!(self.reason.is_none());
-        self.reason = Some(reason);
+        debug_assert!(!self.is_settled());
+        self.outcome = Outcome::Ended(reason);
         self.last_reads = 0;
         self.probes = false;
         self.inbound.discard_rest();
@@ -150,7 +152,7 @@ impl Connection {
 
     /// Nothing can be written any more: reads what has arrived.
     pub(super) fn read_rest(&mut self, reason: CloseReason, now: Instant) {
-        self.write_failed = Some(reason);
+        self.outcome = Outcome::WriteFailed(reason);
         self.outbound.clear();
         self.rest = None;
         self.write_until = None;
@@ -164,20 +166,19 @@ impl Connection {
 
     /// The peer did not say `BYE` before nothing could be written any more.
     pub(super) fn conclude_failed_write(&mut self, now: Instant) {
-        if let Some(reason) = self.write_failed.clone() {
-            self.conclude(reason, now);
+        if let Outcome::WriteFailed(reason) = &self.outcome {
+            self.conclude(reason.clone(), now);
         }
     }
 
     /// The `BYE` was written.
     pub(super) fn said_bye(&mut self, now: Instant) {
-        if self.failure.is_none() && self.reason.is_none() {
-            let reason = self.requested.clone().unwrap_or(CloseReason::LocalBye);
-            self.settle(reason);
+        if let Outcome::Requested(reason) = &self.outcome {
+            self.settle(reason.clone());
             self.phase_until = now.checked_add(SENT_TIME);
         }
         // Whoever is replaced makes room at once; and whoever has closed sends nothing that a close would meet.
-        let is_settled = self.input_over || self.reason == Some(CloseReason::Replaced);
+        let is_settled = self.input_over || self.reason() == Some(&CloseReason::Replaced);
         if self.is_hurried || is_settled {
             self.part(now);
         } else {
@@ -188,7 +189,7 @@ impl Connection {
     /// The peer was told, or will hear no more: leaves the stream.
     pub(super) fn part(&mut self, now: Instant) {
         let is_ours = matches!(
-            self.reason,
+            self.reason(),
             Some(CloseReason::LocalBye | CloseReason::Shutdown)
         );
         // What else ends a connection may be the peer's doing: it shall not keep our streams open.
@@ -212,7 +213,7 @@ impl Connection {
     }
 
     fn tell_closed(&mut self) {
-        if self.reason.is_some() && !self.is_closed {
+        if self.reason().is_some() && !self.is_closed {
             self.is_closed = true;
             self.events.set(event::CLOSED);
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Bye, Config, Connection, Phase, event};
+use super::{Bye, Config, Connection, Outcome, Phase, event};
 use crate::hello::read_hello;
 use crate::{CloseReason, FrameCodec, HelloError};
 
@@ -50,9 +50,8 @@ impl HelloFailure {
 impl Connection {
     /// For the side that connected, which says hello first.
     pub fn connect(config: Arc<Config>, now: Instant) -> Self {
-        let hello = config.hello.clone();
         let mut this = Self::new(config, Phase::Greeting, true);
-        this.outbound.put_first(hello);
+        this.outbound.say_hello();
         this.phase_until = now.checked_add(this.config.limits.hello_time);
         this
     }
@@ -69,7 +68,7 @@ impl Connection {
         if self.phase == Phase::Deciding {
             self.phase = Phase::Answering;
             self.phase_until = now.checked_add(self.config.limits.hello_time);
-            self.outbound.put_first(self.config.hello.clone());
+            self.outbound.say_hello();
         }
     }
 
@@ -142,7 +141,7 @@ impl Connection {
 
     /// There will be no connection.
     pub(super) fn fail(&mut self, failure: HelloFailure, now: Instant) {
-        if !self.is_before_open() || self.failure.is_some() {
+        if !self.is_before_open() || self.is_settled() {
             return;
         }
         let mid_hello = matches!(failure, HelloFailure::Bad(HelloError::Limit(_)))
@@ -150,7 +149,7 @@ impl Connection {
             || failure == HelloFailure::Refused;
         let is_awaited = self.phase == Phase::Hearing && !self.input_over && mid_hello;
         let is_broken = matches!(failure, HelloFailure::Io(_));
-        self.failure = Some(failure);
+        self.outcome = Outcome::Failed(failure);
         self.events.set(event::FAILED);
         if is_broken {
             self.give_up();
@@ -164,7 +163,7 @@ impl Connection {
 
     /// The stream failed before the connection was open.
     pub(super) fn fail_stream(&mut self, kind: io::ErrorKind, now: Instant) {
-        if self.failure.is_some() {
+        if self.is_settled() {
             return self.give_up();
         }
         self.fail(HelloFailure::from_error(kind), now);
@@ -192,7 +191,7 @@ impl Connection {
             Phase::Hearing | Phase::Deciding | Phase::Refusing
         );
         if was_silent {
-            self.outbound.put_first(self.config.hello.clone());
+            self.outbound.say_hello();
         }
         debug_assert_eq!(self.bye, Bye::Unsaid);
         self.inbound.discard_rest();

@@ -139,8 +139,10 @@ impl Inbound {
         if frames.frames > 0 {
             let is_small = frames.bytes.len() < GATHERED / 4;
             if is_small && !self.earlier.back().is_some_and(|to| to.has_room(&frames)) {
+                // As much as waits already, so that few need little.
+                let waits = self.body_bytes.clamp(frames.end, GATHERED.max(frames.end));
                 self.earlier.push_back(Frames {
-                    bytes: Vec::with_capacity(GATHERED),
+                    bytes: Vec::with_capacity(waits),
                     ..Frames::default()
                 });
             }
@@ -298,6 +300,9 @@ impl Inbound {
         });
         self.frames -= oldest.frames;
         self.body_bytes -= oldest.body_bytes;
+        if self.frames == 0 {
+            self.earlier = VecDeque::new();
+        }
         batch.fill(oldest.bytes, oldest.start, oldest.frames, framing);
     }
 

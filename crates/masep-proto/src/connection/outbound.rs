@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use bytes::Bytes;
-
+use super::config::Config;
 use super::pool;
 use super::transmit::{SHARE_FROM, Transmit};
 use crate::framing::{Framing, Next};
@@ -27,8 +26,8 @@ const KEEP_CAPACITY: usize = 16;
 /// The send queue.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// Bytes that go out before all that waits.
-    urgent: Bytes,
+    /// Our hello goes out before all that waits.
+    says_hello: bool,
     /// Frames that go out first.
     parts: VecDeque<Part>,
     /// Frames that go out behind those.
@@ -60,7 +59,7 @@ struct Copies {
 impl Outbound {
     /// Whether nothing waits.
     pub(super) const fn is_empty(&self) -> bool {
-        self.frames == 0 && self.urgent.is_empty()
+        self.frames == 0 && !self.says_hello
     }
 
     /// Whether frames wait.
@@ -78,10 +77,9 @@ impl Outbound {
         self.accepted - self.frames as u64
     }
 
-    /// Puts bytes in front of all that waits.
-    pub(super) fn put_first(&mut self, bytes: Bytes) {
-        debug_assert!(self.urgent.is_empty());
-        self.urgent = bytes;
+    /// Puts our hello in front of all that waits.
+    pub(super) const fn say_hello(&mut self) {
+        self.says_hello = true;
     }
 
     /// Whether a body of this size has room. One of any size has it in an empty queue, or it could never be
@@ -134,19 +132,18 @@ impl Outbound {
 
     /// Drops the frames that wait.
     pub(super) fn clear(&mut self) {
-        let urgent = mem::take(&mut self.urgent);
-        let accepted = self.accepted;
         *self = Self {
-            urgent,
-            accepted,
+            says_hello: self.says_hello,
+            accepted: self.accepted,
             ..Self::default()
         };
     }
 
     /// Moves what waits into a transmit without bytes: as much as one write takes, or the first frame alone.
-    pub(super) fn fill(&mut self, transmit: &mut Transmit, framing: Framing, alone: bool) {
-        if !self.urgent.is_empty() {
-            transmit.extend(&mem::take(&mut self.urgent));
+    pub(super) fn fill(&mut self, transmit: &mut Transmit, config: &Config, alone: bool) {
+        let framing = config.framing;
+        if mem::take(&mut self.says_hello) {
+            transmit.extend(&config.hello);
         }
         if alone {
             if transmit.is_empty() {

@@ -11,6 +11,8 @@ pub(super) const SMALL: usize = 1024;
 /// Bytes in a large buffer: for as many frames as one read or write moves, and a little more than a frame of
 /// pymasep's largest size.
 pub(super) const LARGE: usize = 72 * 1024;
+/// Whoever asks for so much gets a large buffer.
+const MORE: usize = 32 * 1024;
 /// What is kept as a small buffer, and as a large one. Others go back to the allocator.
 const SMALL_ONES: RangeInclusive<usize> = SMALL..=4 * SMALL;
 const LARGE_ONES: RangeInclusive<usize> = LARGE..=2 * LARGE;
@@ -27,32 +29,51 @@ thread_local! {
 
 /// An empty buffer for at least so many bytes.
 pub(super) fn take(bytes: usize) -> Vec<u8> {
-    let (kept, least) = match bytes {
-        ..=SMALL => (&SMALL_ONE, SMALL),
-        32_768..=LARGE => (&LARGE_ONE, LARGE),
-        _ => return Vec::with_capacity(bytes),
-    };
-    let mut buffer = kept.take();
-    buffer.reserve(least);
-    buffer
+    match bytes {
+        ..=SMALL => {
+            let mut buffer = SMALL_ONE.take();
+            buffer.reserve(SMALL);
+            buffer
+        }
+        MORE..=LARGE => take_large(),
+        _ => Vec::with_capacity(bytes),
+    }
+}
+
+fn take_large() -> Vec<u8> {
+    let buffer = LARGE_ONE.take();
+    if buffer.capacity() > 0 {
+        return buffer;
+    }
+    let returned = take_lent();
+    if LARGE_ONES.contains(&returned.capacity()) {
+        return returned;
+    }
+    Vec::with_capacity(LARGE)
 }
 
 /// An empty buffer for so many bytes and not many more: for a large frame that is read alone. The memory of a
 /// frame before is taken if that is gone.
 pub(super) fn take_exact(bytes: usize) -> Vec<u8> {
+    let returned = take_lent();
+    if (bytes..bytes + EXCESS).contains(&returned.capacity()) {
+        return returned;
+    }
+    give(returned);
+    Vec::with_capacity(bytes)
+}
+
+/// The buffer that was lent, if all slices of it are gone; otherwise one without room.
+fn take_lent() -> Vec<u8> {
     let lent = LENT.take();
     // An empty handle owns nothing, and is not unique.
     if !lent.is_unique() {
         LENT.set(lent);
-        return Vec::with_capacity(bytes);
+        return Vec::new();
     }
     let mut buffer = Vec::from(lent);
     buffer.clear();
-    if (bytes..bytes + EXCESS).contains(&buffer.capacity()) {
-        return buffer;
-    }
-    give(buffer);
-    Vec::with_capacity(bytes)
+    buffer
 }
 
 /// Gives a buffer back, whatever is still in it.

@@ -4,7 +4,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::inbound::Found;
-use super::{Batch, Connection, HelloFailure, Phase, Read, Room, Want, WhenFull, action, event};
+use super::{
+    Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
+};
 use crate::{CloseReason, FrameCodec};
 
 /// How long after its hello a server's `BYE` is a refusal.
@@ -113,9 +115,7 @@ impl Connection {
 
     /// Whether what comes is thrown away: it is settled how the connection ends.
     fn discards_input(&self) -> bool {
-        self.ignores_frames
-            || self.reason.is_some()
-            || (self.failure.is_some() && self.phase != Phase::Refusing)
+        self.ignores_frames || (self.is_settled() && self.phase != Phase::Refusing)
     }
 
     /// Whether reads that are due before a `BYE` are made.
@@ -135,7 +135,7 @@ impl Connection {
             | Phase::Deciding
             | Phase::Answering
             | Phase::Refusing => self.hear(now),
-            Phase::Open | Phase::Draining | Phase::ReadingRest if self.reason.is_none() => {
+            Phase::Open | Phase::Draining | Phase::ReadingRest if !self.is_settled() => {
                 self.walk(now);
             }
             _ => self.discard(bytes),
@@ -151,7 +151,7 @@ impl Connection {
 
     /// Whether what comes is looked at.
     pub(super) const fn input_is_frames(&self) -> bool {
-        self.reason.is_none()
+        !matches!(self.outcome, Outcome::Ended(_))
             && matches!(
                 self.phase,
                 Phase::Greeting
@@ -166,9 +166,6 @@ impl Connection {
 
     /// Finds the frames in what has arrived, and what ends the connection behind them.
     pub(super) fn walk(&mut self, now: Instant) {
-        if self.failure.is_some() {
-            return self.inbound.discard_rest();
-        }
         let before = self.inbound.frames();
         let (framing, limits) = (self.config.framing, &self.config.limits);
         let bounds = (self.config.when_full == WhenFull::Disconnect).then_some(limits);
@@ -237,7 +234,7 @@ impl Connection {
             // Nothing comes that a close would meet.
             Phase::SendingOut => self.part(now),
             Phase::HearingOut => self.close(),
-            Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
+            Phase::Open | Phase::Draining if !self.is_settled() => {
                 let mid_frame = !self.inbound.rest().is_empty();
                 self.conclude(CloseReason::EndOfStream { mid_frame }, now);
             }
@@ -251,7 +248,7 @@ impl Connection {
         match self.phase {
             _ if self.is_before_open() => self.fail_stream(kind, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
-            Phase::Open | Phase::Draining if self.reason.is_none() && self.failure.is_none() => {
+            Phase::Open | Phase::Draining if !self.is_settled() => {
                 self.conclude(CloseReason::from_error(kind), now);
             }
             Phase::Over => {}

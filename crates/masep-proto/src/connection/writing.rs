@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Bye, Connection, Phase, Pushed, Transmit, Want, WhenFull, Write, event};
+use super::{Bye, Connection, Outcome, Phase, Pushed, Transmit, Want, WhenFull, Write, event};
 use crate::{CloseReason, Frame, LimitExceeded};
 
 /// A frame that is sent so long after the last one is written at once. Others that follow closely go out
@@ -142,7 +142,7 @@ impl Connection {
         let framing = self.config.framing;
         let alone = self.splitting.is_marked();
         let mut transmit = Transmit::default();
-        self.outbound.fill(&mut transmit, framing, alone);
+        self.outbound.fill(&mut transmit, &self.config, alone);
         transmit.fresh_segment = alone;
         if self.says_bye() && (transmit.is_empty() || !alone) {
             transmit.extend(framing.bye());
@@ -218,7 +218,7 @@ impl Connection {
             self.said_bye(now);
         } else if self.phase == Phase::Answering {
             self.open(now);
-            if self.requested.is_some() {
+            if matches!(self.outcome, Outcome::Requested(_)) {
                 self.drain();
             }
         }
@@ -237,7 +237,7 @@ impl Connection {
     fn fail_write(&mut self, kind: io::ErrorKind, now: Instant) {
         match CloseReason::from_error(kind) {
             _ if self.is_before_open() => self.fail_stream(kind, now),
-            _ if self.reason.is_some() || self.failure.is_some() => self.give_up(),
+            _ if self.is_settled() => self.give_up(),
             reason @ CloseReason::WriteTimeout => self.conclude(reason, now),
             reason => self.read_rest(reason, now),
         }
