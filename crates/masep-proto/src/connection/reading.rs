@@ -191,6 +191,8 @@ impl Connection {
                 };
                 self.conclude(reason, now);
             }
+            // Only a `BYE` says more than the write that failed.
+            Some(_) if self.phase == Phase::ReadingRest => self.conclude_failed_write(now),
             Some(Found::TooLarge(limit)) => self.conclude(CloseReason::ProtocolError(limit), now),
             // None that comes behind it may be given: nobody would know of the gap.
             Some(Found::Overflow(limit)) => self.conclude(CloseReason::QueueFull(limit), now),

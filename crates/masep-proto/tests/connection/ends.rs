@@ -100,7 +100,7 @@ const CASES: &[Case] = {
         case(&[Frame, Cut], Fails, "reset", 1, RESET),
         case(&[Frame, Bye, Reset], Fails, "peer_bye", 1, IN_ORDER),
         case(&[Frame, Reset], Fails, "reset", 1, RESET),
-        case(&[Frame, TooLarge], Fails, "protocol_error", 1, RESET),
+        case(&[Frame, TooLarge], Fails, "reset", 1, RESET),
         case(&[Frame, Bye], FailsByTime, "write_timeout", 0, RESET),
         case(&[Frame], EndFails, "reset", 1, RESET),
         case(&[Frame, Bye], EndFails, "peer_bye", 1, IN_ORDER),

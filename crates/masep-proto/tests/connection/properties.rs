@@ -128,3 +128,14 @@ fn frames_ends_and_rest_hold_for_every_seed() {
         check(&pair.engine, &pair.agent, &sent.1, first, seed);
     }
 }
+
+#[test]
+fn any_sequence_of_calls_comes_to_an_end() {
+    for seed in 0..20_000 {
+        let mut random = Random::new(seed);
+        let played = std::panic::catch_unwind(move || {
+            crate::calls::play(&mut |bound| random.below(bound));
+        });
+        assert!(played.is_ok(), "seed {seed}");
+    }
+}
