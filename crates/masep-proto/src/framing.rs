@@ -58,6 +58,8 @@ impl Framing {
     #[inline]
     pub(crate) fn scan(self, bytes: &[u8]) -> Next {
         let Self::Pymasep { max } = self;
+        #[cfg(test)]
+        looked_at::add(bytes);
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Next::Partial { whole: None };
         };
@@ -110,6 +112,28 @@ impl Framing {
     pub(crate) const fn bye(self) -> &'static [u8] {
         let Self::Pymasep { .. } = self;
         b"\x03\0BYE"
+    }
+}
+
+/// Counts the bytes that are looked at.
+#[cfg(test)]
+pub(crate) mod looked_at {
+    use std::cell::Cell;
+
+    use super::{BYE, HEADER};
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(bytes: &[u8]) {
+        let more = bytes.len().min(HEADER + BYE.len());
+        COUNT.set(COUNT.get() + more);
+    }
+
+    /// How many were, since this was asked.
+    pub(crate) fn take() -> usize {
+        COUNT.take()
     }
 }
 

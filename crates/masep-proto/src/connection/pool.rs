@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ops::RangeInclusive;
+use std::thread::LocalKey;
 
 use bytes::Bytes;
 
@@ -27,11 +28,16 @@ thread_local! {
     static LENT: Cell<Bytes> = const { Cell::new(Bytes::new()) };
 }
 
+/// Puts something into the place of what a thread keeps. A thread that is about to end keeps nothing.
+fn exchange<T: Default>(kept: &'static LocalKey<Cell<T>>, new: T) -> T {
+    kept.try_with(|kept| kept.replace(new)).unwrap_or_default()
+}
+
 /// An empty buffer for at least so many bytes.
 pub(super) fn take(bytes: usize) -> Vec<u8> {
     match bytes {
         ..=SMALL => {
-            let mut buffer = SMALL_ONE.take();
+            let mut buffer = exchange(&SMALL_ONE, Vec::new());
             buffer.reserve(SMALL);
             buffer
         }
@@ -41,7 +47,7 @@ pub(super) fn take(bytes: usize) -> Vec<u8> {
 }
 
 fn take_large() -> Vec<u8> {
-    let buffer = LARGE_ONE.take();
+    let buffer = exchange(&LARGE_ONE, Vec::new());
     if buffer.capacity() > 0 {
         return buffer;
     }
@@ -65,10 +71,10 @@ pub(super) fn take_exact(bytes: usize) -> Vec<u8> {
 
 /// The buffer that was lent, if all slices of it are gone; otherwise one without room.
 fn take_lent() -> Vec<u8> {
-    let lent = LENT.take();
+    let lent = exchange(&LENT, Bytes::new());
     // An empty handle owns nothing, and is not unique.
     if !lent.is_unique() {
-        LENT.set(lent);
+        exchange(&LENT, lent);
         return Vec::new();
     }
     let mut buffer = Vec::from(lent);
@@ -80,15 +86,15 @@ fn take_lent() -> Vec<u8> {
 pub(super) fn give(mut buffer: Vec<u8>) {
     buffer.clear();
     if SMALL_ONES.contains(&buffer.capacity()) {
-        SMALL_ONE.set(buffer);
+        exchange(&SMALL_ONE, buffer);
     } else if LARGE_ONES.contains(&buffer.capacity()) {
-        LARGE_ONE.set(buffer);
+        exchange(&LARGE_ONE, buffer);
     }
 }
 
 /// Remembers a buffer of which slices were given away.
 pub(super) fn lend(buffer: Bytes) {
-    LENT.set(buffer);
+    exchange(&LENT, buffer);
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ pub enum Write {
 impl From<io::Result<usize>> for Write {
     fn from(result: io::Result<usize>) -> Self {
         match result {
+            Ok(0) => Self::Blocked,
             Ok(written) => Self::Bytes(written),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => Self::Blocked,
