@@ -33,10 +33,10 @@ use origins::Origins;
 const MOST_REFUSALS: usize = 64;
 /// Calls that tell a handler of refusals and have not returned.
 const MOST_TELLING: usize = 1024;
-/// How long the host may take for its decision.
+/// The time for a decision of the host.
 const DECISION_TIME: Duration = Duration::from_secs(5);
 
-/// What to do with a hello whose id is in use.
+/// The rule for a hello whose id is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Duplicates {
     /// Keep the old connection and end the new one with a `BYE`, after a moment (200 ms) in which the
@@ -56,15 +56,15 @@ pub struct Ticket(u64);
 /// That a connection is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub reason: RejectReason,
-    /// Whether it is only told what its stream takes at once:
+    /// True if it gets only as much as its stream takes at once:
     /// [`Connection::abort`](crate::connection::Connection::abort) instead of
     /// [`Connection::refuse`](crate::connection::Connection::refuse).
     pub at_once: bool,
 }
 
-/// What becomes of a connection that has arrived.
+/// The answer for a connection that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Greet {
     /// It has a place, and its hello is heard.
@@ -73,7 +73,7 @@ pub enum Greet {
     Refuse(Refusal),
 }
 
-/// What becomes of a connection that has said hello.
+/// The answer for a connection that has said hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is taken: [`Connection::admit`](crate::connection::Connection::admit).
@@ -84,7 +84,7 @@ pub enum Verdict {
     Wait,
 }
 
-/// What the host says of a connection, where it is asked.
+/// The host's word about a connection, where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It may come in, by the rule for ids that are in use.
@@ -95,7 +95,7 @@ pub enum Decision {
     Refuse(String),
 }
 
-/// What is to be done.
+/// A thing that is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DoorEvent {
     /// This connection, which waited, is taken.
@@ -134,7 +134,7 @@ pub struct Admission {
     events: VecDeque<DoorEvent>,
 }
 
-/// What a connection has of the server.
+/// The share that a connection has of the server.
 #[derive(Debug)]
 struct Guest {
     id: Option<PeerId>,
@@ -341,7 +341,7 @@ impl Admission {
         }
     }
 
-    /// What is to be done next, if anything. To be asked after each other call.
+    /// The next thing that is to be done. It is to be asked for after each other call.
     pub fn poll_event(&mut self) -> Option<DoorEvent> {
         self.events.pop_front()
     }
@@ -381,7 +381,7 @@ impl Admission {
                     self.events.push_back(DoorEvent::Abort(holder));
                     self.ids.wait(due.ticket, due.id, Step::Aborting, now);
                 }
-                // What does not return keeps nobody out.
+                // A handler that does not return keeps nobody out.
                 Step::Aborting => self.give(due.id, due.ticket),
             }
         }
@@ -431,19 +431,19 @@ impl Admission {
         }
     }
 
-    /// How many connections have a place.
+    /// The number of connections that have a place.
     pub const fn connections(&self) -> usize {
         self.taken
     }
 
-    /// Whether a refusal is logged as information, and if so, how many were not since the last that was; the
-    /// others are for those who debug.
+    /// Counts a refusal for the log. Some refusals are logged as information, and for these this is the number of
+    /// those that were not since the last; the others are for debugging.
     pub fn log_refusal(&mut self, now: Instant) -> Option<u64> {
         self.refusal_log.take(now)
     }
 
-    /// Whether a handler may be told of a refusal: a handler may be slow, or never return. If so,
-    /// [`told`](Self::told) is to be called when it was.
+    /// Returns true if a handler may be told of a refusal, and [`told`](Self::told) is to be called when it was. There
+    /// is a bound, because a handler may be slow, or never return.
     pub const fn tell(&mut self) -> bool {
         let may_tell = self.telling < MOST_TELLING;
         if may_tell {

@@ -1,11 +1,11 @@
-//! Why a connection ended.
+//! The reason for which a connection ended.
 
 use std::fmt;
 use std::io;
 
 use crate::LimitExceeded;
 
-/// Why a connection ended: exactly one reason for each, the same for the handler, the log and every call
+/// The reason for which a connection ended: exactly one for each, the same for the handler, the log and every call
 /// that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,7 +18,7 @@ pub enum CloseReason {
     LocalBye,
     /// The peer closed the stream without a `BYE`.
     EndOfStream {
-        /// Whether it stopped in the middle of a frame, which is then lost.
+        /// True if it stopped in the middle of a frame, which is then lost.
         mid_frame: bool,
     },
     /// The peer reset the connection.
@@ -62,7 +62,7 @@ impl CloseReason {
         }
     }
 
-    /// Whether the connection ended as the protocol wants it: by `BYE` from either side, for
+    /// True if the connection ended as the protocol wants it: by `BYE` from either side, for
     /// whatever reason this side had to say it.
     pub const fn is_orderly(&self) -> bool {
         matches!(
@@ -71,7 +71,7 @@ impl CloseReason {
         )
     }
 
-    /// Whether the peer may still read: then it is owed the frames that wait, and a `BYE`.
+    /// True if the peer may still read: then it is owed the frames that wait, and a `BYE`.
     pub const fn peer_may_read(&self) -> bool {
         !matches!(
             self,

@@ -1,11 +1,11 @@
-//! How messages are written on a connection. A second encoding is a variant here.
+//! Encodings of messages on a connection. A second encoding is a variant here.
 
 use std::sync::Arc;
 
 use crate::connection::Config;
 use crate::{DecodeError, EncodeError, Frame, Message};
 
-/// How messages are written on one connection, and within which bounds:
+/// The form of messages on one connection, with its bounds:
 /// [`Connection::encoding`](crate::connection::Connection::encoding). It holds nothing of the connection, so that
 /// messages are written and read outside its lock.
 #[derive(Clone, Debug)]

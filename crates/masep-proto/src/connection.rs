@@ -101,7 +101,7 @@ pub struct Connection {
     probes: bool,
 
     outbound: Outbound,
-    /// What a write has left over.
+    /// The rest of a transmit that the stream took in part.
     rest: Option<Transmit>,
     transmit_out: bool,
     /// The last write found no room.
@@ -111,7 +111,7 @@ pub struct Connection {
     /// A frame was refused for lack of room.
     wants_room: bool,
     bye: Bye,
-    /// How many of the accepted frames were written.
+    /// The number of accepted frames that were written.
     written: u64,
     /// When the last frame was accepted, and whether all that had arrived was read since.
     last_send: Option<Instant>,
@@ -142,7 +142,7 @@ pub struct Connection {
     actions: Pending,
 }
 
-/// What a connection is at. Its transitions are in `hello` up to `Open`, and in `ending` from there.
+/// The phases of a connection. Their transitions are in `hello` up to `Open`, and in `ending` from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Connecting: the peer's hello is awaited.
@@ -157,7 +157,7 @@ enum Phase {
     Refusing,
     /// Frames go in both directions.
     Open,
-    /// What is queued goes out, and then a `BYE`.
+    /// The queue goes out, and then a `BYE`.
     Draining,
     /// Nothing can be written any more, and what has arrived is read.
     ReadingRest,
@@ -169,13 +169,13 @@ enum Phase {
     Over,
 }
 
-/// How the connection ends.
+/// The end of a connection, as far as it is known.
 #[derive(Debug)]
 enum Outcome {
     Undecided,
     /// This side ends it for this reason, which counts when the `BYE` is written.
     Requested(CloseReason),
-    /// Nothing can be written any more, for this reason. What the peer sent before is still ours.
+    /// Nothing can be written any more, for this reason. The bytes that the peer sent before are still read.
     WriteFailed(CloseReason),
     /// It is settled.
     Ended(CloseReason),
@@ -183,7 +183,7 @@ enum Outcome {
     Failed(HelloFailure),
 }
 
-/// What has become of the `BYE`.
+/// The way of the `BYE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bye {
     Unsaid,
@@ -263,12 +263,12 @@ impl Connection {
         this
     }
 
-    /// What the connections of this side have in common.
+    /// The configuration of this side.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// How messages are written on this connection, with the bounds of this side.
+    /// The form of messages on this connection, with the bounds of this side.
     pub fn encoding(&self) -> Encoding {
         Encoding::xml(self.config.clone())
     }
@@ -278,7 +278,7 @@ impl Connection {
         self.peer.as_ref()
     }
 
-    /// Why the connection ended, as soon as that is settled: from [`Event::Ended`] on.
+    /// The reason for which the connection ended. It is settled from [`Event::Ended`] on.
     pub const fn reason(&self) -> Option<&CloseReason> {
         match &self.outcome {
             Outcome::Ended(reason) => Some(reason),
@@ -286,7 +286,7 @@ impl Connection {
         }
     }
 
-    /// Why there is no connection, from [`Event::Failed`] on.
+    /// The reason why there is no connection, from [`Event::Failed`] on.
     pub const fn failure(&self) -> Option<&HelloFailure> {
         match &self.outcome {
             Outcome::Failed(failure) => Some(failure),
@@ -294,22 +294,22 @@ impl Connection {
         }
     }
 
-    /// Whether it is settled how the connection ends.
+    /// True if it is settled how the connection ends.
     const fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
     }
 
-    /// Whether nothing is left to be done, once all actions are done.
+    /// True if nothing is left to be done, once all actions are done.
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
     }
 
-    /// Whether the peer writes header and body apart, as every pymasep peer does.
+    /// True if the peer writes header and body apart, as every pymasep peer does.
     pub const fn peer_splits_frames(&self) -> bool {
         self.splitting.is_marked()
     }
 
-    /// What the connection waits for. To be asked again after each other call.
+    /// The calls that the connection waits for. They are to be asked for again after each other call.
     pub fn wants(&self) -> Wants {
         Wants {
             read: self.want_to_read(),
@@ -318,7 +318,7 @@ impl Connection {
         }
     }
 
-    /// What is to be done to the stream next, in this order, if anything.
+    /// The next thing that is to be done to the stream.
     pub fn poll_action(&mut self) -> Option<Action> {
         Some(match self.actions.take_first() {
             action::QUICK_ACK => Action::QuickAck,
@@ -329,7 +329,7 @@ impl Connection {
         })
     }
 
-    /// What has happened since this was asked, in order. The same event is not kept twice.
+    /// The next event, in the order in which they happen. The same event is not kept twice.
     pub fn poll_event(&mut self) -> Option<Event> {
         Some(match self.events.take_first() {
             event::HELLO => Event::Hello,

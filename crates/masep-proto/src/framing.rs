@@ -1,5 +1,5 @@
-//! How frames are cut on a stream. The rest of a connection knows neither headers nor the bytes of a `BYE`:
-//! a second framing is a variant here.
+//! Framing: frames on a stream of bytes. The rest of a connection knows neither headers nor the bytes of a
+//! `BYE`, so that a second framing is a variant here.
 
 use crate::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
@@ -17,7 +17,7 @@ pub(crate) enum Framing {
     },
 }
 
-/// What stands at the beginning of bytes that have arrived.
+/// The thing at the beginning of bytes that have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// A frame that is there with all its bytes.
@@ -79,7 +79,7 @@ impl Framing {
         }
     }
 
-    /// Whether a frame with this body may be sent.
+    /// Checks that a frame with a body of this size may be sent.
     #[inline]
     pub(crate) fn check(self, size: usize) -> Result<(), LimitExceeded> {
         let Self::Pymasep { max } = self;
@@ -101,7 +101,7 @@ impl Framing {
         HEADER
     }
 
-    /// Whether a frame with this body ends the connection.
+    /// True if a frame with this body ends the connection.
     #[inline]
     pub(crate) fn is_bye(self, body: &[u8]) -> bool {
         let Self::Pymasep { .. } = self;
@@ -131,7 +131,7 @@ pub(crate) mod looked_at {
         COUNT.set(COUNT.get() + more);
     }
 
-    /// How many were, since this was asked.
+    /// The number of them since this was asked.
     pub(crate) fn take() -> usize {
         COUNT.take()
     }

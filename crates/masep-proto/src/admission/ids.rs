@@ -1,4 +1,4 @@
-//! Whose ids are in use, and who waits for one.
+//! The ids that are in use, and the connections that wait for one.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::Ticket;
 use crate::PeerId;
 
-/// How long a hello with an id that is in use waits for the other connection to end: a client that
+/// The time for which a hello with an id that is in use waits for the other connection to end: a client that
 /// says `BYE` and comes back at once may be faster than its `BYE`.
 const GRACE: Duration = Duration::from_millis(200);
-/// How long a connection that is about to end may take for it, and one that is replaced for each of its steps.
+/// The time for the end of a connection that is about to end, and for each step of one that is replaced.
 const END_TIME: Duration = Duration::from_secs(1);
 
 /// The ids of the connections that were taken.
@@ -29,7 +29,7 @@ pub(super) struct Waiting {
     until: Instant,
 }
 
-/// What is waited for.
+/// The thing that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The holder may end by itself.
@@ -69,7 +69,7 @@ impl Ids {
         self.waiting.retain(|waiting| waiting.ticket != ticket);
     }
 
-    /// Whoever waits for this id waits no longer.
+    /// Ends the wait of those that wait for this id, and returns them.
     pub(super) fn stop_waiting_for(&mut self, id: &PeerId) -> Vec<Ticket> {
         let gone = self.waiting.extract_if(.., |waiting| waiting.id == *id);
         gone.map(|waiting| waiting.ticket).collect()

@@ -1,4 +1,4 @@
-//! How many connections come from where.
+//! The number of connections of each address.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -45,14 +45,14 @@ impl Origins {
         }
     }
 
-    /// Whether nothing is counted.
+    /// True if nothing is counted.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 }
 
-/// What counts as one address: of IPv6, where a single host has as many as it likes, its network.
+/// The address that counts: of IPv6, where a single host has as many as it likes, its network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,4 +1,4 @@
-//! How often the log says the same: what strangers can bring about shall not fill a disk.
+//! The pace at which the log says the same thing: strangers shall not fill a disk.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ impl Pace {
         }
     }
 
-    /// Whether it is said now, and if so, how many were not since the last that was.
+    /// Counts one. If it is said now, this is the number of those that were not since the last that was.
     pub fn take(&mut self, now: Instant) -> Option<u64> {
         let filled = *self.filled.get_or_insert(now);
         let passed = now.saturating_duration_since(filled).as_nanos();
@@ -34,7 +34,7 @@ impl Pace {
         let due = u32::try_from(due).unwrap_or(u32::MAX);
         self.left = self.left.saturating_add(due).min(self.burst);
         if due > 0 {
-            // What is left of the interval counts for the next, unless it was saved up for too long.
+            // The rest of the interval counts for the next, unless it was saved up for too long.
             let used = self.every.checked_mul(due);
             self.filled = used.and_then(|used| filled.checked_add(used)).or(Some(now));
         }

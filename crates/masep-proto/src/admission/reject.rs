@@ -1,11 +1,11 @@
-//! Why a server does not take a connection.
+//! The reasons for which a server does not take a connection.
 
 use std::time::Duration;
 
 use crate::connection::HelloFailure;
 use crate::{HelloError, LimitExceeded, PeerId};
 
-/// Why a server did not take a connection.
+/// The reason why a server did not take a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
@@ -18,7 +18,7 @@ pub enum RejectReason {
     /// The peer closed or reset the connection before its hello (a port scan, for instance).
     #[error("closed before its hello")]
     ClosedBeforeHello,
-    /// What should be a hello is none.
+    /// The first frame is no hello.
     #[error(transparent)]
     Hello(#[from] HelloError),
     /// The id is in use, and [`Duplicates::Refuse`](super::Duplicates::Refuse) applies.
@@ -51,7 +51,7 @@ impl RejectReason {
     }
 }
 
-/// What a connection failed with before it was open, as a server tells it.
+/// The failure of a connection that was not open yet, as a server tells it.
 impl From<HelloFailure> for RejectReason {
     fn from(failure: HelloFailure) -> Self {
         match failure {

@@ -25,7 +25,7 @@ pub struct Batch {
     buffer: Buffer,
     /// Where the next frame begins.
     at: usize,
-    /// How many are left.
+    /// The number of frames that are left.
     frames: usize,
     framing: Option<Framing>,
     /// A copy of some of the buffer, and where it begins in there.
@@ -52,12 +52,12 @@ impl Batch {
         Self::default()
     }
 
-    /// How many frames are left.
+    /// The number of frames that are left.
     pub const fn len(&self) -> usize {
         self.frames
     }
 
-    /// Whether no frame is left.
+    /// True if no frame is left.
     pub const fn is_empty(&self) -> bool {
         self.frames == 0
     }

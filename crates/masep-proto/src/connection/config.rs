@@ -1,4 +1,4 @@
-//! What the connections of one side have in common.
+//! The configuration of one side's connections.
 
 use bytes::Bytes;
 
@@ -6,29 +6,28 @@ use crate::framing::Framing;
 use crate::hello::own_hello;
 use crate::{HelloError, Limits};
 
-/// What to do with a frame for a queue that is full.
+/// The policy for a frame for which a queue has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
     /// Wait for room. Nothing is lost: a receiver stops reading and its peer feels the
-    /// back-pressure. What actions want.
+    /// back-pressure. This is for actions.
     #[default]
     Wait,
-    /// Drop the oldest frame that waits. What observations want when only the latest counts.
+    /// Drop the oldest frame that waits. This is for observations of which only the latest counts.
     NewestWins,
     /// End the connection with [`CloseReason::QueueFull`](crate::CloseReason::QueueFull).
     Disconnect,
 }
 
-/// What the connections of a server or a client have in common: the own id and the bounds. Shared by all of
-/// them.
+/// The configuration that all connections of a server or a client share: the own id and the bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(super) limits: Limits,
     pub(super) framing: Framing,
     /// Our hello, as it goes out.
     pub(super) hello: Bytes,
-    /// What to do with a frame that arrives when as many wait as may.
+    /// The policy for a frame that arrives when as many wait as may.
     pub(super) when_full: WhenFull,
 }
 

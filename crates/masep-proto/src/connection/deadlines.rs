@@ -1,4 +1,4 @@
-//! What may take only so long.
+//! The deadlines of a connection.
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ impl Connection {
             self.end_phase(now);
         }
         if passed(self.header_until(), now) || passed(self.silent_until(), now) {
-            // What has arrived and was not read counts.
+            // Bytes that have arrived and were not read count.
             self.probes = true;
         }
     }
@@ -61,12 +61,13 @@ impl Connection {
         }
     }
 
-    /// When a header will have been alone for long enough to tell something of the peer.
+    /// The instant at which a header will have been alone for long enough to tell something of the peer.
     fn header_until(&self) -> Option<Instant> {
         self.splitting.deadline().filter(|_| self.input_is_frames())
     }
 
-    /// When nothing will have been heard for too long. What is not listened to is no silence.
+    /// The instant at which the peer will have been silent for too long. Time in which nobody listens does not
+    /// count.
     pub(super) fn silent_until(&self) -> Option<Instant> {
         let idle_time = self.config.limits.idle_time?;
         let listens = matches!(self.phase, Phase::Open | Phase::Draining)

@@ -1,4 +1,4 @@
-//! The end: why, what the peer is still owed, and how the stream is left.
+//! The end of a connection: its reason, the last bytes for the peer, and how the stream is closed.
 //!
 //! A bare close makes an unmodified pymasep peer spin at 100 % of a core, a close before the hello kills its
 //! accept thread, and a close with unread bytes is a reset, which can overtake the `BYE`. So a stream is closed after a
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use super::{Bye, Connection, HelloFailure, Outcome, Phase, action, event};
 use crate::CloseReason;
 
-/// How long an end that this side did not ask for may take to deliver what is queued, and the `BYE`.
+/// The time for delivering the queue and the `BYE`, where this side did not ask for the end.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// How long the `BYE` may take from written to sent.
+/// The time from the write of the `BYE` until it is sent.
 const SENT_TIME: Duration = Duration::from_secs(1);
-/// How long the end of the peer's side is awaited.
+/// The time for which the end of the peer's side is awaited.
 const LINGER_TIME: Duration = Duration::from_secs(1);
 /// Reads at most before this side says `BYE`, for what had arrived by then: behind it nothing is heard.
 const LAST_READS: u8 = 64;
@@ -85,12 +85,12 @@ impl Connection {
         }
     }
 
-    /// Whether all that was accepted was written, and the `BYE` behind it.
+    /// True if all accepted frames were written, and the `BYE` behind them.
     pub fn has_said_bye(&self) -> bool {
         self.bye == Bye::Written && !self.has_lost
     }
 
-    /// What a call is told that comes too late.
+    /// The reason that a call gets that comes too late.
     pub(super) fn end_reason(&self) -> CloseReason {
         match &self.outcome {
             Outcome::Requested(reason) | Outcome::WriteFailed(reason) | Outcome::Ended(reason) => {
@@ -177,7 +177,8 @@ impl Connection {
             self.settle(reason.clone());
             self.phase_until = now.checked_add(SENT_TIME);
         }
-        // Whoever is replaced makes room at once; and whoever has closed sends nothing that a close would meet.
+        // A connection that is replaced makes room at once. A peer that has closed sends nothing more, so that the
+        // close cannot become a reset.
         let is_settled = self.input_over || self.reason() == Some(&CloseReason::Replaced);
         if self.is_hurried || is_settled {
             self.part(now);
@@ -192,7 +193,7 @@ impl Connection {
             self.reason(),
             Some(CloseReason::LocalBye | CloseReason::Shutdown)
         );
-        // What else ends a connection may be the peer's doing: it shall not keep our streams open.
+        // Other ends may be the peer's doing, and a peer shall not keep our streams open.
         let lingers = is_ours && self.bye == Bye::Written && !self.is_hurried;
         self.outbound.clear();
         self.rest = None;

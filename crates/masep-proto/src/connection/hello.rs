@@ -1,5 +1,4 @@
-//! From the first byte to the open connection: the hellos, the verdict, and what becomes of those that are
-//! not admitted.
+//! From the first byte to the open connection: the hellos, the verdict, and refusals.
 
 use std::io;
 use std::sync::Arc;
@@ -9,15 +8,15 @@ use super::{Bye, Config, Connection, Outcome, Phase, event};
 use crate::hello::read_hello;
 use crate::{CloseReason, FrameCodec, HelloError};
 
-/// How long a peer that is refused may take to finish its hello. A pymasep client sends it in two writes, and
+/// The time in which a peer that is refused may finish its hello. A pymasep client sends it in two writes, and
 /// fails with an error instead of being told if the stream is closed between them.
 const REFUSAL_TIME: Duration = Duration::from_millis(200);
-/// How long a peer that is not admitted may take to take our hello and the `BYE`.
+/// The time in which a peer that is not admitted has to take our hello and the `BYE`.
 const REFUSAL_WRITE_TIME: Duration = Duration::from_secs(1);
 /// Bytes that are read, and kept, of a peer that waits for a verdict.
 const MOST_AHEAD: usize = 4096;
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HelloFailure {
@@ -27,7 +26,7 @@ pub enum HelloFailure {
     /// The peer closed or reset the stream before its hello was whole, or before it had ours.
     #[error("closed before the hello")]
     Closed,
-    /// What should be a hello is none.
+    /// The first frame is no hello.
     #[error(transparent)]
     Bad(#[from] HelloError),
     /// The stream failed.
@@ -79,12 +78,12 @@ impl Connection {
         self.fail(HelloFailure::Refused, now);
     }
 
-    /// Whether the peer's hello is still to be heard.
+    /// True if the peer's hello is still to be heard.
     pub(super) const fn is_in_hello(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Hearing)
     }
 
-    /// Whether the connection has been open.
+    /// True if the connection has not been open yet.
     pub(super) const fn is_before_open(&self) -> bool {
         matches!(
             self.phase,
@@ -92,7 +91,7 @@ impl Connection {
         )
     }
 
-    /// Whether more is read while the verdict is awaited.
+    /// True if more is read while the verdict is awaited.
     pub(super) fn may_read_ahead(&self) -> bool {
         self.inbound.rest().len() < MOST_AHEAD
     }
@@ -135,7 +134,7 @@ impl Connection {
         self.silent_since = Some(now);
         self.greeted = Some(now);
         self.events.set(event::OPEN);
-        // What came right behind the hello.
+        // Frames may have come right behind the hello.
         self.walk(now);
     }
 
@@ -178,7 +177,7 @@ impl Connection {
         }
     }
 
-    /// Whether the frame is there that should be a hello.
+    /// True if all bytes of the first frame have arrived.
     fn is_hello_whole(&self) -> bool {
         let heard = self.inbound.rest();
         FrameCodec::claimed_bytes(heard).is_some_and(|whole| whole <= heard.len())

@@ -1,4 +1,4 @@
-//! What has arrived and was not taken: whole frames, and the beginning of the next one.
+//! Bytes that have arrived and were not taken: whole frames, and the beginning of the next one.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,7 +17,7 @@ const MOST_ROOM: usize = 64 * 1024;
 const ALONE_FROM: usize = 8 * 1024;
 /// Frames of reads that bring little are gathered in buffers of this size, when nobody takes them.
 const GATHERED: usize = 16 * 1024;
-/// What is read behind a large frame: the next header, so that one read is enough for each of many.
+/// Bytes that are read behind a large frame: the next header, so that one read is enough for each of many.
 const BEHIND: usize = 2;
 
 /// The buffers of the receiving side.
@@ -27,7 +27,7 @@ pub(super) struct Inbound {
     earlier: VecDeque<Frames>,
     /// Whole frames, and behind them what has arrived of the next.
     last: Frames,
-    /// How many frames wait, and the bytes of their bodies.
+    /// The number of frames that wait, and the bytes of their bodies.
     frames: usize,
     body_bytes: usize,
     /// Bytes asked for in one read: more for a peer that fills them, less for one that does not.
@@ -64,7 +64,7 @@ impl Frames {
     }
 }
 
-/// What a walk over the bytes that have arrived found behind whole frames.
+/// The thing behind the whole frames at which a walk over the bytes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Bye,
@@ -252,7 +252,7 @@ impl Inbound {
         }
     }
 
-    /// Whether as many frames wait as may.
+    /// True if as many frames wait as may.
     pub(super) const fn is_full(&self, limits: &Limits) -> bool {
         self.frames > 0
             && (self.frames >= limits.queue_messages || self.body_bytes >= limits.queue_bytes)
@@ -334,7 +334,7 @@ impl Inbound {
     }
 }
 
-/// Whether so many frames may not wait. A single one may.
+/// Checks that so many frames may wait. A single one always may.
 fn over(limits: &Limits, frames: usize, body_bytes: usize) -> Result<(), LimitExceeded> {
     if frames <= 1 {
         return Ok(());

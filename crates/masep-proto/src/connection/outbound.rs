@@ -10,8 +10,8 @@ use crate::framing::{Framing, Next};
 use crate::{Frame, Limit, LimitExceeded, Limits};
 
 /// Frames that wait are gathered for one write up to this many bytes, which is a little less than Linux hands
-/// on in one piece: 65,483 on the loopback, on Ethernet 45 packets of 1,448 or, with IPv6, 1,428. What went
-/// beyond would follow as a small piece of its own, for which the peer is woken, and reads, a second time.
+/// on in one piece: 65,483 on the loopback, on Ethernet 45 packets of 1,448 or, with IPv6, 1,428. The
+/// bytes beyond would follow as a small piece of their own, for which the peer is woken, and reads, a second time.
 pub(super) const WRITE_BYTES: usize = 64_000;
 /// Frames up to this size are copied behind each other, as they will go out. To keep each by itself would cost
 /// a place in a list and two changes of a count that it shares with its owner, which is more than the copy;
@@ -32,10 +32,10 @@ pub(super) struct Outbound {
     parts: VecDeque<Part>,
     /// Frames that go out behind those.
     copies: Copies,
-    /// How many frames wait, and the bytes of their bodies.
+    /// The number of frames that wait, and the bytes of their bodies.
     frames: usize,
     body_bytes: usize,
-    /// How many frames were taken in since the connection began.
+    /// The number of frames that were taken in since the connection began.
     accepted: u64,
 }
 
@@ -57,22 +57,22 @@ struct Copies {
 }
 
 impl Outbound {
-    /// Whether nothing waits.
+    /// True if nothing waits.
     pub(super) const fn is_empty(&self) -> bool {
         self.frames == 0 && !self.says_hello
     }
 
-    /// Whether frames wait.
+    /// True if frames wait.
     pub(super) const fn has_frames(&self) -> bool {
         self.frames > 0
     }
 
-    /// How many frames were taken in since the connection began.
+    /// The number of frames that were taken in since the connection began.
     pub(super) const fn accepted(&self) -> u64 {
         self.accepted
     }
 
-    /// How many of these are gone, into a transmit or dropped.
+    /// The number of those that are gone, into a transmit or dropped.
     const fn left(&self) -> u64 {
         self.accepted - self.frames as u64
     }
@@ -82,8 +82,8 @@ impl Outbound {
         self.says_hello = true;
     }
 
-    /// Whether a body of this size has room. One of any size has it in an empty queue, or it could never be
-    /// sent.
+    /// Checks that a body of this size has room. One of any size has room in an empty queue, or it could never
+    /// be sent.
     #[inline]
     pub(super) fn check_room(&self, size: usize, limits: &Limits) -> Result<(), LimitExceeded> {
         if self.frames == 0 {

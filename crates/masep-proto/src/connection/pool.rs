@@ -12,13 +12,13 @@ pub(super) const SMALL: usize = 1024;
 /// Bytes in a large buffer: for as many frames as one read or write moves, and a little more than a frame of
 /// pymasep's largest size.
 pub(super) const LARGE: usize = 72 * 1024;
-/// Whoever asks for so much gets a large buffer.
+/// A request for so much gets a large buffer.
 const MORE: usize = 32 * 1024;
-/// What is kept as a small buffer, and as a large one. Others go back to the allocator.
+/// The capacities that are kept as a small buffer, and as a large one. Others go back to the allocator.
 const SMALL_ONES: RangeInclusive<usize> = SMALL..=4 * SMALL;
 const LARGE_ONES: RangeInclusive<usize> = LARGE..=2 * LARGE;
-/// How much larger than asked a buffer for a single frame may be. What is read into the rest begins the next
-/// frame, and is copied.
+/// The bytes by which a buffer for a single frame may be too large. Bytes that are read into the rest belong to
+/// the next frame, and are copied.
 const EXCESS: usize = 4 * SMALL;
 
 thread_local! {

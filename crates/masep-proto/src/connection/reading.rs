@@ -1,4 +1,4 @@
-//! What arrives: reads, the frames in them, and who takes those.
+//! The receiving side: reads, the frames in them, and taking these.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{CloseReason, FrameCodec};
 
-/// How long after its hello a server's `BYE` is a refusal.
+/// The time after its hello in which a server's `BYE` is a refusal.
 const REJECTION_TIME: Duration = Duration::from_millis(200);
 
 impl Connection {
@@ -61,7 +61,7 @@ impl Connection {
         self.inbound.take_frames(batch, self.config.framing, one);
     }
 
-    /// How many frames wait to be taken.
+    /// The number of frames that wait to be taken.
     pub const fn frames(&self) -> usize {
         self.inbound.frames()
     }
@@ -74,7 +74,7 @@ impl Connection {
     }
 
     pub(super) fn want_to_read(&self) -> Want {
-        // Where only what has arrived is read.
+        // In these phases only bytes that have arrived are read.
         let is_last = match self.phase {
             Phase::Draining => self.last_reads > 0,
             Phase::ReadingRest => true,
@@ -106,19 +106,19 @@ impl Connection {
         }
     }
 
-    /// Whether frames that come can be kept, or are thrown away.
+    /// True if frames that come can be kept, or are thrown away.
     pub(super) fn has_room_for_frames(&self) -> bool {
         self.discards_input()
             || self.config.when_full != WhenFull::Wait
             || !self.inbound.is_full(&self.config.limits)
     }
 
-    /// Whether what comes is thrown away: it is settled how the connection ends.
+    /// True if bytes that come are thrown away.
     fn discards_input(&self) -> bool {
         self.ignores_frames || (self.is_settled() && self.phase != Phase::Refusing)
     }
 
-    /// Whether reads that are due before a `BYE` are made.
+    /// True if the reads that are due before a `BYE` are made.
     pub(super) fn has_read_the_last(&self) -> bool {
         self.last_reads == 0 || !self.can_read()
     }
@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// Whether what comes is looked at.
+    /// True if bytes that come are looked at.
     pub(super) const fn input_is_frames(&self) -> bool {
         !matches!(self.outcome, Outcome::Ended(_))
             && matches!(
@@ -199,7 +199,7 @@ impl Connection {
         }
     }
 
-    /// Whether a `BYE` that comes now is a server's refusal.
+    /// True if a `BYE` that comes now is a server's refusal.
     fn is_rejection(&self, now: Instant) -> bool {
         self.connects
             && !self.has_received

@@ -1,4 +1,4 @@
-//! What a shell and a connection tell each other.
+//! The types in which a shell and a connection talk to each other.
 
 use std::io;
 
@@ -23,13 +23,13 @@ impl Room {
         (self.bytes, self.before)
     }
 
-    /// The buffer to append to. What is in it stays as it is, and it is not to grow beyond its capacity, of
+    /// The buffer to append to. Its bytes stay as they are, and it is not to grow beyond its capacity, of
     /// which at least one byte is free.
     pub const fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// How many bytes can be read.
+    /// The number of bytes that can be read.
     pub const fn free(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
     }
@@ -42,7 +42,7 @@ impl Room {
     }
 }
 
-/// What came of a read.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     /// Bytes were appended to the room. Without any, the read was interrupted.
@@ -69,7 +69,7 @@ impl From<io::Result<usize>> for Read {
     }
 }
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     /// The stream took so many bytes.
@@ -94,7 +94,7 @@ impl From<io::Result<usize>> for Write {
     }
 }
 
-/// Whether a call of the stream is wanted.
+/// The urgency of a call of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Want {
     /// No: there is nothing to do, it is the user's turn, or the room or transmit is out.
@@ -106,7 +106,7 @@ pub enum Want {
     Now,
 }
 
-/// What a connection waits for.
+/// The calls that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
     /// To read into a room.
@@ -118,7 +118,7 @@ pub struct Wants {
     pub sent: bool,
 }
 
-/// What is to be done to the stream, besides reading and writing.
+/// A thing that is to be done to the stream, besides reading and writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Acknowledge at once what has arrived: the peer waits for that before it goes on.
@@ -131,7 +131,7 @@ pub enum Action {
     Reset,
 }
 
-/// What has happened.
+/// A thing that has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The peer's hello was heard, and a verdict is asked for: [`Connection::admit`](super::Connection::admit)
@@ -157,12 +157,12 @@ pub enum Event {
     Over,
 }
 
-/// What became of a frame that was accepted.
+/// The way of a frame that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     /// It waits, and another call sees to it that it is written.
     Queued,
-    /// Whoever sent it takes a transmit and writes it now.
+    /// The caller takes a transmit and writes it now.
     WriteNow,
     /// It waits, and nobody is writing: the writer is to be woken.
     WakeWriter,

@@ -1,4 +1,4 @@
-//! Whether the peer writes header and body apart, as every pymasep peer does.
+//! Peers that write header and body apart, as every pymasep peer does.
 //!
 //! Such a peer has to be treated in two ways. Its body waits, by Nagle's algorithm, until its header was
 //! acknowledged, which a Linux kernel puts off for 40 ms unless it is told not to. And its reader takes the end of
@@ -10,13 +10,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a header that came alone is not acknowledged. What comes meanwhile was not waiting for that.
+/// The time for which a header that came alone is not acknowledged. Bytes that come meanwhile were not waiting
+/// for that.
 const WITHHELD: Duration = Duration::from_millis(3);
 /// Headers that came alone behind the hello, until the peer is marked: of a connection that was accepted late,
 /// the hello was whole when it was read.
 const STRIKES: u8 = 2;
 
-/// What is known of the peer.
+/// The evidence about one peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Splitting {
     marked: bool,
@@ -26,17 +27,18 @@ pub(super) struct Splitting {
 }
 
 impl Splitting {
-    /// Whether the peer writes header and body apart.
+    /// True if the peer writes header and body apart.
     pub(super) const fn is_marked(self) -> bool {
         self.marked
     }
 
-    /// When a header will have been alone for long enough.
+    /// The instant at which a header will have been alone for long enough.
     pub(super) const fn deadline(self) -> Option<Instant> {
         self.until
     }
 
-    /// Notes a read, after which only a part of a frame is left or nothing. Whether to acknowledge it at once.
+    /// Notes a read, after which only a part of a frame is left or nothing. Returns true if it is to be acknowledged at
+    /// once.
     pub(super) fn read(&mut self, header_alone: bool, part: bool, now: Instant) -> bool {
         self.until = None;
         if self.marked {
@@ -48,7 +50,8 @@ impl Splitting {
         false
     }
 
-    /// Notes that nothing has arrived by now. Whether to acknowledge at once what came before.
+    /// Notes that nothing has arrived by now. Returns true if the bytes before are to be
+    /// acknowledged at once.
     pub(super) fn blocked(&mut self, in_hello: bool, now: Instant) -> bool {
         if self.until.is_none_or(|until| now < until) {
             return false;

@@ -19,13 +19,13 @@ pub(super) const SHARE_FROM: usize = 4 * 1024;
 pub struct Transmit {
     /// Headers and small bodies behind each other.
     bytes: Vec<u8>,
-    /// How many of them are written.
+    /// The number of these bytes that are written.
     gone: usize,
     /// Bodies that are not among them, each with its place: how many of `bytes` go out before it.
     bodies: VecDeque<(usize, Bytes)>,
     /// Bytes that are left to be written.
     left: usize,
-    /// How many frames have left the queue when this is written.
+    /// The number of frames that have left the queue when this is written.
     pub(super) upto: u64,
     pub(super) fresh_segment: bool,
     /// It ends with the frame that ends the connection.
@@ -36,17 +36,17 @@ impl Transmit {
     /// The most slices of one transmit.
     pub const MOST_SLICES: usize = 2 * super::outbound::WRITE_BYTES.div_ceil(SHARE_FROM) + 1;
 
-    /// How many bytes are to be written.
+    /// The number of bytes that are to be written.
     pub const fn len(&self) -> usize {
         self.left
     }
 
-    /// Whether all is written.
+    /// True if all is written.
     pub const fn is_empty(&self) -> bool {
         self.left == 0
     }
 
-    /// Whether what is written behind this is to begin a new segment (`MSG_EOR` on Linux): the peer takes the
+    /// True if the bytes behind this are to begin a new segment (`MSG_EOR` on Linux): the peer takes the
     /// end of a segment for the end of a frame.
     pub const fn fresh_segment(&self) -> bool {
         self.fresh_segment
@@ -57,7 +57,7 @@ impl Transmit {
         self.bodies.is_empty().then(|| &self.bytes[self.gone..])
     }
 
-    /// What is to be written, in order, as slices in front of which there are none in `slices`: how many.
+    /// Puts the bytes that are to be written into `slices`, in order. Returns the number of slices that are used.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; Self::MOST_SLICES]) -> usize {
         let pieces = self.pieces().filter(|piece| !piece.is_empty());
         slices
@@ -125,7 +125,7 @@ impl Transmit {
         self.left += bytes;
     }
 
-    /// Drops what was written.
+    /// Drops bytes that were written.
     pub(super) fn advance(&mut self, written: usize) {
         let mut written = written.min(self.left);
         self.left -= written;
@@ -143,7 +143,7 @@ impl Transmit {
         self.gone += written;
     }
 
-    /// Holds no more memory than what is left needs: it may wait for long.
+    /// Gives back memory that the bytes left do not need: they may wait for long.
     pub(super) fn shrink(&mut self) {
         let left = self.bytes.len() - self.gone;
         if left < self.bytes.capacity() / 2 {

@@ -1,4 +1,4 @@
-//! What goes out: the queue, who writes it, and what becomes of writes.
+//! The sending side: the queue, who writes it, and the outcomes of writes.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::{CloseReason, Frame, LimitExceeded};
 /// together: a write for each would allow a fiftieth of them.
 const BURST: Duration = Duration::from_micros(100);
 
-/// Why a frame was not accepted.
+/// The reason why a frame was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
     /// The frame is too large for the peer's protocol. The connection lives on.
@@ -30,7 +30,7 @@ impl Connection {
     /// instead.
     ///
     /// # Errors
-    /// Why it was not accepted, with the frame still there. With [`WhenFull::Disconnect`], `Full` is the end of the
+    /// The reason why it was not accepted; the frame is still there. With [`WhenFull::Disconnect`], `Full` is the end of the
     /// connection.
     pub fn send(
         &mut self,
@@ -87,8 +87,8 @@ impl Connection {
         }
     }
 
-    /// Who writes a frame that was just queued. Who sends it does so if the user has waited for the peer since the
-    /// last one, so that nothing more is to be expected, or if that one is a while ago.
+    /// Decides who writes a frame that was just queued. The caller does so if the user has waited for the peer since
+    /// the last one, so that no other is to be expected soon, or if the last one is a while ago.
     fn who_writes(&mut self, now: Instant) -> Pushed {
         let last = self.last_send.replace(now);
         let has_waited = std::mem::take(&mut self.has_waited);
@@ -105,18 +105,18 @@ impl Connection {
         }
     }
 
-    /// How many frames were accepted since the connection began. The number of the last one of them, to be compared
-    /// with [`Event::Written`](super::Event::Written).
+    /// The number of frames that were accepted since the connection began. This is also the number of the last one,
+    /// to be compared with [`Event::Written`](super::Event::Written).
     pub const fn accepted(&self) -> u64 {
         self.outbound.accepted()
     }
 
-    /// How many of the accepted frames were written, or dropped in favour of newer ones.
+    /// The number of accepted frames that were written, or dropped in favour of newer ones.
     pub const fn written(&self) -> u64 {
         self.written
     }
 
-    /// Whether a frame of this size has room now.
+    /// True if a frame of this size has room now.
     pub fn has_send_room(&self, size: usize) -> bool {
         self.outbound.check_room(size, &self.config.limits).is_ok()
     }
@@ -152,7 +152,7 @@ impl Connection {
         (!transmit.is_empty()).then_some(transmit)
     }
 
-    /// Whether the `BYE` goes out next.
+    /// True if the `BYE` goes out next.
     fn says_bye(&self) -> bool {
         self.phase == Phase::Draining
             && self.bye == Bye::Unsaid
@@ -200,7 +200,7 @@ impl Connection {
         self.is_being_written = self.want_to_write() != Want::Nothing;
     }
 
-    /// Whether something may still be written.
+    /// True if something may still be written.
     const fn may_write(&self) -> bool {
         !matches!(
             self.phase,
@@ -233,7 +233,8 @@ impl Connection {
         }
     }
 
-    /// Nothing can be written any more. What the peer sent before is ours, and perhaps it said `BYE`.
+    /// Nothing can be written any more. The bytes that the peer sent before are
+    /// read, and perhaps there is a `BYE` in them.
     fn fail_write(&mut self, kind: io::ErrorKind, now: Instant) {
         match CloseReason::from_error(kind) {
             _ if self.is_before_open() => self.fail_stream(kind, now),
