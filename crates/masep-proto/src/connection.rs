@@ -58,8 +58,8 @@ mod outbound;
 mod pool;
 mod reading;
 mod signals;
-mod splitting;
 mod transmit;
+mod write_pattern;
 mod writing;
 
 use std::fmt;
@@ -78,7 +78,7 @@ pub use writing::PushError;
 use inbound::Inbound;
 use outbound::Outbound;
 use signals::Pending;
-use splitting::Splitting;
+use write_pattern::WritePattern;
 
 /// One connection, from its first byte to its last. See the [module](self).
 pub struct Connection {
@@ -88,9 +88,7 @@ pub struct Connection {
     peer: Option<PeerId>,
 
     inbound: Inbound,
-    splitting: Splitting,
-    /// A frame has arrived behind the hello.
-    has_received: bool,
+    pattern: WritePattern,
     /// Frames were taken since the receiver last found none.
     has_taken: bool,
     /// Nobody receives: frames are thrown away.
@@ -135,8 +133,8 @@ pub struct Connection {
     write_until: Option<Instant>,
     /// Since when nothing was heard.
     silent_since: Option<Instant>,
-    /// When the peer's hello was heard.
-    greeted: Option<Instant>,
+    /// By when a server's `BYE` is a refusal, until a frame has come.
+    rejection_until: Option<Instant>,
 
     events: Pending,
     actions: Pending,
@@ -208,9 +206,10 @@ mod event {
 mod action {
     //! The actions as bits, in the order in which they are told.
     pub(super) const QUICK_ACK: u16 = 1;
-    pub(super) const HALF_CLOSE: u16 = 1 << 1;
-    pub(super) const CLOSE: u16 = 1 << 2;
-    pub(super) const RESET: u16 = 1 << 3;
+    pub(super) const DELAY_ACK: u16 = 1 << 1;
+    pub(super) const HALF_CLOSE: u16 = 1 << 2;
+    pub(super) const CLOSE: u16 = 1 << 3;
+    pub(super) const RESET: u16 = 1 << 4;
 }
 
 impl Connection {
@@ -221,8 +220,7 @@ impl Connection {
             connects,
             peer: None,
             inbound: Inbound::default(),
-            splitting: Splitting::default(),
-            has_received: false,
+            pattern: WritePattern::default(),
             has_taken: false,
             ignores_frames: false,
             input_over: false,
@@ -246,7 +244,7 @@ impl Connection {
             phase_until: None,
             write_until: None,
             silent_since: None,
-            greeted: None,
+            rejection_until: None,
             events: Pending::default(),
             actions: Pending::default(),
         }
@@ -257,8 +255,7 @@ impl Connection {
         let mut this = Self::new(config, Phase::Open, true);
         this.peer = Some(peer);
         this.silent_since = Some(now);
-        // Nobody knows what came right behind the hello.
-        this.has_received = true;
+        let _as_usual = this.pattern.end_hello();
         this.events.set(event::OPEN);
         this
     }
@@ -306,7 +303,7 @@ impl Connection {
 
     /// True if the peer writes header and body apart, as every pymasep peer does.
     pub const fn peer_splits_frames(&self) -> bool {
-        self.splitting.is_marked()
+        self.pattern.is_apart()
     }
 
     /// The calls that the connection waits for. They are to be asked for again after each other call.
@@ -322,6 +319,7 @@ impl Connection {
     pub fn poll_action(&mut self) -> Option<Action> {
         Some(match self.actions.take_first() {
             action::QUICK_ACK => Action::QuickAck,
+            action::DELAY_ACK => Action::DelayAck,
             action::HALF_CLOSE => Action::HalfClose,
             action::CLOSE => Action::Close,
             action::RESET => Action::Reset,

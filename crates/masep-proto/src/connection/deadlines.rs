@@ -13,7 +13,10 @@ impl Connection {
             // A read is wanted, which tells.
             None
         } else {
-            earlier(self.header_until(), self.silent_until())
+            earlier(
+                self.silent_until(),
+                earlier(self.header_until(), self.rejection_until()),
+            )
         };
         earlier(earlier(self.phase_until, self.write_until), probed)
     }
@@ -35,7 +38,12 @@ impl Connection {
             self.phase_until = None;
             self.end_phase(now);
         }
-        if passed(self.header_until(), now) || passed(self.silent_until(), now) {
+        let probed = [
+            self.silent_until(),
+            self.header_until(),
+            self.rejection_until(),
+        ];
+        if probed.into_iter().any(|until| passed(until, now)) {
             // Bytes that have arrived and were not read count.
             self.probes = true;
         }
@@ -63,7 +71,13 @@ impl Connection {
 
     /// The instant at which a header will have been alone for long enough to tell something of the peer.
     fn header_until(&self) -> Option<Instant> {
-        self.splitting.deadline().filter(|_| self.input_is_frames())
+        self.pattern.hello_deadline().filter(|_| self.is_in_hello())
+    }
+
+    /// The instant from which on a server's `BYE` is no refusal any more, if none has come by then.
+    fn rejection_until(&self) -> Option<Instant> {
+        self.rejection_until
+            .filter(|_| self.phase == Phase::Open && self.has_room_for_frames())
     }
 
     /// The instant at which the peer will have been silent for too long. Time in which nobody listens does not

@@ -13,6 +13,8 @@ use crate::{CloseReason, FrameCodec, HelloError};
 const REFUSAL_TIME: Duration = Duration::from_millis(200);
 /// The time in which a peer that is not admitted has to take our hello and the `BYE`.
 const REFUSAL_WRITE_TIME: Duration = Duration::from_secs(1);
+/// The time behind the server's hello in which its `BYE` is a refusal.
+const REJECTION_TIME: Duration = Duration::from_millis(200);
 /// Bytes that are read, and kept, of a peer that waits for a verdict.
 const MOST_AHEAD: usize = 4096;
 
@@ -116,7 +118,10 @@ impl Connection {
                 self.inbound.consume(taken);
                 self.peer = Some(peer);
                 self.phase_until = None;
+                let due = self.pattern.end_hello();
+                self.acknowledge(due);
                 if self.connects {
+                    self.rejection_until = now.checked_add(REJECTION_TIME);
                     self.open(now);
                 } else {
                     self.phase = Phase::Deciding;
@@ -132,7 +137,6 @@ impl Connection {
         self.phase = Phase::Open;
         self.phase_until = None;
         self.silent_since = Some(now);
-        self.greeted = Some(now);
         self.events.set(event::OPEN);
         // Frames may have come right behind the hello.
         self.walk(now);

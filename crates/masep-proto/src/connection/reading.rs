@@ -1,16 +1,12 @@
 //! The receiving side: reads, the frames in them, and taking these.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::inbound::Found;
-use super::{
-    Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
-};
-use crate::{CloseReason, FrameCodec};
-
-/// The time after its hello in which a server's `BYE` is a refusal.
-const REJECTION_TIME: Duration = Duration::from_millis(200);
+use super::write_pattern::Acknowledgement;
+use super::{Batch, Connection, HelloFailure, Phase, Read, Room, Want, WhenFull, action, event};
+use crate::CloseReason;
 
 impl Connection {
     /// Room for the next read. `None` if one is out, or nothing is to be read: the queue of frames that wait to
@@ -128,7 +124,6 @@ impl Connection {
         if !self.inbound.is_filled() {
             self.has_waited = true;
         }
-        let header_alone = bytes == FrameCodec::HEADER_BYTES && !self.inbound.is_filled();
         match self.phase {
             Phase::Greeting
             | Phase::Hearing
@@ -138,30 +133,27 @@ impl Connection {
             Phase::Open | Phase::Draining | Phase::ReadingRest if !self.is_settled() => {
                 self.walk(now);
             }
-            _ => self.discard(bytes),
+            _ => return self.discard(bytes),
         }
-        if self.input_is_frames() {
-            let part = self.inbound.rest().len();
-            let header_alone = header_alone && part == FrameCodec::HEADER_BYTES;
-            if self.splitting.read(header_alone, part > 0, now) {
-                self.actions.set(action::QUICK_ACK);
+        if !self.is_settled() {
+            let (all, rest) = (!self.inbound.is_filled(), self.inbound.rest().len());
+            // The rest of one that waits for a verdict was not looked at.
+            if self.is_in_hello() || matches!(self.phase, Phase::Open | Phase::Draining) {
+                let due = self.pattern.note(bytes, all, rest, now);
+                self.acknowledge(due);
             }
         }
     }
 
-    /// True if bytes that come are looked at.
-    pub(super) const fn input_is_frames(&self) -> bool {
-        !matches!(self.outcome, Outcome::Ended(_))
-            && matches!(
-                self.phase,
-                Phase::Greeting
-                    | Phase::Hearing
-                    | Phase::Deciding
-                    | Phase::Answering
-                    | Phase::Refusing
-                    | Phase::Open
-                    | Phase::Draining
-            )
+    /// Asks for acknowledgements as the last sign wants them.
+    pub(super) fn acknowledge(&mut self, due: Acknowledgement) {
+        let (set, clear) = match due {
+            Acknowledgement::AsUsual => return,
+            Acknowledgement::Now => (action::QUICK_ACK, action::DELAY_ACK),
+            Acknowledgement::Withhold => (action::DELAY_ACK, action::QUICK_ACK),
+        };
+        self.actions.clear(clear);
+        self.actions.set(set);
     }
 
     /// Finds the frames in what has arrived, and what ends the connection behind them.
@@ -171,7 +163,7 @@ impl Connection {
         let bounds = (self.config.when_full == WhenFull::Disconnect).then_some(limits);
         let found = self.inbound.walk(framing, bounds);
         if self.inbound.frames() > before {
-            self.has_received = true;
+            self.rejection_until = None;
             if self.ignores_frames {
                 self.inbound.discard_frames();
             } else {
@@ -184,10 +176,10 @@ impl Connection {
         match found {
             None => {}
             Some(Found::Bye) => {
-                let reason = if self.is_rejection(now) {
-                    CloseReason::Rejected
-                } else {
-                    CloseReason::PeerBye
+                // In doubt it is a refusal: a client that looked late would be told of success otherwise.
+                let reason = match self.rejection_until {
+                    Some(_) => CloseReason::Rejected,
+                    None => CloseReason::PeerBye,
                 };
                 self.conclude(reason, now);
             }
@@ -199,20 +191,16 @@ impl Connection {
         }
     }
 
-    /// True if a `BYE` that comes now is a server's refusal.
-    fn is_rejection(&self, now: Instant) -> bool {
-        self.connects
-            && !self.has_received
-            && self
-                .greeted
-                .is_some_and(|greeted| now.saturating_duration_since(greeted) <= REJECTION_TIME)
-    }
-
     fn found_nothing(&mut self, now: Instant) {
         self.last_reads = 0;
         self.has_waited = true;
-        if self.input_is_frames() && self.splitting.blocked(self.is_in_hello(), now) {
-            self.actions.set(action::QUICK_ACK);
+        if self.is_in_hello() {
+            let due = self.pattern.found_nothing_of_hello(now);
+            self.acknowledge(due);
+        }
+        if self.rejection_until.is_some_and(|until| until <= now) {
+            // It is certain that none came in time.
+            self.rejection_until = None;
         }
         match self.phase {
             Phase::Open | Phase::Draining

@@ -121,8 +121,11 @@ pub struct Wants {
 /// A thing that is to be done to the stream, besides reading and writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Acknowledge at once what has arrived: the peer waits for that before it goes on.
+    /// Acknowledge the bytes that have arrived at once (`TCP_QUICKACK`): the peer waits for that before it goes on.
     QuickAck,
+    /// Put the acknowledgement of the bytes that come next off, so that it is seen what the peer does meanwhile
+    /// (`TCP_QUICKACK` off).
+    DelayAck,
     /// Shut the stream for writing.
     HalfClose,
     /// Close the stream.
@@ -175,6 +178,11 @@ pub(super) struct Pending(u16);
 impl Pending {
     pub(super) const fn set(&mut self, bit: u16) {
         self.0 |= bit;
+    }
+
+    /// Takes one back.
+    pub(super) const fn clear(&mut self, bit: u16) {
+        self.0 &= !bit;
     }
 
     /// The lowest one.

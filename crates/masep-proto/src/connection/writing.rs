@@ -140,7 +140,7 @@ impl Connection {
 
     fn fill_transmit(&mut self) -> Option<Transmit> {
         let framing = self.config.framing;
-        let alone = self.splitting.is_marked();
+        let alone = self.pattern.is_apart();
         let mut transmit = Transmit::default();
         self.outbound.fill(&mut transmit, &self.config, alone);
         transmit.fresh_segment = alone;

@@ -200,17 +200,23 @@ fn a_client_that_gives_up_has_said_hello_and_bye() {
 
 #[test]
 fn a_bye_right_behind_the_servers_hello_is_a_rejection() {
-    for (first, pause, second, expected) in [
-        (&b"\x01\0e\x03\0BYE"[..], 0, &b""[..], "rejected"),
-        (b"\x01\0e", 200, b"\x03\0BYE", "rejected"),
-        (b"\x01\0e", 201, b"\x03\0BYE", "peer_bye"),
-        (b"\x01\0e\x01\0x\x03\0BYE", 0, b"", "peer_bye"),
-        (b"\x01\0e\x01\0x", 1, b"\x03\0BYE", "peer_bye"),
+    for (first, pause, looks, second, expected) in [
+        (&b"\x01\0e\x03\0BYE"[..], 0, true, &b""[..], "rejected"),
+        (b"\x01\0e", 199, true, b"\x03\0BYE", "rejected"),
+        (b"\x01\0e", 200, true, b"\x03\0BYE", "peer_bye"),
+        // A client that did not look cannot tell when it came.
+        (b"\x01\0e", 10_000, false, b"\x03\0BYE", "rejected"),
+        (b"\x01\0e\x01\0x\x03\0BYE", 0, true, b"", "peer_bye"),
+        (b"\x01\0e\x01\0x", 1, true, b"\x03\0BYE", "peer_bye"),
     ] {
         let mut pair = Pair::new();
         pair.to_agent.bytes.extend(first);
         while pair.step(true) {}
         pair.now += pause * MILLISECOND;
+        if looks {
+            pair.agent.core.handle_timeout(pair.now);
+            while pair.step(true) {}
+        }
         pair.to_agent.bytes.extend(second);
         while pair.step(true) {}
         let reason = pair.agent.reason().expect("it ended");

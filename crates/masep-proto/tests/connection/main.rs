@@ -8,4 +8,4 @@ mod hello;
 mod pair;
 mod properties;
 mod queues;
-mod splitting;
+mod write_pattern;

@@ -75,6 +75,8 @@ pub(crate) struct Side {
     pub(crate) received: Vec<Frame>,
     pub(crate) events: Vec<Event>,
     pub(crate) actions: Vec<Action>,
+    /// The actions that concern acknowledgements.
+    pub(crate) acknowledgements: Vec<Action>,
     /// The stream is closed.
     pub(crate) closed: bool,
     /// Whether frames are taken as they come.
@@ -91,6 +93,7 @@ impl Side {
             received: Vec::new(),
             events: Vec::new(),
             actions: Vec::new(),
+            acknowledgements: Vec::new(),
             closed: false,
             takes: true,
             admits: true,
@@ -180,10 +183,14 @@ impl Side {
         let mut acted = false;
         while let Some(action) = self.core.poll_action() {
             acted = true;
+            if matches!(action, Action::QuickAck | Action::DelayAck) {
+                self.acknowledgements.push(action);
+                continue;
+            }
             self.actions.push(action);
             assert!(!self.closed, "{action:?} on a closed stream");
             match action {
-                Action::QuickAck => {}
+                Action::QuickAck | Action::DelayAck => {}
                 Action::HalfClose => outgoing.shut = true,
                 Action::Close => {
                     outgoing.shut = true;
@@ -342,7 +349,7 @@ impl Pair {
         pair.settle();
         assert!(pair.agent.events.contains(&Event::Open));
         assert!(pair.engine.events.contains(&Event::Open));
-        pair.now += Duration::from_secs(1);
+        pair.pass(Duration::from_secs(1));
         pair
     }
 

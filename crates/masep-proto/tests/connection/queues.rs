@@ -166,7 +166,7 @@ fn with_policy(when_full: WhenFull) -> Pair {
     let engine = Config::new("engine", limits()).expect("an id");
     let mut pair = Pair::with(agent, engine.when_full(when_full), 1 << 20);
     pair.settle();
-    pair.now += Duration::from_secs(1);
+    pair.pass(Duration::from_secs(1));
     pair.engine.takes = false;
     for number in 0..10 {
         pair.agent.send(&[number], pair.now).expect("there is room");

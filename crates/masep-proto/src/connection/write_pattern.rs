@@ -1,0 +1,174 @@
+//! Peers that write the header and the body of a frame apart, as every pymasep peer does.
+//!
+//! Such a peer needs two things that cost all others a lot: each frame has to begin a segment of its own, and
+//! its bytes have to be acknowledged at once. So it is looked for with care, by what its kernel does: Nagle's
+//! algorithm holds the body back until the header is acknowledged, while something between the peers that cuts
+//! the stream behind a header has the body already, and sends it too.
+
+use std::time::{Duration, Instant};
+
+use crate::FrameCodec;
+
+/// A hello's body that has not come in this time, while nothing was acknowledged, is held back.
+const HELD_BACK: Duration = Duration::from_millis(3);
+/// The same for other frames, where nobody looks at a clock meanwhile, and the reader may be late: Linux puts an
+/// acknowledgement off for 40 ms.
+const LONG_HELD_BACK: Duration = Duration::from_millis(30);
+/// No segment but the last of a write is smaller, and no route takes less.
+const LEAST_SEGMENT: usize = 536;
+/// So many reads that end where no peer of pymasep's ends a segment tell of something that cuts.
+const ENOUGH_CUTS: u8 = 2;
+/// So many reads without a header alone tell that one sign was wrong.
+const ENOUGH_OTHERS: u8 = 16;
+
+/// The evidence about one peer's way to write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WritePattern {
+    verdict: Verdict,
+    /// A header alone is no sign, if its body is not held back: in the hello, and where one came that was not.
+    doubts: bool,
+    cuts: u8,
+    /// Reads since the one sign that brought no header alone.
+    others: u8,
+    /// The last read left nothing in the stream.
+    drained: bool,
+    /// The instant at which the header came alone that is last in the buffer.
+    header: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing is against it.
+    Whole,
+    /// One sign. Signs against it are still looked for.
+    Perhaps,
+    /// Two signs.
+    Apart,
+    /// Something between the peers cuts the stream anywhere: there is nothing to be known, and no segment of ours
+    /// arrives as it is.
+    Cut,
+}
+
+/// The time at which bytes that have arrived are to be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledgement {
+    AsUsual,
+    Now,
+    /// Later, so that it is seen what the peer does meanwhile.
+    Withhold,
+}
+
+impl Default for WritePattern {
+    /// Of a peer whose hello is still to come.
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Whole,
+            doubts: true,
+            cuts: 0,
+            others: 0,
+            drained: true,
+            header: None,
+        }
+    }
+}
+
+impl WritePattern {
+    /// True if the peer is treated as one that writes header and body apart.
+    #[inline]
+    pub(super) const fn is_apart(&self) -> bool {
+        matches!(self.verdict, Verdict::Perhaps | Verdict::Apart)
+    }
+
+    /// The instant at which the body of the hello is held back, if it has not come.
+    pub(super) fn hello_deadline(&self) -> Option<Instant> {
+        self.header?.checked_add(HELD_BACK)
+    }
+
+    /// Notes that nothing of the hello had arrived at this instant.
+    pub(super) fn found_nothing_of_hello(&mut self, now: Instant) -> Acknowledgement {
+        if self.hello_deadline().is_none_or(|until| now < until) {
+            return Acknowledgement::AsUsual;
+        }
+        self.header = None;
+        self.verdict = Verdict::Perhaps;
+        Acknowledgement::Now
+    }
+
+    /// Notes that the hello has come whole.
+    pub(super) const fn end_hello(&mut self) -> Acknowledgement {
+        self.doubts = self.header.is_some();
+        self.header = None;
+        Acknowledgement::Withhold
+    }
+
+    /// Notes a read of so many bytes, `all` that had arrived, that left `rest` bytes behind the last whole frame.
+    #[inline]
+    pub(super) fn note(
+        &mut self,
+        bytes: usize,
+        all: bool,
+        rest: usize,
+        now: Instant,
+    ) -> Acknowledgement {
+        let alone = self.drained && all;
+        self.drained = all;
+        if self.verdict == Verdict::Cut
+            || (self.verdict == Verdict::Whole && rest == 0 && self.header.is_none())
+        {
+            return Acknowledgement::AsUsual;
+        }
+        let held_back = self.header.take();
+        let held_back = held_back.map(|since| now.saturating_duration_since(since));
+        let is_header = rest == FrameCodec::HEADER_BYTES;
+        if is_header && alone && bytes == rest {
+            return self.note_header(now);
+        }
+        if alone && bytes < LEAST_SEGMENT && rest > 0 && !is_header {
+            self.cuts += 1;
+            if self.cuts >= ENOUGH_CUTS {
+                self.verdict = Verdict::Cut;
+                return Acknowledgement::AsUsual;
+            }
+        } else if held_back.is_some_and(|time| time >= LONG_HELD_BACK) {
+            self.suspect();
+        }
+        match self.verdict {
+            Verdict::Perhaps => self.note_no_header(rest),
+            Verdict::Apart => Acknowledgement::Now,
+            Verdict::Whole | Verdict::Cut => Acknowledgement::AsUsual,
+        }
+    }
+
+    fn note_header(&mut self, now: Instant) -> Acknowledgement {
+        match self.verdict {
+            Verdict::Whole if self.doubts => {
+                self.header = Some(now);
+                return Acknowledgement::Withhold;
+            }
+            Verdict::Whole => self.suspect(),
+            Verdict::Perhaps => self.verdict = Verdict::Apart,
+            Verdict::Apart => self.cuts = 0,
+            Verdict::Cut => return Acknowledgement::AsUsual,
+        }
+        Acknowledgement::Now
+    }
+
+    const fn suspect(&mut self) {
+        self.verdict = Verdict::Perhaps;
+        self.others = 0;
+    }
+
+    const fn note_no_header(&mut self, rest: usize) -> Acknowledgement {
+        self.others += 1;
+        if self.others >= ENOUGH_OTHERS {
+            self.verdict = Verdict::Whole;
+            self.doubts = true;
+            return Acknowledgement::AsUsual;
+        }
+        match rest {
+            // Or the next header may be acknowledged, and its body here, before it is read.
+            0 => Acknowledgement::Withhold,
+            _ => Acknowledgement::Now,
+        }
+    }
+}
