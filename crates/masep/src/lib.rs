@@ -96,7 +96,7 @@ pub use queue::{Received, SocketHandlerQueue, WhenFull};
 pub use registry::Registry;
 pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};
 
-/// The programs in README.md, which are compiled with the doc tests.
+/// The program in README.md, which is compiled with the doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! The programs in README.md play with each other, and the engine with agents that crash, send
+//! The programs in README.md and docs/first-engine.md play with each other, and the engine with agents that crash, send
 //! nonsense or say nothing: what people copy has to survive that.
 #![cfg(unix)]
 #![allow(
@@ -45,18 +45,18 @@ mod first_agent {
 }
 
 #[test]
-fn the_readme_shows_the_programs_that_are_tested() {
-    let readme = include_str!("../../../README.md");
-    let shown: Vec<&str> = readme
-        .split("```rust,no_run\n")
-        .skip(1)
-        .filter_map(|block| block.split("```").next())
-        .collect();
-    let programs = [
-        include_str!("readme/first_engine.rs"),
-        include_str!("readme/first_agent.rs"),
-    ];
-    assert_eq!(shown, programs);
+fn the_documents_show_the_programs_that_are_tested() {
+    fn shown(document: &str) -> Vec<&str> {
+        let blocks = document.split("```rust,no_run\n").skip(1);
+        blocks
+            .filter_map(|block| block.split("```").next())
+            .collect()
+    }
+    let engine = include_str!("readme/first_engine.rs");
+    let agent = include_str!("readme/first_agent.rs");
+    assert_eq!(shown(include_str!("../../../README.md")), [agent]);
+    let page = include_str!("../../../docs/first-engine.md");
+    assert_eq!(shown(page), [engine, agent]);
 }
 
 /// One of the programs, in a process of its own. It is killed when this is dropped.
