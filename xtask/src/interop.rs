@@ -68,6 +68,11 @@ pub(crate) fn prepare(
     requirements: &str,
     base: Option<&Path>,
 ) -> Result<PathBuf, Failure> {
+    // Steps that run beside each other may need the same one.
+    let lock = root().join("target/environments.lock");
+    let unlockable = |error| Failure::new(format!("cannot lock {}: {error}", lock.display()));
+    let guard = fs::File::create(&lock).map_err(unlockable)?;
+    guard.lock().map_err(unlockable)?;
     let wanted = fs::read_to_string(root().join(requirements))
         .map_err(|error| Failure::new(format!("cannot read {requirements}: {error}")))?;
     let directory = root().join(environment);

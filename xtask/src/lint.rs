@@ -13,6 +13,7 @@ pub(crate) fn steps() -> Vec<Step> {
         name,
         about,
         is_long: false,
+        is_beside: false,
         run,
     };
     vec![

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod beside;
 mod deny;
 mod faults;
 mod fuzz;

@@ -1,8 +1,9 @@
 //! Steps of a task: choosing them, running them, the summary.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::beside::{Beside, Done};
 use crate::tally::Tally;
 
 /// One step of a task.
@@ -13,6 +14,8 @@ pub(crate) struct Step {
     pub(crate) about: &'static str,
     /// Whether only the long form of the task has it.
     pub(crate) is_long: bool,
+    /// Whether it may run at the same time as the others.
+    pub(crate) is_beside: bool,
     /// Does it: the tests that were counted, if the step runs any.
     pub(crate) run: fn(Form) -> Result<Tally, Failure>,
 }
@@ -84,26 +87,31 @@ pub(crate) fn select(
 
 /// Runs the selected steps and prints the summary: the tests counted, and whether every step was ok.
 pub(crate) fn run(task: &str, steps: &[Step], form: Form, selected: &[bool]) -> (Tally, bool) {
-    let results: Vec<_> = steps
-        .iter()
-        .zip(selected)
-        .map(|(step, selected)| (step.name, selected.then(|| run_one(step, form))))
-        .collect();
+    let selected = steps.iter().zip(selected).filter(|(_, is)| **is);
+    let (mut beside, mut steps): (Vec<_>, Vec<_>) = selected
+        .map(|(step, _)| step)
+        .partition(|step| step.is_beside);
+    if steps.is_empty() {
+        steps = std::mem::take(&mut beside);
+    }
+    let beside = beside.into_iter().map(|step| step.name).collect();
+    let beside = Beside::start(task, beside, form);
+    let mut results: Vec<_> = steps.into_iter().map(|step| run_one(step, form)).collect();
+    results.extend(beside.finish());
 
     println!("\n=== summary of cargo xtask {task}");
     let mut total = Tally::default();
     let mut failed = Vec::new();
-    for (name, result) in results {
-        let (verdict, time, note) = match result {
-            None => continue,
-            Some((Ok(tally), time)) => {
+    for Done { name, result, time } in results {
+        let (verdict, note) = match result {
+            Ok(tally) => {
                 total += tally;
-                ("ok", time, note_of(tally))
+                ("ok", note_of(tally))
             }
-            Some((Err(failure), time)) => {
+            Err(failure) => {
                 total += failure.tally;
                 failed.push(name);
-                ("FAILED", time, failure.why)
+                ("FAILED", failure.why)
             }
         };
         println!(
@@ -117,14 +125,18 @@ pub(crate) fn run(task: &str, steps: &[Step], form: Form, selected: &[bool]) -> 
     (total, failed.is_empty())
 }
 
-fn run_one(step: &Step, form: Form) -> (Result<Tally, Failure>, Duration) {
+fn run_one(step: &Step, form: Form) -> Done {
     println!("\n=== {}: {}", step.name, step.about);
     let start = Instant::now();
     let result = (step.run)(form);
     if let Err(failure) = &result {
         println!("=== {} FAILED: {failure}", step.name);
     }
-    (result, start.elapsed())
+    Done {
+        name: step.name,
+        result,
+        time: start.elapsed(),
+    }
 }
 
 fn note_of(tally: Tally) -> String {
@@ -161,6 +173,7 @@ mod tests {
             name,
             about: "",
             is_long: false,
+            is_beside: false,
             run,
         }
     }

@@ -50,6 +50,11 @@ impl Tally {
         (is_time && counts.split(", ").all(is_count)).then(|| Self::of_counts(counts.split(", ")))
     }
 
+    /// The counts in a line that [`Display`](fmt::Display) has written.
+    pub(crate) fn of_summary(line: &str) -> Self {
+        Self::of_counts(line.split(", "))
+    }
+
     fn of_counts<'a>(parts: impl Iterator<Item = &'a str>) -> Self {
         let mut tally = Self::default();
         for (number, word) in parts.filter_map(|part| part.split_once(' ')) {
@@ -113,6 +118,8 @@ mod tests {
     #[test]
     fn skipped_tests_are_told_only_if_there_are_any() {
         assert_eq!(tally(7, 0, 0).to_string(), "7 passed, 0 failed");
-        assert_eq!(tally(7, 1, 2).to_string(), "7 passed, 1 failed, 2 skipped");
+        let all = tally(7, 1, 2);
+        assert_eq!(all.to_string(), "7 passed, 1 failed, 2 skipped");
+        assert_eq!(Tally::of_summary(&all.to_string()), all);
     }
 }

@@ -33,10 +33,18 @@ pub(crate) fn steps() -> Vec<Step> {
 }
 
 fn short_steps() -> Vec<Step> {
+    let beside = |name, about, run| Step {
+        name,
+        about,
+        is_long: false,
+        is_beside: true,
+        run,
+    };
     let step = |name, about, run| Step {
         name,
         about,
         is_long: false,
+        is_beside: false,
         run,
     };
     vec![
@@ -50,19 +58,19 @@ fn short_steps() -> Vec<Step> {
         step(
             "interop",
             "the program masep against the real pymasep",
-            |_| interop::test(&[]),
+            |_| interop::test(&side_by_side()),
         ),
-        step(
+        beside(
             "python",
             "the Python package, beside the real pymasep",
-            |_| python::test(&[]),
+            |_| python::test(&side_by_side()),
         ),
         step(
             "faults",
             "games and conversations over bad networks, in namespaces",
             |form| faults::test(form == Form::Long, None, &[]),
         ),
-        step(
+        beside(
             "fuzz",
             "the fuzz targets with the inputs known so far; in the long form they search for new ones",
             |form| no_tests(fuzz::test(form)),
@@ -75,6 +83,7 @@ fn long_steps() -> Vec<Step> {
         name,
         about,
         is_long: true,
+        is_beside: false,
         run,
     };
     vec![
@@ -114,6 +123,11 @@ fn long_steps() -> Vec<Step> {
             |_| no_tests(deny::run()),
         ),
     ]
+}
+
+/// Options of pytest: tests that wait for peers run side by side, those of one file one after the other.
+fn side_by_side() -> [String; 4] {
+    ["-n", "4", "--dist", "loadfile"].map(str::to_owned)
 }
 
 fn no_tests(result: Result<(), Failure>) -> Result<Tally, Failure> {
