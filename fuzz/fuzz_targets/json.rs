@@ -16,7 +16,11 @@ const ERROR_TEXT: usize = 500;
 fuzz_target!(|input: &[u8]| {
     let read = json::from_slice(input);
     if let Ok(shallow) = serde_json::from_slice::<Json>(input) {
-        assert_eq!(read.as_ref(), Ok(&shallow), "as serde_json, which reads fewer levels");
+        assert_eq!(
+            read.as_ref(),
+            Ok(&shallow),
+            "as serde_json, which reads fewer levels"
+        );
     }
     let Ok(json) = read else {
         return;

@@ -1,7 +1,8 @@
 //! What holds of everything that was decoded.
 
 use masep_proto::{
-    Action, CircularHeadList, DecodeError, DecodeErrorKind, Element, Limits, Message, Node, Value, json,
+    Action, CircularHeadList, DecodeError, DecodeErrorKind, Element, Limits, Message, Node, Value,
+    json,
 };
 
 /// The most bytes that the text of an error may have: it goes to a log, where a peer must not be able
