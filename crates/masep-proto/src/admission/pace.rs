@@ -60,7 +60,7 @@ mod tests {
             (0..100).filter_map(|_| pace.take(at)).collect::<Vec<_>>()
         };
         assert_eq!(said(0), [0, 0, 0]);
-        assert_eq!(said(9), []);
+        assert!(said(9).is_empty());
         assert_eq!(said(10), [197]);
         assert_eq!(said(29), [99]);
         assert_eq!(said(31), [99], "begun intervals count");
