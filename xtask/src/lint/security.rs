@@ -35,15 +35,16 @@ fn named_tests(document: &str) -> Vec<(String, String)> {
 }
 
 /// Whether the source has a test of this name that is run: in Rust a function under an attribute
-/// that ends in `test`, and not under `#[ignore]`; in Python a function at the left
-/// margin.
+/// that ends in `test`, and not under `#[ignore]`, or a scenario in the list of a macro that makes
+/// tests; in Python a function at the left margin.
 fn is_defined(source: &str, test: &str) -> bool {
     let python = format!("def {test}(");
     let rust = [format!("fn {test}("), format!("async fn {test}(")];
+    let from_scenarios = source.contains("#[test] fn $scenario()");
     let mut attributes: Vec<&str> = Vec::new();
     for line in source.lines() {
         let code = line.trim_start();
-        if line.starts_with(&python) {
+        if line.starts_with(&python) || (from_scenarios && code == test) {
             return true;
         }
         if rust.iter().any(|head| code.starts_with(head)) {
@@ -86,6 +87,11 @@ mod tests {
     #[test]
     fn only_a_test_that_is_run_counts() {
         assert!(is_defined("#[test]\nfn one() {}", "one"));
+        assert!(is_defined(
+            "$(#[test] fn $scenario() { super::$scenario(); })*\nof_both! {\n    one\n}",
+            "one"
+        ));
+        assert!(!is_defined("of_none! {\n    one\n}", "one"));
         assert!(is_defined(
             "#[tokio::test(start_paused = true)]\n// why\n    async fn one() {",
             "one"
