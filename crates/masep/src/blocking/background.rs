@@ -8,10 +8,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::outgoing::Pushed;
-use super::readiness::{Interest, after, wait};
+use super::readiness::{Interest, after, earlier, passed, wait};
 use super::shared::Shared;
 use crate::CloseReason;
 use crate::sync::thread;
+
+/// How often the thread looks whether the connection has ended: it keeps the socket open until then, and a peer
+/// that is cut off is reset when that closes.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Has a thread of its own write what is unsent. A call that waits may do so in a read of the
@@ -85,9 +89,18 @@ impl Rest {
     fn write(mut self) {
         loop {
             let until = after(self.write_time);
-            let waited = wait([Interest::writable(self.stream.as_fd())], until);
-            let Some(shared) = self.shared.upgrade() else {
-                return;
+            let (shared, waited) = loop {
+                let waited = wait(
+                    [Interest::writable(self.stream.as_fd())],
+                    earlier(until, after(LOOK)),
+                );
+                let Some(shared) = self.shared.upgrade() else {
+                    return;
+                };
+                let nothing = matches!(waited, Ok([ready]) if !ready.writable);
+                if !nothing || passed(until) || shared.is_leaving() {
+                    break (shared, waited);
+                }
             };
             if shared.write_rest(&mut self, waited.map(|[ready]| ready.writable)) {
                 return;

@@ -157,11 +157,14 @@ impl Drop for Farewell {
             let _ = stream.shutdown(Shutdown::Write);
             // A close with unread bytes is a reset.
             self.discard();
+            // Whoever waits in a read or for room wakes up and lets go of the socket.
+            let _ = stream.shutdown(Shutdown::Both);
         } else {
+            // The reset goes out when the last one has let go of the socket. A stream that was shut for writing
+            // would end in order before that, for a peer that reads now what had reached it.
             let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Read);
         }
-        // Whoever waits in a read or for room wakes up and lets go of the socket.
-        let _ = stream.shutdown(Shutdown::Both);
     }
 }
 
