@@ -1,5 +1,5 @@
-//! Steps that run beside the others, since they share no folder with them and wait for networks and peers: each in a process
-//! of its own, whose output is printed at the end.
+//! Steps that run beside the others, one after the other, since they wait for networks and peers: each in a process of its
+//! own, whose output is printed at the end.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
