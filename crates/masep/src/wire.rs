@@ -214,7 +214,7 @@ impl Wire {
             if let Ok(read) = timeout(HELD_BACK, read).await {
                 return read;
             }
-            self.pattern.hello_is_held_back();
+            self.pattern.hello_is_held_back(Instant::now());
             self.transport.acknowledge();
         }
         poll_fn(|context| self.poll_read(context)).await

@@ -14,12 +14,18 @@ pub(crate) const HELD_BACK: Duration = Duration::from_millis(3);
 /// The same for other frames, where nobody looks at a clock meanwhile, and the reader may be late: Linux puts an
 /// acknowledgement off for 40 ms.
 const LONG_HELD_BACK: Duration = Duration::from_millis(30);
-/// No segment but the last of what a peer wrote is smaller, and no route takes less.
-const LEAST_SEGMENT: usize = 536;
+/// No segment but the last of a write is smaller: a route of 576 bytes takes 524 of the stream in each.
+const LEAST_SEGMENT: usize = 512;
 /// So many reads that end where no peer of pymasep's ends a segment tell of something that cuts.
 const ENOUGH_CUTS: u8 = 2;
 /// So many reads without a header alone tell that one sign was wrong.
 const ENOUGH_OTHERS: u8 = 16;
+/// So many frames that come at once behind a silence, with the acknowledgement of the one before put off, tell that
+/// the sign of the hello was wrong. A peer that Nagle's algorithm serves shows nothing else against it: what it
+/// writes while bytes are on their way goes out together.
+const ENOUGH_QUIET: u8 = 3;
+/// A silence behind which all that was sent has been acknowledged.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// What is known of a peer's way to write. `I` is an instant.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +34,10 @@ pub(crate) struct WritePattern<I> {
     /// A header alone is no sign, if its body is not held back: in the hello, and where one came that was not.
     doubts: bool,
     cuts: u8,
-    /// Reads since the one sign that brought no header alone.
+    /// Reads since the one sign that tell against it.
     others: u8,
+    /// The one sign is that of the hello, which takes more to be wrong: the instant of the read before.
+    of_hello: Option<I>,
     /// When the header came alone that is last in the buffer.
     header: Option<I>,
     /// The last read left nothing in the socket.
@@ -87,6 +95,7 @@ impl<I> WritePattern<I> {
             doubts: true,
             cuts: 0,
             others: 0,
+            of_hello: None,
             header: None,
             drained: true,
         }
@@ -106,9 +115,10 @@ impl<I: Copy> WritePattern<I> {
     }
 
     /// The body of the hello has not come in [`HELD_BACK`].
-    pub(crate) const fn hello_is_held_back(&mut self) {
+    pub(crate) const fn hello_is_held_back(&mut self, now: I) {
         self.header = None;
         self.verdict = Verdict::Perhaps;
+        self.of_hello = Some(now);
     }
 
     /// The hello has come whole.
@@ -126,8 +136,8 @@ impl<I: Copy> WritePattern<I> {
         &mut self,
         brought: Brought,
         rest: usize,
-        now: impl FnOnce() -> I,
-        waited: impl FnOnce(I) -> Duration,
+        now: impl Fn() -> I,
+        waited: impl Fn(I) -> Duration,
     ) -> Acknowledgement {
         let alone = self.drained && brought.all;
         self.drained = brought.all;
@@ -136,7 +146,7 @@ impl<I: Copy> WritePattern<I> {
         {
             return Acknowledgement::AsUsual;
         }
-        let held_back = self.header.take().map(waited);
+        let held_back = self.header.take().map(&waited);
         let is_header = rest == FrameCodec::HEADER_BYTES;
         if is_header && alone && brought.bytes == rest {
             return self.note_header(now);
@@ -151,7 +161,7 @@ impl<I: Copy> WritePattern<I> {
             self.suspect();
         }
         match self.verdict {
-            Verdict::Perhaps => self.note_no_header(rest),
+            Verdict::Perhaps => self.note_no_header(rest, now, waited),
             Verdict::Apart => Acknowledgement::Now,
             Verdict::Whole | Verdict::Cut => Acknowledgement::AsUsual,
         }
@@ -173,12 +183,32 @@ impl<I: Copy> WritePattern<I> {
 
     const fn suspect(&mut self) {
         self.verdict = Verdict::Perhaps;
+        self.of_hello = None;
         self.others = 0;
     }
 
-    const fn note_no_header(&mut self, rest: usize) -> Acknowledgement {
+    fn note_no_header(
+        &mut self,
+        rest: usize,
+        now: impl Fn() -> I,
+        waited: impl Fn(I) -> Duration,
+    ) -> Acknowledgement {
+        let silence = self.of_hello.map(waited);
+        if silence.is_some() {
+            self.of_hello = Some(now());
+        }
+        let is_quiet = silence.is_some_and(|time| time >= SILENCE);
+        // The acknowledgement of the read before was put off if that was behind a silence too.
+        let enough = match silence {
+            None => ENOUGH_OTHERS,
+            Some(_) if is_quiet => ENOUGH_QUIET,
+            Some(_) => {
+                self.others = 0;
+                return Acknowledgement::Now;
+            }
+        };
         self.others += 1;
-        if self.others >= ENOUGH_OTHERS {
+        if self.others >= enough {
             self.verdict = Verdict::Whole;
             self.doubts = true;
             return Acknowledgement::AsUsual;
@@ -222,7 +252,7 @@ mod tests {
             assert_eq!(due, Acknowledgement::Withhold);
             assert!(pattern.awaits_body() && !pattern.is_apart());
             if is_held_back {
-                pattern.hello_is_held_back();
+                pattern.hello_is_held_back(0);
             }
             let _ = pattern.end_hello();
             Self {
@@ -264,6 +294,15 @@ mod tests {
         frame
     }
 
+    /// The bytes of a frame that has begun in front of this place.
+    fn rest_of_frame(stream: &[u8], place: usize) -> &[u8] {
+        let mut end = 0;
+        while end < place {
+            end += 2 + usize::from(u16::from_le_bytes([stream[end], stream[end + 1]]));
+        }
+        &stream[place..end]
+    }
+
     #[test]
     fn a_body_that_is_held_back_is_a_sign_and_a_second_header_alone_confirms_it() {
         let mut reader = Reader::after_split_hello(true);
@@ -279,9 +318,16 @@ mod tests {
     #[test]
     fn one_sign_is_forgotten_when_frames_come_whole() {
         let mut reader = Reader::after_split_hello(true);
-        for _ in 1..ENOUGH_OTHERS {
+        // What comes together behind one another tells nothing: Nagle's algorithm joins it.
+        for _ in 0..1_000 {
+            assert_eq!(reader.read(&frame(9)), Acknowledgement::Now);
+        }
+        assert!(reader.pattern.is_apart());
+        for _ in 1..ENOUGH_QUIET {
+            reader.now += 1_000;
             assert_eq!(reader.read(&frame(9)), Acknowledgement::Withhold);
         }
+        reader.now += 1_000;
         assert_eq!(reader.read(&frame(9)), Acknowledgement::AsUsual);
         assert!(!reader.pattern.is_apart());
         // It takes a body that is held back now.
@@ -336,14 +382,22 @@ mod tests {
     #[test]
     fn whatever_cuts_the_stream_a_peer_that_writes_frames_whole_is_known_for_it() {
         let stream: Vec<u8> = (0..40_000).flat_map(|n| frame(n % 90 + 3)).collect();
-        for size in [1, 2, 3, 4, 5, 7, 64, 66, 100, 535, 1_448, 1_449, 65_536] {
+        for size in [1, 2, 3, 4, 5, 7, 64, 66, 100, 511, 1_448, 1_449, 65_536] {
             for mut reader in [
                 Reader::new(),
                 Reader::after_split_hello(false),
                 Reader::after_split_hello(true),
             ] {
+                let mut arrived = 0;
                 for piece in stream.chunks(size).take(20_000) {
+                    arrived += piece.len();
                     reader.read(piece);
+                }
+                // Pieces of the size of a segment look as those of Nagle's algorithm do, until there is a pause.
+                reader.read(rest_of_frame(&stream, arrived));
+                for _ in 0..ENOUGH_QUIET {
+                    reader.now += 1_000;
+                    reader.read(&frame(9));
                 }
                 assert!(!reader.pattern.is_apart(), "cut at {size}");
             }

@@ -74,6 +74,15 @@ fn frame(body: usize) -> Vec<u8> {
     frame
 }
 
+/// The bytes of a frame that has begun in front of this place.
+fn rest_of_frame(stream: &[u8], place: usize) -> &[u8] {
+    let mut end = 0;
+    while end < place {
+        end += 2 + usize::from(u16::from_le_bytes([stream[end], stream[end + 1]]));
+    }
+    &stream[place..end]
+}
+
 const NOW: Option<Action> = Some(Action::QuickAck);
 const WITHHELD: Option<Action> = Some(Action::DelayAck);
 
@@ -128,9 +137,16 @@ fn a_second_header_alone_confirms_the_first_sign() {
 #[test]
 fn one_sign_is_forgotten_when_frames_come_whole() {
     let mut reader = Reader::after_split_hello(true);
-    for _ in 1..16 {
+    // Frames that come together tell nothing: Nagle's algorithm joins them.
+    for _ in 0..1_000 {
+        assert_eq!(reader.read(&frame(9)), NOW);
+    }
+    assert!(reader.is_apart());
+    for _ in 0..2 {
+        reader.pass(1_000);
         assert_eq!(reader.read(&frame(9)), WITHHELD);
     }
+    reader.pass(1_000);
     assert_eq!(reader.read(&frame(9)), None);
     assert!(!reader.is_apart());
     // It takes a body that is held back now.
@@ -184,14 +200,22 @@ fn pymasep_bursts_tell_nothing_against_it() {
 #[test]
 fn however_the_stream_is_cut_a_peer_that_writes_frames_whole_is_known_for_it() {
     let stream: Vec<u8> = (0..40_000).flat_map(|n| frame(n % 90 + 3)).collect();
-    for size in [1, 2, 3, 4, 5, 7, 64, 66, 100, 535, 1_448, 1_449, 65_536] {
+    for size in [1, 2, 3, 4, 5, 7, 64, 66, 100, 511, 1_448, 1_449, 65_536] {
         for mut reader in [
             Reader::new(),
             Reader::after_split_hello(false),
             Reader::after_split_hello(true),
         ] {
+            let mut arrived = 0;
             for piece in stream.chunks(size).take(3_000) {
+                arrived += piece.len();
                 reader.read(piece);
+            }
+            // Pieces of the size of a segment look as those of Nagle's algorithm do, until there is a pause.
+            reader.read(rest_of_frame(&stream, arrived));
+            for _ in 0..3 {
+                reader.pass(1_000);
+                reader.read(&frame(9));
             }
             assert!(!reader.is_apart(), "cut at {size}");
         }

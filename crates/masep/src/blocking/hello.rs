@@ -66,7 +66,7 @@ pub(super) fn hear_hello(
                 return Err(HelloFailure::TimedOut);
             }
             if passed(held_back) {
-                pattern.hello_is_held_back();
+                pattern.hello_is_held_back(Instant::now());
                 rearm_quickack(stream);
             }
             continue;

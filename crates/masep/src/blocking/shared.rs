@@ -29,7 +29,7 @@ pub(super) struct Shared {
     handled: bool,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
-    /// Whether the rest of a frame waits that [`try_send`](Self::try_send) could not write, and
+    /// Whether the rest of a frame waits that `Connection::try_send` could not write, and
     /// nobody but a reader sees to it.
     pub(super) has_unsent: AtomicBool,
     /// Why this connection is being ended; set when the write half is taken out.

@@ -79,7 +79,7 @@ async fn run_to_its_end<H: SocketHandler>(
     let limits = Limits::default();
     let mut wire = Wire::new(recorder.clone(), &limits, Bytes::from_static(BYE)).unwrap();
     if peer_splits {
-        wire.pattern.hello_is_held_back();
+        wire.pattern.hello_is_held_back(crate::sync::time::Instant::now());
     }
     let membership = Membership::new(Registry::default(), connection.clone());
     let driver = Driver::new(membership, wire, Arc::new(handler), Arc::new(limits), ());
