@@ -124,9 +124,10 @@ async fn connect(setting: &Setting) -> (Server, Side, Client, Side) {
 
 /// Whether a connection may end for this reason in this setting.
 fn is_expected(reason: &CloseReason, setting: &Setting) -> bool {
-    use CloseReason::{EndOfStream, IdleTimeout, LocalBye, PeerBye, QueueFull, Reset};
+    use CloseReason::{EndOfStream, IdleTimeout, LocalBye, PeerBye, QueueFull, Rejected, Reset};
     match reason {
-        LocalBye | PeerBye | QueueFull(_) => true,
+        // A client that has got nothing before the BYE was rejected, as far as it can know.
+        LocalBye | PeerBye | QueueFull(_) | Rejected => true,
         IdleTimeout => setting.idle > 0,
         // Of a side that left without reading all.
         Reset | EndOfStream { mid_frame: _ } => true,
@@ -158,6 +159,7 @@ async fn converse(setting: &Setting, acts: &mut Unstructured<'_>) {
         let reason = side.reason();
         assert!(is_expected(&reason, setting), "{reason}");
     }
+    assert_ne!(engine.reason(), CloseReason::Rejected);
     assert!(server.registry().is_empty() && client.registry().is_empty());
     drop(client);
     let report = server.shutdown(PATIENCE).await;

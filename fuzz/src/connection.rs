@@ -292,7 +292,7 @@ impl Side {
             reasons,
             [
                 Some(CloseReason::LocalBye | CloseReason::Shutdown),
-                Some(CloseReason::PeerBye)
+                Some(CloseReason::PeerBye | CloseReason::Rejected)
             ]
         );
         assert!(
