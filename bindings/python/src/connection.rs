@@ -288,16 +288,19 @@ pub(crate) fn close_all(
     timeout: f64,
 ) -> PyResult<()> {
     let (done, ended) = mpsc::channel();
-    for connection in connections {
+    let mut open = Vec::new();
+    for connection in &connections {
         let connection = connection.get();
-        let inner = match &connection.inner {
-            Some(inner) if connection.process.is_this() => inner.clone(),
-            _ => continue,
-        };
-        if inner.close_reason().is_some() {
-            continue;
+        if let Some(inner) = &connection.inner
+            && connection.process.is_this()
+            && inner.close_reason().is_none()
+        {
+            // All before any ends: of two ends in this process, the other is no rejection.
+            connection.closing.store(true, Ordering::Relaxed);
+            open.push(inner.clone());
         }
-        connection.closing.store(true, Ordering::Relaxed);
+    }
+    for inner in open {
         let done = done.clone();
         // Where there is no thread for it, it ends with the process.
         let _ = std::thread::Builder::new()
