@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Limit, LimitExceeded, Limits, PeerId};
 
+pub use ids::GRACE;
 pub use pace::Pace;
 pub use reject::RejectReason;
 
@@ -35,6 +36,8 @@ const MOST_REFUSALS: usize = 64;
 const MOST_TELLING: usize = 1024;
 /// The time for a decision of the host.
 const DECISION_TIME: Duration = Duration::from_secs(5);
+/// The time for a handler to be told of an end.
+const TELL_TIME: Duration = Duration::from_secs(1);
 
 /// The rule for a hello whose id is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -104,7 +107,7 @@ pub enum DoorEvent {
     Refuse(Ticket, Refusal),
     /// The host is asked for a [decision](Admission::decide).
     Ask(Ticket),
-    /// Read what has arrived on this connection: it may have ended.
+    /// Read what arrives on this connection, for as long as the [`GRACE`] lasts: it may have ended.
     LookAt(Ticket),
     /// End this connection with [`CloseReason::Replaced`](crate::CloseReason::Replaced).
     Replace(Ticket),
@@ -127,6 +130,8 @@ pub struct Admission {
     ids: Ids,
     /// Those about which the host was asked, in order, and by when it has to decide.
     asked: VecDeque<(Instant, Ticket)>,
+    /// Those whose handlers are being told of the end, in order, and by when their ids are free.
+    told: VecDeque<(Instant, Ticket)>,
     refusals: usize,
     telling: usize,
     refusal_log: Pace,
@@ -164,6 +169,7 @@ impl Admission {
             silent: BTreeSet::new(),
             ids: Ids::default(),
             asked: VecDeque::new(),
+            told: VecDeque::new(),
             refusals: 0,
             telling: 0,
             refusal_log: Pace::new(16, Duration::from_secs(1)),
@@ -323,11 +329,21 @@ impl Admission {
         }
     }
 
+    /// A connection that was taken has ended, and its peer was told: its place is free. Its handler is told now, for which
+    /// there is a second until its id is free too, or less if it is [gone](Self::gone) before.
+    pub fn closed(&mut self, ticket: Ticket, now: Instant) {
+        self.release_place(ticket);
+        if let Some(until) = now.checked_add(TELL_TIME) {
+            self.told.push_back((until, ticket));
+        }
+    }
+
     /// A connection has ended, and its handler was told; or one that was refused is over. All that it had of the
     /// server is free.
     pub fn gone(&mut self, ticket: Ticket) {
         self.release(ticket);
         self.guests.remove(&ticket);
+        self.told.retain(|(_, told)| *told != ticket);
     }
 
     /// The server stops accepting: those that were not taken yet are refused.
@@ -350,7 +366,9 @@ impl Admission {
     /// changes it.
     pub fn deadline(&self) -> Option<Instant> {
         let asked = self.asked.front().map(|(until, _)| *until);
-        asked.into_iter().chain(self.ids.deadline()).min()
+        let told = self.told.front().map(|(until, _)| *until);
+        let others = asked.into_iter().chain(told);
+        others.chain(self.ids.deadline()).min()
     }
 
     /// Settles what has waited for too long by now.
@@ -360,6 +378,12 @@ impl Admission {
         {
             let reason = RejectReason::Denied("no decision in time".to_owned());
             self.refuse_later(ticket, reason);
+        }
+        while let Some((until, ticket)) = self.told.front().copied()
+            && until <= now
+        {
+            // A handler that does not return keeps nobody out.
+            self.gone(ticket);
         }
         while let Some(due) = self.ids.pop_due(now) {
             let Some(holder) = self.ids.holder(&due.id) else {
@@ -410,7 +434,7 @@ impl Admission {
         Refusal { reason, at_once }
     }
 
-    fn release(&mut self, ticket: Ticket) {
+    fn release_place(&mut self, ticket: Ticket) {
         let Some(guest) = self.guests.get_mut(&ticket) else {
             return;
         };
@@ -420,6 +444,13 @@ impl Admission {
             Place::None => {}
         }
         self.origins.release(guest.network.take());
+    }
+
+    fn release(&mut self, ticket: Ticket) {
+        self.release_place(ticket);
+        let Some(guest) = self.guests.get_mut(&ticket) else {
+            return;
+        };
         let id = guest.id.take();
         self.silent.remove(&ticket);
         self.asked.retain(|(_, asked)| *asked != ticket);

@@ -12,7 +12,13 @@ use crate::LimitExceeded;
 pub enum CloseReason {
     /// The peer said `BYE`.
     PeerBye,
-    /// The server said `BYE` right behind its hello: it refused this client.
+    /// The server refused this client: it said `BYE` right behind its hello, in the same piece or within
+    /// 200 ms, and no frame before it. The protocol has no field for the cause: the id may be in use, the
+    /// server may be full, or it may have refused for a reason of its own. What this side sent is lost.
+    ///
+    /// Known to clients only, from the first call that meets it: connecting succeeds. A client that did not look
+    /// at its connection in those 200 ms cannot tell when a `BYE` came that it finds then as the first frame, and
+    /// takes it for a rejection too.
     Rejected,
     /// This side said `BYE`: a call asked for it, or the last owner was dropped.
     LocalBye,
@@ -63,7 +69,8 @@ impl CloseReason {
     }
 
     /// True if the connection ended as the protocol wants it: by `BYE` from either side, for
-    /// whatever reason this side had to say it.
+    /// whatever reason this side had to say it. A [rejection](Self::Rejected) is no such end: there was no
+    /// conversation.
     pub const fn is_orderly(&self) -> bool {
         matches!(
             self,

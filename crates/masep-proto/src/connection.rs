@@ -109,6 +109,8 @@ pub struct Connection {
     /// A frame was refused for lack of room.
     wants_room: bool,
     bye: Bye,
+    /// An end that was found while the `BYE` was being written. It may be the answer to it.
+    answer: Option<CloseReason>,
     /// The number of accepted frames that were written.
     written: u64,
     /// When the last frame was accepted, and whether all that had arrived was read since.
@@ -171,7 +173,7 @@ enum Phase {
 #[derive(Debug)]
 enum Outcome {
     Undecided,
-    /// This side ends it for this reason, which counts when the `BYE` is written.
+    /// This side ends it for this reason, which counts when the `BYE` is sent.
     Requested(CloseReason),
     /// Nothing can be written any more, for this reason. The bytes that the peer sent before are still read.
     WriteFailed(CloseReason),
@@ -232,6 +234,7 @@ impl Connection {
             is_being_written: false,
             wants_room: false,
             bye: Bye::Unsaid,
+            answer: None,
             written: 0,
             last_send: None,
             has_waited: false,
@@ -291,6 +294,11 @@ impl Connection {
         }
     }
 
+    /// True if the connection has ended, or is being ended: no frame is accepted any more.
+    pub const fn is_ending(&self) -> bool {
+        !matches!(self.outcome, Outcome::Undecided)
+    }
+
     /// True if it is settled how the connection ends.
     const fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
@@ -313,6 +321,18 @@ impl Connection {
             write: self.want_to_write(),
             sent: self.phase == Phase::SendingOut,
         }
+    }
+
+    /// False if there is neither an [action](Self::poll_action) nor an [event](Self::poll_event) now: a look for calls
+    /// that are made for each frame.
+    #[inline]
+    pub const fn has_news(&self) -> bool {
+        !self.actions.is_empty() || !self.events.is_empty()
+    }
+
+    /// False if there is no [event](Self::poll_event) now.
+    pub const fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// The next thing that is to be done to the stream.

@@ -298,3 +298,23 @@ fn places_are_counted_right_whatever_happens() {
         assert!(admitted, "seed {seed}: the id is free again");
     }
 }
+
+#[test]
+fn a_place_is_free_before_the_handler_was_told_and_the_id_a_second_later() {
+    let mut door = Door::new(&Limits::default().connections(1), Duplicates::Refuse);
+    let (first, _) = door.guest("agent");
+    door.admission.ending(first);
+    door.admission.closed(first, door.now);
+    assert_eq!(door.admission.connections(), 0);
+    let (second, verdict) = door.guest("agent");
+    assert_eq!(verdict, Verdict::Wait);
+    door.events();
+    door.pass(900 * MILLISECOND);
+    assert_eq!(door.events(), []);
+    // The handler does not return.
+    door.pass(100 * MILLISECOND);
+    assert_eq!(door.events(), [DoorEvent::Admit(second)]);
+    // When it does, nothing changes.
+    door.admission.gone(first);
+    assert_eq!(door.admission.connections(), 1);
+}

@@ -8,7 +8,7 @@ use crate::PeerId;
 
 /// The time for which a hello with an id that is in use waits for the other connection to end: a client that
 /// says `BYE` and comes back at once may be faster than its `BYE`.
-const GRACE: Duration = Duration::from_millis(200);
+pub const GRACE: Duration = Duration::from_millis(200);
 /// The time for the end of a connection that is about to end, and for each step of one that is replaced.
 const END_TIME: Duration = Duration::from_secs(1);
 

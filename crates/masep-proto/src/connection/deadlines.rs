@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::{Connection, HelloFailure, Phase};
-use crate::CloseReason;
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
@@ -18,21 +17,16 @@ impl Connection {
                 earlier(self.header_until(), self.rejection_until()),
             )
         };
-        earlier(earlier(self.phase_until, self.write_until), probed)
+        // A write is wanted, or under way, which tells.
+        let blocked = self.write_until.filter(|_| self.is_blocked);
+        earlier(earlier(self.phase_until, blocked), probed)
     }
 
     /// Ends what has taken too long by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         if passed(self.write_until, now) {
-            self.write_until = None;
-            if self.is_before_open() {
-                self.fail(HelloFailure::Closed, now);
-                self.give_up();
-            } else if self.is_settled() {
-                self.give_up();
-            } else {
-                self.conclude(CloseReason::WriteTimeout, now);
-            }
+            // A system does not tell of a little room. Bytes that the peer took count, which a write finds out.
+            self.is_blocked = false;
         }
         if passed(self.phase_until, now) {
             self.phase_until = None;

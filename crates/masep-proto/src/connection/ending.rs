@@ -40,6 +40,16 @@ impl Connection {
         }
     }
 
+    /// Nobody waits for the end that was asked for: its reason is settled, and what is queued has a second to go out.
+    pub fn hasten(&mut self, now: Instant) {
+        if let (Phase::Draining | Phase::SendingOut, Outcome::Requested(reason)) =
+            (self.phase, &self.outcome)
+        {
+            self.settle(reason.clone());
+            self.phase_until = now.checked_add(DRAIN_TIME);
+        }
+    }
+
     /// Ends the connection for this reason at once, whatever is queued: the peer gets a `BYE` if the stream takes it
     /// now, and a reset otherwise. Nothing is waited for; the calls that are still wanted are done without
     /// waiting. To be called also when the owner of a connection is dropped.
@@ -90,8 +100,8 @@ impl Connection {
         self.bye == Bye::Written && !self.has_lost
     }
 
-    /// The reason that a call gets that comes too late.
-    pub(super) fn end_reason(&self) -> CloseReason {
+    /// The reason that a call gets that comes too late: that of the end which is settled, or is being made.
+    pub fn end_reason(&self) -> CloseReason {
         match &self.outcome {
             Outcome::Requested(reason) | Outcome::WriteFailed(reason) | Outcome::Ended(reason) => {
                 reason.clone()
@@ -117,6 +127,13 @@ impl Connection {
     /// Settles why the connection ended, once, and what follows from it.
     pub(super) fn conclude(&mut self, reason: CloseReason, now: Instant) {
         if self.is_settled() {
+            return;
+        }
+        if self.bye == Bye::Taken
+            && self.transmit_out
+            && matches!(self.outcome, Outcome::Requested(_))
+        {
+            self.answer.get_or_insert(reason);
             return;
         }
         let peer_said_bye = matches!(reason, CloseReason::PeerBye | CloseReason::Rejected);
@@ -173,13 +190,16 @@ impl Connection {
 
     /// The `BYE` was written.
     pub(super) fn said_bye(&mut self, now: Instant) {
-        if let Outcome::Requested(reason) = &self.outcome {
-            self.settle(reason.clone());
+        if matches!(self.outcome, Outcome::Requested(_)) {
             self.phase_until = now.checked_add(SENT_TIME);
         }
-        // A connection that is replaced makes room at once. A peer that has closed sends nothing more, so that the
-        // close cannot become a reset.
-        let is_settled = self.input_over || self.reason() == Some(&CloseReason::Replaced);
+        // A connection that is replaced makes room at once. A peer that has closed, or is silent, sends nothing more, so
+        // that the close cannot become a reset.
+        let is_settled = self.input_over
+            || matches!(
+                self.end_reason(),
+                CloseReason::Replaced | CloseReason::IdleTimeout
+            );
         if self.is_hurried || is_settled {
             self.part(now);
         } else {
@@ -189,6 +209,9 @@ impl Connection {
 
     /// The peer was told, or will hear no more: leaves the stream.
     pub(super) fn part(&mut self, now: Instant) {
+        if let Outcome::Requested(reason) = &self.outcome {
+            self.settle(reason.clone());
+        }
         let is_ours = matches!(
             self.reason(),
             Some(CloseReason::LocalBye | CloseReason::Shutdown)

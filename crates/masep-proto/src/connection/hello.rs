@@ -197,6 +197,7 @@ impl Connection {
             self.outbound.say_hello();
         }
         debug_assert_eq!(self.bye, Bye::Unsaid);
+        self.outbound.clear();
         self.inbound.discard_rest();
         self.phase = Phase::Draining;
         self.phase_until = now.checked_add(REFUSAL_WRITE_TIME);

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use super::inbound::Found;
 use super::write_pattern::Acknowledgement;
-use super::{Batch, Connection, HelloFailure, Phase, Read, Room, Want, WhenFull, action, event};
+use super::{
+    Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
+};
 use crate::CloseReason;
 
 impl Connection {
@@ -111,7 +113,9 @@ impl Connection {
 
     /// True if bytes that come are thrown away.
     fn discards_input(&self) -> bool {
-        self.ignores_frames || (self.is_settled() && self.phase != Phase::Refusing)
+        self.ignores_frames
+            || self.phase == Phase::SendingOut
+            || (self.is_settled() && self.phase != Phase::Refusing)
     }
 
     /// True if the reads that are due before a `BYE` are made.
@@ -177,9 +181,11 @@ impl Connection {
             None => {}
             Some(Found::Bye) => {
                 // In doubt it is a refusal: a client that looked late would be told of success otherwise.
+                // One that ends the connection itself has had its conversation.
+                let is_ending = matches!(self.outcome, Outcome::Requested(_));
                 let reason = match self.rejection_until {
-                    Some(_) => CloseReason::Rejected,
-                    None => CloseReason::PeerBye,
+                    Some(_) if !is_ending => CloseReason::Rejected,
+                    _ => CloseReason::PeerBye,
                 };
                 self.conclude(reason, now);
             }
@@ -243,6 +249,10 @@ impl Connection {
             }
             Phase::Over => {}
             Phase::HearingOut => self.close(),
+            // Whatever was not sent is lost.
+            Phase::SendingOut if !self.is_settled() => {
+                self.conclude(CloseReason::from_error(kind), now);
+            }
             _ => self.give_up(),
         }
     }

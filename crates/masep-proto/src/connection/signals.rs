@@ -180,6 +180,10 @@ impl Pending {
         self.0 |= bit;
     }
 
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Takes one back.
     pub(super) const fn clear(&mut self, bit: u16) {
         self.0 &= !bit;

@@ -7,6 +7,7 @@ use std::mem;
 use bytes::{Buf, Bytes};
 
 use super::pool;
+use crate::framing::{Framing, Next};
 
 /// Bodies from this size on are written from where they are. Smaller ones are copied behind each
 /// other: below a few kilobytes that costs less than a buffer more for the system to look at.
@@ -25,6 +26,8 @@ pub struct Transmit {
     bodies: VecDeque<(usize, Bytes)>,
     /// Bytes that are left to be written.
     left: usize,
+    /// The number of bytes that are left of a frame that is written in part.
+    begun: usize,
     /// The number of frames that have left the queue when this is written.
     pub(super) upto: u64,
     pub(super) fresh_segment: bool,
@@ -123,6 +126,37 @@ impl Transmit {
     /// Counts bytes that were appended to the buffer.
     pub(super) const fn count(&mut self, bytes: usize) {
         self.left += bytes;
+    }
+
+    /// Notes that so many bytes were written, which are dropped by [`advance`](Self::advance) then: how many frames are
+    /// left, one that is written in part included, and the `BYE`. That is a look at each header, for a peer that does
+    /// not take all at once only.
+    pub(super) fn frames_behind(&mut self, written: usize, framing: Framing) -> usize {
+        let (mut end, mut bodies_before, mut next) = (self.begun, 0, 0);
+        let mut frames = usize::from(end > written);
+        self.begun = end.saturating_sub(written);
+        while end < self.left {
+            while let Some((place, body)) = self.bodies.get(next)
+                && *place - self.gone + bodies_before < end
+            {
+                bodies_before += body.len();
+                next += 1;
+            }
+            let header = &self.bytes[self.gone + end - bodies_before..];
+            end += match framing.scan(header) {
+                Next::Frame(extent) => extent.whole(),
+                Next::Bye => framing.bye().len(),
+                Next::Partial { whole: Some(whole) } => whole,
+                Next::Partial { whole: None } | Next::TooLarge(_) => break,
+            };
+            if end > written {
+                frames += 1;
+                if self.begun == 0 {
+                    self.begun = end - written;
+                }
+            }
+        }
+        frames
     }
 
     /// Drops bytes that were written.

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Bye, Connection, Outcome, Phase, Pushed, Transmit, Want, WhenFull, Write, event};
+use super::{
+    Bye, Connection, HelloFailure, Outcome, Phase, Pushed, Transmit, Want, WhenFull, Write, event,
+};
 use crate::{CloseReason, Frame, LimitExceeded};
 
 /// A frame that is sent so long after the last one is written at once. Others that follow closely go out
@@ -27,7 +29,7 @@ pub enum PushError {
 impl Connection {
     /// Queues the frame that there is, itself or a copy of it, if there is room for it, or makes room by
     /// the policy. Tells who writes it. A frame that is the protocol's `BYE` [ends](Self::end) the connection
-    /// instead.
+    /// instead, and changes nothing of one that has ended.
     ///
     /// # Errors
     /// The reason why it was not accepted; the frame is still there. With [`WhenFull::Disconnect`], `Full` is the end of the
@@ -45,19 +47,27 @@ impl Connection {
         if let Err(limit) = framing.check(size) {
             return Err(PushError::TooLarge(limit));
         }
-        if self.phase != Phase::Open {
-            return Err(PushError::Closed(self.end_reason()));
-        }
         if framing.is_bye(body) {
             *frame = None;
+            if !self.is_open() {
+                return Ok(Pushed::Queued);
+            }
             self.end(CloseReason::LocalBye, now);
             return Ok(Pushed::WakeWriter);
+        }
+        if !self.is_open() {
+            return Err(PushError::Closed(self.end_reason()));
         }
         if let Err(limit) = self.outbound.check_room(size, &self.config.limits) {
             self.make_room(size, limit, when_full, now)?;
         }
         self.outbound.push(frame, framing);
         Ok(self.who_writes(now))
+    }
+
+    /// True if [`send`](Self::send) ends the connection with this frame.
+    pub fn is_end(&self, frame: &Frame) -> bool {
+        self.config.framing.is_bye(frame.bytes())
     }
 
     #[cold]
@@ -103,6 +113,13 @@ impl Connection {
         } else {
             Pushed::WakeWriter
         }
+    }
+
+    /// True if frames can be sent: both sides have said hello, or this side is just saying it to a peer that was
+    /// admitted, and the connection is not being ended.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Answering)
+            && matches!(self.outcome, Outcome::Undecided)
     }
 
     /// The number of frames that were accepted since the connection began. This is also the number of the last one,
@@ -174,11 +191,24 @@ impl Connection {
     /// Takes back a transmit, and what came of its write.
     pub fn put_transmit(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
         self.transmit_out = false;
+        let answer = self.answer.take();
         if !self.may_write() {
             return;
         }
+        if let Some(reason) = answer
+            && write != Write::Bytes(transmit.len())
+        {
+            // It was no answer.
+            self.conclude(reason, now);
+            if !self.may_write() {
+                return;
+            }
+        }
         match write {
             Write::Bytes(written) => {
+                if written < transmit.len() {
+                    self.count_written(&mut transmit, written);
+                }
                 transmit.advance(written);
                 if written > 0 {
                     self.is_blocked = false;
@@ -198,6 +228,21 @@ impl Connection {
             Write::Failed(kind) => self.fail_write(kind, now),
         }
         self.is_being_written = self.want_to_write() != Want::Nothing;
+    }
+
+    /// Counts the frames of a transmit that was written in part.
+    fn count_written(&mut self, transmit: &mut Transmit, written: usize) {
+        let left = transmit.frames_behind(written, self.config.framing);
+        if self.is_before_open() {
+            // Our hello is no frame that counts, and small.
+            return;
+        }
+        let left = left.saturating_sub(usize::from(transmit.ends)) as u64;
+        let upto = transmit.upto.saturating_sub(left);
+        if upto > self.written {
+            self.written = upto;
+            self.events.set(event::WRITTEN);
+        }
     }
 
     /// True if something may still be written.
@@ -230,6 +275,21 @@ impl Connection {
             self.give_up();
         } else if self.write_until.is_none() {
             self.write_until = now.checked_add(self.config.limits.write_time);
+        } else if self.write_until.is_some_and(|until| until <= now) {
+            self.time_write_out(now);
+        }
+    }
+
+    /// The peer has taken nothing for too long.
+    fn time_write_out(&mut self, now: Instant) {
+        self.write_until = None;
+        if self.is_before_open() {
+            self.fail(HelloFailure::Closed, now);
+            self.give_up();
+        } else if self.is_settled() {
+            self.give_up();
+        } else {
+            self.conclude(CloseReason::WriteTimeout, now);
         }
     }
 

@@ -126,3 +126,20 @@ fn a_deadline_that_clocks_do_not_know_is_never() {
     while pair.step(false) {}
     assert_eq!(pair.engine.core.deadline(), None);
 }
+
+#[test]
+fn a_peer_that_took_a_little_is_not_given_up_though_no_room_was_told() {
+    let limits = Limits::default().write_time(30 * SECOND);
+    let mut pair = Pair::with_limits(&limits);
+    pair.settle();
+    pair.to_agent.capacity = 100;
+    pair.engine.send(&[7; 1_000], pair.now).unwrap();
+    while pair.step(false) {}
+    // A system tells of room when there is much.
+    pair.to_agent.bytes.drain(..10);
+    pair.now += 30 * SECOND;
+    pair.engine.core.handle_timeout(pair.now);
+    while pair.step(false) {}
+    assert_eq!(pair.engine.reason(), None);
+    assert_eq!(pair.engine.core.deadline(), Some(pair.now + 30 * SECOND));
+}

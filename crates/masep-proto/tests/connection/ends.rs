@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use masep_proto::connection::{Action, Event};
+use masep_proto::connection::{Action, Event, Read, Write};
 use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
 
 use crate::pair::Pair;
@@ -67,7 +67,7 @@ const fn case(
 }
 
 /// The first thing that settles it counts, in the order of the stream; what this side does counts when its `BYE`
-/// is written. A write that fails counts when the rest was read without a `BYE` in it.
+/// is sent. A write that fails counts when the rest was read without a `BYE` in it.
 const CASES: &[Case] = {
     use Own::{Abort, EndFails, Fails, FailsByTime, Nothing};
     use Peer::{Bye, Cut, End, Frame, Reset, TooLarge};
@@ -83,8 +83,8 @@ const CASES: &[Case] = {
         case(&[Frame, TooLarge, Bye], Nothing, "protocol_error", 1, &[]),
         case(&[Frame, TooLarge, End], Nothing, "protocol_error", 1, CLOSE),
         // What had arrived when this side ends counts, and is delivered.
-        case(&[], Own::End, "local_bye", 0, &[]),
-        case(&[Frame], Own::End, "local_bye", 1, &[]),
+        case(&[], Own::End, "local_bye", 0, &[Action::HalfClose]),
+        case(&[Frame], Own::End, "local_bye", 1, &[Action::HalfClose]),
         case(&[Frame, Bye], Own::End, "peer_bye", 1, IN_ORDER),
         case(&[Frame, End], Own::End, "end_of_stream", 1, CLOSE),
         case(&[Frame, Reset], Own::End, "reset", 1, RESET),
@@ -156,7 +156,12 @@ fn play(case: &Case) -> Pair {
 fn each_order_of_what_can_happen_has_one_reason() {
     for case in CASES {
         let told = format!("{:?}, {:?}", case.peer, case.own);
-        let pair = play(case);
+        let mut pair = play(case);
+        if pair.engine.reason().is_none() {
+            // It is settled when all is sent.
+            pair.to_agent.bytes.clear();
+            while pair.step(false) {}
+        }
         let reason = pair
             .engine
             .reason()
@@ -178,6 +183,17 @@ fn a_peer_that_only_shuts_its_side_gets_what_is_queued_and_a_bye() {
         assert!(pair.to_agent.bytes.iter().eq(b"\x0b\0still yours\x03\0BYE"));
         assert!(pair.engine.core.has_said_bye());
     }
+}
+
+#[test]
+fn a_bye_that_is_sent_again_changes_nothing() {
+    let mut pair = Pair::open();
+    for _ in 0..3 {
+        assert!(pair.engine.send(b"BYE", pair.now).is_ok());
+        while pair.step(false) {}
+    }
+    assert!(pair.to_agent.bytes.iter().eq(b"\x03\0BYE"));
+    assert!(pair.engine.send(b"late", pair.now).is_err());
 }
 
 #[test]
@@ -326,4 +342,62 @@ fn a_claim_that_is_too_large_names_both_sizes() {
         Some(CloseReason::ProtocolError(limit))
     );
     assert_eq!(pair.agent.reason(), Some(CloseReason::PeerBye));
+}
+
+#[test]
+fn the_end_of_the_peer_that_answers_our_bye_is_not_the_reason() {
+    for (taken, expected) in [
+        (usize::MAX, CloseReason::LocalBye),
+        (1, CloseReason::EndOfStream { mid_frame: false }),
+    ] {
+        let mut pair = Pair::open();
+        let now = pair.now;
+        pair.engine.core.end(CloseReason::LocalBye, now);
+        // Nothing has arrived before.
+        let room = pair.engine.core.take_room().expect("room");
+        pair.engine.core.put_room(room, Read::Blocked, now);
+        let transmit = pair.engine.core.take_transmit().expect("a BYE");
+        // The peer has read it, and closes, before the call that writes it has returned.
+        let room = pair.engine.core.take_room().expect("room");
+        pair.engine.core.put_room(room, Read::End, now);
+        assert_eq!(pair.engine.core.reason(), None);
+        let written = transmit.len().min(taken);
+        pair.engine
+            .core
+            .put_transmit(transmit, Write::Bytes(written), now);
+        assert_eq!(pair.engine.reason(), Some(expected));
+    }
+}
+
+#[test]
+fn an_end_that_nobody_waits_for_takes_a_second_at_most() {
+    let mut pair = Pair::open();
+    pair.to_agent.capacity = 1;
+    pair.engine.send(b"unsent", pair.now).unwrap();
+    while pair.step(false) {}
+    pair.engine.core.end(CloseReason::LocalBye, pair.now);
+    pair.engine.core.hasten(pair.now);
+    while pair.step(false) {}
+    assert_eq!(pair.engine.reason(), Some(CloseReason::LocalBye));
+    assert!(!pair.engine.events.contains(&Event::Closed));
+    pair.now += SECOND;
+    pair.engine.core.handle_timeout(pair.now);
+    while pair.step(false) {}
+    assert_eq!(pair.engine.actions, [Action::Reset]);
+    assert!(!pair.engine.core.has_said_bye());
+}
+
+#[test]
+fn a_reset_before_our_bye_was_sent_is_no_orderly_end() {
+    let mut pair = Pair::open();
+    pair.engine.send(b"last", pair.now).unwrap();
+    pair.engine.core.end(CloseReason::LocalBye, pair.now);
+    // Written, and still here.
+    while pair.to_agent.bytes.len() < b"\x04\0last\x03\0BYE".len() {
+        pair.step(false);
+    }
+    assert_eq!(pair.engine.reason(), None);
+    pair.to_engine.reset = true;
+    while pair.step(false) {}
+    assert_eq!(pair.engine.reason(), Some(CloseReason::Reset));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use masep_proto::admission::RejectReason;
 use masep_proto::connection::{Action, Config, Event, HelloFailure};
-use masep_proto::{CloseReason, HelloError, Limits};
+use masep_proto::{CloseReason, Frame, HelloError, Limits};
 
 use crate::pair::Pair;
 
@@ -237,4 +237,18 @@ fn a_peer_that_does_not_take_our_hello_is_gone() {
     pass(&mut pair, 5 * SECOND);
     assert_eq!(pair.engine.failure(), Some(HelloFailure::Closed));
     assert_eq!(pair.engine.actions, [Action::Reset]);
+}
+
+#[test]
+fn frames_for_a_peer_that_was_admitted_follow_our_hello() {
+    let mut pair = Pair::new();
+    pair.engine.admits = false;
+    pair.settle();
+    assert!(!pair.engine.core.is_open());
+    pair.engine.core.admit(pair.now);
+    assert!(pair.engine.core.is_open());
+    pair.engine.send(b"welcome", pair.now).unwrap();
+    pair.settle();
+    assert!(pair.engine.events.contains(&Event::Open));
+    assert_eq!(pair.agent.received, [Frame::from("welcome")]);
 }

@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its last, with streams in memory and a clock that the test turns.
 
+mod accepted;
 mod calls;
 mod deadlines;
 mod ends;

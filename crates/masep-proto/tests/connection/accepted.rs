@@ -1,0 +1,54 @@
+//! Frames that are accepted, and when they count as written.
+
+use masep_proto::Frame;
+
+use crate::pair::Pair;
+
+#[test]
+fn a_frame_that_is_sent_as_soon_as_the_peer_is_admitted_follows_our_hello() {
+    let mut pair = Pair::new();
+    pair.engine.admits = false;
+    pair.settle();
+    assert!(pair.engine.send(b"early", pair.now).is_err());
+    pair.engine.core.admit(pair.now);
+    pair.engine.send(b"first", pair.now).unwrap();
+    pair.settle();
+    assert_eq!(pair.agent.core.peer().unwrap().as_str(), "engine");
+    assert_eq!(pair.agent.received, [Frame::from("first")]);
+}
+
+/// Whether they are copied or shared, and however little the stream takes at once.
+#[test]
+fn frames_of_which_the_last_byte_is_written_are_written() {
+    for (size, capacity) in [
+        (3, 1),
+        (10, 7),
+        (5_000, 1_234),
+        (20_000, 50_000),
+        (300, 299),
+    ] {
+        let mut pair = Pair::open();
+        pair.to_engine.capacity = capacity;
+        const COUNT: usize = 40;
+        for number in 0..COUNT {
+            pair.agent.send(&vec![7; size + number], pair.now).unwrap();
+        }
+        let (mut ends, mut end) = (Vec::new(), 0);
+        for number in 0..COUNT {
+            end += 2 + size + number;
+            ends.push(end);
+        }
+        let mut gone = 0;
+        while pair.agent.core.written() < COUNT as u64 {
+            pair.write(true);
+            gone += pair.to_engine.bytes.len();
+            pair.to_engine.bytes.clear();
+            let written = ends.iter().filter(|end| **end <= gone).count();
+            assert_eq!(
+                pair.agent.core.written(),
+                written as u64,
+                "{gone} of {size}"
+            );
+        }
+    }
+}
