@@ -110,10 +110,10 @@ async fn hear(peer: &MemoryTransport) -> Vec<Frame> {
         while let Ok(Some(frame)) = codec.decode(&mut buffer) {
             frames.push(frame);
         }
-        buffer.reserve(64);
-        match peer.try_read(&mut buffer) {
+        let mut landing = Vec::with_capacity(64);
+        match peer.try_read(&mut landing) {
             Ok(0) => break,
-            Ok(_) => {}
+            Ok(_) => buffer.extend_from_slice(&landing),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if std::future::poll_fn(|context| peer.poll_readable(context))
                     .await

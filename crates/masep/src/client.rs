@@ -9,20 +9,19 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
+use masep_proto::connection::{Config, Connection as Core, HelloFailure};
 use masep_proto::discovery::in_turn;
-use masep_proto::{Handshake, Limits, PeerId};
+use masep_proto::{Limits, PeerId};
 use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::address::with_zone;
+use crate::connection::{Delivery, Shared, now};
 use crate::discovery::{SearchOptions, search};
-use crate::driver::{Driver, Membership};
-use crate::rejection::{REJECTION_TIME, RejectionWindow};
-use crate::sync::time::Instant;
+use crate::door::Place;
+use crate::keeper::Keeper;
 use crate::transport::Transport;
-use crate::wire::{BYE, HelloFailure, Wire, read_hello};
 use crate::{
     CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, NoHandler, Registry,
     SocketHandler, WhenFull,
@@ -41,8 +40,7 @@ pub(crate) const MAX_ATTEMPTS: usize = 16;
 pub struct ClientBuilder<H = NoHandler> {
     id: PeerId,
     limits: Limits,
-    /// Whether frames wait for calls of `recv`, and none is dropped.
-    direct: bool,
+    delivery: Delivery,
     handler: H,
 }
 
@@ -52,7 +50,7 @@ impl ClientBuilder<NoHandler> {
         ClientBuilder {
             id: self.id,
             limits: self.limits,
-            direct: false,
+            delivery: Delivery::Handler,
             handler,
         }
     }
@@ -61,8 +59,7 @@ impl ClientBuilder<NoHandler> {
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.handler.when_full = when_full;
-        self.direct = when_full == WhenFull::Wait;
+        self.delivery = Delivery::Calls(when_full);
         self
     }
 }
@@ -133,7 +130,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         &self,
         target: &str,
         addresses: Vec<SocketAddr>,
-    ) -> Result<(SocketAddr, Greeted), ConnectError> {
+    ) -> Result<(SocketAddr, Keeper), ConnectError> {
         let mut failure = not_found(ConnectPhase::Discover, target);
         let mut waiting = addresses.into_iter();
         let mut attempts = Vec::new();
@@ -185,9 +182,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
         &self,
         address: SocketAddr,
         connect: impl Future<Output = io::Result<T>>,
-    ) -> Result<Greeted, ConnectError> {
+    ) -> Result<Keeper, ConnectError> {
         // First, so that nobody is connected to who could not be greeted.
-        let handshake = self.introduce(address)?;
+        let config = self.config(address)?;
         let transport = within(
             ConnectPhase::Connect,
             &address.to_string(),
@@ -195,72 +192,60 @@ impl<H: SocketHandler> ClientBuilder<H> {
             connect,
         )
         .await?;
-        self.shake_hands(handshake, transport, address).await
+        self.shake_hands(config, transport, address).await
     }
 
-    /// Our part of the hello.
-    fn introduce(&self, address: SocketAddr) -> Result<Handshake, ConnectError> {
-        Handshake::initiator(&self.id, &self.limits).map_err(|error| ConnectError {
+    fn config(&self, address: SocketAddr) -> Result<Config, ConnectError> {
+        let config = Config::new(&self.id, self.limits.clone()).map_err(|error| ConnectError {
             phase: ConnectPhase::Hello,
             target: address.to_string(),
             kind: error.into(),
+        })?;
+        Ok(match self.delivery {
+            Delivery::Handler => config,
+            Delivery::Calls(when_full) => config.when_full(when_full),
         })
     }
 
     async fn shake_hands<T: Transport>(
         &self,
-        mut handshake: Handshake,
+        config: Config,
         transport: T,
         address: SocketAddr,
-    ) -> Result<Greeted, ConnectError> {
+    ) -> Result<Keeper, ConnectError> {
         let failed = |phase, kind| ConnectError {
             phase,
             target: address.to_string(),
             kind,
         };
-        let mut wire = Wire::new(transport, &self.limits, Bytes::from_static(BYE))
+        transport
+            .prepare(&self.limits)
             .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
-        let hello = handshake.poll_transmit().unwrap_or_default();
-        let greet = async {
-            wire.say(&hello).await?;
-            read_hello(&mut wire, &mut handshake).await
-        };
-        let kind = match timeout(self.limits.hello_time, greet).await {
-            Ok(Ok(server_id)) => {
-                return Ok(Greeted {
-                    server_id,
-                    wire,
-                    may_reject_until: Instant::now() + REJECTION_TIME,
-                });
-            }
-            Ok(Err(HelloFailure::Closed)) => ConnectErrorKind::Closed,
-            Ok(Err(HelloFailure::Bad(error))) => error.into(),
-            Ok(Err(HelloFailure::Io(error))) => error.into(),
-            Err(_elapsed) => ConnectErrorKind::TimedOut(self.limits.hello_time),
+        let core = Core::connect(Arc::new(config), now());
+        let shared = Shared::new(core, transport, address, self.delivery);
+        let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
+        let greeted = keeper.hello().await;
+        let kind = match greeted {
+            Ok(()) => return Ok(keeper),
+            Err(HelloFailure::TimedOut(time)) => ConnectErrorKind::TimedOut(time),
+            Err(HelloFailure::Bad(error)) => error.into(),
+            Err(HelloFailure::Io(kind)) => io::Error::from(kind).into(),
+            Err(_) => ConnectErrorKind::Closed,
         };
         Err(failed(ConnectPhase::Hello, kind))
     }
 
-    fn start(self, address: SocketAddr, greeted: Greeted) -> Client {
-        let Greeted {
-            server_id,
-            wire,
-            may_reject_until,
-        } = greeted;
-        let connection = Connection::new(server_id, address, &self.limits, self.direct);
-        let registry = Registry::default();
-        registry.replace_connection(&connection);
+    fn start(self, address: SocketAddr, keeper: Keeper) -> Client {
+        let connection = Connection::new(keeper.shared().clone());
+        let registry = keeper.place().registry().clone();
+        registry.add_connection(&connection);
         let span = tracing::info_span!(
             "connection",
             connection = %connection.id(),
             peer = ?connection.peer(),
             %address,
         );
-        let membership = Membership::new(registry.clone(), connection.clone());
-        let (handler, limits) = (Arc::new(self.handler), Arc::new(self.limits));
-        let driver = Driver::new(membership, wire, handler, limits, ());
-        driver.connection().shared().line().rejection = RejectionWindow::until(may_reject_until);
-        tokio::spawn(driver.run().instrument(span));
+        tokio::spawn(keeper.run(Arc::new(self.handler)).instrument(span));
         Client {
             id: self.id,
             connection,
@@ -302,18 +287,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
         transport: T,
         address: SocketAddr,
     ) -> Result<Client, ConnectError> {
-        let handshake = self.introduce(address)?;
-        let greeted = self.shake_hands(handshake, transport, address).await?;
+        let config = self.config(address)?;
+        let greeted = self.shake_hands(config, transport, address).await?;
         Ok(self.start(address, greeted))
     }
-}
-
-/// A connection to a server that has said hello.
-struct Greeted {
-    server_id: PeerId,
-    wire: Wire,
-    /// See [`RejectionWindow`].
-    may_reject_until: Instant,
 }
 
 /// Waits until one of these has ended, and takes it out.
@@ -374,10 +351,8 @@ impl Client {
         ClientBuilder {
             id: id.into(),
             limits: Limits::default(),
-            direct: true,
-            handler: NoHandler {
-                when_full: WhenFull::default(),
-            },
+            delivery: Delivery::Calls(WhenFull::default()),
+            handler: NoHandler(()),
         }
     }
 

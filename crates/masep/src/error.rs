@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use masep_proto::admission::RejectReason;
+use masep_proto::connection::PushError;
 use masep_proto::{EncodeError, HelloError, LimitExceeded, PeerId};
 
 use crate::CloseReason;
@@ -28,6 +30,16 @@ pub enum SendError {
     /// No connection has this id.
     #[error("no connection with the id {0:?}")]
     UnknownPeer(PeerId),
+}
+
+impl From<PushError> for SendError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::TooLarge(limit) => Self::TooLarge(limit),
+            PushError::Full(limit) => Self::Full(limit),
+            PushError::Closed(reason) => Self::Closed(reason),
+        }
+    }
 }
 
 /// The phase of a connection attempt.
@@ -87,48 +99,6 @@ pub enum ConnectErrorKind {
     /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// Why a server did not take a connection.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RejectReason {
-    /// There was no whole hello within [`Limits::hello_time`](crate::Limits::hello_time).
-    #[error("no hello within {0:?}")]
-    HelloTimeout(Duration),
-    /// There was no hello, and another connection needed the place.
-    #[error("no hello, and another connection needed the place")]
-    CrowdedOut,
-    /// The peer closed or reset the connection before its hello (a port scan, for instance).
-    #[error("closed before its hello")]
-    ClosedBeforeHello,
-    /// What should be a hello is none.
-    #[error(transparent)]
-    Hello(#[from] HelloError),
-    /// The id is in use, and [`Duplicates::Refuse`](crate::Duplicates::Refuse) applies.
-    #[error("the id {0:?} is in use")]
-    DuplicateId(PeerId),
-    /// The server has as many connections as it may.
-    #[error(transparent)]
-    TooManyConnections(LimitExceeded),
-    /// The server stopped accepting.
-    #[error("the server has stopped accepting")]
-    Stopped,
-}
-
-impl RejectReason {
-    /// A stable name for programs, logs and metrics.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::HelloTimeout(_) => "hello_timeout",
-            Self::CrowdedOut => "crowded_out",
-            Self::ClosedBeforeHello => "closed_before_hello",
-            Self::Hello(_) => "bad_hello",
-            Self::DuplicateId(_) => "duplicate_id",
-            Self::TooManyConnections(_) => "too_many_connections",
-            Self::Stopped => "stopped",
-        }
-    }
 }
 
 /// Why an address cannot be listened on. It is in the [`io::Error`] of the calls that bind.

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use masep_proto::admission::Pace;
 use tokio::sync::mpsc;
 
 use crate::Connection;
-use crate::pace::Pace;
 
 /// Where connections wait to be accepted: never more than `connections`, the most that live at a time.
 pub(crate) fn hand_out(connections: usize) -> (HandOut, Accepted) {
@@ -16,7 +16,7 @@ pub(crate) fn hand_out(connections: usize) -> (HandOut, Accepted) {
     let hand_out = HandOut {
         waiting: Arc::clone(&waiting),
         most: connections.max(1),
-        log: Arc::new(Pace::new(8, Duration::from_secs(60))),
+        log: Arc::new(Mutex::new(Pace::new(8, Duration::from_secs(60)))),
         arrived,
     };
     (hand_out, Accepted { waiting, arrivals })
@@ -27,7 +27,7 @@ pub(crate) fn hand_out(connections: usize) -> (HandOut, Accepted) {
 pub(crate) struct HandOut {
     waiting: Arc<Mutex<VecDeque<Connection>>>,
     most: usize,
-    log: Arc<Pace>,
+    log: Arc<Mutex<Pace>>,
     /// One message for each connection that waits.
     arrived: mpsc::UnboundedSender<()>,
 }
@@ -48,7 +48,8 @@ impl HandOut {
             let oldest = waiting.iter().position(ended).unwrap_or(0);
             if let Some(dropped) = waiting.remove(oldest) {
                 waiting.push_back(connection);
-                if let Some(skipped) = self.log.take(Instant::now()) {
+                if let Some(skipped) = lock(&self.log).take(crate::connection::now()) {
+                    let skipped = (skipped > 0).then_some(skipped);
                     tracing::warn!(
                         connection = %dropped.id(),
                         peer = ?dropped.peer(),

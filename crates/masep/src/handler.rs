@@ -49,9 +49,8 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// peer took no bytes for too long. [`on_close`](Self::on_close) follows.
     fn on_receive(&self, connection: &Connection, frame: Frame) -> impl Future<Output = ()> + Send;
 
-    /// The connection has ended: nothing can be sent any more. Its id is free for another connection
-    /// when this call returns, or after a second if it takes longer. Its place among the server's
-    /// connections is free when it returns. Not cancelled, but with the runtime.
+    /// The connection has ended: nothing can be sent any more. Its id and its place among the server's connections
+    /// are free when this call returns, or after a second if it takes longer. Not cancelled, but with the runtime.
     fn on_close(
         &self,
         connection: &Connection,
@@ -121,12 +120,8 @@ pub(crate) async fn guarded<F: Future<Output = ()>>(call: impl FnOnce() -> F) ->
 /// The handler of those who have none: frames wait in the connection's own queue for
 /// [`Connection::recv`].
 #[derive(Clone, Debug)]
-pub struct NoHandler {
-    pub(crate) when_full: crate::WhenFull,
-}
+pub struct NoHandler(pub(crate) ());
 
 impl SocketHandler for NoHandler {
-    async fn on_receive(&self, connection: &Connection, frame: Frame) {
-        connection.enqueue_received(frame, self.when_full).await;
-    }
+    async fn on_receive(&self, _connection: &Connection, _frame: Frame) {}
 }

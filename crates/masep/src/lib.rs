@@ -49,38 +49,32 @@
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
 
-mod acceptor;
 mod address;
+#[cfg(not(masep_model))]
 pub mod blocking;
 mod client;
 mod close;
 mod connection;
 pub mod discovery;
-mod driver;
+mod door;
 mod error;
 mod hand_out;
 mod handler;
-mod line;
+mod keeper;
 #[cfg(masep_model)]
 #[path = "../../masep-model/src/model/mod.rs"]
 pub mod model;
-mod origins;
-mod pace;
 mod queue;
 mod registry;
-mod rejection;
 mod server;
-mod spare;
 mod sync;
 #[cfg(feature = "unstable-transport")]
 pub mod transport;
 #[cfg(not(feature = "unstable-transport"))]
 #[allow(unreachable_pub, reason = "public where the feature is on")]
 mod transport;
-mod unsent;
-mod wire;
-mod write_pattern;
 
+pub use masep_proto::connection::WhenFull;
 pub use masep_proto::{
     Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,
     Limit, LimitExceeded, Limits, Message, MessageType, Node, PeerId, QName, Role, TypeName, Value,
@@ -92,7 +86,7 @@ pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{ConnectError, ConnectErrorKind, ConnectPhase, RejectReason, SendError};
 pub use handler::{NoHandler, SocketHandler};
-pub use queue::{Received, SocketHandlerQueue, WhenFull};
+pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};
 

@@ -1,7 +1,6 @@
 //! Bounded queues: for frames on their way out, for frames that wait for `recv`, and
 //! [`SocketHandlerQueue`], one queue for all connections.
 
-mod backlog;
 mod items;
 mod received;
 #[cfg(test)]
@@ -10,30 +9,14 @@ mod tests;
 use std::fmt;
 use std::pin::pin;
 use std::sync::PoisonError;
-use std::task::{Context, Poll, Waker};
 
 use masep_proto::{Limit, LimitExceeded, Limits};
 
-use crate::sync::{FairMutex, Mutex, MutexGuard, Notify, set_waker};
-use crate::{CloseReason, Connection};
+use crate::sync::{FairMutex, Mutex, MutexGuard, Notify};
+use crate::{CloseReason, Connection, WhenFull};
 
-pub(crate) use backlog::{Backlog, Copies, Piece};
 pub(crate) use items::{Items, Weigh};
 pub use received::{Received, SocketHandlerQueue};
-
-/// What to do with a frame for a queue that is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WhenFull {
-    /// Wait for room. Nothing is lost: a receiver stops reading and its peer feels the
-    /// back-pressure. What actions want.
-    #[default]
-    Wait,
-    /// Drop the oldest frame that waits. What observations want when only the latest counts.
-    NewestWins,
-    /// End the connection with [`CloseReason::QueueFull`].
-    Disconnect,
-}
 
 /// Emptied queues give their memory back when they hold room for more items than this.
 const KEEP_CAPACITY: usize = 16;
@@ -80,10 +63,6 @@ pub(crate) struct Queue<S> {
 struct State<S> {
     items: S,
     closed: bool,
-    /// The task that takes items out with [`Queue::poll_take`], if one does.
-    consumer: Option<Waker>,
-    /// Whether it has nothing to do but wait for items.
-    hungry: bool,
 }
 
 impl<S: Store> Queue<S> {
@@ -92,8 +71,6 @@ impl<S: Store> Queue<S> {
             state: Mutex::new(State {
                 items: S::default(),
                 closed: false,
-                consumer: None,
-                hungry: false,
             }),
             filled: Notify::new(),
             room: Notify::new(),
@@ -164,14 +141,8 @@ impl<S: Store> Queue<S> {
     #[inline]
     fn push_into(&self, mut state: MutexGuard<'_, State<S>>, item: &mut Option<S::Item>) {
         state.items.push(item);
-        if state.hungry {
-            state.wake_consumer();
-        }
-        let attached = state.consumer.is_some();
         drop(state);
-        if !attached {
-            self.filled.notify_one();
-        }
+        self.filled.notify_one();
     }
 
     /// An item of any size fits into an empty queue, or it could never be sent.
@@ -184,61 +155,16 @@ impl<S: Store> Queue<S> {
         LimitExceeded::check(Limit::QueueBytes, bytes + weight, self.max_bytes)
     }
 
-    /// Makes this task the one that takes items out, alone; whether there is one, or the queue is
-    /// closed. If not, it is woken for those that come, if it `waits` for them; otherwise only when it has
-    /// found none again, and by [`wake_consumer`](Self::wake_consumer) and [`close`](Self::close).
-    pub(crate) fn attach_consumer(&self, context: &Context<'_>, waits: bool) -> bool {
-        let mut state = self.lock();
-        let filled = state.closed || state.items.len() > 0;
-        state.hungry = waits && !filled;
-        set_waker(&mut state.consumer, context);
-        filled
-    }
-
-    /// Wakes the task that takes items out, for another reason than an item.
-    pub(crate) fn wake_consumer(&self) {
-        self.lock().wake_consumer();
-    }
-
-    /// Has items taken out, if there are any; `false` when the queue is closed and empty. For the task that is
-    /// attached, which is woken when the next item comes.
-    pub(crate) fn poll_take(&self, take: impl FnOnce(&mut S)) -> Poll<bool> {
-        let mut state = self.lock();
-        if state.items.len() == 0 {
-            if state.closed {
-                return Poll::Ready(false);
-            }
-            state.hungry = true;
-            return Poll::Pending;
-        }
-        take(&mut state.items);
-        drop(state);
-        self.room.notify_waiters();
-        Poll::Ready(true)
-    }
-
-    /// Whether an item of this weight has room now.
-    pub(crate) fn has_room(&self, weight: usize) -> bool {
-        self.has_room_in(&self.lock(), weight)
-    }
-
     #[inline]
     fn has_room_in(&self, state: &State<S>, weight: usize) -> bool {
         let (items, bytes) = (state.items.len(), state.items.bytes());
         items == 0 || (items < self.max_items && bytes + weight <= self.max_bytes)
     }
 
-    /// Whether an item that is pushed now would be the only one.
-    pub(crate) fn is_open_and_empty(&self) -> bool {
-        let state = self.lock();
-        !state.closed && state.items.len() == 0
-    }
-
     /// Takes no more items; those that wait can still be taken out.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.wake_consumer();
         drop(state);
         self.room.notify_waiters();
         self.filled.notify_waiters();
@@ -255,15 +181,6 @@ impl<S: Store> Queue<S> {
     #[cfg(masep_model)]
     pub(crate) fn bytes(&self) -> usize {
         self.lock().items.bytes()
-    }
-}
-
-impl<S> State<S> {
-    fn wake_consumer(&mut self) {
-        self.hungry = false;
-        if let Some(consumer) = &self.consumer {
-            consumer.wake_by_ref();
-        }
     }
 }
 
@@ -342,13 +259,13 @@ pub(crate) async fn enqueue<T: Weigh>(
     connection: &Connection,
 ) {
     let pushed = match when_full {
-        WhenFull::Wait => queue.push(item).await,
         WhenFull::Disconnect => queue.try_push(&mut Some(item)),
         WhenFull::NewestWins => queue.push_newest(item).map(|dropped| {
             if dropped > 0 {
                 tracing::debug!(dropped, "older frames dropped for a newer one");
             }
         }),
+        _ => queue.push(item).await,
     };
     match pushed {
         Ok(()) => {}

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use masep_proto::{Frame, Message, PeerId};
 
+use crate::connection::now;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, SendError, WhenFull};
 
@@ -26,24 +27,10 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a connection under its peer's id.
-    ///
-    /// # Errors
-    /// The connection that has the id; nothing is changed.
-    pub(crate) fn add_connection(&self, connection: &Connection) -> Result<(), Connection> {
-        match self.lock().entry(connection.peer().clone()) {
-            Entry::Occupied(known) => Err(known.get().clone()),
-            Entry::Vacant(vacant) => {
-                vacant.insert(connection.clone());
-                Ok(())
-            }
-        }
-    }
-
-    /// Registers a connection in place of the one with the same id, which is returned.
-    pub(crate) fn replace_connection(&self, connection: &Connection) -> Option<Connection> {
+    /// Registers a connection under its peer's id, which the door has given to it.
+    pub(crate) fn add_connection(&self, connection: &Connection) {
         self.lock()
-            .insert(connection.peer().clone(), connection.clone())
+            .insert(connection.peer().clone(), connection.clone());
     }
 
     /// Takes a connection out, unless another one has its id by now.
@@ -109,10 +96,11 @@ impl Registry {
         let mut sent = 0;
         let mut full = Vec::new();
         let mut next = None;
+        let time = now();
         for connection in self.lock().values() {
             // Another one is needed only if the last was taken.
             next.get_or_insert_with(|| frame.clone());
-            match connection.try_queue(&mut next) {
+            match connection.try_queue(&mut next, time) {
                 Ok(()) => sent += 1,
                 Err(SendError::Full(_)) => full.push(connection.clone()),
                 Err(SendError::Closed(_)) => {}

@@ -7,31 +7,22 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use masep_proto::{Handshake, Limits, PeerId};
+pub use masep_proto::admission::Duplicates;
+use masep_proto::connection::Config;
+use masep_proto::{Limits, PeerId};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::acceptor::{Acceptor, accept_connections};
+use crate::connection::Delivery;
 use crate::discovery::Announcement;
-use crate::driver::CLOSE_GRACE;
+use crate::door::{Door, accept_connections};
 use crate::error::ListenError;
 use crate::hand_out::{Accepted, hand_out};
+use crate::keeper::CLOSE_GRACE;
 use crate::transport::{Listener, withhold_acknowledgement};
 use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
-
-/// What to do with a hello whose id is in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Duplicates {
-    /// Keep the old connection and end the new one with a `BYE`, after a moment (200 ms) in which the
-    /// old one may end: a client that comes back at once may be faster than its own `BYE`.
-    #[default]
-    Refuse,
-    /// End the old connection with a `BYE` and [`CloseReason::Replaced`], and take the new one.
-    /// Anyone who knows an id can then take it over.
-    Replace,
-}
 
 /// Configures a [`Server`].
 #[derive(Clone, Debug)]
@@ -43,8 +34,7 @@ pub struct ServerBuilder<H = NoHandler> {
     announce: bool,
     /// Whether connections are given out by [`Server::accept`].
     hand_out: bool,
-    /// Whether frames wait for calls of `recv`, and none is dropped.
-    direct: bool,
+    delivery: Delivery,
     handler: H,
 }
 
@@ -65,7 +55,7 @@ impl ServerBuilder<NoHandler> {
             duplicates,
             announce,
             hand_out: false,
-            direct: false,
+            delivery: Delivery::Handler,
             handler,
         }
     }
@@ -74,8 +64,7 @@ impl ServerBuilder<NoHandler> {
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.handler.when_full = when_full;
-        self.direct = when_full == WhenFull::Wait;
+        self.delivery = Delivery::Calls(when_full);
         self
     }
 }
@@ -108,23 +97,26 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Whatever the system says of the address, which is named, with the error of the system as its source;
     /// and `InvalidInput` for an id that cannot be sent in a hello.
     pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
-        self.check()?;
+        let config = self.config()?;
         let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
         let listener = TcpListener::bind(&addresses[..])
             .await
             .map_err(|error| ListenError::wrap(&addresses, error))?;
         withhold_acknowledgement(&listener);
-        self.start(listener)
+        self.start(config, listener)
     }
 
-    /// Whether the id can be sent in a hello.
-    fn check(&self) -> io::Result<()> {
-        Handshake::acceptor(&self.id, &self.limits)
-            .map(|_handshake| ())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    /// What the connections share, if the id can be sent in a hello.
+    fn config(&self) -> io::Result<Config> {
+        let config = Config::new(&self.id, self.limits.clone())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Ok(match self.delivery {
+            Delivery::Handler => config,
+            Delivery::Calls(when_full) => config.when_full(when_full),
+        })
     }
 
-    fn start<L: Listener>(self, listener: L) -> io::Result<Server> {
+    fn start<L: Listener>(self, config: Config, listener: L) -> io::Result<Server> {
         let local_address = listener.local_address()?;
         let announcement = if self.announce {
             Some(Announcement::start(local_address, &self.limits)?)
@@ -132,29 +124,21 @@ impl<H: SocketHandler> ServerBuilder<H> {
             None
         };
 
-        let (stop, stopped) = watch::channel(false);
         let (hand_out, accepted) = hand_out(self.limits.connections);
         let registry = Registry::default();
-        let acceptor = Acceptor::new(
-            self.id.clone(),
-            self.limits.clone(),
-            self.duplicates,
-            registry.clone(),
-            self.handler,
-            self.direct,
-            stopped,
-        );
+        let door = Door::new(config, self.duplicates, self.delivery, registry.clone());
         let span = tracing::info_span!("server", id = ?self.id, address = %local_address);
         let hand_out = self.hand_out.then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
-        let accepting = accept_connections(listener, Arc::new(acceptor), hand_out, alive);
+        let handler = Arc::new(self.handler);
+        let accepting = accept_connections(listener, door.clone(), handler, hand_out, alive);
         tokio::spawn(accepting.instrument(span));
         Ok(Server {
             id: self.id,
             limits: self.limits,
             local_address,
             registry,
-            stop,
+            door,
             accepted: tokio::sync::Mutex::new(accepted),
             all_ended,
             announcement: Mutex::new(announcement),
@@ -171,8 +155,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// `InvalidInput` for an id that cannot be sent in a hello, and what the listener says of its
     /// address.
     pub fn serve<L: Listener>(self, listener: L) -> io::Result<Server> {
-        self.check()?;
-        self.start(listener)
+        let config = self.config()?;
+        self.start(config, listener)
     }
 }
 
@@ -188,7 +172,7 @@ pub struct Server {
     limits: Limits,
     local_address: SocketAddr,
     registry: Registry,
-    stop: watch::Sender<bool>,
+    door: Arc<Door>,
     accepted: tokio::sync::Mutex<Accepted>,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
@@ -217,10 +201,8 @@ impl Server {
             duplicates: Duplicates::default(),
             announce: false,
             hand_out: true,
-            direct: true,
-            handler: NoHandler {
-                when_full: WhenFull::default(),
-            },
+            delivery: Delivery::Calls(WhenFull::default()),
+            handler: NoHandler(()),
         }
     }
 
@@ -254,7 +236,7 @@ impl Server {
     /// Stops accepting: the port is closed, connections without a hello are refused, the others go
     /// on.
     pub fn stop_accepting(&self) {
-        self.stop.send_replace(true);
+        self.door.stop();
     }
 
     /// Answers the LAN search until [`stop_announcing`](Self::stop_announcing). Must be called in a
@@ -301,11 +283,11 @@ impl Server {
         for connection in connections {
             let peer = connection.peer().clone();
             let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
-            match connection.shared().end_reason() {
+            match connection.shared.end_reason() {
                 // It left by itself.
                 CloseReason::PeerBye => {}
                 reason if in_time && was_told(&reason) => report.ended.push(peer),
-                _ if !in_time && connection.shared().has_said_bye() => report.ended.push(peer),
+                _ if !in_time && connection.shared.is_saying_bye() => report.ended.push(peer),
                 _ => report.cut.push(peer),
             }
             if !in_time {

@@ -9,11 +9,11 @@ use std::task::{Context, Waker};
 #[cfg(not(masep_model))]
 mod real {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, atomic};
+    pub(crate) use std::thread;
     pub(crate) use std::time::Instant;
-    pub(crate) use std::{thread, thread_local};
 
-    pub(crate) use nix::poll::poll;
-    pub(crate) use nix::sys::socket::recv;
+    pub(crate) use rustix::event::poll;
+    pub(crate) use rustix::net::recv;
     pub(crate) use tokio::sync::{Mutex as FairMutex, Notify};
     pub(crate) use tokio::time;
 }
@@ -22,7 +22,7 @@ use crate::model::sync as real;
 
 pub(crate) use real::{
     Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, atomic, poll, recv, thread,
-    thread_local, time,
+    time,
 };
 
 /// Has this task woken from here on.

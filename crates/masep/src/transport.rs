@@ -19,7 +19,6 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use masep_proto::Limits;
 
 pub(crate) use tcp::{rearm_quickack, set_options, withhold_acknowledgement};
@@ -54,20 +53,19 @@ pub trait Transport: Send + Sync + 'static {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing has; others are the end of the connection,
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the other side reset it and
     /// [`TimedOut`](io::ErrorKind::TimedOut) if it is known to be gone.
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize>;
 
     /// As [`try_read`](Self::try_read), but asks the system also when nothing is known to have arrived, and
     /// up to so many times: for those who spin. By default the same, once.
     ///
     /// # Errors
     /// As [`try_read`](Self::try_read).
-    fn try_read_eagerly(&self, buffer: &mut BytesMut, times: usize) -> io::Result<usize> {
+    fn try_read_eagerly(&self, buffer: &mut Vec<u8>, times: usize) -> io::Result<usize> {
         let _ = times;
         self.try_read(buffer)
     }
 
-    /// Whether there is room to write, or to [flush](Self::try_flush); if not, this task is woken when
-    /// there may be.
+    /// Whether there is room to write; if not, this task is woken when there may be.
     ///
     /// # Errors
     /// As [`poll_readable`](Self::poll_readable).
@@ -99,16 +97,6 @@ pub trait Transport: Send + Sync + 'static {
     /// As [`try_write`](Self::try_write).
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_write_vectored(buffers)
-    }
-
-    /// Sends on what was taken and is still held here, as a layer that encrypts does. By default
-    /// nothing is.
-    ///
-    /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if some of it has to wait; others as for
-    /// [`try_write`](Self::try_write).
-    fn try_flush(&self) -> io::Result<()> {
-        Ok(())
     }
 
     /// Whether all that was written has been sent, so that closing loses nothing of it; if not, this task

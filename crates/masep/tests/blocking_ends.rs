@@ -24,9 +24,9 @@ fn fill(connection: &Connection) -> usize {
 fn a_bye_of_the_peer_ends_the_connection_and_closes_the_socket() {
     let (server, connection, mut peer) = connected();
     peer.write(b"\x04\0last\x03\0BYE\x05\0never");
+    assert!(server.registry().is_connection_registered("agent"));
     assert_eq!(recv(&connection), Some(Frame::new("last")));
     assert_eq!(connection.close_reason(), None);
-    assert!(server.registry().is_connection_registered("agent"));
     for _ in 0..3 {
         assert_eq!(recv(&connection), None);
         assert_eq!(connection.try_recv(), None);

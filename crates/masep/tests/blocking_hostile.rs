@@ -254,11 +254,15 @@ fn lengths_that_are_claimed_and_never_filled_hold_up_nobody() {
         }
     }
     drop(claims);
-    for _ in 0..50 {
+    let mut ended = 0;
+    while ended < 50 {
         match next(&happened) {
             Event::Closed(_, reason) => {
                 assert_eq!(reason, CloseReason::EndOfStream { mid_frame: true });
+                ended += 1;
             }
+            // Calls for different connections have no order.
+            Event::Connected(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -220,7 +220,8 @@ fn a_peer_that_takes_nothing_is_cut_off_though_it_sends_without_pause() {
 #[cfg(target_os = "linux")]
 /// The CPU time of a send that waits while so many bytes come, and then many reads of a single one.
 fn cost_of_tiny_reads(before: usize) -> Duration {
-    let (_server, connection, mut peer) = connected();
+    let limits = Limits::default().queue_messages(usize::MAX);
+    let (_server, connection, mut peer) = connected_with(limits);
     fill(&connection);
     let sender = connection.clone();
     let sending = thread::spawn(move || {

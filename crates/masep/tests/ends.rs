@@ -408,11 +408,13 @@ async fn the_handler_hears_of_a_connection_before_it_hears_of_its_end() {
     };
     let (client, _peer) = soon(async { tokio::join!(connecting, answering) }).await;
     let client = client.unwrap();
-    // Neither call waits, so the connection is cut off before its task has run.
+    // No call waits, so the connection is cut off before its task has run.
     let connection = client.connection();
-    connection.send_or("a", WhenFull::Disconnect).await.unwrap();
-    let full = connection.send_or("b", WhenFull::Disconnect).await;
-    assert!(full.is_err());
+    let mut sent = 0;
+    while connection.send_or("a", WhenFull::Disconnect).await.is_ok() {
+        sent += 1;
+        assert!(sent < 1_000_000, "the queue is full in the end");
+    }
     assert!(matches!(soon(told.recv()).await, Some(Event::Connected(_))));
     assert!(matches!(
         soon(told.recv()).await,

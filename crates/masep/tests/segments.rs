@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use masep::transport::{Listener, Transport};
 use masep::{Client, Connection, Frame, Limits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,7 +39,7 @@ impl Transport for Counted {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_readable(context)
     }
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         Transport::try_read(&self.stream, buffer)
     }
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,19 +4,22 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+use masep_proto::connection::{Config, Connection as Core};
 use masep_proto::{Frame, FrameCodec, Limits};
 use shuttle::future::{JoinHandle as Task, block_on, spawn};
 use shuttle::thread::{self, JoinHandle};
 
 use super::sync::time::Clock;
 use super::{Count, cut, insist, random};
-use crate::driver::{Driver, Membership};
+use crate::connection::{Delivery, Shared, now};
+use crate::door::Place;
+use crate::keeper::Keeper;
 use crate::transport::Transport;
 use crate::transport::memory::{MemoryTransport, duplex};
-use crate::wire::{BYE, Wire};
 use crate::{CloseReason, Connection, NoHandler, Registry, WhenFull};
 
+const BYE: &[u8] = b"\x03\0BYE";
 /// Frames that the peer sends, and that are sent to it.
 const FRAMES: u8 = 3;
 
@@ -34,19 +37,18 @@ fn live() -> Live {
     let limits = Limits::default().queue_messages([1, 16][random(2)]);
     let (near, far) = duplex([3, 64][random(2)]);
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let connection = Connection::new("peer".into(), address, &limits, true);
+    let config = Arc::new(Config::new("engine", limits).unwrap());
+    let core = Core::established(config, "peer".into(), now());
+    let shared = Shared::new(core, near, address, Delivery::Calls(WhenFull::Wait));
+    shared.set_peer(&"peer".into());
+    let connection = Connection::new(shared.clone());
     let registry = Registry::default();
-    registry.replace_connection(&connection);
-    let wire = Wire::new(near, &limits, Bytes::from_static(BYE)).unwrap();
-    let handler = NoHandler {
-        when_full: WhenFull::Wait,
-    };
-    let membership = Membership::new(registry.clone(), connection.clone());
-    let driver = Driver::new(membership, wire, Arc::new(handler), Arc::new(limits), ());
+    registry.add_connection(&connection);
+    let keeper = Keeper::new(shared, Place::of_client(registry.clone()));
     Live {
         connection,
         registry,
-        task: spawn(driver.run()),
+        task: spawn(keeper.run(Arc::new(NoHandler(())))),
         peer: Arc::new(far),
         clock,
     }
@@ -63,8 +65,6 @@ impl Live {
         assert!(self.registry.is_empty());
         assert_eq!(block_on(self.connection.recv()), None);
         assert!(block_on(self.connection.send("late")).is_err());
-        let shared = self.connection.shared();
-        assert_eq!((shared.inbound.len(), shared.inbound.bytes()), (0, 0));
         self.clock.stop();
     }
 }
@@ -107,8 +107,10 @@ fn read(peer: &Arc<MemoryTransport>, seen: &Arc<Count>) -> JoinHandle<(Vec<u8>, 
                 numbers.push(frame.bytes()[0]);
                 seen.up();
             }
-            buffer.reserve(16);
-            match peer.try_read(&mut buffer) {
+            let mut some = Vec::with_capacity(16);
+            let read = peer.try_read(&mut some);
+            buffer.extend_from_slice(&some);
+            match read {
                 Ok(0) => return (numbers, false),
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

@@ -1,8 +1,6 @@
 //! The bounded queue, by each policy.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use masep_proto::Limits;
 use shuttle::future::block_on;
@@ -167,49 +165,6 @@ pub(crate) fn disconnects() {
     });
     let (taken, _) = end(&queue, senders);
     let received = [receiver.join().unwrap()];
-    let sum = taken.iter().map(|taken| usize::from(*taken)).sum();
-    assert_eq!(check(&received, taken), sum);
-    is_over(&queue);
-}
-
-pub(crate) fn batches() {
-    let queue = narrow();
-    let consumer = thread::spawn({
-        let queue = queue.clone();
-        move || {
-            let mut items = Vec::new();
-            let mut busy = false;
-            block_on(poll_fn(|context| {
-                // Whether it says at once that it waits, or when it has looked for itself.
-                let waits = random(2) == 0;
-                if !queue.attach_consumer(context, waits) && waits {
-                    return Poll::Pending;
-                }
-                loop {
-                    let most = 1 + random(2);
-                    let polled = queue.poll_take(|waiting| {
-                        items.extend((0..most).map_while(|_| waiting.pop()));
-                    });
-                    match polled {
-                        Poll::Ready(true) => {}
-                        Poll::Ready(false) => return Poll::Ready(()),
-                        Poll::Pending => return Poll::Pending,
-                    }
-                    // Now and then others have their turn before it has found none.
-                    busy = !busy;
-                    if busy {
-                        context.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                }
-            }));
-            items
-        }
-    });
-    let senders = [0, 1].map(|sender| send(&queue, sender, push_insisting));
-    queue.wake_consumer();
-    let (taken, _) = end(&queue, senders);
-    let received = [consumer.join().unwrap()];
     let sum = taken.iter().map(|taken| usize::from(*taken)).sum();
     assert_eq!(check(&received, taken), sum);
     is_over(&queue);

@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use shuttle::future::batch_semaphore::{BatchSemaphore, Fairness};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
-pub(crate) use shuttle::{thread, thread_local};
+pub(crate) use shuttle::thread;
 
 pub(crate) use blocking::{Condvar, poll, recv};
 pub(crate) use notify::Notify;

@@ -1,9 +1,9 @@
 //! Connections on their way from the door to [`Server::accept`](super::Server::accept).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
-use super::readiness::wait_while;
+use super::shared::wait_while;
 use super::{Connection, TimedOut};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
@@ -26,12 +26,6 @@ struct State {
     closed: bool,
 }
 
-/// A connection that shakes hands.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    accepted: Arc<Accepted>,
-}
-
 impl Accepted {
     pub(super) fn new(places: usize) -> Self {
         Self {
@@ -41,11 +35,9 @@ impl Accepted {
         }
     }
 
-    pub(super) fn expect(self: &Arc<Self>) -> Arrival {
+    /// One more may come, which [arrives](Self::arrive) or [leaves](Self::leave).
+    pub(super) fn expect(&self) {
         self.lock().arriving += 1;
-        Arrival {
-            accepted: self.clone(),
-        }
     }
 
     /// The next connection; `None` when none comes any more.
@@ -63,18 +55,12 @@ impl Accepted {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Arrival {
-    pub(super) fn arrive(self, connection: Connection) {
-        let mut state = self.accepted.lock();
-        let oldest = if state.waiting.len() < self.accepted.places {
+    pub(super) fn arrive(&self, connection: Connection) {
+        let mut state = self.lock();
+        let oldest = if state.waiting.len() < self.places {
             None
         } else {
-            let ended = |waiting: &Connection| waiting.shared().is_leaving();
+            let ended = |waiting: &Connection| waiting.shared().ended.get().is_some();
             state.waiting.iter().position(ended)
         };
         let ended = oldest.and_then(|oldest| state.waiting.remove(oldest));
@@ -82,12 +68,22 @@ impl Arrival {
         // It may be the last handle.
         drop(state);
         drop(ended);
+        self.leave();
     }
-}
 
-impl Drop for Arrival {
-    fn drop(&mut self) {
-        self.accepted.lock().arriving -= 1;
-        self.accepted.changed.notify_all();
+    /// One that was expected does not come any more.
+    pub(super) fn leave(&self) {
+        self.lock().arriving -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Drops those that wait.
+    pub(super) fn clear(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        drop(waiting);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,21 +8,17 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use masep_proto::connection::{Config, Connection as Core, HelloFailure};
 use masep_proto::discovery::in_turn;
-use masep_proto::{Handshake, Limits, PeerId};
+use masep_proto::{Limits, PeerId};
 
-use super::farewell::Farewell;
+use super::drive::Awaits;
 use super::handler;
-use super::hello::{Heard, HelloFailure, hear_hello};
-use super::outgoing::{Pushed, WriteHalf};
-use super::readiness::after;
-use super::shared::Opened;
+use super::shared::{Handle, Shared};
 use super::{Connection, Registry, SocketHandler};
 use crate::address::with_zone;
 use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
-use crate::rejection::{REJECTION_TIME, RejectionWindow};
 use crate::sync::Instant;
 use crate::transport::set_options;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
@@ -93,7 +89,7 @@ impl ClientBuilder {
 
     /// Tries addresses side by side, each a while after the one before; the first server that says
     /// hello is taken.
-    fn race(&self, target: &str, addresses: Vec<SocketAddr>) -> Result<Opened, ConnectError> {
+    fn race(&self, target: &str, addresses: Vec<SocketAddr>) -> Result<Arc<Handle>, ConnectError> {
         let mut failure = not_found(ConnectPhase::Discover, target);
         let mut waiting = addresses.into_iter();
         let (outcomes, ended) = mpsc::channel();
@@ -127,7 +123,7 @@ impl ClientBuilder {
     fn attempt(
         &self,
         address: SocketAddr,
-        outcomes: &mpsc::Sender<Result<Opened, ConnectError>>,
+        outcomes: &mpsc::Sender<Result<Arc<Handle>, ConnectError>>,
         won: Arc<AtomicBool>,
     ) {
         let (client, told) = (self.clone(), outcomes.clone());
@@ -136,9 +132,8 @@ impl ClientBuilder {
             .spawn(move || {
                 let outcome = client.connect_one(address);
                 match outcome {
-                    Ok(opened) if won.swap(true, Ordering::AcqRel) => {
-                        Farewell::new(opened.half, &CloseReason::LocalBye).finish_in_background();
-                    }
+                    // It says BYE.
+                    Ok(late) if won.swap(true, Ordering::AcqRel) => drop(late),
                     // Nobody listens any more when another has won.
                     outcome => drop(told.send(outcome)),
                 }
@@ -189,12 +184,11 @@ impl ClientBuilder {
         Err(failure)
     }
 
-    fn connect_one(&self, address: SocketAddr) -> Result<Opened, ConnectError> {
+    fn connect_one(&self, address: SocketAddr) -> Result<Arc<Handle>, ConnectError> {
         let target = address.to_string();
-        let mut handshake = Handshake::initiator(&self.id, &self.limits)
+        // First, so that nobody is connected to who could not be greeted.
+        let config = Config::new(&self.id, self.limits.clone())
             .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
-        let hello = handshake.poll_transmit().unwrap_or_default();
-
         let limit = self.limits.connect_time;
         let stream = TcpStream::connect_timeout(&address, limit)
             .and_then(|stream| {
@@ -206,54 +200,29 @@ impl ClientBuilder {
                 _ => error.into(),
             })
             .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
-        self.shake_hands(stream, address, handshake, &hello)
-            .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))
-    }
-
-    fn shake_hands(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        mut handshake: Handshake,
-        hello: &[u8],
-    ) -> Result<Opened, ConnectErrorKind> {
-        let mut half = WriteHalf::new(Arc::new(stream), hello, None);
-        let mut buffer = BytesMut::new();
-        // A fresh socket takes a small frame at once. If not, the answer does not come either.
-        let said = half.push_unsent().map_err(HelloFailure::from);
-        let heard = said.and_then(|_: Pushed| {
-            let until = after(self.limits.hello_time);
-            hear_hello(&half.stream, None, &mut handshake, &mut buffer, until)
-        });
-        match heard {
-            Ok(Heard { peer, pattern }) => Ok(Opened {
-                peer,
-                pattern,
-                address,
-                half,
-                buffer,
-                handled: self.handler.is_some(),
-                rejection: RejectionWindow::until(Instant::now() + REJECTION_TIME),
-            }),
-            Err(failure) => {
-                Farewell::new(half, &CloseReason::LocalBye).finish_in_background();
-                Err(match failure {
-                    HelloFailure::TimedOut | HelloFailure::Stopped => {
-                        ConnectErrorKind::TimedOut(self.limits.hello_time)
-                    }
-                    HelloFailure::Closed => ConnectErrorKind::Closed,
-                    HelloFailure::Bad(error) => error.into(),
-                    HelloFailure::Io(error) => error.into(),
-                })
+        let config = Arc::new(config);
+        let core = Core::connect(config.clone(), Instant::now());
+        let owner = (Registry::default(), None, self.handler.is_some());
+        let shared = Shared::new(core, stream, address, config, owner);
+        let greeted = shared.drive(None, Awaits::Bytes, |state| {
+            let failure = state.core.failure().cloned();
+            if let Some(failure) = failure {
+                return Some(Err(failure));
             }
+            // The end may have come with the hello.
+            (state.core.peer().is_some() || state.core.is_over()).then_some(Ok(()))
+        });
+        match greeted.unwrap_or(Ok(())) {
+            Ok(()) => Ok(Handle::new(shared)),
+            Err(failure) => Err(failed(ConnectPhase::Hello, &target, kind_of(failure))),
         }
     }
 
-    fn start(self, opened: Opened) -> Result<Client, ConnectError> {
-        let target = opened.address.to_string();
-        let registry = Registry::default();
-        let connection = Connection::new(opened, &self.limits, &registry);
-        registry.replace(&connection);
+    fn start(self, handle: Arc<Handle>) -> Result<Client, ConnectError> {
+        let target = handle.address.to_string();
+        let registry = handle.registry.clone();
+        registry.replace(&handle);
+        let connection = Connection::of(handle);
         let client = Client {
             id: self.id,
             connection: connection.clone(),
@@ -266,6 +235,15 @@ impl ClientBuilder {
                 .map_err(|error| failed(ConnectPhase::Connect, &target, error))?;
         }
         Ok(client)
+    }
+}
+
+fn kind_of(failure: HelloFailure) -> ConnectErrorKind {
+    match failure {
+        HelloFailure::TimedOut(time) => ConnectErrorKind::TimedOut(time),
+        HelloFailure::Bad(error) => error.into(),
+        HelloFailure::Io(kind) => io::Error::from(kind).into(),
+        _ => ConnectErrorKind::Closed,
     }
 }
 
@@ -330,6 +308,6 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.connection.end(CloseReason::LocalBye);
+        self.connection.shared().end(CloseReason::LocalBye);
     }
 }

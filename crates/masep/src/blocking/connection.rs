@@ -3,20 +3,18 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use masep_proto::connection::{Config, Connection as Core};
 use masep_proto::{Frame, Limits, Message, PeerId};
 
-use super::outgoing::WriteHalf;
-use super::readiness::after;
-use super::shared::{Opened, Shared, Stage};
+use super::drive::Awaits;
+use super::shared::{Handle, Shared, State};
+use super::stream::after;
 use super::{Registry, TimedOut};
-use crate::rejection::RejectionWindow;
 use crate::sync::Instant;
 use crate::transport::set_options;
-use crate::write_pattern::WritePattern;
 use crate::{CloseReason, ConnectionId, SendError};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
@@ -29,14 +27,12 @@ use crate::{CloseReason, ConnectionId, SendError};
 /// arrives, call [`bye`](Self::bye).
 #[derive(Clone)]
 pub struct Connection {
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
 }
 
 impl Connection {
-    pub(super) fn new(opened: Opened, limits: &Limits, registry: &Registry) -> Self {
-        Self {
-            shared: Arc::new(Shared::new(opened, limits.clone(), registry.clone())),
-        }
+    pub(super) const fn of(handle: Arc<Handle>) -> Self {
+        Self { handle }
     }
 
     /// The connection on a stream on which both sides have said hello already, or that has none. The
@@ -60,45 +56,31 @@ impl Connection {
             }
             Err(error) => return Err(error),
         };
-        let mut pattern = WritePattern::before_hello();
-        let _as_usual = pattern.end_hello();
-        let opened = Opened {
-            peer: peer.into(),
-            address,
-            half: WriteHalf::new(Arc::new(stream), &[], None),
-            buffer: BytesMut::new(),
-            handled: false,
-            rejection: RejectionWindow::closed(),
-            pattern,
-        };
-        Ok(Self::new(opened, limits, &Registry::default()))
+        let config = Config::new("", limits.clone()).map(Arc::new);
+        let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let core = Core::established(config.clone(), peer.into(), Instant::now());
+        let owner = (Registry::default(), None, false);
+        let shared = Shared::new(core, stream, address, config, owner);
+        Ok(Self::of(Handle::new(shared)))
     }
 
-    pub(super) fn from_shared(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    pub(super) fn downgrade(&self) -> Weak<Shared> {
-        Arc::downgrade(&self.shared)
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle
     }
 
     /// Which connection of this process it is.
     pub fn id(&self) -> ConnectionId {
-        self.shared.id
+        self.shared().id
     }
 
     /// The id that the peer gave in its hello.
     pub fn peer(&self) -> &PeerId {
-        &self.shared.peer
+        self.shared().peer()
     }
 
     /// The peer's address.
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.shared().address
     }
 
     /// Sends a frame: header and body in one write, by this thread.
@@ -116,11 +98,7 @@ impl Connection {
     /// [`SendError::Closed`] with the reason for which it ended; the peer may have got a part of
     /// the frame then.
     pub fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let Some(frame) = self.check(frame.into())? else {
-            self.bye();
-            return Ok(());
-        };
-        self.shared.send(Some(frame))
+        self.shared().send(frame.into())
     }
 
     /// Sends a frame if the socket has room for its first bytes now. Never blocks.
@@ -133,11 +111,7 @@ impl Connection {
     /// [`SendError::Full`] without room, or while another thread waits for it: nothing of the frame
     /// was sent. The limit in it is the size of the socket's buffer. Else as [`send`](Self::send).
     pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let Some(frame) = self.check(frame.into())? else {
-            self.shared.end(CloseReason::LocalBye);
-            return Ok(());
-        };
-        if !self.shared.offer(frame)? {
+        if !self.shared().offer(frame.into())? {
             self.write_in_background();
         }
         Ok(())
@@ -150,16 +124,12 @@ impl Connection {
     /// As [`try_send`](Self::try_send).
     #[doc(hidden)]
     pub fn offer(&self, frame: impl Into<Frame>) -> Result<bool, SendError> {
-        let Some(frame) = self.check(frame.into())? else {
-            self.shared.end(CloseReason::LocalBye);
-            return Ok(true);
-        };
-        self.shared.offer(frame)
+        self.shared().offer(frame.into())
     }
 
     /// Has what is unsent written by a background thread.
     pub(super) fn write_in_background(&self) {
-        Shared::write_in_background(&self.shared);
+        self.shared().write_in_background();
     }
 
     /// Writes the rest of a frame that [`try_send`](Self::try_send) left; returns when the socket
@@ -168,7 +138,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Closed`] with the reason for which the connection ended.
     pub fn flush(&self) -> Result<(), SendError> {
-        self.shared.send(None)
+        self.shared().flush()
     }
 
     /// [`flush`](Self::flush) that writes what the socket takes now; whether nothing is left. Never
@@ -177,7 +147,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Closed`] with the reason for which the connection ended.
     pub fn try_flush(&self) -> Result<bool, SendError> {
-        self.shared.try_flush()
+        self.shared().try_flush()
     }
 
     /// Another handle of the socket, for its options, its addresses, or to wait until it is readable
@@ -188,9 +158,10 @@ impl Connection {
     /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection has ended, or what the system
     /// says.
     pub fn socket(&self) -> io::Result<TcpStream> {
-        match &self.shared.outgoing.lock().half {
-            Some(half) => half.stream.try_clone(),
-            None => Err(io::ErrorKind::NotConnected.into()),
+        let state = self.shared().lock();
+        match &state.stream {
+            Some(stream) if !state.is_closed || state.keeps_socket() => stream.0.try_clone(),
+            _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -233,8 +204,12 @@ impl Connection {
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
-        let mut turn = self.shared.read_turn(until)?;
-        self.shared.next_frame(&mut turn, until)
+        let shared = self.shared();
+        let frame = shared.drive(until, Awaits::Bytes, State::next_frame)?;
+        if let Some(frame) = &frame {
+            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+        }
+        Ok(frame)
     }
 
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
@@ -267,13 +242,12 @@ impl Connection {
         until: Option<Instant>,
         keep: impl Fn(&Frame) -> bool,
     ) -> Result<Option<Frame>, TimedOut> {
-        let mut turn = self.shared.read_turn(until)?;
-        let Some(mut newest) = self.shared.next_frame(&mut turn, until)? else {
+        let Some(mut newest) = self.recv_until(until)? else {
             return Ok(None);
         };
         let mut seen = newest.size();
-        while !keep(&newest) && seen < self.shared.limits.queue_bytes {
-            match self.shared.next_frame(&mut turn, Some(Instant::now())) {
+        while !keep(&newest) && seen < self.shared().config.limits().queue_bytes {
+            match self.recv_until(Some(Instant::now())) {
                 Ok(Some(newer)) => newest = newer,
                 Ok(None) | Err(TimedOut) => break,
             }
@@ -291,16 +265,16 @@ impl Connection {
     /// [`Limits::write_time`]: so long this blocks at most, and then the peer is cut off and the
     /// reason is [`CloseReason::WriteTimeout`]. Other threads that receive get `None`.
     pub fn bye(&self) -> CloseReason {
-        self.shared.end_and_wait(CloseReason::LocalBye);
-        self.close_reason()
-            .cloned()
-            .unwrap_or(CloseReason::LocalBye)
+        self.shared().begin_end(CloseReason::LocalBye);
+        let _ = self.shared().wait_closed(None);
+        let reason = self.close_reason().cloned();
+        reason.unwrap_or(CloseReason::LocalBye)
     }
 
     /// Why the connection ended, if it has and a call has noticed: the end of the peer is noticed
     /// by the calls that receive, or by sending in vain.
     pub fn close_reason(&self) -> Option<&CloseReason> {
-        self.shared.ended.get()
+        self.shared().close_reason()
     }
 
     /// Blocks until the connection has ended and the [`SocketHandler`](super::SocketHandler), if it
@@ -312,21 +286,9 @@ impl Connection {
     }
 
     pub(super) fn closed_until(&self, until: Option<Instant>) -> Result<CloseReason, TimedOut> {
-        self.shared.wait_for(Stage::Told, until)?;
-        Ok(self.close_reason().cloned().unwrap_or(CloseReason::Aborted))
-    }
-
-    pub(super) fn end(&self, reason: CloseReason) {
-        self.shared.end(reason);
-    }
-
-    /// The frame if it may be sent; `None` if it is a `BYE`.
-    fn check(&self, frame: Frame) -> Result<Option<Frame>, SendError> {
-        self.shared
-            .codec
-            .check(&frame)
-            .map_err(SendError::TooLarge)?;
-        Ok((!frame.is_bye()).then_some(frame))
+        self.shared().wait_told(until)?;
+        let reason = self.shared().ended.get().cloned();
+        Ok(reason.unwrap_or(CloseReason::Aborted))
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use masep_proto::Frame;
 
 use super::Connection;
-use super::shared::Stage;
 use crate::{CloseReason, RejectReason};
 
 /// What to do when something happens on a connection: pymasep's `SocketHandler`, with its ends.
@@ -52,8 +51,7 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// A server did not take a connection; no other call tells of it. When 1,024 of these calls have
     /// not returned, further ones are left out.
     ///
-    /// For [`RejectReason::TooManyConnections`] the accepting thread makes this call, because there
-    /// is no other: it must not block, or nobody is accepted.
+    /// Each of these calls is made by a thread of its own.
     fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
         let _ = (address, reason);
     }
@@ -87,10 +85,9 @@ pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
         }
     }
     // Does nothing to a connection that has ended.
-    connection.end(CloseReason::Aborted);
-    if connection.shared().wait_for(Stage::Ended, None).is_ok()
-        && let Some(reason) = connection.close_reason()
-    {
+    connection.shared().end(CloseReason::Aborted);
+    let _ = connection.shared().wait_closed(None);
+    if let Some(reason) = connection.close_reason() {
         guarded(|| handler.on_close(connection, reason));
     }
     connection.shared().told();

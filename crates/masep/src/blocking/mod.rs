@@ -48,25 +48,18 @@
 //! | `try_…`, dropping anything | not at all |
 
 mod accepted;
-mod acceptor;
 mod announcing;
-mod background;
-mod boundaries;
 mod client;
 mod connection;
-mod farewell;
+mod door;
+mod drive;
 mod handler;
-mod hello;
-mod incoming;
-mod outgoing;
+mod keeper;
 mod queue;
-mod readiness;
-mod reading;
-mod receive;
 mod registry;
 mod server;
 mod shared;
-mod writing;
+mod stream;
 
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;

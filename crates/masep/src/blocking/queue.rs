@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use masep_proto::{Frame, Limits};
 
-use super::readiness::{after, passed};
+use super::stream::after;
 use super::{Connection, SocketHandler, TimedOut};
 use crate::queue::{Items, PushError, Queue, Weigh};
 use crate::sync::Instant;
@@ -142,18 +142,18 @@ impl SocketHandler for SocketHandlerQueue {
             frame,
         };
         let pushed = match self.when_full {
-            WhenFull::Wait => self.push_when_room(&received),
             WhenFull::Disconnect => self.queue.try_push(&mut Some(received)),
             WhenFull::NewestWins => self.queue.push_newest(received).map(|dropped| {
                 if dropped > 0 {
                     tracing::debug!(dropped, "older frames dropped for a newer one");
                 }
             }),
+            _ => self.push_when_room(&received),
         };
         match pushed {
             Ok(()) => {}
-            Err(PushError::Full(limit)) => connection.end(CloseReason::QueueFull(limit)),
-            Err(PushError::Closed) => connection.end(CloseReason::LocalBye),
+            Err(PushError::Full(limit)) => connection.shared().end(CloseReason::QueueFull(limit)),
+            Err(PushError::Closed) => connection.shared().end(CloseReason::LocalBye),
         }
     }
 }
@@ -178,7 +178,7 @@ fn block_on<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
         }
         match until {
             None => thread::park(),
-            Some(_) if passed(until) => return None,
+            Some(until) if until <= Instant::now() => return None,
             Some(until) => {
                 thread::park_timeout(until.saturating_duration_since(Instant::now()));
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use masep_proto::{Frame, Message, PeerId};
 
 use super::Connection;
-use super::shared::Shared;
+use super::shared::Handle;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{ConnectionId, SendError};
 
@@ -18,58 +18,38 @@ use crate::{ConnectionId, SendError};
 /// another handle of the same registry.
 #[derive(Clone, Default)]
 pub struct Registry {
-    connections: Arc<Mutex<HashMap<PeerId, Place>>>,
+    connections: Arc<Mutex<HashMap<PeerId, Entry>>>,
 }
 
-/// A connection's place. Weak, so that dropping the last handle ends a connection. What is upgraded
+/// A connection's entry. Weak, so that dropping the last handle ends a connection. What is upgraded
 /// must not be dropped under the lock: it may have become the last handle, whose end needs the lock.
 #[derive(Clone)]
-struct Place {
+struct Entry {
     id: ConnectionId,
-    connection: Weak<Shared>,
+    handle: Weak<Handle>,
 }
 
-impl Place {
-    fn of(connection: &Connection) -> Self {
-        Self {
-            id: connection.id(),
-            connection: connection.downgrade(),
-        }
-    }
-
+impl Entry {
     /// The connection, also when it is about to end.
     fn connection(&self) -> Option<Connection> {
-        self.connection.upgrade().map(Connection::from_shared)
+        self.handle.upgrade().map(Connection::of)
     }
 }
 
 impl Registry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Place>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a connection under its peer's id.
-    ///
-    /// # Errors
-    /// The connection that has the id, perhaps one whose end the handler has yet to be told;
-    /// nothing is changed.
-    pub(super) fn add(&self, connection: &Connection) -> Result<(), Connection> {
-        let mut connections = self.lock();
-        let known = connections.get(connection.peer());
-        if let Some(known) = known.and_then(Place::connection) {
-            return Err(known);
-        }
-        connections.insert(connection.peer().clone(), Place::of(connection));
-        Ok(())
-    }
-
-    /// Registers a connection in place of the one with the same id, which is returned.
-    pub(super) fn replace(&self, connection: &Connection) -> Option<Connection> {
-        let peer = connection.peer().clone();
-        let old = self.lock().insert(peer, Place::of(connection));
-        old?.connection()
+    /// Registers a connection under its peer's id, in place of any other one.
+    pub(super) fn replace(&self, handle: &Arc<Handle>) {
+        let entry = Entry {
+            id: handle.id,
+            handle: Arc::downgrade(handle),
+        };
+        self.lock().insert(handle.peer().clone(), entry);
     }
 
     /// Takes a connection out, unless another one has its id by now.
@@ -93,8 +73,8 @@ impl Registry {
 
     /// All connections, in no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        let places: Vec<Place> = self.lock().values().cloned().collect();
-        let connections = places.iter().filter_map(Place::connection);
+        let places: Vec<Entry> = self.lock().values().cloned().collect();
+        let connections = places.iter().filter_map(Entry::connection);
         connections.filter(is_live).collect()
     }
 
@@ -194,7 +174,7 @@ impl Offered {
 }
 
 fn is_live(connection: &Connection) -> bool {
-    !connection.shared().is_leaving()
+    connection.shared().is_live()
 }
 
 impl fmt::Debug for Registry {

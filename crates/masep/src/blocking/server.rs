@@ -1,22 +1,21 @@
 //! The side that is connected to.
 
 use std::fmt;
-use std::io::{self, PipeWriter};
+use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use masep_proto::{Handshake, Limits, PeerId};
+use masep_proto::connection::Config;
+use masep_proto::{Limits, PeerId};
 use socket2::{Domain, Socket, Type};
 
-use super::accepted::Accepted;
-use super::acceptor::Acceptor;
 use super::announcing::Announcing;
-use super::farewell::finish_all;
-use super::readiness::after;
+use super::door::Door;
+use super::stream::after;
 use super::{Connection, Registry, SocketHandler, TimedOut};
+use crate::close::is_bye_of_peer;
 use crate::error::ListenError;
 use crate::transport::withhold_acknowledgement;
 use crate::{CloseReason, Duplicates, ShutdownReport};
@@ -84,46 +83,33 @@ impl ServerBuilder {
         // A peer that is gone again between the wait and the accept must not block it.
         listener.set_nonblocking(true)?;
         let local_address = listener.local_addr()?;
-        let (stopping, stop) = io::pipe()?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let registry = Registry::default();
-        let accepted = Arc::new(Accepted::new(self.limits.connections));
-        let acceptor = Arc::new(Acceptor::new(
-            self.id.clone(),
-            self.limits.clone(),
-            self.duplicates,
-            registry.clone(),
-            self.handler,
-            accepted.clone(),
-            stopping,
-            stopped.clone(),
-        ));
+        let config = Config::new(&self.id, self.limits.clone());
+        let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let (woken, wake) = io::pipe()?;
+        let (id, config) = (self.id.clone(), Arc::new(config));
+        let door = Arc::new(Door::new(id, config, self.duplicates, self.handler, wake));
         let announcement = if self.announce {
             Some(Announcing::start(local_address, &self.limits)?)
         } else {
             None
         };
+        let accepting = door.clone();
         let thread = thread::Builder::new()
             .name("masep-accept".into())
-            .spawn(move || acceptor.run(&listener))?;
+            .spawn(move || accepting.run(&listener, &woken))?;
         Ok(Server {
             id: self.id,
             limits: self.limits,
             local_address,
-            registry,
-            accepted,
-            accepting: Mutex::new(Some(Accepting {
-                stopped,
-                stop,
-                thread,
-            })),
+            door,
+            accepting: Mutex::new(Some(thread)),
             announcement: Mutex::new(announcement),
         })
     }
 
     fn check_id(&self) -> io::Result<()> {
-        Handshake::acceptor(&self.id, &self.limits)
-            .map(|_handshake| ())
+        Config::new(&self.id, self.limits.clone())
+            .map(drop)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 }
@@ -163,14 +149,6 @@ impl fmt::Debug for ServerBuilder {
     }
 }
 
-/// The thread that accepts.
-struct Accepting {
-    stopped: Arc<AtomicBool>,
-    /// Wakes up all threads of the door when it is dropped.
-    stop: PipeWriter,
-    thread: JoinHandle<()>,
-}
-
 /// The side that is connected to: an engine's end.
 ///
 /// One background thread accepts. No peer holds up another one: each has a thread of its own until
@@ -189,9 +167,9 @@ pub struct Server {
     id: PeerId,
     limits: Limits,
     local_address: SocketAddr,
-    registry: Registry,
-    accepted: Arc<Accepted>,
-    accepting: Mutex<Option<Accepting>>,
+    door: Arc<Door>,
+    /// The thread that accepts.
+    accepting: Mutex<Option<JoinHandle<()>>>,
     announcement: Mutex<Option<Announcing>>,
 }
 
@@ -219,7 +197,7 @@ impl Server {
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        self.door.registry()
     }
 
     /// The next peer that said hello; `None` when the server has stopped accepting and all were
@@ -228,7 +206,7 @@ impl Server {
     ///
     /// Blocks until one of both. Several threads may call it.
     pub fn accept(&self) -> Option<Connection> {
-        self.accepted.next(None).unwrap_or_default()
+        self.door.accepted().next(None).unwrap_or_default()
     }
 
     /// [`accept`](Self::accept) that blocks no longer than `time`.
@@ -236,23 +214,19 @@ impl Server {
     /// # Errors
     /// [`TimedOut`] if no peer came in that time.
     pub fn accept_timeout(&self, time: Duration) -> Result<Option<Connection>, TimedOut> {
-        self.accepted.next(after(time))
+        self.door.accepted().next(after(time))
     }
 
     /// Stops accepting: the port is closed, connections without a hello are refused, the others go
     /// on. Those that wait for [`accept`](Self::accept) can still be taken.
     ///
-    /// Blocks only for a [`SocketHandler::on_reject`] that the accepting thread is just calling.
+    /// Blocks only until the accepting thread has seen that.
     pub fn stop_accepting(&self) {
         let accepting = lock(&self.accepting).take();
-        if let Some(accepting) = accepting {
-            accepting.stopped.store(true, Ordering::SeqCst);
-            drop(accepting.stop);
-            // Unless a handler calls this from that very thread.
-            if accepting.thread.thread().id() != thread::current().id() {
-                let _ = accepting.thread.join();
-            }
-            self.accepted.close();
+        if let Some(thread) = accepting {
+            self.door.stop();
+            let _ = thread.join();
+            self.door.close();
         }
     }
 
@@ -285,20 +259,20 @@ impl Server {
         let until = after(deadline);
         self.stop_announcing();
         self.stop_accepting();
+        let connections = self.registry().connections();
+        for connection in &connections {
+            connection.shared().begin_end(CloseReason::Shutdown);
+        }
         let mut report = ShutdownReport::default();
-        let connections = self.registry.connections();
-        let (leaving, farewells): (Vec<_>, Vec<_>) = connections
-            .iter()
-            .filter_map(|connection| {
-                // Who has left by itself is told nothing.
-                connection.shared().look_for_bye();
-                let farewell = connection.shared().begin_end(&CloseReason::Shutdown)?;
-                Some((connection, farewell))
-            })
-            .unzip();
-        for (connection, delivered) in leaving.into_iter().zip(finish_all(farewells, until)) {
-            connection.shared().conclude(CloseReason::Shutdown);
-            let list = if delivered {
+        for connection in &connections {
+            let shared = connection.shared();
+            if shared.wait_closed(until).is_err() {
+                shared.abort(CloseReason::Shutdown);
+            }
+            if matches!(shared.ended.get(), Some(reason) if is_bye_of_peer(reason)) {
+                continue;
+            }
+            let list = if shared.lock().core.has_said_bye() {
                 &mut report.ended
             } else {
                 &mut report.cut
@@ -306,7 +280,7 @@ impl Server {
             list.push(connection.peer().clone());
         }
         for connection in &connections {
-            // Whose handler is not done by then goes on without us.
+            // A handler that is not done by then goes on without us.
             let _ = connection.closed_until(until);
         }
         report
@@ -317,9 +291,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop_announcing();
         self.stop_accepting();
-        for connection in self.registry.connections() {
-            connection.end(CloseReason::Shutdown);
+        for connection in self.registry().connections() {
+            connection.shared().end(CloseReason::Shutdown);
         }
+        self.door.accepted().clear();
     }
 }
 
@@ -328,7 +303,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("id", &self.id)
             .field("local_address", &self.local_address)
-            .field("connections", &self.registry)
+            .field("connections", self.registry())
             .finish_non_exhaustive()
     }
 }

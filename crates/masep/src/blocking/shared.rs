@@ -1,200 +1,571 @@
-//! What the handles of one connection share, and how it ends.
+//! The parts of a connection that its handles share: the core under its lock, and the threads around it.
 
-use std::net::SocketAddr;
-use std::sync::PoisonError;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError};
 
-use bytes::BytesMut;
-use masep_proto::{FrameCodec, Limits, PeerId};
+use masep_proto::connection::{
+    Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
+};
+use masep_proto::{Frame, Limit, LimitExceeded, PeerId};
+use socket2::SockRef;
 
-use super::farewell::Farewell;
-use super::incoming::{Incoming, ReadHalf};
-use super::outgoing::{Outgoing, WriteHalf};
-use super::readiness::{after, wait_while};
+use super::door::Place;
+use super::drive::{Awaits, Roles};
+use super::stream::{Stream, Waker};
 use super::{Registry, TimedOut};
-use crate::rejection::RejectionWindow;
-use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceLock};
-use crate::write_pattern::WritePattern;
-use crate::{CloseReason, ConnectionId};
+use crate::{CloseReason, ConnectionId, RejectReason, SendError};
 
-/// What the handles share. Its methods are here as far as they concern the end, else in `reading`
-/// and `writing`.
+/// One connection, whoever holds it: handles, the thread in the background, and the server's door.
 pub(super) struct Shared {
     pub(super) id: ConnectionId,
-    pub(super) peer: PeerId,
     pub(super) address: SocketAddr,
-    pub(super) codec: FrameCodec,
-    pub(super) limits: Limits,
-    registry: Registry,
+    pub(super) config: Arc<Config>,
+    pub(super) registry: Registry,
+    /// The place at the door of a server, if it is a server's.
+    place: Option<Place>,
+    /// True if a handler is told of the end.
     handled: bool,
-    pub(super) incoming: Incoming,
-    pub(super) outgoing: Outgoing,
-    /// Whether the rest of a frame waits that `Connection::try_send` could not write, and
-    /// nobody but a reader sees to it.
-    pub(super) has_unsent: AtomicBool,
-    /// Why this connection is being ended; set when the write half is taken out.
-    pub(super) leaving: OnceLock<CloseReason>,
-    /// Why it ended; set when no call has anything to wait for any more.
+    /// From the peer's hello on.
+    peer: OnceLock<PeerId>,
+    /// From the end on.
     pub(super) ended: OnceLock<CloseReason>,
-    stage: Mutex<Stage>,
-    stage_changed: Condvar,
+    state: Mutex<State>,
+    /// For threads that wait for each other.
+    pub(super) changed: Condvar,
+    /// For threads that wait for the end, and do nothing for it.
+    gone: Condvar,
 }
 
-/// How far the end of a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    Open,
-    /// [`Shared::ended`] is set.
-    Ended,
-    /// The handler was told, if there is one.
-    Told,
+pub(super) struct State {
+    /// The time of the last look at the clock, which each call that begins or has waited makes.
+    pub(super) now: Instant,
+    pub(super) core: Core,
+    /// Frames that were taken out of the core together.
+    batch: Batch,
+    /// `None` when it is closed.
+    pub(super) stream: Option<Arc<Stream>>,
+    pub(super) roles: Roles,
+    /// True if the end was told to the peer, and then to the handler.
+    pub(super) is_closed: bool,
+    /// A call was made on it. Until then its socket can be had, though the end may have come with the hello.
+    pub(super) is_used: bool,
+    /// It has ended, and frames were still to be received then.
+    end_is_behind: bool,
+    /// A call has told the user so, or has ended the connection.
+    end_is_seen: bool,
+    is_told: bool,
+    /// The reason for which the door refuses the peer.
+    refusal: Option<RejectReason>,
+    /// The first handle, from the verdict until somebody gets it.
+    first: Option<Arc<Handle>>,
 }
 
-/// A socket on which both sides have said, or are about to say, hello.
-pub(super) struct Opened {
-    pub(super) peer: PeerId,
-    pub(super) address: SocketAddr,
-    /// Our hello is in its unsent bytes, if it has not been said.
-    pub(super) half: WriteHalf,
-    /// What came after the peer's hello.
-    pub(super) buffer: BytesMut,
-    /// Whether a handler is to be told of the end.
-    pub(super) handled: bool,
-    pub(super) rejection: RejectionWindow<Instant>,
-    pub(super) pattern: WritePattern<Instant>,
+/// The owner of a connection: the last handle ends it.
+pub(super) struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self(shared))
+    }
+}
+
+impl Deref for Handle {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.end(CloseReason::LocalBye);
+    }
+}
+
+/// The events since the last look.
+#[derive(Default)]
+pub(super) struct News {
+    hello: bool,
+    open: bool,
+    failed: bool,
+    ended: bool,
+    closed: bool,
+    over: bool,
+    /// A thread is to be woken that waits for bytes.
+    pub(super) wake: Option<Arc<Stream>>,
+    pub(super) sleepers: Vec<Waker>,
 }
 
 impl Shared {
-    pub(super) fn new(opened: Opened, limits: Limits, registry: Registry) -> Self {
-        let read_half = ReadHalf::new(
-            &opened.half,
-            opened.buffer,
-            opened.rejection,
-            opened.pattern,
-        );
-        Self {
+    pub(super) fn new(
+        core: Core,
+        socket: TcpStream,
+        address: SocketAddr,
+        config: Arc<Config>,
+        owner: (Registry, Option<Place>, bool),
+    ) -> Arc<Self> {
+        let (registry, place, handled) = owner;
+        let this = Self {
             id: ConnectionId::next(),
-            peer: opened.peer,
-            address: opened.address,
-            codec: FrameCodec::new(&limits),
-            limits,
+            address,
+            config,
             registry,
-            handled: opened.handled,
-            incoming: Incoming::new(read_half),
-            outgoing: Outgoing::new(opened.half),
-            has_unsent: AtomicBool::new(false),
-            leaving: OnceLock::new(),
+            place,
+            handled,
+            peer: OnceLock::new(),
             ended: OnceLock::new(),
-            stage: Mutex::new(Stage::Open),
-            stage_changed: Condvar::new(),
+            state: Mutex::new(State {
+                now: Instant::now(),
+                core,
+                batch: Batch::new(),
+                stream: Some(Arc::new(Stream(socket))),
+                roles: Roles::default(),
+                is_closed: false,
+                is_used: false,
+                end_is_behind: false,
+                end_is_seen: false,
+                is_told: false,
+                refusal: None,
+                first: None,
+            }),
+            changed: Condvar::new(),
+            gone: Condvar::new(),
+        };
+        this.note_peer(&this.lock());
+        Arc::new(this)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn peer(&self) -> &PeerId {
+        self.peer
+            .get()
+            .expect("handles are of those that have said hello")
+    }
+
+    fn note_peer(&self, state: &State) {
+        if let (Some(peer), None) = (state.core.peer(), self.peer.get()) {
+            let _ = self.peer.set(peer.clone());
         }
     }
 
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving.get().is_some()
+    /// False if the connection has ended, or is being ended, as far as its user can know.
+    pub(super) fn is_live(&self) -> bool {
+        let state = self.lock();
+        state.core.is_open() || state.has_unseen_end()
+    }
+
+    /// The reason for which the connection ended, when its user can know.
+    pub(super) fn close_reason(&self) -> Option<&CloseReason> {
+        let reason = self.ended.get()?;
+        (!self.lock().has_unseen_end()).then_some(reason)
+    }
+
+    /// Changes the core, and does without a wait all that follows.
+    pub(super) fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.lock();
+        let now = state.tick();
+        let result = change(&mut state, now);
+        self.leave(state);
+        result
+    }
+}
+
+/// Sending.
+impl Shared {
+    /// Sends the frame, and returns when it is written.
+    pub(super) fn send(self: &Arc<Self>, frame: Frame) -> Result<(), SendError> {
+        tracing::trace!(connection = %self.id, bytes = frame.size(), "sending");
+        let (mut frame, mut last) = (Some(frame), None);
+        let sent = self.drive(None, Awaits::Room, |state| {
+            if let Some(next) = &frame
+                && last.is_none()
+            {
+                if state.core.is_end(next) {
+                    return Some(Ok(Sent::End));
+                }
+                // A frame that waits for room is not accepted yet: it is not sent if the connection ends.
+                if state.core.is_open() && state.is_blocked() {
+                    return None;
+                }
+                match state.core.send(&mut frame, WhenFull::Wait, state.now) {
+                    Ok(_) => last = Some(state.core.accepted()),
+                    Err(PushError::Full(_)) => return None,
+                    Err(error) => {
+                        if matches!(error, PushError::Closed(_)) {
+                            state.see_end();
+                        }
+                        return Some(Err(error.into()));
+                    }
+                }
+            }
+            let written = state.is_written(last?)?;
+            Some(written.map(|()| Sent::Frame))
+        });
+        if sent.unwrap_or(Ok(Sent::Frame))? == Sent::End {
+            self.begin_end(CloseReason::LocalBye);
+            let _ = self.wait_closed(None);
+        }
+        Ok(())
+    }
+
+    /// Sends the frame if nothing waits for room. Returns true if all of it is written.
+    pub(super) fn offer(self: &Arc<Self>, frame: Frame) -> Result<bool, SendError> {
+        let size = frame.size();
+        let mut state = self.write_now();
+        state.is_used = true;
+        if state.core.is_end(&frame) {
+            let now = state.now;
+            state.end_is_seen = true;
+            state.core.end(CloseReason::LocalBye, now);
+            self.leave(state);
+            self.hasten();
+            return Ok(true);
+        }
+        if state.core.is_open() && state.is_blocked() {
+            let socket = state.stream.as_ref();
+            let allowed =
+                socket.and_then(|stream| SockRef::from(&stream.0).send_buffer_size().ok());
+            let allowed = allowed.unwrap_or_default();
+            return Err(SendError::Full(LimitExceeded {
+                limit: Limit::QueueBytes,
+                actual: allowed + size,
+                allowed,
+            }));
+        }
+        tracing::trace!(connection = %self.id, bytes = size, "sending");
+        let now = state.now;
+        let pushed = state.core.send(&mut Some(frame), WhenFull::Wait, now);
+        let last = state.core.accepted();
+        if matches!(pushed, Err(PushError::Closed(_))) {
+            state.see_end();
+        }
+        drop(state);
+        let _: Pushed = pushed?;
+        Ok(self.write_now().core.written() >= last)
+    }
+
+    /// Waits until all that was accepted is written.
+    pub(super) fn flush(self: &Arc<Self>) -> Result<(), SendError> {
+        let mut state = self.lock();
+        if !state.core.is_open() {
+            state.see_end();
+            return Err(SendError::Closed(state.core.end_reason()));
+        }
+        let last = state.core.accepted();
+        drop(state);
+        self.drive(None, Awaits::Room, |state| state.is_written(last))
+            .unwrap_or(Ok(()))
+    }
+
+    /// Writes what the socket takes now. Returns true if nothing is left.
+    pub(super) fn try_flush(self: &Arc<Self>) -> Result<bool, SendError> {
+        let mut state = self.write_now();
+        while state.core.is_open() && state.is_being_written() {
+            // By another thread, which does not wait for room in that.
+            state = self.wait_for_others(state, None);
+        }
+        if state.core.is_open() {
+            Ok(state.core.written() == state.core.accepted())
+        } else {
+            let reason = state.core.end_reason();
+            state.see_end();
+            self.leave(state);
+            Err(SendError::Closed(reason))
+        }
+    }
+
+    /// Has what is unsent written, though no call waits for that.
+    pub(super) fn write_in_background(self: &Arc<Self>) {
+        self.leave(self.lock());
+    }
+}
+
+/// The thing that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Frame,
+    /// The end of the connection.
+    End,
+}
+
+impl State {
+    /// True if the connection has ended and nobody was told so: frames that came before were still to be received.
+    pub(super) const fn has_unseen_end(&self) -> bool {
+        self.end_is_behind && !self.end_is_seen
+    }
+
+    pub(super) const fn end_is_seen(&self) -> bool {
+        self.end_is_seen
+    }
+
+    /// True if the socket can still be asked for, though the connection has ended.
+    pub(super) const fn keeps_socket(&self) -> bool {
+        !self.end_is_seen && (self.end_is_behind || !self.is_used)
+    }
+
+    /// The user is told that the connection has ended.
+    fn see_end(&mut self) {
+        self.is_used = true;
+        self.end_is_seen = true;
+        if self.core.is_over() {
+            self.stream = None;
+        }
+    }
+
+    /// True if something waits for room in the socket.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.core.wants().write == Want::Ready
+    }
+
+    /// True if another thread is in a write.
+    fn is_being_written(&self) -> bool {
+        self.core.wants().write == Want::Nothing && self.core.written() < self.core.accepted()
+    }
+
+    /// The outcome of a frame, when it has one.
+    fn is_written(&mut self, last: u64) -> Option<Result<(), SendError>> {
+        if self.core.written() >= last {
+            Some(Ok(()))
+        } else if let Some(reason) = self.core.reason().cloned() {
+            self.see_end();
+            Some(Err(SendError::Closed(reason)))
+        } else {
+            let is_over = self.core.is_over();
+            is_over.then_some(Err(SendError::Closed(CloseReason::Aborted)))
+        }
+    }
+
+    /// The next frame, or `None` within when there will be none.
+    pub(super) fn next_frame(&mut self) -> Option<Option<Frame>> {
+        self.is_used = true;
+        let next = self.batch.next().or_else(|| {
+            self.core.take_frames(&mut self.batch, self.now);
+            self.batch.next()
+        });
+        match next {
+            Some(frame) => Some(Some(frame)),
+            None if self.core.reason().is_some() || self.core.is_over() => {
+                self.see_end();
+                Some(None)
+            }
+            None => None,
+        }
     }
 }
 
 /// Ending.
 impl Shared {
-    /// Starts the end for this reason, unless it has started: no frame goes out from here on. The
-    /// caller sees to the farewell and then calls [`conclude`](Self::conclude).
-    pub(super) fn begin_end(&self, reason: &CloseReason) -> Option<Farewell> {
-        let mut state = self.outgoing.lock();
-        let half = state.half.take()?;
-        let _ = self.leaving.set(reason.clone());
-        drop(state);
-        self.has_unsent.store(false, Ordering::Release);
-        self.outgoing.wake_all();
-        if !self.handled {
-            self.registry.remove(&self.peer, self.id);
-        }
-        Some(Farewell::new(half, reason))
+    /// Ends the connection for this reason, without a wait.
+    pub(super) fn end(self: &Arc<Self>, reason: CloseReason) {
+        self.begin_end(reason);
+        self.hasten();
     }
 
-    /// The handler was told. Only now the id is free: otherwise it could be told of the next
-    /// connection with the id first, and take that for the one that ends.
-    pub(super) fn told(&self) {
-        self.registry.remove(&self.peer, self.id);
-        self.advance_to(Stage::Told);
+    /// What could not be done of the end at once is left to the keeper.
+    fn hasten(self: &Arc<Self>) {
+        self.change(|state, now| state.core.hasten(now));
     }
 
-    /// Ends what has not become a connection: the peer gets our hello and a `BYE`.
-    pub(super) fn refuse(&self) {
-        if let Some(farewell) = self.begin_end(&CloseReason::LocalBye) {
-            farewell.finish_in_background();
-        }
-    }
-
-    /// The end is complete.
-    pub(super) fn conclude(&self, reason: CloseReason) {
-        self.incoming.close();
-        tracing::info!(
-            connection = %self.id,
-            peer = ?self.peer,
-            address = %self.address,
-            reason = reason.as_str(),
-            "connection ended: {reason}"
-        );
-        let _ = self.ended.set(reason);
-        self.advance_to(if self.handled {
-            Stage::Ended
-        } else {
-            Stage::Told
+    /// Ends the connection for this reason. What is queued has as long as its peer takes some of it.
+    pub(super) fn begin_end(self: &Arc<Self>, reason: CloseReason) {
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.end(reason, now);
         });
     }
 
-    /// Ends the connection for this reason, unless it has ended, without a wait: a `BYE` that the
-    /// socket does not take at once goes out in the background.
-    pub(super) fn end(&self, reason: CloseReason) {
-        if let Some(farewell) = self.begin_end(&reason) {
-            farewell.finish_in_background();
-            self.conclude(reason);
-        }
+    pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.abort(reason, now);
+        });
     }
 
-    /// Ends the connection, unless it has ended, and waits until all that was sent is delivered.
-    pub(super) fn end_and_wait(&self, reason: CloseReason) {
-        match self.begin_end(&reason) {
-            Some(farewell) => {
-                let delivered = farewell.finish(after(self.limits.write_time));
-                self.conclude(if delivered {
-                    reason
-                } else {
-                    CloseReason::WriteTimeout
-                });
-            }
-            // Whoever began concludes.
-            None => {
-                let _ = self.wait_for(Stage::Ended, None);
-            }
-        }
-    }
-
-    fn advance_to(&self, stage: Stage) {
-        let mut current = self.lock_stage();
-        *current = stage.max(*current);
-        drop(current);
-        self.stage_changed.notify_all();
-    }
-
-    /// Waits until the end has come that far.
-    pub(super) fn wait_for(&self, stage: Stage, until: Option<Instant>) -> Result<(), TimedOut> {
-        wait_while(&self.stage_changed, self.lock_stage(), until, |current| {
-            *current < stage
+    /// Waits until the peer was told of the end, and drives the connection there.
+    pub(super) fn wait_closed(self: &Arc<Self>, until: Option<Instant>) -> Result<(), TimedOut> {
+        self.drive(until, Awaits::Room, |state| {
+            let is_closed = state.is_closed || state.core.is_over();
+            is_closed.then(|| state.see_end())
         })
-        .map(|_reached| ())
-        .ok_or(TimedOut)
     }
 
-    fn lock_stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until the end was told to the handler too, and does nothing for it.
+    pub(super) fn wait_told(&self, until: Option<Instant>) -> Result<(), TimedOut> {
+        let waits = |state: &mut State| !state.is_told;
+        wait_while(&self.gone, self.lock(), until, waits)
+            .map(drop)
+            .ok_or(TimedOut)
+    }
+
+    /// The handler, if there is one, was told of the end.
+    pub(super) fn told(self: &Arc<Self>) {
+        self.registry.remove(self.peer(), self.id);
+        if let Some(place) = &self.place {
+            place.gone();
+        }
+        self.lock().is_told = true;
+        self.gone.notify_all();
     }
 }
 
-/// The last handle is gone.
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.end(CloseReason::LocalBye);
+/// The verdict of the door, and what the door is told.
+impl Shared {
+    /// The peer is taken: it gets our hello.
+    pub(super) fn admit(self: &Arc<Self>) {
+        // In the registry before the peer can know.
+        let first = Handle::new(self.clone());
+        self.registry.replace(&first);
+        let late = self.change(|state, now| {
+            if state.core.failure().is_some() {
+                return Some(first);
+            }
+            state.first = Some(first);
+            state.core.admit(now);
+            None
+        });
+        if late.is_some() {
+            self.registry.remove(self.peer(), self.id);
+        }
     }
+
+    pub(super) fn refuse(self: &Arc<Self>, reason: RejectReason, at_once: bool) {
+        self.change(|state, now| {
+            state.refusal = Some(reason);
+            if at_once {
+                state.core.abort(CloseReason::Aborted, now);
+            } else {
+                state.core.refuse(now);
+            }
+        });
+    }
+
+    /// Notes what has happened, and what follows from it for the threads of this connection.
+    pub(super) fn poll_news(&self, state: &mut State) -> Option<News> {
+        let mut news = None;
+        while let Some(event) = state.core.poll_event() {
+            if matches!(event, Event::Frames | Event::SendRoom | Event::Written(_)) {
+                // Threads that wait for these are woken by the one that has read or written.
+                continue;
+            }
+            let news = news.get_or_insert_with(News::default);
+            match event {
+                Event::Hello => {
+                    self.note_peer(state);
+                    news.hello = true;
+                }
+                Event::Open => {
+                    self.note_peer(state);
+                    news.open = true;
+                }
+                Event::Failed => news.failed = true,
+                Event::Ended => {
+                    let reason = state.core.reason().cloned();
+                    let _ = self.ended.set(reason.unwrap_or(CloseReason::Aborted));
+                    news.ended = true;
+                    state.end_is_behind = state.core.frames() > 0 || !state.batch.is_empty();
+                    news.sleepers = std::mem::take(&mut state.roles.sleepers);
+                    if state.roles.sleeps {
+                        state.roles.is_shut = true;
+                        news.wake.clone_from(&state.stream);
+                    }
+                }
+                Event::Closed => {
+                    state.is_closed = true;
+                    news.closed = true;
+                    if state.roles.is_shut {
+                        // The end of the peer's side cannot be heard any more.
+                        state.core.stop_hearing();
+                    }
+                }
+                Event::Over => news.over = true,
+                Event::Frames | Event::SendRoom | Event::Written(_) => {}
+            }
+        }
+        news
+    }
+
+    /// Tells the door and the log.
+    pub(super) fn tell(self: &Arc<Self>, news: &News) {
+        if news.hello
+            && let Some(place) = &self.place
+        {
+            place.hello(self);
+        }
+        if news.open {
+            tracing::info!(connection = %self.id, peer = ?self.peer(), address = %self.address, "connected");
+            let first = self.lock().first.take();
+            if let (Some(place), Some(first)) = (&self.place, first) {
+                place.open(first);
+            }
+        }
+        if news.failed
+            && let Some(place) = &self.place
+        {
+            let mut state = self.lock();
+            let (refusal, first) = (state.refusal.take(), state.first.take());
+            let failure = state.core.failure().cloned();
+            drop(state);
+            if first.is_some() {
+                self.registry.remove(self.peer(), self.id);
+            }
+            drop(first);
+            place.failed(self, refusal, failure);
+        }
+        if news.ended {
+            self.tell_end();
+        }
+        if news.closed {
+            if let Some(place) = &self.place {
+                place.closed();
+            }
+            if !self.handled {
+                self.told();
+            }
+        }
+        if news.over
+            && self.ended.get().is_none()
+            && let Some(place) = &self.place
+        {
+            place.gone();
+        }
+    }
+
+    fn tell_end(&self) {
+        if let Some(place) = &self.place {
+            place.ending();
+        }
+        if let Some(reason) = self.ended.get() {
+            tracing::info!(
+                connection = %self.id,
+                peer = ?self.peer(),
+                address = %self.address,
+                reason = reason.as_str(),
+                "connection ended: {reason}"
+            );
+        }
+    }
+}
+
+/// Waits for other threads as long as `waits` holds. `None` if it still does at the deadline.
+pub(super) fn wait_while<'a, T>(
+    changed: &Condvar,
+    guard: MutexGuard<'a, T>,
+    until: Option<Instant>,
+    waits: impl FnMut(&mut T) -> bool,
+) -> Option<MutexGuard<'a, T>> {
+    let Some(until) = until else {
+        let waited = changed.wait_while(guard, waits);
+        return Some(waited.unwrap_or_else(PoisonError::into_inner));
+    };
+    let left = until.saturating_duration_since(Instant::now());
+    let (guard, result) = changed
+        .wait_timeout_while(guard, left, waits)
+        .unwrap_or_else(PoisonError::into_inner);
+    (!result.timed_out()).then_some(guard)
 }

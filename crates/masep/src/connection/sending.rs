@@ -1,17 +1,17 @@
-//! The future of a call that sends.
+//! Calls that send.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use masep_proto::Frame;
+use masep_proto::connection::{PushError, Pushed};
 
 use super::Connection;
-use crate::SendError;
-
-/// Waits for room.
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;
+use super::shared::{By, Locked, Shared, now};
+use crate::{SendError, WhenFull};
 
 /// A call of [`Connection::send`].
 ///
@@ -22,7 +22,8 @@ pub struct Sending<'a> {
     pub(super) connection: &'a Connection,
     /// Until it is queued.
     pub(super) frame: Option<Frame>,
-    pub(super) waiting: Option<Waiting<'a>>,
+    /// The place among those that wait for room.
+    pub(super) key: Option<u64>,
 }
 
 impl Future for Sending<'_> {
@@ -31,31 +32,47 @@ impl Future for Sending<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(waiting) = &mut this.waiting {
-            return waiting.as_mut().poll(context);
+        let shared = &*this.connection.shared;
+        let time = now();
+        let mut locked = shared.lock(By::Other);
+        let is_next = match this.key {
+            Some(key) => locked.senders.is_first(key),
+            None => locked.senders.is_empty(),
+        };
+        let pushed = if is_next || locked.core.is_ending() {
+            locked.core.send(&mut this.frame, WhenFull::Wait, time)
+        } else {
+            // Those who came first go first. An end is told to all.
+            let key = *this.key.get_or_insert_with(|| locked.senders.join());
+            locked.senders.set_waker(key, context);
+            return Poll::Pending;
+        };
+        if let Err(PushError::Full(_)) = pushed {
+            let key = *this.key.get_or_insert_with(|| locked.senders.join());
+            locked.senders.set_waker(key, context);
+            return Poll::Pending;
         }
-        if let Err(error) = this.connection.push(&mut this.frame) {
-            return this.poll_refused(error, context);
+        if let Some(key) = this.key.take() {
+            let next = locked.senders.leave(key);
+            locked.wake_next(next);
         }
         this.frame = None;
-        Poll::Ready(Ok(()))
+        Poll::Ready(match pushed {
+            Ok(pushed) => {
+                shared.see_to(locked, pushed, time);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        })
     }
 }
 
-impl Sending<'_> {
-    /// Waits, if it is only room that there is not.
-    #[cold]
-    fn poll_refused(
-        &mut self,
-        error: SendError,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
-        match (error, self.frame.take()) {
-            (SendError::Full(_), Some(frame)) => {
-                let waiting = self.waiting.insert(self.connection.wait_for_room(frame));
-                waiting.as_mut().poll(context)
-            }
-            (error, _) => Poll::Ready(Err(error)),
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let mut locked = self.connection.shared.lock(By::Other);
+            let next = locked.senders.leave(key);
+            locked.wake_next(next);
         }
     }
 }
@@ -68,14 +85,53 @@ impl fmt::Debug for Sending<'_> {
     }
 }
 
-impl Connection {
-    /// Queues a frame when there is room for it. In a box: those that need not wait, which are most, do not
-    /// have to carry about what this one waits with.
-    #[cold]
-    pub(super) fn wait_for_room(&self, frame: Frame) -> Waiting<'_> {
-        Box::pin(async {
-            let pushed = self.shared.outbound.push(frame).await;
-            pushed.map_err(|error| self.refused(error))
-        })
+impl Shared {
+    /// Queues the frame that there is, or a copy of it, by a policy; `writes` if this call may write it.
+    #[inline]
+    pub(super) fn push(
+        &self,
+        frame: &mut Option<Frame>,
+        when_full: WhenFull,
+        writes: bool,
+        time: Instant,
+    ) -> Result<(), SendError> {
+        let mut locked = self.lock(By::Other);
+        match locked.core.send(frame, when_full, time) {
+            Ok(Pushed::WriteNow) if !writes => {
+                self.see_to(locked, Pushed::WakeWriter, time);
+                Ok(())
+            }
+            Ok(pushed) => {
+                self.see_to(locked, pushed, time);
+                Ok(())
+            }
+            Err(error) => {
+                if when_full == WhenFull::Disconnect && matches!(error, PushError::Full(_)) {
+                    locked.is_aborted = true;
+                    locked.wake_keeper();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Writes a frame that was queued, if that is this call's to do.
+    #[inline]
+    fn see_to<'a>(&'a self, mut locked: Locked<'a>, pushed: Pushed, time: Instant) {
+        match pushed {
+            Pushed::WriteNow => {
+                locked.last_time = time;
+                drop(self.write(locked));
+            }
+            // It may be the end.
+            Pushed::WakeWriter if locked.core.is_ending() => locked.wake_keeper(),
+            Pushed::WakeWriter => {
+                let keeper = locked.keeper.wake();
+                locked.release();
+                keeper.into_iter().for_each(Waker::wake);
+            }
+            // Others write, or are about to.
+            Pushed::Queued => locked.release(),
+        }
     }
 }

@@ -27,7 +27,6 @@ use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{BufMut, BytesMut};
 use masep_proto::Limits;
 use tokio::sync::mpsc;
 
@@ -132,7 +131,7 @@ impl Pipe {
         Poll::Pending
     }
 
-    fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let mut state = self.lock();
         if state.reset {
             return Err(ErrorKind::ConnectionReset.into());
@@ -144,8 +143,8 @@ impl Pipe {
         let count = room.min(state.bytes.len());
         let (first, second) = state.bytes.as_slices();
         let of_first = count.min(first.len());
-        buffer.put_slice(&first[..of_first]);
-        buffer.put_slice(&second[..count - of_first]);
+        buffer.extend_from_slice(&first[..of_first]);
+        buffer.extend_from_slice(&second[..count - of_first]);
         state.bytes.drain(..count);
         let writer = state.writer.take();
         drop(state);
@@ -192,7 +191,7 @@ impl Transport for MemoryTransport {
         self.incoming.poll_readable(context)
     }
 
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.incoming.read(buffer)
     }
 

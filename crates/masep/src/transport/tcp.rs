@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use masep_proto::Limits;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
@@ -24,7 +23,7 @@ impl Transport for TcpStream {
         self.poll_read_ready(context)
     }
 
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let room = buffer.capacity() - buffer.len();
         let mut read_some = 0;
         // Where readiness is told by its edges, a read that leaves room has emptied the socket:
@@ -42,7 +41,7 @@ impl Transport for TcpStream {
         if read_some > 0 { Ok(read_some) } else { filled }
     }
 
-    fn try_read_eagerly(&self, buffer: &mut BytesMut, times: usize) -> io::Result<usize> {
+    fn try_read_eagerly(&self, buffer: &mut Vec<u8>, times: usize) -> io::Result<usize> {
         // The readiness that tokio knows stays as it is: at worst it says too often that there is
         // something to read.
         let (before, room) = (buffer.len(), buffer.capacity());

@@ -128,8 +128,10 @@ impl Peer {
             if let Some(frame) = FrameCodec::default().decode(&mut self.buffer).unwrap() {
                 return Ok(Some(frame.bytes().to_vec()));
             }
-            self.buffer.reserve(16);
-            match self.transport.try_read(&mut self.buffer) {
+            let mut some = Vec::with_capacity(4096);
+            let read = self.transport.try_read(&mut some);
+            self.buffer.extend_from_slice(&some);
+            match read {
                 Ok(0) => {
                     assert!(self.buffer.is_empty(), "the end in the middle of a frame");
                     return Ok(None);

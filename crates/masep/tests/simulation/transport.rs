@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, BytesMut};
 use masep::Limits;
 use masep::transport::{Listener, Transport};
 
@@ -61,7 +60,7 @@ impl Transport for SimTransport {
         })
     }
 
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.network.change(|state| {
             let now = state.now;
             let end = &mut state.links[self.link].ends[self.side];
@@ -75,8 +74,8 @@ impl Transport for SimTransport {
                 }
                 let (first, second) = end.unread.as_slices();
                 let of_first = count.min(first.len());
-                buffer.put_slice(&first[..of_first]);
-                buffer.put_slice(&second[..count - of_first]);
+                buffer.extend_from_slice(&first[..of_first]);
+                buffer.extend_from_slice(&second[..count - of_first]);
                 end.unread.drain(..count);
                 return Ok(count);
             }

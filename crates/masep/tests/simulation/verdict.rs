@@ -96,10 +96,11 @@ impl Judgement<'_> {
             CloseReason::Rejected => self.key.1 == 0 && self.side().next == 0,
             CloseReason::LocalBye => self.log.ending.contains_key(&self.key),
             CloseReason::EndOfStream { .. } => self.link().disturbed,
-            CloseReason::IdleTimeout => plan
-                .limits
-                .idle_time
-                .is_some_and(|time| at + SLACK >= end.last_read + ticks(time)),
+            // What comes while the peer is told is read too, and changes nothing.
+            CloseReason::IdleTimeout => plan.limits.idle_time.is_some_and(|time| {
+                let is_told = end.last_read + ticks(CLOSE_GRACE) >= at;
+                is_told || at + SLACK >= end.last_read + ticks(time)
+            }),
             CloseReason::WriteTimeout => {
                 let taken = at + SLACK < end.last_write + ticks(plan.limits.write_time);
                 !taken || end.failed == Some(std::io::ErrorKind::TimedOut)

@@ -57,7 +57,7 @@ def tell_lost(connection: _masep.Connection, logger: logging.Logger, peer: Any) 
     """Logs it if a connection that this side ended has not delivered all. To be called for one of
     which :func:`is_delivered` did not hold before: one that the peer ends at the same time cannot tell.
     """
-    if connection.close_reason in (None, "write_timeout"):
+    if connection.close_reason in (None, "write_timeout", "reset"):
         _log.lost(logger, "the end of what was sent to %r may be lost: it has not taken it", peer)
 
 

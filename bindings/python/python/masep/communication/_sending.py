@@ -128,7 +128,7 @@ class Sending(threading.Thread):
         delivered = _closing.is_delivered(connection)
         connection.close()
         reason = connection.close_reason
-        if reason == "write_timeout" and not delivered:
+        if not delivered and reason in ("write_timeout", "reset"):
             raise TransportError("the peer has not taken all that was sent before BYE", reason)
         if reason in ("reset", "io"):
             raise TransportError(f"the connection had ended before BYE: {reason}", reason)

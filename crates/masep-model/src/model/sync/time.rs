@@ -27,6 +27,20 @@ impl Instant {
     pub(crate) fn checked_add(self, time: Duration) -> Option<Self> {
         self.0.checked_add(time).map(Self)
     }
+
+    pub(crate) fn into_std(self) -> std::time::Instant {
+        start() + self.0
+    }
+
+    pub(crate) fn from_std(instant: std::time::Instant) -> Self {
+        Self(instant.saturating_duration_since(start()))
+    }
+}
+
+/// The instant of the standard library that stands for the beginning.
+fn start() -> std::time::Instant {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    *START.get_or_init(std::time::Instant::now)
 }
 
 impl Add<Duration> for Instant {

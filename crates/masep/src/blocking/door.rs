@@ -1,0 +1,315 @@
+//! The door of a server: [`Admission`], a thread that accepts, and the threads of handlers.
+
+use std::collections::BTreeMap;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use masep_proto::admission::{Admission, DoorEvent, GRACE, Greet, Pace, Ticket, Verdict};
+use masep_proto::connection::{Config, Connection as Core, HelloFailure};
+use masep_proto::{Limits, PeerId};
+
+use super::accepted::Accepted;
+use super::handler::{self, guarded};
+use super::keeper;
+use super::shared::{Handle, Shared};
+use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
+use super::{Connection, Registry, SocketHandler};
+use crate::door::{ACCEPT_REST, concerns_one_connection};
+use crate::transport::set_options;
+use crate::{CloseReason, Duplicates, RejectReason};
+
+/// The door, for the thread that accepts and the connections.
+pub(super) struct Door {
+    id: PeerId,
+    config: Arc<Config>,
+    registry: Registry,
+    handler: Option<Arc<dyn SocketHandler>>,
+    accepted: Arc<Accepted>,
+    inner: Mutex<Inner>,
+    /// Wakes the thread that accepts.
+    wake: PipeWriter,
+    is_stopped: AtomicBool,
+}
+
+struct Inner {
+    admission: Admission,
+    connections: BTreeMap<Ticket, Arc<Shared>>,
+}
+
+/// A connection's place at the door.
+#[derive(Clone)]
+pub(super) struct Place {
+    door: Arc<Door>,
+    ticket: Ticket,
+}
+
+impl Door {
+    pub(super) fn new(
+        id: PeerId,
+        config: Arc<Config>,
+        duplicates: Duplicates,
+        handler: Option<Arc<dyn SocketHandler>>,
+        wake: PipeWriter,
+    ) -> Self {
+        let limits = config.limits();
+        Self {
+            id,
+            registry: Registry::default(),
+            handler,
+            accepted: Arc::new(Accepted::new(limits.connections)),
+            inner: Mutex::new(Inner {
+                admission: Admission::new(limits, duplicates),
+                connections: BTreeMap::new(),
+            }),
+            wake,
+            is_stopped: AtomicBool::new(false),
+            config,
+        }
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn accepted(&self) -> &Accepted {
+        &self.accepted
+    }
+
+    /// Has the thread stop, which closes the port.
+    pub(super) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Refuses those that were not taken yet.
+    pub(super) fn close(&self) {
+        self.update(|inner| inner.admission.stop());
+        self.accepted.close();
+    }
+
+    fn wake(&self) {
+        let _ = (&self.wake).write_all(&[0]);
+    }
+
+    /// Changes something, and does what the door says then.
+    fn update<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = inner.admission.deadline();
+        let result = change(&mut inner);
+        let mut events = Vec::new();
+        while let Some(event) = inner.admission.poll_event() {
+            let (DoorEvent::Admit(ticket)
+            | DoorEvent::Refuse(ticket, _)
+            | DoorEvent::Ask(ticket)
+            | DoorEvent::LookAt(ticket)
+            | DoorEvent::Replace(ticket)
+            | DoorEvent::Abort(ticket)) = &event;
+            if let Some(shared) = inner.connections.get(ticket) {
+                events.push((shared.clone(), event));
+            }
+        }
+        let after = inner.admission.deadline();
+        drop(inner);
+        if after.is_some() && after != before {
+            self.wake();
+        }
+        for (shared, event) in events {
+            act(&shared, event);
+        }
+        result
+    }
+
+    /// Accepts until the server is stopped.
+    pub(super) fn run(self: &Arc<Self>, listener: &TcpListener, mut woken: &PipeReader) {
+        // Ten in a second would be many.
+        let mut rest_log = Pace::new(8, std::time::Duration::from_secs(60));
+        tracing::info!(id = ?self.id, "listening");
+        let mut rests_until = None;
+        while !self.is_stopped.load(Ordering::SeqCst) {
+            let deadline = self.update(|inner| {
+                inner.admission.handle_timeout(Instant::now());
+                inner.admission.deadline()
+            });
+            let mut asked = vec![poll_fd(&woken, WOKEN)];
+            if rests_until.is_none() {
+                asked.push(poll_fd(listener, WOKEN));
+            }
+            let waited = wait_for(&mut asked, earlier(deadline, rests_until));
+            if readiness(&asked[0]).reads {
+                let _ = woken.read(&mut [0; 64]);
+                continue;
+            }
+            if rests_until.is_some_and(|until| until > Instant::now()) {
+                continue;
+            }
+            rests_until = None;
+            match waited
+                .map_err(io::Error::from)
+                .and_then(|()| listener.accept())
+            {
+                // An IPv4 peer of an IPv6 socket is shown as what it is.
+                Ok((socket, address)) => self.greet(
+                    socket,
+                    SocketAddr::new(address.ip().to_canonical(), address.port()),
+                ),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    if let Some(skipped) = rest_log.take(Instant::now()) {
+                        tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
+                    }
+                    rests_until = after(ACCEPT_REST);
+                }
+            }
+        }
+        tracing::info!(id = ?self.id, "stopped accepting");
+    }
+
+    fn greet(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
+        if prepare(&socket, self.config.limits()).is_err() {
+            return self.reject(address, &RejectReason::ClosedBeforeHello);
+        }
+        let (shared, refusal) = self.update(|inner| {
+            let (ticket, greet) = inner.admission.arrive(Some(address.ip()));
+            let place = Place {
+                door: self.clone(),
+                ticket,
+            };
+            let core = Core::accept(self.config.clone(), Instant::now());
+            let owner = (self.registry.clone(), Some(place), self.handler.is_some());
+            let shared = Shared::new(core, socket, address, self.config.clone(), owner);
+            inner.connections.insert(ticket, shared.clone());
+            (shared, greet)
+        });
+        self.accepted.expect();
+        match refusal {
+            Greet::Hear => keeper::watch(&shared),
+            Greet::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
+        }
+    }
+
+    fn reject(self: &Arc<Self>, address: SocketAddr, reason: &RejectReason) {
+        let name = reason.as_str();
+        let (log, may_tell) = self.update(|inner| {
+            let log = inner.admission.log_refusal(Instant::now());
+            (log, self.handler.is_some() && inner.admission.tell())
+        });
+        match log {
+            Some(0) => tracing::info!(%address, reason = name, "refused: {reason}"),
+            Some(skipped) => tracing::info!(%address, reason = name, skipped, "refused: {reason}"),
+            None => tracing::debug!(%address, reason = name, "refused: {reason}"),
+        }
+        if let (Some(handler), true) = (&self.handler, may_tell) {
+            let (this, handler, reason) = (self.clone(), handler.clone(), reason.clone());
+            let told = thread::Builder::new()
+                .name("masep-reject".into())
+                .spawn(move || {
+                    guarded(|| handler.on_reject(address, &reason));
+                    this.update(|inner| inner.admission.told());
+                });
+            if told.is_err() {
+                self.update(|inner| inner.admission.told());
+            }
+        }
+    }
+}
+
+fn act(shared: &Arc<Shared>, event: DoorEvent) {
+    match event {
+        DoorEvent::Admit(_) => shared.admit(),
+        DoorEvent::Refuse(_, refusal) => shared.refuse(refusal.reason, refusal.at_once),
+        DoorEvent::LookAt(_) => shared.look(),
+        DoorEvent::Replace(_) => shared.begin_end(CloseReason::Replaced),
+        DoorEvent::Abort(_) => shared.abort(CloseReason::Replaced),
+        // Nobody is asked here.
+        DoorEvent::Ask(_) => {}
+    }
+}
+
+impl Shared {
+    /// Has the keeper read what arrives for a moment.
+    fn look(self: &Arc<Self>) {
+        self.lock().roles.looks_until = after(GRACE);
+        keeper::watch(self);
+    }
+}
+
+/// Calls for a connection that has the place.
+impl Place {
+    pub(super) fn hello(&self, shared: &Arc<Shared>) {
+        let verdict = self.door.update(|inner| {
+            inner
+                .admission
+                .hello(self.ticket, shared.peer(), Instant::now())
+        });
+        match verdict {
+            Verdict::Admit => shared.admit(),
+            Verdict::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
+            Verdict::Wait => {}
+        }
+    }
+
+    /// Hands a connection out that is open: to the handler, or to a call of accept.
+    pub(super) fn open(&self, first: Arc<Handle>) {
+        let connection = Connection::of(first);
+        let shared = connection.shared().clone();
+        let Some(handler) = self.door.handler.clone() else {
+            return self.door.accepted.arrive(connection);
+        };
+        self.door.accepted.leave();
+        let started = thread::Builder::new()
+            .name("masep-connection".into())
+            .spawn(move || handler::run(&connection, &*handler));
+        if let Err(error) = started {
+            tracing::warn!("no thread for a connection: {error}");
+            shared.told();
+        }
+    }
+
+    /// It was never open.
+    pub(super) fn failed(
+        &self,
+        shared: &Arc<Shared>,
+        refusal: Option<RejectReason>,
+        failure: Option<HelloFailure>,
+    ) {
+        self.door.accepted.leave();
+        let reason = refusal.unwrap_or_else(|| {
+            if !self
+                .door
+                .update(|inner| inner.admission.failed(self.ticket))
+            {
+                shared.abort(CloseReason::Aborted);
+            }
+            failure.map_or(RejectReason::ClosedBeforeHello, RejectReason::from)
+        });
+        self.door.reject(shared.address, &reason);
+    }
+
+    pub(super) fn ending(&self) {
+        self.door
+            .update(|inner| inner.admission.ending(self.ticket));
+    }
+
+    pub(super) fn closed(&self) {
+        self.door
+            .update(|inner| inner.admission.closed(self.ticket, Instant::now()));
+    }
+
+    pub(super) fn gone(&self) {
+        self.door.update(|inner| {
+            inner.admission.gone(self.ticket);
+            inner.connections.remove(&self.ticket)
+        });
+    }
+}
+
+fn prepare(socket: &TcpStream, limits: &Limits) -> io::Result<()> {
+    // Some systems hand the listener's mode on.
+    socket.set_nonblocking(false)?;
+    set_options(socket, limits)
+}

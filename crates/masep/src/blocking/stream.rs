@@ -1,0 +1,208 @@
+//! The socket of a connection, and the calls of the system on it. No lock is held in any of them.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice, PipeReader, PipeWriter, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use masep_proto::connection::{Action, Read, Room, Transmit, Write};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, send, sendmsg};
+use socket2::SockRef;
+
+use crate::sync::{poll, recv};
+use crate::transport::{rearm_quickack, withhold_acknowledgement};
+
+/// A stream socket that is set to block.
+#[derive(Debug)]
+pub(super) struct Stream(pub(super) TcpStream);
+
+/// True if a read may wait for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Yes,
+    No,
+}
+
+/// The kinds of readiness of a descriptor that are waited for, or were found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Readiness {
+    pub(super) reads: bool,
+    pub(super) writes: bool,
+}
+
+/// What a pipe becomes that wakes a thread.
+pub(super) const WOKEN: Readiness = Readiness {
+    reads: true,
+    writes: false,
+};
+
+impl Readiness {
+    /// Those that are wanted.
+    pub(super) const fn of(self, wanted: Self) -> Self {
+        Self {
+            reads: self.reads && wanted.reads,
+            writes: self.writes && wanted.writes,
+        }
+    }
+
+    pub(super) const fn is_none(self) -> bool {
+        !self.reads && !self.writes
+    }
+}
+
+/// Wakes a thread that waits for a stream.
+#[derive(Clone, Debug)]
+pub(super) struct Waker(Arc<PipeWriter>);
+
+impl Waker {
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(super) fn wake(&self) {
+        let _ = (&*self.0).write_all(&[0]);
+    }
+}
+
+/// Calls with the pipe by which this thread is woken.
+pub(super) fn with_waker<T>(call: impl FnOnce(&PipeReader, Waker) -> T) -> io::Result<T> {
+    thread_local! {
+        static PIPE: RefCell<Option<(PipeReader, Waker)>> = const { RefCell::new(None) };
+    }
+    PIPE.with_borrow_mut(|pipe| {
+        let pipe = match pipe {
+            Some(pipe) => pipe,
+            none => {
+                let (reader, writer) = io::pipe()?;
+                none.insert((reader, Waker(Arc::new(writer))))
+            }
+        };
+        Ok(call(&pipe.0, pipe.1.clone()))
+    })
+}
+
+impl Stream {
+    /// One read.
+    pub(super) fn read(&self, room: &mut Room, wait: Wait) -> Read {
+        let flags = match wait {
+            Wait::Yes => RecvFlags::empty(),
+            Wait::No => RecvFlags::DONTWAIT,
+        };
+        let received = recv(&self.0, spare_capacity(room.buffer()), flags);
+        Read::from(received.map(|(bytes, _)| bytes).map_err(io::Error::from))
+    }
+
+    /// One write, which does not wait.
+    pub(super) fn write(&self, transmit: &Transmit) -> Write {
+        let mut flags = SendFlags::DONTWAIT;
+        // Where there is no such flag, the standard library has set the option for it.
+        #[cfg(not(target_vendor = "apple"))]
+        flags.insert(SendFlags::NOSIGNAL);
+        // Linux appends nothing to a segment with this mark, also not when it has to wait, or to be sent again.
+        #[cfg(target_os = "linux")]
+        flags.set(SendFlags::EOR, transmit.fresh_segment());
+        let sent = if let Some(bytes) = transmit.as_slice() {
+            send(&self.0, bytes, flags)
+        } else {
+            let mut slices = [IoSlice::new(&[]); Transmit::MOST_SLICES];
+            let used = transmit.slices(&mut slices);
+            let mut control = SendAncillaryBuffer::default();
+            sendmsg(&self.0, &slices[..used], &mut control, flags)
+        };
+        Write::from(sent.map_err(io::Error::from))
+    }
+
+    pub(super) fn act(&self, action: Action) {
+        match action {
+            Action::QuickAck => rearm_quickack(&self.0),
+            Action::DelayAck => withhold_acknowledgement(&self.0),
+            Action::HalfClose => drop(self.0.shutdown(Shutdown::Write)),
+            Action::Close => drop(self.0.shutdown(Shutdown::Both)),
+            Action::Reset => {
+                let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+                // At once, though others may still wait with it; or when they, who are woken, let go of it.
+                if connect_unspec(&self.0).is_err() {
+                    let _ = self.0.shutdown(Shutdown::Both);
+                }
+            }
+        }
+    }
+
+    /// Has the socket be writable when all that was written is sent. Returns false if it cannot tell: what was
+    /// written to one that is not TCP has arrived.
+    pub(super) fn tell_when_sent(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return SockRef::from(&self.0).set_tcp_notsent_lowat(1).is_ok();
+        #[cfg(not(target_os = "linux"))]
+        return false;
+    }
+
+    /// Wakes a thread that waits for bytes. From here on nothing is waited for.
+    pub(super) fn shut_reading(&self) {
+        let _ = self.0.shutdown(Shutdown::Read);
+    }
+
+    /// Waits until the stream is ready, or the thread is woken, at the latest until the deadline.
+    pub(super) fn wait(
+        &self,
+        wanted: Readiness,
+        until: Option<Instant>,
+        woken: &PipeReader,
+    ) -> Result<Readiness, io::ErrorKind> {
+        let mut asked = [poll_fd(&self.0, wanted), poll_fd(woken, WOKEN)];
+        wait_for(&mut asked, until)?;
+        if readiness(&asked[1]).reads {
+            let _ = (&*woken).read(&mut [0; 16]);
+        }
+        Ok(readiness(&asked[0]).of(wanted))
+    }
+}
+
+pub(super) fn poll_fd(descriptor: &impl AsFd, wanted: Readiness) -> PollFd<'_> {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, wanted.reads);
+    flags.set(PollFlags::OUT, wanted.writes);
+    PollFd::new(descriptor, flags)
+}
+
+/// The readiness that was found. An error or a hang-up counts as ready for everything: the call that follows says
+/// what it is.
+pub(super) fn readiness(asked: &PollFd<'_>) -> Readiness {
+    let found = asked.revents();
+    let broken = found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+    Readiness {
+        reads: broken || found.contains(PollFlags::IN),
+        writes: broken || found.contains(PollFlags::OUT),
+    }
+}
+
+/// Waits until one of them is ready, at the latest until the deadline.
+pub(super) fn wait_for(
+    asked: &mut [PollFd<'_>],
+    until: Option<Instant>,
+) -> Result<(), io::ErrorKind> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    // A time that the system has no number for is never over.
+    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    match poll(asked, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(io::Error::from(error).kind()),
+    }
+}
+
+/// The instant in `time` from now. `None`, which is never, if the clock cannot count that far.
+pub(super) fn after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}
+
+/// The earlier of two deadlines, where `None` is never.
+pub(super) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,163 @@
+//! Calls that receive. The first of those that wait reads the stream itself, which is the shortest way for a
+//! frame; the others wait for their turn.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use masep_proto::Frame;
+use masep_proto::connection::Want;
+
+use super::shared::{By, Delivery, Locked, Reading, Shared};
+
+/// One call. Its place among those that wait is given up when it is dropped.
+pub(super) struct Receiving<'a> {
+    shared: &'a Shared,
+    key: Option<u64>,
+}
+
+impl<'a> Receiving<'a> {
+    pub(super) const fn new(shared: &'a Shared) -> Self {
+        Self { shared, key: None }
+    }
+
+    /// The next frame, or the end.
+    pub(super) async fn next(&mut self) -> Option<Frame> {
+        let busy_poll = self.shared.busy_poll;
+        if !busy_poll.is_zero() {
+            let start = Instant::now();
+            while start.elapsed() < busy_poll {
+                let poll = |context: &mut Context<'_>| Poll::Ready(self.poll(context, true));
+                if let Poll::Ready(received) = std::future::poll_fn(poll).await {
+                    return received;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        std::future::poll_fn(|context| self.poll(context, false)).await
+    }
+
+    /// `spins`: looks for bytes also where none are known to have arrived.
+    #[inline]
+    fn poll(&mut self, context: &mut Context<'_>, spins: bool) -> Poll<Option<Frame>> {
+        let mut locked = self.shared.lock(By::Receiver);
+        locked.visits = locked.visits.wrapping_add(1);
+        if self.shared.delivery == Delivery::Handler {
+            return self.poll_end(&mut locked, context);
+        }
+        if locked.receivers.is_empty()
+            && let Some(frame) = locked.batch.next()
+        {
+            locked.release();
+            return Poll::Ready(Some(frame));
+        }
+        let mut has_spun = false;
+        loop {
+            if let Some(frame) = locked.next_frame() {
+                self.leave(&mut locked);
+                // Others are not told of frames that a call has seen.
+                if !locked.batch.is_empty() || locked.core.frames() > 0 {
+                    let first = locked.receivers.wake_first();
+                    locked.wake_next(first);
+                }
+                return Poll::Ready(Some(frame));
+            }
+            if locked.is_ended() {
+                self.leave(&mut locked);
+                return Poll::Ready(None);
+            }
+            let key = *self.key.get_or_insert_with(|| locked.receivers.join());
+            let reads = self.shared.calls_read()
+                && !locked.core.is_ending()
+                && locked.receivers.is_first(key);
+            if !reads {
+                locked.receivers.set_waker(key, context);
+                return Poll::Pending;
+            }
+            locked.keeper.reads = false;
+            locked.wakes_receiver = true;
+            let way = match self.poll_readable(&mut locked, context) {
+                Poll::Ready(way) => way,
+                Poll::Pending if spins && !has_spun => Reading::Spinning,
+                Poll::Pending => {
+                    locked.receivers.set_waker(key, context);
+                    return Poll::Pending;
+                }
+            };
+            has_spun = way == Reading::Spinning;
+            locked = self.shared.read(locked, way);
+        }
+    }
+
+    /// How to read, if a read is wanted and brings something.
+    fn poll_readable(&self, locked: &mut Locked<'_>, context: &mut Context<'_>) -> Poll<Reading> {
+        match locked.core.wants().read {
+            Want::Nothing => locked.awaits_room = true,
+            // Others on this thread have their turn.
+            Want::Now => ready!(pin!(tokio::task::consume_budget()).poll(context)),
+            Want::Ready => {}
+        }
+        locked.poll_readable(context)
+    }
+
+    /// With a handler the frames go there.
+    fn poll_end(&mut self, locked: &mut Locked<'_>, context: &Context<'_>) -> Poll<Option<Frame>> {
+        if locked.is_ended() {
+            self.leave(locked);
+            return Poll::Ready(None);
+        }
+        let key = *self.key.get_or_insert_with(|| locked.receivers.join());
+        locked.receivers.set_waker(key, context);
+        Poll::Pending
+    }
+
+    fn leave(&mut self, locked: &mut Locked<'_>) {
+        if let Some(key) = self.key.take() {
+            let next = locked.receivers.leave(key);
+            locked.wake_next(next);
+            if locked.receivers.is_empty() {
+                locked.leave_reading();
+            }
+        }
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        if self.key.is_some() {
+            let mut locked = self.shared.lock(By::Receiver);
+            self.leave(&mut locked);
+        }
+    }
+}
+
+impl Shared {
+    /// The oldest frame that has arrived, without waiting.
+    pub(super) fn try_next(&self) -> Option<Frame> {
+        if self.delivery == Delivery::Handler {
+            return None;
+        }
+        let mut locked = self.lock(By::Other);
+        locked.visits = locked.visits.wrapping_add(1);
+        locked.next_frame()
+    }
+
+    /// Reads what has arrived, as far as there is room for it.
+    pub(super) fn collect(&self) {
+        if !self.calls_read() {
+            return;
+        }
+        let mut locked = self.lock(By::Other);
+        loop {
+            let frames = locked.core.frames();
+            locked = self.read(locked, Reading::Known);
+            let wants = locked.core.wants();
+            if wants.read != Want::Now
+                && (frames == locked.core.frames() || wants.read == Want::Nothing)
+            {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,663 @@
+//! The state that the handles and the task of a connection share, and how bytes move.
+//!
+//! All that is decided is decided by [`masep_proto::connection::Connection`]. It stands behind one lock, which
+//! is never held while the stream is read or written: what is read into or written leaves for that, and comes back.
+//! Whoever lets the lock go does what the connection wants done by then, and wakes whom that concerns.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use masep_proto::connection::{
+    Action, Batch, Connection as Core, Event, Read, Transmit, Want, WhenFull, Write,
+};
+use masep_proto::{Frame, PeerId};
+
+use super::{ConnectionId, Waiters};
+use crate::sync::{Mutex, MutexGuard, Notify, OnceLock, time};
+use crate::transport::Transport;
+use crate::{CloseReason, RejectReason};
+
+/// Reads of a stream at most without asking whether it is readable.
+const EAGER_READS: usize = 8;
+/// Steps at most until a connection that waits for nothing is over.
+const MOST_LAST_STEPS: usize = 10_000;
+
+/// The present time, by the clock of the runtime.
+pub(crate) fn now() -> Instant {
+    time::Instant::now().into_std()
+}
+
+/// The one who gets the frames that arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// A handler, called by the connection's task.
+    Handler,
+    /// Calls that receive, with the policy for frames for which there is no room.
+    Calls(WhenFull),
+}
+
+/// See the [module](self).
+pub(crate) struct Shared {
+    pub(super) id: ConnectionId,
+    pub(super) address: SocketAddr,
+    pub(super) peer: OnceLock<PeerId>,
+    pub(crate) delivery: Delivery,
+    pub(crate) busy_poll: Duration,
+    state: Mutex<State>,
+    /// Set when the peer and the handler were told.
+    closed: OnceLock<CloseReason>,
+    closed_event: Notify,
+}
+
+pub(crate) struct State {
+    pub(crate) core: Core,
+    pub(crate) stream: Option<Arc<dyn Transport>>,
+    /// Frames that were taken out of the connection together.
+    pub(crate) batch: Batch,
+    /// Calls that wait for a frame. The first one reads the stream.
+    pub(crate) receivers: Waiters,
+    /// Calls that wait for room in the send queue.
+    pub(crate) senders: Waiters,
+    /// The connection's task, and what that waits for.
+    pub(crate) keeper: Keeping,
+    /// Calls that received or tried to.
+    pub(crate) visits: u32,
+    /// When something was read or sent last.
+    pub(crate) last_time: Instant,
+    /// The stream wakes a call that receives, or did.
+    pub(crate) wakes_receiver: bool,
+    /// The first one that waits found another one reading.
+    pub(crate) awaits_room: bool,
+    pub(crate) is_open: bool,
+    pub(crate) is_closed: bool,
+    /// The end waits for nothing.
+    pub(crate) is_aborted: bool,
+    /// There is no task any more.
+    is_left: bool,
+    /// The reason for which a frame that had been taken out was lost.
+    lost: Option<Box<CloseReason>>,
+    /// The reason for which the server's door refuses it.
+    pub(crate) refusal: Option<Box<RejectReason>>,
+    /// Whoever is woken when the lock is let go.
+    woken: Vec<Waker>,
+}
+
+/// The task of a connection as the others see it.
+pub(crate) struct Keeping {
+    waker: Option<Waker>,
+    /// It is about to look at all there is.
+    is_awake: bool,
+    /// It reads what arrives, and not only what a caller leaves for too long.
+    pub(crate) reads: bool,
+    /// It looks after the stream, because something has arrived that no caller has read.
+    pub(crate) is_leased: bool,
+    /// It has seen to it that somebody is woken when the stream is readable, and writable.
+    sees_reads: bool,
+    sees_writes: bool,
+    /// When it wakes by itself.
+    wakes_at: Option<Instant>,
+}
+
+/// The one who holds the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Keeper,
+    /// A call that looks for frames itself.
+    Receiver,
+    Other,
+}
+
+/// The state behind its lock.
+pub(crate) struct Locked<'a> {
+    state: Option<MutexGuard<'a, State>>,
+    by: By,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    #[inline]
+    fn deref(&self) -> &State {
+        self.state.as_deref().expect("held until the end")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_deref_mut().expect("held until the end")
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(mut state) = self.state.take() else {
+            return;
+        };
+        if state.core.has_news() || !state.woken.is_empty() {
+            let due = state.settle(self.by);
+            drop(state);
+            due.perform();
+        } else if !state.keeper.is_awake && state.needs_keeper() {
+            let keeper = state.keeper.wake();
+            drop(state);
+            keeper.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Lets the lock go where nothing has changed for others.
+    #[inline]
+    pub(crate) fn release(mut self) {
+        drop(self.state.take());
+    }
+}
+
+/// A way to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As far as something is known to have arrived.
+    Known,
+    /// Asks the system if nothing is known to have arrived.
+    Asking,
+    /// Asks several times.
+    Spinning,
+}
+
+/// Work that is done without the lock.
+#[derive(Default)]
+struct Due {
+    stream: Option<Arc<dyn Transport>>,
+    acknowledge: Option<bool>,
+    half_close: bool,
+    reset: bool,
+    receiver: Option<Waker>,
+    sender: Option<Waker>,
+    keeper: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl Due {
+    fn perform(self) {
+        if let Some(stream) = self.stream {
+            match self.acknowledge {
+                Some(true) => stream.acknowledge(),
+                Some(false) => stream.withhold_acknowledgement(),
+                None => {}
+            }
+            if self.half_close {
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+            if self.reset {
+                stream.reset_on_drop();
+            }
+        }
+        let one = [self.receiver, self.sender, self.keeper];
+        one.into_iter().flatten().for_each(Waker::wake);
+        self.others.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// Takes note of all that has happened, and what follows for others.
+    fn settle(&mut self, by: By) -> Due {
+        let mut due = Due::default();
+        while let Some(action) = self.core.poll_action() {
+            self.act(action, &mut due);
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.tell(event, by, &mut due);
+        }
+        if !self.woken.is_empty() {
+            due.others.append(&mut self.woken);
+        }
+        if !self.keeper.is_awake && self.needs_keeper() {
+            due.keeper = self.keeper.wake();
+        }
+        due
+    }
+
+    #[cold]
+    fn act(&mut self, action: Action, due: &mut Due) {
+        match action {
+            Action::QuickAck => due.acknowledge = Some(true),
+            Action::DelayAck => due.acknowledge = Some(false),
+            Action::HalfClose => due.half_close = true,
+            Action::Close | Action::Reset => {
+                due.reset = action == Action::Reset;
+                due.stream = self.stream.take();
+                return;
+            }
+        }
+        due.stream.clone_from(&self.stream);
+    }
+
+    fn tell(&mut self, event: Event, by: By, due: &mut Due) {
+        match event {
+            Event::Frames if by == By::Receiver => return,
+            Event::Frames => due.receiver = self.receivers.wake_first(),
+            Event::SendRoom => due.sender = self.senders.wake_first(),
+            Event::Written(_) => return,
+            Event::Open => self.is_open = true,
+            Event::Closed => self.is_closed = true,
+            Event::Ended | Event::Failed => {
+                due.others.extend(self.receivers.wake_all());
+                due.others.extend(self.senders.wake_all());
+            }
+            Event::Hello | Event::Over => {}
+        }
+        if !matches!(event, Event::Frames | Event::SendRoom) {
+            due.keeper = due.keeper.take().or_else(|| self.keeper.wake());
+        }
+    }
+
+    /// True if the task, which sleeps, has to do something that nobody else does.
+    fn needs_keeper(&self) -> bool {
+        let wants = self.core.wants();
+        let keeper = &self.keeper;
+        let is_due = || match (self.core.deadline(), keeper.wakes_at) {
+            (Some(due), Some(wakes_at)) => due < wakes_at,
+            (due, None) => due.is_some(),
+            (None, Some(_)) => false,
+        };
+        match wants.write {
+            Want::Now => return true,
+            Want::Ready if !keeper.sees_writes => return true,
+            _ => {}
+        }
+        (wants.read != Want::Nothing && !keeper.sees_reads) || is_due()
+    }
+
+    /// Wakes the task, if it sleeps.
+    pub(crate) fn wake_keeper(&mut self) {
+        let keeper = self.keeper.wake();
+        self.woken.extend(keeper);
+    }
+
+    /// The task has done all there is to do.
+    pub(crate) fn rest(&mut self, context: &Context<'_>, wakes_at: Option<Instant>) {
+        let wants = self.core.wants();
+        self.keeper.is_awake = false;
+        self.keeper.wakes_at = wakes_at;
+        self.keeper.sees_reads = wants.read != Want::Nothing;
+        self.keeper.sees_writes = wants.write != Want::Nothing;
+        crate::sync::set_waker(&mut self.keeper.waker, context);
+    }
+
+    pub(crate) const fn keeper_looks(&mut self) {
+        self.keeper.is_awake = true;
+    }
+
+    /// A call that received has gone, and no other waits: the task is woken by what arrives.
+    pub(crate) fn leave_reading(&mut self) {
+        let is_left = std::mem::take(&mut self.wakes_receiver);
+        if !is_left || self.keeper.is_leased || self.keeper.is_awake {
+            return;
+        }
+        let (Some(stream), Some(waker)) = (&self.stream, &self.keeper.waker) else {
+            return;
+        };
+        let is_quiet = self.core.wants().read == Want::Ready
+            && stream
+                .poll_readable(&mut Context::from_waker(waker))
+                .is_pending();
+        if !is_quiet {
+            // It takes its time: a timer for each frame would cost more than all else here.
+            self.keeper.is_leased = true;
+            self.wake_keeper();
+        }
+    }
+
+    /// Ready if a read is wanted, and brings something; how to read then.
+    pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Reading> {
+        let want = self.core.wants().read;
+        if want == Want::Nothing {
+            return Poll::Pending;
+        }
+        let Some(stream) = &self.stream else {
+            return Poll::Ready(Reading::Known);
+        };
+        match stream.poll_readable(context) {
+            Poll::Pending if want == Want::Now => return Poll::Ready(Reading::Asking),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => {
+                if let Some(room) = self.core.take_room() {
+                    let failed = Read::Failed(error.kind());
+                    self.core.put_room(room, failed, now());
+                }
+            }
+        }
+        Poll::Ready(Reading::Known)
+    }
+
+    /// The oldest frame that has arrived.
+    #[inline]
+    pub(crate) fn next_frame(&mut self) -> Option<Frame> {
+        if self.batch.is_empty() {
+            // Only silence is counted by this clock.
+            let limits = self.core.config().limits();
+            if limits.idle_time.is_some() {
+                self.last_time = now();
+            }
+            self.core.take_frames(&mut self.batch, self.last_time);
+        }
+        self.batch.next()
+    }
+
+    /// True if no frame comes any more but those that have arrived.
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.core.reason().is_some() || self.core.failure().is_some()
+    }
+
+    /// True if a call of a handler that waits is given up: the connection ended, and not by its peer.
+    pub(crate) fn cancels_calls(&self) -> bool {
+        let by_peer = |reason: &CloseReason| {
+            matches!(
+                reason,
+                CloseReason::PeerBye
+                    | CloseReason::Rejected
+                    | CloseReason::EndOfStream { .. }
+                    | CloseReason::Reset
+                    | CloseReason::ProtocolError(_)
+                    | CloseReason::Io(_)
+            )
+        };
+        self.is_aborted || self.core.reason().is_some_and(|reason| !by_peer(reason))
+    }
+
+    /// Wakes the next one behind a call that waited with this key.
+    pub(crate) fn wake_next(&mut self, next: Option<Waker>) {
+        self.woken.extend(next);
+    }
+}
+
+impl Keeping {
+    #[inline]
+    pub(super) fn wake(&mut self) -> Option<Waker> {
+        if self.is_awake {
+            return None;
+        }
+        self.is_awake = true;
+        self.waker.clone()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        core: Core,
+        stream: impl Transport,
+        address: SocketAddr,
+        delivery: Delivery,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: ConnectionId::next(),
+            address,
+            peer: OnceLock::new(),
+            delivery,
+            busy_poll: core.config().limits().busy_poll,
+            state: Mutex::new(State {
+                core,
+                stream: Some(Arc::new(stream)),
+                batch: Batch::new(),
+                receivers: Waiters::default(),
+                senders: Waiters::default(),
+                keeper: Keeping {
+                    waker: None,
+                    is_awake: true,
+                    reads: true,
+                    is_leased: false,
+                    sees_reads: false,
+                    sees_writes: false,
+                    wakes_at: None,
+                },
+                visits: 0,
+                last_time: now(),
+                wakes_receiver: false,
+                awaits_room: false,
+                is_open: false,
+                is_closed: false,
+                is_aborted: false,
+                is_left: false,
+                lost: None,
+                refusal: None,
+                woken: Vec::new(),
+            }),
+            closed: OnceLock::new(),
+            closed_event: Notify::new(),
+        })
+    }
+
+    /// Calls that receive read the stream themselves; a policy that drops frames needs one who always reads.
+    pub(crate) fn calls_read(&self) -> bool {
+        self.delivery == Delivery::Calls(WhenFull::Wait)
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self, by: By) -> Locked<'_> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked {
+            state: Some(state),
+            by,
+        }
+    }
+
+    /// Reads once, if something is to be read.
+    pub(crate) fn read<'a>(&'a self, locked: Locked<'a>, way: Reading) -> Locked<'a> {
+        let locked = self.read_once(locked, way);
+        self.go_on(locked)
+    }
+
+    /// Writes once, if something is to be written.
+    #[inline]
+    pub(crate) fn write<'a>(&'a self, locked: Locked<'a>) -> Locked<'a> {
+        let locked = self.write_once(locked);
+        self.go_on(locked)
+    }
+
+    /// What was read or written comes back to a connection whose task is gone: then this call takes leave.
+    #[inline]
+    fn go_on<'a>(&'a self, locked: Locked<'a>) -> Locked<'a> {
+        if !locked.is_left {
+            return locked;
+        }
+        let by = locked.by;
+        drop(locked);
+        self.last_steps();
+        self.lock(by)
+    }
+
+    fn read_once<'a>(&'a self, mut locked: Locked<'a>, way: Reading) -> Locked<'a> {
+        let Some(mut room) = locked.core.take_room() else {
+            return locked;
+        };
+        let stream = locked.stream.clone();
+        let by = locked.by;
+        // What follows from this is seen to below.
+        drop(locked.state.take());
+        let read = match stream {
+            None => Read::End,
+            Some(stream) => match (stream.try_read(room.buffer()).into(), way) {
+                (Read::Blocked, Reading::Asking) => {
+                    stream.try_read_eagerly(room.buffer(), 1).into()
+                }
+                (Read::Blocked, Reading::Spinning) => {
+                    let read = stream.try_read_eagerly(room.buffer(), EAGER_READS);
+                    read.into()
+                }
+                (read, _) => read,
+            },
+        };
+        let time = now();
+        let mut locked = self.lock(by);
+        locked.last_time = time;
+        locked.core.put_room(room, read, time);
+        if std::mem::take(&mut locked.awaits_room) {
+            let first = locked.receivers.wake_first();
+            locked.wake_next(first);
+        }
+        locked
+    }
+
+    fn write_once<'a>(&'a self, mut locked: Locked<'a>) -> Locked<'a> {
+        let Some(transmit) = locked.core.take_transmit() else {
+            return locked;
+        };
+        let stream = locked.stream.clone();
+        let by = locked.by;
+        drop(locked.state.take());
+        let write = match stream {
+            None => Write::Failed(io::ErrorKind::NotConnected),
+            Some(stream) => write_to(&*stream, &transmit).into(),
+        };
+        let mut locked = self.lock(by);
+        // From before the call: that is good enough for deadlines.
+        let time = locked.last_time;
+        locked.core.put_transmit(transmit, write, time);
+        locked
+    }
+
+    /// Ends the connection without waiting for anything: the peer is told if the stream takes that now.
+    pub(crate) fn leave(&self) {
+        let mut locked = self.lock(By::Keeper);
+        locked.keeper_looks();
+        if locked.core.is_over() {
+            return;
+        }
+        locked.is_aborted = true;
+        locked.core.abort(CloseReason::Aborted, now());
+        locked.is_left = true;
+        drop(locked);
+        self.last_steps();
+    }
+
+    /// Does what is wanted at once by a connection without a task. If another call is reading or writing, that goes on.
+    fn last_steps(&self) {
+        for _ in 0..MOST_LAST_STEPS {
+            let mut locked = self.lock(By::Keeper);
+            let wants = locked.core.wants();
+            locked.last_time = now();
+            if wants.write == Want::Now {
+                drop(self.write_once(locked));
+            } else if wants.read == Want::Now {
+                drop(self.read_once(locked, Reading::Asking));
+            } else if wants.sent {
+                locked.core.sent(now());
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Ends the connection when what is queued was sent.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        let mut locked = self.lock(By::Other);
+        locked.core.end(reason, now());
+        locked.wake_keeper();
+    }
+
+    /// Ends the connection now. That is the reason also if it has ended meanwhile and the handler does not have
+    /// all frames yet.
+    pub(crate) fn abort(&self, reason: CloseReason) {
+        let mut locked = self.lock(By::Other);
+        let is_behind = !locked.batch.is_empty() || locked.core.frames() > 0;
+        if self.delivery == Delivery::Handler && is_behind && !locked.is_aborted {
+            locked.lost = Some(Box::new(reason.clone()));
+        }
+        locked.core.abort(reason, now());
+        locked.is_aborted = true;
+        locked.wake_keeper();
+    }
+
+    /// Has what arrived read now: perhaps it is the end.
+    pub(crate) fn look(&self) {
+        let mut locked = self.lock(By::Other);
+        locked.keeper.reads = true;
+        locked.wake_keeper();
+    }
+
+    /// The reason for which the connection has ended, as far as it is settled.
+    pub(crate) fn end_reason(&self) -> CloseReason {
+        let locked = self.lock(By::Other);
+        match (&locked.lost, locked.core.reason()) {
+            (Some(reason), _) => (**reason).clone(),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => CloseReason::Aborted,
+        }
+    }
+
+    /// True if all that the peer is told was written, the end included, and is being sent.
+    pub(crate) fn is_saying_bye(&self) -> bool {
+        let locked = self.lock(By::Other);
+        locked.core.has_said_bye() && !locked.is_closed
+    }
+
+    /// The peer has said hello.
+    pub(crate) fn set_peer(&self, peer: &PeerId) {
+        let _ = self.peer.set(peer.clone());
+    }
+
+    /// Ends the connection because a frame that was taken out has no room. However it has ended meanwhile, that
+    /// is the reason: a peer that said `BYE` behind the frame would be told of success otherwise.
+    pub(crate) fn lose(&self, reason: CloseReason) {
+        self.lock(By::Other).lost = Some(Box::new(reason.clone()));
+        self.abort(reason);
+    }
+
+    /// The peer's id, from its hello on, before which there are no handles.
+    pub(crate) fn peer(&self) -> &PeerId {
+        static UNKNOWN: LazyLock<PeerId> = LazyLock::new(|| PeerId::new(""));
+        self.peer.get().unwrap_or_else(|| &UNKNOWN)
+    }
+
+    /// The reason for which the connection has ended, when that is complete.
+    pub(crate) fn close_reason(&self) -> Option<&CloseReason> {
+        self.closed.get()
+    }
+
+    /// The end is complete.
+    pub(crate) fn set_closed(&self, reason: CloseReason) {
+        let _ = self.closed.set(reason);
+        self.closed_event.notify_waiters();
+    }
+
+    pub(super) async fn closed(&self) -> CloseReason {
+        {
+            let mut locked = self.lock(By::Other);
+            // Somebody waits for what the task finds.
+            if !locked.keeper.reads && locked.receivers.is_empty() {
+                locked.keeper.reads = true;
+                locked.wake_keeper();
+            }
+        }
+        loop {
+            let mut event = std::pin::pin!(self.closed_event.notified());
+            event.as_mut().enable();
+            if let Some(reason) = self.closed.get() {
+                return reason.clone();
+            }
+            event.await;
+        }
+    }
+}
+
+fn write_to(stream: &dyn Transport, transmit: &Transmit) -> io::Result<usize> {
+    if !transmit.fresh_segment()
+        && let Some(bytes) = transmit.as_slice()
+    {
+        return stream.try_write(bytes);
+    }
+    let mut slices = [IoSlice::new(&[]); Transmit::MOST_SLICES];
+    let used = transmit.slices(&mut slices);
+    if transmit.fresh_segment() {
+        stream.try_write_apart(&slices[..used])
+    } else {
+        stream.try_write_vectored(&slices[..used])
+    }
+}

@@ -1,0 +1,378 @@
+//! The server's door: accepts streams and does what [`masep_proto::admission::Admission`] decides.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use masep_proto::PeerId;
+use masep_proto::admission::{Admission, DoorEvent, Greet, Pace, Refusal, Ticket, Verdict};
+use masep_proto::connection::{Config, Connection as Core};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{Instrument, Span, field};
+
+use crate::connection::{By, Delivery, Shared, now};
+use crate::hand_out::HandOut;
+use crate::handler::guarded;
+use crate::keeper::Keeper;
+use crate::transport::{Listener, Transport};
+use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler};
+
+/// The time for which accepting rests after an error of the machine, such as no free descriptor. Existing
+/// connections go on; without a rest the loop would spin, because the error stays.
+pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// One for each server.
+pub(crate) struct Door {
+    config: Arc<Config>,
+    delivery: Delivery,
+    registry: Registry,
+    guests: Mutex<Guests>,
+    /// A deadline may be earlier than before.
+    changed: Notify,
+    stopped: watch::Sender<bool>,
+}
+
+struct Guests {
+    admission: Admission,
+    connections: BTreeMap<Ticket, Arc<Shared>>,
+}
+
+impl Door {
+    pub(crate) fn new(
+        config: Config,
+        duplicates: Duplicates,
+        delivery: Delivery,
+        registry: Registry,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            guests: Mutex::new(Guests {
+                admission: Admission::new(config.limits(), duplicates),
+                connections: BTreeMap::new(),
+            }),
+            config: Arc::new(config),
+            delivery,
+            registry,
+            changed: Notify::new(),
+            stopped: watch::channel(false).0,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a call of the admission, and does what follows from it.
+    fn ask<R>(&self, call: impl FnOnce(&mut Admission) -> R) -> R {
+        let mut guests = self.lock();
+        let answer = call(&mut guests.admission);
+        while let Some(event) = guests.admission.poll_event() {
+            self.act(&guests, event);
+        }
+        if guests.admission.deadline().is_some() {
+            self.changed.notify_one();
+        }
+        answer
+    }
+
+    fn act(&self, guests: &Guests, event: DoorEvent) {
+        let connection = |ticket| guests.connections.get(&ticket);
+        match event {
+            DoorEvent::Admit(ticket) => {
+                connection(ticket).inspect(|guest| self.admit(guest));
+            }
+            DoorEvent::Refuse(ticket, refusal) => {
+                connection(ticket).inspect(|guest| refuse(guest, refusal));
+            }
+            DoorEvent::LookAt(ticket) => {
+                connection(ticket).inspect(|guest| guest.look());
+            }
+            DoorEvent::Replace(ticket) => {
+                connection(ticket).inspect(|guest| guest.end(CloseReason::Replaced));
+            }
+            DoorEvent::Abort(ticket) => {
+                connection(ticket).inspect(|guest| guest.abort(CloseReason::Replaced));
+            }
+            // No host is asked.
+            DoorEvent::Ask(_) => {}
+        }
+    }
+
+    /// Lets a connection in: others know of it before its peer does.
+    fn admit(&self, guest: &Arc<Shared>) {
+        self.registry
+            .add_connection(&Connection::new(guest.clone()));
+        guest.lock(By::Other).core.admit(now());
+    }
+
+    /// Stops accepting. Those that were not let in yet are refused.
+    pub(crate) fn stop(&self) {
+        self.ask(Admission::stop);
+        self.stopped.send_replace(true);
+    }
+
+    /// Settles what has waited for too long, for ever.
+    async fn keep_time(&self) -> Infallible {
+        loop {
+            let changed = self.changed.notified();
+            let deadline = self.lock().admission.deadline();
+            match deadline {
+                None => changed.await,
+                Some(deadline) => {
+                    tokio::select! {
+                        biased;
+                        () = changed => {}
+                        () = sleep_until(Instant::from_std(deadline)) => {
+                            self.ask(|admission| admission.handle_timeout(now()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn refuse(guest: &Shared, refusal: Refusal) {
+    let mut locked = guest.lock(By::Other);
+    locked.refusal = Some(Box::new(refusal.reason));
+    if refusal.at_once {
+        locked.core.abort(CloseReason::Aborted, now());
+    } else {
+        locked.core.refuse(now());
+    }
+}
+
+/// The share of a connection in its server or client, until its end.
+pub(crate) struct Place {
+    registry: Registry,
+    door: Option<(Arc<Door>, Ticket)>,
+    /// The server has not ended as long as there is one of these.
+    alive: Option<mpsc::Sender<Infallible>>,
+}
+
+impl Place {
+    pub(crate) const fn of_client(registry: Registry) -> Self {
+        Self {
+            registry,
+            door: None,
+            alive: None,
+        }
+    }
+
+    pub(crate) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The connection has a reason to end.
+    pub(crate) fn ending(&self) {
+        if let Some((door, ticket)) = &self.door {
+            door.ask(|admission| admission.ending(*ticket));
+        }
+    }
+
+    /// Frees the id, and the place.
+    pub(crate) fn leave(&self, connection: &Connection) {
+        self.registry.remove_connection(connection);
+        if let Some((door, ticket)) = &self.door {
+            door.lock().connections.remove(ticket);
+            door.ask(|admission| admission.gone(*ticket));
+        }
+    }
+
+    /// The server need not wait any longer.
+    pub(crate) fn end(&mut self) {
+        self.alive = None;
+    }
+}
+
+/// Accepts until the server is stopped. The senders of `hand_out`, one here and one per handshake, are
+/// all gone when no connection can be handed out any more; those of `alive`, one here and one per
+/// connection, when all has ended.
+pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
+    listener: L,
+    door: Arc<Door>,
+    handler: Arc<H>,
+    hand_out: Option<HandOut>,
+    alive: mpsc::Sender<Infallible>,
+) {
+    let mut stopped = door.stopped.subscribe();
+    // Ten in a second would be many.
+    let mut rest_log = Pace::new(8, Duration::from_secs(60));
+    let mut time = std::pin::pin!(door.keep_time());
+    tracing::info!("listening");
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            never = &mut time => match never {},
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((transport, address)) => {
+                // An IPv4 peer of an IPv6 socket is shown, and announced to, as what it is.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                let span = tracing::info_span!(
+                    "connection",
+                    %address,
+                    connection = field::Empty,
+                    peer = field::Empty,
+                );
+                let (door, handler) = (door.clone(), handler.clone());
+                let taking = take(
+                    door,
+                    handler,
+                    transport,
+                    address,
+                    hand_out.clone(),
+                    alive.clone(),
+                );
+                tokio::spawn(taking.instrument(span));
+            }
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                if let Some(skipped) = rest_log.take(now()) {
+                    let skipped = (skipped > 0).then_some(skipped);
+                    tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
+                }
+                let _ = timeout(ACCEPT_REST, stopped.wait_for(|stopped| *stopped)).await;
+            }
+        }
+    }
+    tracing::info!("stopped accepting");
+}
+
+/// Errors that `accept(2)` reports of a connection that is already gone.
+pub(crate) fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted
+    )
+}
+
+/// Shakes hands, and gives the connection a task of its own. The one that shook hands ends
+/// then: an idle connection does not hold the memory that the handshake took.
+async fn take<H: SocketHandler, T: Transport>(
+    door: Arc<Door>,
+    handler: Arc<H>,
+    transport: T,
+    address: SocketAddr,
+    hand_out: Option<HandOut>,
+    alive: mpsc::Sender<Infallible>,
+) {
+    let reason = if transport.prepare(door.config.limits()).is_err() {
+        RejectReason::ClosedBeforeHello
+    } else {
+        let mut keeper = arrive(&door, transport, address, alive.clone());
+        match greet(&mut keeper).await {
+            Ok(()) => {
+                let connection = Connection::new(keeper.shared().clone());
+                Span::current()
+                    .record("connection", field::display(connection.id()))
+                    .record("peer", field::debug(connection.peer()));
+                tracing::info!("connected");
+                if let Some(hand_out) = hand_out {
+                    hand_out.push(connection);
+                }
+                tokio::spawn(keeper.run(handler).in_current_span());
+                return;
+            }
+            Err(reason) => reason,
+        }
+    };
+    let logged = door.ask(|admission| admission.log_refusal(now()));
+    let name = reason.as_str();
+    match logged {
+        Some(skipped) => {
+            let skipped = (skipped > 0).then_some(skipped);
+            tracing::info!(reason = name, skipped, "refused: {reason}");
+        }
+        None => tracing::debug!(reason = name, "refused: {reason}"),
+    }
+    if door.ask(Admission::tell) {
+        let telling = Telling(&door);
+        guarded(|| handler.on_reject(address, &reason)).await;
+        drop(telling);
+    }
+    drop(alive);
+}
+
+/// A call that tells of a refusal.
+struct Telling<'a>(&'a Door);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.ask(Admission::told);
+    }
+}
+
+/// A connection that has arrived, heard or to be refused.
+fn arrive(
+    door: &Arc<Door>,
+    transport: impl Transport,
+    address: SocketAddr,
+    alive: mpsc::Sender<Infallible>,
+) -> Keeper {
+    let core = Core::accept(door.config.clone(), now());
+    let shared = Shared::new(core, transport, address, door.delivery);
+    let (ticket, greet) = door.ask(|admission| admission.arrive(Some(address.ip())));
+    door.lock().connections.insert(ticket, shared.clone());
+    if let Greet::Refuse(refusal) = greet {
+        refuse(&shared, refusal);
+    }
+    let place = Place {
+        registry: door.registry.clone(),
+        door: Some((door.clone(), ticket)),
+        alive: Some(alive),
+    };
+    Keeper::new(shared, place)
+}
+
+/// Sees a connection through its hello and the verdict, and through its farewell if it is refused.
+async fn greet(keeper: &mut Keeper) -> Result<(), RejectReason> {
+    let greeted = match keeper.hello().await {
+        Ok(()) => {
+            keeper.place().hello(keeper.shared());
+            keeper.open().await
+        }
+        Err(failure) => Err(failure),
+    };
+    let Err(failure) = greeted else {
+        return Ok(());
+    };
+    let refusal = keeper.shared().lock(By::Other).refusal.take();
+    let reason = match refusal {
+        Some(reason) => *reason,
+        None => {
+            if !keeper.place().failed() {
+                keeper.shared().abort(CloseReason::Aborted);
+            }
+            RejectReason::from(failure)
+        }
+    };
+    keeper.over().await;
+    Err(reason)
+}
+
+impl Place {
+    /// The peer has said hello.
+    fn hello(&self, guest: &Arc<Shared>) {
+        let Some((door, ticket)) = &self.door else {
+            return;
+        };
+        let id: PeerId = guest.peer().clone();
+        match door.ask(|admission| admission.hello(*ticket, &id, now())) {
+            Verdict::Admit => door.admit(guest),
+            Verdict::Refuse(refusal) => refuse(guest, refusal),
+            Verdict::Wait => {}
+        }
+    }
+
+    /// The connection failed. Returns false if its farewell is not seen out.
+    fn failed(&self) -> bool {
+        (self.door.as_ref()).is_none_or(|(door, ticket)| door.ask(|door| door.failed(*ticket)))
+    }
+}
