@@ -103,8 +103,8 @@ impl Connection {
 
     /// Sends a frame if the socket has room for its first bytes now. Never blocks.
     ///
-    /// When the socket takes only a part of the frame, the frame counts as sent. A background thread
-    /// writes the rest, under the same bound as [`send`](Self::send), unless another call is faster:
+    /// A frame that was accepted counts as sent, also if the socket took only a part of it or nothing yet. A background
+    /// thread writes the rest, under the same bound as [`send`](Self::send), unless another call is faster:
     /// [`flush`](Self::flush) to know when it is done.
     ///
     /// # Errors
@@ -257,7 +257,7 @@ impl Connection {
         Ok(Some(newest))
     }
 
-    /// Sends what is unsent, then `BYE`, and closes. Returns when the socket is closed, with the
+    /// Sends what is unsent, then `BYE`. Returns when the system has sent the `BYE`, with the
     /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
     /// ended it before.
     ///

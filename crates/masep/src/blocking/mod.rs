@@ -6,8 +6,8 @@
 //!
 //! * Nothing is read while nobody calls `recv`: the peer feels that as back-pressure, and its end is
 //!   not noticed before somebody reads, writing fails, or the peer comes back with the same id.
-//! * There is no queue but the socket's own buffer. Of a frame that a call without a wait could send only
-//!   in part, the rest is written by a background thread, which ends then.
+//! * A call that waits returns when the socket has taken its frame. The rest of a frame that a call without a wait left
+//!   is written by one background thread of the process, which also says farewells, and ends when it has nothing to do.
 //! * The connection lives as long as a handle of it does: dropping the last clone says `BYE`. (An
 //!   async [`Connection`](crate::Connection) lives as long as its server or client.)
 //!
