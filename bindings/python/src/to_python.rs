@@ -6,6 +6,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use pyo3::{IntoPyObjectExt, intern};
 
+use crate::errors;
+
 /// The class of ElementTree's elements.
 pub(crate) fn element_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -41,6 +43,10 @@ pub(crate) fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, 
             .import(intern!(py, "masep._types"))?
             .call_method1(intern!(py, "resolve"), (name.as_str(),)),
         Value::Element(found) => element(py, found),
+        Value::Array(array) => Err(errors::caller(
+            py,
+            format!("{array}: this version of the package masep has no arrays yet"),
+        )),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Element {
     depth: u32,
     /// Whether a namespace is declared, which is always done on the outermost element.
     namespaced: bool,
+    /// Whether something stands in it for an array, so that it is not what it was made of.
+    lacks_array: bool,
 }
 
 impl Element {
@@ -136,6 +138,11 @@ impl Element {
         self.namespaced
     }
 
+    /// Whether it was made of a value with an array in it, which has no XML.
+    pub(crate) const fn lacks_array(&self) -> bool {
+        self.lacks_array
+    }
+
     /// The element as a tree.
     pub fn to_node(&self) -> Node {
         xml::to_node(&self.xml, self.namespaced)
@@ -164,6 +171,7 @@ impl From<Encoded> for Element {
             tail: None,
             depth: u32::try_from(encoded.depth).unwrap_or(u32::MAX),
             namespaced: encoded.namespaced,
+            lacks_array: encoded.lacks_array,
         }
     }
 }

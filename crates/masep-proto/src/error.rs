@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::ArrayError;
 use crate::printable::Quoted;
 
 /// A bound of [`Limits`](crate::Limits) that can be reached.
@@ -196,6 +197,9 @@ pub enum DecodeErrorKind {
     /// An element is not what the typed reader expected.
     #[error("{0}")]
     UnexpectedElement(&'static str),
+    /// An array whose shape and bytes do not fit, or that is otherwise none.
+    #[error(transparent)]
+    InvalidArray(ArrayError),
     /// A bound was reached.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -234,6 +238,7 @@ impl DecodeErrorKind {
             Self::InvalidType(_) => "invalid_type",
             Self::Unhashable(_) => "unhashable",
             Self::UnexpectedElement(_) => "unexpected_element",
+            Self::InvalidArray(_) => "invalid_array",
             Self::Limit(_) => "limit",
         }
     }
@@ -249,6 +254,17 @@ pub enum EncodeError {
     /// An attribute with a name that its element has already, or behind the content of it.
     #[error("attribute {} twice, or behind the content of its element", Quoted(_0))]
     MisplacedAttribute(String),
+    /// An array in a message for a peer of pymasep's protocol.
+    #[error(
+        "{path}: pymasep's protocol has no arrays, and this is {array}: send its items as a list (`.tolist()`, \
+        in Rust `to_list()`), or have masep on both ends"
+    )]
+    Array {
+        /// Where: `params.observation.camera`.
+        path: String,
+        /// Its type and shape, `uint8[84,84,4]`; of one in an element that was made of it, the element's name.
+        array: String,
+    },
     /// A bound was reached.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -260,6 +276,7 @@ impl EncodeError {
         match self {
             Self::InvalidName(_) => "invalid_name",
             Self::MisplacedAttribute(_) => "misplaced_attribute",
+            Self::Array { .. } => "array",
             Self::Limit(_) => "limit",
         }
     }

@@ -11,6 +11,7 @@
 //! | a `tuple`, a `set` | `{"$tuple": […]}`, `{"$set": […]}` in the order in which it is sent |
 //! | `bytes` | `{"$bytes_hex": "00ff"}` |
 //! | a class | `{"$type": "module.Class"}`, `{"$type": "builtins.int"}` |
+//! | an array | `{"$array": {"dtype": "uint8", "shape": [84, 84, 4], "base64": "…"}}`: its bytes, row-major, little endian |
 //! | anything else | `{"$xml": "<State … />"}`, with `"$tail"` if text follows the element |
 //!
 //! A message is `{"msg_type": …, "src_sub_app": …, "params": …}`.
@@ -45,6 +46,7 @@
 //! Ints beyond `u64` need its `arbitrary_precision` to be read as plain numbers; without it
 //! `serde_json` takes them for floats before they come here. `{"$int": …}` works either way.
 
+mod array;
 mod error;
 mod key;
 mod read;

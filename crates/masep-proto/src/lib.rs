@@ -48,4 +48,4 @@ pub use hello::{Handshake, HelloError, PeerId};
 pub use limits::Limits;
 pub use message::{Message, MessageType, Role};
 pub use printable::is_printable;
-pub use value::{Dict, Int, TypeName, Value};
+pub use value::{Array, ArrayError, ArrayItem, DType, Dict, Int, TypeName, Value};

@@ -110,7 +110,7 @@ impl Message {
     ///
     /// # Errors
     /// A message that is deeper than the default of [`Limits::depth`], or holds an int of more digits
-    /// than that of [`Limits::int_digits`]: no receiver would take it.
+    /// than that of [`Limits::int_digits`]: no receiver would take it. [`EncodeError::Array`] for an array.
     pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
         self.encode(&Limits::default())
     }
@@ -119,7 +119,7 @@ impl Message {
     ///
     /// # Errors
     /// A message that is deeper than [`Limits::depth`], or holds an int of more digits than
-    /// [`Limits::int_digits`].
+    /// [`Limits::int_digits`]; [`EncodeError::Array`] for an array, which pymasep's protocol does not have.
     pub fn encode(&self, limits: &Limits) -> Result<Bytes, EncodeError> {
         xml::encode_message(self, limits)
     }
@@ -155,9 +155,7 @@ impl Message {
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).
     pub fn to_element(&self) -> Result<Element, EncodeError> {
-        let (encoded, demand) = xml::encode_message_element(self);
-        demand.check(&Limits::default())?;
-        Ok(encoded.into())
+        Ok(xml::encode_checked_element(self)?.into())
     }
 
     /// Reads a message from an element.

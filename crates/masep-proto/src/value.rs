@@ -1,6 +1,8 @@
 //! Python values as they go over the wire.
 
+mod array;
 mod dict;
+mod find;
 mod from;
 mod int;
 mod set;
@@ -11,11 +13,13 @@ use std::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+pub use array::{Array, ArrayError, ArrayItem, DType};
 pub use dict::Dict;
 pub(crate) use dict::Iter as DictIter;
 pub use int::Int;
 pub use type_name::TypeName;
 
+pub(crate) use find::{FoundArray, find_array};
 pub(crate) use int::excerpt;
 pub(crate) use set::unique_members;
 
@@ -26,7 +30,7 @@ use crate::{Element, xml};
 ///
 /// Equality is that of the Python values, with one difference: values of different types are never
 /// equal here, while Python takes `1`, `1.0` and `True` for the same. Lists and tuples are compared
-/// in order, sets and dicts without it, floats by `==` (so that NaN is not equal to itself).
+/// in order, sets and dicts without it, floats by `==` (so that NaN is not equal to itself), arrays by their bytes.
 ///
 /// ```
 /// use masep_proto::{Dict, Value};
@@ -60,6 +64,8 @@ pub enum Value {
     Type(TypeName),
     /// Any other XML element: a State, an Object, an Agent, an Action, ...
     Element(Element),
+    /// An array of numbers or bools, as numpy's. Only protocol 2 has it.
+    Array(Box<Array>),
 }
 
 /// The beginning of it, if it is long: at most some 4 KB.
@@ -76,6 +82,7 @@ impl fmt::Debug for Value {
                 Self::List(items) | Self::Tuple(items) | Self::Set(items) => items,
                 Self::Dict(value) => value,
                 Self::Type(value) => value,
+                Self::Array(value) => value,
                 // It tells its own name.
                 Self::Element(value) => return fmt::Debug::fmt(value, f),
             };
@@ -103,11 +110,12 @@ impl Value {
             Self::Dict(_) => "Dict",
             Self::Type(_) => "Type",
             Self::Element(_) => "Element",
+            Self::Array(_) => "Array",
         }
     }
 
     /// The name of the Python type: `"NoneType"`, `"bool"`, `"int"`, ...; `"Element"` for an
-    /// [`Element`].
+    /// [`Element`], `"ndarray"` for an [`Array`].
     pub const fn type_name(&self) -> &'static str {
         match self {
             Self::None => "NoneType",
@@ -122,11 +130,12 @@ impl Value {
             Self::Dict(_) => "dict",
             Self::Type(_) => "type",
             Self::Element(_) => "Element",
+            Self::Array(_) => "ndarray",
         }
     }
 
     /// Whether Python takes the value for true: not `None`, `False`, a zero or anything empty.
-    /// Parameters that are false are not sent at all.
+    /// Parameters that are false are not sent at all. An array is true, of which Python refuses to tell.
     pub fn is_truthy(&self) -> bool {
         match self {
             Self::None => false,
@@ -137,7 +146,7 @@ impl Value {
             Self::Bytes(value) => !value.is_empty(),
             Self::List(items) | Self::Tuple(items) | Self::Set(items) => !items.is_empty(),
             Self::Dict(dict) => !dict.is_empty(),
-            Self::Type(_) | Self::Element(_) => true,
+            Self::Type(_) | Self::Element(_) | Self::Array(_) => true,
         }
     }
 
@@ -256,12 +265,23 @@ impl Value {
         }
     }
 
+    /// The array.
+    pub const fn as_array(&self) -> Option<&Array> {
+        match self {
+            Self::Array(array) => Some(array),
+            _ => None,
+        }
+    }
+
     /// The value under a key, if this is a dict that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_dict()?.get(key)
     }
 
     /// The element that spells the value on the wire: `<int>5</int>` for 5. An [`Element`] is itself.
+    ///
+    /// No element spells an array: `<ndarray … />` with its type and shape stands in its place, and what has such an
+    /// element in it is refused by the call that sends it, as the array itself is.
     pub fn to_element(&self) -> Element {
         match self {
             Self::Element(element) => element.clone(),
@@ -284,6 +304,7 @@ impl PartialEq for Value {
             (Self::Dict(a), Self::Dict(b)) => a == b,
             (Self::Type(a), Self::Type(b)) => a == b,
             (Self::Element(a), Self::Element(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
             _ => false,
         }
     }

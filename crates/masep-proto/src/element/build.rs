@@ -84,6 +84,7 @@ impl Element {
             xml: ByteString::from(output),
             depth: deepest,
             namespaced: false,
+            lacks_array: false,
         }
         .into())
     }

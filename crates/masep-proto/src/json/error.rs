@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::printable::{Quoted, is_printable};
 use crate::value::excerpt;
-use crate::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
+use crate::{ArrayError, DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 
 /// JSON that is no message or value: the fault of whoever wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +123,15 @@ pub enum JsonErrorKind {
     /// Not an even number of hexadecimal digits.
     #[error("not bytes in hexadecimal digits: {0}")]
     InvalidHex(String),
+    /// Not base64: the standard alphabet, padded.
+    #[error("not base64: {0}")]
+    InvalidBase64(String),
+    /// Not the type of an array's items.
+    #[error("not the type of an array's items: {}", Quoted(_0))]
+    InvalidDType(String),
+    /// Not an array: shape and bytes do not fit, ...
+    #[error(transparent)]
+    InvalidArray(#[from] ArrayError),
     /// A lone surrogate: Python strings can hold one, XML and UTF-8 cannot.
     #[error("U+{0:04X} is a surrogate, which no text on the wire can hold")]
     Surrogate(u32),
@@ -168,6 +177,9 @@ impl JsonErrorKind {
             Self::InvalidFloat(_) => "invalid_float",
             Self::InvalidInt(_) => "invalid_int",
             Self::InvalidHex(_) => "invalid_hex",
+            Self::InvalidBase64(_) => "invalid_base64",
+            Self::InvalidDType(_) => "invalid_dtype",
+            Self::InvalidArray(_) => "invalid_array",
             Self::Surrogate(_) => "surrogate",
             Self::InvalidXml(_) => "invalid_xml",
             Self::InvalidElement(error) => error.name(),

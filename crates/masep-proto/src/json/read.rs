@@ -208,6 +208,7 @@ fn tagged(object: &Object, tag: &str, place: Place<'_>) -> Result<Value, JsonErr
         "$codepoints" => |json, _| text_of_code_points(json).map(Value::Str),
         "$bytes_hex" => |json, _| bytes(json),
         "$type" => |json, _| Ok(Value::Type(TypeName::from(text(json)?))),
+        "$array" => |json, _| super::array::read(json).map(Value::from),
         "$nest" => nest,
         "$xml" => return xml(object),
         "$py" => return described(object),
@@ -318,12 +319,12 @@ fn described(object: &Object) -> Result<Value, JsonError> {
     }
 }
 
-fn str(json: &Json) -> Result<&str, JsonError> {
+pub(super) fn str(json: &Json) -> Result<&str, JsonError> {
     json.as_str()
         .ok_or_else(|| JsonErrorKind::unexpected("a string", json).into())
 }
 
-fn array(json: &Json) -> Result<&[Json], JsonError> {
+pub(super) fn array(json: &Json) -> Result<&[Json], JsonError> {
     match json {
         Json::Array(values) => Ok(values),
         _ => Err(JsonErrorKind::unexpected("an array", json).into()),
@@ -356,7 +357,7 @@ fn text_of_code_points(json: &Json) -> Result<ByteString, JsonError> {
 }
 
 /// Reads what stands under a key; errors say so.
-fn under<T>(
+pub(super) fn under<T>(
     object: &Object,
     key: &str,
     read: impl FnOnce(&Json) -> Result<T, JsonError>,

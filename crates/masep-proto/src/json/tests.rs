@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::{Dict, Int, Limit, Limits, MessageType, TypeName};
+use crate::{Array, Dict, Int, Limit, Limits, MessageType, TypeName};
 
 /// Both directions between a value and the form in which it is written.
 #[track_caller]
@@ -510,5 +510,82 @@ proptest! {
             let read = Value::from_json(&written).unwrap();
             prop_assert_eq!(format!("{read:?}"), format!("{value:?}"), "{}", written);
         }
+    }
+}
+
+#[test]
+fn an_array_is_its_type_shape_and_bytes() {
+    let array = Array::from_slice(&[1, 2], &[1u16, 0xff00]).unwrap();
+    let form = json!({"$array": {"dtype": "uint16", "shape": [1, 2], "base64": "AQAA/w=="}});
+    let value = Value::from(array);
+    assert_eq!(value.to_json().unwrap(), form);
+    assert_eq!(Value::from_json(&form).unwrap(), value);
+    let read = Value::from_json(&form).unwrap();
+    assert_eq!(
+        read.as_array().unwrap().as_slice::<u16>(),
+        Ok(&[1, 0xff00][..])
+    );
+}
+
+#[test]
+fn what_is_no_array_is_refused_where_it_is_wrong() {
+    let refused = |array: Json| {
+        let error = Value::from_json(&json!([{ "$array": array }])).unwrap_err();
+        (error.path.clone(), error.kind.name())
+    };
+    let array = |dtype: &str, shape: Json, base64: &str| {
+        refused(json!({"dtype": dtype, "shape": shape, "base64": base64}))
+    };
+    for (found, path, name) in [
+        (refused(json!(1)), "[0].$array", "unexpected"),
+        (refused(json!({})), "[0].$array", "missing_key"),
+        (
+            refused(json!({"dtype": "bool", "x": 1})),
+            "[0].$array",
+            "beside_tag",
+        ),
+        (
+            array("float128", json!([1]), "AA=="),
+            "[0].$array.dtype",
+            "invalid_dtype",
+        ),
+        (
+            array("uint8", json!([-1]), "AA=="),
+            "[0].$array.shape[0]",
+            "unexpected",
+        ),
+        (
+            array("uint8", json!(vec![1; 33]), "AA=="),
+            "[0].$array.shape",
+            "invalid_array",
+        ),
+        (
+            array("uint8", json!([1]), "AA"),
+            "[0].$array.base64",
+            "invalid_base64",
+        ),
+        // Bits that no byte has.
+        (
+            array("uint8", json!([1]), "AB=="),
+            "[0].$array.base64",
+            "invalid_base64",
+        ),
+        (
+            array("uint8", json!([2]), "AA=="),
+            "[0].$array",
+            "invalid_array",
+        ),
+        (
+            array("bool", json!([1]), "Ag=="),
+            "[0].$array",
+            "invalid_array",
+        ),
+        (
+            array("uint8", json!([1u64 << 63, 2]), ""),
+            "[0].$array",
+            "invalid_array",
+        ),
+    ] {
+        assert_eq!(found, (path.to_owned(), name));
     }
 }

@@ -57,6 +57,7 @@ fn scalar(value: &Value) -> Json {
         Value::Bytes(value) => tagged("$bytes_hex", hex::encode(value).into()),
         Value::Type(name) => tagged("$type", format!("{}.{}", name.module(), name.name()).into()),
         Value::Element(value) => element(value),
+        Value::Array(value) => tagged("$array", super::array::write(value)),
         Value::None | Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::Dict(_) => {
             Json::Null
         }

@@ -102,7 +102,9 @@ impl Hash for Exact<'_> {
 /// The type that makes a value unhashable in Python: its own, or that of something in a tuple.
 fn unhashable(value: &Value) -> Option<&'static str> {
     match value {
-        Value::List(_) | Value::Set(_) | Value::Dict(_) => Some(value.type_name()),
+        Value::List(_) | Value::Set(_) | Value::Dict(_) | Value::Array(_) => {
+            Some(value.type_name())
+        }
         Value::Tuple(items) => items.iter().find_map(unhashable),
         _ => None,
     }
@@ -163,6 +165,10 @@ impl Key {
                     Some(entry.bytes)
                 });
                 self.unordered(b'd', entries.collect::<Option<_>>()?);
+            }
+            Value::Array(array) => {
+                self.text(b'a', array.to_string().as_bytes());
+                self.text(b'~', array.bytes());
             }
             Value::Element(_) if self.numbers == Numbers::AsPython => return None,
             Value::Element(element) => {

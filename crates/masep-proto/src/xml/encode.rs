@@ -1,13 +1,14 @@
 //! Values and messages to XML.
 
+use std::fmt::Write;
 use std::slice;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{escape, repr, view};
-use crate::value::DictIter;
-use crate::{EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
+use crate::value::{DictIter, FoundArray, find_array};
+use crate::{Array, EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
 
 /// XML as ElementTree writes it, with what has to be known of it.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Encoded {
     pub(crate) depth: usize,
     /// Whether a namespace is declared in it.
     pub(crate) namespaced: bool,
+    /// Whether something stands in it for an array.
+    pub(crate) lacks_array: bool,
 }
 
 /// What a message takes of its receiver's limits.
@@ -41,8 +44,30 @@ const TYPICAL: usize = 512;
 /// A message as bytes.
 pub(crate) fn encode_message(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
     let (encoded, demand) = encode_message_element(message);
-    demand.check(limits)?;
+    check(message, &encoded, demand, limits)?;
     Ok(encoded.xml.into_bytes())
+}
+
+/// Checks that a message may go to a receiver with these limits.
+fn check(
+    message: &Message,
+    encoded: &Encoded,
+    demand: Demand,
+    limits: &Limits,
+) -> Result<(), EncodeError> {
+    if encoded.lacks_array
+        && let Some(FoundArray { path, array }) = find_array("params", &message.params)
+    {
+        return Err(EncodeError::Array { path, array });
+    }
+    Ok(demand.check(limits)?)
+}
+
+/// A message as an element within the default limits.
+pub(crate) fn encode_checked_element(message: &Message) -> Result<Encoded, EncodeError> {
+    let (encoded, demand) = encode_message_element(message);
+    check(message, &encoded, demand, &Limits::default())?;
+    Ok(encoded)
 }
 
 /// A message as an element, however deep, and what it takes of the limits.
@@ -86,6 +111,7 @@ pub(crate) struct Encoder {
     output: String,
     demand: Demand,
     namespaced: bool,
+    lacks_array: bool,
 }
 
 impl Encoder {
@@ -98,6 +124,7 @@ impl Encoder {
                 int_digits: 0,
             },
             namespaced: false,
+            lacks_array: false,
         }
     }
 
@@ -125,12 +152,16 @@ impl Encoder {
         if self.namespaced
             && let Some(element) = view::rewritten(&xml)
         {
-            return element;
+            return Encoded {
+                lacks_array: self.lacks_array,
+                ..element
+            };
         }
         Encoded {
             xml,
             depth: self.demand.depth,
             namespaced: self.namespaced,
+            lacks_array: self.lacks_array,
         }
     }
 
@@ -207,7 +238,9 @@ impl Encoder {
                 escape::push_text(&mut self.output, element.tail());
                 self.demand.depth = self.demand.depth.max(depth - 1 + element.depth());
                 self.namespaced |= element.is_namespaced();
+                self.lacks_array |= element.lacks_array();
             }
+            Value::Array(array) => self.push_sign_of(array),
             Value::List(items) => return self.begin_sequence("list", items),
             Value::Tuple(items) => return self.begin_sequence("tuple", items),
             Value::Set(items) => return self.begin_sequence("set", items),
@@ -218,6 +251,18 @@ impl Encoder {
             }
         }
         None
+    }
+
+    /// Writes what stands for an array where it cannot be refused: it is shown, and never sent.
+    #[cold]
+    fn push_sign_of(&mut self, array: &Array) {
+        let shape: Vec<_> = array.shape().iter().map(usize::to_string).collect();
+        let (dtype, shape) = (array.dtype(), shape.join(","));
+        let _ = write!(
+            self.output,
+            "<ndarray dtype=\"{dtype}\" shape=\"{shape}\" />"
+        );
+        self.lacks_array = true;
     }
 
     fn begin_sequence<'a>(&mut self, tag: &'static str, items: &'a [Value]) -> Option<Open<'a>> {

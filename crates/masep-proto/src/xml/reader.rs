@@ -156,6 +156,7 @@ impl<'a> Reader<'a> {
             xml,
             depth,
             namespaced,
+            lacks_array: false,
         })
     }
 

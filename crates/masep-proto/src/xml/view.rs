@@ -94,6 +94,7 @@ impl Iterator for Children<'_> {
             xml: xml.slice_ref(child.xml),
             depth: child.depth,
             namespaced: false,
+            lacks_array: false,
         });
         Some(element.with_tail(tree::text(xml, cursor.text())))
     }

@@ -49,6 +49,7 @@ pub(crate) fn write_plain(root: &Node, max_depth: usize) -> Option<Encoded> {
         xml: output.into(),
         depth: deepest,
         namespaced: false,
+        lacks_array: false,
     })
 }
 
@@ -92,6 +93,7 @@ pub(crate) fn write(root: &Node) -> Encoded {
         xml: writer.output.into(),
         depth: writer.depth,
         namespaced,
+        lacks_array: false,
     }
 }
 
