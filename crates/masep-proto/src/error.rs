@@ -41,7 +41,7 @@ impl Limit {
             Self::FrameBytes => "frame bytes",
             Self::MessageBytes => "message bytes",
             Self::Depth => "nesting depth",
-            Self::Nodes => "XML elements",
+            Self::Nodes => "XML elements or CBOR items",
             Self::TextBytes => "bytes of one text",
             Self::IntDigits => "digits of one int",
             Self::IdBytes => "bytes of an id",
@@ -93,7 +93,7 @@ impl LimitExceeded {
 pub struct Position {
     /// Bytes from the start of the input, from 0.
     pub offset: usize,
-    /// The line, from 1.
+    /// The line, from 1; 0 in bytes that are no text, which have neither lines nor columns.
     pub line: usize,
     /// Characters from the start of the line, from 0 (as Python's `ParseError` counts).
     pub column: usize,
@@ -106,6 +106,15 @@ impl Position {
         line: 1,
         column: 0,
     };
+
+    /// The position of a byte in what is no text.
+    pub(crate) const fn of_byte(offset: usize) -> Self {
+        Self {
+            offset,
+            line: 0,
+            column: 0,
+        }
+    }
 
     /// The position of `offset` in `input`, a text in UTF-8. Lines end with CR, LF or both.
     pub fn of(input: &[u8], offset: usize) -> Self {
@@ -134,6 +143,9 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return write!(f, "byte {}", self.offset);
+        }
         write!(f, "line {}, column {}", self.line, self.column)
     }
 }
@@ -197,6 +209,24 @@ pub enum DecodeErrorKind {
     /// An element is not what the typed reader expected.
     #[error("{0}")]
     UnexpectedElement(&'static str),
+    /// The bytes are no CBOR that masep reads; the text says what was found.
+    #[error("not CBOR as masep reads it: {0}")]
+    Cbor(&'static str),
+    /// The input ended inside an item of CBOR, or before what was claimed.
+    #[error("the CBOR ends in the middle of {0}")]
+    CborTruncated(&'static str),
+    /// A tag of CBOR that no value has.
+    #[error("unknown tag {0}")]
+    UnknownTag(u64),
+    /// An item of CBOR that cannot stand where it is; the text says what should.
+    #[error("unexpected item: {0}")]
+    UnexpectedItem(&'static str),
+    /// A map of CBOR has a key twice.
+    #[error("the key {} twice", Quoted(_0))]
+    DuplicateKey(String),
+    /// A message in CBOR has not what every message has.
+    #[error("the message has no {0}")]
+    MissingField(&'static str),
     /// An array whose shape and bytes do not fit, or that is otherwise none.
     #[error(transparent)]
     InvalidArray(ArrayError),
@@ -206,7 +236,7 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
-    /// Whether the bytes are no XML at all, or none that masep reads; otherwise they are, but say
+    /// Whether the bytes are no XML (or CBOR) at all, or none that masep reads; otherwise they are, but say
     /// what no message says.
     pub const fn is_malformed(&self) -> bool {
         matches!(
@@ -217,6 +247,8 @@ impl DecodeErrorKind {
                 | Self::Doctype
                 | Self::UndefinedEntity
                 | Self::UnboundPrefix
+                | Self::Cbor(_)
+                | Self::CborTruncated(_)
         )
     }
 
@@ -238,6 +270,12 @@ impl DecodeErrorKind {
             Self::InvalidType(_) => "invalid_type",
             Self::Unhashable(_) => "unhashable",
             Self::UnexpectedElement(_) => "unexpected_element",
+            Self::Cbor(_) => "cbor",
+            Self::CborTruncated(_) => "truncated",
+            Self::UnknownTag(_) => "unknown_tag",
+            Self::UnexpectedItem(_) => "unexpected_item",
+            Self::DuplicateKey(_) => "duplicate_key",
+            Self::MissingField(_) => "missing_field",
             Self::InvalidArray(_) => "invalid_array",
             Self::Limit(_) => "limit",
         }
@@ -254,9 +292,12 @@ pub enum EncodeError {
     /// An attribute with a name that its element has already, or behind the content of it.
     #[error("attribute {} twice, or behind the content of its element", Quoted(_0))]
     MisplacedAttribute(String),
-    /// An array in a message for a peer of pymasep's protocol.
+    /// Parameters of a message that are no dict: a value of this type.
+    #[error("the parameters of a message are a dict, not of type {0}")]
+    ParamsNotDict(&'static str),
+    /// An array in a message for a peer of pymasep's protocol, or an element that was made of one.
     #[error(
-        "{path}: pymasep's protocol has no arrays, and this is {array}: send its items as a list (`.tolist()`, \
+        "{path}: pymasep's XML has no arrays, and this is {array}: send its items as a list (`.tolist()`, \
         in Rust `to_list()`), or have masep on both ends"
     )]
     Array {
@@ -276,6 +317,7 @@ impl EncodeError {
         match self {
             Self::InvalidName(_) => "invalid_name",
             Self::MisplacedAttribute(_) => "misplaced_attribute",
+            Self::ParamsNotDict(_) => "params_not_dict",
             Self::Array { .. } => "array",
             Self::Limit(_) => "limit",
         }

@@ -4,6 +4,7 @@
 //! What they say to each other is here, as values and state machines:
 //!
 //! * [`Message`]: what is said, a type, a sender and parameters made of [`Value`]s, as XML;
+//! * [`cbor`]: the same messages and values in protocol 2, with arrays;
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
 //! * [`Handshake`]: how two peers learn each other's id;
 //! * [`admission`]: a server's door: places, ids, and who is refused;
@@ -19,6 +20,7 @@
 
 mod action;
 pub mod admission;
+pub mod cbor;
 mod circular;
 mod close;
 mod codec;

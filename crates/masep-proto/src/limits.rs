@@ -54,10 +54,10 @@ limits! {
     /// much larger limit they need a larger stack than the usual 2 MiB of a thread.
     depth: usize = 1_024;
 
-    /// XML elements in one message. Default 100,000: a frame of 65,535 bytes holds at most 16,383.
+    /// XML elements, or data items of CBOR, in one message. Default 100,000: a frame of 65,535 bytes holds at most 16,383.
     nodes: usize = 100_000;
 
-    /// Bytes of one text or attribute value, decoded. Default 1 MiB, as `message_bytes`.
+    /// Bytes of one text or attribute value, decoded; of CBOR also of one `bytes` or array. Default 1 MiB, as `message_bytes`.
     text_bytes: usize = 1 << 20;
 
     /// Digits of one int. Default 4,300: Python's own limit (`sys.get_int_max_str_digits`), above

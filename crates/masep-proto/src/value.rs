@@ -14,12 +14,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 pub use array::{Array, ArrayError, ArrayItem, DType};
+pub(crate) use array::{f16_to_f64, f32_to_f64};
 pub use dict::Dict;
 pub(crate) use dict::Iter as DictIter;
 pub use int::Int;
 pub use type_name::TypeName;
 
-pub(crate) use find::{FoundArray, find_array};
+pub(crate) use find::{FoundArray, find_array, find_lacking_element};
 pub(crate) use int::excerpt;
 pub(crate) use set::unique_members;
 

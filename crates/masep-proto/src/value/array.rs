@@ -12,7 +12,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use dtype::DType;
-use dtype::{f16_to_f64, f32_to_f64};
+pub(crate) use dtype::{f16_to_f64, f32_to_f64};
 pub use error::ArrayError;
 pub use item::ArrayItem;
 

@@ -65,6 +65,32 @@ impl Dict {
         dict
     }
 
+    /// A dict of these entries, or a key that two of them have.
+    pub(crate) fn from_different(entries: Vec<(ByteString, Value)>) -> Result<Self, ByteString> {
+        if entries.len() <= FEW {
+            for (place, (key, _)) in entries.iter().enumerate().skip(1) {
+                if entries[..place]
+                    .iter()
+                    .any(|(other, _)| is_same(other, key))
+                {
+                    return Err(key.clone());
+                }
+            }
+            return Ok(Self {
+                entries,
+                places: None,
+            });
+        }
+        let mut dict = Self::with_capacity(entries.len());
+        for (key, value) in entries {
+            let again = key.clone();
+            if dict.insert(key, value).is_some() {
+                return Err(again);
+            }
+        }
+        Ok(dict)
+    }
+
     /// Sets the value of a key and returns the one it had. A key that was there keeps its place in
     /// the order.
     pub fn insert(&mut self, key: impl Into<ByteString>, value: impl Into<Value>) -> Option<Value> {

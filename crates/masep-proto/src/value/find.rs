@@ -12,7 +12,7 @@ use crate::is_printable;
 use crate::printable::Quoted;
 
 /// An array that was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FoundArray {
     /// Where: `params.observation.camera`, `params.frames[3]`.
     pub(crate) path: String,
@@ -31,17 +31,27 @@ enum Rest<'a> {
     Entries(DictIter<'a>),
 }
 
-/// The first array in a value that stands at this path, or the first element that was made of one. The containers are
-/// kept in a list, so that no depth can exhaust the stack.
+/// The first array in a value that stands at this path, or the first element that was made of one.
 #[cold]
 pub(crate) fn find_array(root: &str, value: &Value) -> Option<FoundArray> {
+    find(root, value, true)
+}
+
+/// The first element in a value that was made of an array. Arrays themselves are passed over.
+#[cold]
+pub(crate) fn find_lacking_element(root: &str, value: &Value) -> Option<FoundArray> {
+    find(root, value, false)
+}
+
+/// The containers are kept in a list, so that no depth can exhaust the stack.
+fn find(root: &str, value: &Value, arrays: bool) -> Option<FoundArray> {
     let mut path = root.to_owned();
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut next = Some(value);
     loop {
         if let Some(value) = next {
             let rest = match value {
-                Value::Array(array) => {
+                Value::Array(array) if arrays => {
                     let array = array.to_string();
                     return Some(FoundArray { path, array });
                 }

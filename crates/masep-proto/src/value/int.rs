@@ -1,5 +1,6 @@
 //! Ints of any size.
 
+mod bignum;
 mod digits;
 
 use std::cmp::Ordering;

@@ -169,10 +169,7 @@ fn pymaseps_protocol_refuses_it_where_it_stands() {
     };
     let params = Dict::from([(
         "observation",
-        Value::from(Dict::from([(
-            "a b",
-            (1, vec![Value::None, array.into()]),
-        )])),
+        Value::from(Dict::from([("a b", (1, vec![Value::None, array.into()]))])),
     )]);
     let message = Message::new("observation", params, "e");
     let path = "params.observation[\"a b\"][1][1]";

@@ -1,0 +1,408 @@
+//! CBOR to values and messages.
+
+use std::collections::HashSet;
+use std::iter::zip;
+use std::ops::Range;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::encode::{LEVELS_PER_ITEM, PARAMS_DEPTH};
+use super::head::Major;
+use super::reader::{Fault, Head, Reader};
+use super::{array, tag};
+use crate::value::{excerpt, unique_members};
+use crate::{
+    Array, ArrayError, DType, DecodeError, DecodeErrorKind, Dict, Element, Int, Limit,
+    LimitExceeded, Limits, Message, MessageType, TypeName, Value, value,
+};
+
+pub(super) fn message(
+    input: &Bytes,
+    limits: &Limits,
+) -> Result<(Message, Option<Dict>), DecodeError> {
+    let mut decoder = Decoder::new(input, limits)?;
+    let message = decoder.message()?;
+    decoder.reader.end()?;
+    Ok(message)
+}
+
+pub(super) fn value(input: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
+    let mut decoder = Decoder::new(input, limits)?;
+    let value = decoder.value(1)?;
+    decoder.reader.end()?;
+    Ok(value)
+}
+
+/// Up to this size of the input, whatever is read is a slice of it.
+const SMALL_INPUT: usize = 64 << 10;
+
+/// Of a larger input, what is smaller than this part of it is copied: a slice keeps all of it.
+const LEAST_PART: usize = 16;
+
+/// A container that is being read.
+struct Open {
+    container: Container,
+    /// Where it begins.
+    start: usize,
+    /// How many items, or entries, are still to come.
+    rest: usize,
+    /// Where its values begin among all, and its keys.
+    values: usize,
+    keys: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Container {
+    List,
+    Tuple,
+    Set,
+    Dict,
+}
+
+/// Reads values. The containers around the current place are kept in a list, so that no depth can exhaust the stack.
+struct Decoder<'a> {
+    input: &'a Bytes,
+    reader: Reader<'a>,
+    limits: &'a Limits,
+    open: Vec<Open>,
+    /// The values of the open containers, outermost first; a container takes its own at its end, in one piece of memory
+    /// of the right size.
+    values: Vec<Value>,
+    /// The keys of those that are dicts.
+    keys: Vec<ByteString>,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(input: &'a Bytes, limits: &'a Limits) -> Result<Self, Fault> {
+        LimitExceeded::check(Limit::MessageBytes, input.len(), limits.message_bytes)
+            .map_err(|exceeded| Fault::new(exceeded, 0))?;
+        Ok(Self {
+            input,
+            reader: Reader::new(input, limits.nodes, limits.text_bytes),
+            limits,
+            open: Vec::new(),
+            values: Vec::new(),
+            keys: Vec::new(),
+        })
+    }
+
+    fn message(&mut self) -> Result<(Message, Option<Dict>), Fault> {
+        let head = self.reader.expect(Major::Map, "a message is a map")?;
+        let count = self.reader.count(head)?;
+        let (mut msg_type, mut src, mut params, mut turn) = (None, None, None, None);
+        let mut unknown = HashSet::new();
+        for _ in 0..count {
+            let head = self
+                .reader
+                .expect(Major::Text, "the key of a map is a text")?;
+            let key = self.reader.text(head)?;
+            let is_new = match key {
+                "type" => msg_type
+                    .replace(self.next_text("type is a text")?)
+                    .is_none(),
+                "src" => src.replace(self.next_text("src is a text")?).is_none(),
+                "params" => params.replace(self.params()?).is_none(),
+                "turn" => turn.replace(self.turn()?).is_none(),
+                _ => {
+                    self.reader.skip()?;
+                    unknown.insert(key)
+                }
+            };
+            if !is_new {
+                let kind = DecodeErrorKind::DuplicateKey(excerpt(key));
+                return Err(Fault::new(kind, head.start));
+            }
+        }
+        let missing = |key| Fault::new(DecodeErrorKind::MissingField(key), head.start);
+        let message = Message {
+            msg_type: MessageType::from(msg_type.ok_or_else(|| missing("type"))?),
+            params: params.unwrap_or_default(),
+            src_sub_app: src.ok_or_else(|| missing("src"))?,
+        };
+        Ok((message, turn))
+    }
+
+    fn params(&mut self) -> Result<Value, Fault> {
+        let start = self.reader.position();
+        match self.value(PARAMS_DEPTH)? {
+            params @ (Value::Dict(_) | Value::None) => Ok(params),
+            other => {
+                let kind = DecodeErrorKind::ParamsNotDict(other.type_name().into());
+                Err(Fault::new(kind, start))
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<Dict, Fault> {
+        let start = self.reader.position();
+        match self.value(PARAMS_DEPTH)? {
+            Value::Dict(turn) => Ok(turn),
+            _ => Err(Fault::unexpected("turn is a map", start)),
+        }
+    }
+
+    /// The next value, which stands at this depth.
+    fn value(&mut self, depth: usize) -> Result<Value, Fault> {
+        self.begin(depth)?;
+        while let Some(open) = self.open.last_mut() {
+            if open.rest > 0 {
+                open.rest -= 1;
+                if open.container == Container::Dict {
+                    let key = self.next_text("the key of a map is a text")?;
+                    self.keys.push(key);
+                }
+                self.begin(depth + LEVELS_PER_ITEM * self.open.len())?;
+            } else if let Some(open) = self.open.pop() {
+                let value = self.finish(&open)?;
+                self.values.push(value);
+            }
+        }
+        Ok(self.values.pop().unwrap_or_default())
+    }
+
+    /// Reads a value that holds no others, or the beginning of one that does.
+    #[inline]
+    fn begin(&mut self, depth: usize) -> Result<(), Fault> {
+        let head = self.reader.head()?;
+        LimitExceeded::check(Limit::Depth, depth, self.limits.depth)
+            .map_err(|exceeded| Fault::new(exceeded, head.start))?;
+        let value = match head.major {
+            Major::Unsigned => Value::from(head.argument),
+            Major::Negative => Value::from(-1 - i128::from(head.argument)),
+            Major::Bytes => Value::Bytes(self.bytes(head)?),
+            Major::Text => Value::Str(self.text(head)?),
+            Major::Array => return self.open(Container::List, head, head.start),
+            Major::Map => return self.open(Container::Dict, head, head.start),
+            Major::Tag => return self.tagged(head, depth),
+            Major::Simple => simple(head)?,
+        };
+        self.values.push(value);
+        Ok(())
+    }
+
+    /// Opens a container that begins at `start`, whose head was just read.
+    fn open(&mut self, container: Container, head: Head, start: usize) -> Result<(), Fault> {
+        let rest = self.reader.count(head)?;
+        self.open.push(Open {
+            container,
+            start,
+            rest,
+            values: self.values.len(),
+            keys: self.keys.len(),
+        });
+        Ok(())
+    }
+
+    /// The value of a container that was read.
+    fn finish(&mut self, open: &Open) -> Result<Value, Fault> {
+        if open.container == Container::Dict {
+            let keys = self.keys.drain(open.keys..);
+            let entries = zip(keys, self.values.drain(open.values..)).collect();
+            return match Dict::from_different(entries) {
+                Ok(dict) => Ok(Value::Dict(dict)),
+                Err(key) => {
+                    let kind = DecodeErrorKind::DuplicateKey(excerpt(&key));
+                    Err(Fault::new(kind, open.start))
+                }
+            };
+        }
+        let items = self.values.split_off(open.values);
+        Ok(match open.container {
+            Container::List => Value::List(items),
+            Container::Tuple => Value::Tuple(items),
+            _ => {
+                let unhashable = |name| Fault::new(DecodeErrorKind::Unhashable(name), open.start);
+                Value::Set(unique_members(items).map_err(unhashable)?)
+            }
+        })
+    }
+
+    /// What is behind a tag. Only these stand behind one: no tag stands behind another but in an array.
+    fn tagged(&mut self, head: Head, depth: usize) -> Result<(), Fault> {
+        let value = match head.argument {
+            tag::TUPLE => {
+                let items = self.reader.expect(Major::Array, "a tuple is an array")?;
+                return self.open(Container::Tuple, items, head.start);
+            }
+            tag::SET => {
+                let items = self.reader.expect(Major::Array, "a set is an array")?;
+                return self.open(Container::Set, items, head.start);
+            }
+            tag::UNSIGNED_BIGNUM => self.bignum(false)?,
+            tag::NEGATIVE_BIGNUM => self.bignum(true)?,
+            tag::TYPE => Value::Type(TypeName::new(self.next_text("a class is a text")?)),
+            tag::ELEMENT => self.element(depth)?,
+            tag::ARRAY => self.array(head)?,
+            typed if typed == tag::BOOL || array::is_typed_array(typed) => self.vector(head)?,
+            unknown => return Err(Fault::new(DecodeErrorKind::UnknownTag(unknown), head.start)),
+        };
+        self.values.push(value);
+        Ok(())
+    }
+
+    fn bignum(&mut self, is_negative: bool) -> Result<Value, Fault> {
+        let head = self.reader.expect(Major::Bytes, "a bignum is bytes")?;
+        let range = self.reader.content(head)?;
+        let bytes = self.reader.slice(range);
+        Int::from_bignum(is_negative, bytes, self.limits.int_digits)
+            .map(Value::Int)
+            .map_err(|exceeded| Fault::new(exceeded, head.start))
+    }
+
+    /// An element, checked: it may be put into the XML of a message for a peer of pymasep's protocol.
+    fn element(&mut self, depth: usize) -> Result<Value, Fault> {
+        const WHAT: &str = "an element is a text, or an array of one and its tail";
+        let mut head = self.reader.head()?;
+        let has_tail = head.major == Major::Array && head.argument == 2;
+        if has_tail {
+            head = self.reader.head()?;
+        }
+        if head.major != Major::Text {
+            return Err(Fault::unexpected(WHAT, head.start));
+        }
+        let xml = self.text(head)?;
+        let at = self.reader.position() - xml.len();
+        let limits = self
+            .limits
+            .clone()
+            .depth(self.limits.depth + 1 - depth)
+            .nodes(self.reader.nodes_left());
+        let element = Element::decode(xml.into_bytes(), &limits)
+            .map_err(|error| Fault::new(error.kind, at + error.position.offset))?;
+        if !has_tail {
+            return Ok(Value::Element(element));
+        }
+        let tail = self.next_text(WHAT)?;
+        Ok(Value::Element(element.with_tail(tail)))
+    }
+
+    /// An array of a shape.
+    fn array(&mut self, head: Head) -> Result<Value, Fault> {
+        const WHAT: &str = "an array is an array of its shape and a typed array";
+        let pair = self.reader.expect(Major::Array, WHAT)?;
+        let lengths = self.reader.expect(Major::Array, WHAT)?;
+        if pair.argument != 2 {
+            return Err(Fault::unexpected(WHAT, pair.start));
+        }
+        let dimensions = usize::try_from(lengths.argument).unwrap_or(usize::MAX);
+        if dimensions > Array::MAX_DIMENSIONS {
+            return Err(Fault::new(
+                ArrayError::Dimensions(dimensions),
+                lengths.start,
+            ));
+        }
+        let mut shape = Vec::with_capacity(dimensions);
+        for _ in 0..dimensions {
+            let length = self
+                .reader
+                .expect(Major::Unsigned, "a length is a number of 0 or more")?;
+            let too_large = |_| Fault::new(ArrayError::TooLarge, length.start);
+            shape.push(usize::try_from(length.argument).map_err(too_large)?);
+        }
+        let typed = self.reader.expect(Major::Tag, WHAT)?;
+        self.items(head, typed, Some(shape))
+    }
+
+    /// A typed array alone, which has one dimension.
+    fn vector(&mut self, typed: Head) -> Result<Value, Fault> {
+        self.items(typed, typed, None)
+    }
+
+    /// The bytes of an array that begins with `head`, behind the tag of their type.
+    fn items(
+        &mut self,
+        head: Head,
+        typed: Head,
+        shape: Option<Vec<usize>>,
+    ) -> Result<Value, Fault> {
+        let is_bool = typed.argument == tag::BOOL;
+        let typed = if is_bool {
+            self.reader
+                .expect(Major::Tag, "bools are in an array of uint8")?
+        } else {
+            typed
+        };
+        let (dtype, is_little_endian) = match array::dtype(typed.argument) {
+            Some((DType::UInt8, _)) if is_bool => (DType::Bool, true),
+            Some(found) if !is_bool => found,
+            _ => {
+                let kind = DecodeErrorKind::UnknownTag(typed.argument);
+                return Err(Fault::new(kind, typed.start));
+            }
+        };
+        let content = self.reader.expect(Major::Bytes, "a typed array is bytes")?;
+        let range = self.reader.content(content)?;
+        let shape = shape.unwrap_or_else(|| vec![range.len() / dtype.size()]);
+        let bytes = if is_little_endian {
+            self.share(range)
+        } else {
+            swapped(self.reader.slice(range), dtype.size())
+        };
+        let array = Array::new(dtype, shape, bytes);
+        let array = array.map_err(|error| Fault::new(error, head.start))?;
+        Ok(Value::from(array.aligned()))
+    }
+
+    fn next_text(&mut self, what: &'static str) -> Result<ByteString, Fault> {
+        let head = self.reader.expect(Major::Text, what)?;
+        self.text(head)
+    }
+
+    /// The text whose head was just read.
+    fn text(&mut self, head: Head) -> Result<ByteString, Fault> {
+        let range = self.reader.content(head)?;
+        let start = range.start;
+        ByteString::try_from(self.share(range)).map_err(|_| {
+            let valid = std::str::from_utf8(self.reader.slice(start..self.reader.position()))
+                .map_err(|error| error.valid_up_to());
+            let at = start + valid.err().unwrap_or_default();
+            Fault::syntax("a text that is not UTF-8", at)
+        })
+    }
+
+    fn bytes(&mut self, head: Head) -> Result<Bytes, Fault> {
+        let range = self.reader.content(head)?;
+        Ok(self.share(range))
+    }
+
+    /// A part of the input: a slice of it, or a copy.
+    fn share(&self, range: Range<usize>) -> Bytes {
+        let size = self.input.len();
+        if size > SMALL_INPUT && range.len() < size / LEAST_PART {
+            return Bytes::copy_from_slice(&self.input[range]);
+        }
+        self.input.slice(range)
+    }
+}
+
+/// `None`, a bool or a float.
+fn simple(head: Head) -> Result<Value, Fault> {
+    Ok(match head.info {
+        20 => Value::Bool(false),
+        21 => Value::Bool(true),
+        22 => Value::None,
+        25 => Value::Float(value::f16_to_f64(low(head.argument))),
+        26 => Value::Float(value::f32_to_f64(low(head.argument))),
+        27 => Value::Float(f64::from_bits(head.argument)),
+        24 if head.argument < 32 => return Err(Fault::syntax("a reserved value", head.start)),
+        _ => {
+            return Err(Fault::unexpected(
+                "a simple value that is no value here",
+                head.start,
+            ));
+        }
+    })
+}
+
+/// The bits of a head, of which no others are there.
+fn low<T: TryFrom<u64> + Default>(argument: u64) -> T {
+    T::try_from(argument).unwrap_or_default()
+}
+
+/// Items in the other order of bytes.
+fn swapped(bytes: &[u8], size: usize) -> Bytes {
+    let mut swapped = bytes.to_vec();
+    swapped.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    swapped.into()
+}

@@ -1,0 +1,225 @@
+//! Heads of data items, as they are read.
+
+use std::ops::Range;
+
+use super::head::Major;
+use crate::{DecodeError, DecodeErrorKind, Limit, LimitExceeded, Position};
+
+/// What is wrong, and at which byte.
+#[derive(Debug)]
+pub(super) struct Fault {
+    kind: DecodeErrorKind,
+    at: usize,
+}
+
+impl Fault {
+    #[cold]
+    pub(super) fn new(kind: impl Into<DecodeErrorKind>, at: usize) -> Self {
+        Self {
+            kind: kind.into(),
+            at,
+        }
+    }
+
+    #[cold]
+    pub(super) fn syntax(what: &'static str, at: usize) -> Self {
+        Self::new(DecodeErrorKind::Cbor(what), at)
+    }
+
+    #[cold]
+    pub(super) fn unexpected(what: &'static str, at: usize) -> Self {
+        Self::new(DecodeErrorKind::UnexpectedItem(what), at)
+    }
+
+    #[cold]
+    pub(super) fn truncated(what: &'static str, at: usize) -> Self {
+        Self::new(DecodeErrorKind::CborTruncated(what), at)
+    }
+}
+
+impl From<Fault> for DecodeError {
+    fn from(fault: Fault) -> Self {
+        Self {
+            kind: fault.kind,
+            position: Position::of_byte(fault.at),
+        }
+    }
+}
+
+/// The head of a data item.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) major: Major,
+    /// The five lower bits of the first byte: how wide it is.
+    pub(super) info: u8,
+    /// The number, the length, the count, the tag, or the bits of a float.
+    pub(super) argument: u64,
+    /// Where it begins.
+    pub(super) start: usize,
+}
+
+/// Reads data items one after the other, and counts them.
+pub(super) struct Reader<'a> {
+    input: &'a [u8],
+    position: usize,
+    nodes: usize,
+    max_nodes: usize,
+    max_text: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) const fn new(input: &'a [u8], max_nodes: usize, max_text: usize) -> Self {
+        Self {
+            input,
+            position: 0,
+            nodes: 0,
+            max_nodes,
+            max_text,
+        }
+    }
+
+    pub(super) const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// How many more items there may be.
+    pub(super) const fn nodes_left(&self) -> usize {
+        self.max_nodes - self.nodes
+    }
+
+    /// The head of the next item.
+    #[inline]
+    pub(super) fn head(&mut self) -> Result<Head, Fault> {
+        let start = self.position;
+        let Some(first) = self.input.get(start) else {
+            return Err(Fault::truncated("an item", start));
+        };
+        if self.nodes == self.max_nodes {
+            return Err(self.too_many(start));
+        }
+        self.nodes += 1;
+        let info = first & 0x1f;
+        self.position += 1;
+        let argument = if info < 24 {
+            info.into()
+        } else {
+            self.argument(info, start)?
+        };
+        Ok(Head {
+            major: Major::of(*first),
+            info,
+            argument,
+            start,
+        })
+    }
+
+    #[cold]
+    fn too_many(&self, at: usize) -> Fault {
+        let exceeded = LimitExceeded {
+            limit: Limit::Nodes,
+            actual: self.nodes + 1,
+            allowed: self.max_nodes,
+        };
+        Fault::new(exceeded, at)
+    }
+
+    /// The argument behind the first byte of a head.
+    fn argument(&mut self, info: u8, start: usize) -> Result<u64, Fault> {
+        let size = match info {
+            24 => 1,
+            25 => 2,
+            26 => 4,
+            27 => 8,
+            31 => return Err(Fault::syntax("an indefinite length", start)),
+            _ => return Err(Fault::syntax("a reserved head", start)),
+        };
+        let Some(bytes) = self.input.get(self.position..self.position + size) else {
+            return Err(Fault::truncated("a head", start));
+        };
+        self.position += size;
+        Ok(bytes
+            .iter()
+            .fold(0, |argument, byte| argument << 8 | u64::from(*byte)))
+    }
+
+    /// Where the content of bytes or a text is, whose head was just read.
+    pub(super) fn content(&mut self, head: Head) -> Result<Range<usize>, Fault> {
+        let left = self.input.len() - self.position;
+        let length = match usize::try_from(head.argument) {
+            Ok(length) if length <= left => length,
+            _ => return Err(Fault::truncated("bytes or a text", head.start)),
+        };
+        LimitExceeded::check(Limit::TextBytes, length, self.max_text)
+            .map_err(|exceeded| Fault::new(exceeded, head.start))?;
+        let start = self.position;
+        self.position += length;
+        Ok(start..self.position)
+    }
+
+    /// How many items a container has whose head was just read. Each takes a byte, and each counts: what can not be
+    /// there is refused here.
+    pub(super) fn count(&self, head: Head) -> Result<usize, Fault> {
+        let per_entry = if head.major == Major::Map { 2 } else { 1 };
+        let left = self.input.len() - self.position;
+        match usize::try_from(head.argument) {
+            Ok(count) if count <= left / per_entry => Ok(count),
+            _ => Err(Fault::truncated("a container", head.start)),
+        }
+    }
+
+    /// The next item's head, which has to be of this kind.
+    pub(super) fn expect(&mut self, major: Major, what: &'static str) -> Result<Head, Fault> {
+        let head = self.head()?;
+        if head.major == major {
+            Ok(head)
+        } else {
+            Err(Fault::unexpected(what, head.start))
+        }
+    }
+
+    /// The bytes of an item's content.
+    pub(super) fn slice(&self, range: Range<usize>) -> &'a [u8] {
+        &self.input[range]
+    }
+
+    /// Goes over the next item and all in it, which needs no memory.
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+        let mut left = 1usize;
+        while left > 0 {
+            left -= 1;
+            let head = self.head()?;
+            let inside = match head.major {
+                Major::Unsigned | Major::Negative | Major::Simple => 0,
+                Major::Bytes => {
+                    self.content(head)?;
+                    0
+                }
+                Major::Text => {
+                    self.text(head)?;
+                    0
+                }
+                Major::Array => self.count(head)?,
+                Major::Map => self.count(head)? * 2,
+                Major::Tag => 1,
+            };
+            left = left.saturating_add(inside);
+        }
+        Ok(())
+    }
+
+    /// The text whose head was just read.
+    pub(super) fn text(&mut self, head: Head) -> Result<&'a str, Fault> {
+        let range = self.content(head)?;
+        let start = range.start;
+        std::str::from_utf8(&self.input[range])
+            .map_err(|error| Fault::syntax("a text that is not UTF-8", start + error.valid_up_to()))
+    }
+
+    /// Checks that nothing comes behind what was read.
+    pub(super) fn end(&self) -> Result<(), Fault> {
+        if self.position == self.input.len() {
+            return Ok(());
+        }
+        Err(Fault::syntax("bytes behind its end", self.position))
+    }
+}
