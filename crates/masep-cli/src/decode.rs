@@ -6,13 +6,14 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use clap::Args;
-use masep_proto::{Frame, FrameCodec, Limits, Message};
+use masep_proto::{Frame, FrameCodec};
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::failure::Failure;
 use crate::lines::convert_lines;
 use crate::output::Output;
+use crate::protocol::Protocol;
 use crate::status::Status;
 
 const LONG_ABOUT: &str = "\
@@ -28,7 +29,9 @@ With --stream the input is no text but the raw bytes of one direction of a conne
 There is one line of output for each frame: {\"hello\": \"id\"} for the first, then messages, {\"bye\": \
 true} at the end, and {\"bytes_hex\": ..., \"error\": ...} for a frame that is none of these. A stream \
 that ends inside a frame, or that goes on after its end, gives a last line {\"error\": ...}. `masep \
-encode --frame` turns the lines back into the same bytes.";
+encode --frame` turns the lines back into the same bytes.
+
+With --protocol 2 the lines are messages in CBOR, as masep's own protocol has them.";
 
 const EXAMPLE: &str = "\
 Examples:
@@ -47,12 +50,16 @@ pub(crate) struct Decode {
     /// Each line begins with the frame's header: two bytes with the length, which has to fit
     ///
     /// The frame that ends a connection is `{"bye": true}`.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "protocol")]
     frame: bool,
 
     /// Read the raw bytes of one direction of a connection instead of lines
-    #[arg(long, conflicts_with = "frame")]
+    #[arg(long, conflicts_with_all = ["frame", "protocol"])]
     stream: bool,
+
+    /// The generation of the protocol
+    #[arg(long, value_enum, value_name = "N", default_value = "1")]
+    protocol: Protocol,
 }
 
 /// A frame after the first one, as a line of JSON.
@@ -78,7 +85,7 @@ impl Decode {
                 if self.frame {
                     frame(&single_frame(&bytes)?)
                 } else {
-                    message(bytes.into())
+                    message(self.protocol, bytes.into())
                 }
             },
             Output::json,
@@ -104,10 +111,9 @@ fn frame(frame: &Frame) -> Result<Line, Failure> {
     if frame.is_bye() {
         return Ok(Line::Bye { bye: true });
     }
-    message(frame.bytes().clone())
+    message(Protocol::Xml, frame.bytes().clone())
 }
 
-fn message(bytes: Bytes) -> Result<Line, Failure> {
-    let message = Message::decode(bytes, &Limits::default())?;
-    Ok(Line::Message(message.to_json()?))
+fn message(protocol: Protocol, bytes: Bytes) -> Result<Line, Failure> {
+    protocol.decode(bytes).map(Line::Message)
 }

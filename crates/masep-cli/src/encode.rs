@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::failure::Failure;
 use crate::lines::{convert_lines, parse_json};
 use crate::output::Output;
+use crate::protocol::Protocol;
 use crate::status::Status;
 
 const LONG_ABOUT: &str = "\
@@ -22,6 +23,10 @@ JSON has no form for is an object with one key that starts with `$`: {\"$tuple\"
 [...]}, {\"$type\": \"module.Class\"}, {\"$bytes_hex\": \"00ff\"}, {\"$xml\": \"<Action type=\\\"1\\\" />\"}, \
 {\"$float\": \"nan\"}, {\"$int\": \"...\"} of any size, {\"$dict\": [[key, value], ...]}. A number with a \
 fraction or an exponent is a float, any other an int.
+
+With --protocol 2 the bytes are CBOR, as masep's own protocol has it. Only there are arrays: {\"$array\": \
+{\"dtype\": \"uint8\", \"shape\": [2, 2], \"base64\": \"AAECAw==\"}}, with the bytes in row-major order, little \
+endian; and \"turn\", an object, beside the parameters.
 
 For each line there is one line of output, also for an empty one. A line that cannot be done gives \
 {\"error\": {\"kind\": ..., \"message\": ...}} in its place, the others are done, and the exit code is 1.";
@@ -41,8 +46,12 @@ pub(crate) struct Encode {
     /// A frame holds at most 65,535 bytes: a larger message is an error. With this option the lines
     /// that `masep decode --stream` prints for other frames are taken too: `{"hello": "id"}`,
     /// `{"bye": true}` and `{"bytes_hex": "..."}`.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "protocol")]
     frame: bool,
+
+    /// The generation of the protocol
+    #[arg(long, value_enum, value_name = "N", default_value = "1")]
+    protocol: Protocol,
 
     /// The sender of messages that have no `src_sub_app`
     #[arg(long, value_name = "ID")]
@@ -64,7 +73,7 @@ impl Encode {
         let json = parse_json(line)?;
         let id = self.id.as_deref();
         if !self.frame {
-            return Ok(hex::encode(Message::from_json(&json, id)?.to_bytes()?));
+            return Ok(hex::encode(self.protocol.encode(json, id)?));
         }
         let mut bytes = Vec::new();
         FrameCodec::default().encode(&frame(&json, id)?, &mut bytes)?;

@@ -22,6 +22,7 @@ mod lines;
 mod log;
 mod output;
 mod pace;
+mod protocol;
 mod runtime;
 mod serve;
 mod signals;

@@ -225,3 +225,34 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(stderr, "");
 }
+
+#[test]
+fn protocol_2_is_cbor_and_has_arrays() {
+    let line = r#"{"msg_type":"action","src_sub_app":"a","params":{"k":{"$array":{"dtype":"uint16","shape":[2],"base64":"AQACAA=="}}},"turn":{"n":3}}"#;
+    let encoded = run(&["encode", "--protocol", "2"], format!("{line}\n"));
+    assert_eq!(encoded.code, Some(0), "{}", encoded.stderr);
+    assert!(
+        encoded.stdout.starts_with("a46474797065"),
+        "{}",
+        encoded.stdout
+    );
+    let decoded = run(&["decode", "--protocol", "2"], encoded.stdout);
+    assert_eq!(decoded.stdout.trim_end(), line);
+
+    let line = line.replace(r#","turn":{"n":3}"#, "");
+    let refused = run(&["encode"], line);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stdout.contains(r#""kind":"array""#),
+        "{}",
+        refused.stdout
+    );
+    assert!(refused.stdout.contains("params.k"), "{}", refused.stdout);
+}
+
+#[test]
+fn frames_are_those_of_protocol_1() {
+    let run = run(&["encode", "--protocol", "2", "--frame"], "");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("--protocol"), "{}", run.stderr);
+}
