@@ -1,8 +1,8 @@
 //! What holds of everything that was decoded.
 
 use masep_proto::{
-    Action, CircularHeadList, DecodeError, DecodeErrorKind, Element, Limits, Message, Node, Value,
-    json,
+    Action, CircularHeadList, DType, DecodeError, DecodeErrorKind, Dict, Element, Limits, Message,
+    Node, Value, cbor, json,
 };
 
 /// The most bytes that the text of an error may have: it goes to a log, where a peer must not be able
@@ -37,6 +37,72 @@ pub fn check_message(message: &Message) {
         assert_eq!(Message::from_element(&element).as_ref(), Ok(message));
     }
     check_value(&message.params);
+}
+
+/// As [`check_error`], of CBOR.
+pub fn check_cbor_error(error: &DecodeError, input: &[u8]) {
+    assert!(error.position.offset <= input.len(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("(byte ") && text.len() <= ERROR_TEXT, "{text}");
+}
+
+/// A message that was decoded from CBOR is written and read again as the same.
+pub fn check_message_of_cbor(message: &Message, turn: Option<&Dict>) {
+    let limits = Limits::default();
+    // An element can be longer as ElementTree writes it.
+    let limits = limits.message_bytes(usize::MAX).text_bytes(usize::MAX);
+    let written = cbor::encode_message(message, turn, &limits).expect("it fitted the wire");
+    let (again, turn_again) =
+        cbor::decode_message(&written, &limits).expect("what was written is readable");
+    let twice = cbor::encode_message(&again, turn_again.as_ref(), &limits);
+    assert_eq!(twice.as_ref(), Ok(&written), "a second round changes it");
+    if !has_nan(&message.params) {
+        assert_eq!(&again, message);
+    }
+    check_arrays(&again.params);
+    let json = message.to_json().expect("it fitted the wire");
+    let from_json = Message::from_json(&json, None).expect("what was written is readable");
+    assert_eq!(from_json.to_json().as_ref(), Ok(&json));
+    // pymasep's protocol takes it if there is no array in it, and says so if there is.
+    match message.encode(&limits) {
+        Ok(_) => assert!(!has_array(&message.params)),
+        Err(error) => assert_eq!(error.name(), "array", "{error}"),
+    }
+}
+
+/// Arrays can be seen where they are.
+fn check_arrays(value: &Value) {
+    match value {
+        Value::Array(array) => {
+            let seen = match array.dtype() {
+                DType::Bool => array.as_slice::<bool>().map(<[_]>::len),
+                DType::UInt64 => array.as_slice::<u64>().map(<[_]>::len),
+                DType::Int32 => array.as_slice::<i32>().map(<[_]>::len),
+                DType::Float16 => array.float16_bits().map(<[_]>::len),
+                DType::Float64 => array.as_slice::<f64>().map(<[_]>::len),
+                _ => Ok(array.len()),
+            };
+            assert_eq!(seen, Ok(array.len()));
+        }
+        Value::Dict(dict) => dict.values().for_each(check_arrays),
+        other => other
+            .as_sequence()
+            .unwrap_or_default()
+            .iter()
+            .for_each(check_arrays),
+    }
+}
+
+fn has_array(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => true,
+        Value::Dict(dict) => dict.values().any(has_array),
+        other => other
+            .as_sequence()
+            .unwrap_or_default()
+            .iter()
+            .any(has_array),
+    }
 }
 
 /// The JSON form of a message, as a tree and as text, is read as the same message.

@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 
 use bytes::{Bytes, BytesMut};
 use masep_proto::discovery::{QUESTION, Search};
-use masep_proto::{Dict, Frame, FrameCodec, Handshake, Limits, Message, MessageType, Value};
+use masep_proto::{Dict, Frame, FrameCodec, Handshake, Limits, Message, MessageType, Value, cbor};
 
 /// One record of an example: its lines by key, and where it stands.
 struct Example {
@@ -221,6 +221,54 @@ fn answers_to_a_search() {
         };
         let expected = example.get("address").or_else(|| example.get("ignored"));
         assert_eq!(Some(&*outcome), expected, "PROTOCOL.md:{}", example.line);
+    }
+}
+
+/// The CBOR of the message or value that the example is about.
+fn to_cbor(example: &Example) -> Bytes {
+    let limits = Limits::default();
+    if example.get("message").is_some() {
+        cbor::encode_message(&example.json("message"), None, &limits).unwrap()
+    } else {
+        cbor::encode_value(&example.json("value"), &limits).unwrap()
+    }
+}
+
+#[test]
+fn what_is_written_as_cbor_and_read_back() {
+    for example in examples("cbor") {
+        let bytes = example.bytes();
+        let line = example.line;
+        assert_eq!(
+            hex::encode(to_cbor(&example)),
+            hex::encode(&bytes),
+            "PROTOCOL.md:{line}"
+        );
+        let limits = Limits::default();
+        if example.get("message").is_some() {
+            let read = cbor::decode_message(&bytes, &limits);
+            let message: Message = example.json("message");
+            assert_eq!(read, Ok((message, None)), "PROTOCOL.md:{line}");
+        } else {
+            let read = cbor::decode_value(&bytes, &limits);
+            assert_eq!(read, Ok(example.json("value")), "PROTOCOL.md:{line}");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_as_cbor() {
+    for example in examples("cbor_read") {
+        let read = cbor::decode_value(&example.bytes(), &Limits::default());
+        // As JSON, where NaN is equal to itself.
+        let read = read
+            .map(|value| value.to_json().unwrap())
+            .map_err(|error| error.kind.name());
+        let expected = match example.get("error") {
+            None => Ok(example.json::<Value>("value").to_json().unwrap()),
+            Some(kind) => Err(kind),
+        };
+        assert_eq!(read, expected, "PROTOCOL.md:{}", example.line);
     }
 }
 

@@ -84,6 +84,11 @@ fn seeds() -> Result<Seeds, Failure> {
             }
         }
     }
+    for line in lines("cbor.jsonl")? {
+        if let Some(message) = bytes(&line, "bytes_hex")? {
+            add("cbor", message);
+        }
+    }
     for line in lines("frames.jsonl")? {
         let Some(frame) = bytes(&line, "frame_hex")? else {
             continue;
