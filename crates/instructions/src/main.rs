@@ -8,7 +8,10 @@ use std::error::Error;
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
-use masep_proto::{Action, Element, Frame, FrameCodec, Message, Node, Value};
+use masep_proto::{
+    Action, Array, Dict, Element, Frame, FrameCodec, Limits, Message, MessageType, Node, Value,
+    cbor,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -20,7 +23,7 @@ const VALUES_7K: &[u8] = include_bytes!("../../../interop/vectors/sizes/values-7
 /// A kind of work, and what does it this many times.
 type Work = (&'static str, fn(usize) -> Outcome<()>);
 
-const WORKS: [Work; 14] = [
+const WORKS: [Work; 18] = [
     ("decode action", |times| decode(ACTION, times)),
     ("decode action, as Action", |times| {
         decode_action(ACTION, times)
@@ -49,6 +52,18 @@ const WORKS: [Work; 14] = [
         encode_tree(OBSERVATION_60K, times)
     }),
     ("encode values 7k", |times| encode(VALUES_7K, times)),
+    ("decode values 7k, CBOR", |times| {
+        decode_cbor(&Message::from_bytes(VALUES_7K)?, times)
+    }),
+    ("encode values 7k, CBOR", |times| {
+        encode_cbor(&Message::from_bytes(VALUES_7K)?, times)
+    }),
+    ("decode array 28k, CBOR", |times| {
+        decode_cbor(&message_of_array()?, times)
+    }),
+    ("encode array 28k, CBOR", |times| {
+        encode_cbor(&message_of_array()?, times)
+    }),
     ("decode frames of 475 B", |times| {
         decode_frames(ACTION, times)
     }),
@@ -127,6 +142,30 @@ fn encode_tree(body: &'static [u8], times: usize) -> Outcome<()> {
         black_box(message.to_bytes()?);
     }
     Ok(())
+}
+
+fn decode_cbor(message: &Message, times: usize) -> Outcome<()> {
+    let limits = Limits::default();
+    let body = cbor::encode_message(message, None, &limits)?;
+    for _ in 0..times {
+        black_box(cbor::decode_message(black_box(&body), &limits)?);
+    }
+    Ok(())
+}
+
+fn encode_cbor(message: &Message, times: usize) -> Outcome<()> {
+    let limits = Limits::default();
+    for _ in 0..times {
+        black_box(cbor::encode_message(black_box(message), None, &limits)?);
+    }
+    Ok(())
+}
+
+/// An observation that is an image.
+fn message_of_array() -> Outcome<Message> {
+    let array = Array::from_vec(&[84, 84, 4], vec![7u8; 84 * 84 * 4])?;
+    let params = Dict::from([("observation", array)]);
+    Ok(Message::new(MessageType::Observation, params, "engine"))
 }
 
 /// As many frames as 16 KiB hold, which arrive at once.

@@ -228,10 +228,11 @@ fn answers_to_a_search() {
 fn to_cbor(example: &Example) -> Bytes {
     let limits = Limits::default();
     if example.get("message").is_some() {
-        cbor::encode_message(&example.json("message"), None, &limits).unwrap()
+        cbor::encode_message(&example.json("message"), None, &limits)
     } else {
-        cbor::encode_value(&example.json("value"), &limits).unwrap()
+        cbor::encode_value(&example.json("value"), &limits)
     }
+    .expect("within the limits")
 }
 
 #[test]

@@ -165,11 +165,12 @@ impl<'a> Decoder<'a> {
     #[inline]
     fn begin(&mut self, depth: usize) -> Result<(), Fault> {
         let head = self.reader.head()?;
-        LimitExceeded::check(Limit::Depth, depth, self.limits.depth)
-            .map_err(|exceeded| Fault::new(exceeded, head.start))?;
+        let allowed = self.limits.depth;
+        if depth > allowed {
+            return Err(Fault::limit(Limit::Depth, depth, allowed, head.start));
+        }
         let value = match head.major {
-            Major::Unsigned => Value::from(head.argument),
-            Major::Negative => Value::from(-1 - i128::from(head.argument)),
+            Major::Unsigned | Major::Negative => Value::Int(int(head)),
             Major::Bytes => Value::Bytes(self.bytes(head)?),
             Major::Text => Value::Str(self.text(head)?),
             Major::Array => return self.open(Container::List, head, head.start),
@@ -373,6 +374,17 @@ impl<'a> Decoder<'a> {
             return Bytes::copy_from_slice(&self.input[range]);
         }
         self.input.slice(range)
+    }
+}
+
+/// The int of a head.
+fn int(head: Head) -> Int {
+    let is_negative = head.major == Major::Negative;
+    match i64::try_from(head.argument) {
+        // -1 - n is !n in two's complement.
+        Ok(small) => Int::from(if is_negative { !small } else { small }),
+        Err(_) if is_negative => Int::from(-1 - i128::from(head.argument)),
+        Err(_) => Int::from(head.argument),
     }
 }
 

@@ -3,15 +3,14 @@
 use std::slice;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::head::{self, Major};
 use super::{array, tag};
 use crate::value::{DictIter, FoundArray, find_lacking_element};
-use crate::{Dict, EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
+use crate::{Dict, Element, EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
 
 /// Bytes that most messages other than observations fit in.
-const TYPICAL: usize = 512;
+const TYPICAL: usize = 1_024;
 
 /// How deep the parameters of a message stand, as in XML, so that what one generation of the protocol takes the other
 /// does too.
@@ -34,31 +33,26 @@ pub(super) fn message(
         _ => None,
     };
     let mut encoder = Encoder::new(limits);
-    let keys = 2 + u64::from(params.is_some()) + u64::from(turn.is_some());
-    encoder.head(Major::Map, keys)?;
-    encoder.text("type")?;
-    encoder.text(message.msg_type.as_str())?;
-    encoder.text("src")?;
-    encoder.text(&message.src_sub_app)?;
-    for (key, dict) in [("params", params), ("turn", turn)] {
-        if let Some(dict) = dict {
-            encoder.text(key)?;
-            encoder.dict(key, dict)?;
-        }
-    }
-    encoder.finish()
+    let written = encoder.message(message, params, turn);
+    encoder.finish(written, |find| {
+        let dicts = [("params", params), ("turn", turn)];
+        let dicts = dicts
+            .into_iter()
+            .filter_map(|(key, dict)| Some((key, dict?)));
+        dicts
+            .filter_map(|(key, dict)| find(key, &Value::Dict(dict.clone())))
+            .next()
+    })
 }
 
 /// A value.
 pub(super) fn value(value: &Value, limits: &Limits) -> Result<Bytes, EncodeError> {
     let mut encoder = Encoder::new(limits);
     let mut open = Vec::new();
-    let written = encoder.begin(value, 1);
-    open.extend(written.map_err(|refused| refused.named("value", value))?);
-    encoder
-        .run(open, 1)
-        .map_err(|refused| refused.named("value", value))?;
-    encoder.finish()
+    let written = encoder
+        .begin(value, 1, &mut open)
+        .and_then(|()| encoder.run(open, 1));
+    encoder.finish(written, |find| find("value", value))
 }
 
 /// A container that is being written.
@@ -74,32 +68,16 @@ enum Refused {
     LacksArray,
 }
 
-impl From<LimitExceeded> for Refused {
-    fn from(exceeded: LimitExceeded) -> Self {
-        Self::Limit(exceeded)
-    }
-}
-
-impl Refused {
-    /// The error, with the place in the value that was written.
-    #[cold]
-    fn named(self, root: &str, value: &Value) -> EncodeError {
-        match self {
-            Self::Limit(exceeded) => exceeded.into(),
-            Self::LacksArray => {
-                let FoundArray { path, array } =
-                    find_lacking_element(root, value).unwrap_or_default();
-                EncodeError::Array { path, array }
-            }
-        }
-    }
-}
+/// Something is not written: [`Encoder::refused`] says why. What goes through every call is small.
+struct Stop;
 
 /// Writes data items. The nesting of values is kept in a list of its own, so that no depth of it can exhaust the stack.
 struct Encoder<'a> {
     output: Vec<u8>,
     limits: &'a Limits,
-    nodes: usize,
+    /// How many more items there may be.
+    nodes_left: usize,
+    refused: Option<Refused>,
 }
 
 impl<'a> Encoder<'a> {
@@ -107,59 +85,109 @@ impl<'a> Encoder<'a> {
         Self {
             output: Vec::with_capacity(TYPICAL),
             limits,
-            nodes: 0,
+            nodes_left: limits.nodes,
+            refused: None,
         }
     }
 
-    fn finish(self) -> Result<Bytes, EncodeError> {
-        self.check_size()?;
-        Ok(self.output.into())
+    /// What was written, or the error. `find` looks in the values for what a search finds first.
+    fn finish(
+        self,
+        written: Result<(), Stop>,
+        find: impl FnOnce(fn(&str, &Value) -> Option<FoundArray>) -> Option<FoundArray>,
+    ) -> Result<Bytes, EncodeError> {
+        match (written, self.refused) {
+            (Ok(()), _) => {
+                let (size, allowed) = (self.output.len(), self.limits.message_bytes);
+                LimitExceeded::check(Limit::MessageBytes, size, allowed)?;
+                Ok(self.output.into())
+            }
+            (Err(Stop), Some(Refused::Limit(exceeded))) => Err(exceeded.into()),
+            (Err(Stop), _) => {
+                let FoundArray { path, array } = find(find_lacking_element).unwrap_or_default();
+                Err(EncodeError::Array { path, array })
+            }
+        }
     }
 
-    fn check_size(&self) -> Result<(), LimitExceeded> {
-        LimitExceeded::check(
-            Limit::MessageBytes,
-            self.output.len(),
-            self.limits.message_bytes,
-        )
+    #[cold]
+    fn refuse(&mut self, limit: Limit, actual: usize, allowed: usize) -> Stop {
+        self.refused = Some(Refused::Limit(LimitExceeded {
+            limit,
+            actual,
+            allowed,
+        }));
+        Stop
+    }
+
+    #[inline]
+    fn check(&mut self, limit: Limit, actual: usize, allowed: usize) -> Result<(), Stop> {
+        if actual > allowed {
+            return Err(self.refuse(limit, actual, allowed));
+        }
+        Ok(())
     }
 
     /// Counts items.
     #[inline]
-    fn count(&mut self, nodes: usize) -> Result<(), LimitExceeded> {
-        self.nodes += nodes;
-        LimitExceeded::check(Limit::Nodes, self.nodes, self.limits.nodes)
+    fn count(&mut self, nodes: usize) -> Result<(), Stop> {
+        match self.nodes_left.checked_sub(nodes) {
+            Some(left) => {
+                self.nodes_left = left;
+                Ok(())
+            }
+            None => {
+                let allowed = self.limits.nodes;
+                Err(self.refuse(Limit::Nodes, allowed - self.nodes_left + nodes, allowed))
+            }
+        }
     }
 
     #[inline]
-    fn head(&mut self, major: Major, argument: u64) -> Result<(), LimitExceeded> {
+    fn head(&mut self, major: Major, argument: u64) -> Result<(), Stop> {
         self.count(1)?;
         head::push(&mut self.output, major, argument);
         Ok(())
     }
 
-    fn content(&mut self, major: Major, content: &[u8]) -> Result<(), LimitExceeded> {
-        LimitExceeded::check(Limit::TextBytes, content.len(), self.limits.text_bytes)?;
+    #[inline]
+    fn content(&mut self, major: Major, content: &[u8]) -> Result<(), Stop> {
+        self.check(Limit::TextBytes, content.len(), self.limits.text_bytes)?;
+        self.output.reserve(head::MOST + content.len());
         self.head(major, content.len() as u64)?;
         self.output.extend_from_slice(content);
-        self.check_size()
+        Ok(())
     }
 
-    fn text(&mut self, text: &str) -> Result<(), LimitExceeded> {
+    fn text(&mut self, text: &str) -> Result<(), Stop> {
         self.content(Major::Text, text.as_bytes())
     }
 
-    /// The parameters of a message, or what stands beside them.
-    fn dict(&mut self, root: &str, dict: &Dict) -> Result<(), EncodeError> {
-        LimitExceeded::check(Limit::Depth, PARAMS_DEPTH, self.limits.depth)?;
-        self.head(Major::Map, dict.len() as u64)?;
-        let open = vec![Open::Entries(dict.iter())];
-        self.run(open, PARAMS_DEPTH)
-            .map_err(|refused| refused.named(root, &Value::Dict(dict.clone())))
+    fn message(
+        &mut self,
+        message: &Message,
+        params: Option<&Dict>,
+        turn: Option<&Dict>,
+    ) -> Result<(), Stop> {
+        let keys = 2 + u64::from(params.is_some()) + u64::from(turn.is_some());
+        self.head(Major::Map, keys)?;
+        self.text("type")?;
+        self.text(message.msg_type.as_str())?;
+        self.text("src")?;
+        self.text(&message.src_sub_app)?;
+        for (key, dict) in [("params", params), ("turn", turn)] {
+            if let Some(dict) = dict {
+                self.text(key)?;
+                self.check(Limit::Depth, PARAMS_DEPTH, self.limits.depth)?;
+                self.head(Major::Map, dict.len() as u64)?;
+                self.run(vec![Open::Entries(dict.iter())], PARAMS_DEPTH)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what the open containers hold, of which the outermost stands at this depth.
-    fn run<'v>(&mut self, mut open: Vec<Open<'v>>, depth: usize) -> Result<(), Refused> {
+    fn run<'v>(&mut self, mut open: Vec<Open<'v>>, depth: usize) -> Result<(), Stop> {
         while let Some(container) = open.last_mut() {
             let value = match container {
                 Open::Items(items) => items.next(),
@@ -176,74 +204,81 @@ impl<'a> Encoder<'a> {
                 continue;
             };
             let inside = depth + LEVELS_PER_ITEM * open.len();
-            open.extend(self.begin(value, inside)?);
+            self.begin(value, inside, &mut open)?;
         }
         Ok(())
     }
 
-    /// Writes a value that holds no others, or the beginning of one that does.
-    fn begin<'v>(&mut self, value: &'v Value, depth: usize) -> Result<Option<Open<'v>>, Refused> {
-        LimitExceeded::check(Limit::Depth, depth, self.limits.depth)?;
+    /// Writes a value that holds no others, or the beginning of one that does, which is opened.
+    fn begin<'v>(
+        &mut self,
+        value: &'v Value,
+        depth: usize,
+        open: &mut Vec<Open<'v>>,
+    ) -> Result<(), Stop> {
+        self.check(Limit::Depth, depth, self.limits.depth)?;
         match value {
-            Value::None => self.head(Major::Simple, 22)?,
-            Value::Bool(value) => self.head(Major::Simple, 20 + u64::from(*value))?,
-            Value::Int(value) => self.int(value)?,
+            Value::None => self.head(Major::Simple, 22),
+            Value::Bool(value) => self.head(Major::Simple, 20 + u64::from(*value)),
+            Value::Int(value) => self.int(value),
             Value::Float(value) => {
                 self.count(1)?;
-                self.output.push(0xfb);
-                self.output.extend(value.to_bits().to_be_bytes());
+                let bits = value.to_bits();
+                head::push_wide(&mut self.output, Major::Simple, bits, head::MOST);
+                Ok(())
             }
-            Value::Str(text) => self.text(text)?,
-            Value::Bytes(bytes) => self.content(Major::Bytes, bytes)?,
+            Value::Str(text) => self.text(text),
+            Value::Bytes(bytes) => self.content(Major::Bytes, bytes),
             Value::Type(name) => {
                 self.head(Major::Tag, tag::TYPE)?;
-                self.text(name.as_str())?;
+                self.text(name.as_str())
             }
-            Value::Element(element) => {
-                if element.lacks_array() {
-                    return Err(Refused::LacksArray);
-                }
-                let deepest = depth - 1 + element.depth();
-                LimitExceeded::check(Limit::Depth, deepest, self.limits.depth)?;
-                self.element(element.as_xml(), element.tail())?;
-            }
+            Value::Element(element) => self.element(element, depth),
             Value::Array(array) => {
                 let size = array.bytes().len();
-                LimitExceeded::check(Limit::TextBytes, size, self.limits.text_bytes)?;
+                self.check(Limit::TextBytes, size, self.limits.text_bytes)?;
                 self.count(array::nodes(array))?;
                 array::push(&mut self.output, array);
-                self.check_size()?;
+                Ok(())
             }
-            Value::List(items) => return self.items(None, items).map(Some),
-            Value::Tuple(items) => return self.items(Some(tag::TUPLE), items).map(Some),
-            Value::Set(items) => return self.items(Some(tag::SET), items).map(Some),
+            Value::List(items) => self.items(items, open),
+            Value::Tuple(items) => {
+                self.head(Major::Tag, tag::TUPLE)?;
+                self.items(items, open)
+            }
+            Value::Set(items) => {
+                self.head(Major::Tag, tag::SET)?;
+                self.items(items, open)
+            }
             Value::Dict(dict) => {
-                self.head(Major::Map, dict.len() as u64)?;
-                return Ok(Some(Open::Entries(dict.iter())));
+                open.push(Open::Entries(dict.iter()));
+                self.head(Major::Map, dict.len() as u64)
             }
         }
-        Ok(None)
     }
 
-    fn items<'v>(&mut self, tag: Option<u64>, items: &'v [Value]) -> Result<Open<'v>, Refused> {
-        if let Some(tag) = tag {
-            self.head(Major::Tag, tag)?;
+    fn items<'v>(&mut self, items: &'v [Value], open: &mut Vec<Open<'v>>) -> Result<(), Stop> {
+        open.push(Open::Items(items.iter()));
+        self.head(Major::Array, items.len() as u64)
+    }
+
+    fn element(&mut self, element: &Element, depth: usize) -> Result<(), Stop> {
+        if element.lacks_array() {
+            self.refused = Some(Refused::LacksArray);
+            return Err(Stop);
         }
-        self.head(Major::Array, items.len() as u64)?;
-        Ok(Open::Items(items.iter()))
-    }
-
-    fn element(&mut self, xml: &ByteString, tail: &ByteString) -> Result<(), LimitExceeded> {
+        let deepest = depth - 1 + element.depth();
+        self.check(Limit::Depth, deepest, self.limits.depth)?;
         self.head(Major::Tag, tag::ELEMENT)?;
-        if tail.is_empty() {
-            return self.text(xml);
+        if element.tail().is_empty() {
+            return self.text(element.as_xml());
         }
         self.head(Major::Array, 2)?;
-        self.text(xml)?;
-        self.text(tail)
+        self.text(element.as_xml())?;
+        self.text(element.tail())
     }
 
-    fn int(&mut self, value: &Int) -> Result<(), LimitExceeded> {
+    fn int(&mut self, value: &Int) -> Result<(), Stop> {
         if let Some(small) = value.as_i64() {
             let (major, argument) = match u64::try_from(small) {
                 Ok(unsigned) => (Major::Unsigned, unsigned),
@@ -252,7 +287,7 @@ impl<'a> Encoder<'a> {
             };
             return self.head(major, argument);
         }
-        LimitExceeded::check(Limit::IntDigits, value.digits(), self.limits.int_digits)?;
+        self.check(Limit::IntDigits, value.digits(), self.limits.int_digits)?;
         let (is_negative, bytes) = value.to_bignum();
         if let Ok(word) = <[u8; 8]>::try_from(&*bytes) {
             let major = if is_negative {

@@ -29,8 +29,11 @@ impl Major {
     }
 }
 
+/// How many bytes a head has at most.
+pub(super) const MOST: usize = 9;
+
 /// All widths of heads in bytes, from the narrowest on.
-pub(super) const WIDTHS: [usize; 5] = [1, 2, 3, 5, 9];
+pub(super) const WIDTHS: [usize; 5] = [1, 2, 3, 5, MOST];
 
 /// How many bytes the narrowest head with this argument takes.
 pub(super) const fn width(argument: u64) -> usize {
@@ -59,12 +62,12 @@ pub(super) fn push_wide(output: &mut Vec<u8>, major: Major, argument: u64, width
     let bytes = argument.to_be_bytes();
     match width {
         1 => output.push(first | bytes[7]),
-        2 => output.extend([first | 24, bytes[7]]),
-        3 => output.extend([first | 25, bytes[6], bytes[7]]),
-        5 => output.extend([first | 26, bytes[4], bytes[5], bytes[6], bytes[7]]),
+        2 => output.extend_from_slice(&[first | 24, bytes[7]]),
+        3 => output.extend_from_slice(&[first | 25, bytes[6], bytes[7]]),
+        5 => output.extend_from_slice(&[first | 26, bytes[4], bytes[5], bytes[6], bytes[7]]),
         _ => {
-            output.push(first | 27);
-            output.extend(bytes);
+            let [a, b, c, d, e, f, g, h] = bytes;
+            output.extend_from_slice(&[first | 27, a, b, c, d, e, f, g, h]);
         }
     }
 }

@@ -5,20 +5,14 @@ use std::ops::Range;
 use super::head::Major;
 use crate::{DecodeError, DecodeErrorKind, Limit, LimitExceeded, Position};
 
-/// What is wrong, and at which byte.
+/// What is wrong, and at which byte. It is boxed because every item goes through results that can be one.
 #[derive(Debug)]
-pub(super) struct Fault {
-    kind: DecodeErrorKind,
-    at: usize,
-}
+pub(super) struct Fault(Box<(DecodeErrorKind, usize)>);
 
 impl Fault {
     #[cold]
     pub(super) fn new(kind: impl Into<DecodeErrorKind>, at: usize) -> Self {
-        Self {
-            kind: kind.into(),
-            at,
-        }
+        Self(Box::new((kind.into(), at)))
     }
 
     #[cold]
@@ -32,6 +26,16 @@ impl Fault {
     }
 
     #[cold]
+    pub(super) fn limit(limit: Limit, actual: usize, allowed: usize, at: usize) -> Self {
+        let exceeded = LimitExceeded {
+            limit,
+            actual,
+            allowed,
+        };
+        Self::new(exceeded, at)
+    }
+
+    #[cold]
     pub(super) fn truncated(what: &'static str, at: usize) -> Self {
         Self::new(DecodeErrorKind::CborTruncated(what), at)
     }
@@ -39,9 +43,10 @@ impl Fault {
 
 impl From<Fault> for DecodeError {
     fn from(fault: Fault) -> Self {
+        let (kind, at) = *fault.0;
         Self {
-            kind: fault.kind,
-            position: Position::of_byte(fault.at),
+            kind,
+            position: Position::of_byte(at),
         }
     }
 }
@@ -88,14 +93,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The head of the next item.
-    #[inline]
+    #[inline(always)]
     pub(super) fn head(&mut self) -> Result<Head, Fault> {
         let start = self.position;
         let Some(first) = self.input.get(start) else {
             return Err(Fault::truncated("an item", start));
         };
         if self.nodes == self.max_nodes {
-            return Err(self.too_many(start));
+            let (nodes, allowed) = (self.nodes + 1, self.max_nodes);
+            return Err(Fault::limit(Limit::Nodes, nodes, allowed, start));
         }
         self.nodes += 1;
         let info = first & 0x1f;
@@ -111,16 +117,6 @@ impl<'a> Reader<'a> {
             argument,
             start,
         })
-    }
-
-    #[cold]
-    fn too_many(&self, at: usize) -> Fault {
-        let exceeded = LimitExceeded {
-            limit: Limit::Nodes,
-            actual: self.nodes + 1,
-            allowed: self.max_nodes,
-        };
-        Fault::new(exceeded, at)
     }
 
     /// The argument behind the first byte of a head.
@@ -143,14 +139,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the content of bytes or a text is, whose head was just read.
+    #[inline]
     pub(super) fn content(&mut self, head: Head) -> Result<Range<usize>, Fault> {
         let left = self.input.len() - self.position;
         let length = match usize::try_from(head.argument) {
             Ok(length) if length <= left => length,
             _ => return Err(Fault::truncated("bytes or a text", head.start)),
         };
-        LimitExceeded::check(Limit::TextBytes, length, self.max_text)
-            .map_err(|exceeded| Fault::new(exceeded, head.start))?;
+        if length > self.max_text {
+            let limit = Limit::TextBytes;
+            return Err(Fault::limit(limit, length, self.max_text, head.start));
+        }
         let start = self.position;
         self.position += length;
         Ok(start..self.position)
@@ -168,6 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next item's head, which has to be of this kind.
+    #[inline]
     pub(super) fn expect(&mut self, major: Major, what: &'static str) -> Result<Head, Fault> {
         let head = self.head()?;
         if head.major == major {

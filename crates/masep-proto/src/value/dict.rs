@@ -81,14 +81,16 @@ impl Dict {
                 places: None,
             });
         }
-        let mut dict = Self::with_capacity(entries.len());
-        for (key, value) in entries {
-            let again = key.clone();
-            if dict.insert(key, value).is_some() {
-                return Err(again);
+        let mut places = HashMap::with_capacity(entries.len());
+        for (place, (key, _)) in entries.iter().enumerate() {
+            if places.insert(key.clone(), place).is_some() {
+                return Err(key.clone());
             }
         }
-        Ok(dict)
+        Ok(Self {
+            entries,
+            places: Some(Box::new(places)),
+        })
     }
 
     /// Sets the value of a key and returns the one it had. A key that was there keeps its place in
