@@ -1,6 +1,6 @@
 //! Messages and values as CBOR (RFC 8949): protocol 2.
 //!
-//! Section 14 of PROTOCOL.md is the normative description. A message is a map of `type`, `src`, `params` unless there
+//! PROTOCOL2.md is the normative description. A message is a map of `type`, `src`, `params` unless there
 //! are none, and `turn` if there is one. Values are CBOR's own where it has them; the others are tagged, see [`tag`].
 //! All lengths are definite.
 //!

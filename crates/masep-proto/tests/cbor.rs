@@ -1,4 +1,4 @@
-//! Values and messages as CBOR: what is written is read back, byte for byte as section 14 of PROTOCOL.md says.
+//! Values and messages as CBOR: what is written is read back, byte for byte as PROTOCOL2.md says.
 #![allow(
     clippy::unwrap_used,
     reason = "a test may unwrap: the panic is its report"

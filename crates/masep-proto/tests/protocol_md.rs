@@ -1,4 +1,4 @@
-//! The byte examples and the table of limits in PROTOCOL.md hold. Its section 13 says how they are
+//! The byte examples in PROTOCOL.md and PROTOCOL2.md and the table of limits hold. The first one's section 13 says how they are
 //! written; `interop/test_protocol_md.py` holds the same examples against the real pymasep.
 #![cfg(feature = "json")]
 
@@ -79,18 +79,27 @@ fn protocol() -> &'static str {
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md"))
 }
 
+/// The values and messages of protocol 2 have a document of their own.
+fn protocol_2() -> &'static str {
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL2.md"))
+}
+
 /// The records of all blocks of this kind: at least one.
 fn examples(kind: &str) -> Vec<Example> {
+    examples_in(protocol(), kind)
+}
+
+fn examples_in(document: &str, kind: &str) -> Vec<Example> {
     let opening = format!("```example {kind}");
     let mut examples = Vec::new();
-    let mut lines = protocol().lines().zip(1..);
+    let mut lines = document.lines().zip(1..);
     while lines.by_ref().any(|(line, _)| line == opening) {
         let block = lines.by_ref().take_while(|(line, _)| *line != "```");
         let block: Vec<_> = block.collect();
         let records = block.split(|(line, _)| line.is_empty());
         examples.extend(records.map(record));
     }
-    assert!(!examples.is_empty(), "PROTOCOL.md has no example {kind}");
+    assert!(!examples.is_empty(), "no example {kind}");
     examples
 }
 
@@ -237,29 +246,29 @@ fn to_cbor(example: &Example) -> Bytes {
 
 #[test]
 fn what_is_written_as_cbor_and_read_back() {
-    for example in examples("cbor") {
+    for example in examples_in(protocol_2(), "cbor") {
         let bytes = example.bytes();
         let line = example.line;
         assert_eq!(
             hex::encode(to_cbor(&example)),
             hex::encode(&bytes),
-            "PROTOCOL.md:{line}"
+            "PROTOCOL2.md:{line}"
         );
         let limits = Limits::default();
         if example.get("message").is_some() {
             let read = cbor::decode_message(&bytes, &limits);
             let message: Message = example.json("message");
-            assert_eq!(read, Ok((message, None)), "PROTOCOL.md:{line}");
+            assert_eq!(read, Ok((message, None)), "PROTOCOL2.md:{line}");
         } else {
             let read = cbor::decode_value(&bytes, &limits);
-            assert_eq!(read, Ok(example.json("value")), "PROTOCOL.md:{line}");
+            assert_eq!(read, Ok(example.json("value")), "PROTOCOL2.md:{line}");
         }
     }
 }
 
 #[test]
 fn what_is_read_as_cbor() {
-    for example in examples("cbor_read") {
+    for example in examples_in(protocol_2(), "cbor_read") {
         let read = cbor::decode_value(&example.bytes(), &Limits::default());
         // As JSON, where NaN is equal to itself.
         let read = read
@@ -269,7 +278,7 @@ fn what_is_read_as_cbor() {
             None => Ok(example.json::<Value>("value").to_json().unwrap()),
             Some(kind) => Err(kind),
         };
-        assert_eq!(read, expected, "PROTOCOL.md:{}", example.line);
+        assert_eq!(read, expected, "PROTOCOL2.md:{}", example.line);
     }
 }
 
