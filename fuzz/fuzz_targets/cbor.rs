@@ -27,7 +27,8 @@ fuzz_target!(|input: &[u8]| {
     match cbor::decode_value(&bytes, &limits) {
         Ok(value) => {
             let written = cbor::encode_value(&value, &limits).expect("it fitted the wire");
-            let again = cbor::decode_value(&written, &limits).expect("what was written is readable");
+            let again =
+                cbor::decode_value(&written, &limits).expect("what was written is readable");
             assert_eq!(cbor::encode_value(&again, &limits).as_ref(), Ok(&written));
         }
         Err(error) => check_cbor_error(&error, input),

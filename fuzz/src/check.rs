@@ -43,7 +43,10 @@ pub fn check_message(message: &Message) {
 pub fn check_cbor_error(error: &DecodeError, input: &[u8]) {
     assert!(error.position.offset <= input.len(), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("(byte ") && text.len() <= ERROR_TEXT, "{text}");
+    assert!(
+        text.contains("(byte ") && text.len() <= ERROR_TEXT,
+        "{text}"
+    );
 }
 
 /// A message that was decoded from CBOR is written and read again as the same.
