@@ -2,7 +2,7 @@
 //!
 //! A thread that waits for something takes what the core wants done and does it, until what it waits for is
 //! there. To wait for the socket to be readable, and to be writable, are two roles that one thread has at a time;
-//! threads without a role wait for the others. What no thread waits for, the [keeper](super::keeper) does.
+//! threads without a role wait for the others. What no thread waits for, the [keeper] does.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
