@@ -63,6 +63,7 @@ mod write_pattern;
 mod writing;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -95,6 +96,8 @@ pub struct Connection {
     ignores_frames: bool,
     /// The peer's stream has ended or failed.
     input_over: bool,
+    /// It did, with this error if any, while our hello was being written.
+    early_end: Option<Option<io::ErrorKind>>,
     /// A read is wanted whether or not the stream is known to be readable.
     probes: bool,
 
@@ -226,6 +229,7 @@ impl Connection {
             has_taken: false,
             ignores_frames: false,
             input_over: false,
+            early_end: None,
             probes: false,
             outbound: Outbound::default(),
             rest: None,

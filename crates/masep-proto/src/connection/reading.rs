@@ -225,6 +225,7 @@ impl Connection {
         self.last_reads = 0;
         match self.phase {
             Phase::Refusing => self.say_refusal(now),
+            Phase::Answering if self.transmit_out => self.early_end = Some(None),
             _ if self.is_before_open() => self.fail(HelloFailure::Closed, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
             // Nothing comes that a close would meet.
@@ -242,6 +243,7 @@ impl Connection {
         self.input_over = true;
         self.last_reads = 0;
         match self.phase {
+            Phase::Answering if self.transmit_out => self.early_end = Some(Some(kind)),
             _ if self.is_before_open() => self.fail_stream(kind, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
             Phase::Open | Phase::Draining if !self.is_settled() => {
@@ -254,6 +256,16 @@ impl Connection {
                 self.conclude(CloseReason::from_error(kind), now);
             }
             _ => self.give_up(),
+        }
+    }
+
+    /// Sees to an end that was found while our hello was being written: the peer may have got that and left, before the
+    /// write came back to this side.
+    pub(super) fn find_early_end(&mut self, now: Instant) {
+        match self.early_end.take() {
+            Some(Some(kind)) => self.found_failure(kind, now),
+            Some(None) => self.found_end(now),
+            None => {}
         }
     }
 

@@ -266,10 +266,15 @@ impl Connection {
             if matches!(self.outcome, Outcome::Requested(_)) {
                 self.drain();
             }
+            self.find_early_end(now);
         }
     }
 
     fn found_no_room(&mut self, now: Instant) {
+        self.find_early_end(now);
+        if !self.may_write() {
+            return;
+        }
         self.is_blocked = true;
         if self.is_hurried {
             self.give_up();

@@ -1,6 +1,9 @@
 //! Frames that are accepted, and when they count as written.
 
-use masep_proto::Frame;
+use std::io::ErrorKind;
+
+use masep_proto::connection::{Event, Read, Write};
+use masep_proto::{CloseReason, Frame};
 
 use crate::pair::Pair;
 
@@ -50,5 +53,34 @@ fn frames_of_which_the_last_byte_is_written_are_written() {
                 "{gone} of {size}"
             );
         }
+    }
+}
+
+/// The peer reads our hello and leaves before the write of it has come back: it was taken, and has left.
+#[test]
+fn a_peer_that_leaves_while_our_hello_is_being_written_was_taken() {
+    for (end, reason) in [
+        (Read::End, CloseReason::EndOfStream { mid_frame: false }),
+        (Read::Failed(ErrorKind::ConnectionReset), CloseReason::Reset),
+    ] {
+        let mut pair = Pair::new();
+        pair.engine.admits = false;
+        pair.settle();
+        let (core, now) = (&mut pair.engine.core, pair.now);
+        core.admit(now);
+        let hello = core.take_transmit().expect("our hello");
+        let room = core.take_room().expect("it reads");
+        core.put_room(room, end, now);
+        assert!(core.failure().is_none());
+        let written = Write::Bytes(hello.len());
+        core.put_transmit(hello, written, now);
+        let mut told = Vec::new();
+        while let Some(event) = core.poll_event() {
+            told.push(event);
+        }
+        assert_eq!(told.first(), Some(&Event::Open), "{told:?}");
+        while pair.step(false) {}
+        assert_eq!(pair.engine.core.reason(), Some(&reason));
+        assert!(pair.engine.core.failure().is_none());
     }
 }
