@@ -4,7 +4,6 @@
 //! is what a lost wake-up comes to; the rest is asserted. Chance (how often a call is polled before it is
 //! dropped, say) is the scheduler's too, so that a run can be repeated.
 
-//mod blocking;
 mod line;
 mod queue;
 pub(crate) mod sync;
