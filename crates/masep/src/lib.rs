@@ -48,11 +48,8 @@
 //! * Every connection ends with one [`CloseReason`]. An orderly end is no error.
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
-// What only masep::blocking uses, which the model check leaves out.
-#![cfg_attr(masep_model, allow(dead_code, unused_imports))]
 
 mod address;
-#[cfg(not(masep_model))]
 pub mod blocking;
 mod client;
 mod close;

@@ -9,20 +9,24 @@ use std::task::{Context, Waker};
 #[cfg(not(masep_model))]
 mod real {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, atomic};
-    pub(crate) use std::thread;
     pub(crate) use std::time::Instant;
+    pub(crate) use std::{thread, thread_local};
 
     pub(crate) use rustix::event::poll;
     pub(crate) use rustix::net::recv;
     pub(crate) use tokio::sync::{Mutex as FairMutex, Notify};
     pub(crate) use tokio::time;
+
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
 }
 #[cfg(masep_model)]
 use crate::model::sync as real;
 
 pub(crate) use real::{
-    Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, atomic, poll, recv, thread,
-    time,
+    Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, atomic, now, poll, recv,
+    thread, thread_local, time,
 };
 
 /// Has this task woken from here on.

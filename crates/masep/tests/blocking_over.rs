@@ -95,3 +95,40 @@ fn the_socket_can_be_had_until_the_connection_ends() {
     assert_eq!(refused.kind(), io::ErrorKind::NotConnected);
     drop(far);
 }
+
+/// The thread that reads is there when another one begins to wait for room, and then waits for room itself.
+#[cfg(unix)]
+#[test]
+fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
+    const FRAMES: usize = 64;
+    let frame = Frame::new(vec![1; 50_000]);
+    let (near, far) = UnixStream::pair().unwrap();
+    far.set_write_timeout(Some(SOON)).unwrap();
+    far.set_read_timeout(Some(SOON)).unwrap();
+    let near = TcpStream::from(OwnedFd::from(near));
+    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let send_all =
+        |connection: &Connection| (0..FRAMES).try_for_each(|_| connection.send(frame.clone()));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            assert_eq!(connection.recv(), Some(Frame::new("go")));
+            send_all(&connection)
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        let sender = scope.spawn(|| send_all(&connection));
+        std::thread::sleep(Duration::from_millis(100));
+        (&far).write_all(b"\x02\0go").unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        // More than the system keeps. Only then it reads.
+        let mut bytes = 50_000_u16.to_le_bytes().to_vec();
+        bytes.extend_from_slice(frame.bytes());
+        for _ in 0..FRAMES {
+            (&far).write_all(&bytes).unwrap();
+        }
+        let mut taken = vec![0; 2 * FRAMES * bytes.len()];
+        (&far).read_exact(&mut taken).unwrap();
+        assert_eq!(reader.join().unwrap(), Ok(()));
+        assert_eq!(sender.join().unwrap(), Ok(()));
+    });
+    assert!((0..FRAMES).all(|_| connection.recv_timeout(SOON) == Ok(Some(frame.clone()))));
+}

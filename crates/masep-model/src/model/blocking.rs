@@ -164,8 +164,16 @@ pub(crate) fn turns() {
     let mut all = received.concat();
     all.sort_unstable();
     assert!(all.into_iter().eq(0..FRAMES));
-    let sent = senders.map(|sender| sender.join().unwrap());
-    assert!(sent.concat().into_iter().eq(0..2 * FRAMES));
+    for (sender, first) in senders.into_iter().zip([0, FRAMES]) {
+        let sent = sender.join().unwrap();
+        // The peer's BYE may be here before the call that wrote the last frame knows that it did.
+        assert!(sent.len() + 1 >= usize::from(FRAMES));
+        assert!(
+            sent.into_iter()
+                .zip(first..)
+                .all(|(sent, number)| sent == number)
+        );
+    }
     let (arrived, _) = reader.join().unwrap();
     assert!(is_shuffled(&arrived) && arrived.len() == 2 * usize::from(FRAMES));
     assert_eq!(connection.closed(), CloseReason::PeerBye);
@@ -216,9 +224,9 @@ pub(crate) fn ends() {
     let sent = senders.map(|sender| sender.join().unwrap()).concat();
     let (arrived, said_bye) = reader.join().unwrap();
     assert!(is_shuffled(&arrived));
-    assert!(arrived.iter().all(|number| sent.contains(number)));
     if ours {
         // All that was accepted arrives before the BYE.
+        assert!(arrived.iter().all(|number| sent.contains(number)));
         assert!(said_bye && arrived.len() == sent.len() && received.is_empty());
         assert_eq!(observer.join().unwrap(), CloseReason::LocalBye);
     } else {

@@ -4,6 +4,7 @@
 //! is what a lost wake-up comes to; the rest is asserted. Chance (how often a call is polled before it is
 //! dropped, say) is the scheduler's too, so that a run can be repeated.
 
+mod blocking;
 mod line;
 mod queue;
 pub(crate) mod sync;
@@ -57,6 +58,26 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "line-end",
         about: "callers receive and send while the connection is ended, or its task is dropped",
         run: line::ends,
+    },
+    Scenario {
+        name: "blocking-turns",
+        about: "threads take turns to read and write one socket; a third flushes what is left",
+        run: blocking::turns,
+    },
+    Scenario {
+        name: "blocking-both-write",
+        about: "two threads send to a peer that reads only when it has written all of its own",
+        run: blocking::both_write,
+    },
+    Scenario {
+        name: "blocking-end",
+        about: "threads receive and send while another one ends the connection, or the peer does",
+        run: blocking::ends,
+    },
+    Scenario {
+        name: "blocking-write-fails",
+        about: "threads receive and send to a peer that closes, while another one ends the connection",
+        run: blocking::write_fails,
     },
 ];
 

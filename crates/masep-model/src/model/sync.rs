@@ -8,11 +8,16 @@ use std::ops::Deref;
 
 use shuttle::future::batch_semaphore::{BatchSemaphore, Fairness};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
-pub(crate) use shuttle::thread;
+pub(crate) use shuttle::{thread, thread_local};
 
 pub(crate) use blocking::{Condvar, poll, recv};
 pub(crate) use notify::Notify;
-pub(crate) use time::Instant;
+pub(crate) use std::time::Instant;
+
+/// As long after the first instant as time has passed.
+pub(crate) fn now() -> Instant {
+    time::Instant::now().into_std()
+}
 
 /// The standard library's, with a point in front of each use at which others may go on.
 pub(crate) struct OnceLock<T> {

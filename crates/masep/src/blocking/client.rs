@@ -19,7 +19,7 @@ use super::{Connection, Registry, SocketHandler};
 use crate::address::with_zone;
 use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
-use crate::sync::Instant;
+use crate::sync;
 use crate::transport::set_options;
 use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
 
@@ -201,7 +201,7 @@ impl ClientBuilder {
             })
             .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
         let config = Arc::new(config);
-        let core = Core::connect(config.clone(), Instant::now());
+        let core = Core::connect(config.clone(), sync::now());
         let owner = (Registry::default(), None, self.handler.is_some());
         let shared = Shared::new(core, stream, address, config, owner);
         let greeted = shared.drive(None, Awaits::Bytes, |state| {

@@ -13,7 +13,7 @@ use super::drive::Awaits;
 use super::shared::{Handle, Shared, State};
 use super::stream::after;
 use super::{Registry, TimedOut};
-use crate::sync::Instant;
+use crate::sync::{self, Instant};
 use crate::transport::set_options;
 use crate::{CloseReason, ConnectionId, SendError};
 
@@ -58,7 +58,7 @@ impl Connection {
         };
         let config = Config::new("", limits.clone()).map(Arc::new);
         let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let core = Core::established(config.clone(), peer.into(), Instant::now());
+        let core = Core::established(config.clone(), peer.into(), sync::now());
         let owner = (Registry::default(), None, false);
         let shared = Shared::new(core, stream, address, config, owner);
         Ok(Self::of(Handle::new(shared)))
@@ -200,7 +200,7 @@ impl Connection {
     /// The next frame, if one has arrived and no other thread is reading. Never blocks. `None` also
     /// when the connection has ended, which [`close_reason`](Self::close_reason) tells.
     pub fn try_recv(&self) -> Option<Frame> {
-        self.recv_until(Some(Instant::now())).unwrap_or_default()
+        self.recv_until(Some(sync::now())).unwrap_or_default()
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
@@ -247,7 +247,7 @@ impl Connection {
         };
         let mut seen = newest.size();
         while !keep(&newest) && seen < self.shared().config.limits().queue_bytes {
-            match self.recv_until(Some(Instant::now())) {
+            match self.recv_until(Some(sync::now())) {
                 Ok(Some(newer)) => newest = newer,
                 Ok(None) | Err(TimedOut) => break,
             }

@@ -13,7 +13,7 @@ use super::TimedOut;
 use super::keeper;
 use super::shared::{News, Shared, State};
 use super::stream::{Readiness, Stream, Wait, Waker, after, earlier, with_waker};
-use crate::sync::{Instant, MutexGuard};
+use crate::sync::{self, Instant, MutexGuard};
 
 /// The threads around a connection.
 #[derive(Debug, Default)]
@@ -32,6 +32,8 @@ pub(super) struct Roles {
     asked: bool,
     /// The keeper's.
     kept: Readiness,
+    /// The keeper has it among those that it looks at.
+    is_watched: bool,
     /// The keeper reads until then, though nobody waits.
     pub(super) looks_until: Option<Instant>,
 }
@@ -134,10 +136,11 @@ impl Shared {
                 .drain(..)
                 .for_each(|sleeper| sleeper.wake());
         }
+        state.offer_reads();
         if state.roles.waiting > 0 {
             drop(state);
             self.changed.notify_all();
-        } else if state.needs_keeper() || state.is_kept_too_long() {
+        } else if state.needs_keeper() || state.is_kept_too_long() || state.is_kept_in_vain() {
             drop(state);
             keeper::watch(self);
         }
@@ -190,6 +193,7 @@ impl Shared {
             let stream = state.stream.clone()?;
             state.take(wanted);
             state.roles.kept = wanted;
+            state.roles.is_watched = true;
             return Some(Watch {
                 stream,
                 wanted,
@@ -206,6 +210,7 @@ impl Shared {
         let mut state = self.lock();
         state.give_back(wanted);
         state.roles.kept = Readiness::default();
+        state.roles.is_watched = false;
     }
 }
 
@@ -362,6 +367,7 @@ impl Shared {
         mut state: Guard<'a>,
         until: Option<Instant>,
     ) -> Guard<'a> {
+        state.offer_reads();
         state.roles.waiting += 1;
         if state.core.is_open() && !state.roles.kept.is_none() {
             // Who waits does it better: it reads too.
@@ -374,7 +380,7 @@ impl Shared {
             }
         }
         let time = until.map_or(Duration::MAX, |until| {
-            until.saturating_duration_since(Instant::now())
+            until.saturating_duration_since(sync::now())
         });
         let waited = self.changed.wait_timeout(state, time);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -397,7 +403,7 @@ impl Shared {
         state.roles.sleeps = true;
         drop(state);
         let mut outcome = Read::Blocked;
-        while outcome == Read::Blocked && end.is_none_or(|end| Instant::now() < end) {
+        while outcome == Read::Blocked && end.is_none_or(|end| sync::now() < end) {
             outcome = stream.read(&mut room, Wait::No);
             std::hint::spin_loop();
         }
@@ -443,7 +449,7 @@ impl State {
 
     /// Looks at the clock.
     pub(super) fn tick(&mut self) -> Instant {
-        self.now = Instant::now();
+        self.now = sync::now();
         self.now
     }
 
@@ -469,6 +475,22 @@ impl State {
     /// True if the keeper has a role that others want by now.
     fn is_kept_too_long(&self) -> bool {
         self.roles.kept.reads && self.core.is_open() && self.roles.looks_until.is_none()
+    }
+
+    /// True if the keeper still has a connection that is over.
+    const fn is_kept_in_vain(&self) -> bool {
+        self.roles.is_watched && self.core.is_over()
+    }
+
+    /// A thread that waits for room alone, because another one was reading, is to read now that nobody does: the
+    /// peer may be waiting for that.
+    fn offer_reads(&mut self) {
+        let Roles { taken, is_shut, .. } = self.roles;
+        let is_free = !taken.reads && !is_shut && self.core.wants().read == Want::Ready;
+        if is_free && taken.writes && self.core.is_open() {
+            let sleepers = self.roles.sleepers.drain(..);
+            sleepers.for_each(|sleeper| sleeper.wake());
+        }
     }
 
     /// True if something is to be done that no call waits for.

@@ -4,19 +4,24 @@
 
 use std::collections::HashMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::drive::Watch;
 use super::shared::Shared;
 use super::stream::{Readiness, WOKEN, after, earlier, poll_fd, readiness, wait_for};
+use crate::sync::{self, Mutex, MutexGuard, thread};
 use crate::{CloseReason, ConnectionId};
 
 /// The time for which the thread stays though there is nothing to do.
-const IDLE_TIME: Duration = Duration::from_secs(1);
+const IDLE_TIME: Duration = Duration::from_millis(if cfg!(masep_model) { 10 } else { 1_000 });
 
+#[cfg(not(masep_model))]
 static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
+#[cfg(masep_model)]
+shuttle::lazy_static! {
+    static ref KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
+}
 
 /// The thread, as others see it.
 struct Keeper {
@@ -106,7 +111,7 @@ fn run(mut woken: &PipeReader) {
             }
         }
         drop((asked, polled));
-        let now = Instant::now();
+        let now = sync::now();
         for (shared, watch) in watches.values() {
             if watch.until.is_some_and(|until| until <= now) {
                 found.entry(shared.id).or_default();

@@ -10,8 +10,8 @@ use masep_proto::{Frame, Limits};
 use super::stream::after;
 use super::{Connection, SocketHandler, TimedOut};
 use crate::queue::{Items, PushError, Queue, Weigh};
-use crate::sync::Instant;
 use crate::sync::thread::{self, Thread};
+use crate::sync::{self, Instant};
 use crate::{CloseReason, WhenFull};
 
 /// How often a connection that waits for room in the queue looks whether it has ended meanwhile.
@@ -178,9 +178,9 @@ fn block_on<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
         }
         match until {
             None => thread::park(),
-            Some(until) if until <= Instant::now() => return None,
+            Some(until) if until <= sync::now() => return None,
             Some(until) => {
-                thread::park_timeout(until.saturating_duration_since(Instant::now()));
+                thread::park_timeout(until.saturating_duration_since(sync::now()));
             }
         }
     }

@@ -14,7 +14,7 @@ use super::door::Place;
 use super::drive::{Awaits, Roles};
 use super::stream::{Stream, Waker};
 use super::{Registry, TimedOut};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceLock};
+use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::{CloseReason, ConnectionId, RejectReason, SendError};
 
 /// One connection, whoever holds it: handles, the thread in the background, and the server's door.
@@ -118,7 +118,7 @@ impl Shared {
             peer: OnceLock::new(),
             ended: OnceLock::new(),
             state: Mutex::new(State {
-                now: Instant::now(),
+                now: sync::now(),
                 core,
                 batch: Batch::new(),
                 stream: Some(Arc::new(Stream(socket))),
@@ -563,7 +563,7 @@ pub(super) fn wait_while<'a, T>(
         let waited = changed.wait_while(guard, waits);
         return Some(waited.unwrap_or_else(PoisonError::into_inner));
     };
-    let left = until.saturating_duration_since(Instant::now());
+    let left = until.saturating_duration_since(sync::now());
     let (guard, result) = changed
         .wait_timeout_while(guard, left, waits)
         .unwrap_or_else(PoisonError::into_inner);

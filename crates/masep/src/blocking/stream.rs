@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, PipeReader, PipeWriter, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use masep_proto::connection::{Action, Read, Room, Transmit, Write};
 use rustix::buffer::spare_capacity;
@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, send, sendmsg};
 use socket2::SockRef;
 
-use crate::sync::{poll, recv};
+use crate::sync::{self, Instant, poll, recv, thread_local};
 use crate::transport::{rearm_quickack, withhold_acknowledgement};
 
 /// A stream socket that is set to block.
@@ -73,8 +73,9 @@ pub(super) fn with_waker<T>(call: impl FnOnce(&PipeReader, Waker) -> T) -> io::R
     thread_local! {
         static PIPE: RefCell<Option<(PipeReader, Waker)>> = const { RefCell::new(None) };
     }
-    PIPE.with_borrow_mut(|pipe| {
-        let pipe = match pipe {
+    PIPE.with(|pipe| {
+        let mut pipe = pipe.borrow_mut();
+        let pipe = match &mut *pipe {
             Some(pipe) => pipe,
             none => {
                 let (reader, writer) = io::pipe()?;
@@ -185,7 +186,7 @@ pub(super) fn wait_for(
     asked: &mut [PollFd<'_>],
     until: Option<Instant>,
 ) -> Result<(), io::ErrorKind> {
-    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = until.map(|until| until.saturating_duration_since(sync::now()));
     // A time that the system has no number for is never over.
     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
     match poll(asked, timeout.as_ref()) {
@@ -196,7 +197,7 @@ pub(super) fn wait_for(
 
 /// The instant in `time` from now. `None`, which is never, if the clock cannot count that far.
 pub(super) fn after(time: Duration) -> Option<Instant> {
-    Instant::now().checked_add(time)
+    sync::now().checked_add(time)
 }
 
 /// The earlier of two deadlines, where `None` is never.

@@ -1,13 +1,13 @@
 //! Waits of threads. Those for sockets look again and again, with others in between: the threads are
 //! none of the system's, which would wait for all of them.
 
-use std::os::fd::RawFd;
+use std::os::fd::AsFd;
 use std::sync::LockResult;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollTimeout};
-use nix::sys::socket::MsgFlags;
+use rustix::buffer::Buffer;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::RecvFlags;
 use shuttle::sync::MutexGuard;
 use shuttle::thread;
 
@@ -36,10 +36,6 @@ impl Condvar {
         Self(shuttle::sync::Condvar::new())
     }
 
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
@@ -50,6 +46,19 @@ impl Condvar {
         waits: impl FnMut(&mut T) -> bool,
     ) -> LockResult<MutexGuard<'a, T>> {
         self.0.wait_while(guard, waits)
+    }
+
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        time: Duration,
+    ) -> LockResult<(MutexGuard<'a, T>, Outcome)> {
+        let timed_out = pass(time);
+        let guard = match timed_out {
+            true => guard,
+            false => self.0.wait(guard).unwrap(),
+        };
+        Ok((guard, Outcome { timed_out }))
     }
 
     pub(crate) fn wait_timeout_while<'a, T>(
@@ -66,14 +75,18 @@ impl Condvar {
     }
 }
 
-pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: PollTimeout) -> nix::Result<i32> {
+pub(crate) fn poll(
+    fds: &mut [PollFd<'_>],
+    timeout: Option<&Timespec>,
+) -> rustix::io::Result<usize> {
+    let time = timeout.and_then(|timeout| Duration::try_from(*timeout).ok());
     loop {
-        let ready = nix::poll::poll(fds, PollTimeout::ZERO)?;
-        if ready > 0 || timeout == PollTimeout::ZERO {
+        let ready = rustix::event::poll(fds, Some(&Timespec::default()))?;
+        if ready > 0 || time == Some(Duration::ZERO) {
             return Ok(ready);
         }
-        if let (0, Some(milliseconds)) = (random(PATIENCE), timeout.as_millis())
-            && pass(Duration::from_millis(milliseconds.into()))
+        if let (0, Some(time)) = (random(PATIENCE), time)
+            && pass(time)
         {
             return Ok(0);
         }
@@ -81,11 +94,14 @@ pub(crate) fn poll(fds: &mut [PollFd<'_>], timeout: PollTimeout) -> nix::Result<
     }
 }
 
-pub(crate) fn recv(socket: RawFd, buffer: &mut [u8], flags: MsgFlags) -> nix::Result<usize> {
-    loop {
-        match nix::sys::socket::recv(socket, buffer, flags | MsgFlags::MSG_DONTWAIT) {
-            Err(Errno::EAGAIN) if !flags.contains(MsgFlags::MSG_DONTWAIT) => thread::yield_now(),
-            read => return read,
-        }
+/// Only one thread reads from a socket at a time.
+pub(crate) fn recv<Buf: Buffer<u8>>(
+    socket: &impl AsFd,
+    buffer: Buf,
+    flags: RecvFlags,
+) -> rustix::io::Result<(Buf::Output, usize)> {
+    if !flags.contains(RecvFlags::DONTWAIT) {
+        poll(&mut [PollFd::new(socket, PollFlags::IN)], None)?;
     }
+    rustix::net::recv(socket, buffer, flags | RecvFlags::DONTWAIT)
 }

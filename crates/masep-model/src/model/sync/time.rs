@@ -20,14 +20,6 @@ impl Instant {
         Self(CLOCK.state.lock().unwrap().now)
     }
 
-    pub(crate) fn saturating_duration_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
-    }
-
-    pub(crate) fn checked_add(self, time: Duration) -> Option<Self> {
-        self.0.checked_add(time).map(Self)
-    }
-
     pub(crate) fn into_std(self) -> std::time::Instant {
         start() + self.0
     }
