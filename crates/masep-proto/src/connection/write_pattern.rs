@@ -19,7 +19,7 @@ const LEAST_SEGMENT: usize = 512;
 /// So many reads that end where no peer of pymasep's ends a segment tell of something that cuts.
 const ENOUGH_CUTS: u8 = 2;
 /// So many reads without a header alone tell that one sign was wrong.
-const ENOUGH_OTHERS: u8 = 16;
+const ENOUGH_OTHERS: u8 = 250;
 /// So many frames that come at once behind a silence, with the acknowledgement of the one before put off, tell that
 /// the sign of the hello was wrong. A peer that Nagle's algorithm serves shows nothing else against it: what it
 /// writes while bytes are on their way goes out together.
