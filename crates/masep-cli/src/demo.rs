@@ -342,12 +342,21 @@ impl Agents {
     }
 }
 
-/// Announces the server and searches the LAN for it.
+/// Announces the server, searches the LAN for it, and announces it no more: an interface elsewhere that looks for an
+/// engine shall not find the demo.
 ///
 /// # Errors
 /// Why it was not found.
 async fn find(server: &Server) -> Result<(), String> {
     server.announce().map_err(|error| error.to_string())?;
+    let found = search_for(server).await;
+    server.stop_announcing();
+    found
+}
+
+/// # Errors
+/// Why it was not found.
+async fn search_for(server: &Server) -> Result<(), String> {
     let is_it = |found: &Found| found.address() == server.local_address();
     let options = SearchOptions::default().timeout(SEARCH_TIME);
     // Other servers may be faster to answer; then it takes the whole time to hear all.
@@ -406,4 +415,21 @@ async fn changed(
 fn tell(what: fmt::Arguments<'_>) {
     // Not `eprintln!`: it panics when standard error is closed.
     let _ = writeln!(io::stderr(), "masep: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_demo_is_no_longer_found_when_its_own_search_is_over() {
+        let server = Server::builder("engine").bind("127.0.0.1:0").await.unwrap();
+        // Where there is no LAN search, nothing is announced either.
+        let _ = find(&server).await;
+        let options = SearchOptions::default().timeout(SEARCH_TIME);
+        let report = search(&options).await;
+        let found = report.map(|report| report.found).unwrap_or_default();
+        let ours = |found: &Found| found.address() == server.local_address();
+        assert!(!found.iter().any(ours), "{found:?}");
+    }
 }

@@ -8,6 +8,7 @@
 mod program;
 mod session;
 
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use program::run;
@@ -17,6 +18,16 @@ fn skipped(why: &str) {
     // Not eprintln, which the test harness keeps to itself when a test passes.
     let mut stderr = std::io::stderr();
     writeln!(stderr, "SKIPPED a test of discover: {why}").unwrap();
+}
+
+/// This process alone, of all tests on this machine that take turns at the port of the search, uses it until the file is
+/// dropped: other tests ask the whole LAN, and want to find their own server. The name is known to them.
+fn turn() -> File {
+    let path = std::env::temp_dir().join("masep-interop-search-port.lock");
+    let mut options = OpenOptions::new();
+    let lock = options.create(true).append(true).open(path).unwrap();
+    lock.lock().unwrap();
+    lock
 }
 
 /// A server that answers the search, or `None` where that cannot be had.
@@ -42,6 +53,7 @@ fn announced() -> Option<(Session, String)> {
 
 #[test]
 fn an_announced_server_is_found() {
+    let _turn = turn();
     let Some((_server, address)) = announced() else {
         return;
     };

@@ -8,7 +8,9 @@ use std::task::{Context, Waker};
 
 #[cfg(not(masep_model))]
 mod real {
-    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, atomic};
+    #[cfg(feature = "unstable-transport")]
+    pub(crate) use std::sync::atomic;
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
     pub(crate) use std::time::Instant;
     pub(crate) use std::{thread, thread_local};
 
@@ -25,9 +27,12 @@ mod real {
 use crate::model::sync as real;
 
 pub(crate) use real::{
-    Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, atomic, now, poll, recv,
-    thread, thread_local, time,
+    Condvar, FairMutex, Instant, Mutex, MutexGuard, Notify, OnceLock, now, poll, recv, thread,
+    thread_local, time,
 };
+
+#[cfg(feature = "unstable-transport")]
+pub(crate) use real::atomic;
 
 /// Has this task woken from here on.
 pub(crate) fn set_waker(waker: &mut Option<Waker>, context: &Context<'_>) {
