@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use masep::Limits;
 use masep::blocking::Client;
 use masep::discovery::{SearchOptions, in_turn, search_blocking};
+use masep::{Limits, SocketOptions};
 use masep_proto::{Handshake, HelloError};
 use pyo3::prelude::*;
 
@@ -13,11 +13,11 @@ use crate::waiting;
 use crate::{errors, server};
 
 /// The bounds of a connection, with this many seconds for each phase of its coming about.
-fn limits(py: Python<'_>, timeout: Option<f64>) -> PyResult<Limits> {
-    let limits = Limits::default();
+fn limits(py: Python<'_>, timeout: Option<f64>) -> PyResult<(Limits, SocketOptions)> {
+    let (limits, options) = (Limits::default(), SocketOptions::default());
     match seconds(py, timeout)? {
-        Some(time) => Ok(limits.connect_time(time).hello_time(time)),
-        None => Ok(limits),
+        Some(time) => Ok((limits.hello_time(time), options.connect_time(time))),
+        None => Ok((limits, options)),
     }
 }
 
@@ -53,9 +53,12 @@ pub(crate) fn connect(
     timeout: Option<f64>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
-    let limits = limits(py, timeout)?;
+    let (limits, options) = limits(py, timeout)?;
     let client: Result<Client, _> = waiting::call(py, move || {
-        Client::builder(id).limits(limits).connect(address)
+        Client::builder(id)
+            .limits(limits)
+            .socket_options(options)
+            .connect(address)
     })?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::of(client))

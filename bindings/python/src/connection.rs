@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use masep::{CloseReason, Frame, Limits, SendError, blocking};
+use masep::{CloseReason, Frame, Limits, SendError, SocketOptions, blocking};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -123,9 +123,14 @@ impl Connection {
     fn over(py: Python<'_>, descriptor: RawFd, peer: &str) -> PyResult<Self> {
         // SAFETY: the caller, `masep.communication`, gives up the descriptor that it has just made.
         let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        blocking::Connection::over(TcpStream::from(owned), peer, &Limits::default())
-            .map(Self::new)
-            .map_err(|error| errors::transport(py, error.to_string(), "io"))
+        blocking::Connection::over(
+            TcpStream::from(owned),
+            peer,
+            &Limits::default(),
+            &SocketOptions::default(),
+        )
+        .map(Self::new)
+        .map_err(|error| errors::transport(py, error.to_string(), "io"))
     }
 
     /// The id of the peer.

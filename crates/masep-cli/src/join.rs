@@ -288,8 +288,10 @@ impl Join {
     }
 
     async fn connect(&self, id: &str) -> Result<Client, Error> {
-        let limits = self.limits.limits().connect_time(self.connect_time);
-        let client = Client::builder(id).limits(limits);
+        let options = self.limits.socket_options();
+        let client = Client::builder(id)
+            .limits(self.limits.limits())
+            .socket_options(options.connect_time(self.connect_time));
         if !self.discover {
             let address = Address::or_default(self.address.clone())?;
             return client

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use masep::Limits;
+use masep::{Limits, SocketOptions};
 
 use crate::duration;
 
@@ -43,13 +43,18 @@ pub(crate) struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
+    /// The options of sockets among them.
+    pub(crate) fn socket_options(&self) -> SocketOptions {
+        SocketOptions::default()
+            .keepalive_time(Some(self.keepalive_time).filter(|time| !time.is_zero()))
+    }
+
     /// These bounds, and the default of every other.
     pub(crate) fn limits(&self) -> Limits {
         Limits::default()
             .hello_time(self.hello_time)
             .idle_time(self.idle_time)
             .write_time(self.write_time)
-            .keepalive_time(Some(self.keepalive_time).filter(|time| !time.is_zero()))
             .queue_messages(self.queue_messages)
             .queue_bytes(self.queue_bytes)
     }
@@ -71,5 +76,6 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         let cli = Cli::parse_from(["masep"]);
         assert_eq!(cli.limits.limits(), Limits::default());
+        assert_eq!(cli.limits.socket_options(), SocketOptions::default());
     }
 }

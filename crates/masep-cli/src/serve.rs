@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{Duplicates, Limits, Server, WhenFull};
+use masep::{Duplicates, Server, ServerLimits, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
@@ -197,7 +197,7 @@ impl Serve {
             registry: server.registry().clone(),
             events: events.clone(),
             when_full: self.when_full.into(),
-            patience: self.limits().write_time.min(PATIENCE),
+            patience: self.limits.limits().write_time.min(PATIENCE),
         };
 
         let mut lines = Box::pin(sending.do_lines(input));
@@ -247,7 +247,9 @@ impl Serve {
         let address = Address::or_default(self.address.clone())?;
         let (handler, started) = TellEvents::new(events.clone(), self.bad_frames);
         let server = Server::builder(id)
-            .limits(self.limits())
+            .limits(self.limits.limits())
+            .server_limits(self.server_limits())
+            .socket_options(self.limits.socket_options())
             .duplicates(if self.replace {
                 Duplicates::Replace
             } else {
@@ -269,9 +271,8 @@ impl Serve {
         Ok(server)
     }
 
-    fn limits(&self) -> Limits {
-        self.limits
-            .limits()
+    fn server_limits(&self) -> ServerLimits {
+        ServerLimits::default()
             .connections(self.max_connections)
             .connections_per_address(self.max_per_address)
     }

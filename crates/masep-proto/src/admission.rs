@@ -5,8 +5,8 @@
 //! [gone](Admission::gone), and does what the answers and [events](Admission::poll_event) say. As a connection,
 //! the door reads no clock.
 //!
-//! * There are [`Limits::connections`] places, and for each address
-//!   [`Limits::connections_per_address`]. When all are taken, the oldest connection
+//! * There are [`ServerLimits::connections`] places, and for each address
+//!   [`ServerLimits::connections_per_address`]. When all are taken, the oldest connection
 //!   that has not said hello makes room: otherwise whoever opens enough silent ones would keep all others out.
 //! * An id belongs to one connection. Another one that says it waits for a moment in which the first may end: a
 //!   client that says `BYE` and comes back at once may be faster than its `BYE`.
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::{Limit, LimitExceeded, Limits, PeerId};
+use crate::{Limit, LimitExceeded, PeerId, ServerLimits};
 
 pub use ids::GRACE;
 pub use pace::Pace;
@@ -157,7 +157,7 @@ enum Place {
 
 impl Admission {
     /// A door with the bounds of a server.
-    pub fn new(limits: &Limits, duplicates: Duplicates) -> Self {
+    pub fn new(limits: &ServerLimits, duplicates: Duplicates) -> Self {
         Self {
             places: limits.connections,
             duplicates,

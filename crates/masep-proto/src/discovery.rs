@@ -48,7 +48,7 @@ pub enum Ignored {
     /// One host sent more answers than a search keeps of each.
     #[error("more answers of one host than a search keeps")]
     TooManyOfHost,
-    /// More questions per second than [`Limits::answers_per_second`](crate::Limits) came in.
+    /// More questions per second than [`ServerLimits::answers_per_second`](crate::ServerLimits) came in.
     #[error("more questions than are answered in a second")]
     RateLimited,
     /// The server listens on an address that the asker cannot reach.

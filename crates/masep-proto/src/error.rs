@@ -6,7 +6,7 @@ use std::fmt;
 use crate::ArrayError;
 use crate::printable::Quoted;
 
-/// A bound of [`Limits`](crate::Limits) that can be reached.
+/// A bound of [`Limits`](crate::Limits) or [`ServerLimits`](crate::ServerLimits) that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -24,9 +24,9 @@ pub enum Limit {
     IntDigits,
     /// [`Limits::id_bytes`](crate::Limits::id_bytes).
     IdBytes,
-    /// [`Limits::connections`](crate::Limits::connections).
+    /// [`ServerLimits::connections`](crate::ServerLimits::connections).
     Connections,
-    /// [`Limits::connections_per_address`](crate::Limits::connections_per_address).
+    /// [`ServerLimits::connections_per_address`](crate::ServerLimits::connections_per_address).
     ConnectionsPerAddress,
     /// [`Limits::queue_messages`](crate::Limits::queue_messages).
     QueueMessages,

@@ -10,7 +10,7 @@
 //! * [`admission`]: a server's door: places, ids, and who is refused;
 //! * [`connection`]: the life of one connection, from its first byte to its last;
 //! * [`discovery`]: the datagrams by which an interface finds an engine on the LAN;
-//! * [`Limits`]: every bound, with its default and its reason.
+//! * [`Limits`], [`ServerLimits`]: every bound, with its default and its reason.
 //!
 //! There is no socket, thread, clock or async runtime in this crate: bytes and instants come in as
 //! arguments, bytes and values go out. The crate `masep` puts sockets around it.
@@ -47,7 +47,7 @@ pub use element::{Element, Node, OpenElement, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
 pub use frame::{Frame, FrameCodec};
 pub use hello::{Handshake, HelloError, PeerId};
-pub use limits::Limits;
+pub use limits::{Limits, ServerLimits};
 pub use message::{Message, MessageType, Role};
 pub use printable::is_printable;
 pub use value::{Array, ArrayError, ArrayItem, DType, Dict, Int, TypeName, Value};

@@ -1,31 +1,32 @@
-//! Every bound of masep in one place.
+//! Every bound of a message, a connection and a server in one place.
 
 use std::time::Duration;
 
-/// Writes the struct, its defaults and a chainable setter per field from one table, so that a bound
-/// cannot be documented in one place and defined in another.
-macro_rules! limits {
-    ($( $(#[$doc:meta])* $name:ident : $type:ty = $default:expr; )*) => {
-        /// Every bound of masep, each with its default, its unit and what raising it costs.
-        ///
-        /// ```
-        /// use masep_proto::Limits;
-        /// let limits = Limits::default().connections(10).depth(64);
-        /// assert_eq!(limits.connections, 10);
-        /// ```
+/// Writes a struct of bounds, its defaults and a chainable setter for each field from one table, so that a bound
+/// cannot be documented in one place and defined in another. For the crates of masep only.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bounds {
+    (
+        $(#[$struct_doc:meta])*
+        pub struct $struct:ident {
+            $( $(#[$doc:meta])* $name:ident : $type:ty = $default:expr; )*
+        }
+    ) => {
+        $(#[$struct_doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Limits {
+        pub struct $struct {
             $( $(#[$doc])* pub $name: $type, )*
         }
 
-        impl Default for Limits {
+        impl Default for $struct {
             fn default() -> Self {
                 Self { $( $name: $default, )* }
             }
         }
 
-        impl Limits {
+        impl $struct {
             $(
                 #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
                 #[must_use]
@@ -38,88 +39,90 @@ macro_rules! limits {
     };
 }
 
-limits! {
-    /// Bytes in the body of one frame. Default and maximum 65,535: the header of pymasep's frame has
-    /// two bytes for it. A smaller value is applied to what arrives and to what is sent.
-    frame_bytes: usize = 65_535;
+__bounds! {
+    /// The bounds of a message and of a connection, each with its default, its unit and what raising it costs.
+    ///
+    /// ```
+    /// use masep_proto::Limits;
+    /// let limits = Limits::default().queue_messages(10).depth(64);
+    /// assert_eq!(limits.queue_messages, 10);
+    /// ```
+    pub struct Limits {
+        /// Bytes in the body of one frame. Default and maximum 65,535: the header of pymasep's frame has
+        /// two bytes for it. A smaller value is applied to what arrives and to what is sent.
+        frame_bytes: usize = 65_535;
 
-    /// Bytes of one message handed to the decoder. Default 1 MiB: what comes in a frame is never
-    /// more than 65,535 bytes, but a message can also be read from a file. Decoding takes memory in
-    /// proportion (up to 25 times as much for a moment, and 13 times for what is kept).
-    message_bytes: usize = 1 << 20;
+        /// Bytes of one message handed to the decoder. Default 1 MiB: what comes in a frame is never
+        /// more than 65,535 bytes, but a message can also be read from a file. Decoding takes memory in
+        /// proportion (up to 25 times as much for a moment, and 13 times for what is kept).
+        message_bytes: usize = 1 << 20;
 
-    /// How deep XML elements may stand in each other. Default 1,024: pymasep cannot send more than
-    /// about 990, because ElementTree recurses once per level and Python stops at 1,000 frames.
-    /// Values are compared, printed and dropped by recursion, one level for two elements: with a
-    /// much larger limit they need a larger stack than the usual 2 MiB of a thread.
-    depth: usize = 1_024;
+        /// How deep XML elements may stand in each other. Default 1,024: pymasep cannot send more than
+        /// about 990, because ElementTree recurses once per level and Python stops at 1,000 frames.
+        /// Values are compared, printed and dropped by recursion, one level for two elements: with a
+        /// much larger limit they need a larger stack than the usual 2 MiB of a thread.
+        depth: usize = 1_024;
 
-    /// XML elements, or data items of CBOR, in one message. Default 100,000: a frame of 65,535 bytes holds at most 16,383.
-    nodes: usize = 100_000;
+        /// XML elements, or data items of CBOR, in one message. Default 100,000: a frame of 65,535 bytes holds at most 16,383.
+        nodes: usize = 100_000;
 
-    /// Bytes of one text or attribute value, decoded; of CBOR also of one `bytes` or array. Default 1 MiB, as `message_bytes`.
-    text_bytes: usize = 1 << 20;
+        /// Bytes of one text or attribute value, decoded; of CBOR also of one `bytes` or array. Default 1 MiB, as `message_bytes`.
+        text_bytes: usize = 1 << 20;
 
-    /// Digits of one int. Default 4,300: Python's own limit (`sys.get_int_max_str_digits`), above
-    /// which a pymasep peer could not read the number back. Applied to what is read and to what is
-    /// written.
-    int_digits: usize = 4_300;
+        /// Digits of one int. Default 4,300: Python's own limit (`sys.get_int_max_str_digits`), above
+        /// which a pymasep peer could not read the number back. Applied to what is read and to what is
+        /// written.
+        int_digits: usize = 4_300;
 
-    /// Bytes of a peer's id in the handshake. Default 1,024: pymasep's own ids have 36 (a UUID);
-    /// every id is kept, compared and logged for as long as its connection lives.
-    id_bytes: usize = 1_024;
+        /// Bytes of a peer's id in the handshake. Default 1,024: pymasep's own ids have 36 (a UUID);
+        /// every id is kept, compared and logged for as long as its connection lives.
+        id_bytes: usize = 1_024;
 
-    /// Connections of one server at the same time, those that have not said hello included.
-    /// Default 1,024: each costs a descriptor, and 1,024 is the usual soft limit of a process.
-    connections: usize = 1_024;
+        /// How long a peer may take for its whole hello. Default 5 s: a hello is one small frame.
+        hello_time: Duration = Duration::from_secs(5);
 
-    /// Connections of one server from one address (of IPv6, from one network of 64 bits) at the same
-    /// time. Default none: agents often share a host, and players an address. Without it one host can
-    /// take all the places.
-    connections_per_address: Option<usize> = None;
+        /// How long a connection may be silent before it is ended. Default none: pymasep has no
+        /// keep-alive message, and an observer says nothing all game long. A peer that is gone without
+        /// a word is found by TCP keep-alive instead.
+        idle_time: Option<Duration> = None;
 
-    /// How long a peer may take for its whole hello. Default 5 s: a hello is one small frame.
-    hello_time: Duration = Duration::from_secs(5);
+        /// How long bytes may wait for a peer that takes none, or acknowledges none, before the
+        /// connection is ended. Default 30 s. This bounds what a peer that never reads can hold up. Less
+        /// than 5 s is too little for an idle connection over a network that loses packets.
+        write_time: Duration = Duration::from_secs(30);
 
-    /// How long the name of a server may take to resolve, and how long the TCP connection to one of
-    /// its addresses may take. Default 5 s each.
-    connect_time: Duration = Duration::from_secs(5);
+        /// Frames that may wait in one queue (one for sending and one for receiving per connection).
+        /// Default 1,024.
+        queue_messages: usize = 1_024;
 
-    /// How long a connection may be silent before it is ended. Default none: pymasep has no
-    /// keep-alive message, and an observer says nothing all game long. A peer that is gone without
-    /// a word is found by TCP keep-alive instead, see `keepalive_time`.
-    idle_time: Option<Duration> = None;
+        /// Bytes that may wait in one such queue. Default 4 MiB: 64 of the largest frames. A single
+        /// frame is always taken when the queue is empty.
+        queue_bytes: usize = 4 << 20;
+    }
+}
 
-    /// Silence after which TCP asks whether the other side still lives. Default 15 s, and at most half
-    /// of `write_time`; from 1 s on. It asks at least three times, up to 5 s apart, and ends the
-    /// connection when nothing was heard for `write_time` (elsewhere than on Linux, after the third
-    /// question): so a peer that is gone is found after 30 s. Costs a packet per idle connection and
-    /// interval. `None` turns it off.
-    keepalive_time: Option<Duration> = Some(Duration::from_secs(15));
+__bounds! {
+    /// The bounds of a server beyond those of its connections ([`Limits`]).
+    ///
+    /// ```
+    /// use masep_proto::ServerLimits;
+    /// let limits = ServerLimits::default().connections(10);
+    /// assert_eq!(limits.connections, 10);
+    /// ```
+    pub struct ServerLimits {
+        /// Connections of one server at the same time, those that have not said hello included.
+        /// Default 1,024: each costs a descriptor, and 1,024 is the usual soft limit of a process.
+        connections: usize = 1_024;
 
-    /// How long bytes may wait for a peer that takes none, or acknowledges none, before the
-    /// connection is ended. Default 30 s. This bounds what a peer that never reads can hold up. Less
-    /// than 5 s is too little for an idle connection over a network that loses packets.
-    write_time: Duration = Duration::from_secs(30);
+        /// Connections of one server from one address (of IPv6, from one network of 64 bits) at the same
+        /// time. Default none: agents often share a host, and players an address. Without it one host can
+        /// take all the places.
+        connections_per_address: Option<usize> = None;
 
-    /// How long a connection that waits for bytes looks for them before its thread sleeps.
-    /// Default 0: it sleeps at once. Waking a thread up can take longer than all else in a round
-    /// trip; on both ends, 50 µs and more than a peer takes to answer make that disappear. The cost
-    /// is a core that is busy all that time after each frame, so give each end a core of its own:
-    /// two ends that share one only wait for each other.
-    busy_poll: Duration = Duration::ZERO;
-
-    /// Frames that may wait in one queue (one for sending and one for receiving per connection).
-    /// Default 1,024.
-    queue_messages: usize = 1_024;
-
-    /// Bytes that may wait in one such queue. Default 4 MiB: 64 of the largest frames. A single
-    /// frame is always taken when the queue is empty.
-    queue_bytes: usize = 4 << 20;
-
-    /// Answers to the LAN search that one server gives per second, of which one other host gets at
-    /// most half. Default 1,000: agents that start together on one host ask a few times each. More
-    /// is a flood, and an answer, hardly longer than its question, goes to an address that may be
-    /// forged.
-    answers_per_second: u32 = 1_000;
+        /// Answers to the LAN search that one server gives per second, of which one other host gets at
+        /// most half. Default 1,000: agents that start together on one host ask a few times each. More
+        /// is a flood, and an answer, hardly longer than its question, goes to an address that may be
+        /// forged.
+        answers_per_second: u32 = 1_000;
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Duplicates, Greet, RejectReason, Ticket, Verdict,
 };
-use masep_proto::{Limits, PeerId};
+use masep_proto::{PeerId, ServerLimits};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -17,7 +17,7 @@ struct Door {
 }
 
 impl Door {
-    fn new(limits: &Limits, duplicates: Duplicates) -> Self {
+    fn new(limits: &ServerLimits, duplicates: Duplicates) -> Self {
         Self {
             admission: Admission::new(limits, duplicates),
             now: Instant::now(),
@@ -65,7 +65,7 @@ fn refusals(events: &[DoorEvent]) -> Vec<(Ticket, &'static str)> {
 
 #[test]
 fn the_oldest_without_a_hello_makes_room() {
-    let mut door = Door::new(&Limits::default().connections(2), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default().connections(2), Duplicates::Refuse);
     let (first, _) = door.guest("first");
     let (silent, _) = door.arrive();
     let (newcomer, greet) = door.arrive();
@@ -89,7 +89,7 @@ fn the_oldest_without_a_hello_makes_room() {
 
 #[test]
 fn each_address_has_its_share_and_takes_no_place_beyond_it() {
-    let limits = Limits::default().connections_per_address(Some(1));
+    let limits = ServerLimits::default().connections_per_address(Some(1));
     let mut door = Door::new(&limits, Duplicates::Refuse);
     let from: IpAddr = "192.0.2.1".parse().unwrap();
     let (first, greet) = door.admission.arrive(Some(from));
@@ -104,7 +104,7 @@ fn each_address_has_its_share_and_takes_no_place_beyond_it() {
 
 #[test]
 fn refusals_are_seen_out_but_not_any_number_of_them() {
-    let mut door = Door::new(&Limits::default().connections(0), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default().connections(0), Duplicates::Refuse);
     let mut tickets = Vec::new();
     let mut at_once = 0;
     for _ in 0..100 {
@@ -123,7 +123,7 @@ fn refusals_are_seen_out_but_not_any_number_of_them() {
 
 #[test]
 fn who_comes_back_at_once_waits_for_its_old_connection() {
-    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
     let (old, _) = door.guest("agent");
     let (new, verdict) = door.guest("agent");
     assert_eq!(verdict, Verdict::Wait);
@@ -141,7 +141,7 @@ fn who_comes_back_at_once_waits_for_its_old_connection() {
 
 #[test]
 fn who_comes_back_waits_longer_for_one_that_is_about_to_end() {
-    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
     let (old, _) = door.guest("agent");
     let (new, _) = door.guest("agent");
     door.admission.ending(old);
@@ -153,7 +153,7 @@ fn who_comes_back_waits_longer_for_one_that_is_about_to_end() {
 
 #[test]
 fn several_that_wait_for_an_id_get_it_one_after_the_other() {
-    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
     let (old, _) = door.guest("agent");
     let (first, _) = door.guest("agent");
     let (second, _) = door.guest("agent");
@@ -172,7 +172,7 @@ fn several_that_wait_for_an_id_get_it_one_after_the_other() {
 
 #[test]
 fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
-    let mut door = Door::new(&Limits::default(), Duplicates::Replace);
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Replace);
     let (old, _) = door.guest("agent");
     let (new, verdict) = door.guest("agent");
     assert_eq!(verdict, Verdict::Wait);
@@ -195,7 +195,7 @@ fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
 
 #[test]
 fn the_host_is_asked_and_may_decide_late() {
-    let mut admission = Admission::new(&Limits::default(), Duplicates::Refuse);
+    let mut admission = Admission::new(&ServerLimits::default(), Duplicates::Refuse);
     admission = admission.asks(true);
     let mut door = Door {
         admission,
@@ -232,7 +232,7 @@ fn the_host_is_asked_and_may_decide_late() {
 
 #[test]
 fn a_door_that_is_stopped_refuses_all_that_were_not_taken() {
-    let mut door = Door::new(&Limits::default(), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
     let (taken, _) = door.guest("agent");
     let (waiting, _) = door.guest("agent");
     let (silent, _) = door.arrive();
@@ -257,7 +257,7 @@ fn places_are_counted_right_whatever_happens() {
             state ^= state << 17;
             usize::try_from(state >> 33).unwrap() % bound
         };
-        let limits = Limits::default()
+        let limits = ServerLimits::default()
             .connections(3)
             .connections_per_address(Some(2));
         let duplicates = [Duplicates::Refuse, Duplicates::Replace][draw(2)];
@@ -301,7 +301,7 @@ fn places_are_counted_right_whatever_happens() {
 
 #[test]
 fn a_place_is_free_before_the_handler_was_told_and_the_id_a_second_later() {
-    let mut door = Door::new(&Limits::default().connections(1), Duplicates::Refuse);
+    let mut door = Door::new(&ServerLimits::default().connections(1), Duplicates::Refuse);
     let (first, _) = door.guest("agent");
     door.admission.ending(first);
     door.admission.closed(first, door.now);

@@ -24,7 +24,7 @@ use crate::keeper::Keeper;
 use crate::transport::Transport;
 use crate::{
     CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, NoHandler, Registry,
-    SocketHandler, WhenFull,
+    SocketHandler, SocketOptions, WhenFull,
 };
 
 /// How long an answer to a search is tried before the next is tried beside it. A server says hello
@@ -40,6 +40,7 @@ pub(crate) const MAX_ATTEMPTS: usize = 16;
 pub struct ClientBuilder<H = NoHandler> {
     id: PeerId,
     limits: Limits,
+    socket_options: SocketOptions,
     delivery: Delivery,
     handler: H,
 }
@@ -50,6 +51,7 @@ impl ClientBuilder<NoHandler> {
         ClientBuilder {
             id: self.id,
             limits: self.limits,
+            socket_options: self.socket_options,
             delivery: Delivery::Handler,
             handler,
         }
@@ -71,10 +73,16 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self
     }
 
+    /// Options of the connection's socket.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
+        self
+    }
+
     /// Connects to a server. A name with several addresses is tried one after the other. An IPv6 address may
     /// have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
-    /// Each phase has its own bound: [`Limits::connect_time`] to resolve, the same for each address
+    /// Each phase has its own bound: [`SocketOptions::connect_time`] to resolve, the same for each address
     /// to connect, [`Limits::hello_time`] for the server's hello.
     ///
     /// Cancel safe: a call that is dropped says `BYE` if it was connected.
@@ -92,7 +100,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 None => lookup_host(address).await?.collect(),
             })
         };
-        let limit = self.limits.connect_time;
+        let limit = self.socket_options.connect_time;
         let addresses: Vec<SocketAddr> =
             within(ConnectPhase::Resolve, &target, limit, resolve).await?;
         self.connect_any(&target, &addresses, TcpStream::connect)
@@ -188,7 +196,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let transport = within(
             ConnectPhase::Connect,
             &address.to_string(),
-            self.limits.connect_time,
+            self.socket_options.connect_time,
             connect,
         )
         .await?;
@@ -219,10 +227,16 @@ impl<H: SocketHandler> ClientBuilder<H> {
             kind,
         };
         transport
-            .prepare(&self.limits)
+            .prepare(&self.limits, &self.socket_options)
             .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
         let core = Core::connect(Arc::new(config), now());
-        let shared = Shared::new(core, transport, address, self.delivery);
+        let shared = Shared::new(
+            core,
+            transport,
+            address,
+            self.delivery,
+            self.socket_options.busy_poll,
+        );
         let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
         let greeted = keeper.hello().await;
         let kind = match greeted {
@@ -351,6 +365,7 @@ impl Client {
         ClientBuilder {
             id: id.into(),
             limits: Limits::default(),
+            socket_options: SocketOptions::default(),
             delivery: Delivery::Calls(WhenFull::default()),
             handler: NoHandler(()),
         }

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use masep_proto::PeerId;
 use masep_proto::admission::{Admission, DoorEvent, Greet, Pace, Refusal, Ticket, Verdict};
 use masep_proto::connection::{Config, Connection as Core};
+use masep_proto::{PeerId, ServerLimits};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field};
@@ -19,7 +19,9 @@ use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
 use crate::transport::{Listener, Transport};
-use crate::{CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler};
+use crate::{
+    CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler, SocketOptions,
+};
 
 /// The time for which accepting rests after an error of the machine, such as no free descriptor. Existing
 /// connections go on; without a rest the loop would spin, because the error stays.
@@ -28,6 +30,7 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// One for each server.
 pub(crate) struct Door {
     config: Arc<Config>,
+    socket_options: SocketOptions,
     delivery: Delivery,
     registry: Registry,
     guests: Mutex<Guests>,
@@ -44,16 +47,19 @@ struct Guests {
 impl Door {
     pub(crate) fn new(
         config: Config,
+        limits: &ServerLimits,
+        socket_options: SocketOptions,
         duplicates: Duplicates,
         delivery: Delivery,
         registry: Registry,
     ) -> Arc<Self> {
         Arc::new(Self {
             guests: Mutex::new(Guests {
-                admission: Admission::new(config.limits(), duplicates),
+                admission: Admission::new(limits, duplicates),
                 connections: BTreeMap::new(),
             }),
             config: Arc::new(config),
+            socket_options,
             delivery,
             registry,
             changed: Notify::new(),
@@ -263,7 +269,8 @@ async fn take<H: SocketHandler, T: Transport>(
     hand_out: Option<HandOut>,
     alive: mpsc::Sender<Infallible>,
 ) {
-    let reason = if transport.prepare(door.config.limits()).is_err() {
+    let prepared = transport.prepare(door.config.limits(), &door.socket_options);
+    let reason = if prepared.is_err() {
         RejectReason::ClosedBeforeHello
     } else {
         let mut keeper = arrive(&door, transport, address, alive.clone());
@@ -317,7 +324,13 @@ fn arrive(
     alive: mpsc::Sender<Infallible>,
 ) -> Keeper {
     let core = Core::accept(door.config.clone(), now());
-    let shared = Shared::new(core, transport, address, door.delivery);
+    let shared = Shared::new(
+        core,
+        transport,
+        address,
+        door.delivery,
+        door.socket_options.busy_poll,
+    );
     let (ticket, greet) = door.ask(|admission| admission.arrive(Some(address.ip())));
     door.lock().connections.insert(ticket, shared.clone());
     if let Greet::Refuse(refusal) = greet {

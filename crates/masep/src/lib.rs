@@ -44,7 +44,7 @@
 //!
 //! # Without surprises
 //!
-//! * Every queue, buffer, count and wait is bounded by [`Limits`].
+//! * Every queue, buffer, count and wait is bounded: by [`Limits`], [`ServerLimits`] and [`SocketOptions`].
 //! * Every connection ends with one [`CloseReason`]. An orderly end is no error.
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
@@ -66,6 +66,7 @@ pub mod model;
 mod queue;
 mod registry;
 mod server;
+mod socket_options;
 mod sync;
 #[cfg(feature = "unstable-transport")]
 pub mod transport;
@@ -76,8 +77,8 @@ mod transport;
 pub use masep_proto::connection::WhenFull;
 pub use masep_proto::{
     Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,
-    Limit, LimitExceeded, Limits, Message, MessageType, Node, PeerId, QName, Role, TypeName, Value,
-    is_printable,
+    Limit, LimitExceeded, Limits, Message, MessageType, Node, PeerId, QName, Role, ServerLimits,
+    TypeName, Value, is_printable,
 };
 
 pub use client::{Client, ClientBuilder};
@@ -88,6 +89,7 @@ pub use handler::{NoHandler, SocketHandler};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};
+pub use socket_options::SocketOptions;
 
 /// The program in README.md, which is compiled with the doc tests.
 #[cfg(doctest)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use masep_proto::admission::Duplicates;
 use masep_proto::connection::Config;
-use masep_proto::{Limits, PeerId};
+use masep_proto::{Limits, PeerId, ServerLimits};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -22,7 +22,7 @@ use crate::error::ListenError;
 use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
 use crate::transport::{Listener, withhold_acknowledgement};
-use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFull};
+use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, SocketOptions, WhenFull};
 
 /// Configures a [`Server`].
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, WhenFul
 pub struct ServerBuilder<H = NoHandler> {
     id: PeerId,
     limits: Limits,
+    server_limits: ServerLimits,
+    socket_options: SocketOptions,
     duplicates: Duplicates,
     announce: bool,
     /// Whether connections are given out by [`Server::accept`].
@@ -45,6 +47,8 @@ impl ServerBuilder<NoHandler> {
         let Self {
             id,
             limits,
+            server_limits,
+            socket_options,
             duplicates,
             announce,
             ..
@@ -52,6 +56,8 @@ impl ServerBuilder<NoHandler> {
         ServerBuilder {
             id,
             limits,
+            server_limits,
+            socket_options,
             duplicates,
             announce,
             hand_out: false,
@@ -70,9 +76,21 @@ impl ServerBuilder<NoHandler> {
 }
 
 impl<H: SocketHandler> ServerBuilder<H> {
-    /// The bounds of the server and its connections.
+    /// The bounds of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The bounds of the server.
+    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
+        self.server_limits = limits;
+        self
+    }
+
+    /// Options of the connections' sockets. [`SocketOptions::connect_time`] has no effect here.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
         self
     }
 
@@ -119,14 +137,21 @@ impl<H: SocketHandler> ServerBuilder<H> {
     fn start<L: Listener>(self, config: Config, listener: L) -> io::Result<Server> {
         let local_address = listener.local_address()?;
         let announcement = if self.announce {
-            Some(Announcement::start(local_address, &self.limits)?)
+            Some(Announcement::start(local_address, &self.server_limits)?)
         } else {
             None
         };
 
-        let (hand_out, accepted) = hand_out(self.limits.connections);
+        let (hand_out, accepted) = hand_out(self.server_limits.connections);
         let registry = Registry::default();
-        let door = Door::new(config, self.duplicates, self.delivery, registry.clone());
+        let door = Door::new(
+            config,
+            &self.server_limits,
+            self.socket_options,
+            self.duplicates,
+            self.delivery,
+            registry.clone(),
+        );
         let span = tracing::info_span!("server", id = ?self.id, address = %local_address);
         let hand_out = self.hand_out.then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
@@ -135,7 +160,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         tokio::spawn(accepting.instrument(span));
         Ok(Server {
             id: self.id,
-            limits: self.limits,
+            limits: self.server_limits,
             local_address,
             registry,
             door,
@@ -169,7 +194,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
 /// still sent as long as the runtime lives. [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
     id: PeerId,
-    limits: Limits,
+    limits: ServerLimits,
     local_address: SocketAddr,
     registry: Registry,
     door: Arc<Door>,
@@ -198,6 +223,8 @@ impl Server {
         ServerBuilder {
             id: id.into(),
             limits: Limits::default(),
+            server_limits: ServerLimits::default(),
+            socket_options: SocketOptions::default(),
             duplicates: Duplicates::default(),
             announce: false,
             hand_out: true,
@@ -226,7 +253,7 @@ impl Server {
     ///
     /// A connection lives before it is accepted: what arrives waits, and its end is noticed. Of those that have
     /// ended before anybody accepted them, the oldest are dropped, with a warning in the log, when more than
-    /// [`Limits::connections`] wait.
+    /// [`ServerLimits::connections`] wait.
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
     pub async fn accept(&self) -> Option<Connection> {

@@ -21,6 +21,8 @@ use std::task::{Context, Poll};
 
 use masep_proto::Limits;
 
+use crate::SocketOptions;
+
 pub(crate) use tcp::{rearm_quickack, set_options, withhold_acknowledgement};
 
 /// A connected stream of bytes in both directions, as a non-blocking TCP socket is one.
@@ -33,12 +35,12 @@ pub(crate) use tcp::{rearm_quickack, set_options, withhold_acknowledgement};
 /// Dropping a transport closes it. In order, if all that had arrived was read: the other side reads
 /// what was written, and then the end of the stream.
 pub trait Transport: Send + Sync + 'static {
-    /// Sets what the bounds ask of the network itself, such as TCP keep-alive. Called once, before
+    /// Sets what the bounds and options ask of the network itself, such as TCP keep-alive. Called once, before
     /// anything else.
     ///
     /// # Errors
     /// The transport is of no use then, and is dropped.
-    fn prepare(&self, limits: &Limits) -> io::Result<()>;
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()>;
 
     /// Whether there is something to read; if not, this task is woken when there may be.
     ///

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use blocking_peer::{SOON, connected, connected_with, frame, pair, pair_with, recv};
 use masep::blocking::TimedOut;
-use masep::{CloseReason, Frame, Limit, LimitExceeded, Limits, SendError};
+use masep::{CloseReason, Frame, Limit, LimitExceeded, Limits, SendError, SocketOptions};
 
 fn sizes() -> impl Iterator<Item = usize> + Clone {
     [
@@ -341,7 +341,7 @@ fn a_peer_that_writes_header_and_body_apart_does_not_wait_for_acknowledgements()
 #[test]
 fn a_connection_that_polls_busily_reads_the_same_and_keeps_its_timeouts() {
     let hours = Duration::from_secs(3_600);
-    let (_server, connection, mut peer) = connected_with(Limits::default().busy_poll(hours));
+    let (_server, connection, mut peer) = connected_with(SocketOptions::default().busy_poll(hours));
     assert_eq!(connection.recv_timeout(Duration::ZERO), Err(TimedOut));
     let reader = thread::spawn(move || {
         let mut sizes = Vec::new();

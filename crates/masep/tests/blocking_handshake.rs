@@ -9,18 +9,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use blocking_peer::{
-    Event, Events, Peer, SOON, accept, frame, listen, next, next_rejected, recv, server,
+    Bounds, Event, Events, Peer, SOON, accept, frame, listen, next, next_rejected, recv, server,
     server_with,
 };
 use masep::blocking::{Client, Connection, Server, SocketHandler, SocketHandlerQueue, TimedOut};
 use masep::{
-    CloseReason, ConnectErrorKind, ConnectPhase, Duplicates, Frame, Limits, RejectReason, WhenFull,
+    CloseReason, ConnectErrorKind, ConnectPhase, Duplicates, Frame, Limits, RejectReason,
+    ServerLimits, SocketOptions, WhenFull,
 };
 
-fn handled(limits: Limits, duplicates: Duplicates) -> (Server, mpsc::Receiver<Event>) {
+fn handled(bounds: impl Into<Bounds>, duplicates: Duplicates) -> (Server, mpsc::Receiver<Event>) {
+    let bounds = bounds.into();
     let (handler, events) = Events::new();
     let server = Server::builder("engine")
-        .limits(limits)
+        .limits(bounds.limits)
+        .server_limits(bounds.server)
+        .socket_options(bounds.socket)
         .duplicates(duplicates)
         .handler(handler)
         .bind("127.0.0.1:0")
@@ -28,8 +32,8 @@ fn handled(limits: Limits, duplicates: Duplicates) -> (Server, mpsc::Receiver<Ev
     (server, events)
 }
 
-fn refusing(limits: Limits) -> (Server, mpsc::Receiver<Event>) {
-    handled(limits, Duplicates::Refuse)
+fn refusing(bounds: impl Into<Bounds>) -> (Server, mpsc::Receiver<Event>) {
+    handled(bounds, Duplicates::Refuse)
 }
 
 #[test]
@@ -107,7 +111,7 @@ fn hellos_that_are_none_are_refused_with_the_reason() {
 
 #[test]
 fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
-    let (server, events) = refusing(Limits::default().connections(2));
+    let (server, events) = refusing(ServerLimits::default().connections(2));
     let address = server.local_address();
     let mut first = Peer::join(address, "1");
     let _second = Peer::join(address, "2");
@@ -137,8 +141,11 @@ fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
 #[test]
 fn silent_connections_cannot_take_all_the_places() {
     // Those that have to go are told at once, not when they have had their time.
-    let limits = Limits::default().connections(5).hello_time(2 * SOON);
-    let server = server_with(limits);
+    let server = server_with(Bounds {
+        limits: Limits::default().hello_time(2 * SOON),
+        server: ServerLimits::default().connections(5),
+        ..Bounds::default()
+    });
     let address = server.local_address();
     let mut silent: Vec<Peer> = (0..20).map(|_| Peer::connect(address)).collect();
     let good: Vec<Peer> = ["1", "2", "3", "4", "5"]
@@ -190,7 +197,7 @@ fn a_second_connection_with_the_same_id_is_refused_with_hello_and_bye() {
 #[test]
 fn those_who_come_and_go_before_they_are_accepted_are_not_kept_for_ever() {
     const PLACES: usize = 4;
-    let server = server_with(Limits::default().connections(PLACES));
+    let server = server_with(ServerLimits::default().connections(PLACES));
     for _ in 0..5 * PLACES {
         let mut peer = Peer::join(server.local_address(), "agent");
         peer.write(&[frame(b"gone"), frame(b"BYE")].concat());
@@ -367,8 +374,8 @@ fn a_failed_connect_says_which_phase_with_whom_and_why() {
         ("no port", Duration::from_secs(20)),
         ("no.such.host.invalid:1", Duration::ZERO),
     ] {
-        let limits = Limits::default().connect_time(limit);
-        let builder = Client::builder("agent").limits(limits);
+        let options = SocketOptions::default().connect_time(limit);
+        let builder = Client::builder("agent").socket_options(options);
         let error = builder.connect(target).unwrap_err();
         assert_eq!(error.phase, ConnectPhase::Resolve);
         assert_eq!(error.target, target);
@@ -402,7 +409,7 @@ fn a_server_that_refuses_is_told_apart_from_one_that_is_silent() {
 
 #[test]
 fn a_server_that_is_full_is_seen_by_a_client_as_one_that_rejects_it() {
-    let server = server_with(Limits::default().connections(1));
+    let server = server_with(ServerLimits::default().connections(1));
     let first = Client::builder("1")
         .connect(server.local_address())
         .unwrap();
@@ -436,7 +443,7 @@ impl SocketHandler for PanicsAtTheDoor {
 #[test]
 fn a_handler_that_panics_at_the_door_does_not_close_it() {
     let server = Server::builder("engine")
-        .limits(Limits::default().connections(1))
+        .server_limits(ServerLimits::default().connections(1))
         .handler(PanicsAtTheDoor)
         .bind("127.0.0.1:0")
         .unwrap();

@@ -12,10 +12,12 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use blocking_peer::{Event, Events, Peer, SOON, accept, frame, next, server_with};
+use blocking_peer::{Bounds, Event, Events, Peer, SOON, accept, frame, next, server_with};
 use corpus::{Input, TAKEN};
 use masep::blocking::{Connection, Server, SocketHandler, SocketHandlerQueue};
-use masep::{CloseReason, Frame, Limits, Message, RejectReason, WhenFull};
+use masep::{
+    CloseReason, Frame, Limits, Message, RejectReason, ServerLimits, SocketOptions, WhenFull,
+};
 
 /// How long what takes thousands of inputs may take.
 const IN_THE_END: Duration = Duration::from_secs(300);
@@ -79,9 +81,12 @@ impl SocketHandler for Engine {
     }
 }
 
-fn serve(handler: impl SocketHandler, limits: Limits) -> Server {
+fn serve(handler: impl SocketHandler, bounds: impl Into<Bounds>) -> Server {
+    let bounds = bounds.into();
     Server::builder("engine")
-        .limits(limits)
+        .limits(bounds.limits)
+        .server_limits(bounds.server)
+        .socket_options(bounds.socket)
         .handler(handler)
         .bind("127.0.0.1:0")
         .expect("loopback can be bound")
@@ -173,7 +178,7 @@ fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: &[Input]) {
 #[test]
 fn thousands_of_bad_inputs_cost_a_good_client_no_frame() {
     let engine = Arc::new(Engine::default());
-    let server = serve(engine.clone(), Limits::default().connections(1_000));
+    let server = serve(engine.clone(), ServerLimits::default().connections(1_000));
     let address = server.local_address();
     let game = Game::begin(address);
 
@@ -301,7 +306,7 @@ fn a_storm_of_connections_and_resets_leaves_nothing_behind() {
 #[test]
 fn one_address_has_its_share_of_the_places_and_no_more() {
     let engine = Arc::new(Engine::default());
-    let limits = Limits::default().connections_per_address(Some(3));
+    let limits = ServerLimits::default().connections_per_address(Some(3));
     let server = serve(engine.clone(), limits);
     let address = server.local_address();
     let mut peers: Vec<Peer> = ["1", "2", "3"].map(|id| Peer::join(address, id)).into();
@@ -400,14 +405,17 @@ fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through() {
 fn bounds_without_end_are_bounds_too() {
     let far = Duration::MAX;
     let limits = Limits::default()
-        .connections(usize::MAX)
         .queue_messages(usize::MAX)
         .queue_bytes(usize::MAX)
         .hello_time(far)
         .idle_time(Some(far))
-        .keepalive_time(Some(far))
         .write_time(far);
-    let server = server_with(limits);
+    let bounds = Bounds {
+        limits,
+        server: ServerLimits::default().connections(usize::MAX),
+        socket: SocketOptions::default().keepalive_time(Some(far)),
+    };
+    let server = server_with(bounds);
     let mut peer = Peer::join(server.local_address(), "agent");
     let connection = accept(&server);
     connection.send("hi").unwrap();
@@ -472,7 +480,7 @@ fn expect_echo(address: SocketAddr, id: &str) {
 #[test]
 fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place() {
     let (handler, heard) = Rogue::new(true);
-    let server = serve(handler, Limits::default().connections(2));
+    let server = serve(handler, ServerLimits::default().connections(2));
     let address = server.local_address();
     for n in 0..3 {
         for call in ["connect", "receive"] {

@@ -7,7 +7,7 @@ use std::os::{fd::OwnedFd, unix::net::UnixStream};
 use std::time::Duration;
 
 use masep::blocking::{Client, Connection, Server};
-use masep::{CloseReason, Frame, Limits};
+use masep::{CloseReason, Frame, Limits, SocketOptions};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,8 @@ fn a_connection_over_a_tcp_stream_says_no_hello() {
     let (near, mut far) = tcp_pair();
     // However it was used before.
     near.set_nonblocking(true).unwrap();
-    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let connection =
+        Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     assert_eq!(connection.peer().as_str(), "peer");
     assert_eq!(connection.address(), far.local_addr().unwrap());
     connection.send(&b"one"[..]).unwrap();
@@ -43,7 +44,8 @@ fn a_connection_over_a_tcp_stream_says_no_hello() {
 fn a_connection_over_a_local_socket_ends_in_order() {
     let (near, mut far) = UnixStream::pair().unwrap();
     let near = TcpStream::from(OwnedFd::from(near));
-    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let connection =
+        Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     far.write_all(b"\x03\0two").unwrap();
     assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("two"))));
     connection.send(&b"one"[..]).unwrap();
@@ -68,7 +70,8 @@ fn a_server_serves_a_socket_that_listens() {
 #[test]
 fn what_is_left_of_a_frame_goes_out_when_there_is_room() {
     let (near, mut far) = tcp_pair();
-    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let connection =
+        Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     let frame = Frame::new(vec![7; Frame::MAX_BYTES]);
     let mut sent = 0;
     while connection.try_send(frame.clone()).is_ok() {
@@ -87,7 +90,8 @@ fn what_is_left_of_a_frame_goes_out_when_there_is_room() {
 fn the_socket_can_be_had_until_the_connection_ends() {
     let (near, far) = tcp_pair();
     let address = near.local_addr().unwrap();
-    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let connection =
+        Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     let socket = connection.socket().unwrap();
     assert_eq!(socket.local_addr().unwrap(), address);
     connection.bye();
@@ -106,7 +110,8 @@ fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
     far.set_write_timeout(Some(SOON)).unwrap();
     far.set_read_timeout(Some(SOON)).unwrap();
     let near = TcpStream::from(OwnedFd::from(near));
-    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let connection =
+        Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     let send_all =
         |connection: &Connection| (0..FRAMES).try_for_each(|_| connection.send(frame.clone()));
     std::thread::scope(|scope| {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use blocking_peer::{Event, Events, Peer, SOON, frame, listen, next, recv, server, server_with};
 use masep::blocking::Client;
-use masep::{CloseReason, Frame, Limits, SendError};
+use masep::{CloseReason, Frame, SendError, ServerLimits};
 
 /// In which a `BYE` behind the hello is a rejection, and a little more.
 const NO_REJECTION_AFTER: Duration = Duration::from_millis(210);
@@ -124,7 +124,7 @@ fn an_id_in_use_and_a_full_server_are_rejections() {
     first.connection().send("still the one").unwrap();
     assert_eq!(recv(&connection), Some(Frame::new("still the one")));
 
-    let full = server_with(Limits::default().connections(1));
+    let full = server_with(ServerLimits::default().connections(1));
     let _first = connect(full.local_address(), "first");
     let second = connect(full.local_address(), "second");
     assert_eq!(end_of(&second), CloseReason::Rejected);

@@ -11,13 +11,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use blocking_peer::{Peer, SOON, frame};
-use masep::{Frame, Limits, SendError, blocking};
+use blocking_peer::{Bounds, Peer, SOON, frame};
+use masep::{Frame, Limits, SendError, ServerLimits, blocking};
 use tokio::runtime::Runtime;
 
 /// A server of one of the libraries, without a handler.
 trait Server {
-    fn bind(limits: Limits) -> Self;
+    fn bind(bounds: impl Into<Bounds>) -> Self;
     fn address(&self) -> SocketAddr;
     /// The next connection; `None` if none comes.
     fn accept(&self) -> Option<Box<dyn Connection>>;
@@ -44,8 +44,8 @@ enum Way {
 const WAYS: [Way; 4] = [Way::Recv, Way::RecvNewest, Way::Closed, Way::Elsewhere];
 
 impl Server for blocking::Server {
-    fn bind(limits: Limits) -> Self {
-        blocking_peer::server_with(limits)
+    fn bind(bounds: impl Into<Bounds>) -> Self {
+        blocking_peer::server_with(bounds)
     }
     fn address(&self) -> SocketAddr {
         self.local_address()
@@ -88,13 +88,16 @@ struct AsyncConnection {
 }
 
 impl Server for Async {
-    fn bind(limits: Limits) -> Self {
+    fn bind(bounds: impl Into<Bounds>) -> Self {
+        let bounds = bounds.into();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let server = masep::Server::builder("engine").limits(limits);
+        let server = masep::Server::builder("engine")
+            .limits(bounds.limits)
+            .server_limits(bounds.server);
         let server = runtime.block_on(server.bind("127.0.0.1:0")).unwrap();
         Self { runtime, server }
     }
@@ -289,7 +292,7 @@ fn hello_in_two_parts(address: SocketAddr) -> bool {
 }
 
 fn a_full_server_lets_a_hello_in_two_parts_be_finished<S: Server>() {
-    let server = S::bind(Limits::default().connections(1));
+    let server = S::bind(ServerLimits::default().connections(1));
     let _first = Peer::join(server.address(), "first");
     let in_time = (0..50).filter(|_| hello_in_two_parts(server.address()));
     assert_eq!(in_time.take(5).count(), 5, "the machine is too busy");

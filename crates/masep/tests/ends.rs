@@ -5,7 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use masep::{
-    Client, CloseReason, Connection, Duplicates, Frame, Limits, Server, SocketHandler, WhenFull,
+    Client, CloseReason, Connection, Duplicates, Frame, Limits, Server, ServerLimits,
+    SocketHandler, WhenFull,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -488,7 +489,7 @@ async fn a_peer_that_does_not_end_its_side_is_reset_after_a_while() {
 
 #[tokio::test]
 async fn connections_that_end_before_they_are_accepted_keep_no_other_from_its_end() {
-    let server = server_with(Limits::default().connections(4)).await;
+    let server = server_with(ServerLimits::default().connections(4)).await;
     // None is accepted. Each leaves, so that there is a place for the next.
     for n in 0..20 {
         let mut peer = Peer::join(server.local_address(), &n.to_string()).await;
@@ -510,7 +511,7 @@ async fn connections_that_end_before_they_are_accepted_keep_no_other_from_its_en
 
 #[tokio::test]
 async fn a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted() {
-    let server = server_with(Limits::default().connections(2)).await;
+    let server = server_with(ServerLimits::default().connections(2)).await;
     let mut stays = Peer::join(server.local_address(), "stays").await;
     for n in 0..3 {
         let mut peer = Peer::join(server.local_address(), &n.to_string()).await;

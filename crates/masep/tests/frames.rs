@@ -2,7 +2,9 @@
 
 mod peer;
 
-use masep::{Client, CloseReason, Connection, Frame, Limits, SendError, Server, WhenFull};
+use masep::{
+    Client, CloseReason, Connection, Frame, Limits, SendError, Server, SocketOptions, WhenFull,
+};
 use peer::{Peer, frame, server, server_with, soon};
 
 #[tokio::test]
@@ -165,9 +167,9 @@ async fn frames_sent_from_many_tasks_are_never_mixed() {
 /// One thread for both ends: a connection that looks for bytes must let the others run.
 #[tokio::test]
 async fn connections_that_poll_busily_let_each_other_run() {
-    let limits = Limits::default().busy_poll(std::time::Duration::from_secs(3_600));
-    let server = server_with(limits.clone()).await;
-    let builder = Client::builder("agent").limits(limits);
+    let options = SocketOptions::default().busy_poll(std::time::Duration::from_secs(3_600));
+    let server = server_with(options.clone()).await;
+    let builder = Client::builder("agent").socket_options(options);
     let client = builder.connect(server.local_address()).await.unwrap();
     let here = soon(server.accept()).await.unwrap();
     for n in 0..100_u8 {

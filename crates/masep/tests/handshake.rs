@@ -4,13 +4,18 @@ mod peer;
 
 use std::time::Duration;
 
-use masep::{Client, ConnectErrorKind, ConnectPhase, Limits, Server};
-use peer::{Event, Events, Peer, frame, listen, server, server_with, soon};
+use masep::{Client, ConnectErrorKind, ConnectPhase, Limits, Server, ServerLimits};
+use peer::{Bounds, Event, Events, Peer, frame, listen, server, server_with, soon};
 
-async fn reasons(limits: Limits) -> (Server, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+async fn reasons(
+    bounds: impl Into<Bounds>,
+) -> (Server, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+    let bounds = bounds.into();
     let (events, happened) = Events::new();
     let server = Server::builder("engine")
-        .limits(limits)
+        .limits(bounds.limits)
+        .server_limits(bounds.server)
+        .socket_options(bounds.socket)
         .handler(events)
         .bind("127.0.0.1:0")
         .await
@@ -77,7 +82,7 @@ async fn hellos_that_are_none_are_refused_with_the_reason() {
 
 #[tokio::test]
 async fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
-    let (server, mut happened) = reasons(Limits::default().connections(2)).await;
+    let (server, mut happened) = reasons(ServerLimits::default().connections(2)).await;
     let address = server.local_address();
     let first = Peer::join(address, "1").await;
     assert!(matches!(
@@ -115,7 +120,7 @@ async fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
 
 #[tokio::test]
 async fn silent_connections_cannot_take_all_the_places() {
-    let server = server_with(Limits::default().connections(5)).await;
+    let server = server_with(ServerLimits::default().connections(5)).await;
     let address = server.local_address();
     let mut silent = Vec::new();
     for _ in 0..20 {

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use corpus::{Input, TAKEN};
 use masep::{
-    CloseReason, Connection, Frame, Limits, Message, RejectReason, Server, SocketHandler,
-    SocketHandlerQueue, WhenFull,
+    CloseReason, Connection, Frame, Limits, Message, RejectReason, Server, ServerLimits,
+    SocketHandler, SocketHandlerQueue, SocketOptions, WhenFull,
 };
-use peer::{Event, Events, Peer, frame, soon};
+use peer::{Bounds, Event, Events, Peer, frame, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -54,9 +54,12 @@ impl SocketHandler for Engine {
     }
 }
 
-async fn serve(handler: impl SocketHandler, limits: Limits) -> Server {
+async fn serve(handler: impl SocketHandler, bounds: impl Into<Bounds>) -> Server {
+    let bounds = bounds.into();
     Server::builder("engine")
-        .limits(limits)
+        .limits(bounds.limits)
+        .server_limits(bounds.server)
+        .socket_options(bounds.socket)
         .handler(handler)
         .bind("127.0.0.1:0")
         .await
@@ -164,7 +167,7 @@ async fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: Vec<Input
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_bad_inputs_cost_a_good_client_no_frame() {
     let engine = Arc::new(Engine::default());
-    let server = serve(engine.clone(), Limits::default().connections(1_000)).await;
+    let server = serve(engine.clone(), ServerLimits::default().connections(1_000)).await;
     let address = server.local_address();
     let game = Game::begin(address).await;
 
@@ -297,7 +300,7 @@ async fn a_storm_of_connections_and_resets_leaves_nothing_behind() {
 #[tokio::test]
 async fn one_address_has_its_share_of_the_places_and_no_more() {
     let engine = Arc::new(Engine::default());
-    let limits = Limits::default().connections_per_address(Some(3));
+    let limits = ServerLimits::default().connections_per_address(Some(3));
     let server = serve(engine.clone(), limits).await;
     let address = server.local_address();
     let mut peers = Vec::new();
@@ -391,14 +394,17 @@ async fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through() {
 async fn bounds_without_end_are_bounds_too() {
     let far = Duration::MAX;
     let limits = Limits::default()
-        .connections(usize::MAX)
         .queue_messages(usize::MAX)
         .queue_bytes(usize::MAX)
         .hello_time(far)
         .idle_time(Some(far))
-        .keepalive_time(Some(far))
         .write_time(far);
-    let server = peer::server_with(limits).await;
+    let bounds = Bounds {
+        limits,
+        server: ServerLimits::default().connections(usize::MAX),
+        socket: SocketOptions::default().keepalive_time(Some(far)),
+    };
+    let server = peer::server_with(bounds).await;
     let mut peer = Peer::join(server.local_address(), "agent").await;
     let connection = soon(server.accept()).await.unwrap();
     connection.send("hi").await.unwrap();
@@ -462,7 +468,7 @@ async fn expect_echo(address: SocketAddr, id: &str) {
 #[tokio::test]
 async fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place() {
     let (handler, mut heard) = Rogue::new(true);
-    let server = serve(handler, Limits::default().connections(2)).await;
+    let server = serve(handler, ServerLimits::default().connections(2)).await;
     let address = server.local_address();
     for n in 0..3 {
         for call in ["connect", "receive"] {

@@ -22,7 +22,7 @@ use masep::discovery::{
     Announcement, GROUP, InterfaceProbe, PORT, QUESTION, SearchOptions, SearchReport,
     search_blocking,
 };
-use masep::{Client, Limits, Server, blocking};
+use masep::{Client, Limits, Server, ServerLimits, blocking};
 use nix::sched::{CloneFlags, unshare};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
@@ -109,7 +109,7 @@ impl Host {
             let announcements = servers
                 .iter()
                 .map(|server| server.parse().unwrap())
-                .map(|server| Announcement::start(server, &Limits::default()).unwrap())
+                .map(|server| Announcement::start(server, &ServerLimits::default()).unwrap())
                 .collect();
             drop(context);
             (runtime, announcements)

@@ -1,5 +1,7 @@
 //! What strangers can write into the log: nothing that a terminal obeys, and not as much as they like.
 
+#![allow(clippy::duplicate_mod, reason = "both kinds of peers have it")]
+
 mod blocking_peer;
 mod peer;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use masep::transport::Transport;
 use masep::transport::memory::{self, MemoryTransport};
-use masep::{Client, CloseReason, Connection, Frame, Limits, SendError};
+use masep::{Client, CloseReason, Connection, Frame, SendError, ServerLimits};
 
 use peer::{Event, Events, Peer, frame, listen, server, server_with, soon};
 
@@ -136,7 +136,7 @@ async fn an_id_in_use_and_a_full_server_are_rejections() {
         Some(Frame::new("still the one"))
     );
 
-    let full = server_with(Limits::default().connections(1)).await;
+    let full = server_with(ServerLimits::default().connections(1)).await;
     let _first = Client::builder("first")
         .connect(full.local_address())
         .await

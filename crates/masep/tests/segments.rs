@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use masep::transport::{Listener, Transport};
-use masep::{Client, Connection, Frame, Limits, Server};
+use masep::{Client, Connection, Frame, Limits, Server, SocketOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -33,8 +33,8 @@ struct Counted {
 }
 
 impl Transport for Counted {
-    fn prepare(&self, limits: &Limits) -> io::Result<()> {
-        Transport::prepare(&self.stream, limits)
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        Transport::prepare(&self.stream, limits, options)
     }
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_readable(context)

@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use masep::{Client, Connection, Frame, Registry, Server, SocketHandler, WhenFull};
+use masep::{Client, Connection, Frame, Registry, Server, ServerLimits, SocketHandler, WhenFull};
 
-use super::busy_poll::limits;
+use super::busy_poll::socket_options;
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::{Link, runtime};
@@ -16,7 +16,8 @@ pub(crate) struct Masep(Client);
 
 impl Link for Masep {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
-        let client = Client::builder(format!("client-{number}")).limits(limits(job));
+        let client =
+            Client::builder(format!("client-{number}")).socket_options(socket_options(job));
         Ok(Self(client.connect(job.address()?).await?))
     }
 
@@ -73,7 +74,8 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
     runtime(job.threads)?.block_on(async {
         let handler = Answering::default();
         let server = Server::builder("server")
-            .limits(limits(job).connections(job.links + 1_000))
+            .server_limits(ServerLimits::default().connections(job.links + 1_000))
+            .socket_options(socket_options(job))
             .handler(handler.clone())
             .bind("127.0.0.1:0")
             .await?;

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use masep::Frame;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
+use masep::{Frame, ServerLimits};
 
-use super::busy_poll::limits;
+use super::busy_poll::socket_options;
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::Link;
@@ -15,7 +15,8 @@ pub(crate) struct Blocking(Client);
 
 impl Link for Blocking {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
-        let client = Client::builder(format!("client-{number}")).limits(limits(job));
+        let client =
+            Client::builder(format!("client-{number}")).socket_options(socket_options(job));
         Ok(Self(client.connect(job.address()?)?))
     }
 
@@ -48,7 +49,8 @@ impl SocketHandler for Answering {
 /// One server for all connections, a thread for each.
 pub(crate) fn serve(job: &Job) -> Result<()> {
     let server = Server::builder("server")
-        .limits(limits(job).connections(job.links + 1_000))
+        .server_limits(ServerLimits::default().connections(job.links + 1_000))
+        .socket_options(socket_options(job))
         .handler(Answering)
         .bind("127.0.0.1:0")?;
     child::ready(server.local_address())?;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use anyhow::{Context, Result, ensure};
 use masep::{Action, Frame, Message, MessageType, SocketHandler, Value, blocking};
 
-use super::busy_poll::limits;
+use super::busy_poll::socket_options;
 use crate::child;
 use crate::job::{ACTION, Job, Request};
 use crate::link::{Outcome, runtime, times};
@@ -14,7 +14,7 @@ use crate::link::{Outcome, runtime, times};
 pub(crate) fn drive(job: &Job) -> Result<Outcome> {
     runtime(job.threads)?.block_on(async {
         let client = masep::Client::builder("engine")
-            .limits(limits(job))
+            .socket_options(socket_options(job))
             .connect(job.address()?)
             .await?;
         let connection = client.connection();
@@ -30,7 +30,7 @@ pub(crate) fn drive(job: &Job) -> Result<Outcome> {
 /// The same without async.
 pub(crate) fn drive_blocking(job: &Job) -> Result<Outcome> {
     let client = blocking::Client::builder("engine")
-        .limits(limits(job))
+        .socket_options(socket_options(job))
         .connect(job.address()?)?;
     let connection = client.connection();
     let observation = observation(job)?;
@@ -105,7 +105,7 @@ impl blocking::SocketHandler for Agent {
 pub(crate) fn serve(job: &Job) -> Result<()> {
     runtime(job.threads)?.block_on(async {
         let server = masep::Server::builder("agent")
-            .limits(limits(job))
+            .socket_options(socket_options(job))
             .handler(Agent::new()?)
             .bind("127.0.0.1:0")
             .await?;
@@ -117,7 +117,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
 /// The same without async.
 pub(crate) fn serve_blocking(job: &Job) -> Result<()> {
     let server = blocking::Server::builder("agent")
-        .limits(limits(job))
+        .socket_options(socket_options(job))
         .handler(Agent::new()?)
         .bind("127.0.0.1:0")?;
     child::ready(server.local_address())?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use masep::{Limit, LimitExceeded, Limits};
+use masep::{Limit, LimitExceeded, SocketOptions};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -102,7 +102,7 @@ impl Link {
 
     async fn connect(&self) -> io::Result<Socket> {
         let connect = TcpStream::connect(self.to.host_and_port());
-        let connect_time = Limits::default().connect_time;
+        let connect_time = SocketOptions::default().connect_time;
         Socket::new(
             timeout(connect_time, connect)
                 .await

@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 use super::{Count, random};
 use crate::blocking::Connection;
-use crate::{CloseReason, SendError};
+use crate::{CloseReason, SendError, SocketOptions};
 
 /// Frames that each thread sends, and the peer to each of two that receive.
 const FRAMES: u8 = 3;
@@ -29,7 +29,8 @@ fn connected() -> (Connection, Arc<UnixStream>) {
     }
     far.set_nonblocking(true).unwrap();
     let near = TcpStream::from(OwnedFd::from(near));
-    let connection = Connection::over(near, "peer", &Limits::default()).unwrap();
+    let connection =
+        Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     (connection, Arc::new(far))
 }
 

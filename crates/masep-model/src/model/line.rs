@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use masep_proto::connection::{Config, Connection as Core};
@@ -39,7 +40,13 @@ fn live() -> Live {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let config = Arc::new(Config::new("engine", limits).unwrap());
     let core = Core::established(config, "peer".into(), now());
-    let shared = Shared::new(core, near, address, Delivery::Calls(WhenFull::Wait));
+    let shared = Shared::new(
+        core,
+        near,
+        address,
+        Delivery::Calls(WhenFull::Wait),
+        Duration::ZERO,
+    );
     shared.set_peer(&"peer".into());
     let connection = Connection::new(shared.clone());
     let registry = Registry::default();

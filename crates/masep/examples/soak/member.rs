@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use masep::{Client, CloseReason, Connection, Limits, WhenFull};
+use masep::{Client, CloseReason, Connection, Limits, SocketOptions, WhenFull};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
@@ -107,6 +107,7 @@ pub(crate) struct Member {
     number: u64,
     address: SocketAddr,
     limits: Limits,
+    socket_options: SocketOptions,
     every: Duration,
     /// When in that time its turn is.
     turn: Duration,
@@ -124,8 +125,8 @@ impl Member {
             address: field.address,
             limits: Limits::default()
                 .queue_messages(QUEUE)
-                .connect_time(field.hello_time)
                 .hello_time(field.hello_time),
+            socket_options: SocketOptions::default().connect_time(field.hello_time),
             every: field.every,
             turn: field.turn(number),
             tally: field.tally.clone(),
@@ -206,6 +207,7 @@ impl Member {
         self.client = None;
         let client = Client::builder(id)
             .limits(self.limits.clone())
+            .socket_options(self.socket_options.clone())
             .connect(self.address)
             .await?;
         self.client = Some(client);

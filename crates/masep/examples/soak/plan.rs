@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     /// How long the pair is timed at a stretch.
     #[serde(with = "crate::seconds")]
     pub(crate) window: Duration,
-    /// [`masep::Limits::connect_time`] and [`masep::Limits::hello_time`], at both ends.
+    /// [`masep::SocketOptions::connect_time`] and [`masep::Limits::hello_time`], at both ends.
     #[serde(with = "crate::seconds")]
     pub(crate) hello_time: Duration,
     /// [`masep::Limits::write_time`] of the server.

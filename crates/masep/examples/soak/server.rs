@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use masep::{
-    CloseReason, Connection, ConnectionId, Frame, Limits, RejectReason, Server, SocketHandler,
+    CloseReason, Connection, ConnectionId, Frame, Limits, RejectReason, Server, ServerLimits,
+    SocketHandler,
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{self, Handle};
@@ -69,12 +70,12 @@ pub(crate) fn serve(plan: &Plan) -> Outcome<()> {
 
 async fn obey(plan: &Plan) -> Outcome<()> {
     let limits = Limits::default()
-        .connections(plan.connections + 1_000)
         .hello_time(plan.hello_time)
         .write_time(plan.write_time);
     let engine = Arc::new(Engine::default());
     let server = Server::builder("engine")
         .limits(limits)
+        .server_limits(ServerLimits::default().connections(plan.connections + 1_000))
         .handler(engine.clone())
         .bind("127.0.0.1:0")
         .await?;

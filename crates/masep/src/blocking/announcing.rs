@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use masep_proto::Limits;
+use masep_proto::ServerLimits;
 use tokio::sync::oneshot;
 
 use crate::discovery::Announcement;
@@ -20,7 +20,7 @@ pub(super) struct Announcing {
 }
 
 impl Announcing {
-    pub(super) fn start(listening: SocketAddr, limits: &Limits) -> io::Result<Self> {
+    pub(super) fn start(listening: SocketAddr, limits: &ServerLimits) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, start) = mpsc::sync_channel(1);
         let limits = limits.clone();
@@ -44,7 +44,7 @@ impl Announcing {
 
 fn announce(
     listening: SocketAddr,
-    limits: &Limits,
+    limits: &ServerLimits,
     stopped: oneshot::Receiver<()>,
     started: &mpsc::SyncSender<io::Result<()>>,
 ) -> io::Result<()> {

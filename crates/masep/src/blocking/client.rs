@@ -21,7 +21,7 @@ use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::sync;
 use crate::transport::set_options;
-use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
+use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, SocketOptions};
 
 /// Configures a [`Client`].
 #[derive(Clone)]
@@ -29,6 +29,7 @@ use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase};
 pub struct ClientBuilder {
     id: PeerId,
     limits: Limits,
+    socket_options: SocketOptions,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -46,10 +47,16 @@ impl ClientBuilder {
         self
     }
 
+    /// Options of the connection's socket.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
+        self
+    }
+
     /// Connects to a server. A name with several addresses is tried one after the other. An IPv6 address may
     /// have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
-    /// Each phase blocks no longer than its own bound: [`Limits::connect_time`] to resolve, the
+    /// Each phase blocks no longer than its own bound: [`SocketOptions::connect_time`] to resolve, the
     /// same for each address to connect, [`Limits::hello_time`] for the server's hello. A name, but
     /// not a literal address, is resolved in a thread of its own, because the system call for it
     /// cannot be interrupted; one that takes too long ends by itself.
@@ -148,7 +155,7 @@ impl ClientBuilder {
         if let Ok(literal) = target.parse() {
             return Ok(vec![literal]);
         }
-        let limit = self.limits.connect_time;
+        let limit = self.socket_options.connect_time;
         let name = target.to_owned();
         let (resolved, resolution) = mpsc::sync_channel(1);
         thread::Builder::new()
@@ -189,10 +196,10 @@ impl ClientBuilder {
         // First, so that nobody is connected to who could not be greeted.
         let config = Config::new(&self.id, self.limits.clone())
             .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
-        let limit = self.limits.connect_time;
+        let limit = self.socket_options.connect_time;
         let stream = TcpStream::connect_timeout(&address, limit)
             .and_then(|stream| {
-                set_options(&stream, &self.limits)?;
+                set_options(&stream, &self.limits, &self.socket_options)?;
                 Ok(stream)
             })
             .map_err(|error| match error.kind() {
@@ -203,7 +210,14 @@ impl ClientBuilder {
         let config = Arc::new(config);
         let core = Core::connect(config.clone(), sync::now());
         let owner = (Registry::default(), None, self.handler.is_some());
-        let shared = Shared::new(core, stream, address, config, owner);
+        let shared = Shared::new(
+            core,
+            stream,
+            address,
+            config,
+            self.socket_options.busy_poll,
+            owner,
+        );
         let greeted = shared.drive(None, Awaits::Bytes, |state| {
             let failure = state.core.failure().cloned();
             if let Some(failure) = failure {
@@ -252,6 +266,7 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("id", &self.id)
             .field("limits", &self.limits)
+            .field("socket_options", &self.socket_options)
             .finish_non_exhaustive()
     }
 }
@@ -281,6 +296,7 @@ impl Client {
         ClientBuilder {
             id: id.into(),
             limits: Limits::default(),
+            socket_options: SocketOptions::default(),
             handler: None,
         }
     }

@@ -15,7 +15,7 @@ use super::stream::after;
 use super::{Registry, TimedOut};
 use crate::sync::{self, Instant};
 use crate::transport::set_options;
-use crate::{CloseReason, ConnectionId, SendError};
+use crate::{CloseReason, ConnectionId, SendError, SocketOptions};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
 ///
@@ -43,12 +43,17 @@ impl Connection {
     ///
     /// # Errors
     /// What the system says of the socket's options.
-    pub fn over(stream: TcpStream, peer: impl Into<PeerId>, limits: &Limits) -> io::Result<Self> {
+    pub fn over(
+        stream: TcpStream,
+        peer: impl Into<PeerId>,
+        limits: &Limits,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         // The standard library gives no address of other kinds.
         let address = match stream.peer_addr() {
             Ok(address) => {
-                set_options(&stream, limits)?;
+                set_options(&stream, limits, options)?;
                 address
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -60,7 +65,7 @@ impl Connection {
         let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let core = Core::established(config.clone(), peer.into(), sync::now());
         let owner = (Registry::default(), None, false);
-        let shared = Shared::new(core, stream, address, config, owner);
+        let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
         Ok(Self::of(Handle::new(shared)))
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use masep_proto::admission::{Admission, DoorEvent, GRACE, Greet, Pace, Ticket, Verdict};
 use masep_proto::connection::{Config, Connection as Core, HelloFailure};
-use masep_proto::{Limits, PeerId};
+use masep_proto::{PeerId, ServerLimits};
 
 use super::accepted::Accepted;
 use super::handler::{self, guarded};
@@ -20,12 +20,13 @@ use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
 use crate::transport::set_options;
-use crate::{CloseReason, Duplicates, RejectReason};
+use crate::{CloseReason, Duplicates, RejectReason, SocketOptions};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
     id: PeerId,
     config: Arc<Config>,
+    socket_options: SocketOptions,
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
     accepted: Arc<Accepted>,
@@ -51,11 +52,12 @@ impl Door {
     pub(super) fn new(
         id: PeerId,
         config: Arc<Config>,
+        limits: &ServerLimits,
+        socket_options: SocketOptions,
         duplicates: Duplicates,
         handler: Option<Arc<dyn SocketHandler>>,
         wake: PipeWriter,
     ) -> Self {
-        let limits = config.limits();
         Self {
             id,
             registry: Registry::default(),
@@ -68,6 +70,7 @@ impl Door {
             wake,
             is_stopped: AtomicBool::new(false),
             config,
+            socket_options,
         }
     }
 
@@ -170,7 +173,7 @@ impl Door {
     }
 
     fn greet(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
-        if prepare(&socket, self.config.limits()).is_err() {
+        if self.prepare(&socket).is_err() {
             return self.reject(address, &RejectReason::ClosedBeforeHello);
         }
         let (shared, refusal) = self.update(|inner| {
@@ -181,7 +184,14 @@ impl Door {
             };
             let core = Core::accept(self.config.clone(), Instant::now());
             let owner = (self.registry.clone(), Some(place), self.handler.is_some());
-            let shared = Shared::new(core, socket, address, self.config.clone(), owner);
+            let shared = Shared::new(
+                core,
+                socket,
+                address,
+                self.config.clone(),
+                self.socket_options.busy_poll,
+                owner,
+            );
             inner.connections.insert(ticket, shared.clone());
             (shared, greet)
         });
@@ -190,6 +200,12 @@ impl Door {
             Greet::Hear => keeper::watch(&shared),
             Greet::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
         }
+    }
+
+    fn prepare(&self, socket: &TcpStream) -> io::Result<()> {
+        // Some systems hand the listener's mode on.
+        socket.set_nonblocking(false)?;
+        set_options(socket, self.config.limits(), &self.socket_options)
     }
 
     fn reject(self: &Arc<Self>, address: SocketAddr, reason: &RejectReason) {
@@ -306,10 +322,4 @@ impl Place {
             inner.connections.remove(&self.ticket)
         });
     }
-}
-
-fn prepare(socket: &TcpStream, limits: &Limits) -> io::Result<()> {
-    // Some systems hand the listener's mode on.
-    socket.set_nonblocking(false)?;
-    set_options(socket, limits)
 }

@@ -390,16 +390,16 @@ impl Shared {
     }
 
     fn spins(&self, state: &State) -> bool {
-        !self.config.limits().busy_poll.is_zero() && state.core.is_open()
+        !self.busy_poll.is_zero() && state.core.is_open()
     }
 
     /// Looks for bytes without letting the thread sleep, for as long as
-    /// [`Limits::busy_poll`](crate::Limits::busy_poll) allows, and then waits.
+    /// [`SocketOptions::busy_poll`](crate::SocketOptions::busy_poll) allows, and then waits.
     fn spin<'a>(&'a self, mut state: Guard<'a>, until: Option<Instant>) -> Guard<'a> {
         let (Some(mut room), Some(stream)) = (state.core.take_room(), state.stream.clone()) else {
             return state;
         };
-        let end = earlier(until, after(self.config.limits().busy_poll));
+        let end = earlier(until, after(self.busy_poll));
         state.roles.sleeps = true;
         drop(state);
         let mut outcome = Read::Blocked;

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep_proto::connection::Config;
-use masep_proto::{Limits, PeerId};
+use masep_proto::{Limits, PeerId, ServerLimits};
 use socket2::{Domain, Socket, Type};
 
 use super::announcing::Announcing;
@@ -18,7 +18,7 @@ use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::close::is_bye_of_peer;
 use crate::error::ListenError;
 use crate::transport::withhold_acknowledgement;
-use crate::{CloseReason, Duplicates, ShutdownReport};
+use crate::{CloseReason, Duplicates, ShutdownReport, SocketOptions};
 
 /// Connections that wait for the accepting thread, as tokio has it. When there are more, a peer
 /// tries again after a second.
@@ -30,6 +30,8 @@ const BACKLOG: i32 = 1024;
 pub struct ServerBuilder {
     id: PeerId,
     limits: Limits,
+    server_limits: ServerLimits,
+    socket_options: SocketOptions,
     duplicates: Duplicates,
     announce: bool,
     handler: Option<Arc<dyn SocketHandler>>,
@@ -43,9 +45,21 @@ impl ServerBuilder {
         self
     }
 
-    /// The bounds of the server and its connections.
+    /// The bounds of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The bounds of the server.
+    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
+        self.server_limits = limits;
+        self
+    }
+
+    /// Options of the connections' sockets. [`SocketOptions::connect_time`] has no effect here.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
         self
     }
 
@@ -87,9 +101,17 @@ impl ServerBuilder {
         let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let (woken, wake) = io::pipe()?;
         let (id, config) = (self.id.clone(), Arc::new(config));
-        let door = Arc::new(Door::new(id, config, self.duplicates, self.handler, wake));
+        let door = Arc::new(Door::new(
+            id,
+            config,
+            &self.server_limits,
+            self.socket_options,
+            self.duplicates,
+            self.handler,
+            wake,
+        ));
         let announcement = if self.announce {
-            Some(Announcing::start(local_address, &self.limits)?)
+            Some(Announcing::start(local_address, &self.server_limits)?)
         } else {
             None
         };
@@ -99,7 +121,7 @@ impl ServerBuilder {
             .spawn(move || accepting.run(&listener, &woken))?;
         Ok(Server {
             id: self.id,
-            limits: self.limits,
+            limits: self.server_limits,
             local_address,
             door,
             accepting: Mutex::new(Some(thread)),
@@ -143,6 +165,8 @@ impl fmt::Debug for ServerBuilder {
         f.debug_struct("ServerBuilder")
             .field("id", &self.id)
             .field("limits", &self.limits)
+            .field("server_limits", &self.server_limits)
+            .field("socket_options", &self.socket_options)
             .field("duplicates", &self.duplicates)
             .field("announce", &self.announce)
             .finish_non_exhaustive()
@@ -156,7 +180,7 @@ impl fmt::Debug for ServerBuilder {
 /// end. Without a handler, [`accept`](Self::accept) gives out the connections, and the threads that
 /// take them drive them.
 ///
-/// There are never more than [`Limits::connections`], those without a hello included. One too many
+/// There are never more than [`ServerLimits::connections`], those without a hello included. One too many
 /// takes the place of the oldest that has not said hello; if all have, it gets our hello, then
 /// `BYE`, and is closed.
 ///
@@ -165,7 +189,7 @@ impl fmt::Debug for ServerBuilder {
 /// [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
     id: PeerId,
-    limits: Limits,
+    limits: ServerLimits,
     local_address: SocketAddr,
     door: Arc<Door>,
     /// The thread that accepts.
@@ -179,6 +203,8 @@ impl Server {
         ServerBuilder {
             id: id.into(),
             limits: Limits::default(),
+            server_limits: ServerLimits::default(),
+            socket_options: SocketOptions::default(),
             duplicates: Duplicates::default(),
             announce: false,
             handler: None,

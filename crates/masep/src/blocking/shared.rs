@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use masep_proto::connection::{
     Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) id: ConnectionId,
     pub(super) address: SocketAddr,
     pub(super) config: Arc<Config>,
+    pub(super) busy_poll: Duration,
     pub(super) registry: Registry,
     /// The place at the door of a server, if it is a server's.
     place: Option<Place>,
@@ -105,6 +107,7 @@ impl Shared {
         socket: TcpStream,
         address: SocketAddr,
         config: Arc<Config>,
+        busy_poll: Duration,
         owner: (Registry, Option<Place>, bool),
     ) -> Arc<Self> {
         let (registry, place, handled) = owner;
@@ -112,6 +115,7 @@ impl Shared {
             id: ConnectionId::next(),
             address,
             config,
+            busy_poll,
             registry,
             place,
             handled,

@@ -395,13 +395,14 @@ impl Shared {
         stream: impl Transport,
         address: SocketAddr,
         delivery: Delivery,
+        busy_poll: Duration,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: ConnectionId::next(),
             address,
             peer: OnceLock::new(),
             delivery,
-            busy_poll: core.config().limits().busy_poll,
+            busy_poll,
             state: Mutex::new(State {
                 core,
                 stream: Some(Arc::new(stream)),

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use masep_proto::Limits;
+use masep_proto::ServerLimits;
 use masep_proto::discovery::{Asker, Responder};
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo};
@@ -33,7 +33,7 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// later (within 2 s), with the address of the interface on which the question came. A server that
 /// listens on one address announces that one, and one that listens on loopback is announced to its
 /// own host only. Questions that come faster than
-/// [`Limits::answers_per_second`](crate::Limits::answers_per_second) are not answered.
+/// [`ServerLimits::answers_per_second`](crate::ServerLimits::answers_per_second) are not answered.
 ///
 /// Several servers of one host can announce at once, as long as all of them share UDP port 10,000.
 /// masep's do; pymasep's do not: of a pymasep engine and others on the same host, only the engine or
@@ -62,11 +62,15 @@ impl Announcement {
     /// * [`Unsupported`](io::ErrorKind::Unsupported): there is no tokio runtime.
     /// * Any other error of the operating system when it opens the socket. That an interface cannot
     ///   be joined, or that there is none, is no error but a warning in the log.
-    pub fn start(listening: SocketAddr, limits: &Limits) -> io::Result<Self> {
+    pub fn start(listening: SocketAddr, limits: &ServerLimits) -> io::Result<Self> {
         Self::start_on(Lan::default(), listening, limits)
     }
 
-    pub(super) fn start_on(lan: Lan, listening: SocketAddr, limits: &Limits) -> io::Result<Self> {
+    pub(super) fn start_on(
+        lan: Lan,
+        listening: SocketAddr,
+        limits: &ServerLimits,
+    ) -> io::Result<Self> {
         check_announceable(listening)?;
         let runtime = Handle::try_current()
             .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use masep_proto::Limits;
+use masep_proto::ServerLimits;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::interfaces::{self, Interface};
@@ -44,7 +44,7 @@ impl Loopback {
 
     fn announce(&self, listening: &str) -> Announcement {
         let listening = listening.parse().unwrap();
-        Announcement::start_on(self.lan.clone(), listening, &Limits::default()).unwrap()
+        Announcement::start_on(self.lan.clone(), listening, &ServerLimits::default()).unwrap()
     }
 
     async fn search(&self) -> SearchReport {
@@ -133,7 +133,7 @@ async fn an_announced_server_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_real_port_works_for_async_and_blocking_callers() {
     let listening: SocketAddr = "127.0.0.1:59999".parse().unwrap();
-    let _server = match Announcement::start(listening, &Limits::default()) {
+    let _server = match Announcement::start(listening, &ServerLimits::default()) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             // Not eprintln, which the test harness keeps to itself when a test passes.
             let mut stderr = io::stderr();

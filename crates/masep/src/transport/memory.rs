@@ -28,6 +28,8 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use masep_proto::Limits;
+
+use crate::SocketOptions;
 use tokio::sync::mpsc;
 
 use super::{Listener, Transport};
@@ -183,7 +185,7 @@ impl MemoryTransport {
 }
 
 impl Transport for MemoryTransport {
-    fn prepare(&self, _limits: &Limits) -> io::Result<()> {
+    fn prepare(&self, _limits: &Limits, _options: &SocketOptions) -> io::Result<()> {
         Ok(())
     }
 

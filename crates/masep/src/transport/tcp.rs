@@ -13,10 +13,11 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Listener, Transport};
+use crate::SocketOptions;
 
 impl Transport for TcpStream {
-    fn prepare(&self, limits: &Limits) -> io::Result<()> {
-        set_options(self, limits)
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        set_options(self, limits, options)
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -146,14 +147,18 @@ impl Listener for TcpListener {
     }
 }
 
-/// Sets what the bounds ask of a TCP socket.
-pub(crate) fn set_options(stream: &impl AsFd, limits: &Limits) -> io::Result<()> {
+/// Sets what the bounds and options ask of a TCP socket.
+pub(crate) fn set_options(
+    stream: &impl AsFd,
+    limits: &Limits,
+    options: &SocketOptions,
+) -> io::Result<()> {
     let socket = SockRef::from(stream);
     // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    if let Some(keepalive_time) = limits.keepalive_time {
+    if let Some(keepalive_time) = options.keepalive_time {
         let (first, interval) = questions(keepalive_time, limits.write_time);
         let keepalive = TcpKeepalive::new().with_time(first);
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
@@ -257,7 +262,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (_peer, _) = listener.accept().unwrap();
-        set_options(&stream, &Limits::default()).unwrap();
+        set_options(&stream, &Limits::default(), &SocketOptions::default()).unwrap();
         stream.set_nonblocking(true).unwrap();
         let mut taken = 0;
         let error = loop {
@@ -282,10 +287,9 @@ mod tests {
             Duration::MAX,
         ] {
             let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let limits = Limits::default()
-                .keepalive_time(Some(time))
-                .write_time(time);
-            set_options(&stream, &limits).unwrap();
+            let limits = Limits::default().write_time(time);
+            let options = SocketOptions::default().keepalive_time(Some(time));
+            set_options(&stream, &limits, &options).unwrap();
             #[cfg(target_os = "linux")]
             assert!(SockRef::from(&stream).tcp_user_timeout().unwrap().is_some());
         }

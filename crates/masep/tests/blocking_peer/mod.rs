@@ -8,11 +8,15 @@
     reason = "each test file uses its own part"
 )]
 
+#[path = "../bounds/mod.rs"]
+mod bounds;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
+pub use bounds::Bounds;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
 use masep::{CloseReason, Frame, Limits, RejectReason};
 
@@ -70,12 +74,15 @@ pub fn next_rejected(events: &mpsc::Receiver<Event>) -> RejectReason {
 }
 
 pub fn server() -> Server {
-    server_with(Limits::default())
+    server_with(Bounds::default())
 }
 
-pub fn server_with(limits: Limits) -> Server {
+pub fn server_with(bounds: impl Into<Bounds>) -> Server {
+    let bounds = bounds.into();
     Server::builder("engine")
-        .limits(limits)
+        .limits(bounds.limits)
+        .server_limits(bounds.server)
+        .socket_options(bounds.socket)
         .bind("127.0.0.1:0")
         .unwrap()
 }
@@ -94,11 +101,11 @@ pub fn recv(connection: &Connection) -> Option<Frame> {
 
 /// A server and one peer of it, which is a bare socket.
 pub fn connected() -> (Server, Connection, Peer) {
-    connected_with(Limits::default())
+    connected_with(Bounds::default())
 }
 
-pub fn connected_with(limits: Limits) -> (Server, Connection, Peer) {
-    let server = server_with(limits);
+pub fn connected_with(bounds: impl Into<Bounds>) -> (Server, Connection, Peer) {
+    let server = server_with(bounds);
     let peer = Peer::join(server.local_address(), "agent");
     let connection = accept(&server);
     (server, connection, peer)

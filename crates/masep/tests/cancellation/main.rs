@@ -12,6 +12,8 @@
 #[cfg(target_os = "linux")]
 use std::io::{self, Write};
 
+#[path = "../bounds/mod.rs"]
+mod bounds;
 mod connecting;
 mod cut;
 mod ending;

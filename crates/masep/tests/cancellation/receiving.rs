@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::{CloseReason, Connection, Limits, Server, WhenFull};
+use masep::{CloseReason, Connection, Limits, Server, SocketOptions, WhenFull};
 
 use crate::cut::{Cut, Work, breathe, soon};
 use crate::world::{BYE, NARROW, Peer, World, number, wire};
@@ -49,7 +49,7 @@ pub(crate) fn recv_reads(cut: &Cut) -> Work<'_> {
 /// A call that looks for bytes without sleeping.
 pub(crate) fn recv_spins(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
-        let world = World::new(Limits::default().busy_poll(Duration::from_millis(20)));
+        let world = World::new(SocketOptions::default().busy_poll(Duration::from_millis(20)));
         let (connection, peer) = world.join("agent").await;
         alone(cut, &connection, peer).await;
     })

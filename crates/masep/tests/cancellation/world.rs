@@ -9,6 +9,7 @@ use masep::transport::memory::{MemoryConnector, MemoryTransport, listen};
 use masep::{Connection, Frame, Limits, Server, SocketHandler};
 use masep_proto::FrameCodec;
 
+use crate::bounds::Bounds;
 use crate::cut::{breathe, soon};
 
 /// Bytes of the peers' pipes: less than a frame of [`frame`].
@@ -21,9 +22,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(bounds: impl Into<Bounds>) -> Self {
+        let bounds = bounds.into();
         let (listener, connector) = listen(16);
-        let builder = Server::builder("engine").limits(limits);
+        let builder = Server::builder("engine")
+            .limits(bounds.limits)
+            .socket_options(bounds.socket);
         let server = builder.serve(listener).unwrap();
         Self { server, connector }
     }

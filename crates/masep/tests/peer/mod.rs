@@ -7,11 +7,15 @@
     reason = "each test file uses its own part, and a panic is its report"
 )]
 
+#[path = "../bounds/mod.rs"]
+mod bounds;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use masep::{CloseReason, Connection, Frame, Limits, RejectReason, Server, SocketHandler};
+pub use bounds::Bounds;
+use masep::{CloseReason, Connection, Frame, RejectReason, Server, SocketHandler};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -61,12 +65,15 @@ impl SocketHandler for Events {
 }
 
 pub async fn server() -> Server {
-    server_with(Limits::default()).await
+    server_with(Bounds::default()).await
 }
 
-pub async fn server_with(limits: Limits) -> Server {
+pub async fn server_with(bounds: impl Into<Bounds>) -> Server {
+    let bounds = bounds.into();
     Server::builder("engine")
-        .limits(limits)
+        .limits(bounds.limits)
+        .server_limits(bounds.server)
+        .socket_options(bounds.socket)
         .bind("127.0.0.1:0")
         .await
         .unwrap()

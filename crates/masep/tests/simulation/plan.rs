@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::{Duplicates, Limits, WhenFull};
+use masep::{Duplicates, Limits, SocketOptions, WhenFull};
 use rand::{RngExt, SeedableRng};
 use rand_xorshift::XorShiftRng;
 
@@ -68,6 +68,7 @@ pub(crate) struct Plan {
     /// For a sending queue, and for broadcasts.
     pub(crate) send_full: WhenFull,
     pub(crate) limits: Limits,
+    pub(crate) socket_options: SocketOptions,
     pub(crate) quality: Quality,
     pub(crate) largest: usize,
     pub(crate) frames: u32,
@@ -115,6 +116,7 @@ impl Plan {
             when_full: one_of(rng, &policies),
             send_full: one_of(rng, &policies),
             limits: limits(rng),
+            socket_options: socket_options(rng),
             quality: quality(rng, largest),
             largest,
             frames: if largest > 4_000 {
@@ -137,10 +139,14 @@ fn limits(rng: &mut XorShiftRng) -> Limits {
         .queue_messages(rng.random_range(1..40))
         .queue_bytes(rng.random_range(100..200_000))
         .hello_time(millis(rng, 500..2_000))
-        .connect_time(millis(rng, 500..2_000))
         .write_time(millis(rng, 800..2_500))
-        .keepalive_time(rng.random_bool(0.8).then(|| millis(rng, 300..1_000)))
         .idle_time(rng.random_bool(0.3).then(|| millis(rng, 500..2_000)))
+}
+
+fn socket_options(rng: &mut XorShiftRng) -> SocketOptions {
+    SocketOptions::default()
+        .connect_time(millis(rng, 500..2_000))
+        .keepalive_time(rng.random_bool(0.8).then(|| millis(rng, 300..1_000)))
 }
 
 fn quality(rng: &mut XorShiftRng, largest: usize) -> Quality {

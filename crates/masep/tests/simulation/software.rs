@@ -202,6 +202,7 @@ pub(crate) async fn server(stage: Arc<Stage>, active: Duration, life: u64) {
     };
     let builder = Server::builder("engine")
         .limits(plan.limits.clone())
+        .socket_options(plan.socket_options.clone())
         .duplicates(plan.duplicates);
     let listener = listen(&stage.network);
     let served = if matches!(plan.server, Taking::Handler | Taking::Queue) {
@@ -336,7 +337,9 @@ async fn arrive(hooks: &Hooks) -> Result<Client, ConnectError> {
     } else {
         hooks.host
     };
-    let builder = Client::builder(format!("agent-{number}")).limits(plan.limits.clone());
+    let builder = Client::builder(format!("agent-{number}"))
+        .limits(plan.limits.clone())
+        .socket_options(plan.socket_options.clone());
     if plan.client == Taking::Handler {
         return arrive_with(builder.handler(hooks.clone()), hooks).await;
     }

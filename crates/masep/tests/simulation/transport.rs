@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use masep::Limits;
 use masep::transport::{Listener, Transport};
+use masep::{Limits, SocketOptions};
 
 use crate::network::{Network, Port, Setup, ticks};
 use crate::stream::{End, Presence};
@@ -40,11 +40,11 @@ impl SimTransport {
 }
 
 impl Transport for SimTransport {
-    fn prepare(&self, limits: &Limits) -> io::Result<()> {
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
         self.with(|end| {
             end.patience = ticks(limits.write_time);
             let asks = |time: std::time::Duration| ticks(time.min(limits.write_time / 2));
-            end.keepalive = limits.keepalive_time.map(asks);
+            end.keepalive = options.keepalive_time.map(asks);
         });
         Ok(())
     }

@@ -81,7 +81,7 @@ async fn garbage_is_neither_answered_nor_the_end_of_the_announcement() {
 #[tokio::test]
 async fn a_flood_of_questions_is_answered_at_a_bounded_rate() {
     let network = Loopback::new();
-    let limits = Limits::default().answers_per_second(0);
+    let limits = ServerLimits::default().answers_per_second(0);
     let silent = "0.0.0.0:60001".parse().unwrap();
     let _silent = Announcement::start_on(network.lan.clone(), silent, &limits).unwrap();
     let _other = network.announce("0.0.0.0:60002");
@@ -131,7 +131,7 @@ async fn a_server_that_cannot_be_announced_is_refused_with_the_reason() {
     let network = Loopback::new();
     let start = |listening: &str| {
         let listening: SocketAddr = listening.parse().unwrap();
-        Announcement::start_on(network.lan.clone(), listening, &Limits::default())
+        Announcement::start_on(network.lan.clone(), listening, &ServerLimits::default())
     };
     for listening in ["0.0.0.0:0", "[::1]:60000", "[fe80::1]:60000"] {
         let error = start(listening).unwrap_err();
@@ -151,6 +151,6 @@ async fn a_server_that_cannot_be_announced_is_refused_with_the_reason() {
 #[test]
 fn an_announcement_without_a_runtime_is_an_error() {
     let listening = "0.0.0.0:60000".parse().unwrap();
-    let error = Announcement::start(listening, &Limits::default()).unwrap_err();
+    let error = Announcement::start(listening, &ServerLimits::default()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
 }
