@@ -41,18 +41,20 @@ pub struct ClientBuilder<H = NoHandler> {
     id: PeerId,
     limits: Limits,
     socket_options: SocketOptions,
-    delivery: Delivery,
+    when_full: WhenFull,
+    handled: bool,
     handler: H,
 }
 
-impl ClientBuilder<NoHandler> {
+impl<H: SocketHandler> ClientBuilder<H> {
     /// Gives what happens on the connection to a handler, instead of [`Connection::recv`].
-    pub fn handler<H: SocketHandler>(self, handler: H) -> ClientBuilder<H> {
+    pub fn handler<N: SocketHandler>(self, handler: N) -> ClientBuilder<N> {
         ClientBuilder {
             id: self.id,
             limits: self.limits,
             socket_options: self.socket_options,
-            delivery: Delivery::Handler,
+            when_full: self.when_full,
+            handled: true,
             handler,
         }
     }
@@ -60,13 +62,14 @@ impl ClientBuilder<NoHandler> {
     /// What to do with a frame that arrives when [`Limits::queue_messages`] or
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
+    ///
+    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
+    /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.delivery = Delivery::Calls(when_full);
+        self.when_full = when_full;
         self
     }
-}
 
-impl<H: SocketHandler> ClientBuilder<H> {
     /// The bounds of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -209,10 +212,18 @@ impl<H: SocketHandler> ClientBuilder<H> {
             target: address.to_string(),
             kind: error.into(),
         })?;
-        Ok(match self.delivery {
+        Ok(match self.delivery() {
             Delivery::Handler => config,
             Delivery::Calls(when_full) => config.when_full(when_full),
         })
+    }
+
+    const fn delivery(&self) -> Delivery {
+        if self.handled {
+            Delivery::Handler
+        } else {
+            Delivery::Calls(self.when_full)
+        }
     }
 
     async fn shake_hands<T: Transport>(
@@ -234,7 +245,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
             core,
             transport,
             address,
-            self.delivery,
+            self.delivery(),
             self.socket_options.busy_poll,
         );
         let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
@@ -366,7 +377,8 @@ impl Client {
             id: id.into(),
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
-            delivery: Delivery::Calls(WhenFull::default()),
+            when_full: WhenFull::default(),
+            handled: false,
             handler: NoHandler(()),
         }
     }

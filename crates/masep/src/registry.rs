@@ -83,7 +83,7 @@ impl Registry {
     /// Sends one frame to every connection; its bytes are shared, not copied, where they are more than a few
     /// hundred. Returns to how many.
     ///
-    /// Who has room gets the frame at once; only then `when_full` decides about the others, so that
+    /// A connection that has room gets the frame at once. Only then `when_full` decides about the others, so that
     /// a slow one holds up nobody. With [`WhenFull::Wait`] this returns when all have it, at the
     /// latest when those that take nothing are ended
     /// ([`Limits::write_time`](crate::Limits::write_time)).
@@ -93,24 +93,41 @@ impl Registry {
     /// # Errors
     /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
-        let mut sent = 0;
-        let mut full = Vec::new();
+        let Offered {
+            mut sent,
+            without_room,
+        } = self.offer(frame)?;
+        for connection in without_room {
+            sent += usize::from(connection.send_or(frame.clone(), when_full).await.is_ok());
+        }
+        Ok(sent)
+    }
+
+    /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
+    /// returns those that have none, for instance to end them. Does not wait.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
+        self.offer(frame).map(|offered| offered.without_room)
+    }
+
+    /// Queues a frame where there is room for it.
+    fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {
+        let mut offered = Offered::default();
         let mut next = None;
         let time = now();
         for connection in self.lock().values() {
             // Another one is needed only if the last was taken.
             next.get_or_insert_with(|| frame.clone());
             match connection.try_queue(&mut next, time) {
-                Ok(()) => sent += 1,
-                Err(SendError::Full(_)) => full.push(connection.clone()),
+                Ok(()) => offered.sent += 1,
+                Err(SendError::Full(_)) => offered.without_room.push(connection.clone()),
                 Err(SendError::Closed(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        for connection in full {
-            sent += usize::from(connection.send_or(frame.clone(), when_full).await.is_ok());
-        }
-        Ok(sent)
+        Ok(offered)
     }
 
     /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
@@ -126,4 +143,11 @@ impl Registry {
     ) -> Result<usize, SendError> {
         self.broadcast(&message.to_frame()?, when_full).await
     }
+}
+
+/// What became of a frame for everybody.
+#[derive(Default)]
+struct Offered {
+    sent: usize,
+    without_room: Vec<Connection>,
 }

@@ -34,16 +34,16 @@ pub struct ServerBuilder<H = NoHandler> {
     socket_options: SocketOptions,
     duplicates: Duplicates,
     announce: bool,
-    /// Whether connections are given out by [`Server::accept`].
-    hand_out: bool,
-    delivery: Delivery,
+    when_full: WhenFull,
+    /// Whether a handler gets what happens, and not [`Server::accept`].
+    handled: bool,
     handler: H,
 }
 
-impl ServerBuilder<NoHandler> {
+impl<H: SocketHandler> ServerBuilder<H> {
     /// Gives what happens on the connections to a handler, instead of [`Server::accept`] and
     /// [`Connection::recv`].
-    pub fn handler<H: SocketHandler>(self, handler: H) -> ServerBuilder<H> {
+    pub fn handler<N: SocketHandler>(self, handler: N) -> ServerBuilder<N> {
         let Self {
             id,
             limits,
@@ -51,6 +51,7 @@ impl ServerBuilder<NoHandler> {
             socket_options,
             duplicates,
             announce,
+            when_full,
             ..
         } = self;
         ServerBuilder {
@@ -60,8 +61,8 @@ impl ServerBuilder<NoHandler> {
             socket_options,
             duplicates,
             announce,
-            hand_out: false,
-            delivery: Delivery::Handler,
+            when_full,
+            handled: true,
             handler,
         }
     }
@@ -69,13 +70,14 @@ impl ServerBuilder<NoHandler> {
     /// What to do with a frame that arrives when [`Limits::queue_messages`] or
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
+    ///
+    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
+    /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.delivery = Delivery::Calls(when_full);
+        self.when_full = when_full;
         self
     }
-}
 
-impl<H: SocketHandler> ServerBuilder<H> {
     /// The bounds of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -128,10 +130,18 @@ impl<H: SocketHandler> ServerBuilder<H> {
     fn config(&self) -> io::Result<Config> {
         let config = Config::new(&self.id, self.limits.clone())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Ok(match self.delivery {
+        Ok(match self.delivery() {
             Delivery::Handler => config,
             Delivery::Calls(when_full) => config.when_full(when_full),
         })
+    }
+
+    const fn delivery(&self) -> Delivery {
+        if self.handled {
+            Delivery::Handler
+        } else {
+            Delivery::Calls(self.when_full)
+        }
     }
 
     fn start<L: Listener>(self, config: Config, listener: L) -> io::Result<Server> {
@@ -144,16 +154,17 @@ impl<H: SocketHandler> ServerBuilder<H> {
 
         let (hand_out, accepted) = hand_out(self.server_limits.connections);
         let registry = Registry::default();
+        let delivery = self.delivery();
         let door = Door::new(
             config,
             &self.server_limits,
             self.socket_options,
             self.duplicates,
-            self.delivery,
+            delivery,
             registry.clone(),
         );
         let span = tracing::info_span!("server", id = ?self.id, address = %local_address);
-        let hand_out = self.hand_out.then_some(hand_out);
+        let hand_out = (!self.handled).then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
         let handler = Arc::new(self.handler);
         let accepting = accept_connections(listener, door.clone(), handler, hand_out, alive);
@@ -205,7 +216,7 @@ pub struct Server {
 }
 
 /// The longest wait that a clock can be asked for: thirty years.
-const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
+pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// How a shut-down went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -227,8 +238,8 @@ impl Server {
             socket_options: SocketOptions::default(),
             duplicates: Duplicates::default(),
             announce: false,
-            hand_out: true,
-            delivery: Delivery::Calls(WhenFull::default()),
+            when_full: WhenFull::default(),
+            handled: false,
             handler: NoHandler(()),
         }
     }

@@ -11,7 +11,7 @@ use blocking_peer::{
     server, server_with,
 };
 use masep::blocking::{Client, Connection, Server, SocketHandler};
-use masep::{CloseReason, Frame, Limits, SendError};
+use masep::{CloseReason, Frame, Limits, SendError, WhenFull};
 
 /// Sends without a wait until the peer's and the own buffers are full.
 fn fill(connection: &Connection) -> usize {
@@ -221,7 +221,8 @@ fn a_peer_that_never_reads_is_ended_and_holds_up_nobody() {
     let broadcasts = thread::spawn(move || {
         let large = Frame::new(vec![7; 60_000]);
         let both = |sent: &usize| *sent == 2;
-        let with_deaf = std::iter::repeat_with(|| registry.broadcast(&large).unwrap());
+        let with_deaf =
+            std::iter::repeat_with(|| registry.broadcast(&large, WhenFull::Wait).unwrap());
         with_deaf.take_while(both).count() + 1
     });
     for _ in 0..broadcasts.join().unwrap() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use blocking_peer::{Peer, SOON, accept, connected, connected_with, frame, recv, server_with};
 use masep::blocking::{Connection, Server};
-use masep::{CloseReason, Duplicates, Frame, Limits, SendError};
+use masep::{CloseReason, Duplicates, Frame, Limits, SendError, WhenFull};
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 use socket2::SockRef;
@@ -171,7 +171,7 @@ fn a_frame_for_everybody_is_sent_as_a_whole() {
             let body = vec![way; 60_000];
             let large = Frame::new(body.clone());
             let sending = thread::spawn(move || match way {
-                0 => registry.broadcast(&large).unwrap(),
+                0 => registry.broadcast(&large, WhenFull::Wait).unwrap(),
                 _ => {
                     let all = registry.len();
                     all - registry.try_broadcast(&large).unwrap().len()

@@ -53,6 +53,11 @@ impl Config {
         self
     }
 
+    /// The policy for a frame that arrives when as many wait as may.
+    pub const fn policy(&self) -> WhenFull {
+        self.when_full
+    }
+
     /// The bounds.
     pub const fn limits(&self) -> &Limits {
         &self.limits

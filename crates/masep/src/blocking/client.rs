@@ -21,7 +21,7 @@ use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::sync;
 use crate::transport::set_options;
-use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, SocketOptions};
+use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, SocketOptions, WhenFull};
 
 /// Configures a [`Client`].
 #[derive(Clone)]
@@ -30,6 +30,7 @@ pub struct ClientBuilder {
     id: PeerId,
     limits: Limits,
     socket_options: SocketOptions,
+    when_full: WhenFull,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -38,6 +39,17 @@ impl ClientBuilder {
     /// [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
         self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// What to do with a frame that arrives when [`Limits::queue_messages`] or
+    /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
+    /// policy the background thread of the process reads what nobody receives.
+    ///
+    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
+    /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
         self
     }
 
@@ -196,6 +208,10 @@ impl ClientBuilder {
         // First, so that nobody is connected to who could not be greeted.
         let config = Config::new(&self.id, self.limits.clone())
             .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
+        let config = match self.handler {
+            Some(_) => config,
+            None => config.when_full(self.when_full),
+        };
         let limit = self.socket_options.connect_time;
         let stream = TcpStream::connect_timeout(&address, limit)
             .and_then(|stream| {
@@ -236,6 +252,7 @@ impl ClientBuilder {
         let target = handle.address.to_string();
         let registry = handle.registry.clone();
         registry.replace(&handle);
+        handle.read_for_policy();
         let connection = Connection::of(handle);
         let client = Client {
             id: self.id,
@@ -267,6 +284,7 @@ impl fmt::Debug for ClientBuilder {
             .field("id", &self.id)
             .field("limits", &self.limits)
             .field("socket_options", &self.socket_options)
+            .field("when_full", &self.when_full)
             .finish_non_exhaustive()
     }
 }
@@ -297,6 +315,7 @@ impl Client {
             id: id.into(),
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
+            when_full: WhenFull::default(),
             handler: None,
         }
     }

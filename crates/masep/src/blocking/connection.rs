@@ -15,7 +15,7 @@ use super::stream::after;
 use super::{Registry, TimedOut};
 use crate::sync::{self, Instant};
 use crate::transport::set_options;
-use crate::{CloseReason, ConnectionId, SendError, SocketOptions};
+use crate::{CloseReason, ConnectionId, SendError, SocketOptions, WhenFull};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
 ///
@@ -120,6 +120,21 @@ impl Connection {
             self.write_in_background();
         }
         Ok(())
+    }
+
+    /// Sends a frame by a policy for a full queue: [`Wait`](WhenFull::Wait) is [`send`](Self::send). The
+    /// others never block: a frame for which the socket has no room waits for a background thread, and when
+    /// [`Limits::queue_messages`] or [`Limits::queue_bytes`] wait already, [`NewestWins`](WhenFull::NewestWins)
+    /// drops the oldest that are not yet on their way, and [`Disconnect`](WhenFull::Disconnect) ends the
+    /// connection with a `BYE` and without what waits.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Full`] when the connection was ended for it.
+    pub fn send_or(&self, frame: impl Into<Frame>, when_full: WhenFull) -> Result<(), SendError> {
+        match when_full {
+            WhenFull::Wait => self.send(frame),
+            policy => self.shared().push(frame.into(), policy),
+        }
     }
 
     /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by

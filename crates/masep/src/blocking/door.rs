@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use masep_proto::admission::{Admission, DoorEvent, GRACE, Greet, Pace, Ticket, Verdict};
 use masep_proto::connection::{Config, Connection as Core, HelloFailure};
@@ -19,8 +19,9 @@ use super::shared::{Handle, Shared};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
+use crate::server::FAR;
 use crate::transport::set_options;
-use crate::{CloseReason, Duplicates, RejectReason, SocketOptions};
+use crate::{CloseReason, Duplicates, RejectReason, SocketOptions, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
@@ -129,7 +130,7 @@ impl Door {
     /// Accepts until the server is stopped.
     pub(super) fn run(self: &Arc<Self>, listener: &TcpListener, mut woken: &PipeReader) {
         // Ten in a second would be many.
-        let mut rest_log = Pace::new(8, std::time::Duration::from_secs(60));
+        let mut rest_log = Pace::new(8, Duration::from_secs(60));
         tracing::info!(id = ?self.id, "listening");
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
@@ -249,7 +250,21 @@ fn act(shared: &Arc<Shared>, event: DoorEvent) {
 impl Shared {
     /// Has the keeper read what arrives for a moment.
     fn look(self: &Arc<Self>) {
-        self.lock().roles.looks_until = after(GRACE);
+        self.read_in_background(GRACE);
+    }
+
+    /// Has the keeper read what arrives where a policy for a full queue drops frames or ends the connection:
+    /// whether the queue is full is known to a reader only.
+    pub(super) fn read_for_policy(self: &Arc<Self>) {
+        if self.config.policy() != WhenFull::Wait {
+            self.read_in_background(FAR);
+        }
+    }
+
+    fn read_in_background(self: &Arc<Self>, time: Duration) {
+        let mut state = self.lock();
+        state.roles.looks_until = state.roles.looks_until.max(after(time));
+        drop(state);
         keeper::watch(self);
     }
 }
@@ -274,6 +289,7 @@ impl Place {
         let connection = Connection::of(first);
         let shared = connection.shared().clone();
         let Some(handler) = self.door.handler.clone() else {
+            shared.read_for_policy();
             return self.door.accepted.arrive(connection);
         };
         self.door.accepted.leave();

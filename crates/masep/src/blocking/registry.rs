@@ -9,7 +9,7 @@ use masep_proto::{Frame, Message, PeerId};
 use super::Connection;
 use super::shared::Handle;
 use crate::sync::{Mutex, MutexGuard};
-use crate::{ConnectionId, SendError};
+use crate::{ConnectionId, SendError, WhenFull};
 
 /// The live connections of a [`Server`](super::Server) or [`Client`](super::Client), by the peer's
 /// id: what pymasep's `BaseThreadedCommunication` keeps, with the same calls.
@@ -98,26 +98,26 @@ impl Registry {
             .send(frame)
     }
 
-    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many: by
-    /// then their sockets have taken all of it.
+    /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
     ///
-    /// Who has room gets the frame at once. Only then this blocks for the others, one after the
-    /// other, as [`Connection::send`]; see [`try_broadcast`](Self::try_broadcast) for a loop that
-    /// must not be held up.
+    /// A connection that has room gets the frame at once. Only then `when_full` decides about the others, as
+    /// [`Connection::send_or`] does, so that a slow one holds up nobody. With [`WhenFull::Wait`] this blocks
+    /// until their sockets have taken all of it, one after the other; the other policies never block.
     ///
     /// # Errors
     /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
-    pub fn broadcast(&self, frame: &Frame) -> Result<usize, SendError> {
+    pub fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
         let mut offered = self.offer(frame)?;
-        if offered.in_part.len() + offered.without_room.len() > 1 {
+        let waits = when_full == WhenFull::Wait;
+        if !waits || offered.in_part.len() + offered.without_room.len() > 1 {
             // Or what is left for one would wait until others take theirs.
             offered.write_in_background();
         }
         for connection in offered.in_part {
-            offered.sent += usize::from(connection.flush().is_ok());
+            offered.sent += usize::from(!waits || connection.flush().is_ok());
         }
         for connection in offered.without_room {
-            offered.sent += usize::from(connection.send(frame.clone()).is_ok());
+            offered.sent += usize::from(connection.send_or(frame.clone(), when_full).is_ok());
         }
         Ok(offered.sent)
     }
@@ -137,8 +137,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).
-    pub fn broadcast_message(&self, message: &Message) -> Result<usize, SendError> {
-        self.broadcast(&message.to_frame()?)
+    pub fn broadcast_message(
+        &self,
+        message: &Message,
+        when_full: WhenFull,
+    ) -> Result<usize, SendError> {
+        self.broadcast(&message.to_frame()?, when_full)
     }
 
     fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {

@@ -18,7 +18,7 @@ use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::close::is_bye_of_peer;
 use crate::error::ListenError;
 use crate::transport::withhold_acknowledgement;
-use crate::{CloseReason, Duplicates, ShutdownReport, SocketOptions};
+use crate::{CloseReason, Duplicates, ShutdownReport, SocketOptions, WhenFull};
 
 /// Connections that wait for the accepting thread, as tokio has it. When there are more, a peer
 /// tries again after a second.
@@ -34,6 +34,7 @@ pub struct ServerBuilder {
     socket_options: SocketOptions,
     duplicates: Duplicates,
     announce: bool,
+    when_full: WhenFull,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -42,6 +43,17 @@ impl ServerBuilder {
     /// instead of [`Server::accept`] and [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
         self.handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// What to do with a frame that arrives when [`Limits::queue_messages`] or
+    /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
+    /// policy the background thread of the process reads what nobody receives.
+    ///
+    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
+    /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
         self
     }
 
@@ -99,6 +111,10 @@ impl ServerBuilder {
         let local_address = listener.local_addr()?;
         let config = Config::new(&self.id, self.limits.clone());
         let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let config = match self.handler {
+            Some(_) => config,
+            None => config.when_full(self.when_full),
+        };
         let (woken, wake) = io::pipe()?;
         let (id, config) = (self.id.clone(), Arc::new(config));
         let door = Arc::new(Door::new(
@@ -169,6 +185,7 @@ impl fmt::Debug for ServerBuilder {
             .field("socket_options", &self.socket_options)
             .field("duplicates", &self.duplicates)
             .field("announce", &self.announce)
+            .field("when_full", &self.when_full)
             .finish_non_exhaustive()
     }
 }
@@ -207,6 +224,7 @@ impl Server {
             socket_options: SocketOptions::default(),
             duplicates: Duplicates::default(),
             announce: false,
+            when_full: WhenFull::default(),
             handler: None,
         }
     }

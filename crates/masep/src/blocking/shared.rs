@@ -254,6 +254,27 @@ impl Shared {
         Ok(self.write_now().core.written() >= last)
     }
 
+    /// Queues a frame by a policy that does not wait, and writes what the socket takes.
+    pub(super) fn push(
+        self: &Arc<Self>,
+        frame: Frame,
+        when_full: WhenFull,
+    ) -> Result<(), SendError> {
+        let mut state = self.write_now();
+        state.is_used = true;
+        let now = state.now;
+        let pushed = state.core.send(&mut Some(frame), when_full, now);
+        match &pushed {
+            Err(PushError::Closed(_)) => state.see_end(),
+            // The policy has ended it.
+            Err(PushError::Full(_)) => state.end_is_seen = true,
+            _ => {}
+        }
+        drop(state);
+        self.leave(self.write_now());
+        pushed.map(drop).map_err(SendError::from)
+    }
+
     /// Waits until all that was accepted is written.
     pub(super) fn flush(self: &Arc<Self>) -> Result<(), SendError> {
         let mut state = self.lock();
