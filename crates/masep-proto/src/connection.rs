@@ -142,6 +142,8 @@ pub struct Connection {
     rejection_until: Option<Instant>,
 
     events: Pending,
+    /// Events that are not told.
+    silenced: u16,
     actions: Pending,
 }
 
@@ -253,6 +255,7 @@ impl Connection {
             silent_since: None,
             rejection_until: None,
             events: Pending::default(),
+            silenced: 0,
             actions: Pending::default(),
         }
     }
@@ -263,7 +266,7 @@ impl Connection {
         this.peer = Some(peer);
         this.silent_since = Some(now);
         let _as_usual = this.pattern.end_hello();
-        this.events.set(event::OPEN);
+        this.tell(event::OPEN);
         this
     }
 
@@ -283,6 +286,7 @@ impl Connection {
     }
 
     /// The reason for which the connection ended. It is settled from [`Event::Ended`] on.
+    #[inline]
     pub const fn reason(&self) -> Option<&CloseReason> {
         match &self.outcome {
             Outcome::Ended(reason) => Some(reason),
@@ -291,6 +295,7 @@ impl Connection {
     }
 
     /// The reason why there is no connection, from [`Event::Failed`] on.
+    #[inline]
     pub const fn failure(&self) -> Option<&HelloFailure> {
         match &self.outcome {
             Outcome::Failed(failure) => Some(failure),
@@ -299,16 +304,19 @@ impl Connection {
     }
 
     /// True if the connection has ended, or is being ended: no frame is accepted any more.
+    #[inline]
     pub const fn is_ending(&self) -> bool {
         !matches!(self.outcome, Outcome::Undecided)
     }
 
     /// True if it is settled how the connection ends.
+    #[inline]
     const fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
     }
 
     /// True if nothing is left to be done, once all actions are done.
+    #[inline]
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
     }
@@ -319,6 +327,7 @@ impl Connection {
     }
 
     /// The calls that the connection waits for. They are to be asked for again after each other call.
+    #[inline]
     pub fn wants(&self) -> Wants {
         Wants {
             read: self.want_to_read(),
@@ -334,7 +343,37 @@ impl Connection {
         !self.actions.is_empty() || !self.events.is_empty()
     }
 
+    /// Has this event not be told from here on: for a shell that learns of it in another way, and does not want to
+    /// look at it for each frame.
+    pub const fn silence(&mut self, event: Event) {
+        let bit = match event {
+            Event::Hello => event::HELLO,
+            Event::Open => event::OPEN,
+            Event::Failed => event::FAILED,
+            Event::Frames => event::FRAMES,
+            Event::SendRoom => event::SEND_ROOM,
+            Event::Written(_) => event::WRITTEN,
+            Event::Ended => event::ENDED,
+            Event::Closed => event::CLOSED,
+            Event::Over => event::OVER,
+        };
+        self.silenced |= bit;
+        self.events.clear(bit);
+    }
+
+    /// Takes [`Event::Frames`] back, if it is still to be told: the shell that has read sees to the frames itself.
+    #[inline]
+    pub const fn forget_frames(&mut self) {
+        self.events.clear(event::FRAMES);
+    }
+
+    #[inline]
+    const fn tell(&mut self, event: u16) {
+        self.events.set(event & !self.silenced);
+    }
+
     /// False if there is no [event](Self::poll_event) now.
+    #[inline]
     pub const fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

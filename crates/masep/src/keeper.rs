@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use masep_proto::Frame;
 use masep_proto::connection::{HelloFailure, Want, Write};
 use tokio::sync::Semaphore;
 
@@ -111,14 +112,12 @@ impl Keeper {
             return;
         }
         loop {
-            while let Some(frame) = self.next_frame() {
+            while let Some(next) = self.next_frame() {
+                let Some(frame) = next else { return };
                 let call = pin!(guarded(|| handler.on_receive(connection, frame)));
                 if !self.attend(call).await {
                     return;
                 }
-            }
-            if self.shared.lock(By::Keeper).is_ended() {
-                return;
             }
             let has_more = |state: &State| state.core.frames() > 0 || state.is_ended();
             if !self.shared.busy_poll.is_zero() && Box::pin(self.spin(has_more)).await {
@@ -128,12 +127,18 @@ impl Keeper {
         }
     }
 
-    fn next_frame(&self) -> Option<masep_proto::Frame> {
+    /// The next frame for the handler; `None` within when there will be none.
+    fn next_frame(&self) -> Option<Option<Frame>> {
         let mut locked = self.shared.lock(By::Keeper);
-        if locked.is_aborted {
-            return None;
+        let frame = if locked.is_aborted {
+            None
+        } else {
+            locked.next_frame()
+        };
+        match frame {
+            Some(frame) => Some(Some(frame)),
+            None => locked.is_ended().then_some(None),
         }
-        locked.next_frame()
     }
 
     /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is
@@ -266,6 +271,9 @@ impl Keeper {
         {
             locked = shared.read(locked, way);
             has_moved = true;
+            if done(&locked) {
+                return Step::Done;
+            }
         }
         if has_moved {
             return Step::Moved;

@@ -10,7 +10,7 @@ use crate::framing::{Framing, Next};
 
 /// Bodies from this size on are slices of the buffer that they were read into. Smaller ones are copied: a
 /// slice would keep kilobytes alive for a few bytes.
-const SHARE_FROM: usize = 1024;
+pub(super) const SHARE_FROM: usize = 1024;
 /// Bodies up to this size are copied together with those around them, as many bytes at once, and are slices of that: to
 /// take memory for each costs as much as all else that is done for it.
 const TOGETHER_UP_TO: usize = 256;
@@ -58,6 +58,7 @@ impl Batch {
     }
 
     /// True if no frame is left.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.frames == 0
     }

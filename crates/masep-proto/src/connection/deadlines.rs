@@ -7,7 +7,17 @@ use super::{Connection, HelloFailure, Phase};
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
     /// changes it.
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
+        let is_timed = self.phase_until.is_some()
+            || self.write_until.is_some()
+            || self.rejection_until.is_some()
+            || self.config.limits.idle_time.is_some()
+            || self.is_in_hello();
+        if is_timed { self.earliest() } else { None }
+    }
+
+    fn earliest(&self) -> Option<Instant> {
         let probed = if self.probes {
             // A read is wanted, which tells.
             None

@@ -120,7 +120,7 @@ impl Connection {
     /// Senders that wait for room learn of the end.
     fn wake_senders(&mut self) {
         if mem::take(&mut self.wants_room) {
-            self.events.set(event::SEND_ROOM);
+            self.tell(event::SEND_ROOM);
         }
     }
 
@@ -164,7 +164,7 @@ impl Connection {
         self.probes = false;
         self.inbound.discard_rest();
         self.wake_senders();
-        self.events.set(event::ENDED);
+        self.tell(event::ENDED);
     }
 
     /// Nothing can be written any more: reads what has arrived.
@@ -239,7 +239,7 @@ impl Connection {
     fn tell_closed(&mut self) {
         if self.reason().is_some() && !self.is_closed {
             self.is_closed = true;
-            self.events.set(event::CLOSED);
+            self.tell(event::CLOSED);
         }
     }
 
@@ -264,6 +264,6 @@ impl Connection {
         self.inbound.discard_rest();
         self.tell_closed();
         self.actions.set(action);
-        self.events.set(event::OVER);
+        self.tell(event::OVER);
     }
 }

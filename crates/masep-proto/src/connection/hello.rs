@@ -81,6 +81,7 @@ impl Connection {
     }
 
     /// True if the peer's hello is still to be heard.
+    #[inline]
     pub(super) const fn is_in_hello(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Hearing)
     }
@@ -125,7 +126,7 @@ impl Connection {
                     self.open(now);
                 } else {
                     self.phase = Phase::Deciding;
-                    self.events.set(event::HELLO);
+                    self.tell(event::HELLO);
                 }
             }
             Err(error) => self.fail(HelloFailure::Bad(error), now),
@@ -137,7 +138,7 @@ impl Connection {
         self.phase = Phase::Open;
         self.phase_until = None;
         self.silent_since = Some(now);
-        self.events.set(event::OPEN);
+        self.tell(event::OPEN);
         // Frames may have come right behind the hello.
         self.walk(now);
     }
@@ -153,7 +154,7 @@ impl Connection {
         let is_awaited = self.phase == Phase::Hearing && !self.input_over && mid_hello;
         let is_broken = matches!(failure, HelloFailure::Io(_));
         self.outcome = Outcome::Failed(failure);
-        self.events.set(event::FAILED);
+        self.tell(event::FAILED);
         if is_broken {
             self.give_up();
         } else if is_awaited && !self.is_hurried && !self.is_hello_whole() {

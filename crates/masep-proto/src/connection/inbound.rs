@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::batch::Batch;
+use bytes::Bytes;
+
+use super::batch::{Batch, SHARE_FROM};
 use super::pool;
 use super::signals::Room;
 use crate::framing::{Extent, Framing, Next};
-use crate::{Limit, LimitExceeded, Limits};
+use crate::{Frame, Limit, LimitExceeded, Limits};
 
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
 /// that was there anyway has room for.
@@ -74,14 +76,17 @@ pub(super) enum Found {
 }
 
 impl Inbound {
+    #[inline]
     pub(super) const fn is_out(&self) -> bool {
         self.out
     }
 
+    #[inline]
     pub(super) const fn is_filled(&self) -> bool {
         self.filled
     }
 
+    #[inline]
     pub(super) const fn frames(&self) -> usize {
         self.frames
     }
@@ -94,8 +99,11 @@ impl Inbound {
     /// Room for the next read, behind what is there.
     pub(super) fn take_room(&mut self, framing: Framing) -> Room {
         self.out = true;
-        let part = self.rest().len();
         let room = (self.room as usize).max(LEAST_ROOM);
+        if self.last.bytes.capacity() == 0 {
+            return Room::new(pool::take(room));
+        }
+        let part = self.rest().len();
         // Never more than twice what has arrived, or came at once before, whatever is claimed.
         let (wanted, alone) = match framing.scan(self.rest()) {
             Next::Partial { whole: Some(whole) } if whole > ALONE_FROM => {
@@ -271,6 +279,20 @@ impl Inbound {
             from.start += extent.whole();
             self.count_out(1, extent.body);
         }
+    }
+
+    /// Takes the only frame there is, unless something is behind it, or its body is large enough to be shared.
+    pub(super) fn take_single(&mut self) -> Option<Frame> {
+        let last = &mut self.last;
+        let is_single = self.frames == 1 && last.frames == 1 && last.end == last.bytes.len();
+        if !is_single || last.body_bytes >= SHARE_FROM {
+            return None;
+        }
+        let body = &last.bytes[last.end - last.body_bytes..];
+        let frame = Frame::new(Bytes::copy_from_slice(body));
+        pool::give(mem::take(last).bytes);
+        (self.frames, self.body_bytes) = (0, 0);
+        Some(frame)
     }
 
     /// Moves the oldest frames into a batch without any: all of a buffer, or only one.

@@ -58,6 +58,7 @@ struct Copies {
 
 impl Outbound {
     /// True if nothing waits.
+    #[inline]
     pub(super) const fn is_empty(&self) -> bool {
         self.frames == 0 && !self.says_hello
     }
@@ -153,6 +154,17 @@ impl Outbound {
             self.fill_all(transmit, framing);
         }
         transmit.upto = self.left();
+    }
+
+    /// A transmit of all that waits, if that is copies alone.
+    #[inline]
+    pub(super) fn take_copies(&mut self) -> Option<Transmit> {
+        if self.says_hello || !self.parts.is_empty() || self.copies.frames == 0 {
+            return None;
+        }
+        let copies = mem::take(&mut self.copies);
+        (self.frames, self.body_bytes) = (0, 0);
+        Some(Transmit::of(copies.bytes, copies.start, self.accepted))
     }
 
     fn fill_all(&mut self, transmit: &mut Transmit, framing: Framing) {

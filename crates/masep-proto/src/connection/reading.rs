@@ -8,7 +8,7 @@ use super::write_pattern::Acknowledgement;
 use super::{
     Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
 };
-use crate::CloseReason;
+use crate::{CloseReason, Frame};
 
 impl Connection {
     /// Room for the next read. `None` if one is out, or nothing is to be read: the queue of frames that wait to
@@ -59,7 +59,23 @@ impl Connection {
         self.inbound.take_frames(batch, self.config.framing, one);
     }
 
+    /// The oldest frame that has arrived, if there is one: of the batch, into which others are [taken](Self::take_frames)
+    /// when it is empty. One that came alone, and is small, is taken as it is.
+    pub fn next_frame(&mut self, batch: &mut Batch, now: Instant) -> Option<Frame> {
+        if batch.is_empty() {
+            if self.inbound.frames() == 1
+                && self.config.limits.idle_time.is_none()
+                && let Some(frame) = self.inbound.take_single()
+            {
+                return Some(frame);
+            }
+            self.take_frames(batch, now);
+        }
+        batch.next()
+    }
+
     /// The number of frames that wait to be taken.
+    #[inline]
     pub const fn frames(&self) -> usize {
         self.inbound.frames()
     }
@@ -71,7 +87,25 @@ impl Connection {
         self.inbound.discard_frames();
     }
 
+    #[inline]
     pub(super) fn want_to_read(&self) -> Want {
+        if self.phase != Phase::Open {
+            return self.want_to_read_otherwise();
+        }
+        if self.inbound.is_out()
+            || self.input_over
+            || (self.inbound.frames() > 0 && !self.has_room_for_frames())
+        {
+            Want::Nothing
+        } else if self.probes || self.inbound.is_filled() {
+            Want::Now
+        } else {
+            Want::Ready
+        }
+    }
+
+    /// Before the connection is open, and when it is being ended.
+    fn want_to_read_otherwise(&self) -> Want {
         // In these phases only bytes that have arrived are read.
         let is_last = match self.phase {
             Phase::Draining => self.last_reads > 0,
@@ -171,10 +205,10 @@ impl Connection {
             if self.ignores_frames {
                 self.inbound.discard_frames();
             } else {
-                self.events.set(event::FRAMES);
                 if self.config.when_full == WhenFull::NewestWins {
                     self.inbound.keep_newest(framing, limits);
                 }
+                self.tell(event::FRAMES);
             }
         }
         match found {

@@ -1,6 +1,5 @@
 //! Bytes on their way into the stream.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
 
@@ -23,7 +22,9 @@ pub struct Transmit {
     /// The number of these bytes that are written.
     gone: usize,
     /// Bodies that are not among them, each with its place: how many of `bytes` go out before it.
-    bodies: VecDeque<(usize, Bytes)>,
+    bodies: Vec<(usize, Bytes)>,
+    /// The number of these that are written.
+    bodies_gone: usize,
     /// Bytes that are left to be written.
     left: usize,
     /// The number of bytes that are left of a frame that is written in part.
@@ -39,7 +40,24 @@ impl Transmit {
     /// The most slices of one transmit.
     pub const MOST_SLICES: usize = 2 * super::outbound::WRITE_BYTES.div_ceil(SHARE_FROM) + 1;
 
+    /// One of a buffer of whole frames, from `start` on: the last of so many frames.
+    #[inline]
+    pub(super) fn of(bytes: Vec<u8>, start: usize, upto: u64) -> Self {
+        Self {
+            left: bytes.len() - start,
+            bytes,
+            gone: start,
+            bodies: Vec::new(),
+            bodies_gone: 0,
+            begun: 0,
+            upto,
+            fresh_segment: false,
+            ends: false,
+        }
+    }
+
     /// The number of bytes that are to be written.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.left
     }
@@ -57,7 +75,9 @@ impl Transmit {
 
     /// All that is to be written, if it is in one piece.
     pub fn as_slice(&self) -> Option<&[u8]> {
-        self.bodies.is_empty().then(|| &self.bytes[self.gone..])
+        self.bodies_left()
+            .is_empty()
+            .then(|| &self.bytes[self.gone..])
     }
 
     /// Puts the bytes that are to be written into `slices`, in order. Returns the number of slices that are used.
@@ -72,14 +92,21 @@ impl Transmit {
             })
     }
 
+    fn bodies_left(&self) -> &[(usize, Bytes)] {
+        &self.bodies[self.bodies_gone..]
+    }
+
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = self.gone;
-        let with_bodies = self.bodies.iter().flat_map(move |(place, body)| {
+        let with_bodies = self.bodies_left().iter().flat_map(move |(place, body)| {
             let before = &self.bytes[start..*place];
             start = *place;
             [before, &body[..]]
         });
-        let last = self.bodies.back().map_or(self.gone, |(place, _)| *place);
+        let last = self
+            .bodies_left()
+            .last()
+            .map_or(self.gone, |(place, _)| *place);
         with_bodies.chain([&self.bytes[last..]])
     }
 
@@ -120,7 +147,7 @@ impl Transmit {
     /// Appends a body by reference.
     pub(super) fn share(&mut self, body: Bytes) {
         self.left += body.len();
-        self.bodies.push_back((self.bytes.len(), body));
+        self.bodies.push((self.bytes.len(), body));
     }
 
     /// Counts bytes that were appended to the buffer.
@@ -136,7 +163,7 @@ impl Transmit {
         let mut frames = usize::from(end > written);
         self.begun = end.saturating_sub(written);
         while end < self.left {
-            while let Some((place, body)) = self.bodies.get(next)
+            while let Some((place, body)) = self.bodies_left().get(next)
                 && *place - self.gone + bodies_before < end
             {
                 bodies_before += body.len();
@@ -163,7 +190,7 @@ impl Transmit {
     pub(super) fn advance(&mut self, written: usize) {
         let mut written = written.min(self.left);
         self.left -= written;
-        while let Some((place, body)) = self.bodies.front_mut() {
+        while let Some((place, body)) = self.bodies.get_mut(self.bodies_gone) {
             let before = written.min(*place - self.gone);
             self.gone += before;
             written -= before;
@@ -172,7 +199,8 @@ impl Transmit {
                 return;
             }
             written -= body.len();
-            self.bodies.pop_front();
+            *body = Bytes::new();
+            self.bodies_gone += 1;
         }
         self.gone += written;
     }
@@ -182,7 +210,7 @@ impl Transmit {
         let left = self.bytes.len() - self.gone;
         if left < self.bytes.capacity() / 2 {
             let rest = self.bytes[self.gone..].to_vec();
-            for (place, _) in &mut self.bodies {
+            for (place, _) in &mut self.bodies[self.bodies_gone..] {
                 *place -= self.gone;
             }
             self.gone = 0;

@@ -100,11 +100,11 @@ impl Connection {
     /// Decides who writes a frame that was just queued. The caller does so if the user has waited for the peer since
     /// the last one, so that no other is to be expected soon, or if the last one is a while ago.
     fn who_writes(&mut self, now: Instant) -> Pushed {
-        let last = self.last_send.replace(now);
         let has_waited = std::mem::take(&mut self.has_waited);
-        if self.is_being_written || self.transmit_out || self.is_blocked {
+        if self.is_seen_to() {
             return Pushed::Queued;
         }
+        let last = self.last_send.replace(now);
         self.is_being_written = true;
         let is_single =
             has_waited || last.is_none_or(|last| now.saturating_duration_since(last) >= BURST);
@@ -115,8 +115,22 @@ impl Connection {
         }
     }
 
+    /// True if somebody writes, or will, whatever is queued.
+    #[inline]
+    const fn is_seen_to(&self) -> bool {
+        self.is_being_written || self.transmit_out || self.is_blocked
+    }
+
+    /// False if [`send`](Self::send) that waits for room would not look at the time now: then that of any call before
+    /// does.
+    #[inline]
+    pub const fn sends_by_time(&self) -> bool {
+        !self.has_waited && !self.is_seen_to()
+    }
+
     /// True if frames can be sent: both sides have said hello, or this side is just saying it to a peer that was
     /// admitted, and the connection is not being ended.
+    #[inline]
     pub const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Answering)
             && matches!(self.outcome, Outcome::Undecided)
@@ -124,11 +138,13 @@ impl Connection {
 
     /// The number of frames that were accepted since the connection began. This is also the number of the last one,
     /// to be compared with [`Event::Written`](super::Event::Written).
+    #[inline]
     pub const fn accepted(&self) -> u64 {
         self.outbound.accepted()
     }
 
     /// The number of accepted frames that were written, or dropped in favour of newer ones.
+    #[inline]
     pub const fn written(&self) -> u64 {
         self.written
     }
@@ -143,14 +159,17 @@ impl Connection {
         if self.transmit_out || !self.may_write() {
             return None;
         }
-        let transmit = match self.rest.take() {
-            Some(rest) => rest,
-            None => self.fill_transmit()?,
-        };
+        let transmit = if self.rest.is_some() {
+            self.rest.take()
+        } else if self.phase == Phase::Open && !self.pattern.is_apart() {
+            self.outbound.take_copies().or_else(|| self.fill_transmit())
+        } else {
+            self.fill_transmit()
+        }?;
         self.transmit_out = true;
         if self.wants_room && self.has_send_room(0) {
             self.wants_room = false;
-            self.events.set(event::SEND_ROOM);
+            self.tell(event::SEND_ROOM);
         }
         Some(transmit)
     }
@@ -170,6 +189,7 @@ impl Connection {
     }
 
     /// True if the `BYE` goes out next.
+    #[inline]
     fn says_bye(&self) -> bool {
         self.phase == Phase::Draining
             && self.bye == Bye::Unsaid
@@ -177,6 +197,7 @@ impl Connection {
             && self.has_read_the_last()
     }
 
+    #[inline]
     pub(super) fn want_to_write(&self) -> Want {
         let is_due = self.rest.is_some() || !self.outbound.is_empty() || self.says_bye();
         if self.transmit_out || !is_due || !self.may_write() {
@@ -191,8 +212,23 @@ impl Connection {
     /// Takes back a transmit, and what came of its write.
     pub fn put_transmit(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
         self.transmit_out = false;
+        if self.phase == Phase::Open && write == Write::Bytes(transmit.len()) {
+            if transmit.upto > self.written + 1 {
+                // Of those that waited meanwhile nobody has asked when they came.
+                self.last_send = Some(now);
+            }
+            self.is_blocked = false;
+            self.write_until = None;
+            self.count_upto(transmit.upto);
+            self.is_being_written = !self.outbound.is_empty();
+            return;
+        }
         let answer = self.answer.take();
         if !self.may_write() {
+            // It has ended meanwhile, but the stream took them.
+            if let Write::Bytes(written) = write {
+                self.count_written(&mut transmit, written);
+            }
             return;
         }
         if let Some(reason) = answer
@@ -238,14 +274,22 @@ impl Connection {
             return;
         }
         let left = left.saturating_sub(usize::from(transmit.ends)) as u64;
-        let upto = transmit.upto.saturating_sub(left);
-        if upto > self.written {
-            self.written = upto;
-            self.events.set(event::WRITTEN);
+        self.count_upto(transmit.upto.saturating_sub(left));
+    }
+
+    /// So many of all frames that were accepted are written.
+    #[inline]
+    const fn count_upto(&mut self, frames: u64) {
+        if frames > self.written {
+            self.written = frames;
+            if !self.is_over() {
+                self.tell(event::WRITTEN);
+            }
         }
     }
 
     /// True if something may still be written.
+    #[inline]
     const fn may_write(&self) -> bool {
         !matches!(
             self.phase,
@@ -254,10 +298,7 @@ impl Connection {
     }
 
     fn transmitted(&mut self, transmit: &Transmit, now: Instant) {
-        if transmit.upto > self.written {
-            self.written = transmit.upto;
-            self.events.set(event::WRITTEN);
-        }
+        self.count_upto(transmit.upto);
         if transmit.ends {
             self.bye = Bye::Written;
             self.said_bye(now);

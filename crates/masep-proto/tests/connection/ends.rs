@@ -401,3 +401,20 @@ fn a_reset_before_our_bye_was_sent_is_no_orderly_end() {
     while pair.step(false) {}
     assert_eq!(pair.engine.reason(), Some(CloseReason::Reset));
 }
+
+#[test]
+fn frames_that_the_stream_took_count_as_written_though_the_end_came_meanwhile() {
+    for (taken, written) in [(0, 0), (4, 1), (5, 1), (6, 2)] {
+        let mut pair = Pair::open();
+        pair.agent.send(b"1", pair.now).unwrap();
+        pair.agent.send(b"2", pair.now).unwrap();
+        let core = &mut pair.agent.core;
+        let transmit = core.take_transmit().expect("two frames");
+        let mut room = core.take_room().expect("it reads");
+        room.fill(b"\x03\0BYE");
+        core.put_room(room, Read::Bytes, pair.now);
+        assert_eq!(core.reason(), Some(&CloseReason::PeerBye));
+        core.put_transmit(transmit, Write::Bytes(taken), pair.now);
+        assert_eq!(core.written(), written, "{taken} bytes");
+    }
+}

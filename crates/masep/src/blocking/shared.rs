@@ -103,7 +103,7 @@ pub(super) struct News {
 
 impl Shared {
     pub(super) fn new(
-        core: Core,
+        mut core: Core,
         socket: TcpStream,
         address: SocketAddr,
         config: Arc<Config>,
@@ -111,6 +111,10 @@ impl Shared {
         owner: (Registry, Option<Place>, bool),
     ) -> Arc<Self> {
         let (registry, place, handled) = owner;
+        // Threads that wait for these are woken by the one that has read or written.
+        for event in [Event::Frames, Event::SendRoom, Event::Written(0)] {
+            core.silence(event);
+        }
         let this = Self {
             id: ConnectionId::next(),
             address,
@@ -369,11 +373,7 @@ impl State {
     /// The next frame, or `None` within when there will be none.
     pub(super) fn next_frame(&mut self) -> Option<Option<Frame>> {
         self.is_used = true;
-        let next = self.batch.next().or_else(|| {
-            self.core.take_frames(&mut self.batch, self.now);
-            self.batch.next()
-        });
-        match next {
+        match self.core.next_frame(&mut self.batch, self.now) {
             Some(frame) => Some(Some(frame)),
             None if self.core.reason().is_some() || self.core.is_over() => {
                 self.see_end();
@@ -474,10 +474,6 @@ impl Shared {
     pub(super) fn poll_news(&self, state: &mut State) -> Option<News> {
         let mut news = None;
         while let Some(event) = state.core.poll_event() {
-            if matches!(event, Event::Frames | Event::SendRoom | Event::Written(_)) {
-                // Threads that wait for these are woken by the one that has read or written.
-                continue;
-            }
             let news = news.get_or_insert_with(News::default);
             match event {
                 Event::Hello => {

@@ -33,8 +33,11 @@ impl Future for Sending<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let shared = &*this.connection.shared;
-        let time = now();
         let mut locked = shared.lock(By::Other);
+        if locked.core.sends_by_time() {
+            locked.last_time = now();
+        }
+        let time = locked.last_time;
         let is_next = match this.key {
             Some(key) => locked.senders.is_first(key),
             None => locked.senders.is_empty(),
@@ -59,7 +62,7 @@ impl Future for Sending<'_> {
         this.frame = None;
         Poll::Ready(match pushed {
             Ok(pushed) => {
-                shared.see_to(locked, pushed, time);
+                shared.see_to(locked, pushed);
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -96,13 +99,14 @@ impl Shared {
         time: Instant,
     ) -> Result<(), SendError> {
         let mut locked = self.lock(By::Other);
+        locked.last_time = time;
         match locked.core.send(frame, when_full, time) {
             Ok(Pushed::WriteNow) if !writes => {
-                self.see_to(locked, Pushed::WakeWriter, time);
+                self.see_to(locked, Pushed::WakeWriter);
                 Ok(())
             }
             Ok(pushed) => {
-                self.see_to(locked, pushed, time);
+                self.see_to(locked, pushed);
                 Ok(())
             }
             Err(error) => {
@@ -117,12 +121,9 @@ impl Shared {
 
     /// Writes a frame that was queued, if that is this call's to do.
     #[inline]
-    fn see_to<'a>(&'a self, mut locked: Locked<'a>, pushed: Pushed, time: Instant) {
+    fn see_to<'a>(&'a self, mut locked: Locked<'a>, pushed: Pushed) {
         match pushed {
-            Pushed::WriteNow => {
-                locked.last_time = time;
-                drop(self.write(locked));
-            }
+            Pushed::WriteNow => drop(self.write(locked)),
             // It may be the end.
             Pushed::WakeWriter if locked.core.is_ending() => locked.wake_keeper(),
             Pushed::WakeWriter => {

@@ -136,22 +136,24 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Some(mut state) = self.state.take() else {
-            return;
-        };
-        if state.core.has_news() || !state.woken.is_empty() {
-            let due = state.settle(self.by);
-            drop(state);
-            due.perform();
-        } else if !state.keeper.is_awake && state.needs_keeper() {
-            let keeper = state.keeper.wake();
-            drop(state);
-            keeper.into_iter().for_each(Waker::wake);
+        if let Some(state) = &self.state
+            && state.concerns_others()
+        {
+            self.settle();
         }
     }
 }
 
 impl Locked<'_> {
+    #[cold]
+    fn settle(&mut self) {
+        if let Some(mut state) = self.state.take() {
+            let due = state.settle();
+            drop(state);
+            due.perform();
+        }
+    }
+
     /// Lets the lock go where nothing has changed for others.
     #[inline]
     pub(crate) fn release(mut self) {
@@ -205,14 +207,22 @@ impl Due {
 }
 
 impl State {
+    /// True if something has happened that others have to know, or to do.
+    #[inline]
+    fn concerns_others(&self) -> bool {
+        self.core.has_news()
+            || !self.woken.is_empty()
+            || (!self.keeper.is_awake && self.needs_keeper())
+    }
+
     /// Takes note of all that has happened, and what follows for others.
-    fn settle(&mut self, by: By) -> Due {
+    fn settle(&mut self) -> Due {
         let mut due = Due::default();
         while let Some(action) = self.core.poll_action() {
             self.act(action, &mut due);
         }
         while let Some(event) = self.core.poll_event() {
-            self.tell(event, by, &mut due);
+            self.tell(event, &mut due);
         }
         if !self.woken.is_empty() {
             due.others.append(&mut self.woken);
@@ -238,19 +248,17 @@ impl State {
         due.stream.clone_from(&self.stream);
     }
 
-    fn tell(&mut self, event: Event, by: By, due: &mut Due) {
+    fn tell(&mut self, event: Event, due: &mut Due) {
         match event {
-            Event::Frames if by == By::Receiver => return,
             Event::Frames => due.receiver = self.receivers.wake_first(),
             Event::SendRoom => due.sender = self.senders.wake_first(),
-            Event::Written(_) => return,
             Event::Open => self.is_open = true,
             Event::Closed => self.is_closed = true,
             Event::Ended | Event::Failed => {
                 due.others.extend(self.receivers.wake_all());
                 due.others.extend(self.senders.wake_all());
             }
-            Event::Hello | Event::Over => {}
+            Event::Hello | Event::Over | Event::Written(_) => {}
         }
         if !matches!(event, Event::Frames | Event::SendRoom) {
             due.keeper = due.keeper.take().or_else(|| self.keeper.wake());
@@ -258,6 +266,7 @@ impl State {
     }
 
     /// True if the task, which sleeps, has to do something that nobody else does.
+    #[inline]
     fn needs_keeper(&self) -> bool {
         let wants = self.core.wants();
         let keeper = &self.keeper;
@@ -340,18 +349,15 @@ impl State {
     /// The oldest frame that has arrived.
     #[inline]
     pub(crate) fn next_frame(&mut self) -> Option<Frame> {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && self.core.config().limits().idle_time.is_some() {
             // Only silence is counted by this clock.
-            let limits = self.core.config().limits();
-            if limits.idle_time.is_some() {
-                self.last_time = now();
-            }
-            self.core.take_frames(&mut self.batch, self.last_time);
+            self.last_time = now();
         }
-        self.batch.next()
+        self.core.next_frame(&mut self.batch, self.last_time)
     }
 
     /// True if no frame comes any more but those that have arrived.
+    #[inline]
     pub(crate) const fn is_ended(&self) -> bool {
         self.core.reason().is_some() || self.core.failure().is_some()
     }
@@ -391,12 +397,17 @@ impl Keeping {
 
 impl Shared {
     pub(crate) fn new(
-        core: Core,
+        mut core: Core,
         stream: impl Transport,
         address: SocketAddr,
         delivery: Delivery,
         busy_poll: Duration,
     ) -> Arc<Self> {
+        core.silence(Event::Written(0));
+        if delivery == Delivery::Handler {
+            // Its task reads, and looks for them then.
+            core.silence(Event::Frames);
+        }
         Arc::new(Self {
             id: ConnectionId::next(),
             address,
@@ -499,6 +510,9 @@ impl Shared {
         let mut locked = self.lock(by);
         locked.last_time = time;
         locked.core.put_room(room, read, time);
+        if by == By::Receiver {
+            locked.core.forget_frames();
+        }
         if std::mem::take(&mut locked.awaits_room) {
             let first = locked.receivers.wake_first();
             locked.wake_next(first);
@@ -517,8 +531,12 @@ impl Shared {
             None => Write::Failed(io::ErrorKind::NotConnected),
             Some(stream) => write_to(&*stream, &transmit).into(),
         };
+        let is_all = write == Write::Bytes(transmit.len());
         let mut locked = self.lock(by);
-        // From before the call: that is good enough for deadlines.
+        if !is_all || !locked.core.is_open() {
+            // There may be a deadline now.
+            locked.last_time = now();
+        }
         let time = locked.last_time;
         locked.core.put_transmit(transmit, write, time);
         locked

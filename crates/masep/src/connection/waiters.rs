@@ -37,6 +37,10 @@ impl Waiters {
 
     /// Gives a place up. The waker of the call that is the first one then, if it was not before.
     pub(crate) fn leave(&mut self, key: u64) -> Option<Waker> {
+        if self.entries.len() == 1 && self.is_first(key) {
+            self.entries.clear();
+            return None;
+        }
         let place = self.entries.iter().position(|(other, _)| *other == key)?;
         self.entries.remove(place);
         if place == 0 { self.wake_first() } else { None }
