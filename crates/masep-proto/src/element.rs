@@ -16,7 +16,7 @@ pub use qname::QName;
 
 use crate::printable::{Quoted, debug_bounded};
 use crate::xml::{self, Encoded};
-use crate::{DecodeError, Limits, Value};
+use crate::{DecodeError, EncodeError, Limits, Value};
 
 /// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
 ///
@@ -93,6 +93,19 @@ impl Element {
     /// The attributes in order, by their names as they stand in the XML.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, ByteString)> {
         xml::attributes(&self.xml)
+    }
+
+    /// The same with this value for an attribute: in its place, or behind the others if it is not there yet.
+    /// The rest is copied, not read.
+    ///
+    /// # Errors
+    /// [`EncodeError::InvalidName`] for a name that is none, or is in a namespace.
+    pub fn with_attribute(self, name: &str, value: &str) -> Result<Self, EncodeError> {
+        if name == "xmlns" || !xml::is_name(name) {
+            return Err(EncodeError::InvalidName(name.to_owned()));
+        }
+        let xml = xml::with_attribute(&self.xml, name, value).into();
+        Ok(Self { xml, ..self })
     }
 
     /// The text before the first child, empty if there is none.

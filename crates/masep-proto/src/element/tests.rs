@@ -215,3 +215,29 @@ fn a_tree_that_is_too_deep_is_refused() {
     };
     assert_eq!(exceeded.limit, Limit::Depth);
 }
+
+#[test]
+fn an_attribute_is_set_where_it_stands_or_behind_the_others() {
+    for (xml, expected) in [
+        ("<a />", r#"<a n="&lt;&quot;&#233;" />"#),
+        ("<a>x</a>", r#"<a n="&lt;&quot;&#233;">x</a>"#),
+        (
+            r#"<a m="n=&quot;" n="" o="2"><b n="3" /></a>"#,
+            r#"<a m="n=&quot;" n="&lt;&quot;&#233;" o="2"><b n="3" /></a>"#,
+        ),
+        (
+            r#"<p:a xmlns:p="u" p:n="1" />"#,
+            r#"<ns0:a xmlns:ns0="u" ns0:n="1" n="&lt;&quot;&#233;" />"#,
+        ),
+    ] {
+        let element = Element::parse(xml).unwrap();
+        let element = element.with_attribute("n", "<\"\u{e9}").unwrap();
+        assert_eq!(element.as_xml(), expected);
+        assert_eq!(Element::parse(expected).unwrap(), element);
+        assert_eq!(element.attribute("n").as_deref(), Some("<\"\u{e9}"));
+    }
+    for name in ["", "1", "p:a", "xmlns", "a b"] {
+        let element = Element::parse("<a />").unwrap();
+        assert!(element.with_attribute(name, "").is_err(), "{name}");
+    }
+}

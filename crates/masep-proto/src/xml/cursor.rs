@@ -34,6 +34,11 @@ impl<'a> Cursor<'a> {
         Self { text: xml, at: 0 }
     }
 
+    /// Where it is, in bytes.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
     #[inline]
     fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()

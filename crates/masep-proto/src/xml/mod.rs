@@ -33,4 +33,6 @@ pub(crate) use encode::{
 pub(crate) use escape::{push_attribute, push_text};
 pub(crate) use namespaces::XMLNS as XMLNS_NAMESPACE;
 pub(crate) use tree::{write as encode_node, write_plain as encode_plain_node};
-pub(crate) use view::{attribute, attributes, children, has_attribute, text, to_node, to_unicode};
+pub(crate) use view::{
+    attribute, attributes, children, has_attribute, text, to_node, to_unicode, with_attribute,
+};

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use bytestring::ByteString;
 
 use super::cursor::Cursor;
+use super::escape::push_attribute;
 use super::reader::Reader;
 use super::reference::{self, Place};
 use super::scanner::Token;
@@ -36,6 +37,37 @@ pub(crate) fn attribute(xml: &ByteString, name: &str) -> Option<ByteString> {
     cursor.name();
     std::iter::from_fn(|| cursor.attribute())
         .find_map(|(other, value)| (other == name).then(|| tree::value(xml, value)))
+}
+
+/// The element with this value for an attribute, which is put behind the others if it is not there yet.
+pub(crate) fn with_attribute(xml: &str, name: &str, value: &str) -> String {
+    let mut cursor = Cursor::new(xml);
+    cursor.name();
+    while let Some((other, old)) = cursor.attribute() {
+        if other == name {
+            let end = cursor.at() - 1;
+            return splice(xml, end - old.text.len(), end, |output| {
+                push_attribute(output, value);
+            });
+        }
+    }
+    splice(xml, cursor.at(), cursor.at(), |output| {
+        output.push(' ');
+        output.push_str(name);
+        output.push_str("=\"");
+        push_attribute(output, value);
+        output.push('"');
+    })
+}
+
+fn splice(xml: &str, start: usize, end: usize, fill: impl FnOnce(&mut String)) -> String {
+    /// Enough for a number, its name and what belongs to an attribute.
+    const GROWTH: usize = 64;
+    let mut output = String::with_capacity(xml.len() + GROWTH);
+    output.push_str(&xml[..start]);
+    fill(&mut output);
+    output.push_str(&xml[end..]);
+    output
 }
 
 /// Whether this name is among attributes, as they stand in a start tag.
