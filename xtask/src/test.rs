@@ -15,7 +15,7 @@ use crate::step::{Failure, Form, Step};
 use crate::tally::Tally;
 
 /// The libraries, each of which must also hold alone and with every feature.
-const LIBRARIES: [&str; 2] = ["masep-proto", "masep"];
+const LIBRARIES: [&str; 3] = ["masep-proto", "masep-table", "masep"];
 /// The workspaces beside the main one.
 const WORKSPACES: [&str; 4] = [
     "bindings/python",

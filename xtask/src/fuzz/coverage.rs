@@ -9,7 +9,11 @@ use crate::process::{Program, root};
 use crate::step::Failure;
 
 /// The code that the share is of.
-const SOURCES: [&str; 2] = ["crates/masep-proto/src", "crates/masep/src"];
+const SOURCES: [&str; 3] = [
+    "crates/masep-proto/src",
+    "crates/masep-table/src",
+    "crates/masep/src",
+];
 
 /// Runs every input of these targets once, seeds included, and prints the shares by file.
 pub(crate) fn report(targets: &[String]) -> Result<(), Failure> {

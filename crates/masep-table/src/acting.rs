@@ -1,0 +1,216 @@
+//! What arrives from those who are there.
+
+use std::time::Instant;
+
+use masep_proto::{Action, Dict, Message, MessageType, Value};
+
+use crate::peer::{Answer, Manner, Place};
+use crate::seat::Presence;
+use crate::wire;
+use crate::{Cause, Code, Event, How, PeerKey, SeatId, Table};
+
+/// Actions without an action in one turn, after which it is decided.
+const MOST_EMPTY: u8 = 3;
+/// Actions for turns that have not begun, after which a connection ends.
+const MOST_BAD_TURNS: u8 = 3;
+
+/// An action that has arrived.
+struct Arrived<'a> {
+    action: Option<&'a Value>,
+    /// The turn that it is for, if it says so.
+    turn: Option<u64>,
+    at: Instant,
+}
+
+impl Table {
+    /// A message has arrived, at this time, with what belongs to a turn if the peer speaks protocol 2. Of one peer they are
+    /// to be told in order, with times that do not go back; a time may be earlier than that of other calls.
+    ///
+    /// From peers that the table has not been told of, or has forgotten, nothing is taken.
+    pub fn handle_message(
+        &mut self,
+        peer: PeerKey,
+        message: &Message,
+        turn: Option<&Dict>,
+        at: Instant,
+    ) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        match message.msg_type {
+            MessageType::Define | MessageType::Register => self.handle_joining(peer, message, at),
+            MessageType::Action => self.handle_action(peer, message, turn, at),
+            MessageType::Quit => self.handle_quit(peer, at),
+            // Only engines say others.
+            _ => {}
+        }
+        self.conclude(at);
+    }
+
+    fn handle_action(
+        &mut self,
+        peer: PeerKey,
+        message: &Message,
+        turn: Option<&Dict>,
+        at: Instant,
+    ) {
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        let seat = match known.place {
+            Place::Seat(seat) => seat,
+            Place::Spectator | Place::Guest => return self.ignore(peer, Code::NotAPlayer, None),
+        };
+        if *message.src_sub_app != *known.id.as_str() {
+            return self.ignore(peer, Code::NotYours, None);
+        }
+        let manner = known.manner;
+        let action = message.param("action").filter(|it| **it != Value::None);
+        let arrived = Arrived {
+            action,
+            turn: match turn {
+                Some(turn) => wire::turn_number(turn),
+                None if manner == Manner::Pymasep => action.and_then(echoed),
+                None => None,
+            },
+            at,
+        };
+        self.wake(seat, at);
+        match manner {
+            Manner::Numbered => self.take_numbered(peer, seat, &arrived),
+            Manner::Pymasep => self.take_unnumbered(peer, seat, &arrived),
+        }
+    }
+
+    /// Who acts is not asleep.
+    fn wake(&mut self, seat: SeatId, at: Instant) {
+        let place = &mut self.seats[seat.0];
+        if let Presence::Here { is_asleep, .. } = &mut place.presence
+            && std::mem::take(is_asleep)
+        {
+            place.misses = 0;
+            self.tell(Event::Awake(seat));
+            self.has_changed = true;
+            self.conclude(at);
+        }
+    }
+
+    fn take_numbered(&mut self, peer: PeerKey, seat: SeatId, arrived: &Arrived<'_>) {
+        let number = match arrived.turn {
+            Some(number) if number <= self.number => number,
+            other => return self.refuse_turn(peer, other, arrived.at),
+        };
+        let place = &self.seats[seat.0];
+        if number < self.number || place.question.is_none() {
+            let last = place.last.filter(|last| last.turn == number);
+            let code = match last.map(|last| last.how) {
+                Some(How::Played) => Code::Repeated,
+                None if number == self.number => Code::NotAsked,
+                _ => Code::Late,
+            };
+            return self.ignore(peer, code, Some(number));
+        }
+        let opened = self.turn.as_ref().map(|turn| turn.opened);
+        if opened.is_some_and(|opened| arrived.at < opened) {
+            return self.refuse_turn(peer, Some(number), arrived.at);
+        }
+        self.take(peer, seat, arrived);
+    }
+
+    /// An action for a turn that has not begun, or for none.
+    fn refuse_turn(&mut self, peer: PeerKey, about: Option<u64>, now: Instant) {
+        self.ignore(peer, Code::BadTurn, about);
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        known.bad_turns = known.bad_turns.saturating_add(1);
+        if known.bad_turns >= MOST_BAD_TURNS {
+            self.turn_out(peer, Code::BadTurn, true, now);
+        }
+    }
+
+    fn take_unnumbered(&mut self, peer: PeerKey, seat: SeatId, arrived: &Arrived<'_>) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let asked = match known.answer {
+            Answer::Clear => None,
+            Answer::Asked { turn, since } => (arrived.at >= since).then_some(turn),
+            Answer::Owing { turn } => Some(turn),
+        };
+        let Some(asked) = asked else {
+            return match arrived.turn {
+                Some(turn) if turn > self.number => {
+                    self.refuse_turn(peer, Some(turn), arrived.at);
+                }
+                turn => self.ignore(peer, Code::NotAsked, turn),
+            };
+        };
+        match arrived.turn {
+            Some(turn) if turn > self.number => {
+                return self.refuse_turn(peer, Some(turn), arrived.at);
+            }
+            Some(turn) if turn != asked => return self.ignore(peer, Code::Late, Some(turn)),
+            _ => {}
+        }
+        if matches!(known.answer, Answer::Asked { .. }) {
+            return self.take(peer, seat, arrived);
+        }
+        if arrived.action.is_none() {
+            return self.ignore(peer, Code::NoAction, Some(asked));
+        }
+        known.answer = Answer::Clear;
+        known.unanswered = None;
+        if self.seats[seat.0]
+            .last
+            .is_some_and(|last| last.turn == asked)
+        {
+            self.ignore(peer, Code::Late, Some(asked));
+        }
+        self.pump(seat, arrived.at);
+        self.bid_farewell(peer, arrived.at);
+    }
+
+    /// Takes an action for the open question of a seat.
+    fn take(&mut self, peer: PeerKey, seat: SeatId, arrived: &Arrived<'_>) {
+        let number = self.number;
+        let Some(action) = arrived.action else {
+            self.ignore(peer, Code::NoAction, Some(number));
+            if let Some(question) = &mut self.seats[seat.0].question {
+                question.empty += 1;
+                if question.empty >= MOST_EMPTY {
+                    self.decide(seat, Err(Cause::Late), arrived.at);
+                }
+            }
+            return;
+        };
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.answer = Answer::Clear;
+            known.unanswered = None;
+        }
+        if self.is_in_time(seat, arrived.at) {
+            self.decide(seat, Ok(action.clone()), arrived.at);
+        } else {
+            self.decide(seat, Err(Cause::Late), arrived.at);
+            self.ignore(peer, Code::Late, Some(number));
+        }
+        self.pump(seat, arrived.at);
+    }
+
+    fn is_in_time(&self, seat: SeatId, at: Instant) -> bool {
+        let Some(turn) = &self.turn else { return false };
+        let limit = turn.limit(self.seats[seat.0].bank);
+        limit.is_none_or(|limit| turn.watch.at(at) < limit)
+    }
+}
+
+/// The turn in the action of a pymasep peer, if it says one.
+fn echoed(action: &Value) -> Option<u64> {
+    let element = action.as_element()?;
+    // Most do not, and reading an action takes time.
+    if !element.as_xml().contains("name=\"turn\"") {
+        return None;
+    }
+    let action = Action::try_from(element).ok()?;
+    wire::to_u64(action.param("turn")?)
+}

@@ -1,0 +1,456 @@
+//! How a connection comes to a seat or to the spectators.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use masep_proto::{Message, MessageType, PeerId, Role, Value};
+
+use crate::names::{self, Resume, Token};
+use crate::peer::{Manner, Peer, Place, Wire};
+use crate::seat::{Player, Presence};
+use crate::table::Phase;
+use crate::{
+    Absence, Attachment, Code, Effect, Event, Notice, Outgoing, PeerKey, SeatId, SeatState, Table,
+    Verdict, ViewRequest, Welcome,
+};
+
+/// What belongs to a table in a `HELLO`.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// The peer's id.
+    pub id: PeerId,
+    /// Its role. Without one it follows pymasep's customs: `REGISTER` tells the role, and its actions have no number.
+    pub role: Option<Role>,
+    /// The game that it means.
+    pub game: Option<String>,
+    /// The name of the seat that it wants.
+    pub seat: Option<String>,
+    /// What an earlier `WELCOME` gave with its seat.
+    pub resume: Option<String>,
+    /// Who it is by its access token. A resume text belongs to one of them.
+    pub principal: Option<String>,
+}
+
+impl Hello {
+    /// A peer with this id, which says nothing else.
+    pub fn new(id: impl Into<PeerId>) -> Self {
+        Self {
+            id: id.into(),
+            role: None,
+            game: None,
+            seat: None,
+            resume: None,
+            principal: None,
+        }
+    }
+}
+
+/// Why a peer gets a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Title {
+    /// It was open.
+    Open,
+    /// It is its player's: by the resume text or by the id.
+    Same,
+    /// Its player is away, and the host lets others have it.
+    Stranger,
+}
+
+impl Table {
+    /// A peer of pymasep's protocol has said hello, and was taken by the door.
+    pub fn handle_connected(&mut self, peer: PeerKey, id: PeerId, now: Instant) {
+        if self.peers.contains_key(&peer) {
+            return;
+        }
+        self.peers
+            .insert(peer, Peer::new(id, Wire::V1, Manner::Pymasep));
+        if self.peers.len() > self.settings.peers {
+            self.dismiss(peer, Code::Full, false);
+        } else if self.is_over() {
+            self.dismiss(peer, Code::Over, false);
+        } else {
+            self.limit_farewell(peer, now);
+        }
+        self.conclude(now);
+    }
+
+    /// A peer of protocol 2 has said `HELLO`, and the door waits for the verdict, which is among the effects when this
+    /// returns. The token becomes that of the seat, if the peer gets one that it has not had before.
+    pub fn handle_hello(&mut self, peer: PeerKey, hello: Hello, token: Token, now: Instant) {
+        if self.peers.contains_key(&peer) {
+            return;
+        }
+        if let Err(code) = self.judge(peer, hello, token, now) {
+            let text = Cow::Borrowed(code.text());
+            let verdict = Verdict::Reject { code, text };
+            self.effects
+                .push_back(Effect::Verdict { to: peer, verdict });
+        }
+        self.conclude(now);
+    }
+
+    fn judge(
+        &mut self,
+        peer: PeerKey,
+        hello: Hello,
+        token: Token,
+        now: Instant,
+    ) -> Result<(), Code> {
+        if self.is_ending() {
+            return Err(Code::Over);
+        }
+        let game = self.settings.game.as_ref().zip(hello.game.as_ref());
+        if game.is_some_and(|(ours, theirs)| ours != theirs) {
+            return Err(Code::UnknownGame);
+        }
+        match hello.role {
+            Some(Role::Actor) => return self.judge_actor(peer, hello, token, now),
+            Some(Role::Observer) if self.spectators.len() >= self.settings.spectators => {
+                return Err(Code::Full);
+            }
+            _ => self.check_room()?,
+        }
+        let (role, manner) = (hello.role, manner_of(&hello));
+        self.peers
+            .insert(peer, Peer::new(hello.id, Wire::V2, manner));
+        let welcome = self.welcome();
+        self.admit(peer, welcome, false);
+        if role.is_some() {
+            self.add_spectator(peer, now);
+        }
+        Ok(())
+    }
+
+    fn judge_actor(
+        &mut self,
+        peer: PeerKey,
+        hello: Hello,
+        token: Token,
+        now: Instant,
+    ) -> Result<(), Code> {
+        let (found, told) = self.find_resumed(&hello)?;
+        let proved = found.is_some();
+        let (seat, title) = match found {
+            Some(seat) => (seat, Title::Same),
+            None => self.find_seat(&hello.id, Manner::Numbered, hello.seat.as_deref())?,
+        };
+        let older = self.seats[seat.0].peer();
+        if older.is_none() {
+            self.check_room()?;
+        }
+        let kept = self.seats[seat.0].player.as_ref().filter(|_| proved);
+        let token = kept.and_then(|player| player.token).unwrap_or(token);
+        let older_id = older
+            .and_then(|older| self.peers.get(&older))
+            .map(|it| it.id.clone());
+        self.replace_older(seat);
+        let place = &self.seats[seat.0];
+        let welcome = Welcome {
+            seat: Some(place.name.clone()),
+            resume: Some(names::write(&self.settings.instance, token)),
+            epoch: place.epoch + 1,
+            last: place.last.filter(|_| title == Title::Same),
+            ..self.welcome()
+        };
+        let player = Player {
+            id: hello.id.clone(),
+            manner: Manner::Numbered,
+            token: Some(token),
+            principal: hello.principal,
+        };
+        let replaces = older_id.is_some_and(|id| id == hello.id);
+        self.peers
+            .insert(peer, Peer::new(hello.id, Wire::V2, Manner::Numbered));
+        self.admit(peer, welcome, replaces);
+        self.attach(seat, peer, player, title, now);
+        if let Some(code) = told {
+            self.notify(peer, code, None);
+        }
+        Ok(())
+    }
+
+    fn welcome(&self) -> Welcome {
+        Welcome {
+            instance: self.settings.instance.clone(),
+            grace: match self.settings.absence {
+                Absence::Wait(grace) => Some(grace),
+                Absence::Proceed => None,
+            },
+            ..Welcome::default()
+        }
+    }
+
+    fn admit(&mut self, peer: PeerKey, welcome: Welcome, replaces: bool) {
+        let verdict = if replaces {
+            Verdict::Replace(welcome)
+        } else {
+            Verdict::Admit(welcome)
+        };
+        self.effects
+            .push_back(Effect::Verdict { to: peer, verdict });
+    }
+
+    fn check_room(&self) -> Result<(), Code> {
+        if self.peers.len() < self.settings.peers {
+            Ok(())
+        } else {
+            Err(Code::Full)
+        }
+    }
+
+    /// The seat that a resume text proves, or what its peer is to be told.
+    fn find_resumed(&self, hello: &Hello) -> Result<(Option<SeatId>, Option<Code>), Code> {
+        let Some(resume) = &hello.resume else {
+            return Ok((None, None));
+        };
+        let token = match Resume::read(resume, &self.settings.instance) {
+            Resume::Ours(token) => token,
+            Resume::Foreign => return Ok((None, Some(Code::EarlierLife))),
+        };
+        let seat = self.seats.iter().position(|seat| {
+            let player = seat.player.as_ref();
+            player.is_some_and(|it| it.token == Some(token) && it.principal == hello.principal)
+        });
+        match seat {
+            Some(seat) if self.seats[seat].presence == Presence::Gone => Err(Code::Gone),
+            Some(seat) => Ok((Some(SeatId(seat)), None)),
+            None => Ok((None, Some(Code::UnknownResume))),
+        }
+    }
+
+    /// The seat for a peer that has proved nothing.
+    fn find_seat(
+        &self,
+        id: &PeerId,
+        manner: Manner,
+        name: Option<&str>,
+    ) -> Result<(SeatId, Title), Code> {
+        if let Some(found) = self.find_by_id(id, manner) {
+            return found;
+        }
+        let may_take = |seat: SeatId| self.seats[seat.0].state() == SeatState::Open;
+        let may_take_over = |seat: SeatId| {
+            let place = &self.seats[seat.0];
+            let player = place.player.as_ref();
+            let is_pymaseps = player.is_some_and(|it| it.manner == Manner::Pymasep);
+            self.settings.strangers && is_pymaseps && place.state() == SeatState::Away
+        };
+        let (candidates, taken) = match name {
+            Some(name) => (
+                vec![self.seat(name).ok_or(Code::UnknownSeat)?],
+                Code::SeatTaken,
+            ),
+            None => (self.seats().collect(), Code::Full),
+        };
+        let open = candidates.iter().find(|seat| may_take(**seat));
+        let open = open.map(|seat| (*seat, Title::Open));
+        let left = || candidates.iter().find(|seat| may_take_over(**seat));
+        open.or_else(|| left().map(|seat| (*seat, Title::Stranger)))
+            .ok_or(taken)
+    }
+
+    /// The seat of the player with this id. An id is in one seat at most.
+    fn find_by_id(&self, id: &PeerId, manner: Manner) -> Option<Result<(SeatId, Title), Code>> {
+        let at = self.seats.iter().position(|seat| {
+            let is_gone = seat.presence == Presence::Gone;
+            !is_gone && seat.player.as_ref().is_some_and(|player| player.id == *id)
+        })?;
+        let seat = &self.seats[at];
+        let theirs = seat.player.as_ref().map(|player| player.manner);
+        let are_pymaseps = manner == Manner::Pymasep && theirs == Some(Manner::Pymasep);
+        let may_have = if seat.is_away() {
+            are_pymaseps || self.settings.rejoins_by_id
+        } else {
+            are_pymaseps && self.settings.replaces_same_id
+        };
+        Some(
+            may_have
+                .then_some((SeatId(at), Title::Same))
+                .ok_or(Code::DuplicateId),
+        )
+    }
+
+    /// `DEFINE` or `REGISTER`.
+    pub(crate) fn handle_joining(&mut self, peer: PeerKey, message: &Message, now: Instant) {
+        if message.msg_type == MessageType::Define {
+            let theirs = message.param("game").and_then(Value::as_type);
+            let ours = self.settings.game.as_deref();
+            if ours.is_some_and(|ours| theirs.is_none_or(|theirs| theirs.as_str() != ours)) {
+                self.turn_out(peer, Code::UnknownGame, false, now);
+            }
+            return;
+        }
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        let is_actor = message.param("role").and_then(Value::as_str) == Some("Actor");
+        match known.place {
+            Place::Guest => {}
+            Place::Seat(_) if is_actor => return,
+            Place::Spectator if !is_actor => return,
+            Place::Seat(_) | Place::Spectator => return self.ignore(peer, Code::OtherRole, None),
+        }
+        let named = message.param("id").and_then(Value::as_str);
+        if named != Some(known.id.as_str()) {
+            self.dismiss(peer, Code::IdMismatch, false);
+        } else if let Err(code) = self.register(peer, is_actor, now) {
+            self.dismiss(peer, code, false);
+        }
+    }
+
+    fn register(&mut self, peer: PeerKey, is_actor: bool, now: Instant) -> Result<(), Code> {
+        if self.is_ending() {
+            return Err(Code::Over);
+        }
+        if !is_actor {
+            if self.spectators.len() >= self.settings.spectators {
+                return Err(Code::Full);
+            }
+            self.add_spectator(peer, now);
+            return Ok(());
+        }
+        let Some(known) = self.peers.get(&peer) else {
+            return Ok(());
+        };
+        let player = Player {
+            id: known.id.clone(),
+            manner: known.manner,
+            token: None,
+            principal: None,
+        };
+        let (seat, title) = self.find_seat(&player.id, player.manner, None)?;
+        self.replace_older(seat);
+        self.attach(seat, peer, player, title, now);
+        Ok(())
+    }
+
+    /// Ends the connection that a seat has.
+    fn replace_older(&mut self, seat: SeatId) {
+        if let Some(older) = self.seats[seat.0].peer() {
+            self.dismiss(older, Code::Replaced, false);
+        }
+    }
+
+    /// Gives a seat to a connection.
+    fn attach(&mut self, seat: SeatId, peer: PeerKey, player: Player, title: Title, now: Instant) {
+        let reading = self.turn.as_ref().map(|turn| turn.watch.at(now));
+        let place = &mut self.seats[seat.0];
+        place.wait(false, reading.unwrap_or_default());
+        place.presence = Presence::Here {
+            peer,
+            is_asleep: false,
+        };
+        place.epoch += 1;
+        place.misses = 0;
+        let event = if title == Title::Same {
+            Event::Back(seat)
+        } else {
+            place.clear();
+            let id = player.id.clone();
+            Event::Seated { seat, id }
+        };
+        place.player = Some(player);
+        let epoch = place.epoch;
+        let is_other = title == Title::Stranger;
+        let asks_view = place.question.as_mut().is_some_and(|question| {
+            question.view.take_if(|_| is_other);
+            question.view.is_none()
+        });
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.place = Place::Seat(seat);
+            known.epoch = epoch;
+        }
+        self.tell(event);
+        if asks_view {
+            let turn = self.number;
+            let request = ViewRequest { seat, turn, epoch };
+            self.effects.push_back(Effect::AskView(request));
+        }
+        self.has_changed = true;
+        self.fill();
+        self.conclude(now);
+        self.pump(seat, now);
+    }
+
+    /// Says why, ends a connection, and forgets it. The state of its seat is the caller's.
+    pub(crate) fn dismiss(&mut self, peer: PeerKey, code: Code, may_return: bool) {
+        self.close_with(peer, code, Cow::Borrowed(code.text()), may_return);
+    }
+
+    pub(crate) fn close_with(
+        &mut self,
+        peer: PeerKey,
+        code: Code,
+        text: Cow<'static, str>,
+        may_return: bool,
+    ) {
+        if let Some(known) = self.peers.remove(&peer) {
+            let to = Attachment {
+                peer,
+                epoch: known.epoch,
+            };
+            self.effects.push_back(Effect::Close {
+                to,
+                code,
+                text,
+                may_return,
+            });
+            self.forget_spectator(peer);
+        }
+    }
+
+    /// As [`dismiss`](Self::dismiss), and a player is away then.
+    pub(crate) fn turn_out(&mut self, peer: PeerKey, code: Code, may_return: bool, now: Instant) {
+        let seat = self.peers.get(&peer).and_then(Peer::seat);
+        self.dismiss(peer, code, may_return);
+        if let Some(seat) = seat {
+            self.lose(seat, now);
+        }
+    }
+
+    /// Says that something of a peer is not taken.
+    pub(crate) fn ignore(&mut self, peer: PeerKey, code: Code, about: Option<u64>) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if !known.may_tell() {
+            return;
+        }
+        let seat = known.seat();
+        self.tell(Event::Ignored { seat, code });
+        self.notify(peer, code, about);
+    }
+
+    /// Sends a notice, if the peer can read one.
+    pub(crate) fn notify(&mut self, peer: PeerKey, code: Code, about: Option<u64>) {
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        if known.wire == Wire::V2 {
+            let to = Attachment {
+                peer,
+                epoch: known.epoch,
+            };
+            let text = Cow::Borrowed(code.text());
+            let what = Outgoing::Notice(Notice { code, text, about });
+            self.effects.push_back(Effect::Send { to, what });
+        }
+    }
+
+    /// A connection that comes while the table ends has no more time than those that were there.
+    fn limit_farewell(&mut self, peer: PeerKey, now: Instant) {
+        if matches!(self.phase, Phase::Ending(_))
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.end_told = Some(now);
+            self.is_stale = true;
+        }
+    }
+}
+
+const fn manner_of(hello: &Hello) -> Manner {
+    match hello.role {
+        Some(_) => Manner::Numbered,
+        None => Manner::Pymasep,
+    }
+}

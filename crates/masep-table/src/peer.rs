@@ -1,0 +1,117 @@
+//! One connection, as the table sees it.
+
+use std::time::Instant;
+
+use masep_proto::PeerId;
+
+use crate::SeatId;
+
+/// How a peer says which turn an action is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Manner {
+    /// By the turn's number.
+    Numbered,
+    /// Not at all, as pymasep's: it is asked one question at a time.
+    Pymasep,
+}
+
+/// Which protocol a peer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Wire {
+    V1,
+    V2,
+}
+
+/// What a peer is to the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It has not registered.
+    Guest,
+    Seat(SeatId),
+    Spectator,
+}
+
+/// Where a pymasep peer is with its questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It owes none.
+    Clear,
+    /// Its next action is for this turn.
+    Asked { turn: u64, since: Instant },
+    /// Its next action is for this turn, which was decided without it.
+    Owing { turn: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) wire: Wire,
+    pub(crate) manner: Manner,
+    pub(crate) place: Place,
+    pub(crate) epoch: u64,
+    /// Observations that the stream has not taken.
+    pub(crate) unsent: u32,
+    /// How much it may still be told, and told of, until its next observation.
+    pub(crate) tellings: u8,
+    /// Actions for turns that have not begun.
+    pub(crate) bad_turns: u8,
+    pub(crate) answer: Answer,
+    /// The last turn in which it was asked.
+    pub(crate) asked: u64,
+    /// The last step that it was sent.
+    pub(crate) step: Option<i64>,
+    /// When it was sent an observation to which it has not answered.
+    pub(crate) unanswered: Option<Instant>,
+    /// A spectator was not sent the newest view.
+    pub(crate) lacks_view: bool,
+    /// Views that a spectator was not sent since the last that it was.
+    pub(crate) skipped: u64,
+    /// When it was told the end.
+    pub(crate) end_told: Option<Instant>,
+}
+
+/// What a peer may be told, and told of, for each observation.
+const MOST_TELLINGS: u8 = 3;
+
+impl Peer {
+    pub(crate) const fn new(id: PeerId, wire: Wire, manner: Manner) -> Self {
+        Self {
+            id,
+            wire,
+            manner,
+            place: Place::Guest,
+            epoch: 0,
+            unsent: 0,
+            tellings: MOST_TELLINGS,
+            bad_turns: 0,
+            answer: Answer::Clear,
+            asked: 0,
+            step: None,
+            unanswered: None,
+            lacks_view: false,
+            skipped: 0,
+            end_told: None,
+        }
+    }
+
+    pub(crate) const fn seat(&self) -> Option<SeatId> {
+        match self.place {
+            Place::Seat(seat) => Some(seat),
+            Place::Guest | Place::Spectator => None,
+        }
+    }
+
+    /// An observation goes out.
+    pub(crate) const fn observed(&mut self, now: Instant) {
+        self.unsent += 1;
+        self.tellings = MOST_TELLINGS;
+        self.unanswered = Some(now);
+    }
+
+    /// Whether it may be told something more.
+    pub(crate) const fn may_tell(&mut self) -> bool {
+        let may_tell = self.tellings > 0;
+        self.tellings = self.tellings.saturating_sub(1);
+        may_tell
+    }
+}

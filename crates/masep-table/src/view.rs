@@ -1,0 +1,51 @@
+//! What a player or a spectator sees.
+
+use masep_proto::{Dict, Element, Value};
+
+/// What a player or a spectator sees. Cheap to clone where the observation is an element.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// The State, for pymasep peers; any value for others.
+    pub observation: Value,
+    /// What else the game tells: a reward, a log, ...
+    pub information: Dict,
+}
+
+impl View {
+    /// A view with nothing beside it.
+    pub fn new(observation: impl Into<Value>) -> Self {
+        Self {
+            observation: observation.into(),
+            information: Dict::new(),
+        }
+    }
+
+    /// The same with more information.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.information.insert(name, value);
+        self
+    }
+
+    /// The same as a question for a pymasep peer: the turn's number is its step, and stands beside it as `turn`
+    /// (also in place of another `turn`), for players that say it in their actions. `None` if this is no State.
+    pub(crate) fn numbered(mut self, number: u64, keeps_env_step: bool) -> Option<Self> {
+        let Value::Element(state) = self.observation else {
+            return None;
+        };
+        let state = if keeps_env_step {
+            state
+        } else {
+            state.with_attribute("env_step", &number.to_string()).ok()?
+        };
+        self.observation = state.into();
+        self.information.insert("turn", number);
+        Some(self)
+    }
+
+    /// The step of the State.
+    pub(crate) fn env_step(&self) -> Option<i64> {
+        let state = self.observation.as_element();
+        state.and_then(|state: &Element| state.attribute("env_step")?.parse().ok())
+    }
+}

@@ -1,0 +1,304 @@
+//! What belongs to a turn, as it goes over the wire beside a message of protocol 2.
+
+use std::time::Duration;
+
+use masep_proto::{Dict, Value};
+
+/// The kind of an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An action is wanted.
+    Ask,
+    /// None is.
+    Show,
+    /// None is: the episode is over.
+    Final,
+}
+
+/// Why a seat had no action of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its time was over.
+    Late,
+    /// The host closed the turn before.
+    Closed,
+    /// Its connection was lost.
+    Away,
+    /// It had missed too many turns before.
+    Asleep,
+    /// It had left the game, or was away for too long.
+    Gone,
+    /// The host had closed the seat, as for a dead agent.
+    Dead,
+    /// Nobody had the seat.
+    Vacant,
+    /// The view could not be brought into a form that its peer can read.
+    Undeliverable,
+}
+
+/// The decision of one seat in one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum How {
+    /// By its own action.
+    Played,
+    /// By the [action for the late](crate::Late).
+    Default(Cause),
+    /// Without an action.
+    None(Cause),
+}
+
+/// How a player's last turn was decided: what tells it whether its action counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// The turn's number.
+    pub turn: u64,
+    /// The decision.
+    pub how: How,
+    /// The time until its action arrived, if that counted.
+    pub after: Option<Duration>,
+}
+
+/// What belongs to the turn of an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnData {
+    /// The turn's number. It rises for as long as the table lives.
+    pub number: u64,
+    /// The episode, from 0.
+    pub episode: u64,
+    /// Whether an action is wanted.
+    pub kind: Kind,
+    /// What is left of the time of this turn, without the bank; `None` if there is no such time.
+    pub left: Option<Duration>,
+    /// What is left of the bank; `None` if there is none.
+    pub bank: Option<Duration>,
+    /// The decision of the last turn in which this player was asked.
+    pub last: Option<Last>,
+    /// The number of views that a spectator has not been sent since the one before.
+    pub skipped: u64,
+}
+
+impl Kind {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Show => "show",
+            Self::Final => "final",
+        }
+    }
+
+    fn read(word: &str) -> Option<Self> {
+        let kinds = [Self::Ask, Self::Show, Self::Final];
+        kinds.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl Cause {
+    /// All of them.
+    const ALL: [Self; 8] = [
+        Self::Late,
+        Self::Closed,
+        Self::Away,
+        Self::Asleep,
+        Self::Gone,
+        Self::Dead,
+        Self::Vacant,
+        Self::Undeliverable,
+    ];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Closed => "closed",
+            Self::Away => "away",
+            Self::Asleep => "asleep",
+            Self::Gone => "gone",
+            Self::Dead => "dead",
+            Self::Vacant => "vacant",
+            Self::Undeliverable => "undeliverable",
+        }
+    }
+
+    fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == word)
+    }
+
+    /// Whether the action for the late is played: where it is the player that fails.
+    pub(crate) const fn has_default(self) -> bool {
+        matches!(self, Self::Late | Self::Away | Self::Asleep | Self::Gone)
+    }
+}
+
+impl How {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Played => "played",
+            Self::Default(_) => "default",
+            Self::None(_) => "none",
+        }
+    }
+
+    /// Why it was not played.
+    pub const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Played => None,
+            Self::Default(cause) | Self::None(cause) => Some(cause),
+        }
+    }
+}
+
+impl Last {
+    /// As a dict: `n`, `how`, `why` if it was not played, `after_ms` if it was.
+    pub fn to_dict(&self) -> Dict {
+        let mut dict = Dict::with_capacity(3)
+            .with("n", self.turn)
+            .with("how", self.how.as_str());
+        if let Some(cause) = self.how.cause() {
+            dict.insert("why", cause.as_str());
+        }
+        if let Some(after) = self.after {
+            dict.insert("after_ms", millis(after));
+        }
+        dict
+    }
+
+    /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
+    pub fn from_dict(dict: &Dict) -> Option<Self> {
+        let why = || Cause::read(dict.get("why")?.as_str()?);
+        let how = match dict.get("how")?.as_str()? {
+            "played" => How::Played,
+            "default" => How::Default(why()?),
+            "none" => How::None(why()?),
+            _ => return None,
+        };
+        Some(Self {
+            turn: number(dict, "n")?,
+            how,
+            after: duration(dict, "after_ms"),
+        })
+    }
+}
+
+impl TurnData {
+    /// As a dict: `n`, `episode`, `kind`, and `left_ms`, `bank_ms`, `last`, `skipped` where there is something to say.
+    pub fn to_dict(&self) -> Dict {
+        let mut dict = Dict::with_capacity(7)
+            .with("n", self.number)
+            .with("episode", self.episode)
+            .with("kind", self.kind.as_str());
+        if let Some(left) = self.left {
+            dict.insert("left_ms", millis(left));
+        }
+        if let Some(bank) = self.bank {
+            dict.insert("bank_ms", millis(bank));
+        }
+        if let Some(last) = self.last {
+            dict.insert("last", last.to_dict());
+        }
+        if self.skipped > 0 {
+            dict.insert("skipped", self.skipped);
+        }
+        dict
+    }
+
+    /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
+    pub fn from_dict(dict: &Dict) -> Option<Self> {
+        let last = match dict.get("last") {
+            Some(Value::Dict(last)) => Some(Last::from_dict(last)?),
+            _ => None,
+        };
+        Some(Self {
+            number: number(dict, "n")?,
+            episode: number(dict, "episode").unwrap_or(0),
+            kind: Kind::read(dict.get("kind")?.as_str()?)?,
+            left: duration(dict, "left_ms"),
+            bank: duration(dict, "bank_ms"),
+            last,
+            skipped: number(dict, "skipped").unwrap_or(0),
+        })
+    }
+}
+
+/// What belongs to the turn of an action: its number.
+pub fn action_turn(number: u64) -> Dict {
+    Dict::from([("n", number)])
+}
+
+/// The number of the turn in what belongs to it, or `None` for what is no number of a turn.
+pub fn turn_number(turn: &Dict) -> Option<u64> {
+    number(turn, "n")
+}
+
+pub(crate) fn number(dict: &Dict, key: &str) -> Option<u64> {
+    to_u64(dict.get(key)?)
+}
+
+/// The value as the number of a turn.
+pub(crate) fn to_u64(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(int) => u64::try_from(int.as_i128()?).ok(),
+        _ => None,
+    }
+}
+
+fn duration(dict: &Dict, key: &str) -> Option<Duration> {
+    number(dict, key).map(Duration::from_millis)
+}
+
+/// Rounded down: a player must not believe that it has more time than it has.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let hows = Cause::ALL
+            .into_iter()
+            .flat_map(|it| [How::Default(it), How::None(it)]);
+        for how in hows.chain([How::Played]) {
+            for left in [None, Some(Duration::from_millis(1990))] {
+                let turn = TurnData {
+                    number: u64::MAX,
+                    episode: 3,
+                    kind: Kind::Final,
+                    left,
+                    bank: left,
+                    last: Some(Last {
+                        turn: 6,
+                        how,
+                        after: left,
+                    }),
+                    skipped: 2,
+                };
+                assert_eq!(TurnData::from_dict(&turn.to_dict()), Some(turn));
+            }
+        }
+        let short = Dict::new()
+            .with("n", 7)
+            .with("kind", "ask")
+            .with("unknown", 1);
+        let read = TurnData::from_dict(&short).unwrap();
+        assert_eq!((read.number, read.kind, read.skipped), (7, Kind::Ask, 0));
+        assert_eq!(read.to_dict().len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_turn_is_none() {
+        for turn in [
+            Dict::new(),
+            Dict::from([("n", Value::from(-1)), ("kind", "ask".into())]),
+            Dict::from([("n", Value::from(1)), ("kind", "other".into())]),
+            Dict::from([("n", Value::from("1")), ("kind", "ask".into())]),
+        ] {
+            assert_eq!(TurnData::from_dict(&turn), None);
+        }
+        assert_eq!(turn_number(&action_turn(5)), Some(5));
+        assert_eq!(turn_number(&Dict::from([("n", 1.0)])), None);
+    }
+}

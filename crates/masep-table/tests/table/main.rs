@@ -1,0 +1,8 @@
+//! The table with peers in memory and a clock that the test turns. The tests `case_…` are the cases that a table has to
+//! have an answer to.
+
+mod acting;
+mod host;
+mod joining;
+mod leaving;
+mod room;
