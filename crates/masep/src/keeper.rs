@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use masep_proto::Frame;
-use masep_proto::connection::{HelloFailure, Want, Write};
+use masep_proto::connection::{Batch, HelloFailure, Want, Write};
 use tokio::sync::Semaphore;
 
 use crate::connection::{By, Delivery, Reading, Shared, State, now};
@@ -111,8 +110,9 @@ impl Keeper {
         if !self.attend(call).await {
             return;
         }
+        let mut batch = Batch::new();
         loop {
-            while let Some(next) = self.next_frame() {
+            while let Some(next) = self.shared.next_for_handler(&mut batch) {
                 let Some(frame) = next else { return };
                 let call = pin!(guarded(|| handler.on_receive(connection, frame)));
                 if !self.attend(call).await {
@@ -124,20 +124,6 @@ impl Keeper {
                 continue;
             }
             self.until(has_more).await;
-        }
-    }
-
-    /// The next frame for the handler; `None` within when there will be none.
-    fn next_frame(&self) -> Option<Option<Frame>> {
-        let mut locked = self.shared.lock(By::Keeper);
-        let frame = if locked.is_aborted {
-            None
-        } else {
-            locked.next_frame()
-        };
-        match frame {
-            Some(frame) => Some(Some(frame)),
-            None => locked.is_ended().then_some(None),
         }
     }
 
@@ -256,7 +242,7 @@ impl Keeper {
             ..
         } = self;
         let mut locked = shared.lock(By::Keeper);
-        locked.keeper_looks();
+        let has_looked = locked.keeper_looks();
         if done(&locked) {
             return Step::Done;
         }
@@ -266,9 +252,15 @@ impl Keeper {
             locked = shared.write(locked);
             has_moved = true;
         }
-        if may_read(shared, lease, &mut locked, busy, context)
-            && let Poll::Ready(way) = poll_readable(shared, &mut locked, context)
-        {
+        let is_woken = !has_looked && !has_moved && !busy && shared.delivery == Delivery::Handler;
+        let readable = if is_woken && locked.is_open && locked.may_read_unasked() {
+            Poll::Ready(Reading::Known)
+        } else if may_read(shared, lease, &mut locked, busy, context) {
+            poll_readable(shared, &mut locked, context)
+        } else {
+            Poll::Pending
+        };
+        if let Poll::Ready(way) = readable {
             locked = shared.read(locked, way);
             has_moved = true;
             if done(&locked) {

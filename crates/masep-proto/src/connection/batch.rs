@@ -21,13 +21,17 @@ const TOGETHER: usize = 2048;
 ///
 /// Frames that are never taken out are dropped with it.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct Batch(Option<Box<Frames>>);
+
+/// Frames that are left, at least one.
+#[derive(Debug)]
+struct Frames {
     buffer: Buffer,
     /// Where the next frame begins.
     at: usize,
-    /// The number of frames that are left.
-    frames: usize,
-    framing: Option<Framing>,
+    /// The number of them.
+    left: usize,
+    framing: Framing,
     /// A copy of some of the buffer, and where it begins in there.
     copied: Bytes,
     copied_from: usize,
@@ -53,49 +57,51 @@ impl Batch {
     }
 
     /// The number of frames that are left.
-    pub const fn len(&self) -> usize {
-        self.frames
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |frames| frames.left)
     }
 
     /// True if no frame is left.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.frames == 0
+        self.0.is_none()
     }
 
     /// Drops the frames that are left.
     pub fn clear(&mut self) {
-        self.frames = 0;
-        self.copied = Bytes::new();
-        match mem::take(&mut self.buffer) {
-            Buffer::Own(bytes) if bytes.capacity() > 0 => pool::give(bytes),
-            Buffer::Own(_) => {}
-            Buffer::Shared(bytes) => pool::lend(bytes),
-        }
+        self.0 = None;
     }
 
     /// Takes in the buffer with so many whole frames from `at` on, in place of what was there.
     pub(super) fn fill(&mut self, bytes: Vec<u8>, at: usize, frames: usize, framing: Framing) {
-        self.clear();
-        self.buffer = Buffer::Own(bytes);
-        self.at = at;
-        self.frames = frames;
-        self.framing = Some(framing);
+        self.0 = (frames > 0).then(|| {
+            Box::new(Frames {
+                buffer: Buffer::Own(bytes),
+                at,
+                left: frames,
+                framing,
+                copied: Bytes::new(),
+                copied_from: 0,
+            })
+        });
     }
+}
 
+impl Frames {
+    /// The next frame.
     fn cut(&mut self) -> Option<Frame> {
         let bytes = match &self.buffer {
             Buffer::Own(bytes) => &bytes[..],
             Buffer::Shared(bytes) => &bytes[..],
         };
-        let Next::Frame(extent) = self.framing?.scan(bytes.get(self.at..)?) else {
+        let Next::Frame(extent) = self.framing.scan(bytes.get(self.at..)?) else {
             return None;
         };
         let start = self.at + extent.header;
         let body = start..start + extent.body;
         self.at = body.end;
         if extent.body < SHARE_FROM {
-            if extent.body > TOGETHER_UP_TO || self.frames == 1 {
+            if extent.body > TOGETHER_UP_TO || self.left == 1 {
                 return Some(Frame::new(Bytes::copy_from_slice(&bytes[body])));
             }
             if body.end > self.copied_from + self.copied.len() || body.start < self.copied_from {
@@ -124,21 +130,26 @@ impl Iterator for Batch {
 
     #[inline]
     fn next(&mut self) -> Option<Frame> {
-        if self.frames == 0 {
-            return None;
-        }
-        let frame = self.cut();
+        let frames = self.0.as_mut()?;
+        let frame = frames.cut();
         debug_assert!(frame.is_some());
-        self.frames -= 1;
-        if self.frames == 0 || frame.is_none() {
-            self.clear();
+        frames.left -= 1;
+        if frames.left == 0 || frame.is_none() {
+            self.0 = None;
         }
         frame
     }
 }
 
-impl Drop for Batch {
+impl Drop for Frames {
     fn drop(&mut self) {
-        self.clear();
+        match mem::take(&mut self.buffer) {
+            Buffer::Own(bytes) if bytes.capacity() > 0 => pool::give(bytes),
+            Buffer::Own(_) => {}
+            Buffer::Shared(bytes) => {
+                self.copied = Bytes::new();
+                pool::lend(bytes);
+            }
+        }
     }
 }

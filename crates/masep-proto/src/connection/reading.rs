@@ -21,6 +21,48 @@ impl Connection {
     /// Takes back a room, and in what was read into it.
     pub fn put_room(&mut self, room: Room, read: Read, now: Instant) {
         let bytes = self.inbound.put_room(room);
+        self.take_back(bytes, read, now);
+    }
+
+    /// [`put_room`](Self::put_room) after a read that did not fail. Looks at the clock only if the time matters, which
+    /// it does not for whole frames.
+    #[inline]
+    pub fn put_bytes(&mut self, room: Room, clock: impl FnOnce() -> Instant) {
+        let bytes = self.inbound.put_room(room);
+        if !self.take_whole_frames(bytes) {
+            self.take_back(bytes, Read::Bytes, clock());
+        }
+    }
+
+    /// Takes in frames where nothing else is to be seen to. Returns false if there is more to it.
+    fn take_whole_frames(&mut self, bytes: usize) -> bool {
+        let config = &self.config;
+        let is_plain = self.phase == Phase::Open
+            && bytes > 0
+            && config.when_full == WhenFull::Wait
+            && config.limits.idle_time.is_none()
+            && !self.ignores_frames
+            && self.pattern.is_plain();
+        if !is_plain {
+            return false;
+        }
+        let before = self.inbound.frames();
+        let found = self.inbound.walk(config.framing, None);
+        if self.inbound.frames() > before {
+            self.rejection_until = None;
+            self.tell(event::FRAMES);
+        }
+        if found.is_some() || !self.inbound.rest().is_empty() {
+            return false;
+        }
+        let all = !self.inbound.is_filled();
+        self.has_waited |= all;
+        self.pattern.note_whole(all);
+        self.probes = false;
+        true
+    }
+
+    fn take_back(&mut self, bytes: usize, read: Read, now: Instant) {
         self.probes = false;
         self.last_reads = self.last_reads.saturating_sub(1);
         if bytes > 0 {

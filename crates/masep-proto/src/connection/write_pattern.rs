@@ -112,6 +112,22 @@ impl WritePattern {
         Acknowledgement::Withhold
     }
 
+    /// True if nothing is to be learnt from a read that brings whole frames alone.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        match self.verdict {
+            Verdict::Whole => self.header.is_none(),
+            Verdict::Cut => true,
+            Verdict::Perhaps | Verdict::Apart => false,
+        }
+    }
+
+    /// [Notes](Self::note) such a read.
+    #[inline]
+    pub(super) const fn note_whole(&mut self, all: bool) {
+        self.drained = all;
+    }
+
     /// Notes a read of so many bytes, `all` that had arrived, that left `rest` bytes behind the last whole frame.
     #[inline]
     pub(super) fn note(

@@ -303,8 +303,12 @@ impl Shared {
             Read::End if state.roles.is_shut => Read::Blocked,
             outcome => outcome,
         };
-        let now = state.tick();
-        state.core.put_room(room, outcome, now);
+        if outcome == Read::Bytes {
+            state.core.put_bytes(room, sync::now);
+        } else {
+            let now = state.tick();
+            state.core.put_room(room, outcome, now);
+        }
         self.notify(&state);
         state
     }

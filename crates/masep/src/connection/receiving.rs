@@ -52,7 +52,7 @@ impl<'a> Receiving<'a> {
             locked.release();
             return Poll::Ready(Some(frame));
         }
-        let mut has_spun = false;
+        let (mut has_spun, mut has_looked) = (false, false);
         loop {
             if let Some(frame) = locked.next_frame() {
                 self.leave(&mut locked);
@@ -67,6 +67,8 @@ impl<'a> Receiving<'a> {
                 self.leave(&mut locked);
                 return Poll::Ready(None);
             }
+            let is_woken = self.key.is_some() && !has_looked;
+            has_looked = true;
             let key = *self.key.get_or_insert_with(|| locked.receivers.join());
             let reads = self.shared.calls_read()
                 && !locked.core.is_ending()
@@ -77,7 +79,12 @@ impl<'a> Receiving<'a> {
             }
             locked.keeper.reads = false;
             locked.wakes_receiver = true;
-            let way = match self.poll_readable(&mut locked, context) {
+            let readable = if is_woken && locked.may_read_unasked() {
+                Poll::Ready(Reading::Known)
+            } else {
+                self.poll_readable(&mut locked, context)
+            };
+            let way = match readable {
                 Poll::Ready(way) => way,
                 Poll::Pending if spins && !has_spun => Reading::Spinning,
                 Poll::Pending => {

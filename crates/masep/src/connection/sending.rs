@@ -111,7 +111,7 @@ impl Shared {
             }
             Err(error) => {
                 if when_full == WhenFull::Disconnect && matches!(error, PushError::Full(_)) {
-                    locked.is_aborted = true;
+                    self.set_aborted(&mut locked);
                     locked.wake_keeper();
                 }
                 Err(error.into())

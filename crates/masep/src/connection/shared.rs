@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// Set when the peer and the handler were told.
     closed: OnceLock<CloseReason>,
     closed_event: Notify,
+    /// The same as in the state, to be asked for each frame.
+    is_aborted: AtomicBool,
 }
 
 pub(crate) struct State {
@@ -75,7 +78,9 @@ pub(crate) struct State {
     pub(crate) is_open: bool,
     pub(crate) is_closed: bool,
     /// The end waits for nothing.
-    pub(crate) is_aborted: bool,
+    is_aborted: bool,
+    /// The task has frames that its handler does not have yet.
+    is_behind: bool,
     /// There is no task any more.
     is_left: bool,
     /// The reason for which a frame that had been taken out was lost.
@@ -91,6 +96,8 @@ pub(crate) struct Keeping {
     waker: Option<Waker>,
     /// It is about to look at all there is.
     is_awake: bool,
+    /// It has not looked yet since it rested.
+    has_rested: bool,
     /// It reads what arrives, and not only what a caller leaves for too long.
     pub(crate) reads: bool,
     /// It looks after the stream, because something has arrived that no caller has read.
@@ -293,14 +300,17 @@ impl State {
     pub(crate) fn rest(&mut self, context: &Context<'_>, wakes_at: Option<Instant>) {
         let wants = self.core.wants();
         self.keeper.is_awake = false;
+        self.keeper.has_rested = true;
         self.keeper.wakes_at = wakes_at;
         self.keeper.sees_reads = wants.read != Want::Nothing;
         self.keeper.sees_writes = wants.write != Want::Nothing;
         crate::sync::set_waker(&mut self.keeper.waker, context);
     }
 
-    pub(crate) const fn keeper_looks(&mut self) {
+    /// The task looks at all there is. Returns true if it has not rested since it did.
+    pub(crate) fn keeper_looks(&mut self) -> bool {
         self.keeper.is_awake = true;
+        !std::mem::take(&mut self.keeper.has_rested)
     }
 
     /// A call that received has gone, and no other waits: the task is woken by what arrives.
@@ -321,6 +331,13 @@ impl State {
             self.keeper.is_leased = true;
             self.wake_keeper();
         }
+    }
+
+    /// True if one who was woken, most often by bytes that have arrived, may read without asking whether it was by them.
+    /// A read in vain must not be taken for silence.
+    #[inline]
+    pub(crate) fn may_read_unasked(&self) -> bool {
+        self.core.wants().read == Want::Ready && self.core.deadline().is_none()
     }
 
     /// Ready if a read is wanted, and brings something; how to read then.
@@ -349,11 +366,24 @@ impl State {
     /// The oldest frame that has arrived.
     #[inline]
     pub(crate) fn next_frame(&mut self) -> Option<Frame> {
-        if self.batch.is_empty() && self.core.config().limits().idle_time.is_some() {
-            // Only silence is counted by this clock.
-            self.last_time = now();
+        if self.batch.is_empty() {
+            self.look_at_clock();
         }
         self.core.next_frame(&mut self.batch, self.last_time)
+    }
+
+    /// The oldest frame, of the handler's batch.
+    fn next_frame_by(&mut self, batch: &mut Batch) -> Option<Frame> {
+        self.look_at_clock();
+        self.core.next_frame(batch, self.last_time)
+    }
+
+    /// Only silence is counted by this clock.
+    #[inline]
+    fn look_at_clock(&mut self) {
+        if self.core.config().limits().idle_time.is_some() {
+            self.last_time = now();
+        }
     }
 
     /// True if no frame comes any more but those that have arrived.
@@ -423,6 +453,7 @@ impl Shared {
                 keeper: Keeping {
                     waker: None,
                     is_awake: true,
+                    has_rested: false,
                     reads: true,
                     is_leased: false,
                     sees_reads: false,
@@ -436,6 +467,7 @@ impl Shared {
                 is_open: false,
                 is_closed: false,
                 is_aborted: false,
+                is_behind: false,
                 is_left: false,
                 lost: None,
                 refusal: None,
@@ -443,6 +475,7 @@ impl Shared {
             }),
             closed: OnceLock::new(),
             closed_event: Notify::new(),
+            is_aborted: AtomicBool::new(false),
         })
     }
 
@@ -506,10 +539,14 @@ impl Shared {
                 (read, _) => read,
             },
         };
-        let time = now();
         let mut locked = self.lock(by);
-        locked.last_time = time;
-        locked.core.put_room(room, read, time);
+        if read == Read::Bytes {
+            locked.core.put_bytes(room, now);
+        } else {
+            locked.last_time = now();
+            let time = locked.last_time;
+            locked.core.put_room(room, read, time);
+        }
         if by == By::Receiver {
             locked.core.forget_frames();
         }
@@ -549,7 +586,7 @@ impl Shared {
         if locked.core.is_over() {
             return;
         }
-        locked.is_aborted = true;
+        self.set_aborted(&mut locked);
         locked.core.abort(CloseReason::Aborted, now());
         locked.is_left = true;
         drop(locked);
@@ -585,13 +622,36 @@ impl Shared {
     /// all frames yet.
     pub(crate) fn abort(&self, reason: CloseReason) {
         let mut locked = self.lock(By::Other);
-        let is_behind = !locked.batch.is_empty() || locked.core.frames() > 0;
+        let is_behind = locked.is_behind || locked.core.frames() > 0;
         if self.delivery == Delivery::Handler && is_behind && !locked.is_aborted {
             locked.lost = Some(Box::new(reason.clone()));
         }
         locked.core.abort(reason, now());
-        locked.is_aborted = true;
+        self.set_aborted(&mut locked);
         locked.wake_keeper();
+    }
+
+    pub(super) fn set_aborted(&self, locked: &mut Locked<'_>) {
+        locked.is_aborted = true;
+        self.is_aborted.store(true, Ordering::Release);
+    }
+
+    /// The next frame for the handler, which has its own batch; `None` within when there will be none. Frames behind an
+    /// abort are none.
+    #[inline]
+    pub(crate) fn next_for_handler(&self, batch: &mut Batch) -> Option<Option<Frame>> {
+        if batch.len() > 1 && !self.is_aborted.load(Ordering::Acquire) {
+            return batch.next().map(Some);
+        }
+        let mut locked = self.lock(By::Keeper);
+        if !locked.is_aborted {
+            let frame = locked.next_frame_by(batch);
+            locked.is_behind = !batch.is_empty();
+            if frame.is_some() {
+                return Some(frame);
+            }
+        }
+        locked.is_ended().then_some(None)
     }
 
     /// Has what arrived read now: perhaps it is the end.

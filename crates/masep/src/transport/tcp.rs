@@ -1,13 +1,14 @@
 //! TCP: the sockets of tokio as they are, and the options of a socket.
 
 use std::future::Future;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use masep_proto::Limits;
+use rustix::buffer::spare_capacity;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,18 +46,14 @@ impl Transport for TcpStream {
     fn try_read_eagerly(&self, buffer: &mut Vec<u8>, times: usize) -> io::Result<usize> {
         // The readiness that tokio knows stays as it is: at worst it says too often that there is
         // something to read.
-        let (before, room) = (buffer.len(), buffer.capacity());
-        buffer.resize(room, 0);
-        let socket = SockRef::from(self);
         let mut read = Err(io::ErrorKind::WouldBlock.into());
         for _ in 0..times {
-            read = (&*socket).read(&mut buffer[before..]);
+            read = rustix::io::read(self, spare_capacity(buffer)).map_err(io::Error::from);
             match &read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => break,
             }
         }
-        buffer.truncate(before + read.as_ref().map_or(0, |read| *read));
         read
     }
 
