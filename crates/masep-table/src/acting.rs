@@ -20,6 +20,8 @@ struct Arrived<'a> {
     /// The turn that it is for, if it says so.
     turn: Option<u64>,
     at: Instant,
+    /// The time of the table, which does not go back.
+    now: Instant,
 }
 
 impl Table {
@@ -34,17 +36,18 @@ impl Table {
         turn: Option<&Dict>,
         at: Instant,
     ) {
+        let now = self.tick(at);
         if !self.peers.contains_key(&peer) {
             return;
         }
         match message.msg_type {
-            MessageType::Define | MessageType::Register => self.handle_joining(peer, message, at),
-            MessageType::Action => self.handle_action(peer, message, turn, at),
-            MessageType::Quit => self.handle_quit(peer, at),
+            MessageType::Define | MessageType::Register => self.handle_joining(peer, message, now),
+            MessageType::Action => self.handle_action(peer, message, turn, at, now),
+            MessageType::Quit => self.handle_quit(peer, now),
             // Only engines say others.
             _ => {}
         }
-        self.conclude(at);
+        self.conclude(now);
     }
 
     fn handle_action(
@@ -53,6 +56,7 @@ impl Table {
         message: &Message,
         turn: Option<&Dict>,
         at: Instant,
+        now: Instant,
     ) {
         let Some(known) = self.peers.get(&peer) else {
             return;
@@ -74,8 +78,9 @@ impl Table {
                 None => None,
             },
             at,
+            now,
         };
-        self.wake(seat, at);
+        self.wake(seat, now);
         match manner {
             Manner::Numbered => self.take_numbered(peer, seat, &arrived),
             Manner::Pymasep => self.take_unnumbered(peer, seat, &arrived),
@@ -83,7 +88,7 @@ impl Table {
     }
 
     /// Who acts is not asleep.
-    fn wake(&mut self, seat: SeatId, at: Instant) {
+    fn wake(&mut self, seat: SeatId, now: Instant) {
         let place = &mut self.seats[seat.0];
         if let Presence::Here { is_asleep, .. } = &mut place.presence
             && std::mem::take(is_asleep)
@@ -91,14 +96,14 @@ impl Table {
             place.misses = 0;
             self.tell(Event::Awake(seat));
             self.has_changed = true;
-            self.conclude(at);
+            self.conclude(now);
         }
     }
 
     fn take_numbered(&mut self, peer: PeerKey, seat: SeatId, arrived: &Arrived<'_>) {
         let number = match arrived.turn {
             Some(number) if number <= self.number => number,
-            other => return self.refuse_turn(peer, other, arrived.at),
+            other => return self.refuse_turn(peer, other, arrived.now),
         };
         let place = &self.seats[seat.0];
         if number < self.number || place.question.is_none() {
@@ -112,7 +117,7 @@ impl Table {
         }
         let opened = self.turn.as_ref().map(|turn| turn.opened);
         if opened.is_some_and(|opened| arrived.at < opened) {
-            return self.refuse_turn(peer, Some(number), arrived.at);
+            return self.refuse_turn(peer, Some(number), arrived.now);
         }
         self.take(peer, seat, arrived);
     }
@@ -135,20 +140,23 @@ impl Table {
         };
         let asked = match known.answer {
             Answer::Clear => None,
-            Answer::Asked { turn, since } => (arrived.at >= since).then_some(turn),
-            Answer::Owing { turn } => Some(turn),
+            // What was sent before the question is no answer to it, nor what came together with the one before.
+            Answer::Asked { turn, since } | Answer::Owing { turn, since } => {
+                let is_early = arrived.at < since || arrived.at == since && known.unsent > 0;
+                (!is_early).then_some(turn)
+            }
         };
         let Some(asked) = asked else {
             return match arrived.turn {
                 Some(turn) if turn > self.number => {
-                    self.refuse_turn(peer, Some(turn), arrived.at);
+                    self.refuse_turn(peer, Some(turn), arrived.now);
                 }
                 turn => self.ignore(peer, Code::NotAsked, turn),
             };
         };
         match arrived.turn {
             Some(turn) if turn > self.number => {
-                return self.refuse_turn(peer, Some(turn), arrived.at);
+                return self.refuse_turn(peer, Some(turn), arrived.now);
             }
             Some(turn) if turn != asked => return self.ignore(peer, Code::Late, Some(turn)),
             _ => {}
@@ -167,8 +175,8 @@ impl Table {
         {
             self.ignore(peer, Code::Late, Some(asked));
         }
-        self.pump(seat, arrived.at);
-        self.bid_farewell(peer, arrived.at);
+        self.pump(seat, arrived.now);
+        self.bid_farewell(peer, arrived.now);
     }
 
     /// Takes an action for the open question of a seat.
@@ -194,7 +202,7 @@ impl Table {
             self.decide(seat, Err(Cause::Late), arrived.at);
             self.ignore(peer, Code::Late, Some(number));
         }
-        self.pump(seat, arrived.at);
+        self.pump(seat, arrived.now);
     }
 
     fn is_in_time(&self, seat: SeatId, at: Instant) -> bool {

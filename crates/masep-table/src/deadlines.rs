@@ -18,6 +18,7 @@ impl Table {
     /// [what has arrived](Effect::LookAt), and the next one decides: so the time of arrival counts, not the order in which a
     /// shell hears of a timer and of a message.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
         self.is_stale = true;
         self.forget_absent(now);
         self.end_turns(now);

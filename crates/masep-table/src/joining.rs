@@ -59,6 +59,7 @@ pub(crate) enum Title {
 impl Table {
     /// A peer of pymasep's protocol has said hello, and was taken by the door.
     pub fn handle_connected(&mut self, peer: PeerKey, id: PeerId, now: Instant) {
+        let now = self.tick(now);
         if self.peers.contains_key(&peer) {
             return;
         }
@@ -77,6 +78,7 @@ impl Table {
     /// A peer of protocol 2 has said `HELLO`, and the door waits for the verdict, which is among the effects when this
     /// returns. The token becomes that of the seat, if the peer gets one that it has not had before.
     pub fn handle_hello(&mut self, peer: PeerKey, hello: Hello, token: Token, now: Instant) {
+        let now = self.tick(now);
         if self.peers.contains_key(&peer) {
             return;
         }
@@ -413,7 +415,7 @@ impl Table {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        if !known.may_tell() {
+        if known.end_told.is_some() || !known.may_tell() {
             return;
         }
         let seat = known.seat();

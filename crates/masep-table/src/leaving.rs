@@ -14,6 +14,7 @@ const LAST_VIEW_TIME: Duration = Duration::from_millis(250);
 impl Table {
     /// A connection has ended, with a `BYE` or without. What arrived before has been told.
     pub fn handle_closed(&mut self, peer: PeerKey, now: Instant) {
+        let now = self.tick(now);
         if let Some(known) = self.peers.remove(&peer) {
             match known.place {
                 Place::Seat(seat) => self.lose(seat, now),
@@ -86,6 +87,7 @@ impl Table {
     /// observation, or 250 ms after it; they have [some time](crate::Settings::farewell) to answer. Others are told why their
     /// connections end.
     pub fn end(&mut self, now: Instant) {
+        let now = self.tick(now);
         if self.is_ending() {
             return;
         }
@@ -113,6 +115,7 @@ impl Table {
 
     /// Ends the table because the host has failed: connections are ended at once.
     pub fn fail(&mut self, text: impl Into<String>, now: Instant) {
+        let now = self.tick(now);
         if self.is_over() {
             return;
         }

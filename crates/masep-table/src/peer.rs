@@ -39,7 +39,7 @@ pub(crate) enum Answer {
     /// Its next action is for this turn.
     Asked { turn: u64, since: Instant },
     /// Its next action is for this turn, which was decided without it.
-    Owing { turn: u64 },
+    Owing { turn: u64, since: Instant },
 }
 
 #[derive(Clone, Debug)]

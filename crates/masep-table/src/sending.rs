@@ -20,6 +20,7 @@ enum Next {
 impl Table {
     /// The stream of a peer has taken the observation that it was sent.
     pub fn handle_sent(&mut self, peer: PeerKey, now: Instant) {
+        let now = self.tick(now);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.unsent = known.unsent.saturating_sub(1);
             match known.seat() {
@@ -33,6 +34,7 @@ impl Table {
     /// The last observation for a peer cannot be written in a form that it can read: it is too large, or holds an array and
     /// the peer is one of pymasep's protocol. If its seat is asked, it is decided without an action.
     pub fn handle_undeliverable(&mut self, peer: PeerKey, now: Instant) {
+        let now = self.tick(now);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.unsent = known.unsent.saturating_sub(1);
             known.answer = Answer::Clear;
@@ -146,7 +148,7 @@ impl Table {
         };
         known.answer = match kind {
             Kind::Ask => Answer::Asked { turn, since: now },
-            _ if is_answered => Answer::Owing { turn },
+            _ if is_answered => Answer::Owing { turn, since: now },
             _ => Answer::Clear,
         };
         let step = view.env_step();

@@ -32,10 +32,10 @@ impl Stopwatch {
     pub(crate) fn run(&mut self, runs: bool, now: Instant) {
         match (runs, self.since) {
             (true, None) => self.since = Some(now.max(self.stopped)),
-            (false, Some(_)) => {
+            (false, Some(since)) => {
                 self.elapsed = self.at(now);
                 self.since = None;
-                self.stopped = now;
+                self.stopped = now.max(since);
             }
             _ => {}
         }

@@ -36,6 +36,8 @@ pub struct Table {
     /// `END`, and the engine's id in the form of a message.
     pub(crate) end: Message,
     pub(crate) phase: Phase,
+    /// The latest time that it was told.
+    pub(crate) clock: Option<Instant>,
     /// The number of the last turn, final or not.
     pub(crate) number: u64,
     pub(crate) episode: u64,
@@ -71,6 +73,7 @@ impl Table {
             spectators: BTreeSet::new(),
             end: Message::end(settings.engine.as_str()),
             phase: Phase::Gathering,
+            clock: None,
             number: 0,
             episode: 0,
             turn: None,
@@ -98,6 +101,7 @@ impl Table {
         time: TurnTime,
         now: Instant,
     ) -> Result<u64, TableError> {
+        let now = self.tick(now);
         let views: Vec<_> = views.into_iter().collect();
         self.check(&views)?;
         self.begin_playing();
@@ -129,6 +133,7 @@ impl Table {
 
     /// Adds to the time of the open turn, for all seats that are undecided.
     pub fn extend(&mut self, by: Duration, now: Instant) {
+        let now = self.tick(now);
         if let Some(turn) = &mut self.turn {
             turn.extend(by);
             for seat in &turn.seats {
@@ -143,6 +148,7 @@ impl Table {
 
     /// Closes the open turn, if there is one: seats that are undecided are [`Cause::Closed`].
     pub fn close(&mut self, now: Instant) {
+        let now = self.tick(now);
         for seat in self
             .turn
             .as_ref()
@@ -163,6 +169,7 @@ impl Table {
         views: impl IntoIterator<Item = (SeatId, View)>,
         now: Instant,
     ) -> Result<u64, TableError> {
+        let now = self.tick(now);
         let views: Vec<_> = views.into_iter().collect();
         self.check(&views)?;
         self.begin_playing();
@@ -186,6 +193,7 @@ impl Table {
 
     /// Gives the view of a seat that was [asked for anew](Effect::AskView). Too late, it changes nothing.
     pub fn set_view(&mut self, request: ViewRequest, view: View, now: Instant) {
+        let now = self.tick(now);
         let ViewRequest { seat, turn, epoch } = request;
         if let Some(place) = self.seats.get_mut(seat.0)
             && (place.epoch, self.number) == (epoch, turn)
@@ -199,6 +207,7 @@ impl Table {
 
     /// Stops the clocks. Actions still count.
     pub fn pause(&mut self, now: Instant) {
+        let now = self.tick(now);
         self.is_paused = true;
         self.has_changed = true;
         self.conclude(now);
@@ -206,6 +215,7 @@ impl Table {
 
     /// Lets the clocks run again, with what was left.
     pub fn resume(&mut self, now: Instant) {
+        let now = self.tick(now);
         self.is_paused = false;
         self.has_changed = true;
         self.conclude(now);
@@ -214,11 +224,13 @@ impl Table {
     /// Closes a seat, as for a dead agent: each turn is decided at once without an action. Its player stays connected, and
     /// is shown the end of the episode.
     pub fn close_seat(&mut self, seat: SeatId, now: Instant) {
+        let now = self.tick(now);
         self.set_closed(seat, true, now);
     }
 
     /// Opens a seat that is closed or whose player is gone. A player that is connected plays on.
     pub fn open_seat(&mut self, seat: SeatId, now: Instant) {
+        let now = self.tick(now);
         if let Some(place) = self.seats.get_mut(seat.0)
             && place.presence == Presence::Gone
         {
@@ -235,6 +247,13 @@ impl Table {
         }
         self.fill();
         self.conclude(now);
+    }
+
+    /// The time does not go back, also where a message is told later than something that came after it.
+    pub(crate) fn tick(&mut self, now: Instant) -> Instant {
+        let now = self.clock.map_or(now, |clock| clock.max(now));
+        self.clock = Some(now);
+        now
     }
 
     fn check(&self, views: &[(SeatId, View)]) -> Result<(), TableError> {

@@ -172,10 +172,11 @@ impl Table {
             is_missed && !*is_asleep && (1..=place.misses).contains(&self.settings.misses);
         *is_asleep |= falls_asleep;
         if let Some(Peer { answer, .. }) = self.peers.get_mut(peer)
-            && matches!(answer, Answer::Asked { turn, .. } if *turn == number)
+            && let Answer::Asked { turn, since } = *answer
+            && turn == number
             && how != How::Played
         {
-            *answer = Answer::Owing { turn: number };
+            *answer = Answer::Owing { turn, since };
         }
         if falls_asleep {
             self.effects.push_back(Effect::Event(Event::Asleep(seat)));

@@ -175,6 +175,43 @@ fn case_22_of_a_burst_the_first_counts() {
 }
 
 #[test]
+fn case_22_a_burst_of_owed_answers_is_one_answer() {
+    let mut room = Room::new(settings().clock(clock(100)));
+    let peer = room.pymasep("a");
+    room.ask(&["red"]);
+    room.pass(ms(100));
+    room.ask(&["red"]);
+    room.decided();
+    for action in [1, 2, 3] {
+        let message = Message::action("a", Action::new(action));
+        room.table.handle_message(peer, &message, None, room.now);
+    }
+    room.work();
+    assert_eq!(
+        (room.take(peer), room.decided()),
+        ([1, 2].map(Got::Step).into(), vec![])
+    );
+    room.answer(peer, "a", 4);
+    assert_eq!(room.decided(), [played("red", 4)]);
+}
+
+#[test]
+fn case_22_a_burst_does_not_answer_the_final_behind_it() {
+    let mut room = Room::new(settings().clock(clock(100)));
+    let peer = room.pymasep("a");
+    room.ask(&["red"]);
+    room.pass(ms(100));
+    room.finish(&["red"]);
+    room.ask(&["red"]);
+    for action in [1, 2] {
+        let message = Message::action("a", Action::new(action));
+        room.table.handle_message(peer, &message, None, room.now);
+    }
+    room.work();
+    assert_eq!(room.take(peer), [1, 2].map(Got::Step));
+}
+
+#[test]
 fn case_23_an_older_epoch_is_not_heard() {
     let mut room = Room::new(settings());
     let (first, welcome) = room.player(actor("a"));

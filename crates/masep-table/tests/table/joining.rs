@@ -152,7 +152,7 @@ fn case_09_the_token_of_a_live_seat_replaces_at_once() {
     room.ask(&["red"]);
     room.take(first);
     let again = Hello {
-        resume: welcome.resume.clone(),
+        resume: welcome.resume,
         ..actor("a")
     };
     let (second, verdict) = room.hello(again.clone());

@@ -5,4 +5,7 @@ mod acting;
 mod host;
 mod joining;
 mod leaving;
+mod model;
+mod play;
+mod properties;
 mod room;

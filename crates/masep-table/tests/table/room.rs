@@ -52,7 +52,7 @@ pub(crate) struct Room {
 impl Room {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            table: Table::new(settings).unwrap(),
+            table: Table::new(settings).expect("sound settings"),
             now: Instant::now(),
             got: BTreeMap::new(),
             decisions: Vec::new(),
@@ -143,7 +143,7 @@ impl Room {
     /// A peer of protocol 2.
     pub(crate) fn hello(&mut self, hello: Hello) -> (PeerKey, Verdict) {
         let peer = self.key();
-        let token = Token([u8::try_from(peer.0).unwrap(); 16]);
+        let token = Token([u8::try_from(peer.0).expect("few peers"); 16]);
         self.table.handle_hello(peer, hello, token, self.now);
         self.work();
         (peer, self.verdicts[&peer].clone())
@@ -194,14 +194,20 @@ impl Room {
     /// Asks these seats.
     pub(crate) fn ask(&mut self, seats: &[&str]) -> u64 {
         let views = self.views(seats);
-        let turn = self.table.open(views, TurnTime::AsSet, self.now).unwrap();
+        let turn = self
+            .table
+            .open(views, TurnTime::AsSet, self.now)
+            .expect("no turn is open");
         self.work();
         turn
     }
 
     pub(crate) fn finish(&mut self, seats: &[&str]) -> u64 {
         let views = self.views(seats);
-        let turn = self.table.finish_episode(views, self.now).unwrap();
+        let turn = self
+            .table
+            .finish_episode(views, self.now)
+            .expect("no turn is open");
         self.work();
         turn
     }
@@ -219,7 +225,7 @@ impl Room {
     pub(crate) fn views(&self, seats: &[&str]) -> Vec<(SeatId, View)> {
         seats
             .iter()
-            .map(|seat| (self.table.seat(seat).unwrap(), state(0)))
+            .map(|seat| (self.table.seat(seat).expect("it is there"), state(0)))
             .collect()
     }
 
@@ -275,7 +281,8 @@ impl Room {
     }
 
     pub(crate) fn state(&self, seat: &str) -> masep_table::SeatState {
-        self.table.state(self.table.seat(seat).unwrap())
+        self.table
+            .state(self.table.seat(seat).expect("it is there"))
     }
 }
 
@@ -289,18 +296,22 @@ pub(crate) fn actor(id: &str) -> Hello {
 
 pub(crate) fn state(step: u64) -> View {
     let state = format!("<State name=\"State\" env_step=\"{step}\" />");
-    View::new(Element::parse(state).unwrap())
+    View::new(Element::parse(state).expect("it is there"))
 }
 
 /// The number of an action.
 pub(crate) fn number(action: &Value) -> i64 {
-    let action = Action::try_from(action.as_element().unwrap()).unwrap();
-    action.action_type.as_i64().unwrap()
+    let action = Action::try_from(action.as_element().expect("it is there")).expect("it is there");
+    action.action_type.as_i64().expect("it is there")
 }
 
 fn step(message: &Message) -> i64 {
     let state = message.param("observation").and_then(Value::as_element);
     state.map_or(-1, |state| {
-        state.attribute("env_step").unwrap().parse().unwrap()
+        state
+            .attribute("env_step")
+            .expect("it is there")
+            .parse()
+            .expect("it is there")
     })
 }
