@@ -8,4 +8,5 @@ mod leaving;
 mod model;
 mod play;
 mod properties;
+mod pymasep;
 mod room;

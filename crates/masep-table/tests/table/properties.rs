@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::play::play;
 
 /// xorshift64*: the same numbers for the same seed, on every machine.
-fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
+pub(crate) fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move |bound| {
         state ^= state >> 12;

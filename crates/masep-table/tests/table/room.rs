@@ -11,7 +11,7 @@ use masep_table::{
 
 pub(crate) const GAME: &str = "pursuit.PursuitGame";
 
-pub(crate) fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
