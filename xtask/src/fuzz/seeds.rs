@@ -104,6 +104,11 @@ fn seeds() -> Result<Seeds, Failure> {
             add(target, random.bytes(8 * number % 512));
         }
     }
+    // Choices of whole games.
+    let mut random = Random(2);
+    for number in 0..RANDOM_SEEDS {
+        add("table", random.bytes(64 * number));
+    }
     bodies.retain(|body| body.len() <= 1_000);
     for messages in bodies.chunks(8) {
         let frames = messages.iter().filter_map(|body| framed(body));

@@ -34,6 +34,7 @@ fn the_same_events_have_the_same_effects() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     /// As above; a game that fails is made small.
     #[test]
     fn arbitrary_games_follow_the_model(input in prop::collection::vec(any::<u16>(), 0..600)) {
