@@ -1,9 +1,7 @@
 //! The side that connects.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,19 +10,17 @@ use std::time::Duration;
 use masep_proto::connection::{Config, Connection as Core, HelloFailure};
 use masep_proto::discovery::in_turn;
 use masep_proto::{Limits, PeerId};
-use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
-use crate::address::with_zone;
 use crate::connection::{Delivery, Shared, now};
 use crate::discovery::{SearchOptions, search};
 use crate::door::Place;
 use crate::keeper::Keeper;
-use crate::transport::Transport;
+use crate::transport::{self, Transport};
 use crate::{
-    CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, NoHandler, Registry,
-    SocketHandler, SocketOptions, WhenFull,
+    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget,
+    InvalidAddress, NoHandler, Registry, SocketHandler, SocketOptions, WhenFull,
 };
 
 /// How long an answer to a search is tried before the next is tried beside it. A server says hello
@@ -82,8 +78,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self
     }
 
-    /// Connects to a server. A name with several addresses is tried one after the other. An IPv6 address may
-    /// have a zone, also by name: `[fe80::7%eth0]:60000`.
+    /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
+    /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
+    /// address may have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
     /// Each phase has its own bound: [`SocketOptions::connect_time`] to resolve, the same for each address
     /// to connect, [`Limits::hello_time`] for the server's hello.
@@ -92,21 +89,12 @@ impl<H: SocketHandler> ClientBuilder<H> {
     ///
     /// # Errors
     /// Which phase failed, with whom, and why.
-    pub async fn connect<A>(self, address: A) -> Result<Client, ConnectError>
-    where
-        A: ToSocketAddrs + fmt::Display,
-    {
-        let target = address.to_string();
-        let resolve = async {
-            Ok(match with_zone(&target) {
-                Some(host_and_port) => lookup_host(host_and_port).await?.collect(),
-                None => lookup_host(address).await?.collect(),
-            })
-        };
+    pub async fn connect(self, address: impl IntoTarget) -> Result<Client, ConnectError> {
+        let target = address.into_target().map_err(invalid)?;
+        let name = target.to_string();
         let limit = self.socket_options.connect_time;
-        let addresses: Vec<SocketAddr> =
-            within(ConnectPhase::Resolve, &target, limit, resolve).await?;
-        self.connect_any(&target, &addresses, TcpStream::connect)
+        let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
+        self.connect_any(&name, &addresses, transport::connect)
             .await
     }
 
@@ -127,12 +115,12 @@ impl<H: SocketHandler> ClientBuilder<H> {
             target: target.to_owned(),
             kind: error.into(),
         })?;
-        let addresses = in_turn(&report.found);
+        let addresses = Vec::from_iter(in_turn(&report.found).into_iter().map(Address::Tcp));
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
         let (address, greeted) = self.race(target, addresses).await?;
-        Ok(self.start(address, greeted))
+        Ok(self.start(&address, greeted))
     }
 
     /// Tries addresses side by side, each a while after the one before; the first server that says
@@ -140,8 +128,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
     async fn race(
         &self,
         target: &str,
-        addresses: Vec<SocketAddr>,
-    ) -> Result<(SocketAddr, Keeper), ConnectError> {
+        addresses: Vec<Address>,
+    ) -> Result<(Address, Keeper), ConnectError> {
         let mut failure = not_found(ConnectPhase::Discover, target);
         let mut waiting = addresses.into_iter();
         let mut attempts = Vec::new();
@@ -150,7 +138,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 && let Some(address) = waiting.next()
             {
                 attempts.push(Box::pin(async move {
-                    let greeted = self.try_connect(address, TcpStream::connect(address)).await;
+                    let connecting = transport::connect(address.clone());
+                    let greeted = self.try_connect(&address, connecting).await;
                     greeted.map(|greeted| (address, greeted))
                 }));
             }
@@ -172,8 +161,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
     async fn connect_any<T, F>(
         self,
         target: &str,
-        addresses: &[SocketAddr],
-        connect: impl Fn(SocketAddr) -> F,
+        addresses: &[Address],
+        connect: impl Fn(Address) -> F,
     ) -> Result<Client, ConnectError>
     where
         T: Transport,
@@ -181,8 +170,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
     {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.try_connect(*address, connect(*address)).await {
-                Ok(greeted) => return Ok(self.start(*address, greeted)),
+            match self.try_connect(address, connect(address.clone())).await {
+                Ok(greeted) => return Ok(self.start(address, greeted)),
                 Err(error) => failure = error,
             }
         }
@@ -191,7 +180,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
 
     async fn try_connect<T: Transport>(
         &self,
-        address: SocketAddr,
+        address: &Address,
         connect: impl Future<Output = io::Result<T>>,
     ) -> Result<Keeper, ConnectError> {
         // First, so that nobody is connected to who could not be greeted.
@@ -206,7 +195,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self.shake_hands(config, transport, address).await
     }
 
-    fn config(&self, address: SocketAddr) -> Result<Config, ConnectError> {
+    fn config(&self, address: &Address) -> Result<Config, ConnectError> {
         let config = Config::new(&self.id, self.limits.clone()).map_err(|error| ConnectError {
             phase: ConnectPhase::Hello,
             target: address.to_string(),
@@ -230,21 +219,20 @@ impl<H: SocketHandler> ClientBuilder<H> {
         &self,
         config: Config,
         transport: T,
-        address: SocketAddr,
+        address: &Address,
     ) -> Result<Keeper, ConnectError> {
         let failed = |phase, kind| ConnectError {
             phase,
             target: address.to_string(),
             kind,
         };
-        transport
-            .prepare(&self.limits, &self.socket_options)
+        transport::prepare(&transport, &self.limits, &self.socket_options)
             .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
         let core = Core::connect(Arc::new(config), now());
         let shared = Shared::new(
             core,
             transport,
-            address,
+            address.clone(),
             self.delivery(),
             self.socket_options.busy_poll,
         );
@@ -260,7 +248,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         Err(failed(ConnectPhase::Hello, kind))
     }
 
-    fn start(self, address: SocketAddr, keeper: Keeper) -> Client {
+    fn start(self, address: &Address, keeper: Keeper) -> Client {
         let connection = Connection::new(keeper.shared().clone());
         let registry = keeper.place().registry().clone();
         registry.add_connection(&connection);
@@ -279,10 +267,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
     }
 }
 
-/// Connects over other transports than TCP.
+/// Connects over other transports than sockets.
 #[cfg(feature = "unstable-transport")]
 impl<H: SocketHandler> ClientBuilder<H> {
-    /// Connects as [`connect`](Self::connect) does, through `connect` instead of TCP.
+    /// Connects as [`connect`](Self::connect) does, through `connect` instead of a socket.
     ///
     /// Cancel safe, if what `connect` gives is.
     ///
@@ -290,15 +278,20 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// As [`connect`](Self::connect).
     pub async fn connect_with<T, F>(
         self,
-        address: SocketAddr,
-        connect: impl Fn(SocketAddr) -> F,
+        address: impl Into<Address>,
+        connect: impl Fn(Address) -> F,
     ) -> Result<Client, ConnectError>
     where
         T: Transport,
         F: Future<Output = io::Result<T>>,
     {
-        self.connect_any(&address.to_string(), &[address], connect)
-            .await
+        let address = address.into();
+        self.connect_any(
+            &address.to_string(),
+            std::slice::from_ref(&address),
+            connect,
+        )
+        .await
     }
 
     /// Shakes hands over a transport that is connected. The address is the one to be shown.
@@ -310,11 +303,12 @@ impl<H: SocketHandler> ClientBuilder<H> {
     pub async fn connect_over<T: Transport>(
         self,
         transport: T,
-        address: SocketAddr,
+        address: impl Into<Address>,
     ) -> Result<Client, ConnectError> {
-        let config = self.config(address)?;
-        let greeted = self.shake_hands(config, transport, address).await?;
-        Ok(self.start(address, greeted))
+        let address = address.into();
+        let config = self.config(&address)?;
+        let greeted = self.shake_hands(config, transport, &address).await?;
+        Ok(self.start(&address, greeted))
     }
 }
 
@@ -349,6 +343,15 @@ async fn within<T>(
         target: target.to_owned(),
         kind,
     })
+}
+
+/// What was given as an address is none.
+pub(crate) fn invalid(error: InvalidAddress) -> ConnectError {
+    ConnectError {
+        phase: ConnectPhase::Resolve,
+        target: error.given().to_owned(),
+        kind: error.into(),
+    }
 }
 
 pub(crate) fn not_found(phase: ConnectPhase, target: &str) -> ConnectError {

@@ -6,14 +6,13 @@ mod shared;
 mod waiters;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use masep_proto::{Frame, LimitExceeded, Message, PeerId};
 
-use crate::{CloseReason, SendError, WhenFull};
+use crate::{Address, CloseReason, SendError, WhenFull};
 
 pub use sending::Sending;
 pub(crate) use shared::{By, Delivery, Reading, Shared, State, now};
@@ -63,9 +62,9 @@ impl Connection {
         self.shared.peer()
     }
 
-    /// The peer's address.
-    pub fn address(&self) -> SocketAddr {
-        self.shared.address
+    /// The peer's address. A peer on a Unix socket is shown with the path of the server.
+    pub fn address(&self) -> Address {
+        self.shared.address.clone()
     }
 
     /// Queues a frame, after waiting for room in the queue if need be. The frames that one task

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +17,10 @@ use crate::connection::{By, Delivery, Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
-use crate::transport::{Listener, Transport};
+use crate::transport::{self, Listener, Transport};
 use crate::{
-    CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler, SocketOptions,
+    Address, CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler,
+    SocketOptions,
 };
 
 /// The time for which accepting rests after an error of the machine, such as no free descriptor. Existing
@@ -218,8 +218,6 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
         };
         match accepted {
             Ok((transport, address)) => {
-                // An IPv4 peer of an IPv6 socket is shown, and announced to, as what it is.
-                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 let span = tracing::info_span!(
                     "connection",
                     %address,
@@ -265,15 +263,15 @@ async fn take<H: SocketHandler, T: Transport>(
     door: Arc<Door>,
     handler: Arc<H>,
     transport: T,
-    address: SocketAddr,
+    address: Address,
     hand_out: Option<HandOut>,
     alive: mpsc::Sender<Infallible>,
 ) {
-    let prepared = transport.prepare(door.config.limits(), &door.socket_options);
-    let reason = if prepared.is_err() {
+    let limits = door.config.limits();
+    let reason = if transport::prepare(&transport, limits, &door.socket_options).is_err() {
         RejectReason::ClosedBeforeHello
     } else {
-        let mut keeper = arrive(&door, transport, address, alive.clone());
+        let mut keeper = arrive(&door, transport, address.clone(), alive.clone());
         match greet(&mut keeper).await {
             Ok(()) => {
                 let connection = Connection::new(keeper.shared().clone());
@@ -320,10 +318,11 @@ impl Drop for Telling<'_> {
 fn arrive(
     door: &Arc<Door>,
     transport: impl Transport,
-    address: SocketAddr,
+    address: Address,
     alive: mpsc::Sender<Infallible>,
 ) -> Keeper {
     let core = Core::accept(door.config.clone(), now());
+    let from = address.tcp().map(|address| address.ip());
     let shared = Shared::new(
         core,
         transport,
@@ -331,7 +330,7 @@ fn arrive(
         door.delivery,
         door.socket_options.busy_poll,
     );
-    let (ticket, greet) = door.ask(|admission| admission.arrive(Some(address.ip())));
+    let (ticket, greet) = door.ask(|admission| admission.arrive(from));
     door.lock().connections.insert(ticket, shared.clone());
     if let Greet::Refuse(refusal) = greet {
         refuse(&shared, refusal);

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use masep_proto::admission::RejectReason;
 use masep_proto::connection::PushError;
 use masep_proto::{EncodeError, HelloError, LimitExceeded, PeerId};
 
-use crate::CloseReason;
+use crate::{Address, CloseReason, InvalidAddress};
 
 /// Why a frame was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +49,7 @@ pub enum ConnectPhase {
     Discover,
     /// Finding the addresses of a host name.
     Resolve,
-    /// Opening the TCP connection.
+    /// Opening the connection of TCP or of a Unix socket.
     Connect,
     /// Waiting for the server's hello.
     Hello,
@@ -87,6 +86,9 @@ pub enum ConnectErrorKind {
     /// The phase took longer than its limit.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// What was given is no address.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// The name has no address, or no server answered the search.
     #[error("nothing found")]
     NotFound,
@@ -103,17 +105,22 @@ pub enum ConnectErrorKind {
 
 /// Why an address cannot be listened on. It is in the [`io::Error`] of the calls that bind.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {addresses}: {source}")]
+#[error("cannot listen on {address}: {source}")]
 pub(crate) struct ListenError {
-    addresses: String,
+    address: String,
     source: io::Error,
 }
 
 impl ListenError {
-    /// The error of the system, with the addresses that were tried.
-    pub(crate) fn wrap(addresses: &[SocketAddr], source: io::Error) -> io::Error {
+    /// The error of the system, with the address or the addresses that were tried.
+    pub(crate) fn wrap(address: &impl fmt::Display, source: io::Error) -> io::Error {
+        let address = address.to_string();
+        io::Error::new(source.kind(), Self { address, source })
+    }
+
+    /// As [`wrap`](Self::wrap), for several addresses.
+    pub(crate) fn wrap_all(addresses: &[Address], source: io::Error) -> io::Error {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let addresses = addresses.join(", ");
-        io::Error::new(source.kind(), Self { addresses, source })
+        Self::wrap(&addresses.join(", "), source)
     }
 }

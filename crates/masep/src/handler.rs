@@ -1,7 +1,6 @@
 //! Callbacks for what happens on connections.
 
 use std::future::{Future, poll_fn, ready};
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::task::Poll;
 
 use masep_proto::Frame;
 
-use crate::{CloseReason, Connection, RejectReason};
+use crate::{Address, CloseReason, Connection, RejectReason};
 
 /// What to do when something happens on a connection: pymasep's `SocketHandler`, with its ends.
 ///
@@ -64,7 +63,7 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// returned, further ones are left out. Not cancelled, but with the runtime.
     fn on_reject(
         &self,
-        address: SocketAddr,
+        address: Address,
         reason: &RejectReason,
     ) -> impl Future<Output = ()> + Send {
         let _ = (address, reason);
@@ -91,7 +90,7 @@ impl<H: SocketHandler> SocketHandler for Arc<H> {
 
     fn on_reject(
         &self,
-        address: SocketAddr,
+        address: Address,
         reason: &RejectReason,
     ) -> impl Future<Output = ()> + Send {
         H::on_reject(self, address, reason)

@@ -81,6 +81,7 @@ pub use masep_proto::{
     TypeName, Value, is_printable,
 };
 
+pub use address::{Address, IntoTarget, InvalidAddress, Target};
 pub use client::{Client, ClientBuilder};
 pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};

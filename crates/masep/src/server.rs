@@ -3,14 +3,12 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use masep_proto::admission::Duplicates;
 use masep_proto::connection::Config;
 use masep_proto::{Limits, PeerId, ServerLimits};
-use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -21,8 +19,11 @@ use crate::door::{Door, accept_connections};
 use crate::error::ListenError;
 use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
-use crate::transport::{Listener, withhold_acknowledgement};
-use crate::{CloseReason, Connection, NoHandler, Registry, SocketHandler, SocketOptions, WhenFull};
+use crate::transport::{Listener, ListeningSocket, SocketListener};
+use crate::{
+    Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, SocketHandler,
+    SocketOptions, WhenFull,
+};
 
 /// Configures a [`Server`].
 #[derive(Clone, Debug)]
@@ -111,19 +112,25 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Binds an address and starts to accept, in tasks of the current tokio runtime. Port 0 takes a
     /// free one, see [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
+    /// `unix:///run/game.sock` makes a Unix socket, the fastest way between processes of one machine. A socket file at
+    /// that path on which nobody listens is replaced. The file is removed when the server stops accepting, unless
+    /// another has taken its place. Its permissions are those that the process's umask leaves: by the usual one of 022,
+    /// only processes of the same user can connect, by 007 also those of the group. All peers of a Unix socket are local:
+    /// [`ServerLimits::connections_per_address`] does not count them.
+    ///
     /// Cancel safe: a call that is dropped has bound nothing.
     ///
     /// # Errors
-    /// Whatever the system says of the address, which is named, with the error of the system as its source;
-    /// and `InvalidInput` for an id that cannot be sent in a hello.
-    pub async fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
+    /// Whatever the system says of the address, which is named, with the error of the system as its source: `AddrInUse`
+    /// where another server listens, `AlreadyExists` for a path at which there is something other than a socket; and
+    /// `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
+    pub async fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
+        let target = address.into_target()?;
         let config = self.config()?;
-        let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
-        let listener = TcpListener::bind(&addresses[..])
-            .await
-            .map_err(|error| ListenError::wrap(&addresses, error))?;
-        withhold_acknowledgement(&listener);
-        self.start(config, listener)
+        let addresses = target.resolve().await;
+        let addresses = addresses.map_err(|error| ListenError::wrap(&target, error))?;
+        let listener = ListeningSocket::bind(&addresses)?;
+        self.start(config, SocketListener::watch(listener)?)
     }
 
     /// What the connections share, if the id can be sent in a hello.
@@ -147,7 +154,10 @@ impl<H: SocketHandler> ServerBuilder<H> {
     fn start<L: Listener>(self, config: Config, listener: L) -> io::Result<Server> {
         let local_address = listener.local_address()?;
         let announcement = if self.announce {
-            Some(Announcement::start(local_address, &self.server_limits)?)
+            Some(Announcement::start(
+                local_address.clone(),
+                &self.server_limits,
+            )?)
         } else {
             None
         };
@@ -182,7 +192,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     }
 }
 
-/// Serves over other transports than TCP.
+/// Serves over other transports than sockets.
 #[cfg(feature = "unstable-transport")]
 impl<H: SocketHandler> ServerBuilder<H> {
     /// Starts to accept from this listener, in tasks of the current tokio runtime.
@@ -206,7 +216,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
 pub struct Server {
     id: PeerId,
     limits: ServerLimits,
-    local_address: SocketAddr,
+    local_address: Address,
     registry: Registry,
     door: Arc<Door>,
     accepted: tokio::sync::Mutex<Accepted>,
@@ -250,8 +260,8 @@ impl Server {
     }
 
     /// The address that the server listens on, with the real port.
-    pub fn local_address(&self) -> SocketAddr {
-        self.local_address
+    pub fn local_address(&self) -> Address {
+        self.local_address.clone()
     }
 
     /// The live connections, by id.
@@ -282,14 +292,17 @@ impl Server {
     ///
     /// # Errors
     /// When UDP port 10000 cannot be had, for example because a pymasep server, which does not
-    /// share it, runs on this host.
+    /// share it, runs on this host; `InvalidInput` for a server on a Unix socket, which nobody else could reach.
     pub fn announce(&self) -> io::Result<()> {
         let mut announcement = self
             .announcement
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if announcement.is_none() {
-            *announcement = Some(Announcement::start(self.local_address, &self.limits)?);
+            *announcement = Some(Announcement::start(
+                self.local_address.clone(),
+                &self.limits,
+            )?);
         }
         Ok(())
     }

@@ -47,7 +47,8 @@ fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on() {
         files.push(file);
     }
     // The kernel takes the connection; the server cannot.
-    late.connect(&server.local_address().into()).unwrap();
+    late.connect(&server.local_address().tcp().unwrap().into())
+        .unwrap();
     let first = warnings.recv_timeout(blocking_peer::SOON).unwrap();
     let mut last = first;
     for _ in 0..3 {

@@ -246,7 +246,9 @@ fn a_peer_that_reads_slowly_but_reads_is_not_ended() {
     let server = server_with(limits);
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
-    socket.connect(&server.local_address().into()).unwrap();
+    socket
+        .connect(&server.local_address().tcp().unwrap().into())
+        .unwrap();
     let mut peer = Peer::of(socket.into());
     peer.write(&frame(b"slow"));
     assert_eq!(peer.read().as_deref(), Some(&b"engine"[..]));
@@ -298,7 +300,7 @@ fn a_handle_that_is_dropped_with_a_full_socket_does_not_block_and_still_says_bye
 fn dropping_a_server_or_a_client_says_bye() {
     let (server, connection, mut peer) = connected();
     let mut waiting = Peer::join(server.local_address(), "not yet accepted");
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     drop(server);
     peer.expect_bye();
     waiting.expect_bye();
@@ -324,7 +326,7 @@ fn dropping_a_server_or_a_client_says_bye() {
 #[test]
 fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut() {
     let server = server();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut good = Peer::join(address, "good");
     let to_good = accept(&server);
     let _deaf = Peer::join(address, "deaf");

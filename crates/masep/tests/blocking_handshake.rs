@@ -39,7 +39,7 @@ fn refusing(bounds: impl Into<Bounds>) -> (Server, mpsc::Receiver<Event>) {
 #[test]
 fn silent_peers_and_port_scans_hold_up_nobody() {
     let server = server();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let _silent: Vec<Peer> = (0..100).map(|_| Peer::connect(address)).collect();
     for n in 0..50 {
         let scan = Peer::connect(address);
@@ -112,7 +112,7 @@ fn hellos_that_are_none_are_refused_with_the_reason() {
 #[test]
 fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
     let (server, events) = refusing(ServerLimits::default().connections(2));
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut first = Peer::join(address, "1");
     let _second = Peer::join(address, "2");
     for _ in 0..2 {
@@ -146,7 +146,7 @@ fn silent_connections_cannot_take_all_the_places() {
         server: ServerLimits::default().connections(5),
         ..Bounds::default()
     });
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut silent: Vec<Peer> = (0..20).map(|_| Peer::connect(address)).collect();
     let good: Vec<Peer> = ["1", "2", "3", "4", "5"]
         .into_iter()
@@ -284,7 +284,7 @@ fn by_choice_the_newer_connection_takes_the_id() {
 #[test]
 fn a_stopped_server_keeps_its_connections_and_takes_no_more() {
     let server = server();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut good = Peer::join(address, "good");
     let mut waiting = Peer::join(address, "waits for accept");
     let mut silent = Peer::connect(address);
@@ -326,21 +326,21 @@ fn an_accept_waits_no_longer_than_it_is_told_and_until_the_server_stops() {
 #[test]
 fn an_ipv6_server_is_a_server_and_an_ipv4_peer_of_it_is_one() {
     let server = Server::builder("engine").bind("[::]:0").unwrap();
-    let port = server.local_address().port();
+    let port = server.local_address().tcp().unwrap().port();
     for address in [format!("[::1]:{port}"), format!("127.0.0.1:{port}")] {
         let client = Client::builder(address.clone())
             .connect(address.as_str())
             .unwrap();
         assert_eq!(client.server_id().as_str(), "engine");
         let peer: SocketAddr = address.parse().unwrap();
-        assert_eq!(accept(&server).address().ip(), peer.ip());
+        assert_eq!(accept(&server).address().tcp().unwrap().ip(), peer.ip());
     }
 }
 
 #[test]
 fn a_name_is_resolved() {
     let server = server();
-    let name = format!("localhost:{}", server.local_address().port());
+    let name = format!("localhost:{}", server.local_address().tcp().unwrap().port());
     let client = Client::builder("agent").connect(name).unwrap();
     assert_eq!(client.connection().address(), server.local_address());
 }
@@ -435,7 +435,7 @@ impl SocketHandler for PanicsAtTheDoor {
     fn on_receive(&self, connection: &Connection, frame: Frame) {
         let _ = connection.send(frame);
     }
-    fn on_reject(&self, _address: SocketAddr, reason: &RejectReason) {
+    fn on_reject(&self, _address: masep::Address, reason: &RejectReason) {
         panic!("{reason}");
     }
 }

@@ -76,7 +76,7 @@ impl SocketHandler for Engine {
         self.count(|tally| tally.ends += 1);
     }
 
-    fn on_reject(&self, _: SocketAddr, _: &RejectReason) {
+    fn on_reject(&self, _: masep::Address, _: &RejectReason) {
         self.count(|tally| tally.refusals += 1);
     }
 }
@@ -179,7 +179,7 @@ fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: &[Input]) {
 fn thousands_of_bad_inputs_cost_a_good_client_no_frame() {
     let engine = Arc::new(Engine::default());
     let server = serve(engine.clone(), ServerLimits::default().connections(1_000));
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let game = Game::begin(address);
 
     let inputs = corpus::frames();
@@ -211,7 +211,7 @@ fn thousands_of_bad_inputs_cost_a_good_client_no_frame() {
 fn a_frame_that_drips_holds_up_nobody_and_arrives_whole() {
     let (events, happened) = Events::new();
     let server = serve(events, Limits::default());
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut slow = Peer::join(address, "slow");
     let mut good = Peer::join(address, "good");
     let mut received = Vec::new();
@@ -242,7 +242,7 @@ fn a_frame_that_drips_holds_up_nobody_and_arrives_whole() {
 fn lengths_that_are_claimed_and_never_filled_hold_up_nobody() {
     let (events, happened) = Events::new();
     let server = serve(events, Limits::default());
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut claims = Vec::new();
     for n in 0..50 {
         let mut peer = Peer::join(address, &format!("claims {n}"));
@@ -277,7 +277,7 @@ fn lengths_that_are_claimed_and_never_filled_hold_up_nobody() {
 fn a_storm_of_connections_and_resets_leaves_nothing_behind() {
     let engine = Arc::new(Engine::default());
     let server = serve(engine.clone(), Limits::default());
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let game = Game::begin(address);
     let (mut joined, mut refused) = (0, 0);
     for n in 0..400_usize {
@@ -308,7 +308,7 @@ fn one_address_has_its_share_of_the_places_and_no_more() {
     let engine = Arc::new(Engine::default());
     let limits = ServerLimits::default().connections_per_address(Some(3));
     let server = serve(engine.clone(), limits);
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut peers: Vec<Peer> = ["1", "2", "3"].map(|id| Peer::join(address, id)).into();
     for _ in 0..20 {
         let mut refused = Peer::connect(address);
@@ -377,7 +377,7 @@ fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through() {
     let limits = Limits::default().queue_messages(100);
     let queue = SocketHandlerQueue::new(&limits, WhenFull::Wait);
     let server = serve(queue.clone(), limits);
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut flood = Peer::join(address, "flood");
     let flooding = thread::spawn(move || {
         // Ends when the server does.
@@ -460,7 +460,7 @@ impl SocketHandler for Rogue {
     fn on_close(&self, connection: &Connection, _: &CloseReason) {
         self.is_told("close", connection.peer());
     }
-    fn on_reject(&self, _: SocketAddr, _: &RejectReason) {
+    fn on_reject(&self, _: masep::Address, _: &RejectReason) {
         self.is_told("reject", "reject");
     }
 }
@@ -481,7 +481,7 @@ fn expect_echo(address: SocketAddr, id: &str) {
 fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place() {
     let (handler, heard) = Rogue::new(true);
     let server = serve(handler, ServerLimits::default().connections(2));
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     for n in 0..3 {
         for call in ["connect", "receive"] {
             let mut bad = Peer::join(address, call);
@@ -504,7 +504,7 @@ fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place() {
 fn a_handler_that_never_returns_costs_its_own_connection_only() {
     let (handler, heard) = Rogue::new(false);
     let server = serve(handler, Limits::default());
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut stuck = Vec::new();
     for call in ["connect", "receive"] {
         let mut peer = Peer::join(address, call);

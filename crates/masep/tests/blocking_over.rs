@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 #[cfg(unix)]
-use std::os::{fd::OwnedFd, unix::net::UnixStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use masep::blocking::{Client, Connection, Server};
@@ -43,7 +43,6 @@ fn a_connection_over_a_tcp_stream_says_no_hello() {
 #[test]
 fn a_connection_over_a_local_socket_ends_in_order() {
     let (near, mut far) = UnixStream::pair().unwrap();
-    let near = TcpStream::from(OwnedFd::from(near));
     let connection =
         Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     far.write_all(b"\x03\0two").unwrap();
@@ -92,7 +91,7 @@ fn the_socket_can_be_had_until_the_connection_ends() {
     let address = near.local_addr().unwrap();
     let connection =
         Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
-    let socket = connection.socket().unwrap();
+    let socket = TcpStream::from(connection.socket().unwrap());
     assert_eq!(socket.local_addr().unwrap(), address);
     connection.bye();
     let refused = connection.socket().unwrap_err();
@@ -109,7 +108,6 @@ fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
     let (near, far) = UnixStream::pair().unwrap();
     far.set_write_timeout(Some(SOON)).unwrap();
     far.set_read_timeout(Some(SOON)).unwrap();
-    let near = TcpStream::from(OwnedFd::from(near));
     let connection =
         Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     let send_all =

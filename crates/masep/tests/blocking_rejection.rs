@@ -3,13 +3,12 @@
 
 mod blocking_peer;
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use blocking_peer::{Event, Events, Peer, SOON, frame, listen, next, recv, server, server_with};
 use masep::blocking::Client;
-use masep::{CloseReason, Frame, SendError, ServerLimits};
+use masep::{CloseReason, Frame, IntoTarget, SendError, ServerLimits};
 
 /// In which a `BYE` behind the hello is a rejection, and a little more.
 const NO_REJECTION_AFTER: Duration = Duration::from_millis(210);
@@ -28,7 +27,7 @@ fn connected(behind_hello: &[u8]) -> (Client, Peer) {
     (client, accepting.join().unwrap())
 }
 
-fn connect(address: SocketAddr, id: &str) -> Client {
+fn connect(address: impl IntoTarget, id: &str) -> Client {
     Client::builder(id).connect(address).unwrap()
 }
 

@@ -80,7 +80,7 @@ fn a_peer_that_stalls_comes_back_and_resets_the_first_connection_ends_all_sends_
         .duplicates(Duplicates::Replace)
         .bind("127.0.0.1:0")
         .unwrap();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     for _ in 0..100 {
         let old = Peer::join(address, "agent");
         let connection = accept(&server);

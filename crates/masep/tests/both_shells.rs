@@ -48,7 +48,7 @@ impl Server for blocking::Server {
         blocking_peer::server_with(bounds)
     }
     fn address(&self) -> SocketAddr {
-        self.local_address()
+        self.local_address().tcp().unwrap()
     }
     fn accept(&self) -> Option<Box<dyn Connection>> {
         let accepted = self.accept_timeout(SOON).ok()??;
@@ -102,7 +102,7 @@ impl Server for Async {
         Self { runtime, server }
     }
     fn address(&self) -> SocketAddr {
-        self.server.local_address()
+        self.server.local_address().tcp().unwrap()
     }
     fn accept(&self) -> Option<Box<dyn Connection>> {
         let accepting = async { tokio::time::timeout(SOON, self.server.accept()).await };

@@ -147,7 +147,7 @@ fn the_newest_frames_wait_for_a_thread_that_receives_late() {
 async fn a_client_that_receives_too_late_is_ended() {
     let server = blocking::Server::builder("engine");
     let server = server.bind("127.0.0.1:0").unwrap();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let builder = masep::Client::builder("agent").when_full(WhenFull::Disconnect);
     let client = builder.limits(two()).connect(address).await.unwrap();
     let connection = accept(&server);
@@ -160,7 +160,7 @@ async fn a_client_that_receives_too_late_is_ended() {
 fn a_client_whose_thread_receives_too_late_is_ended() {
     let server = blocking::Server::builder("engine");
     let server = server.bind("127.0.0.1:0").unwrap();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let builder = blocking::Client::builder("agent").when_full(WhenFull::Disconnect);
     let client = builder.limits(two()).connect(address).unwrap();
     let connection = accept(&server);

@@ -278,7 +278,7 @@ async fn a_shutdown_delivers_what_is_queued_and_says_who_was_cut() {
         tokio::task::yield_now().await;
     }
     to_good.send("one").await.unwrap();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let report = soon(server.shutdown(Duration::from_secs(1))).await;
     assert_eq!(report.ended, ["good".into()]);
     assert_eq!(report.cut, ["deaf".into()]);

@@ -33,7 +33,7 @@ async fn rejected(happened: &mut tokio::sync::mpsc::UnboundedReceiver<Event>) ->
 #[tokio::test]
 async fn silent_peers_and_port_scans_hold_up_nobody() {
     let server = server().await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(Peer::connect(address).await);
@@ -83,7 +83,7 @@ async fn hellos_that_are_none_are_refused_with_the_reason() {
 #[tokio::test]
 async fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
     let (server, mut happened) = reasons(ServerLimits::default().connections(2)).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let first = Peer::join(address, "1").await;
     assert!(matches!(
         soon(happened.recv()).await,
@@ -121,7 +121,7 @@ async fn the_maximum_of_connections_is_real_and_a_free_place_is_used_again() {
 #[tokio::test]
 async fn silent_connections_cannot_take_all_the_places() {
     let server = server_with(ServerLimits::default().connections(5)).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut silent = Vec::new();
     for _ in 0..20 {
         silent.push(Peer::connect(address).await);
@@ -140,7 +140,7 @@ async fn silent_connections_cannot_take_all_the_places() {
 #[tokio::test]
 async fn a_stopped_server_keeps_its_connections_and_takes_no_more() {
     let server = server().await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut silent = Peer::connect(address).await;
     let mut good = Peer::join(address, "good").await;
     let connection = soon(server.accept()).await.unwrap();

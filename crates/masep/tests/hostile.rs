@@ -49,7 +49,7 @@ impl SocketHandler for Engine {
         self.ends.send_modify(|ends| *ends += 1);
     }
 
-    async fn on_reject(&self, _: SocketAddr, _: &RejectReason) {
+    async fn on_reject(&self, _: masep::Address, _: &RejectReason) {
         self.refusals.send_modify(|refusals| *refusals += 1);
     }
 }
@@ -168,7 +168,7 @@ async fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: Vec<Input
 async fn thousands_of_bad_inputs_cost_a_good_client_no_frame() {
     let engine = Arc::new(Engine::default());
     let server = serve(engine.clone(), ServerLimits::default().connections(1_000)).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let game = Game::begin(address).await;
 
     let frames = send_bad_frames(address, &engine, corpus::frames()).await;
@@ -206,7 +206,7 @@ async fn thousands_of_bad_inputs_cost_a_good_client_no_frame() {
 async fn a_frame_that_drips_holds_up_nobody_and_arrives_whole() {
     let (events, mut happened) = Events::new();
     let server = serve(events, Limits::default()).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut slow = Peer::join(address, "slow").await;
     let mut good = Peer::join(address, "good").await;
     let mut received = Vec::new();
@@ -237,7 +237,7 @@ async fn a_frame_that_drips_holds_up_nobody_and_arrives_whole() {
 async fn lengths_that_are_claimed_and_never_filled_hold_up_nobody() {
     let (events, mut happened) = Events::new();
     let server = serve(events, Limits::default()).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut claims = Vec::new();
     for n in 0..100 {
         let mut peer = Peer::join(address, &format!("claims {n}")).await;
@@ -268,7 +268,7 @@ async fn lengths_that_are_claimed_and_never_filled_hold_up_nobody() {
 async fn a_storm_of_connections_and_resets_leaves_nothing_behind() {
     let engine = Arc::new(Engine::default());
     let server = serve(engine.clone(), Limits::default()).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let game = Game::begin(address).await;
     let (mut joined, mut refused) = (0, 0);
     for n in 0..400_usize {
@@ -302,7 +302,7 @@ async fn one_address_has_its_share_of_the_places_and_no_more() {
     let engine = Arc::new(Engine::default());
     let limits = ServerLimits::default().connections_per_address(Some(3));
     let server = serve(engine.clone(), limits).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut peers = Vec::new();
     for id in ["1", "2", "3"] {
         peers.push(Peer::join(address, id).await);
@@ -365,7 +365,7 @@ async fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through() {
     let limits = Limits::default().queue_messages(100);
     let queue = SocketHandlerQueue::new(&limits, WhenFull::Wait);
     let server = serve(queue.clone(), limits).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut flood = Peer::join(address, "flood").await;
     let flooding = tokio::spawn(async move {
         // Ends when the server does.
@@ -448,7 +448,7 @@ impl SocketHandler for Rogue {
     async fn on_close(&self, connection: &Connection, _: &CloseReason) {
         self.is_told("close", connection.peer()).await;
     }
-    async fn on_reject(&self, _: SocketAddr, _: &RejectReason) {
+    async fn on_reject(&self, _: masep::Address, _: &RejectReason) {
         self.is_told("reject", "reject").await;
     }
 }
@@ -469,7 +469,7 @@ async fn expect_echo(address: SocketAddr, id: &str) {
 async fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place() {
     let (handler, mut heard) = Rogue::new(true);
     let server = serve(handler, ServerLimits::default().connections(2)).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     for n in 0..3 {
         for call in ["connect", "receive"] {
             let mut bad = Peer::join(address, call).await;
@@ -492,7 +492,7 @@ async fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place() 
 async fn a_handler_that_never_returns_costs_its_own_connection_only() {
     let (handler, mut heard) = Rogue::new(false);
     let server = serve(handler, Limits::default()).await;
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut stuck = Vec::new();
     for call in ["connect", "receive"] {
         let mut peer = Peer::join(address, call).await;
@@ -537,7 +537,7 @@ async fn a_newer_connection_replaces_one_whose_handler_never_returns() {
         .bind("127.0.0.1:0")
         .await
         .unwrap();
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let mut older = Peer::join(address, "close").await;
     expect_told(&mut heard, "connect close").await;
     let newer = Peer::join(address, "close").await;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use masep::transport::Transport;
+use masep::transport::Stream;
 use masep::transport::memory::{self, MemoryTransport};
 use masep::{Client, CloseReason, Frame, Limits};
 

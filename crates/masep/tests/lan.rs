@@ -22,7 +22,7 @@ use masep::discovery::{
     Announcement, GROUP, InterfaceProbe, PORT, QUESTION, SearchOptions, SearchReport,
     search_blocking,
 };
-use masep::{Client, Limits, Server, ServerLimits, blocking};
+use masep::{Address, Client, Limits, Server, ServerLimits, blocking};
 use nix::sched::{CloneFlags, unshare};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
@@ -108,7 +108,7 @@ impl Host {
             let context = runtime.enter();
             let announcements = servers
                 .iter()
-                .map(|server| server.parse().unwrap())
+                .map(|server| server.parse::<Address>().unwrap())
                 .map(|server| Announcement::start(server, &ServerLimits::default()).unwrap())
                 .collect();
             drop(context);
@@ -375,7 +375,7 @@ fn answers_of_one_host_keep_nobody_from_the_server_of_another() {
         .unwrap();
     forge(&forger);
     let (_runtime, server) = serve_late(&engine);
-    let address = server.local_address();
+    let address = server.local_address().tcp().unwrap();
     let options = SearchOptions::default().timeout(TIMEOUT);
 
     let searched = options.clone();

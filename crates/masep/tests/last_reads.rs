@@ -5,7 +5,7 @@ mod peer;
 
 use std::net::SocketAddr;
 
-use masep::transport::Transport;
+use masep::transport::Stream;
 use masep::transport::memory;
 use masep::{Client, CloseReason, Frame};
 

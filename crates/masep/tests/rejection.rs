@@ -5,7 +5,7 @@ mod peer;
 
 use std::time::Duration;
 
-use masep::transport::Transport;
+use masep::transport::Stream;
 use masep::transport::memory::{self, MemoryTransport};
 use masep::{Client, CloseReason, Connection, Frame, SendError, ServerLimits};
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use masep::transport::{Listener, Transport};
-use masep::{Client, Connection, Frame, Limits, Server, SocketOptions};
+use masep::transport::{Listener, SocketTransport, Stream, TcpOptions, Transport};
+use masep::{Address, Client, Connection, Frame, Limits, Server, SocketOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -28,35 +28,47 @@ struct Writes {
 
 /// TCP, whose writes are counted.
 struct Counted {
-    stream: TcpStream,
+    stream: SocketTransport,
     writes: Arc<Writes>,
 }
 
-impl Transport for Counted {
-    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
-        Transport::prepare(&self.stream, limits, options)
+impl Stream for Counted {
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.stream.try_read(buffer)
     }
+    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.try_write_vectored(buffers)
+    }
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.stream.shutdown(how)
+    }
+    fn reset_on_drop(&self) {
+        self.stream.reset_on_drop();
+    }
+    fn tcp(&self) -> Option<&dyn TcpOptions> {
+        Some(self)
+    }
+}
+
+impl Transport for Counted {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_readable(context)
-    }
-    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        Transport::try_read(&self.stream, buffer)
     }
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_writable(context)
     }
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Transport::try_write(&self.stream, bytes)
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_sent(context)
     }
-    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        Transport::try_write_vectored(&self.stream, buffers)
+}
+
+impl TcpOptions for Counted {
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        self.stream.prepare(limits, options)
     }
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.writes.apart.fetch_add(1, Ordering::Relaxed);
         self.stream.try_write_apart(buffers)
-    }
-    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_sent(context)
     }
     fn acknowledge(&self) {
         self.stream.acknowledge();
@@ -64,11 +76,8 @@ impl Transport for Counted {
     fn withhold_acknowledgement(&self) {
         self.stream.withhold_acknowledgement();
     }
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        Transport::shutdown(&self.stream, how)
-    }
-    fn reset_on_drop(&self) {
-        self.stream.reset_on_drop();
+    fn tell_when_sent(&self) -> bool {
+        self.stream.tell_when_sent()
     }
 }
 
@@ -80,15 +89,16 @@ struct CountedListener {
 impl Listener for CountedListener {
     type Transport = Counted;
 
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_address(&self) -> io::Result<Address> {
+        self.listener.local_addr().map(Address::Tcp)
     }
 
-    fn accept(&self) -> impl Future<Output = io::Result<(Counted, SocketAddr)>> + Send {
+    fn accept(&self) -> impl Future<Output = io::Result<(Counted, Address)>> + Send {
         let writes = self.writes.clone();
         async move {
             let (stream, address) = self.listener.accept().await?;
-            Ok((Counted { stream, writes }, address))
+            let stream = SocketTransport::Tcp(stream);
+            Ok((Counted { stream, writes }, address.into()))
         }
     }
 }
@@ -156,7 +166,7 @@ async fn flood(from: &Connection, to: &Connection) {
 async fn a_peer_behind_whatever_cuts_the_stream_gets_its_frames_together() {
     for at_once in [1, 2, 3, 66, 1_448, 65_536] {
         let (server, writes) = server().await;
-        let address = relay(server.local_address(), at_once).await;
+        let address = relay(server.local_address().tcp().unwrap(), at_once).await;
         let client = Client::builder("agent").connect(address).await.unwrap();
         let here = soon(server.accept()).await.unwrap();
         // What the peer sends is what it is judged by.
@@ -208,7 +218,9 @@ async fn become_known(peer: &mut TcpStream, connection: &Connection, writes: &Wr
 async fn a_peer_that_writes_header_and_body_apart_gets_each_frame_in_a_segment_of_its_own() {
     for writes_hello_apart in [true, false] {
         let (server, writes) = server().await;
-        let mut peer = TcpStream::connect(server.local_address()).await.unwrap();
+        let mut peer = TcpStream::connect(server.local_address().tcp().unwrap())
+            .await
+            .unwrap();
         if writes_hello_apart {
             write_apart(&mut peer, b"agent").await;
         } else {

@@ -1,9 +1,8 @@
 //! A connection without async, on a real socket, and the threads that use it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -28,7 +27,6 @@ fn connected() -> (Connection, Arc<UnixStream>) {
         SockRef::from(end).set_send_buffer_size(1).unwrap();
     }
     far.set_nonblocking(true).unwrap();
-    let near = TcpStream::from(OwnedFd::from(near));
     let connection =
         Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     (connection, Arc::new(far))

@@ -37,7 +37,7 @@ fn live() -> Live {
     let clock = Clock::start();
     let limits = Limits::default().queue_messages([1, 16][random(2)]);
     let (near, far) = duplex([3, 64][random(2)]);
-    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let address = SocketAddr::from(([127, 0, 0, 1], 1)).into();
     let config = Arc::new(Config::new("engine", limits).unwrap());
     let core = Core::established(config, "peer".into(), now());
     let shared = Shared::new(

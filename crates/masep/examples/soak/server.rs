@@ -2,7 +2,6 @@
 //! ask for it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,7 +79,7 @@ async fn obey(plan: &Plan) -> Outcome<()> {
         .bind("127.0.0.1:0")
         .await?;
     let mut commands = child::commands();
-    child::answer(&server.local_address())?;
+    child::answer(&server.local_address().tcp())?;
     let registry = server.registry().clone();
     let mut server = Some(server);
     while let Some(command) = commands.recv().await {
@@ -178,7 +177,7 @@ impl SocketHandler for Engine {
             .or_default() += 1;
     }
 
-    async fn on_reject(&self, _address: SocketAddr, reason: &RejectReason) {
+    async fn on_reject(&self, _address: masep::Address, reason: &RejectReason) {
         *lock(&self.rejections)
             .entry(reason.as_str().to_owned())
             .or_default() += 1;

@@ -1,13 +1,13 @@
 //! Answering the LAN search without a runtime around it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use masep_proto::ServerLimits;
 use tokio::sync::oneshot;
 
+use crate::Address;
 use crate::discovery::Announcement;
 
 /// An [`Announcement`] with a thread and a runtime of its own: it waits on several sockets, none of
@@ -20,7 +20,7 @@ pub(super) struct Announcing {
 }
 
 impl Announcing {
-    pub(super) fn start(listening: SocketAddr, limits: &ServerLimits) -> io::Result<Self> {
+    pub(super) fn start(listening: Address, limits: &ServerLimits) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, start) = mpsc::sync_channel(1);
         let limits = limits.clone();
@@ -43,7 +43,7 @@ impl Announcing {
 }
 
 fn announce(
-    listening: SocketAddr,
+    listening: Address,
     limits: &ServerLimits,
     stopped: oneshot::Receiver<()>,
     started: &mpsc::SyncSender<io::Result<()>>,

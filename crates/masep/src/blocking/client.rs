@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -16,12 +15,14 @@ use super::drive::Awaits;
 use super::handler;
 use super::shared::{Handle, Shared};
 use super::{Connection, Registry, SocketHandler};
-use crate::address::with_zone;
-use crate::client::{HEAD_START, MAX_ATTEMPTS, not_found};
+use crate::client::{HEAD_START, MAX_ATTEMPTS, invalid, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::sync;
-use crate::transport::set_options;
-use crate::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, SocketOptions, WhenFull};
+use crate::transport;
+use crate::{
+    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, SocketOptions,
+    Target, WhenFull,
+};
 
 /// Configures a [`Client`].
 #[derive(Clone)]
@@ -65,8 +66,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects to a server. A name with several addresses is tried one after the other. An IPv6 address may
-    /// have a zone, also by name: `[fe80::7%eth0]:60000`.
+    /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
+    /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
+    /// address may have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
     /// Each phase blocks no longer than its own bound: [`SocketOptions::connect_time`] to resolve, the
     /// same for each address to connect, [`Limits::hello_time`] for the server's hello. A name, but
@@ -75,13 +77,10 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Which phase failed, with whom, and why.
-    pub fn connect(
-        self,
-        address: impl ToSocketAddrs + fmt::Display,
-    ) -> Result<Client, ConnectError> {
-        let target = address.to_string();
+    pub fn connect(self, address: impl IntoTarget) -> Result<Client, ConnectError> {
+        let target = address.into_target().map_err(invalid)?;
         let addresses = self.resolve(&target)?;
-        self.connect_any(&target, &addresses)
+        self.connect_any(&target.to_string(), &addresses)
     }
 
     /// Searches the LAN and connects to the first server that takes the connection. Blocks as
@@ -98,7 +97,7 @@ impl ClientBuilder {
         let target = "the LAN";
         let report = search_blocking(options)
             .map_err(|error| failed(ConnectPhase::Discover, target, error))?;
-        let addresses = in_turn(&report.found);
+        let addresses = Vec::from_iter(in_turn(&report.found).into_iter().map(Address::Tcp));
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
@@ -108,7 +107,7 @@ impl ClientBuilder {
 
     /// Tries addresses side by side, each a while after the one before; the first server that says
     /// hello is taken.
-    fn race(&self, target: &str, addresses: Vec<SocketAddr>) -> Result<Arc<Handle>, ConnectError> {
+    fn race(&self, target: &str, addresses: Vec<Address>) -> Result<Arc<Handle>, ConnectError> {
         let mut failure = not_found(ConnectPhase::Discover, target);
         let mut waiting = addresses.into_iter();
         let (outcomes, ended) = mpsc::channel();
@@ -141,15 +140,16 @@ impl ClientBuilder {
     /// Tries an address in the background. Of all attempts one gives a connection.
     fn attempt(
         &self,
-        address: SocketAddr,
+        address: Address,
         outcomes: &mpsc::Sender<Result<Arc<Handle>, ConnectError>>,
         won: Arc<AtomicBool>,
     ) {
         let (client, told) = (self.clone(), outcomes.clone());
+        let target = address.to_string();
         let started = thread::Builder::new()
             .name("masep-connect".into())
             .spawn(move || {
-                let outcome = client.connect_one(address);
+                let outcome = client.connect_one(&address);
                 match outcome {
                     // It says BYE.
                     Ok(late) if won.swap(true, Ordering::AcqRel) => drop(late),
@@ -158,28 +158,23 @@ impl ClientBuilder {
                 }
             });
         if let Err(error) = started {
-            let error = failed(ConnectPhase::Connect, &address.to_string(), error);
+            let error = failed(ConnectPhase::Connect, &target, error);
             let _ = outcomes.send(Err(error));
         }
     }
 
-    fn resolve(&self, target: &str) -> Result<Vec<SocketAddr>, ConnectError> {
-        if let Ok(literal) = target.parse() {
-            return Ok(vec![literal]);
+    fn resolve(&self, target: &Target) -> Result<Vec<Address>, ConnectError> {
+        if let Some(literals) = target.literals() {
+            return Ok(literals);
         }
         let limit = self.socket_options.connect_time;
-        let name = target.to_owned();
+        let (resolving, target) = (target.clone(), &*target.to_string());
         let (resolved, resolution) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("masep-resolve".into())
             .spawn(move || {
-                let addresses = match with_zone(&name) {
-                    Some(host_and_port) => host_and_port.to_socket_addrs(),
-                    None => name.to_socket_addrs(),
-                };
-                let addresses = addresses.map(Vec::from_iter);
                 // Nobody listens any more when it took too long.
-                let _ = resolved.send(addresses);
+                let _ = resolved.send(resolving.resolve_blocking());
             })
             .map_err(|error| failed(ConnectPhase::Resolve, target, error))?;
         match resolution.recv_timeout(limit) {
@@ -192,10 +187,10 @@ impl ClientBuilder {
         }
     }
 
-    fn connect_any(self, target: &str, addresses: &[SocketAddr]) -> Result<Client, ConnectError> {
+    fn connect_any(self, target: &str, addresses: &[Address]) -> Result<Client, ConnectError> {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.connect_one(*address) {
+            match self.connect_one(address) {
                 Ok(opened) => return self.start(opened),
                 Err(error) => failure = error,
             }
@@ -203,7 +198,7 @@ impl ClientBuilder {
         Err(failure)
     }
 
-    fn connect_one(&self, address: SocketAddr) -> Result<Arc<Handle>, ConnectError> {
+    fn connect_one(&self, address: &Address) -> Result<Arc<Handle>, ConnectError> {
         let target = address.to_string();
         // First, so that nobody is connected to who could not be greeted.
         let config = Config::new(&self.id, self.limits.clone())
@@ -213,9 +208,9 @@ impl ClientBuilder {
             None => config.when_full(self.when_full),
         };
         let limit = self.socket_options.connect_time;
-        let stream = TcpStream::connect_timeout(&address, limit)
+        let stream = transport::connect_blocking(address, limit)
             .and_then(|stream| {
-                set_options(&stream, &self.limits, &self.socket_options)?;
+                transport::prepare(&stream, &self.limits, &self.socket_options)?;
                 Ok(stream)
             })
             .map_err(|error| match error.kind() {
@@ -229,7 +224,7 @@ impl ClientBuilder {
         let shared = Shared::new(
             core,
             stream,
-            address,
+            address.clone(),
             config,
             self.socket_options.busy_poll,
             owner,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::shared::{Handle, Shared, State};
 use super::stream::after;
 use super::{Registry, TimedOut};
 use crate::sync::{self, Instant};
-use crate::transport::set_options;
-use crate::{CloseReason, ConnectionId, SendError, SocketOptions, WhenFull};
+use crate::transport::{self, Socket};
+use crate::{Address, CloseReason, ConnectionId, SendError, SocketOptions, WhenFull};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
 ///
@@ -38,29 +38,21 @@ impl Connection {
     /// The connection on a stream on which both sides have said hello already, or that has none. The
     /// peer is known by the id given here.
     ///
-    /// The stream is a TCP socket or, where the system has them, a connected stream socket of another
-    /// kind; it is set to block. Nobody else may read or write it from now on.
+    /// The stream is a [`TcpStream`](std::net::TcpStream), a
+    /// [`UnixStream`](std::os::unix::net::UnixStream) or another connected stream socket; it is set to block. Nobody
+    /// else may read or write it from now on.
     ///
     /// # Errors
     /// What the system says of the socket's options.
     pub fn over(
-        stream: TcpStream,
+        stream: impl Into<OwnedFd>,
         peer: impl Into<PeerId>,
         limits: &Limits,
         options: &SocketOptions,
     ) -> io::Result<Self> {
+        let (stream, address) = Socket::new(stream)?;
         stream.set_nonblocking(false)?;
-        // The standard library gives no address of other kinds.
-        let address = match stream.peer_addr() {
-            Ok(address) => {
-                set_options(&stream, limits, options)?;
-                address
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-            }
-            Err(error) => return Err(error),
-        };
+        transport::prepare(&stream, limits, options)?;
         let config = Config::new("", limits.clone()).map(Arc::new);
         let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let core = Core::established(config.clone(), peer.into(), sync::now());
@@ -83,9 +75,9 @@ impl Connection {
         self.shared().peer()
     }
 
-    /// The peer's address.
-    pub fn address(&self) -> SocketAddr {
-        self.shared().address
+    /// The peer's address. A peer on a Unix socket is shown with the path of the server.
+    pub fn address(&self) -> Address {
+        self.shared().address.clone()
     }
 
     /// Sends a frame: header and body in one write, by this thread.
@@ -170,17 +162,20 @@ impl Connection {
         self.shared().try_flush()
     }
 
-    /// Another handle of the socket, for its options, its addresses, or to wait until it is readable
+    /// Another handle of the socket, a [`TcpStream`](std::net::TcpStream) or a
+    /// [`UnixStream`](std::os::unix::net::UnixStream) by what it is, for its options, its addresses, or to wait until it is readable
     /// in an event loop: then [`try_recv`](Self::try_recv) may have something. The socket is open as
     /// long as it is, but of no use when the connection has ended.
     ///
     /// # Errors
     /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection has ended, or what the system
     /// says.
-    pub fn socket(&self) -> io::Result<TcpStream> {
+    pub fn socket(&self) -> io::Result<OwnedFd> {
         let state = self.shared().lock();
         match &state.stream {
-            Some(stream) if !state.is_closed || state.keeps_socket() => stream.0.try_clone(),
+            Some(stream) if !state.is_closed || state.keeps_socket() => {
+                stream.0.as_fd().try_clone_to_owned()
+            }
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }

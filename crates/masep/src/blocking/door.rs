@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -20,8 +19,8 @@ use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
 use crate::server::FAR;
-use crate::transport::set_options;
-use crate::{CloseReason, Duplicates, RejectReason, SocketOptions, WhenFull};
+use crate::transport::{self, ListeningSocket, Socket};
+use crate::{Address, CloseReason, Duplicates, RejectReason, SocketOptions, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
@@ -128,7 +127,7 @@ impl Door {
     }
 
     /// Accepts until the server is stopped.
-    pub(super) fn run(self: &Arc<Self>, listener: &TcpListener, mut woken: &PipeReader) {
+    pub(super) fn run(self: &Arc<Self>, listener: &ListeningSocket, mut woken: &PipeReader) {
         // Ten in a second would be many.
         let mut rest_log = Pace::new(8, Duration::from_secs(60));
         tracing::info!(id = ?self.id, "listening");
@@ -155,11 +154,7 @@ impl Door {
                 .map_err(io::Error::from)
                 .and_then(|()| listener.accept())
             {
-                // An IPv4 peer of an IPv6 socket is shown as what it is.
-                Ok((socket, address)) => self.greet(
-                    socket,
-                    SocketAddr::new(address.ip().to_canonical(), address.port()),
-                ),
+                Ok((socket, address)) => self.greet(socket, address),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
@@ -173,12 +168,13 @@ impl Door {
         tracing::info!(id = ?self.id, "stopped accepting");
     }
 
-    fn greet(self: &Arc<Self>, socket: TcpStream, address: SocketAddr) {
+    fn greet(self: &Arc<Self>, socket: Socket, address: Address) {
         if self.prepare(&socket).is_err() {
-            return self.reject(address, &RejectReason::ClosedBeforeHello);
+            return self.reject(&address, &RejectReason::ClosedBeforeHello);
         }
+        let from = address.tcp().map(|address| address.ip());
         let (shared, refusal) = self.update(|inner| {
-            let (ticket, greet) = inner.admission.arrive(Some(address.ip()));
+            let (ticket, greet) = inner.admission.arrive(from);
             let place = Place {
                 door: self.clone(),
                 ticket,
@@ -203,13 +199,13 @@ impl Door {
         }
     }
 
-    fn prepare(&self, socket: &TcpStream) -> io::Result<()> {
+    fn prepare(&self, socket: &Socket) -> io::Result<()> {
         // Some systems hand the listener's mode on.
         socket.set_nonblocking(false)?;
-        set_options(socket, self.config.limits(), &self.socket_options)
+        transport::prepare(socket, self.config.limits(), &self.socket_options)
     }
 
-    fn reject(self: &Arc<Self>, address: SocketAddr, reason: &RejectReason) {
+    fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
         let name = reason.as_str();
         let (log, may_tell) = self.update(|inner| {
             let log = inner.admission.log_refusal(Instant::now());
@@ -222,6 +218,7 @@ impl Door {
         }
         if let (Some(handler), true) = (&self.handler, may_tell) {
             let (this, handler, reason) = (self.clone(), handler.clone(), reason.clone());
+            let address = address.clone();
             let told = thread::Builder::new()
                 .name("masep-reject".into())
                 .spawn(move || {
@@ -319,7 +316,7 @@ impl Place {
             }
             failure.map_or(RejectReason::ClosedBeforeHello, RejectReason::from)
         });
-        self.door.reject(shared.address, &reason);
+        self.door.reject(&shared.address, &reason);
     }
 
     pub(super) fn ending(&self) {

@@ -1,13 +1,12 @@
 //! Callbacks for what happens on connections, in background threads.
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use masep_proto::Frame;
 
 use super::Connection;
-use crate::{CloseReason, RejectReason};
+use crate::{Address, CloseReason, RejectReason};
 
 /// What to do when something happens on a connection: pymasep's `SocketHandler`, with its ends.
 ///
@@ -52,7 +51,7 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// not returned, further ones are left out.
     ///
     /// Each of these calls is made by a thread of its own.
-    fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+    fn on_reject(&self, address: Address, reason: &RejectReason) {
         let _ = (address, reason);
     }
 }
@@ -70,7 +69,7 @@ impl<H: SocketHandler + ?Sized> SocketHandler for Arc<H> {
         H::on_close(self, connection, reason);
     }
 
-    fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+    fn on_reject(&self, address: Address, reason: &RejectReason) {
         H::on_reject(self, address, reason);
     }
 }

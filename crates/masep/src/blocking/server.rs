@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep_proto::connection::Config;
 use masep_proto::{Limits, PeerId, ServerLimits};
-use socket2::{Domain, Socket, Type};
 
 use super::announcing::Announcing;
 use super::door::Door;
@@ -17,12 +16,10 @@ use super::stream::after;
 use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::close::is_bye_of_peer;
 use crate::error::ListenError;
-use crate::transport::withhold_acknowledgement;
-use crate::{CloseReason, Duplicates, ShutdownReport, SocketOptions, WhenFull};
-
-/// Connections that wait for the accepting thread, as tokio has it. When there are more, a peer
-/// tries again after a second.
-const BACKLOG: i32 = 1024;
+use crate::transport::ListeningSocket;
+use crate::{
+    Address, CloseReason, Duplicates, IntoTarget, ShutdownReport, SocketOptions, WhenFull,
+};
 
 /// Configures a [`Server`].
 #[derive(Clone)]
@@ -90,25 +87,39 @@ impl ServerBuilder {
     /// Binds an address and starts to accept, in a background thread. Port 0 takes a free one, see
     /// [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
+    /// `unix:///run/game.sock` makes a Unix socket, the fastest way between processes of one machine. A socket file at
+    /// that path on which nobody listens is replaced. The file is removed when the server stops accepting, unless
+    /// another has taken its place. Its permissions are those that the process's umask leaves: by the usual one of 022,
+    /// only processes of the same user can connect, by 007 also those of the group. All peers of a Unix socket are local:
+    /// [`ServerLimits::connections_per_address`] does not count them.
+    ///
     /// Blocks only to resolve a name, as long as the system takes for it.
     ///
     /// # Errors
-    /// Whatever the system says of the address, which is named, of the thread or of announcing, and `InvalidInput`
-    /// for an id that cannot be sent in a hello.
-    pub fn bind(self, address: impl ToSocketAddrs) -> io::Result<Server> {
+    /// Whatever the system says of the address, which is named (`AddrInUse` where another server listens,
+    /// `AlreadyExists` for a path at which there is something other than a socket), of the thread or of announcing;
+    /// and `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
+    pub fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
+        let target = address.into_target()?;
         self.check_id()?;
-        self.serve(listen(address)?)
+        let addresses = target.resolve_blocking();
+        let addresses = addresses.map_err(|error| ListenError::wrap(&target, error))?;
+        self.start(ListeningSocket::bind(&addresses)?)
     }
 
-    /// As [`bind`](Self::bind), on a socket that listens already, which is set not to block.
+    /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
+    /// [`UnixListener`](std::os::unix::net::UnixListener). It is set not to block. The file of a Unix socket is not
+    /// removed at the end.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn serve(self, listener: TcpListener) -> io::Result<Server> {
+    pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         self.check_id()?;
-        // A peer that is gone again between the wait and the accept must not block it.
-        listener.set_nonblocking(true)?;
-        let local_address = listener.local_addr()?;
+        self.start(ListeningSocket::new(listener)?)
+    }
+
+    fn start(self, listener: ListeningSocket) -> io::Result<Server> {
+        let local_address = listener.address().clone();
         let config = Config::new(&self.id, self.limits.clone());
         let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let config = match self.handler {
@@ -127,7 +138,10 @@ impl ServerBuilder {
             wake,
         ));
         let announcement = if self.announce {
-            Some(Announcing::start(local_address, &self.server_limits)?)
+            Some(Announcing::start(
+                local_address.clone(),
+                &self.server_limits,
+            )?)
         } else {
             None
         };
@@ -150,30 +164,6 @@ impl ServerBuilder {
             .map(drop)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
-}
-
-/// Listens on the first of the addresses that can be bound.
-fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    let addresses = Vec::from_iter(addresses.to_socket_addrs()?);
-    let mut failure = io::ErrorKind::AddrNotAvailable.into();
-    for address in &addresses {
-        match listen_on(*address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = error,
-        }
-    }
-    Err(ListenError::wrap(&addresses, failure))
-}
-
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Or the port could not be bound again for a minute after the server's end.
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    withhold_acknowledgement(&socket);
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -207,7 +197,7 @@ impl fmt::Debug for ServerBuilder {
 pub struct Server {
     id: PeerId,
     limits: ServerLimits,
-    local_address: SocketAddr,
+    local_address: Address,
     door: Arc<Door>,
     /// The thread that accepts.
     accepting: Mutex<Option<JoinHandle<()>>>,
@@ -235,8 +225,8 @@ impl Server {
     }
 
     /// The address that the server listens on, with the real port.
-    pub fn local_address(&self) -> SocketAddr {
-        self.local_address
+    pub fn local_address(&self) -> Address {
+        self.local_address.clone()
     }
 
     /// The live connections, by id.
@@ -279,11 +269,11 @@ impl Server {
     ///
     /// # Errors
     /// When UDP port 10000 cannot be had, for example because a pymasep server, which does not
-    /// share it, runs on this host.
+    /// share it, runs on this host; `InvalidInput` for a server on a Unix socket, which nobody else could reach.
     pub fn announce(&self) -> io::Result<()> {
         let mut announcement = lock(&self.announcement);
         if announcement.is_none() {
-            *announcement = Some(Announcing::start(self.local_address, &self.limits)?);
+            *announcement = Some(Announcing::start(self.local_address.clone(), &self.limits)?);
         }
         Ok(())
     }

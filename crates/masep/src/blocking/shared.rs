@@ -1,6 +1,5 @@
 //! The parts of a connection that its handles share: the core under its lock, and the threads around it.
 
-use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -9,19 +8,19 @@ use masep_proto::connection::{
     Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
 };
 use masep_proto::{Frame, Limit, LimitExceeded, PeerId};
-use socket2::SockRef;
 
 use super::door::Place;
 use super::drive::{Awaits, Roles};
 use super::stream::{Stream, Waker};
 use super::{Registry, TimedOut};
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
-use crate::{CloseReason, ConnectionId, RejectReason, SendError};
+use crate::transport::Socket;
+use crate::{Address, CloseReason, ConnectionId, RejectReason, SendError};
 
 /// One connection, whoever holds it: handles, the thread in the background, and the server's door.
 pub(super) struct Shared {
     pub(super) id: ConnectionId,
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) config: Arc<Config>,
     pub(super) busy_poll: Duration,
     pub(super) registry: Registry,
@@ -104,8 +103,8 @@ pub(super) struct News {
 impl Shared {
     pub(super) fn new(
         mut core: Core,
-        socket: TcpStream,
-        address: SocketAddr,
+        socket: Socket,
+        address: Address,
         config: Arc<Config>,
         busy_poll: Duration,
         owner: (Registry, Option<Place>, bool),
@@ -237,9 +236,7 @@ impl Shared {
         }
         if state.core.is_open() && state.is_blocked() {
             let socket = state.stream.as_ref();
-            let allowed =
-                socket.and_then(|stream| SockRef::from(&stream.0).send_buffer_size().ok());
-            let allowed = allowed.unwrap_or_default();
+            let allowed = socket.map_or(0, |stream| stream.0.send_buffer_size());
             return Err(SendError::Full(LimitExceeded {
                 limit: Limit::QueueBytes,
                 actual: allowed + size,

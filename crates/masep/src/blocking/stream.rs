@@ -1,24 +1,21 @@
 //! The socket of a connection, and the calls of the system on it. No lock is held in any of them.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice, PipeReader, PipeWriter, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use masep_proto::connection::{Action, Read, Room, Transmit, Write};
-use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec, send, sendmsg};
-use socket2::SockRef;
 
-use crate::sync::{self, Instant, poll, recv, thread_local};
-use crate::transport::{rearm_quickack, withhold_acknowledgement};
+use crate::sync::{self, Instant, poll, thread_local};
+use crate::transport::{self, Socket, Stream as _, TcpOptions};
 
 /// A stream socket that is set to block.
 #[derive(Debug)]
-pub(super) struct Stream(pub(super) TcpStream);
+pub(super) struct Stream(pub(super) Socket);
 
 /// True if a read may wait for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,57 +86,33 @@ pub(super) fn with_waker<T>(call: impl FnOnce(&PipeReader, Waker) -> T) -> io::R
 impl Stream {
     /// One read.
     pub(super) fn read(&self, room: &mut Room, wait: Wait) -> Read {
-        let flags = match wait {
-            Wait::Yes => RecvFlags::empty(),
-            Wait::No => RecvFlags::DONTWAIT,
-        };
-        let received = recv(&self.0, spare_capacity(room.buffer()), flags);
-        Read::from(received.map(|(bytes, _)| bytes).map_err(io::Error::from))
+        match wait {
+            Wait::Yes => self.0.read(room.buffer()).into(),
+            Wait::No => self.0.try_read(room.buffer()).into(),
+        }
     }
 
     /// One write, which does not wait.
     pub(super) fn write(&self, transmit: &Transmit) -> Write {
-        let mut flags = SendFlags::DONTWAIT;
-        // Where there is no such flag, the standard library has set the option for it.
-        #[cfg(not(target_vendor = "apple"))]
-        flags.insert(SendFlags::NOSIGNAL);
-        // Linux appends nothing to a segment with this mark, also not when it has to wait, or to be sent again.
-        #[cfg(target_os = "linux")]
-        flags.set(SendFlags::EOR, transmit.fresh_segment());
-        let sent = if let Some(bytes) = transmit.as_slice() {
-            send(&self.0, bytes, flags)
-        } else {
-            let mut slices = [IoSlice::new(&[]); Transmit::MOST_SLICES];
-            let used = transmit.slices(&mut slices);
-            let mut control = SendAncillaryBuffer::default();
-            sendmsg(&self.0, &slices[..used], &mut control, flags)
-        };
-        Write::from(sent.map_err(io::Error::from))
+        transport::write(&self.0, transmit).into()
     }
 
     pub(super) fn act(&self, action: Action) {
-        match action {
-            Action::QuickAck => rearm_quickack(&self.0),
-            Action::DelayAck => withhold_acknowledgement(&self.0),
-            Action::HalfClose => drop(self.0.shutdown(Shutdown::Write)),
-            Action::Close => drop(self.0.shutdown(Shutdown::Both)),
-            Action::Reset => {
-                let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
-                // At once, though others may still wait with it; or when they, who are woken, let go of it.
-                if connect_unspec(&self.0).is_err() {
-                    let _ = self.0.shutdown(Shutdown::Both);
-                }
-            }
+        match (action, self.0.tcp()) {
+            (Action::QuickAck, Some(tcp)) => tcp.acknowledge(),
+            (Action::DelayAck, Some(tcp)) => tcp.withhold_acknowledgement(),
+            (Action::QuickAck | Action::DelayAck, None) => {}
+            (Action::HalfClose, _) => drop(self.0.shutdown(Shutdown::Write)),
+            (Action::Close, _) => drop(self.0.shutdown(Shutdown::Both)),
+            // At once, though others may still wait with it; or when they, who are woken, let go of it.
+            (Action::Reset, _) => self.0.reset(),
         }
     }
 
     /// Has the socket be writable when all that was written is sent. Returns false if it cannot tell: what was
     /// written to one that is not TCP has arrived.
     pub(super) fn tell_when_sent(&self) -> bool {
-        #[cfg(target_os = "linux")]
-        return SockRef::from(&self.0).set_tcp_notsent_lowat(1).is_ok();
-        #[cfg(not(target_os = "linux"))]
-        return false;
+        self.0.tcp().is_some_and(TcpOptions::tell_when_sent)
     }
 
     /// Wakes a thread that waits for bytes. From here on nothing is waited for.

@@ -4,8 +4,8 @@
 //! is never held while the stream is read or written: what is read into or written leaves for that, and comes back.
 //! Whoever lets the lock go does what the connection wants done by then, and wakes whom that concerns.
 
-use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::Shutdown;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError};
@@ -13,14 +13,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use masep_proto::connection::{
-    Action, Batch, Connection as Core, Event, Read, Transmit, Want, WhenFull, Write,
+    Action, Batch, Connection as Core, Event, Read, Want, WhenFull, Write,
 };
 use masep_proto::{Frame, PeerId};
 
 use super::{ConnectionId, Waiters};
 use crate::sync::{Mutex, MutexGuard, Notify, OnceLock, time};
-use crate::transport::Transport;
-use crate::{CloseReason, RejectReason};
+use crate::transport::{self, Transport};
+use crate::{Address, CloseReason, RejectReason};
 
 /// Reads of a stream at most without asking whether it is readable.
 const EAGER_READS: usize = 8;
@@ -44,7 +44,7 @@ pub(crate) enum Delivery {
 /// See the [module](self).
 pub(crate) struct Shared {
     pub(super) id: ConnectionId,
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) peer: OnceLock<PeerId>,
     pub(crate) delivery: Delivery,
     pub(crate) busy_poll: Duration,
@@ -195,10 +195,10 @@ struct Due {
 impl Due {
     fn perform(self) {
         if let Some(stream) = self.stream {
-            match self.acknowledge {
-                Some(true) => stream.acknowledge(),
-                Some(false) => stream.withhold_acknowledgement(),
-                None => {}
+            match (self.acknowledge, stream.tcp()) {
+                (Some(true), Some(tcp)) => tcp.acknowledge(),
+                (Some(false), Some(tcp)) => tcp.withhold_acknowledgement(),
+                _ => {}
             }
             if self.half_close {
                 let _ = stream.shutdown(Shutdown::Write);
@@ -429,7 +429,7 @@ impl Shared {
     pub(crate) fn new(
         mut core: Core,
         stream: impl Transport,
-        address: SocketAddr,
+        address: Address,
         delivery: Delivery,
         busy_poll: Duration,
     ) -> Arc<Self> {
@@ -566,7 +566,7 @@ impl Shared {
         drop(locked.state.take());
         let write = match stream {
             None => Write::Failed(io::ErrorKind::NotConnected),
-            Some(stream) => write_to(&*stream, &transmit).into(),
+            Some(stream) => transport::write(&*stream, &transmit).into(),
         };
         let is_all = write == Write::Bytes(transmit.len());
         let mut locked = self.lock(by);
@@ -723,20 +723,5 @@ impl Shared {
             }
             event.await;
         }
-    }
-}
-
-fn write_to(stream: &dyn Transport, transmit: &Transmit) -> io::Result<usize> {
-    if !transmit.fresh_segment()
-        && let Some(bytes) = transmit.as_slice()
-    {
-        return stream.try_write(bytes);
-    }
-    let mut slices = [IoSlice::new(&[]); Transmit::MOST_SLICES];
-    let used = transmit.slices(&mut slices);
-    if transmit.fresh_segment() {
-        stream.try_write_apart(&slices[..used])
-    } else {
-        stream.try_write_vectored(&slices[..used])
     }
 }

@@ -23,6 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval_at, sleep};
 
 use super::{DATAGRAM_BYTES, Lan, interfaces::Membership};
+use crate::Address;
 
 /// Pause after an error of the socket, so that one that does not go away costs no processor time.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -56,13 +57,19 @@ impl Announcement {
     ///
     /// # Errors
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): port 0, or an IPv6 address other than the
-    ///   unspecified one; the protocol's answer has no room for it.
+    ///   unspecified one, for which the protocol's answer has no room; or a Unix socket.
     /// * [`AddrInUse`](io::ErrorKind::AddrInUse): a program on this host has UDP port 10,000 for
     ///   itself. A pymasep engine does.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): there is no tokio runtime.
     /// * Any other error of the operating system when it opens the socket. That an interface cannot
     ///   be joined, or that there is none, is no error but a warning in the log.
-    pub fn start(listening: SocketAddr, limits: &ServerLimits) -> io::Result<Self> {
+    pub fn start(listening: impl Into<Address>, limits: &ServerLimits) -> io::Result<Self> {
+        let listening = listening.into();
+        let listening = listening.tcp().ok_or_else(|| {
+            let reason = "it is a Unix socket, which only this machine can reach";
+            let message = format!("cannot announce {listening}: {reason}");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })?;
         Self::start_on(Lan::default(), listening, limits)
     }
 

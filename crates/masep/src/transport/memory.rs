@@ -21,18 +21,16 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use masep_proto::Limits;
-
-use crate::SocketOptions;
 use tokio::sync::mpsc;
 
-use super::{Listener, Transport};
+use super::{Listener, Stream, Transport};
+use crate::Address;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -184,25 +182,14 @@ impl MemoryTransport {
     }
 }
 
-impl Transport for MemoryTransport {
-    fn prepare(&self, _limits: &Limits, _options: &SocketOptions) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.incoming.poll_readable(context)
-    }
-
+impl Stream for MemoryTransport {
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.incoming.read(buffer)
     }
 
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outgoing.poll_writable(context)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.outgoing.write(bytes);
+    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let first = buffers.iter().find(|buffer| !buffer.is_empty());
+        let written = self.outgoing.write(first.map_or(&[], |buffer| buffer));
         if written
             .as_ref()
             .is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
@@ -211,11 +198,6 @@ impl Transport for MemoryTransport {
             self.incoming.reset();
         }
         written
-    }
-
-    /// Sent is what the other side has read: of the rest, a reset leaves nothing.
-    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outgoing.poll_empty(context)
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -230,6 +212,21 @@ impl Transport for MemoryTransport {
 
     fn reset_on_drop(&self) {
         self.resets.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Transport for MemoryTransport {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.incoming.poll_readable(context)
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_writable(context)
+    }
+
+    /// Sent is what the other side has read: of the rest, a reset leaves nothing.
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_empty(context)
     }
 }
 
@@ -274,15 +271,15 @@ pub struct MemoryListener {
 impl Listener for MemoryListener {
     type Transport = MemoryTransport;
 
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(self.address.into())
     }
 
     /// Waits for ever when no connector is left.
-    async fn accept(&self) -> io::Result<(MemoryTransport, SocketAddr)> {
+    async fn accept(&self) -> io::Result<(MemoryTransport, Address)> {
         let accepted = self.connections.lock().await.recv().await;
         match accepted {
-            Some(accepted) => Ok(accepted),
+            Some((transport, address)) => Ok((transport, address.into())),
             None => std::future::pending().await,
         }
     }

@@ -1,151 +1,17 @@
-//! TCP: the sockets of tokio as they are, and the options of a socket.
+//! The options of a TCP socket.
 
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
 use std::os::fd::AsFd;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use masep_proto::Limits;
-use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
 
-use super::{Listener, Transport};
 use crate::SocketOptions;
 
-impl Transport for TcpStream {
-    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
-        set_options(self, limits, options)
-    }
-
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
-    }
-
-    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let room = buffer.capacity() - buffer.len();
-        let mut read_some = 0;
-        // Where readiness is told by its edges, a read that leaves room has emptied the socket:
-        // marking it so spares the read that would only find that out, a system call per frame.
-        // The outer call knows the readiness from before the read, so that what arrives meanwhile
-        // is not missed.
-        let filled = self.try_io(Interest::READABLE, || {
-            let read = self.try_read_buf(buffer)?;
-            if TOLD_BY_EDGES && 0 < read && read < room {
-                read_some = read;
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Ok(read)
-        });
-        if read_some > 0 { Ok(read_some) } else { filled }
-    }
-
-    fn try_read_eagerly(&self, buffer: &mut Vec<u8>, times: usize) -> io::Result<usize> {
-        // The readiness that tokio knows stays as it is: at worst it says too often that there is
-        // something to read.
-        let mut read = Err(io::ErrorKind::WouldBlock.into());
-        for _ in 0..times {
-            read = rustix::io::read(self, spare_capacity(buffer)).map_err(io::Error::from);
-            match &read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ => break,
-            }
-        }
-        read
-    }
-
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_write_ready(context)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Self::try_write(self, bytes)
-    }
-
-    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        Self::try_write_vectored(self, buffers)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        // The end of a record: Linux appends nothing to a segment with this mark, also not when it
-        // has to wait, or to be sent again.
-        let flags = nix::libc::MSG_EOR | nix::libc::MSG_NOSIGNAL;
-        self.try_io(Interest::WRITABLE, || {
-            SockRef::from(self).send_vectored_with_flags(buffers, flags)
-        })
-    }
-
-    #[cfg(target_os = "linux")]
-    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // From here on the socket is writable when nothing is unsent.
-        SockRef::from(self).set_tcp_notsent_lowat(1)?;
-        loop {
-            ready!(self.poll_write_ready(context))?;
-            // What tokio knows is from before; this asks the system, and makes it tell the change.
-            match self.try_io(Interest::WRITABLE, || is_writable(self)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
-        }
-    }
-
-    fn acknowledge(&self) {
-        rearm_quickack(self);
-    }
-
-    fn withhold_acknowledgement(&self) {
-        withhold_acknowledgement(self);
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        SockRef::from(self).shutdown(how)
-    }
-
-    fn reset_on_drop(&self) {
-        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system does not call the socket writable now.
-#[cfg(target_os = "linux")]
-fn is_writable(stream: &TcpStream) -> io::Result<()> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-    match poll(&mut asked, PollTimeout::ZERO)? {
-        0 => Err(io::ErrorKind::WouldBlock.into()),
-        _ => stream.take_error()?.map_or(Ok(()), Err),
-    }
-}
-
-/// Whether the system tells changes of readiness alone (epoll, kqueue), as tokio goes by it.
-const TOLD_BY_EDGES: bool = cfg!(any(
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "linux",
-    target_os = "macos",
-    target_os = "netbsd",
-    target_os = "openbsd",
-));
-
-impl Listener for TcpListener {
-    type Transport = TcpStream;
-
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send {
-        Self::accept(self)
-    }
-}
-
 /// Sets what the bounds and options ask of a TCP socket.
-pub(crate) fn set_options(
+pub(super) fn set_options(
     stream: &impl AsFd,
     limits: &Limits,
     options: &SocketOptions,
@@ -213,7 +79,7 @@ fn questions(keepalive_time: Duration, write_time: Duration) -> (Duration, Durat
 /// answered. A new connection would acknowledge them at once; then the body of a pymasep peer's hello
 /// may be here before its header is read, and the peer is not known for what it is. Inherited by the
 /// connections of a listener.
-pub(crate) fn withhold_acknowledgement(socket: &impl AsFd) {
+pub(super) fn withhold_acknowledgement(socket: &impl AsFd) {
     #[cfg(target_os = "linux")]
     let _ = SockRef::from(socket).set_tcp_quickack(false);
     #[cfg(not(target_os = "linux"))]
@@ -221,11 +87,31 @@ pub(crate) fn withhold_acknowledgement(socket: &impl AsFd) {
 }
 
 /// Acknowledges what has arrived at once, and what arrives next, where the system has that.
-pub(crate) fn rearm_quickack(stream: &impl AsFd) {
+pub(super) fn rearm_quickack(stream: &impl AsFd) {
     #[cfg(target_os = "linux")]
     let _ = SockRef::from(stream).set_tcp_quickack(true);
     #[cfg(not(target_os = "linux"))]
     let _ = stream;
+}
+
+/// Has the socket be writable when all that was written is sent. Returns false where the system has no such option.
+pub(super) fn tell_when_sent(stream: &impl AsFd) -> bool {
+    #[cfg(target_os = "linux")]
+    return SockRef::from(stream).set_tcp_notsent_lowat(1).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        false
+    }
+}
+
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system does not call the socket writable now.
+pub(super) fn is_writable(stream: &impl AsFd) -> io::Result<()> {
+    let mut asked = [PollFd::new(stream, PollFlags::OUT)];
+    match poll(&mut asked, Some(&Timespec::default()))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => SockRef::from(stream).take_error()?.map_or(Ok(()), Err),
+    }
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@
 mod bounds;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::Duration;
 
 pub use bounds::Bounds;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
-use masep::{CloseReason, Frame, Limits, RejectReason};
+use masep::{Address, CloseReason, Frame, Limits, RejectReason};
 
 /// Ends a test that waits for something that does not come. Never the expected way out.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub enum Event {
     Connected(Connection),
     Received(Connection, Frame),
     Closed(Connection, CloseReason),
-    Rejected(SocketAddr, RejectReason),
+    Rejected(Address, RejectReason),
 }
 
 /// A handler that passes every call on.
@@ -55,7 +55,7 @@ impl SocketHandler for Events {
             .0
             .send(Event::Closed(connection.clone(), reason.clone()));
     }
-    fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+    fn on_reject(&self, address: Address, reason: &RejectReason) {
         let _ = self.0.send(Event::Rejected(address, reason.clone()));
     }
 }
@@ -147,12 +147,12 @@ impl Peer {
     }
 
     /// Connected, and silent.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub fn connect(address: impl ToSocketAddrs) -> Self {
         Self::of(TcpStream::connect(address).unwrap())
     }
 
     /// Connected, and through the handshake.
-    pub fn join(address: SocketAddr, id: &str) -> Self {
+    pub fn join(address: impl ToSocketAddrs, id: &str) -> Self {
         let mut peer = Self::connect(address);
         peer.write(&frame(id.as_bytes()));
         assert_eq!(peer.read().as_deref(), Some(&b"engine"[..]));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use masep::transport::Listener;
 use masep::transport::memory::listen;
+use masep::transport::{Listener, SocketListener};
 use masep::{Client, CloseReason, Limits, Server};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -122,10 +122,18 @@ pub(crate) fn accept_in_memory(cut: &Cut) -> Work<'_> {
         });
         let mut ports = Vec::new();
         if let Some(accepted) = cut.call(listener.accept()).await {
-            ports.push(accepted.unwrap().1.port());
+            ports.push(accepted.unwrap().1.tcp().unwrap().port());
         }
         while ports.len() < 2 {
-            ports.push(soon(listener.accept()).await.unwrap().1.port());
+            ports.push(
+                soon(listener.accept())
+                    .await
+                    .unwrap()
+                    .1
+                    .tcp()
+                    .unwrap()
+                    .port(),
+            );
         }
         assert_eq!(ports[0] + 1, ports[1]);
         soon(connecting).await.unwrap();
@@ -136,6 +144,7 @@ pub(crate) fn accept_tcp(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let listener = SocketListener::new(listener.into_std().unwrap()).unwrap();
         let connecting = tokio::spawn(async move {
             breathe().await;
             TcpStream::connect(address).await.unwrap()
@@ -145,6 +154,6 @@ pub(crate) fn accept_tcp(cut: &Cut) -> Work<'_> {
             None => soon(Listener::accept(&listener)).await,
         };
         let near = soon(connecting).await.unwrap();
-        assert_eq!(near.local_addr().unwrap(), accepted.unwrap().1);
+        assert_eq!(accepted.unwrap().1, near.local_addr().unwrap());
     })
 }

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 
 use bytes::BytesMut;
-use masep::transport::Transport;
 use masep::transport::memory::{MemoryConnector, MemoryTransport, listen};
+use masep::transport::{Stream, Transport};
 use masep::{Connection, Frame, Limits, Server, SocketHandler};
 use masep_proto::FrameCodec;
 

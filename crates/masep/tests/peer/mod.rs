@@ -11,11 +11,11 @@
 mod bounds;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 pub use bounds::Bounds;
-use masep::{CloseReason, Connection, Frame, RejectReason, Server, SocketHandler};
+use masep::{Address, CloseReason, Connection, Frame, RejectReason, Server, SocketHandler};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -33,7 +33,7 @@ pub enum Event {
     Connected(Connection),
     Received(Connection, Frame),
     Closed(Connection, CloseReason),
-    Rejected(SocketAddr, RejectReason),
+    Rejected(Address, RejectReason),
 }
 
 /// A handler that passes every call on.
@@ -59,7 +59,7 @@ impl SocketHandler for Events {
             .0
             .send(Event::Closed(connection.clone(), reason.clone()));
     }
-    async fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+    async fn on_reject(&self, address: Address, reason: &RejectReason) {
         let _ = self.0.send(Event::Rejected(address, reason.clone()));
     }
 }
@@ -93,14 +93,15 @@ pub fn frame(body: &[u8]) -> Vec<u8> {
 
 impl Peer {
     /// Connected, and silent.
-    pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+    pub async fn connect(address: impl ToSocketAddrs) -> Self {
+        let addresses = Vec::from_iter(address.to_socket_addrs().unwrap());
+        let stream = TcpStream::connect(&addresses[..]).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream }
     }
 
     /// Connected, and through the handshake.
-    pub async fn join(address: SocketAddr, id: &str) -> Self {
+    pub async fn join(address: impl ToSocketAddrs, id: &str) -> Self {
         let mut peer = Self::connect(address).await;
         peer.write(&frame(id.as_bytes())).await;
         assert_eq!(peer.read().await.as_deref(), Some(&b"engine"[..]));

@@ -63,7 +63,7 @@ impl Hooks {
     fn key(&self, connection: &Connection) -> Key {
         let link = match self.link.get() {
             Some(&link) => link,
-            None => link_of(connection.address()),
+            None => link_of(&connection.address()),
         };
         (link, side_of(self.host))
     }
@@ -275,7 +275,7 @@ async fn broadcast(stage: Arc<Stage>, registry: Registry, life: u64) {
         for connection in registry.connections() {
             if stage.plan.send_full == WhenFull::NewestWins {
                 // The frames that one drops may be those of the talker.
-                let key = (link_of(connection.address()), 1);
+                let key = (link_of(&connection.address()), 1);
                 stage.record.change(key, |side| side.may_skip = true);
             }
         }

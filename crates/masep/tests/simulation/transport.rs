@@ -1,13 +1,13 @@
 //! masep's `Transport` and `Listener` over the simulated network.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use masep::transport::{Listener, Transport};
-use masep::{Limits, SocketOptions};
+use masep::transport::{Listener, Stream, TcpOptions, Transport};
+use masep::{Address, Limits, SocketOptions};
 
 use crate::network::{Network, Port, Setup, ticks};
 use crate::stream::{End, Presence};
@@ -21,7 +21,8 @@ pub(crate) fn name() -> SocketAddr {
 }
 
 /// Which link a server's connection runs over.
-pub(crate) fn link_of(peer: SocketAddr) -> usize {
+pub(crate) fn link_of(peer: &Address) -> usize {
+    let peer = peer.tcp().expect("a simulated address");
     usize::from(peer.port() - FIRST_PORT)
 }
 
@@ -39,27 +40,7 @@ impl SimTransport {
     }
 }
 
-impl Transport for SimTransport {
-    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
-        self.with(|end| {
-            end.patience = ticks(limits.write_time);
-            let asks = |time: std::time::Duration| ticks(time.min(limits.write_time / 2));
-            end.keepalive = options.keepalive_time.map(asks);
-        });
-        Ok(())
-    }
-
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|end| {
-            let ready = !end.unread.is_empty() || end.ended || end.failed.is_some();
-            if ready || !end.is_held() {
-                return Poll::Ready(Ok(()));
-            }
-            end.reader = Some(context.waker().clone());
-            Poll::Pending
-        })
-    }
-
+impl Stream for SimTransport {
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.network.change(|state| {
             let now = state.now;
@@ -88,20 +69,9 @@ impl Transport for SimTransport {
         })
     }
 
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.network.change(|state| {
-            let room = state.quality.buffer;
-            let end = &mut state.links[self.link].ends[self.side];
-            let ready = end.unsent.len() < room || end.shut || end.failed.is_some();
-            if ready || !end.is_held() {
-                return Poll::Ready(Ok(()));
-            }
-            end.writer = Some(context.waker().clone());
-            Poll::Pending
-        })
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let first = buffers.iter().find(|buffer| !buffer.is_empty());
+        let bytes: &[u8] = first.map_or(&[], |buffer| buffer);
         self.network.change(|state| {
             let (now, room) = (state.now, state.quality.buffer);
             let end = &mut state.links[self.link].ends[self.side];
@@ -121,16 +91,6 @@ impl Transport for SimTransport {
         })
     }
 
-    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|end| {
-            if end.unsent.is_empty() || end.failed.is_some() || !end.is_held() {
-                return Poll::Ready(Ok(()));
-            }
-            end.writer = Some(context.waker().clone());
-            Poll::Pending
-        })
-    }
-
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.with(|end| {
             end.shut |= matches!(how, Shutdown::Write | Shutdown::Both);
@@ -141,6 +101,61 @@ impl Transport for SimTransport {
 
     fn reset_on_drop(&self) {
         self.with(|end| end.resets = true);
+    }
+
+    fn tcp(&self) -> Option<&dyn TcpOptions> {
+        Some(self)
+    }
+}
+
+impl TcpOptions for SimTransport {
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        self.with(|end| {
+            end.patience = ticks(limits.write_time);
+            let asks = |time: std::time::Duration| ticks(time.min(limits.write_time / 2));
+            end.keepalive = options.keepalive_time.map(asks);
+        });
+        Ok(())
+    }
+
+    fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(buffers)
+    }
+}
+
+impl Transport for SimTransport {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|end| {
+            let ready = !end.unread.is_empty() || end.ended || end.failed.is_some();
+            if ready || !end.is_held() {
+                return Poll::Ready(Ok(()));
+            }
+            end.reader = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.network.change(|state| {
+            let room = state.quality.buffer;
+            let end = &mut state.links[self.link].ends[self.side];
+            let ready = end.unsent.len() < room || end.shut || end.failed.is_some();
+            if ready || !end.is_held() {
+                return Poll::Ready(Ok(()));
+            }
+            end.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|end| {
+            if end.unsent.is_empty() || end.failed.is_some() || !end.is_held() {
+                return Poll::Ready(Ok(()));
+            }
+            end.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
     }
 }
 
@@ -162,11 +177,11 @@ pub(crate) fn listen(network: &Arc<Network>) -> SimListener {
 impl Listener for SimListener {
     type Transport = SimTransport;
 
-    fn local_address(&self) -> io::Result<SocketAddr> {
-        Ok(name())
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(name().into())
     }
 
-    async fn accept(&self) -> io::Result<(SimTransport, SocketAddr)> {
+    async fn accept(&self) -> io::Result<(SimTransport, Address)> {
         let link = poll_fn(|context| {
             let mut state = self.0.lock();
             let Some(port) = &mut state.port else {
@@ -189,7 +204,7 @@ impl Listener for SimListener {
         };
         Ok((
             transport,
-            SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), port)),
+            Address::Tcp((Ipv4Addr::new(10, 0, 0, last), port).into()),
         ))
     }
 }

@@ -96,12 +96,12 @@ pub(crate) fn poll(
 
 /// Only one thread reads from a socket at a time.
 pub(crate) fn recv<Buf: Buffer<u8>>(
-    socket: &impl AsFd,
+    socket: impl AsFd,
     buffer: Buf,
     flags: RecvFlags,
 ) -> rustix::io::Result<(Buf::Output, usize)> {
     if !flags.contains(RecvFlags::DONTWAIT) {
-        poll(&mut [PollFd::new(socket, PollFlags::IN)], None)?;
+        poll(&mut [PollFd::new(&socket, PollFlags::IN)], None)?;
     }
     rustix::net::recv(socket, buffer, flags | RecvFlags::DONTWAIT)
 }

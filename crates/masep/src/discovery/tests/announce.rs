@@ -25,7 +25,7 @@ async fn several_servers_of_one_host_announce_at_once_until_they_stop() {
 #[tokio::test]
 async fn a_question_that_came_before_the_stop_is_not_answered_after_it() {
     let network = Loopback::new();
-    let listening = "0.0.0.0:60000".parse().unwrap();
+    let listening: SocketAddr = "0.0.0.0:60000".parse().unwrap();
     let responder = Responder::new(listening, 10);
     let announcer = Announcer::open(network.lan.clone(), responder).unwrap();
     let asker = asker();
@@ -150,7 +150,7 @@ async fn a_server_that_cannot_be_announced_is_refused_with_the_reason() {
 
 #[test]
 fn an_announcement_without_a_runtime_is_an_error() {
-    let listening = "0.0.0.0:60000".parse().unwrap();
+    let listening: SocketAddr = "0.0.0.0:60000".parse().unwrap();
     let error = Announcement::start(listening, &ServerLimits::default()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
 }

@@ -1,0 +1,111 @@
+//! Sockets that listen.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use socket2::{Domain, SockRef, Socket as RawSocket, Type};
+
+use super::socket::address_of;
+use super::unix::SocketFile;
+use super::{Socket, tcp, unix};
+use crate::Address;
+use crate::error::ListenError;
+
+/// Connections that wait to be accepted, as tokio has it. When there are more, a peer tries again after a second, or
+/// waits.
+pub(super) const BACKLOG: i32 = 1024;
+
+/// A socket of TCP or a Unix socket that listens, and that is set not to block: a peer that is gone again between the wait
+/// and the accept holds up nobody.
+#[derive(Debug)]
+pub(crate) struct ListeningSocket {
+    // First, so that a path is free before nobody listens on it.
+    file: Option<SocketFile>,
+    descriptor: OwnedFd,
+    address: Address,
+}
+
+impl ListeningSocket {
+    /// Listens on the first of the addresses that can be bound.
+    ///
+    /// The file of a Unix socket has the permissions that the process's mask leaves (umask(2)); to connect, a peer must be
+    /// allowed to write it.
+    pub(crate) fn bind(addresses: &[Address]) -> io::Result<Self> {
+        let mut failure = io::ErrorKind::AddrNotAvailable.into();
+        for address in addresses {
+            match Self::bind_one(address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => failure = error,
+            }
+        }
+        Err(ListenError::wrap_all(addresses, failure))
+    }
+
+    fn bind_one(address: &Address) -> io::Result<Self> {
+        let (socket, file) = match address {
+            Address::Tcp(address) => (listen_on(*address)?, None),
+            Address::Unix(path) => {
+                let (socket, file) = unix::listen(path)?;
+                (socket, Some(file))
+            }
+        };
+        Ok(Self {
+            file,
+            ..Self::new(socket)?
+        })
+    }
+
+    /// One that listens already. The file of a Unix socket stays where it is.
+    pub(crate) fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let descriptor = socket.into();
+        let local = SockRef::from(&descriptor);
+        local.set_nonblocking(true)?;
+        let local = local.local_addr()?;
+        let address = match local.as_socket() {
+            Some(address) => Address::Tcp(address),
+            None => address_of(&local).unwrap_or_else(|| Address::unix("")),
+        };
+        Ok(Self {
+            file: None,
+            descriptor,
+            address,
+        })
+    }
+
+    /// The socket, its address, and the file that goes with it.
+    pub(super) fn into_parts(self) -> (OwnedFd, Address, Option<SocketFile>) {
+        (self.descriptor, self.address, self.file)
+    }
+
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The next connection, without a wait, and the address of its peer. A Unix socket's has none of its own.
+    pub(crate) fn accept(&self) -> io::Result<(Socket, Address)> {
+        let (socket, peer) = SockRef::from(&self.descriptor).accept()?;
+        let address = match &self.address {
+            Address::Unix(path) => Address::Unix(path.clone()),
+            Address::Tcp(_) => address_of(&peer)
+                .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?,
+        };
+        Ok((Socket::known(socket.into(), &address), address))
+    }
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Or the port could not be bound again for a minute after the server's end.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    tcp::withhold_acknowledgement(&socket);
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+impl AsFd for ListeningSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}

@@ -1,0 +1,249 @@
+//! Sockets that tasks wait for.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use masep_proto::Limits;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::sleep;
+
+use super::socket::{recv, send, would_block};
+use super::unix::SocketFile;
+use super::{Listener, ListeningSocket, Stream, TcpOptions, Transport, socket, tcp};
+use crate::{Address, SocketOptions};
+
+/// The pause after which a Unix socket is asked again that has many connections to accept: the system tells nobody when
+/// there is room.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// A socket that the tokio runtime watches.
+#[derive(Debug)]
+pub enum SocketTransport {
+    /// Of TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+/// Connects a socket.
+pub(crate) async fn connect(address: Address) -> io::Result<SocketTransport> {
+    match &address {
+        Address::Tcp(address) => TcpStream::connect(address).await.map(SocketTransport::Tcp),
+        Address::Unix(path) => loop {
+            match UnixStream::connect(path).await {
+                Err(error) if would_block(&error) => sleep(FULL_PAUSE).await,
+                connected => break connected.map(SocketTransport::Unix),
+            }
+        },
+    }
+}
+
+impl SocketTransport {
+    /// Makes a call of the system if the socket is known to be ready for it, and takes note if it is not.
+    #[inline]
+    fn try_io<R>(&self, interest: Interest, call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, call),
+            Self::Unix(stream) => stream.try_io(interest, call),
+        }
+    }
+
+    #[inline]
+    fn try_send(&self, buffers: &[IoSlice<'_>], more: SendFlags) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, || send(self.as_fd(), buffers, more))
+    }
+}
+
+impl AsFd for SocketTransport {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Stream for SocketTransport {
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let room = buffer.capacity() - buffer.len();
+        let mut read_some = 0;
+        // Where readiness is told by its edges, a read that leaves room has emptied the socket:
+        // marking it so spares the read that would only find that out, a system call per frame.
+        // The call knows the readiness from before the read, so that what arrives meanwhile
+        // is not missed. A Unix socket may hold more behind a piece with which its peer has passed descriptors.
+        let empties = TOLD_BY_EDGES && matches!(self, Self::Tcp(_));
+        let filled = self.try_io(Interest::READABLE, || {
+            let read = recv(self.as_fd(), buffer, RecvFlags::DONTWAIT)?;
+            if empties && 0 < read && read < room {
+                read_some = read;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        });
+        if read_some > 0 { Ok(read_some) } else { filled }
+    }
+
+    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_send(buffers, SendFlags::empty())
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        socket::shut(self.as_fd(), how)
+    }
+
+    fn reset_on_drop(&self) {
+        socket::reset_on_close(self.as_fd());
+    }
+
+    fn tcp(&self) -> Option<&dyn TcpOptions> {
+        match self {
+            Self::Tcp(_) => Some(self),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl Transport for SocketTransport {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+        }
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(context),
+            Self::Unix(stream) => stream.poll_write_ready(context),
+        }
+    }
+
+    fn try_read_eagerly(&self, buffer: &mut Vec<u8>, times: usize) -> io::Result<usize> {
+        // The readiness that tokio knows stays as it is: at worst it says too often that there is
+        // something to read.
+        let mut read = Err(io::ErrorKind::WouldBlock.into());
+        for _ in 0..times {
+            read = recv(self.as_fd(), buffer, RecvFlags::DONTWAIT);
+            match &read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => break,
+            }
+        }
+        read
+    }
+
+    fn poll_sent(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // From here on the socket is writable when nothing is unsent.
+        if !self.tcp().is_some_and(TcpOptions::tell_when_sent) {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            ready!(self.poll_writable(context))?;
+            // What tokio knows is from before; this asks the system, and makes it tell the change.
+            match self.try_io(Interest::WRITABLE, || tcp::is_writable(self)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+}
+
+impl TcpOptions for SocketTransport {
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        tcp::set_options(self, limits, options)
+    }
+
+    fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_send(buffers, socket::END_OF_SEGMENT)
+    }
+
+    fn acknowledge(&self) {
+        tcp::rearm_quickack(self);
+    }
+
+    fn withhold_acknowledgement(&self) {
+        tcp::withhold_acknowledgement(self);
+    }
+
+    fn tell_when_sent(&self) -> bool {
+        tcp::tell_when_sent(self)
+    }
+}
+
+/// Whether the system tells changes of readiness alone (epoll, kqueue), as tokio goes by it.
+const TOLD_BY_EDGES: bool = cfg!(any(
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "netbsd",
+    target_os = "openbsd",
+));
+
+/// A socket that listens, which the tokio runtime watches.
+#[derive(Debug)]
+pub struct SocketListener {
+    kind: Kind,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    // The file first, so that a path is free before nobody listens on it.
+    Unix {
+        _file: Option<SocketFile>,
+        listener: UnixListener,
+    },
+}
+
+impl SocketListener {
+    /// Has the current tokio runtime watch a socket that listens, which is set not to block.
+    ///
+    /// # Errors
+    /// What the system says of that.
+    #[cfg(feature = "unstable-transport")]
+    pub fn new(socket: impl Into<std::os::fd::OwnedFd>) -> io::Result<Self> {
+        Self::watch(ListeningSocket::new(socket)?)
+    }
+
+    pub(crate) fn watch(socket: ListeningSocket) -> io::Result<Self> {
+        let (descriptor, address, file) = socket.into_parts();
+        let kind = match &address {
+            Address::Tcp(_) => Kind::Tcp(TcpListener::from_std(descriptor.into())?),
+            Address::Unix(_) => Kind::Unix {
+                _file: file,
+                listener: UnixListener::from_std(descriptor.into())?,
+            },
+        };
+        Ok(Self { kind, address })
+    }
+}
+
+impl Listener for SocketListener {
+    type Transport = SocketTransport;
+
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(self.address.clone())
+    }
+
+    async fn accept(&self) -> io::Result<(SocketTransport, Address)> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((SocketTransport::Tcp(stream), Address::canonical(address)))
+            }
+            // Its peer has none of its own.
+            Kind::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((SocketTransport::Unix(stream), self.address.clone()))
+            }
+        }
+    }
+}

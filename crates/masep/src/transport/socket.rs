@@ -1,0 +1,193 @@
+//! Sockets, and the calls of the system on them. None of these calls waits, whatever the socket is set to.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use masep_proto::Limits;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec};
+use socket2::{SockAddr, SockRef};
+
+use super::{Stream, TcpOptions, tcp, unix};
+use crate::{Address, SocketOptions, sync};
+
+/// A connected stream socket, of TCP or of another kind, such as a Unix socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    descriptor: OwnedFd,
+    is_tcp: bool,
+}
+
+impl Socket {
+    /// A socket that is connected, and the address of its peer.
+    ///
+    /// # Errors
+    /// What the system says of that address.
+    pub(crate) fn new(descriptor: impl Into<OwnedFd>) -> io::Result<(Self, Address)> {
+        let descriptor = descriptor.into();
+        let peer = SockRef::from(&descriptor).peer_addr()?;
+        let address = address_of(&peer).unwrap_or_else(|| Address::unix(""));
+        Ok((Self::known(descriptor, &address), address))
+    }
+
+    /// A socket of which is known what it is connected to.
+    pub(super) fn known(descriptor: OwnedFd, address: &Address) -> Self {
+        Self {
+            descriptor,
+            is_tcp: matches!(address, Address::Tcp(_)),
+        }
+    }
+
+    /// Reads as [`Stream::try_read`] does, and waits where that would not. The socket is one that is set to block.
+    pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        recv(self.as_fd(), buffer, RecvFlags::empty())
+    }
+
+    /// Resets the connection at once, though others may still hold the socket, where there is such a thing; otherwise
+    /// ends it.
+    pub(crate) fn reset(&self) {
+        self.reset_on_drop();
+        if connect_unspec(&self.descriptor).is_err() {
+            let _ = self.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// The size of the buffer in which the system keeps what is written, or 0 if it does not say.
+    pub(crate) fn send_buffer_size(&self) -> usize {
+        let size = SockRef::from(&self.descriptor).send_buffer_size();
+        size.unwrap_or_default()
+    }
+
+    /// Sets whether calls on the socket wait, also those of others.
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        SockRef::from(&self.descriptor).set_nonblocking(nonblocking)
+    }
+}
+
+impl Stream for Socket {
+    #[inline]
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        recv(self.as_fd(), buffer, RecvFlags::DONTWAIT)
+    }
+
+    #[inline]
+    fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        send(self.as_fd(), buffers, SendFlags::empty())
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        shut(self.as_fd(), how)
+    }
+
+    /// A Unix socket has no reset but one: closed with bytes unread, its peer finds an error behind what it was sent.
+    fn reset_on_drop(&self) {
+        reset_on_close(self.as_fd());
+    }
+
+    fn tcp(&self) -> Option<&dyn TcpOptions> {
+        self.is_tcp.then_some(self as &dyn TcpOptions)
+    }
+}
+
+impl TcpOptions for Socket {
+    fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()> {
+        tcp::set_options(&self.descriptor, limits, options)
+    }
+
+    fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        send(self.as_fd(), buffers, END_OF_SEGMENT)
+    }
+
+    fn acknowledge(&self) {
+        tcp::rearm_quickack(&self.descriptor);
+    }
+
+    fn withhold_acknowledgement(&self) {
+        tcp::withhold_acknowledgement(&self.descriptor);
+    }
+
+    fn tell_when_sent(&self) -> bool {
+        tcp::tell_when_sent(&self.descriptor)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// Appends what has arrived to the spare capacity of `buffer`.
+#[inline]
+pub(super) fn recv(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    flags: RecvFlags,
+) -> io::Result<usize> {
+    let (bytes, _) = sync::recv(socket, spare_capacity(buffer), flags)?;
+    Ok(bytes)
+}
+
+/// Linux appends nothing to a segment with this mark (the end of a record), also not when it has to wait, or to be sent
+/// again.
+#[cfg(target_os = "linux")]
+pub(super) const END_OF_SEGMENT: SendFlags = SendFlags::EOR;
+#[cfg(not(target_os = "linux"))]
+pub(super) const END_OF_SEGMENT: SendFlags = SendFlags::empty();
+
+/// Writes what there is room for.
+#[inline]
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+    more: SendFlags,
+) -> io::Result<usize> {
+    let mut flags = SendFlags::DONTWAIT | more;
+    // Where there is no such flag, the standard library has set the option for it.
+    #[cfg(not(target_vendor = "apple"))]
+    flags.insert(SendFlags::NOSIGNAL);
+    if let [buffer] = buffers {
+        return Ok(rustix::net::send(socket, buffer, flags)?);
+    }
+    let mut control = SendAncillaryBuffer::default();
+    Ok(rustix::net::sendmsg(socket, buffers, &mut control, flags)?)
+}
+
+pub(super) fn shut(socket: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    SockRef::from(&socket).shutdown(how)
+}
+
+/// Lets the close be a reset, where there is such a thing.
+pub(super) fn reset_on_close(socket: BorrowedFd<'_>) {
+    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+}
+
+/// The address of a socket as the system gives it, if it has one.
+pub(super) fn address_of(address: &SockAddr) -> Option<Address> {
+    match address.as_socket() {
+        Some(address) => Some(Address::canonical(address)),
+        None => address.as_pathname().map(Address::unix),
+    }
+}
+
+/// Connects, and waits for that no longer than `limit`. The socket is set to block.
+pub(crate) fn connect_blocking(address: &Address, limit: Duration) -> io::Result<Socket> {
+    let descriptor = match address {
+        Address::Tcp(address) => connect_tcp(*address, limit)?.into(),
+        Address::Unix(path) => unix::connect(path, limit)?.into(),
+    };
+    Ok(Socket::known(descriptor, address))
+}
+
+fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(&address, limit)
+}
+
+/// True if the system says that what was asked for would have to wait.
+pub(super) fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error() == Some(Errno::AGAIN.raw_os_error())
+}

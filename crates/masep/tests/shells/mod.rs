@@ -1,0 +1,267 @@
+//! The calls of both shells behind one face.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test file uses its own part, and a panic is its report"
+)]
+
+use std::future::Future;
+use std::io;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use masep::{
+    Address, CloseReason, ConnectError, IntoTarget, SendError, ShutdownReport, SocketOptions,
+    blocking,
+};
+use tokio::runtime::Runtime;
+
+use super::bounds::Bounds;
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    Blocking,
+    Async,
+}
+
+pub const SHELLS: [Shell; 2] = [Shell::Blocking, Shell::Async];
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().unwrap()
+});
+
+fn wait<T>(call: impl Future<Output = T>) -> T {
+    let call = async { tokio::time::timeout(SOON, call).await };
+    RUNTIME.block_on(call).expect("it returns in time")
+}
+
+/// Waits for what another thread or task does at once.
+pub fn until(holds: impl Fn() -> bool) {
+    let end = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < end, "it did not happen in {SOON:?}");
+        std::thread::yield_now();
+    }
+}
+
+pub trait Server: Send + Sync {
+    fn address(&self) -> Address;
+    fn accept(&self) -> Option<Box<dyn Connection>>;
+    fn stop_accepting(&self);
+    fn announce(&self) -> io::Result<()>;
+    fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
+}
+
+pub trait Client: Send + Sync {
+    fn connection(&self) -> &dyn Connection;
+}
+
+pub trait Connection: Send + Sync {
+    fn address(&self) -> Address;
+    fn peer(&self) -> String;
+    fn send(&self, body: Vec<u8>);
+    fn try_send(&self, body: Vec<u8>) -> bool;
+    fn recv(&self) -> Option<Vec<u8>>;
+    fn bye(&self) -> CloseReason;
+    /// The reason, when all was received.
+    fn closed(&self) -> CloseReason;
+}
+
+pub fn bind(shell: Shell, target: impl IntoTarget) -> io::Result<Box<dyn Server>> {
+    bind_with(shell, target, Bounds::default())
+}
+
+pub fn bind_with(
+    shell: Shell,
+    target: impl IntoTarget,
+    bounds: impl Into<Bounds>,
+) -> io::Result<Box<dyn Server>> {
+    let bounds = bounds.into();
+    Ok(match shell {
+        Shell::Blocking => {
+            let server = blocking::Server::builder("engine")
+                .limits(bounds.limits)
+                .server_limits(bounds.server);
+            Box::new(server.bind(target)?)
+        }
+        Shell::Async => {
+            let server = masep::Server::builder("engine")
+                .limits(bounds.limits)
+                .server_limits(bounds.server);
+            Box::new(Async(Some(wait(server.bind(target))?)))
+        }
+    })
+}
+
+pub fn bind_announced(shell: Shell, target: impl IntoTarget) -> io::Result<Box<dyn Server>> {
+    Ok(match shell {
+        Shell::Blocking => {
+            let server = blocking::Server::builder("engine").announce(true);
+            Box::new(server.bind(target)?)
+        }
+        Shell::Async => {
+            let server = masep::Server::builder("engine").announce(true);
+            Box::new(Async(Some(wait(server.bind(target))?)))
+        }
+    })
+}
+
+pub fn connect(shell: Shell, target: impl IntoTarget) -> Result<Box<dyn Client>, ConnectError> {
+    connect_with(shell, target, SocketOptions::default())
+}
+
+pub fn connect_with(
+    shell: Shell,
+    target: impl IntoTarget,
+    options: SocketOptions,
+) -> Result<Box<dyn Client>, ConnectError> {
+    connect_by(shell, target, "agent", options)
+}
+
+pub fn connect_as(
+    shell: Shell,
+    id: &str,
+    target: impl IntoTarget,
+) -> Result<Box<dyn Client>, ConnectError> {
+    connect_by(shell, target, id, SocketOptions::default())
+}
+
+fn connect_by(
+    shell: Shell,
+    target: impl IntoTarget,
+    id: &str,
+    options: SocketOptions,
+) -> Result<Box<dyn Client>, ConnectError> {
+    Ok(match shell {
+        Shell::Blocking => {
+            let client = blocking::Client::builder(id).socket_options(options);
+            Box::new(client.connect(target)?)
+        }
+        Shell::Async => {
+            let client = masep::Client::builder(id).socket_options(options);
+            Box::new(AsyncClient(wait(client.connect(target))?))
+        }
+    })
+}
+
+pub fn accept(server: &dyn Server) -> Box<dyn Connection> {
+    server.accept().expect("the server accepts")
+}
+
+impl Server for blocking::Server {
+    fn address(&self) -> Address {
+        self.local_address()
+    }
+    fn accept(&self) -> Option<Box<dyn Connection>> {
+        let accepted = self.accept_timeout(SOON).expect("a connection in time")?;
+        Some(Box::new(accepted))
+    }
+    fn stop_accepting(&self) {
+        self.stop_accepting();
+    }
+    fn announce(&self) -> io::Result<()> {
+        self.announce()
+    }
+    fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
+        Self::shutdown(*self, deadline)
+    }
+}
+
+impl Client for blocking::Client {
+    fn connection(&self) -> &dyn Connection {
+        self.connection()
+    }
+}
+
+impl Connection for blocking::Connection {
+    fn address(&self) -> Address {
+        self.address()
+    }
+    fn peer(&self) -> String {
+        self.peer().to_string()
+    }
+    fn send(&self, body: Vec<u8>) {
+        self.send(body).unwrap();
+    }
+    fn try_send(&self, body: Vec<u8>) -> bool {
+        self.try_send(body).is_ok()
+    }
+    fn recv(&self) -> Option<Vec<u8>> {
+        let frame = self.recv_timeout(SOON).expect("a frame or the end in time");
+        frame.map(|frame| frame.bytes().to_vec())
+    }
+    fn bye(&self) -> CloseReason {
+        self.bye()
+    }
+    fn closed(&self) -> CloseReason {
+        // Here it takes a call that waits for the end to be noticed.
+        let _ = self.flush();
+        self.closed()
+    }
+}
+
+struct Async(Option<masep::Server>);
+
+impl Async {
+    fn get(&self) -> &masep::Server {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Server for Async {
+    fn address(&self) -> Address {
+        self.get().local_address()
+    }
+    fn accept(&self) -> Option<Box<dyn Connection>> {
+        let accepted = wait(self.get().accept())?;
+        Some(Box::new(accepted))
+    }
+    fn stop_accepting(&self) {
+        self.get().stop_accepting();
+    }
+    fn announce(&self) -> io::Result<()> {
+        let _context = RUNTIME.enter();
+        self.get().announce()
+    }
+    fn shutdown(mut self: Box<Self>, deadline: Duration) -> ShutdownReport {
+        wait(self.0.take().unwrap().shutdown(deadline))
+    }
+}
+
+struct AsyncClient(masep::Client);
+
+impl Client for AsyncClient {
+    fn connection(&self) -> &dyn Connection {
+        self.0.connection()
+    }
+}
+
+impl Connection for masep::Connection {
+    fn address(&self) -> Address {
+        self.address()
+    }
+    fn peer(&self) -> String {
+        self.peer().to_string()
+    }
+    fn send(&self, body: Vec<u8>) {
+        let sent: Result<(), SendError> = wait(async { self.send(body).await });
+        sent.unwrap();
+    }
+    fn try_send(&self, body: Vec<u8>) -> bool {
+        self.try_send(body).is_ok()
+    }
+    fn recv(&self) -> Option<Vec<u8>> {
+        wait(self.recv()).map(|frame| frame.bytes().to_vec())
+    }
+    fn bye(&self) -> CloseReason {
+        wait(self.bye())
+    }
+    fn closed(&self) -> CloseReason {
+        wait(self.closed())
+    }
+}
