@@ -142,7 +142,8 @@ impl Keeper {
             self.shared.end(CloseReason::Aborted);
             self.until(State::is_ended).await;
         }
-        returned != Some(false)
+        // A call that was given up has lost its frame: those behind it are lost with it.
+        returned == Some(true)
     }
 
     /// Looks for more without letting the thread sleep: a task that only yields makes the runtime look

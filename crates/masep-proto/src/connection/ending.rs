@@ -69,7 +69,13 @@ impl Connection {
             }
             Phase::Draining => self.drop_queue(),
             Phase::ReadingRest => self.conclude_failed_write(now),
-            Phase::SendingOut => self.part(now),
+            Phase::SendingOut => {
+                // The close can become a reset, which drops what the system has not sent.
+                if !self.is_settled() {
+                    self.settle(reason);
+                }
+                self.part(now);
+            }
             Phase::HearingOut => self.close(),
             Phase::Refusing => self.say_refusal(now),
             Phase::Greeting | Phase::Hearing | Phase::Deciding | Phase::Answering => {

@@ -128,12 +128,14 @@ impl Judgement<'_> {
         let end = &self.link().ends[self.key.1];
         let shutdown = self.stage.plan.shutdown.unwrap_or_default();
         let time = ticks(limits.write_time.max(shutdown) + CLOSE_GRACE) + SLACK;
-        // Both go on while there is progress.
+        // Both go on while there is progress. A peer that has ended the connection before this side did is heard to its end.
+        let is_theirs = side.closed.iter().any(|(reason, _)| said_bye(reason));
         let ours = self
             .log
             .ending
             .get(&self.key)
             .copied()
+            .filter(|_| !is_theirs)
             .map(|from| from.max(end.last_write));
         let theirs = end
             .end_arrived
