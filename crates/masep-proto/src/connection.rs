@@ -136,6 +136,8 @@ pub struct Connection {
     phase_until: Option<Instant>,
     /// By when the peer has to take something.
     write_until: Option<Instant>,
+    /// By when the user's work on an answer has to be done, as nothing can be written any more.
+    answers_until: Option<Instant>,
     /// Since when nothing was heard.
     silent_since: Option<Instant>,
     /// By when a server's `BYE` is a refusal, until a frame has come.
@@ -252,6 +254,7 @@ impl Connection {
             discards: 0,
             phase_until: None,
             write_until: None,
+            answers_until: None,
             silent_since: None,
             rejection_until: None,
             events: Pending::default(),

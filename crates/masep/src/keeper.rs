@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use masep_proto::connection::{Batch, HelloFailure, Want, Write};
-use tokio::sync::Semaphore;
 
 use crate::connection::{By, Delivery, Reading, Shared, State, now};
 use crate::door::Place;
 use crate::handler::guarded;
+use crate::hearing::Hearing;
 use crate::sync::time::{self, Sleep, timeout};
 use crate::{CloseReason, Connection, SocketHandler};
 
@@ -23,8 +23,6 @@ pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_millis(10);
 /// Reads and writes in a row after which others have their turn.
 const MOST_STEPS: usize = 16;
-/// Connections of which the end of the peer's side is awaited at the same time. Those beyond are closed at once.
-static HEARD_OUT: Semaphore = Semaphore::const_new(256);
 
 /// The task's own part.
 pub(crate) struct Keeper {
@@ -175,8 +173,8 @@ impl Keeper {
         self.until(|state| state.is_closed).await;
         let reason = self.shared.end_reason();
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
-        let heard_out = HEARD_OUT.try_acquire();
-        if heard_out.is_err() {
+        let hearing = Hearing::begin();
+        if hearing.is_none() {
             self.shared.lock(By::Keeper).core.stop_hearing();
         }
         let mut told = pin!(guarded(|| handler.on_close(connection, &reason)));
@@ -189,6 +187,7 @@ impl Keeper {
         self.shared.set_closed(reason.clone());
         self.place.end();
         self.over().await;
+        drop(hearing);
     }
 
     async fn attend_end(&mut self, mut told: Pin<&mut impl Future<Output = bool>>) {
@@ -286,6 +285,7 @@ impl Keeper {
         let leased_until = lease.map(|(until, _)| until);
         let wakes_at = (locked.core.deadline().into_iter())
             .chain(leased_until)
+            .chain(locked.core.answers_until().filter(|_| busy))
             .min();
         if let Some(wakes_at) = wakes_at
             && let Poll::Ready(now) = alarm.poll(context, wakes_at)
@@ -293,6 +293,7 @@ impl Keeper {
             if locked.core.deadline().is_some_and(|due| due <= now) {
                 locked.core.handle_timeout(now);
             }
+            locked.is_call_late = locked.core.answers_until().is_some_and(|due| due <= now);
             look_after_lease(lease, &mut locked, now);
             return Step::Moved;
         }

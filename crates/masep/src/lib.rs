@@ -59,6 +59,7 @@ mod door;
 mod error;
 mod hand_out;
 mod handler;
+mod hearing;
 mod keeper;
 #[cfg(masep_model)]
 #[path = "../../masep-model/src/model/mod.rs"]

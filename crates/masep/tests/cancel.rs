@@ -5,6 +5,7 @@ mod peer;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use masep::{
     CloseReason, Connection, Frame, Limits, Server, SocketHandler, SocketHandlerQueue, WhenFull,
@@ -177,4 +178,23 @@ async fn a_callback_that_waits_is_dropped_when_this_side_has_ended_the_connectio
     assert_eq!(soon(told.recv()).await, Some("told"));
     assert_eq!(peer.read().await.as_deref(), Some(&b"last"[..]));
     peer.expect_bye().await;
+}
+
+#[tokio::test]
+async fn a_callback_that_waits_is_dropped_a_while_after_a_write_failed() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::builder("engine")
+        .handler(Waiting(tell))
+        .limits(Limits::default().write_time(Duration::from_millis(50)))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
+    let mut peer = Peer::join(server.local_address(), "agent").await;
+    peer.write(&frame(b"never answered")).await;
+    assert_eq!(soon(told.recv()).await, Some("called"));
+    let connection = server.registry().get_connection("agent").unwrap();
+    peer.reset();
+    while soon(connection.send(vec![0; 60_000])).await.is_ok() {}
+    assert_eq!(soon(told.recv()).await, Some("dropped"));
+    assert_eq!(soon(told.recv()).await, Some("told"));
 }

@@ -32,6 +32,12 @@ impl Connection {
         earlier(earlier(self.phase_until, blocked), probed)
     }
 
+    /// By when work on an answer to the peer is in vain for long enough to be given up: a write has failed, and
+    /// [`Limits::write_time`](crate::Limits::write_time) will have passed since.
+    pub const fn answers_until(&self) -> Option<Instant> {
+        self.answers_until
+    }
+
     /// Ends what has taken too long by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         if passed(self.write_until, now) {

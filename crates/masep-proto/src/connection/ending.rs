@@ -182,6 +182,7 @@ impl Connection {
         self.wake_senders();
         self.phase = Phase::ReadingRest;
         self.phase_until = now.checked_add(self.config.limits.write_time);
+        self.answers_until = self.phase_until;
         if self.input_over {
             self.conclude_failed_write(now);
         }

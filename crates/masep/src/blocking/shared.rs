@@ -13,6 +13,7 @@ use super::door::Place;
 use super::drive::{Awaits, Roles};
 use super::stream::{Stream, Waker};
 use super::{Registry, TimedOut};
+use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::Socket;
 use crate::{Address, CloseReason, ConnectionId, RejectReason, SendError};
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) roles: Roles,
     /// True if the end was told to the peer, and then to the handler.
     pub(super) is_closed: bool,
+    /// From then on until the stream is closed, if it is awaited that the peer does so.
+    hearing: Option<Hearing>,
     /// A call was made on it. Until then its socket can be had, though the end may have come with the hello.
     pub(super) is_used: bool,
     /// It has ended, and frames were still to be received then.
@@ -131,6 +134,7 @@ impl Shared {
                 stream: Some(Arc::new(Stream(socket))),
                 roles: Roles::default(),
                 is_closed: false,
+                hearing: None,
                 is_used: false,
                 end_is_behind: false,
                 end_is_seen: false,
@@ -496,12 +500,16 @@ impl Shared {
                 Event::Closed => {
                     state.is_closed = true;
                     news.closed = true;
-                    if state.roles.is_shut {
-                        // The end of the peer's side cannot be heard any more.
+                    state.hearing = Hearing::begin();
+                    // Of a stream that is shut the end of the peer's side cannot be heard any more.
+                    if state.roles.is_shut || state.hearing.is_none() {
                         state.core.stop_hearing();
                     }
                 }
-                Event::Over => news.over = true,
+                Event::Over => {
+                    state.hearing = None;
+                    news.over = true;
+                }
                 Event::Frames | Event::SendRoom | Event::Written(_) => {}
             }
         }

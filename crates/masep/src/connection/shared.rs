@@ -79,6 +79,8 @@ pub(crate) struct State {
     pub(crate) is_closed: bool,
     /// The end waits for nothing.
     is_aborted: bool,
+    /// A call of the handler has gone on for too long behind a write that failed.
+    pub(crate) is_call_late: bool,
     /// The task has frames that its handler does not have yet.
     is_behind: bool,
     /// There is no task any more.
@@ -392,7 +394,7 @@ impl State {
         self.core.reason().is_some() || self.core.failure().is_some()
     }
 
-    /// True if a call of a handler that waits is given up: the connection ended, and not by its peer.
+    /// True if a call of a handler that waits is given up: the connection ended, and not by its peer, or long ago.
     pub(crate) fn cancels_calls(&self) -> bool {
         let by_peer = |reason: &CloseReason| {
             matches!(
@@ -405,7 +407,9 @@ impl State {
                     | CloseReason::Io(_)
             )
         };
-        self.is_aborted || self.core.reason().is_some_and(|reason| !by_peer(reason))
+        self.is_aborted
+            || self.is_call_late
+            || self.core.reason().is_some_and(|reason| !by_peer(reason))
     }
 
     /// Wakes the next one behind a call that waited with this key.
@@ -467,6 +471,7 @@ impl Shared {
                 is_open: false,
                 is_closed: false,
                 is_aborted: false,
+                is_call_late: false,
                 is_behind: false,
                 is_left: false,
                 lost: None,

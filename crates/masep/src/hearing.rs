@@ -1,0 +1,40 @@
+//! Streams of which the end of the peer's side is awaited, behind our `BYE`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The most of them in a process. Those beyond are closed at once.
+const MOST: usize = 256;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Hearing(());
+
+impl Hearing {
+    /// `None` if there are as many as may be.
+    pub(crate) fn begin() -> Option<Self> {
+        let more = |count: usize| (count < MOST).then_some(count + 1);
+        let counted = COUNT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.is_ok().then_some(Self(()))
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_and_another_when_one_is_over() {
+        let mut all: Vec<_> = std::iter::from_fn(Hearing::begin).collect();
+        assert!((1..=MOST).contains(&all.len()));
+        all.truncate(all.len() / 2);
+        assert!(Hearing::begin().is_some());
+    }
+}
