@@ -19,7 +19,7 @@ Start with `masep VERB --help`: each verb has an example there.";
 
 const ENVIRONMENT: &str = "\
 Environment:
-  MASEP_ADDRESS  the ADDR:PORT to use where none is given
+  MASEP_ADDRESS  the address to use where none is given: ADDR:PORT or unix:///PATH
   MASEP_LOG      what is logged to standard error: warn (the default), info, debug, trace, or a
                  filter such as masep=debug,warn; RUST_LOG is read if it is not set
   NO_COLOR       set to anything: no colors

@@ -12,14 +12,13 @@ mod screen;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 use masep::discovery::{Found, SearchOptions, search};
-use masep::{Client, ConnectError, Role, SendError, Server};
+use masep::{Address, Client, ConnectError, Role, SendError, Server};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -230,7 +229,7 @@ impl Demo {
     async fn play(
         &self,
         engine: Engine,
-        address: SocketAddr,
+        address: Address,
         signals: &mut Signals,
         output: &mut Output<impl Write>,
     ) -> Result<Game, Error> {
@@ -251,7 +250,7 @@ impl Demo {
             let on_turn = |report: &Report, world: &World| progress.tell(report, world);
             engine.run(stop, on_turn).await
         });
-        let mut playing = self.send_agents(address);
+        let mut playing = self.send_agents(&address);
         let mut agents = Agents::default();
         let mut interrupted = None;
         let mut next_picture = Instant::now();
@@ -295,18 +294,18 @@ impl Demo {
     }
 
     /// Starts the agents, each in a task and with a connection of its own.
-    fn send_agents(&self, address: SocketAddr) -> JoinSet<Result<Agent, DemoError>> {
+    fn send_agents(&self, address: &Address) -> JoinSet<Result<Agent, DemoError>> {
         let actors = (1..=self.actors).map(|n| (format!("predator-{n:02}"), Role::Actor));
         let observers = (1..=self.observers).map(|n| (format!("observer-{n:02}"), Role::Observer));
         actors
             .chain(observers)
-            .map(|(id, role)| Agent::play(id, role, address))
+            .map(|(id, role)| Agent::play(id, role, address.clone()))
             .collect()
     }
 }
 
 impl Agent {
-    async fn play(id: String, role: Role, address: SocketAddr) -> Result<Self, DemoError> {
+    async fn play(id: String, role: Role, address: Address) -> Result<Self, DemoError> {
         let client = match Client::builder(id.as_str()).connect(address).await {
             Ok(client) => client,
             Err(error) => return Err(DemoError::Join { id, error }),

@@ -1,12 +1,10 @@
 //! What ends a verb before it is done.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use masep::{CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId};
+use masep::{Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Target};
 
-use crate::address::Address;
 use crate::status::Status;
 
 /// Why a verb could not go on.
@@ -49,7 +47,7 @@ pub(crate) enum Error {
     #[error("rejected by {peer:?} at {address}: {reason}")]
     Rejected {
         peer: PeerId,
-        address: SocketAddr,
+        address: Address,
         reason: CloseReason,
     },
     /// The connection ended in order, but not all was sent.
@@ -61,7 +59,7 @@ pub(crate) enum Error {
     #[error("lost the connection to {peer:?} at {address}: {reason}")]
     ConnectionLost {
         peer: PeerId,
-        address: SocketAddr,
+        address: Address,
         reason: CloseReason,
     },
     /// The demo's game did not come to its end.
@@ -79,7 +77,7 @@ impl Error {
     }
 
     /// The error of an address that cannot be listened on.
-    pub(crate) fn listen(address: &Address, source: &io::Error) -> Self {
+    pub(crate) fn listen(address: &Target, source: &io::Error) -> Self {
         // The library names the address too; here it is named as it was given.
         let of_system = source.get_ref().and_then(|inner| inner.source());
         let reason = of_system.map_or_else(|| source.to_string(), ToString::to_string);

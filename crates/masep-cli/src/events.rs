@@ -4,19 +4,20 @@
 mod turns;
 mod writer;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use masep::{
-    CloseReason, Connection, ConnectionId, DecodeError, Frame, Limits, Message, MessageType, PeerId,
+    Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Limits, Message,
+    MessageType, PeerId,
 };
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
 
 use self::turns::{Turn, Turns};
 pub(crate) use self::writer::EventWriter;
+use crate::address::as_text;
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::json_line;
@@ -26,11 +27,16 @@ use crate::output::json_line;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
     /// The server takes connections.
-    Listening { id: &'a str, address: SocketAddr },
+    Listening {
+        id: &'a str,
+        #[serde(serialize_with = "as_text")]
+        address: Address,
+    },
     /// A peer said hello. `id` is our own, where it was not told before.
     Connected {
         peer: &'a str,
-        address: SocketAddr,
+        #[serde(serialize_with = "as_text")]
+        address: Address,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a str>,
     },
@@ -54,7 +60,8 @@ pub(crate) enum Event<'a> {
     /// A connection was not taken. `skipped` are those before it that were not told because standard
     /// output was not read.
     Rejected {
-        address: SocketAddr,
+        #[serde(serialize_with = "as_text")]
+        address: Address,
         reason: &'static str,
         detail: String,
         #[serde(skip_serializing_if = "is_zero")]
@@ -281,7 +288,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_with_its_keys_in_order() {
-        let address = "[::1]:60000".parse().unwrap();
+        let address: Address = "[::1]:60000".parse().unwrap();
         let closed = |unsent| Event::Closed {
             peer: "a\n",
             reason: CloseReason::PeerBye.as_str(),
@@ -289,20 +296,23 @@ mod tests {
             unsent,
         };
         let rejected = |skipped| Event::Rejected {
-            address,
+            address: address.clone(),
             reason: RejectReason::Stopped.as_str(),
             detail: RejectReason::Stopped.to_string(),
             skipped,
         };
         for (event, line) in [
             (
-                Event::Listening { id: "e", address },
+                Event::Listening {
+                    id: "e",
+                    address: address.clone(),
+                },
                 r#"{"event":"listening","id":"e","address":"[::1]:60000"}"#,
             ),
             (
                 Event::Connected {
                     peer: "a",
-                    address,
+                    address: address.clone(),
                     id: None,
                 },
                 r#"{"event":"connected","peer":"a","address":"[::1]:60000"}"#,

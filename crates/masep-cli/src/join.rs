@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::discovery::SearchOptions;
-use masep::{Client, ConnectErrorKind, ConnectPhase, Role, TypeName};
+use masep::{Client, ConnectErrorKind, ConnectPhase, Role, Target, TypeName};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::conversation::{Conversation, Part};
-use crate::address::Address;
+use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::EventWriter;
@@ -75,9 +75,10 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub(crate) struct Join {
     /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
-    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front.
-    #[arg(value_name = "ADDR:PORT")]
-    address: Option<Address>,
+    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front. Or
+    /// `unix:///PATH`, where the engine listens on a Unix socket.
+    #[arg(value_name = "ADDRESS", value_parser = address::parse)]
+    address: Option<Target>,
 
     /// Search the LAN and join the first server that takes the connection
     #[arg(long, conflicts_with = "address")]
@@ -293,11 +294,8 @@ impl Join {
             .limits(self.limits.limits())
             .socket_options(options.connect_time(self.connect_time));
         if !self.discover {
-            let address = Address::or_default(self.address.clone())?;
-            return client
-                .connect(address.to_string())
-                .await
-                .map_err(Error::Connect);
+            let address = address::or_default(self.address.clone())?;
+            return client.connect(address).await.map_err(Error::Connect);
         }
         let options = SearchOptions::default().timeout(self.search_time);
         client.discover(&options).await.map_err(|error| {

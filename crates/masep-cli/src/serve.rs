@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{Duplicates, Server, ServerLimits, WhenFull};
+use masep::{Duplicates, Server, ServerLimits, Target, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
 use self::sending::Sending;
-use crate::address::Address;
+use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::{Event, EventWriter, Events, Source};
@@ -85,9 +85,11 @@ pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
     /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front. 0.0.0.0
-    /// listens on every IPv4 address of this host, `[::]` on IPv6 too.
-    #[arg(value_name = "ADDR:PORT")]
-    address: Option<Address>,
+    /// listens on every IPv4 address of this host, `[::]` on IPv6 too. Or `unix:///PATH`, a Unix socket,
+    /// which is faster, for processes of this machine alone: its file has the permissions that umask leaves, and goes with
+    /// the server.
+    #[arg(value_name = "ADDRESS", value_parser = address::parse)]
+    address: Option<Target>,
 
     /// The server's id, which its peers get to know [default: engine- and a random number]
     #[arg(long, value_name = "ID", value_parser = id::parse)]
@@ -244,7 +246,7 @@ impl Serve {
 
     /// Binds, and tells so before anything else.
     async fn listen(&self, id: &str, events: &Events) -> Result<Server, Error> {
-        let address = Address::or_default(self.address.clone())?;
+        let address = address::or_default(self.address.clone())?;
         let (handler, started) = TellEvents::new(events.clone(), self.bad_frames);
         let server = Server::builder(id)
             .limits(self.limits.limits())
@@ -256,7 +258,7 @@ impl Serve {
                 Duplicates::Refuse
             })
             .handler(handler)
-            .bind(address.host_and_port())
+            .bind(&address)
             .await
             .map_err(|source| Error::listen(&address, &source))?;
         if self.announce {

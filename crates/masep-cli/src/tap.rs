@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
+use masep::Target;
+use masep::transport::{Listener, SocketListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -19,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use self::forward::Link;
 use self::printer::{Format, Printer};
 use self::recorder::Recorder;
-use crate::address::Address;
+use crate::address;
 use crate::error::Error;
 use crate::runtime;
 use crate::signals::Signals;
@@ -66,13 +67,13 @@ Example: watch an interface that would connect to 127.0.0.1:60000 and is told 60
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
 pub(crate) struct Tap {
-    /// Where to listen; port 0 takes a free one, which is printed
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
-    listen: Address,
+    /// Where to listen; port 0 takes a free one, which is printed. Also unix:///PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = address::parse)]
+    listen: Target,
 
     /// Where the connections go [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
-    #[arg(long, value_name = "ADDR:PORT")]
-    to: Option<Address>,
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
+    to: Option<Target>,
 
     /// Connections that go through at the same time, each with two descriptors
     ///
@@ -100,13 +101,13 @@ impl Tap {
 
     async fn tap(self) -> Result<Status, Error> {
         let mut signals = Signals::new().map_err(Error::Start)?;
-        let to = Arc::new(Address::or_default(self.to)?);
+        let to = Arc::new(address::or_default(self.to)?);
         let cannot_listen = |source| Error::listen(&self.listen, &source);
         let listener = tokio::select! {
-            bound = TcpListener::bind(self.listen.host_and_port()) => bound.map_err(cannot_listen)?,
+            bound = SocketListener::bind(&self.listen) => bound.map_err(cannot_listen)?,
             status = signals.next() => return Ok(status),
         };
-        let address = listener.local_addr().map_err(cannot_listen)?;
+        let address = listener.local_address().map_err(cannot_listen)?;
         let format = match (self.json, self.full) {
             (true, _) => Format::Json,
             (false, true) => Format::FullText,
@@ -129,7 +130,7 @@ impl Tap {
 
 /// Takes connections for as long as it is polled. When it is dropped, they all are reset: a bare
 /// close would make a pymasep peer spin.
-async fn accept(listener: &TcpListener, to: &Arc<Address>, most: usize, recorder: Recorder) {
+async fn accept(listener: &SocketListener, to: &Arc<Target>, most: usize, recorder: Recorder) {
     let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let mut links = JoinSet::new();
     for number in 0.. {

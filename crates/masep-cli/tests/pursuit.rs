@@ -49,7 +49,7 @@ async fn soon<T>(work: impl Future<Output = T>) -> T {
 /// Starts an engine that plays to the end.
 async fn start(settings: Settings) -> (SocketAddr, JoinHandle<Report>) {
     let engine = Engine::bind("127.0.0.1:0", settings).await.unwrap();
-    let address = engine.server().local_address();
+    let address = engine.server().local_address().tcp().unwrap();
     let run = engine.run(std::future::pending(), |_, _| {});
     let game = tokio::spawn(async { soon(run).await.unwrap() });
     (address, game)

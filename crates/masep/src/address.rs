@@ -96,6 +96,12 @@ impl PartialEq<SocketAddr> for Address {
     }
 }
 
+impl PartialEq<Address> for SocketAddr {
+    fn eq(&self, other: &Address) -> bool {
+        other == self
+    }
+}
+
 impl ToSocketAddrs for Address {
     type Iter = std::option::IntoIter<SocketAddr>;
 
@@ -122,6 +128,11 @@ impl InvalidAddress {
             given: given.to_owned(),
             fault,
         }
+    }
+
+    /// What is wrong with it, without the text itself.
+    pub fn reason(&self) -> String {
+        self.fault.to_string()
     }
 
     /// The text that is no address, or the path as such.

@@ -245,6 +245,8 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
             }
         }
     }
+    // Before the senders: when all has ended, the address is free.
+    drop(listener);
     tracing::info!("stopped accepting");
 }
 

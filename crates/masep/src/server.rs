@@ -16,10 +16,9 @@ use tracing::Instrument;
 use crate::connection::Delivery;
 use crate::discovery::Announcement;
 use crate::door::{Door, accept_connections};
-use crate::error::ListenError;
 use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
-use crate::transport::{Listener, ListeningSocket, SocketListener};
+use crate::transport::{Listener, SocketListener};
 use crate::{
     Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, SocketHandler,
     SocketOptions, WhenFull,
@@ -127,10 +126,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     pub async fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
         let config = self.config()?;
-        let addresses = target.resolve().await;
-        let addresses = addresses.map_err(|error| ListenError::wrap(&target, error))?;
-        let listener = ListeningSocket::bind(&addresses)?;
-        self.start(config, SocketListener::watch(listener)?)
+        self.start(config, SocketListener::bind(&target).await?)
     }
 
     /// What the connections share, if the id can be sent in a hello.

@@ -31,10 +31,9 @@ use masep_proto::connection::Transmit;
 use crate::{Address, SocketOptions};
 
 pub(crate) use listening::ListeningSocket;
-pub use registered::SocketListener;
 #[cfg(feature = "unstable-transport")]
 pub use registered::SocketTransport;
-pub(crate) use registered::connect;
+pub use registered::{SocketListener, connect};
 pub(crate) use socket::{Socket, connect_blocking};
 
 /// A connected stream of bytes in both directions, as a socket is one. No call of it waits.

@@ -1,12 +1,11 @@
 //! Tells what happens on the connections of a server.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use masep::{CloseReason, Connection, ConnectionId, Frame, RejectReason, SocketHandler};
+use masep::{Address, CloseReason, Connection, ConnectionId, Frame, RejectReason, SocketHandler};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
@@ -66,7 +65,7 @@ impl TellEvents {
         self.told.set_connected(connection);
     }
 
-    async fn reject(&self, address: SocketAddr, reason: &'static str, detail: String) {
+    async fn reject(&self, address: Address, reason: &'static str, detail: String) {
         let place = self.rejections.try_acquire();
         if place.is_err() || !lock(&self.rejecting).try_count(Instant::now()) {
             self.skipped.fetch_add(1, Ordering::Relaxed);
@@ -149,7 +148,7 @@ impl SocketHandler for TellEvents {
         self.told.release(connection);
     }
 
-    async fn on_reject(&self, address: SocketAddr, reason: &RejectReason) {
+    async fn on_reject(&self, address: Address, reason: &RejectReason) {
         self.reject(address, reason.as_str(), reason.to_string())
             .await;
     }

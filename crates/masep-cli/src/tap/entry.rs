@@ -1,10 +1,9 @@
 //! What goes through the proxy.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use masep::{Frame, LimitExceeded, Limits, Message};
+use masep::{Address, Frame, LimitExceeded, Limits, Message};
 use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
@@ -59,11 +58,11 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum What {
     /// A connection came.
-    Open(SocketAddr),
+    Open(Address),
     /// The proxy's own connection to the server could not be had.
     Refused(String),
     /// A connection came, and there was no place for it.
-    Rejected(SocketAddr, LimitExceeded),
+    Rejected(Address, LimitExceeded),
     /// The first frame of a direction, which should be a hello.
     First(Frame),
     /// A later frame.

@@ -2,21 +2,17 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::BytesMut;
-use masep::{Limit, LimitExceeded, SocketOptions};
-use socket2::SockRef;
+use masep::transport::{self, SocketTransport, Stream};
+use masep::{Address, Limit, LimitExceeded, SocketOptions, Target};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::entry::{Direction, What};
 use super::recorder::{ConnectionRecorder, StreamRecorder};
-use crate::address::Address;
 
 /// Bytes asked for in one read. More than a frame has: a pymasep peer loses frames that arrive in
 /// pieces, so what came together goes on together.
@@ -25,21 +21,23 @@ const READ_CHUNK: usize = 128 << 10;
 /// A connection through the proxy.
 pub(super) struct Link {
     /// The server.
-    pub(super) to: Arc<Address>,
+    pub(super) to: Arc<Target>,
     /// Who connected.
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) recorder: ConnectionRecorder,
 }
 
 /// A socket that is reset when it is dropped, unless it was closed in order.
 struct Socket {
-    stream: TcpStream,
+    stream: SocketTransport,
     in_order: bool,
 }
 
 impl Socket {
-    fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
+    fn new(stream: SocketTransport) -> io::Result<Self> {
+        if let SocketTransport::Tcp(stream) = &stream {
+            stream.set_nodelay(true)?;
+        }
         Ok(Self {
             stream,
             in_order: false,
@@ -50,7 +48,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if !self.in_order {
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            self.stream.reset_on_drop();
         }
     }
 }
@@ -68,8 +66,8 @@ enum End {
 
 impl Link {
     /// Forwards until both directions have ended. Dropping the future resets both sockets.
-    pub(super) async fn run(self, client: TcpStream) {
-        let open = What::Open(self.address);
+    pub(super) async fn run(self, client: SocketTransport) {
+        let open = What::Open(self.address.clone());
         self.recorder.record(Direction::ClientToServer, open);
         let connected = match Socket::new(client) {
             Ok(client) => self.connect().await.map(|server| (client, server)),
@@ -89,19 +87,19 @@ impl Link {
     }
 
     /// Resets a connection that there is no place for, and says so.
-    pub(super) fn reject(&self, client: TcpStream, most: usize) {
+    pub(super) fn reject(&self, client: SocketTransport, most: usize) {
         let exceeded = LimitExceeded {
             limit: Limit::Connections,
             actual: most.saturating_add(1),
             allowed: most,
         };
-        let rejected = What::Rejected(self.address, exceeded);
+        let rejected = What::Rejected(self.address.clone(), exceeded);
         self.recorder.record(Direction::ServerToClient, rejected);
         drop(Socket::new(client));
     }
 
     async fn connect(&self) -> io::Result<Socket> {
-        let connect = TcpStream::connect(self.to.host_and_port());
+        let connect = connect_any(&self.to);
         let connect_time = SocketOptions::default().connect_time;
         Socket::new(
             timeout(connect_time, connect)
@@ -111,7 +109,7 @@ impl Link {
     }
 
     /// Whether the connection ended with a reset.
-    async fn forward(&self, client: &TcpStream, server: &TcpStream) -> bool {
+    async fn forward(&self, client: &SocketTransport, server: &SocketTransport) -> bool {
         let recorder = |direction| self.recorder.direction(direction);
         let mut c2s = pin!(pump(client, server, recorder(Direction::ClientToServer)));
         let mut s2c = pin!(pump(server, client, recorder(Direction::ServerToClient)));
@@ -136,25 +134,39 @@ async fn is_reset(first: End, other: impl Future<Output = End>) -> bool {
     }
 }
 
+/// Connects to the first address of a target that takes the connection.
+async fn connect_any(to: &Target) -> io::Result<SocketTransport> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in to.resolve().await? {
+        match transport::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 /// Passes on what one side sends.
-async fn pump(from: &TcpStream, to: &TcpStream, mut recorder: StreamRecorder) -> End {
-    let mut buffer = BytesMut::new();
+async fn pump(from: &SocketTransport, to: &SocketTransport, mut recorder: StreamRecorder) -> End {
     loop {
         tokio::select! {
             biased;
-            _ = from.readable() => {}
-            _ = to.ready(Interest::ERROR) => return End::ReceiverReset,
+            () = ready(from, Interest::READABLE) => {}
+            () = ready(to, Interest::ERROR) => return End::ReceiverReset,
         }
         // Only now, so that a connection that waits holds no memory.
-        buffer.reserve(READ_CHUNK);
-        match from.try_read_buf(&mut buffer) {
+        let mut buffer = Vec::with_capacity(READ_CHUNK);
+        match from.try_read(&mut buffer) {
             Ok(0) => {
                 recorder.eof();
-                let _ = SockRef::from(to).shutdown(Shutdown::Write);
+                let _ = to.shutdown(Shutdown::Write);
                 return End::Eof;
             }
             Ok(_) => {
-                acknowledge(from);
+                // A pymasep peer does not send the body of a frame before that, and Linux would put it off for 40 ms.
+                if let Some(tcp) = from.tcp() {
+                    tcp.acknowledge();
+                }
                 recorder.bytes(&buffer);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -166,24 +178,24 @@ async fn pump(from: &TcpStream, to: &TcpStream, mut recorder: StreamRecorder) ->
         if write_all(to, &buffer).await.is_err() {
             return End::ReceiverReset;
         }
-        buffer = BytesMut::new();
     }
 }
 
-/// Acknowledges at once what was read. A pymasep peer does not send the body of a frame before that,
-/// and Linux would put it off for 40 ms.
-fn acknowledge(stream: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = SockRef::from(stream).set_tcp_quickack(true);
-    #[cfg(not(target_os = "linux"))]
-    let _ = stream;
+/// Waits until a socket is ready for this, or of no use.
+async fn ready(stream: &SocketTransport, interest: Interest) {
+    let _ = match stream {
+        SocketTransport::Tcp(stream) => stream.ready(interest).await,
+        SocketTransport::Unix(stream) => stream.ready(interest).await,
+    };
 }
 
-async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all(stream: &SocketTransport, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.try_write(bytes) {
             Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready(stream, Interest::WRITABLE).await;
+            }
             Err(error) => return Err(error),
         }
     }

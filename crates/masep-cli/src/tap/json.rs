@@ -1,22 +1,22 @@
 //! The lines of `masep tap --json`.
 
-use std::net::SocketAddr;
-
-use masep::{Frame, Message, RejectReason};
+use masep::{Address, Frame, Message, RejectReason};
 use serde::Serialize;
 
 use super::entry::{Entry, Meaning, Place, What};
+use crate::address::as_text;
 use crate::failure::Failure;
 
 /// The first line.
 #[derive(Serialize)]
 pub(super) struct Listening {
     event: &'static str,
-    address: SocketAddr,
+    #[serde(serialize_with = "as_text")]
+    address: Address,
 }
 
 impl Listening {
-    pub(super) const fn on(address: SocketAddr) -> Self {
+    pub(super) fn on(address: Address) -> Self {
         Self {
             event: "listening",
             address,
@@ -71,7 +71,8 @@ enum Content<'a> {
     },
     Open {
         event: &'static str,
-        address: SocketAddr,
+        #[serde(serialize_with = "as_text")]
+        address: Address,
     },
     Refused {
         event: &'static str,
@@ -79,7 +80,8 @@ enum Content<'a> {
     },
     Rejected {
         event: &'static str,
-        address: SocketAddr,
+        #[serde(serialize_with = "as_text")]
+        address: Address,
         reason: &'static str,
         detail: String,
     },
@@ -96,7 +98,7 @@ impl<'a> From<&'a Entry> for Line<'a> {
             What::Truncated(bytes) => Content::bytes(bytes, Failure::truncated_frame(bytes)),
             What::Open(address) => Content::Open {
                 event: "open",
-                address: *address,
+                address: address.clone(),
             },
             What::Refused(error) => Content::Refused {
                 event: "refused",
@@ -106,7 +108,7 @@ impl<'a> From<&'a Entry> for Line<'a> {
                 let why = RejectReason::TooManyConnections(*exceeded);
                 Content::Rejected {
                     event: "rejected",
-                    address: *address,
+                    address: address.clone(),
                     reason: why.as_str(),
                     detail: why.to_string(),
                 }

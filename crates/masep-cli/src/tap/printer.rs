@@ -1,12 +1,12 @@
 //! Prints what goes through the proxy.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use masep::Address;
 use serde::Serialize;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
@@ -49,7 +49,7 @@ impl Printer {
     pub(super) fn start(
         format: Format,
         timed: bool,
-        listening: SocketAddr,
+        listening: Address,
         entries: Entries,
     ) -> Result<Self, Error> {
         let (end, ended) = oneshot::channel();
@@ -112,7 +112,7 @@ struct Print<W: Write> {
 }
 
 impl<W: Write> Print<W> {
-    fn listening(&mut self, address: SocketAddr) -> Result<(), Error> {
+    fn listening(&mut self, address: Address) -> Result<(), Error> {
         match self.format {
             Format::Json => self.json(SystemTime::now(), &json::Listening::on(address)),
             _ => self.text(SystemTime::now(), &format!("listening on {address}")),

@@ -9,8 +9,12 @@ use super::target::Place;
 use super::{Address, Target};
 
 impl Target {
-    /// Its addresses. A name is resolved by the system, in a thread of the runtime.
-    pub(crate) async fn resolve(&self) -> io::Result<Vec<Address>> {
+    /// Its addresses. A name is resolved by the system, in a thread of the current tokio runtime, for as long as that
+    /// takes.
+    ///
+    /// # Errors
+    /// What the system says of the name.
+    pub async fn resolve(&self) -> io::Result<Vec<Address>> {
         match (self.literals(), self.place()) {
             (Some(addresses), _) => Ok(addresses),
             (None, Place::Host(host, port)) => {

@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use super::socket::{recv, send, would_block};
 use super::unix::SocketFile;
 use super::{Listener, ListeningSocket, Stream, TcpOptions, Transport, socket, tcp};
-use crate::{Address, SocketOptions};
+use crate::error::ListenError;
+use crate::{Address, SocketOptions, Target};
 
 /// The pause after which a Unix socket is asked again that has many connections to accept: the system tells nobody when
 /// there is room.
@@ -30,8 +31,11 @@ pub enum SocketTransport {
     Unix(UnixStream),
 }
 
-/// Connects a socket.
-pub(crate) async fn connect(address: Address) -> io::Result<SocketTransport> {
+/// Connects a socket. The time that it takes has no bound.
+///
+/// # Errors
+/// What the system says.
+pub async fn connect(address: Address) -> io::Result<SocketTransport> {
     match &address {
         Address::Tcp(address) => TcpStream::connect(address).await.map(SocketTransport::Tcp),
         Address::Unix(path) => loop {
@@ -204,6 +208,16 @@ enum Kind {
 }
 
 impl SocketListener {
+    /// Listens on a target, in the current tokio runtime, as [`ServerBuilder::bind`](crate::ServerBuilder::bind) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn bind(target: &Target) -> io::Result<Self> {
+        let addresses = target.resolve().await;
+        let addresses = addresses.map_err(|error| ListenError::wrap(target, error))?;
+        Self::watch(ListeningSocket::bind(&addresses)?)
+    }
+
     /// Has the current tokio runtime watch a socket that listens, which is set not to block.
     ///
     /// # Errors
@@ -213,7 +227,7 @@ impl SocketListener {
         Self::watch(ListeningSocket::new(socket)?)
     }
 
-    pub(crate) fn watch(socket: ListeningSocket) -> io::Result<Self> {
+    fn watch(socket: ListeningSocket) -> io::Result<Self> {
         let (descriptor, address, file) = socket.into_parts();
         let kind = match &address {
             Address::Tcp(_) => Kind::Tcp(TcpListener::from_std(descriptor.into())?),
