@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::protocol2::Rejected;
 use crate::{Limit, LimitExceeded, PeerId, ServerLimits};
 
 pub use ids::GRACE;
@@ -96,6 +97,8 @@ pub enum Decision {
     Replace,
     /// It may not, for this reason.
     Refuse(String),
+    /// It may not, for this reason, which a client of protocol 2 is told as it is.
+    Reject(Rejected),
 }
 
 /// A thing that is to be done.
@@ -275,6 +278,9 @@ impl Admission {
             Decision::Replace => Duplicates::Replace,
             Decision::Refuse(reason) => {
                 return self.refuse_later(ticket, RejectReason::Denied(reason));
+            }
+            Decision::Reject(rejected) => {
+                return self.refuse_later(ticket, RejectReason::Rejected(rejected));
             }
         };
         let Some(id) = self.guests.get(&ticket).and_then(|guest| guest.id.clone()) else {

@@ -29,6 +29,7 @@ mod array;
 mod decode;
 mod encode;
 mod head;
+pub(crate) mod map;
 mod reader;
 
 use bytes::Bytes;

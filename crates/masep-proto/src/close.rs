@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::LimitExceeded;
+use crate::protocol2::Bye;
 
 /// The reason for which a connection ended: exactly one for each, the same for the handler, the log and every call
 /// that asks.
@@ -12,6 +13,8 @@ use crate::LimitExceeded;
 pub enum CloseReason {
     /// The peer said `BYE`.
     PeerBye,
+    /// The peer said `BYE` with a reason, which protocol 2 has.
+    PeerByeWith(Box<Bye>),
     /// The server refused this client: it said `BYE` right behind its hello, in the same piece or within
     /// 200 ms, and no frame before it. The protocol has no field for the cause: the id may be in use, the
     /// server may be full, or it may have refused for a reason of its own. What this side sent is lost.
@@ -36,6 +39,12 @@ pub enum CloseReason {
     WriteTimeout,
     /// The peer broke the protocol.
     ProtocolError(LimitExceeded),
+    /// The peer sent a frame of a kind that is not known, and is not to be ignored (protocol 2).
+    UnsupportedFrame(u8),
+    /// The peer sent a frame that is none, or one of its own messages that cannot be read (protocol 2).
+    BadFrame(Box<str>),
+    /// The peer showed no sign of life for three times [`Limits::heartbeat`](crate::Limits::heartbeat) (protocol 2).
+    HeartbeatTimeout,
     /// A queue was full and its policy is [`WhenFull::Disconnect`](crate::connection::WhenFull::Disconnect).
     QueueFull(LimitExceeded),
     /// The server was shut down.
@@ -52,7 +61,7 @@ impl CloseReason {
     /// A stable name for programs, logs and metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::PeerBye => "peer_bye",
+            Self::PeerBye | Self::PeerByeWith(_) => "peer_bye",
             Self::Rejected => "rejected",
             Self::LocalBye => "local_bye",
             Self::EndOfStream { .. } => "end_of_stream",
@@ -60,6 +69,9 @@ impl CloseReason {
             Self::IdleTimeout => "idle_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::ProtocolError(_) => "protocol_error",
+            Self::UnsupportedFrame(_) => "unsupported_frame",
+            Self::BadFrame(_) => "bad_frame",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::QueueFull(_) => "queue_full",
             Self::Shutdown => "shutdown",
             Self::Replaced => "replaced",
@@ -74,15 +86,48 @@ impl CloseReason {
     pub const fn is_orderly(&self) -> bool {
         matches!(
             self,
-            Self::PeerBye | Self::LocalBye | Self::Shutdown | Self::Replaced
+            Self::PeerBye | Self::PeerByeWith(_) | Self::LocalBye | Self::Shutdown | Self::Replaced
         )
+    }
+
+    /// True if the peer said `BYE`, with a reason or without.
+    pub const fn is_peer_bye(&self) -> bool {
+        matches!(self, Self::PeerBye | Self::PeerByeWith(_))
+    }
+
+    /// The reason that the peer gave, if it did: code and text.
+    pub const fn words(&self) -> Option<&Bye> {
+        match self {
+            Self::PeerByeWith(bye) => Some(bye),
+            _ => None,
+        }
+    }
+
+    /// The reason as the peer is told it, in protocol 2.
+    pub(crate) fn to_bye(&self) -> Bye {
+        let text = match self {
+            Self::LocalBye => return Bye::new(Bye::PLAIN, ""),
+            Self::UnsupportedFrame(_) => return Bye::new("unsupported", self.to_string()),
+            Self::Aborted => "the connection was given up".into(),
+            Self::Replaced => {
+                return Bye::new(self.as_str(), self.to_string()).may_return(false);
+            }
+            Self::IdleTimeout | Self::HeartbeatTimeout => "nothing was heard for too long".into(),
+            other => other.to_string(),
+        };
+        Bye::new(self.as_str(), text)
     }
 
     /// True if the peer may still read: then it is owed the frames that wait, and a `BYE`.
     pub const fn peer_may_read(&self) -> bool {
         !matches!(
             self,
-            Self::PeerBye | Self::Rejected | Self::Reset | Self::WriteTimeout | Self::Io(_)
+            Self::PeerBye
+                | Self::PeerByeWith(_)
+                | Self::Rejected
+                | Self::Reset
+                | Self::WriteTimeout
+                | Self::Io(_)
         )
     }
 
@@ -106,6 +151,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerBye => f.write_str("the peer said BYE"),
+            Self::PeerByeWith(bye) => write!(f, "the peer said BYE: {bye}"),
             Self::Rejected => f.write_str(
                 "the server said BYE right behind its hello: the id is in use, the server is full, or it refuses this client",
             ),
@@ -118,6 +164,11 @@ impl fmt::Display for CloseReason {
             Self::IdleTimeout => f.write_str("the peer was silent for too long"),
             Self::WriteTimeout => f.write_str("the peer took no bytes for too long"),
             Self::ProtocolError(limit) => write!(f, "the peer broke the protocol: {limit}"),
+            Self::UnsupportedFrame(kind) => {
+                write!(f, "a frame of kind {kind}, which is not known, arrived")
+            }
+            Self::BadFrame(what) => write!(f, "a frame that is none arrived: {what}"),
+            Self::HeartbeatTimeout => f.write_str("the peer showed no sign of life for too long"),
             Self::QueueFull(limit) => write!(f, "a queue was full: {limit}"),
             Self::Shutdown => f.write_str("the server was shut down"),
             Self::Replaced => f.write_str("a newer connection has the same id"),

@@ -1,40 +1,97 @@
-//! Encodings of messages on a connection. A second encoding is a variant here.
+//! Encodings of messages on a connection.
 
 use std::sync::Arc;
 
-use crate::connection::Config;
-use crate::{DecodeError, EncodeError, Frame, Message};
+use crate::connection::{Config, PeerLimits};
+use crate::protocol2::Protocol;
+use crate::{
+    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Limits, Message, PeerId,
+    Position, cbor,
+};
+
+/// Of so many bytes of a payload one may be a data item: the bound of items follows the largest payload.
+const BYTES_PER_ITEM: usize = 10;
 
 /// The form of messages on one connection, with its bounds:
 /// [`Connection::encoding`](crate::connection::Connection::encoding). It holds nothing of the connection, so that
 /// messages are written and read outside its lock.
+///
+/// To a peer of pymasep's protocol messages go in XML, to one of protocol 2 in CBOR. Two connections with the same
+/// [`protocol`](Self::protocol) write a message as the same frame.
 #[derive(Clone, Debug)]
 pub struct Encoding {
-    kind: Kind,
     config: Arc<Config>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// pymasep's.
-    Xml,
+    peer: Option<PeerId>,
+    limits: PeerLimits,
+    /// The largest payload that this side receives in protocol 2.
+    receives: u32,
 }
 
 impl Encoding {
-    pub(crate) const fn xml(config: Arc<Config>) -> Self {
+    pub(crate) const fn new(
+        config: Arc<Config>,
+        peer: Option<PeerId>,
+        limits: PeerLimits,
+        receives: u32,
+    ) -> Self {
         Self {
-            kind: Kind::Xml,
             config,
+            peer,
+            limits,
+            receives,
         }
+    }
+
+    /// The generation of the protocol that messages are written for.
+    pub const fn protocol(&self) -> Protocol {
+        self.limits.protocol
     }
 
     /// A message as a frame. Whether it is too large is told by the call that sends it.
     ///
     /// # Errors
-    /// A message over a bound.
+    /// A message over a bound. To a peer of pymasep's protocol an array: [`EncodeError::Peer`].
     pub fn encode(&self, message: &Message) -> Result<Frame, EncodeError> {
-        let Kind::Xml = self.kind;
-        message.encode(self.config.limits()).map(Frame::new)
+        self.encode_turn(message, None)
+    }
+
+    /// A message that belongs to the turn of a game as a frame; pymasep's protocol has no place for what belongs to the
+    /// turn, which is left out there.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_turn(
+        &self,
+        message: &Message,
+        turn: Option<&Dict>,
+    ) -> Result<Frame, EncodeError> {
+        match self.limits.protocol {
+            Protocol::Pymasep => {
+                let body = message.encode(self.config.limits());
+                let body = body.map_err(|error| self.name_peer(error))?;
+                Ok(Frame::of(FrameKind::Xml, body))
+            }
+            Protocol::Masep2 => {
+                // The peer's limit is that of the frame.
+                let limits = large(self.config.limits(), self.limits.frame_bytes)
+                    .message_bytes(usize::MAX)
+                    .text_bytes(usize::MAX);
+                let body = cbor::encode_message(message, turn, &limits)?;
+                Ok(Frame::of(FrameKind::Cbor, body))
+            }
+        }
+    }
+
+    /// An error that is the peer's doing names it.
+    fn name_peer(&self, error: EncodeError) -> EncodeError {
+        match (&self.peer, error) {
+            (Some(peer), error @ EncodeError::Array { .. }) => EncodeError::Peer {
+                peer: peer.clone(),
+                protocol: self.limits.protocol,
+                error: Box::new(error),
+            },
+            (_, error) => error,
+        }
     }
 
     /// The message in a frame. Texts and elements in it are slices of the frame where that is possible.
@@ -42,7 +99,40 @@ impl Encoding {
     /// # Errors
     /// A frame that is no message, or over a bound; with the position.
     pub fn decode(&self, frame: Frame) -> Result<Message, DecodeError> {
-        let Kind::Xml = self.kind;
-        Message::decode(frame.into_bytes(), self.config.limits())
+        self.decode_turn(frame).map(|(message, _)| message)
     }
+
+    /// The message in a frame, and what belongs to the turn of a game.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_turn(&self, frame: Frame) -> Result<(Message, Option<Dict>), DecodeError> {
+        let limits = self.config.limits();
+        let kind = frame.kind();
+        let body = frame.into_bytes();
+        let is_xml = match self.limits.protocol {
+            Protocol::Pymasep => true,
+            Protocol::Masep2 => kind == FrameKind::Xml,
+        };
+        if is_xml {
+            return Message::decode(body, limits).map(|message| (message, None));
+        }
+        if kind == FrameKind::Bytes {
+            return Err(DecodeError {
+                kind: DecodeErrorKind::UnexpectedItem("bytes of the user's are no message"),
+                position: Position::START,
+            });
+        }
+        cbor::decode_message(&body, &large(limits, self.receives as usize))
+    }
+}
+
+/// The bounds of messages that come in payloads of so many bytes.
+fn large(limits: &Limits, payload: usize) -> Limits {
+    let nodes = limits.nodes.max(payload / BYTES_PER_ITEM);
+    limits
+        .clone()
+        .message_bytes(limits.message_bytes.max(payload))
+        .text_bytes(limits.text_bytes.max(payload))
+        .nodes(nodes)
 }

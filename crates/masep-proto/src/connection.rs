@@ -48,12 +48,14 @@
 //! # Ok::<(), masep_proto::HelloError>(())
 //! ```
 
+mod agreement;
 mod batch;
 mod config;
 mod deadlines;
 mod ending;
 mod hello;
 mod inbound;
+mod masep;
 mod outbound;
 mod pool;
 mod reading;
@@ -65,18 +67,21 @@ mod writing;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::{CloseReason, Encoding, PeerId};
+use crate::framing::Framing;
+use crate::protocol2::{Hello, Notice, Protocol, Rejected, Welcome};
+use crate::{CloseReason, Encoding, Frame, PeerId};
 
 pub use batch::Batch;
-pub use config::{Config, WhenFull};
+pub use config::{Config, Protocols, WhenFull};
 pub use hello::HelloFailure;
 pub use signals::{Action, Event, Pushed, Read, Room, Want, Wants, Write};
 pub use transmit::Transmit;
-pub use writing::PushError;
+pub use writing::{PushError, TooLarge};
 
 use inbound::Inbound;
+use masep::Masep;
 use outbound::Outbound;
 use signals::Pending;
 use write_pattern::WritePattern;
@@ -87,6 +92,10 @@ pub struct Connection {
     phase: Phase,
     connects: bool,
     peer: Option<PeerId>,
+    /// What there is of protocol 2; nothing, if the peer speaks pymasep's, or is not known to speak another one.
+    masep: Option<Box<Masep>>,
+    /// The reason for a refusal, where a peer of protocol 2 is to be told one.
+    rejected: Option<Box<Rejected>>,
 
     inbound: Inbound,
     pattern: WritePattern,
@@ -199,17 +208,28 @@ enum Bye {
     Written,
 }
 
+/// What a peer can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerLimits {
+    /// The generation of the protocol that it speaks.
+    pub protocol: Protocol,
+    /// Bytes in the body of a frame: 65,535 in pymasep's protocol, and what the peer has told in protocol 2.
+    pub frame_bytes: usize,
+}
+
 mod event {
     //! The events as bits, in the order in which they are told.
     pub(super) const HELLO: u16 = 1;
     pub(super) const OPEN: u16 = 1 << 1;
     pub(super) const FAILED: u16 = 1 << 2;
     pub(super) const FRAMES: u16 = 1 << 3;
-    pub(super) const SEND_ROOM: u16 = 1 << 4;
-    pub(super) const WRITTEN: u16 = 1 << 5;
-    pub(super) const ENDED: u16 = 1 << 6;
-    pub(super) const CLOSED: u16 = 1 << 7;
-    pub(super) const OVER: u16 = 1 << 8;
+    pub(super) const NOTICE: u16 = 1 << 4;
+    pub(super) const SEND_ROOM: u16 = 1 << 5;
+    pub(super) const WRITTEN: u16 = 1 << 6;
+    pub(super) const ENDED: u16 = 1 << 7;
+    pub(super) const CLOSED: u16 = 1 << 8;
+    pub(super) const OVER: u16 = 1 << 9;
 }
 
 mod action {
@@ -228,6 +248,8 @@ impl Connection {
             phase,
             connects,
             peer: None,
+            masep: None,
+            rejected: None,
             inbound: Inbound::default(),
             pattern: WritePattern::default(),
             has_taken: false,
@@ -280,7 +302,62 @@ impl Connection {
 
     /// The form of messages on this connection, with the bounds of this side.
     pub fn encoding(&self) -> Encoding {
-        Encoding::xml(self.config.clone())
+        let limits = self.peer_limits();
+        let receives = self.config.payload_bytes(self.connects);
+        Encoding::new(self.config.clone(), self.peer.clone(), limits, receives)
+    }
+
+    #[inline]
+    fn framing(&self) -> Framing {
+        match &self.masep {
+            None => self.config.framing,
+            Some(masep) => masep.framing,
+        }
+    }
+
+    /// The generation of the protocol that the peer speaks, from [`Event::Hello`] or [`Event::Open`] on.
+    pub const fn protocol(&self) -> Protocol {
+        match self.masep {
+            None => Protocol::Pymasep,
+            Some(_) => Protocol::Masep2,
+        }
+    }
+
+    /// What the peer can be sent, from [`Event::Open`] on.
+    pub fn peer_limits(&self) -> PeerLimits {
+        PeerLimits {
+            protocol: self.protocol(),
+            frame_bytes: match self.framing() {
+                Framing::Pymasep { .. } => Frame::MAX_BYTES,
+                Framing::Masep { sends, .. } => sends as usize,
+            },
+        }
+    }
+
+    /// What the client said of itself (protocol 2), from [`Event::Hello`] until the connection is open.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.masep.as_ref()?.hello.as_deref()
+    }
+
+    /// What the server answered (protocol 2), from [`Event::Open`] on.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.masep.as_ref()?.welcome.as_deref()
+    }
+
+    /// The time of the last round trip of a ping (protocol 2). Pings are sent after a heartbeat without anything else, and
+    /// where [`ping`](Self::ping) asks for one.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.masep.as_ref()?.rtt()
+    }
+
+    /// The next notice of the peer's (protocol 2), see [`Event::Notice`]. The latest 16 are kept.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.masep.as_mut()?.take_notice()
+    }
+
+    /// The number of notices that were dropped because nobody took them.
+    pub fn lost_notices(&self) -> u64 {
+        self.masep.as_ref().map_or(0, |masep| masep.lost_notices())
     }
 
     /// The id that the peer gave in its hello, when that was heard.
@@ -326,7 +403,7 @@ impl Connection {
 
     /// True if the peer writes header and body apart, as every pymasep peer does.
     pub const fn peer_splits_frames(&self) -> bool {
-        self.pattern.is_apart()
+        self.masep.is_none() && self.pattern.is_apart()
     }
 
     /// The calls that the connection waits for. They are to be asked for again after each other call.
@@ -354,6 +431,7 @@ impl Connection {
             Event::Open => event::OPEN,
             Event::Failed => event::FAILED,
             Event::Frames => event::FRAMES,
+            Event::Notice => event::NOTICE,
             Event::SendRoom => event::SEND_ROOM,
             Event::Written(_) => event::WRITTEN,
             Event::Ended => event::ENDED,
@@ -400,6 +478,7 @@ impl Connection {
             event::OPEN => Event::Open,
             event::FAILED => Event::Failed,
             event::FRAMES => Event::Frames,
+            event::NOTICE => Event::Notice,
             event::SEND_ROOM => Event::SendRoom,
             event::WRITTEN => Event::Written(self.written),
             event::ENDED => Event::Ended,

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use crate::ArrayError;
 use crate::printable::Quoted;
+use crate::protocol2::Protocol;
+use crate::{ArrayError, PeerId};
 
 /// A bound of [`Limits`](crate::Limits) or [`ServerLimits`](crate::ServerLimits) that can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -306,6 +307,16 @@ pub enum EncodeError {
         /// Its type and shape, `uint8[84,84,4]`; of one in an element that was made of it, the element's name.
         array: String,
     },
+    /// This peer cannot be sent it, because of the protocol that it speaks.
+    #[error("the peer {peer:?} speaks {protocol}: {error}")]
+    Peer {
+        /// The peer.
+        peer: PeerId,
+        /// What it speaks.
+        protocol: Protocol,
+        /// What it lacks, and the way out.
+        error: Box<Self>,
+    },
     /// A bound was reached.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -318,7 +329,8 @@ impl EncodeError {
             Self::InvalidName(_) => "invalid_name",
             Self::MisplacedAttribute(_) => "misplaced_attribute",
             Self::ParamsNotDict(_) => "params_not_dict",
-            Self::Array { .. } => "array",
+            // Nothing else is the peer's doing.
+            Self::Array { .. } | Self::Peer { .. } => "array",
             Self::Limit(_) => "limit",
         }
     }

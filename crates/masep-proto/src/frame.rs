@@ -1,6 +1,6 @@
 //! Frames: how messages are cut on a TCP stream.
 //!
-//! A frame is its length as two bytes, little endian, and that many bytes. The body `BYE` ends a
+//! In pymasep's protocol a frame is its length as two bytes, little endian, and that many bytes. The body `BYE` ends a
 //! connection; an empty body is an ordinary frame. pymasep reads a frame with one `recv` for the
 //! header and one for the body and is out of step for good when TCP cuts it elsewhere; this codec
 //! takes any cut.
@@ -18,24 +18,62 @@ const HEADER: usize = 2;
 /// read (kilobytes) alive for a frame of a few bytes.
 const COPY_BELOW: usize = 1_024;
 
-/// The body of one frame: reference-counted bytes, cheap to clone.
+/// The form of a frame's body. Frames of protocol 2 say it, those of pymasep's do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FrameKind {
+    /// Bytes of which nothing is said, as in all frames that arrive from a peer of pymasep's protocol.
+    #[default]
+    Bytes,
+    /// A message in CBOR.
+    Cbor,
+    /// A message in pymasep's XML.
+    Xml,
+}
+
+impl FrameKind {
+    /// A stable name for programs: `bytes`, `cbor` or `xml`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Cbor => "cbor",
+            Self::Xml => "xml",
+        }
+    }
+}
+
+/// The body of one frame and its form: reference-counted bytes, cheap to clone.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Frame {
     body: Bytes,
+    kind: FrameKind,
 }
 
 impl Frame {
-    /// The most bytes that a body can have: the header has two bytes for the length.
+    /// The most bytes that a body can have in pymasep's protocol: the header has two bytes for the length.
     pub const MAX_BYTES: usize = u16::MAX as usize;
 
-    /// The frame that ends a connection.
+    /// The frame that ends a connection. Protocol 2 has another one for that, which is sent in place of this one.
     pub const BYE: Self = Self {
         body: Bytes::from_static(b"BYE"),
+        kind: FrameKind::Bytes,
     };
 
-    /// A frame with this body, of any size: whether it fits is checked by the call that sends it.
+    /// A frame with this body, of any size, of which nothing is said: whether it fits is checked by the call that
+    /// sends it.
     pub fn new(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into() }
+        Self::of(FrameKind::Bytes, body)
+    }
+
+    /// A frame with this body in this form.
+    pub fn of(kind: FrameKind, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self { body, kind }
+    }
+
+    /// The form of the body.
+    pub const fn kind(&self) -> FrameKind {
+        self.kind
     }
 
     /// The first frame on a connection: the id of the one who sends it, in UTF-8.
@@ -70,7 +108,11 @@ impl Frame {
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug_bounded(f, |f| {
-            f.debug_struct("Frame").field("body", &self.body).finish()
+            let mut debug = f.debug_struct("Frame");
+            if self.kind != FrameKind::Bytes {
+                debug.field("kind", &self.kind);
+            }
+            debug.field("body", &self.body).finish()
         })
     }
 }
@@ -180,7 +222,7 @@ impl FrameCodec {
         if size >= COPY_BELOW {
             input.advance(HEADER);
             let body = input.split_to(size).freeze();
-            return Frame { body };
+            return Frame::new(body);
         }
         let whole = HEADER + size;
         let body = Bytes::copy_from_slice(&input[HEADER..whole]);
@@ -190,7 +232,7 @@ impl FrameCodec {
         } else {
             input.advance(whole);
         }
-        Frame { body }
+        Frame::new(body)
     }
 
     /// Takes the next whole frame out of `input`, or `None` if it has not arrived yet.

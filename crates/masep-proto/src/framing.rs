@@ -1,7 +1,11 @@
 //! Framing: frames on a stream of bytes. The rest of a connection knows neither headers nor the bytes of a
 //! `BYE`, so that a second framing is a variant here.
 
-use crate::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
+mod masep;
+
+use crate::{Frame, FrameCodec, FrameKind, Limit, LimitExceeded, Limits};
+
+pub(crate) use masep::Refused;
 
 /// Bytes of pymasep's header.
 const HEADER: usize = FrameCodec::HEADER_BYTES;
@@ -14,6 +18,13 @@ pub(crate) enum Framing {
     Pymasep {
         /// The most bytes of a body.
         max: usize,
+    },
+    /// Protocol 2: a header of 8 bytes, the payload, and zeros to a multiple of 8.
+    Masep {
+        /// The most bytes of a payload that this side receives.
+        receives: u32,
+        /// The most bytes of one that the peer receives.
+        sends: u32,
     },
 }
 
@@ -28,6 +39,10 @@ pub(crate) enum Next {
     Partial { whole: Option<usize> },
     /// A frame that is larger than allowed. The stream cannot be read any further.
     TooLarge(LimitExceeded),
+    /// A frame that is none of the user's, of this kind, with all its bytes.
+    Control(u8, Extent),
+    /// Bytes that are no frame. The stream cannot be read any further.
+    Refused(Refused),
 }
 
 /// Where the parts of a frame are.
@@ -37,12 +52,16 @@ pub(crate) struct Extent {
     pub(crate) header: usize,
     /// Bytes of the body.
     pub(crate) body: usize,
+    /// Bytes behind the body.
+    pub(crate) padding: u8,
+    /// The form of the body.
+    pub(crate) kind: FrameKind,
 }
 
 impl Extent {
     /// Bytes of the frame with all that belongs to it.
     pub(crate) const fn whole(self) -> usize {
-        self.header + self.body
+        self.header + self.body + self.padding as usize
     }
 }
 
@@ -57,9 +76,12 @@ impl Framing {
     /// short as a `BYE`.
     #[inline]
     pub(crate) fn scan(self, bytes: &[u8]) -> Next {
-        let Self::Pymasep { max } = self;
         #[cfg(test)]
         looked_at::add(bytes);
+        let max = match self {
+            Self::Pymasep { max } => max,
+            Self::Masep { receives, .. } => return masep::scan(bytes, receives),
+        };
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Next::Partial { whole: None };
         };
@@ -75,42 +97,106 @@ impl Framing {
             Some(_) => Next::Frame(Extent {
                 header: HEADER,
                 body,
+                padding: 0,
+                kind: FrameKind::Bytes,
             }),
+        }
+    }
+
+    /// For frames that this side has written, which may be larger than those that it receives.
+    pub(crate) const fn outgoing(self) -> Self {
+        match self {
+            Self::Pymasep { .. } => self,
+            Self::Masep { sends, .. } => Self::Masep {
+                receives: u32::MAX,
+                sends,
+            },
         }
     }
 
     /// Checks that a frame with a body of this size may be sent.
     #[inline]
     pub(crate) fn check(self, size: usize) -> Result<(), LimitExceeded> {
-        let Self::Pymasep { max } = self;
+        let max = match self {
+            Self::Pymasep { max } => max,
+            Self::Masep { sends, .. } => sends as usize,
+        };
         LimitExceeded::check(Limit::FrameBytes, size, max)
     }
 
-    /// Appends what goes in front of a body of this size, which was checked.
+    /// Appends what goes in front of a body of this form and size, which was checked.
     #[inline]
-    pub(crate) fn put_header(self, size: usize, output: &mut Vec<u8>) {
-        let Self::Pymasep { .. } = self;
+    pub(crate) fn put_header(self, kind: FrameKind, size: usize, output: &mut Vec<u8>) {
+        if let Self::Masep { .. } = self {
+            return masep::put_header(kind, size, output);
+        }
         debug_assert!(size <= Frame::MAX_BYTES);
         let length = u16::try_from(size).unwrap_or(u16::MAX);
         output.extend_from_slice(&length.to_le_bytes());
     }
 
+    /// What goes behind a body of this size.
+    #[inline]
+    pub(crate) fn padding(self, size: usize) -> &'static [u8] {
+        match self {
+            Self::Pymasep { .. } => &[],
+            Self::Masep { .. } => masep::padding(size),
+        }
+    }
+
     /// Bytes that are sent in front of a body.
+    #[inline]
     pub(crate) const fn header_bytes(self) -> usize {
-        let Self::Pymasep { .. } = self;
-        HEADER
+        match self {
+            Self::Pymasep { .. } => HEADER,
+            Self::Masep { .. } => masep::HEADER,
+        }
+    }
+
+    /// Bytes of a frame with a body of this size.
+    #[inline]
+    pub(crate) fn whole(self, size: usize) -> usize {
+        self.header_bytes() + size + self.padding(size).len()
+    }
+
+    /// What a frame with a body of this size counts where it waits to be sent, in bytes.
+    #[inline]
+    pub(crate) fn weight(self, size: usize) -> usize {
+        match self {
+            Self::Pymasep { .. } => size,
+            Self::Masep { .. } => self.whole(size),
+        }
+    }
+
+    /// What so many frames count that take so many bytes together.
+    #[inline]
+    pub(crate) const fn weight_of(self, bytes: usize, frames: usize) -> usize {
+        match self {
+            Self::Pymasep { .. } => bytes - HEADER * frames,
+            Self::Masep { .. } => bytes,
+        }
+    }
+
+    /// How many bytes more may be reserved for a frame of which so many have arrived, and whose header claims that it
+    /// has so many at all.
+    #[inline]
+    pub(crate) const fn may_reserve(self, arrived: usize, whole: usize) -> usize {
+        match self {
+            Self::Masep { .. } if arrived >= whole / masep::PART => whole - arrived,
+            _ => arrived,
+        }
     }
 
     /// True if a frame with this body ends the connection.
     #[inline]
     pub(crate) fn is_bye(self, body: &[u8]) -> bool {
-        let Self::Pymasep { .. } = self;
+        // Protocol 2 has another frame for it, and never says these bytes: whoever passes them on to a peer of
+        // pymasep's protocol would end that connection.
         body == BYE
     }
 
-    /// The frame that ends the connection.
-    pub(crate) const fn bye(self) -> &'static [u8] {
-        let Self::Pymasep { .. } = self;
+    /// The frame that ends a connection of pymasep's protocol.
+    pub(crate) const fn bye() -> &'static [u8] {
         b"\x03\0BYE"
     }
 }
@@ -144,7 +230,14 @@ mod tests {
     #[test]
     fn what_stands_at_the_beginning_is_told_by_the_header() {
         let framing = Framing::Pymasep { max: 10 };
-        let frame = |body| Next::Frame(Extent { header: 2, body });
+        let frame = |body| {
+            Next::Frame(Extent {
+                header: 2,
+                body,
+                padding: 0,
+                kind: FrameKind::Bytes,
+            })
+        };
         for (bytes, expected) in [
             (&b""[..], Next::Partial { whole: None }),
             (b"\x05", Next::Partial { whole: None }),
@@ -167,6 +260,6 @@ mod tests {
     #[test]
     fn a_bye_is_what_its_scan_finds() {
         let framing = Framing::Pymasep { max: 10 };
-        assert_eq!(framing.scan(framing.bye()), Next::Bye);
+        assert_eq!(framing.scan(Framing::bye()), Next::Bye);
     }
 }

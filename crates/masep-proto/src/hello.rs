@@ -8,7 +8,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::printable::Quoted;
-use crate::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
+use crate::protocol2::preamble;
+use crate::{DecodeError, Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
 /// The id by which a peer is known: what it said in its hello. Cheap to clone.
 ///
@@ -81,6 +82,19 @@ pub enum HelloError {
     /// The id or the frame around it is too long.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// An own id that the protocol has for itself: `masep/` and digits, in protocol 2 also one that begins with a control
+    /// character.
+    #[error("the protocol has an id like this for itself")]
+    Reserved,
+    /// The peer's first bytes begin as those of a masep peer, and go on in another way.
+    #[error("the first bytes are those of no generation of the protocol")]
+    Preamble,
+    /// The first message of protocol 2 is none.
+    #[error("the first message of protocol 2: {0}")]
+    Control(DecodeError),
+    /// The peer speaks other generations of masep's protocol, from the first to the second of these.
+    #[error("the peer speaks the generations {0} to {1} of the protocol, and not 2")]
+    Version(u16, u16),
 }
 
 /// One side of the handshake, as a state machine: bytes in, bytes out.
@@ -165,6 +179,9 @@ pub(crate) fn own_hello(id: &str, limits: &Limits) -> Result<Bytes, HelloError> 
     let hello = Frame::hello(id);
     if hello.is_bye() {
         return Err(HelloError::Bye);
+    }
+    if preamble::generation(id).is_some() {
+        return Err(HelloError::Reserved);
     }
     LimitExceeded::check(Limit::IdBytes, id.len(), limits.id_bytes)?;
     let mut bytes = BytesMut::new();

@@ -6,6 +6,7 @@
 //! * [`Message`]: what is said, a type, a sender and parameters made of [`Value`]s, as XML;
 //! * [`cbor`]: the same messages and values in protocol 2, with arrays;
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
+//! * [`protocol2`]: frames, control messages and the agreement of protocol 2;
 //! * [`Handshake`]: how two peers learn each other's id;
 //! * [`admission`]: a server's door: places, ids, and who is refused;
 //! * [`connection`]: the life of one connection, from its first byte to its last;
@@ -36,6 +37,7 @@ pub mod json;
 mod limits;
 mod message;
 mod printable;
+pub mod protocol2;
 mod value;
 mod xml;
 
@@ -45,7 +47,7 @@ pub use close::CloseReason;
 pub use codec::Encoding;
 pub use element::{Element, Node, OpenElement, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
-pub use frame::{Frame, FrameCodec};
+pub use frame::{Frame, FrameCodec, FrameKind};
 pub use hello::{Handshake, HelloError, PeerId};
 pub use limits::{Limits, ServerLimits};
 pub use message::{Message, MessageType, Role};

@@ -52,6 +52,11 @@ __bounds! {
         /// two bytes for it. A smaller value is applied to what arrives and to what is sent.
         frame_bytes: usize = 65_535;
 
+        /// Bytes in the payload of one frame of protocol 2 that this side receives; its peer is told. Default: 1 MiB for
+        /// a server, 16 MiB for a client. At most 4 GiB. The bounds of a message on such a connection follow it. A frame
+        /// takes that much memory when a sixteenth of it has arrived: a server's share of it is for strangers.
+        payload_bytes: Option<u32> = None;
+
         /// Bytes of one message handed to the decoder. Default 1 MiB: what comes in a frame is never
         /// more than 65,535 bytes, but a message can also be read from a file. Decoding takes memory in
         /// proportion (up to 25 times as much for a moment, and 13 times for what is kept).
@@ -85,6 +90,11 @@ __bounds! {
         /// keep-alive message, and an observer says nothing all game long. A peer that is gone without
         /// a word is found by TCP keep-alive instead.
         idle_time: Option<Duration> = None;
+
+        /// How long one side of a connection of protocol 2 may send nothing before it pings, as the server says. Default
+        /// 10 s. A peer that shows no sign of life for three times as long is gone. With `None` a server asks for no pings,
+        /// and a client does not end a connection for the lack of them.
+        heartbeat: Option<Duration> = Some(Duration::from_secs(10));
 
         /// How long bytes may wait for a peer that takes none, or acknowledges none, before the
         /// connection is ended. Default 30 s. This bounds what a peer that never reads can hold up. Less

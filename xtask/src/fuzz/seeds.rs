@@ -89,6 +89,12 @@ fn seeds() -> Result<Seeds, Failure> {
             add("cbor", message);
         }
     }
+    for line in lines("control.jsonl")? {
+        let kind = line.get("kind").and_then(Json::as_u64);
+        if let (Some(kind), Some(payload)) = (kind, bytes(&line, "bytes_hex")?) {
+            add("control", [&kind.to_le_bytes()[..1], &payload].concat());
+        }
+    }
     for line in lines("frames.jsonl")? {
         let Some(frame) = bytes(&line, "frame_hex")? else {
             continue;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::HelloFailure;
+use crate::protocol2::{Protocol, Rejected};
 use crate::{HelloError, LimitExceeded, PeerId};
 
 /// The reason why a server did not take a connection.
@@ -30,6 +31,12 @@ pub enum RejectReason {
     /// The server stopped accepting.
     #[error("the server has stopped accepting")]
     Stopped,
+    /// It speaks this generation of the protocol, which the server does not.
+    #[error("it speaks {0}, and the server does not")]
+    OtherProtocol(Protocol),
+    /// The host did not admit it, for a reason with a code.
+    #[error("not admitted: {0}")]
+    Rejected(Rejected),
     /// The host did not admit it, for the reason that is given, or did not decide in time.
     #[error("not admitted: {0}")]
     Denied(String),
@@ -46,7 +53,8 @@ impl RejectReason {
             Self::DuplicateId(_) => "duplicate_id",
             Self::TooManyConnections(_) => "too_many_connections",
             Self::Stopped => "stopped",
-            Self::Denied(_) => "denied",
+            Self::OtherProtocol(_) => "other_protocol",
+            Self::Denied(_) | Self::Rejected(_) => "denied",
         }
     }
 }
@@ -61,6 +69,26 @@ impl From<HelloFailure> for RejectReason {
             }
             HelloFailure::Bad(error) => Self::Hello(error),
             HelloFailure::Refused => Self::Stopped,
+            HelloFailure::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
+            // Those are a client's.
+            HelloFailure::ConnectAgain | HelloFailure::Rejected(_) => Self::ClosedBeforeHello,
+        }
+    }
+}
+
+/// The time after which a client may come again that was refused for lack of places, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// The reason as a client of protocol 2 is told it.
+impl From<&RejectReason> for Rejected {
+    fn from(reason: &RejectReason) -> Self {
+        match reason {
+            RejectReason::Rejected(rejected) => rejected.clone(),
+            RejectReason::Denied(text) => Self::new(reason.as_str(), text.clone()),
+            RejectReason::TooManyConnections(_) | RejectReason::CrowdedOut => {
+                Self::new(reason.as_str(), reason.to_string()).retry_ms(RETRY_MS)
+            }
+            _ => Self::new(reason.as_str(), reason.to_string()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::mem;
 
 use bytes::Bytes;
 
+use super::masep::Masep;
 use super::pool;
 use crate::Frame;
 use crate::framing::{Framing, Next};
@@ -42,6 +43,8 @@ enum Buffer {
     /// No slice of it was given away.
     Own(Vec<u8>),
     Shared(Bytes),
+    /// The same, whose memory the connection takes again.
+    Kept(Bytes),
 }
 
 impl Default for Buffer {
@@ -85,6 +88,21 @@ impl Batch {
             })
         });
     }
+
+    /// Has a connection keep the memory of a large frame that is given away.
+    pub(super) fn keep_for(&mut self, masep: &mut Masep) {
+        let Some(frames) = &mut self.0 else {
+            return;
+        };
+        match &mut frames.buffer {
+            Buffer::Own(bytes) if bytes.capacity() > pool::LARGE => {
+                let bytes = Bytes::from(mem::take(bytes));
+                masep.keep(&bytes);
+                frames.buffer = Buffer::Kept(bytes);
+            }
+            _ => masep.count_small(),
+        }
+    }
 }
 
 impl Frames {
@@ -92,17 +110,18 @@ impl Frames {
     fn cut(&mut self) -> Option<Frame> {
         let bytes = match &self.buffer {
             Buffer::Own(bytes) => &bytes[..],
-            Buffer::Shared(bytes) => &bytes[..],
+            Buffer::Shared(bytes) | Buffer::Kept(bytes) => &bytes[..],
         };
         let Next::Frame(extent) = self.framing.scan(bytes.get(self.at..)?) else {
             return None;
         };
         let start = self.at + extent.header;
         let body = start..start + extent.body;
-        self.at = body.end;
+        self.at += extent.whole();
         if extent.body < SHARE_FROM {
             if extent.body > TOGETHER_UP_TO || self.left == 1 {
-                return Some(Frame::new(Bytes::copy_from_slice(&bytes[body])));
+                let body = Bytes::copy_from_slice(&bytes[body]);
+                return Some(Frame::of(extent.kind, body));
             }
             if body.end > self.copied_from + self.copied.len() || body.start < self.copied_from {
                 let end = bytes.len().min(start + TOGETHER);
@@ -110,15 +129,16 @@ impl Frames {
                 self.copied_from = start;
             }
             let from = self.copied_from;
-            return Some(Frame::new(
-                self.copied.slice(body.start - from..body.end - from),
-            ));
+            let body = self.copied.slice(body.start - from..body.end - from);
+            return Some(Frame::of(extent.kind, body));
         }
         if let Buffer::Own(bytes) = &mut self.buffer {
             self.buffer = Buffer::Shared(mem::take(bytes).into());
         }
         match &self.buffer {
-            Buffer::Shared(bytes) => Some(Frame::new(bytes.slice(body))),
+            Buffer::Shared(bytes) | Buffer::Kept(bytes) => {
+                Some(Frame::of(extent.kind, bytes.slice(body)))
+            }
             Buffer::Own(_) => None,
         }
     }
@@ -145,7 +165,7 @@ impl Drop for Frames {
     fn drop(&mut self) {
         match mem::take(&mut self.buffer) {
             Buffer::Own(bytes) if bytes.capacity() > 0 => pool::give(bytes),
-            Buffer::Own(_) => {}
+            Buffer::Own(_) | Buffer::Kept(_) => {}
             Buffer::Shared(bytes) => {
                 self.copied = Bytes::new();
                 pool::lend(bytes);

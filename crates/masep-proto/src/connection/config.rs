@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::framing::Framing;
 use crate::hello::own_hello;
-use crate::{HelloError, Limits};
+use crate::protocol2::Hello;
+use crate::{HelloError, Limits, PeerId};
 
 /// The policy for a frame for which a queue has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -20,6 +21,20 @@ pub enum WhenFull {
     Disconnect,
 }
 
+/// The generations of the protocol that a side speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocols {
+    /// pymasep's alone.
+    #[default]
+    Pymasep,
+    /// Both: a server speaks what its client speaks; a client asks for protocol 2, and fails with
+    /// [`HelloFailure::ConnectAgain`](super::HelloFailure::ConnectAgain) at a server of pymasep's protocol.
+    Both,
+    /// Protocol 2 alone.
+    Masep2,
+}
+
 /// The configuration that all connections of a server or a client share: the own id and the bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -29,7 +44,16 @@ pub struct Config {
     pub(super) hello: Bytes,
     /// The policy for a frame that arrives when as many wait as may.
     pub(super) when_full: WhenFull,
+    pub(super) protocols: Protocols,
+    /// This side's id, and what else its HELLO has.
+    pub(super) offer: Box<Hello>,
 }
+
+/// The largest payload that a server receives, unless its limits say it, and a client.
+const SERVER_PAYLOAD: u32 = 1 << 20;
+const CLIENT_PAYLOAD: u32 = 16 << 20;
+/// The name of this program for its peers.
+const AGENT: &str = concat!("masep ", env!("CARGO_PKG_VERSION"));
 
 impl Config {
     /// For a side with this id.
@@ -42,7 +66,44 @@ impl Config {
             framing: Framing::pymasep(&limits),
             limits,
             when_full: WhenFull::default(),
+            protocols: Protocols::default(),
+            offer: Box::new(offer(id)),
         })
+    }
+
+    /// Sets which generations of the protocol this side speaks. Default [`Protocols::Pymasep`].
+    #[must_use]
+    pub const fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// Sets what a client says of itself in protocol 2, and the [features](Hello::features) of either side. The versions,
+    /// the id and the largest payload of it do not count.
+    ///
+    /// A client with a [token](Hello::token) does not fall back to pymasep's protocol, which has no place for it.
+    #[must_use]
+    pub fn offer(mut self, offer: Hello) -> Self {
+        *self.offer = Hello {
+            id: self.offer.id,
+            agent: if offer.agent.is_empty() {
+                self.offer.agent
+            } else {
+                offer.agent.clone()
+            },
+            ..offer
+        };
+        self
+    }
+
+    /// The largest payload that this side receives in protocol 2.
+    pub(super) fn payload_bytes(&self, connects: bool) -> u32 {
+        let default = if connects {
+            CLIENT_PAYLOAD
+        } else {
+            SERVER_PAYLOAD
+        };
+        self.limits.payload_bytes.unwrap_or(default)
     }
 
     /// Sets what to do with a frame that arrives when [`Limits::queue_messages`] or [`Limits::queue_bytes`]
@@ -62,4 +123,11 @@ impl Config {
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
+}
+
+/// What a side says of itself unless more is set.
+fn offer(id: &str) -> Hello {
+    let mut offer = Hello::new(PeerId::from(id), 0);
+    offer.agent = AGENT.into();
+    offer
 }

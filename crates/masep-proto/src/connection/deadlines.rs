@@ -1,8 +1,9 @@
 //! The deadlines of a connection.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Connection, HelloFailure, Phase};
+use crate::CloseReason;
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
@@ -13,6 +14,7 @@ impl Connection {
             || self.write_until.is_some()
             || self.rejection_until.is_some()
             || self.config.limits.idle_time.is_some()
+            || self.masep.is_some()
             || self.is_in_hello();
         if is_timed { self.earliest() } else { None }
     }
@@ -29,7 +31,11 @@ impl Connection {
         };
         // A write is wanted, or under way, which tells.
         let blocked = self.write_until.filter(|_| self.is_blocked);
-        earlier(earlier(self.phase_until, blocked), probed)
+        let others = earlier(self.phase_until, blocked);
+        match &self.masep {
+            None => earlier(others, probed),
+            Some(_) => earlier(earlier(others, probed), self.ping_at()),
+        }
     }
 
     /// By when work on an answer to the peer is in vain for long enough to be given up: a write has failed, and
@@ -47,6 +53,12 @@ impl Connection {
         if passed(self.phase_until, now) {
             self.phase_until = None;
             self.end_phase(now);
+        }
+        if passed(self.ping_at(), now)
+            && let Some(masep) = &mut self.masep
+        {
+            masep.push_ping();
+            masep.release();
         }
         let probed = [
             self.silent_until(),
@@ -90,17 +102,56 @@ impl Connection {
             .filter(|_| self.phase == Phase::Open && self.has_room_for_frames())
     }
 
+    /// The instant at which this side will have sent nothing for a heartbeat.
+    fn ping_at(&self) -> Option<Instant> {
+        let masep = self.masep.as_ref()?;
+        masep.ping_at().filter(|_| self.phase == Phase::Open)
+    }
+
+    /// How long the peer may show no sign of life.
+    fn life_time(&self) -> Option<Duration> {
+        self.masep.as_ref()?.life_time()
+    }
+
+    /// The reason for which a connection ends whose peer was silent until now, if it does.
+    pub(super) fn end_by_silence(&self, now: Instant) -> Option<CloseReason> {
+        if !passed(self.silent_until(), now) {
+            return None;
+        }
+        let idle_time = self.config.limits.idle_time;
+        let is_idle = self
+            .life_time()
+            .is_none_or(|life| idle_time.is_some_and(|idle| idle < life));
+        Some(if is_idle {
+            CloseReason::IdleTimeout
+        } else {
+            CloseReason::HeartbeatTimeout
+        })
+    }
+
     /// The instant at which the peer will have been silent for too long. Time in which nobody listens does not
     /// count.
     pub(super) fn silent_until(&self) -> Option<Instant> {
-        let idle_time = self.config.limits.idle_time?;
+        let idle_time = self.config.limits.idle_time;
+        let silent_time = match &self.masep {
+            None => idle_time?,
+            Some(_) => shorter(idle_time, self.life_time())?,
+        };
         let listens = matches!(self.phase, Phase::Open | Phase::Draining)
             && !self.is_settled()
             && !self.input_over
             && self.has_room_for_frames();
         self.silent_since
             .filter(|_| listens)?
-            .checked_add(idle_time)
+            .checked_add(silent_time)
+    }
+}
+
+/// The shorter of two times, where `None` is for ever.
+fn shorter(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -7,8 +7,9 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::{Bye, Connection, HelloFailure, Outcome, Phase, action, event};
+use super::{Connection, HelloFailure, Outcome, Phase, action, event};
 use crate::CloseReason;
+use crate::protocol2::Bye;
 
 /// The time for delivering the queue and the `BYE`, where this side did not ask for the end.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -38,6 +39,17 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    /// Ends the connection as [`end`](Self::end) does with [`CloseReason::LocalBye`], and tells a peer of protocol 2 this
+    /// reason.
+    pub fn end_with(&mut self, bye: Bye, now: Instant) {
+        if self.is_open()
+            && let Some(masep) = &mut self.masep
+        {
+            masep.words = Some(Box::new(bye));
+        }
+        self.end(CloseReason::LocalBye, now);
     }
 
     /// Nobody waits for the end that was asked for: its reason is settled, and what is queued has a second to go out.
@@ -103,7 +115,7 @@ impl Connection {
 
     /// True if all accepted frames were written, and the `BYE` behind them.
     pub fn has_said_bye(&self) -> bool {
-        self.bye == Bye::Written && !self.has_lost
+        self.bye == super::Bye::Written && !self.has_lost
     }
 
     /// The reason that a call gets that comes too late: that of the end which is settled, or is being made.
@@ -135,14 +147,14 @@ impl Connection {
         if self.is_settled() {
             return;
         }
-        if self.bye == Bye::Taken
+        if self.bye == super::Bye::Taken
             && self.transmit_out
             && matches!(self.outcome, Outcome::Requested(_))
         {
             self.answer.get_or_insert(reason);
             return;
         }
-        let peer_said_bye = matches!(reason, CloseReason::PeerBye | CloseReason::Rejected);
+        let peer_said_bye = reason.is_peer_bye() || reason == CloseReason::Rejected;
         let may_read = reason.peer_may_read() && !matches!(self.outcome, Outcome::WriteFailed(_));
         self.settle(reason);
         if peer_said_bye {
@@ -224,7 +236,7 @@ impl Connection {
             Some(CloseReason::LocalBye | CloseReason::Shutdown)
         );
         // Other ends may be the peer's doing, and a peer shall not keep our streams open.
-        let lingers = is_ours && self.bye == Bye::Written && !self.is_hurried;
+        let lingers = is_ours && self.bye == super::Bye::Written && !self.is_hurried;
         self.outbound.clear();
         self.rest = None;
         self.tell_closed();

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Bye, Config, Connection, Outcome, Phase, event};
+use super::{Bye, Config, Connection, Outcome, Phase, Protocols, event};
 use crate::hello::read_hello;
+use crate::protocol2::{Protocol, Rejected};
 use crate::{CloseReason, FrameCodec, HelloError};
 
 /// The time in which a peer that is refused may finish its hello. A pymasep client sends it in two writes, and
@@ -37,10 +38,20 @@ pub enum HelloFailure {
     /// This side gave up, or did not admit the peer.
     #[error("refused by this side")]
     Refused,
+    /// The server speaks pymasep's protocol, and this client would speak that too: it connects again, with
+    /// [`Protocols::Pymasep`](super::Protocols::Pymasep). Nothing but a whole hello of such a server is told so.
+    #[error("the server speaks pymasep's protocol, in which it has to be connected to again")]
+    ConnectAgain,
+    /// The peer speaks this protocol, which this side does not.
+    #[error("the peer speaks {0}, and this side does not")]
+    OtherProtocol(Protocol),
+    /// The server does not take this client, and says why (protocol 2).
+    #[error("rejected by the server: {0}")]
+    Rejected(Box<Rejected>),
 }
 
 impl HelloFailure {
-    const fn from_error(kind: io::ErrorKind) -> Self {
+    fn from_error(kind: io::ErrorKind) -> Self {
         match CloseReason::from_error(kind) {
             CloseReason::Reset => Self::Closed,
             _ => Self::Io(kind),
@@ -52,8 +63,12 @@ impl Connection {
     /// For the side that connected, which says hello first.
     pub fn connect(config: Arc<Config>, now: Instant) -> Self {
         let mut this = Self::new(config, Phase::Greeting, true);
-        this.outbound.say_hello();
         this.phase_until = now.checked_add(this.config.limits.hello_time);
+        if this.config.protocols == Protocols::Pymasep {
+            this.outbound.say_hello();
+        } else {
+            this.open_agreement(now);
+        }
         this
     }
 
@@ -69,7 +84,11 @@ impl Connection {
         if self.phase == Phase::Deciding {
             self.phase = Phase::Answering;
             self.phase_until = now.checked_add(self.config.limits.hello_time);
-            self.outbound.say_hello();
+            if self.masep.is_none() {
+                self.outbound.say_hello();
+            } else {
+                self.say_welcome(None, now);
+            }
         }
     }
 
@@ -101,6 +120,9 @@ impl Connection {
 
     /// Takes in what has arrived before the connection is open.
     pub(super) fn hear(&mut self, now: Instant) {
+        if self.is_in_hello() && self.hears_masep(now) {
+            return;
+        }
         let heard = match self.phase {
             Phase::Greeting | Phase::Hearing => {
                 let limits = &self.config.limits;
@@ -125,12 +147,18 @@ impl Connection {
                     self.rejection_until = now.checked_add(REJECTION_TIME);
                     self.open(now);
                 } else {
-                    self.phase = Phase::Deciding;
-                    self.tell(event::HELLO);
+                    self.decide();
                 }
             }
             Err(error) => self.fail(HelloFailure::Bad(error), now),
         }
+    }
+
+    /// Asks for the verdict.
+    pub(super) fn decide(&mut self) {
+        self.phase_until = None;
+        self.phase = Phase::Deciding;
+        self.tell(event::HELLO);
     }
 
     /// Both sides have said hello.
@@ -138,6 +166,9 @@ impl Connection {
         self.phase = Phase::Open;
         self.phase_until = None;
         self.silent_since = Some(now);
+        if let Some(masep) = &mut self.masep {
+            masep.hello = None;
+        }
         self.tell(event::OPEN);
         // Frames may have come right behind the hello.
         self.walk(now);
@@ -153,16 +184,34 @@ impl Connection {
             || failure == HelloFailure::Refused;
         let is_awaited = self.phase == Phase::Hearing && !self.input_over && mid_hello;
         let is_broken = matches!(failure, HelloFailure::Io(_));
+        let is_told = self.is_told(&failure);
         self.outcome = Outcome::Failed(failure);
         self.tell(event::FAILED);
         if is_broken {
             self.give_up();
+        } else if is_told {
+            self.part(now);
         } else if is_awaited && !self.is_hurried && !self.is_hello_whole() {
             self.phase = Phase::Refusing;
             self.phase_until = now.checked_add(REFUSAL_TIME);
+        } else if self.may_have_spoken() {
+            self.phase = Phase::Refusing;
+            self.phase_until = Some(now);
+            self.probes = true;
         } else {
             self.say_refusal(now);
         }
+    }
+
+    /// True if the first bytes of a peer that is told at once what becomes of it may have arrived and were not read. One
+    /// of protocol 2 that is answered in pymasep's would come back with that.
+    fn may_have_spoken(&self) -> bool {
+        self.phase == Phase::Hearing
+            && self.is_hurried
+            && !self.input_over
+            && !self.inbound.is_out()
+            && self.inbound.rest().is_empty()
+            && self.config.protocols != Protocols::Pymasep
     }
 
     /// The stream failed before the connection was open.
@@ -177,14 +226,17 @@ impl Connection {
     }
 
     fn hear_refused(&mut self, now: Instant) {
-        if self.is_hello_whole() {
+        if self.is_hurried || self.is_hello_whole() {
             self.say_refusal(now);
         }
     }
 
-    /// True if all bytes of the first frame have arrived.
+    /// True if all bytes of the first frame have arrived; of protocol 2, of the first control message.
     fn is_hello_whole(&self) -> bool {
         let heard = self.inbound.rest();
+        if self.is_masep_partial() {
+            return false;
+        }
         FrameCodec::claimed_bytes(heard).is_some_and(|whole| whole <= heard.len())
     }
 
@@ -194,11 +246,13 @@ impl Connection {
             self.phase,
             Phase::Hearing | Phase::Deciding | Phase::Refusing
         );
-        if was_silent {
+        self.outbound.clear();
+        if self.speaks_masep() {
+            self.say_masep_refusal(was_silent, now);
+        } else if was_silent {
             self.outbound.say_hello();
         }
         debug_assert_eq!(self.bye, Bye::Unsaid);
-        self.outbound.clear();
         self.inbound.discard_rest();
         self.phase = Phase::Draining;
         self.phase_until = now.checked_add(REFUSAL_WRITE_TIME);

@@ -6,9 +6,11 @@ use std::mem;
 use bytes::Bytes;
 
 use super::batch::{Batch, SHARE_FROM};
+use super::masep::Masep;
 use super::pool;
 use super::signals::Room;
-use crate::framing::{Extent, Framing, Next};
+use crate::framing::{Extent, Framing, Next, Refused};
+use crate::protocol2::Bye;
 use crate::{Frame, Limit, LimitExceeded, Limits};
 
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
@@ -19,8 +21,6 @@ const MOST_ROOM: usize = 64 * 1024;
 const ALONE_FROM: usize = 8 * 1024;
 /// Frames of reads that bring little are gathered in buffers of this size, when nobody takes them.
 const GATHERED: usize = 16 * 1024;
-/// Bytes that are read behind a large frame: the next header, so that one read is enough for each of many.
-const BEHIND: usize = 2;
 
 /// The buffers of the receiving side.
 #[derive(Debug, Default)]
@@ -67,9 +67,15 @@ impl Frames {
 }
 
 /// The thing behind the whole frames at which a walk over the bytes ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Bye,
+    /// A `BYE` of protocol 2.
+    Farewell(Box<Bye>),
+    /// A frame of this kind, which is not known.
+    Unsupported(u8),
+    /// A frame that is none.
+    Bad(Box<str>),
     TooLarge(LimitExceeded),
     /// A frame for which there is no room.
     Overflow(LimitExceeded),
@@ -96,25 +102,35 @@ impl Inbound {
         &self.last.bytes[self.last.end..]
     }
 
-    /// Room for the next read, behind what is there.
-    pub(super) fn take_room(&mut self, framing: Framing) -> Room {
+    /// Room for the next read, behind what is there. A large frame may go where the last one was.
+    pub(super) fn take_room(&mut self, framing: Framing, kept: Option<&mut Masep>) -> Room {
         self.out = true;
         let room = (self.room as usize).max(LEAST_ROOM);
         if self.last.bytes.capacity() == 0 {
             return Room::new(pool::take(room));
         }
         let part = self.rest().len();
-        // Never more than twice what has arrived, or came at once before, whatever is claimed.
+        // Behind a large frame the next header is read, so that one read is enough for each of many.
+        let behind = framing.header_bytes();
+        // Never more than twice what has arrived, or came at once before, whatever is claimed, as long as that is little.
         let (wanted, alone) = match framing.scan(self.rest()) {
             Next::Partial { whole: Some(whole) } if whole > ALONE_FROM => {
-                let all = whole + BEHIND - part;
-                (all.min(room.max(part)), true)
+                let all = whole + behind - part;
+                if let Some(kept) = kept
+                    && self.last.bytes.capacity() < whole
+                    && let Some(buffer) = kept.take_kept(whole)
+                {
+                    self.move_rest_into(buffer);
+                    return Room::new(mem::take(&mut self.last.bytes));
+                }
+                let most = framing.may_reserve(part, whole + behind);
+                (all.min(room.max(most)), true)
             }
             _ => (room, false),
         };
         let spare = self.last.bytes.capacity() - self.last.bytes.len();
         let is_enough = if alone {
-            spare + BEHIND >= wanted
+            spare + behind >= wanted
         } else {
             spare > 0 && spare >= wanted / 2
         };
@@ -127,11 +143,15 @@ impl Inbound {
     /// Moves what has arrived of the next frame into a buffer for so many bytes, so that the frames before it
     /// can be taken while that is out.
     fn move_rest(&mut self, bytes: usize, alone: bool) {
-        let mut next = if alone {
+        let next = if alone {
             pool::take_exact(bytes)
         } else {
             pool::take(bytes)
         };
+        self.move_rest_into(next);
+    }
+
+    fn move_rest_into(&mut self, mut next: Vec<u8>) {
         next.extend_from_slice(self.rest());
         let next = Frames {
             bytes: next,
@@ -214,6 +234,8 @@ impl Inbound {
                 Next::Partial { .. } => break None,
                 Next::Bye => break Some(Found::Bye),
                 Next::TooLarge(limit) => break Some(Found::TooLarge(limit)),
+                // pymasep's protocol has neither.
+                Next::Control(..) | Next::Refused(_) => break None,
             }
         };
         last.end = end;
@@ -221,6 +243,60 @@ impl Inbound {
         last.body_bytes += body_bytes;
         self.frames += frames;
         self.body_bytes += body_bytes;
+        found
+    }
+
+    /// Walks as [`walk`](Self::walk) does over frames of protocol 2. Those that are none of the user's are told to
+    /// `control`, which may end the walk, and taken out: what is left behind them moves up, once for all of them.
+    pub(super) fn walk_with(
+        &mut self,
+        framing: Framing,
+        bounds: Option<&Limits>,
+        mut control: impl FnMut(u8, &[u8]) -> Option<Found>,
+    ) -> Option<Found> {
+        let (mut at, mut end) = (self.last.end, self.last.end);
+        let found = loop {
+            match framing.scan(&self.last.bytes[at..]) {
+                Next::Frame(extent) => {
+                    if let Some(limits) = bounds
+                        && let Err(limit) =
+                            over(limits, self.frames + 1, self.body_bytes + extent.body)
+                    {
+                        break Some(Found::Overflow(limit));
+                    }
+                    let whole = extent.whole();
+                    if at > end {
+                        self.last.bytes.copy_within(at..at + whole, end);
+                    }
+                    at += whole;
+                    end += whole;
+                    self.last.frames += 1;
+                    self.last.body_bytes += extent.body;
+                    self.frames += 1;
+                    self.body_bytes += extent.body;
+                }
+                Next::Control(kind, extent) => {
+                    let payload = at + extent.header;
+                    let payload = payload..payload + extent.body;
+                    at += extent.whole();
+                    if let Some(found) = control(kind, &self.last.bytes[payload]) {
+                        break Some(found);
+                    }
+                }
+                Next::Partial { .. } | Next::Bye => break None,
+                Next::TooLarge(limit) => break Some(Found::TooLarge(limit)),
+                Next::Refused(Refused::Kind(kind)) => break Some(Found::Unsupported(kind)),
+                Next::Refused(Refused::Reserved) => {
+                    let what = "flags, reserved bytes or padding that are not zero";
+                    break Some(Found::Bad(what.into()));
+                }
+            }
+        };
+        if at > end {
+            self.last.bytes.drain(end..at);
+        }
+        self.last.end = end;
+        self.give_back();
         found
     }
 
@@ -281,7 +357,7 @@ impl Inbound {
         }
     }
 
-    /// Takes the only frame there is, unless something is behind it, or its body is large enough to be shared.
+    /// Takes the only frame of pymasep's protocol there is, unless something is behind it, or its body is large enough to be shared.
     pub(super) fn take_single(&mut self) -> Option<Frame> {
         let last = &mut self.last;
         let is_single = self.frames == 1 && last.frames == 1 && last.end == last.bytes.len();
@@ -368,6 +444,7 @@ fn over(limits: &Limits, frames: usize, body_bytes: usize) -> Result<(), LimitEx
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FrameKind;
     use crate::framing::looked_at;
 
     const FRAMING: Framing = Framing::Pymasep { max: 65_535 };
@@ -376,7 +453,7 @@ mod tests {
     fn stream(sizes: impl IntoIterator<Item = usize>) -> Vec<u8> {
         let mut stream = Vec::new();
         for size in sizes {
-            FRAMING.put_header(size, &mut stream);
+            FRAMING.put_header(FrameKind::Bytes, size, &mut stream);
             stream.resize(stream.len() + size, 7);
         }
         stream
@@ -386,7 +463,7 @@ mod tests {
     fn read(inbound: &mut Inbound, stream: &[u8], piece: usize) {
         let mut arrived = 0;
         while arrived < stream.len() {
-            let mut room = inbound.take_room(FRAMING);
+            let mut room = inbound.take_room(FRAMING, None);
             let capacity = room.buffer().capacity();
             let most = 2 * arrived + 64 * 1024;
             assert!(capacity <= most, "{capacity} for {arrived}");

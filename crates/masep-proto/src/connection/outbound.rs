@@ -32,7 +32,7 @@ pub(super) struct Outbound {
     parts: VecDeque<Part>,
     /// Frames that go out behind those.
     copies: Copies,
-    /// The number of frames that wait, and the bytes of their bodies.
+    /// The number of frames that wait, and what they count in bytes: in pymasep's protocol their bodies.
     frames: usize,
     body_bytes: usize,
     /// The number of frames that were taken in since the connection began.
@@ -106,7 +106,7 @@ impl Outbound {
         };
         self.accepted += 1;
         self.frames += 1;
-        self.body_bytes += frame.size();
+        self.body_bytes += framing.weight(frame.size());
         if frame.size() > COPY_UP_TO {
             self.conclude_copies();
             self.parts.extend(item.take().map(Part::Shared));
@@ -140,9 +140,14 @@ impl Outbound {
         };
     }
 
-    /// Moves what waits into a transmit without bytes: as much as one write takes, or the first frame alone.
-    pub(super) fn fill(&mut self, transmit: &mut Transmit, config: &Config, alone: bool) {
-        let framing = config.framing;
+    /// Moves what waits into a transmit, behind control frames: as much as one write takes, or the first frame alone.
+    pub(super) fn fill(
+        &mut self,
+        transmit: &mut Transmit,
+        config: &Config,
+        framing: Framing,
+        alone: bool,
+    ) {
         if mem::take(&mut self.says_hello) {
             transmit.extend(&config.hello);
         }
@@ -186,7 +191,7 @@ impl Outbound {
         if self.copies.frames > 0 && fits(transmit, self.copies.bytes()) {
             let copies = mem::take(&mut self.copies);
             self.frames -= copies.frames;
-            self.body_bytes -= copies.body_bytes(framing);
+            self.body_bytes -= copies.weight(framing);
             transmit.append(copies.bytes, copies.start);
         }
     }
@@ -212,8 +217,8 @@ impl Outbound {
 
     fn count_out(&mut self, part: &Part, framing: Framing) {
         let (frames, body_bytes) = match part {
-            Part::Copies(copies) => (copies.frames, copies.body_bytes(framing)),
-            Part::Shared(frame) => (1, frame.size()),
+            Part::Copies(copies) => (copies.frames, copies.weight(framing)),
+            Part::Shared(frame) => (1, framing.weight(frame.size())),
         };
         self.frames -= frames;
         self.body_bytes -= body_bytes;
@@ -225,7 +230,7 @@ impl Part {
     fn bytes(&self, framing: Framing) -> usize {
         match self {
             Self::Copies(copies) => copies.bytes(),
-            Self::Shared(frame) => framing.header_bytes() + frame.size(),
+            Self::Shared(frame) => framing.whole(frame.size()),
         }
     }
 
@@ -235,15 +240,22 @@ impl Part {
             Self::Shared(frame) => frame,
         };
         let is_copied = frame.size() < SHARE_FROM;
-        let copied = framing.header_bytes() + if is_copied { frame.size() } else { 0 };
-        let bytes = transmit.with_room(copied);
-        framing.put_header(frame.size(), bytes);
+        let padding = framing.padding(frame.size());
         if is_copied {
+            let copied = framing.whole(frame.size());
+            let bytes = transmit.with_room(copied);
+            framing.put_header(frame.kind(), frame.size(), bytes);
             bytes.extend_from_slice(frame.bytes());
+            bytes.extend_from_slice(padding);
+            transmit.count(copied);
+            return;
         }
-        transmit.count(copied);
-        if !is_copied {
-            transmit.share(frame.into_bytes());
+        let header = framing.header_bytes();
+        framing.put_header(frame.kind(), frame.size(), transmit.with_room(header));
+        transmit.count(header);
+        transmit.share(frame.into_bytes());
+        if !padding.is_empty() {
+            transmit.extend(padding);
         }
     }
 }
@@ -254,20 +266,21 @@ impl Copies {
         self.bytes.len() - self.start
     }
 
-    const fn body_bytes(&self, framing: Framing) -> usize {
-        self.bytes() - framing.header_bytes() * self.frames
+    const fn weight(&self, framing: Framing) -> usize {
+        framing.weight_of(self.bytes(), self.frames)
     }
 
     /// Appends a frame, if one write goes so far.
     #[inline]
     fn push(&mut self, frame: &Frame, framing: Framing) -> bool {
-        let more = framing.header_bytes() + frame.size();
+        let more = framing.whole(frame.size());
         let room = self.bytes.capacity().min(WRITE_BYTES);
         if self.bytes.len() + more > room && !self.make_room(self.bytes() + more) {
             return false;
         }
-        framing.put_header(frame.size(), &mut self.bytes);
+        framing.put_header(frame.kind(), frame.size(), &mut self.bytes);
         self.bytes.extend_from_slice(frame.bytes());
+        self.bytes.extend_from_slice(framing.padding(frame.size()));
         self.frames += 1;
         true
     }
@@ -292,7 +305,7 @@ impl Copies {
         if self.frames <= 1 {
             return (self.frames > 0).then(|| mem::take(self));
         }
-        let first = match framing.scan(&self.bytes[self.start..]) {
+        let first = match framing.outgoing().scan(&self.bytes[self.start..]) {
             Next::Frame(extent) => extent.whole(),
             _ => return None,
         };

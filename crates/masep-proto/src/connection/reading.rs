@@ -4,18 +4,24 @@ use std::io;
 use std::time::Instant;
 
 use super::inbound::Found;
+use super::masep::Heard;
 use super::write_pattern::Acknowledgement;
 use super::{
     Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
 };
+use crate::protocol2::Bye;
 use crate::{CloseReason, Frame};
 
 impl Connection {
     /// Room for the next read. `None` if one is out, or nothing is to be read: the queue of frames that wait to
     /// be taken is full, or nothing comes any more.
     pub fn take_room(&mut self) -> Option<Room> {
-        self.can_read()
-            .then(|| self.inbound.take_room(self.config.framing))
+        if !self.can_read() {
+            return None;
+        }
+        let framing = self.framing();
+        let kept = self.masep.as_deref_mut();
+        Some(self.inbound.take_room(framing, kept))
     }
 
     /// Takes back a room, and in what was read into it.
@@ -38,6 +44,7 @@ impl Connection {
     fn take_whole_frames(&mut self, bytes: usize) -> bool {
         let config = &self.config;
         let is_plain = self.phase == Phase::Open
+            && self.masep.is_none()
             && bytes > 0
             && config.when_full == WhenFull::Wait
             && config.limits.idle_time.is_none()
@@ -98,7 +105,11 @@ impl Connection {
             self.silent_since = Some(now);
         }
         self.has_taken = true;
-        self.inbound.take_frames(batch, self.config.framing, one);
+        let framing = self.framing();
+        self.inbound.take_frames(batch, framing, one);
+        if let Some(masep) = &mut self.masep {
+            batch.keep_for(masep);
+        }
     }
 
     /// The oldest frame that has arrived, if there is one: of the batch, into which others are [taken](Self::take_frames)
@@ -107,6 +118,7 @@ impl Connection {
         if batch.is_empty() {
             if self.inbound.frames() == 1
                 && self.config.limits.idle_time.is_none()
+                && self.masep.is_none()
                 && let Some(frame) = self.inbound.take_single()
             {
                 return Some(frame);
@@ -215,7 +227,7 @@ impl Connection {
             }
             _ => return self.discard(bytes),
         }
-        if !self.is_settled() {
+        if self.masep.is_none() && !self.is_settled() {
             let (all, rest) = (!self.inbound.is_filled(), self.inbound.rest().len());
             // The rest of one that waits for a verdict was not looked at.
             if self.is_in_hello() || matches!(self.phase, Phase::Open | Phase::Draining) {
@@ -239,9 +251,22 @@ impl Connection {
     /// Finds the frames in what has arrived, and what ends the connection behind them.
     pub(super) fn walk(&mut self, now: Instant) {
         let before = self.inbound.frames();
-        let (framing, limits) = (self.config.framing, &self.config.limits);
+        let (framing, limits) = (self.framing(), &self.config.limits);
         let bounds = (self.config.when_full == WhenFull::Disconnect).then_some(limits);
-        let found = self.inbound.walk(framing, bounds);
+        let found = match &mut self.masep {
+            None => self.inbound.walk(framing, bounds),
+            Some(masep) => self.inbound.walk_with(framing, bounds, |kind, payload| {
+                let heard = masep.hear(kind, payload, now);
+                match heard {
+                    Heard::Nothing => None,
+                    Heard::Notice => {
+                        self.events.set(event::NOTICE & !self.silenced);
+                        None
+                    }
+                    Heard::End(found) => Some(found),
+                }
+            }),
+        };
         if self.inbound.frames() > before {
             self.rejection_until = None;
             if self.ignores_frames {
@@ -265,9 +290,23 @@ impl Connection {
                 };
                 self.conclude(reason, now);
             }
+            Some(Found::Farewell(bye)) => {
+                let is_plain = bye.code == Bye::PLAIN && bye.text.is_empty();
+                self.conclude(
+                    match is_plain {
+                        true => CloseReason::PeerBye,
+                        false => CloseReason::PeerByeWith(bye),
+                    },
+                    now,
+                );
+            }
             // Only a `BYE` says more than the write that failed.
             Some(_) if self.phase == Phase::ReadingRest => self.conclude_failed_write(now),
             Some(Found::TooLarge(limit)) => self.conclude(CloseReason::ProtocolError(limit), now),
+            Some(Found::Unsupported(kind)) => {
+                self.conclude(CloseReason::UnsupportedFrame(kind), now);
+            }
+            Some(Found::Bad(what)) => self.conclude(CloseReason::BadFrame(what), now),
             // None that comes behind it may be given: nobody would know of the gap.
             Some(Found::Overflow(limit)) => self.conclude(CloseReason::QueueFull(limit), now),
         }
@@ -285,11 +324,13 @@ impl Connection {
             self.rejection_until = None;
         }
         match self.phase {
-            Phase::Open | Phase::Draining
-                if self.silent_until().is_some_and(|until| until <= now) =>
-            {
-                self.conclude(CloseReason::IdleTimeout, now);
+            Phase::Open | Phase::Draining => {
+                if let Some(reason) = self.end_by_silence(now) {
+                    self.conclude(reason, now);
+                }
             }
+            // It was to be told at once what became of it, and had said nothing by then.
+            Phase::Refusing if self.is_hurried => self.say_refusal(now),
             Phase::ReadingRest => self.conclude_failed_write(now),
             Phase::HearingOut if self.phase_until.is_none() => self.close(),
             _ => {}

@@ -146,6 +146,9 @@ pub enum Event {
     Failed,
     /// Frames have arrived.
     Frames,
+    /// The peer did not accept something, which is no end (protocol 2):
+    /// [`Connection::poll_notice`](super::Connection::poll_notice).
+    Notice,
     /// There is room in the queue again, after a frame was refused for lack of it.
     SendRoom,
     /// So many frames of all that were [accepted](super::Connection::accepted) were written, or dropped in

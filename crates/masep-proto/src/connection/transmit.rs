@@ -27,8 +27,9 @@ pub struct Transmit {
     bodies_gone: usize,
     /// Bytes that are left to be written.
     left: usize,
-    /// The number of bytes that are left of a frame that is written in part.
+    /// The number of bytes that are left of a frame that is written in part, and whether it is one that counts.
     begun: usize,
+    begun_counts: bool,
     /// The number of frames that have left the queue when this is written.
     pub(super) upto: u64,
     pub(super) fresh_segment: bool,
@@ -50,6 +51,7 @@ impl Transmit {
             bodies: Vec::new(),
             bodies_gone: 0,
             begun: 0,
+            begun_counts: false,
             upto,
             fresh_segment: false,
             ends: false,
@@ -155,12 +157,19 @@ impl Transmit {
         self.left += bytes;
     }
 
-    /// Notes that so many bytes were written, which are dropped by [`advance`](Self::advance) then: how many frames are
-    /// left, one that is written in part included, and the `BYE`. That is a look at each header, for a peer that does
+    /// Marks what is there as the beginning of all, which is no frame that counts.
+    pub(super) const fn mark_beginning(&mut self) {
+        self.begun = self.left;
+        self.begun_counts = false;
+    }
+
+    /// Notes that so many bytes were written, which are dropped by [`advance`](Self::advance) then: how many of the
+    /// user's frames are left, one that is written in part included. That is a look at each header, for a peer that does
     /// not take all at once only.
     pub(super) fn frames_behind(&mut self, written: usize, framing: Framing) -> usize {
+        let framing = framing.outgoing();
         let (mut end, mut bodies_before, mut next) = (self.begun, 0, 0);
-        let mut frames = usize::from(end > written);
+        let mut frames = usize::from(end > written && self.begun_counts);
         self.begun = end.saturating_sub(written);
         while end < self.left {
             while let Some((place, body)) = self.bodies_left().get(next)
@@ -170,16 +179,19 @@ impl Transmit {
                 next += 1;
             }
             let header = &self.bytes[self.gone + end - bodies_before..];
-            end += match framing.scan(header) {
-                Next::Frame(extent) => extent.whole(),
-                Next::Bye => framing.bye().len(),
-                Next::Partial { whole: Some(whole) } => whole,
-                Next::Partial { whole: None } | Next::TooLarge(_) => break,
+            let (whole, counts) = match framing.scan(header) {
+                Next::Frame(extent) => (extent.whole(), true),
+                Next::Bye => (Framing::bye().len(), false),
+                Next::Control(_, extent) => (extent.whole(), false),
+                Next::Partial { whole: Some(whole) } => (whole, true),
+                Next::Partial { whole: None } | Next::TooLarge(_) | Next::Refused(_) => break,
             };
+            end += whole;
             if end > written {
-                frames += 1;
+                frames += usize::from(counts);
                 if self.begun == 0 {
                     self.begun = end - written;
+                    self.begun_counts = counts;
                 }
             }
         }

@@ -1,12 +1,16 @@
 //! The sending side: the queue, who writes it, and the outcomes of writes.
 
+use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use super::{
     Bye, Connection, HelloFailure, Outcome, Phase, Pushed, Transmit, Want, WhenFull, Write, event,
 };
-use crate::{CloseReason, Frame, LimitExceeded};
+use crate::framing::Framing;
+use crate::protocol2::{Control, Notice, Protocol};
+use crate::{CloseReason, Frame, Limit, LimitExceeded, PeerId};
 
 /// A frame that is sent so long after the last one is written at once. Others that follow closely go out
 /// together: a write for each would allow a fiftieth of them.
@@ -15,15 +19,66 @@ const BURST: Duration = Duration::from_micros(100);
 /// The reason why a frame was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// The frame is too large for the peer's protocol. The connection lives on.
+    /// The frame is too large for the peer's protocol, or for the peer. The connection lives on.
     #[error(transparent)]
-    TooLarge(LimitExceeded),
+    TooLarge(TooLarge),
     /// The queue has no room now. [`Event::SendRoom`](super::Event::SendRoom) tells when there may be some.
     #[error("no room in the queue: {0}")]
     Full(LimitExceeded),
     /// The connection has ended, or is being ended.
     #[error("the connection has ended: {0}")]
     Closed(CloseReason),
+}
+
+/// A frame is too large for its peer: how large it is, what is allowed, and what can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLarge(Box<(LimitExceeded, PeerId, Protocol)>);
+
+impl TooLarge {
+    /// How large the frame is, and what is allowed.
+    pub fn exceeded(&self) -> LimitExceeded {
+        self.0.0
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> &PeerId {
+        &self.0.1
+    }
+
+    /// The generation of the protocol that it speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.0.2
+    }
+}
+
+/// How large the frame is, and what is allowed.
+impl Deref for TooLarge {
+    type Target = LimitExceeded;
+
+    fn deref(&self) -> &LimitExceeded {
+        &self.0.0
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Whose limit it is, and the way out.
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (limit, peer, protocol) = &*self.0;
+        match protocol {
+            Protocol::Masep2 => write!(
+                f,
+                "{limit}, which is that of the peer {peer:?}: send less, or let it receive more (its `payload_bytes`)"
+            ),
+            Protocol::Pymasep if limit.allowed < Frame::MAX_BYTES => limit.fmt(f),
+            Protocol::Pymasep => write!(
+                f,
+                "{limit}, and the peer {peer:?} speaks {protocol}, which has no larger frames: send less, or have masep on \
+                both ends"
+            ),
+        }
+    }
 }
 
 impl Connection {
@@ -43,9 +98,9 @@ impl Connection {
         let Some(body) = frame.as_ref().map(Frame::bytes) else {
             return Ok(Pushed::Queued);
         };
-        let (framing, size) = (self.config.framing, body.len());
+        let (framing, size) = (self.framing(), body.len());
         if let Err(limit) = framing.check(size) {
-            return Err(PushError::TooLarge(limit));
+            return Err(self.too_large(limit));
         }
         if framing.is_bye(body) {
             *frame = None;
@@ -67,7 +122,46 @@ impl Connection {
 
     /// True if [`send`](Self::send) ends the connection with this frame.
     pub fn is_end(&self, frame: &Frame) -> bool {
-        self.config.framing.is_bye(frame.bytes())
+        self.framing().is_bye(frame.bytes())
+    }
+
+    #[cold]
+    fn too_large(&self, limit: LimitExceeded) -> PushError {
+        if self.masep.is_some() && !self.is_open() {
+            // It is not known what the peer takes, or no longer of interest.
+            return PushError::Closed(self.end_reason());
+        }
+        let peer = self.peer.clone().unwrap_or_else(|| PeerId::from(""));
+        PushError::TooLarge(TooLarge(Box::new((limit, peer, self.protocol()))))
+    }
+
+    /// Tells a peer of protocol 2 of something that was not accepted, which is no end: in front of what is queued. Others
+    /// cannot be told, which is no error.
+    ///
+    /// # Errors
+    /// The connection has ended, or is being ended; too many control messages wait; the notice is larger than one may be.
+    pub fn notice(&mut self, notice: Notice, now: Instant) -> Result<Pushed, PushError> {
+        if !self.is_open() {
+            return Err(PushError::Closed(self.end_reason()));
+        }
+        let Some(masep) = &mut self.masep else {
+            return Ok(Pushed::Queued);
+        };
+        match masep.say(&Control::Notice(notice)) {
+            Ok(true) => Ok(self.who_writes(now)),
+            Ok(false) => Err(PushError::Full(LimitExceeded {
+                limit: Limit::QueueMessages,
+                actual: 1,
+                allowed: 0,
+            })),
+            Err(limit) => Err(self.too_large(limit)),
+        }
+    }
+
+    /// Asks a peer of protocol 2 for a sign of life, which tells [`rtt`](Self::rtt): once a second at most, and not while
+    /// another one waits. Whether it does; a [write](super::Wants::write) is wanted then.
+    pub fn ping(&mut self, now: Instant) -> bool {
+        self.is_open() && self.masep.as_mut().is_some_and(|masep| masep.ask_ping(now))
     }
 
     #[cold]
@@ -84,9 +178,9 @@ impl Connection {
                 Err(PushError::Full(limit))
             }
             WhenFull::NewestWins => {
-                let limits = &self.config.limits;
+                let (framing, limits) = (self.framing(), &self.config.limits);
                 while self.outbound.check_room(size, limits).is_err()
-                    && self.outbound.drop_oldest(self.config.framing)
+                    && self.outbound.drop_oldest(framing)
                 {}
                 Ok(())
             }
@@ -161,7 +255,7 @@ impl Connection {
         }
         let transmit = if self.rest.is_some() {
             self.rest.take()
-        } else if self.phase == Phase::Open && !self.pattern.is_apart() {
+        } else if self.phase == Phase::Open && !self.pattern.is_apart() && !self.has_ahead() {
             self.outbound.take_copies().or_else(|| self.fill_transmit())
         } else {
             self.fill_transmit()
@@ -175,17 +269,39 @@ impl Connection {
     }
 
     fn fill_transmit(&mut self) -> Option<Transmit> {
-        let framing = self.config.framing;
-        let alone = self.pattern.is_apart();
+        let alone = self.peer_splits_frames();
+        let framing = self.framing();
         let mut transmit = Transmit::default();
-        self.outbound.fill(&mut transmit, &self.config, alone);
+        if let Some(masep) = &mut self.masep {
+            masep.fill(&mut transmit);
+        }
+        self.outbound
+            .fill(&mut transmit, &self.config, framing, alone);
         transmit.fresh_segment = alone;
         if self.says_bye() && (transmit.is_empty() || !alone) {
-            transmit.extend(framing.bye());
+            self.fill_farewell(&mut transmit);
             transmit.ends = true;
             self.bye = Bye::Taken;
         }
         (!transmit.is_empty()).then_some(transmit)
+    }
+
+    fn fill_farewell(&mut self, transmit: &mut Transmit) {
+        if self.masep.is_none() {
+            return transmit.extend(Framing::bye());
+        }
+        let reason = match &self.outcome {
+            // There was no connection.
+            Outcome::Failed(_) => CloseReason::LocalBye,
+            _ => self.end_reason(),
+        };
+        if let Some(masep) = &mut self.masep {
+            if masep.refuses() {
+                // It begins with our first bytes, which are no frames.
+                debug_assert!(transmit.is_empty());
+            }
+            transmit.extend(&masep.farewell(&reason));
+        }
     }
 
     /// True if the `BYE` goes out next.
@@ -199,13 +315,31 @@ impl Connection {
 
     #[inline]
     pub(super) fn want_to_write(&self) -> Want {
-        let is_due = self.rest.is_some() || !self.outbound.is_empty() || self.says_bye();
+        let is_due =
+            self.rest.is_some() || !self.outbound.is_empty() || self.has_ahead() || self.says_bye();
         if self.transmit_out || !is_due || !self.may_write() {
             Want::Nothing
         } else if self.is_blocked {
             Want::Ready
         } else {
             Want::Now
+        }
+    }
+
+    /// True if control frames wait to be written.
+    #[inline]
+    fn has_ahead(&self) -> bool {
+        self.masep.as_ref().is_some_and(|masep| masep.has_ahead())
+    }
+
+    /// The stream took bytes.
+    fn note_sent(&mut self, now: Instant) {
+        if let Some(masep) = &mut self.masep {
+            masep.sent(now);
+            if self.is_blocked {
+                // The peer has taken something, which is life.
+                self.silent_since = self.silent_since.max(Some(now));
+            }
         }
     }
 
@@ -217,10 +351,13 @@ impl Connection {
                 // Of those that waited meanwhile nobody has asked when they came.
                 self.last_send = Some(now);
             }
+            if self.masep.is_some() && !transmit.is_empty() {
+                self.note_sent(now);
+            }
             self.is_blocked = false;
             self.write_until = None;
             self.count_upto(transmit.upto);
-            self.is_being_written = !self.outbound.is_empty();
+            self.is_being_written = !self.outbound.is_empty() || self.has_ahead();
             return;
         }
         let answer = self.answer.take();
@@ -247,6 +384,7 @@ impl Connection {
                 }
                 transmit.advance(written);
                 if written > 0 {
+                    self.note_sent(now);
                     self.is_blocked = false;
                     self.write_until = None;
                 }
@@ -268,13 +406,12 @@ impl Connection {
 
     /// Counts the frames of a transmit that was written in part.
     fn count_written(&mut self, transmit: &mut Transmit, written: usize) {
-        let left = transmit.frames_behind(written, self.config.framing);
+        let left = transmit.frames_behind(written, self.framing());
         if self.is_before_open() {
             // Our hello is no frame that counts, and small.
             return;
         }
-        let left = left.saturating_sub(usize::from(transmit.ends)) as u64;
-        self.count_upto(transmit.upto.saturating_sub(left));
+        self.count_upto(transmit.upto.saturating_sub(left as u64));
     }
 
     /// So many of all frames that were accepted are written.

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use masep_proto::connection::{
-    Action, Batch, Config, Connection, Event, Read, Room, Transmit, Want, WhenFull, Write,
+    Action, Batch, Config, Connection, Event, Protocols, Read, Room, Transmit, Want, WhenFull,
+    Write,
 };
-use masep_proto::{CloseReason, Frame, Limits};
+use masep_proto::protocol2::{
+    Bye, Control, Header, Hello, Notice, Protocol, Rejected, Welcome, kind, preamble,
+};
+use masep_proto::{CloseReason, Frame, FrameKind, Limits};
 
 /// Gives a number below a bound, each time another.
 pub(crate) type Choose<'a> = dyn FnMut(usize) -> usize + 'a;
@@ -26,6 +30,9 @@ struct Play {
     incoming: VecDeque<u8>,
     /// The frames in it, as far as they were not taken.
     expected: VecDeque<Vec<u8>>,
+    is_damaged: bool,
+    /// What the peer speaks.
+    protocol: Protocol,
     written: Vec<u8>,
     ended: u32,
     open: bool,
@@ -45,8 +52,12 @@ impl Play {
             .frame_bytes([65_535, 2_000][choose(2)])
             .idle_time([None, Some(Duration::from_secs(20))][choose(2)]);
         let policy = policy(choose);
+        let limits = limits
+            .payload_bytes([None, Some(2_000)][choose(2)])
+            .heartbeat([None, Some(Duration::from_secs(10))][choose(2)]);
+        let protocols = [Protocols::Pymasep, Protocols::Both, Protocols::Masep2][choose(3)];
         let config = Config::new("engine", limits).expect("an id");
-        let config = Arc::new(config.when_full(policy));
+        let config = Arc::new(config.when_full(policy).protocols(protocols));
         let now = Instant::now();
         let core = match choose(4) {
             0 => Connection::connect(config, now),
@@ -62,6 +73,8 @@ impl Play {
             batch: Batch::new(),
             incoming: VecDeque::new(),
             expected: VecDeque::new(),
+            is_damaged: false,
+            protocol: Protocol::Pymasep,
             written: Vec::new(),
             ended: 0,
             open: false,
@@ -73,6 +86,26 @@ impl Play {
     }
 
     fn write_stream(&mut self, choose: &mut Choose<'_>) {
+        if self.core.peer().is_some() || choose(2) == 0 {
+            self.write_pymaseps_stream(choose);
+        } else {
+            self.write_masep_stream(choose);
+        }
+        if choose(8) == 0 {
+            self.damage(choose);
+        }
+    }
+
+    /// A byte is another one: nothing is expected of what comes from there on.
+    fn damage(&mut self, choose: &mut Choose<'_>) {
+        let at = choose(self.incoming.len().min(300));
+        if let Some(byte) = self.incoming.get_mut(at) {
+            *byte = u8::try_from(choose(256)).unwrap_or(0);
+            self.is_damaged = true;
+        }
+    }
+
+    fn write_pymaseps_stream(&mut self, choose: &mut Choose<'_>) {
         if self.core.peer().is_none() {
             self.incoming.extend(b"\x05\0agent");
         }
@@ -91,9 +124,64 @@ impl Play {
         }
     }
 
+    fn write_masep_stream(&mut self, choose: &mut Choose<'_>) {
+        self.protocol = Protocol::Masep2;
+        let id = || "agent".into();
+        let (most, features) = (choose(5_000), vec!["pong_in_call".into(); choose(2)]);
+        let most = u32::try_from(most).unwrap_or(0);
+        let mut hello = Hello::new(id(), most);
+        hello.features.clone_from(&features);
+        let mut welcome = Welcome::new(id(), most);
+        welcome.features = features;
+        welcome.heartbeat_ms = [0, 1, 5_000][choose(3)];
+        let answer = match choose(4) {
+            0 => Control::Rejected(Rejected::new("full", "")),
+            _ => Control::Welcome(Box::new(welcome)),
+        };
+        let (first, message) = match choose(2) {
+            0 => (preamble::CLIENT, Control::Hello(Box::new(hello))),
+            _ => (preamble::SERVER, answer),
+        };
+        self.incoming.extend(first);
+        self.control(&message);
+        for number in 0..choose(20) {
+            match choose(10) {
+                0 => self.control(&Control::Ping([7; 8])),
+                1 => self.control(&Control::Pong([0; 8])),
+                2 => self.control(&Control::Notice(Notice::new("late", ""))),
+                3 => self.masep_frame(200, &vec![9; choose(300)]),
+                _ => {
+                    let most = [5, 300, 1_900][choose(3)];
+                    let body = vec![u8::try_from(number).unwrap_or(0); choose(most)];
+                    self.masep_frame([kind::CBOR, kind::XML, kind::BYTES][choose(3)], &body);
+                    self.expected.push_back(body);
+                }
+            }
+        }
+        match choose(6) {
+            0 => self.control(&Control::Bye(Bye::new("bye", ""))),
+            1 => self.control(&Control::Bye(Bye::new("because", "of this"))),
+            2 => self.masep_frame(100, b""),
+            3 => self.incoming.extend(b"\xff\xff\xff\xff\x10\0\0\0x"),
+            _ => {}
+        }
+    }
+
+    fn control(&mut self, message: &Control) {
+        let payload = message.encode().expect("it is small");
+        self.masep_frame(message.kind(), &payload);
+    }
+
+    fn masep_frame(&mut self, kind: u8, payload: &[u8]) {
+        let header = Header::new(kind, u32::try_from(payload.len()).unwrap_or(0));
+        self.incoming.extend(header.to_bytes());
+        self.incoming.extend(payload);
+        self.incoming.extend(vec![0; header.padding()]);
+    }
+
     fn call(&mut self, choose: &mut Choose<'_>) {
         let now = self.now;
-        match choose(20) {
+        match choose(24) {
             0..3 => self.read(choose),
             3..6 => self.write(choose),
             6 if self.room.is_none() => self.room = self.core.take_room(),
@@ -114,13 +202,24 @@ impl Play {
                 self.policy = WhenFull::NewestWins;
             }
             19 if choose(16) == 0 => self.core.stop_hearing(),
+            20 => drop(
+                self.core
+                    .notice(Notice::new("late", "x".repeat(choose(2_000))), now),
+            ),
+            21 => drop(self.core.ping(now)),
+            22 if choose(8) == 0 => {
+                let bye = Bye::new("because", "of that").may_return(true);
+                self.core.end_with(bye, now);
+            }
+            23 if choose(8) == 0 => self.core.refuse_with(Rejected::new("full", "no room"), now),
             _ => self.poll(),
         }
     }
 
     fn send(&mut self, choose: &mut Choose<'_>) {
         let most = [10, 300, 9_000][choose(3)];
-        let mut frame = Some(Frame::new(vec![7; choose(most)]));
+        let form = [FrameKind::Bytes, FrameKind::Cbor][choose(2)];
+        let mut frame = Some(Frame::of(form, vec![7; choose(most)]));
         let sent = self.core.send(&mut frame, policy(choose), self.now);
         self.accepted += u64::from(sent.is_ok());
         assert_eq!(self.core.accepted(), self.accepted);
@@ -176,6 +275,9 @@ impl Play {
     fn take(&mut self) {
         self.core.take_frames(&mut self.batch, self.now);
         for frame in &mut self.batch {
+            if self.is_damaged || self.protocol != self.core.protocol() {
+                continue;
+            }
             let expected = loop {
                 let expected = self.expected.pop_front().expect("it was sent");
                 if self.policy != WhenFull::NewestWins || expected == frame.bytes()[..] {
@@ -197,6 +299,7 @@ impl Play {
                 }
                 Event::Failed => self.ended += 1,
                 Event::Over => self.over = true,
+                Event::Notice => while self.core.poll_notice().is_some() {},
                 _ => {}
             }
             assert!(self.ended <= 1, "one reason");
@@ -247,6 +350,9 @@ impl Play {
         assert_eq!(self.core.deadline(), None);
         assert_eq!(self.core.wants(), Default::default());
         // What went out is frames, and a `BYE` at the end if one was said.
+        if self.written.starts_with(b"\x07\0masep/") {
+            return self.check_masep();
+        }
         let mut rest = &self.written[..];
         while let Some((header, body)) = rest.split_first_chunk() {
             let body = body.get(..usize::from(u16::from_le_bytes(*header)));
@@ -255,6 +361,32 @@ impl Play {
             assert!(body != b"BYE" || rest.is_empty(), "behind a BYE");
         }
         assert!(!self.core.has_said_bye() || self.written.ends_with(b"\x03\0BYE"));
+    }
+
+    /// The same in protocol 2.
+    fn check_masep(&self) {
+        let Some(mut rest) = self.written.get(preamble::CLIENT.len()..) else {
+            return;
+        };
+        let mut last = None;
+        while let Ok(Some(header)) = Header::read(rest) {
+            let Some(padding) = rest.get(Header::BYTES + header.size()..header.whole()) else {
+                break;
+            };
+            assert!(padding.iter().all(|byte| *byte == 0));
+            let payload = &rest[Header::BYTES..Header::BYTES + header.size()];
+            let message = Control::decode(header.kind, payload);
+            assert!(message.is_ok(), "{message:?}");
+            assert!(
+                !matches!(last, Some(kind::BYE | kind::REJECTED)),
+                "behind a BYE"
+            );
+            last = Some(header.kind);
+            rest = &rest[header.whole()..];
+        }
+        if self.core.has_said_bye() {
+            assert!(matches!(last, Some(kind::BYE | kind::REJECTED)) && rest.is_empty());
+        }
     }
 }
 

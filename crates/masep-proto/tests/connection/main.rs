@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last, with streams in memory and a clock that the test turns.
 
 mod accepted;
+mod agreement;
 mod calls;
 mod deadlines;
 mod ends;
@@ -8,5 +9,6 @@ mod frames;
 mod hello;
 mod pair;
 mod properties;
+mod protocol2;
 mod queues;
 mod write_pattern;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use masep_proto::connection::{
-    Action, Batch, Config, Connection, Event, HelloFailure, PushError, Pushed, Read, Transmit,
-    Want, WhenFull, Write,
+    Action, Batch, Config, Connection, Event, HelloFailure, Protocols, PushError, Pushed, Read,
+    Transmit, Want, WhenFull, Write,
 };
+use masep_proto::protocol2::{Notice, Protocol};
 use masep_proto::{CloseReason, Frame, Limits};
 
 /// One direction of a stream.
@@ -73,6 +74,7 @@ pub(crate) struct Side {
     pub(crate) core: Connection,
     pub(crate) batch: Batch,
     pub(crate) received: Vec<Frame>,
+    pub(crate) notices: Vec<Notice>,
     pub(crate) events: Vec<Event>,
     pub(crate) actions: Vec<Action>,
     /// The actions that concern acknowledgements.
@@ -91,6 +93,7 @@ impl Side {
             core,
             batch: Batch::new(),
             received: Vec::new(),
+            notices: Vec::new(),
             events: Vec::new(),
             actions: Vec::new(),
             acknowledgements: Vec::new(),
@@ -169,6 +172,9 @@ impl Side {
         let before = (self.events.len(), self.received.len());
         while let Some(event) = self.core.poll_event() {
             self.events.push(event);
+            if event == Event::Notice {
+                self.notices.extend(self.core.poll_notice());
+            }
             if event == Event::Hello && self.admits {
                 self.core.admit(now);
             }
@@ -336,6 +342,36 @@ impl Pair {
             to_agent: Pipe::new(capacity),
             cuts: None,
         }
+    }
+
+    /// One of which both sides speak what is given.
+    pub(crate) fn speaking(agent: Protocols, engine: Protocols) -> Self {
+        let config = |id, protocols| {
+            let config = Config::new(id, Limits::default()).expect("an id");
+            config.protocols(protocols)
+        };
+        Self::with(config("agent", agent), config("engine", engine), 1 << 20)
+    }
+
+    /// One of protocol 2 that has shaken hands, a second ago.
+    pub(crate) fn open2() -> Self {
+        Self::open2_with(&Limits::default())
+    }
+
+    /// The same with these bounds.
+    pub(crate) fn open2_with(limits: &Limits) -> Self {
+        let config = |id| {
+            let config = Config::new(id, limits.clone()).expect("an id");
+            config.protocols(Protocols::Masep2)
+        };
+        let mut pair = Self::with(config("agent"), config("engine"), 1 << 20);
+        pair.settle();
+        for side in [&pair.agent, &pair.engine] {
+            assert!(side.events.contains(&Event::Open), "{side:?}");
+            assert_eq!(side.core.protocol(), Protocol::Masep2);
+        }
+        pair.pass(Duration::from_secs(1));
+        pair
     }
 
     /// One that has shaken hands.

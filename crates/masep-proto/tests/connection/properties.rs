@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Event, PushError, WhenFull};
+use masep_proto::connection::{Config, Event, Protocols, PushError, WhenFull};
 use masep_proto::{CloseReason, Frame, Limits};
 
 use crate::pair::{Pair, Random, Side};
@@ -77,11 +77,23 @@ fn check(side: &Side, other: &Side, sent: &Sent, policy: WhenFull, seed: u64) {
 
 #[test]
 fn frames_ends_and_rest_hold_for_every_seed() {
-    for seed in 0..3_000 {
+    hold(3_000, Protocols::Pymasep);
+}
+
+#[test]
+fn frames_ends_and_rest_hold_for_every_seed_in_protocol_2() {
+    hold(2_000, Protocols::Both);
+}
+
+fn hold(seeds: u64, protocols: Protocols) {
+    for seed in 0..seeds {
         let random = &mut Random::new(seed);
         let policies = [WhenFull::Wait, WhenFull::NewestWins, WhenFull::Disconnect];
         let (first, second) = (policies[random.below(6) % 3], policies[random.below(3)]);
-        let config = |id, random: &mut Random| Config::new(id, limits(random)).expect("an id");
+        let config = |id, random: &mut Random| {
+            let config = Config::new(id, limits(random)).expect("an id");
+            config.protocols(protocols)
+        };
         let agent = config("agent", random).when_full(first);
         let engine = config("engine", random).when_full(second);
         let capacity = 1 + random.below(30_000);

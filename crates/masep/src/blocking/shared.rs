@@ -510,7 +510,7 @@ impl Shared {
                     state.hearing = None;
                     news.over = true;
                 }
-                Event::Frames | Event::SendRoom | Event::Written(_) => {}
+                Event::Frames | Event::Notice | Event::SendRoom | Event::Written(_) => {}
             }
         }
         news

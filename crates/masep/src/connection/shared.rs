@@ -267,7 +267,8 @@ impl State {
                 due.others.extend(self.receivers.wake_all());
                 due.others.extend(self.senders.wake_all());
             }
-            Event::Hello | Event::Over | Event::Written(_) => {}
+            // Peers of pymasep's protocol say no notices, and no others are asked for.
+            Event::Hello | Event::Notice | Event::Over | Event::Written(_) => {}
         }
         if !matches!(event, Event::Frames | Event::SendRoom) {
             due.keeper = due.keeper.take().or_else(|| self.keeper.wake());

@@ -1,0 +1,231 @@
+//! Maps whose keys are known, and whose values are simple: control messages.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::head::{self, Major};
+use super::reader::{Fault, Reader};
+use crate::value::excerpt;
+use crate::{DecodeError, DecodeErrorKind, Dict, Limit, Limits, Value};
+
+/// null.
+const NULL: u8 = 0xf6;
+
+/// The bounds of a map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Data items in it.
+    pub(crate) items: usize,
+    /// Bytes of one text.
+    pub(crate) text_bytes: usize,
+    /// How deep values may stand in each other.
+    pub(crate) depth: usize,
+}
+
+/// The value of the current key.
+pub(crate) struct Field<'r, 'a> {
+    input: &'a [u8],
+    reader: &'r mut Reader<'a>,
+    bounds: Bounds,
+    is_read: bool,
+}
+
+/// Reads a map. Each key that is there is given to `each`, with its value, of which nothing else is known; one that it
+/// does not read is skipped, as is null.
+pub(crate) fn read<'a>(
+    input: &'a [u8],
+    bounds: Bounds,
+    mut each: impl FnMut(&'a str, &mut Field<'_, 'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(input, bounds.items, bounds.text_bytes);
+    let map = reader.expect(Major::Map, "a control message is a map")?;
+    let count = reader.count(map)?;
+    let mut keys = HashSet::new();
+    for _ in 0..count {
+        let head = reader.expect(Major::Text, "the key of a map is a text")?;
+        let key = reader.text(head)?;
+        if !keys.insert(key) {
+            let kind = DecodeErrorKind::DuplicateKey(excerpt(key));
+            return Err(Fault::new(kind, head.start).into());
+        }
+        let mut field = Field {
+            input,
+            reader: &mut reader,
+            bounds,
+            is_read: false,
+        };
+        if !field.is_null() {
+            each(key, &mut field)?;
+        }
+        if !field.is_read {
+            reader.skip()?;
+        }
+    }
+    Ok(reader.end()?)
+}
+
+impl<'a> Field<'_, 'a> {
+    fn is_null(&self) -> bool {
+        self.input.get(self.reader.position()) == Some(&NULL)
+    }
+
+    /// A text of at most so many bytes.
+    pub(crate) fn text(&mut self, most: usize) -> Result<ByteString, DecodeError> {
+        self.is_read = true;
+        Ok(self.next_text(most)?)
+    }
+
+    fn next_text(&mut self, most: usize) -> Result<ByteString, Fault> {
+        let head = self.reader.expect(Major::Text, "this is a text")?;
+        let text = self.reader.text(head)?;
+        if text.len() > most {
+            return Err(Fault::limit(Limit::TextBytes, text.len(), most, head.start));
+        }
+        Ok(ByteString::from(text))
+    }
+
+    /// A number from 0 on.
+    pub(crate) fn number(&mut self) -> Result<u64, DecodeError> {
+        self.is_read = true;
+        Ok(self.next_number()?)
+    }
+
+    fn next_number(&mut self) -> Result<u64, Fault> {
+        let head = self
+            .reader
+            .expect(Major::Unsigned, "this is a number from 0 on")?;
+        Ok(head.argument)
+    }
+
+    /// True or false.
+    pub(crate) fn flag(&mut self) -> Result<bool, DecodeError> {
+        self.is_read = true;
+        let head = self.reader.expect(Major::Simple, "this is true or false")?;
+        match head.info {
+            20 => Ok(false),
+            21 => Ok(true),
+            _ => Err(Fault::unexpected("this is true or false", head.start).into()),
+        }
+    }
+
+    /// Two numbers, of which the second is not smaller.
+    pub(crate) fn range(&mut self) -> Result<(u64, u64), DecodeError> {
+        const WHAT: &str = "this is the least and the greatest of a range";
+        self.is_read = true;
+        let head = self.reader.expect(Major::Array, WHAT)?;
+        if head.argument != 2 {
+            return Err(Fault::unexpected(WHAT, head.start).into());
+        }
+        let (least, most) = (self.next_number()?, self.next_number()?);
+        if least > most {
+            return Err(Fault::unexpected(WHAT, head.start).into());
+        }
+        Ok((least, most))
+    }
+
+    /// At most so many texts of at most so many bytes.
+    pub(crate) fn texts(
+        &mut self,
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<ByteString>, DecodeError> {
+        self.is_read = true;
+        let head = self
+            .reader
+            .expect(Major::Array, "this is an array of texts")?;
+        let count = self.reader.count(head)?;
+        if count > most {
+            return Err(Fault::limit(Limit::Nodes, count, most, head.start).into());
+        }
+        let mut texts = Vec::with_capacity(count);
+        for _ in 0..count {
+            texts.push(self.next_text(most_bytes)?);
+        }
+        Ok(texts)
+    }
+
+    /// A map of any values.
+    pub(crate) fn dict(&mut self) -> Result<Dict, DecodeError> {
+        self.is_read = true;
+        let start = self.reader.position();
+        self.reader.skip()?;
+        let bytes = Bytes::copy_from_slice(&self.input[start..self.reader.position()]);
+        let limits = Limits::default()
+            .nodes(self.bounds.items)
+            .depth(self.bounds.depth);
+        match super::decode_value(&bytes, &limits) {
+            Ok(Value::Dict(dict)) => Ok(dict),
+            Ok(_) => Err(Fault::unexpected("this is a map", start).into()),
+            Err(error) => Err(Fault::new(error.kind, start + error.position.offset).into()),
+        }
+    }
+}
+
+/// A map that is written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    output: Vec<u8>,
+    entries: u8,
+}
+
+impl Writer {
+    pub(crate) fn new() -> Self {
+        // The place of the head.
+        let output = vec![0];
+        Self { output, entries: 0 }
+    }
+
+    fn key(&mut self, key: &str) {
+        self.entries += 1;
+        push_text(&mut self.output, key);
+    }
+
+    pub(crate) fn text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        push_text(&mut self.output, text);
+    }
+
+    pub(crate) fn number(&mut self, key: &str, number: u64) {
+        self.key(key);
+        head::push(&mut self.output, Major::Unsigned, number);
+    }
+
+    pub(crate) fn flag(&mut self, key: &str, flag: bool) {
+        self.key(key);
+        head::push(&mut self.output, Major::Simple, 20 + u64::from(flag));
+    }
+
+    pub(crate) fn range(&mut self, key: &str, (least, most): (u64, u64)) {
+        self.key(key);
+        head::push(&mut self.output, Major::Array, 2);
+        head::push(&mut self.output, Major::Unsigned, least);
+        head::push(&mut self.output, Major::Unsigned, most);
+    }
+
+    pub(crate) fn texts(&mut self, key: &str, texts: &[ByteString]) {
+        self.key(key);
+        head::push(&mut self.output, Major::Array, texts.len() as u64);
+        for text in texts {
+            push_text(&mut self.output, text);
+        }
+    }
+
+    /// Bytes of CBOR that are the value.
+    pub(crate) fn item(&mut self, key: &str, item: &[u8]) {
+        self.key(key);
+        self.output.extend_from_slice(item);
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        debug_assert!(self.entries < 24, "the head has one byte");
+        self.output[0] = (Major::Map as u8) << 5 | self.entries;
+        self.output
+    }
+}
+
+fn push_text(output: &mut Vec<u8>, text: &str) {
+    head::push(output, Major::Text, text.len() as u64);
+    output.extend_from_slice(text.as_bytes());
+}

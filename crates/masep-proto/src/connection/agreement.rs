@@ -1,0 +1,351 @@
+//! How two sides agree on protocol 2: the first bytes, HELLO, and the answer to it.
+
+use std::time::{Duration, Instant};
+
+use super::masep::{Masep, PONG_IN_CALL};
+use super::{Connection, HelloFailure, Outcome, Phase, Protocols};
+use crate::framing::Next;
+use crate::protocol2::preamble::{self, First};
+use crate::protocol2::{Control, Hello, Protocol, Rejected, Welcome};
+use crate::{HelloError, LimitExceeded};
+
+/// The generation that this side speaks beside pymasep's.
+const VERSION: u16 = Protocol::Masep2.number();
+
+impl Connection {
+    /// The client's first bytes: to a server of pymasep's protocol a client that comes and goes.
+    pub(super) fn open_agreement(&mut self, now: Instant) {
+        let mut masep = Masep::new(now);
+        let hello = Hello {
+            versions: (VERSION, VERSION),
+            max: self.config.payload_bytes(self.connects),
+            ..(*self.config.offer).clone()
+        };
+        let said = masep.say_first(preamble::CLIENT, &Control::Hello(Box::new(hello)));
+        self.masep = Some(Box::new(masep));
+        if let Err(limit) = said {
+            self.fail(HelloFailure::Bad(HelloError::Limit(limit)), now);
+        }
+    }
+
+    /// Looks whether what has arrived is protocol 2, and takes it in if it is: false if it is for pymasep's protocol.
+    pub(super) fn hears_masep(&mut self, now: Instant) -> bool {
+        if self.connects {
+            self.hears_server(now)
+        } else {
+            self.hears_client(now)
+        }
+    }
+
+    fn hears_client(&mut self, now: Instant) -> bool {
+        if self.masep.is_none() {
+            match preamble::of_client(self.inbound.rest()) {
+                First::Undecided => return false,
+                First::Partial => return true,
+                First::Id => {
+                    if self.config.protocols != Protocols::Masep2 {
+                        return false;
+                    }
+                    self.fail(HelloFailure::OtherProtocol(Protocol::Pymasep), now);
+                    return true;
+                }
+                First::Preamble { generation, bytes } => {
+                    if self.config.protocols == Protocols::Pymasep {
+                        self.fail(HelloFailure::OtherProtocol(Protocol::Masep2), now);
+                        return true;
+                    }
+                    if generation < VERSION {
+                        let error = HelloError::Version(generation, generation);
+                        self.fail(HelloFailure::Bad(error), now);
+                        return true;
+                    }
+                    self.begin_masep(bytes, now);
+                }
+                First::Bad => {
+                    self.fail(HelloFailure::Bad(HelloError::Preamble), now);
+                    return true;
+                }
+            }
+        }
+        match self.first_message() {
+            Ok(None) => {}
+            Ok(Some(Control::Hello(hello))) => self.hear_hello(hello, now),
+            Ok(Some(_)) => self.fail(HelloFailure::Bad(HelloError::Preamble), now),
+            Err(error) => self.fail(HelloFailure::Bad(error), now),
+        }
+        true
+    }
+
+    /// The first bytes were those of protocol 2, and so many.
+    fn begin_masep(&mut self, bytes: usize, now: Instant) {
+        self.inbound.consume(bytes);
+        let masep = self.masep.get_or_insert_with(|| Box::new(Masep::new(now)));
+        masep.is_heard = true;
+        // What the first reads told of the peer's way to write is not for this protocol.
+        self.pattern = Default::default();
+        let due = self.pattern.end_hello();
+        self.acknowledge(due);
+    }
+
+    /// The first control message, when it has arrived whole.
+    fn first_message(&mut self) -> Result<Option<Control>, HelloError> {
+        match self.framing().scan(self.inbound.rest()) {
+            Next::Partial { .. } => Ok(None),
+            Next::TooLarge(limit) => Err(HelloError::Limit(limit)),
+            Next::Control(kind, extent) => {
+                let payload = &self.inbound.rest()[extent.header..extent.header + extent.body];
+                let message = Control::decode(kind, payload).map_err(HelloError::Control)?;
+                let Some(message) = message else {
+                    return Err(HelloError::Preamble);
+                };
+                self.inbound.consume(extent.whole());
+                Ok(Some(message))
+            }
+            Next::Frame(_) | Next::Bye | Next::Refused(_) => Err(HelloError::Preamble),
+        }
+    }
+
+    fn hear_hello(&mut self, hello: Box<Hello>, now: Instant) {
+        let (least, most) = hello.versions;
+        if !(least..=most).contains(&VERSION) {
+            return self.fail(HelloFailure::Bad(HelloError::Version(least, most)), now);
+        }
+        if let Err(error) = self.check_id(&hello.id) {
+            return self.fail(HelloFailure::Bad(error), now);
+        }
+        self.peer = Some(hello.id.clone());
+        if let Some(masep) = &mut self.masep {
+            let receives = self.config.payload_bytes(false);
+            masep.agree(receives, hello.max, self.config.limits.heartbeat);
+            masep.pongs_in_call = has_pong_in_call(&hello.features);
+            masep.hello = Some(hello);
+        }
+        self.decide();
+    }
+
+    /// An id has not more bytes than this side takes, is no hello of masep's, and does not begin as other protocols do.
+    fn check_id(&self, id: &str) -> Result<(), HelloError> {
+        let allowed = self.config.limits.id_bytes;
+        LimitExceeded::check(crate::Limit::IdBytes, id.len(), allowed)?;
+        if preamble::generation(id).is_some() || id.starts_with(|c: char| c.is_control()) {
+            return Err(HelloError::Reserved);
+        }
+        Ok(())
+    }
+
+    fn hears_server(&mut self, now: Instant) -> bool {
+        if self.masep.is_none() {
+            // This side asked for pymasep's protocol.
+            return false;
+        }
+        if self.is_server_unheard() {
+            match preamble::of_server(self.inbound.rest()) {
+                First::Undecided => return self.is_hello_small(),
+                First::Partial => return true,
+                First::Id => {
+                    self.fail_over(now);
+                    return true;
+                }
+                First::Preamble { generation, bytes } if generation == VERSION => {
+                    self.begin_masep(bytes, now);
+                }
+                First::Preamble { generation, .. } => {
+                    let error = HelloError::Version(generation, generation);
+                    self.fail(HelloFailure::Bad(error), now);
+                    return true;
+                }
+                First::Bad => {
+                    self.fail(HelloFailure::Bad(HelloError::Preamble), now);
+                    return true;
+                }
+            }
+        }
+        match self.first_message() {
+            Ok(None) => {}
+            Ok(Some(Control::Welcome(welcome))) => self.hear_welcome(welcome, now),
+            Ok(Some(Control::Rejected(rejected))) => {
+                self.fail(HelloFailure::Rejected(Box::new(rejected)), now);
+            }
+            Ok(Some(_)) => self.fail(HelloFailure::Bad(HelloError::Preamble), now),
+            Err(error) => self.fail(HelloFailure::Bad(error), now),
+        }
+        true
+    }
+
+    /// True if what claims to be a hello may still be one; otherwise it is an error as in pymasep's protocol.
+    fn is_hello_small(&self) -> bool {
+        let claimed = crate::FrameCodec::claimed_bytes(self.inbound.rest());
+        let most = crate::FrameCodec::HEADER_BYTES + self.config.limits.id_bytes;
+        claimed.is_none_or(|claimed| claimed <= most)
+    }
+
+    /// True if the server's first bytes are still to come.
+    fn is_server_unheard(&self) -> bool {
+        self.masep.as_ref().is_some_and(|masep| !masep.is_heard)
+    }
+
+    /// The server said a whole hello of pymasep's protocol. Nothing but that leads to this.
+    fn fail_over(&mut self, now: Instant) {
+        let limits = &self.config.limits;
+        let heard = crate::hello::read_hello(
+            self.inbound.rest(),
+            crate::FrameCodec::new(limits),
+            limits.id_bytes,
+        );
+        let failure = match heard {
+            // Not from a server that is told no token, nor where the user wants protocol 2.
+            Ok(_) if self.config.offer.token.is_some() => {
+                HelloFailure::OtherProtocol(Protocol::Pymasep)
+            }
+            Ok(_) if self.config.protocols == Protocols::Masep2 => {
+                HelloFailure::OtherProtocol(Protocol::Pymasep)
+            }
+            Ok(_) => HelloFailure::ConnectAgain,
+            Err(error) => HelloFailure::Bad(error),
+        };
+        self.fail(failure, now);
+    }
+
+    fn hear_welcome(&mut self, welcome: Box<Welcome>, now: Instant) {
+        if welcome.version != VERSION {
+            let error = HelloError::Version(welcome.version, welcome.version);
+            return self.fail(HelloFailure::Bad(error), now);
+        }
+        if let Err(error) = self.check_id(&welcome.id) {
+            return self.fail(HelloFailure::Bad(error), now);
+        }
+        self.peer = Some(welcome.id.clone());
+        self.phase_until = None;
+        let heartbeat = match welcome.heartbeat_ms {
+            0 => None,
+            time => Some(Duration::from_millis(time)),
+        };
+        if let Some(masep) = &mut self.masep {
+            let receives = self.config.payload_bytes(true);
+            masep.agree(receives, welcome.max, heartbeat);
+            masep.pongs_in_call =
+                has_pong_in_call(&welcome.features) || self.config.limits.heartbeat.is_none();
+            masep.welcome = Some(welcome);
+        }
+        self.open(now);
+    }
+
+    /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this: a seat, its resume
+    /// token, and the like. The version, the ids, the largest payload, the heartbeat and the features of it do not count,
+    /// nor does it count for a peer of pymasep's protocol.
+    pub fn admit_with(&mut self, welcome: Welcome, now: Instant) {
+        if self.phase == Phase::Deciding && self.masep.is_some() {
+            self.phase = Phase::Answering;
+            self.phase_until = now.checked_add(self.config.limits.hello_time);
+            self.say_welcome(Some(welcome), now);
+        } else {
+            self.admit(now);
+        }
+    }
+
+    pub(super) fn say_welcome(&mut self, welcome: Option<Welcome>, now: Instant) {
+        let config = self.config.clone();
+        let Some(masep) = &mut self.masep else {
+            return;
+        };
+        let mut answer = Welcome::new(config.offer.id.clone(), config.payload_bytes(false));
+        answer.features.clone_from(&config.offer.features);
+        answer.heartbeat_ms = masep.heartbeat_ms();
+        if let Some(welcome) = welcome {
+            answer.instance = welcome.instance;
+            answer.seat = welcome.seat;
+            answer.resume = welcome.resume;
+            answer.epoch = welcome.epoch;
+            answer.last = welcome.last;
+            answer.grace_ms = welcome.grace_ms;
+        }
+        let said = masep.say_first(preamble::SERVER, &Control::Welcome(Box::new(answer)));
+        if let Err(limit) = said {
+            self.fail(HelloFailure::Bad(HelloError::Limit(limit)), now);
+        }
+    }
+
+    /// Does not take the peer, as [`refuse`](Self::refuse) does, and tells one of protocol 2 why.
+    pub fn refuse_with(&mut self, rejected: Rejected, now: Instant) {
+        if self.is_before_open() && !self.is_settled() {
+            self.rejected = Some(Box::new(rejected));
+        }
+        self.refuse(now);
+    }
+
+    /// True if the first bytes are those of protocol 2, and the message behind them is not there.
+    pub(super) fn is_masep_partial(&self) -> bool {
+        if self.connects || self.config.protocols == Protocols::Pymasep {
+            return false;
+        }
+        let heard = self.inbound.rest();
+        if self.masep.is_some() {
+            return matches!(self.framing().scan(heard), Next::Partial { .. });
+        }
+        match preamble::of_client(heard) {
+            First::Partial => true,
+            First::Preamble { bytes, .. } => {
+                let framing = Masep::new(Instant::now()).framing;
+                matches!(framing.scan(&heard[bytes..]), Next::Partial { .. })
+            }
+            First::Undecided | First::Id | First::Bad => false,
+        }
+    }
+
+    /// True if a refusal, or the end of a hello, is to be said in protocol 2: as far as it is known what the peer speaks.
+    pub(super) fn speaks_masep(&self) -> bool {
+        if self.connects || self.masep.is_some() {
+            return self.masep.is_some();
+        }
+        if self.config.protocols == Protocols::Pymasep {
+            return false;
+        }
+        let heard = preamble::of_client(self.inbound.rest());
+        matches!(heard, First::Partial | First::Preamble { .. } | First::Bad)
+    }
+
+    /// Says why the peer is not taken, if nothing was said before, or that this side gives up.
+    pub(super) fn say_masep_refusal(&mut self, was_silent: bool, now: Instant) {
+        let rejected = self.rejected.take().map(|rejected| *rejected);
+        let masep = self.masep.get_or_insert_with(|| Box::new(Masep::new(now)));
+        if was_silent {
+            let rejected = rejected.unwrap_or_else(|| match &self.outcome {
+                Outcome::Failed(failure) => failure.to_rejected(),
+                _ => HelloFailure::Refused.to_rejected(),
+            });
+            masep.refuse(preamble::SERVER, rejected);
+        }
+    }
+
+    /// True if the peer knows of this failure, or has said it: nothing more is to be said.
+    pub(super) const fn is_told(&self, failure: &HelloFailure) -> bool {
+        self.connects
+            && matches!(
+                failure,
+                HelloFailure::ConnectAgain
+                    | HelloFailure::OtherProtocol(_)
+                    | HelloFailure::Rejected(_)
+            )
+    }
+}
+
+impl HelloFailure {
+    /// The failure as the client is told it.
+    fn to_rejected(&self) -> Rejected {
+        let code = match self {
+            Self::TimedOut(_) => "hello_timeout",
+            Self::Bad(HelloError::Version(..)) => "version",
+            Self::Bad(_) => "bad_hello",
+            _ => "refused",
+        };
+        let text = match self {
+            Self::Refused => "the server does not take this client".to_owned(),
+            other => other.to_string(),
+        };
+        Rejected::new(code, text)
+    }
+}
+
+fn has_pong_in_call(features: &[bytestring::ByteString]) -> bool {
+    features.iter().any(|feature| *feature == PONG_IN_CALL)
+}

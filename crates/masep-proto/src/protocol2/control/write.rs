@@ -1,0 +1,139 @@
+//! Control messages to CBOR.
+
+use bytestring::ByteString;
+
+use super::super::limits::{
+    CODE_BYTES, CONTROL_BYTES, DEPTH, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, NAME_BYTES,
+    TEXT_BYTES, TOKEN_BYTES,
+};
+use super::{Bye, Hello, Notice, Rejected, Welcome};
+use crate::cbor::{self, map::Writer};
+use crate::{Dict, EncodeError, Limit, LimitExceeded, Limits, Value};
+
+type Written = Result<Vec<u8>, LimitExceeded>;
+
+/// A map whose texts are checked.
+struct Fields(Writer);
+
+impl Fields {
+    fn text(&mut self, key: &str, text: &str, most: usize) -> Result<(), LimitExceeded> {
+        LimitExceeded::check(Limit::TextBytes, text.len(), most)?;
+        self.0.text(key, text);
+        Ok(())
+    }
+
+    fn optional(
+        &mut self,
+        key: &str,
+        text: Option<&ByteString>,
+        most: usize,
+    ) -> Result<(), LimitExceeded> {
+        text.map_or(Ok(()), |text| self.text(key, text, most))
+    }
+
+    fn features(&mut self, features: &[ByteString]) -> Result<(), LimitExceeded> {
+        LimitExceeded::check(Limit::Nodes, features.len(), FEATURES)?;
+        for feature in features {
+            LimitExceeded::check(Limit::TextBytes, feature.len(), FEATURE_BYTES)?;
+        }
+        self.0.texts("features", features);
+        Ok(())
+    }
+
+    fn dict(&mut self, key: &str, dict: Option<&Dict>) -> Result<(), LimitExceeded> {
+        let Some(dict) = dict else {
+            return Ok(());
+        };
+        let limits = Limits::default()
+            .message_bytes(CONTROL_BYTES)
+            .nodes(ITEMS)
+            .depth(DEPTH);
+        let item = cbor::encode_value(&Value::Dict(dict.clone()), &limits);
+        let item = item.map_err(|error| match error {
+            EncodeError::Limit(limit) => limit,
+            // An element that was made of an array: there is nothing of it to be written.
+            _ => LimitExceeded {
+                limit: Limit::MessageBytes,
+                actual: CONTROL_BYTES + 1,
+                allowed: CONTROL_BYTES,
+            },
+        })?;
+        self.0.item(key, &item);
+        Ok(())
+    }
+}
+
+fn range((least, most): (u16, u16)) -> (u64, u64) {
+    (least.into(), most.into())
+}
+
+pub(super) fn hello(hello: &Hello) -> Written {
+    let mut fields = Fields(Writer::new());
+    fields.0.range("v", range(hello.versions));
+    fields.text("id", &hello.id, ID_BYTES)?;
+    for (key, text) in [
+        ("role", &hello.role),
+        ("game", &hello.game),
+        ("table", &hello.table),
+        ("seat", &hello.seat),
+    ] {
+        fields.optional(key, text.as_ref(), NAME_BYTES)?;
+    }
+    fields.optional("token", hello.token.as_ref(), TOKEN_BYTES)?;
+    fields.optional("resume", hello.resume.as_ref(), TOKEN_BYTES)?;
+    fields.optional("profile", hello.profile.as_ref(), NAME_BYTES)?;
+    fields.dict("make", hello.make.as_ref())?;
+    fields.0.number("max", hello.max.into());
+    fields.features(&hello.features)?;
+    fields.text("agent", &hello.agent, NAME_BYTES)?;
+    Ok(fields.0.finish())
+}
+
+pub(super) fn welcome(welcome: &Welcome) -> Written {
+    let mut fields = Fields(Writer::new());
+    fields.0.number("v", welcome.version.into());
+    fields.text("id", &welcome.id, ID_BYTES)?;
+    fields.0.number("max", welcome.max.into());
+    fields.features(&welcome.features)?;
+    fields.0.number("heartbeat_ms", welcome.heartbeat_ms);
+    fields.optional("instance", welcome.instance.as_ref(), NAME_BYTES)?;
+    fields.optional("seat", welcome.seat.as_ref(), NAME_BYTES)?;
+    fields.optional("resume", welcome.resume.as_ref(), TOKEN_BYTES)?;
+    if let Some(epoch) = welcome.epoch {
+        fields.0.number("epoch", epoch);
+    }
+    fields.dict("last", welcome.last.as_ref())?;
+    if let Some(grace) = welcome.grace_ms {
+        fields.0.number("grace_ms", grace);
+    }
+    Ok(fields.0.finish())
+}
+
+pub(super) fn rejected(rejected: &Rejected) -> Written {
+    let mut fields = Fields(Writer::new());
+    fields.text("code", &rejected.code, CODE_BYTES)?;
+    fields.text("text", &rejected.text, TEXT_BYTES)?;
+    fields.0.range("v", range(rejected.versions));
+    if let Some(retry) = rejected.retry_ms {
+        fields.0.number("retry_ms", retry);
+    }
+    Ok(fields.0.finish())
+}
+
+pub(super) fn bye(bye: &Bye) -> Written {
+    let mut fields = Fields(Writer::new());
+    fields.text("code", &bye.code, CODE_BYTES)?;
+    fields.text("text", &bye.text, TEXT_BYTES)?;
+    if let Some(may) = bye.may_return {
+        fields.0.flag("may_return", may);
+    }
+    Ok(fields.0.finish())
+}
+
+pub(super) fn notice(notice: &Notice) -> Written {
+    let mut fields = Fields(Writer::new());
+    fields.text("code", &notice.code, CODE_BYTES)?;
+    fields.text("text", &notice.text, TEXT_BYTES)?;
+    fields.dict("about", notice.about.as_ref())?;
+    Ok(fields.0.finish())
+}

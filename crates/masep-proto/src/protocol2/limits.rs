@@ -1,0 +1,23 @@
+//! The bounds of control messages. They are parts of the protocol, and no settings: control messages are read before
+//! anything is agreed.
+
+/// Bytes of a control message at most.
+pub const CONTROL_BYTES: usize = 4_096;
+/// Bytes at most of a text that is for people, in a [`Rejected`](super::Rejected), a [`Bye`](super::Bye) or a
+/// [`Notice`](super::Notice). Longer ones are cut when they are written.
+pub const TEXT_BYTES: usize = 1_024;
+
+/// Bytes of an id.
+pub(super) const ID_BYTES: usize = 1_024;
+/// Bytes of a code.
+pub(super) const CODE_BYTES: usize = 64;
+/// Bytes of a name: of a role, a game, a table, a seat, a profile or an instance, and of an agent.
+pub(super) const NAME_BYTES: usize = 512;
+/// Bytes of a token.
+pub(super) const TOKEN_BYTES: usize = 2_048;
+/// The number of features, and bytes of each.
+pub(super) const FEATURES: usize = 64;
+pub(super) const FEATURE_BYTES: usize = 64;
+/// Data items of CBOR in a control message, and how deep they may stand in each other.
+pub(super) const ITEMS: usize = 1_024;
+pub(super) const DEPTH: usize = 16;
