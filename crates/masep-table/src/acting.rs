@@ -25,8 +25,9 @@ struct Arrived<'a> {
 }
 
 impl Table {
-    /// A message has arrived, at this time, with what belongs to a turn if the peer speaks protocol 2. Of one peer they are
-    /// to be told in order, with times that do not go back; a time may be earlier than that of other calls.
+    /// A message has arrived, at this time, with what belongs to a turn if the peer speaks protocol 2. Of one peer
+    /// they are to be told in order, with times that do not go back; a time may be earlier than that of other
+    /// calls.
     ///
     /// From peers that the table has not been told of, or has forgotten, nothing is taken.
     pub fn handle_message(

@@ -14,9 +14,9 @@ enum Over {
 }
 
 impl Table {
-    /// Settles what has waited for too long by now. Where an answer is due, the first call asks the shell for
-    /// [what has arrived](Effect::LookAt), and the next one decides: so the time of arrival counts, not the order in which a
-    /// shell hears of a timer and of a message.
+    /// Settles what has waited for too long by now. Where an answer is due, the first call asks the shell for [what
+    /// has arrived](Effect::LookAt), and the next one decides: so the time of arrival counts, not the order in
+    /// which a shell hears of a timer and of a message.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         self.is_stale = true;

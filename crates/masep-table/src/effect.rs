@@ -19,7 +19,8 @@ pub enum Effect {
         /// What it is sent.
         what: Outgoing,
     },
-    /// Tell the door about a connection whose `HELLO` was given to [`Table::handle_hello`](crate::Table::handle_hello).
+    /// Tell the door about a connection whose `HELLO` was given to
+    /// [`Table::handle_hello`](crate::Table::handle_hello).
     Verdict {
         /// The connection.
         to: PeerKey,
@@ -43,8 +44,8 @@ pub enum Effect {
         /// The connection.
         to: Attachment,
     },
-    /// Ask the host for the view of this seat anew, and give it to [`Table::set_view`](crate::Table::set_view): somebody
-    /// else has the seat now.
+    /// Ask the host for the view of this seat anew, and give it to [`Table::set_view`](crate::Table::set_view):
+    /// somebody else has the seat now.
     AskView(ViewRequest),
     /// A seat has decided, or it was decided without it. There is one for each seat of each turn.
     Decision(Decision),
@@ -66,9 +67,9 @@ pub struct ViewRequest {
 /// What a peer is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
-    /// An observation. When the stream has taken it, [`Table::handle_sent`](crate::Table::handle_sent) is to be called; if it
-    /// cannot be written, [`Table::handle_undeliverable`](crate::Table::handle_undeliverable). All spectators get the same
-    /// `Arc`, so that it is encoded once.
+    /// An observation. When the stream has taken it, [`Table::handle_sent`](crate::Table::handle_sent) is to be
+    /// called; if it cannot be written, [`Table::handle_undeliverable`](crate::Table::handle_undeliverable). All
+    /// spectators get the same `Arc`, so that it is encoded once.
     Observation {
         /// The message.
         message: Arc<Message>,
@@ -238,7 +239,8 @@ pub struct Decision {
     pub seat: SeatId,
     /// How it came about.
     pub how: How,
-    /// The action. `None` for [`How::None`], and for [`How::Default`] where the host makes it of the [`view`](Self::view).
+    /// The action. `None` for [`How::None`], and for [`How::Default`] where the host makes it of the
+    /// [`view`](Self::view).
     pub action: Option<masep_proto::Value>,
     /// The view of which the host makes the action, for [`Late::Host`](crate::Late::Host).
     pub view: Option<View>,

@@ -75,8 +75,8 @@ impl Table {
         self.conclude(now);
     }
 
-    /// A peer of protocol 2 has said `HELLO`, and the door waits for the verdict, which is among the effects when this
-    /// returns. The token becomes that of the seat, if the peer gets one that it has not had before.
+    /// A peer of protocol 2 has said `HELLO`, and the door waits for the verdict, which is among the effects when
+    /// this returns. The token becomes that of the seat, if the peer gets one that it has not had before.
     pub fn handle_hello(&mut self, peer: PeerKey, hello: Hello, token: Token, now: Instant) {
         let now = self.tick(now);
         if self.peers.contains_key(&peer) {

@@ -83,9 +83,9 @@ impl Table {
         self.has_changed = true;
     }
 
-    /// Ends the game. A turn that is open is closed. pymasep peers are sent `END` when they have answered their last
-    /// observation, or 250 ms after it; they have [some time](crate::Settings::farewell) to answer. Others are told why their
-    /// connections end.
+    /// Ends the game. A turn that is open is closed. pymasep peers are sent `END` when they have answered their
+    /// last observation, or 250 ms after it; they have [some time](crate::Settings::farewell) to answer. Others are
+    /// told why their connections end.
     pub fn end(&mut self, now: Instant) {
         let now = self.tick(now);
         if self.is_ending() {

@@ -15,7 +15,7 @@ pub struct Attachment {
     pub epoch: u64,
 }
 
-/// A seat, by its place in [`Settings::seats`](crate::Settings::seats).
+/// A seat, by its place among those that [`Settings::new`](crate::Settings::new) names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeatId(pub(crate) usize);
 
@@ -47,7 +47,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A resume text as it was said in a `HELLO`: what [`write`] made of a life of the engine and a token.
+/// A resume text as it was said in a `HELLO`: what [`write()`] made of a life of the engine and a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// Of this life of the engine.

@@ -31,8 +31,8 @@ impl Table {
         self.conclude(now);
     }
 
-    /// The last observation for a peer cannot be written in a form that it can read: it is too large, or holds an array and
-    /// the peer is one of pymasep's protocol. If its seat is asked, it is decided without an action.
+    /// The last observation for a peer cannot be written in a form that it can read: it is too large, or holds an
+    /// array and the peer is one of pymasep's protocol. If its seat is asked, it is decided without an action.
     pub fn handle_undeliverable(&mut self, peer: PeerKey, now: Instant) {
         let now = self.tick(now);
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -54,8 +54,8 @@ impl Table {
         self.conclude(now);
     }
 
-    /// Sends to the player of a seat what it may be sent now: one observation at a time, and to a pymasep peer none that
-    /// asks while it owes an answer.
+    /// Sends to the player of a seat what it may be sent now: one observation at a time, and to a pymasep peer none
+    /// that asks while it owes an answer.
     pub(crate) fn pump(&mut self, seat: SeatId, now: Instant) {
         // A final that cannot be sent makes room for what follows it.
         for _ in 0..2 {

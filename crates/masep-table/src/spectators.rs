@@ -17,8 +17,8 @@ pub(crate) struct Shown {
 }
 
 impl Table {
-    /// Shows this to the spectators. One that has not been sent the view before when this is called does not get that any
-    /// more, and is told how many it has missed. Somebody who comes later sees the last view first.
+    /// Shows this to the spectators. One that has not been sent the view before when this is called does not get
+    /// that any more, and is told how many it has missed. Somebody who comes later sees the last view first.
     pub fn show(&mut self, view: View, now: Instant) {
         let now = self.tick(now);
         if self.is_ending() {

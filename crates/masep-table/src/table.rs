@@ -27,7 +27,7 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// A table. See the [crate](crate).
+/// A table. See the [crate].
 pub struct Table {
     pub(crate) settings: Settings,
     pub(crate) seats: Vec<Seat>,
@@ -90,8 +90,8 @@ impl Table {
         })
     }
 
-    /// Opens a turn, in which each of these seats is asked once. Its number is returned; those of finals and of turns rise
-    /// together. The turn is over when each seat is decided.
+    /// Opens a turn, in which each of these seats is asked once. Its number is returned; those of finals and of
+    /// turns rise together. The turn is over when each seat is decided.
     ///
     /// # Errors
     /// A turn is open, a seat is not there or named twice, or the table has ended.
@@ -221,8 +221,8 @@ impl Table {
         self.conclude(now);
     }
 
-    /// Closes a seat, as for a dead agent: each turn is decided at once without an action. Its player stays connected, and
-    /// is shown the end of the episode.
+    /// Closes a seat, as for a dead agent: each turn is decided at once without an action. Its player stays
+    /// connected, and is shown the end of the episode.
     pub fn close_seat(&mut self, seat: SeatId, now: Instant) {
         let now = self.tick(now);
         self.set_closed(seat, true, now);
@@ -328,8 +328,8 @@ impl Table {
         self.effects.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that changes it.
-    /// It may be earlier than anything is due.
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, unless something else happens before that
+    /// changes it. It may be earlier than anything is due.
     pub const fn deadline(&self) -> Option<Instant> {
         self.wake
     }

@@ -182,7 +182,8 @@ impl Last {
 }
 
 impl TurnData {
-    /// As a dict: `n`, `episode`, `kind`, and `left_ms`, `bank_ms`, `last`, `skipped` where there is something to say.
+    /// As a dict: `n`, `episode`, `kind`, and `left_ms`, `bank_ms`, `last`, `skipped` where there is something to
+    /// say.
     pub fn to_dict(&self) -> Dict {
         let mut dict = Dict::with_capacity(7)
             .with("n", self.number)

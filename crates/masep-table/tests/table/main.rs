@@ -1,5 +1,5 @@
-//! The table with peers in memory and a clock that the test turns. The tests `case_…` are the cases that a table has to
-//! have an answer to.
+//! The table with peers in memory and a clock that the test turns. The tests `case_…` are the cases that a table
+//! has to have an answer to.
 
 mod acting;
 mod host;

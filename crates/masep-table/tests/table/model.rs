@@ -1,5 +1,5 @@
-//! What has to hold of every table, whatever happens: each seat of a turn is decided once, by an action that was meant for
-//! that turn, and nobody is waited for beyond the policy.
+//! What has to hold of every table, whatever happens: each seat of a turn is decided once, by an action that was
+//! meant for that turn, and nobody is waited for beyond the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

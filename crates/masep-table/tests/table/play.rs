@@ -1,5 +1,5 @@
-//! Any sequence of events and calls of the host, with all kinds of peers, honest in what they mean and otherwise not: the
-//! [model](crate::model) holds. The fuzz target `table` plays it too.
+//! Any sequence of events and calls of the host, with all kinds of peers, honest in what they mean and otherwise
+//! not: the [model](crate::model) holds. The fuzz target `table` plays it too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
-//! A pymasep interface with its default configuration, as it was measured: it skips, answers only steps that rise, answers
-//! finals too, and takes no notice of an observation with something else behind it. Thousands of turns, and each action is
-//! for the turn that it counts for.
+//! A pymasep interface with its default configuration, as it was measured: it skips, answers only steps that rise,
+//! answers finals too, and takes no notice of an observation with something else behind it. Thousands of turns, and
+//! each action is for the turn that it counts for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
