@@ -1,4 +1,4 @@
-//! What arrives from those who are there.
+//! Messages of those who are there.
 
 use std::time::Instant;
 
@@ -88,7 +88,7 @@ impl Table {
         }
     }
 
-    /// Who acts is not asleep.
+    /// A player that acts is not asleep.
     fn wake(&mut self, seat: SeatId, now: Instant) {
         let place = &mut self.seats[seat.0];
         if let Presence::Here { is_asleep, .. } = &mut place.presence
@@ -141,7 +141,7 @@ impl Table {
         };
         let asked = match known.answer {
             Answer::Clear => None,
-            // What was sent before the question is no answer to it, nor what came together with the one before.
+            // An action that was sent before the question does not answer it, nor one that came with the one before.
             Answer::Asked { turn, since } | Answer::Owing { turn, since } => {
                 let is_early = arrived.at < since || arrived.at == since && known.unsent > 0;
                 (!is_early).then_some(turn)

@@ -1,4 +1,4 @@
-//! What happens when nothing happens.
+//! Deadlines: the end of a time, of a grace, of a farewell.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::seat::{Presence, Seat};
 use crate::turn::Turn;
 use crate::{Absence, Attachment, Cause, Effect, SeatId, Table};
 
-/// What ends the wait for a seat.
+/// The end of the wait for a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
     Grace,

@@ -1,4 +1,4 @@
-//! What the table has its shell do, and what it tells its host.
+//! The things that a shell is to do, and those that a host is told.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub enum Effect {
     Send {
         /// The receiver.
         to: Attachment,
-        /// What it is sent.
+        /// The thing that it is sent.
         what: Outgoing,
     },
     /// Tell the door about a connection whose `HELLO` was given to
@@ -24,7 +24,7 @@ pub enum Effect {
     Verdict {
         /// The connection.
         to: PeerKey,
-        /// What becomes of it.
+        /// The table's word about it.
         verdict: Verdict,
     },
     /// End this connection, behind what it was sent before: with a `BYE`. The table has forgotten it.
@@ -64,7 +64,7 @@ pub struct ViewRequest {
     pub epoch: u64,
 }
 
-/// What a peer is sent.
+/// A thing that a peer is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
     /// An observation. When the stream has taken it, [`Table::handle_sent`](crate::Table::handle_sent) is to be
@@ -73,7 +73,7 @@ pub enum Outgoing {
     Observation {
         /// The message.
         message: Arc<Message>,
-        /// What belongs to the turn, for a peer of protocol 2.
+        /// The data of the turn, for a peer of protocol 2.
         turn: Option<TurnData>,
     },
     /// `END`, for a pymasep peer.
@@ -82,7 +82,7 @@ pub enum Outgoing {
     Notice(Notice),
 }
 
-/// What becomes of a connection that has said `HELLO`.
+/// The table's word about a connection that has said `HELLO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is taken.
@@ -98,7 +98,7 @@ pub enum Verdict {
     },
 }
 
-/// What belongs to a table in a `WELCOME`.
+/// The table's part of a `WELCOME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Welcome {
     /// The life of the engine.
@@ -118,7 +118,7 @@ pub struct Welcome {
 /// Something that a peer is told beside the game.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// What.
+    /// The kind of thing.
     pub code: Code,
     /// The same for people.
     pub text: Cow<'static, str>,

@@ -14,7 +14,7 @@ use crate::{
     Verdict, ViewRequest, Welcome,
 };
 
-/// What belongs to a table in a `HELLO`.
+/// The table's part of a `HELLO`.
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// The peer's id.
@@ -25,9 +25,9 @@ pub struct Hello {
     pub game: Option<String>,
     /// The name of the seat that it wants.
     pub seat: Option<String>,
-    /// What an earlier `WELCOME` gave with its seat.
+    /// The resume text of an earlier `WELCOME`.
     pub resume: Option<String>,
-    /// Who it is by its access token. A resume text belongs to one of them.
+    /// Its name by its access token. A resume text belongs to one name.
     pub principal: Option<String>,
 }
 

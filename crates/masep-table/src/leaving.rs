@@ -12,7 +12,7 @@ use crate::{Attachment, Code, Effect, Event, Outgoing, PeerKey, SeatId, Table};
 const LAST_VIEW_TIME: Duration = Duration::from_millis(250);
 
 impl Table {
-    /// A connection has ended, with a `BYE` or without. What arrived before has been told.
+    /// A connection has ended, with a `BYE` or without. Messages that arrived before were told before.
     pub fn handle_closed(&mut self, peer: PeerKey, now: Instant) {
         let now = self.tick(now);
         if let Some(known) = self.peers.remove(&peer) {

@@ -68,7 +68,7 @@
 //! }
 //! while table.poll_effect().is_some() {} // the verdicts, and that the seats are filled
 //!
-//! // The host asks both. What they are sent is among the effects.
+//! // The host asks both. The observations are among the effects.
 //! let view = View::new(Element::parse("<State />")?);
 //! let turn = table.open([(red, view.clone()), (blue, view)], TurnTime::AsSet, now)?;
 //! for _ in 0..2 {

@@ -22,7 +22,7 @@ pub(crate) enum Wire {
     V2,
 }
 
-/// What a peer is to the table.
+/// The part that a peer has in the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// It has not registered.
@@ -70,7 +70,7 @@ pub(crate) struct Peer {
     pub(crate) end_told: Option<Instant>,
 }
 
-/// What a peer may be told, and told of, for each observation.
+/// The number of things that a peer may be told, and told of, for each observation.
 const MOST_TELLINGS: u8 = 3;
 
 impl Peer {

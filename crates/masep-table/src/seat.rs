@@ -38,30 +38,30 @@ pub(crate) enum Presence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Away {
     pub(crate) since: Instant,
-    /// What turns that were decided since have waited.
+    /// The time that turns which were decided since have waited.
     pub(crate) waited: Duration,
     /// The reading of the turn's stopwatch since which the open turn waits.
     pub(crate) waits_from: Option<Duration>,
 }
 
-/// Who has a seat.
+/// The holder of a seat.
 #[derive(Clone, Debug)]
 pub(crate) struct Player {
     pub(crate) id: PeerId,
     pub(crate) manner: Manner,
     pub(crate) token: Option<Token>,
-    /// Who it is by its access token.
+    /// Its name by its access token.
     pub(crate) principal: Option<String>,
 }
 
-/// What a seat is asked in the open turn, until it is decided.
+/// The question to a seat in the open turn, until it is decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     /// `None` while the host is asked for it anew.
     pub(crate) view: Option<View>,
     /// Actions without an action.
     pub(crate) empty: u8,
-    /// What has arrived from the peer was asked for, because the time is over.
+    /// The time is over, and the shell was asked for what has arrived.
     pub(crate) was_looked_at: bool,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Seat {
     pub(crate) epoch: u64,
     pub(crate) is_closed: bool,
     pub(crate) player: Option<Player>,
-    /// What is left of the bank.
+    /// The rest of the bank.
     pub(crate) bank: Option<Duration>,
     /// Turns missed in a row.
     pub(crate) misses: u32,

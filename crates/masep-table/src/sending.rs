@@ -1,4 +1,4 @@
-//! What a player is sent, and when.
+//! Observations for players.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::seat::Unsent;
 use crate::view::View;
 use crate::{Attachment, Cause, Effect, Event, Kind, Outgoing, PeerKey, SeatId, Table, TurnData};
 
-/// What comes next for a seat.
+/// The next observation for a seat.
 enum Next {
     Final(Unsent),
     Ask(View),

@@ -9,7 +9,7 @@ use crate::peer::Place;
 use crate::view::View;
 use crate::{Event, Kind, PeerKey, Table, TurnData};
 
-/// What spectators see.
+/// The view of the spectators.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     message: Arc<Message>,

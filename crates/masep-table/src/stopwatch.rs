@@ -22,7 +22,7 @@ impl Stopwatch {
         }
     }
 
-    /// What it shows.
+    /// The time that it shows.
     pub(crate) fn at(&self, now: Instant) -> Duration {
         let running = self.since.map(|since| now.saturating_duration_since(since));
         self.elapsed.saturating_add(running.unwrap_or_default())
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(watch.when(Duration::from_millis(8)), Some(at(18)));
         watch.run(false, at(20));
         assert_eq!(watch.at(at(90)), Duration::from_millis(10));
-        // What arrived before it stopped, and is told later, takes no time from it.
+        // A time before it was stopped does not count twice.
         watch.run(true, at(15));
         assert_eq!(watch.at(at(25)), Duration::from_millis(15));
         assert_eq!(watch.when(Duration::ZERO), Some(at(20)));

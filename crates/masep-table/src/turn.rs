@@ -76,7 +76,7 @@ impl Turn {
         time.saturating_add(self.extension)
     }
 
-    /// What is left of the time of the turn and of a bank.
+    /// The rest of the time of the turn, and of a bank.
     pub(crate) fn left(
         &self,
         bank: Option<Duration>,
@@ -93,7 +93,7 @@ impl Turn {
         )
     }
 
-    /// What is left of a bank when the stopwatch shows this.
+    /// The rest of a bank when the stopwatch shows this.
     fn bank_at(&self, bank: Option<Duration>, reading: Duration) -> Option<Duration> {
         let uses_bank = self.time.is_some_and(|time| time.uses_bank);
         let used = reading.saturating_sub(self.free());
@@ -155,7 +155,7 @@ impl Table {
         }
     }
 
-    /// What an outcome means for the player of a seat and its connection.
+    /// Notes an outcome for the player of a seat and its connection.
     fn note_outcome(&mut self, seat: SeatId, how: How) {
         let number = self.number;
         let place = &mut self.seats[seat.0];
@@ -212,7 +212,7 @@ impl Table {
 }
 
 impl crate::Settings {
-    /// What a seat without an action of its own does.
+    /// The decision of a seat that has no action of its own.
     fn without_action(&self, cause: Cause) -> (How, Option<Value>) {
         match &self.late {
             Late::Action(action) if cause.has_default() => {

@@ -1,13 +1,13 @@
-//! What a player or a spectator sees.
+//! The view of a player or a spectator.
 
 use masep_proto::{Dict, Element, Value};
 
-/// What a player or a spectator sees. Cheap to clone where the observation is an element.
+/// The view of a player or a spectator. Cheap to clone where the observation is an element.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// The State, for pymasep peers; any value for others.
     pub observation: Value,
-    /// What else the game tells: a reward, a log, ...
+    /// Anything else that the game tells: a reward, a log, ...
     pub information: Dict,
 }
 

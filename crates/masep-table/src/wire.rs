@@ -1,4 +1,4 @@
-//! What belongs to a turn, as it goes over the wire beside a message of protocol 2.
+//! The data of a turn, as they go over the wire beside a message of protocol 2.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub struct Last {
     pub after: Option<Duration>,
 }
 
-/// What belongs to the turn of an observation.
+/// The data of a turn beside an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnData {
     /// The turn's number. It rises for as long as the table lives.
@@ -67,9 +67,9 @@ pub struct TurnData {
     pub episode: u64,
     /// Whether an action is wanted.
     pub kind: Kind,
-    /// What is left of the time of this turn, without the bank; `None` if there is no such time.
+    /// The rest of the time of this turn, without the bank; `None` if there is no such time.
     pub left: Option<Duration>,
-    /// What is left of the bank; `None` if there is none.
+    /// The rest of the bank; `None` if there is none.
     pub bank: Option<Duration>,
     /// The decision of the last turn in which this player was asked.
     pub last: Option<Last>,
@@ -222,12 +222,12 @@ impl TurnData {
     }
 }
 
-/// What belongs to the turn of an action: its number.
+/// The data of a turn beside an action: its number.
 pub fn action_turn(number: u64) -> Dict {
     Dict::from([("n", number)])
 }
 
-/// The number of the turn in what belongs to it, or `None` for what is no number of a turn.
+/// The number in the data of a turn; `None` if there is none.
 pub fn turn_number(turn: &Dict) -> Option<u64> {
     number(turn, "n")
 }

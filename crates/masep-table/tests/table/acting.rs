@@ -308,7 +308,7 @@ fn case_27_an_echoed_turn_settles_it() {
     room.pass(ms(100));
     room.ask(&["red"]);
     room.say(peer, &echo(1, 1));
-    // It was asked turn 2 now. What it says of turn 1 again is not for it.
+    // It was asked turn 2 now. Another word about turn 1 is not for it.
     room.say(peer, &echo(1, 2));
     assert_eq!(room.decided(), [none("red", Cause::Late)]);
     room.say(peer, &echo(2, 3));

@@ -168,7 +168,7 @@ fn case_09_the_token_of_a_live_seat_replaces_at_once() {
         ..again
     });
     assert!(matches!(verdict, Verdict::Admit(_)), "{verdict:?}");
-    // What the older ones say or lose touches nothing.
+    // Nothing that the older ones say or lose touches the newer.
     room.act(second, "a", 1, 5);
     room.closed(first);
     room.closed(second);
@@ -289,7 +289,7 @@ fn case_15_a_newcomer_in_mid_turn_gets_a_view_of_its_own() {
     room.closed(second);
     let third = room.pymasep("d");
     let request = room.asked_views.pop().unwrap();
-    // What the host made for the one before is not for this one.
+    // The view for the one before is not for this one.
     room.table
         .set_view(old_request, crate::room::state(7), room.now);
     room.work();

@@ -277,7 +277,7 @@ fn case_38_with_all_asleep_the_table_holds_until_one_acts() {
                 [none("blue", Cause::Asleep), played("red")]
             );
         } else {
-            // What it answers is the question of the first turn.
+            // It answers the question of the first turn.
             room.answer(red, "a", 1);
             assert_eq!(hows(&mut room), [none("blue", Cause::Asleep)]);
             assert_eq!(room.take(red), [Got::Step(2)]);

@@ -1,4 +1,4 @@
-//! What has to hold of every table, whatever happens: each seat of a turn is decided once, by an action that was
+//! The promises of every table, whatever happens: each seat of a turn is decided once, by an action that was
 //! meant for that turn, and nobody is waited for beyond the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +31,7 @@ struct Player {
     attachment: (Option<PeerKey>, u64),
     bank: Option<Duration>,
     last: Option<Last>,
-    /// What turns have waited for it in this absence.
+    /// The time that turns have waited for it in this absence.
     waited: Duration,
 }
 
@@ -215,7 +215,7 @@ impl Model {
         }
     }
 
-    /// What holds whenever nothing is due.
+    /// Checks a table at which nothing is due.
     pub(crate) fn check(&self, table: &Table, is_paused: bool) {
         assert_eq!(table.is_turn_open(), self.is_open());
         let states: Vec<_> = table.seats().map(|seat| table.state(seat)).collect();

@@ -485,7 +485,7 @@ impl Play {
         panic!("time stands still");
     }
 
-    // What the table does.
+    // The table.
 
     fn work(&mut self) {
         let (mut count, mut looked_at) = (0, Vec::new());

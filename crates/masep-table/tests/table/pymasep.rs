@@ -19,7 +19,7 @@ const TURN: Duration = ms(100);
 struct Interface {
     key: PeerKey,
     id: &'static str,
-    /// What has arrived and was not looked at.
+    /// Messages that it has not looked at.
     inbox: VecDeque<Message>,
     /// The step that it thinks about, and until when.
     thinks: Option<(i64, Instant)>,

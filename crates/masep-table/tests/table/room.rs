@@ -20,7 +20,7 @@ pub(crate) fn settings() -> Settings {
     Settings::new("engine", "life-1", ["red", "blue"]).game(GAME)
 }
 
-/// What a peer got.
+/// A thing that a peer got.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Got {
     /// An observation for a peer of protocol 1: the step of its State.
@@ -35,7 +35,7 @@ pub(crate) enum Got {
 pub(crate) struct Room {
     pub(crate) table: Table,
     pub(crate) now: Instant,
-    /// What was not asked for yet.
+    /// Those that were not taken yet.
     pub(crate) got: BTreeMap<PeerKey, Vec<Got>>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) events: Vec<Event>,
@@ -252,7 +252,7 @@ impl Room {
         self.got.remove(&peer).unwrap_or_default()
     }
 
-    /// What a peer of protocol 2 was asked: kind and number.
+    /// The turns that a peer of protocol 2 was sent: kind and number.
     pub(crate) fn turns(&mut self, peer: PeerKey) -> Vec<(Kind, u64)> {
         let got = self.take(peer).into_iter();
         got.filter_map(|got| match got {
