@@ -107,17 +107,20 @@ impl Table {
             other => return self.refuse_turn(peer, other, arrived.now),
         };
         let place = &self.seats[seat.0];
-        if number < self.number || place.question.is_none() {
-            let last = place.last.filter(|last| last.turn == number);
-            let code = match last.map(|last| last.how) {
-                Some(How::Played) => Code::Repeated,
-                None if number == self.number => Code::NotAsked,
+        let asked = place
+            .question
+            .as_ref()
+            .filter(|question| question.turn == number);
+        let Some(asked) = asked else {
+            let last = place.last.filter(|last| last.turn >= number);
+            let code = match last {
+                Some(last) if last.turn == number && last.how == How::Played => Code::Repeated,
+                None if place.question.is_none() => Code::NotAsked,
                 _ => Code::Late,
             };
             return self.ignore(peer, code, Some(number));
-        }
-        let opened = self.turn.as_ref().map(|turn| turn.opened);
-        if opened.is_some_and(|opened| arrived.at < opened) {
+        };
+        if arrived.at < asked.opened {
             return self.refuse_turn(peer, Some(number), arrived.now);
         }
         self.take(peer, seat, arrived);
@@ -182,9 +185,9 @@ impl Table {
 
     /// Takes an action for the open question of a seat.
     fn take(&mut self, peer: PeerKey, seat: SeatId, arrived: &Arrived<'_>) {
-        let number = self.number;
+        let number = self.asked(seat);
         let Some(action) = arrived.action else {
-            self.ignore(peer, Code::NoAction, Some(number));
+            self.ignore(peer, Code::NoAction, number);
             if let Some(question) = &mut self.seats[seat.0].question {
                 question.empty += 1;
                 if question.empty >= MOST_EMPTY {
@@ -201,15 +204,17 @@ impl Table {
             self.decide(seat, Ok(action.clone()), arrived.at);
         } else {
             self.decide(seat, Err(Cause::Late), arrived.at);
-            self.ignore(peer, Code::Late, Some(number));
+            self.ignore(peer, Code::Late, number);
         }
         self.pump(seat, arrived.now);
     }
 
     fn is_in_time(&self, seat: SeatId, at: Instant) -> bool {
-        let Some(turn) = &self.turn else { return false };
-        let limit = turn.limit(self.seats[seat.0].bank);
-        limit.is_none_or(|limit| turn.watch.at(at) < limit)
+        let place = &self.seats[seat.0];
+        place.question.as_ref().is_some_and(|question| {
+            let limit = question.limit(place.bank);
+            limit.is_none_or(|limit| question.watch.at(at) < limit)
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::seat::{Presence, Seat};
-use crate::turn::Turn;
 use crate::{Absence, Attachment, Cause, Effect, SeatId, Table};
 
 /// The end of the wait for a seat.
@@ -49,18 +48,13 @@ impl Table {
 
     /// Ends the wait for those whose time is over.
     fn end_turns(&mut self, now: Instant) {
-        let Some(turn) = self.turn.as_ref().filter(|turn| turn.watch.is_running()) else {
-            return;
+        let is_due = |seat: SeatId| {
+            let question = self.seats[seat.0].question.as_ref()?;
+            let (at, over) = self.wait_over(seat)?;
+            let is_running = question.watch.is_running();
+            (is_running && at <= question.watch.at(now)).then_some((seat, over))
         };
-        let reading = turn.watch.at(now);
-        let due: Vec<_> = turn
-            .seats
-            .iter()
-            .filter_map(|seat| {
-                let (at, over) = self.wait_over(*seat, turn)?;
-                (at <= reading).then_some((*seat, over))
-            })
-            .collect();
+        let due: Vec<_> = self.seats().filter_map(is_due).collect();
         for (seat, over) in due {
             match over {
                 Over::Grace => self.give_up(seat),
@@ -71,15 +65,15 @@ impl Table {
     }
 
     /// The reading of the stopwatch at which the wait for a seat is over, and by what.
-    fn wait_over(&self, seat: SeatId, turn: &Turn) -> Option<(Duration, Over)> {
+    fn wait_over(&self, seat: SeatId) -> Option<(Duration, Over)> {
         let place = &self.seats[seat.0];
-        place.question.as_ref()?;
+        let question = place.question.as_ref()?;
         let grace = match self.settings.absence {
             Absence::Wait(grace) => place.grace_over(grace),
             Absence::Proceed => None,
         };
         let grace = grace.map(|at| (at, Over::Grace));
-        let time = turn.limit(place.bank).map(|at| (at, Over::Time));
+        let time = question.limit(place.bank).map(|at| (at, Over::Time));
         grace.into_iter().chain(time).min_by_key(|(at, _)| *at)
     }
 
@@ -108,17 +102,16 @@ impl Table {
         self.pump(seat, now);
     }
 
+    /// When the wait for a seat is over.
+    pub(crate) fn question_due(&self, seat: SeatId) -> Option<Instant> {
+        let (at, _) = self.wait_over(seat)?;
+        self.seats[seat.0].question.as_ref()?.watch.when(at)
+    }
+
     /// The first deadline.
     pub(crate) fn first_deadline(&self) -> Option<Instant> {
         let forgotten = self.seats.iter().filter_map(|seat| self.forget_at(seat));
-        let turn = self.turn.as_ref();
-        let waits = turn.into_iter().flat_map(|turn| {
-            let overs = turn
-                .seats
-                .iter()
-                .filter_map(|seat| self.wait_over(*seat, turn));
-            overs.filter_map(|(at, _)| turn.watch.when(at))
-        });
+        let waits = self.seats().filter_map(|seat| self.question_due(seat));
         let farewells = self
             .peers
             .keys()

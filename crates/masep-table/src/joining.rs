@@ -134,7 +134,7 @@ impl Table {
         let proved = found.is_some();
         let (seat, title) = match found {
             Some(seat) => (seat, Title::Same),
-            None => self.find_seat(&hello.id, Manner::Numbered, hello.seat.as_deref())?,
+            None => self.find_seat(&hello, Manner::Numbered)?,
         };
         let older = self.seats[seat.0].peer();
         if older.is_none() {
@@ -221,13 +221,8 @@ impl Table {
     }
 
     /// The seat for a peer that has proved nothing.
-    fn find_seat(
-        &self,
-        id: &PeerId,
-        manner: Manner,
-        name: Option<&str>,
-    ) -> Result<(SeatId, Title), Code> {
-        if let Some(found) = self.find_by_id(id, manner) {
+    fn find_seat(&self, hello: &Hello, manner: Manner) -> Result<(SeatId, Title), Code> {
+        if let Some(found) = self.find_by_id(hello, manner) {
             return found;
         }
         let may_take = |seat: SeatId| self.seats[seat.0].state() == SeatState::Open;
@@ -237,7 +232,7 @@ impl Table {
             let is_pymaseps = player.is_some_and(|it| it.manner == Manner::Pymasep);
             self.settings.strangers && is_pymaseps && place.state() == SeatState::Away
         };
-        let (candidates, taken) = match name {
+        let (candidates, taken) = match &hello.seat {
             Some(name) => (
                 vec![self.seat(name).ok_or(Code::UnknownSeat)?],
                 Code::SeatTaken,
@@ -252,16 +247,22 @@ impl Table {
     }
 
     /// The seat of the player with this id. An id is in one seat at most.
-    fn find_by_id(&self, id: &PeerId, manner: Manner) -> Option<Result<(SeatId, Title), Code>> {
+    fn find_by_id(&self, hello: &Hello, manner: Manner) -> Option<Result<(SeatId, Title), Code>> {
         let at = self.seats.iter().position(|seat| {
             let is_gone = seat.presence == Presence::Gone;
-            !is_gone && seat.player.as_ref().is_some_and(|player| player.id == *id)
+            !is_gone
+                && seat
+                    .player
+                    .as_ref()
+                    .is_some_and(|player| player.id == hello.id)
         })?;
         let seat = &self.seats[at];
         let theirs = seat.player.as_ref().map(|player| player.manner);
+        let player = seat.player.as_ref();
+        let is_same_principal = player.is_some_and(|it| it.principal == hello.principal);
         let are_pymaseps = manner == Manner::Pymasep && theirs == Some(Manner::Pymasep);
         let may_have = if seat.is_away() {
-            are_pymaseps || self.settings.rejoins_by_id
+            are_pymaseps || self.settings.rejoins_by_id && is_same_principal
         } else {
             are_pymaseps && self.settings.replaces_same_id
         };
@@ -320,7 +321,7 @@ impl Table {
             token: None,
             principal: None,
         };
-        let (seat, title) = self.find_seat(&player.id, player.manner, None)?;
+        let (seat, title) = self.find_seat(&Hello::new(player.id.clone()), player.manner)?;
         self.replace_older(seat);
         self.attach(seat, peer, player, title, now);
         Ok(())
@@ -335,8 +336,11 @@ impl Table {
 
     /// Gives a seat to a connection.
     fn attach(&mut self, seat: SeatId, peer: PeerKey, player: Player, title: Title, now: Instant) {
-        let reading = self.turn.as_ref().map(|turn| turn.watch.at(now));
         let place = &mut self.seats[seat.0];
+        let reading = place
+            .question
+            .as_ref()
+            .map(|question| question.watch.at(now));
         place.wait(false, reading.unwrap_or_default());
         place.presence = Presence::Here {
             peer,
@@ -354,18 +358,18 @@ impl Table {
         place.player = Some(player);
         let epoch = place.epoch;
         let is_other = title == Title::Stranger;
-        let asks_view = place.question.as_mut().is_some_and(|question| {
+        let request = place.question.as_mut().and_then(|question| {
             question.view.take_if(|_| is_other);
-            question.view.is_none()
+            let turn = question.turn;
+            let request = ViewRequest { seat, turn, epoch };
+            question.view.is_none().then_some(request)
         });
         if let Some(known) = self.peers.get_mut(&peer) {
             known.place = Place::Seat(seat);
             known.epoch = epoch;
         }
         self.tell(event);
-        if asks_view {
-            let turn = self.number;
-            let request = ViewRequest { seat, turn, epoch };
+        if let Some(request) = request {
             self.effects.push_back(Effect::AskView(request));
         }
         self.has_changed = true;

@@ -63,10 +63,8 @@ impl Table {
                 waits_from: None,
             });
             place.missed_view = None;
-            if let Some(turn) = &self.turn
-                && place.question.is_some()
-            {
-                place.wait(true, turn.watch.at(now));
+            if let Some(reading) = place.question.as_ref().map(|it| it.watch.at(now)) {
+                place.wait(true, reading);
             }
             self.tell(Event::Away(seat));
         }
@@ -83,7 +81,7 @@ impl Table {
         self.has_changed = true;
     }
 
-    /// Ends the game. A turn that is open is closed. pymasep peers are sent `END` when they have answered their
+    /// Ends the game. Turns that are open are closed. pymasep peers are sent `END` when they have answered their
     /// last observation, or 250 ms after it; they have [some time](crate::Settings::farewell) to answer. Others are
     /// told why their connections end.
     pub fn end(&mut self, now: Instant) {
@@ -91,7 +89,7 @@ impl Table {
         if self.is_ending() {
             return;
         }
-        self.close(now);
+        self.close_all(now);
         self.phase = Phase::Ending(now);
         for peer in self.keys() {
             let Some(known) = self.peers.get(&peer) else {
@@ -119,7 +117,7 @@ impl Table {
         if self.is_over() {
             return;
         }
-        self.close(now);
+        self.close_all(now);
         self.phase = Phase::Ending(now);
         let text = text.into();
         for peer in self.keys() {

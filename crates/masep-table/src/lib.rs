@@ -52,7 +52,7 @@
 //! use std::time::{Duration, Instant};
 //! use masep_proto::{Action, Element, Message, Role};
 //! use masep_table::{
-//!     Clock, Effect, Hello, How, Outgoing, PeerKey, Settings, Table, Token, TurnTime, View, action_turn,
+//!     Cause, Clock, Effect, Hello, How, Outgoing, PeerKey, Settings, Table, Token, TurnTime, View, action_turn,
 //! };
 //!
 //! let clock = Clock { per_turn: Some(Duration::from_secs(2)), bank: None };
@@ -82,8 +82,8 @@
 //! now = table.deadline().unwrap();
 //! table.handle_timeout(now);
 //! table.handle_timeout(now);
-//! let hows: Vec<_> = table.decisions().iter().map(|decision| decision.how.as_str()).collect();
-//! assert_eq!(hows, ["played", "none"]);
+//! let how = |seat| table.decision(seat).unwrap().how;
+//! assert_eq!((how(red), how(blue)), (How::Played, How::None(Cause::Late)));
 //! assert!(!table.is_turn_open());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -99,20 +99,22 @@
 #![forbid(unsafe_code)]
 
 mod acting;
+mod asking;
 mod deadlines;
+mod deciding;
 mod effect;
 mod error;
 mod joining;
 mod leaving;
 mod names;
 mod peer;
+mod question;
 mod seat;
 mod sending;
 mod settings;
 mod spectators;
 mod stopwatch;
 mod table;
-mod turn;
 mod view;
 mod wire;
 

@@ -6,8 +6,9 @@ use masep_proto::PeerId;
 
 use crate::names::Token;
 use crate::peer::Manner;
+use crate::question::Question;
 use crate::view::View;
-use crate::{Last, PeerKey};
+use crate::{Decision, Last, PeerKey};
 
 /// The state of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,17 +55,6 @@ pub(crate) struct Player {
     pub(crate) principal: Option<String>,
 }
 
-/// The question to a seat in the open turn, until it is decided.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
-    /// `None` while the host is asked for it anew.
-    pub(crate) view: Option<View>,
-    /// Actions without an action.
-    pub(crate) empty: u8,
-    /// The time is over, and the shell was asked for what has arrived.
-    pub(crate) was_looked_at: bool,
-}
-
 /// A view that its player has not been sent yet, and is not asked about.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsent {
@@ -91,6 +81,8 @@ pub(crate) struct Seat {
     /// The newest view while it is asleep.
     pub(crate) missed_view: Option<Unsent>,
     pub(crate) last: Option<Last>,
+    /// The last decision, for the host.
+    pub(crate) decision: Option<Decision>,
 }
 
 impl Seat {
@@ -107,6 +99,7 @@ impl Seat {
             final_view: None,
             missed_view: None,
             last: None,
+            decision: None,
         }
     }
 

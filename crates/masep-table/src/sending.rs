@@ -13,7 +13,7 @@ use crate::{Attachment, Cause, Effect, Event, Kind, Outgoing, PeerKey, SeatId, T
 /// The next observation for a seat.
 enum Next {
     Final(Unsent),
-    Ask(View),
+    Ask(u64, View),
     Missed(Unsent),
 }
 
@@ -42,7 +42,7 @@ impl Table {
             let (seat, asked) = (known.seat(), known.asked);
             match seat {
                 Some(seat) => {
-                    if asked == self.number {
+                    if self.asked(seat) == Some(asked) {
                         self.decide(seat, Err(Cause::Undeliverable), now);
                     }
                     self.pump(seat, now);
@@ -81,14 +81,11 @@ impl Table {
         if let Some(unsent) = place.final_view.take() {
             return Some(Next::Final(unsent));
         }
-        let view = place
-            .question
-            .as_ref()
-            .and_then(|question| question.view.as_ref());
-        if let Some(view) = view
-            && known.asked != self.number
+        if let Some(question) = &place.question
+            && let Some(view) = &question.view
+            && known.asked != question.turn
         {
-            return Some(Next::Ask(view.clone()));
+            return Some(Next::Ask(question.turn, view.clone()));
         }
         let missed = place.missed_view.take();
         // A pymasep peer would take it for a question.
@@ -100,7 +97,7 @@ impl Table {
     fn send_next(&mut self, seat: SeatId, peer: PeerKey, next: Next, now: Instant) {
         let (kind, number, episode, view) = match next {
             Next::Final(it) => (Kind::Final, it.number, it.episode, it.view),
-            Next::Ask(view) => (Kind::Ask, self.number, self.episode, view),
+            Next::Ask(number, view) => (Kind::Ask, number, self.episode, view),
             Next::Missed(it) => (Kind::Show, it.number, it.episode, it.view),
         };
         let Some(known) = self.peers.get_mut(&peer) else {
@@ -168,8 +165,8 @@ impl Table {
         now: Instant,
     ) -> TurnData {
         let place = &self.seats[seat.0];
-        let (left, bank) = match &self.turn {
-            Some(turn) if kind == Kind::Ask => turn.left(place.bank, now),
+        let (left, bank) = match &place.question {
+            Some(question) if kind == Kind::Ask => question.left(place.bank, now),
             _ => (None, place.bank),
         };
         TurnData {

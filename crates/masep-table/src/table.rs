@@ -2,19 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use masep_proto::{Message, PeerId};
 
 use crate::peer::Peer;
-use crate::seat::{Presence, Question, Seat, Unsent};
+use crate::seat::{Presence, Seat};
 use crate::spectators::Shown;
-use crate::turn::Turn;
-use crate::view::View;
-use crate::{
-    Cause, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError, TurnTime,
-    ViewRequest,
-};
+use crate::{Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
 
 /// How far the game is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +36,8 @@ pub struct Table {
     /// The number of the last turn, final or not.
     pub(crate) number: u64,
     pub(crate) episode: u64,
-    pub(crate) turn: Option<Turn>,
-    /// Those of the last turn.
-    pub(crate) decisions: Vec<Decision>,
+    /// The number of seats that are asked and undecided.
+    pub(crate) open: usize,
     pub(crate) shown: Option<Shown>,
     pub(crate) is_paused: bool,
     /// Nobody can decide, and somebody may come back: clocks stand still.
@@ -76,8 +70,7 @@ impl Table {
             clock: None,
             number: 0,
             episode: 0,
-            turn: None,
-            decisions: Vec::new(),
+            open: 0,
             shown: None,
             is_paused: false,
             is_holding: false,
@@ -88,121 +81,6 @@ impl Table {
             effects: VecDeque::new(),
             settings,
         })
-    }
-
-    /// Opens a turn, in which each of these seats is asked once. Its number is returned; those of finals and of
-    /// turns rise together. The turn is over when each seat is decided.
-    ///
-    /// # Errors
-    /// A turn is open, a seat is not there or named twice, or the table has ended.
-    pub fn open(
-        &mut self,
-        views: impl IntoIterator<Item = (SeatId, View)>,
-        time: TurnTime,
-        now: Instant,
-    ) -> Result<u64, TableError> {
-        let now = self.tick(now);
-        let views: Vec<_> = views.into_iter().collect();
-        self.check(&views)?;
-        self.begin_playing();
-        self.number += 1;
-        self.decisions.clear();
-        let seats: Vec<_> = views.iter().map(|(seat, _)| *seat).collect();
-        if !seats.is_empty() {
-            let clock = self.settings.clock;
-            self.turn = Some(Turn::new(seats.clone(), time, clock, now));
-        }
-        for (seat, view) in views {
-            let place = &mut self.seats[seat.0];
-            place.missed_view = None;
-            place.question = Some(Question {
-                view: Some(view),
-                empty: 0,
-                was_looked_at: false,
-            });
-            place.wait(true, Duration::ZERO);
-        }
-        self.has_changed = true;
-        self.conclude(now);
-        for seat in seats {
-            self.pump(seat, now);
-        }
-        self.conclude(now);
-        Ok(self.number)
-    }
-
-    /// Adds to the time of the open turn, for all seats that are undecided.
-    pub fn extend(&mut self, by: Duration, now: Instant) {
-        let now = self.tick(now);
-        if let Some(turn) = &mut self.turn {
-            turn.extend(by);
-            for seat in &turn.seats {
-                if let Some(question) = &mut self.seats[seat.0].question {
-                    question.was_looked_at = false;
-                }
-            }
-            self.is_stale = true;
-        }
-        self.conclude(now);
-    }
-
-    /// Closes the open turn, if there is one: seats that are undecided are [`Cause::Closed`].
-    pub fn close(&mut self, now: Instant) {
-        let now = self.tick(now);
-        for seat in self
-            .turn
-            .as_ref()
-            .map(|turn| turn.seats.clone())
-            .unwrap_or_default()
-        {
-            self.decide(seat, Err(Cause::Closed), now);
-        }
-        self.conclude(now);
-    }
-
-    /// Ends the episode: each of these seats is shown the last view of it. Nothing is waited for.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn finish_episode(
-        &mut self,
-        views: impl IntoIterator<Item = (SeatId, View)>,
-        now: Instant,
-    ) -> Result<u64, TableError> {
-        let now = self.tick(now);
-        let views: Vec<_> = views.into_iter().collect();
-        self.check(&views)?;
-        self.begin_playing();
-        self.number += 1;
-        for (seat, view) in views {
-            let place = &mut self.seats[seat.0];
-            place.missed_view = None;
-            if !matches!(place.presence, Presence::Vacant | Presence::Gone) {
-                place.final_view = Some(Unsent {
-                    number: self.number,
-                    episode: self.episode,
-                    view,
-                });
-            }
-            self.pump(seat, now);
-        }
-        self.episode += 1;
-        self.conclude(now);
-        Ok(self.number)
-    }
-
-    /// Gives the view of a seat that was [asked for anew](Effect::AskView). Too late, it changes nothing.
-    pub fn set_view(&mut self, request: ViewRequest, view: View, now: Instant) {
-        let now = self.tick(now);
-        let ViewRequest { seat, turn, epoch } = request;
-        if let Some(place) = self.seats.get_mut(seat.0)
-            && (place.epoch, self.number) == (epoch, turn)
-            && let Some(question) = &mut place.question
-        {
-            question.view.get_or_insert(view);
-            self.pump(seat, now);
-        }
-        self.conclude(now);
     }
 
     /// Stops the clocks. Actions still count.
@@ -256,25 +134,7 @@ impl Table {
         now
     }
 
-    fn check(&self, views: &[(SeatId, View)]) -> Result<(), TableError> {
-        if self.is_ending() {
-            return Err(TableError::Over);
-        }
-        if self.turn.is_some() {
-            return Err(TableError::TurnIsOpen(self.number));
-        }
-        let mut named = BTreeSet::new();
-        for (seat, _) in views {
-            let place = self.seats.get(seat.0);
-            let place = place.ok_or_else(|| TableError::UnknownSeat(seat.0.to_string()))?;
-            if !named.insert(*seat) {
-                return Err(TableError::SeatTwice(place.name.clone()));
-            }
-        }
-        Ok(())
-    }
-
-    fn begin_playing(&mut self) {
+    pub(crate) fn begin_playing(&mut self) {
         if self.phase == Phase::Gathering {
             self.phase = Phase::Playing;
         }
@@ -308,14 +168,16 @@ impl Table {
             .count();
         let may_return = states().any(|it| matches!(it, SeatState::Away | SeatState::Asleep));
         let was_present = std::mem::replace(&mut self.present, present);
-        self.is_holding = self.turn.is_some() && present == 0 && may_return;
+        self.is_holding = self.open > 0 && present == 0 && may_return;
         if was_present > 0 && present == 0 && self.phase == Phase::Playing {
             self.tell(Event::Emptied);
         }
         let runs = !self.is_paused && !self.is_holding;
-        if let Some(turn) = &mut self.turn {
-            turn.watch.run(runs, now);
-        }
+        let questions = self
+            .seats
+            .iter_mut()
+            .filter_map(|seat| seat.question.as_mut());
+        questions.for_each(|question| question.watch.run(runs, now));
         self.is_stale = true;
     }
 
@@ -375,17 +237,22 @@ impl Table {
         self.episode
     }
 
-    /// Whether a turn is open: a seat in it is undecided.
+    /// Whether a seat is asked and undecided.
     pub const fn is_turn_open(&self) -> bool {
-        self.turn.is_some()
+        self.open > 0
     }
 
-    /// The decisions of the last turn so far, in the order in which they came about.
-    pub fn decisions(&self) -> &[Decision] {
-        &self.decisions
+    /// The number of the open turn in which a seat is asked, until it is decided.
+    pub fn asked(&self, seat: SeatId) -> Option<u64> {
+        Some(self.seats.get(seat.0)?.question.as_ref()?.turn)
     }
 
-    /// Whether nobody is left to decide the open turn, so that its clocks stand still until somebody is back.
+    /// The last decision of a seat.
+    pub fn decision(&self, seat: SeatId) -> Option<&Decision> {
+        self.seats.get(seat.0)?.decision.as_ref()
+    }
+
+    /// Whether nobody is left to decide an open turn, so that clocks stand still until somebody is back.
     pub const fn is_holding(&self) -> bool {
         self.is_holding
     }

@@ -413,7 +413,7 @@ fn case_30_an_answer_to_a_turn_that_was_closed_is_late() {
     let old = room.pymasep("a");
     let (new, _) = room.player(actor("b"));
     room.ask(&["red", "blue"]);
-    room.table.close(room.now);
+    room.table.close(room.table.number(), room.now);
     room.work();
     room.ask(&["red", "blue"]);
     room.take(new);
@@ -462,7 +462,7 @@ fn a_bank_pays_for_what_a_turn_takes_too_long() {
     room.work();
     room.pass(ms(1_000_000));
     assert_eq!(room.decided(), []);
-    room.table.extend(ms(1), room.now);
+    room.table.extend(room.table.number(), ms(1), room.now);
     room.act(peer, "a", 6, 1);
     assert_eq!(room.decided(), [played("red", 1)]);
 }
@@ -479,7 +479,7 @@ fn a_bank_alone_is_a_chess_clock() {
     room.pass(ms(60));
     room.act(peer, "a", 1, 1);
     room.ask(&["red"]);
-    room.table.extend(ms(5), room.now);
+    room.table.extend(room.table.number(), ms(5), room.now);
     let Some(Got::Turn(data)) = room.take(peer).pop() else {
         panic!()
     };

@@ -166,20 +166,59 @@ fn case_44_a_turn_whose_ask_was_cancelled_stays_open() {
     let mut room = Room::new(settings());
     let (red, _) = room.player(actor("a"));
     room.player(actor("b"));
-    room.ask(&["red", "blue"]);
+    let turn = room.ask(&["red", "blue"]);
     // Nobody waits for this decision. It is not lost.
-    room.act(red, "a", 1, 5);
+    room.act(red, "a", turn, 5);
     room.decisions.clear();
-    assert_eq!(
-        (room.table.is_turn_open(), room.table.decisions().len()),
-        (true, 1)
-    );
-    room.table.close(room.now);
+    let seats = [
+        room.table.seat("red").unwrap(),
+        room.table.seat("blue").unwrap(),
+    ];
+    assert_eq!(seats.map(|seat| room.table.asked(seat)), [None, Some(turn)]);
+    room.table.close(turn, room.now);
     room.work();
-    let hows: Vec<_> = room.table.decisions().iter().map(|it| it.how).collect();
-    assert_eq!(hows, [How::Played, How::None(Cause::Closed)]);
-    room.table.close(room.now);
+    let how = |seat| room.table.decision(seat).map(|it| (it.turn, it.how));
+    let closed = How::None(Cause::Closed);
+    assert_eq!(
+        seats.map(how),
+        [Some((turn, How::Played)), Some((turn, closed))]
+    );
+    room.table.close(turn, room.now);
     room.ask(&["red"]);
+}
+
+#[test]
+fn seats_can_play_at_their_own_pace() {
+    let mut room = Room::new(settings().clock(clock(100)));
+    let (red, _) = room.player(actor("a"));
+    let blue = room.pymasep("b");
+    room.ask(&["blue"]);
+    for turn in 2..5 {
+        assert_eq!(room.ask(&["red"]), turn);
+        room.pass(ms(30));
+        room.act(red, "a", turn, 5);
+    }
+    assert_eq!(hows(&mut room), vec![played("red"); 3]);
+    let views = room.views(&["red", "blue"]);
+    let open = Err(TableError::TurnIsOpen(1));
+    assert_eq!(room.table.open(views, TurnTime::AsSet, room.now), open);
+    // To close one turn is not to close another.
+    room.ask(&["red"]);
+    room.table.extend(1, ms(50), room.now);
+    room.pass(ms(20));
+    room.table.close(5, room.now);
+    room.work();
+    assert_eq!(hows(&mut room), [none("red", Cause::Closed)]);
+    room.ask(&["red"]);
+    room.pass(ms(39));
+    room.answer(blue, "b", 5);
+    assert_eq!(hows(&mut room), [played("blue")]);
+    room.ask(&["blue"]);
+    assert_eq!(room.take(blue), [1, 7].map(Got::Step));
+    room.pass(ms(61));
+    assert_eq!(hows(&mut room), [none("red", Cause::Late)]);
+    room.pass(ms(39));
+    assert_eq!(hows(&mut room), [none("blue", Cause::Late)]);
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn case_36_the_grace_of_who_is_not_awaited_does_not_run() {
         room.ask(&["red", "blue"]);
         room.pass(ms(waits));
         room.act(blue, "b", turn, 1);
-        room.table.close(room.now);
+        room.table.close(room.table.number(), room.now);
         room.work();
         room.pass(ms(GRACE));
     }

@@ -33,18 +33,23 @@ struct Player {
     last: Option<Last>,
     /// The time that turns have waited for it in this absence.
     waited: Duration,
+    open: Option<Open>,
+}
+
+/// A question to a seat.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    number: u64,
+    time: TurnTime,
+    extension: Duration,
+    elapsed: Duration,
 }
 
 #[derive(Debug)]
 pub(crate) struct Model {
     rules: Rules,
     players: Vec<Player>,
-    /// The seats of the open turn that are undecided.
-    undecided: BTreeSet<SeatId>,
     number: u64,
-    time: TurnTime,
-    extension: Duration,
-    elapsed: Duration,
     /// By how much clocks of the table may differ, because it was told late of what had arrived before.
     slack: Duration,
     /// All actions, by a number of their own.
@@ -61,11 +66,7 @@ impl Model {
         Self {
             rules,
             players: (0..seats).map(|_| player()).collect(),
-            undecided: BTreeSet::new(),
             number: 0,
-            time: TurnTime::AsSet,
-            extension: Duration::ZERO,
-            elapsed: Duration::ZERO,
             slack: Duration::ZERO,
             meant: BTreeMap::new(),
             counted: BTreeSet::new(),
@@ -73,17 +74,26 @@ impl Model {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        !self.undecided.is_empty()
+        self.players.iter().any(|player| player.open.is_some())
+    }
+
+    pub(crate) fn asked(&self, seat: SeatId) -> Option<u64> {
+        self.players[seat.index()].open.map(|open| open.number)
     }
 
     pub(crate) fn open(&mut self, number: u64, seats: &[SeatId], time: TurnTime) {
         assert!(number > self.number, "numbers rise");
-        assert!(!self.is_open());
         self.number = number;
-        self.time = time;
-        self.undecided = seats.iter().copied().collect();
-        self.extension = Duration::ZERO;
-        self.elapsed = Duration::ZERO;
+        for seat in seats {
+            let open = Open {
+                number,
+                time,
+                extension: Duration::ZERO,
+                elapsed: Duration::ZERO,
+            };
+            let before = self.players[seat.index()].open.replace(open);
+            assert!(before.is_none(), "two questions");
+        }
     }
 
     pub(crate) fn finish(&mut self, number: u64) {
@@ -91,8 +101,11 @@ impl Model {
         self.number = number;
     }
 
-    pub(crate) fn extend(&mut self, by: Duration) {
-        self.extension += by;
+    pub(crate) fn extend(&mut self, number: u64, by: Duration) {
+        let open = self.players.iter_mut().filter_map(|it| it.open.as_mut());
+        for open in open.filter(|open| open.number == number) {
+            open.extension += by;
+        }
     }
 
     pub(crate) fn delayed(&mut self, by: Duration) {
@@ -137,29 +150,27 @@ impl Model {
         self.players[seat.index()].peer
     }
 
-    fn free(&self) -> Option<Duration> {
-        let per_turn = match self.time {
+    fn free(&self, open: Open) -> Option<Duration> {
+        let per_turn = match open.time {
             TurnTime::Unlimited => return None,
             TurnTime::Limited(time) => Some(time),
             TurnTime::AsSet => self.rules.clock.per_turn,
         };
         let bank = self.rules.clock.bank.map(|_| Duration::ZERO);
-        Some(per_turn.or(bank)? + self.extension)
+        Some(per_turn.or(bank)? + open.extension)
     }
 
-    fn limit(&self, seat: SeatId) -> Option<Duration> {
+    fn limit(&self, seat: SeatId, open: Open) -> Option<Duration> {
         let bank = self.players[seat.index()].bank;
-        Some(self.free()? + bank.unwrap_or_default())
+        Some(self.free(open)? + bank.unwrap_or_default())
     }
 
     /// A decision of the table, which `acting` has brought about if it was an action.
     pub(crate) fn decided(&mut self, decision: &Decision, acting: Option<PeerKey>) {
         let seat = decision.seat;
-        assert_eq!(decision.turn, self.number, "{decision:?}");
-        assert!(
-            self.undecided.remove(&seat),
-            "decided twice or not asked: {decision:?}"
-        );
+        let open = self.players[seat.index()].open.take();
+        let open = open.expect("it is asked, and decided once");
+        assert_eq!(decision.turn, open.number, "{decision:?}");
         if decision.how == How::Played {
             let tag = decision
                 .action
@@ -172,26 +183,26 @@ impl Model {
             assert_eq!(self.peer(seat), acting, "for somebody else: {decision:?}");
             assert!(self.counted.insert(tag), "counted twice: {decision:?}");
         }
-        let over = self.elapsed + self.slack;
-        if let (Some(limit), How::Played) = (self.limit(seat), decision.how) {
-            assert!(self.elapsed < limit + self.slack, "too late: {decision:?}");
+        let over = open.elapsed + self.slack;
+        if let (Some(limit), How::Played) = (self.limit(seat, open), decision.how) {
+            assert!(open.elapsed < limit + self.slack, "too late: {decision:?}");
         }
         // By a message it may be late before: by the third without an action.
         let is_late = decision.how.cause() == Some(Cause::Late) && acting.is_none();
         if is_late {
             assert!(
-                self.limit(seat).is_some_and(|limit| over >= limit),
+                self.limit(seat, open).is_some_and(|limit| over >= limit),
                 "too early: {decision:?}"
             );
         }
         if decision.how.cause() == Some(Cause::Away) && self.rules.absence != Absence::Proceed {
             assert!(
-                self.limit(seat).is_some_and(|limit| over >= limit),
+                self.limit(seat, open).is_some_and(|limit| over >= limit),
                 "{decision:?}"
             );
         }
-        if let (Some(free), Some(bank)) = (self.free(), self.players[seat.index()].bank) {
-            let used = self.elapsed.saturating_sub(free);
+        if let (Some(free), Some(bank)) = (self.free(open), self.players[seat.index()].bank) {
+            let used = open.elapsed.saturating_sub(free);
             self.players[seat.index()].bank = Some(bank.saturating_sub(used));
         }
         let player = &mut self.players[seat.index()];
@@ -204,12 +215,14 @@ impl Model {
 
     /// Time has passed, and the table was told.
     pub(crate) fn pass(&mut self, table: &Table, time: Duration, is_paused: bool) {
-        let is_running = self.is_open() && !is_paused && !table.is_holding();
-        if is_running {
-            self.elapsed += time;
-            for seat in self.undecided.clone() {
+        if is_paused || table.is_holding() {
+            return;
+        }
+        for (player, seat) in self.players.iter_mut().zip(table.seats()) {
+            if let Some(open) = &mut player.open {
+                open.elapsed += time;
                 if table.state(seat) == SeatState::Away {
-                    self.players[seat.index()].waited += time;
+                    player.waited += time;
                 }
             }
         }
@@ -222,7 +235,11 @@ impl Model {
         let nobody = !states.contains(&SeatState::Present);
         let may_return = states.contains(&SeatState::Away) || states.contains(&SeatState::Asleep);
         assert_eq!(table.is_holding(), self.is_open() && nobody && may_return);
-        for seat in &self.undecided {
+        for seat in table.seats() {
+            assert_eq!(table.asked(seat), self.asked(seat));
+            let Some(open) = self.players[seat.index()].open else {
+                continue;
+            };
             let state = states[seat.index()];
             let decides_at_once = match state {
                 SeatState::Open | SeatState::Gone | SeatState::Closed => true,
@@ -234,9 +251,9 @@ impl Model {
             if table.is_holding() || is_paused {
                 continue;
             }
-            let limit = self.limit(*seat);
+            let limit = self.limit(seat, open);
             assert!(
-                limit.is_none_or(|limit| self.elapsed < limit + self.slack),
+                limit.is_none_or(|limit| open.elapsed < limit + self.slack),
                 "waits beyond the time"
             );
             if let (Absence::Wait(grace), SeatState::Away) = (self.rules.absence, state) {

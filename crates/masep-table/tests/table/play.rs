@@ -159,7 +159,6 @@ impl Play {
         self.pass(Duration::ZERO, choose);
         self.model.check(&self.table, self.is_paused);
         assert!(self.table.peers() <= 8 && self.table.spectators() <= 3);
-        assert!(self.table.decisions().len() <= self.seats.len());
     }
 
     fn view(&self, seat: Option<SeatId>) -> View {
@@ -406,7 +405,8 @@ impl Play {
                 self.work();
             }
             Err(_) => {
-                assert!(self.model.is_open() || self.is_ending);
+                let is_asked = seats.iter().any(|seat| self.model.asked(*seat).is_some());
+                assert!(is_asked || self.is_ending);
                 assert_eq!(self.table.number(), before);
             }
         }
@@ -414,12 +414,16 @@ impl Play {
 
     fn close_or_extend(&mut self, choose: &mut Choose<'_>) {
         self.acting = None;
+        let turn = self
+            .table
+            .number()
+            .saturating_sub(u64::from(choose(2) == 0));
         match choose(4) {
-            0 => self.table.close(self.now),
+            0 => self.table.close(turn, self.now),
             1 => {
                 let by = Duration::from_millis(40);
-                self.table.extend(by, self.now);
-                self.model.extend(by);
+                self.table.extend(turn, by, self.now);
+                self.model.extend(turn, by);
             }
             2 => {
                 self.is_paused = true;
@@ -434,9 +438,13 @@ impl Play {
 
     fn finish(&mut self, choose: &mut Choose<'_>) {
         let views = self.some_seats(choose);
-        if let Ok(number) = self.table.finish_episode(views, self.now) {
-            self.model.finish(number);
-            self.finals.push(number);
+        match self.table.finish_episode(views, self.now) {
+            Ok(number) => {
+                assert!(!self.model.is_open());
+                self.model.finish(number);
+                self.finals.push(number);
+            }
+            Err(_) => assert!(self.model.is_open()),
         }
     }
 
