@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use masep::{CloseReason, Connection, Frame, SendError, SocketHandler, WhenFull};
+use masep::{CloseReason, Connection, Frame, SendError, SocketHandler, TryRecvError, WhenFull};
 
 /// Bytes of a frame's number, with which its body begins.
 const NUMBER: usize = 4;
@@ -102,7 +102,7 @@ pub struct Side {
     frame_bytes: usize,
     next: u32,
     sending: Option<(u32, Pending<Result<(), SendError>>)>,
-    receiving: Option<Pending<Option<Frame>>>,
+    receiving: Option<Pending<Result<Frame, CloseReason>>>,
     accepted: Vec<u32>,
     received: Vec<u32>,
     /// Whether frames that were accepted may be dropped before they are sent.
@@ -152,7 +152,7 @@ impl Side {
             Act::DropRecv => drop(self.receiving.take()),
             Act::TryRecv => {
                 let frame = self.connection.try_recv();
-                self.received.extend(frame.as_ref().map(number_of));
+                self.received.extend(frame.as_ref().ok().map(number_of));
             }
             Act::RecvNewest(kept) => self.recv_newest(kept).await,
             Act::Bye => {
@@ -237,7 +237,7 @@ impl Side {
             Box::pin(async move { connection.recv().await })
         });
         match poll_once(call.as_mut()).await {
-            Some(frame) => self.received.extend(frame.as_ref().map(number_of)),
+            Some(frame) => self.received.extend(frame.as_ref().ok().map(number_of)),
             None => self.receiving = Some(call),
         }
     }
@@ -247,7 +247,7 @@ impl Side {
         // A multiple of 1 is everything: then nothing is dropped.
         self.drops_received |= kept > 1;
         let call = self.connection.recv_newest(keep);
-        if let Some(Some(frame)) = poll_once(Box::pin(call).as_mut()).await {
+        if let Some(Ok(frame)) = poll_once(Box::pin(call).as_mut()).await {
             self.received.push(number_of(&frame));
         }
     }
@@ -259,13 +259,15 @@ impl Side {
             self.act(Act::Bye).await;
         }
         if let Some(call) = self.receiving.take() {
-            self.received.extend(call.await.as_ref().map(number_of));
+            self.received
+                .extend(call.await.as_ref().ok().map(number_of));
         }
-        while let Some(frame) = self.connection.recv().await {
+        while let Ok(frame) = self.connection.recv().await {
             self.received.push(number_of(&frame));
         }
         let reason = self.connection.closed().await;
-        assert_eq!(self.connection.try_recv(), None, "behind the end");
+        let behind = self.connection.try_recv();
+        assert_eq!(behind, Err(TryRecvError::Closed(reason.clone())));
         assert!(matches!(
             self.connection.try_send("late"),
             Err(SendError::Closed(given)) if given == reason

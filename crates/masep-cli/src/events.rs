@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use masep::{
-    Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Limits, Message,
-    MessageType, PeerId,
+    Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Message, MessageType,
+    PeerId,
 };
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
@@ -160,8 +160,15 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(crate) fn new(frame: Frame) -> Self {
-        let message = Message::decode(frame.bytes().clone(), &Limits::default());
+    /// What a frame of this connection says, within its bounds.
+    pub(crate) fn new(connection: &Connection, frame: Frame) -> Self {
+        let message = connection.decode(frame.clone());
+        Self { frame, message }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn within_defaults(frame: Frame) -> Self {
+        let message = Message::from_bytes(frame.bytes().clone());
         Self { frame, message }
     }
 
@@ -237,7 +244,7 @@ impl Events {
         let Some(turn) = self.turn(connection.into(), frame.size()).await else {
             return true;
         };
-        let received = Received::new(frame);
+        let received = Received::new(connection, frame);
         self.write(
             Event::received(connection.peer(), &received).line(time),
             turn,
@@ -355,12 +362,13 @@ mod tests {
     #[test]
     fn a_message_keeps_its_sender_beside_the_id_of_its_connection() {
         let peer = PeerId::from("agent");
-        let received = Received::new(Message::quit("somebody else").to_frame().unwrap());
+        let received =
+            Received::within_defaults(Message::quit("somebody else").to_frame().unwrap());
         assert_eq!(
             Event::received(&peer, &received).line(None).unwrap(),
             r#"{"event":"message","peer":"agent","message":{"msg_type":"quit","src_sub_app":"somebody else","params":null}}"#
         );
-        let received = Received::new(Frame::new(&b"\xff"[..]));
+        let received = Received::within_defaults(Frame::new(&b"\xff"[..]));
         let line = Event::received(&peer, &received).line(None).unwrap();
         let start = r#"{"event":"frame","peer":"agent","bytes_hex":"ff","error":{"kind":""#;
         assert!(line.starts_with(start), "{line}");

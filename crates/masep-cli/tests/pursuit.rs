@@ -18,7 +18,8 @@ use std::time::Duration;
 use agent::Played;
 use engine::{Engine, Report, Settings};
 use masep::{
-    Action, Client, CloseReason, Element, Frame, Message, MessageType, Role, TypeName, Value,
+    Action, Client, CloseReason, Element, Frame, Message, MessageType, RecvMessageError, Role,
+    TypeName, Value,
 };
 use tokio::task::JoinHandle;
 
@@ -139,16 +140,18 @@ impl Player {
 
     /// The next observation; `None` at the end of the game.
     async fn observe(&self) -> Option<Message> {
-        let frame = soon(self.client.connection().recv()).await?;
-        let message = Message::from_bytes(frame.into_bytes()).unwrap();
+        let message = match soon(self.client.connection().recv_message()).await {
+            Ok(message) => message,
+            Err(RecvMessageError::Closed(_)) => return None,
+            Err(error) => panic!("{error}"),
+        };
         (message.msg_type == MessageType::Observation).then_some(message)
     }
 
     /// That the engine says BYE. Right behind its hello that is a rejection.
     async fn expect_bye(&self) {
         let connection = self.client.connection();
-        assert_eq!(soon(connection.recv()).await, None);
-        let reason = connection.closed().await;
+        let reason = soon(connection.recv()).await.unwrap_err();
         let said = matches!(reason, CloseReason::PeerBye | CloseReason::Rejected);
         assert!(said, "{reason}");
     }

@@ -22,8 +22,7 @@ fn program() -> &'static str {
 
 fn next(agent: &Connection, awaited: &MessageType) -> Message {
     loop {
-        let frame = agent.recv().unwrap();
-        let message = Message::from_bytes(frame.into_bytes()).unwrap();
+        let message = agent.recv_message().unwrap();
         if message.msg_type == *awaited {
             return message;
         }

@@ -147,6 +147,9 @@ impl CloseReason {
     }
 }
 
+/// So that an end can be passed on with `?`. Whether it is a failure is told by [`CloseReason::is_orderly`].
+impl std::error::Error for CloseReason {}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -109,8 +109,7 @@ impl Message {
     /// The bytes of the message, exactly those that pymasep 0.2 would send for it.
     ///
     /// # Errors
-    /// A message that is deeper than the default of [`Limits::depth`], or holds an int of more digits
-    /// than that of [`Limits::int_digits`]: no receiver would take it. [`EncodeError::Array`] for an array.
+    /// As [`encode`](Self::encode) with the default limits: a receiver that has them would not take it.
     pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
         self.encode(&Limits::default())
     }
@@ -118,7 +117,7 @@ impl Message {
     /// As [`to_bytes`](Self::to_bytes), for a receiver with these limits.
     ///
     /// # Errors
-    /// A message that is deeper than [`Limits::depth`], or holds an int of more digits than
+    /// A message over [`Limits::message_bytes`], [`Limits::depth`], [`Limits::nodes`], [`Limits::text_bytes`] or
     /// [`Limits::int_digits`]; [`EncodeError::Array`] for an array, which pymasep's protocol does not have.
     pub fn encode(&self, limits: &Limits) -> Result<Bytes, EncodeError> {
         xml::encode_message(self, limits)

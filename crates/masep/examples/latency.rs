@@ -21,7 +21,7 @@ async fn measure(connection: &Connection, round_trips: usize, size: usize) -> Ve
             break;
         }
         match connection.recv().await {
-            Some(echo) if echo == frame => times.push(start.elapsed()),
+            Ok(echo) if echo == frame => times.push(start.elapsed()),
             _ => break,
         }
     }

@@ -97,7 +97,7 @@ async fn round_trips(connection: &Connection, time: Duration) -> Outcome<(Durati
         let frame = Frame::new(format!("{:0>64}", times.len()));
         let sent = Instant::now();
         connection.send(frame.clone()).await?;
-        if connection.recv().await != Some(frame) {
+        if connection.recv().await != Ok(frame) {
             return Err(format!("an answer is lost after {} round trips", times.len()).into());
         }
         times.push(sent.elapsed());

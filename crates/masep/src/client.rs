@@ -19,8 +19,8 @@ use crate::door::Place;
 use crate::keeper::Keeper;
 use crate::transport::{self, Transport};
 use crate::{
-    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget,
-    InvalidAddress, NoHandler, Registry, SocketHandler, SocketOptions, WhenFull,
+    Address, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget, InvalidAddress,
+    NoHandler, Registry, SocketHandler, SocketOptions, WhenFull,
 };
 
 /// How long an answer to a search is tried before the next is tried beside it. A server says hello
@@ -249,16 +249,17 @@ impl<H: SocketHandler> ClientBuilder<H> {
     }
 
     fn start(self, address: &Address, keeper: Keeper) -> Client {
-        let connection = Connection::new(keeper.shared().clone());
+        let connection = Connection::of_client(keeper.shared().clone());
         let registry = keeper.place().registry().clone();
-        registry.add_connection(&connection);
+        let lent = connection.lend();
+        registry.add_connection(lent.lend());
         let span = tracing::info_span!(
             "connection",
             connection = %connection.id(),
             peer = ?connection.peer(),
             %address,
         );
-        tokio::spawn(keeper.run(Arc::new(self.handler)).instrument(span));
+        tokio::spawn(keeper.run(lent, Arc::new(self.handler)).instrument(span));
         Client {
             id: self.id,
             connection,
@@ -364,8 +365,9 @@ pub(crate) fn not_found(phase: ConnectPhase, target: &str) -> ConnectError {
 
 /// The side that connects: an interface's end.
 ///
-/// Dropping a client ends its connection with a `BYE`; what is queued is still sent as long as the
-/// runtime lives. [`Connection::bye`] waits for that.
+/// The connection lives as long as the client or a clone of its [`Connection`] does. When the last of them is
+/// dropped, it ends with a `BYE`; what is queued is still sent as long as the runtime lives.
+/// [`Connection::bye`] waits for that.
 #[derive(Debug)]
 pub struct Client {
     id: PeerId,
@@ -404,11 +406,5 @@ impl Client {
     /// The connection by the server's id, with the same calls as a server's.
     pub fn registry(&self) -> &Registry {
         &self.registry
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.connection.end(CloseReason::LocalBye);
     }
 }

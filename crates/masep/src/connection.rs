@@ -6,13 +6,13 @@ mod shared;
 mod waiters;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use masep_proto::{Frame, LimitExceeded, Message, PeerId};
+use masep_proto::{DecodeError, EncodeError, Frame, LimitExceeded, Message, PeerId};
 
-use crate::{Address, CloseReason, SendError, WhenFull};
+use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
 pub use sending::Sending;
 pub(crate) use shared::{By, Delivery, Reading, Shared, State, now};
@@ -39,17 +39,77 @@ impl fmt::Display for ConnectionId {
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any task.
 ///
-/// The connection lives until one of the ends closes it; dropping handles does not end it. Its
-/// owner, the [`Server`](crate::Server) or [`Client`](crate::Client), ends it when it is dropped.
-#[derive(Clone)]
+/// The connection lives until one of the ends closes it. A server's belongs to the [`Server`](crate::Server), which
+/// ends it when it is dropped, and not to its handles. A client's ends, with a `BYE`, when the
+/// [`Client`](crate::Client) and all handles that were cloned of it are dropped.
 pub struct Connection {
     pub(crate) shared: Arc<Shared>,
+    owner: Owner,
+}
+
+/// The part that a handle has in keeping the connection alive.
+enum Owner {
+    /// None: that is up to the server.
+    Server,
+    /// The connection of a client lives as long as one of these does.
+    Handle(Arc<LastHandle>),
+    /// None, but a clone of this handle has one: of the connection that is lent to a handler or a registry.
+    Lent(Weak<LastHandle>),
+}
+
+/// Ends the connection of a client when it is dropped.
+struct LastHandle(Arc<Shared>);
+
+impl Drop for LastHandle {
+    fn drop(&mut self) {
+        self.0.end(CloseReason::LocalBye);
+    }
+}
+
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        let owner = match &self.owner {
+            Owner::Server => Owner::Server,
+            Owner::Handle(handle) => Owner::Handle(handle.clone()),
+            Owner::Lent(handle) => match handle.upgrade() {
+                Some(handle) => Owner::Handle(handle),
+                // It has ended, or is about to.
+                None => Owner::Lent(handle.clone()),
+            },
+        };
+        Self {
+            shared: self.shared.clone(),
+            owner,
+        }
+    }
 }
 
 impl Connection {
-    /// A handle of a connection whose peer has said hello.
+    /// A handle of a server's connection, whose peer has said hello.
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            owner: Owner::Server,
+        }
+    }
+
+    /// The first handle of a client's connection.
+    pub(crate) fn of_client(shared: Arc<Shared>) -> Self {
+        let owner = Owner::Handle(Arc::new(LastHandle(shared.clone())));
+        Self { shared, owner }
+    }
+
+    /// A handle that does not keep the connection alive, but whose clones do.
+    pub(crate) fn lend(&self) -> Self {
+        let owner = match &self.owner {
+            Owner::Server => Owner::Server,
+            Owner::Handle(handle) => Owner::Lent(Arc::downgrade(handle)),
+            Owner::Lent(handle) => Owner::Lent(handle.clone()),
+        };
+        Self {
+            shared: self.shared.clone(),
+            owner,
+        }
     }
 
     /// Which connection of this process it is.
@@ -142,19 +202,36 @@ impl Connection {
         }
     }
 
-    /// Encodes a message and sends it as [`send`](Self::send) does. For the same message to many
-    /// connections, encode once with [`Message::to_frame`], or use
-    /// [`Registry::broadcast`](crate::Registry::broadcast).
+    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. For the same message to
+    /// many connections, see [`Registry::broadcast_message`](crate::Registry::broadcast_message).
     ///
     /// Cancel safe: a call that is dropped has sent nothing.
     ///
     /// # Errors
     /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
     pub async fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        self.send(message.to_frame()?).await
+        self.send(self.encode(message)?).await
     }
 
-    /// The next frame, or `None` when the connection has ended and all that came before was given.
+    /// A message as a frame for this connection, within its bounds.
+    ///
+    /// # Errors
+    /// A message over one of the bounds of messages in [`Limits`](crate::Limits), or with something that this peer cannot be
+    /// sent.
+    pub fn encode(&self, message: &Message) -> Result<Frame, EncodeError> {
+        self.shared.encoding().encode(message)
+    }
+
+    /// The message in a frame of this connection, within its bounds. What handlers do with the frames that they get.
+    ///
+    /// # Errors
+    /// A frame that is no message, or over one of the bounds of messages in [`Limits`](crate::Limits); with the position.
+    pub fn decode(&self, frame: Frame) -> Result<Message, DecodeError> {
+        self.shared.encoding().decode(frame)
+    }
+
+    /// The next frame, or the reason for which the connection has ended when all that came before was given:
+    /// [`CloseReason::is_orderly`] tells whether that is as it should be.
     ///
     /// With a [`SocketHandler`](crate::SocketHandler) the frames go there, and this only waits for
     /// the end.
@@ -164,36 +241,65 @@ impl Connection {
     /// unnoticed until somebody asks for it ([`closed`](Self::closed), [`bye`](Self::bye)).
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
-    pub async fn recv(&self) -> Option<Frame> {
-        Receiving::new(&self.shared).next().await
+    ///
+    /// # Errors
+    /// The reason of the end, the same each time.
+    pub async fn recv(&self) -> Result<Frame, CloseReason> {
+        let received = Receiving::new(&self.shared).next().await;
+        received.ok_or_else(|| self.shared.end_reason())
+    }
+
+    /// The next frame as a message: [`recv`](Self::recv), and then [`decode`](Self::decode).
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing.
+    ///
+    /// # Errors
+    /// [`RecvMessageError::Closed`] at the end. [`RecvMessageError::Decode`] for a frame that is no message; it has that
+    /// frame, and the next call gives what came after it.
+    pub async fn recv_message(&self) -> Result<Message, RecvMessageError> {
+        let frame = self.recv().await?;
+        RecvMessageError::decode(&self.shared.encoding(), frame)
     }
 
     /// The next frame, if one has arrived.
-    pub fn try_recv(&self) -> Option<Frame> {
-        self.shared.try_next().or_else(|| {
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none has, and [`TryRecvError::Closed`] with the reason of the end.
+    pub fn try_recv(&self) -> Result<Frame, TryRecvError> {
+        let received = self.shared.try_next().or_else(|| {
             self.shared.collect();
             self.shared.try_next()
+        });
+        received.ok_or_else(|| {
+            let is_ended = self.shared.lock(By::Other).is_ended();
+            if is_ended {
+                TryRecvError::Closed(self.shared.end_reason())
+            } else {
+                TryRecvError::Empty
+            }
         })
     }
 
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
-    /// one for which `keep` holds: then that one is given, and what came after it stays. `None` as
-    /// for [`recv`](Self::recv).
+    /// one for which `keep` holds: then that one is given, and what came after it stays.
     ///
     /// What an agent wants that is slower than its engine: the latest observation, but every `end`
     /// (pymasep's `wait_message(most_recent=True, keep_all=…)`).
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
-    pub async fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Option<Frame> {
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub async fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
         self.shared.collect();
-        let mut newest = Receiving::new(&self.shared).next().await?;
+        let mut newest = self.recv().await?;
         while !keep(&newest) {
             match self.shared.try_next() {
                 Some(newer) => newest = newer,
                 None => break,
             }
         }
-        Some(newest)
+        Ok(newest)
     }
 
     /// Sends what is queued, then `BYE`, and closes. Returns when the system has sent the `BYE`, with

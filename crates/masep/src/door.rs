@@ -109,8 +109,7 @@ impl Door {
 
     /// Lets a connection in: others know of it before its peer does.
     fn admit(&self, guest: &Arc<Shared>) {
-        self.registry
-            .add_connection(&Connection::new(guest.clone()));
+        self.registry.add_connection(Connection::new(guest.clone()));
         guest.lock(By::Other).core.admit(now());
     }
 
@@ -282,9 +281,9 @@ async fn take<H: SocketHandler, T: Transport>(
                     .record("peer", field::debug(connection.peer()));
                 tracing::info!("connected");
                 if let Some(hand_out) = hand_out {
-                    hand_out.push(connection);
+                    hand_out.push(connection.clone());
                 }
-                tokio::spawn(keeper.run(handler).in_current_span());
+                tokio::spawn(keeper.run(connection, handler).in_current_span());
                 return;
             }
             Err(reason) => reason,

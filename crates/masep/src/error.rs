@@ -6,7 +6,9 @@ use std::time::Duration;
 
 pub use masep_proto::admission::RejectReason;
 use masep_proto::connection::PushError;
-use masep_proto::{EncodeError, HelloError, LimitExceeded, PeerId};
+use masep_proto::{
+    DecodeError, EncodeError, Encoding, Frame, HelloError, LimitExceeded, Message, PeerId,
+};
 
 use crate::{Address, CloseReason, InvalidAddress};
 
@@ -39,6 +41,88 @@ impl From<PushError> for SendError {
             PushError::Closed(reason) => Self::Closed(reason),
         }
     }
+}
+
+/// Why a call that receives and does not wait has no frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TryRecvError {
+    /// No frame has arrived that nobody has received. One can still come.
+    #[error("no frame has arrived")]
+    Empty,
+    /// The connection has ended, and all that came before was given.
+    #[error("the connection has ended: {0}")]
+    Closed(#[source] CloseReason),
+}
+
+/// Why a call that receives for some time has no frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecvTimeoutError {
+    /// No frame came in that time. One can still come.
+    #[error("no frame came in the time that was given")]
+    TimedOut,
+    /// The connection has ended, and all that came before was given.
+    #[error("the connection has ended: {0}")]
+    Closed(#[source] CloseReason),
+}
+
+/// Why a call that receives messages has none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvMessageError {
+    /// The connection has ended, and all that came before was given.
+    #[error("the connection has ended: {0}")]
+    Closed(#[source] CloseReason),
+    /// A frame came that is no message, or over a bound. The connection lives on.
+    #[error("a frame is no message: {error}")]
+    Decode {
+        /// What is wrong, and where.
+        #[source]
+        error: DecodeError,
+        /// What came.
+        frame: Frame,
+    },
+}
+
+impl From<CloseReason> for RecvMessageError {
+    fn from(reason: CloseReason) -> Self {
+        Self::Closed(reason)
+    }
+}
+
+impl RecvMessageError {
+    /// The message in a frame.
+    pub(crate) fn decode(encoding: &Encoding, frame: Frame) -> Result<Message, Self> {
+        encoding
+            .decode(frame.clone())
+            .map_err(|error| Self::Decode { error, frame })
+    }
+}
+
+/// Why a server gives out no connection, now and ever after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The server has stopped accepting, and all connections were given out.
+    #[error("the server has stopped accepting")]
+    Stopped,
+    /// The server has a handler, which gets them all.
+    #[error("the connections of this server go to its handler")]
+    Handled,
+}
+
+/// Why a server gave out no connection in some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptTimeoutError {
+    /// No peer came in that time. One can still come.
+    #[error("no peer came in the time that was given")]
+    TimedOut,
+    /// As [`AcceptError::Stopped`].
+    #[error("the server has stopped accepting")]
+    Stopped,
+    /// As [`AcceptError::Handled`].
+    #[error("the connections of this server go to its handler")]
+    Handled,
 }
 
 /// The phase of a connection attempt.

@@ -89,8 +89,7 @@ impl Keeper {
 
     /// Runs an open connection to its end. If the future is dropped, the peer is told as far as the stream
     /// takes it at once, and the reason is [`CloseReason::Aborted`].
-    pub(crate) async fn run<H: SocketHandler>(mut self, handler: Arc<H>) {
-        let connection = Connection::new(self.shared.clone());
+    pub(crate) async fn run<H: SocketHandler>(mut self, connection: Connection, handler: Arc<H>) {
         if self.shared.delivery == Delivery::Handler {
             self.serve(&connection, &*handler).await;
         } else {

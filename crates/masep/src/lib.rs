@@ -6,7 +6,7 @@
 //! # An engine
 //!
 //! ```
-//! use masep::{Client, Message, Server};
+//! use masep::{Client, Message, RecvMessageError, Server};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,12 +21,16 @@
 //!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
 //! });
 //!
-//! let connection = server.accept().await.expect("the server accepts");
-//! while let Some(frame) = connection.recv().await {
-//!     let message = Message::from_bytes(frame.into_bytes())?;
-//!     println!("{} says {message}", connection.peer());
-//! }
-//! println!("it ended: {}", connection.closed().await);
+//! let connection = server.accept().await?;
+//! let reason = loop {
+//!     match connection.recv_message().await {
+//!         Ok(message) => println!("{} says {message}", connection.peer()),
+//!         Err(RecvMessageError::Closed(reason)) => break reason,
+//!         Err(error) => println!("passed over: {error}"),
+//!     }
+//! };
+//! println!("it ended: {reason}");
+//! assert!(reason.is_orderly());
 //! # agent.await?.map_err(|error| error.to_string())?;
 //! # Ok(())
 //! # }
@@ -36,7 +40,7 @@
 //!
 //! | you want | take |
 //! | --- | --- |
-//! | each connection in a task of its own | [`Server::accept`], [`Connection::recv`] |
+//! | each connection in a task of its own | [`Server::accept`], [`Connection::recv_message`] |
 //! | one loop for all that arrives, as a pymasep engine has | [`SocketHandlerQueue`] |
 //! | callbacks | [`SocketHandler`] |
 //! | no async at all | [`blocking`] |
@@ -45,7 +49,8 @@
 //! # Without surprises
 //!
 //! * Every queue, buffer, count and wait is bounded: by [`Limits`], [`ServerLimits`] and [`SocketOptions`].
-//! * Every connection ends with one [`CloseReason`]. An orderly end is no error.
+//! * Every connection ends with one [`CloseReason`], which each call that receives gives when nothing is left;
+//!   [`CloseReason::is_orderly`] tells an orderly end from a failure.
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
 
@@ -86,7 +91,10 @@ pub use address::{Address, IntoTarget, InvalidAddress, Target};
 pub use client::{Client, ClientBuilder};
 pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};
-pub use error::{ConnectError, ConnectErrorKind, ConnectPhase, RejectReason, SendError};
+pub use error::{
+    AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase,
+    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TryRecvError,
+};
 pub use handler::{NoHandler, SocketHandler};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;

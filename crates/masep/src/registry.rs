@@ -28,9 +28,8 @@ impl Registry {
     }
 
     /// Registers a connection under its peer's id, which the door has given to it.
-    pub(crate) fn add_connection(&self, connection: &Connection) {
-        self.lock()
-            .insert(connection.peer().clone(), connection.clone());
+    pub(crate) fn add_connection(&self, connection: Connection) {
+        self.lock().insert(connection.peer().clone(), connection);
     }
 
     /// Takes a connection out, unless another one has its id by now.
@@ -78,6 +77,20 @@ impl Registry {
             .get_connection(id)
             .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?;
         connection.send(frame).await
+    }
+
+    /// [Encodes](Connection::encode) a message for the connection with this id, and sends it as
+    /// [`Connection::send`].
+    ///
+    /// Cancel safe: a call that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// [`SendError::UnknownPeer`], else as [`Connection::send_message`].
+    pub async fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
+        let connection = self
+            .get_connection(id)
+            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?;
+        connection.send_message(message).await
     }
 
     /// Sends one frame to every connection; its bytes are shared, not copied, where they are more than a few
@@ -141,7 +154,13 @@ impl Registry {
         message: &Message,
         when_full: WhenFull,
     ) -> Result<usize, SendError> {
-        self.broadcast(&message.to_frame()?, when_full).await
+        // All connections of a server have its bounds, and so one encoding.
+        let first = self.lock().values().next().cloned();
+        let frame = match first {
+            Some(connection) => connection.encode(message)?,
+            None => message.to_frame()?,
+        };
+        self.broadcast(&frame, when_full).await
     }
 }
 

@@ -20,7 +20,7 @@ use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
 use crate::transport::{Listener, SocketListener};
 use crate::{
-    Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, SocketHandler,
+    AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, SocketHandler,
     SocketOptions, WhenFull,
 };
 
@@ -182,6 +182,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             registry,
             door,
             accepted: tokio::sync::Mutex::new(accepted),
+            handled: self.handled,
             all_ended,
             announcement: Mutex::new(announcement),
         })
@@ -216,6 +217,8 @@ pub struct Server {
     registry: Registry,
     door: Arc<Door>,
     accepted: tokio::sync::Mutex<Accepted>,
+    /// Whether a handler gets them.
+    handled: bool,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
@@ -265,16 +268,23 @@ impl Server {
         &self.registry
     }
 
-    /// The next peer that said hello; `None` when the server has stopped accepting, and always
-    /// after that. With a [`SocketHandler`], which gets them all, only `None`.
+    /// The next peer that said hello.
     ///
     /// A connection lives before it is accepted: what arrives waits, and its end is noticed. Of those that have
     /// ended before anybody accepted them, the oldest are dropped, with a warning in the log, when more than
     /// [`ServerLimits::connections`] wait.
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
-    pub async fn accept(&self) -> Option<Connection> {
-        self.accepted.lock().await.next().await
+    ///
+    /// # Errors
+    /// [`AcceptError::Stopped`] when the server has stopped accepting and all were given out, and always after that;
+    /// [`AcceptError::Handled`] with a [`SocketHandler`], which gets them all.
+    pub async fn accept(&self) -> Result<Connection, AcceptError> {
+        if self.handled {
+            return Err(AcceptError::Handled);
+        }
+        let accepted = self.accepted.lock().await.next().await;
+        accepted.ok_or(AcceptError::Stopped)
     }
 
     /// Stops accepting: the port is closed, connections without a hello are refused, the others go

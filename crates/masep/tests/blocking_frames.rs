@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use blocking_peer::{SOON, connected, connected_with, frame, pair, pair_with, recv};
-use masep::blocking::TimedOut;
-use masep::{CloseReason, Frame, Limit, LimitExceeded, Limits, SendError, SocketOptions};
+use masep::{
+    CloseReason, Frame, Limit, LimitExceeded, Limits, RecvTimeoutError, SendError, SocketOptions,
+};
 
 fn sizes() -> impl Iterator<Item = usize> + Clone {
     [
@@ -33,9 +34,9 @@ fn a_stream_cut_anywhere_gives_whole_frames() {
             peer.write(piece);
         }
         for body in bodies {
-            assert_eq!(recv(&connection), Some(Frame::new(body.to_vec())));
+            assert_eq!(recv(&connection), Ok(Frame::new(body.to_vec())));
         }
-        assert_eq!(connection.try_recv(), None);
+        assert!(connection.try_recv().is_err());
         assert_eq!(connection.close_reason(), None);
     }
 }
@@ -47,14 +48,14 @@ fn a_timeout_in_the_middle_of_a_frame_loses_nothing() {
         let bytes = frame(&n.to_be_bytes());
         for byte in &bytes[..5] {
             peer.write(&[*byte]);
-            assert_eq!(connection.recv_timeout(Duration::ZERO), Err(TimedOut));
-            assert_eq!(connection.try_recv(), None);
+            assert_eq!(
+                connection.recv_timeout(Duration::ZERO),
+                Err(RecvTimeoutError::TimedOut)
+            );
+            assert!(connection.try_recv().is_err());
         }
         peer.write(&bytes[5..]);
-        assert_eq!(
-            recv(&connection),
-            Some(Frame::new(n.to_be_bytes().to_vec()))
-        );
+        assert_eq!(recv(&connection), Ok(Frame::new(n.to_be_bytes().to_vec())));
     }
 }
 
@@ -63,15 +64,21 @@ fn a_timeout_takes_its_time_and_no_more() {
     let (_server, connection, _peer) = connected();
     let time = Duration::from_millis(30);
     let start = Instant::now();
-    assert_eq!(connection.recv_timeout(time), Err(TimedOut));
+    assert_eq!(
+        connection.recv_timeout(time),
+        Err(RecvTimeoutError::TimedOut)
+    );
     assert!(start.elapsed() >= time);
 
     // Also when another thread has the turn to read.
     let reader = connection.clone();
     let reader = thread::spawn(move || reader.recv());
-    assert_eq!(connection.recv_timeout(time), Err(TimedOut));
+    assert_eq!(
+        connection.recv_timeout(time),
+        Err(RecvTimeoutError::TimedOut)
+    );
     assert_eq!(connection.bye(), CloseReason::LocalBye);
-    assert_eq!(reader.join().unwrap(), None);
+    assert_eq!(reader.join().unwrap(), Err(CloseReason::LocalBye));
 }
 
 #[test]
@@ -80,8 +87,8 @@ fn frames_behind_the_hello_in_one_write_are_kept() {
     let mut peer = blocking_peer::Peer::connect(server.local_address());
     peer.write(b"\x05\0agent\x01\0a\x01\0b");
     let connection = blocking_peer::accept(&server);
-    assert_eq!(recv(&connection), Some(Frame::new(&b"a"[..])));
-    assert_eq!(recv(&connection), Some(Frame::new(&b"b"[..])));
+    assert_eq!(recv(&connection), Ok(Frame::new(&b"a"[..])));
+    assert_eq!(recv(&connection), Ok(Frame::new(&b"b"[..])));
     assert_eq!(peer.read().as_deref(), Some(&b"engine"[..]));
 }
 
@@ -99,7 +106,7 @@ fn frames_of_all_sizes_arrive_in_order_in_both_directions_at_once() {
             });
             scope.spawn(move || {
                 for body in all() {
-                    assert_eq!(recv(connection), Some(Frame::new(body)));
+                    assert_eq!(recv(connection), Ok(Frame::new(body)));
                 }
             });
         }
@@ -120,7 +127,7 @@ fn two_sides_that_only_write_do_not_wait_for_each_other() {
                     connection.send(vec![n as u8; 65_535]).unwrap();
                 }
                 for n in 0..FRAMES {
-                    assert_eq!(recv(connection), Some(Frame::new(vec![n as u8; 65_535])));
+                    assert_eq!(recv(connection), Ok(Frame::new(vec![n as u8; 65_535])));
                 }
             });
         }
@@ -149,8 +156,8 @@ fn a_claimed_length_over_the_limit_ends_only_that_connection() {
     let mut other = blocking_peer::Peer::join(server.local_address(), "other");
     let other_connection = blocking_peer::accept(&server);
     peer.write(b"\x01\0a\x0b\0");
-    assert_eq!(recv(&connection), Some(Frame::new(&b"a"[..])));
-    assert_eq!(recv(&connection), None);
+    assert_eq!(recv(&connection), Ok(Frame::new(&b"a"[..])));
+    assert!(recv(&connection).is_err());
     let reason = CloseReason::ProtocolError(LimitExceeded {
         limit: Limit::FrameBytes,
         actual: 11,
@@ -159,7 +166,7 @@ fn a_claimed_length_over_the_limit_ends_only_that_connection() {
     assert_eq!(connection.close_reason(), Some(&reason));
     peer.expect_bye();
     other.write(&frame(b"b"));
-    assert_eq!(recv(&other_connection), Some(Frame::new(&b"b"[..])));
+    assert_eq!(recv(&other_connection), Ok(Frame::new(&b"b"[..])));
 }
 
 #[test]
@@ -199,7 +206,7 @@ fn several_threads_that_receive_share_the_frames() {
             let connection = connection.clone();
             let got = got.clone();
             thread::spawn(move || {
-                while let Some(frame) = connection.recv() {
+                while let Ok(frame) = connection.recv() {
                     got.send(frame.into_bytes()[0]).unwrap();
                 }
             })
@@ -268,7 +275,7 @@ fn receiving_sends_the_rest_of_a_frame_that_did_not_fit() {
         peer.write(&frame(b"all"));
         peer
     });
-    assert_eq!(connection.recv(), Some(Frame::new(&b"all"[..])));
+    assert_eq!(connection.recv(), Ok(Frame::new(&b"all"[..])));
     reader.join().unwrap();
 }
 
@@ -277,20 +284,17 @@ fn the_newest_frame_is_given_but_none_is_dropped_that_must_be_kept() {
     let (_server, connection, mut peer) = connected();
     let keep = |frame: &Frame| frame.as_ref().starts_with(b"end");
     peer.write(&[frame(b"1"), frame(b"2"), frame(b"3")].concat());
-    assert_eq!(connection.recv_newest(keep), Some(Frame::new(&b"3"[..])));
+    assert_eq!(connection.recv_newest(keep), Ok(Frame::new(&b"3"[..])));
     peer.write(&[frame(b"4"), frame(b"end 1"), frame(b"5"), frame(b"6")].concat());
-    assert_eq!(
-        connection.recv_newest(keep),
-        Some(Frame::new(&b"end 1"[..]))
-    );
-    assert_eq!(connection.recv_newest(keep), Some(Frame::new(&b"6"[..])));
+    assert_eq!(connection.recv_newest(keep), Ok(Frame::new(&b"end 1"[..])));
+    assert_eq!(connection.recv_newest(keep), Ok(Frame::new(&b"6"[..])));
     assert_eq!(
         connection.recv_newest_timeout(Duration::ZERO, keep),
-        Err(TimedOut)
+        Err(RecvTimeoutError::TimedOut)
     );
     peer.write(&[frame(b"7"), frame(b"8"), frame(b"BYE")].concat());
-    assert_eq!(connection.recv_newest(keep), Some(Frame::new(&b"8"[..])));
-    assert_eq!(connection.recv_newest(keep), None);
+    assert_eq!(connection.recv_newest(keep), Ok(Frame::new(&b"8"[..])));
+    assert!(connection.recv_newest(keep).is_err());
 }
 
 #[test]
@@ -318,7 +322,7 @@ fn a_peer_that_writes_header_and_body_apart_does_not_wait_for_acknowledgements()
     let (_server, connection, mut peer) = connected();
     peer.stream.set_nodelay(false).unwrap();
     let echo = thread::spawn(move || {
-        while let Some(frame) = connection.recv() {
+        while let Ok(frame) = connection.recv() {
             connection.send(frame).unwrap();
         }
     });
@@ -342,10 +346,13 @@ fn a_peer_that_writes_header_and_body_apart_does_not_wait_for_acknowledgements()
 fn a_connection_that_polls_busily_reads_the_same_and_keeps_its_timeouts() {
     let hours = Duration::from_secs(3_600);
     let (_server, connection, mut peer) = connected_with(SocketOptions::default().busy_poll(hours));
-    assert_eq!(connection.recv_timeout(Duration::ZERO), Err(TimedOut));
+    assert_eq!(
+        connection.recv_timeout(Duration::ZERO),
+        Err(RecvTimeoutError::TimedOut)
+    );
     let reader = thread::spawn(move || {
         let mut sizes = Vec::new();
-        while let Some(frame) = connection.recv() {
+        while let Ok(frame) = connection.recv() {
             connection.send(frame.clone()).unwrap();
             sizes.push(frame.size());
         }

@@ -14,8 +14,8 @@ use blocking_peer::{
 };
 use masep::blocking::{Client, Connection, Server, SocketHandler, SocketHandlerQueue, TimedOut};
 use masep::{
-    CloseReason, ConnectErrorKind, ConnectPhase, Duplicates, Frame, Limits, RejectReason,
-    ServerLimits, SocketOptions, WhenFull,
+    AcceptError, AcceptTimeoutError, CloseReason, ConnectErrorKind, ConnectPhase, Duplicates,
+    Frame, Limits, RejectReason, ServerLimits, SocketOptions, WhenFull,
 };
 
 fn handled(bounds: impl Into<Bounds>, duplicates: Duplicates) -> (Server, mpsc::Receiver<Event>) {
@@ -205,7 +205,7 @@ fn those_who_come_and_go_before_they_are_accepted_are_not_kept_for_ever() {
     let mut last = Peer::join(server.local_address(), "agent");
     last.write(&frame(b"here"));
     let mut accepted = vec![accept(&server)];
-    while recv(accepted.last().unwrap()) != Some(Frame::new("here")) {
+    while recv(accepted.last().unwrap()) != Ok(Frame::new("here")) {
         accepted.push(accept(&server));
     }
     // The last one may have come when the first was given out.
@@ -304,8 +304,11 @@ fn a_stopped_server_keeps_its_connections_and_takes_no_more() {
     assert_eq!(waiting.read().as_deref(), Some(&b"waits for accept"[..]));
     assert_eq!(last.read().as_deref(), Some(&b"last"[..]));
     for _ in 0..2 {
-        assert!(server.accept().is_none());
-        assert!(matches!(server.accept_timeout(SOON), Ok(None)));
+        assert_eq!(server.accept().err(), Some(AcceptError::Stopped));
+        assert!(matches!(
+            server.accept_timeout(SOON),
+            Err(AcceptTimeoutError::Stopped)
+        ));
     }
 }
 
@@ -314,12 +317,12 @@ fn an_accept_waits_no_longer_than_it_is_told_and_until_the_server_stops() {
     let server = server();
     assert!(matches!(
         server.accept_timeout(Duration::from_millis(1)),
-        Err(TimedOut)
+        Err(AcceptTimeoutError::TimedOut)
     ));
     thread::scope(|scope| {
         let accepting = scope.spawn(|| server.accept());
         server.stop_accepting();
-        assert!(accepting.join().unwrap().is_none());
+        assert!(accepting.join().unwrap().is_err());
     });
 }
 
@@ -417,13 +420,13 @@ fn a_server_that_is_full_is_seen_by_a_client_as_one_that_rejects_it() {
         .connect(server.local_address())
         .unwrap();
     assert_eq!(second.server_id().as_str(), "engine");
-    assert_eq!(recv(second.connection()), None);
+    assert!(recv(second.connection()).is_err());
     assert_eq!(
         second.connection().close_reason(),
         Some(&CloseReason::Rejected)
     );
     first.connection().send("hi").unwrap();
-    assert_eq!(recv(&accept(&server)), Some(Frame::new("hi")));
+    assert_eq!(recv(&accept(&server)), Ok(Frame::new("hi")));
 }
 
 struct PanicsAtTheDoor;
@@ -488,7 +491,7 @@ fn one_queue_for_all_connections() {
     for agent in &agents {
         assert_eq!(
             recv(agent.connection()),
-            Some(Frame::new(agent.id().to_string()))
+            Ok(Frame::new(agent.id().to_string()))
         );
         agent.connection().bye();
     }

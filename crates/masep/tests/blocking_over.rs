@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use masep::blocking::{Client, Connection, Server};
-use masep::{CloseReason, Frame, Limits, SocketOptions};
+use masep::{CloseReason, Frame, Limits, RecvTimeoutError, SocketOptions};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -31,8 +31,11 @@ fn a_connection_over_a_tcp_stream_says_no_hello() {
     assert_eq!(connection.address(), far.local_addr().unwrap());
     connection.send(&b"one"[..]).unwrap();
     far.write_all(b"\x03\0two\x03\0BYE").unwrap();
-    assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("two"))));
-    assert_eq!(connection.recv_timeout(SOON), Ok(None));
+    assert_eq!(connection.recv_timeout(SOON), Ok(Frame::new("two")));
+    assert_eq!(
+        connection.recv_timeout(SOON),
+        Err(RecvTimeoutError::Closed(CloseReason::PeerBye))
+    );
     assert_eq!(connection.close_reason(), Some(&CloseReason::PeerBye));
     let mut heard = Vec::new();
     far.read_to_end(&mut heard).unwrap();
@@ -46,7 +49,7 @@ fn a_connection_over_a_local_socket_ends_in_order() {
     let connection =
         Connection::over(near, "peer", &Limits::default(), &SocketOptions::default()).unwrap();
     far.write_all(b"\x03\0two").unwrap();
-    assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("two"))));
+    assert_eq!(connection.recv_timeout(SOON), Ok(Frame::new("two")));
     connection.send(&b"one"[..]).unwrap();
     assert_eq!(connection.bye(), CloseReason::LocalBye);
     let mut heard = Vec::new();
@@ -61,9 +64,9 @@ fn a_server_serves_a_socket_that_listens() {
     let server = Server::builder("engine").serve(listener).unwrap();
     assert_eq!(server.local_address(), address);
     let client = Client::builder("agent").connect(address).unwrap();
-    let connection = server.accept_timeout(SOON).unwrap().unwrap();
+    let connection = server.accept_timeout(SOON).unwrap();
     client.connection().send(&b"hi"[..]).unwrap();
-    assert_eq!(connection.recv_timeout(SOON), Ok(Some(Frame::new("hi"))));
+    assert_eq!(connection.recv_timeout(SOON), Ok(Frame::new("hi")));
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
         |connection: &Connection| (0..FRAMES).try_for_each(|_| connection.send(frame.clone()));
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            assert_eq!(connection.recv(), Some(Frame::new("go")));
+            assert_eq!(connection.recv(), Ok(Frame::new("go")));
             send_all(&connection)
         });
         std::thread::sleep(Duration::from_millis(100));
@@ -133,5 +136,5 @@ fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
         assert_eq!(reader.join().unwrap(), Ok(()));
         assert_eq!(sender.join().unwrap(), Ok(()));
     });
-    assert!((0..FRAMES).all(|_| connection.recv_timeout(SOON) == Ok(Some(frame.clone()))));
+    assert!((0..FRAMES).all(|_| connection.recv_timeout(SOON) == Ok(frame.clone())));
 }

@@ -32,7 +32,7 @@ fn connect(address: impl IntoTarget, id: &str) -> Client {
 }
 
 fn end_of(client: &Client) -> CloseReason {
-    assert_eq!(recv(client.connection()), None);
+    assert!(recv(client.connection()).is_err());
     client.connection().closed()
 }
 
@@ -59,11 +59,11 @@ fn a_bye_that_was_not_there_after_200_ms_is_no_rejection() {
     let (client, mut server) = connected(b"");
     let start = Instant::now();
     while start.elapsed() < NO_REJECTION_AFTER {
-        assert_eq!(client.connection().try_recv(), None);
+        assert!(client.connection().try_recv().is_err());
         thread::yield_now();
     }
     // The last look may have been earlier.
-    assert_eq!(client.connection().try_recv(), None);
+    assert!(client.connection().try_recv().is_err());
     server.write(&frame(b"BYE"));
     assert_eq!(end_of(&client), CloseReason::PeerBye);
 }
@@ -76,7 +76,7 @@ fn a_bye_that_a_call_has_waited_for_longer_is_no_rejection() {
     assert!(connection.recv_timeout(NO_REJECTION_AFTER).is_err());
     let receiving = thread::spawn(move || connection.recv());
     server.write(&frame(b"BYE"));
-    assert_eq!(receiving.join().unwrap(), None);
+    assert_eq!(receiving.join().unwrap(), Err(CloseReason::PeerBye));
     assert_eq!(client.connection().closed(), CloseReason::PeerBye);
 }
 
@@ -91,7 +91,7 @@ fn a_frame_before_the_bye_is_a_conversation() {
     ] {
         let (client, mut server) = connected(with_hello);
         server.write(later);
-        assert!(recv(client.connection()).is_some());
+        assert!(recv(client.connection()).is_ok());
         assert_eq!(end_of(&client), CloseReason::PeerBye);
     }
 }
@@ -119,9 +119,9 @@ fn an_id_in_use_and_a_full_server_are_rejections() {
     let first = connect(server.local_address(), "agent");
     let second = connect(server.local_address(), "agent");
     assert_eq!(end_of(&second), CloseReason::Rejected);
-    let connection = server.accept_timeout(SOON).unwrap().unwrap();
+    let connection = server.accept_timeout(SOON).unwrap();
     first.connection().send("still the one").unwrap();
-    assert_eq!(recv(&connection), Some(Frame::new("still the one")));
+    assert_eq!(recv(&connection), Ok(Frame::new("still the one")));
 
     let full = server_with(ServerLimits::default().connections(1));
     let _first = connect(full.local_address(), "first");
@@ -156,7 +156,7 @@ fn a_server_takes_no_bye_for_a_rejection() {
     let server = server();
     let mut peer = Peer::join(server.local_address(), "agent");
     peer.write(&frame(b"BYE"));
-    let connection = server.accept_timeout(SOON).unwrap().unwrap();
-    assert_eq!(recv(&connection), None);
+    let connection = server.accept_timeout(SOON).unwrap();
+    assert!(recv(&connection).is_err());
     assert_eq!(connection.closed(), CloseReason::PeerBye);
 }

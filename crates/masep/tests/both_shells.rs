@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use blocking_peer::{Bounds, Peer, SOON, frame};
-use masep::{Frame, Limits, SendError, ServerLimits, blocking};
+use masep::{CloseReason, Frame, Limits, SendError, ServerLimits, blocking};
 use tokio::runtime::Runtime;
 
 /// A server of one of the libraries, without a handler.
@@ -26,7 +26,7 @@ trait Server {
 /// What both libraries do on a connection. No call waits for ever.
 trait Connection: Send + Sync {
     fn try_send(&self, frame: Frame) -> Result<(), SendError>;
-    fn recv(&self) -> Option<Frame>;
+    fn recv(&self) -> Result<Frame, CloseReason>;
     /// Waits for something in one of the ways that there are, until the connection ends.
     fn wait(&self, way: Way);
     fn bye(&self);
@@ -51,7 +51,7 @@ impl Server for blocking::Server {
         self.local_address().tcp().unwrap()
     }
     fn accept(&self) -> Option<Box<dyn Connection>> {
-        let accepted = self.accept_timeout(SOON).ok()??;
+        let accepted = self.accept_timeout(SOON).ok()?;
         Some(Box::new(accepted))
     }
 }
@@ -60,8 +60,8 @@ impl Connection for blocking::Connection {
     fn try_send(&self, frame: Frame) -> Result<(), SendError> {
         self.try_send(frame)
     }
-    fn recv(&self) -> Option<Frame> {
-        self.recv_timeout(SOON).expect("a frame or the end in time")
+    fn recv(&self) -> Result<Frame, CloseReason> {
+        blocking_peer::recv(self)
     }
     fn wait(&self, way: Way) {
         match way {
@@ -106,7 +106,7 @@ impl Server for Async {
     }
     fn accept(&self) -> Option<Box<dyn Connection>> {
         let accepting = async { tokio::time::timeout(SOON, self.server.accept()).await };
-        let connection = self.runtime.block_on(accepting).ok()??;
+        let connection = self.runtime.block_on(accepting).ok()?.ok()?;
         let runtime = self.runtime.handle().clone();
         Some(Box::new(AsyncConnection {
             runtime,
@@ -126,7 +126,7 @@ impl Connection for AsyncConnection {
     fn try_send(&self, frame: Frame) -> Result<(), SendError> {
         self.connection.try_send(frame)
     }
-    fn recv(&self) -> Option<Frame> {
+    fn recv(&self) -> Result<Frame, CloseReason> {
         self.wait_for(self.connection.recv())
     }
     fn wait(&self, way: Way) {
@@ -226,7 +226,7 @@ fn a_peer_that_goes_and_is_back_at_once_is_taken_though_nobody_reads<S: Server>(
         let connection = server
             .accept()
             .unwrap_or_else(|| panic!("refused when it left in way {}", way % WAYS_TO_LEAVE));
-        assert_eq!(connection.recv(), Some(Frame::new("hi")));
+        assert_eq!(connection.recv(), Ok(Frame::new("hi")));
         connection.try_send(Frame::new("hi")).unwrap();
         assert_eq!(peer.read().as_deref(), Some(&b"hi"[..]));
         connections.push(connection);
@@ -255,9 +255,9 @@ fn frames_before_a_bye_are_kept_when_the_peer_is_back<S: Server>() {
     let _new = Peer::join(server.address(), "agent");
     let new = server.accept().expect("it is taken");
     for n in 0..20_u8 {
-        assert_eq!(old.recv(), Some(Frame::new(vec![n; 10_000])));
+        assert_eq!(old.recv(), Ok(Frame::new(vec![n; 10_000])));
     }
-    assert_eq!(old.recv(), None);
+    assert!(old.recv().is_err());
     assert!(old.try_send("late".into()).is_err());
     new.try_send("hi".into()).unwrap();
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use blocking_peer::{Peer, SOON, accept, frame};
 use masep::{
-    CloseReason, Connection, Duplicates, Frame, Limits, SendError, ServerLimits, SocketHandler,
-    SocketOptions, WhenFull, blocking,
+    CloseReason, Connection, Duplicates, Frame, Limits, RecvTimeoutError, SendError, ServerLimits,
+    SocketHandler, SocketOptions, WhenFull, blocking,
 };
 
 /// Tells what it receives.
@@ -123,9 +123,9 @@ async fn the_newest_frames_wait_for_one_who_receives_late() {
     let connection = server.accept().await.unwrap();
     send_twenty(&mut peer);
     assert_eq!(connection.closed().await, CloseReason::PeerBye);
-    assert_eq!(connection.recv().await, Some(Frame::new(vec![18])));
-    assert_eq!(connection.recv().await, Some(Frame::new(vec![19])));
-    assert_eq!(connection.recv().await, None);
+    assert_eq!(connection.recv().await, Ok(Frame::new(vec![18])));
+    assert_eq!(connection.recv().await, Ok(Frame::new(vec![19])));
+    assert!(connection.recv().await.is_err());
 }
 
 #[test]
@@ -138,9 +138,9 @@ fn the_newest_frames_wait_for_a_thread_that_receives_late() {
     let connection = accept(&server);
     send_twenty(&mut peer);
     assert_eq!(connection.closed(), CloseReason::PeerBye);
-    assert_eq!(connection.recv(), Some(Frame::new(vec![18])));
-    assert_eq!(connection.recv(), Some(Frame::new(vec![19])));
-    assert_eq!(connection.recv(), None);
+    assert_eq!(connection.recv(), Ok(Frame::new(vec![18])));
+    assert_eq!(connection.recv(), Ok(Frame::new(vec![19])));
+    assert!(connection.recv().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,5 +200,8 @@ fn a_frame_that_has_no_room_goes_out_by_the_policy() {
     let reason = connection.closed();
     assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason}");
     let time = Duration::ZERO;
-    assert_eq!(connection.recv_timeout(time), Ok(None));
+    assert_eq!(
+        connection.recv_timeout(time),
+        Err(RecvTimeoutError::Closed(reason))
+    );
 }

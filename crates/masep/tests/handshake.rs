@@ -147,7 +147,7 @@ async fn a_stopped_server_keeps_its_connections_and_takes_no_more() {
     server.stop_accepting();
     assert_eq!(silent.read().await.as_deref(), Some(&b"engine"[..]));
     silent.expect_bye().await;
-    assert!(soon(server.accept()).await.is_none());
+    assert!(soon(server.accept()).await.is_err());
     connection.send("hi").await.unwrap();
     assert_eq!(good.read().await.as_deref(), Some(&b"hi"[..]));
 }

@@ -44,9 +44,9 @@ async fn a_peer_that_talks_is_not_ended_because_a_started_call_is_not_polled() {
         peer.try_write(b"\x04\0talk").unwrap();
     }
     assert_eq!(connection.close_reason(), None);
-    assert_eq!(receiving.await, Some(Frame::new("talk")));
+    assert_eq!(receiving.await, Ok(Frame::new("talk")));
     for _ in 1..40 {
-        assert_eq!(connection.recv().await, Some(Frame::new("talk")));
+        assert_eq!(connection.recv().await, Ok(Frame::new("talk")));
     }
 }
 
@@ -60,7 +60,7 @@ async fn a_call_that_is_not_polled_learns_of_a_bye_all_the_same() {
     peer.try_write(b"\x04\0last\x03\0BYE").unwrap();
     tokio::time::sleep(IDLE_TIME * 2).await;
     assert_eq!(connection.close_reason(), Some(&CloseReason::PeerBye));
-    assert_eq!(receiving.await, Some(Frame::new("last")));
+    assert_eq!(receiving.await, Ok(Frame::new("last")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn a_silent_peer_is_ended_in_time_whoever_has_the_turn_to_read() {
         Some(&CloseReason::IdleTimeout)
     );
     assert!(start.elapsed() <= IDLE_TIME * 3, "{:?}", start.elapsed());
-    assert_eq!(receiving.await, Some(Frame::new("last")));
+    assert_eq!(receiving.await, Ok(Frame::new("last")));
 }
 
 #[tokio::test]
@@ -107,5 +107,5 @@ async fn a_runtime_that_was_held_up_does_not_end_a_peer_that_talked() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     peer.try_write(b"\x04\0talk").unwrap();
     std::thread::sleep(Duration::from_millis(150));
-    assert_eq!(client.connection().recv().await, Some(Frame::new("talk")));
+    assert_eq!(client.connection().recv().await, Ok(Frame::new("talk")));
 }

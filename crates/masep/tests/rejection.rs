@@ -28,7 +28,7 @@ async fn connected(behind_hello: &[u8]) -> (Client, MemoryTransport) {
 
 async fn end_of(client: &Client) -> CloseReason {
     let connection = client.connection();
-    assert_eq!(soon(connection.recv()).await, None);
+    assert!(soon(connection.recv()).await.is_err());
     soon(connection.closed()).await
 }
 
@@ -54,14 +54,15 @@ async fn a_bye_within_200_ms_of_the_hello_is_a_rejection_and_a_later_one_is_none
             let connection = client.connection().clone();
             let receiving = tokio::spawn(async move {
                 if receives {
-                    connection.recv().await
+                    Some(connection.recv().await)
                 } else {
                     None
                 }
             });
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             server.try_write(BYE).unwrap();
-            assert_eq!(soon(receiving).await.unwrap(), None);
+            let expected = receives.then(|| Err(reason.clone()));
+            assert_eq!(soon(receiving).await.unwrap(), expected);
             assert_eq!(end_of(&client).await, reason, "after {milliseconds} ms");
         }
     }
@@ -78,7 +79,7 @@ async fn a_frame_before_the_bye_is_a_conversation() {
     ] {
         let (client, server) = connected(with_hello).await;
         server.try_write(later).unwrap();
-        assert!(soon(client.connection().recv()).await.is_some());
+        assert!(soon(client.connection().recv()).await.is_ok());
         assert_eq!(end_of(&client).await, CloseReason::PeerBye);
     }
 }
@@ -89,7 +90,7 @@ async fn a_frame_that_nobody_takes_is_one_too() {
     server.try_write(b"\x02\0hi\x03\0BYE").unwrap();
     let reason = soon(client.connection().closed()).await;
     assert_eq!(reason, CloseReason::PeerBye);
-    assert_eq!(client.connection().try_recv(), Some(Frame::new("hi")));
+    assert_eq!(client.connection().try_recv(), Ok(Frame::new("hi")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +134,7 @@ async fn an_id_in_use_and_a_full_server_are_rejections() {
     first.connection().send("still the one").await.unwrap();
     assert_eq!(
         soon(connection.recv()).await,
-        Some(Frame::new("still the one"))
+        Ok(Frame::new("still the one"))
     );
 
     let full = server_with(ServerLimits::default().connections(1)).await;

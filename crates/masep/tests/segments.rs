@@ -204,7 +204,7 @@ async fn become_known(peer: &mut TcpStream, connection: &Connection, writes: &Wr
             async move { connection.recv().await }
         });
         write_apart(peer, b"define").await;
-        assert_eq!(soon(receiving).await.unwrap(), Some(Frame::new("define")));
+        assert_eq!(soon(receiving).await.unwrap(), Ok(Frame::new("define")));
         connection.send("answer").await.unwrap();
         read_frames(peer, 1).await;
         if writes.apart.load(Ordering::Relaxed) >= 10 {

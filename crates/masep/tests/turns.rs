@@ -17,7 +17,7 @@ async fn with_a_turn_kept() -> (masep::Server, Peer, Connection) {
             tokio::task::yield_now().await;
             peer.write(&frame(&[number])).await;
         });
-        assert_eq!(received, Some(Frame::new(vec![number])));
+        assert_eq!(received, Ok(Frame::new(vec![number])));
     }
     (server, peer, connection)
 }
@@ -36,9 +36,9 @@ async fn an_end_is_seen_to_though_nobody_calls_recv_any_more() {
 async fn an_end_behind_the_frame_that_a_call_took_is_seen_to() {
     let (_server, mut peer, connection) = with_a_turn_kept().await;
     peer.write(&[frame(b"last"), frame(b"BYE")].concat()).await;
-    assert_eq!(soon(connection.recv()).await, Some(Frame::new("last")));
+    assert_eq!(soon(connection.recv()).await, Ok(Frame::new("last")));
     assert_eq!(soon(peer.read()).await, None);
-    assert_eq!(soon(connection.recv()).await, None);
+    assert!(soon(connection.recv()).await.is_err());
     assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye);
 }
 
@@ -48,8 +48,8 @@ async fn a_header_that_claims_too_much_ends_the_connection_whoever_reads_it() {
     let mut peer = Peer::join(server.local_address(), "agent").await;
     let connection = soon(server.accept()).await.unwrap();
     peer.write(&[&frame(b"good")[..], &[11, 0]].concat()).await;
-    assert_eq!(soon(connection.recv()).await, Some(Frame::new("good")));
-    assert_eq!(soon(connection.recv()).await, None);
+    assert_eq!(soon(connection.recv()).await, Ok(Frame::new("good")));
+    assert!(soon(connection.recv()).await.is_err());
     let reason = soon(connection.closed()).await;
     assert!(
         matches!(reason, CloseReason::ProtocolError(_)),
@@ -66,8 +66,8 @@ async fn what_arrives_while_nobody_calls_is_there_for_every_kind_of_call_in_orde
         let received = if number % 3 == 0 {
             loop {
                 match connection.try_recv() {
-                    Some(frame) => break frame,
-                    None => tokio::task::yield_now().await,
+                    Ok(frame) => break frame,
+                    Err(_) => tokio::task::yield_now().await,
                 }
             }
         } else {
@@ -77,9 +77,9 @@ async fn what_arrives_while_nobody_calls_is_there_for_every_kind_of_call_in_orde
     }
     let keep = |frame: &Frame| frame.as_ref() == [95];
     let kept = soon(connection.recv_newest(keep)).await;
-    assert_eq!(kept, Some(Frame::new(vec![95])));
+    assert_eq!(kept, Ok(Frame::new(vec![95])));
     let newest = soon(connection.recv_newest(|_| false)).await;
-    assert_eq!(newest, Some(Frame::new(vec![99])));
+    assert_eq!(newest, Ok(Frame::new(vec![99])));
 }
 
 #[tokio::test]
@@ -92,10 +92,7 @@ async fn calls_that_are_given_up_lose_nothing_and_hold_up_nobody() {
             assert_eq!(polled, None);
         }
         peer.write(&frame(&[number])).await;
-        assert_eq!(
-            soon(connection.recv()).await,
-            Some(Frame::new(vec![number]))
-        );
+        assert_eq!(soon(connection.recv()).await, Ok(Frame::new(vec![number])));
     }
     let given_up = Box::pin(connection.recv());
     drop(given_up);
@@ -128,7 +125,7 @@ async fn several_callers_at_once_share_the_frames() {
             let connection = connection.clone();
             tokio::spawn(async move {
                 let mut numbers = Vec::new();
-                while let Some(frame) = connection.recv().await {
+                while let Ok(frame) = connection.recv().await {
                     let bytes = frame.as_ref().try_into().unwrap();
                     numbers.push(u32::from_be_bytes(bytes));
                 }
@@ -167,7 +164,7 @@ async fn answers_arrive_in_the_order_in_which_they_were_sent() {
         .unwrap();
     let there = soon(server.accept()).await.unwrap();
     let echo = tokio::spawn(async move {
-        while let Some(frame) = there.recv().await {
+        while let Ok(frame) = there.recv().await {
             for piece in 0..3_u8 {
                 let mut answer = frame.as_ref().to_vec();
                 answer.push(piece);

@@ -26,8 +26,7 @@ impl Link for Masep {
     }
 
     async fn receive(&mut self) -> Result<usize> {
-        let frame = self.0.connection().recv().await;
-        Ok(frame.context("masep's connection has ended")?.size())
+        Ok(self.0.connection().recv().await?.size())
     }
 }
 

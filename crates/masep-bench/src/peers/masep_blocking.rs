@@ -25,8 +25,7 @@ impl Link for Blocking {
     }
 
     async fn receive(&mut self) -> Result<usize> {
-        let frame = self.0.connection().recv();
-        Ok(frame.context("masep's connection has ended")?.size())
+        Ok(self.0.connection().recv()?.size())
     }
 }
 

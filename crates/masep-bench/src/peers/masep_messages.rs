@@ -21,7 +21,7 @@ pub(crate) fn drive(job: &Job) -> Result<Outcome> {
         let observation = observation(job)?;
         times(job, async || {
             connection.send_message(&observation).await?;
-            take_action(connection.recv().await)
+            take_action(connection.recv().await?)
         })
         .await
     })
@@ -36,7 +36,7 @@ pub(crate) fn drive_blocking(job: &Job) -> Result<Outcome> {
     let observation = observation(job)?;
     runtime(job.threads)?.block_on(times(job, async || {
         connection.send_message(&observation)?;
-        take_action(connection.recv())
+        take_action(connection.recv()?)
     }))
 }
 
@@ -45,8 +45,7 @@ fn observation(job: &Job) -> Result<Message> {
 }
 
 /// Decodes what came back.
-fn take_action(answer: Option<Frame>) -> Result<()> {
-    let frame = answer.context("the connection has ended")?;
+fn take_action(frame: Frame) -> Result<()> {
     ensure!(frame.size() == ACTION.len(), "another action came back");
     black_box(action(&Message::from_bytes(frame.into_bytes())?)?);
     Ok(())

@@ -45,8 +45,8 @@ pub(crate) async fn play(
 
     let mut played = Played::default();
     let mut last_turn: Option<i64> = None;
-    while let Some(frame) = engine.recv().await {
-        let message = Message::from_bytes(frame.into_bytes())?;
+    loop {
+        let message = engine.recv_message().await?;
         match message.msg_type {
             MessageType::Observation => {
                 let view = View::read(&message, id).ok_or("an observation of another game")?;
@@ -69,7 +69,6 @@ pub(crate) async fn play(
             _ => {}
         }
     }
-    Err(format!("the game was cut short: {}", engine.closed().await).into())
 }
 
 /// What an observation means to this agent.

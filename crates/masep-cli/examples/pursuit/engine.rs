@@ -205,7 +205,7 @@ impl Engine {
     async fn receive(&mut self, Received { connection, frame }: Received) -> Result<(), SendError> {
         self.report.received.add(frame.size());
         // Bytes that are no message are passed over, and so are messages that only engines send.
-        let Ok(message) = Message::from_bytes(frame.into_bytes()) else {
+        let Ok(message) = connection.decode(frame) else {
             return Ok(());
         };
         match message.msg_type {

@@ -98,7 +98,7 @@ impl Conversation {
     }
 
     async fn tell_all(&self) {
-        while let Some(frame) = self.connection.recv().await {
+        while let Ok(frame) = self.connection.recv().await {
             let received = self.heed(frame).await;
             self.tell(&received).await;
         }
@@ -112,8 +112,8 @@ impl Conversation {
             // Whatever is dropped here has taken nothing.
             tokio::select! {
                 frame = self.connection.recv(), if open && waiting.has_room() => match frame {
-                    Some(frame) => waiting.push(self.heed(frame).await),
-                    None => open = false,
+                    Ok(frame) => waiting.push(self.heed(frame).await),
+                    Err(_ended) => open = false,
                 },
                 () = self.events.wanted(), if !waiting.is_empty() => {
                     if let Some(received) = waiting.pop() {
@@ -132,7 +132,7 @@ impl Conversation {
     /// What a frame says. Answers the end of the game.
     async fn heed(&self, frame: Frame) -> Received {
         self.has_received.store(true, Ordering::Relaxed);
-        let received = Received::new(frame);
+        let received = Received::new(&self.connection, frame);
         if self.part.is_some() && received.is(&MessageType::End) {
             self.take_leave().await;
         }

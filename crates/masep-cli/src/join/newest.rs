@@ -65,7 +65,7 @@ mod tests {
         let mut waiting = Waiting::default();
         for message in &sent {
             assert!(waiting.has_room());
-            waiting.push(Received::new(message.to_frame().unwrap()));
+            waiting.push(Received::within_defaults(message.to_frame().unwrap()));
         }
         let told: Vec<_> = std::iter::from_fn(|| waiting.pop())
             .map(|received| received.message.unwrap())

@@ -50,12 +50,13 @@ fn live() -> Live {
     shared.set_peer(&"peer".into());
     let connection = Connection::new(shared.clone());
     let registry = Registry::default();
-    registry.add_connection(&connection);
+    registry.add_connection(connection.clone());
     let keeper = Keeper::new(shared, Place::of_client(registry.clone()));
+    let task = spawn(keeper.run(connection.clone(), Arc::new(NoHandler(()))));
     Live {
         connection,
         registry,
-        task: spawn(keeper.run(Arc::new(NoHandler(())))),
+        task,
         peer: Arc::new(far),
         clock,
     }
@@ -70,7 +71,7 @@ impl Live {
         // Fails when the task was aborted.
         let _ = block_on(self.task);
         assert!(self.registry.is_empty());
-        assert_eq!(block_on(self.connection.recv()), None);
+        assert_eq!(block_on(self.connection.recv()), Err(reason.clone()));
         assert!(block_on(self.connection.send("late")).is_err());
         self.clock.stop();
     }
@@ -145,12 +146,12 @@ fn receive(connection: &Connection, seen: &Arc<Count>) -> JoinHandle<Vec<u8>> {
         let mut numbers = Vec::new();
         loop {
             let next = match random(6) {
-                0 => connection.try_recv().map(Some),
+                0 => connection.try_recv().ok().map(Ok),
                 1 => cut(connection.recv_newest(|_| true), 2),
                 _ => None,
             };
             let next = next.unwrap_or_else(|| insist(|| connection.recv()));
-            let Some(frame) = next else {
+            let Ok(frame) = next else {
                 return numbers;
             };
             numbers.push(frame.bytes()[0]);
@@ -169,7 +170,7 @@ pub(crate) fn turns() {
     // Looks once, and does not come back for what it has put into the queue.
     let visitor = thread::spawn({
         let (connection, came) = (live.connection.clone(), came.clone());
-        move || connection.try_recv().inspect(|_| came.up())
+        move || connection.try_recv().ok().inspect(|_| came.up())
     });
     let sender = send(&live.connection);
     let reader = read(&live.peer, &went);
@@ -204,7 +205,8 @@ pub(crate) fn nobody_calls() {
                 assert_eq!(frame.bytes()[0], number);
             }
             if random(2) == 0 {
-                assert_eq!(cut(connection.recv(), random(2)), None);
+                let given_up = cut(connection.recv(), random(2));
+                assert!(given_up.is_none_or(|received| received.is_err()));
             }
         }
     });

@@ -6,9 +6,12 @@ use std::slice;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::{escape, repr, view};
+use super::{decode_message, escape, repr, view};
 use crate::value::{DictIter, FoundArray, find_array};
-use crate::{Array, EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
+use crate::{
+    Array, DecodeError, DecodeErrorKind, EncodeError, Int, Limit, LimitExceeded, Limits, Message,
+    Value,
+};
 
 /// XML as ElementTree writes it, with what has to be known of it.
 #[derive(Debug)]
@@ -45,7 +48,29 @@ const TYPICAL: usize = 512;
 pub(crate) fn encode_message(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
     let (encoded, demand) = encode_message_element(message);
     check(message, &encoded, demand, limits)?;
-    Ok(encoded.xml.into_bytes())
+    let bytes = encoded.xml.into_bytes();
+    check_size(&bytes, limits)?;
+    Ok(bytes)
+}
+
+/// The fewest bytes that an element takes: `<a />`.
+const SHORTEST_ELEMENT: usize = 5;
+
+/// Checks the bounds that follow from the bytes. Where these are so few that no bound can be reached, nothing is
+/// counted; else the reader counts, so that both sides count alike.
+fn check_size(bytes: &Bytes, limits: &Limits) -> Result<(), LimitExceeded> {
+    LimitExceeded::check(Limit::MessageBytes, bytes.len(), limits.message_bytes)?;
+    if bytes.len() <= limits.text_bytes && bytes.len() / SHORTEST_ELEMENT <= limits.nodes {
+        return Ok(());
+    }
+    match decode_message(bytes.clone(), limits) {
+        Err(DecodeError {
+            kind: DecodeErrorKind::Limit(limit),
+            ..
+        }) => Err(limit),
+        // Whether it is a message is not asked here.
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a message may go to a receiver with these limits.

@@ -222,12 +222,12 @@ impl Member {
         self.tally.sent.fetch_add(1, Ordering::Relaxed);
         connection.send(ping.clone()).await?;
         match timeout(LOST_AFTER, connection.recv()).await {
-            Ok(Some(pong)) if pong == ping => {
+            Ok(Ok(pong)) if pong == ping => {
                 self.tally.received.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            Ok(Some(other)) => Err(format!("got {} other bytes back", other.size()).into()),
-            Ok(None) => Err(format!("the connection ended: {}", connection.closed().await).into()),
+            Ok(Ok(other)) => Err(format!("got {} other bytes back", other.size()).into()),
+            Ok(Err(reason)) => Err(format!("the connection ended: {reason}").into()),
             Err(_elapsed) => Err(format!("nothing came back within {LOST_AFTER:?}").into()),
         }
     }
@@ -243,7 +243,7 @@ impl Member {
         loop {
             let frame = timeout(LOST_AFTER, connection.recv()).await?;
             match frame.as_ref().map(understand) {
-                Some(Some(Said::Item(number))) => {
+                Ok(Some(Said::Item(number))) => {
                     let may_skip = when_full == WhenFull::NewestWins;
                     if number < next || (number > next && !may_skip) {
                         return Err(format!("item {number} came instead of {next}").into());
@@ -254,12 +254,12 @@ impl Member {
                     self.tally.items.fetch_add(1, Ordering::Relaxed);
                     next = number + 1;
                 }
-                Some(Some(Said::Total(total))) if total == next && !ended => return Ok(()),
-                Some(Some(Said::Total(total))) => {
+                Ok(Some(Said::Total(total))) if total == next && !ended => return Ok(()),
+                Ok(Some(Said::Total(total))) => {
                     return Err(format!("{next} items came of {total}").into());
                 }
-                Some(_) => return Err("a frame came that nobody sent".into()),
-                None => break,
+                Ok(_) => return Err("a frame came that nobody sent".into()),
+                Err(_) => break,
             }
         }
         let reason = connection.closed().await;

@@ -57,9 +57,9 @@ async fn trips(client: &Client, window: Duration, pings: &mut u64) -> Outcome<Tr
         let sent = Instant::now();
         client.connection().send(ping.clone()).await?;
         match client.connection().recv().await {
-            Some(pong) if pong == ping => times.push(sent.elapsed()),
-            Some(_) => return Err("something else came back".into()),
-            None => {
+            Ok(pong) if pong == ping => times.push(sent.elapsed()),
+            Ok(_) => return Err("something else came back".into()),
+            Err(_) => {
                 let reason = client.connection().closed().await;
                 return Err(format!("the pair's connection ended: {reason}").into());
             }

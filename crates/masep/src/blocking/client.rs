@@ -20,8 +20,8 @@ use crate::discovery::{SearchOptions, search_blocking};
 use crate::sync;
 use crate::transport;
 use crate::{
-    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, SocketOptions,
-    Target, WhenFull,
+    Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, SocketOptions, Target,
+    WhenFull,
 };
 
 /// Configures a [`Client`].
@@ -251,13 +251,14 @@ impl ClientBuilder {
         let connection = Connection::of(handle);
         let client = Client {
             id: self.id,
-            connection: connection.clone(),
+            connection,
             registry,
         };
         if let Some(handler) = self.handler {
+            let lent = client.connection.lend();
             thread::Builder::new()
                 .name("masep-connection".into())
-                .spawn(move || handler::run(&connection, &*handler))
+                .spawn(move || handler::run(&lent, &*handler))
                 .map_err(|error| failed(ConnectPhase::Connect, &target, error))?;
         }
         Ok(client)
@@ -294,8 +295,9 @@ fn failed(phase: ConnectPhase, target: &str, kind: impl Into<ConnectErrorKind>) 
 
 /// The side that connects: an interface's end.
 ///
-/// Dropping a client ends its connection with a `BYE`, also if clones of the connection are left.
-/// It does not block; to be sure that all that was sent arrives, call [`Connection::bye`] before.
+/// The connection lives as long as the client or a clone of its [`Connection`] does. When the last of them is
+/// dropped, it ends with a `BYE`. That does not block; to be sure that all that was sent arrives, call
+/// [`Connection::bye`] before.
 #[derive(Debug)]
 pub struct Client {
     id: PeerId,
@@ -333,11 +335,5 @@ impl Client {
     /// The connection by the server's id, with the same calls as a server's.
     pub fn registry(&self) -> &Registry {
         &self.registry
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.connection.shared().end(CloseReason::LocalBye);
     }
 }

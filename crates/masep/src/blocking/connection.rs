@@ -3,11 +3,11 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use masep_proto::connection::{Config, Connection as Core};
-use masep_proto::{Frame, Limits, Message, PeerId};
+use masep_proto::{DecodeError, EncodeError, Frame, Limits, Message, PeerId};
 
 use super::drive::Awaits;
 use super::shared::{Handle, Shared, State};
@@ -15,7 +15,10 @@ use super::stream::after;
 use super::{Registry, TimedOut};
 use crate::sync::{self, Instant};
 use crate::transport::{self, Socket};
-use crate::{Address, CloseReason, ConnectionId, SendError, SocketOptions, WhenFull};
+use crate::{
+    Address, CloseReason, ConnectionId, RecvMessageError, RecvTimeoutError, SendError,
+    SocketOptions, TryRecvError, WhenFull,
+};
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
 ///
@@ -25,14 +28,54 @@ use crate::{Address, CloseReason, ConnectionId, SendError, SocketOptions, WhenFu
 /// Dropping the last handle ends the connection, with a `BYE`. It does not block: what the socket
 /// does not take at once is written for up to a second by a background thread. To be sure that all
 /// arrives, call [`bye`](Self::bye).
-#[derive(Clone)]
 pub struct Connection {
-    handle: Arc<Handle>,
+    shared: Arc<Shared>,
+    owner: Owner,
+}
+
+/// The part that a handle has in keeping the connection alive.
+enum Owner {
+    /// The connection lives as long as one of these does.
+    Handle(Arc<Handle>),
+    /// None, but a clone of this handle has one: of the connection that is lent to the handler of a client.
+    Lent(Weak<Handle>),
+}
+
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        let owner = match &self.owner {
+            Owner::Handle(handle) => Owner::Handle(handle.clone()),
+            Owner::Lent(handle) => match handle.upgrade() {
+                Some(handle) => Owner::Handle(handle),
+                // It has ended, or is about to.
+                None => Owner::Lent(handle.clone()),
+            },
+        };
+        Self {
+            shared: self.shared.clone(),
+            owner,
+        }
+    }
 }
 
 impl Connection {
-    pub(super) const fn of(handle: Arc<Handle>) -> Self {
-        Self { handle }
+    pub(super) fn of(handle: Arc<Handle>) -> Self {
+        Self {
+            shared: handle.shared().clone(),
+            owner: Owner::Handle(handle),
+        }
+    }
+
+    /// A handle that does not keep the connection alive, but whose clones do.
+    pub(super) fn lend(&self) -> Self {
+        let handle = match &self.owner {
+            Owner::Handle(handle) => Arc::downgrade(handle),
+            Owner::Lent(handle) => handle.clone(),
+        };
+        Self {
+            shared: self.shared.clone(),
+            owner: Owner::Lent(handle),
+        }
     }
 
     /// The connection on a stream on which both sides have said hello already, or that has none. The
@@ -61,8 +104,8 @@ impl Connection {
         Ok(Self::of(Handle::new(shared)))
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.handle
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Which connection of this process it is.
@@ -180,16 +223,33 @@ impl Connection {
         }
     }
 
-    /// Encodes a message and sends it as [`send`](Self::send) does. For the same message to many
-    /// connections, encode once with [`Message::to_frame`], or use [`Registry::broadcast`].
+    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. For the same message to
+    /// many connections, see [`Registry::broadcast_message`].
     ///
     /// # Errors
     /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
     pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        self.send(message.to_frame()?)
+        self.send(self.encode(message)?)
     }
 
-    /// The next frame, or `None` when the connection has ended and all that came before was given.
+    /// A message as a frame for this connection, within its bounds.
+    ///
+    /// # Errors
+    /// A message over one of the bounds of messages in [`Limits`], or with something that this peer cannot be sent.
+    pub fn encode(&self, message: &Message) -> Result<Frame, EncodeError> {
+        self.shared().encoding().encode(message)
+    }
+
+    /// The message in a frame of this connection, within its bounds. What handlers do with the frames that they get.
+    ///
+    /// # Errors
+    /// A frame that is no message, or over one of the bounds of messages in [`Limits`]; with the position.
+    pub fn decode(&self, frame: Frame) -> Result<Message, DecodeError> {
+        self.shared().encoding().decode(frame)
+    }
+
+    /// The next frame, or the reason for which the connection has ended when all that came before was given:
+    /// [`CloseReason::is_orderly`] tells whether that is as it should be.
     ///
     /// Blocks until one of both, reading the socket in this thread; when several threads call it,
     /// one reads and the others wait for their turn. With a [`SocketHandler`](super::SocketHandler)
@@ -197,8 +257,12 @@ impl Connection {
     ///
     /// When this side ends the connection, what the peer has sent and no call has given out is
     /// lost.
-    pub fn recv(&self) -> Option<Frame> {
-        self.recv_until(None).unwrap_or_default()
+    ///
+    /// # Errors
+    /// The reason of the end, the same each time.
+    pub fn recv(&self) -> Result<Frame, CloseReason> {
+        let received = self.recv_until(None).unwrap_or_default();
+        received.ok_or_else(|| self.end_reason())
     }
 
     /// [`recv`](Self::recv) that blocks no longer than `time`, whatever other threads do.
@@ -206,16 +270,50 @@ impl Connection {
     /// zero.
     ///
     /// # Errors
-    /// [`TimedOut`] if there was no frame in that time. Nothing is lost: what has arrived of the
-    /// next frame is kept.
-    pub fn recv_timeout(&self, time: Duration) -> Result<Option<Frame>, TimedOut> {
-        self.recv_until(after(time))
+    /// [`RecvTimeoutError::TimedOut`] if there was no frame in that time: nothing is lost, what has arrived of the
+    /// next frame is kept. [`RecvTimeoutError::Closed`] at the end.
+    pub fn recv_timeout(&self, time: Duration) -> Result<Frame, RecvTimeoutError> {
+        let received = self.recv_until(after(time));
+        self.in_time(received)
     }
 
-    /// The next frame, if one has arrived and no other thread is reading. Never blocks. `None` also
-    /// when the connection has ended, which [`close_reason`](Self::close_reason) tells.
-    pub fn try_recv(&self) -> Option<Frame> {
-        self.recv_until(Some(sync::now())).unwrap_or_default()
+    /// The next frame, if one has arrived and no other thread is reading. Never blocks.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none has, and [`TryRecvError::Closed`] with the reason of the end.
+    pub fn try_recv(&self) -> Result<Frame, TryRecvError> {
+        let received = self.recv_until(Some(sync::now()));
+        self.in_time(received).map_err(|error| match error {
+            RecvTimeoutError::TimedOut => TryRecvError::Empty,
+            RecvTimeoutError::Closed(reason) => TryRecvError::Closed(reason),
+        })
+    }
+
+    /// The next frame as a message: [`recv`](Self::recv), and then [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// [`RecvMessageError::Closed`] at the end. [`RecvMessageError::Decode`] for a frame that is no message; it has that
+    /// frame, and the next call gives what came after it.
+    pub fn recv_message(&self) -> Result<Message, RecvMessageError> {
+        let frame = self.recv()?;
+        RecvMessageError::decode(&self.shared().encoding(), frame)
+    }
+
+    fn in_time(
+        &self,
+        received: Result<Option<Frame>, TimedOut>,
+    ) -> Result<Frame, RecvTimeoutError> {
+        match received {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(RecvTimeoutError::Closed(self.end_reason())),
+            Err(TimedOut) => Err(RecvTimeoutError::TimedOut),
+        }
+    }
+
+    /// The reason of an end that a call has met.
+    fn end_reason(&self) -> CloseReason {
+        let reason = self.shared().ended.get().cloned();
+        reason.unwrap_or(CloseReason::Aborted)
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
@@ -229,27 +327,32 @@ impl Connection {
 
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
     /// one for which `keep` holds: then that one is given, and what came after it stays. Blocks as
-    /// [`recv`](Self::recv), and `None` as there.
+    /// [`recv`](Self::recv).
     ///
     /// What an agent wants that is slower than its engine: the latest observation, but every `end`
     /// (pymasep's `wait_message(most_recent=True, keep_all=…)`). A peer that sends without pause
     /// cannot hold it up: it looks at no more than [`Limits::queue_bytes`].
     ///
     /// `keep` must not receive from this connection.
-    pub fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Option<Frame> {
-        self.newest_until(None, keep).unwrap_or_default()
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
+        let received = self.newest_until(None, keep).unwrap_or_default();
+        received.ok_or_else(|| self.end_reason())
     }
 
     /// [`recv_newest`](Self::recv_newest) that blocks no longer than `time`.
     ///
     /// # Errors
-    /// [`TimedOut`] if there was no frame in that time; nothing is lost.
+    /// As [`recv_timeout`](Self::recv_timeout).
     pub fn recv_newest_timeout(
         &self,
         time: Duration,
         keep: impl Fn(&Frame) -> bool,
-    ) -> Result<Option<Frame>, TimedOut> {
-        self.newest_until(after(time), keep)
+    ) -> Result<Frame, RecvTimeoutError> {
+        let received = self.newest_until(after(time), keep);
+        self.in_time(received)
     }
 
     fn newest_until(
@@ -278,7 +381,7 @@ impl Connection {
     ///
     /// Nothing that was sent before is lost, as long as the peer takes it within
     /// [`Limits::write_time`]: so long this blocks at most, and then the peer is cut off and the
-    /// reason is [`CloseReason::WriteTimeout`]. Other threads that receive get `None`.
+    /// reason is [`CloseReason::WriteTimeout`]. Other threads that receive are told of the end.
     pub fn bye(&self) -> CloseReason {
         self.shared().begin_end(CloseReason::LocalBye);
         let _ = self.shared().wait_closed(None);

@@ -78,6 +78,11 @@ impl Door {
         &self.registry
     }
 
+    /// Whether a handler gets the connections, and not calls of accept.
+    pub(super) fn is_handled(&self) -> bool {
+        self.handler.is_some()
+    }
+
     pub(super) fn accepted(&self) -> &Accepted {
         &self.accepted
     }

@@ -79,8 +79,8 @@ pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
     let mut sound = guarded(|| handler.on_connect(connection));
     while sound {
         match connection.recv() {
-            Some(frame) => sound = guarded(|| handler.on_receive(connection, frame)),
-            None => break,
+            Ok(frame) => sound = guarded(|| handler.on_receive(connection, frame)),
+            Err(_ended) => break,
         }
     }
     // Does nothing to a connection that has ended.

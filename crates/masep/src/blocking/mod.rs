@@ -8,14 +8,15 @@
 //!   not noticed before somebody reads, writing fails, or the peer comes back with the same id.
 //! * A call that waits returns when the socket has taken its frame. The rest of a frame that a call without a wait left
 //!   is written by one background thread of the process, which also says farewells, and ends when it has nothing to do.
-//! * The connection lives as long as a handle of it does: dropping the last clone says `BYE`. (An
-//!   async [`Connection`](crate::Connection) lives as long as its server or client.)
+//! * A connection lives as long as a handle of it does: dropping the last clone says `BYE`. That of a client does
+//!   so in the async shell too; that of an async [`Server`](crate::Server) belongs to the server, whose tasks read
+//!   what nobody receives.
 //!
 //! With a [`SocketHandler`], each connection has a background thread that reads, and calls it.
 //!
 //! ```
 //! use masep::blocking::{Client, Server};
-//! use masep::Frame;
+//! use masep::{CloseReason, Frame};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::builder("engine").bind("127.0.0.1:0")?;
@@ -28,9 +29,9 @@
 //!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
 //! });
 //!
-//! let connection = server.accept().expect("the server accepts");
-//! assert_eq!(connection.recv(), Some(Frame::new(&b"hello, engine"[..])));
-//! assert_eq!(connection.recv(), None);
+//! let connection = server.accept()?;
+//! assert_eq!(connection.recv(), Ok(Frame::new(&b"hello, engine"[..])));
+//! assert_eq!(connection.recv(), Err(CloseReason::PeerBye));
 //! # agent.join().expect("no panic").map_err(|error| error.to_string())?;
 //! # Ok(())
 //! # }

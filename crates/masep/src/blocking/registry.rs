@@ -98,6 +98,17 @@ impl Registry {
             .send(frame)
     }
 
+    /// [Encodes](Connection::encode) a message for the connection with this id, sends it, and blocks as
+    /// [`Connection::send`].
+    ///
+    /// # Errors
+    /// [`SendError::UnknownPeer`], else as [`Connection::send_message`].
+    pub fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
+        self.get_connection(id)
+            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?
+            .send_message(message)
+    }
+
     /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
     ///
     /// A connection that has room gets the frame at once. Only then `when_full` decides about the others, as
@@ -142,7 +153,12 @@ impl Registry {
         message: &Message,
         when_full: WhenFull,
     ) -> Result<usize, SendError> {
-        self.broadcast(&message.to_frame()?, when_full)
+        // All connections of a server have its bounds, and so one encoding.
+        let frame = match self.connections().first() {
+            Some(connection) => connection.encode(message)?,
+            None => message.to_frame()?,
+        };
+        self.broadcast(&frame, when_full)
     }
 
     fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {

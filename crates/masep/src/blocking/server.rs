@@ -16,9 +16,11 @@ use super::stream::after;
 use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::close::is_bye_of_peer;
 use crate::error::ListenError;
+use crate::sync::Instant;
 use crate::transport::ListeningSocket;
 use crate::{
-    Address, CloseReason, Duplicates, IntoTarget, ShutdownReport, SocketOptions, WhenFull,
+    AcceptError, AcceptTimeoutError, Address, CloseReason, Duplicates, IntoTarget, ShutdownReport,
+    SocketOptions, WhenFull,
 };
 
 /// Configures a [`Server`].
@@ -234,21 +236,36 @@ impl Server {
         self.door.registry()
     }
 
-    /// The next peer that said hello; `None` when the server has stopped accepting and all were
-    /// given out, and always after that. With a [`SocketHandler`], which gets them all, only
-    /// `None`.
+    /// The next peer that said hello. Blocks until there is one, or none comes any more. Several threads may
+    /// call it.
     ///
-    /// Blocks until one of both. Several threads may call it.
-    pub fn accept(&self) -> Option<Connection> {
-        self.door.accepted().next(None).unwrap_or_default()
+    /// # Errors
+    /// [`AcceptError::Stopped`] when the server has stopped accepting and all were given out, and always after that;
+    /// [`AcceptError::Handled`] with a [`SocketHandler`], which gets them all.
+    pub fn accept(&self) -> Result<Connection, AcceptError> {
+        self.accept_until(None).map_err(|error| match error {
+            AcceptTimeoutError::Handled => AcceptError::Handled,
+            // Without a time none is over.
+            AcceptTimeoutError::TimedOut | AcceptTimeoutError::Stopped => AcceptError::Stopped,
+        })
     }
 
     /// [`accept`](Self::accept) that blocks no longer than `time`.
     ///
     /// # Errors
-    /// [`TimedOut`] if no peer came in that time.
-    pub fn accept_timeout(&self, time: Duration) -> Result<Option<Connection>, TimedOut> {
-        self.door.accepted().next(after(time))
+    /// [`AcceptTimeoutError::TimedOut`] if no peer came in that time, else as [`accept`](Self::accept).
+    pub fn accept_timeout(&self, time: Duration) -> Result<Connection, AcceptTimeoutError> {
+        self.accept_until(after(time))
+    }
+
+    fn accept_until(&self, until: Option<Instant>) -> Result<Connection, AcceptTimeoutError> {
+        if self.door.is_handled() {
+            return Err(AcceptTimeoutError::Handled);
+        }
+        match self.door.accepted().next(until) {
+            Ok(connection) => connection.ok_or(AcceptTimeoutError::Stopped),
+            Err(TimedOut) => Err(AcceptTimeoutError::TimedOut),
+        }
     }
 
     /// Stops accepting: the port is closed, connections without a hello are refused, the others go

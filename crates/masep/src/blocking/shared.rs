@@ -7,7 +7,7 @@ use std::time::Duration;
 use masep_proto::connection::{
     Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
 };
-use masep_proto::{Frame, Limit, LimitExceeded, PeerId};
+use masep_proto::{Encoding, Frame, Limit, LimitExceeded, PeerId};
 
 use super::door::Place;
 use super::drive::{Awaits, Roles};
@@ -72,6 +72,10 @@ pub(super) struct Handle(Arc<Shared>);
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self(shared))
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 }
 
@@ -189,6 +193,11 @@ impl Shared {
 
 /// Sending.
 impl Shared {
+    /// The form of messages.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.lock().core.encoding()
+    }
+
     /// Sends the frame, and returns when it is written.
     pub(super) fn send(self: &Arc<Self>, frame: Frame) -> Result<(), SendError> {
         tracing::trace!(connection = %self.id, bytes = frame.size(), "sending");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use masep_proto::connection::{
     Action, Batch, Connection as Core, Event, Read, Want, WhenFull, Write,
 };
-use masep_proto::{Frame, PeerId};
+use masep_proto::{Encoding, Frame, PeerId};
 
 use super::{ConnectionId, Waiters};
 use crate::sync::{Mutex, MutexGuard, Notify, OnceLock, time};
@@ -675,6 +675,14 @@ impl Shared {
             (None, Some(reason)) => reason.clone(),
             (None, None) => CloseReason::Aborted,
         }
+    }
+
+    /// The form of messages.
+    pub(super) fn encoding(&self) -> Encoding {
+        let locked = self.lock(By::Other);
+        let encoding = locked.core.encoding();
+        locked.release();
+        encoding
     }
 
     /// True if all that the peer is told was written, the end included, and is being sent.

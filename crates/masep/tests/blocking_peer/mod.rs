@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use bounds::Bounds;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
-use masep::{Address, CloseReason, Frame, Limits, RejectReason};
+use masep::{Address, CloseReason, Frame, Limits, RecvTimeoutError, RejectReason};
 
 /// Ends a test that waits for something that does not come. Never the expected way out.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -88,15 +88,16 @@ pub fn server_with(bounds: impl Into<Bounds>) -> Server {
 }
 
 pub fn accept(server: &Server) -> Connection {
-    server
-        .accept_timeout(SOON)
-        .expect("a connection in time")
-        .expect("the server accepts")
+    server.accept_timeout(SOON).expect("a connection in time")
 }
 
-/// The next frame, or `None` at the end; never waits for ever.
-pub fn recv(connection: &Connection) -> Option<Frame> {
-    connection.recv_timeout(SOON).expect("a frame in time")
+/// The next frame, or the end; never waits for ever.
+pub fn recv(connection: &Connection) -> Result<Frame, CloseReason> {
+    match connection.recv_timeout(SOON) {
+        Ok(frame) => Ok(frame),
+        Err(RecvTimeoutError::Closed(reason)) => Err(reason),
+        Err(RecvTimeoutError::TimedOut) => panic!("no frame in time"),
+    }
 }
 
 /// A server and one peer of it, which is a bare socket.

@@ -75,8 +75,8 @@ fn to_a_server<'a>(cut: &'a Cut, capacity: usize, ends: &'static [CloseReason]) 
         let frame = loop {
             let connection = soon(world.server.accept()).await.unwrap();
             match soon(connection.recv()).await {
-                Some(frame) => break frame,
-                None => taken.push(connection),
+                Ok(frame) => break frame,
+                Err(_) => taken.push(connection),
             }
         };
         assert_eq!(frame.bytes(), "last");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::{CloseReason, Connection, Limits, Server, SocketOptions, WhenFull};
+use masep::{CloseReason, Connection, Limits, RecvMessageError, Server, SocketOptions, WhenFull};
 
 use crate::cut::{Cut, Work, breathe, soon};
 use crate::world::{BYE, NARROW, Peer, World, number, wire};
@@ -20,7 +20,7 @@ fn send_all(peer: Peer) -> tokio::task::JoinHandle<Peer> {
 /// The numbers of all frames that still come.
 async fn rest(connection: &Connection) -> Vec<u8> {
     let mut numbers = Vec::new();
-    while let Some(frame) = connection.recv().await {
+    while let Ok(frame) = connection.recv().await {
         numbers.push(number(&frame));
     }
     numbers
@@ -78,7 +78,13 @@ async fn with_another(cut: &Cut, first: bool) {
     }
     let sender = send_all(peer);
     let got = cut.call(connection.recv()).await;
-    let mut ours: Vec<u8> = got.flatten().iter().map(number).collect();
+    let mut ours: Vec<u8> = got
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .iter()
+        .map(number)
+        .collect();
     ours.extend(soon(rest(&connection)).await);
     let theirs = soon(other).await.unwrap();
     assert!(ours.is_sorted() && theirs.is_sorted());
@@ -95,6 +101,24 @@ pub(crate) fn recv_behind_another(cut: &Cut) -> Work<'_> {
 
 pub(crate) fn recv_before_another(cut: &Cut) -> Work<'_> {
     Box::pin(with_another(cut, false))
+}
+
+/// Of frames that are no messages: the error has the frame.
+pub(crate) fn recv_message(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let world = World::new(Limits::default());
+        let (connection, peer) = world.join("agent").await;
+        let sender = send_all(peer);
+        let got = cut.call(connection.recv_message()).await;
+        let mut all: Vec<u8> = match got {
+            Some(Err(RecvMessageError::Decode { frame, .. })) => vec![number(&frame)],
+            Some(got) => panic!("{got:?} came"),
+            None => Vec::new(),
+        };
+        all.extend(soon(rest(&connection)).await);
+        assert_eq!(all, (0..FRAMES).collect::<Vec<_>>());
+        soon(sender).await.unwrap();
+    })
 }
 
 /// It drops what is older than the frame that it gives, and a call that is dropped drops nothing.

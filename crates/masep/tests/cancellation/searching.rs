@@ -75,8 +75,8 @@ pub(crate) fn find_and_connect(cut: &Cut) -> Work<'_> {
         let frame = loop {
             let connection = soon(server.accept()).await.unwrap();
             match soon(connection.recv()).await {
-                Some(frame) => break frame,
-                None => assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye),
+                Ok(frame) => break frame,
+                Err(_) => assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye),
             }
         };
         assert_eq!(frame.bytes(), "last");

@@ -134,8 +134,16 @@ pub(crate) fn send_or_disconnect(cut: &Cut) -> Work<'_> {
     })
 }
 
-/// As [`in_line`], with frames that are messages.
 pub(crate) fn send_message(cut: &Cut) -> Work<'_> {
+    message_in_line(cut, false)
+}
+
+pub(crate) fn send_message_to(cut: &Cut) -> Work<'_> {
+    message_in_line(cut, true)
+}
+
+/// As [`in_line`], with frames that are messages.
+fn message_in_line(cut: &Cut, by_id: bool) -> Work<'_> {
     Box::pin(async move {
         let world = World::new(narrow());
         let (connection, mut peer) = world.join("agent").await;
@@ -151,7 +159,12 @@ pub(crate) fn send_message(cut: &Cut) -> Work<'_> {
             }
             sizes
         });
-        let sent = cut.call(connection.send_message(&message)).await;
+        let sent = if by_id {
+            let registry = world.server.registry();
+            cut.call(registry.send_message_to("agent", &message)).await
+        } else {
+            cut.call(connection.send_message(&message)).await
+        };
         let mut expected = vec![100; filled];
         if let Some(sent) = sent {
             sent.unwrap();

@@ -23,7 +23,7 @@ pub(crate) fn bind(cut: &Cut) -> Work<'_> {
         };
         let connect = Client::builder("agent").connect(server.local_address());
         let client = soon(connect).await.unwrap();
-        assert!(soon(server.accept()).await.is_some());
+        assert!(soon(server.accept()).await.is_ok());
         soon(client.connection().bye()).await;
     })
 }
@@ -45,7 +45,7 @@ fn accept_with(cut: &Cut, another: bool) -> Work<'_> {
             peers
         });
         let got = cut.call(world.server.accept()).await;
-        let mut accepted: Vec<_> = got.flatten().into_iter().collect();
+        let mut accepted: Vec<_> = got.into_iter().flatten().collect();
         if let Some(other) = other {
             accepted.extend(soon(other).await.unwrap());
         }
@@ -56,7 +56,7 @@ fn accept_with(cut: &Cut, another: bool) -> Work<'_> {
         ids.sort_unstable();
         assert_eq!(ids, ["a", "b", "c"]);
         world.server.stop_accepting();
-        assert!(soon(world.server.accept()).await.is_none());
+        assert!(soon(world.server.accept()).await.is_err());
         soon(peers).await.unwrap();
     })
 }

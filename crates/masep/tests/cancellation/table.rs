@@ -45,6 +45,12 @@ pub(crate) const CALLS: &[Call] = &[
     },
     Call {
         file: "connection.rs",
+        name: "recv_message",
+        at_least: 3,
+        worlds: &[(Paused, receiving::recv_message)],
+    },
+    Call {
+        file: "connection.rs",
         name: "recv_newest",
         at_least: 3,
         worlds: &[(Paused, receiving::recv_newest)],
@@ -66,6 +72,12 @@ pub(crate) const CALLS: &[Call] = &[
         name: "send_frame_to",
         at_least: 5,
         worlds: &[(Paused, sending::send_frame_to)],
+    },
+    Call {
+        file: "registry.rs",
+        name: "send_message_to",
+        at_least: 3,
+        worlds: &[(Paused, sending::send_message_to)],
     },
     Call {
         file: "registry.rs",

@@ -8,8 +8,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = client.connection();
     engine.send_message(&Message::define(me, TypeName::new("countdown.Countdown"))).await?;
     engine.send_message(&Message::register(me, me, 0, Role::Actor)).await?;
-    while let Some(frame) = engine.recv().await {
-        let message = Message::from_bytes(frame.into_bytes())?;
+    loop {
+        let message = engine.recv_message().await?;
         match message.msg_type {
             MessageType::Observation => {
                 let state = message.param("observation").and_then(Value::as_element);
@@ -24,5 +24,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => {}
         }
     }
-    Err(format!("the game was cut short: {}", engine.closed().await).into())
 }

@@ -13,7 +13,7 @@ async fn main() -> Outcome<()> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:60000".into());
     let server = Server::builder("engine").bind(address).await?;
     println!("listening on {}", server.local_address());
-    while let Some(agent) = server.accept().await {
+    while let Ok(agent) = server.accept().await {
         // An agent that crashes, sends nonsense or falls asleep ends its own game, and no other.
         tokio::spawn(async move {
             match play(&agent).await {
@@ -56,8 +56,7 @@ fn state(step: u32, is_final: bool) -> Outcome<Value> {
 async fn next(agent: &Connection, awaited: MessageType) -> Outcome<Message> {
     let answer = async {
         loop {
-            let frame = agent.recv().await.ok_or("it has left")?;
-            let message = Message::from_bytes(frame.into_bytes())?;
+            let message = agent.recv_message().await?;
             if message.msg_type == awaited {
                 return Ok(message);
             }

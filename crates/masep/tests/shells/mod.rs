@@ -13,8 +13,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use masep::{
-    Address, CloseReason, ConnectError, IntoTarget, SendError, ShutdownReport, SocketOptions,
-    blocking,
+    AcceptTimeoutError, Address, CloseReason, ConnectError, IntoTarget, RecvTimeoutError,
+    SendError, ShutdownReport, SocketOptions, blocking,
 };
 use tokio::runtime::Runtime;
 
@@ -158,8 +158,11 @@ impl Server for blocking::Server {
         self.local_address()
     }
     fn accept(&self) -> Option<Box<dyn Connection>> {
-        let accepted = self.accept_timeout(SOON).expect("a connection in time")?;
-        Some(Box::new(accepted))
+        match self.accept_timeout(SOON) {
+            Ok(accepted) => Some(Box::new(accepted)),
+            Err(AcceptTimeoutError::TimedOut) => panic!("no connection in time"),
+            Err(_) => None,
+        }
     }
     fn stop_accepting(&self) {
         self.stop_accepting();
@@ -192,8 +195,11 @@ impl Connection for blocking::Connection {
         self.try_send(body).is_ok()
     }
     fn recv(&self) -> Option<Vec<u8>> {
-        let frame = self.recv_timeout(SOON).expect("a frame or the end in time");
-        frame.map(|frame| frame.bytes().to_vec())
+        match self.recv_timeout(SOON) {
+            Ok(frame) => Some(frame.bytes().to_vec()),
+            Err(RecvTimeoutError::TimedOut) => panic!("neither a frame nor the end in time"),
+            Err(RecvTimeoutError::Closed(_)) => None,
+        }
     }
     fn bye(&self) -> CloseReason {
         self.bye()
@@ -218,7 +224,7 @@ impl Server for Async {
         self.get().local_address()
     }
     fn accept(&self) -> Option<Box<dyn Connection>> {
-        let accepted = wait(self.get().accept())?;
+        let accepted = wait(self.get().accept()).ok()?;
         Some(Box::new(accepted))
     }
     fn stop_accepting(&self) {
@@ -256,7 +262,8 @@ impl Connection for masep::Connection {
         self.try_send(body).is_ok()
     }
     fn recv(&self) -> Option<Vec<u8>> {
-        wait(self.recv()).map(|frame| frame.bytes().to_vec())
+        let frame = wait(self.recv()).ok()?;
+        Some(frame.bytes().to_vec())
     }
     fn bye(&self) -> CloseReason {
         wait(self.bye())

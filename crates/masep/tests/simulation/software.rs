@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use masep::{
-    Client, ClientBuilder, CloseReason, ConnectError, Connection, Frame, Registry, SendError,
-    Server, SocketHandler, SocketHandlerQueue, WhenFull,
+    AcceptError, Client, ClientBuilder, CloseReason, ConnectError, Connection, Frame, Registry,
+    SendError, Server, SocketHandler, SocketHandlerQueue, WhenFull,
 };
 use rand::RngExt;
 use rand_xorshift::XorShiftRng;
@@ -137,12 +137,12 @@ async fn read(stage: Arc<Stage>, key: Key, connection: Connection, taking: Takin
                 }
             }
             1 => match connection.try_recv() {
-                Some(frame) => Some(frame),
-                None => connection.recv().await,
+                Ok(frame) => Ok(frame),
+                Err(_) => connection.recv().await,
             },
             _ => connection.recv().await,
         };
-        let Some(frame) = frame else {
+        let Ok(frame) = frame else {
             return;
         };
         stage.record.received(key, &frame);
@@ -226,12 +226,11 @@ pub(crate) async fn server(stage: Arc<Stage>, active: Duration, life: u64) {
     }
     loop {
         match timeout_at(stop, server.accept()).await {
-            Ok(Some(connection)) => hooks.begin(&connection, plan.server),
-            // With a handler, nothing is given out here.
-            Ok(None) if queue.is_some() || plan.server == Taking::Handler => {
+            Ok(Ok(connection)) => hooks.begin(&connection, plan.server),
+            Ok(Err(AcceptError::Handled)) if queue.is_some() || plan.server == Taking::Handler => {
                 sleep_until(stop).await;
             }
-            Ok(None) => break stage.record.violation("accept ended before the server"),
+            Ok(Err(_)) => break stage.record.violation("accept ended before the server"),
             Err(_elapsed) => break,
         }
     }

@@ -79,10 +79,10 @@ async fn a_connection_delivers_all_through_a_pipe_of_one_byte() {
     for n in 0..20u8 {
         let frame = Frame::new(vec![n; usize::from(n) * 7]);
         client.connection().send(frame.clone()).await.unwrap();
-        assert_eq!(connection.recv().await, Some(frame));
+        assert_eq!(connection.recv().await, Ok(frame));
     }
     assert_eq!(client.connection().bye().await, CloseReason::LocalBye);
-    assert_eq!(connection.recv().await, None);
+    assert!(connection.recv().await.is_err());
     assert_eq!(connection.closed().await, CloseReason::PeerBye);
     assert!(server.registry().is_empty());
 }
