@@ -5,9 +5,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use masep_proto::connection::{Config, Connection, Protocols};
 use masep_proto::discovery::{QUESTION, Search};
+use masep_proto::protocol2::{Control, Header, preamble};
 use masep_proto::{
     Dict, Frame, FrameCodec, Handshake, Limits, Message, MessageType, ServerLimits, Value, cbor,
 };
@@ -281,6 +285,95 @@ fn what_is_read_as_cbor() {
             Some(kind) => Err(kind),
         };
         assert_eq!(read, expected, "PROTOCOL2.md:{}", example.line);
+    }
+}
+
+/// The bytes of a field, of any number.
+fn payload(example: &Example) -> Vec<u8> {
+    let digits = example.get("payload").unwrap_or_default();
+    hex::decode(digits.replace(' ', "")).expect("digits")
+}
+
+#[test]
+fn the_first_bytes_of_protocol_2() {
+    let examples = examples_in(protocol_2(), "first");
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let expected = match example.get("side") {
+            Some("client") => preamble::CLIENT,
+            _ => preamble::SERVER,
+        };
+        assert_eq!(example.bytes(), expected, "PROTOCOL2.md:{}", example.line);
+        let config = Config::new("a", Limits::default()).expect("an id");
+        let config = Arc::new(config.protocols(Protocols::Both));
+        let now = Instant::now();
+        if example.get("side") == Some("client") {
+            let mut core = Connection::connect(config, now);
+            let written = core.take_transmit().expect("the first bytes");
+            let written = written.as_slice().expect("one piece");
+            assert!(written.starts_with(&example.bytes()));
+        }
+    }
+}
+
+#[test]
+fn frames_of_protocol_2() {
+    for example in examples_in(protocol_2(), "frame2") {
+        let payload = payload(&example);
+        let header = Header::new(example.parse("kind"), u32::try_from(payload.len()).unwrap());
+        let mut written = [&header.to_bytes()[..], &payload].concat();
+        written.resize(header.whole(), 0);
+        assert_eq!(written, example.bytes(), "PROTOCOL2.md:{}", example.line);
+    }
+}
+
+#[test]
+fn streams_of_protocol_2() {
+    for example in examples_in(protocol_2(), "stream2") {
+        let bytes = example.bytes();
+        let (mut rest, mut kinds) = (&bytes[..], Vec::new());
+        while let Ok(Some(header)) = Header::read(rest) {
+            kinds.push(header.kind);
+            rest = &rest[header.whole()..];
+        }
+        assert_eq!(kinds, example.json::<Vec<u8>>("kinds"));
+        assert!(rest.is_empty());
+    }
+}
+
+/// The fields of a control message, as a value that is read by itself.
+fn fields(bytes: &Bytes) -> Value {
+    cbor::decode_value(bytes, &Limits::default()).expect("a map")
+}
+
+#[test]
+fn control_messages() {
+    for example in examples_in(protocol_2(), "control") {
+        let (bytes, line) = (example.bytes(), example.line);
+        assert_eq!(
+            fields(&bytes),
+            example.json("fields"),
+            "PROTOCOL2.md:{line}"
+        );
+        let read = Control::decode(example.parse("kind"), &bytes);
+        let read = read.expect("it is well-formed").expect("it is one");
+        assert_eq!(read.encode().as_ref(), Ok(&bytes), "PROTOCOL2.md:{line}");
+    }
+    for example in examples_in(protocol_2(), "control_read") {
+        let (kind, line) = (example.parse("kind"), example.line);
+        let read = Control::decode(kind, &example.bytes());
+        if let Some(error) = example.get("error") {
+            let found = read.map_err(|error| error.kind.name());
+            assert_eq!(found, Err(error), "PROTOCOL2.md:{line}");
+        } else {
+            let read = read.expect("it is read").expect("it is one");
+            let written = read.encode().expect("it is small");
+            assert_eq!(
+                fields(&written),
+                example.json("fields"),
+                "PROTOCOL2.md:{line}"
+            );
+        }
     }
 }
 
