@@ -307,6 +307,12 @@ pub enum EncodeError {
         /// Its type and shape, `uint8[84,84,4]`; of one in an element that was made of it, the element's name.
         array: String,
     },
+    /// A frame that is a message in CBOR, for a peer of pymasep's protocol.
+    #[error(
+        "pymasep's protocol has no CBOR: send the message, which is written in the form of each peer, or have masep \
+        on both ends"
+    )]
+    Cbor,
     /// This peer cannot be sent it, because of the protocol that it speaks.
     #[error("the peer {peer:?} speaks {protocol}: {error}")]
     Peer {
@@ -324,13 +330,14 @@ pub enum EncodeError {
 
 impl EncodeError {
     /// A stable name for programs.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
+            Self::Cbor => "cbor",
+            Self::Peer { error, .. } => error.name(),
             Self::InvalidName(_) => "invalid_name",
             Self::MisplacedAttribute(_) => "misplaced_attribute",
             Self::ParamsNotDict(_) => "params_not_dict",
-            // Nothing else is the peer's doing.
-            Self::Array { .. } | Self::Peer { .. } => "array",
+            Self::Array { .. } => "array",
             Self::Limit(_) => "limit",
         }
     }

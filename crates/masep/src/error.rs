@@ -36,6 +36,7 @@ pub enum SendError {
 impl From<PushError> for SendError {
     fn from(error: PushError) -> Self {
         match error {
+            PushError::Form(error) => Self::Encode(error),
             PushError::TooLarge(error) => Self::TooLarge(error.exceeded()),
             PushError::Full(limit) => Self::Full(limit),
             PushError::Closed(reason) => Self::Closed(reason),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::framing::Framing;
 use crate::protocol2::{Control, Notice, Protocol};
-use crate::{CloseReason, Frame, Limit, LimitExceeded, PeerId};
+use crate::{CloseReason, EncodeError, Frame, FrameKind, Limit, LimitExceeded, PeerId};
 
 /// A frame that is sent so long after the last one is written at once. Others that follow closely go out
 /// together: a write for each would allow a fiftieth of them.
@@ -22,6 +22,9 @@ pub enum PushError {
     /// The frame is too large for the peer's protocol, or for the peer. The connection lives on.
     #[error(transparent)]
     TooLarge(TooLarge),
+    /// The peer's protocol has no such frames: [`EncodeError::Peer`]. The connection lives on.
+    #[error(transparent)]
+    Form(EncodeError),
     /// The queue has no room now. [`Event::SendRoom`](super::Event::SendRoom) tells when there may be some.
     #[error("no room in the queue: {0}")]
     Full(LimitExceeded),
@@ -102,6 +105,9 @@ impl Connection {
         if let Err(limit) = framing.check(size) {
             return Err(self.too_large(limit));
         }
+        if self.masep.is_none() && frame.as_ref().map(Frame::kind) == Some(FrameKind::Cbor) {
+            return Err(self.no_cbor());
+        }
         if framing.is_bye(body) {
             *frame = None;
             if !self.is_open() {
@@ -133,6 +139,16 @@ impl Connection {
         }
         let peer = self.peer.clone().unwrap_or_else(|| PeerId::from(""));
         PushError::TooLarge(TooLarge(Box::new((limit, peer, self.protocol()))))
+    }
+
+    /// Whoever passes on what it got from a peer of protocol 2 would end the thread of a pymasep peer.
+    #[cold]
+    fn no_cbor(&self) -> PushError {
+        PushError::Form(EncodeError::Peer {
+            peer: self.peer.clone().unwrap_or_else(|| PeerId::from("")),
+            protocol: self.protocol(),
+            error: Box::new(EncodeError::Cbor),
+        })
     }
 
     /// Tells a peer of protocol 2 of something that was not accepted, which is no end: in front of what is queued. Others

@@ -166,7 +166,7 @@ impl JsonErrorKind {
     }
 
     /// A stable name for programs: `unknown_tag`, `missing_key`, `limit`, ...
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Syntax(_) => "json",
             Self::Unexpected { .. } => "unexpected",

@@ -588,6 +588,43 @@ fn messages_go_in_the_form_of_the_peers_protocol() {
 }
 
 #[test]
+fn a_frame_in_cbor_is_not_passed_on_to_a_peer_that_has_none() {
+    let mut pair = Pair::open();
+    let Err(PushError::Form(error)) = send(&mut pair, true, Frame::of(FrameKind::Cbor, "x")) else {
+        panic!("pymasep's thread would end of it");
+    };
+    assert_eq!(error.name(), "cbor");
+    assert!(
+        error
+            .to_string()
+            .contains("\"engine\" speaks pymasep's protocol"),
+        "{error}"
+    );
+    send(&mut pair, true, Frame::of(FrameKind::Xml, "<a/>")).unwrap();
+    pair.settle();
+    assert_eq!(pair.engine.received, [Frame::from("<a/>")]);
+}
+
+#[test]
+fn a_message_that_is_a_bomb_is_an_error_of_its_own_and_the_connection_lives_on() {
+    let start = b"\xa3\x64type\x61t\x63src\x61s\x66params\xa1\x61v";
+    for bomb in [
+        // 2^63 items of 2 bytes; 2^32 * 2^32 items of 1; an array of arrays of arrays; tags of tags.
+        &b"\xd8\x28\x82\x81\x1b\x80\0\0\0\0\0\0\0\xd8\x45\x40"[..],
+        b"\xd8\x28\x82\x82\x1b\0\0\0\x01\0\0\0\0\x1b\0\0\0\x01\0\0\0\0\xd8\x40\x40",
+        &[0x81; 100_000],
+        &[0xc6; 100_000],
+        b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",
+    ] {
+        let mut pair = Pair::open2();
+        hear(&mut pair, &frame(kind::CBOR, &[start, bomb].concat()));
+        let frame = pair.engine.received.pop().expect("a frame");
+        assert!(pair.engine.core.encoding().decode(frame).is_err());
+        assert!(pair.engine.core.is_open());
+    }
+}
+
+#[test]
 fn the_bounds_of_messages_follow_the_largest_payload() {
     let limits = Limits::default().payload_bytes(Some(4 << 20));
     let mut pair = Pair::open2_with(&limits);
