@@ -7,7 +7,7 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use masep::transport::Transport;
+use masep::transport::{Stream, Transport};
 use masep::transport::memory::{self, MemoryTransport};
 use masep::{CloseReason, Limits, Server};
 use masep_fuzz::Cuts;
