@@ -5,14 +5,12 @@ use std::time::Instant;
 
 use masep_proto::{Message, MessageType, PeerId, Role, Value};
 
-use crate::names::{self, Resume, Token};
+use crate::claims::Title;
+use crate::names::{self, Token};
 use crate::peer::{Manner, Peer, Place, Wire};
 use crate::seat::{Player, Presence};
 use crate::table::Phase;
-use crate::{
-    Absence, Attachment, Code, Effect, Event, Notice, Outgoing, PeerKey, SeatId, SeatState, Table,
-    Verdict, ViewRequest, Welcome,
-};
+use crate::{Absence, Code, Effect, Event, PeerKey, SeatId, Table, Verdict, ViewRequest, Welcome};
 
 /// The table's part of a `HELLO`.
 #[derive(Clone, Debug)]
@@ -43,17 +41,6 @@ impl Hello {
             principal: None,
         }
     }
-}
-
-/// Why a peer gets a seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Title {
-    /// It was open.
-    Open,
-    /// It is its player's: by the resume text or by the id.
-    Same,
-    /// Its player is away, and the host lets others have it.
-    Stranger,
 }
 
 impl Table {
@@ -200,79 +187,6 @@ impl Table {
         }
     }
 
-    /// The seat that a resume text proves, or what its peer is to be told.
-    fn find_resumed(&self, hello: &Hello) -> Result<(Option<SeatId>, Option<Code>), Code> {
-        let Some(resume) = &hello.resume else {
-            return Ok((None, None));
-        };
-        let token = match Resume::read(resume, &self.settings.instance) {
-            Resume::Ours(token) => token,
-            Resume::Foreign => return Ok((None, Some(Code::EarlierLife))),
-        };
-        let seat = self.seats.iter().position(|seat| {
-            let player = seat.player.as_ref();
-            player.is_some_and(|it| it.token == Some(token) && it.principal == hello.principal)
-        });
-        match seat {
-            Some(seat) if self.seats[seat].presence == Presence::Gone => Err(Code::Gone),
-            Some(seat) => Ok((Some(SeatId(seat)), None)),
-            None => Ok((None, Some(Code::UnknownResume))),
-        }
-    }
-
-    /// The seat for a peer that has proved nothing.
-    fn find_seat(&self, hello: &Hello, manner: Manner) -> Result<(SeatId, Title), Code> {
-        if let Some(found) = self.find_by_id(hello, manner) {
-            return found;
-        }
-        let may_take = |seat: SeatId| self.seats[seat.0].state() == SeatState::Open;
-        let may_take_over = |seat: SeatId| {
-            let place = &self.seats[seat.0];
-            let player = place.player.as_ref();
-            let is_pymaseps = player.is_some_and(|it| it.manner == Manner::Pymasep);
-            self.settings.strangers && is_pymaseps && place.state() == SeatState::Away
-        };
-        let (candidates, taken) = match &hello.seat {
-            Some(name) => (
-                vec![self.seat(name).ok_or(Code::UnknownSeat)?],
-                Code::SeatTaken,
-            ),
-            None => (self.seats().collect(), Code::Full),
-        };
-        let open = candidates.iter().find(|seat| may_take(**seat));
-        let open = open.map(|seat| (*seat, Title::Open));
-        let left = || candidates.iter().find(|seat| may_take_over(**seat));
-        open.or_else(|| left().map(|seat| (*seat, Title::Stranger)))
-            .ok_or(taken)
-    }
-
-    /// The seat of the player with this id. An id is in one seat at most.
-    fn find_by_id(&self, hello: &Hello, manner: Manner) -> Option<Result<(SeatId, Title), Code>> {
-        let at = self.seats.iter().position(|seat| {
-            let is_gone = seat.presence == Presence::Gone;
-            !is_gone
-                && seat
-                    .player
-                    .as_ref()
-                    .is_some_and(|player| player.id == hello.id)
-        })?;
-        let seat = &self.seats[at];
-        let theirs = seat.player.as_ref().map(|player| player.manner);
-        let player = seat.player.as_ref();
-        let is_same_principal = player.is_some_and(|it| it.principal == hello.principal);
-        let are_pymaseps = manner == Manner::Pymasep && theirs == Some(Manner::Pymasep);
-        let may_have = if seat.is_away() {
-            are_pymaseps || self.settings.rejoins_by_id && is_same_principal
-        } else {
-            are_pymaseps && self.settings.replaces_same_id
-        };
-        Some(
-            may_have
-                .then_some((SeatId(at), Title::Same))
-                .ok_or(Code::DuplicateId),
-        )
-    }
-
     /// `DEFINE` or `REGISTER`.
     pub(crate) fn handle_joining(&mut self, peer: PeerKey, message: &Message, now: Instant) {
         if message.msg_type == MessageType::Define {
@@ -376,71 +290,6 @@ impl Table {
         self.fill();
         self.conclude(now);
         self.pump(seat, now);
-    }
-
-    /// Says why, ends a connection, and forgets it. The state of its seat is the caller's.
-    pub(crate) fn dismiss(&mut self, peer: PeerKey, code: Code, may_return: bool) {
-        self.close_with(peer, code, Cow::Borrowed(code.text()), may_return);
-    }
-
-    pub(crate) fn close_with(
-        &mut self,
-        peer: PeerKey,
-        code: Code,
-        text: Cow<'static, str>,
-        may_return: bool,
-    ) {
-        if let Some(known) = self.peers.remove(&peer) {
-            let to = Attachment {
-                peer,
-                epoch: known.epoch,
-            };
-            self.effects.push_back(Effect::Close {
-                to,
-                code,
-                text,
-                may_return,
-            });
-            self.forget_spectator(peer);
-        }
-    }
-
-    /// As [`dismiss`](Self::dismiss), and a player is away then.
-    pub(crate) fn turn_out(&mut self, peer: PeerKey, code: Code, may_return: bool, now: Instant) {
-        let seat = self.peers.get(&peer).and_then(Peer::seat);
-        self.dismiss(peer, code, may_return);
-        if let Some(seat) = seat {
-            self.lose(seat, now);
-        }
-    }
-
-    /// Says that something of a peer is not taken.
-    pub(crate) fn ignore(&mut self, peer: PeerKey, code: Code, about: Option<u64>) {
-        let Some(known) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        if known.end_told.is_some() || !known.may_tell() {
-            return;
-        }
-        let seat = known.seat();
-        self.tell(Event::Ignored { seat, code });
-        self.notify(peer, code, about);
-    }
-
-    /// Sends a notice, if the peer can read one.
-    pub(crate) fn notify(&mut self, peer: PeerKey, code: Code, about: Option<u64>) {
-        let Some(known) = self.peers.get(&peer) else {
-            return;
-        };
-        if known.wire == Wire::V2 {
-            let to = Attachment {
-                peer,
-                epoch: known.epoch,
-            };
-            let text = Cow::Borrowed(code.text());
-            let what = Outgoing::Notice(Notice { code, text, about });
-            self.effects.push_back(Effect::Send { to, what });
-        }
     }
 
     /// A connection that comes while the table ends has no more time than those that were there.

@@ -100,6 +100,7 @@
 
 mod acting;
 mod asking;
+mod claims;
 mod deadlines;
 mod deciding;
 mod effect;
@@ -109,6 +110,7 @@ mod leaving;
 mod names;
 mod peer;
 mod question;
+mod refusing;
 mod seat;
 mod sending;
 mod settings;

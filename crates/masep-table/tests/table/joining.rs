@@ -320,6 +320,19 @@ fn a_resume_text_belongs_to_an_access_token() {
 }
 
 #[test]
+fn an_id_is_in_one_seat_at_most() {
+    let mut room = Room::new(settings());
+    let (_, welcome) = room.player(actor("a"));
+    room.player(actor("b"));
+    let other = |id| Hello {
+        resume: welcome.resume.clone(),
+        ..actor(id)
+    };
+    assert_eq!(room.rejected(other("b")), Code::DuplicateId);
+    assert_eq!(room.player(other("c")).1.epoch, 2);
+}
+
+#[test]
 fn an_id_may_be_proof_enough() {
     let mut room = Room::new(settings().rejoins_by_id(true));
     let (first, _) = room.player(actor("a"));

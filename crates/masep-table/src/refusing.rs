@@ -1,0 +1,74 @@
+//! How a peer is turned out, or told that something is not taken.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use crate::peer::{Peer, Wire};
+use crate::{Attachment, Code, Effect, Event, Notice, Outgoing, PeerKey, Table};
+
+impl Table {
+    /// Says why, ends a connection, and forgets it. The state of its seat is the caller's.
+    pub(crate) fn dismiss(&mut self, peer: PeerKey, code: Code, may_return: bool) {
+        self.close_with(peer, code, Cow::Borrowed(code.text()), may_return);
+    }
+
+    pub(crate) fn close_with(
+        &mut self,
+        peer: PeerKey,
+        code: Code,
+        text: Cow<'static, str>,
+        may_return: bool,
+    ) {
+        if let Some(known) = self.peers.remove(&peer) {
+            let to = Attachment {
+                peer,
+                epoch: known.epoch,
+            };
+            self.effects.push_back(Effect::Close {
+                to,
+                code,
+                text,
+                may_return,
+            });
+            self.forget_spectator(peer);
+        }
+    }
+
+    /// As [`dismiss`](Self::dismiss), and a player is away then.
+    pub(crate) fn turn_out(&mut self, peer: PeerKey, code: Code, may_return: bool, now: Instant) {
+        let seat = self.peers.get(&peer).and_then(Peer::seat);
+        self.dismiss(peer, code, may_return);
+        if let Some(seat) = seat {
+            self.lose(seat, now);
+        }
+    }
+
+    /// Says that something of a peer is not taken.
+    pub(crate) fn ignore(&mut self, peer: PeerKey, code: Code, about: Option<u64>) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if known.end_told.is_some() || !known.may_tell() {
+            return;
+        }
+        let seat = known.seat();
+        self.tell(Event::Ignored { seat, code });
+        self.notify(peer, code, about);
+    }
+
+    /// Sends a notice, if the peer can read one.
+    pub(crate) fn notify(&mut self, peer: PeerKey, code: Code, about: Option<u64>) {
+        let Some(known) = self.peers.get(&peer) else {
+            return;
+        };
+        if known.wire == Wire::V2 {
+            let to = Attachment {
+                peer,
+                epoch: known.epoch,
+            };
+            let text = Cow::Borrowed(code.text());
+            let what = Outgoing::Notice(Notice { code, text, about });
+            self.effects.push_back(Effect::Send { to, what });
+        }
+    }
+}
