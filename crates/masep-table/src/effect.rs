@@ -1,6 +1,7 @@
 //! The things that a shell is to do, and those that a host is told.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,8 +99,16 @@ pub enum Verdict {
     },
 }
 
-/// The table's part of a `WELCOME`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl Verdict {
+    /// A rejection with the usual text.
+    pub const fn reject(code: Code) -> Self {
+        let text = Cow::Borrowed(code.text());
+        Self::Reject { code, text }
+    }
+}
+
+/// The table's part of a `WELCOME`. `{:?}` does not show the resume text.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Welcome {
     /// The life of the engine.
     pub instance: String,
@@ -113,6 +122,19 @@ pub struct Welcome {
     pub last: Option<Last>,
     /// How long the game waits for this player if its connection is lost.
     pub grace: Option<Duration>,
+}
+
+impl fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome")
+            .field("instance", &self.instance)
+            .field("seat", &self.seat)
+            .field("resume", &self.resume.as_ref().map(|_| "..."))
+            .field("epoch", &self.epoch)
+            .field("last", &self.last)
+            .field("grace", &self.grace)
+            .finish()
+    }
 }
 
 /// Something that a peer is told beside the game.
@@ -142,6 +164,8 @@ pub enum Code {
     SeatTaken,
     /// There is no seat of the name that it gives.
     UnknownSeat,
+    /// There is no role of the name that it gives.
+    UnknownRole,
     /// Its seat was away for too long.
     Gone,
     /// The game is over.
@@ -184,6 +208,7 @@ impl Code {
             Self::Full => "full",
             Self::SeatTaken => "seat_taken",
             Self::UnknownSeat => "unknown_seat",
+            Self::UnknownRole => "unknown_role",
             Self::Gone => "gone",
             Self::Over => "over",
             Self::Replaced => "replaced",
@@ -211,6 +236,7 @@ impl Code {
             Self::Full => "there is no place",
             Self::SeatTaken => "this seat is not open",
             Self::UnknownSeat => "there is no such seat",
+            Self::UnknownRole => "the role is actor or observer",
             Self::Gone => "the game has gone on without you for too long",
             Self::Over => "the game is over",
             Self::Replaced => "another connection has your seat now",

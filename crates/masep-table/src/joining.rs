@@ -1,6 +1,6 @@
 //! How a connection comes to a seat or to the spectators.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::time::Instant;
 
 use masep_proto::{Message, MessageType, PeerId, Role, Value};
@@ -12,8 +12,8 @@ use crate::seat::{Player, Presence};
 use crate::table::Phase;
 use crate::{Absence, Code, Effect, Event, PeerKey, SeatId, Table, Verdict, ViewRequest, Welcome};
 
-/// The table's part of a `HELLO`.
-#[derive(Clone, Debug)]
+/// The table's part of a `HELLO`. `{:?}` does not show the resume text.
+#[derive(Clone)]
 pub struct Hello {
     /// The peer's id.
     pub id: PeerId,
@@ -27,6 +27,19 @@ pub struct Hello {
     pub resume: Option<String>,
     /// Its name by its access token. A resume text belongs to one name.
     pub principal: Option<String>,
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("game", &self.game)
+            .field("seat", &self.seat)
+            .field("resume", &self.resume.as_ref().map(|_| "..."))
+            .field("principal", &self.principal)
+            .finish()
+    }
 }
 
 impl Hello {
@@ -70,8 +83,7 @@ impl Table {
             return;
         }
         if let Err(code) = self.judge(peer, hello, token, now) {
-            let text = Cow::Borrowed(code.text());
-            let verdict = Verdict::Reject { code, text };
+            let verdict = Verdict::reject(code);
             self.effects
                 .push_back(Effect::Verdict { to: peer, verdict });
         }

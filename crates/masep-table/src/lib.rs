@@ -101,6 +101,7 @@
 mod acting;
 mod asking;
 mod claims;
+mod control;
 mod deadlines;
 mod deciding;
 mod effect;
