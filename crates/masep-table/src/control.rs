@@ -54,7 +54,7 @@ impl From<&Notice> for protocol2::Notice {
 }
 
 impl Code {
-    /// The `REJECTED` of a [`Verdict::Reject`].
+    /// The `REJECTED` of a [`Verdict::Reject`](crate::Verdict::Reject).
     pub fn rejected(self, text: &str) -> protocol2::Rejected {
         protocol2::Rejected::new(self.as_str(), text)
     }
