@@ -75,7 +75,9 @@ impl Table {
             action,
             turn: match turn {
                 Some(turn) => wire::turn_number(turn),
-                None if manner == Manner::Pymasep => action.and_then(echoed),
+                None if manner == Manner::Pymasep && self.settings.hears_echo => {
+                    action.and_then(echoed)
+                }
                 None => None,
             },
             at,

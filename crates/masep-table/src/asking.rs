@@ -52,7 +52,8 @@ impl Table {
         Ok(turn)
     }
 
-    /// Adds to the time of an open turn, for all of its seats that are undecided.
+    /// Adds to the time of an open turn, for all of its seats that are undecided. Players that were asked are not
+    /// told.
     pub fn extend(&mut self, turn: u64, by: Duration, now: Instant) {
         let now = self.tick(now);
         let questions = self

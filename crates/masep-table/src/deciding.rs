@@ -23,7 +23,7 @@ impl Table {
         place.wait(false, reading);
         let (how, action) = match outcome {
             Ok(action) => (How::Played, Some(action)),
-            Err(cause) => self.settings.without_action(cause),
+            Err(cause) => self.settings.without_action(cause, question.view.is_some()),
         };
         let after = (how == How::Played).then_some(reading);
         place.last = Some(Last {
@@ -115,13 +115,13 @@ impl Table {
 }
 
 impl Settings {
-    /// The decision of a seat that has no action of its own.
-    fn without_action(&self, cause: Cause) -> (How, Option<Value>) {
+    /// The decision of a seat that has no action of its own. The host can make one if there is a view.
+    fn without_action(&self, cause: Cause, has_view: bool) -> (How, Option<Value>) {
         match &self.late {
             Late::Action(action) if cause.has_default() => {
                 (How::Default(cause), Some(action.clone()))
             }
-            Late::Host if cause.has_default() => (How::Default(cause), None),
+            Late::Host if cause.has_default() && has_view => (How::Default(cause), None),
             _ => (How::None(cause), None),
         }
     }

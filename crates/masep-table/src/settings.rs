@@ -69,6 +69,7 @@ pub struct Settings {
     pub(crate) replaces_same_id: bool,
     pub(crate) rejoins_by_id: bool,
     pub(crate) keeps_env_step: bool,
+    pub(crate) hears_echo: bool,
     pub(crate) peers: usize,
     pub(crate) spectators: usize,
     pub(crate) farewell: Duration,
@@ -97,6 +98,7 @@ impl Settings {
             replaces_same_id: false,
             rejoins_by_id: false,
             keeps_env_step: false,
+            hears_echo: true,
             peers: 4096,
             spectators: 2048,
             farewell: Duration::from_secs(1),
@@ -174,6 +176,15 @@ impl Settings {
     #[must_use]
     pub const fn keeps_env_step(mut self, keeps: bool) -> Self {
         self.keeps_env_step = keeps;
+        self
+    }
+
+    /// Whether an int in the parameter `turn` of a pymasep peer's action is the number of the turn that it is for,
+    /// which the table gives with each question as `turn`. Default yes. No where actions of the game have such a
+    /// parameter of their own.
+    #[must_use]
+    pub const fn hears_echo(mut self, hears: bool) -> Self {
+        self.hears_echo = hears;
         self
     }
 

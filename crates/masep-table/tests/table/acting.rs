@@ -323,6 +323,16 @@ fn case_27_an_echoed_turn_settles_it() {
 }
 
 #[test]
+fn case_27_a_game_may_have_a_turn_of_its_own() {
+    let mut room = Room::new(settings().hears_echo(false));
+    let peer = room.pymasep("a");
+    room.ask(&["red"]);
+    let left = Message::action("a", Action::new(3).with("turn", 90));
+    room.say(peer, &left);
+    assert_eq!(room.decided(), [played("red", 3)]);
+}
+
+#[test]
 fn case_28_a_final_observation_is_a_question_to_a_pymasep_peer() {
     for unanswered in [false, true] {
         let settings = settings();
@@ -515,4 +525,14 @@ fn the_late_may_have_an_action() {
         (How::Default(Cause::Late), None)
     );
     assert_eq!(decision.view, Some(state(0)));
+    // Of a view that was not made yet, no action can be made.
+    let late = settings().late(Late::Host).strangers(true);
+    let mut room = Room::new(late.clock(clock(100)));
+    let first = room.pymasep("a");
+    room.pymasep("b");
+    room.ask(&["red"]);
+    room.closed(first);
+    room.pymasep("c");
+    room.pass(ms(100));
+    assert_eq!(room.decided(), [none("red", Cause::Late)]);
 }
