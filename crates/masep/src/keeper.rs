@@ -109,11 +109,23 @@ impl Keeper {
         }
         let mut batch = Batch::new();
         loop {
-            while let Some(next) = self.shared.next_for_handler(&mut batch) {
-                let Some(frame) = next else { return };
+            loop {
+                let frame = if batch.len() > 1 && !self.shared.is_aborted() {
+                    batch.next()
+                } else {
+                    match self.shared.next_for_handler(&mut batch) {
+                        Some(Some(frame)) => Some(frame),
+                        Some(None) => return,
+                        None => None,
+                    }
+                };
+                let Some(frame) = frame else { break };
                 let call = pin!(guarded(|| handler.on_receive(connection, frame)));
                 if !self.attend(call).await {
                     return;
+                }
+                if batch.is_empty() {
+                    break;
                 }
             }
             let has_more = |state: &State| state.core.frames() > 0 || state.is_ended();

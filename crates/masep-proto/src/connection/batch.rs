@@ -60,6 +60,7 @@ impl Batch {
     }
 
     /// The number of frames that are left.
+    #[inline]
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |frames| frames.left)
     }
@@ -107,6 +108,7 @@ impl Batch {
 
 impl Frames {
     /// The next frame.
+    #[inline]
     fn cut(&mut self) -> Option<Frame> {
         let bytes = match &self.buffer {
             Buffer::Own(bytes) => &bytes[..],

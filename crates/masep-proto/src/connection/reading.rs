@@ -114,17 +114,23 @@ impl Connection {
 
     /// The oldest frame that has arrived, if there is one: of the batch, into which others are [taken](Self::take_frames)
     /// when it is empty. One that came alone, and is small, is taken as it is.
+    #[inline]
     pub fn next_frame(&mut self, batch: &mut Batch, now: Instant) -> Option<Frame> {
-        if batch.is_empty() {
-            if self.inbound.frames() == 1
-                && self.config.limits.idle_time.is_none()
-                && self.masep.is_none()
-                && let Some(frame) = self.inbound.take_single()
-            {
-                return Some(frame);
-            }
-            self.take_frames(batch, now);
+        if !batch.is_empty() {
+            return batch.next();
         }
+        let counts_silence = self.config.limits.idle_time.is_some() || self.masep.is_some();
+        match self.inbound.frames() {
+            0 if !counts_silence => None,
+            1 if !counts_silence => {
+                (self.inbound.take_single()).or_else(|| self.next_of_many(batch, now))
+            }
+            _ => self.next_of_many(batch, now),
+        }
+    }
+
+    fn next_of_many(&mut self, batch: &mut Batch, now: Instant) -> Option<Frame> {
+        self.take_frames(batch, now);
         batch.next()
     }
 

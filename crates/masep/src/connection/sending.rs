@@ -50,6 +50,12 @@ impl Future for Sending<'_> {
             locked.senders.set_waker(key, context);
             return Poll::Pending;
         };
+        if pushed == Ok(Pushed::Queued) && this.key.is_none() {
+            // Others write, or are about to.
+            locked.release();
+            this.frame = None;
+            return Poll::Ready(Ok(()));
+        }
         if let Err(PushError::Full(_)) = pushed {
             let key = *this.key.get_or_insert_with(|| locked.senders.join());
             locked.senders.set_waker(key, context);

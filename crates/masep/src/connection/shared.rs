@@ -59,6 +59,10 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) core: Core,
     pub(crate) stream: Option<Arc<dyn Transport>>,
+    /// The same for the one who reads, and the one who writes, who take it along without a lock: to count others would
+    /// cost more.
+    reader: Option<Arc<dyn Transport>>,
+    writer: Option<Arc<dyn Transport>>,
     /// Frames that were taken out of the connection together.
     pub(crate) batch: Batch,
     /// Calls that wait for a frame. The first one reads the stream.
@@ -251,6 +255,7 @@ impl State {
             Action::Close | Action::Reset => {
                 due.reset = action == Action::Reset;
                 due.stream = self.stream.take();
+                (self.reader, self.writer) = (None, None);
                 return;
             }
         }
@@ -438,6 +443,7 @@ impl Shared {
         delivery: Delivery,
         busy_poll: Duration,
     ) -> Arc<Self> {
+        let stream: Arc<dyn Transport> = Arc::new(stream);
         core.silence(Event::Written(0));
         if delivery == Delivery::Handler {
             // Its task reads, and looks for them then.
@@ -451,7 +457,9 @@ impl Shared {
             busy_poll,
             state: Mutex::new(State {
                 core,
-                stream: Some(Arc::new(stream)),
+                reader: Some(stream.clone()),
+                writer: Some(stream.clone()),
+                stream: Some(stream),
                 batch: Batch::new(),
                 receivers: Waiters::default(),
                 senders: Waiters::default(),
@@ -528,11 +536,11 @@ impl Shared {
         let Some(mut room) = locked.core.take_room() else {
             return locked;
         };
-        let stream = locked.stream.clone();
+        let stream = locked.reader.take();
         let by = locked.by;
         // What follows from this is seen to below.
         drop(locked.state.take());
-        let read = match stream {
+        let read = match &stream {
             None => Read::End,
             Some(stream) => match (stream.try_read(room.buffer()).into(), way) {
                 (Read::Blocked, Reading::Asking) => {
@@ -546,6 +554,9 @@ impl Shared {
             },
         };
         let mut locked = self.lock(by);
+        if locked.stream.is_some() {
+            locked.reader = stream;
+        }
         if read == Read::Bytes {
             locked.core.put_bytes(room, now);
         } else {
@@ -567,15 +578,18 @@ impl Shared {
         let Some(transmit) = locked.core.take_transmit() else {
             return locked;
         };
-        let stream = locked.stream.clone();
+        let stream = locked.writer.take();
         let by = locked.by;
         drop(locked.state.take());
-        let write = match stream {
+        let write = match &stream {
             None => Write::Failed(io::ErrorKind::NotConnected),
-            Some(stream) => transport::write(&*stream, &transmit).into(),
+            Some(stream) => transport::write(&**stream, &transmit).into(),
         };
         let is_all = write == Write::Bytes(transmit.len());
         let mut locked = self.lock(by);
+        if locked.stream.is_some() {
+            locked.writer = stream;
+        }
         if !is_all || !locked.core.is_open() {
             // There may be a deadline now.
             locked.last_time = now();
@@ -642,13 +656,15 @@ impl Shared {
         self.is_aborted.store(true, Ordering::Release);
     }
 
-    /// The next frame for the handler, which has its own batch; `None` within when there will be none. Frames behind an
-    /// abort are none.
+    /// True if the connection was ended at once. Frames are none of the handler's then.
     #[inline]
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Acquire)
+    }
+
+    /// The next frame for the handler, which has its own batch; `None` within when there will be none. All but the last
+    /// of a batch can be taken without the lock.
     pub(crate) fn next_for_handler(&self, batch: &mut Batch) -> Option<Option<Frame>> {
-        if batch.len() > 1 && !self.is_aborted.load(Ordering::Acquire) {
-            return batch.next().map(Some);
-        }
         let mut locked = self.lock(By::Keeper);
         if !locked.is_aborted {
             let frame = locked.next_frame_by(batch);
