@@ -1,6 +1,5 @@
 //! Connections.
 
-use std::net::TcpStream;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -12,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors;
+use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 
 /// A connection. What it does without waiting, it does with the GIL.
@@ -124,7 +124,7 @@ impl Connection {
         // SAFETY: the caller, `masep.communication`, gives up the descriptor that it has just made.
         let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
         blocking::Connection::over(
-            TcpStream::from(owned),
+            owned,
             peer,
             &Limits::default(),
             &SocketOptions::default(),
@@ -141,9 +141,14 @@ impl Connection {
 
     /// The address of the peer.
     #[getter]
-    fn address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
-        let address = self.inner(py)?.address();
-        Ok((address.ip().to_string(), address.port()))
+    fn address(&self, py: Python<'_>) -> PyResult<PythonAddress> {
+        Ok(self.inner(py)?.address().into())
+    }
+
+    /// The same as text.
+    #[getter]
+    fn target(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.inner(py)?.address().to_string())
     }
 
     /// Why the connection ended, if it has.

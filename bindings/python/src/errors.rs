@@ -89,6 +89,7 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::TimedOut(_) => transport(py, text, "timeout"),
         ConnectErrorKind::NotFound => transport(py, text, "not_found"),
         ConnectErrorKind::Closed => transport(py, text, "closed"),
+        ConnectErrorKind::Address(error) => caller(py, error.to_string()),
         ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
         ConnectErrorKind::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
             exception(py, "RefusedError", (text, "refused"))

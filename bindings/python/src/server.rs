@@ -1,12 +1,12 @@
 //! Servers.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use masep::{Duplicates, blocking};
+use masep::{Address, Duplicates, IntoTarget, blocking};
 use pyo3::prelude::*;
 
 use crate::connection::Connection;
@@ -17,12 +17,28 @@ pub(crate) fn host_and_port(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
 }
 
+/// An address as Python has it: host and port, or the text of that of a Unix socket.
+#[derive(IntoPyObject)]
+pub(crate) enum PythonAddress {
+    Tcp((String, u16)),
+    Text(String),
+}
+
+impl From<Address> for PythonAddress {
+    fn from(address: Address) -> Self {
+        match address.tcp() {
+            Some(address) => Self::Tcp(host_and_port(address)),
+            None => Self::Text(address.to_string()),
+        }
+    }
+}
+
 /// The side that is connected to.
 #[pyclass(frozen, weakref, module = "masep._masep")]
 pub(crate) struct Server {
     /// Taken out by the shutdown. Who accepts holds the lock to read, without the GIL.
     inner: RwLock<Option<blocking::Server>>,
-    address: SocketAddr,
+    address: Address,
     process: Process,
 }
 
@@ -72,8 +88,10 @@ impl Server {
     #[staticmethod]
     fn bind(py: Python<'_>, id: String, address: String, announce: bool) -> PyResult<Self> {
         client::check_id(py, &id)?;
+        let target = address.into_target();
+        let target = target.map_err(|error| errors::caller(py, error.to_string()))?;
         let server = blocking::Server::builder(id).announce(announce);
-        Self::new(py, waiting::call(py, move || server.bind(&*address))?)
+        Self::new(py, waiting::call(py, move || server.bind(target))?)
     }
 
     /// Takes the connections of a socket that listens, of which this descriptor is a handle, which it
@@ -85,14 +103,19 @@ impl Server {
         client::check_id(py, &id)?;
         // As in pymasep, where the newest connection with an id is the one that is written to.
         let server = blocking::Server::builder(id).duplicates(Duplicates::Replace);
-        let listener = TcpListener::from(owned);
-        Self::new(py, py.detach(|| server.serve(listener)))
+        Self::new(py, py.detach(|| server.serve(owned)))
     }
 
     /// The address on which it listens.
     #[getter]
-    fn address(&self) -> (String, u16) {
-        host_and_port(self.address)
+    fn address(&self) -> PythonAddress {
+        self.address.clone().into()
+    }
+
+    /// The same as text, as `connect` takes it.
+    #[getter]
+    fn target(&self) -> String {
+        self.address.to_string()
     }
 
     /// The next connection; `None` when no more come.

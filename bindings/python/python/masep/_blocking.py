@@ -24,7 +24,7 @@ class Connection:
 
     def __init__(self, connection: _masep.Connection) -> None:
         self._connection = _live.connection(connection)
-        _log.debug("connected to %s at %s", _masep.quoted(connection.peer), connection.address)
+        _log.debug("connected to %s at %s", _masep.quoted(connection.peer), connection.target)
 
     @property
     def peer(self) -> str:
@@ -32,9 +32,15 @@ class Connection:
         return self._connection.peer
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and the port of the peer."""
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port of the peer; on a Unix socket, the text ``"unix:///path"`` of the
+        server's."""
         return self._connection.address
+
+    @property
+    def target(self) -> str:
+        """The address of the peer as text: ``"127.0.0.1:60000"``, ``"unix:///run/game.sock"``."""
+        return self._connection.target
 
     @property
     def close_reason(self) -> str | None:
@@ -129,10 +135,12 @@ def read(body: bytes | None) -> Message | None:
 def connect(address: str, *, id: str, timeout: float | None = None) -> Connection:
     """Connects to a server.
 
-    :param address: ``"host:port"``, ``"[::1]:port"``
+    :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
+        socket
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
+    :raises CallerError: if the address is none
     :raises TransportError: which of them failed, and why
     """
     return Connection(_masep.connect(id, address, timeout))
@@ -144,8 +152,12 @@ class Server:
     As a context manager it is shut down at the end of the block; as an iterator it gives connections.
 
     :param id: the id by which clients shall know it
-    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`address`
+    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or
+        ``"unix:///path"``: a Unix socket, the fastest way between processes of one machine. A socket
+        file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
+        who may connect
     :param announce: whether to answer the search on the LAN
+    :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
 
@@ -155,9 +167,15 @@ class Server:
         self._server = _live.server(_masep.Server.bind(id, address, announce))
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and the port on which it listens."""
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port on which it listens; for a Unix socket, the text
+        ``"unix:///path"``."""
         return self._server.address
+
+    @property
+    def target(self) -> str:
+        """The same as text, which :func:`connect` takes."""
+        return self._server.target
 
     def accept(self, timeout: float | None = None) -> Connection | None:
         """The next connection; None when the server has stopped accepting.
@@ -196,8 +214,7 @@ class Server:
             yield connection
 
     def __repr__(self) -> str:
-        host, port = self.address
-        return f"<masep.Server at {host}:{port}>"
+        return f"<masep.Server at {self.target}>"
 
 
 def discover(timeout: float = 1.0) -> list[tuple[str, int]]:

@@ -101,9 +101,15 @@ class Connection:
         return self._connection.peer
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and the port of the peer."""
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port of the peer; on a Unix socket, the text ``"unix:///path"`` of the
+        server's."""
         return self._connection.address
+
+    @property
+    def target(self) -> str:
+        """The address of the peer as text: ``"127.0.0.1:60000"``, ``"unix:///run/game.sock"``."""
+        return self._connection.target
 
     @property
     def close_reason(self) -> str | None:
@@ -371,10 +377,12 @@ def connect(address: str, *, id: str, timeout: float | None = None) -> _Connecti
     """Connects to a server: ``connection = await connect(...)``, or ``async with connect(...) as
     connection``.
 
-    :param address: ``"host:port"``, ``"[::1]:port"``
+    :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
+        socket
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
+    :raises CallerError: if the address is none
     :raises TransportError: which of them failed, and why
     """
     return _Connecting(address, id, timeout)
@@ -387,8 +395,12 @@ class Server:
     is made in the event loop to which its connections belong.
 
     :param id: the id by which clients shall know it
-    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`address`
+    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or
+        ``"unix:///path"``: a Unix socket, the fastest way between processes of one machine. A socket
+        file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
+        who may connect
     :param announce: whether to answer the search on the LAN
+    :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
 
@@ -410,9 +422,15 @@ class Server:
             self._server.stop_accepting()
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and the port on which it listens."""
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port on which it listens; for a Unix socket, the text
+        ``"unix:///path"``."""
         return self._server.address
+
+    @property
+    def target(self) -> str:
+        """The same as text, which :func:`connect` takes."""
+        return self._server.target
 
     async def accept(self) -> Connection | None:
         """The next connection; None when the server has stopped accepting. When it is cancelled, no
@@ -453,8 +471,7 @@ class Server:
             yield connection
 
     def __repr__(self) -> str:
-        host, port = self.address
-        return f"<masep.aio.Server at {host}:{port}>"
+        return f"<masep.aio.Server at {self.target}>"
 
 
 def _accept(

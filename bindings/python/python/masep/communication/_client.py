@@ -95,7 +95,9 @@ class Client(BaseThreadedCommunication):
         except (TransportError, PeerError) as error:
             self.logger.warning("%s answered the search and is no server: %s", address, error)
         connection = _masep.connect_found(self.id, _SEARCH_SECONDS)
-        self.host, self.port = self._found = connection.address
+        found = connection.address
+        if not isinstance(found, str):  # The search finds nothing but hosts and ports.
+            self.host, self.port = self._found = found
         return connection
 
     def _handler_of(self, connected: ConnectedSocket) -> Any:
