@@ -98,15 +98,21 @@ def round_trip(name: str, seconds: float) -> float:
             server.communicate()
 
 
-def round_trips(rounds: int, seconds: float) -> Table:
-    """A frame of 64 bytes and its answer."""
-    names = ["sockets", "masep", "masep.communication", "masep.aio", "pymasep.communication"]
+def round_trips(rounds: int, seconds: float) -> list[Table]:
+    """A frame of 64 bytes and its answer, over TCP and, where that is said, over Unix sockets."""
+    names = ["sockets", "masep", "masep, Unix", "masep.communication", "masep.aio", "masep.aio, Unix", "pymasep.communication"]
     figures: Rounds = {name: [] for name in names}
     for number in range(rounds):
         for name in names[number % len(names):] + names[: number % len(names)]:
             figures[name].append(round_trip(name, seconds))
+    title = "round trip of 64 B between two processes"
     targets = {"masep": 1.6, "masep.communication": 1.6}
-    return Table("round trip of 64 B between two processes", "sockets", figures, targets)
+    tables = [Table(title, "sockets", figures, targets)]
+    for name in ("masep", "masep.aio"):
+        unix = f"{name}, Unix"
+        both = {who: figures[who] for who in (name, unix)}
+        tables.append(Table(f"{title}, over TCP and Unix", name, both, {unix: 1.0}))
+    return tables
 
 
 def timed(call: Callable[[], object], seconds: float) -> float:
@@ -185,7 +191,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="writes all figures to this file")
     options = parser.parse_args()
     rounds, seconds = (1, 0.0) if options.smoke else (3, 0.1) if options.quick else (7, 0.5)
-    tables = [round_trips(rounds, seconds)]
+    tables = round_trips(rounds, seconds)
     for sample in ("action", "observation-7k"):
         tables += codec(sample, rounds, seconds)
     for table in tables:

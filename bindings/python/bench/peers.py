@@ -32,7 +32,17 @@ OUT, sys.stdout = sys.stdout, sys.stderr
 
 def ready(host: str, port: int) -> None:
     """Tells where the server listens."""
-    print(f"{host}:{port}", file=OUT, flush=True)
+    ready_at(f"{host}:{port}")
+
+
+def ready_at(target: str) -> None:
+    """The same as text."""
+    print(target, file=OUT, flush=True)
+
+
+def unix_target() -> str:
+    """Where a server listens on a Unix socket: in the directory in which it runs."""
+    return f"unix://{os.getcwd()}/s"
 
 
 def turns(seconds: float, times: list[float]) -> Iterator[None]:
@@ -98,9 +108,9 @@ def drive_sockets(address: str, seconds: float) -> float:
 # --- masep
 
 
-def serve_masep() -> None:
-    with masep.Server("server", "127.0.0.1:0") as server:
-        ready(*server.address)
+def serve_masep(target: str = "127.0.0.1:0") -> None:
+    with masep.Server("server", target) as server:
+        ready_at(server.target)
         for connection in server:
             while (body := connection.recv()) is not None:
                 connection.send(body)
@@ -116,10 +126,10 @@ def drive_masep(address: str, seconds: float) -> float:
         return median(turn, seconds)
 
 
-def serve_aio() -> None:
+def serve_aio(target: str = "127.0.0.1:0") -> None:
     async def serve() -> None:
-        async with masep.aio.Server("server", "127.0.0.1:0") as server:
-            ready(*server.address)
+        async with masep.aio.Server("server", target) as server:
+            ready_at(server.target)
             async for connection in server:
                 while (body := await connection.recv()) is not None:
                     await connection.send(body)
@@ -178,9 +188,12 @@ def main() -> None:
             serve_communication(module)
         else:
             print(drive_communication(module, rest[0], float(rest[1])), file=OUT, flush=True)
+    elif role == "serve" and name.endswith(", Unix"):
+        {"masep": serve_masep, "masep.aio": serve_aio}[name.removesuffix(", Unix")](unix_target())
     elif role == "serve":
         {"sockets": serve_sockets, "masep": serve_masep, "masep.aio": serve_aio}[name]()
     else:
+        name = name.removesuffix(", Unix")
         drive = {"sockets": drive_sockets, "masep": drive_masep, "masep.aio": drive_aio}[name]
         print(drive(rest[0], float(rest[1])), file=OUT, flush=True)
     os._exit(0)

@@ -1,7 +1,7 @@
 //! The processes of a measurement: the server, then the client; both end with it.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
@@ -21,12 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const READY: &str = "ready ";
 
 /// Tells the parent process where this server listens.
-pub(crate) fn ready(address: SocketAddr) -> Result<()> {
+pub(crate) fn ready(address: impl Display) -> Result<()> {
     ready_elsewhere(address, std::process::id())
 }
 
 /// Tells the parent process where to connect to, and in which process a server's work is done.
-pub(crate) fn ready_elsewhere(address: SocketAddr, process: u32) -> Result<()> {
+pub(crate) fn ready_elsewhere(address: impl Display, process: u32) -> Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{READY}{address} {process}")?;
     Ok(stdout.flush()?)
@@ -89,10 +89,14 @@ pub(crate) fn measure(job: &Job) -> Result<Outcome> {
         .and_then(|rest| rest.split_once(' '))
         .context("the server did not say that it is ready")?;
     let mut job = job.clone();
-    let address = address.parse().context("the server's address")?;
+    let _file = address.strip_prefix("unix://").map(Removed);
     job.address = Some(match job.relay {
-        Some(at_once) => relay::start(address, at_once).context("the relay")?,
-        None => address,
+        Some(at_once) => {
+            let address = address.parse().context("the server's address")?;
+            let relay = relay::start(address, at_once).context("the relay")?;
+            relay.to_string()
+        }
+        None => address.to_owned(),
     });
     job.server = Some(process.parse().context("the server's process")?);
     let mut client = Process::of_this_program("drive", &job).context("the client")?;
@@ -108,6 +112,15 @@ pub(crate) fn measure(job: &Job) -> Result<Outcome> {
         Some(complaint) => error.context(format!("the server said: {complaint}")),
         None => error,
     })
+}
+
+/// The socket file of a server that is killed.
+struct Removed<'a>(&'a str);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
 }
 
 /// The server's memory with all connections, without what it had with the first few.

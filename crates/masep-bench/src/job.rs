@@ -53,8 +53,11 @@ pub(crate) struct Job {
     pub(crate) threads: usize,
     /// The only processor to run on.
     pub(crate) cpu: Option<usize>,
-    /// Where the server listens; the server itself has none.
-    pub(crate) address: Option<SocketAddr>,
+    /// Whether over a Unix socket instead of TCP, for whoever can.
+    #[serde(default)]
+    pub(crate) unix: bool,
+    /// Where the server listens, as text; the server itself has none.
+    pub(crate) address: Option<String>,
     /// Through a relay that passes on at most so many bytes at once.
     #[serde(default)]
     pub(crate) relay: Option<usize>,
@@ -64,9 +67,23 @@ pub(crate) struct Job {
 
 impl Job {
     /// Where the server listens.
-    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+    pub(crate) fn target(&self) -> anyhow::Result<&str> {
         self.address
+            .as_deref()
             .ok_or_else(|| anyhow::anyhow!("the client was not told where its server listens"))
+    }
+
+    /// The same, over TCP.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.target()?.parse()?)
+    }
+
+    /// Where a server of masep is to listen.
+    pub(crate) fn listen_at(&self) -> String {
+        match self.unix {
+            true => format!("unix:///tmp/masep-bench-{}.sock", std::process::id()),
+            false => "127.0.0.1:0".to_owned(),
+        }
     }
 
     /// A message of [`Job::size`] bytes that asks for this.

@@ -19,6 +19,7 @@ pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<E
     let plan = Plan { effort, missing };
     let mut all = vec![
         plan.round_trip("round-trip-64", 64, [Some(1.20), Some(1.10)]),
+        plan.unix(),
         plan.busy_poll(),
         plan.round_trip("round-trip-32k", 32 * KIB, [Some(1.40), None]),
         plan.whole_turn(),
@@ -58,6 +59,7 @@ impl Plan<'_> {
             links,
             seconds: self.effort.seconds,
             spin: false,
+            unix: false,
             threads: self.effort.threads,
             cpu: None,
             address: None,
@@ -124,6 +126,32 @@ impl Plan<'_> {
             .into_iter()
             .chain(spinning)
             .collect()
+    }
+
+    /// masep over TCP and over Unix sockets.
+    fn unix(&self) -> Experiment {
+        let size = 64;
+        let subject = |name: &str, peer: &str, unix| {
+            let job = self.job(peer, Work::RoundTrip, size, 1);
+            Subject::new(name, How::Talk(Job { unix, ..job }))
+        };
+        let targets = vec![
+            Target::of("masep, Unix", Bound::RatioAtMost(MASEP, 1.0)),
+            Target::of("masep-blocking, Unix", Bound::RatioAtMost(BLOCKING, 1.0)),
+        ];
+        Experiment {
+            name: "unix-64",
+            about: format!("round trip over TCP and Unix sockets, {}", bytes(size)),
+            placements: BOTH,
+            subjects: vec![
+                subject(RAW, RAW, false),
+                subject(MASEP, MASEP, false),
+                subject("masep, Unix", MASEP, true),
+                subject(BLOCKING, BLOCKING, false),
+                subject("masep-blocking, Unix", BLOCKING, true),
+            ],
+            metrics: latencies("µs", RAW, targets),
+        }
     }
 
     fn busy_poll(&self) -> Experiment {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bytes::Bytes;
 use masep::{Client, Connection, Frame, Registry, Server, ServerLimits, SocketHandler, WhenFull};
 
@@ -18,7 +18,7 @@ impl Link for Masep {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
         let client =
             Client::builder(format!("client-{number}")).socket_options(socket_options(job));
-        Ok(Self(client.connect(job.address()?).await?))
+        Ok(Self(client.connect(job.target()?).await?))
     }
 
     async fn send(&mut self, body: &Bytes) -> Result<()> {
@@ -76,7 +76,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
             .server_limits(ServerLimits::default().connections(job.links + 1_000))
             .socket_options(socket_options(job))
             .handler(handler.clone())
-            .bind("127.0.0.1:0")
+            .bind(job.listen_at())
             .await?;
         if handler.registry.set(server.registry().clone()).is_err() {
             bail!("a registry is set once");

@@ -1,6 +1,6 @@
 //! masep without async, driven by the threads that use it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
 use masep::{Frame, ServerLimits};
@@ -17,7 +17,7 @@ impl Link for Blocking {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
         let client =
             Client::builder(format!("client-{number}")).socket_options(socket_options(job));
-        Ok(Self(client.connect(job.address()?)?))
+        Ok(Self(client.connect(job.target()?)?))
     }
 
     async fn send(&mut self, body: &Bytes) -> Result<()> {
@@ -51,7 +51,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
         .server_limits(ServerLimits::default().connections(job.links + 1_000))
         .socket_options(socket_options(job))
         .handler(Answering)
-        .bind("127.0.0.1:0")?;
+        .bind(job.listen_at())?;
     child::ready(server.local_address())?;
     loop {
         std::thread::park();
