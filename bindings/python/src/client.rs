@@ -2,24 +2,16 @@
 
 use std::time::Duration;
 
+use masep::Limits;
 use masep::blocking::Client;
 use masep::discovery::{SearchOptions, in_turn, search_blocking};
-use masep::{Limits, SocketOptions};
 use masep_proto::{Handshake, HelloError};
 use pyo3::prelude::*;
 
+use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::waiting;
-use crate::{errors, server};
-
-/// The bounds of a connection, with this many seconds for each phase of its coming about.
-fn limits(py: Python<'_>, timeout: Option<f64>) -> PyResult<(Limits, SocketOptions)> {
-    let (limits, options) = (Limits::default(), SocketOptions::default());
-    match seconds(py, timeout)? {
-        Some(time) => Ok((limits.hello_time(time), options.connect_time(time))),
-        None => Ok((limits, options)),
-    }
-}
+use crate::{bounds, errors, server};
 
 fn seconds(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Duration>> {
     let Some(seconds) = timeout else {
@@ -43,25 +35,36 @@ pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
     }
 }
 
-/// Connects to a server.
+/// Connects to a server. With `timeout`, each phase has this many seconds, whatever limits and options say.
 #[pyfunction]
-#[pyo3(signature = (id, address, timeout=None))]
+#[pyo3(signature = (id, address, timeout=None, when_full="wait", limits=None, socket_options=None))]
 pub(crate) fn connect(
     py: Python<'_>,
     id: String,
     address: String,
     timeout: Option<f64>,
+    when_full: &str,
+    limits: Option<&Bound<'_, PyAny>>,
+    socket_options: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
-    let (limits, options) = limits(py, timeout)?;
+    let when_full = bounds::when_full(py, when_full)?;
+    let mut limits = bounds::limits(limits)?;
+    let mut options = bounds::socket_options(socket_options)?;
+    if let Some(time) = seconds(py, timeout)? {
+        limits = limits.hello_time(time);
+        options = options.connect_time(time);
+    }
+    let heeded = Heeded::of(&limits);
     let client: Result<Client, _> = waiting::call(py, move || {
         Client::builder(id)
             .limits(limits)
+            .when_full(when_full)
             .socket_options(options)
             .connect(address)
     })?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
-    Ok(Connection::of(client))
+    Ok(Connection::new(client.connection().clone(), heeded))
 }
 
 /// Searches the LAN for this many seconds, and connects to the first of the servers found that says
@@ -74,7 +77,10 @@ pub(crate) fn connect_found(py: Python<'_>, id: String, timeout: f64) -> PyResul
     let client: Result<Client, _> =
         waiting::call(py, move || Client::builder(id).discover(&options))?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
-    Ok(Connection::of(client))
+    Ok(Connection::new(
+        client.connection().clone(),
+        Heeded::of(&Limits::default()),
+    ))
 }
 
 /// The addresses of the servers that answer the search within this many seconds, in the order in

@@ -6,11 +6,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use masep::{CloseReason, Frame, Limits, SendError, SocketOptions, blocking};
+use masep::{
+    CloseReason, DecodeErrorKind, Frame, Limits, RecvTimeoutError, SendError, SocketOptions,
+    blocking,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::bounds::Heeded;
 use crate::errors;
+use crate::message::Decoded;
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 
@@ -19,8 +24,7 @@ use crate::waiting::{self, Process};
 pub(crate) struct Connection {
     /// `None` only while it is dropped.
     inner: Option<blocking::Connection>,
-    /// The client whose end would be that of the connection.
-    client: Option<blocking::Client>,
+    heeded: Heeded,
     /// Whether this side closes it: what becomes of that is told by the call that does, and is no
     /// error for those that read.
     closing: AtomicBool,
@@ -32,21 +36,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(inner: blocking::Connection) -> Self {
+    pub(crate) fn new(inner: blocking::Connection, heeded: Heeded) -> Self {
         Self {
             inner: Some(inner),
-            client: None,
-            closing: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
-            told: AtomicBool::new(false),
-            process: Process::this(),
-        }
-    }
-
-    pub(crate) fn of(client: blocking::Client) -> Self {
-        Self {
-            inner: Some(client.connection().clone()),
-            client: Some(client),
+            heeded,
             closing: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             told: AtomicBool::new(false),
@@ -97,7 +90,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        waiting::release(self.process, (self.inner.take(), self.client.take()));
+        waiting::release(self.process, self.inner.take());
     }
 }
 
@@ -123,14 +116,10 @@ impl Connection {
     fn over(py: Python<'_>, descriptor: RawFd, peer: &str) -> PyResult<Self> {
         // SAFETY: the caller, `masep.communication`, gives up the descriptor that it has just made.
         let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        blocking::Connection::over(
-            owned,
-            peer,
-            &Limits::default(),
-            &SocketOptions::default(),
-        )
-        .map(Self::new)
-        .map_err(|error| errors::transport(py, error.to_string(), "io"))
+        let limits = Limits::default();
+        blocking::Connection::over(owned, peer, &limits, &SocketOptions::default())
+            .map(|connection| Self::new(connection, Heeded::of(&limits)))
+            .map_err(|error| errors::transport(py, error.to_string(), "io"))
     }
 
     /// The id of the peer.
@@ -149,6 +138,12 @@ impl Connection {
     #[getter]
     fn target(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.inner(py)?.address().to_string())
+    }
+
+    /// For how many seconds the peer may take nothing.
+    #[getter]
+    fn write_time(&self) -> f64 {
+        self.heeded.write_time.as_secs_f64()
     }
 
     /// Why the connection ended, if it has.
@@ -232,8 +227,11 @@ impl Connection {
         let inner = self.inner(py)?;
         let until = waiting::deadline(py, timeout)?;
         let received = waiting::wait(py, until, |time| match time {
-            Some(time) => inner.recv_timeout(time).ok(),
-            None => Some(inner.recv()),
+            Some(time) => match inner.recv_timeout(time) {
+                Err(RecvTimeoutError::TimedOut) => None,
+                received => Some(received.ok()),
+            },
+            None => Some(inner.recv().ok()),
         })?;
         if let Some(frame) = received {
             return Ok(Some(body(py, &frame)));
@@ -245,11 +243,32 @@ impl Connection {
     /// The body of the next frame if it has arrived. `None` also when the connection has ended.
     fn try_recv<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let inner = self.inner(py)?;
-        if let Some(frame) = inner.try_recv() {
+        if let Ok(frame) = inner.try_recv() {
             return Ok(Some(body(py, &frame)));
         }
         end(py, self)?;
         Ok(None)
+    }
+
+    /// Reads a message within the bounds of the connection.
+    fn decode(&self, py: Python<'_>, body: &[u8]) -> PyResult<Decoded> {
+        let frame = Frame::new(Bytes::copy_from_slice(body));
+        let message = self.inner(py)?.decode(frame);
+        let message = message.map_err(|error| errors::decode(py, &error))?;
+        Ok(Decoded::new(message))
+    }
+
+    /// Checks whether a message, of which these are the bytes, is within the bounds of the connection.
+    fn check(&self, py: Python<'_>, body: &[u8]) -> PyResult<()> {
+        if !self.heeded.checks {
+            return Ok(());
+        }
+        let frame = Frame::new(Bytes::copy_from_slice(body));
+        match self.inner(py)?.decode(frame).map_err(|error| error.kind) {
+            Err(DecodeErrorKind::Limit(exceeded)) => Err(errors::limit(py, &exceeded)),
+            // What else is wrong, the peer is told.
+            _ => Ok(()),
+        }
     }
 
     /// Says `BYE`, unless the connection has ended, and closes, without waiting: what the peer does not

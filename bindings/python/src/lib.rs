@@ -1,6 +1,7 @@
 //! The extension module `masep._masep`: the crates for Python. What can be said in Python is said
 //! there, in `python/masep/`; what goes over the wire is decided in the crates alone.
 
+mod bounds;
 mod client;
 mod connection;
 mod elements;

@@ -83,6 +83,12 @@ pub(crate) struct Decoded {
     message: Message,
 }
 
+impl Decoded {
+    pub(crate) const fn new(message: Message) -> Self {
+        Self { message }
+    }
+}
+
 #[pymethods]
 impl Decoded {
     /// The type of the message.

@@ -6,12 +6,13 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use masep::{Address, Duplicates, IntoTarget, blocking};
+use masep::{AcceptTimeoutError, Address, Duplicates, IntoTarget, Limits, blocking};
 use pyo3::prelude::*;
 
+use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::waiting::{self, Process};
-use crate::{client, errors};
+use crate::{bounds, client, errors};
 
 pub(crate) fn host_and_port(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
@@ -39,15 +40,18 @@ pub(crate) struct Server {
     /// Taken out by the shutdown. Who accepts holds the lock to read, without the GIL.
     inner: RwLock<Option<blocking::Server>>,
     address: Address,
+    /// Of its connections.
+    heeded: Heeded,
     process: Process,
 }
 
 impl Server {
-    fn new(py: Python<'_>, inner: io::Result<blocking::Server>) -> PyResult<Self> {
+    fn new(py: Python<'_>, inner: io::Result<blocking::Server>, heeded: Heeded) -> PyResult<Self> {
         let inner = inner.map_err(|error| os_error(py, &error))?;
         Ok(Self {
             address: inner.local_address(),
             inner: RwLock::new(Some(inner)),
+            heeded,
             process: Process::this(),
         })
     }
@@ -86,12 +90,35 @@ fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
 impl Server {
     /// Listens on an address.
     #[staticmethod]
-    fn bind(py: Python<'_>, id: String, address: String, announce: bool) -> PyResult<Self> {
+    #[pyo3(signature = (
+        id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
+        socket_options=None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the options of a server")]
+    fn bind(
+        py: Python<'_>,
+        id: String,
+        address: String,
+        announce: bool,
+        duplicates: &str,
+        when_full: &str,
+        limits: Option<&Bound<'_, PyAny>>,
+        server_limits: Option<&Bound<'_, PyAny>>,
+        socket_options: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = address.into_target();
         let target = target.map_err(|error| errors::caller(py, error.to_string()))?;
-        let server = blocking::Server::builder(id).announce(announce);
-        Self::new(py, waiting::call(py, move || server.bind(target))?)
+        let limits = bounds::limits(limits)?;
+        let heeded = Heeded::of(&limits);
+        let server = blocking::Server::builder(id)
+            .announce(announce)
+            .duplicates(bounds::duplicates(py, duplicates)?)
+            .when_full(bounds::when_full(py, when_full)?)
+            .limits(limits)
+            .server_limits(bounds::server_limits(server_limits)?)
+            .socket_options(bounds::socket_options(socket_options)?);
+        Self::new(py, waiting::call(py, move || server.bind(target))?, heeded)
     }
 
     /// Takes the connections of a socket that listens, of which this descriptor is a handle, which it
@@ -103,7 +130,8 @@ impl Server {
         client::check_id(py, &id)?;
         // As in pymasep, where the newest connection with an id is the one that is written to.
         let server = blocking::Server::builder(id).duplicates(Duplicates::Replace);
-        Self::new(py, py.detach(|| server.serve(owned)))
+        let heeded = Heeded::of(&Limits::default());
+        Self::new(py, py.detach(|| server.serve(owned)), heeded)
     }
 
     /// The address on which it listens.
@@ -125,10 +153,13 @@ impl Server {
         let until = waiting::deadline(py, timeout)?;
         let accepted = waiting::wait(py, until, |time| match (&*self.lock(), time) {
             (None, _) => Some(None),
-            (Some(server), Some(time)) => server.accept_timeout(time).ok(),
-            (Some(server), None) => Some(server.accept()),
+            (Some(server), Some(time)) => match server.accept_timeout(time) {
+                Err(AcceptTimeoutError::TimedOut) => None,
+                accepted => Some(accepted.ok()),
+            },
+            (Some(server), None) => Some(server.accept().ok()),
         })?;
-        Ok(accepted.map(Connection::new))
+        Ok(accepted.map(|connection| Connection::new(connection, self.heeded)))
     }
 
     /// Takes no more connections.

@@ -143,11 +143,11 @@ def test_a_frame_of_which_nothing_went_out_is_not_sent_when_its_call_is_cancelle
     run(main())
 
 
-def test_a_peer_that_takes_nothing_is_given_up_though_the_send_was_cancelled(monkeypatch):
-    monkeypatch.setattr(masep.aio, "_WRITE_SECONDS", 0.1)
+def test_a_peer_that_takes_nothing_is_given_up_though_the_send_was_cancelled():
+    limits = masep.Limits(write_time=0.1)
 
     async def main():
-        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+        async with masep.aio.Server("engine", "127.0.0.1:0", limits=limits) as server:
             _peer, connection, _frames = await half_sent(server)
             for call in (connection.recv, lambda: connection.send(b"x"), connection.recv):
                 with pytest.raises(masep.TransportError, match="took no bytes") as raised:
@@ -158,11 +158,11 @@ def test_a_peer_that_takes_nothing_is_given_up_though_the_send_was_cancelled(mon
     run(main())
 
 
-def test_a_peer_that_takes_nothing_is_given_up_by_the_send_that_waits(monkeypatch):
-    monkeypatch.setattr(masep.aio, "_WRITE_SECONDS", 0.1)
+def test_a_peer_that_takes_nothing_is_given_up_by_the_send_that_waits():
+    limits = masep.Limits(write_time=0.1)
 
     async def main():
-        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+        async with masep.aio.Server("engine", "127.0.0.1:0", limits=limits) as server:
             _peer, connection = await connected(server)
             with pytest.raises(masep.TransportError) as raised:
                 while True:

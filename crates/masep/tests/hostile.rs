@@ -36,7 +36,7 @@ impl SocketHandler for Engine {
             let _ = connection.send(frame).await;
             return;
         }
-        let outcome = match Message::from_bytes(frame.into_bytes()) {
+        let outcome = match connection.decode(frame) {
             Ok(_) => TAKEN,
             Err(error) => error.kind.name(),
         };

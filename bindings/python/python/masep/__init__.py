@@ -19,6 +19,7 @@ from ._exceptions import (
     TimedOut,
     TransportError,
 )
+from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
 from ._types import TypeName, allow_types
 from .communication import Frame
@@ -28,12 +29,15 @@ __all__ = [
     "Connection",
     "Frame",
     "LimitError",
+    "Limits",
     "MasepError",
     "Message",
     "PeerError",
     "RefusedError",
     "RejectedError",
     "Server",
+    "ServerLimits",
+    "SocketOptions",
     "TimedOut",
     "TransportError",
     "TypeName",

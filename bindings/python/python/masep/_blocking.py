@@ -8,6 +8,7 @@ from types import TracebackType
 
 from . import _live, _masep, communication
 from ._exceptions import RejectedError
+from ._limits import Duplicates, Limits, ServerLimits, SocketOptions, WhenFull
 from ._message import Message
 
 _log = logging.getLogger("masep")
@@ -63,7 +64,7 @@ class Connection:
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection has ended otherwise
         """
-        self._connection.send(body_of(message))
+        self._connection.send(body_of(message, self._connection))
 
     def recv(self, timeout: float | None = None) -> bytes | None:
         """The body of the next frame; None when the connection has ended in order and all that came
@@ -81,7 +82,7 @@ class Connection:
 
         :raises PeerError: if it is none; the connection lives on
         """
-        return read(self._connection.recv(timeout))
+        return read(self._connection.recv(timeout), self._connection)
 
     def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
@@ -118,21 +119,33 @@ class Connection:
         return f"<masep.Connection to {_masep.quoted(self.peer)}>"
 
 
-def body_of(message: communication.Message | bytes) -> bytes:
-    """The body of the frame in which something is sent."""
-    return message.to_bytes() if isinstance(message, communication.Message) else message
+def body_of(message: communication.Message | bytes, connection: _masep.Connection) -> bytes:
+    """The body of the frame in which something is sent on this connection, within its bounds."""
+    if not isinstance(message, communication.Message):
+        return message
+    body = message.to_bytes()
+    connection.check(body)
+    return body
 
 
-def read(body: bytes | None) -> Message | None:
-    """The message in a frame, if there is a frame."""
+def read(body: bytes | None, connection: _masep.Connection) -> Message | None:
+    """The message in a frame of this connection, within its bounds, if there is a frame."""
     if body is None:
         return None
     message = Message("", None, "")
-    message.from_bytes(body)
+    message._take(connection.decode(body))
     return message
 
 
-def connect(address: str, *, id: str, timeout: float | None = None) -> Connection:
+def connect(
+    address: str,
+    *,
+    id: str,
+    timeout: float | None = None,
+    when_full: WhenFull = "wait",
+    limits: Limits | None = None,
+    socket_options: SocketOptions | None = None,
+) -> Connection:
     """Connects to a server.
 
     :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
@@ -140,10 +153,15 @@ def connect(address: str, *, id: str, timeout: float | None = None) -> Connectio
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
+    :param when_full: what to do with a frame that arrives when as many as may wait to be received:
+        ``"wait"`` with reading, which holds the peer up; drop the oldest for the ``"newest"``;
+        ``"disconnect"``
+    :param limits: what messages and the connection are bound by
+    :param socket_options: how the socket is opened, watched and waited for
     :raises CallerError: if the address is none
     :raises TransportError: which of them failed, and why
     """
-    return Connection(_masep.connect(id, address, timeout))
+    return Connection(_masep.connect(id, address, timeout, when_full, limits, socket_options))
 
 
 class Server:
@@ -157,14 +175,34 @@ class Server:
         file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
         who may connect
     :param announce: whether to answer the search on the LAN
+    :param duplicates: what to do with a client whose id is in use: ``"refuse"`` it, or let it
+        ``"replace"`` the one that is there
+    :param when_full: what to do with a frame that arrives when as many as may wait to be received:
+        ``"wait"`` with reading, which holds the peer up; drop the oldest for the ``"newest"``;
+        ``"disconnect"``
+    :param limits: what messages and each connection are bound by
+    :param server_limits: what the server is bound by
+    :param socket_options: how sockets are watched and waited for
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
 
     __slots__ = ("_server", "__weakref__")
 
-    def __init__(self, id: str, address: str, *, announce: bool = False) -> None:
-        self._server = _live.server(_masep.Server.bind(id, address, announce))
+    def __init__(
+        self,
+        id: str,
+        address: str,
+        *,
+        announce: bool = False,
+        duplicates: Duplicates = "refuse",
+        when_full: WhenFull = "wait",
+        limits: Limits | None = None,
+        server_limits: ServerLimits | None = None,
+        socket_options: SocketOptions | None = None,
+    ) -> None:
+        options = (announce, duplicates, when_full, limits, server_limits, socket_options)
+        self._server = _live.server(_masep.Server.bind(id, address, *options))
 
     @property
     def address(self) -> tuple[str, int] | str:

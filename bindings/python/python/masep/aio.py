@@ -21,12 +21,10 @@ from weakref import WeakKeyDictionary
 from . import _live, _masep, communication
 from ._blocking import body_of, read
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
+from ._limits import Duplicates, Limits, ServerLimits, SocketOptions, WhenFull
 from ._message import Message
 
 __all__ = ["Connection", "Server", "connect", "discover"]
-
-_WRITE_SECONDS = 30.0
-"""As long a peer may take nothing, as elsewhere in masep."""
 
 _TURN_BYTES = 64 * 1024
 """How many bytes calls may send and receive in a row before the other tasks of the loop have their
@@ -77,6 +75,7 @@ class Connection:
         self._connection = _live.connection(connection)
         self._loop = asyncio.get_running_loop()
         self._descriptor = connection.descriptor()
+        self._write_time = connection.write_time
         self._turn = _Turn.of(self._loop)
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -131,7 +130,7 @@ class Connection:
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection has ended otherwise
         """
-        body = body_of(message)
+        body = body_of(message, self._connection)
         if body == b"BYE":
             await self.close()
             return
@@ -173,7 +172,7 @@ class Connection:
 
         :raises PeerError: if it is none; the connection lives on
         """
-        return read(await self.recv(timeout))
+        return read(await self.recv(timeout), self._connection)
 
     async def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
@@ -252,7 +251,7 @@ class Connection:
     def _expect_step(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
-        self._stalled = self._loop.call_later(_WRITE_SECONDS, self._give_up)
+        self._stalled = self._loop.call_later(self._write_time, self._give_up)
 
     def _write(self) -> None:
         """Called by the loop when there is room."""
@@ -348,13 +347,12 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
 class _Connecting:
     """What :func:`connect` gives: to be awaited, or entered with ``async with``."""
 
-    def __init__(self, address: str, id: str, timeout: float | None) -> None:
-        self._arguments = (id, address, timeout)
+    def __init__(self, connect: Callable[[], _masep.Connection]) -> None:
+        self._open = connect
         self._connection: Connection | None = None
 
     async def _connect(self) -> Connection:
-        opened = await _in_thread(lambda: _masep.connect(*self._arguments))
-        return Connection(opened)
+        return Connection(await _in_thread(self._open))
 
     def __await__(self) -> Generator[object, None, Connection]:
         return self._connect().__await__()
@@ -373,7 +371,15 @@ class _Connecting:
             await _leave(self._connection, error)
 
 
-def connect(address: str, *, id: str, timeout: float | None = None) -> _Connecting:
+def connect(
+    address: str,
+    *,
+    id: str,
+    timeout: float | None = None,
+    when_full: WhenFull = "wait",
+    limits: Limits | None = None,
+    socket_options: SocketOptions | None = None,
+) -> _Connecting:
     """Connects to a server: ``connection = await connect(...)``, or ``async with connect(...) as
     connection``.
 
@@ -382,10 +388,15 @@ def connect(address: str, *, id: str, timeout: float | None = None) -> _Connecti
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
+    :param when_full: as for :func:`masep.connect`
+    :param limits: what messages and the connection are bound by
+    :param socket_options: how the socket is opened and watched; ``busy_poll`` has no effect here
     :raises CallerError: if the address is none
     :raises TransportError: which of them failed, and why
     """
-    return _Connecting(address, id, timeout)
+    return _Connecting(
+        lambda: _masep.connect(id, address, timeout, when_full, limits, socket_options)
+    )
 
 
 class Server:
@@ -400,13 +411,30 @@ class Server:
         file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
         who may connect
     :param announce: whether to answer the search on the LAN
+    :param duplicates: as for :class:`masep.Server`
+    :param when_full: as for :class:`masep.Server`
+    :param limits: what messages and each connection are bound by
+    :param server_limits: what the server is bound by
+    :param socket_options: how sockets are watched; ``busy_poll`` has no effect here
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
 
-    def __init__(self, id: str, address: str, *, announce: bool = False) -> None:
+    def __init__(
+        self,
+        id: str,
+        address: str,
+        *,
+        announce: bool = False,
+        duplicates: Duplicates = "refuse",
+        when_full: WhenFull = "wait",
+        limits: Limits | None = None,
+        server_limits: ServerLimits | None = None,
+        socket_options: SocketOptions | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self._server = _live.server(_masep.Server.bind(id, address, announce))
+        options = (announce, duplicates, when_full, limits, server_limits, socket_options)
+        self._server = _live.server(_masep.Server.bind(id, address, *options))
         self._turn = _Turn.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
         threading.Thread(

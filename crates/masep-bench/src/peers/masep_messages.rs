@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
-use masep::{Action, Frame, Message, MessageType, SocketHandler, Value, blocking};
+use masep::{Action, DecodeError, Frame, Message, MessageType, SocketHandler, Value, blocking};
 
 use super::busy_poll::socket_options;
 use crate::child;
@@ -21,7 +21,7 @@ pub(crate) fn drive(job: &Job) -> Result<Outcome> {
         let observation = observation(job)?;
         times(job, async || {
             connection.send_message(&observation).await?;
-            take_action(connection.recv().await?)
+            take_action(&connection.recv_message().await?)
         })
         .await
     })
@@ -36,7 +36,7 @@ pub(crate) fn drive_blocking(job: &Job) -> Result<Outcome> {
     let observation = observation(job)?;
     runtime(job.threads)?.block_on(times(job, async || {
         connection.send_message(&observation)?;
-        take_action(connection.recv()?)
+        take_action(&connection.recv_message()?)
     }))
 }
 
@@ -44,10 +44,10 @@ fn observation(job: &Job) -> Result<Message> {
     Ok(Message::from_bytes(job.body(Request::Observation))?)
 }
 
-/// Decodes what came back.
-fn take_action(frame: Frame) -> Result<()> {
-    ensure!(frame.size() == ACTION.len(), "another action came back");
-    black_box(action(&Message::from_bytes(frame.into_bytes())?)?);
+/// Reads what came back.
+fn take_action(message: &Message) -> Result<()> {
+    ensure!(message.msg_type == MessageType::Action, "no action came back");
+    black_box(action(message)?);
     Ok(())
 }
 
@@ -73,8 +73,8 @@ impl Agent {
     }
 
     /// The answer to an observation. What is wrong is an end without one, which is the client's to judge.
-    fn answer(&self, frame: Frame) -> Option<Message> {
-        let message = Message::from_bytes(frame.into_bytes()).ok()?;
+    fn answer(&self, message: Result<Message, DecodeError>) -> Option<Message> {
+        let message = message.ok()?;
         let is_observation = message.msg_type == MessageType::Observation;
         message.param("observation").filter(|_| is_observation)?;
         Some(Message::action(
@@ -86,7 +86,7 @@ impl Agent {
 
 impl SocketHandler for Agent {
     async fn on_receive(&self, connection: &masep::Connection, frame: Frame) {
-        if let Some(answer) = self.answer(frame) {
+        if let Some(answer) = self.answer(connection.decode(frame)) {
             let _ = connection.send_message(&answer).await;
         }
     }
@@ -94,7 +94,7 @@ impl SocketHandler for Agent {
 
 impl blocking::SocketHandler for Agent {
     fn on_receive(&self, connection: &blocking::Connection, frame: Frame) {
-        if let Some(answer) = self.answer(frame) {
+        if let Some(answer) = self.answer(connection.decode(frame)) {
             let _ = connection.send_message(&answer);
         }
     }

@@ -119,10 +119,10 @@ impl Connection {
         if !batch.is_empty() {
             return batch.next();
         }
-        let counts_silence = self.config.limits.idle_time.is_some() || self.masep.is_some();
+        let needs_batch = self.config.limits.idle_time.is_some() || self.masep.is_some();
         match self.inbound.frames() {
-            0 if !counts_silence => None,
-            1 if !counts_silence => {
+            0 if !needs_batch => None,
+            1 if !needs_batch => {
                 (self.inbound.take_single()).or_else(|| self.next_of_many(batch, now))
             }
             _ => self.next_of_many(batch, now),

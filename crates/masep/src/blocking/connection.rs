@@ -177,7 +177,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    #[doc(hidden)]
+    #[cfg(feature = "unstable-bindings")]
     pub fn offer(&self, frame: impl Into<Frame>) -> Result<bool, SendError> {
         self.shared().offer(frame.into())
     }

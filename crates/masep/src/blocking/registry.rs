@@ -164,7 +164,7 @@ impl Registry {
     fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {
         let mut offered = Offered::default();
         for connection in self.connections() {
-            match connection.offer(frame.clone()) {
+            match connection.shared().offer(frame.clone()) {
                 Ok(true) => offered.sent += 1,
                 Ok(false) => offered.in_part.push(connection),
                 Err(SendError::Full(_)) => offered.without_room.push(connection),

@@ -1,0 +1,70 @@
+"""What connections, servers and sockets are bound by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Duplicates", "Limits", "ServerLimits", "SocketOptions", "WhenFull"]
+
+Duplicates = Literal["refuse", "replace"]
+WhenFull = Literal["wait", "newest", "disconnect"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of a message and of a connection: ``Limits(depth=64, idle_time=60.0)``.
+
+    Those of messages (``message_bytes``, ``depth``, ``nodes``, ``text_bytes``, ``int_digits``) are
+    applied to what a connection receives and sends. Above their defaults they are applied to what it
+    receives only.
+    """
+
+    frame_bytes: int = 65_535
+    """Bytes in the body of one frame, which is also the most that there can be."""
+    message_bytes: int = 1 << 20
+    """Bytes of one message."""
+    depth: int = 1_024
+    """How deep elements may stand in each other."""
+    nodes: int = 100_000
+    """Elements in one message."""
+    text_bytes: int = 1 << 20
+    """Bytes of one text or attribute."""
+    int_digits: int = 4_300
+    """Digits of one int."""
+    id_bytes: int = 1_024
+    """Bytes of a peer's id."""
+    hello_time: float = 5.0
+    """Seconds that a peer may take for its hello."""
+    idle_time: float | None = None
+    """Seconds that a connection may be silent before it is ended; None: for ever."""
+    write_time: float = 30.0
+    """Seconds that bytes may wait for a peer that takes none, before the connection is ended."""
+    queue_messages: int = 1_024
+    """Frames that may wait in one queue."""
+    queue_bytes: int = 4 << 20
+    """Bytes that may wait in one queue."""
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """The bounds of a server beyond those of its connections."""
+
+    connections: int = 1_024
+    """Connections at the same time, those that have not said hello included."""
+    connections_per_address: int | None = None
+    """Of these, from one address; None: as many as there may be."""
+    answers_per_second: int = 1_000
+    """Answers to the search on the LAN."""
+
+
+@dataclass(frozen=True)
+class SocketOptions:
+    """Options of the sockets under connections."""
+
+    connect_time: float = 5.0
+    """Seconds for each of: resolving the name of a server, connecting to one of its addresses."""
+    keepalive_time: float | None = 15.0
+    """Seconds of silence after which TCP asks whether the peer still lives; None: never."""
+    busy_poll: float = 0.0
+    """Seconds for which a call that waits for bytes looks for them before its thread sleeps."""

@@ -1,0 +1,162 @@
+//! Bounds and options as they are given in Python: objects of `masep._limits`, and words.
+
+use std::time::Duration;
+
+use masep::{Duplicates, Limits, ServerLimits, SocketOptions, WhenFull};
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// `masep.Limits`, by its attributes. Times are seconds.
+#[derive(FromPyObject)]
+struct GivenLimits {
+    frame_bytes: usize,
+    message_bytes: usize,
+    depth: usize,
+    nodes: usize,
+    text_bytes: usize,
+    int_digits: usize,
+    id_bytes: usize,
+    hello_time: f64,
+    idle_time: Option<f64>,
+    write_time: f64,
+    queue_messages: usize,
+    queue_bytes: usize,
+}
+
+/// `masep.ServerLimits`.
+#[derive(FromPyObject)]
+struct GivenServerLimits {
+    connections: usize,
+    connections_per_address: Option<usize>,
+    answers_per_second: u32,
+}
+
+/// `masep.SocketOptions`.
+#[derive(FromPyObject)]
+struct GivenSocketOptions {
+    connect_time: f64,
+    keepalive_time: Option<f64>,
+    busy_poll: f64,
+}
+
+/// Attributes of an object; what is wrong with them is the caller's fault.
+fn given<T>(object: &Bound<'_, PyAny>) -> PyResult<T>
+where
+    T: for<'a, 'py> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    object.extract().map_err(|error: PyErr| {
+        let py = object.py();
+        let cause = error.cause(py).unwrap_or(error);
+        errors::caller(py, format!("{}: {}", object, cause.value(py)))
+    })
+}
+
+fn seconds(py: Python<'_>, name: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        errors::caller(
+            py,
+            format!("{name} is a number of seconds from 0 on, not {seconds}"),
+        )
+    })
+}
+
+/// The bounds of messages and connections.
+pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
+    let Some(object) = object else {
+        return Ok(Limits::default());
+    };
+    let py = object.py();
+    let it: GivenLimits = given(object)?;
+    let idle_time = it.idle_time.map(|time| seconds(py, "idle_time", time));
+    Ok(Limits::default()
+        .frame_bytes(it.frame_bytes)
+        .message_bytes(it.message_bytes)
+        .depth(it.depth)
+        .nodes(it.nodes)
+        .text_bytes(it.text_bytes)
+        .int_digits(it.int_digits)
+        .id_bytes(it.id_bytes)
+        .hello_time(seconds(py, "hello_time", it.hello_time)?)
+        .idle_time(idle_time.transpose()?)
+        .write_time(seconds(py, "write_time", it.write_time)?)
+        .queue_messages(it.queue_messages)
+        .queue_bytes(it.queue_bytes))
+}
+
+/// The part of the bounds of a connection that its Python object heeds itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Heeded {
+    /// Whether a message within the default bounds may be over those of the connection.
+    pub(crate) checks: bool,
+    /// How long bytes may wait for a peer that takes none.
+    pub(crate) write_time: Duration,
+}
+
+impl Heeded {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        let default = Limits::default();
+        let checks = limits.message_bytes < default.message_bytes
+            || limits.depth < default.depth
+            || limits.nodes < default.nodes
+            || limits.text_bytes < default.text_bytes
+            || limits.int_digits < default.int_digits;
+        Self {
+            checks,
+            write_time: limits.write_time,
+        }
+    }
+}
+
+/// The bounds of a server.
+pub(crate) fn server_limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<ServerLimits> {
+    let Some(object) = object else {
+        return Ok(ServerLimits::default());
+    };
+    let it: GivenServerLimits = given(object)?;
+    Ok(ServerLimits::default()
+        .connections(it.connections)
+        .connections_per_address(it.connections_per_address)
+        .answers_per_second(it.answers_per_second))
+}
+
+/// Options of sockets.
+pub(crate) fn socket_options(object: Option<&Bound<'_, PyAny>>) -> PyResult<SocketOptions> {
+    let Some(object) = object else {
+        return Ok(SocketOptions::default());
+    };
+    let py = object.py();
+    let it: GivenSocketOptions = given(object)?;
+    let keepalive_time = it
+        .keepalive_time
+        .map(|time| seconds(py, "keepalive_time", time));
+    Ok(SocketOptions::default()
+        .connect_time(seconds(py, "connect_time", it.connect_time)?)
+        .keepalive_time(keepalive_time.transpose()?)
+        .busy_poll(seconds(py, "busy_poll", it.busy_poll)?))
+}
+
+/// The policy for a queue that is full.
+pub(crate) fn when_full(py: Python<'_>, name: &str) -> PyResult<WhenFull> {
+    match name {
+        "wait" => Ok(WhenFull::Wait),
+        "newest" => Ok(WhenFull::NewestWins),
+        "disconnect" => Ok(WhenFull::Disconnect),
+        _ => Err(errors::caller(
+            py,
+            format!("when_full is \"wait\", \"newest\" or \"disconnect\", not {name:?}"),
+        )),
+    }
+}
+
+/// The rule for a hello whose id is in use.
+pub(crate) fn duplicates(py: Python<'_>, name: &str) -> PyResult<Duplicates> {
+    match name {
+        "refuse" => Ok(Duplicates::Refuse),
+        "replace" => Ok(Duplicates::Replace),
+        _ => Err(errors::caller(
+            py,
+            format!("duplicates is \"refuse\" or \"replace\", not {name:?}"),
+        )),
+    }
+}

@@ -1,0 +1,165 @@
+"""The options of connections and servers: the same for threads and for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+import masep
+import masep.aio
+
+SOON = 20.0
+TIGHT = masep.Limits(depth=6, nodes=20, text_bytes=100, int_digits=20, message_bytes=2_000)
+
+
+def over() -> dict[str, masep.Message]:
+    """Messages, each over the bound that is named and within all others."""
+    return {
+        "nesting depth": masep.Message("observation", {"a": [[1]]}, "x"),
+        "elements": masep.Message("observation", {"a": [1] * 30}, "x"),
+        "text bytes": masep.Message("observation", {"a": "t" * 200}, "x"),
+        "digits of an int": masep.Message("observation", {"a": 10**30}, "x"),
+    }
+
+
+def peer_of(server: masep.Server | masep.aio.Server, id: str = "agent") -> socket.socket:
+    peer = socket.create_connection(server.address, SOON)
+    send(peer, id.encode())
+    return peer
+
+
+def send(peer: socket.socket, *bodies: bytes) -> None:
+    peer.sendall(b"".join(struct.pack("<H", len(body)) + body for body in bodies))
+
+
+def test_the_defaults_are_those_of_the_crates() -> None:
+    """The options that are given with their defaults make what none makes."""
+    defaults = {
+        "limits": masep.Limits(),
+        "server_limits": masep.ServerLimits(),
+        "socket_options": masep.SocketOptions(),
+        "duplicates": "refuse",
+        "when_full": "wait",
+        "announce": False,
+    }
+    with masep.Server("engine", "127.0.0.1:0", **defaults) as server:  # type: ignore[arg-type]
+        host, port = server.address
+        of_clients = {key: defaults[key] for key in ("limits", "socket_options", "when_full")}
+        with masep.connect(f"{host}:{port}", id="agent", **of_clients) as client:  # type: ignore[arg-type]
+            client.send(b"hello")
+            connection = server.accept(SOON)
+            assert connection is not None
+            assert connection.recv(SOON) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limits": dataclasses.replace(masep.Limits(), hello_time=-1.0)},
+        {"limits": dataclasses.replace(masep.Limits(), queue_bytes=-1)},
+        {"limits": 3},
+        {"when_full": "newest_wins"},
+        {"socket_options": masep.SocketOptions(busy_poll=float("nan"))},
+    ],
+)
+def test_an_option_that_is_none_is_the_callers_fault(options: dict[str, object]) -> None:
+    with pytest.raises(masep.CallerError):
+        masep.Server("engine", "127.0.0.1:0", **options)  # type: ignore[arg-type]
+    with pytest.raises(masep.CallerError):
+        masep.connect("127.0.0.1:1", id="agent", **options)  # type: ignore[arg-type]
+
+
+def test_the_bounds_of_a_server_reach_its_messages() -> None:
+    with masep.Server("engine", "127.0.0.1:0", limits=TIGHT) as server:
+        peer = peer_of(server)
+        connection = server.accept(SOON)
+        assert connection is not None
+        for message in over().values():
+            with pytest.raises(masep.LimitError) as sent:
+                connection.send(message)
+            send(peer, message.to_bytes())
+            with pytest.raises(masep.LimitError) as received:
+                connection.recv_message(SOON)
+            assert sent.value.limit == received.value.limit
+        quit = masep.Message("quit_game", None, "x")
+        send(peer, quit.to_bytes())
+        assert connection.recv_message(SOON) == quit
+        peer.close()
+
+
+def test_the_bounds_of_an_asyncio_client_reach_its_messages() -> None:
+    async def play() -> None:
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            host, port = server.address
+            connecting = masep.aio.connect(f"{host}:{port}", id="agent", limits=TIGHT)
+            async with connecting as client:
+                engine = await server.accept()
+                assert engine is not None
+                for message in over().values():
+                    with pytest.raises(masep.LimitError):
+                        await client.send(message)
+                    await engine.send(message)
+                    with pytest.raises(masep.LimitError):
+                        await client.recv_message(SOON)
+
+    asyncio.run(asyncio.wait_for(play(), SOON))
+
+
+def numbers(frames: Iterator[int]) -> list[bytes]:
+    return [bytes([number]) for number in frames]
+
+
+def test_the_newest_frames_wait() -> None:
+    options = {"limits": masep.Limits(queue_messages=2), "when_full": "newest"}
+    with masep.Server("engine", "127.0.0.1:0", **options) as server:  # type: ignore[arg-type]
+        peer = peer_of(server)
+        connection = server.accept(SOON)
+        assert connection is not None
+        send(peer, *numbers(iter(range(20))), b"BYE")
+        # The connection is closed when all has been read.
+        while peer.recv(64):
+            pass
+        assert [connection.recv(SOON) for _ in range(3)] == [b"\x12", b"\x13", None]
+        assert connection.close_reason == "peer_bye"
+
+
+def test_a_new_connection_replaces_one_with_its_id() -> None:
+    with masep.Server("engine", "127.0.0.1:0", duplicates="replace") as server:
+        peer_of(server)
+        old = server.accept(SOON)
+        assert old is not None
+        peer_of(server)
+        assert server.accept(SOON) is not None
+        assert old.recv(SOON) is None
+        assert old.close_reason == "replaced"
+
+
+def test_a_server_has_so_many_places() -> None:
+    limits = masep.ServerLimits(connections=1)
+    with masep.Server("engine", "127.0.0.1:0", server_limits=limits) as server:
+        host, port = server.address
+        with masep.connect(f"{host}:{port}", id="first"):
+            with pytest.raises(masep.RejectedError):
+                with masep.connect(f"{host}:{port}", id="second") as second:
+                    second.recv(SOON)
+
+
+def test_an_asyncio_send_gives_a_peer_up_after_its_write_time() -> None:
+    async def play() -> None:
+        limits = masep.Limits(write_time=0.2)
+        async with masep.aio.Server("engine", "127.0.0.1:0", limits=limits) as server:
+            deaf = peer_of(server)
+            connection = await server.accept()
+            assert connection is not None
+            with pytest.raises(masep.TransportError) as ended:
+                while True:
+                    await connection.send(b"x" * 60_000)
+            assert ended.value.reason == "write_timeout"
+            deaf.close()
+
+    asyncio.run(asyncio.wait_for(play(), SOON))
