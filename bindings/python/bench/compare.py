@@ -111,7 +111,7 @@ def round_trips(rounds: int, seconds: float) -> list[Table]:
     for name in ("masep", "masep.aio"):
         unix = f"{name}, Unix"
         both = {who: figures[who] for who in (name, unix)}
-        tables.append(Table(f"{title}, over TCP and Unix", name, both, {unix: 1.0}))
+        tables.append(Table(f"{title}, {name} over TCP and Unix sockets", name, both, {unix: 1.0}))
     return tables
 
 

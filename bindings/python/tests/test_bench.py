@@ -20,6 +20,15 @@ def test_everybody_is_measured(directory):
     compared: dict[str, list[str]] = {}
     for row in rows:
         compared.setdefault(row["what"], []).append(row["who"])
-    round_trips, *codec = compared.values()
-    assert round_trips == ["sockets", "masep", "masep.communication", "masep.aio", "pymasep.communication"]
+    round_trips, unix, unix_in_asyncio, *codec = compared.values()
+    assert round_trips == [
+        "sockets",
+        "masep",
+        "masep, Unix",
+        "masep.communication",
+        "masep.aio",
+        "masep.aio, Unix",
+        "pymasep.communication",
+    ]
+    assert (unix, unix_in_asyncio) == (["masep", "masep, Unix"], ["masep.aio", "masep.aio, Unix"])
     assert codec == [["pymasep", "masep"]] * 6

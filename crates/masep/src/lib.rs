@@ -44,6 +44,7 @@
 //! | one loop for all that arrives, as a pymasep engine has | [`SocketHandlerQueue`] |
 //! | callbacks | [`SocketHandler`] |
 //! | no async at all | [`blocking`] |
+//! | both ends on one machine, as fast as can be | a Unix socket: `bind("unix:///run/game.sock")`, see [`Target`] |
 //! | a server on the LAN whose address nobody knows | [`discovery`] |
 //!
 //! # Without surprises
