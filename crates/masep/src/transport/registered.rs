@@ -80,11 +80,11 @@ impl Stream for SocketTransport {
         // Where readiness is told by its edges, a read that leaves room has emptied the socket:
         // marking it so spares the read that would only find that out, a system call per frame.
         // The call knows the readiness from before the read, so that what arrives meanwhile
-        // is not missed. A Unix socket may hold more behind a piece with which its peer has passed descriptors.
-        let empties = TOLD_BY_EDGES && matches!(self, Self::Tcp(_));
+        // is not missed. A Unix socket may hold more behind a piece with which its peer has passed descriptors, which
+        // no peer of this protocol does: that is read when something else arrives, or at the end.
         let filled = self.try_io(Interest::READABLE, || {
             let read = recv(self.as_fd(), buffer, RecvFlags::DONTWAIT)?;
-            if empties && 0 < read && read < room {
+            if TOLD_BY_EDGES && 0 < read && read < room {
                 read_some = read;
                 return Err(io::ErrorKind::WouldBlock.into());
             }

@@ -32,20 +32,18 @@ pub(super) fn connect(path: &Path, limit: Duration) -> io::Result<Socket> {
 pub(super) fn listen(path: &Arc<Path>) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Of several servers that start at once, one gets the path; the others find it in use. Without the lock, one that
+    // is bound and does not listen yet would be taken for one that was left.
+    let _lock = lock_directory(path);
     let bind = || socket.bind(&address);
     match bind() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            // Of several servers that start at once, one replaces the file; the others find it in use.
-            let _lock = lock_directory(path);
             remove_stale(path, &address)?;
             bind()?;
-            socket.listen(BACKLOG)?;
         }
-        bound => {
-            bound?;
-            socket.listen(BACKLOG)?;
-        }
+        bound => bound?,
     }
+    socket.listen(BACKLOG)?;
     let file = SocketFile::of(path)?;
     Ok((socket, file))
 }
@@ -78,8 +76,8 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// The lock of the directory that this file is in, as far as it can be had within a moment. Whoever holds it only
-/// does so while it replaces a file.
+/// The lock of the directory that this file is in, as far as it can be had within a moment. A server holds it only
+/// while it begins to listen.
 fn lock_directory(path: &Path) -> Option<File> {
     const TRIES: usize = 100;
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
