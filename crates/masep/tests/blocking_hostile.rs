@@ -15,9 +15,7 @@ use std::time::Duration;
 use blocking_peer::{Bounds, Event, Events, Peer, SOON, accept, frame, next, server_with};
 use corpus::{Input, TAKEN};
 use masep::blocking::{Connection, Server, SocketHandler, SocketHandlerQueue};
-use masep::{
-    CloseReason, Frame, Limits, Message, RejectReason, ServerLimits, SocketOptions, WhenFull,
-};
+use masep::{CloseReason, Frame, Limits, RejectReason, ServerLimits, SocketOptions, WhenFull};
 
 /// How long what takes thousands of inputs may take.
 const IN_THE_END: Duration = Duration::from_secs(300);

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use corpus::{Input, TAKEN};
 use masep::{
-    CloseReason, Connection, Frame, Limits, Message, RejectReason, Server, ServerLimits,
-    SocketHandler, SocketHandlerQueue, SocketOptions, WhenFull,
+    CloseReason, Connection, Frame, Limits, RejectReason, Server, ServerLimits, SocketHandler,
+    SocketHandlerQueue, SocketOptions, WhenFull,
 };
 use peer::{Bounds, Event, Events, Peer, frame, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
