@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import socket
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -110,33 +109,33 @@ def test_the_bounds_of_an_asyncio_client_reach_its_messages() -> None:
     asyncio.run(asyncio.wait_for(play(), SOON))
 
 
-def numbers(frames: Iterator[int]) -> list[bytes]:
-    return [bytes([number]) for number in frames]
-
-
-def test_the_newest_frames_wait() -> None:
-    options = {"limits": masep.Limits(queue_messages=2), "when_full": "newest"}
-    with masep.Server("engine", "127.0.0.1:0", **options) as server:  # type: ignore[arg-type]
+def test_a_queue_that_is_full_ends_a_connection_that_nobody_receives_from() -> None:
+    limits = masep.Limits(queue_messages=2)
+    with masep.Server("engine", "127.0.0.1:0", limits=limits, when_full="disconnect") as server:
         peer = peer_of(server)
         connection = server.accept(SOON)
         assert connection is not None
-        send(peer, *numbers(iter(range(20))), b"BYE")
-        # The connection is closed when all has been read.
-        while peer.recv(64):
-            pass
-        assert [connection.recv(SOON) for _ in range(3)] == [b"\x12", b"\x13", None]
-        assert connection.close_reason == "peer_bye"
+        send(peer, *[b"x"] * 20)
+        heard = b""
+        while not heard.endswith(b"\x03\0BYE"):
+            heard += peer.recv(64)
+        with pytest.raises(masep.TransportError) as ended:
+            while connection.recv(SOON) is not None:
+                pass
+        assert ended.value.reason == "queue_full"
+        peer.close()
 
 
 def test_a_new_connection_replaces_one_with_its_id() -> None:
     with masep.Server("engine", "127.0.0.1:0", duplicates="replace") as server:
-        peer_of(server)
-        old = server.accept(SOON)
-        assert old is not None
-        peer_of(server)
-        assert server.accept(SOON) is not None
-        assert old.recv(SOON) is None
-        assert old.close_reason == "replaced"
+        with peer_of(server):
+            old = server.accept(SOON)
+            assert old is not None
+            with peer_of(server):
+                new = server.accept(SOON)
+                assert new is not None
+                assert old.recv(SOON) is None
+                assert old.close_reason == "replaced"
 
 
 def test_a_server_has_so_many_places() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Literal
 
 from . import _live, _masep, communication
 from ._exceptions import RejectedError
-from ._limits import Duplicates, Limits, ServerLimits, SocketOptions, WhenFull
+from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
 
 _log = logging.getLogger("masep")
@@ -142,7 +143,7 @@ def connect(
     *,
     id: str,
     timeout: float | None = None,
-    when_full: WhenFull = "wait",
+    when_full: Literal["wait", "newest", "disconnect"] = "wait",
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
 ) -> Connection:
@@ -195,8 +196,8 @@ class Server:
         address: str,
         *,
         announce: bool = False,
-        duplicates: Duplicates = "refuse",
-        when_full: WhenFull = "wait",
+        duplicates: Literal["refuse", "replace"] = "refuse",
+        when_full: Literal["wait", "newest", "disconnect"] = "wait",
         limits: Limits | None = None,
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,

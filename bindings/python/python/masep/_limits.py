@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-__all__ = ["Duplicates", "Limits", "ServerLimits", "SocketOptions", "WhenFull"]
-
-Duplicates = Literal["refuse", "replace"]
-WhenFull = Literal["wait", "newest", "disconnect"]
+__all__ = ["Limits", "ServerLimits", "SocketOptions"]
 
 
 @dataclass(frozen=True)

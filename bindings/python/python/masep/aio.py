@@ -15,13 +15,13 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import _live, _masep, communication
 from ._blocking import body_of, read
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
-from ._limits import Duplicates, Limits, ServerLimits, SocketOptions, WhenFull
+from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
 
 __all__ = ["Connection", "Server", "connect", "discover"]
@@ -376,7 +376,7 @@ def connect(
     *,
     id: str,
     timeout: float | None = None,
-    when_full: WhenFull = "wait",
+    when_full: Literal["wait", "newest", "disconnect"] = "wait",
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
 ) -> _Connecting:
@@ -426,8 +426,8 @@ class Server:
         address: str,
         *,
         announce: bool = False,
-        duplicates: Duplicates = "refuse",
-        when_full: WhenFull = "wait",
+        duplicates: Literal["refuse", "replace"] = "refuse",
+        when_full: Literal["wait", "newest", "disconnect"] = "wait",
         limits: Limits | None = None,
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
