@@ -145,8 +145,8 @@ pub struct Connection {
     phase_until: Option<Instant>,
     /// By when the peer has to take something.
     write_until: Option<Instant>,
-    /// By when the user's work on an answer has to be done, as nothing can be written any more.
-    answers_until: Option<Instant>,
+    /// Since when nothing can be written any more.
+    write_failed_at: Option<Instant>,
     /// Since when nothing was heard.
     silent_since: Option<Instant>,
     /// By when a server's `BYE` is a refusal, until a frame has come.
@@ -276,7 +276,7 @@ impl Connection {
             discards: 0,
             phase_until: None,
             write_until: None,
-            answers_until: None,
+            write_failed_at: None,
             silent_since: None,
             rejection_until: None,
             events: Pending::default(),

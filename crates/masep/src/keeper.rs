@@ -30,6 +30,8 @@ pub(crate) struct Keeper {
     place: Place,
     alarm: Alarm,
     lease: Lease,
+    /// When the call of the handler that waits has begun to.
+    call_began: Option<Instant>,
 }
 
 /// The outcome of a step.
@@ -47,6 +49,7 @@ impl Keeper {
             place,
             alarm: Alarm(None),
             lease: None,
+            call_began: None,
         }
     }
 
@@ -143,10 +146,14 @@ impl Keeper {
             if let Poll::Ready(returned) = call.as_mut().poll(context) {
                 return Poll::Ready(Some(returned));
             }
+            self.call_began.get_or_insert_with(now);
             self.poll_until(context, true, State::cancels_calls)
                 .map(|()| None)
         })
         .await;
+        if self.call_began.take().is_some() {
+            self.shared.call_is_over(returned.is_some());
+        }
         if returned == Some(false) {
             self.shared.end(CloseReason::Aborted);
             self.until(State::is_ended).await;
@@ -250,6 +257,7 @@ impl Keeper {
             shared,
             alarm,
             lease,
+            call_began,
             ..
         } = self;
         let mut locked = shared.lock(By::Keeper);
@@ -294,9 +302,10 @@ impl Keeper {
             }
         }
         let leased_until = lease.map(|(until, _)| until);
+        let call_until = call_began.and_then(|began| locked.core.work_until(began));
         let wakes_at = (locked.core.deadline().into_iter())
             .chain(leased_until)
-            .chain(locked.core.answers_until().filter(|_| busy))
+            .chain(call_until)
             .min();
         if let Some(wakes_at) = wakes_at
             && let Poll::Ready(now) = alarm.poll(context, wakes_at)
@@ -304,7 +313,7 @@ impl Keeper {
             if locked.core.deadline().is_some_and(|due| due <= now) {
                 locked.core.handle_timeout(now);
             }
-            locked.is_call_late = locked.core.answers_until().is_some_and(|due| due <= now);
+            locked.is_call_late = call_until.is_some_and(|due| due <= now);
             look_after_lease(lease, &mut locked, now);
             return Step::Moved;
         }

@@ -38,10 +38,12 @@ impl Connection {
         }
     }
 
-    /// By when work on an answer to the peer is in vain for long enough to be given up: a write has failed, and
-    /// [`Limits::write_time`](crate::Limits::write_time) will have passed since.
-    pub const fn answers_until(&self) -> Option<Instant> {
-        self.answers_until
+    /// By when the user's work on a frame, begun at this time, is given up, which may be an answer that goes nowhere: a
+    /// write has failed, and [`Limits::write_time`](crate::Limits::write_time) will have passed since that and since the
+    /// begin. So work that goes on, frame by frame, gets all that the peer has sent.
+    pub fn work_until(&self, begun: Instant) -> Option<Instant> {
+        let failed = self.write_failed_at?;
+        failed.max(begun).checked_add(self.config.limits.write_time)
     }
 
     /// Ends what has taken too long by now.

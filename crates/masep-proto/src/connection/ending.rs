@@ -194,7 +194,7 @@ impl Connection {
         self.wake_senders();
         self.phase = Phase::ReadingRest;
         self.phase_until = now.checked_add(self.config.limits.write_time);
-        self.answers_until = self.phase_until;
+        self.write_failed_at = Some(now);
         if self.input_over {
             self.conclude_failed_write(now);
         }

@@ -719,6 +719,17 @@ impl Shared {
         self.abort(reason);
     }
 
+    /// A call of the handler that waited has returned, or was given up. One that was given up behind a failed write has
+    /// lost its frame: that is the end, also for a peer that has said `BYE` behind it.
+    pub(crate) fn call_is_over(&self, has_returned: bool) {
+        let mut locked = self.lock(By::Keeper);
+        if std::mem::take(&mut locked.is_call_late) && !has_returned {
+            let reason = locked.core.end_reason();
+            drop(locked);
+            self.lose(reason);
+        }
+    }
+
     /// The peer's id, from its hello on, before which there are no handles.
     pub(crate) fn peer(&self) -> &PeerId {
         static UNKNOWN: LazyLock<PeerId> = LazyLock::new(|| PeerId::new(""));
