@@ -29,6 +29,9 @@ impl Table {
     /// they are to be told in order, with times that do not go back; a time may be earlier than that of other
     /// calls.
     ///
+    /// The time is to be read when the message is there, and not before: an answer that seems to be older than its
+    /// question is none.
+    ///
     /// From peers that the table has not been told of, or has forgotten, nothing is taken.
     pub fn handle_message(
         &mut self,
