@@ -21,7 +21,6 @@ impl Table {
                 Place::Spectator => self.forget_spectator(peer),
                 Place::Guest => {}
             }
-            self.end_if_empty();
         }
         self.conclude(now);
     }
@@ -106,7 +105,6 @@ impl Table {
             }
         }
         self.leave_seats();
-        self.end_if_empty();
         self.is_stale = true;
         self.conclude(now);
     }
@@ -124,7 +122,6 @@ impl Table {
             self.close_with(peer, Code::Failed, Cow::Owned(text.clone()), true);
         }
         self.leave_seats();
-        self.end_if_empty();
         self.conclude(now);
     }
 
@@ -203,9 +200,9 @@ impl Table {
                 self.bid_farewell(peer, now);
             }
         }
-        self.end_if_empty();
     }
 
+    /// Ends the table when nobody is left who is told the end.
     pub(crate) fn end_if_empty(&mut self) {
         if matches!(self.phase, Phase::Ending(_)) && self.peers.is_empty() {
             self.phase = Phase::Over;

@@ -155,6 +155,7 @@ impl Table {
             self.count_present(now);
             self.decide_unreachable(now);
         }
+        self.end_if_empty();
         if std::mem::take(&mut self.is_stale) {
             self.wake = self.first_deadline();
         }

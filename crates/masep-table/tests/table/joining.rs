@@ -278,6 +278,20 @@ fn case_14_nobody_joins_after_the_end() {
 }
 
 #[test]
+fn case_14_the_last_one_that_is_refused_does_not_keep_the_table() {
+    let mut room = Room::new(settings());
+    let player = room.pymasep("a");
+    room.ask(&["red"]);
+    room.end();
+    let late = room.connect("b");
+    room.closed(player);
+    assert!(!room.table.is_over());
+    room.say(late, &Message::register("b", "b", 0, Role::Actor));
+    assert!(room.table.is_over());
+    assert_eq!(room.take_events().last(), Some(&Event::Ended));
+}
+
+#[test]
 fn case_15_a_newcomer_in_mid_turn_gets_a_view_of_its_own() {
     let mut room = Room::new(settings().strangers(true));
     let first = room.pymasep("a");

@@ -223,7 +223,8 @@ impl Play {
             }
         }
         self.work();
-        if !is_numbered {
+        // Some register later, or never.
+        if !is_numbered && choose(5) > 0 {
             if choose(3) > 0 {
                 self.say(key, Message::define(id.clone(), TypeName::from(GAME)));
             }
@@ -313,11 +314,17 @@ impl Play {
         match choose(6) {
             0 => self.send(key, Message::action("nobody", Action::new(0)), number),
             1 => self.send(key, Message::action(id, Value::None), number),
-            2 => self.send(
-                key,
-                Message::register(id.clone(), id, 0, Role::Observer),
-                None,
-            ),
+            2 => {
+                let is_seated = self
+                    .seats
+                    .iter()
+                    .any(|it| self.model.peer(*it) == Some(key));
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.is_spectator |= !is_seated;
+                }
+                let register = Message::register(id.clone(), id, 0, Role::Observer);
+                self.send(key, register, None);
+            }
             3 => self.send(key, Message::new("noise", Value::None, id), None),
             // For any turn: only those who say it can mean one that they were not asked.
             _ if matches!(manner, Manner::Numbered | Manner::Echo) => {
