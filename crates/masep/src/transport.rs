@@ -15,6 +15,7 @@
 mod listening;
 #[cfg(feature = "unstable-transport")]
 pub mod memory;
+mod readiness;
 mod registered;
 mod socket;
 mod tcp;
@@ -31,10 +32,10 @@ use masep_proto::connection::Transmit;
 use crate::{Address, SocketOptions};
 
 pub(crate) use listening::ListeningSocket;
-#[cfg(feature = "unstable-transport")]
-pub use registered::SocketTransport;
 pub use registered::{SocketListener, connect};
 pub(crate) use socket::{Socket, connect_blocking};
+#[cfg(feature = "unstable-transport")]
+pub use {readiness::UnixTransport, registered::SocketTransport};
 
 /// A connected stream of bytes in both directions, as a socket is one. No call of it waits.
 ///

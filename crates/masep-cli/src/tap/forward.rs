@@ -184,7 +184,7 @@ async fn pump(from: &SocketTransport, to: &SocketTransport, mut recorder: Stream
 /// Waits until a socket is ready for this, or of no use.
 async fn ready(stream: &SocketTransport, interest: Interest) {
     let _ = match stream {
-        SocketTransport::Tcp(stream) => stream.ready(interest).await,
+        SocketTransport::Tcp(stream) => stream.ready(interest).await.map(drop),
         SocketTransport::Unix(stream) => stream.ready(interest).await,
     };
 }

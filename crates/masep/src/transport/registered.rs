@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 
+use super::readiness::UnixTransport;
 use super::socket::{recv, send, would_block};
 use super::unix::SocketFile;
 use super::{Listener, ListeningSocket, Stream, TcpOptions, Transport, socket, tcp};
@@ -28,7 +29,7 @@ pub enum SocketTransport {
     /// Of TCP.
     Tcp(TcpStream),
     /// A Unix socket.
-    Unix(UnixStream),
+    Unix(UnixTransport),
 }
 
 /// Connects a socket. The time that it takes has no bound.
@@ -41,19 +42,28 @@ pub async fn connect(address: Address) -> io::Result<SocketTransport> {
         Address::Unix(path) => loop {
             match UnixStream::connect(path).await {
                 Err(error) if would_block(&error) => sleep(FULL_PAUSE).await,
-                connected => break connected.map(SocketTransport::Unix),
+                connected => break unix(connected?),
             }
         },
     }
 }
 
+fn unix(stream: UnixStream) -> io::Result<SocketTransport> {
+    UnixTransport::new(stream.into_std()?).map(SocketTransport::Unix)
+}
+
 impl SocketTransport {
     /// Makes a call of the system if the socket is known to be ready for it, and takes note if it is not.
     #[inline]
-    fn try_io<R>(&self, interest: Interest, call: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    fn try_io(
+        &self,
+        interest: Interest,
+        call: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, call),
-            Self::Unix(stream) => stream.try_io(interest, call),
+            Self::Unix(stream) if interest.is_writable() => stream.try_write(call),
+            Self::Unix(stream) => stream.try_read(call),
         }
     }
 
@@ -117,14 +127,14 @@ impl Transport for SocketTransport {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context),
-            Self::Unix(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_readable(context),
         }
     }
 
     fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
-            Self::Unix(stream) => stream.poll_write_ready(context),
+            Self::Unix(stream) => stream.poll_writable(context),
         }
     }
 
@@ -150,9 +160,9 @@ impl Transport for SocketTransport {
         loop {
             ready!(self.poll_writable(context))?;
             // What tokio knows is from before; this asks the system, and makes it tell the change.
-            match self.try_io(Interest::WRITABLE, || tcp::is_writable(self)) {
+            match self.try_io(Interest::WRITABLE, || tcp::is_writable(self).map(|()| 0)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
+                sent => return Poll::Ready(sent.map(drop)),
             }
         }
     }
@@ -256,7 +266,7 @@ impl Listener for SocketListener {
             // Its peer has none of its own.
             Kind::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
-                Ok((SocketTransport::Unix(stream), self.address.clone()))
+                Ok((unix(stream)?, self.address.clone()))
             }
         }
     }
