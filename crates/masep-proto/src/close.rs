@@ -43,6 +43,8 @@ pub enum CloseReason {
     UnsupportedFrame(u8),
     /// The peer sent a frame that is none, or one of its own messages that cannot be read (protocol 2).
     BadFrame(Box<str>),
+    /// The peer took more than 30 s for a large frame, for whose memory others waited (protocol 2).
+    SlowFrame,
     /// The peer showed no sign of life for three times [`Limits::heartbeat`](crate::Limits::heartbeat) (protocol 2).
     HeartbeatTimeout,
     /// A queue was full and its policy is [`WhenFull::Disconnect`](crate::connection::WhenFull::Disconnect).
@@ -71,6 +73,7 @@ impl CloseReason {
             Self::ProtocolError(_) => "protocol_error",
             Self::UnsupportedFrame(_) => "unsupported_frame",
             Self::BadFrame(_) => "bad_frame",
+            Self::SlowFrame => "slow_frame",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::QueueFull(_) => "queue_full",
             Self::Shutdown => "shutdown",
@@ -171,6 +174,9 @@ impl fmt::Display for CloseReason {
                 write!(f, "a frame of kind {kind}, which is not known, arrived")
             }
             Self::BadFrame(what) => write!(f, "a frame that is none arrived: {what}"),
+            Self::SlowFrame => {
+                f.write_str("a large frame took too long, for whose memory others waited")
+            }
             Self::HeartbeatTimeout => f.write_str("the peer showed no sign of life for too long"),
             Self::QueueFull(limit) => write!(f, "a queue was full: {limit}"),
             Self::Shutdown => f.write_str("the server was shut down"),

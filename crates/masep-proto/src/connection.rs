@@ -50,6 +50,7 @@
 
 mod agreement;
 mod batch;
+mod budget;
 mod config;
 mod deadlines;
 mod ending;
@@ -225,11 +226,12 @@ mod event {
     pub(super) const FAILED: u16 = 1 << 2;
     pub(super) const FRAMES: u16 = 1 << 3;
     pub(super) const NOTICE: u16 = 1 << 4;
-    pub(super) const SEND_ROOM: u16 = 1 << 5;
-    pub(super) const WRITTEN: u16 = 1 << 6;
-    pub(super) const ENDED: u16 = 1 << 7;
-    pub(super) const CLOSED: u16 = 1 << 8;
-    pub(super) const OVER: u16 = 1 << 9;
+    pub(super) const CONTROL: u16 = 1 << 5;
+    pub(super) const SEND_ROOM: u16 = 1 << 6;
+    pub(super) const WRITTEN: u16 = 1 << 7;
+    pub(super) const ENDED: u16 = 1 << 8;
+    pub(super) const CLOSED: u16 = 1 << 9;
+    pub(super) const OVER: u16 = 1 << 10;
 }
 
 mod action {
@@ -432,6 +434,7 @@ impl Connection {
             Event::Failed => event::FAILED,
             Event::Frames => event::FRAMES,
             Event::Notice => event::NOTICE,
+            Event::Control => event::CONTROL,
             Event::SendRoom => event::SEND_ROOM,
             Event::Written(_) => event::WRITTEN,
             Event::Ended => event::ENDED,
@@ -479,6 +482,7 @@ impl Connection {
             event::FAILED => Event::Failed,
             event::FRAMES => Event::Frames,
             event::NOTICE => Event::Notice,
+            event::CONTROL => Event::Control,
             event::SEND_ROOM => Event::SendRoom,
             event::WRITTEN => Event::Written(self.written),
             event::ENDED => Event::Ended,

@@ -129,6 +129,11 @@ __bounds! {
         /// take all the places.
         connections_per_address: Option<usize> = None;
 
+        /// Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in, on all connections
+        /// of one server together. Default 64 MiB: 64 of the largest. Whoever finds none is not read until there is some,
+        /// and whoever takes more than 30 s for such a frame while others wait is ended.
+        incoming_bytes: usize = 64 << 20;
+
         /// Answers to the LAN search that one server gives per second, of which one other host gets at
         /// most half. Default 1,000: agents that start together on one host ask a few times each. More
         /// is a flood, and an answer, hardly longer than its question, goes to an address that may be

@@ -1,9 +1,11 @@
 //! Frames that were taken out of a connection together.
 
 use std::mem;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::budget::Budget;
 use super::masep::Masep;
 use super::pool;
 use crate::Frame;
@@ -91,14 +93,14 @@ impl Batch {
     }
 
     /// Has a connection keep the memory of a large frame that is given away.
-    pub(super) fn keep_for(&mut self, masep: &mut Masep) {
+    pub(super) fn keep_for(&mut self, masep: &mut Masep, budget: &Arc<Budget>) {
         let Some(frames) = &mut self.0 else {
             return;
         };
         match &mut frames.buffer {
             Buffer::Own(bytes) if bytes.capacity() > pool::LARGE => {
                 let bytes = Bytes::from(mem::take(bytes));
-                masep.keep(&bytes);
+                masep.keep(&bytes, budget);
                 frames.buffer = Buffer::Kept(bytes);
             }
             _ => masep.count_small(),

@@ -1,7 +1,10 @@
 //! The configuration of one side's connections.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::budget::Budget;
 use crate::framing::Framing;
 use crate::hello::own_hello;
 use crate::protocol2::Hello;
@@ -47,6 +50,8 @@ pub struct Config {
     pub(super) protocols: Protocols,
     /// This side's id, and what else its HELLO has.
     pub(super) offer: Box<Hello>,
+    /// The memory for large frames on their way in, on all connections together.
+    pub(super) budget: Arc<Budget>,
 }
 
 /// The largest payload that a server receives, unless its limits say it, and a client.
@@ -68,6 +73,7 @@ impl Config {
             when_full: WhenFull::default(),
             protocols: Protocols::default(),
             offer: Box::new(offer(id)),
+            budget: Budget::new(usize::MAX),
         })
     }
 
@@ -93,6 +99,15 @@ impl Config {
             },
             ..offer
         };
+        self
+    }
+
+    /// Sets how many bytes of memory there are for frames of more than 64 KiB that are on their way in, on all connections
+    /// with this configuration together: [`ServerLimits::incoming_bytes`](crate::ServerLimits::incoming_bytes). Default:
+    /// any number.
+    #[must_use]
+    pub fn incoming_bytes(mut self, bytes: usize) -> Self {
+        self.budget = Budget::new(bytes);
         self
     }
 

@@ -34,7 +34,10 @@ impl Connection {
         let others = earlier(self.phase_until, blocked);
         match &self.masep {
             None => earlier(others, probed),
-            Some(_) => earlier(earlier(others, probed), self.ping_at()),
+            Some(masep) => {
+                let others = earlier(others, masep.incoming.look_at());
+                earlier(earlier(others, probed), self.ping_at())
+            }
         }
     }
 
@@ -55,6 +58,13 @@ impl Connection {
         if passed(self.phase_until, now) {
             self.phase_until = None;
             self.end_phase(now);
+        }
+        if self
+            .masep
+            .as_ref()
+            .is_some_and(|masep| passed(masep.incoming.look_at(), now))
+        {
+            self.see_to_memory(false, now);
         }
         if passed(self.ping_at(), now)
             && let Some(masep) = &mut self.masep
@@ -142,6 +152,7 @@ impl Connection {
         let listens = matches!(self.phase, Phase::Open | Phase::Draining)
             && !self.is_settled()
             && !self.input_over
+            && !self.is_starved()
             && self.has_room_for_frames();
         self.silent_since
             .filter(|_| listens)?

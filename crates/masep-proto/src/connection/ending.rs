@@ -181,6 +181,7 @@ impl Connection {
         self.last_reads = 0;
         self.probes = false;
         self.inbound.discard_rest();
+        self.release_memory();
         self.wake_senders();
         self.tell(event::ENDED);
     }

@@ -6,6 +6,7 @@ use std::mem;
 use bytes::Bytes;
 
 use super::batch::{Batch, SHARE_FROM};
+use super::budget::needs_share;
 use super::masep::Masep;
 use super::pool;
 use super::signals::Room;
@@ -16,7 +17,7 @@ use crate::{Frame, Limit, LimitExceeded, Limits};
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
 /// that was there anyway has room for.
 const LEAST_ROOM: usize = pool::SMALL;
-const MOST_ROOM: usize = 64 * 1024;
+pub(super) const MOST_ROOM: usize = 64 * 1024;
 /// A frame from this size on is read into a buffer of its own.
 const ALONE_FROM: usize = 8 * 1024;
 /// Frames of reads that bring little are gathered in buffers of this size, when nobody takes them.
@@ -100,6 +101,19 @@ impl Inbound {
     /// Bytes behind the whole frames: a part of one, or bytes that nobody has looked at.
     pub(super) fn rest(&self) -> &[u8] {
         &self.last.bytes[self.last.end..]
+    }
+
+    /// Bytes of the frame that has arrived in part, if it is one that needs a share of the memory that there is, or has one.
+    pub(super) fn large_bytes(&self, framing: Framing, has_share: bool) -> Option<usize> {
+        let arrived = self.rest().len();
+        match framing.scan(self.rest()) {
+            Next::Partial { whole: Some(whole) }
+                if needs_share(whole, arrived) || (has_share && whole > MOST_ROOM) =>
+            {
+                Some(whole)
+            }
+            _ => None,
+        }
     }
 
     /// Room for the next read, behind what is there. A large frame may go where the last one was.

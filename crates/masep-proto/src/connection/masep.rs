@@ -3,10 +3,12 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::budget::{Budget, Incoming, Share};
 use super::inbound::Found;
 use super::transmit::Transmit;
 use crate::framing::Framing;
@@ -61,8 +63,17 @@ pub(super) struct Masep {
     rtt: Option<Duration>,
     /// The memory of the last two large frames that were given to the user, to be taken again when they are gone: a user
     /// often lets go of one when it has the next.
-    kept: [Bytes; 2],
+    kept: [Option<Kept>; 2],
     small: u8,
+    /// The memory of the frame that is on its way in.
+    pub(super) incoming: Incoming,
+}
+
+/// The memory of a large frame that was given to the user, and its share of the budget.
+#[derive(Debug)]
+struct Kept {
+    bytes: Bytes,
+    share: Share,
 }
 
 /// The pings of this side.
@@ -88,6 +99,7 @@ enum PingState {
 #[derive(Debug)]
 pub(super) enum Heard {
     Nothing,
+    Ping,
     Notice,
     End(Found),
 }
@@ -119,8 +131,9 @@ impl Masep {
                 state: PingState::Done,
             },
             rtt: None,
-            kept: [Bytes::new(), Bytes::new()],
+            kept: [None, None],
             small: 0,
+            incoming: Incoming::default(),
         }
     }
 
@@ -216,7 +229,10 @@ impl Masep {
             }
         };
         match message {
-            Control::Ping(token) => self.pong = Some(token),
+            Control::Ping(token) => {
+                self.pong = Some(token);
+                return Heard::Ping;
+            }
             Control::Pong(token) => self.hear_pong(token, now),
             Control::Notice(notice) => {
                 if self.notices.len() >= MOST_NOTICES {
@@ -309,16 +325,20 @@ impl Masep {
         self.lost_notices
     }
 
-    /// Remembers the memory of a large frame that is given to the user.
-    pub(super) fn keep(&mut self, bytes: &Bytes) {
-        self.kept.rotate_right(1);
-        self.kept[0] = bytes.clone();
+    /// Remembers the memory of a large frame that is given to the user, if there is a share for it.
+    pub(super) fn keep(&mut self, bytes: &Bytes, budget: &Arc<Budget>) {
         self.small = 0;
+        self.kept[1] = None;
+        self.kept.rotate_right(1);
+        self.kept[0] = budget.take_spare(bytes.len()).map(|share| Kept {
+            bytes: bytes.clone(),
+            share,
+        });
     }
 
     /// Counts a buffer without a large frame.
     pub(super) fn count_small(&mut self) {
-        if !self.kept[0].is_empty() {
+        if self.kept.iter().any(Option::is_some) {
             self.small += 1;
             if self.small >= SMALL_ONES {
                 self.release();
@@ -328,18 +348,34 @@ impl Masep {
 
     /// Gives the memory of large frames back.
     pub(super) fn release(&mut self) {
-        self.kept = Default::default();
+        self.kept = [None, None];
         self.small = 0;
     }
 
-    /// The memory of a large frame that is gone, if so many bytes have room in it, but not many more.
+    /// The memory of a large frame that is gone, if so many bytes have room in it, but not many more. Its share is that of
+    /// the frame that goes there.
     pub(super) fn take_kept(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        let fits =
-            |kept: &Bytes| (kept.len() / 2..=kept.len()).contains(&bytes) && kept.is_unique();
-        let kept = self.kept.iter_mut().find(|kept| fits(kept))?;
-        let mut buffer = Vec::from(mem::take(kept));
+        let fits = |kept: &Kept| {
+            let size = kept.bytes.len();
+            (size / 2..=size).contains(&bytes) && kept.bytes.is_unique()
+        };
+        let kept = self
+            .kept
+            .iter_mut()
+            .find(|kept| kept.as_ref().is_some_and(fits))?;
+        let Kept {
+            bytes: buffer,
+            share,
+        } = kept.take()?;
+        let mut buffer = Vec::from(buffer);
         buffer.clear();
-        Some(buffer).filter(|buffer| buffer.capacity() >= bytes)
+        if buffer.capacity() < bytes {
+            return None;
+        }
+        if !self.incoming.has_share() {
+            self.incoming.take_over(share);
+        }
+        Some(buffer)
     }
 }
 

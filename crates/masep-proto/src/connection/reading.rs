@@ -108,7 +108,7 @@ impl Connection {
         let framing = self.framing();
         self.inbound.take_frames(batch, framing, one);
         if let Some(masep) = &mut self.masep {
-            batch.keep_for(masep);
+            batch.keep_for(masep, &self.config.budget);
         }
     }
 
@@ -154,6 +154,7 @@ impl Connection {
         }
         if self.inbound.is_out()
             || self.input_over
+            || self.is_starved()
             || (self.inbound.frames() > 0 && !self.has_room_for_frames())
         {
             Want::Nothing
@@ -183,7 +184,7 @@ impl Connection {
     }
 
     fn can_read(&self) -> bool {
-        if self.inbound.is_out() || self.input_over {
+        if self.inbound.is_out() || self.input_over || self.is_starved() {
             return false;
         }
         match self.phase {
@@ -265,6 +266,10 @@ impl Connection {
                 let heard = masep.hear(kind, payload, now);
                 match heard {
                     Heard::Nothing => None,
+                    Heard::Ping => {
+                        self.events.set(event::CONTROL & !self.silenced);
+                        None
+                    }
                     Heard::Notice => {
                         self.events.set(event::NOTICE & !self.silenced);
                         None
@@ -273,7 +278,8 @@ impl Connection {
                 }
             }),
         };
-        if self.inbound.frames() > before {
+        let is_another = self.inbound.frames() > before;
+        if is_another {
             self.rejection_until = None;
             if self.ignores_frames {
                 self.inbound.discard_frames();
@@ -285,7 +291,7 @@ impl Connection {
             }
         }
         match found {
-            None => {}
+            None => self.see_to_memory(is_another, now),
             Some(Found::Bye) => {
                 // In doubt it is a refusal: a client that looked late would be told of success otherwise.
                 // One that ends the connection itself has had its conversation.

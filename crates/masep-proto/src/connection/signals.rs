@@ -149,6 +149,8 @@ pub enum Event {
     /// The peer did not accept something, which is no end (protocol 2):
     /// [`Connection::poll_notice`](super::Connection::poll_notice).
     Notice,
+    /// The peer's ping is to be answered (protocol 2): a [write](super::Wants::write) is wanted, of which nobody else is told.
+    Control,
     /// There is room in the queue again, after a frame was refused for lack of it.
     SendRoom,
     /// So many frames of all that were [accepted](super::Connection::accepted) were written, or dropped in

@@ -98,7 +98,7 @@ impl Play {
 
     /// A byte is another one: nothing is expected of what comes from there on.
     fn damage(&mut self, choose: &mut Choose<'_>) {
-        let at = choose(self.incoming.len().min(300));
+        let at = choose(self.incoming.len().clamp(1, 300));
         if let Some(byte) = self.incoming.get_mut(at) {
             *byte = u8::try_from(choose(256)).unwrap_or(0);
             self.is_damaged = true;

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod agreement;
+mod budget;
 mod calls;
 mod deadlines;
 mod ends;

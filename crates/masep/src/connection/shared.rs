@@ -273,7 +273,7 @@ impl State {
                 due.others.extend(self.senders.wake_all());
             }
             // Peers of pymasep's protocol say no notices, and no others are asked for.
-            Event::Hello | Event::Notice | Event::Over | Event::Written(_) => {}
+            Event::Hello | Event::Notice | Event::Control | Event::Over | Event::Written(_) => {}
         }
         if !matches!(event, Event::Frames | Event::SendRoom) {
             due.keeper = due.keeper.take().or_else(|| self.keeper.wake());
