@@ -84,8 +84,10 @@ async fn connect(setting: &Setting) -> (Server, Side, Client, Side) {
     // A handler gets the connections itself, so the server's end is taken from the registry then.
     let server = Server::builder("engine").limits(limits.clone());
     let server = match engine_recorder.clone() {
-        Some(recorder) => server.handler(recorder).serve(listener),
-        None => server.when_full(setting.engine.when_full()).serve(listener),
+        Some(recorder) => server.handler(recorder).serve_over(listener),
+        None => server
+            .when_full(setting.engine.when_full())
+            .serve_over(listener),
     };
     let server = server.expect("pipes need nothing of the system");
     let capacity = usize::from(setting.pipe);

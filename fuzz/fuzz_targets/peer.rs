@@ -7,8 +7,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use masep::transport::{Stream, Transport};
 use masep::transport::memory::{self, MemoryTransport};
+use masep::transport::{Stream, Transport};
 use masep::{CloseReason, Limits, Server};
 use masep_fuzz::Cuts;
 use masep_proto::{Frame, FrameCodec, LimitExceeded};
@@ -136,7 +136,7 @@ async fn meet(setting: &Setting, stream: &[u8]) {
         .idle_time(Some(Duration::from_secs(10)));
     let content = Content::of(stream, &limits);
     let (listener, connector) = memory::listen(1);
-    let server = Server::builder("e").limits(limits).serve(listener);
+    let server = Server::builder("e").limits(limits).serve_over(listener);
     let server = server.expect("pipes need nothing of the system");
     let peer = connector.connect(setting.pipe.into()).await;
     let peer = peer.expect("it is listening");

@@ -339,4 +339,33 @@ mod tests {
             message
         );
     }
+
+    #[test]
+    fn no_message_is_written_over_a_bound_and_each_one_is_up_to_it() {
+        let texts = |count: usize| Message::new("x", Dict::from([("a", vec!["t"; count])]), "y");
+        let long = |bytes: usize| Message::new("x", Dict::from([("a", "t".repeat(bytes))]), "y");
+        // The message, the dict, its item, the list, and two elements for each text.
+        for (message, limits, limit) in [
+            (texts(3), Limits::default().nodes(10), Limit::Nodes),
+            (long(50), Limits::default().text_bytes(50), Limit::TextBytes),
+            (
+                long(1),
+                Limits::default().message_bytes(text(&long(1)).len()),
+                Limit::MessageBytes,
+            ),
+        ] {
+            let written = message.encode(&limits).unwrap();
+            assert_eq!(Message::decode(written, &limits), Ok(message));
+            let over = if limit == Limit::Nodes {
+                texts(4)
+            } else {
+                long(51)
+            };
+            let refused = over.encode(&limits).unwrap_err();
+            assert!(
+                matches!(refused, EncodeError::Limit(LimitExceeded { limit: found, .. }) if found == limit),
+                "{refused}"
+            );
+        }
+    }
 }

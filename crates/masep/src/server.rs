@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -129,6 +130,17 @@ impl<H: SocketHandler> ServerBuilder<H> {
         self.start(config, SocketListener::bind(&target).await?)
     }
 
+    /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
+    /// [`UnixListener`](std::os::unix::net::UnixListener) of the standard library. It is set not to block. The file
+    /// of a Unix socket is not removed at the end. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// What the system says of the socket, and `InvalidInput` for an id that cannot be sent in a hello.
+    pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
+        let config = self.config()?;
+        self.start(config, SocketListener::new(listener)?)
+    }
+
     /// What the connections share, if the id can be sent in a hello.
     fn config(&self) -> io::Result<Config> {
         let config = Config::new(&self.id, self.limits.clone())
@@ -197,7 +209,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// # Errors
     /// `InvalidInput` for an id that cannot be sent in a hello, and what the listener says of its
     /// address.
-    pub fn serve<L: Listener>(self, listener: L) -> io::Result<Server> {
+    pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Server> {
         let config = self.config()?;
         self.start(config, listener)
     }

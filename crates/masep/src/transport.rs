@@ -6,7 +6,7 @@
 //!
 //! [`ServerBuilder::bind`](crate::ServerBuilder::bind) and
 //! [`ClientBuilder::connect`](crate::ClientBuilder::connect) take sockets; other transports begin at
-//! [`ServerBuilder::serve`](crate::ServerBuilder::serve),
+//! [`ServerBuilder::serve_over`](crate::ServerBuilder::serve_over),
 //! [`ClientBuilder::connect_with`](crate::ClientBuilder::connect_with) and
 //! [`ClientBuilder::connect_over`](crate::ClientBuilder::connect_over).
 //!

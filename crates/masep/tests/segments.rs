@@ -114,7 +114,10 @@ async fn server() -> (Server, Arc<Writes>) {
         listener,
         writes: writes.clone(),
     };
-    (Server::builder("engine").serve(listener).unwrap(), writes)
+    (
+        Server::builder("engine").serve_over(listener).unwrap(),
+        writes,
+    )
 }
 
 /// Passes on what it gets at once, so many bytes at a time.

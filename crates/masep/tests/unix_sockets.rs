@@ -467,3 +467,15 @@ fn a_listener_of_the_caller_keeps_its_file() {
     drop(server);
     assert!(is_socket(&directory.path("x.sock")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_of_the_caller_is_served_by_tokio() {
+    let directory = Directory::new();
+    let listener = UnixListener::bind(directory.path("x.sock")).unwrap();
+    let server = masep::Server::builder("engine").serve(listener).unwrap();
+    let address = server.local_address();
+    assert_eq!(address, Address::unix(directory.path("x.sock")));
+    let client = masep::Client::builder("agent").connect(address).await;
+    client.unwrap().connection().bye().await;
+    assert_eq!(server.accept().await.unwrap().peer().as_str(), "agent");
+}

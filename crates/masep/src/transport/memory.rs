@@ -8,7 +8,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (listener, connector) = memory::listen(16);
-//! let server = Server::builder("engine").serve(listener)?;
+//! let server = Server::builder("engine").serve_over(listener)?;
 //! let client = Client::builder("agent")
 //!     .connect_with(connector.address(), |_address| connector.connect(4096))
 //!     .await?;

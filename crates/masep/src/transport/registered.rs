@@ -232,7 +232,6 @@ impl SocketListener {
     ///
     /// # Errors
     /// What the system says of that.
-    #[cfg(feature = "unstable-transport")]
     pub fn new(socket: impl Into<std::os::fd::OwnedFd>) -> io::Result<Self> {
         Self::watch(ListeningSocket::new(socket)?)
     }

@@ -60,7 +60,7 @@ pub(crate) fn recv_from_the_queue(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
         let (listener, connector) = masep::transport::memory::listen(16);
         let builder = Server::builder("engine").when_full(WhenFull::NewestWins);
-        let server = builder.serve(listener).unwrap();
+        let server = builder.serve_over(listener).unwrap();
         let peer = Peer::join(&connector, "agent", NARROW).await;
         let connection = soon(server.accept()).await.unwrap();
         alone(cut, &connection, peer).await;

@@ -28,14 +28,14 @@ impl World {
         let builder = Server::builder("engine")
             .limits(bounds.limits)
             .socket_options(bounds.socket);
-        let server = builder.serve(listener).unwrap();
+        let server = builder.serve_over(listener).unwrap();
         Self { server, connector }
     }
 
     pub(crate) fn with_handler(limits: Limits, handler: impl SocketHandler) -> Self {
         let (listener, connector) = listen(16);
         let builder = Server::builder("engine").handler(handler).limits(limits);
-        let server = builder.serve(listener).unwrap();
+        let server = builder.serve_over(listener).unwrap();
         Self { server, connector }
     }
 

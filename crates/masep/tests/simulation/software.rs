@@ -206,9 +206,9 @@ pub(crate) async fn server(stage: Arc<Stage>, active: Duration, life: u64) {
         .duplicates(plan.duplicates);
     let listener = listen(&stage.network);
     let served = if matches!(plan.server, Taking::Handler | Taking::Queue) {
-        builder.handler(hooks.clone()).serve(listener)
+        builder.handler(hooks.clone()).serve_over(listener)
     } else {
-        builder.when_full(plan.when_full).serve(listener)
+        builder.when_full(plan.when_full).serve_over(listener)
     };
     let server = served.expect("its id is short");
     let registry = server.registry().clone();

@@ -69,7 +69,7 @@ fn each_direction_is_shut_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_delivers_all_through_a_pipe_of_one_byte() {
     let (listener, connector) = listen(1);
-    let server = Server::builder("engine").serve(listener).unwrap();
+    let server = Server::builder("engine").serve_over(listener).unwrap();
     let client = Client::builder("agent")
         .connect_with(connector.address(), |_| connector.connect(1))
         .await
