@@ -16,8 +16,8 @@ use super::{Count, cut, insist, random};
 use crate::connection::{Delivery, Shared, now};
 use crate::door::Place;
 use crate::keeper::Keeper;
-use crate::transport::Transport;
 use crate::transport::memory::{MemoryTransport, duplex};
+use crate::transport::{Stream, Transport};
 use crate::{CloseReason, Connection, NoHandler, Registry, WhenFull};
 
 const BYE: &[u8] = b"\x03\0BYE";

@@ -519,7 +519,11 @@ impl Shared {
                     state.hearing = None;
                     news.over = true;
                 }
-                Event::Frames | Event::Notice | Event::Control | Event::SendRoom | Event::Written(_) => {}
+                Event::Frames
+                | Event::Notice
+                | Event::Control
+                | Event::SendRoom
+                | Event::Written(_) => {}
             }
         }
         news
