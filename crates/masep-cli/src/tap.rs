@@ -67,7 +67,7 @@ Example: watch an interface that would connect to 127.0.0.1:60000 and is told 60
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
 pub(crate) struct Tap {
-    /// Where to listen; port 0 takes a free one, which is printed. Also unix:///PATH
+    /// Where to listen; port 0 takes a free one, which is printed. A Unix socket is `unix:///PATH`
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = address::parse)]
     listen: Target,
 
