@@ -24,9 +24,9 @@ use crate::{DecodeError, Dict, Element, Int, Value};
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct Action {
-    /// Which action: a number with a meaning in the game.
+    /// The action: a number with a meaning in the game.
     pub action_type: Int,
-    /// What belongs to it, by name. An action or an object of the game is an [`Element`] here.
+    /// The parameters of the action, by name. An action or an object of the game is an [`Element`] here.
     pub params: Dict,
 }
 

@@ -18,11 +18,11 @@
 //! ```
 //!
 //! # Memory and time
-//! Nothing is reserved for a length that is only claimed, and no depth of the input can exhaust the stack. What is
-//! read takes up to 48 bytes for each item, in lists up to three times as much for a moment: [`Limits::nodes`] bounds
-//! that. Texts, bytes and arrays are slices of the input, which they keep alive; where the input has more than 64 KiB,
-//! what is smaller than a sixteenth of it is copied instead. Arrays are copied too where they do not begin at a place
-//! that suits their items. What is written here begins at a multiple of 8 from the first byte, so that none is copied
+//! Nothing is reserved for a length that is only claimed, and no depth of the input can exhaust the stack. A value
+//! takes up to 48 bytes for each item, in lists up to three times as much for a moment: [`Limits::nodes`] bounds
+//! that. Texts, bytes and arrays are slices of the input, which they keep alive. Of an input of more than 64 KiB,
+//! a part smaller than a sixteenth of it is copied instead. Arrays are copied too if they do not begin at a place
+//! that suits their items. A written array begins at a multiple of 8 from the first byte, so that none is copied
 //! of an input that itself begins at such a place.
 
 mod array;

@@ -22,7 +22,7 @@ use crate::{DecodeError, DecodeErrorKind, Element, Int, Limits, Position, Value}
 pub struct CircularHeadList {
     /// The items.
     pub data: Vec<Value>,
-    /// Where the head is, from 0; -1 for an empty list.
+    /// The index of the head, from 0; -1 for an empty list.
     pub head_idx: i64,
 }
 

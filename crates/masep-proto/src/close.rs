@@ -17,7 +17,7 @@ pub enum CloseReason {
     PeerByeWith(Box<Bye>),
     /// The server refused this client: it said `BYE` right behind its hello, in the same piece or within
     /// 200 ms, and no frame before it. The protocol has no field for the cause: the id may be in use, the
-    /// server may be full, or it may have refused for a reason of its own. What this side sent is lost.
+    /// server may be full, or it may have refused for a reason of its own. Frames that this side sent are lost.
     ///
     /// Known to clients only, from the first call that meets it: connecting succeeds. A client that did not look
     /// at its connection in those 200 ms cannot tell when a `BYE` came that it finds then as the first frame, and
@@ -139,7 +139,7 @@ impl CloseReason {
         use io::ErrorKind as Kind;
         match kind {
             Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => Self::Reset,
-            // Where a router or this host knew meanwhile why nothing is acknowledged, the system
+            // A router or this host may have known meanwhile why nothing is acknowledged: then the system
             // says that when the time is over.
             Kind::TimedOut
             | Kind::HostUnreachable

@@ -23,7 +23,7 @@ pub const QUESTION: &[u8] = b"pymasep server?";
 /// The longest answer that can be one: `255.255.255.255:65535`.
 const ANSWER_MAX: usize = 21;
 
-/// Why a datagram was not taken.
+/// The reason why a datagram was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ignored {

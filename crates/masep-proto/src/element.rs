@@ -20,7 +20,7 @@ use crate::{DecodeError, EncodeError, Limits, Value};
 
 /// An XML element, as the text that Python's `ElementTree.tostring` writes for it.
 ///
-/// Whatever the sender wrote (comments, CDATA, `<a/>`, single quotes, ...), an element holds this
+/// The sender may have written comments, CDATA, `<a/>` or single quotes: an element always holds this
 /// one *canonical* text, so two elements are equal exactly if their texts and tails are. pymasep
 /// sends nothing else, so what comes from it is a slice of the frame that was checked, not copied,
 /// and is sent on as it is. It becomes a tree ([`Node`]) when somebody asks for one.
@@ -44,9 +44,9 @@ pub struct Element {
     tail: Option<Box<ByteString>>,
     /// At most `u32::MAX`, which would take an XML of 28 GiB.
     depth: u32,
-    /// Whether a namespace is declared, which is always done on the outermost element.
+    /// True if a namespace is declared, which is always done on the outermost element.
     namespaced: bool,
-    /// Whether something stands in it for an array, so that it is not what it was made of.
+    /// True if something stands in it for an array, so that it is not the value that it was made of.
     lacks_array: bool,
 }
 
@@ -54,7 +54,7 @@ impl Element {
     /// Reads one XML element (with whatever XML allows around it) within the default [`Limits`].
     ///
     /// # Errors
-    /// What is not well-formed, or over a limit.
+    /// XML that is not well-formed, or over a limit.
     pub fn parse(xml: impl Into<ByteString>) -> Result<Self, DecodeError> {
         Self::decode(xml.into().into_bytes(), &Limits::default())
     }
@@ -62,7 +62,7 @@ impl Element {
     /// Reads one XML element within these limits, from any encoding that a message may have.
     ///
     /// # Errors
-    /// What is not well-formed, or over a limit.
+    /// XML that is not well-formed, or over a limit.
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
         xml::decode_element(bytes, limits)
     }
@@ -141,17 +141,17 @@ impl Element {
         self.children().find(|child| child.name() == name)
     }
 
-    /// How deep elements stand in each other in it: 1 for one without children.
+    /// The nesting depth of its elements: 1 for one without children.
     pub(crate) const fn depth(&self) -> usize {
         self.depth as usize
     }
 
-    /// Whether a namespace is declared in it.
+    /// True if a namespace is declared in it.
     pub(crate) const fn is_namespaced(&self) -> bool {
         self.namespaced
     }
 
-    /// Whether it was made of a value with an array in it, which has no XML.
+    /// True if it was made of a value with an array in it, which has no XML.
     pub(crate) const fn lacks_array(&self) -> bool {
         self.lacks_array
     }
@@ -163,7 +163,7 @@ impl Element {
             .with_tail(self.tail().clone())
     }
 
-    /// What a decoder makes of the element: the value it spells (`<int>5</int>` is an int), or
+    /// The value that a decoder makes of the element: the one it spells (`<int>5</int>` is an int), or
     /// itself.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// What is counted, in words: `"frame bytes"`, `"nesting depth"`, ...
+    /// The thing that is counted, in words: `"frame bytes"`, `"nesting depth"`, ...
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FrameBytes => "frame bytes",
@@ -66,9 +66,9 @@ impl fmt::Display for Limit {
 pub struct LimitExceeded {
     /// The bound.
     pub limit: Limit,
-    /// What was found, or at least that much when counting stopped there.
+    /// The value that was found, or at least that much when counting stopped there.
     pub actual: usize,
-    /// What is allowed.
+    /// The most that is allowed.
     pub allowed: usize,
 }
 
@@ -155,13 +155,13 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} ({position})")]
 pub struct DecodeError {
-    /// What is wrong.
+    /// The fault.
     pub kind: DecodeErrorKind,
-    /// Where: the first byte of the construct that is wrong.
+    /// The place of the first byte of the construct that is wrong.
     pub position: Position,
 }
 
-/// What can be wrong with bytes that should be a message.
+/// The faults of bytes that should be a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -237,8 +237,8 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
-    /// Whether the bytes are no XML (or CBOR) at all, or none that masep reads; otherwise they are, but say
-    /// what no message says.
+    /// True if the bytes are no XML (or CBOR) at all, or none that masep reads. Otherwise they are, but say
+    /// something that no message says.
     pub const fn is_malformed(&self) -> bool {
         matches!(
             self,
@@ -302,7 +302,7 @@ pub enum EncodeError {
         in Rust `to_list()`), or have masep on both ends"
     )]
     Array {
-        /// Where: `params.observation.camera`.
+        /// The path to the array: `params.observation.camera`.
         path: String,
         /// Its type and shape, `uint8[84,84,4]`; of one in an element that was made of it, the element's name.
         array: String,

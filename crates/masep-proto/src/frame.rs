@@ -81,7 +81,7 @@ impl Frame {
         Self::new(id.to_owned().into_bytes())
     }
 
-    /// Whether this is the frame that ends a connection: exactly the three bytes `BYE`.
+    /// True if this is the frame that ends a connection: exactly the three bytes `BYE`.
     #[inline]
     pub fn is_bye(&self) -> bool {
         self.body == b"BYE"[..]
@@ -157,7 +157,7 @@ impl FrameCodec {
         }
     }
 
-    /// Whether a frame may be sent.
+    /// Checks that a frame may be sent.
     ///
     /// # Errors
     /// The size of the frame and the limit, if it is too large.
@@ -166,7 +166,7 @@ impl FrameCodec {
         LimitExceeded::check(Limit::FrameBytes, frame.size(), self.max_bytes)
     }
 
-    /// What goes before the body on the wire.
+    /// The header that goes before the body on the wire.
     ///
     /// # Errors
     /// The size of the frame and the limit, if it is too large.
@@ -191,7 +191,7 @@ impl FrameCodec {
         Ok(())
     }
 
-    /// How many bytes the frame at the beginning of `input` has with its header, as far as that has
+    /// The number of bytes of the frame at the beginning of `input` with its header, as far as that has
     /// arrived. They are claimed, not checked: reserve no memory for them before some have come.
     #[inline]
     pub fn claimed_bytes(input: &[u8]) -> Option<usize> {

@@ -69,7 +69,7 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// Why a handshake failed.
+/// The reason why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HelloError {
@@ -157,7 +157,7 @@ impl Handshake {
     }
 
     /// Takes the peer's hello out of `input`: its id, or `None` if it has not arrived whole.
-    /// What follows the hello stays in `input`: a peer may send its first frames with it.
+    /// Bytes behind the hello stay in `input`: a peer may send its first frames with it.
     ///
     /// # Errors
     /// A hello that is no id. The connection cannot go on.

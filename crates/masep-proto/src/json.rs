@@ -64,7 +64,7 @@ pub use text::from_slice;
 
 use crate::{Element, Limit, LimitExceeded, Limits, Message, Value};
 
-/// How much deeper in XML an item stands than its container: `<list><item>…`.
+/// The levels of XML by which an item is deeper than its container: `<list><item>…`.
 const LEVELS_PER_ITEM: usize = 2;
 
 fn check_depth(depth: usize) -> Result<(), LimitExceeded> {
@@ -83,7 +83,7 @@ impl Value {
     /// The value of a [JSON form](crate::json).
     ///
     /// # Errors
-    /// What is wrong with the JSON, and where in it.
+    /// The fault of the JSON, and its place.
     pub fn from_json(json: &Json) -> Result<Self, JsonError> {
         read::value(json)
     }
@@ -98,7 +98,7 @@ impl Element {
     /// The element of a [JSON form](crate::json).
     ///
     /// # Errors
-    /// What is wrong with the JSON, and where in it.
+    /// The fault of the JSON, and its place.
     pub fn from_json(json: &Json) -> Result<Self, JsonError> {
         read::element(json)
     }
@@ -117,7 +117,7 @@ impl Message {
     /// parameters that are missing are `None`.
     ///
     /// # Errors
-    /// What is wrong with the JSON, and where in it.
+    /// The fault of the JSON, and its place.
     pub fn from_json(json: &Json, sender: Option<&str>) -> Result<Self, JsonError> {
         read::message(json, sender)
     }

@@ -1,9 +1,9 @@
 //! The protocol of masep and of pymasep 0.2, without any input or output.
 //!
 //! An *engine* owns an environment; *interfaces* (players, learning agents, observers) join it.
-//! What they say to each other is here, as values and state machines:
+//! Their messages are here, as values and state machines:
 //!
-//! * [`Message`]: what is said, a type, a sender and parameters made of [`Value`]s, as XML;
+//! * [`Message`]: a type, a sender and parameters made of [`Value`]s, as XML;
 //! * [`cbor`]: the same messages and values in protocol 2, with arrays;
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
 //! * [`protocol2`]: frames, control messages and the agreement of protocol 2;

@@ -62,7 +62,7 @@ __bounds! {
         /// proportion (up to 25 times as much for a moment, and 13 times for what is kept).
         message_bytes: usize = 1 << 20;
 
-        /// How deep XML elements may stand in each other. Default 1,024: pymasep cannot send more than
+        /// The nesting depth of XML elements. Default 1,024: pymasep cannot send more than
         /// about 990, because ElementTree recurses once per level and Python stops at 1,000 frames.
         /// Values are compared, printed and dropped by recursion, one level for two elements: with a
         /// much larger limit they need a larger stack than the usual 2 MiB of a thread.
@@ -83,10 +83,10 @@ __bounds! {
         /// every id is kept, compared and logged for as long as its connection lives.
         id_bytes: usize = 1_024;
 
-        /// How long a peer may take for its whole hello. Default 5 s: a hello is one small frame.
+        /// The time that a peer may take for its whole hello. Default 5 s: a hello is one small frame.
         hello_time: Duration = Duration::from_secs(5);
 
-        /// How long a connection may be silent before it is ended. Default none: pymasep has no
+        /// The time that a connection may be silent before it is ended. Default none: pymasep has no
         /// keep-alive message, and an observer says nothing all game long. A peer that is gone without
         /// a word is found by TCP keep-alive instead.
         idle_time: Option<Duration> = None;

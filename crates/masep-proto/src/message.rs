@@ -1,4 +1,4 @@
-//! What engines and interfaces say to each other.
+//! The messages between engines and interfaces.
 
 mod kind;
 
@@ -28,7 +28,7 @@ use crate::{DecodeError, Dict, Element, EncodeError, Frame, Limits, TypeName, Va
 /// ```
 #[derive(Clone, PartialEq)]
 pub struct Message {
-    /// What it says.
+    /// The type of the message.
     pub msg_type: MessageType,
     /// Its parameters: a dict, or `None` for none. Parameters that Python takes for false (an empty
     /// dict, ...) are not sent, and what is neither false nor a dict is refused by every receiver.
@@ -123,8 +123,8 @@ impl Message {
         xml::encode_message(self, limits)
     }
 
-    /// The message as the body of a frame. Whether it fits into one is checked by the call that
-    /// sends it.
+    /// The message as the body of a frame. The call that sends the frame checks that it is not too
+    /// large.
     ///
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).

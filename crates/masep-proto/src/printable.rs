@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Whether a character is only seen: it ends no line, steers no terminal, and neither turns, hides nor joins
-/// what is around it.
+/// True if a character is only seen: it ends no line, steers no terminal, and neither turns, hides nor joins
+/// the characters around it.
 ///
 /// Not so are control characters, line and paragraph separators, all of Unicode's format characters (those that
 /// change the direction of text, of no width, the byte order mark, tags), and what Unicode says may be shown as
@@ -42,7 +42,7 @@ const fn is_format(c: char) -> bool {
     )
 }
 
-/// What else is `Default_Ignorable_Code_Point` in Unicode 16, and blank Braille.
+/// The rest of `Default_Ignorable_Code_Point` in Unicode 16, and blank Braille.
 const fn is_ignorable(c: char) -> bool {
     matches!(
         c,

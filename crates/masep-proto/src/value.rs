@@ -135,7 +135,7 @@ impl Value {
         }
     }
 
-    /// Whether Python takes the value for true: not `None`, `False`, a zero or anything empty.
+    /// True if Python takes the value for true: not `None`, `False`, a zero or anything empty.
     /// Parameters that are false are not sent at all. An array is true, of which Python refuses to tell.
     pub fn is_truthy(&self) -> bool {
         match self {
@@ -151,7 +151,7 @@ impl Value {
         }
     }
 
-    /// Whether this is `None`.
+    /// True if this is `None`.
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }

@@ -4,7 +4,7 @@ use super::head::{self, Major, WIDTHS, width};
 use super::tag;
 use crate::{Array, DType};
 
-/// Where the bytes of arrays begin: at a multiple of this from the first byte of all.
+/// The bytes of an array begin at a multiple of this from the first byte of all.
 const ALIGNMENT: usize = 8;
 
 /// Tags of typed arrays: `0b010_f_s_e_ll`, with f for floats, s for signed ints, e for little endian, and ll for the size.
@@ -32,7 +32,7 @@ pub(super) fn dtype(tag: u64) -> Option<(DType, bool)> {
     Some((dtype, tag & LITTLE_ENDIAN != 0 || dtype.size() == 1))
 }
 
-/// Whether a tag is one of a typed array, of a type that there may be none of here.
+/// True if a tag is one of a typed array, also of a type that is not supported here.
 pub(super) const fn is_typed_array(tag: u64) -> bool {
     FIRST <= tag && tag <= LAST
 }
@@ -87,8 +87,8 @@ pub(super) fn push(output: &mut Vec<u8>, array: &Array) {
     output.extend_from_slice(bytes);
 }
 
-/// How wide the heads with these arguments are written so that what comes behind them and behind this many other bytes
-/// is aligned: in as few bytes as can be, the first ones being widened before the others. Three heads, of which two
+/// The widths of the heads with these arguments for which the bytes behind them, and behind this many others, are
+/// aligned: in as few bytes as can be, the first ones being widened before the others. Three heads, of which two
 /// have small arguments and one is below 4 GiB, can be of every length that this takes.
 fn widths(others: usize, arguments: [u64; 3]) -> [usize; 3] {
     let least = arguments.map(width);

@@ -43,11 +43,11 @@ const LEAST_PART: usize = 16;
 /// A container that is being read.
 struct Open {
     container: Container,
-    /// Where it begins.
+    /// The place of its head in the input.
     start: usize,
-    /// How many items, or entries, are still to come.
+    /// The number of items, or entries, that are still to come.
     rest: usize,
-    /// Where its values begin among all, and its keys.
+    /// The places of its first value, and of its first key, among all.
     values: usize,
     keys: usize,
 }
@@ -219,7 +219,7 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// What is behind a tag. Only these stand behind one: no tag stands behind another but in an array.
+    /// Reads the item behind a tag. Only these stand behind one: no tag stands behind another but in an array.
     fn tagged(&mut self, head: Head, depth: usize) -> Result<(), Fault> {
         let value = match head.argument {
             tag::TUPLE => {

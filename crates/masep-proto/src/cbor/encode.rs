@@ -12,11 +12,11 @@ use crate::{Dict, Element, EncodeError, Int, Limit, LimitExceeded, Limits, Messa
 /// Bytes that most messages other than observations fit in.
 const TYPICAL: usize = 1_024;
 
-/// How deep the parameters of a message stand, as in XML, so that what one generation of the protocol takes the other
-/// does too.
+/// The depth of the parameters of a message, as in XML, so that each generation of the protocol takes the messages of
+/// the other.
 pub(super) const PARAMS_DEPTH: usize = 2;
 
-/// How much deeper an item stands than its container, as in XML.
+/// The levels by which an item is deeper than its container, as in XML.
 pub(super) const LEVELS_PER_ITEM: usize = 2;
 
 /// A message.
@@ -61,21 +61,21 @@ enum Open<'a> {
     Entries(DictIter<'a>),
 }
 
-/// Why a value is not written.
+/// The reason why a value is not written.
 enum Refused {
     Limit(LimitExceeded),
     /// There is an element in it that was made of a value with an array.
     LacksArray,
 }
 
-/// Something is not written: [`Encoder::refused`] says why. What goes through every call is small.
+/// Something is not written: [`Encoder::refused`] says why. It is empty because each call returns it.
 struct Stop;
 
 /// Writes data items. The nesting of values is kept in a list of its own, so that no depth of it can exhaust the stack.
 struct Encoder<'a> {
     output: Vec<u8>,
     limits: &'a Limits,
-    /// How many more items there may be.
+    /// The number of items that there may still be.
     nodes_left: usize,
     refused: Option<Refused>,
 }
@@ -90,7 +90,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// What was written, or the error. `find` looks in the values for what a search finds first.
+    /// The bytes that were written, or the error. `find` looks in the values for the first one that a search finds.
     fn finish(
         self,
         written: Result<(), Stop>,

@@ -29,13 +29,13 @@ impl Major {
     }
 }
 
-/// How many bytes a head has at most.
+/// The most bytes that a head has.
 pub(super) const MOST: usize = 9;
 
 /// All widths of heads in bytes, from the narrowest on.
 pub(super) const WIDTHS: [usize; 5] = [1, 2, 3, 5, MOST];
 
-/// How many bytes the narrowest head with this argument takes.
+/// The number of bytes of the narrowest head with this argument.
 pub(super) const fn width(argument: u64) -> usize {
     match argument {
         0..24 => 1,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::head::Major;
 use crate::{DecodeError, DecodeErrorKind, Limit, LimitExceeded, Position};
 
-/// What is wrong, and at which byte. It is boxed because every item goes through results that can be one.
+/// A fault, and the byte at which it is. It is boxed because every item goes through results that can be one.
 #[derive(Debug)]
 pub(super) struct Fault(Box<(DecodeErrorKind, usize)>);
 
@@ -59,7 +59,7 @@ pub(super) struct Head {
     pub(super) info: u8,
     /// The number, the length, the count, the tag, or the bits of a float.
     pub(super) argument: u64,
-    /// Where it begins.
+    /// The place of its first byte.
     pub(super) start: usize,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         self.position
     }
 
-    /// How many more items there may be.
+    /// The number of items that there may still be.
     pub(super) const fn nodes_left(&self) -> usize {
         self.max_nodes - self.nodes
     }
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
             .fold(0, |argument, byte| argument << 8 | u64::from(*byte)))
     }
 
-    /// Where the content of bytes or a text is, whose head was just read.
+    /// The place of the content of bytes or a text whose head was just read.
     #[inline]
     pub(super) fn content(&mut self, head: Head) -> Result<Range<usize>, Fault> {
         let left = self.input.len() - self.position;
@@ -155,8 +155,8 @@ impl<'a> Reader<'a> {
         Ok(start..self.position)
     }
 
-    /// How many items a container has whose head was just read. Each takes a byte, and each counts: what can not be
-    /// there is refused here.
+    /// The number of items of a container whose head was just read. Each takes a byte, and each counts: a number that
+    /// the rest of the input cannot hold is refused here.
     pub(super) fn count(&self, head: Head) -> Result<usize, Fault> {
         let per_entry = if head.major == Major::Map { 2 } else { 1 };
         let left = self.input.len() - self.position;

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::{Ignored, QUESTION};
 
-/// Who asks, as far as it matters for the answer.
+/// The asker, as far as it matters for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker {
     /// A program on this host: it reaches loopback, and nobody else can forge its address.
     ThisHost,
-    /// Whoever uses this address, or forges it.
+    /// A host that uses this address, or forges it.
     Other(Ipv4Addr),
 }
 
@@ -51,7 +51,7 @@ impl Responder {
     /// lies before another counts as that one.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The reason why there is no answer.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -127,7 +127,7 @@ impl Bucket {
         self.left >= 1.0
     }
 
-    /// Whether it may be less than full; one that is full need not be kept.
+    /// True if it may be less than full. One that is full need not be kept.
     fn is_recent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.filled) < Duration::from_secs(1)
     }

@@ -7,16 +7,16 @@ use super::{Ignored, parse_answer};
 /// A server that answered a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
-    /// What the answer says.
+    /// The address in the answer.
     pub announced: SocketAddrV4,
-    /// Who sent the answer.
+    /// The sender of the answer.
     pub source: SocketAddrV4,
     /// The address of ours that the question was sent from.
     pub asked_from: Ipv4Addr,
 }
 
 impl Found {
-    /// Where to connect: the announced address, or, when the answer names the asker itself though
+    /// The address to connect to: the announced one, or, when the answer names the asker itself though
     /// somebody else sent it (as pymasep's answers do), the sender's address with the announced port.
     pub fn address(&self) -> SocketAddr {
         let own_address_from_elsewhere =
@@ -51,7 +51,7 @@ impl Search {
     /// Takes a datagram that came from `source` to a socket that asked from `asked_from`.
     ///
     /// # Errors
-    /// Why it is no new answer.
+    /// The reason why it is no new answer.
     pub fn handle(
         &mut self,
         datagram: &[u8],
@@ -85,7 +85,7 @@ impl Search {
         Ok(found)
     }
 
-    /// What was found so far, in the order of arrival.
+    /// The servers found so far, in the order of arrival.
     pub fn found(&self) -> &[Found] {
         &self.found
     }

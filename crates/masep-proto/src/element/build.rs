@@ -14,7 +14,7 @@ const TYPICAL: usize = 4_096;
 #[derive(Debug)]
 pub struct OpenElement<'a> {
     output: &'a mut String,
-    /// How deep it stands, from 1 on, and how deep the deepest so far does.
+    /// The depth of this element, from 1 on, and that of the deepest one so far.
     depth: usize,
     deepest: &'a mut usize,
     /// Its attributes, while there is nothing else in it.
@@ -24,7 +24,7 @@ pub struct OpenElement<'a> {
 /// The attributes of a start tag that is being written.
 #[derive(Debug)]
 struct Attributes {
-    /// Where they begin in the output.
+    /// The place in the output where they begin.
     start: usize,
     /// A bit for each of their names. Others have the same one, but most do not, and need not be
     /// looked for.
@@ -121,7 +121,7 @@ impl OpenElement<'_> {
     /// Appends an element.
     ///
     /// # Errors
-    /// As [`Element::build`]. What is written then is to be thrown away, which `build` does when it is
+    /// As [`Element::build`]. Throw away the text that was written until then: `build` does so when it is
     /// given the error.
     pub fn child<E: From<EncodeError>>(
         &mut self,
@@ -160,7 +160,7 @@ impl OpenElement<'_> {
     }
 }
 
-/// Whether this is a name without a namespace, which declares none.
+/// Checks that this is a name without a namespace, which declares none.
 #[inline]
 fn check(name: &str) -> Result<(), EncodeError> {
     if name != "xmlns" && xml::is_name(name) {

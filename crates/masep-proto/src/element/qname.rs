@@ -66,7 +66,7 @@ impl QName {
         &self.local
     }
 
-    /// Whether XML takes the name.
+    /// True if XML takes the name.
     pub(super) fn is_valid(&self) -> bool {
         let is_uri = |uri: &ByteString| !uri.contains('}') && *uri != xml::XMLNS_NAMESPACE;
         xml::is_name(&self.local) && self.uri.as_deref().is_none_or(is_uri)

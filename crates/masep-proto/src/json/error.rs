@@ -1,4 +1,4 @@
-//! What is wrong with a JSON form.
+//! The errors of JSON forms.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::{ArrayError, DecodeError, DecodeErrorKind, EncodeError, LimitExceeded
 /// JSON that is no message or value: the fault of whoever wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
-    /// What is wrong.
+    /// The fault.
     pub kind: JsonErrorKind,
-    /// Where: `params.items[3].$int`; empty for the whole.
+    /// The path to it: `params.items[3].$int`; empty for the whole.
     pub path: String,
 }
 
@@ -79,7 +79,7 @@ impl JsonError {
     }
 }
 
-/// What can be wrong with JSON that should be a message or a value.
+/// The faults of JSON that should be a message or a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonErrorKind {
@@ -89,9 +89,9 @@ pub enum JsonErrorKind {
     /// Another kind of JSON than is needed here.
     #[error("expected {expected}, found {found}")]
     Unexpected {
-        /// What is needed.
+        /// The thing that is needed.
         expected: &'static str,
-        /// What is there.
+        /// The thing that is there.
         found: &'static str,
     },
     /// An object lacks a key.

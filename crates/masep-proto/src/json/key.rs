@@ -58,7 +58,7 @@ fn push_item(repr: &mut String, json: &Json, depth: usize) -> Result<(), JsonErr
     Ok(())
 }
 
-/// Whether a character is the same in the `repr` of a string and in an attribute.
+/// True if a character is the same in the `repr` of a string and in an attribute.
 fn is_plain(c: char) -> bool {
     c.is_alphanumeric() || ((' '..='~').contains(&c) && !"'\\&<>\"".contains(c))
 }

@@ -55,10 +55,10 @@ pub(super) fn value(json: &Json) -> Result<Value, JsonError> {
     )
 }
 
-/// Where a value stands.
+/// The place of a value.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// How deep, in elements on the wire.
+    /// The depth, in elements on the wire.
     depth: usize,
     /// Elements on the wire so far: a `$nest` makes many out of a few bytes.
     elements: &'a Cell<usize>,
@@ -275,7 +275,7 @@ fn nest(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
     }
 }
 
-/// What a nest is made of: one layer around a value, how many there are, and the leaf.
+/// The parts of a nest: one layer around a value, the number of layers, and the leaf.
 type Layers<'a> = (fn(Value) -> Value, usize, &'a Json);
 
 fn layers(json: &Json) -> Result<Layers<'_>, JsonError> {
@@ -308,8 +308,8 @@ fn xml(object: &Object) -> Result<Value, JsonError> {
     Ok(Value::Element(element.with_tail(tail)))
 }
 
-/// What pymasep sends for an object that it does not know: its text in an element named after its
-/// class.
+/// The element that pymasep sends for an object that it does not know: the object's text in an element named
+/// after its class.
 fn described(object: &Object) -> Result<Value, JsonError> {
     let name = under(object, "name", text)?;
     let text = under(object, "str", text)?;

@@ -37,7 +37,7 @@ pub fn from_slice(text: &[u8]) -> Result<Json, JsonError> {
     }
 }
 
-/// How deep brackets stand in each other, those in strings aside.
+/// The depth of the brackets, those in strings aside.
 fn nesting(text: &[u8]) -> usize {
     let (mut level, mut deepest) = (0_usize, 0);
     let mut at = 0;
@@ -56,7 +56,7 @@ fn nesting(text: &[u8]) -> usize {
     deepest
 }
 
-/// Where the string ends that begins at `at`: at its other quotation mark, or behind the text.
+/// The end of the string that begins at `at`: its other quotation mark, or the end of the text.
 fn string_end(text: &[u8], at: usize) -> usize {
     let mut end = at + 1;
     while let Some(byte) = text.get(end) {

@@ -1,4 +1,4 @@
-//! What a message is about, and who an interface is.
+//! The types of messages, and the roles of interfaces.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -106,7 +106,7 @@ impl fmt::Display for MessageType {
     }
 }
 
-/// What an interface is to the game.
+/// The role of an interface in the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// `Actor`: controls an agent.

@@ -120,7 +120,7 @@ impl Array {
         self.dtype
     }
 
-    /// How many items it has in each dimension, the outermost first.
+    /// The number of items in each dimension, the outermost first.
     pub const fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -130,12 +130,12 @@ impl Array {
         &self.bytes
     }
 
-    /// How many items it has.
+    /// The number of items.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()
     }
 
-    /// Whether it has no items: a dimension of it is zero.
+    /// True if it has no items: a dimension of it is zero.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -203,7 +203,7 @@ impl Array {
     }
 }
 
-/// How many bytes the items of a shape take.
+/// The number of bytes of the items of a shape.
 fn byte_count(dtype: DType, shape: &[usize]) -> Result<usize, ArrayError> {
     if shape.len() > Array::MAX_DIMENSIONS {
         return Err(ArrayError::Dimensions(shape.len()));

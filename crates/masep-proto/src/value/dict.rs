@@ -145,7 +145,7 @@ impl Dict {
         Some(&mut self.entries[place].1)
     }
 
-    /// Whether the key is there.
+    /// True if the key is there.
     pub fn contains_key(&self, key: &str) -> bool {
         self.place(key).is_some()
     }
@@ -166,12 +166,12 @@ impl Dict {
         self.places = Some(Box::new(places.collect()));
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are no entries.
+    /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -192,7 +192,7 @@ impl Dict {
     }
 }
 
-/// Whether two keys are the same. Those of one dict often differ in their last characters only.
+/// True if two keys are the same. Those of one dict often differ in their last characters only.
 fn is_same(key: &str, other: &str) -> bool {
     key.len() == other.len() && key.as_bytes().last() == other.as_bytes().last() && key == other
 }

@@ -1,4 +1,4 @@
-//! Where in a value an array stands.
+//! The search for an array in a value.
 
 use std::fmt::Write;
 use std::slice;
@@ -14,13 +14,13 @@ use crate::printable::Quoted;
 /// An array that was found.
 #[derive(Debug, Default)]
 pub(crate) struct FoundArray {
-    /// Where: `params.observation.camera`, `params.frames[3]`.
+    /// The path to it: `params.observation.camera`, `params.frames[3]`.
     pub(crate) path: String,
-    /// What it is: `uint8[84,84,4]`, or the element that was made of it.
+    /// Its type and shape, `uint8[84,84,4]`, or the element that was made of it.
     pub(crate) array: String,
 }
 
-/// What is left of a container that is searched, and how long the path to it is.
+/// The rest of a container that is searched, and the length of the path to it.
 struct Open<'a> {
     rest: Rest<'a>,
     path: usize,

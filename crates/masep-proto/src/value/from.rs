@@ -1,4 +1,4 @@
-//! What becomes which value: the natural Rust types.
+//! Values of the natural Rust types.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -31,7 +31,7 @@ pub struct Int(Repr);
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
     Small(i64),
-    /// What `i64` cannot hold, in canonical decimal: a `-` if negative, no leading zeros.
+    /// An int that `i64` cannot hold, in canonical decimal: a `-` if negative, no leading zeros.
     Large(ByteString),
 }
 
@@ -104,7 +104,7 @@ impl Int {
         }
     }
 
-    /// How many digits it is written with.
+    /// The number of digits it is written with.
     pub(crate) fn digits(&self) -> usize {
         match &self.0 {
             Repr::Small(value) => value.checked_ilog10().map_or(1, |log| log as usize + 1),
@@ -173,7 +173,7 @@ impl Ord for Int {
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
             (Repr::Small(a), Repr::Small(b)) => a.cmp(b),
-            // What is large is further from zero than anything small, so its sign decides.
+            // A large int is further from zero than any small one, so its sign decides.
             (Repr::Large(_), Repr::Small(_)) if self.is_negative() => Ordering::Less,
             (Repr::Large(_), Repr::Small(_)) => Ordering::Greater,
             (Repr::Small(_), Repr::Large(_)) => other.cmp(self).reverse(),

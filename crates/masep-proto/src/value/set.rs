@@ -6,7 +6,7 @@ use std::mem::discriminant;
 
 use super::{Int, Value};
 
-/// Whether two sets have the same members.
+/// True if two sets have the same members.
 pub(super) fn same_members(a: &[Value], b: &[Value]) -> bool {
     if a.len() != b.len() {
         return false;
@@ -52,7 +52,7 @@ pub(crate) fn unique_members(items: Vec<Value>) -> Result<Vec<Value>, &'static s
 /// Up to this many members are compared with each other one by one.
 const FEW: usize = 12;
 
-/// Whether the members are of types whose values are equal in Python exactly if they are so here, and all
+/// True if the members are of types whose values are equal in Python exactly if they are so here, and all
 /// differ. It is asked first because it needs no memory for each of them.
 fn all_differ(items: &[Value]) -> bool {
     if !items.iter().all(is_exact) {
@@ -66,7 +66,7 @@ fn all_differ(items: &[Value]) -> bool {
     items.iter().all(|item| seen.insert(Exact(item)))
 }
 
-/// Whether no value of another type is equal to this one in Python.
+/// True if no value of another type is equal to this one in Python.
 fn is_exact(value: &Value) -> bool {
     match value {
         Value::None | Value::Int(_) | Value::Str(_) | Value::Bytes(_) | Value::Type(_) => true,
@@ -110,7 +110,7 @@ fn unhashable(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// How numbers are told apart.
+/// The rule by which numbers are told apart.
 #[derive(Clone, Copy, PartialEq)]
 enum Numbers {
     /// As [`Value`]'s equality does: numbers of different types differ. Elements are compared too.

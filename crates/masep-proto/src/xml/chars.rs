@@ -1,4 +1,4 @@
-//! What may stand where in XML, as expat sees it: by the fourth edition of XML 1.0.
+//! The characters that XML allows, and their places, as expat sees it: by the fourth edition of XML 1.0.
 
 mod tables;
 
@@ -40,23 +40,23 @@ const fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 
-/// Whether an ASCII character may begin a name.
+/// True if an ASCII character may begin a name.
 pub(super) const fn starts_name(byte: u8) -> bool {
     is(byte, NAME_START)
 }
 
-/// Whether an ASCII character may stand in a name. The colon parts a prefix from a name and is not
+/// True if an ASCII character may stand in a name. The colon parts a prefix from a name and is not
 /// among them.
 pub(super) const fn in_name(byte: u8) -> bool {
     is(byte, NAME)
 }
 
-/// Whether an ASCII character stands for itself in a text that ElementTree writes.
+/// True if an ASCII character stands for itself in a text that ElementTree writes.
 pub(super) const fn is_plain_text(byte: u8) -> bool {
     is(byte, TEXT)
 }
 
-/// Whether an ASCII character stands for itself in an attribute value that ElementTree writes.
+/// True if an ASCII character stands for itself in an attribute value that ElementTree writes.
 pub(super) const fn is_plain_attribute(byte: u8) -> bool {
     is(byte, ATTRIBUTE)
 }
@@ -66,7 +66,7 @@ pub(super) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Whether a character may begin a name.
+/// True if a character may begin a name.
 pub(super) fn char_starts_name(c: char) -> bool {
     match u8::try_from(c) {
         Ok(byte) if byte.is_ascii() => starts_name(byte),
@@ -74,7 +74,7 @@ pub(super) fn char_starts_name(c: char) -> bool {
     }
 }
 
-/// Whether a character may stand in a name (the colon may not, see [`in_name`]).
+/// True if a character may stand in a name (the colon may not, see [`in_name`]).
 pub(super) fn char_in_name(c: char) -> bool {
     match u8::try_from(c) {
         Ok(byte) if byte.is_ascii() => in_name(byte),
@@ -82,7 +82,7 @@ pub(super) fn char_in_name(c: char) -> bool {
     }
 }
 
-/// Whether this is a name without a colon.
+/// True if this is a name without a colon.
 pub(crate) fn is_name(name: &str) -> bool {
     if let [first, rest @ ..] = name.as_bytes()
         && starts_name(*first)
@@ -94,7 +94,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     chars.next().is_some_and(char_starts_name) && chars.all(char_in_name)
 }
 
-/// Whether XML allows this character at all, anywhere.
+/// True if XML allows this character at all, anywhere.
 pub(super) const fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }

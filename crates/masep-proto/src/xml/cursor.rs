@@ -16,7 +16,7 @@ pub(crate) struct Cursor<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw<'a> {
     pub(super) text: &'a str,
-    /// Whether there are references in it.
+    /// True if there are references in it.
     pub(super) is_escaped: bool,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Raw<'a> {
 #[derive(Debug)]
 pub(super) struct Skipped<'a> {
     pub(super) xml: &'a str,
-    /// How deep elements stand in each other in it.
+    /// The nesting depth of its elements.
     pub(super) depth: usize,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Cursor<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// Whether an end tag or nothing comes next, where a tag comes next.
+    /// True if an end tag or nothing comes next. A tag has to come next.
     #[inline]
     pub(super) fn is_at_end(&self) -> bool {
         !matches!(self.byte(self.at + 1), Some(byte) if byte != b'/')

@@ -7,12 +7,12 @@ use super::fault::Fault;
 
 const OPENING: &[u8] = b"<?xml";
 
-/// What an XML declaration says, as far as it matters here.
+/// The content of an XML declaration, as far as it matters here.
 #[derive(Debug, PartialEq)]
 pub(super) struct Declaration {
-    /// Where the name of the encoding stands.
+    /// The place of the name of the encoding.
     pub(super) encoding: Option<Range<usize>>,
-    /// Where the declaration ends.
+    /// The end of the declaration.
     pub(super) end: usize,
 }
 

@@ -77,9 +77,9 @@ fn malformed_first<T>(
 #[derive(Debug)]
 struct Open {
     container: Container,
-    /// Where its start tag stands.
+    /// The place of its start tag.
     start: usize,
-    /// Where its values begin among all, and its keys.
+    /// The places of its first value, and of its first key, among all.
     values: usize,
     keys: usize,
     /// The `<item>` of it that is being read.
@@ -96,7 +96,7 @@ enum Container {
 
 #[derive(Clone, Copy, Debug)]
 struct Item {
-    /// Where its start tag stands.
+    /// The place of its start tag.
     start: usize,
     has_key: bool,
     has_value: bool,
@@ -174,8 +174,8 @@ impl<'a> Decoder<'a> {
         Ok(action)
     }
 
-    /// The first element in the one whose start tag was just read, as the value of that name. What
-    /// comes behind it is skipped.
+    /// The first element in the one whose start tag was just read, as the value of that name. Elements
+    /// behind it are skipped.
     fn parameter(&mut self) -> Result<(ByteString, Value), Fault> {
         let Tag { start, empty, .. } = self.reader.scanner.tag;
         let name = self.required("name")?;
@@ -429,7 +429,7 @@ impl<'a> Decoder<'a> {
 }
 
 impl Item {
-    /// Whether the item has what it needs in such a container.
+    /// Checks that the item has a value, and in a dict a key.
     fn check(self, container: Container) -> Result<(), Fault> {
         if !self.has_value {
             Err(Fault::new(DecodeErrorKind::EmptyItem, self.start))

@@ -16,14 +16,14 @@ const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) text: ByteString,
-    /// Where the XML begins in the text, behind the byte order mark and the declaration.
+    /// The place in the text where the XML begins, behind the byte order mark and the declaration.
     pub(super) start: usize,
     encoding: Encoding,
-    /// Whether the text ends early, because what follows is not in the encoding.
+    /// True if the text ends early, because the bytes that follow are not in the encoding.
     broken: bool,
 }
 
-/// How the input is written.
+/// The encoding of the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Encoding {
     Utf8,
@@ -134,7 +134,7 @@ impl Document {
         })
     }
 
-    /// What a reader found in the text. If the text ends early, then that is the error, unless it is
+    /// The result of a reader of the text. If the text ends early, then that is the error, unless it is
     /// no XML before.
     pub(super) fn finish<T>(&self, result: Result<T, Fault>) -> Result<T, DecodeError> {
         let comes_before = |kind: &DecodeErrorKind| match kind {
@@ -247,7 +247,7 @@ impl Encoding {
         }
     }
 
-    /// How many bytes of the input the beginning of the text took.
+    /// The number of bytes of the input that the beginning of the text took.
     fn offset(self, before: &str) -> usize {
         match self {
             Self::Utf8 | Self::Ascii => before.len(),

@@ -17,18 +17,18 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) xml: ByteString,
-    /// How deep elements stand in each other.
+    /// The nesting depth of the elements.
     pub(crate) depth: usize,
-    /// Whether a namespace is declared in it.
+    /// True if a namespace is declared in it.
     pub(crate) namespaced: bool,
-    /// Whether something stands in it for an array.
+    /// True if something stands in it for an array.
     pub(crate) lacks_array: bool,
 }
 
-/// What a message takes of its receiver's limits.
+/// The limits of its receiver that a message needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Demand {
-    /// How deep elements stand in each other.
+    /// The nesting depth of the elements.
     depth: usize,
     /// Digits of the longest int among its values.
     int_digits: usize,
@@ -323,7 +323,7 @@ impl Encoder {
 }
 
 impl<'a> Open<'a> {
-    /// What it holds next, with its key in a dict.
+    /// The next value in it, with its key in a dict.
     fn next(&mut self) -> Option<(Option<&'a ByteString>, &'a Value)> {
         match self {
             Self::Sequence { items, .. } => items.next().map(|item| (None, item)),

@@ -2,7 +2,7 @@
 
 use crate::{DecodeErrorKind, LimitExceeded};
 
-/// What is wrong, and at which byte of the text.
+/// A fault, and the byte of the text at which it is.
 ///
 /// It is boxed because it is rare: a result with it fits into registers, and nearly everything that
 /// reads gives one.
@@ -30,12 +30,12 @@ impl Fault {
         check.map_err(|exceeded| Self::new(exceeded, at))
     }
 
-    /// What is wrong.
+    /// The kind of the fault.
     pub(super) const fn kind(&self) -> &DecodeErrorKind {
         &self.0.0
     }
 
-    /// Where: bytes from the start of the text.
+    /// The place of the fault: bytes from the start of the text.
     pub(super) const fn at(&self) -> usize {
         self.0.1
     }

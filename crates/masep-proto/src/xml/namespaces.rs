@@ -23,7 +23,7 @@ pub(super) enum Uri {
 /// The declarations in force.
 #[derive(Debug, Default)]
 pub(super) struct Namespaces<'a> {
-    /// What each prefix means here, `None` if nothing; the default namespace has the prefix "".
+    /// The meaning of each prefix here, `None` if it has none; the default namespace has the prefix "".
     meanings: HashMap<&'a str, Option<Uri>>,
     declared: Vec<Declaration<'a>>,
     /// Every URI of the document, by number and the other way round.
@@ -34,19 +34,19 @@ pub(super) struct Namespaces<'a> {
 #[derive(Debug)]
 struct Declaration<'a> {
     prefix: &'a str,
-    /// What the prefix meant before.
+    /// The meaning of the prefix before.
     outer: Option<Uri>,
-    /// How deep the element stands that it is on.
+    /// The depth of the element that it is on.
     depth: usize,
 }
 
 impl<'a> Namespaces<'a> {
-    /// Whether no declaration is in force.
+    /// True if no declaration is in force.
     pub(super) const fn is_empty(&self) -> bool {
         self.declared.is_empty()
     }
 
-    /// Whether the document has declared none so far.
+    /// True if the document has declared none so far.
     pub(super) const fn is_unused(&self) -> bool {
         self.uris.is_empty()
     }
@@ -61,8 +61,8 @@ impl<'a> Namespaces<'a> {
     /// Declares what a prefix means on an element at this depth and in it.
     ///
     /// # Errors
-    /// What expat refuses: to redefine what XML reserves, to take a meaning away, and `}` in a URI,
-    /// with which ElementTree parts it from the name.
+    /// Declarations that expat refuses: to redefine a prefix or URI that XML reserves, to take a meaning away,
+    /// and `}` in a URI, with which ElementTree parts it from the name.
     pub(super) fn declare(
         &mut self,
         prefix: &'a str,

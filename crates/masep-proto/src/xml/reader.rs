@@ -13,11 +13,11 @@ use super::rewrite::{self, UsedPrefixes};
 use super::scanner::{Attribute, Name, Piece, PieceKind, Scanner, Token};
 use crate::{Element, Limit, LimitExceeded, Limits};
 
-/// How many times as long as their message its elements may become when they are written in
+/// The elements of a message may become this many times as long as the message when they are written in
 /// canonical form. Escaping adds less than that; only a namespace that is declared once and then
 /// repeated on each element could add more.
 const GROWTH: usize = 8;
-/// What the elements of a message may become in any case: no more than a frame.
+/// The size that the elements of a message may have in any case: no more than a frame.
 const SMALL: usize = 64 << 10;
 
 /// Bytes that the elements of this XML may have when they are written anew.

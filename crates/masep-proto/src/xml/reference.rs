@@ -4,7 +4,7 @@ use super::chars;
 use super::fault::Fault;
 use super::words;
 
-/// Where a text stands, which decides what is escaped in it.
+/// The place of a text, which decides what is escaped in it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Place {
     Text,
@@ -14,11 +14,11 @@ pub(super) enum Place {
 /// A reference that was read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reference {
-    /// What it stands for.
+    /// The character that it stands for.
     pub(super) c: char,
-    /// Where it ends.
+    /// The end of it.
     pub(super) end: usize,
-    /// Whether ElementTree would write it so.
+    /// True if ElementTree would write it so.
     pub(super) canonical: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Reference {
 /// characters are not: pymasep writes those raw.
 ///
 /// # Errors
-/// What expat refuses. If the input ends, then `token` is where the construct began.
+/// References that expat refuses. If the input ends, then `token` is where the construct began.
 #[inline]
 pub(super) fn read(
     input: &[u8],
@@ -100,7 +100,7 @@ fn character(
     })
 }
 
-/// Why a reference to an entity is refused: it is malformed, or not defined.
+/// The error for a reference to an entity: it is malformed, or not defined.
 fn undefined(input: &[u8], at: usize, token: usize) -> Fault {
     match name_end(input, at + 1) {
         end if end == input.len() => Fault::truncated("a reference", token),
@@ -111,7 +111,7 @@ fn undefined(input: &[u8], at: usize, token: usize) -> Fault {
     }
 }
 
-/// Where the name that begins at `start` ends.
+/// The end of the name that begins at `start`.
 fn name_end(input: &[u8], start: usize) -> usize {
     let Ok(text) = std::str::from_utf8(input.get(start..).unwrap_or_default()) else {
         return start;

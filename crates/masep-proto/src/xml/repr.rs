@@ -44,7 +44,7 @@ pub(super) fn write_float(output: &mut impl Write, value: f64) -> fmt::Result {
 
 /// The shortest digits that give the float back, and of those the nearest ones: `d.ddde-dd`.
 ///
-/// Where two are equally near, Rust's own choice is the larger one and Python's the even one, which
+/// Of two that are equally near, Rust's own choice is the larger one and Python's the even one, which
 /// is that of rounding to a number of digits. It takes 15 digits for two to be equally near.
 fn shortest(value: f64) -> Result<Digits, fmt::Error> {
     let mut shortest = Digits::default();
@@ -150,7 +150,7 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
     expected.0.is_empty().then_some(value)
 }
 
-/// Whether this is certainly what [`write_float`] writes for the float that it spells, as `-12.5` is.
+/// True if this is certainly the text that [`write_float`] writes for the float that it spells, as `-12.5` is.
 ///
 /// No two decimals of up to 15 digits are the same float (C's `DBL_DIG`): so there is none that is shorter than
 /// one without needless zeros.

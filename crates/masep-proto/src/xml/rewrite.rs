@@ -96,7 +96,7 @@ struct Writer<'a> {
     prefixes: &'a UsedPrefixes,
     /// The names of the elements that are open, and their namespaces.
     open: Vec<(Name, Option<Uri>)>,
-    /// Whether the innermost one has nothing in it so far; its start tag is not ended then.
+    /// True if the innermost one has nothing in it so far; its start tag is not ended then.
     is_empty: bool,
 }
 

@@ -28,10 +28,10 @@ pub(super) use name::Name;
 pub(super) use plain::PlainScalar;
 use plain::Progress;
 
-/// How the text of a `<type>` begins.
+/// The beginning of the text of a `<type>`.
 const TYPE: &[u8] = b"&lt;class '";
 
-/// What was read: a start tag, which is in [`Scanner::tag`] then, or an end tag.
+/// The tag that was read: a start tag, which is in [`Scanner::tag`] then, or an end tag.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Token {
     Start,
@@ -41,14 +41,14 @@ pub(super) enum Token {
 /// A start tag.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tag {
-    /// Where it begins.
+    /// The place where it begins.
     pub(super) start: usize,
     pub(super) name: Name,
-    /// Whether this is all of the element: `<a />`.
+    /// True if this is all of the element: `<a />`.
     pub(super) empty: bool,
-    /// Whether the name is in a namespace other than that of the prefix `xml`.
+    /// True if the name is in a namespace other than that of the prefix `xml`.
     pub(super) namespaced: bool,
-    /// Whether ElementTree would write the tag so.
+    /// True if ElementTree would write the tag so.
     canonical: bool,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
         self.slice(name.start..name.end)
     }
 
-    /// Whether the last start tag is that of an element of this name, in no namespace.
+    /// True if the last start tag is that of an element of this name, in no namespace.
     #[inline]
     pub(super) fn is_named(&self, name: &str) -> bool {
         !self.tag.namespaced && self.name_bytes(&self.tag.name) == name.as_bytes()
@@ -125,12 +125,12 @@ impl<'a> Scanner<'a> {
         bytes.unwrap_or_default()
     }
 
-    /// Where the next thing begins.
+    /// The place where the next thing begins.
     pub(super) const fn position(&self) -> usize {
         self.at
     }
 
-    /// How many elements are open.
+    /// The number of elements that are open.
     pub(super) const fn depth(&self) -> usize {
         self.open.len()
     }
@@ -231,7 +231,7 @@ impl<'a> Scanner<'a> {
         Some(name)
     }
 
-    /// Whether what comes next is certainly a tag.
+    /// True if certainly a tag comes next.
     #[inline]
     pub(super) fn is_at_tag(&self) -> bool {
         let bytes = self.text.as_bytes();
@@ -354,7 +354,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Which limit a start tag is over.
+    /// The limit that a start tag is over.
     #[cold]
     fn over_limit(&self) -> Fault {
         let nodes = LimitExceeded::check(Limit::Nodes, self.nodes, self.limits.nodes);
@@ -393,7 +393,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// What comes next.
+    /// The rest of the text.
     #[inline]
     fn ahead(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()

@@ -26,7 +26,7 @@ const BYTES_PER_NODE: usize = 32;
 /// stack.
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Node, Fault> {
     let mut nodes = Vec::new();
-    // Where those stand that are open.
+    // The indices of the nodes that are open.
     let mut open = Vec::new();
     start(reader, &mut nodes)?;
     if !reader.scanner.tag.empty {

@@ -12,7 +12,7 @@ use super::scanner::Token;
 use super::{Encoded, tree};
 use crate::{Element, Limits, Node};
 
-/// What was within the limits once is read again without them.
+/// A text that was within the limits once is read again without them.
 static UNLIMITED: LazyLock<Limits> = LazyLock::new(|| {
     Limits::default()
         .message_bytes(usize::MAX)

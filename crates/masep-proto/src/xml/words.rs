@@ -1,4 +1,4 @@
-//! Where plain texts and attribute values end, found eight bytes at a time.
+//! The ends of plain texts and attribute values, found eight bytes at a time.
 //!
 //! Most texts of a message are shorter than that. A loop over their bytes would end with a branch
 //! that the processor guesses wrong at nearly each of them, which costs more than the loop.
@@ -69,49 +69,49 @@ fn only<const A: u8>(bytes: &[u8], at: usize) -> usize {
     )
 }
 
-/// Where a name ends in what ElementTree writes.
+/// The end of a name in a text that ElementTree writes.
 #[inline]
 pub(super) fn space_or_angle(bytes: &[u8], at: usize) -> usize {
     either::<b' ', b'>'>(bytes, at)
 }
 
-/// Where the name of an attribute ends.
+/// The end of the name of an attribute.
 #[inline]
 pub(super) fn equals_sign(bytes: &[u8], at: usize) -> usize {
     only::<b'='>(bytes, at)
 }
 
-/// Where the value of an attribute ends, or has a reference.
+/// The end of the value of an attribute, or a reference in it.
 #[inline]
 pub(super) fn quote_or_ampersand(bytes: &[u8], at: usize) -> usize {
     either::<b'"', b'&'>(bytes, at)
 }
 
-/// Where the value of an attribute ends.
+/// The end of the value of an attribute.
 #[inline]
 pub(super) fn quote(bytes: &[u8], at: usize) -> usize {
     only::<b'"'>(bytes, at)
 }
 
-/// Where a text ends, or has a reference.
+/// The end of a text, or a reference in it.
 #[inline]
 pub(super) fn angle_or_ampersand(bytes: &[u8], at: usize) -> usize {
     either::<b'<', b'&'>(bytes, at)
 }
 
-/// Where a text ends.
+/// The end of a text.
 #[inline]
 pub(super) fn angle(bytes: &[u8], at: usize) -> usize {
     only::<b'<'>(bytes, at)
 }
 
-/// Where a tag ends.
+/// The end of a tag.
 #[inline]
 pub(super) fn closing_angle(bytes: &[u8], at: usize) -> usize {
     only::<b'>'>(bytes, at)
 }
 
-/// Whether all of a text stands for itself, in a text and in an attribute value. Of some it says no that
+/// True if all of a text stands for itself, in a text and in an attribute value. Of some it says no that
 /// do: those with quotes or control characters.
 #[inline]
 pub(super) fn is_plain(text: &[u8]) -> bool {
@@ -144,7 +144,7 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
     marked & HIGH == 0
 }
 
-/// Whether the bytes of this range come again at `at`.
+/// True if the bytes of this range come again at `at`.
 #[inline]
 pub(super) fn repeats(bytes: &[u8], Range { start, end }: Range<usize>, at: usize) -> bool {
     let length = end - start;

@@ -87,7 +87,7 @@ fn widened(bits: u64, exponent_bits: u32, mantissa_bits: u32) -> f64 {
     } else if mantissa == 0 {
         0
     } else {
-        // What has no leading one here has one there.
+        // A number that is subnormal in the smaller type is normal in this one.
         let shift = mantissa.leading_zeros() - (63 - mantissa_bits);
         let wider = wider << shift & ((1 << MANTISSA) - 1);
         (BIAS - bias + 1 - u64::from(shift)) << MANTISSA | wider

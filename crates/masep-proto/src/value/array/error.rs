@@ -1,4 +1,4 @@
-//! What can be wrong with an array.
+//! The errors of arrays.
 
 use super::{Array, DType};
 
@@ -15,9 +15,9 @@ pub enum ArrayError {
     /// Another number of bytes than the shape has.
     #[error("an array of {actual} bytes, whose shape has {expected}")]
     Length {
-        /// What type and shape have.
+        /// The number that type and shape give.
         expected: usize,
-        /// What is there.
+        /// The number that is there.
         actual: usize,
     },
     /// A bool that is neither 0 nor 1: which, from 0 on.
@@ -26,9 +26,9 @@ pub enum ArrayError {
     /// Items of another type than was asked for.
     #[error("an array of {found}, not of {asked}")]
     DType {
-        /// What it is.
+        /// The type of the items.
         found: DType,
-        /// What was asked for.
+        /// The type that was asked for.
         asked: DType,
     },
     /// The bytes do not begin where such an item may.

@@ -69,7 +69,7 @@ impl sealed::Item for bool {
     }
 }
 
-/// Whether items of such a size are in memory as on the wire.
+/// True if items of such a size are in memory as on the wire.
 const fn is_native(size: usize) -> bool {
     cfg!(target_endian = "little") || size == 1
 }

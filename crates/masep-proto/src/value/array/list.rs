@@ -24,7 +24,7 @@ impl Array {
             .chunks_exact(self.dtype.size())
             .map(|bytes| item(self.dtype, bytes))
             .collect();
-        // How many lists stand at each level is what is outside of it, also where there is nothing inside.
+        // The number of lists of each level is the product of the lengths outside of it, also if an inner length is 0.
         for (index, length) in self.shape.iter().enumerate().rev() {
             let count = self.shape[..index].iter().product();
             let mut values = level.into_iter();

@@ -178,7 +178,7 @@ fn pymaseps_protocol_refuses_it_where_it_stands() {
     assert_eq!(message.to_frame().map(|_| ()), refused(path));
     let text = message.to_bytes().unwrap_err().to_string();
     assert!(text.contains("uint8[84,84,4]") && text.contains("tolist") && text.contains("masep"));
-    // Where it is shown, there is a sign of it.
+    // A printed message has a sign of the array in its place.
     assert!(
         message
             .to_string()

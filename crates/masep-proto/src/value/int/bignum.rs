@@ -49,7 +49,8 @@ impl Int {
         max_digits: usize,
     ) -> Result<Self, LimitExceeded> {
         let bytes = significant(bytes);
-        // A byte has more than 2.4 digits. What is far beyond is not converted, which takes the square of its length.
+        // A byte has more than 2.4 digits. Converting takes the square of the length, so a number far
+        // beyond the limit is not converted.
         let at_least = bytes.len().saturating_sub(1).saturating_mul(24) / 10;
         LimitExceeded::check(Limit::IntDigits, at_least, max_digits)?;
         let mut words: Vec<u32> = bytes

@@ -1,6 +1,6 @@
 //! The characters beyond ASCII that names are made of: appendix B of XML 1.0, fourth edition.
 
-/// What may begin a name beyond ASCII: XML 1.0's `BaseChar` and `Ideographic`.
+/// The characters beyond ASCII that may begin a name: XML 1.0's `BaseChar` and `Ideographic`.
 pub(super) static LETTERS: [(char, char); 202] = [
     ('\u{c0}', '\u{d6}'),
     ('\u{d8}', '\u{f6}'),
@@ -206,7 +206,7 @@ pub(super) static LETTERS: [(char, char); 202] = [
     ('\u{ac00}', '\u{d7a3}'),
 ];
 
-/// What may stand in a name besides, beyond ASCII: `CombiningChar`, `Digit` and `Extender`.
+/// The other characters beyond ASCII that may stand in a name: `CombiningChar`, `Digit` and `Extender`.
 pub(super) static MARKS: [(char, char); 108] = [
     ('\u{b7}', '\u{b7}'),
     ('\u{2d0}', '\u{2d1}'),

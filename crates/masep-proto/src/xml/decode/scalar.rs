@@ -49,7 +49,7 @@ impl Scalar {
 /// The first text between two single quotes that is not empty.
 fn quoted(text: &str) -> Option<&str> {
     let mut parts = text.split('\'');
-    // What is before the first quote and what is behind the last one does not stand between two.
+    // The text before the first quote and the one behind the last do not stand between two.
     parts.next();
     parts.next_back();
     parts.find(|part| !part.is_empty())

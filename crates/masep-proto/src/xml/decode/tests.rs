@@ -10,7 +10,7 @@ fn around(xml: &str) -> String {
     )
 }
 
-/// What this XML is read as.
+/// The value that this XML is read as.
 fn read(xml: &str) -> Result<Value, DecodeErrorKind> {
     match Message::from_bytes(around(xml)) {
         Ok(message) => Ok(message.param("k").cloned().expect("the parameter k")),

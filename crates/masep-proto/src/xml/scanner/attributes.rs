@@ -21,7 +21,7 @@ pub(in crate::xml) struct Attribute {
     pub(in crate::xml) name: Name,
     /// The value between the quotes.
     pub(in crate::xml) raw: Range<usize>,
-    /// Whether the value stands for itself.
+    /// True if the value stands for itself.
     pub(in crate::xml) plain: bool,
 }
 
@@ -168,7 +168,7 @@ impl<'a> Scanner<'a> {
         Ok(cold)
     }
 
-    /// Where the value that begins at `at` ends, and whether it stands for itself.
+    /// The end of the value that begins at `at`, and true if it stands for itself.
     fn scan_value(
         &mut self,
         mut at: usize,

@@ -1,4 +1,4 @@
-//! What stands around and between elements: comments, instructions, CDATA sections.
+//! The markup around and between elements: comments, instructions, CDATA sections.
 
 use super::{Piece, PieceKind, Scanner, Token, name, skip_while};
 use crate::DecodeErrorKind;
@@ -30,7 +30,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// What may stand behind the root, up to the end of the input.
+    /// Reads the markup and the spaces behind the root, up to the end of the input.
     pub(in crate::xml) fn epilog(&mut self) -> Result<(), Fault> {
         loop {
             self.skip_space();
@@ -126,7 +126,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Where `ending` begins, with nothing before it that XML does not allow.
+    /// The place where `ending` begins, with nothing before it that XML does not allow.
     fn find(
         &self,
         ending: &str,
@@ -152,7 +152,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Why `<!` is refused here: the input ends, or it begins none of what may stand here.
+    /// The error for `<!` here: the input ends, or it begins no markup that may stand here.
     fn unknown_markup(&self, known: &[&[u8]]) -> Fault {
         let ahead = self.ahead();
         if known.iter().any(|opening| opening.starts_with(ahead)) {

@@ -13,7 +13,7 @@ pub(super) const XMLNS: u64 = u64::from_le_bytes(*b"xmlns\0\0\0");
 pub(in crate::xml) struct Name {
     pub(in crate::xml) start: usize,
     pub(in crate::xml) end: usize,
-    /// Where it begins without its prefix and the colon behind that.
+    /// The place where it begins without its prefix and the colon behind that.
     pub(in crate::xml) local: usize,
 }
 

@@ -16,12 +16,12 @@ use crate::xml::words::Words;
 pub(in crate::xml) use item::PlainScalar;
 use start_tag::Tail;
 
-/// How far the short way has led.
+/// The progress of the short way.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// The most elements that were open at once.
     pub(super) deepest: usize,
-    /// Whether nothing came since the last start tag, whose element has not ended with it.
+    /// True if nothing came since the last start tag, whose element has not ended with it.
     pub(super) nothing: bool,
 }
 
@@ -69,7 +69,7 @@ impl Scanner<'_> {
         end.is_some()
     }
 
-    /// Where the end tag ends that comes next.
+    /// The end of the end tag that comes next.
     #[inline(always)]
     fn leave_plain(&mut self, way: Way<'_>) -> Option<usize> {
         let end = way.end_tag(self.at, self.open.last()?)?;
@@ -77,7 +77,7 @@ impl Scanner<'_> {
         Some(end)
     }
 
-    /// Where the item ends that comes next, if there is nothing but a scalar in it.
+    /// The end of the item that comes next, if there is nothing but a scalar in it.
     #[inline(always)]
     fn skip_item(&mut self, way: Way<'_>, progress: &mut Progress) -> Option<usize> {
         if !self.has_room_for_item() {
@@ -90,7 +90,7 @@ impl Scanner<'_> {
         Some(end)
     }
 
-    /// Where the start tag ends that comes next, or its element if there is only a text in it.
+    /// The end of the start tag that comes next, or of its element if there is only a text in it.
     #[inline(always)]
     fn enter_plain(
         &mut self,
@@ -120,7 +120,7 @@ impl Scanner<'_> {
     }
 }
 
-/// What the short way leads over.
+/// The bytes that the short way reads, and its limit.
 #[derive(Clone, Copy)]
 struct Way<'a> {
     words: Words<'a>,
@@ -129,7 +129,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Where the plain text ends that begins here, in front of `<`.
+    /// The end of the plain text that begins here, in front of `<`.
     #[inline(always)]
     fn text(self, start: usize) -> Option<usize> {
         let mut at = start;
@@ -150,7 +150,7 @@ impl Way<'_> {
         self.text(start)
     }
 
-    /// Where the end tag ends that stands here, if it is that of this name.
+    /// The end of the end tag that stands here, if it is that of this name.
     #[inline(always)]
     fn end_tag(self, at: usize, open: &Name) -> Option<usize> {
         let start = at + "</".len();

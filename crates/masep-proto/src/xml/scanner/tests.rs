@@ -1,4 +1,4 @@
-//! What is well-formed and what is not, as expat has it.
+//! Well-formed and other inputs, as expat has it.
 
 use super::*;
 use crate::xml::document::Document;

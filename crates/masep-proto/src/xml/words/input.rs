@@ -57,7 +57,7 @@ impl<'a> Words<'a> {
         self.find(at, |word| suspicious(word) & HIGH)
     }
 
-    /// Where the letters of ASCII end that begin at `at`, and the first eight of them, or zeros behind their
+    /// The end of the letters of ASCII that begin at `at`, and the first eight of them, or zeros behind their
     /// end. Nearly all names are letters, which are told in fewer steps than all that a name may have.
     #[inline(always)]
     pub(in crate::xml) fn letters(self, at: usize) -> Option<(usize, u64)> {
@@ -71,7 +71,7 @@ impl<'a> Words<'a> {
         Some((at + place(marked), word & (below >> 7)))
     }
 
-    /// Whether so many bytes that begin at `start` come again at `at`. Of those in front of the end of the
+    /// True if so many bytes that begin at `start` come again at `at`. Of those in front of the end of the
     /// input it may say no.
     #[inline(always)]
     pub(in crate::xml) fn repeats(self, start: usize, length: usize, at: usize) -> bool {
@@ -87,7 +87,7 @@ impl<'a> Words<'a> {
         self.0.get(at..at + length) == self.0.get(start..start + length)
     }
 
-    /// Where the reference ends that begins at `at`, if it is canonical wherever it stands: one of those that
+    /// The end of the reference that begins at `at`, if it is canonical wherever it stands: one of those that
     /// each text may need, or of a character beyond ASCII in decimal.
     #[inline(always)]
     pub(in crate::xml) fn reference_end(self, at: usize) -> Option<usize> {
@@ -117,7 +117,7 @@ impl<'a> Words<'a> {
 #[derive(Clone, Copy)]
 pub(in crate::xml) struct Sample {
     words: [u64; 2],
-    /// Which bytes of the words count.
+    /// A mask of the bytes of the words that count.
     mask: [u64; 2],
 }
 
@@ -138,7 +138,7 @@ impl Sample {
         })
     }
 
-    /// Whether the bytes stand at `at`. If no two words begin there, it says no.
+    /// True if the bytes stand at `at`. If no two words begin there, it says no.
     #[inline(always)]
     pub(in crate::xml) fn is_at(self, words: Words<'_>, at: usize) -> bool {
         let Some(found) = words.array(at).map(two) else {
@@ -192,7 +192,7 @@ const fn number(digits: u64) -> u64 {
     (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
-/// Whether this is a character that ElementTree writes as a reference.
+/// True if this is a character that ElementTree writes as a reference.
 #[inline(always)]
 const fn is_beyond_ascii(number: u64) -> bool {
     matches!(number, 0x80..0xd800 | 0xe000..0x11_0000)

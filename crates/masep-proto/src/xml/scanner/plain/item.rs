@@ -12,7 +12,7 @@ pub(in crate::xml) struct PlainItem<'a> {
     /// The value of its attribute `key`, if it has that; it has no other.
     pub(in crate::xml) key: Option<&'a str>,
     pub(in crate::xml) scalar: PlainScalar,
-    /// What the scalar is made of: not empty.
+    /// The text that the scalar is made of: not empty.
     pub(in crate::xml) text: &'a str,
     end: usize,
 }
@@ -63,7 +63,7 @@ impl<'a> Scanner<'a> {
 }
 
 impl Way<'_> {
-    /// Where the item ends that begins here, if there is nothing but a scalar in it.
+    /// The end of the item that begins here, if there is nothing but a scalar in it.
     #[inline(always)]
     pub(super) fn item(self, at: usize) -> Option<usize> {
         let item = (self.words).item(at, self.text_bytes, |start| self.text(start))?;
@@ -71,7 +71,7 @@ impl Way<'_> {
     }
 }
 
-/// Where the parts of an item are.
+/// The places of the parts of an item.
 struct Found {
     key: Option<Range<usize>>,
     scalar: PlainScalar,
@@ -104,7 +104,7 @@ impl Words<'_> {
         })
     }
 
-    /// Where the key of the item is whose start tag begins here, if it has one, and where the tag ends.
+    /// The place of the key of the item whose start tag begins here, if it has one, and the end of the tag.
     #[inline(always)]
     fn item_tag(self, at: usize, most: usize) -> Option<(Option<Range<usize>>, usize)> {
         const WITH_KEY: &[u8; 11] = b"<item key=\"";
@@ -132,7 +132,7 @@ impl Words<'_> {
         Some((scalar, at + length))
     }
 
-    /// Where the item ends whose scalar's text ends here.
+    /// The end of the item whose scalar's text ends here.
     #[inline(always)]
     fn end_of_item(self, scalar: PlainScalar, at: usize) -> Option<usize> {
         match scalar {
@@ -144,7 +144,7 @@ impl Words<'_> {
         }
     }
 
-    /// Where these bytes end, if they begin here.
+    /// The end of these bytes, if they begin here.
     #[inline(always)]
     fn behind<const N: usize>(self, at: usize, bytes: &[u8; N]) -> Option<usize> {
         (self.array(at)? == bytes).then_some(at + N)

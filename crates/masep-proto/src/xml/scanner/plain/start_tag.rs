@@ -11,14 +11,14 @@ pub(super) struct StartTag {
     pub(super) rest: Rest,
 }
 
-/// What is behind the name of a start tag.
+/// The part of a start tag behind its name.
 pub(super) struct Rest {
     pub(super) end: usize,
-    /// Whether the tag is all of the element.
+    /// True if the tag is all of the element.
     pub(super) empty: bool,
 }
 
-/// How a start tag ended that was read before: the quote behind a value, one more attribute and the `>`. If
+/// The end of a start tag that was read before: the quote behind a value, one more attribute and the `>`. If
 /// another tag ends so, nothing of it has to be looked at again. Many do: elements of pymasep's end with
 /// their state, and mostly all have the same.
 pub(super) struct Tail {
@@ -32,7 +32,7 @@ pub(super) struct Tail {
 struct Attribute {
     /// That of its name, see [`bit`].
     bit: u64,
-    /// Where its value ends, mostly with a quote.
+    /// The end of its value, mostly with a quote.
     value_end: usize,
 }
 
@@ -67,7 +67,7 @@ impl Way<'_> {
     #[inline(always)]
     fn rest(self, mut at: usize, tail: &mut Tail) -> Option<Rest> {
         let mut next = self.words.word(at)?;
-        // What declares a namespace is not plain.
+        // An attribute that declares a namespace is not plain.
         let mut names = NONE;
         // The quote before the last attribute, and the bit of its name, if there is another before it.
         let mut last = (at, 0);
@@ -147,7 +147,7 @@ impl Tail {
     }
 }
 
-/// Where a name ends that is not only letters, and its first eight bytes, or zeros behind its end.
+/// The end of a name that is not only letters, and its first eight bytes, or zeros behind its end.
 #[cold]
 #[inline(never)]
 fn name_of_more(bytes: &[u8], start: usize) -> Option<(usize, u64)> {
@@ -160,7 +160,7 @@ fn name_of_more(bytes: &[u8], start: usize) -> Option<(usize, u64)> {
     Some((end, word & (u64::MAX >> (8 * behind))))
 }
 
-/// No attribute so far. What declares the default namespace is never plain.
+/// No attribute so far. A declaration of the default namespace is never plain.
 const NONE: u64 = bit(XMLNS);
 
 /// A bit for a name that begins with these bytes. Two names can have the same: then the second is not

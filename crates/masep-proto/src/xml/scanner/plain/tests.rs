@@ -6,8 +6,8 @@ use crate::xml::fault::Fault;
 use crate::xml::scanner::Scanner;
 use crate::{DecodeErrorKind, Limits};
 
-/// How deep an element is and whether it is canonical, where it ends and how many nodes there were; or what
-/// is wrong where.
+/// The depth of an element, true if it is canonical, its end and the number of nodes; or the fault and its
+/// place.
 type Found = Result<(usize, bool, usize, usize), (DecodeErrorKind, usize)>;
 
 /// Skips the first element in an element with this attribute.

@@ -1,4 +1,4 @@
-//! What is read by words is what is read by bytes.
+//! Reading by words gives the same as reading by bytes.
 
 use super::*;
 use crate::xml::chars;
@@ -91,7 +91,8 @@ fn a_sample_ends_before_two_words_do_not() {
     assert!(sample(0, 17).is_none() && sample(17, 1).is_none());
 }
 
-/// What is found is what the other way takes and calls canonical; all that this calls canonical is found.
+/// A reference that is found is one that the other way takes and calls canonical, and all that this calls
+/// canonical are found.
 fn check_reference(reference: &str) {
     let input = format!("{reference}</a></bcd>");
     let found = Words(input.as_bytes()).reference_end(0);
