@@ -1,4 +1,4 @@
-//! Where to listen and what to connect to.
+//! Addresses to listen on and to connect to.
 
 use masep::{Address, Target};
 use serde::Serializer;

@@ -1,4 +1,4 @@
-//! What `masep serve` and `masep join` are asked to do: lines of JSON on standard input.
+//! The commands of `masep serve` and `masep join`: lines of JSON on standard input.
 
 mod input;
 
@@ -11,7 +11,7 @@ pub(crate) use self::input::{Input, Line};
 use crate::failure::Failure;
 use crate::lines::parse_json;
 
-/// What one line asks for.
+/// The command of one line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Send this frame, which can be `BYE`.
@@ -237,7 +237,7 @@ mod tests {
                 "{line}: {failure:?}"
             );
         }
-        // What is wrong inside of a message is said by its place.
+        // An error inside of a message is told with its place.
         let line = br#"{"message":{"msg_type":"end","params":{"a":{"$int":"x"}}}}"#;
         let failure = Command::parse(line, "engine", FORM).unwrap_err();
         assert!(!failure.message.contains("for example"), "{failure:?}");

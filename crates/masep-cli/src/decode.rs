@@ -106,7 +106,7 @@ fn single_frame(bytes: &[u8]) -> Result<Frame, Failure> {
     Ok(frame)
 }
 
-/// What a frame after the first one says.
+/// The line for a frame after the first one.
 fn frame(frame: &Frame) -> Result<Line, Failure> {
     if frame.is_bye() {
         return Ok(Line::Bye { bye: true });

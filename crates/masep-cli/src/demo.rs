@@ -58,40 +58,40 @@ The round trip is the time from an observation to the action that answers it, as
 with both ways, encoding, decoding and the agent's thinking.
 ";
 
-/// How long to search: the engine is on this machine and answers at once.
+/// The time to search: the engine is on this machine and answers at once.
 const SEARCH_TIME: Duration = Duration::from_millis(500);
-/// How long a turn waits for an actor. They are in this process: only a machine that stands still
+/// The time that a turn waits for an actor. They are in this process: only a machine that stands still
 /// takes this long.
 const TURN_TIME: Duration = Duration::from_secs(10);
-/// How many steps a terminal shows at a speed that people can follow, and how long each of them takes:
+/// The number of steps that a terminal shows at a speed that people can follow, and the time of each:
 /// a quarter of a minute in all.
 const SLOW_STEPS: u64 = 90;
 const SLOW_STEP_TIME: Duration = Duration::from_millis(160);
 /// The time from one picture to the next, at least.
 const PICTURE_TIME: Duration = Duration::from_millis(80);
-/// How long the agents may take to end after the engine.
+/// The time that the agents may take to end after the engine.
 const END_TIME: Duration = Duration::from_secs(5);
 
 /// Play a game over real connections on this machine, and show how fast it went
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
 pub(crate) struct Demo {
-    /// How many episodes to play: each ends when all prey is caught, or after 200 steps
+    /// Number of episodes to play: each ends when all prey is caught, or after 200 steps
     #[arg(long, value_name = "N", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     episodes: u64,
 
-    /// How many actors play, each with a predator of its own
+    /// Number of actors that play, each with a predator of its own
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
     actors: usize,
 
-    /// How many observers watch
+    /// Number of observers that watch
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=256))]
     observers: usize,
 
-    /// What all chance in the game comes from: the same seed gives the same game
+    /// Seed of all chance in the game: the same seed gives the same game
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
@@ -104,7 +104,7 @@ pub(crate) struct Demo {
     json: bool,
 }
 
-/// Why there was no game, or not the whole.
+/// The reason why there was no game, or not the whole.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     #[error("cannot open a server on 127.0.0.1: {0}")]
@@ -203,7 +203,7 @@ impl Demo {
         Ok(Status::Done)
     }
 
-    /// Whether there is a terminal that shows the game.
+    /// True if there is a terminal that shows the game.
     fn is_shown(&self) -> bool {
         !self.json && !self.fast && screen::is_there()
     }
@@ -321,12 +321,12 @@ impl Agent {
 #[derive(Default)]
 struct Agents {
     done: Vec<Agent>,
-    /// The first of them that failed; what follows is often only a consequence.
+    /// The first of them that failed; the errors behind it are often only a consequence.
     failure: Option<DemoError>,
 }
 
 impl Agents {
-    /// Whether this one has played to the end.
+    /// True if this one has played to the end.
     fn take(&mut self, ended: Result<Result<Agent, DemoError>, JoinError>) -> bool {
         match ended.map_err(DemoError::from).flatten() {
             Ok(agent) => {
@@ -345,7 +345,7 @@ impl Agents {
 /// engine shall not find the demo.
 ///
 /// # Errors
-/// Why it was not found.
+/// The reason why it was not found.
 async fn find(server: &Server) -> Result<(), String> {
     server.announce().map_err(|error| error.to_string())?;
     let found = search_for(server).await;
@@ -354,7 +354,7 @@ async fn find(server: &Server) -> Result<(), String> {
 }
 
 /// # Errors
-/// Why it was not found.
+/// The reason why it was not found.
 async fn search_for(server: &Server) -> Result<(), String> {
     let is_it = |found: &Found| found.address() == server.local_address();
     let options = SearchOptions::default().timeout(SEARCH_TIME);
@@ -423,7 +423,7 @@ mod tests {
     #[tokio::test]
     async fn the_demo_is_no_longer_found_when_its_own_search_is_over() {
         let server = Server::builder("engine").bind("127.0.0.1:0").await.unwrap();
-        // Where there is no LAN search, nothing is announced either.
+        // On a machine without LAN search, nothing is announced either.
         let _ = find(&server).await;
         let options = SearchOptions::default().timeout(SEARCH_TIME);
         let report = search(&options).await;

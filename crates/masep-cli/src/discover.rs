@@ -33,7 +33,7 @@ containers, some Wi-Fi); then connect by address.";
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT)]
 pub(crate) struct Discover {
-    /// How long to wait for answers
+    /// Time to wait for answers
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     timeout: Duration,
 

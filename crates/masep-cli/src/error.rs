@@ -1,4 +1,4 @@
-//! What ends a verb before it is done.
+//! Errors that end a verb before it is done.
 
 use std::io;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use masep::{Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, 
 
 use crate::status::Status;
 
-/// Why a verb could not go on.
+/// The reason why a verb could not go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Whoever read standard output is gone: an end, but nobody's fault.
+    /// The reader of standard output is gone: an end, but nobody's fault.
     #[error("standard output was closed")]
     StdoutClosed,
     /// Standard output cannot be written.
@@ -87,7 +87,7 @@ impl Error {
         }
     }
 
-    /// Whether trying again can help: the server is not there yet, or not ready.
+    /// True if trying again can help: the server is not there yet, or not ready.
     pub(crate) const fn may_pass(&self) -> bool {
         match self {
             Self::NothingFound(_) => true,
@@ -96,10 +96,10 @@ impl Error {
         }
     }
 
-    /// How the program ends with it.
+    /// The exit status of the program for it.
     pub(crate) const fn status(&self) -> Status {
         match self {
-            // Whoever read the output has what they wanted (`masep decode | head -1`).
+            // The reader of the output has all that it wanted (`masep decode | head -1`).
             Self::StdoutClosed => Status::Done,
             Self::Usage(_) => Status::Usage,
             Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
@@ -111,7 +111,7 @@ impl Error {
     }
 }
 
-/// What was tried, with whom, and what was awaited.
+/// The error in words: the attempt, the peer, and the event that was awaited.
 fn connect_sentence(error: &ConnectError) -> String {
     use ConnectErrorKind as Kind;
     let ConnectError {

@@ -1,4 +1,4 @@
-//! What happens on connections, as lines of JSON on standard output: the events of `masep serve` and
+//! The events of connections, as lines of JSON on standard output: those of `masep serve` and
 //! `masep join`.
 
 mod turns;
@@ -172,13 +172,13 @@ impl Received {
         Self { frame, message }
     }
 
-    /// Whether it is a message of this type.
+    /// True if it is a message of this type.
     pub(crate) fn is(&self, msg_type: &MessageType) -> bool {
         matches!(&self.message, Ok(message) if message.msg_type == *msg_type)
     }
 }
 
-/// Who has something to tell. Sources share standard output, each has its part of it; the events of one
+/// A source of events. Sources share standard output, each has its part of it; the events of one
 /// are told in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
@@ -212,7 +212,7 @@ pub(crate) struct Events {
     /// `None` is the end. There is no bound: each line has a turn.
     lines: mpsc::UnboundedSender<Option<Line>>,
     turns: Arc<Turns<Source>>,
-    /// Whether events have the time of day.
+    /// True if events have the time of day.
     timed: bool,
     /// Standard output wants a line now.
     wanted: Arc<Notify>,
@@ -237,7 +237,7 @@ impl Events {
             .await;
     }
 
-    /// Tells a frame of a peer, and says whether it was a message. What waits for a turn is the frame,
+    /// Tells a frame of a peer, and says whether it was a message. The frame waits for a turn,
     /// not its much larger tree of values. Cancel safe, as [`tell`](Self::tell).
     pub(crate) async fn tell_frame(&self, connection: &Connection, frame: Frame) -> bool {
         let time = self.time();

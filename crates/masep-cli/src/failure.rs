@@ -7,7 +7,7 @@ use masep_proto::json::{JsonError, JsonErrorKind};
 use masep_proto::{DecodeError, EncodeError, LimitExceeded};
 use serde::Serialize;
 
-/// What was wrong with one line: `{"kind": "...", "message": "..."}`.
+/// The fault of one line: `{"kind": "...", "message": "..."}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Failure {
     /// For programs: a stable name.
@@ -30,7 +30,7 @@ impl Failure {
         }
     }
 
-    /// What is wrong with a line that is no JSON, with a hint if it is what Python writes for a float that
+    /// The failure for a line that is no JSON, with a hint if it is what Python writes for a float that
     /// JSON has no form for, or text of another encoding.
     pub(crate) fn json(line: &[u8], error: JsonError) -> Self {
         let JsonErrorKind::Syntax(text) = &error.kind else {
@@ -54,7 +54,7 @@ impl Failure {
         Self::new("json", message)
     }
 
-    /// What is wrong with bytes that are the beginning of a frame only.
+    /// The failure for bytes that are the beginning of a frame only.
     pub(crate) fn truncated_frame(bytes: &[u8]) -> Self {
         let message = match bytes {
             &[low, high, ref body @ ..] => format!(

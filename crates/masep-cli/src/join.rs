@@ -63,10 +63,10 @@ const FORM: Form = Form {
     example: r#"{"message":{"msg_type":"action","params":{"action":{"$xml":"<Action type=\"1\" />"}}}}"#,
 };
 
-/// How long it takes at most until a connection is known not to be rejected: as long as its BYE may take
+/// The most time until a connection is known not to be rejected: as long as its BYE may take
 /// behind the server's hello.
 const REJECTION_TIME: Duration = Duration::from_millis(200);
-/// How long it rests between two attempts to connect: first, and at most.
+/// The time between two attempts to connect: first, and at most.
 const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// An interface's end as JSON lines on standard input and output
@@ -84,7 +84,7 @@ pub(crate) struct Join {
     #[arg(long, conflicts_with = "address")]
     discover: bool,
 
-    /// How long to search
+    /// Time to search
     #[arg(
         long,
         value_name = "TIME",
@@ -131,7 +131,7 @@ pub(crate) struct Join {
     #[arg(long)]
     time: bool,
 
-    /// How long the name may take to resolve, and how long each of its addresses to connect
+    /// Time that the name may take to resolve, and each of its addresses to connect
     #[arg(
         long,
         value_name = "TIME",
@@ -145,7 +145,7 @@ pub(crate) struct Join {
     limits: ConnectionLimits,
 }
 
-/// What an interface is to the game.
+/// The role of an interface in the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum RoleName {
     /// Controls an agent
@@ -186,7 +186,7 @@ fn parse_game(name: &str) -> Result<TypeName, &'static str> {
     }
 }
 
-/// Why an interface ends.
+/// The reason why an interface ends.
 enum Stop {
     /// The connection ended; this is how the program does.
     Closed(Result<Status, Error>),
@@ -251,7 +251,7 @@ impl Join {
         let end = async {
             match stop {
                 Stop::Closed(closed) => match writer.finish().await {
-                    // Who read that it is over may leave.
+                    // The reader that has the last event may leave.
                     Ok(()) | Err(Error::StdoutClosed) => closed,
                     Err(error) => Err(error),
                 },

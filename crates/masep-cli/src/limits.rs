@@ -11,18 +11,18 @@ use crate::duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct ConnectionLimits {
-    /// How long the other side may take for its hello
+    /// Time that the other side may take for its hello
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     hello_time: Duration,
 
-    /// How long a connection may be silent before it is ended [default: for ever]
+    /// Time that a connection may be silent before it is ended [default: for ever]
     ///
     /// pymasep has no sign of life: an observer says nothing all game long. Peers that are gone
     /// without a word are found by TCP keep-alive, after --write-time.
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     idle_time: Option<Duration>,
 
-    /// How long bytes may wait for a peer that takes none before its connection is ended
+    /// Time that bytes may wait for a peer that takes none before its connection is ended
     ///
     /// A peer that is gone without a word is given up after this time too, if --keepalive-time is not 0s.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]

@@ -7,7 +7,7 @@ use crate::failure::{Failure, FailureLine};
 use crate::output::Output;
 use crate::status::Status;
 
-/// What some programs begin a text with. It is no part of it.
+/// The bytes that some programs put in front of a text. They are no part of it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes in one line. The largest message is 1 MiB: twice that in hexadecimal digits, at most six
@@ -45,8 +45,8 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// The next line, without a byte order mark in front of it, or `None` at the end of the input. What follows the last line feed is a line
-    /// if there is anything. Calls `before_wait` before each read that may have to wait.
+    /// The next line, without a byte order mark in front of it, or `None` at the end of the input. Bytes behind
+    /// the last line feed are a line too. Calls `before_wait` before each read that may have to wait.
     pub(crate) fn next(
         &mut self,
         mut before_wait: impl FnMut() -> Result<(), Error>,
@@ -91,7 +91,7 @@ impl<R: Read> LineReader<R> {
 }
 
 /// Writes for each line of the input one line: what `convert` makes of it, by `write`, or an error
-/// object in its place. What is done is flushed before the input makes us wait.
+/// object in its place. Lines that are done are flushed before the input makes us wait.
 pub(crate) fn convert_lines<T, W: Write>(
     input: impl Read,
     output: &mut Output<W>,

@@ -1,4 +1,4 @@
-//! How often something may happen.
+//! The rate at which something may happen.
 
 use std::time::{Duration, Instant};
 

@@ -18,7 +18,7 @@ pub(crate) enum Protocol {
     Cbor,
 }
 
-/// What a message of protocol 2 may have beside pymasep's three.
+/// The key that a message of protocol 2 may have beside pymasep's three.
 const TURN: &str = "turn";
 
 impl Protocol {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// How long connections that are still open at the end may take to say `BYE`, and the system to
+/// The time that connections that are still open at the end may take to say `BYE`, and the system to
 /// resolve a name that nobody waits for any more.
 const END_TIME: Duration = Duration::from_secs(1);
 /// Threads beside those of the runtime: one each for standard input, standard output, the watch over
@@ -24,7 +24,7 @@ pub(crate) const STACK_BYTES: usize = 8 << 20;
 /// Runs a verb on every core, or on fewer where the process may not have as many threads.
 ///
 /// # Errors
-/// What the verb fails with, and what the process lacks to start it.
+/// The error of the verb, or the lack of something that the process needs to start it.
 pub(crate) fn block_on<T>(verb: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = start().map_err(Error::Start)?;
     let result = runtime.block_on(verb);
@@ -60,7 +60,7 @@ fn check_descriptors() -> io::Result<()> {
     Ok(())
 }
 
-/// How many threads can be had at the same time, at most as many as are wanted.
+/// The number of threads that can be had at the same time, at most as many as are wanted.
 fn count_threads(wanted: usize) -> io::Result<usize> {
     let mut threads: Vec<(mpsc::Sender<()>, JoinHandle<()>)> = Vec::new();
     let mut refused = None;

@@ -74,7 +74,7 @@ const FORM: Form = Form {
     example: r#"{"to":"agent","message":{"msg_type":"observation","params":{"step":0}}}"#,
 };
 
-/// How long a line for a peer whose queue is full holds up the lines after it: long enough for one
+/// The time that a line for a peer whose queue is full holds up the lines after it: long enough for one
 /// that is only slow, short enough for the others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -82,7 +82,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes a free one [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
+    /// Address to listen on; port 0 takes a free one [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
     /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front. 0.0.0.0
     /// listens on every IPv4 address of this host, `[::]` on IPv6 too. Or `unix:///PATH`, a Unix socket,
@@ -103,7 +103,7 @@ pub(crate) struct Serve {
     #[arg(long)]
     replace: bool,
 
-    /// What to do with a frame for a peer that already has as many waiting as it may
+    /// Policy for a frame to a peer that already has as many waiting as it may
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = FullPolicy::Wait)]
     when_full: FullPolicy,
 
@@ -148,7 +148,7 @@ pub(crate) struct Serve {
     limits: ConnectionLimits,
 }
 
-/// What to do with a frame for a queue that is full.
+/// The policy for a frame to a queue that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FullPolicy {
     /// Wait, and all lines after it with it; at most 1s (or --write-time), then disconnect
@@ -169,7 +169,7 @@ impl From<FullPolicy> for WhenFull {
     }
 }
 
-/// Why a server stops.
+/// The reason why a server stops.
 enum Stop {
     /// A signal came.
     Signal,

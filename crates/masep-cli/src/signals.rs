@@ -61,14 +61,14 @@ impl Signals {
     }
 }
 
-/// Whether the program was started with SIGHUP ignored. Known on Linux only: there is no call for it
+/// True if the program was started with SIGHUP ignored. Known on Linux only: there is no call for it
 /// that needs no unsafe code.
 #[cfg(unix)]
 fn is_hang_up_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))
 }
 
-/// What `/proc/PID/status` says: the lowest bit is that of signal 1, SIGHUP.
+/// True if `/proc/PID/status` says so: the lowest bit is that of signal 1, SIGHUP.
 #[cfg(unix)]
 fn ignores_hang_up(status: &str) -> bool {
     status

@@ -1,4 +1,4 @@
-//! What is between standard output and its reader.
+//! The pipe between standard output and its reader.
 
 use tokio::sync::watch;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 #[cfg(target_os = "linux")]
 pub(crate) fn hold_little() {
     use nix::fcntl::{FcntlArg, fcntl};
-    // One page is the least there is. Whatever is no pipe refuses, and stays as it is.
+    // One page is the least there is. An output that is no pipe refuses, and stays as it is.
     let _ = fcntl(std::io::stdout(), FcntlArg::F_SETPIPE_SZ(4096));
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn wait_for_reader() {
 #[cfg(not(unix))]
 pub(crate) const fn wait_for_reader() {}
 
-/// Watches, in a thread of its own, whether anybody can read standard output. What is returned turns
+/// Watches, in a thread of its own, whether anybody can read standard output. The value turns
 /// true when nobody can; a write would find that out with the next line only.
 #[cfg(unix)]
 pub(crate) fn watch_reader() -> std::io::Result<watch::Receiver<bool>> {
@@ -31,7 +31,7 @@ pub(crate) fn watch_reader() -> std::io::Result<watch::Receiver<bool>> {
     std::thread::Builder::new()
         .name("stdout-reader".into())
         .spawn(move || {
-            // Whatever is asked for, errors are told.
+            // Poll reports errors also if no event is asked for.
             wait_for(nix::poll::PollFlags::empty());
             gone.send_replace(true);
         })?;

@@ -26,12 +26,12 @@ use crate::runtime;
 use crate::signals::Signals;
 use crate::status::Status;
 
-/// How long a connection waits for a place when as many as may be go through, so that a peer that
+/// The time that a connection waits for a place when as many as may be go through, so that a peer that
 /// leaves can come back at once.
 const PLACE_TIME: Duration = Duration::from_secs(1);
 /// Connections that wait for a place. More are rejected at once.
 const MAX_WAITING: usize = 10;
-/// How long accepting rests after an error of the machine, such as no free descriptor.
+/// The time that accepting rests after an error of the machine, such as no free descriptor.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 const LONG_ABOUT: &str = "\

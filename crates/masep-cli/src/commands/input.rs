@@ -27,13 +27,13 @@ pub(crate) struct Line {
 /// The lines of standard input, which a thread of its own reads because that blocks.
 pub(crate) struct Input {
     lines: mpsc::Receiver<Line>,
-    /// Whether the end of the input ends the lines.
+    /// True if the end of the input ends the lines.
     ends_with_stdin: bool,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     /// Lines that are still given after the stop.
     left: Option<usize>,
-    /// Whether the line that was given last may not be done.
+    /// True if the line that was given last may not be done.
     in_hand: bool,
     undone: Arc<AtomicUsize>,
 }
@@ -60,13 +60,13 @@ impl Input {
         })
     }
 
-    /// Where it stands, when this was dropped, how many lines had been read and were not done: the one that
-    /// was being done, and those behind it.
+    /// The number of lines that had been read and were not done when this was dropped: the one that
+    /// was being done, and those behind it. It is set then.
     pub(crate) fn undone(&self) -> Arc<AtomicUsize> {
         self.undone.clone()
     }
 
-    /// What [`next`](Self::next) ends after when it is set: the lines that have been read by then.
+    /// A switch: once it is true, [`next`](Self::next) gives only the lines that have been read by then.
     pub(crate) fn stop(&self) -> watch::Sender<bool> {
         self.stop.clone()
     }

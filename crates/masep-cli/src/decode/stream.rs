@@ -25,7 +25,7 @@ struct OtherLine<'a> {
     error: &'a Failure,
 }
 
-/// What a stream has said so far.
+/// The part of a stream that has been read last.
 #[derive(PartialEq)]
 enum Phase {
     Hello,

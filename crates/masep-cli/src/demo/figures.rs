@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::Agent;
 use super::engine::Report;
 
-/// What `masep demo --json` prints; its `Display` is the table.
+/// The output of `masep demo --json`; its `Display` is the table.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     seed: u64,
-    /// Whether the engine was found by the LAN search.
+    /// True if the engine was found by the LAN search.
     found_by_search: bool,
     episodes: u64,
     steps: u64,

@@ -11,7 +11,7 @@ pub(crate) struct Room {
     pub(crate) height: usize,
 }
 
-/// What a terminal shows of one moment.
+/// The picture of one moment for a terminal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scene {
     /// A character for each cell, a line for each row.
@@ -20,13 +20,13 @@ pub(crate) struct Scene {
     episode: (u64, u64),
     /// The steps of this episode, and of all.
     steps: (u64, u64),
-    /// What each predator caught, and its reward.
+    /// The number of prey that each predator caught, and its reward.
     scores: Vec<(u64, i64)>,
-    /// Whether it is slow enough to watch.
+    /// True if it is slow enough to watch.
     is_slow: bool,
 }
 
-/// How a piece of a line looks.
+/// The look of a piece of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Look {
     Plain,

@@ -19,7 +19,7 @@ const USUAL: Room = Room {
     height: 24,
 };
 
-/// Whether standard output is a terminal that knows escape sequences.
+/// True if standard output is a terminal that knows escape sequences.
 pub(crate) fn is_there() -> bool {
     io::stdout().is_terminal() && env::var_os("TERM").is_some_and(|name| name != "dumb")
 }

@@ -1,4 +1,4 @@
-//! Whose line is next on the one output: each source has its fair share of it.
+//! The order of lines on the one output: each source has its fair share of it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 /// Lines on their way to standard output at the same time: enough to write several at once, few enough
 /// that the next event of a peer is soon read though others send without pause.
 const MAX_LINES: usize = 16;
-/// What they may weigh together. One line is always let through. A line of JSON can have three times the
+/// The most that they may weigh together. One line is always let through. A line of JSON can have three times the
 /// bytes of its frame.
 const MAX_WEIGHT: usize = 128 << 10;
-/// What a line costs beside the bytes of its frame.
+/// The weight of a line beside the bytes of its frame.
 const LINE_WEIGHT: usize = 512;
 /// Sources that are remembered at least before those that are behind are forgotten.
 const MIN_REMEMBERED: usize = 64;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// Writes lines in the order of their turns until there were so many; each source that has had its line
-    /// written asks for the next. How many lines of each were written.
+    /// written asks for the next. Gives the number of lines of each that were written.
     fn write(
         turns: &Arc<Turns<u32>>,
         asked: &mut [oneshot::Receiver<Turn<u32>>],
@@ -190,7 +190,7 @@ mod tests {
             drop(done);
             asked[source] = turns.ask(u32::try_from(source).unwrap(), size(source));
         }
-        // What is on its way now.
+        // Lines that are on their way now.
         let came = asked.iter_mut().map(turn).enumerate();
         under_way.extend(came.filter_map(|(source, turn)| Some((source, turn?))));
         written

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::output::Output;
 use crate::stdout;
 
-/// How long standard output may take for the last lines when time is up.
+/// The time that standard output may take for the last lines when time is up.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Writes events to standard output, in a thread of its own because that may block.
@@ -62,7 +62,7 @@ impl EventWriter {
         })
     }
 
-    /// Where to tell events.
+    /// The events that this writes.
     pub(crate) fn events(&self) -> Events {
         self.events.clone()
     }
@@ -76,7 +76,7 @@ impl EventWriter {
         }
     }
 
-    /// Writes all that was told, and ends. What is told after that is not written.
+    /// Writes all that was told, and ends. Events that are told after that are not written.
     pub(crate) async fn finish(mut self) -> Result<(), Error> {
         // Fails when the thread has already ended, which is then the result.
         let _ = self.events.lines.send(None);
@@ -84,7 +84,7 @@ impl EventWriter {
     }
 
     /// Does the work, which still tells events, then [`finish`](Self::finish)es; all within `time`
-    /// and a short grace even if nobody reads. What the work gives is returned.
+    /// and a short grace even if nobody reads. Gives the result of the work.
     pub(crate) async fn finish_after<T>(
         self,
         work: impl Future<Output = T>,

@@ -1,4 +1,4 @@
-//! What an interface and its engine say to each other.
+//! The messages of an interface with its engine.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +26,9 @@ pub(super) struct Conversation {
     events: Events,
     /// The interface's own id.
     id: String,
-    /// Whether observations are skipped for newer ones.
+    /// True if observations are skipped for newer ones.
     newest: bool,
-    /// What it says by itself.
+    /// The messages that it sends by itself, if it plays a role.
     part: Option<Part>,
     connected: Instant,
     has_received: AtomicBool,
@@ -74,7 +74,7 @@ impl Conversation {
         self.status(reason)
     }
 
-    /// How the program ends when the connection has ended for this reason.
+    /// The exit status of the program when the connection has ended for this reason.
     fn status(&self, reason: CloseReason) -> Result<Status, Error> {
         let (peer, address) = (self.connection.peer().clone(), self.connection.address());
         if reason == CloseReason::Rejected {
@@ -109,7 +109,7 @@ impl Conversation {
         let mut waiting = Waiting::default();
         let mut open = true;
         while open || !waiting.is_empty() {
-            // Whatever is dropped here has taken nothing.
+            // A future that is dropped here has taken nothing.
             tokio::select! {
                 frame = self.connection.recv(), if open && waiting.has_room() => match frame {
                     Ok(frame) => waiting.push(self.heed(frame).await),
@@ -129,7 +129,7 @@ impl Conversation {
         self.events.tell(&self.connection, &event).await;
     }
 
-    /// What a frame says. Answers the end of the game.
+    /// The event of a frame. Answers the end of the game.
     async fn heed(&self, frame: Frame) -> Received {
         self.has_received.store(true, Ordering::Relaxed);
         let received = Received::new(&self.connection, frame);
@@ -139,7 +139,7 @@ impl Conversation {
         received
     }
 
-    /// What pymasep's interface says first.
+    /// Sends the first messages of pymasep's interface.
     async fn enter(&self) {
         let Some(Part { role, game }) = &self.part else {
             return;
@@ -152,7 +152,7 @@ impl Conversation {
         }
     }
 
-    /// What pymasep's interface says when the game is over.
+    /// Sends the messages of pymasep's interface when the game is over.
     async fn take_leave(&self) {
         self.say(Message::quit(&*self.id)).await;
         // The same as `bye`, which would also wait for the end.

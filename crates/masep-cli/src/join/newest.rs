@@ -1,4 +1,4 @@
-//! What waits for a slow reader who wants the newest observation only.
+//! The messages that wait for a slow reader that wants the newest observation only.
 
 use std::collections::VecDeque;
 

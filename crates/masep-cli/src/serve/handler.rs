@@ -17,7 +17,7 @@ use crate::pace::Pace;
 /// Rejections that may wait to be told. Connections are bounded by their number, but these have
 /// ended: when nobody reads standard output, the rest is only counted.
 const WAITING_REJECTIONS: usize = 256;
-/// Rejections that are told at once, and in a second after that; the rest is only counted. Whoever
+/// Rejections that are told at once, and in a second after that; the rest is only counted. A client that
 /// knocks without pause shall not keep the reader of the events from those who are inside.
 const REJECTIONS: (u32, u32) = (256, 50);
 /// Frames that are no message and are told at once, of each connection. After that it is read at
@@ -87,7 +87,7 @@ impl TellEvents {
         let _ = self.started.clone().wait_for(|started| *started).await;
     }
 
-    /// How long a connection that sent one more frame that is no message waits before the next.
+    /// The time that a connection that sent one more frame that is no message waits before the next.
     fn count_bad_frame(&self, connection: &Connection) -> Duration {
         if self.bad_frames == 0 {
             return Duration::ZERO;
@@ -154,7 +154,7 @@ impl SocketHandler for TellEvents {
     }
 }
 
-/// Whether the peer's id is a word of ours.
+/// True if the peer's id is a word of ours.
 fn is_reserved(connection: &Connection) -> bool {
     **connection.peer() == *EVERYONE
 }

@@ -9,13 +9,13 @@ use crate::commands::{Command, EVERYONE, Input, Line, Recipient};
 use crate::events::Events;
 use crate::failure::Failure;
 
-/// What sending needs.
+/// The parts that sending needs.
 pub(super) struct Sending {
     pub(super) registry: Registry,
     pub(super) events: Events,
-    /// What to do with a frame for a peer whose queue is full.
+    /// The policy for a frame to a peer whose queue is full.
     pub(super) when_full: WhenFull,
-    /// How long one line may wait for room, all its recipients together. A connection that takes a
+    /// The time that one line may wait for room, all its recipients together. A connection that takes a
     /// byte now and then never reaches its write time, but may not hold up the other peers for ever.
     pub(super) patience: Duration,
 }

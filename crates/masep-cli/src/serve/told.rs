@@ -1,4 +1,4 @@
-//! Which connection an id means to those who read the events.
+//! The connection that an id means to those who read the events.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 struct Entry {
     connection: ConnectionId,
-    /// Whether its beginning was told.
+    /// True if its beginning was told.
     is_connected: bool,
 }
 
@@ -54,7 +54,7 @@ impl Told {
         }
     }
 
-    /// Whether the beginning of a connection that has its id was told.
+    /// True if the beginning of a connection that has its id was told.
     pub(super) fn is_connected(&self, connection: &Connection) -> bool {
         let entries = self.lock();
         entries

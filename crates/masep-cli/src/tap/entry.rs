@@ -1,4 +1,4 @@
-//! What goes through the proxy.
+//! The frames and events that go through the proxy.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
 
-/// Which way something goes.
+/// The direction of a frame or an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Direction {
     /// From the one who connected.
@@ -88,7 +88,7 @@ impl What {
     }
 }
 
-/// What a frame says.
+/// The meaning of a frame.
 #[derive(Debug)]
 pub(super) enum Meaning<'a> {
     Hello(&'a str),

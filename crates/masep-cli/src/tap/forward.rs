@@ -53,7 +53,7 @@ impl Drop for Socket {
     }
 }
 
-/// How one direction ended.
+/// The way in which one direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// Its sender closed it, and that was passed on.
@@ -120,12 +120,12 @@ impl Link {
     }
 }
 
-/// Whether a connection of which one direction has ended is reset in the end.
+/// True if a connection of which one direction has ended is reset in the end.
 async fn is_reset(first: End, other: impl Future<Output = End>) -> bool {
     match first {
         // Nothing can be sent back to it.
         End::SenderReset => true,
-        // What it sent before can still be passed on.
+        // Bytes that it sent before can still be passed on.
         End::ReceiverReset => {
             other.await;
             true

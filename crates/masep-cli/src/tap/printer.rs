@@ -21,10 +21,10 @@ use crate::output::{Output, json_line};
 use crate::runtime::STACK_BYTES;
 use crate::stdout;
 
-/// How long the reader of standard output may take for one line when ending.
+/// The time that the reader of standard output may take for one line when ending.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How to print.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// A line of text, long messages shortened.
@@ -39,7 +39,7 @@ pub(super) enum Format {
 #[derive(Debug)]
 pub(super) struct Printer {
     ended: oneshot::Receiver<Result<(), Error>>,
-    /// How many entries were printed.
+    /// The number of entries that were printed.
     printed: Arc<AtomicU64>,
     reader_gone: watch::Receiver<bool>,
 }
@@ -105,7 +105,7 @@ impl Printer {
 
 struct Print<W: Write> {
     format: Format,
-    /// Whether each line has the time of day in front.
+    /// True if each line has the time of day in front.
     timed: bool,
     output: Output<W>,
     printed: Arc<AtomicU64>,
