@@ -15,12 +15,12 @@ const STAY: i64 = 0;
 const EAST_WEST: [i64; 2] = [2, 4];
 const SOUTH_NORTH: [i64; 2] = [3, 1];
 
-/// What came of a game.
+/// The result of a game.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Played {
-    /// How many observations came.
+    /// The number of observations that came.
     pub(crate) observations: i64,
-    /// How many of the engine's did not.
+    /// The number of the engine's observations that did not come.
     pub(crate) missed: i64,
     /// The sum of this agent's rewards.
     pub(crate) reward: i64,
@@ -71,13 +71,13 @@ pub(crate) async fn play(
     }
 }
 
-/// What an observation means to this agent.
+/// The meaning of an observation to this agent.
 struct View {
     turn: i64,
     reward: i64,
     is_final: bool,
     size: Cell,
-    /// Where its predator is; `None` for an observer.
+    /// The cell of its predator; `None` for an observer.
     own: Option<Cell>,
     prey: Vec<Cell>,
 }
@@ -156,7 +156,7 @@ fn number(value: &Value) -> Option<i64> {
     i32::try_from(value.as_i64()?).ok().map(i64::from)
 }
 
-/// What the command line asks for.
+/// The arguments of the command line.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Arguments {
     /// `None` to search the LAN.
@@ -169,7 +169,7 @@ impl Arguments {
     /// Reads the arguments behind the name of the program.
     ///
     /// # Errors
-    /// How they are to be given, for any others: an address in the place of an id is no id.
+    /// The usage, for any other arguments: an address in the place of an id is no id.
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         const USAGE: &str = "usage: agent [ADDRESS:PORT|lan [actor|observer [ID]]]";
         let mut arguments = arguments.fuse();

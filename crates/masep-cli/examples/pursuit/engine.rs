@@ -8,7 +8,7 @@
 //!
 //! An engine must not depend on the good will of its players. Here an ACTION counts for the
 //! connection that it came on, whatever it says of its sender. One that is wrong, late or missing is
-//! played as standing still. Who leaves, falls asleep or stops reading costs the others at most the
+//! played as standing still. A player that leaves, falls asleep or stops reading costs the others at most the
 //! time of one turn.
 
 mod players;
@@ -34,24 +34,24 @@ use world::{Move, World};
 const ID: &str = "pursuit-engine";
 /// The game that interfaces name in their DEFINE.
 const GAME: &str = "pursuit.PursuitGame";
-/// How long interfaces may take to answer END.
+/// The time that interfaces may take to answer END.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What is played, and with whom.
+/// The settings of a game.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// How many actors there are, with a predator each. The game begins when all are there.
+    /// The number of actors, with a predator each. The game begins when all are there.
     pub(crate) actors: usize,
-    /// How many observers the game waits for; more may come at any time.
+    /// The number of observers that the game waits for; more may come at any time.
     pub(crate) observers: usize,
-    /// How many episodes there are.
+    /// The number of episodes.
     pub(crate) episodes: u64,
-    /// What all chance comes from.
+    /// The seed of all chance.
     pub(crate) seed: u64,
-    /// How long a turn waits for the actors. Who misses it is not waited for until it acts again;
+    /// The time that a turn waits for the actors. An actor that misses it is not waited for until it acts again;
     /// when nobody is left to wait for, the game is over.
     pub(crate) turn_time: Duration,
-    /// How many steps, the first ones, are slow enough to watch.
+    /// The number of steps at the beginning that are slow enough to watch.
     pub(crate) slow_steps: u64,
     /// The time from one of these to the next. It does not count as time of the game.
     pub(crate) slow_step_time: Duration,
@@ -66,7 +66,7 @@ pub(crate) struct Engine {
     players: Players,
     /// Waits for the end of each player's connection.
     departures: JoinSet<ConnectionId>,
-    /// What everybody sees in this turn; `None` before the game.
+    /// The observation that everybody gets in this turn; `None` before the game.
     observation: Option<Frame>,
     /// Counts observations, so that an action that comes too late can be told.
     turn: u64,
@@ -79,7 +79,7 @@ impl Engine {
     pub(crate) async fn bind(address: &str, settings: Settings) -> io::Result<Self> {
         // An observation holds all ids, and it must fit into a frame.
         let limits = Limits::default().id_bytes(64);
-        // What arrives on any connection comes to this one queue.
+        // Frames of every connection come to this one queue.
         let queue = SocketHandlerQueue::new(&limits, WhenFull::Wait);
         let server = Server::builder(ID).limits(limits).handler(queue.clone());
         Ok(Self {
@@ -192,7 +192,7 @@ impl Engine {
         // Lets timers and signals have their turn, even if there is always a next event.
         tokio::task::coop::consume_budget().await;
         tokio::select! {
-            // What somebody said is heard before their departure.
+            // Messages of a player are heard before its departure.
             biased;
             Some(received) = self.queue.next() => self.receive(received).await,
             Some(Ok(connection)) = self.departures.join_next() => {
@@ -329,7 +329,7 @@ fn turn_away(connection: &Connection) {
 /// The address to listen on and the number of actors, from the arguments behind the program's name.
 ///
 /// # Errors
-/// How they are to be given, for any others.
+/// The usage, for any other arguments.
 pub(crate) fn arguments(
     mut arguments: impl Iterator<Item = String>,
 ) -> Result<(String, usize), String> {

@@ -1,4 +1,4 @@
-//! Who takes part in the game, and for whom a turn waits.
+//! The players of the game, and those that a turn waits for.
 
 use masep::{Connection, ConnectionId, PeerId, Role};
 
@@ -8,10 +8,10 @@ use super::world::Move;
 pub(crate) struct Player {
     connection: Connection,
     role: Role,
-    /// Whether turns wait for it: not for an observer, nor for an actor that is gone or has let a
+    /// True if turns wait for it: not for an observer, nor for an actor that is gone or has let a
     /// turn pass.
     is_awake: bool,
-    /// What it does in this turn, if it has said so.
+    /// Its move in this turn, if it has chosen one.
     chosen: Option<Move>,
 }
 
@@ -25,10 +25,10 @@ impl Player {
     }
 }
 
-/// How far the game is.
+/// The phase of the game.
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
-    /// Who goes leaves no gap: somebody else can come.
+    /// An actor that goes leaves no gap: another one can come.
     Before,
     /// The seat of an actor that is gone is kept for it.
     Playing,
@@ -40,7 +40,7 @@ enum Phase {
 pub(crate) struct Players {
     /// The actors among them have the predators of the world, in this order.
     list: Vec<Player>,
-    /// How many actors there may be.
+    /// The number of actors that there may be.
     seats: usize,
     game: Phase,
 }
@@ -54,7 +54,7 @@ impl Players {
         }
     }
 
-    /// Whether this connection has registered.
+    /// True if this connection has registered.
     pub(crate) fn has(&self, connection: &Connection) -> bool {
         self.list
             .iter()
@@ -100,7 +100,7 @@ impl Players {
     /// The game begins with the actors of now.
     pub(crate) fn begin_game(&mut self) {
         self.game = Phase::Playing;
-        // Who came first is chance; the game shall depend on the seed alone.
+        // The order of arrival is chance; the game shall depend on the seed alone.
         self.list.sort_by(|a, b| a.id().as_str().cmp(b.id()));
     }
 
@@ -116,7 +116,7 @@ impl Players {
         }
     }
 
-    /// Whether a turn has to wait for somebody.
+    /// True if a turn has to wait for somebody.
     pub(crate) fn is_any_awaited(&self) -> bool {
         self.list.iter().any(Player::is_awaited)
     }
@@ -128,7 +128,7 @@ impl Players {
         }
     }
 
-    /// Takes the move of an actor. Whether it counts: an actor has one in each turn, an observer
+    /// Takes the move of an actor. True if it counts: an actor has one in each turn, an observer
     /// none.
     pub(crate) fn choose(&mut self, connection: &Connection, chosen: Move) -> bool {
         let game = self.game;
@@ -142,7 +142,7 @@ impl Players {
         counts
     }
 
-    /// The moves of all actors. Who has not chosen stays, and is not waited for until it wakes up.
+    /// The moves of all actors. An actor that has not chosen stays, and is not waited for until it wakes up.
     /// `None` if there is nobody left to wait for.
     pub(crate) fn end_turn(&mut self) -> Option<Vec<Move>> {
         for player in &mut self.list {
@@ -153,7 +153,7 @@ impl Players {
         is_any_awake.then(|| moves.collect())
     }
 
-    /// How many there are.
+    /// The number of players in this role.
     pub(crate) fn count(&self, role: Role) -> usize {
         self.list.iter().filter(|it| it.role == role).count()
     }

@@ -1,4 +1,4 @@
-//! What an engine says of a game: the score, and what went over the wire.
+//! An engine's report of a game: the score, and the messages on the wire.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use masep::PeerId;
 
-/// How many round trips are kept, the latest ones: a game may be long, memory is not.
+/// The number of round trips that are kept, the latest ones: a game may be long, memory is not.
 const ROUND_TRIPS: usize = 100_000;
 
-/// What has been played.
+/// The figures of a game.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     /// Whole episodes.
     pub(crate) episodes: u64,
     /// Steps of all episodes.
     pub(crate) steps: u64,
-    /// How long the game took, from the moment when all players were there.
+    /// The time of the game, from the moment when all players were there.
     pub(crate) time: Duration,
     /// Each actor's score.
     pub(crate) scores: Vec<Score>,
@@ -46,14 +46,14 @@ impl Report {
     }
 }
 
-/// What an actor has achieved.
+/// The achievements of an actor.
 #[derive(Clone, Debug)]
 pub(crate) struct Score {
     /// The id of the actor.
     pub(crate) id: PeerId,
     /// The sum of its rewards.
     pub(crate) reward: i64,
-    /// How many prey it caught.
+    /// The number of prey it caught.
     pub(crate) caught: u64,
 }
 

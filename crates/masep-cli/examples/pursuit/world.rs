@@ -9,14 +9,14 @@ use masep::{Dict, Element, EncodeError, Node, PeerId, Value};
 const SIDE: i64 = 16;
 /// An episode ends after this many steps, or when all prey is caught.
 const MAX_STEPS: u64 = 200;
-/// What a predator gets for each step, and for each prey that it is on when that is caught.
+/// A predator's reward for each step, and for each prey that it is on when that is caught.
 const STEP_REWARD: i64 = -1;
 const CATCH_REWARD: i64 = 20;
 
 /// A cell of the torus: column and row.
 type Cell = (i64, i64);
 
-/// What a predator can do in a step. The type of the Action on the wire is its number, from 0.
+/// A predator's move in a step. The type of the Action on the wire is its number, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Move {
     #[default]
@@ -47,7 +47,7 @@ impl Move {
     }
 }
 
-/// How many steps it takes from one cell to the other.
+/// The number of steps from one cell to the other.
 fn distance(a: Cell, b: Cell) -> i64 {
     let along = |a: i64, b: i64| (a - b).rem_euclid(SIDE).min((b - a).rem_euclid(SIDE));
     along(a.0, b.0) + along(a.1, b.1)
@@ -57,11 +57,11 @@ fn distance(a: Cell, b: Cell) -> i64 {
 #[derive(Debug, Default)]
 pub(crate) struct Predator {
     cell: Cell,
-    /// What the last step brought it.
+    /// Its reward for the last step.
     reward: i64,
-    /// What all steps brought it, in all episodes.
+    /// Its rewards for all steps, in all episodes.
     pub(crate) total_reward: i64,
-    /// How many prey it caught, in all episodes. Of several on the same cell each caught it.
+    /// The number of prey that it caught, in all episodes. Of several on the same cell each caught it.
     pub(crate) caught: u64,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct World {
     random: SplitMix64,
     step: u64,
     predators: Vec<Predator>,
-    /// Where the prey is; `None` for one that is caught.
+    /// The cells of the prey; `None` for one that is caught.
     prey: Vec<Option<Cell>>,
 }
 
@@ -129,7 +129,7 @@ impl World {
         is_caught
     }
 
-    /// Where prey goes from this cell: away from the nearest predator, but one time in three it
+    /// The cell to which prey goes from this one: away from the nearest predator, but one time in three it
     /// rests, or nobody would ever catch it.
     fn flee_from(&mut self, cell: Cell) -> Cell {
         if self.random.below(3) == 0 {
@@ -146,12 +146,12 @@ impl World {
         ways.into_iter().max_by_key(nearest).unwrap_or(cell)
     }
 
-    /// Whether the episode is over.
+    /// True if the episode is over.
     pub(crate) fn is_final(&self) -> bool {
         self.step >= MAX_STEPS || self.prey.iter().all(Option::is_none)
     }
 
-    /// What the last step brought each predator, by its name in the state.
+    /// Each predator's reward for the last step, by its name in the state.
     pub(crate) fn rewards(&self) -> Dict {
         let predators = self.predators.iter().enumerate();
         predators
@@ -164,7 +164,7 @@ impl World {
         &self.predators
     }
 
-    /// How many steps of this episode were made.
+    /// The number of steps of this episode.
     pub(crate) fn steps(&self) -> u64 {
         self.step
     }
