@@ -49,7 +49,7 @@ const PEERS: [Peer; 5] = [
 ];
 
 /// Builds the program with every peer that is asked for and can be built here, and runs it with these arguments.
-/// What cannot be built is told to it, and named in its tables.
+/// It is told which peers cannot be built, and names them in its tables.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if let Some(("python", rest)) = args.split_first().map(|(first, rest)| (&**first, rest)) {
         return python::bench(rest);
@@ -91,7 +91,7 @@ pub(crate) fn test() -> Result<Tally, Failure> {
         .run_counting(Tally::of_cargo_test)
 }
 
-/// Whether this peer is to be measured, as far as the arguments say: the program reads them again, and better.
+/// True if this peer is to be measured, as far as the arguments say: the program reads them again, and better.
 fn is_wanted(args: &[String], peer: &str) -> bool {
     let (only, chosen) = (values(args, "--only"), values(args, "--peer"));
     let codec_alone = !only.is_empty() && only.iter().all(|name| name.starts_with("codec"));
@@ -99,7 +99,7 @@ fn is_wanted(args: &[String], peer: &str) -> bool {
     !codec_alone && is_chosen && !values(args, "--without").contains(&peer)
 }
 
-/// What is given to this option, each time that it is there.
+/// The values of this option, one for each time that it is there.
 fn values<'a>(args: &'a [String], option: &str) -> Vec<&'a str> {
     let mut values = Vec::new();
     let mut args = args.iter();

@@ -11,7 +11,7 @@ use crate::process::root;
 use crate::step::{Failure, Form};
 use crate::tally::Tally;
 
-/// Where the output of a step is kept until it is printed.
+/// The directory that keeps the output of a step until it is printed.
 const OUTPUTS: &str = "target/steps";
 
 /// A step that was run.

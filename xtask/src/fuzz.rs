@@ -25,20 +25,20 @@ use outcome::Outcome;
 
 /// The most memory a target may take, in MiB.
 const MEMORY: u32 = 512;
-/// How long one input may take, in seconds: hundreds of times what the slowest takes.
+/// The time that one input may take, in seconds: hundreds of times that of the slowest.
 const PATIENCE: u32 = 10;
 
 #[derive(Args)]
 pub(crate) struct Fuzz {
-    /// Which targets; all if none is named.
+    /// The targets; all if none is named.
     targets: Vec<String>,
     /// Seconds for each.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// How many targets run at once; by default as many as there are processors.
+    /// The number of targets that run at once; by default as many as there are processors.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Without searching: what share of the protocol's and the connections' code the inputs found so
+    /// Without searching: the share of the protocol's and the connections' code that the inputs found so
     /// far run through, file by file. Needs `rustup component add llvm-tools`.
     #[arg(long, conflicts_with_all = ["seconds", "jobs"])]
     coverage: bool,
@@ -107,8 +107,8 @@ impl Fuzz {
     }
 }
 
-/// Runs the targets for this many seconds each. What was found earlier, in `fuzz/corpus`, is where a
-/// run begins, beside the seeds.
+/// Runs the targets for this many seconds each. A run begins with the seeds and with the inputs that were found
+/// earlier, in `fuzz/corpus`.
 fn search(targets: &[String], seconds: u32, jobs: usize) -> Result<(), Failure> {
     let programs = Build::COUNTERS.programs()?;
     seeds::write_all(targets)?;

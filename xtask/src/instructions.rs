@@ -13,15 +13,15 @@ use crate::process::{Program, built, cargo, root};
 use crate::step::Failure;
 use crate::tally::Tally;
 
-/// What was recorded.
+/// The recorded counts.
 const RECORD: &str = "crates/instructions/counts.json";
 /// The profile of the build, and the folder it goes into.
 const PROFILE: &str = "instructions";
-/// How often each kind of work is done in the first of two runs.
+/// The number of times that each kind of work is done in the first of two runs.
 const TIMES: u64 = 16;
 /// Parts of a hundred by which a count may differ from the recorded one.
 const TOLERANCE: f64 = 10.0;
-/// What a count is for: another one has others.
+/// The platform that a count is for: another one has others.
 const PLATFORM: &str = std::env::consts::ARCH;
 
 /// Counts, and compares with the record; with `record`, writes it instead.
@@ -136,9 +136,9 @@ fn collected(log: &str) -> Option<u64> {
 
 /// One kind of work, recorded or counted.
 struct Comparison {
-    /// What to print.
+    /// The line to print.
     line: String,
-    /// Why it fails, if it does.
+    /// The reason why it fails, if it does.
     finding: Option<String>,
 }
 

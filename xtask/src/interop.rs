@@ -10,7 +10,7 @@ use crate::tally::Tally;
 
 /// The virtual environment, in the root of the repository.
 const ENVIRONMENT: &str = ".venv-interop";
-/// What is installed in it.
+/// The packages that are installed in it.
 const REQUIREMENTS: &str = "interop/requirements.txt";
 /// A copy of the requirements within the environment, written when they are all installed.
 const STAMP: &str = "installed-requirements.txt";
@@ -106,7 +106,7 @@ pub(crate) fn prepare(
     Ok(python)
 }
 
-/// Where an environment keeps its packages.
+/// The folder of an environment's packages.
 fn packages(python: &Path) -> Result<PathBuf, Failure> {
     let path = "import sysconfig; print(sysconfig.get_path('purelib'))";
     let path = Program::new(python, &["-c", path]).output()?;
@@ -133,7 +133,7 @@ fn create(environment: &str) -> Result<(), Failure> {
     Program::new(&python3, &["-m", "venv", "--clear", environment]).run()
 }
 
-/// Whether the environment's Python still runs: it does not when the one it was made with is gone.
+/// True if the environment's Python still runs: it does not when the one it was made with is gone.
 fn works(python: &Path) -> bool {
     Program::new(python, &["-c", "import pymasep"])
         .output()

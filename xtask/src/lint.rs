@@ -45,7 +45,7 @@ fn rustdoc() -> Result<(), Failure> {
     let doc = ["doc", "--no-deps", "--document-private-items"];
     for packages in [
         &["--workspace", "--bins", "--all-features"][..],
-        // What is behind a feature is documented too.
+        // Items behind a feature are documented too.
         &["--workspace", "--lib", "--all-features"][..],
     ] {
         cargo(&[&doc[..], packages].concat())

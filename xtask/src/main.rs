@@ -95,7 +95,7 @@ enum Task {
         #[arg(long)]
         record: bool,
     },
-    /// Whatever order things happen in: masep's hand-made synchronisation under a model checker.
+    /// All orders of events: masep's hand-made synchronisation under a model checker.
     #[command(disable_help_flag = true)]
     Model {
         /// Handed on to the program in crates/masep-model.

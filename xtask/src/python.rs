@@ -91,7 +91,7 @@ fn install(python: &Path, build: &[&str], wheels: &str) -> Result<(), Failure> {
     Program::new(python, &[&PIP_INSTALL[..], &wheel].concat()).run()
 }
 
-/// Installs [`OLDER`], unless it is there. What else it needs is that of the environment.
+/// Installs [`OLDER`], unless it is there. The packages that it needs are those of the environment.
 fn install_older(python: &Path) -> Result<(), Failure> {
     let target = root().join(ENVIRONMENT).join(OLDER);
     if target.join(format!("{OLDER}.dist-info")).exists() {

@@ -15,7 +15,7 @@ const FULL: u64 = 20_000;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How many seeds.
+    /// The number of seeds.
     #[arg(long, default_value_t = DEFAULT, conflicts_with = "seed")]
     seeds: u64,
     /// The first of them.

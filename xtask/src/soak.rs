@@ -7,10 +7,10 @@ use crate::step::Failure;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How long the connections are held.
+    /// The time that the connections are held, in minutes.
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
-    /// How many there are.
+    /// The number of connections.
     #[arg(long, default_value_t = 10_000)]
     connections: u32,
     /// Writes the figures to this file, too.

@@ -8,19 +8,19 @@ use crate::tally::Tally;
 
 /// One step of a task.
 pub(crate) struct Step {
-    /// How it is called on the command line.
+    /// Its name on the command line.
     pub(crate) name: &'static str,
-    /// What it does, in a few words.
+    /// Its work, in a few words.
     pub(crate) about: &'static str,
-    /// Whether only the long form of the task has it.
+    /// True if only the long form of the task has it.
     pub(crate) is_long: bool,
-    /// Whether it may run at the same time as the others.
+    /// True if it may run at the same time as the others.
     pub(crate) is_beside: bool,
     /// Does it: the tests that were counted, if the step runs any.
     pub(crate) run: fn(Form) -> Result<Tally, Failure>,
 }
 
-/// How thorough a task is.
+/// The thoroughness of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// For every change.
@@ -29,7 +29,7 @@ pub(crate) enum Form {
     Long,
 }
 
-/// Why a step failed: the text says it to whoever ran it, and carries the tests counted until then.
+/// The reason why a step failed: the text says it to whoever ran it, and carries the tests counted until then.
 #[derive(Debug)]
 pub(crate) struct Failure {
     why: String,
@@ -55,7 +55,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Which of the steps run: those in `only` (if it is empty, all of this form) without those in `skip`.
+/// The steps that run: those in `only` (if it is empty, all of this form) without those in `skip`.
 pub(crate) fn select(
     steps: &[Step],
     form: Form,

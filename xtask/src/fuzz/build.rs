@@ -7,14 +7,14 @@ use crate::step::Failure;
 
 /// One way to compile the targets.
 pub(crate) struct Build {
-    /// Where the programs go, within `fuzz/target`.
+    /// The directory of the programs, within `fuzz/target`.
     directory: &'static str,
     flags: &'static str,
     is_optimised: bool,
 }
 
 impl Build {
-    /// What cargo-fuzz sets for coverage, and checks that a release build leaves out.
+    /// The flags of cargo-fuzz for coverage, and checks that a release build leaves out.
     pub(crate) const COUNTERS: Self = Self {
         directory: "counters",
         flags: "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -1,4 +1,4 @@
-//! What share of masep's own code the inputs run through: lines, counted by the compiler's coverage.
+//! The share of masep's own code that the inputs run through: lines, counted by the compiler's coverage.
 
 use std::fs;
 use std::path::PathBuf;

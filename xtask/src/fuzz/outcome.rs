@@ -1,4 +1,4 @@
-//! What a run of libFuzzer tells, in its lines and in the file it leaves behind when it finds something.
+//! The outcome of a run of libFuzzer, from its lines and the file it leaves behind when it finds something.
 
 use std::fmt;
 use std::fs;
@@ -10,10 +10,10 @@ use crate::step::Failure;
 /// Lines kept of what a target says: enough for a panic with its backtrace.
 const KEPT_LINES: usize = 60;
 
-/// How often a target that runs for long says how far it is.
+/// The time between two signs of life of a target that runs for long.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
-/// How the run of one target went.
+/// The outcome of the run of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) target: String,
@@ -85,7 +85,7 @@ impl Outcome {
         println!("{self}");
     }
 
-    /// What was found, and how to see it again.
+    /// Prints the finding, and the commands that show it again.
     fn print_finding(&self) {
         println!("\n--- {} found something:", self.target);
         for line in &self.said {

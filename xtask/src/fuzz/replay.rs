@@ -9,7 +9,7 @@ use super::{MEMORY, PATIENCE, seeds};
 use crate::process::{Program, root};
 use crate::step::Failure;
 
-/// How many files one process is given: less than a command line holds.
+/// The number of files that one process is given: less than a command line holds.
 const FILES: usize = 500;
 
 pub(super) fn run(targets: &[String]) -> Result<(), Failure> {
@@ -27,7 +27,7 @@ pub(super) fn run(targets: &[String]) -> Result<(), Failure> {
                 format!("-timeout={PATIENCE}"),
             ];
             let args: Vec<_> = limits.iter().chain(inputs).map(String::as_str).collect();
-            // What it says ends with the input that failed.
+            // Its output ends with the input that failed.
             Program::new(programs.join(target), &args)
                 .env("RUST_BACKTRACE", "1")
                 .run_quietly()

@@ -1,4 +1,4 @@
-//! Where the search begins: real traffic of pymasep, out of the files in `interop/vectors`, and any bytes.
+//! The inputs with which a search begins: real traffic of pymasep, out of `interop/vectors`, and any bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ const PEER_SETTING: [u8; 16] = [
     0xff, 0x0f, 0x10, 0xff, 0xff, 0xff, 1, 2, 3, 4, 0, 1, 0, 0, 0, 0,
 ];
 
-/// How many seeds of any bytes the targets get that no traffic suits.
+/// The number of seeds of any bytes for the targets that no traffic suits.
 const RANDOM_SEEDS: usize = 128;
 
 /// The generator `SplitMix64` (Steele, Lea and Flood, 2014).
@@ -103,7 +103,7 @@ fn seeds() -> Result<Seeds, Failure> {
         add("handshake", [&HANDSHAKE_SETTING[..], &frame].concat());
     }
     // Whole sessions: a hello, messages, BYE. Large messages would only slow down the search.
-    // What pymasep never says: any bytes, the same on each run.
+    // Bytes that pymasep never sends: any ones, the same on each run.
     let mut random = Random(1);
     for number in 0..RANDOM_SEEDS {
         for target in ["connection", "discovery"] {

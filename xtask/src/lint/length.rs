@@ -5,7 +5,7 @@ use crate::step::Failure;
 
 const MAX_LINES: usize = 800;
 
-/// What people write. (Generated files, such as Cargo.lock and the vectors, have other endings.)
+/// The endings of files that people write. (Generated files, such as Cargo.lock and the vectors, have other ones.)
 const WRITTEN: [&str; 6] = ["rs", "py", "md", "toml", "sh", "ini"];
 
 pub(crate) fn check() -> Result<(), Failure> {

@@ -32,7 +32,7 @@ fn is_elsewhere(target: &str) -> bool {
         .any(|scheme| target.starts_with(scheme))
 }
 
-/// Whether the target of a link in `file` exists.
+/// Checks that the target of a link in `file` exists.
 fn resolve(file: &str, target: &str) -> Result<(), String> {
     let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
     let path = if path.is_empty() {

@@ -34,7 +34,7 @@ fn named_tests(document: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Whether the source has a test of this name that is run: in Rust a function under an attribute
+/// True if the source has a test of this name that is run: in Rust a function under an attribute
 /// that ends in `test`, and not under `#[ignore]`, or a scenario in the list of a macro that makes
 /// tests; in Python a function at the left margin.
 fn is_defined(source: &str, test: &str) -> bool {
