@@ -14,10 +14,10 @@ use crate::job::{Job, Work};
 use crate::link::{HELD, Outcome};
 use crate::{memory, peers, placement, relay};
 
-/// How long a process may take beyond what it was asked to measure: the first connections of ten
+/// The time that a process may take beyond the measurement that it was asked for: the first connections of ten
 /// thousand, or an interpreter that starts.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How a server's first line begins.
+/// The beginning of a server's first line.
 const READY: &str = "ready ";
 
 /// Tells the parent process where this server listens.

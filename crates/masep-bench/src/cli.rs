@@ -83,7 +83,7 @@ fn missing(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), why.to_owned()))
 }
 
-/// Whether this is the one of that name, or one of several that are called so.
+/// True if this is the one of that name, or one of several that are called so.
 fn is(subject: &Subject, name: &str) -> bool {
     let rest = subject.name.strip_prefix(name);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
@@ -197,7 +197,7 @@ impl Cli {
         Ok(experiments)
     }
 
-    /// Where to measure.
+    /// The placements to measure in, with the processor of those that are bound to one.
     fn placements(&self) -> Result<Vec<(Placement, Option<usize>)>> {
         let unpinned = (Placement::Unpinned, None);
         Ok(match self.pin {

@@ -1,4 +1,4 @@
-//! What an experiment is; [`crate::plan`] has all of them.
+//! An experiment and its parts; [`crate::plan`] has all of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::placement::Placement;
 pub(crate) struct Experiment {
     /// The name, on the command line.
     pub(crate) name: &'static str,
-    /// What is done.
+    /// The work that is measured.
     pub(crate) about: String,
-    /// Where it is measured.
+    /// The placements in which it is measured.
     pub(crate) placements: &'static [Placement],
-    /// Who is measured, in the order of the table.
+    /// The subjects, in the order of the table.
     pub(crate) subjects: Vec<Subject>,
-    /// What is measured of each.
+    /// The figures that are measured of each.
     pub(crate) metrics: Vec<Metric>,
 }
 
@@ -25,24 +25,24 @@ pub(crate) struct Experiment {
 pub(crate) struct Subject {
     /// As it stands in the table.
     pub(crate) name: String,
-    /// How it is measured.
+    /// The way in which it is measured.
     pub(crate) how: How,
     /// The subject that its ratios are to, if it is not that of the figure.
     pub(crate) base: Option<String>,
-    /// Where it stands in a diagram, if there are more like it.
+    /// Its point in a diagram, if there are more like it.
     pub(crate) point: Option<Point>,
 }
 
-/// Where a subject stands among those that differ in a number only.
+/// The point of a subject among those that differ in a number only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Point {
-    /// Whose line it is on.
+    /// The series whose line it is on.
     pub(crate) series: String,
     /// The number.
     pub(crate) x: f64,
 }
 
-/// How a subject is measured.
+/// The way in which a subject is measured.
 #[derive(Clone)]
 pub(crate) enum How {
     /// By two processes that talk to each other.
@@ -57,15 +57,15 @@ pub(crate) enum How {
 pub(crate) struct Metric {
     /// Its name among the outcomes.
     pub(crate) key: &'static str,
-    /// What it is.
+    /// Its meaning.
     pub(crate) about: &'static str,
     /// Its unit.
     pub(crate) unit: &'static str,
-    /// Whether less is better.
+    /// True if less is better.
     pub(crate) less_is_better: bool,
     /// The subject that the ratios are to; where each subject has a base of its own, what it is.
     pub(crate) base: &'static str,
-    /// What has to be reached.
+    /// The targets of subjects.
     pub(crate) targets: Vec<Target>,
 }
 
@@ -84,18 +84,18 @@ impl Experiment {
     }
 }
 
-/// What one subject has to reach in one figure.
+/// The bound that one subject has to reach in one figure.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
-    /// Who.
+    /// The subject.
     pub(crate) subject: &'static str,
-    /// Where, if not everywhere.
+    /// The placement, if it is not every one.
     pub(crate) placement: Option<Placement>,
-    /// What.
+    /// The bound.
     pub(crate) bound: Bound,
-    /// Who is as fast as anybody can be: if it misses the bound too, this machine denies it.
+    /// The subject that is as fast as any can be: if it misses the bound too, this machine denies it.
     pub(crate) limit: Option<&'static str>,
-    /// Who had which figure on the machine where the bound was set.
+    /// A subject, and its figure on the machine where the bound was set.
     pub(crate) set_with: Option<(&'static str, f64)>,
 }
 
@@ -145,7 +145,7 @@ pub(crate) enum Bound {
     RatioAtLeast(&'static str, f64),
 }
 
-/// How much is measured.
+/// The amount of measuring.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
     /// Seconds of each measurement.

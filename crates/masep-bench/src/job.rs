@@ -1,4 +1,4 @@
-//! What one process of a measurement has to do: told on its command line, as JSON.
+//! The job of one process of a measurement: told on its command line, as JSON.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Whether the server sends to all connections.
+    /// True if the server sends to all connections.
     pub(crate) fn fans_out(self) -> bool {
         matches!(self, Self::FanOut | Self::Spectators)
     }
@@ -37,17 +37,17 @@ impl Work {
 /// One side of a measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
-    /// Who does it.
+    /// The name of the peer that does it.
     pub(crate) peer: String,
-    /// What is done.
+    /// The work.
     pub(crate) work: Work,
     /// Bytes in the body of a message; for turns, of an observation.
     pub(crate) size: usize,
-    /// How many connections.
+    /// The number of connections.
     pub(crate) links: usize,
-    /// How long to measure. What does not fit in takes longer: nothing is cut.
+    /// The time to measure, in seconds. Work that does not fit in takes longer: nothing is cut.
     pub(crate) seconds: f64,
-    /// Whether to spin for what is awaited instead of sleeping, for whoever can.
+    /// True if a peer that can is to spin for what is awaited instead of sleeping.
     pub(crate) spin: bool,
     /// Worker threads of a peer that has any: 1 is a runtime in one thread.
     pub(crate) threads: usize,
@@ -92,7 +92,7 @@ impl Job {
     }
 }
 
-/// What a message asks of the server. Its first bytes say so, so that one server does for all work.
+/// A message's request to the server. Its first bytes say so, so that one server does for all work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Send it back.
@@ -103,7 +103,7 @@ pub(crate) enum Request {
     Acknowledge,
     /// Send a message of `size` bytes `count` times to every connection.
     Broadcast {
-        /// How many messages.
+        /// The number of messages.
         count: u32,
         /// Bytes in the body of each.
         size: u32,
@@ -144,7 +144,7 @@ impl Request {
         body.freeze()
     }
 
-    /// What this message asks for; what is unknown is to be taken.
+    /// The request of this message; an unknown one is to be taken.
     #[inline]
     pub(crate) fn read(body: &[u8]) -> Self {
         match body {

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::job::{ACTION, Job, Request, Work};
 use crate::stats::quantile;
 
-/// What was measured, by name; the names are those of [`crate::experiment::Metric`].
+/// The measured figures, by name; the names are those of [`crate::experiment::Metric`].
 pub(crate) type Outcome = BTreeMap<String, f64>;
 
 /// A client's end of one connection. Static dispatch throughout: nothing is added to what a peer does.
@@ -27,7 +27,7 @@ pub(crate) trait Link: Sized + Send + 'static {
     /// Connects; `number` tells the links of one client apart.
     fn connect(job: &Job, number: usize) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Sends a message at once. Who has to own its bytes takes a clone.
+    /// Sends a message at once. A peer that has to own its bytes takes a clone.
     fn send(&mut self, body: &Bytes) -> impl Future<Output = Result<()>> + Send;
 
     /// Sends a message, which may wait for others to be sent with; [`Link::flush`] ends the wait.
@@ -186,7 +186,7 @@ async fn fan_out<L: Link>(job: &Job) -> Result<Outcome> {
     }
 }
 
-/// How many messages to try next, after `count` have taken `seconds`; none if that was long enough.
+/// The number of messages to try next, after `count` have taken `seconds`; none if that was long enough.
 fn more(count: usize, seconds: f64, wanted: f64) -> Option<usize> {
     if seconds >= wanted {
         return None;
@@ -233,8 +233,8 @@ fn held() -> Result<()> {
 /// turns of everybody.
 const SECONDS_PER_LINK: f64 = 0.0002;
 
-/// On every link one action after the other, each sent when the answer to the last has come. What ends while
-/// it is measured counts.
+/// On every link one action after the other, each sent when the answer to the last has come. Turns that end while
+/// it is measured count.
 async fn turns<L: Link>(job: &Job) -> Result<Outcome> {
     let links = connect_all::<L>(job, 0..job.links).await?;
     let body = Request::Turn {

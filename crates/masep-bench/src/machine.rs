@@ -5,25 +5,25 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// What a reader has to know of a machine to make something of its figures.
+/// The properties of a machine that a reader has to know to judge its figures.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machine {
     /// The processor's name.
     pub(crate) cpu: String,
-    /// How many processors there are for this process.
+    /// The number of processors for this process.
     pub(crate) cores: usize,
     /// Bytes of memory.
     pub(crate) memory: u64,
     /// The system and its version.
     pub(crate) kernel: String,
-    /// How many processes were running or waiting to, on average over a minute.
+    /// The number of processes that were running or waiting to, on average over a minute.
     pub(crate) load: f64,
     /// The compiler that built this program.
     pub(crate) rustc: String,
 }
 
 impl Machine {
-    /// This machine, now. What cannot be found out is said so.
+    /// This machine, now. A property that cannot be found out is said to be unknown.
     pub(crate) fn read() -> Self {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let after = |path: &str, name: &str| -> Option<String> {

@@ -173,7 +173,7 @@ impl Plan<'_> {
         }
     }
 
-    /// What training takes: nobody sleeps, and so no core has to warm up for the messages.
+    /// A turn in training: nobody sleeps, and so no core has to warm up for the messages.
     fn busy_poll_turn(&self) -> Experiment {
         let target = Target::of("masep-messages, busy_poll", Bound::RatioAtMost(RAW, 1.25));
         let peers = [
@@ -226,7 +226,7 @@ impl Plan<'_> {
         }
     }
 
-    /// What is between the peers may cut the stream anywhere. That must not make one take the other for a peer that
+    /// A network between the peers may cut the stream anywhere. That must not make one take the other for a peer that
     /// writes header and body apart, for whom each frame is a write.
     fn one_way_relayed(&self) -> Experiment {
         const WHOLE: &str = "masep, whole reads";

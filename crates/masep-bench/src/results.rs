@@ -1,4 +1,4 @@
-//! What all rounds gave, and what it means.
+//! The results of all rounds, and their meaning.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,13 @@ use crate::link::Outcome;
 use crate::placement::Placement;
 use crate::stats::{Spread, ratios};
 
-/// What was measured of one experiment in one placement.
+/// The outcomes of one experiment in one placement.
 pub(crate) struct Measured<'a> {
-    /// What was measured.
+    /// The experiment.
     pub(crate) experiment: &'a Experiment,
-    /// Where.
+    /// The placement.
     pub(crate) placement: Placement,
-    /// By subject, in the experiment's order, then by round: what came of it, or why nothing did.
+    /// By subject, in the experiment's order, then by round: the outcome, or the reason why there is none.
     pub(crate) outcomes: Vec<Vec<Result<Outcome, String>>>,
 }
 
@@ -22,23 +22,23 @@ pub(crate) struct Measured<'a> {
 pub(crate) struct Cell {
     /// The experiment's name.
     pub(crate) experiment: String,
-    /// What is done in it.
+    /// The work that is measured in it.
     pub(crate) about: String,
-    /// Where it was measured.
+    /// The placement in which it was measured.
     pub(crate) placement: Placement,
     /// The figure's name among the outcomes.
     pub(crate) metric: String,
-    /// What the figure is.
+    /// The meaning of the figure.
     pub(crate) metric_about: String,
     /// Its unit.
     pub(crate) unit: String,
-    /// Whether less is better.
+    /// True if less is better.
     pub(crate) less_is_better: bool,
-    /// Who was measured.
+    /// The subject that was measured.
     pub(crate) subject: String,
-    /// Where it stands in a diagram.
+    /// Its point in a diagram.
     pub(crate) point: Option<Point>,
-    /// What the ratio is to.
+    /// The subject that the ratio is to.
     pub(crate) base: String,
     /// The figure, round by round.
     pub(crate) rounds: Vec<Option<f64>>,
@@ -46,24 +46,24 @@ pub(crate) struct Cell {
     pub(crate) value: Option<Spread>,
     /// Its ratio to the base, each in its round.
     pub(crate) ratio: Option<Spread>,
-    /// Why there is no figure in some round, or in any.
+    /// The reason why there is no figure in some round, or in any.
     pub(crate) missing: Option<String>,
-    /// What was to be reached.
+    /// The verdict on the target, if there is one.
     pub(crate) verdict: Option<Verdict>,
 }
 
-/// Whether a subject has reached what it was to reach.
+/// The verdict on a subject's target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Verdict {
-    /// What was to be reached.
+    /// The target.
     pub(crate) target: String,
-    /// Whether it was.
+    /// The judgement on it.
     pub(crate) judgement: Judgement,
-    /// What has to be known of it.
+    /// A note that a reader has to know.
     pub(crate) note: Option<String>,
 }
 
-/// Whether a bound was kept in the median.
+/// The answer to the question whether a bound was kept in the median.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Judgement {
@@ -180,7 +180,7 @@ impl Measured<'_> {
         })
     }
 
-    /// What a target bounds, out of these figures.
+    /// The figures, or the ratios, that a target bounds.
     fn bounded(&self, metric: &Metric, target: &Target, rounds: &[Option<f64>]) -> Option<Spread> {
         match target.bound {
             Bound::AtMost(_) | Bound::AtLeast(_) => Spread::of(rounds.iter().copied().flatten()),
@@ -190,7 +190,7 @@ impl Measured<'_> {
         }
     }
 
-    /// Why this machine denies it, if others say so.
+    /// The reason why this machine denies it, if others say so.
     fn reason(&self, metric: &Metric, target: &Target) -> Option<String> {
         let rounds = |name: &str| {
             let mut subjects = self.experiment.subjects.iter();

@@ -10,7 +10,7 @@ use crate::placement::Placement;
 use crate::results::Measured;
 
 /// Measures an experiment: in each round everybody once, so that what the machine does meanwhile
-/// falls on all of them. Who begins changes from round to round.
+/// falls on all of them. The first subject changes from round to round.
 pub(crate) fn measure<'a>(
     experiment: &'a Experiment,
     placement: Placement,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What several rounds gave.
+/// The median and the range of several rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     /// The middle one; of an even number, half way between the two in the middle.

@@ -1,4 +1,4 @@
-//! What a user of masep calls.
+//! The calls of a user of masep.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;

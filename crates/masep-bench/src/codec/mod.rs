@@ -27,7 +27,7 @@ const TREE: &str = "masep, trees";
 const ACTION: &str = "masep, Action";
 const PYMASEP: &str = "pymasep";
 
-/// How much shorter one of these measurements is than one between two processes.
+/// The length of one of these measurements, as a part of one between two processes.
 const SHORTER: f64 = 0.2;
 
 /// A message that is measured.
@@ -35,7 +35,7 @@ const SHORTER: f64 = 0.2;
 pub(crate) struct Sample {
     /// The name of its file.
     name: &'static str,
-    /// What it is.
+    /// The kind of message that it is.
     about: &'static str,
     /// Its bytes.
     pub(crate) body: &'static [u8],
@@ -63,7 +63,7 @@ const SAMPLES: [Sample; 4] = [
     sample!("values-7k", "7 kB of plain values"),
 ];
 
-/// What is done with a message.
+/// The direction of the work on a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Direction {
     Decode,
@@ -147,7 +147,7 @@ fn name(sample: Sample, direction: Direction) -> &'static str {
     }
 }
 
-/// Bytes per second. Where everything becomes a value or a tree, more is done than to go over events.
+/// Bytes per second. A path that makes values or a tree of everything does more than one that goes over events.
 fn rate(sample: Sample, direction: Direction) -> Metric {
     let target = |subject, ratio| Target::of(subject, Bound::RatioAtLeast(QUICK_XML, ratio));
     let opaque = if sample.name == "values-7k" { 0.5 } else { 0.8 };
@@ -229,14 +229,14 @@ impl Task {
         }
     }
 
-    /// What decodes and encodes the same bytes.
+    /// The nanoseconds of decoding the sample, or of encoding it to the same bytes.
     fn path<T, B: AsRef<[u8]>>(
         self,
         decode: impl Fn() -> Result<T>,
         encode: impl Fn(&T) -> Result<B>,
     ) -> Result<f64> {
         let message = decode()?;
-        // What is faster because it writes something else does not count.
+        // A path that is faster because it writes something else does not count.
         ensure!(
             encode(&message)?.as_ref() == self.sample.body,
             "it does not write the same bytes"

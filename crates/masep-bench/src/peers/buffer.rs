@@ -9,7 +9,7 @@ pub(crate) const HEADER: usize = 2;
 /// piece. A write of 64 KiB and a bit leaves a small piece behind, and is the slower for it, up to three times.
 pub(crate) const BATCH: usize = 64_000;
 
-/// What one read may bring at least, and at most.
+/// The bytes that one read may bring at least, and at most.
 const SPACE: std::ops::Range<usize> = 8 * 1024..64 * 1024;
 
 /// Received bytes, of which some may still be needed.
@@ -38,7 +38,7 @@ impl Buffer {
         Some(body)
     }
 
-    /// Whether the next frame is there as a whole.
+    /// True if the next frame is there as a whole.
     #[inline]
     pub(crate) fn has_frame(&self) -> bool {
         let received = &self.bytes[self.start..self.end];
@@ -48,7 +48,7 @@ impl Buffer {
         })
     }
 
-    /// Where the next read goes.
+    /// The place for the next read.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

@@ -6,7 +6,7 @@ use masep::SocketOptions;
 
 use crate::job::Job;
 
-/// How long to spin before sleeping: longer than any turn that is measured with it.
+/// The time to spin before sleeping: longer than any turn that is measured with it.
 const SPIN: Duration = Duration::from_millis(1);
 
 /// The options for a job, with `busy_poll` if it wants to spin.

@@ -60,7 +60,7 @@ fn action(message: &Message) -> Result<Action> {
 
 /// Decodes what it gets, and answers each observation with an action that it makes anew.
 struct Agent {
-    /// What says from whom it comes.
+    /// The message that names the sender.
     sample: Message,
     action: Action,
 }

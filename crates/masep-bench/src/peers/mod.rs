@@ -42,7 +42,7 @@ pub(crate) const BLOCKING: &str = "masep-blocking";
 /// tokio's sockets.
 pub(crate) const TOKIO: &str = "tokio";
 
-/// Whether somebody does a work.
+/// The answer to the question whether a peer does a work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Does {
     /// Yes.
@@ -60,9 +60,9 @@ const BLOCKS: Does = Does::Not("its calls block the thread, and many connections
 pub(crate) struct Peer {
     /// The name, on the command line and in the table.
     pub(crate) name: &'static str,
-    /// What it is, in a few words.
+    /// Its description, in a few words.
     pub(crate) about: &'static str,
-    /// Whether it does this work.
+    /// Tells whether it does this work.
     pub(crate) does: fn(Work) -> Does,
     /// Does the server's part: says that it is ready, and goes on until the process is ended.
     pub(crate) serve: fn(&Job) -> Result<()>,

@@ -15,7 +15,7 @@ use crate::child;
 use crate::job::{ACTION, Job, Request, Work, filler};
 use crate::link::{Link, runtime};
 
-/// Where questions are sent, and what is for all.
+/// The subjects of questions, and of messages for all.
 const QUESTIONS: &str = "questions";
 const ALL: &str = "all";
 
@@ -141,7 +141,7 @@ async fn answer(client: &Client, question: Message, body: Bytes) -> Result<()> {
     Ok(client.publish(reply_to, body).await?)
 }
 
-/// Where the server listens, and its process, which ends with this one.
+/// The address on which the server listens, and its process, which ends with this one.
 fn start() -> Result<(SocketAddr, u32)> {
     let mut server = Command::new("nats-server")
         .args(["--config", "/dev/stdin"])

@@ -11,7 +11,7 @@ use crate::job::{Job, Work};
 use crate::link::Outcome;
 use crate::python;
 
-/// What it can do of what is measured.
+/// The work that it can do.
 pub(crate) fn does(work: Work) -> Does {
     match work {
         Work::RoundTrip | Work::OneWay => Does::It,

@@ -18,7 +18,7 @@ use crate::link::Link;
 /// A body from here on is written and read where it is, not gathered in a buffer.
 const LARGE: usize = 16 * 1024;
 
-/// How messages are put into writes: the ways that the table shows beside each other.
+/// The way in which messages are put into writes: the table shows these beside each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// The best for each work: 64 kB batches of small messages; `writev` of large ones, which are
@@ -49,7 +49,7 @@ pub(crate) struct Raw {
 struct Reading {
     stream: Arc<TcpStream>,
     spin: bool,
-    /// Whether frames are large ones, each read into its place.
+    /// True if frames are large ones, each read into its place.
     large: bool,
     buffer: Buffer,
     place: Vec<u8>,

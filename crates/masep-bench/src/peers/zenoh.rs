@@ -21,7 +21,7 @@ use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, Work, filler};
 use crate::link::{Link, runtime};
 
-/// What is for all.
+/// The key of messages for all.
 const ALL: &str = "all";
 /// Messages that may wait to be received; above, nothing is read.
 const QUEUE: usize = 1024;
@@ -53,12 +53,12 @@ async fn session(mode: &str, endpoints: (&str, String)) -> Result<Session> {
 }
 
 async fn publisher(session: &Session, key: String, work: Work) -> Result<Publisher<'static>> {
-    // Whose route is looked up once, not for each message.
+    // The route of a declared key is looked up once, not for each message.
     let key = session.declare_keyexpr(key).await.map_err(failed)?;
     let publisher = session
         .declare_publisher(key)
         .congestion_control(CongestionControl::Block)
-        // What waits for an answer is not to wait for others to be sent with.
+        // A message that waits for an answer is not to wait for others to be sent with.
         .express(matches!(work, Work::RoundTrip | Work::WholeTurn));
     publisher.await.map_err(failed)
 }
@@ -118,7 +118,7 @@ impl Link for Zenoh {
         self.questions.put(body.clone()).await.map_err(failed)
     }
 
-    /// Where the server sends to all, the messages after the first, which is an answer, are for all.
+    /// If the server sends to all, the messages after the first, which is an answer, are for all.
     async fn receive(&mut self) -> Result<usize> {
         let subscriber = match &mut self.all {
             Some(all) if self.greeted => all,
@@ -131,7 +131,7 @@ impl Link for Zenoh {
     }
 }
 
-/// What a server publishes under: each one's own key, and that for all.
+/// The publishers of a server: one for each client's own key, and one for all.
 struct Answering {
     session: Session,
     work: Work,

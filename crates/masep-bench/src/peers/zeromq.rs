@@ -17,10 +17,10 @@ const HIGH_WATER_MARK: i32 = 100_000;
 /// libzmq opens 1,023 sockets in a context unless it is told otherwise, which the crate cannot.
 const SOCKETS_IN_CONTEXT: usize = 500;
 
-/// How each message of [`Request::Broadcast`] begins, and each that is sent back.
+/// The beginning of each message of [`Request::Broadcast`], and of each that is sent back.
 const TOPIC: &[u8] = b"t";
 const ECHO: &[u8] = b"e";
-/// What makes a message of an XSUB socket a subscription, and the end of one.
+/// The byte that makes a message of an XSUB socket a subscription, and that for the end of one.
 const SUBSCRIBE: u8 = 1;
 const UNSUBSCRIBE: u8 = 0;
 
@@ -52,7 +52,7 @@ fn socket(context: &Context, kind: SocketType) -> Result<Socket> {
 pub(crate) struct ZeroMq {
     socket: Socket,
     message: Message,
-    /// Whether it subscribes to what is sent back, as a subscriber does until that came for the first
+    /// True if it subscribes to messages that are sent back, as a subscriber does until one came for the first
     /// time.
     greeting: bool,
 }
@@ -64,7 +64,7 @@ impl ZeroMq {
             if self.socket.get_socket_type()? != zmq::XSUB || !self.message.starts_with(ECHO) {
                 break;
             }
-            // What was meant for others comes as well until the end of the subscription has arrived.
+            // Messages meant for others come as well until the end of the subscription has arrived.
             if std::mem::take(&mut self.greeting) {
                 self.socket.send(subscription(UNSUBSCRIBE, ECHO), 0)?;
                 break;

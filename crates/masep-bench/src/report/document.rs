@@ -11,7 +11,7 @@ const BEGIN: &str = "<!-- What follows is written by `cargo xtask bench --docume
 const END: &str = "<!-- The end of what `cargo xtask bench --document` writes. -->\n";
 /// The document, from the root of the repository.
 const DOCUMENT: &str = "docs/performance.md";
-/// Where the diagrams are, from the document.
+/// The folder of the diagrams, from the document.
 const DIAGRAMS: &str = "bench";
 
 /// Writes tables and diagrams of this run in place of those that are there.

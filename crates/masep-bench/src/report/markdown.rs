@@ -156,7 +156,7 @@ fn compared(block: &[Cell]) -> String {
     row(line)
 }
 
-/// What is to be said of masep, and of `masep::blocking` if that is another thing.
+/// The verdict on masep, and that on `masep::blocking` if it is another one.
 fn both(verdict: &Verdict, blocking: Option<&Verdict>) -> String {
     match blocking {
         Some(blocking) if blocking.judgement != verdict.judgement => {
@@ -307,7 +307,7 @@ fn by_number(cells: &[Cell], experiment: &str, metric: &str, what: &str) -> Stri
     text + &verdicts(cells, experiment, metric)
 }
 
-/// What was to be reached, in the figures of the same experiment that have no table of their own too.
+/// The targets and verdicts, also of the figures of the same experiment that have no table of their own.
 fn verdicts(cells: &[Cell], experiment: &str, metric: &str) -> String {
     let mut text = String::new();
     let of = cells

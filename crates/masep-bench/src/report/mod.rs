@@ -18,9 +18,9 @@ use crate::results::Cell;
 /// One run of the bench.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Where.
+    /// The machine.
     pub(crate) machine: Machine,
-    /// How often everybody was measured.
+    /// The number of times that each subject was measured.
     pub(crate) rounds: usize,
     /// Seconds of each measurement.
     pub(crate) seconds: f64,

@@ -22,7 +22,7 @@ use crate::stats::Spread;
 pub(crate) struct Diagram {
     /// The name of its file, without the extension.
     pub(crate) name: &'static str,
-    /// What is seen on it.
+    /// The description of the picture.
     pub(crate) about: String,
 }
 
@@ -94,7 +94,7 @@ fn about(cell: &Cell) -> String {
     )
 }
 
-/// What the marks of a diagram mean: the median's, and the line from the least to the greatest if there is any.
+/// The meaning of a diagram's marks: the median's, and the line from the least to the greatest if there is any.
 fn legend(mark: &str, rounds: usize, values: impl IntoIterator<Item = Spread>) -> String {
     let is_spread = values.into_iter().any(|value| value.min < value.max);
     let median = format!("{mark}: median of {rounds} rounds");

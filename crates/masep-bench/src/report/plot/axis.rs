@@ -1,4 +1,4 @@
-//! How values become pixels.
+//! The pixels of values.
 
 /// An axis from one pixel to another. Linear ones begin at zero.
 pub(super) struct Axis {

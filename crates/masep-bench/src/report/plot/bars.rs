@@ -9,7 +9,7 @@ use crate::results::Cell;
 use crate::stats::Spread;
 
 const WIDTH: f64 = 760.0;
-/// Where the bars begin, and where the longest one ends.
+/// The left end of the bars, and the right end of the longest one.
 const LEFT: f64 = 140.0;
 const RIGHT: f64 = 680.0;
 const TOP: f64 = 60.0;
@@ -17,12 +17,12 @@ const ROW: f64 = 24.0;
 const BAR: f64 = 16.0;
 /// Room for the ticks.
 const BOTTOM: f64 = 34.0;
-/// What of the width is behind the place where an axis is broken.
+/// The part of the width that is behind the place where an axis is broken.
 const BEHIND_BREAK: f64 = 80.0;
 
 /// A figure this many times as great as the next smaller one is behind a break of the axis.
 const GAP: f64 = 10.0;
-/// Where the greatest figure is this many times the least, the axis goes by powers of ten.
+/// If the greatest figure is this many times the least, the axis goes by powers of ten.
 const FAR_APART: f64 = 50.0;
 
 struct Row<'a> {

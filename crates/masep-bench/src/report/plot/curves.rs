@@ -14,7 +14,7 @@ const RIGHT: f64 = 735.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 345.0;
 
-/// Where the greatest figure is this many times the least, it goes upwards by powers of ten.
+/// If the greatest figure is this many times the least, it goes upwards by powers of ten.
 const FAR_APART: f64 = 20.0;
 
 /// The points of each series, in the order of the figures.

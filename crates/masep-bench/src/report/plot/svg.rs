@@ -37,7 +37,7 @@ text { fill: #e6edf3 }
 .line { fill: none; stroke-width: 2 }
 ";
 
-/// Where a text stands, seen from its place.
+/// The side of its place on which a text stands.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     /// To the right of it.
