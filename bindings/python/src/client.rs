@@ -26,7 +26,7 @@ fn seconds(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Duration>> {
     }
 }
 
-/// Whether this can be said in a hello.
+/// Checks that this can be said in a hello.
 pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
     match Handshake::initiator(id, &Limits::default()) {
         Ok(_handshake) => Ok(()),

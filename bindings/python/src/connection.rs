@@ -19,7 +19,7 @@ use crate::message::Decoded;
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 
-/// A connection. What it does without waiting, it does with the GIL.
+/// A connection. Calls that do not wait keep the GIL.
 #[pyclass(frozen, weakref, module = "masep._masep")]
 pub(crate) struct Connection {
     /// `None` only while it is dropped.
@@ -28,9 +28,9 @@ pub(crate) struct Connection {
     /// Whether this side closes it: what becomes of that is told by the call that does, and is no
     /// error for those that read.
     closing: AtomicBool,
-    /// Whether this side gave up a peer that took nothing.
+    /// True if this side gave up a peer that took nothing.
     given_up: AtomicBool,
-    /// Whether a call has failed because the connection has ended.
+    /// True if a call has failed because the connection has ended.
     told: AtomicBool,
     process: Process,
 }
@@ -54,7 +54,7 @@ impl Connection {
             .ok_or_else(|| errors::transport(py, "the connection is gone", "local_bye"))
     }
 
-    /// Why the connection ended, if it has.
+    /// The reason why the connection ended, if it has.
     fn reason(&self) -> Option<&CloseReason> {
         match self.inner.as_ref()?.close_reason()? {
             CloseReason::LocalBye if self.given_up.load(Ordering::Relaxed) => {
@@ -69,7 +69,7 @@ impl Connection {
         errors::ended(py, reason)
     }
 
-    /// Why a frame was not sent.
+    /// The exception for a frame that was not sent.
     fn not_sent(&self, py: Python<'_>, error: &SendError) -> PyErr {
         match error {
             SendError::Closed(reason) => self.ended(py, self.reason().unwrap_or(reason)),
@@ -146,14 +146,14 @@ impl Connection {
         self.heeded.write_time.as_secs_f64()
     }
 
-    /// Why the connection ended, if it has.
+    /// The reason why the connection ended, if it has.
     #[getter]
     fn close_reason(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
         self.inner(py)?;
         Ok(self.reason().map(CloseReason::as_str))
     }
 
-    /// Whether it was this side that ended the connection.
+    /// True if it was this side that ended the connection.
     #[getter]
     fn ended_here(&self, py: Python<'_>) -> PyResult<bool> {
         use CloseReason::{Aborted, LocalBye, Replaced, Shutdown};
@@ -193,8 +193,8 @@ impl Connection {
         outcome.map_err(|error| self.not_sent(py, &error))
     }
 
-    /// Sends a frame if there is room now; whether there was. What is left of it goes out by
-    /// `try_flush`, or on the way in whatever comes next.
+    /// Sends a frame if there is room now. True if there was. The rest of it goes out by
+    /// `try_flush`, or in the next call that sends or receives.
     fn try_send(&self, py: Python<'_>, body: &[u8]) -> PyResult<bool> {
         let frame = Frame::new(Bytes::copy_from_slice(body));
         match self.inner(py)?.try_send(frame) {
@@ -331,7 +331,7 @@ pub(crate) fn close_all(
     }
     for inner in open {
         let done = done.clone();
-        // Where there is no thread for it, it ends with the process.
+        // Without a thread for it, the connection ends with the process.
         let _ = std::thread::Builder::new()
             .name("masep-bye".into())
             .spawn(move || {

@@ -10,7 +10,7 @@ use crate::{errors, from_python};
 /// The element that stands in others of this depth, with its tail. Comments and processing
 /// instructions are left out, as every receiver does.
 ///
-/// Written as it is walked through. What has names in a namespace, or names that are none, goes the
+/// Written as it is walked through. An element with names in a namespace, or with names that are none, goes the
 /// long way by a tree, which also knows what is wrong.
 pub(crate) fn element(element: &Bound<'_, PyAny>, depth: usize) -> PyResult<Element> {
     let py = element.py();
@@ -28,7 +28,7 @@ pub(crate) fn element(element: &Bound<'_, PyAny>, depth: usize) -> PyResult<Elem
     }
 }
 
-/// Why an element was not written.
+/// The reason why an element was not written.
 enum Refusal {
     Python(PyErr),
     /// It has a name that needs a tree, or is none.

@@ -16,7 +16,7 @@ fn exception<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> Py
     }
 }
 
-/// What the caller handed over cannot be sent.
+/// The caller handed over something that cannot be sent.
 pub(crate) fn caller(py: Python<'_>, text: impl Into<String>) -> PyErr {
     exception(py, "CallerError", (text.into(),))
 }
@@ -32,7 +32,7 @@ pub(crate) fn limit(py: Python<'_>, limit: &LimitExceeded) -> PyErr {
     exception(py, "LimitError", args)
 }
 
-/// What arrived is no message.
+/// The bytes that arrived are no message.
 pub(crate) fn decode(py: Python<'_>, error: &DecodeError) -> PyErr {
     if let DecodeErrorKind::Limit(exceeded) = &error.kind {
         return limit(py, exceeded);

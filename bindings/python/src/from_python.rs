@@ -14,7 +14,7 @@ use pyo3::types::{
 use crate::place::Place;
 use crate::{elements, errors, to_python};
 
-/// What becomes of objects that have no form of their own on the wire.
+/// The treatment of objects that have no form of their own on the wire.
 #[derive(Clone, Copy)]
 pub(crate) enum Others<'a, 'py> {
     /// Objects that stand for a plain one become that: `masep._forms.plain` has the rules, and

@@ -1,5 +1,5 @@
-//! The extension module `masep._masep`: the crates for Python. What can be said in Python is said
-//! there, in `python/masep/`; what goes over the wire is decided in the crates alone.
+//! The extension module `masep._masep`: the crates for Python. Code that can be in Python is
+//! there, in `python/masep/`; the crates alone decide which bytes go over the wire.
 
 mod bounds;
 mod client;
@@ -16,7 +16,7 @@ mod waiting;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
-/// Whether this is the interpreter with which the process began: the module keeps objects for the whole
+/// True if this is the interpreter with which the process began: the module keeps objects for the whole
 /// process. Python 3.12 and later ask for that by themselves; those before would load the module
 /// anywhere, and hang at their end while another interpreter has an exit hook.
 fn is_main_interpreter(_py: Python<'_>) -> bool {

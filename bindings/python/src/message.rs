@@ -97,19 +97,19 @@ impl Decoded {
         PyString::intern(py, self.message.msg_type.as_str())
     }
 
-    /// Who sends it.
+    /// The sender.
     #[getter]
     fn src_sub_app_id(&self) -> &str {
         &self.message.src_sub_app
     }
 
-    /// Whether there are parameters, be they empty.
+    /// True if there are parameters, be they empty.
     #[getter]
     fn has_params(&self) -> bool {
         !self.message.params.is_none()
     }
 
-    /// Whether a class is named in the parameters, so that [`params`](Self::params) may fail.
+    /// True if a class is named in the parameters, so that [`params`](Self::params) may fail.
     #[getter]
     fn names_a_class(&self) -> bool {
         to_python::names_a_class(&self.message.params)
@@ -159,14 +159,14 @@ pub(crate) fn parse_element<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound
     to_python::element(py, &element)
 }
 
-/// Whether a frame can have a body of this size.
+/// Checks that a frame can have a body of this size.
 #[pyfunction]
 pub(crate) fn check_frame(py: Python<'_>, size: usize) -> PyResult<()> {
     LimitExceeded::check(Limit::FrameBytes, size, Frame::MAX_BYTES)
         .map_err(|exceeded| errors::limit(py, &exceeded))
 }
 
-/// Whether this many frames and bytes may wait to be sent.
+/// Checks that this many frames and bytes may wait to be sent.
 #[pyfunction]
 pub(crate) fn check_queue(py: Python<'_>, frames: usize, bytes: usize) -> PyResult<()> {
     let limits = Limits::default();

@@ -1,4 +1,4 @@
-//! Where in the parameters of a message an object stands.
+//! The place of an object in the parameters of a message.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use pyo3::types::PyString;
 pub(crate) struct Place<'a, 'py> {
     within: Option<&'a Self>,
     step: Step<'a, 'py>,
-    /// How deep the element of the object is.
+    /// The depth of the element of the object.
     pub(crate) depth: usize,
 }
 

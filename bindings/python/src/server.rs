@@ -37,7 +37,7 @@ impl From<Address> for PythonAddress {
 /// The side that is connected to.
 #[pyclass(frozen, weakref, module = "masep._masep")]
 pub(crate) struct Server {
-    /// Taken out by the shutdown. Who accepts holds the lock to read, without the GIL.
+    /// Taken out by the shutdown. A call that accepts holds the lock to read, without the GIL.
     inner: RwLock<Option<blocking::Server>>,
     address: Address,
     /// Of its connections.

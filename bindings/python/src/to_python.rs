@@ -50,7 +50,7 @@ pub(crate) fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, 
     }
 }
 
-/// Whether there is the name of a class in a value: one that may not be resolved.
+/// True if there is the name of a class in a value: one that may not be resolved.
 pub(crate) fn names_a_class(value: &Value) -> bool {
     match value {
         Value::Type(_) => true,

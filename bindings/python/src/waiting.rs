@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::errors;
 
-/// How long a wait of the main thread may keep a signal waiting: Python handles signals in that
+/// The time that a wait of the main thread may keep a signal waiting: Python handles signals in that
 /// thread only, and only when it is asked to.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -40,7 +40,7 @@ impl Process {
     }
 }
 
-/// Whether Python handles signals in this thread.
+/// True if Python handles signals in this thread.
 fn handles_signals(py: Python<'_>) -> PyResult<bool> {
     thread_local! {
         // Of the process too: whichever thread forks is the main one of the child.
@@ -68,7 +68,7 @@ pub(crate) fn time(py: Python<'_>, seconds: f64) -> PyResult<Option<Duration>> {
     Ok(Duration::try_from_secs_f64(seconds).ok())
 }
 
-/// Whether this is a timeout: a number of seconds, or none for ever.
+/// Checks that this is a timeout: a number of seconds, or none for ever.
 #[pyfunction]
 #[pyo3(signature = (timeout))]
 pub(crate) fn check_timeout(py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
@@ -150,6 +150,6 @@ pub(crate) fn release<T: Send>(process: Process, owned: T) {
         let owned = owned.take();
         py.detach(|| drop(owned));
     });
-    // Where there is no interpreter any more, there is no GIL either.
+    // Without an interpreter there is no GIL either.
     drop(owned);
 }
