@@ -46,14 +46,14 @@ class Connection:
 
     @property
     def close_reason(self) -> str | None:
-        """Why the connection ended, if it has and a call has noticed: ``"peer_bye"``,
+        """The reason why the connection ended, if it has and a call has noticed: ``"peer_bye"``,
         ``"local_bye"``, ``"rejected"``, ``"end_of_stream"``, ``"reset"``, ``"idle_timeout"``,
         ``"write_timeout"``, ..."""
         return self._connection.close_reason
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended and a call has noticed."""
+        """True if the connection has ended and a call has noticed."""
         return self._connection.close_reason is not None
 
     def send(self, message: communication.Message | bytes) -> None:
@@ -108,7 +108,7 @@ class Connection:
         try:
             self.close()
         except RejectedError:
-            # What went wrong in the block is said first.
+            # An error in the block is raised first.
             if error is None:
                 raise
 

@@ -1,4 +1,4 @@
-"""What calls of masep raise, by whose fault it is."""
+"""The exceptions of masep, by whose fault they are."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class MasepError(Exception):
 
 
 class CallerError(MasepError, TypeError):
-    """What the caller asked for cannot be done: an object that cannot be sent, a connection that
-    belongs to the process before a fork."""
+    """The caller asked for something that cannot be done: an object that cannot be sent, a
+    connection that belongs to the process before a fork."""
 
 
 class PeerError(MasepError, ValueError):
-    """What the other side sent is no message. The connection lives on."""
+    """The other side sent something that is no message. The connection lives on."""
 
     kind: str
     """A stable name of what is wrong: ``"syntax"``, ``"unknown_type"``, ..."""
     position: tuple[int, int] | None
-    """Where in the bytes it is wrong, if that is known: line (from 1) and column (from 0)."""
+    """The place of the fault in the bytes, if that is known: line (from 1) and column (from 0)."""
 
     def __init__(
         self, text: str, kind: str = "other", position: tuple[int, int] | None = None
@@ -61,11 +61,11 @@ class LimitError(MasepError, OverflowError):
     """A bound was reached. The connection lives on."""
 
     limit: str
-    """What is counted: ``"frame bytes"``, ``"nesting depth"``, ..."""
+    """The thing that is counted: ``"frame bytes"``, ``"nesting depth"``, ..."""
     actual: int
-    """What was found, or at least that much when counting stopped there."""
+    """The number that was found, or at least that much when counting stopped there."""
     allowed: int
-    """What is allowed."""
+    """The most that is allowed."""
 
     def __init__(self, text: str, limit: str = "", actual: int = 0, allowed: int = 0) -> None:
         super().__init__(text)

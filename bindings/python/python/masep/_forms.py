@@ -1,4 +1,4 @@
-"""What is sent in the place of objects that have no form of their own on the wire.
+"""The plain values that are sent for objects that have no form of their own on the wire.
 
 Nothing is sent as its ``str``: an array of numpy would arrive as a few of its numbers and dots.
 """
@@ -36,13 +36,13 @@ def plain(value: object, place: str) -> object:
 
 
 def _is_numpys(value: object, name: str) -> bool:
-    # Where it has not been imported, there are none.
+    # Without an import of it there are none.
     known = getattr(sys.modules.get("numpy"), name, None)
     return isinstance(known, type) and isinstance(value, known)
 
 
 def _advice(value: object) -> str:
-    """What can be sent instead."""
+    """The value that can be sent instead."""
     if isinstance(value, type):
         return (
             "name the class, masep.TypeName"

@@ -1,4 +1,4 @@
-"""What is open in this process, so that the interpreter can leave it in order.
+"""The open connections, servers and handlers of this process, so that its end can end them in order.
 
 A process that :mod:`multiprocessing` forked ends without the exit hooks of the interpreter, but runs
 its own finalizers before.
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .communication._socket_handler import SocketHandler
 
 EXIT_SECONDS = 10.0
-"""How long the interpreter's exit waits at most for what was sent to be delivered."""
+"""The longest wait of the interpreter's exit for the delivery of frames that were sent."""
 
 THREAD_SECONDS = 1.0
-"""How long it waits at most for handlers that are busy with a frame."""
+"""The longest wait for handlers that are busy with a frame."""
 
 forks = 0
-"""How many forks are between the first process and this one: what was made before the last is the
+"""The number of forks between the first process and this one. Objects from before the last are the
 parent's."""
 
 _connections: weakref.WeakSet[_masep.Connection] = weakref.WeakSet()
@@ -34,7 +34,7 @@ _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
 _handlers: weakref.WeakSet[SocketHandler] = weakref.WeakSet()
 _lock = threading.Lock()
 _is_finalized = False
-"""Whether the finalizers of :mod:`multiprocessing` know of this process."""
+"""True if the finalizers of :mod:`multiprocessing` know of this process."""
 
 _AFTER_QUEUES = -10
 """With this priority, a finalizer runs after those of the queues of :mod:`multiprocessing`."""
@@ -64,7 +64,7 @@ def _finalize() -> None:
     """Has :func:`_end` called where it is not by the interpreter: at the end of a process that
     :mod:`multiprocessing` started. To be called with the lock."""
     global _is_finalized
-    # Where it has not been imported, it has not started this process.
+    # A module that has not been imported has not started this process.
     process = sys.modules.get("multiprocessing.process")
     if _is_finalized or process is None or process.parent_process() is None:
         return

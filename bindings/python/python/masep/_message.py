@@ -6,7 +6,7 @@ from . import communication
 
 
 class Message(communication.Message):
-    """What an engine and an interface say to each other.
+    """A message between an engine and an interface.
 
     Parameters are None, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``list``, ``tuple``, ``set``
     and ``dict`` with ``str`` as keys, classes, elements of ``xml.etree.ElementTree`` and objects with a

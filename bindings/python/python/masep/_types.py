@@ -1,4 +1,4 @@
-"""Which names of classes become classes.
+"""The names of classes that become classes.
 
 A name in a message is the word of whoever sent it. pymasep imports the module it names; masep looks
 it up among the modules that are there already, unless the program allowed the name beforehand.
@@ -63,7 +63,7 @@ def _module(parts: list[str], whole: list[str]) -> object | None:
 
 
 def _is_allowed(parts: list[str], whole: list[str]) -> bool:
-    """Whether the module of this name may be imported for a class of that one."""
+    """True if the module of this name may be imported for a class of that one."""
     if "__main__" in parts:
         return False
     if len(whole) == len(parts) + 1 and ".".join(whole) in _allowed:

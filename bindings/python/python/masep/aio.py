@@ -27,7 +27,7 @@ from ._message import Message
 __all__ = ["Connection", "Server", "connect", "discover"]
 
 _TURN_BYTES = 64 * 1024
-"""How many bytes calls may send and receive in a row before the other tasks of the loop have their
+"""The bytes that calls may send and receive in a row before the other tasks of the loop have their
 turn."""
 
 _CALL_BYTES = 2 * 1024
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 
 class _Turn:
-    """What is left of a loop's turn. Calls that find the socket ready do not wait, and so would never
+    """The rest of a loop's turn. Calls that find the socket ready do not wait, and so would never
     let the other tasks run while a peer is fast enough."""
 
     __slots__ = ("left", "__weakref__")
@@ -112,12 +112,12 @@ class Connection:
 
     @property
     def close_reason(self) -> str | None:
-        """Why the connection ended, if it has and a call has noticed."""
+        """The reason why the connection ended, if it has and a call has noticed."""
         return self._connection.close_reason
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended and a call has noticed."""
+        """True if the connection has ended and a call has noticed."""
         return self._connection.close_reason is not None
 
     async def send(self, message: communication.Message | bytes) -> None:
@@ -227,7 +227,7 @@ class Connection:
     def _note_end(self) -> None:
         """Lets go of the socket if the connection has ended, so that the peer sees it closed."""
         if self._descriptor >= 0 and self.closed:
-            # Whoever waits for it shall look again.
+            # A call that waits for it shall look again.
             self._read()
             self._stop_reading()
             if self._stalled is not None:
@@ -271,7 +271,7 @@ class Connection:
     def _give_up(self) -> None:
         """Called by the loop when the peer took nothing for too long."""
         self._connection.give_up()
-        # Which tells the call that waits how the connection has ended.
+        # This tells the call that waits the reason of the end.
         self._write()
 
     def _stop_writing(self) -> None:
@@ -308,7 +308,7 @@ async def _leave(connection: Connection, error: BaseException | None) -> None:
     try:
         await connection.close()
     except RejectedError:
-        # What went wrong in the block is said first.
+        # An error in the block is raised first.
         if error is None:
             raise
 
@@ -345,7 +345,7 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
 
 
 class _Connecting:
-    """What :func:`connect` gives: to be awaited, or entered with ``async with``."""
+    """The result of :func:`connect`: to be awaited, or entered with ``async with``."""
 
     def __init__(self, connect: Callable[[], _masep.Connection]) -> None:
         self._open = connect
@@ -517,7 +517,7 @@ def _accept_one(
     loop: asyncio.AbstractEventLoop,
     accepted: asyncio.Queue[_masep.Connection | None],
 ) -> bool:
-    """Whether more may come. A function of its own, so that the thread keeps no connection while it
+    """True if more may come. A function of its own, so that the thread keeps no connection while it
     waits for the next one."""
     connection = server.accept()
     try:

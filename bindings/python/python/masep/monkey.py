@@ -47,7 +47,7 @@ _log = logging.getLogger("masep.monkey")
 
 
 def is_patched() -> bool:
-    """Whether ``pymasep.communication`` is masep's."""
+    """True if ``pymasep.communication`` is masep's."""
     return any(isinstance(finder, _Finder) for finder in sys.meta_path)
 
 
@@ -129,7 +129,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def _replaced_objects(
     before: dict[str, types.ModuleType], modules: dict[str, types.ModuleType]
 ) -> dict[int, object]:
-    """What masep has in place of a module or class of pymasep, by the identity of that."""
+    """The modules and classes of masep that replace those of pymasep, by the identity of these."""
     replaced: dict[int, object] = {}
     for name, module in before.items():
         if name in modules:
@@ -142,7 +142,7 @@ def _replaced_objects(
 
 
 def _check_in_time(replaced: dict[int, object]) -> None:
-    # What nobody has any more counts for nothing.
+    # Objects that nobody has any more do not count.
     gc.collect()
     for known in gc.get_objects():
         if isinstance(known, type):

@@ -1,4 +1,4 @@
-"""What clients and servers have in common."""
+"""The base class of clients and servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._frame import Frame
 from ._socket import OpenedSocket
 
 _ENDED_KEPT = 64
-"""How many handlers of connections that have ended are kept, so that :meth:`get_connection` still
+"""Handlers of connections that have ended: so many are kept, so that :meth:`get_connection` still
 finds them, as it does in pymasep."""
 
 
@@ -80,7 +80,7 @@ class BaseThreadedCommunication:
             return self._current_connections[ident]
 
     def is_connection_registered(self, ident: str) -> bool:
-        """Whether there is, or was, a connection with this peer.
+        """True if there is, or was, a connection with this peer.
 
         :param ident: the id of the peer
         """

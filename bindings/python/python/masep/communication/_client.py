@@ -12,7 +12,7 @@ from ._base import BaseThreadedCommunication
 from ._socket import ConnectedSocket
 
 _SEARCH_SECONDS = 1.0
-#: What the first to answer the search has for each phase of the connection, before others are tried.
+#: Seconds that the first to answer the search has for each phase, before others are tried.
 _FOUND_SECONDS = 1.0
 
 

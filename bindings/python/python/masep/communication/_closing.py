@@ -1,4 +1,4 @@
-"""How connections are ended: what was sent before is delivered first."""
+"""The end of connections: frames that were sent before are delivered first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ASK_UNSENT = 0x894B
 
 
 SECONDS = 30.0
-"""How long a peer may take for what was sent before the end, as ``write_time`` of the crates."""
+"""The time a peer may take for the frames before the end, as ``write_time`` of the crates."""
 
 
 def close(connection: _masep.Connection, logger: logging.Logger, peer: Any) -> None:
@@ -62,7 +62,7 @@ def tell_lost(connection: _masep.Connection, logger: logging.Logger, peer: Any) 
 
 
 def is_delivered(connection: _masep.Connection) -> bool:
-    """Whether the peer's host has all that was sent, or the connection has ended."""
+    """True if the peer's host has all that was sent, or the connection has ended."""
     try:
         if connection.close_reason is not None:
             return True

@@ -1,4 +1,4 @@
-"""How a server comes to its handlers; and its connections where the hellos go through the handlers."""
+"""The start of a server's handlers, and of its connections if these send the hellos."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .._exceptions import PeerError
 from . import _handshake, _log
 
 GREETED = 64
-"""How many peers may be about to say hello at the same time; further ones wait."""
+"""The number of peers that may be about to say hello at the same time; further ones wait."""
 
 CONNECTIONS = 1_024
-"""How many handlers may run at the same time, as ``connections`` of the crates."""
+"""The number of handlers that may run at the same time, as ``connections`` of the crates."""
 
 _NEXT_TRY = 0.1
 """Seconds until it is tried again to take a connection when the system refused."""
@@ -23,7 +23,7 @@ _NEXT_TRY = 0.1
 
 def start(server: Any, ident: str, handler: Any) -> None:
     """Registers a handler of a server and starts it."""
-    # Whoever gets it from the server may join it at once.
+    # A thread that gets it from the server may join it at once.
     starting = threading.Event()
     handler._starting = starting
     server.add_connection(ident, handler)

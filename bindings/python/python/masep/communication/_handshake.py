@@ -14,7 +14,7 @@ from ._socket import ConnectedSocket
 from ._socket_handler import SocketHandler
 
 SECONDS = 5.0
-"""How long a peer may take for its hello, and a host to be connected to: ``hello_time`` and
+"""The time a peer may take for its hello, and a host to be connected to: ``hello_time`` and
 ``connect_time`` of the crates."""
 
 ID_BYTES = 1_024
@@ -22,7 +22,7 @@ ID_BYTES = 1_024
 
 
 def is_overridden(handler_class: Any) -> bool:
-    """Whether the hellos have to go through the handlers of this class, which may be any callable."""
+    """True if the hellos have to go through the handlers of this class (any callable)."""
     return not (
         isinstance(handler_class, type)
         and issubclass(handler_class, SocketHandler)

@@ -14,7 +14,7 @@ DIRECTORY = "logs"
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(funcName)s() - %(message)s"
 
 IN_FULL = 5
-"""How many lines of one kind a peer can cause in :data:`PERIOD`; the others are counted."""
+"""Lines of one kind that a peer can cause in :data:`PERIOD`; the others are counted."""
 
 PERIOD = 60.0
 """Seconds."""
@@ -38,14 +38,14 @@ def _printable(line: str) -> str:
 def _seen(letter: str) -> str:
     if letter == "\t" or (letter.isprintable() and letter.isascii()):
         return letter
-    # What is only seen, the crates know.
+    # The crates know which characters are only seen.
     if _masep.quoted(letter) == f'"{letter}"':
         return letter
     return letter.encode("unicode_escape").decode("ascii")
 
 
 class _Pace:
-    """How many lines of one kind are still written in this period, and how many were not."""
+    """The lines of one kind in this period: how many are still written, and how many were not."""
 
     def __init__(self) -> None:
         self.begun = time.monotonic()
@@ -61,8 +61,8 @@ class _Paces:
         self._by_kind: dict[str, _Pace] = {}
 
     def take(self, kind: str) -> tuple[bool, bool, int]:
-        """Whether a line of this kind is written, whether it is the last for a while, and how many
-        were counted before it that nobody was told of."""
+        """True if a line of this kind is written, true if it is the last for a while, and the number
+        of lines that were counted before it and not told."""
         now = time.monotonic()
         with self._lock:
             pace = self._by_kind.get(kind)
@@ -77,7 +77,7 @@ class _Paces:
             return True, pace.left == 0, before
 
     def rest(self) -> dict[str, int]:
-        """How many of each kind were counted that nobody was told of."""
+        """The number of lines of each kind that were counted and not told."""
         with self._lock:
             rest = {kind: pace.counted for kind, pace in self._by_kind.items() if pace.counted}
             self._by_kind.clear()
@@ -105,7 +105,7 @@ def logger(name: str, ident: str, level: str | int) -> logging.Logger:
 
 
 def close(made: logging.Logger) -> None:
-    """Closes the file. What is logged later still goes to ``masep.communication``."""
+    """Closes the file. Lines that are logged later still go to ``masep.communication``."""
     with _paces_lock:
         paces = _paces.get(made)
     for kind, count in (paces.rest() if paces is not None else {}).items():

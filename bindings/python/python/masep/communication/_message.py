@@ -33,14 +33,14 @@ def _sent_as_text(value: object, place: str) -> None:
 
 
 def _is_own(method: object, function: object) -> bool:
-    """Whether this method of a message is that function of this file, and nobody's override."""
+    """True if this method of a message is that function of this file, and nobody's override."""
     return getattr(method, "__func__", None) is function
 
 
 class Message:
-    """What an engine and an interface say to each other.
+    """A message between an engine and an interface.
 
-    :param msg_type: what is said, one of ``MESSAGE_TYPE_…`` (any text is taken)
+    :param msg_type: the type, one of ``MESSAGE_TYPE_…`` (any text is taken)
     :param param_dict: parameters; None for none
     :param src_sub_app_id: the id of the one who sends it
     """
@@ -74,7 +74,7 @@ class Message:
         self.msg_type = msg_type
         self._params = param_dict
         self._decoded: _masep.Decoded | None = None
-        """What the parameters were read from, while nobody has looked at them."""
+        """The message that the parameters are read from, until somebody looks at them."""
         self.src_sub_app_id = src_sub_app_id
 
     @property
@@ -142,7 +142,7 @@ class Message:
     def _take(self, decoded: _masep.Decoded) -> None:
         if decoded.has_params:
             if decoded.names_a_class:
-                # Whether it may be had is to be said now.
+                # This call fails if the class may not be had.
                 self.params = decoded.params()
             else:
                 self._decoded = decoded

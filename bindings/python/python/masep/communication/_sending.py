@@ -20,7 +20,7 @@ BYE = b"BYE"
 
 
 class Sending(threading.Thread):
-    """What a socket handler has and does to send."""
+    """The part of a socket handler that sends."""
 
     lock: threading.Lock
     logger: logging.Logger
@@ -43,9 +43,9 @@ class Sending(threading.Thread):
         self._has_ended = False
         self._writer: threading.Thread | None = None
         self._says_bye = False
-        """Whether the writer ends the connection behind what waits."""
+        """True if the writer ends the connection behind the frames that wait."""
         self._drops = False
-        """Whether it was said that frames are dropped."""
+        """True if it was said that frames are dropped."""
         self._forks = _live.forks
 
     def __getattr__(self, name: str) -> Any:
@@ -102,15 +102,15 @@ class Sending(threading.Thread):
         return connected
 
     def _is_of_another_process(self) -> bool:
-        """Whether this process was forked from the one of the handler: its lock may be held then by a
-        thread that is not there."""
+        """True if this process was forked from the one of the handler: its lock may be held then by
+        a thread that is not there."""
         return self._forks != _live.forks
 
     def send_frame(self, frame: Frame) -> None:
         """Sends a frame. Waits while the peer does not take it. ``BYE`` ends the connection when all
         that was sent before has been taken, which may take 30 seconds.
 
-        Where a subclass has a method of this name, all frames are sent by it: the hello, and those of
+        If a subclass has a method of this name, all frames are sent by it: the hello, and those of
         :meth:`send_frame_async`.
 
         :raises LimitError: if the frame is too large; the connection lives on
@@ -241,11 +241,11 @@ class Sending(threading.Thread):
                 exc_info=True,
             )
         if frame.message == BYE:
-            # Where it was another method that sent it.
+            # Needed if another method sent it.
             self._say_bye(self._connection)
 
     def _lose(self, begun: int, error: OSError) -> None:
-        """What waits is not delivered."""
+        """Drops the frames that wait, and logs that they are lost."""
         with self.lock:
             lost = begun + self._waiting(empty=True)
             self._writer = None
@@ -255,7 +255,7 @@ class Sending(threading.Thread):
             _closing.tell_lost(self._connection, self.logger, self.addr)
 
     def _waiting(self, empty: bool = False) -> int:
-        """How many frames wait, but BYE."""
+        """The number of frames that wait, without BYE."""
         with self.send_queue.mutex:
             waiting = sum(1 for frame in self.send_queue.queue if frame.message != BYE)
             if empty:
@@ -286,7 +286,8 @@ class Sending(threading.Thread):
             _closing.close(self._connected, self.logger, self.addr)
 
     def _queue_bye(self) -> bool:
-        """Whether the writer ends the connection behind what waits. To be called with the lock."""
+        """True if the writer ends the connection behind the frames that wait. To be called with
+        the lock."""
         if self._writer is None:
             return False
         if not self._says_bye:
@@ -295,7 +296,8 @@ class Sending(threading.Thread):
         return True
 
     def _ends_itself(self, until: float) -> bool:
-        """Whether the writer ends the connection behind what waits, when the program ends."""
+        """True if the writer ends the connection behind the frames that wait, when the program
+        ends."""
         if not self.lock.acquire(timeout=max(0.0, until - time.monotonic())):
             return False
         try:
@@ -304,7 +306,7 @@ class Sending(threading.Thread):
             self.lock.release()
 
     def _has_unsent(self) -> bool:
-        """Whether the peer has not taken all that was sent."""
+        """True if the peer has not taken all that was sent."""
         return self._connected is not None and not _closing.is_delivered(self._connected)
 
     def _tell_exit(self, until: float) -> None:

@@ -171,7 +171,7 @@ class Server(BaseThreadedCommunication):
             server.stop_accepting()
         if self.socket.fileno() >= 0:
             try:
-                # Who connects now is told at once, and not when the object is gone.
+                # A peer that connects now is told at once, and not when the object is gone.
                 self.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass

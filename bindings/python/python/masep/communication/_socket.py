@@ -40,7 +40,7 @@ class ConnectedSocket(socket.socket):
         """The host and the port of the peer."""
         self._logger = logger
         self._handler: weakref.ref[_Ending] | None = None
-        # What would end the connection if it were gone.
+        # An object whose end would end the connection.
         self._owner = owner
 
     def belongs_to(self, handler: _Ending) -> None:

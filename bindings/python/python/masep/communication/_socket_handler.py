@@ -22,8 +22,8 @@ class SocketHandler(Sending):
     A server or a client makes one for each connection; over any other connected socket it can be made
     by hand. It is a daemon thread: a program that has nothing else to do ends, and says ``BYE``.
 
-    What a subclass overrides is called where pymasep calls it. Where it overrides :meth:`send_frame`
-    or :meth:`receive_frame`, the hellos go through them too.
+    A method that a subclass overrides is called where pymasep calls it. If it overrides
+    :meth:`send_frame` or :meth:`receive_frame`, the hellos go through them too.
 
     :param conn: the connected socket
     :param addr: the address of the peer
@@ -35,7 +35,7 @@ class SocketHandler(Sending):
     def __init__(self, conn: Socket, addr: Any, logger: logging.Logger) -> None:
         super().__init__(conn, addr, logger)
         self.receive_errors = 0
-        """How many calls of :meth:`on_receive` raised an exception."""
+        """The number of calls of :meth:`on_receive` that raised an exception."""
         self._heard_bye = False
 
     def __del__(self) -> None:
@@ -146,7 +146,7 @@ class SocketHandler(Sending):
     def _end(self) -> None:
         self._has_ended = True
         if "r_sock" in self.__dict__:
-            # Whoever still writes to the other one is told.
+            # A thread that still writes to the other one gets an error.
             self.r_sock.shutdown(socket.SHUT_RD)
         if isinstance(self.socket, ConnectedSocket):
             self.socket.close()
