@@ -53,7 +53,7 @@ pub enum Duplicates {
     Replace,
 }
 
-/// Which connection is meant. Later ones are greater.
+/// The number of a connection at the door. Later ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
@@ -321,7 +321,7 @@ impl Admission {
         Verdict::Wait
     }
 
-    /// A connection has failed before it was open. Its place is free. Whether its farewell may be seen out; if not, it is
+    /// A connection has failed before it was open. Its place is free. True if its farewell may be seen out; if not, it is
     /// to be aborted.
     pub fn failed(&mut self, ticket: Ticket) -> bool {
         // The reason is the connection's.

@@ -45,7 +45,7 @@ pub(crate) enum Next {
     Refused(Refused),
 }
 
-/// Where the parts of a frame are.
+/// The sizes of the parts of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// Bytes in front of the body.

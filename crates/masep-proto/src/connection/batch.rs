@@ -30,7 +30,7 @@ pub struct Batch(Option<Box<Frames>>);
 #[derive(Debug)]
 struct Frames {
     buffer: Buffer,
-    /// Where the next frame begins.
+    /// The place where the next frame begins.
     at: usize,
     /// The number of them.
     left: usize,

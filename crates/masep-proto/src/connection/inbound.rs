@@ -45,7 +45,7 @@ pub(super) struct Inbound {
 #[derive(Debug, Default)]
 struct Frames {
     bytes: Vec<u8>,
-    /// Where the first one begins, and where the last one ends.
+    /// The place where the first one begins, and the one where the last ends.
     start: usize,
     end: usize,
     frames: usize,

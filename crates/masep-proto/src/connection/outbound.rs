@@ -51,7 +51,7 @@ enum Part {
 #[derive(Debug, Default)]
 struct Copies {
     bytes: Vec<u8>,
-    /// Where the first one begins.
+    /// The place where the first one begins.
     start: usize,
     frames: usize,
 }

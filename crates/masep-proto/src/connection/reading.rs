@@ -380,7 +380,7 @@ impl Connection {
             }
             Phase::Over => {}
             Phase::HearingOut => self.close(),
-            // Whatever was not sent is lost.
+            // Bytes that were not sent are lost.
             Phase::SendingOut if !self.is_settled() => {
                 self.conclude(CloseReason::from_error(kind), now);
             }
