@@ -321,8 +321,8 @@ impl Admission {
         Verdict::Wait
     }
 
-    /// A connection has failed before it was open. Its place is free. True if its farewell may be seen out; if not, it is
-    /// to be aborted.
+    /// A connection has failed before it was open. Its place is free. True if it may still say its farewell;
+    /// if not, it is to be aborted.
     pub fn failed(&mut self, ticket: Ticket) -> bool {
         // The reason is the connection's.
         !self.refuse(ticket, RejectReason::ClosedBeforeHello).at_once
