@@ -23,7 +23,7 @@ use crate::{
     NoHandler, Registry, SocketHandler, SocketOptions, WhenFull,
 };
 
-/// How long an answer to a search is tried before the next is tried beside it. A server says hello
+/// The time that an answer to a search is tried before the next is tried beside it. A server says hello
 /// much sooner; one that is known by two addresses should not see two connections of one id.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
 
@@ -55,7 +55,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         }
     }
 
-    /// What to do with a frame that arrives when [`Limits::queue_messages`] or
+    /// The policy for a frame that arrives when [`Limits::queue_messages`] or
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
     ///
@@ -107,7 +107,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// Cancel safe: a call that is dropped says `BYE` if it was connected.
     ///
     /// # Errors
-    /// Which phase failed, with whom, and why; [`ConnectErrorKind::NotFound`] if no server answered.
+    /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
     pub async fn discover(self, options: &SearchOptions) -> Result<Client, ConnectError> {
         let target = "the LAN";
         let report = search(options).await.map_err(|error| ConnectError {

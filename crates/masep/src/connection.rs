@@ -112,7 +112,7 @@ impl Connection {
         }
     }
 
-    /// Which connection of this process it is.
+    /// The number of this connection in this process.
     pub fn id(&self) -> ConnectionId {
         self.shared.id
     }
@@ -186,7 +186,7 @@ impl Connection {
                 let size = frame.as_ref().map_or(0, Frame::size);
                 let has_room = self.shared.lock(By::Other).core.has_send_room(size);
                 if !has_room {
-                    // Who sends without pause lets the connection's task write now and then.
+                    // A sender that never pauses lets the connection's task write now and then.
                     tokio::task::consume_budget().await;
                 }
                 self.shared.push(&mut frame, when_full, true, now())
@@ -283,7 +283,7 @@ impl Connection {
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
     /// one for which `keep` holds: then that one is given, and what came after it stays.
     ///
-    /// What an agent wants that is slower than its engine: the latest observation, but every `end`
+    /// For an agent that is slower than its engine: it gets the latest observation, but every `end`
     /// (pymasep's `wait_message(most_recent=True, keep_all=…)`).
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
@@ -316,7 +316,7 @@ impl Connection {
         self.closed().await
     }
 
-    /// How many frames were accepted by the calls that send and have not gone out: those that wait, and
+    /// The number of frames that were accepted by the calls that send and have not gone out: those that wait, and
     /// one that has gone out in part. When the connection has ended, these are lost. The system may
     /// lose more: what it has taken and not sent, or what the peer has not acknowledged.
     pub fn unsent(&self) -> usize {
@@ -325,7 +325,7 @@ impl Connection {
         usize::try_from(unsent).unwrap_or(usize::MAX)
     }
 
-    /// Why the connection ended, if it has.
+    /// The reason why the connection ended, if it has.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         self.shared.close_reason()
     }

@@ -34,7 +34,7 @@ pub use announce::Announcement;
 pub use masep_proto::discovery::{Found, GROUP, Ignored, PORT, QUESTION, in_turn};
 pub use search::{InterfaceProbe, SearchOptions, SearchReport, discover, search, search_blocking};
 
-/// How often a server looks for interfaces that have come or gone. Listing them takes some
+/// The time after which a server looks again for interfaces that have come or gone. Listing them takes some
 /// microseconds, and nobody who has just plugged in a cable should wait long to be found.
 const RESCAN: Duration = Duration::from_secs(2);
 
@@ -46,11 +46,11 @@ const DATAGRAM_BYTES: usize = 64;
 /// so that they run side by side and need no network.
 #[derive(Clone)]
 struct Lan {
-    /// Where the question goes.
+    /// The address that the question goes to.
     group: SocketAddrV4,
     /// Lists the addresses of the interfaces that are up.
     interfaces: Arc<dyn Fn() -> io::Result<Vec<Interface>> + Send + Sync>,
-    /// How often a server lists them again.
+    /// The time after which a server lists them again.
     rescan: Duration,
 }
 

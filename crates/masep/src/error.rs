@@ -1,4 +1,4 @@
-//! What calls of this crate can fail with.
+//! The errors of this crate's calls.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use masep_proto::{
 
 use crate::{Address, CloseReason, InvalidAddress};
 
-/// Why a frame was not sent.
+/// The reason why a frame was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -151,7 +151,7 @@ impl fmt::Display for ConnectPhase {
     }
 }
 
-/// Why there is no connection: in which phase, to whom, and what went wrong.
+/// The reason why there is no connection: the phase, the address, and the error.
 #[derive(Debug, thiserror::Error)]
 #[error("{phase} {target}: {kind}")]
 pub struct ConnectError {
@@ -159,12 +159,12 @@ pub struct ConnectError {
     pub phase: ConnectPhase,
     /// The address as it was given, or the one of several that was tried last.
     pub target: String,
-    /// What went wrong.
+    /// The error.
     #[source]
     pub kind: ConnectErrorKind,
 }
 
-/// What went wrong in a phase of a connection attempt.
+/// The error in a phase of a connection attempt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectErrorKind {
@@ -180,7 +180,7 @@ pub enum ConnectErrorKind {
     /// The server closed the connection instead of saying hello.
     #[error("the server closed the connection without a hello")]
     Closed,
-    /// What should be a hello is none, or our own id cannot be sent in one.
+    /// The server's hello is none, or our own id cannot be sent in one.
     #[error(transparent)]
     Hello(#[from] HelloError),
     /// The operating system reported an error.
@@ -188,7 +188,7 @@ pub enum ConnectErrorKind {
     Io(#[from] io::Error),
 }
 
-/// Why an address cannot be listened on. It is in the [`io::Error`] of the calls that bind.
+/// The reason why an address cannot be listened on. It is in the [`io::Error`] of the calls that bind.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub(crate) struct ListenError {

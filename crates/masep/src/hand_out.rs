@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::Connection;
 
-/// Where connections wait to be accepted: never more than `connections`, the most that live at a time.
+/// The queue of connections that wait to be accepted: never more than `connections`, the most that live at a time.
 pub(crate) fn hand_out(connections: usize) -> (HandOut, Accepted) {
     let waiting = Arc::new(Mutex::default());
     let (arrived, arrivals) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use masep_proto::Frame;
 
 use crate::{Address, CloseReason, Connection, RejectReason};
 
-/// What to do when something happens on a connection: pymasep's `SocketHandler`, with its ends.
+/// The reactions to events of connections: pymasep's `SocketHandler`, with its ends.
 ///
 /// One handler serves all connections of a server. For one connection the calls come one after the
 /// other, in the order connect, receive…, close; those of different connections overlap. They run

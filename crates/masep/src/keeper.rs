@@ -36,7 +36,7 @@ pub(crate) struct Keeper {
 
 /// The outcome of a step.
 enum Step {
-    /// What was waited for has happened.
+    /// The awaited event has happened.
     Done,
     Moved,
     Rests,
@@ -357,7 +357,7 @@ fn may_read(
     false
 }
 
-/// How to read, if something comes of it.
+/// The way to read, if something comes of it.
 fn poll_readable(shared: &Shared, state: &mut State, context: &mut Context<'_>) -> Poll<Reading> {
     if shared.calls_read() && state.core.wants().read == Want::Now {
         // It may be a call that the stream wakes, and that goes on to be.

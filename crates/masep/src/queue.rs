@@ -21,7 +21,7 @@ pub use received::{Received, SocketHandlerQueue};
 /// Emptied queues give their memory back when they hold room for more items than this.
 const KEEP_CAPACITY: usize = 16;
 
-/// What a queue keeps its items in, in the order in which they came. Each counts with a weight in bytes.
+/// The items of a queue, in the order in which they came. Each counts with a weight in bytes.
 pub(crate) trait Store: Default {
     type Item;
 
@@ -30,17 +30,17 @@ pub(crate) trait Store: Default {
     /// Takes in the item that there is: itself, or a copy of it.
     fn push(&mut self, item: &mut Option<Self::Item>);
 
-    /// Whether there was an item to be dropped.
+    /// Drops the oldest item. True if there was one.
     fn drop_oldest(&mut self) -> bool;
 
-    /// How many items there are.
+    /// The number of items.
     fn len(&self) -> usize;
 
-    /// What all of them weigh.
+    /// The weight of all of them.
     fn bytes(&self) -> usize;
 }
 
-/// Why an item was not taken.
+/// The reason why an item was not taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PushError {
     Full(LimitExceeded),
@@ -172,12 +172,12 @@ impl<S: Store> Queue<S> {
         self.filled.notify_one();
     }
 
-    /// How many items wait.
+    /// The number of items that wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().items.len()
     }
 
-    /// What those that wait weigh, as it is counted.
+    /// The weight of those that wait, as it is counted.
     #[cfg(masep_model)]
     pub(crate) fn bytes(&self) -> usize {
         self.lock().items.bytes()
@@ -228,7 +228,7 @@ impl<T: Weigh> Queue<Items<T>> {
         }
     }
 
-    /// What `pop` takes, `Some(None)` if the queue is closed and empty, `None` if one has to wait.
+    /// The result of `pop`; `Some(None)` if the queue is closed and empty, `None` if one has to wait.
     fn try_pop_with<R>(&self, pop: impl FnOnce(&mut Items<T>) -> Option<R>) -> Option<Option<R>> {
         let mut state = self.lock();
         let Some(popped) = pop(&mut state.items) else {

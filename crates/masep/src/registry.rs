@@ -46,7 +46,7 @@ impl Registry {
         self.lock().get(id).cloned()
     }
 
-    /// Whether there is a connection with this id.
+    /// True if there is a connection with this id.
     pub fn is_connection_registered(&self, id: &str) -> bool {
         self.lock().contains_key(id)
     }
@@ -56,12 +56,12 @@ impl Registry {
         self.lock().values().cloned().collect()
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether there is no connection.
+    /// True if there is no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

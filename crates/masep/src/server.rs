@@ -68,7 +68,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         }
     }
 
-    /// What to do with a frame that arrives when [`Limits::queue_messages`] or
+    /// The policy for a frame that arrives when [`Limits::queue_messages`] or
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
     ///
@@ -97,7 +97,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         self
     }
 
-    /// What to do with a hello whose id is in use. Default [`Duplicates::Refuse`].
+    /// The policy for a hello whose id is in use. Default [`Duplicates::Refuse`].
     pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
         self.duplicates = duplicates;
         self
@@ -141,7 +141,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         self.start(config, SocketListener::new(listener)?)
     }
 
-    /// What the connections share, if the id can be sent in a hello.
+    /// The configuration that the connections share, if the id can be sent in a hello.
     fn config(&self) -> io::Result<Config> {
         let config = Config::new(&self.id, self.limits.clone())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -239,7 +239,7 @@ pub struct Server {
 /// The longest wait that a clock can be asked for: thirty years.
 pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
-/// How a shut-down went.
+/// The outcome of a shut-down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
     /// Peers that got all that was queued for them, and a `BYE`. Not those that said `BYE` themselves.
@@ -375,7 +375,7 @@ impl Server {
     }
 }
 
-/// Whether a peer whose connection has ended for this reason got all that was queued, and a `BYE`.
+/// True if a peer whose connection has ended for this reason got all that was queued, and a `BYE`.
 const fn was_told(reason: &CloseReason) -> bool {
     reason.is_orderly() || matches!(reason, CloseReason::EndOfStream { .. })
 }

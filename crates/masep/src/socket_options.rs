@@ -13,7 +13,7 @@ masep_proto::__bounds! {
     /// assert_eq!(options.connect_time, Duration::from_secs(1));
     /// ```
     pub struct SocketOptions {
-        /// How long the name of a server may take to resolve, and how long the TCP connection to one of
+        /// The time that the name of a server may take to resolve, and that the TCP connection to one of
         /// its addresses may take. Default 5 s each.
         connect_time: Duration = Duration::from_secs(5);
 
@@ -24,7 +24,7 @@ masep_proto::__bounds! {
         /// interval. `None` turns it off.
         keepalive_time: Option<Duration> = Some(Duration::from_secs(15));
 
-        /// How long a connection that waits for bytes looks for them before its thread sleeps.
+        /// The time for which a connection that waits for bytes looks for them before its thread sleeps.
         /// Default 0: it sleeps at once. Waking a thread up can take longer than all else in a round
         /// trip; on both ends, 50 µs and more than a peer takes to answer make that disappear. The cost
         /// is a core that is busy all that time after each frame, so give each end a core of its own:

@@ -1,4 +1,4 @@
-//! What tasks and threads are synchronised with, and wait with: the types of the standard library and
+//! The means by which tasks and threads are synchronised, and wait: the types of the standard library and
 //! of tokio, and two calls of the system.
 //!
 //! In the model check (`cargo xtask model`) they are those of a scheduler that tries out in which order

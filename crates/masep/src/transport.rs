@@ -1,4 +1,4 @@
-//! What a connection runs over.
+//! The network under a connection.
 //!
 //! [`Stream`] says how bytes move, for connections with and without async; [`TcpOptions`] is beside it. Waiting for a
 //! stream is different in each: [`Transport`] is a stream that tasks wait for, and threads wait for descriptors.
@@ -153,9 +153,9 @@ pub trait Transport: Stream {
     }
 }
 
-/// Where the connections of a server come from.
+/// The source of a server's connections.
 pub trait Listener: Send + Sync + 'static {
-    /// What a connection runs over.
+    /// The transport under each connection.
     type Transport: Transport;
 
     /// The address that it listens on. It is shown to people and told to those who search the LAN.
@@ -164,7 +164,7 @@ pub trait Listener: Send + Sync + 'static {
     /// If there is none any more.
     fn local_address(&self) -> io::Result<Address>;
 
-    /// The next connection, and where it comes from. Whatever takes time with one peer, such as a
+    /// The next connection, and the peer's address. Work that takes time with one peer, such as a
     /// handshake, belongs into the transport's first reads and writes: this call serves them all.
     ///
     /// Cancel safe: a call that is dropped has taken nothing.

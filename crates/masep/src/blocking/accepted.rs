@@ -20,9 +20,9 @@ pub(super) struct Accepted {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Connection>,
-    /// How many are still shaking hands.
+    /// The number of connections that are still shaking hands.
     arriving: usize,
-    /// Whether no more arrive than these.
+    /// True if no more arrive than these.
     closed: bool,
 }
 

@@ -92,7 +92,7 @@ impl ClientBuilder {
     /// `BYE`.
     ///
     /// # Errors
-    /// Which phase failed, with whom, and why; [`ConnectErrorKind::NotFound`] if no server answered.
+    /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
     pub fn discover(self, options: &SearchOptions) -> Result<Client, ConnectError> {
         let target = "the LAN";
         let report = search_blocking(options)

@@ -86,7 +86,7 @@ impl Connection {
     /// else may read or write it from now on.
     ///
     /// # Errors
-    /// What the system says of the socket's options.
+    /// The error of the system for an option of the socket.
     pub fn over(
         stream: impl Into<OwnedFd>,
         peer: impl Into<PeerId>,
@@ -108,7 +108,7 @@ impl Connection {
         &self.shared
     }
 
-    /// Which connection of this process it is.
+    /// The number of this connection in this process.
     pub fn id(&self) -> ConnectionId {
         self.shared().id
     }
@@ -173,7 +173,7 @@ impl Connection {
     }
 
     /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by
-    /// [`flush`](Self::flush) right after it: without the background thread. Whether there is no rest.
+    /// [`flush`](Self::flush) right after it: without the background thread. True if there is no rest.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
@@ -329,7 +329,7 @@ impl Connection {
     /// one for which `keep` holds: then that one is given, and what came after it stays. Blocks as
     /// [`recv`](Self::recv).
     ///
-    /// What an agent wants that is slower than its engine: the latest observation, but every `end`
+    /// For an agent that is slower than its engine: it gets the latest observation, but every `end`
     /// (pymasep's `wait_message(most_recent=True, keep_all=…)`). A peer that sends without pause
     /// cannot hold it up: it looks at no more than [`Limits::queue_bytes`].
     ///
@@ -389,7 +389,7 @@ impl Connection {
         reason.unwrap_or(CloseReason::LocalBye)
     }
 
-    /// Why the connection ended, if it has and a call has noticed: the end of the peer is noticed
+    /// The reason why the connection ended, if it has and a call has noticed: the end of the peer is noticed
     /// by the calls that receive, or by sending in vain.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         self.shared().close_reason()

@@ -2,7 +2,7 @@
 //!
 //! A thread that waits for something takes what the core wants done and does it, until what it waits for is
 //! there. To wait for the socket to be readable, and to be writable, are two roles that one thread has at a time;
-//! threads without a role wait for the others. What no thread waits for, the [keeper] does.
+//! threads without a role wait for the others. The [keeper] does the work that no thread waits for.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Shared {
                 continue;
             }
             let may_wait = state.may_wait(wants);
-            // What comes of others' writes is told by others, not by the socket.
+            // The effects of others' writes are told by others, not by the socket.
             let may_read = may_wait.reads && (awaits == Awaits::Bytes || may_wait.writes);
             let bound = earlier(until, deadline);
             // Looks before it waits for a while: waiting takes a system call more.
@@ -374,7 +374,7 @@ impl Shared {
         state.offer_reads();
         state.roles.waiting += 1;
         if state.core.is_open() && !state.roles.kept.is_none() {
-            // Who waits does it better: it reads too.
+            // A thread that waits does it better than the keeper: it reads too.
             drop(state);
             keeper::watch(self);
             state = self.lock();

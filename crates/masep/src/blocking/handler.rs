@@ -8,7 +8,7 @@ use masep_proto::Frame;
 use super::Connection;
 use crate::{Address, CloseReason, RejectReason};
 
-/// What to do when something happens on a connection: pymasep's `SocketHandler`, with its ends.
+/// The reactions to events of connections: pymasep's `SocketHandler`, with its ends.
 ///
 /// One handler serves all connections. Each connection has a background thread that reads it and
 /// makes its calls, one after the other, in the order connect, receive…, close; those of different
@@ -92,7 +92,7 @@ pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
     connection.shared().told();
 }
 
-/// Whether a call of the handler did not panic.
+/// True if a call of the handler did not panic.
 pub(super) fn guarded(call: impl FnOnce()) -> bool {
     // The handler may be left in a broken state; that is for its own locks to tell.
     let sound = catch_unwind(AssertUnwindSafe(call)).is_ok();

@@ -2,7 +2,7 @@
 //!
 //! A [`Connection`] is driven by the threads that use it. [`send`](Connection::send) writes to the
 //! socket and [`recv`](Connection::recv) reads from it in the thread that calls, with no other thread
-//! in between, which is the shortest way there is. What that means:
+//! in between, which is the shortest way there is. The consequences:
 //!
 //! * Nothing is read while nobody calls `recv`: the peer feels that as back-pressure, and its end is
 //!   not noticed before somebody reads, writing fails, or the peer comes back with the same id.
@@ -69,7 +69,7 @@ pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};
 
-/// Nothing came in the time that was given. Whatever was waited for can still come.
+/// Nothing came in the time that was given. It can still come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing came in the time that was given")]
 pub struct TimedOut;

@@ -14,15 +14,15 @@ use crate::sync::thread::{self, Thread};
 use crate::sync::{self, Instant};
 use crate::{CloseReason, WhenFull};
 
-/// How often a connection that waits for room in the queue looks whether it has ended meanwhile.
+/// The time after which a connection that waits for room in the queue looks whether it has ended meanwhile.
 const END_CHECK: Duration = Duration::from_millis(100);
 
 /// A frame and the connection that it came from.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Where the frame came from, and where an answer goes.
+    /// The connection of the frame. An answer goes to it.
     pub connection: Connection,
-    /// What came.
+    /// The frame that came.
     pub frame: Frame,
 }
 
@@ -111,12 +111,12 @@ impl SocketHandlerQueue {
         self.queue.close();
     }
 
-    /// How many frames wait.
+    /// The number of frames that wait.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether no frame waits.
+    /// True if no frame waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -21,7 +21,7 @@ pub struct Registry {
     connections: Arc<Mutex<HashMap<PeerId, Entry>>>,
 }
 
-/// A connection's entry. Weak, so that dropping the last handle ends a connection. What is upgraded
+/// A connection's entry. Weak, so that dropping the last handle ends a connection. An upgraded handle
 /// must not be dropped under the lock: it may have become the last handle, whose end needs the lock.
 #[derive(Clone)]
 struct Entry {
@@ -66,7 +66,7 @@ impl Registry {
         place?.connection().filter(is_live)
     }
 
-    /// Whether there is a connection with this id.
+    /// True if there is a connection with this id.
     pub fn is_connection_registered(&self, id: &str) -> bool {
         self.get_connection(id).is_some()
     }
@@ -78,12 +78,12 @@ impl Registry {
         connections.filter(is_live).collect()
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub fn len(&self) -> usize {
         self.connections().len()
     }
 
-    /// Whether there is no connection.
+    /// True if there is no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -176,7 +176,7 @@ impl Registry {
     }
 }
 
-/// What became of a frame for everybody.
+/// The outcome of offering a frame to every connection.
 #[derive(Default)]
 struct Offered {
     sent: usize,

@@ -74,7 +74,7 @@ impl ServerBuilder {
         self
     }
 
-    /// What to do with a hello whose id is in use. Default [`Duplicates::Refuse`].
+    /// The policy for a hello whose id is in use. Default [`Duplicates::Refuse`].
     pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
         self.duplicates = duplicates;
         self

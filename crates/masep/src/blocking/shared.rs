@@ -402,12 +402,12 @@ impl Shared {
         self.hasten();
     }
 
-    /// What could not be done of the end at once is left to the keeper.
+    /// Leaves to the keeper the part of the end that could not be done at once.
     fn hasten(self: &Arc<Self>) {
         self.change(|state, now| state.core.hasten(now));
     }
 
-    /// Ends the connection for this reason. What is queued has as long as its peer takes some of it.
+    /// Ends the connection for this reason. Frames in the queue are written as long as the peer takes some of them.
     pub(super) fn begin_end(self: &Arc<Self>, reason: CloseReason) {
         self.change(|state, now| {
             state.end_is_seen = true;

@@ -31,7 +31,7 @@ pub(super) struct Readiness {
     pub(super) writes: bool,
 }
 
-/// What a pipe becomes that wakes a thread.
+/// The readiness of a pipe that wakes a thread.
 pub(super) const WOKEN: Readiness = Readiness {
     reads: true,
     writes: false,

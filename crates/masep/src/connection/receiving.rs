@@ -97,7 +97,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// How to read, if a read is wanted and brings something.
+    /// The way to read, if a read is wanted and brings something.
     fn poll_readable(&self, locked: &mut Locked<'_>, context: &mut Context<'_>) -> Poll<Reading> {
         match locked.core.wants().read {
             Want::Nothing => locked.awaits_room = true,

@@ -1,8 +1,8 @@
-//! The state that the handles and the task of a connection share, and how bytes move.
+//! The state that the handles and the task of a connection share, and the moves of bytes.
 //!
-//! All that is decided is decided by [`masep_proto::connection::Connection`]. It stands behind one lock, which
-//! is never held while the stream is read or written: what is read into or written leaves for that, and comes back.
-//! Whoever lets the lock go does what the connection wants done by then, and wakes whom that concerns.
+//! All decisions are those of [`masep_proto::connection::Connection`]. It stands behind one lock, which
+//! is never held while the stream is read or written: the core hands out the buffers for that, and takes them back.
+//! A call that lets the lock go does what the connection wants done by then, and wakes those whom that concerns.
 
 use std::io;
 use std::net::Shutdown;
@@ -93,7 +93,7 @@ pub(crate) struct State {
     lost: Option<Box<CloseReason>>,
     /// The reason for which the server's door refuses it.
     pub(crate) refusal: Option<Box<RejectReason>>,
-    /// Whoever is woken when the lock is let go.
+    /// The wakers of those that are woken when the lock is let go.
     woken: Vec<Waker>,
 }
 
@@ -520,7 +520,7 @@ impl Shared {
         self.go_on(locked)
     }
 
-    /// What was read or written comes back to a connection whose task is gone: then this call takes leave.
+    /// If bytes or room come back to a connection whose task is gone, then this call takes leave.
     #[inline]
     fn go_on<'a>(&'a self, locked: Locked<'a>) -> Locked<'a> {
         if !locked.is_left {
@@ -538,7 +538,7 @@ impl Shared {
         };
         let stream = locked.reader.take();
         let by = locked.by;
-        // What follows from this is seen to below.
+        // The effects of this are seen to below.
         drop(locked.state.take());
         let read = match &stream {
             None => Read::End,

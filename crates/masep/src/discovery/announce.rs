@@ -156,7 +156,7 @@ fn open(port: u16) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// What decides on answers, shared by the announcement and its task. It is empty when the
+/// The responder, shared by the announcement and its task. It is empty when the
 /// announcement has ended, so that the task, which may still run on another thread, cannot answer
 /// after that.
 #[derive(Clone, Debug)]

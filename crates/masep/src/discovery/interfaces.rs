@@ -20,7 +20,7 @@ pub(super) struct Interface {
 
 /// The IPv4 addresses of all interfaces that are up, loopback included.
 ///
-/// Whether an interface says that it can do multicast does not count: Linux's loopback says that it
+/// An interface's own word that it can do multicast does not count: Linux's loopback says that it
 /// cannot, and can.
 pub(super) fn up() -> io::Result<Vec<Interface>> {
     let interfaces = getifaddrs()?
@@ -105,7 +105,7 @@ impl Membership {
         }
     }
 
-    /// Whether `address` is one of this host's own.
+    /// True if `address` is one of this host's own.
     pub(super) fn is_own(&self, address: Ipv4Addr) -> bool {
         address.is_loopback() || self.addresses.contains(&address)
     }

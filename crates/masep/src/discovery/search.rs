@@ -22,7 +22,7 @@ const MAX_PROBES: usize = 64;
 /// Ignored datagrams that a report keeps: enough to see what is going on.
 const MAX_IGNORED: usize = 64;
 
-/// How to search.
+/// The options of a search.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,10 +33,10 @@ const MAX_IGNORED: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SearchOptions {
-    /// How long to wait for answers. Default 1 s, as pymasep waits. The question is asked again
+    /// The time to wait for answers. Default 1 s, as pymasep waits. The question is asked again
     /// after a third of it, because datagrams get lost.
     pub timeout: Duration,
-    /// Whether the first server that answers ends the search. Default no.
+    /// True if the first server that answers ends the search. Default false.
     pub first_only: bool,
 }
 
@@ -65,21 +65,21 @@ impl SearchOptions {
     }
 }
 
-/// What came of a search.
+/// The result of a search.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SearchReport {
     /// The servers that answered, in the order of their first answers; each address once. A server
     /// of this host that listens on all its addresses is found at each of them.
     pub found: Vec<Found>,
-    /// Where the question was asked: one entry for each IPv4 address of an interface that is up.
+    /// The interfaces on which the question was asked: one entry for each IPv4 address of one that is up.
     pub interfaces: Vec<InterfaceProbe>,
     /// Datagrams that were no answers, with their senders: the first 64 of them. Repeated answers
     /// are not among them.
     pub ignored: Vec<(SocketAddr, Ignored)>,
 }
 
-/// What came of asking on one interface.
+/// The result of asking on one interface.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct InterfaceProbe {
@@ -87,9 +87,9 @@ pub struct InterfaceProbe {
     pub name: String,
     /// The address that the question was sent from.
     pub address: Ipv4Addr,
-    /// Whether the question could be sent.
+    /// The error if the question could not be sent.
     pub outcome: io::Result<()>,
-    /// How many servers answered here.
+    /// The number of servers that answered here.
     pub answers: usize,
 }
 
@@ -187,9 +187,9 @@ struct Inquiry {
 struct Probe {
     interface: Interface,
     socket: io::Result<UdpSocket>,
-    /// What came of sending the question.
+    /// The result of sending the question.
     sent: io::Result<()>,
-    /// What was found here, also if it was found elsewhere before.
+    /// The servers that were found here, also if they were found elsewhere before.
     search: Search,
 }
 

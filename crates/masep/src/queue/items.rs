@@ -6,7 +6,7 @@ use masep_proto::Frame;
 
 use super::{KEEP_CAPACITY, Store};
 
-/// What counts in a queue with a weight, in bytes.
+/// An item that counts in a queue with a weight, in bytes.
 pub(crate) trait Weigh {
     fn weight(&self) -> usize;
 }

@@ -10,9 +10,9 @@ use crate::{Connection, SocketHandler};
 /// A frame and the connection that it came from.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Where the frame came from, and where an answer goes.
+    /// The connection of the frame. An answer goes to it.
     pub connection: Connection,
-    /// What came.
+    /// The frame that came.
     pub frame: Frame,
 }
 
@@ -83,12 +83,12 @@ impl SocketHandlerQueue {
         self.queue.close();
     }
 
-    /// How many frames wait.
+    /// The number of frames that wait.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether no frame waits.
+    /// True if no frame waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

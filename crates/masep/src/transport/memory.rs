@@ -48,7 +48,7 @@ pub fn duplex(capacity: usize) -> (MemoryTransport, MemoryTransport) {
 /// One end of a [`duplex`].
 ///
 /// It ends as TCP does: dropped with bytes unread it resets the connection, otherwise the other side
-/// reads the rest and then the end. What a reset finds unread is lost.
+/// reads the rest and then the end. Bytes that are unread at a reset are lost.
 #[derive(Debug)]
 pub struct MemoryTransport {
     outgoing: Arc<Pipe>,
@@ -71,7 +71,7 @@ struct State {
     /// Nobody will read them.
     abandoned: bool,
     reset: bool,
-    /// Who waits for bytes, and who for room.
+    /// The task that waits for bytes, and the one that waits for room.
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -243,7 +243,7 @@ impl Drop for MemoryTransport {
     }
 }
 
-/// Where [`MemoryConnector`]s connect to. At most `backlog` connections wait to be accepted.
+/// A network in memory: a listener, and a connector to it. At most `backlog` connections wait to be accepted.
 pub fn listen(backlog: usize) -> (MemoryListener, MemoryConnector) {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let port = NEXT.fetch_add(1, Ordering::Relaxed);

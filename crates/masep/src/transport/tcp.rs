@@ -38,8 +38,8 @@ pub(super) fn set_options(
     Ok(())
 }
 
-/// What the system takes of a stream before it can send it (`TCP_NOTSENT_LOWAT`); what is on its way to the peer
-/// does not count. More waits here, where it is counted, and where the newest can win.
+/// The bytes that the system takes of a stream before it can send them (`TCP_NOTSENT_LOWAT`). Bytes on their way to
+/// the peer do not count. More wait here, where they are counted, and where the newest can win.
 ///
 /// Without it a peer that reads nothing is sent 4.2 MB on the loopback before the socket has no room, with it
 /// 0.3 MB; and where two processes share a processor, what they copy is no longer in its caches: frames of

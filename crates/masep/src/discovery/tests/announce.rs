@@ -1,4 +1,4 @@
-//! What a server does that announces itself.
+//! Tests of a server that announces itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

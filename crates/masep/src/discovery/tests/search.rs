@@ -1,4 +1,4 @@
-//! What a search finds, and what it makes of the rest.
+//! Tests of a search: the servers that it finds, and the datagrams that it ignores.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
