@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// How long an agent has for an answer.
+/// The time that an agent has for an answer.
 const TURN: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -42,7 +42,7 @@ async fn play(agent: &Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// What the agent sees: the element by which pymasep describes a state of a game.
+/// The state that the agent sees: the element by which pymasep describes a state of a game.
 fn state(step: u32, is_final: bool) -> Outcome<Value> {
     let state = Node::new("State")
         .with_attribute("name", "State")
