@@ -164,7 +164,7 @@ impl Registry {
     }
 }
 
-/// What became of a frame for everybody.
+/// The outcome of offering a frame to every connection.
 #[derive(Default)]
 struct Offered {
     sent: usize,

@@ -36,7 +36,7 @@ pub struct ServerBuilder<H = NoHandler> {
     duplicates: Duplicates,
     announce: bool,
     when_full: WhenFull,
-    /// Whether a handler gets what happens, and not [`Server::accept`].
+    /// True if a handler gets what happens, and not [`Server::accept`].
     handled: bool,
     handler: H,
 }

@@ -54,7 +54,7 @@ const fn typed_array(dtype: DType) -> u64 {
     }
 }
 
-/// How many items the array takes: its tags, the two arrays, lengths, and the bytes.
+/// The number of items that the array takes: its tags, the two arrays, lengths, and the bytes.
 pub(super) fn nodes(array: &Array) -> usize {
     let tags = if array.dtype() == DType::Bool { 3 } else { 2 };
     tags + 3 + array.shape().len()

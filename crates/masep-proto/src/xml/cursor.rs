@@ -34,7 +34,7 @@ impl<'a> Cursor<'a> {
         Self { text: xml, at: 0 }
     }
 
-    /// Where it is, in bytes.
+    /// The place where it is, in bytes.
     pub(super) const fn at(&self) -> usize {
         self.at
     }

@@ -70,7 +70,7 @@ fn splice(xml: &str, start: usize, end: usize, fill: impl FnOnce(&mut String)) -
     output
 }
 
-/// Whether this name is among attributes, as they stand in a start tag.
+/// True if this name is among attributes, as they stand in a start tag.
 pub(crate) fn has_attribute(attributes: &str, name: &str) -> bool {
     let mut cursor = Cursor::new(attributes);
     std::iter::from_fn(|| cursor.attribute()).any(|(other, _)| other == name)

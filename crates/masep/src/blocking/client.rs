@@ -43,7 +43,7 @@ impl ClientBuilder {
         self
     }
 
-    /// What to do with a frame that arrives when [`Limits::queue_messages`] or
+    /// The policy for a frame that arrives when [`Limits::queue_messages`] or
     /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
     /// policy the background thread of the process reads what nobody receives.
     ///
