@@ -1,4 +1,4 @@
-//! A server's door as a state machine: who gets a place and an id, who makes room, and who is refused.
+//! A server's door as a state machine: it gives places and ids to connections, makes room, and refuses others.
 //!
 //! A shell accepts streams and has a [`Connection`](crate::connection::Connection) for each. It tells the door of
 //! each that [arrives](Admission::arrive), says [hello](Admission::hello), [fails](Admission::failed) and is
@@ -7,10 +7,10 @@
 //!
 //! * There are [`ServerLimits::connections`] places, and for each address
 //!   [`ServerLimits::connections_per_address`]. When all are taken, the oldest connection
-//!   that has not said hello makes room: otherwise whoever opens enough silent ones would keep all others out.
+//!   that has not said hello makes room: otherwise a host that opens enough silent ones would keep all others out.
 //! * An id belongs to one connection. Another one that says it waits for a moment in which the first may end: a
 //!   client that says `BYE` and comes back at once may be faster than its `BYE`.
-//! * A peer that is refused is let finish its hello and read the refusal, but not any number of them.
+//! * A refused peer may finish its hello and read the refusal. This holds for a bounded number of them at a time.
 
 mod ids;
 mod origins;
@@ -31,7 +31,8 @@ pub use reject::RejectReason;
 use ids::{Ids, Step};
 use origins::Origins;
 
-/// Refusals that are seen out at the same time: those beyond are told what their streams take at once.
+/// Refused peers that have time to read the refusal, at the same time. Those beyond get only as much as their streams
+/// take at once.
 const MOST_REFUSALS: usize = 64;
 /// Calls that tell a handler of refusals and have not returned.
 const MOST_TELLING: usize = 1024;
@@ -57,7 +58,7 @@ pub enum Duplicates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
-/// That a connection is not taken.
+/// The refusal of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The reason.
@@ -181,15 +182,15 @@ impl Admission {
         }
     }
 
-    /// Sets whether the host is asked about each connection that has said hello, before anything else is told
-    /// of its id. Default no. It has five seconds.
+    /// Sets whether the host is asked about each connection that has said hello, before anything else is done
+    /// about its id. Default false. The host has five seconds to decide.
     #[must_use]
     pub const fn asks(mut self, asks: bool) -> Self {
         self.asks = asks;
         self
     }
 
-    /// A connection has arrived; streams that are not of the network come from nowhere.
+    /// A connection has arrived. `from` is `None` for a stream that is not of the network.
     pub fn arrive(&mut self, from: Option<IpAddr>) -> (Ticket, Greet) {
         let ticket = Ticket(self.next);
         self.next += 1;
@@ -213,7 +214,7 @@ impl Admission {
         if self.is_stopped {
             return Err(RejectReason::Stopped);
         }
-        // First: who has its share takes no place from others.
+        // First: an address that has its share takes no place from others.
         let counted = self.origins.count(from);
         let network = counted.map_err(RejectReason::TooManyConnections)?;
         if self.taken >= self.places && !self.crowd_out() {
@@ -229,7 +230,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Has the oldest connection that has not said hello make room; whether there is one.
+    /// Refuses the oldest connection that has not said hello, to make room. True if there is one.
     fn crowd_out(&mut self) -> bool {
         let Some(oldest) = self.silent.first().copied() else {
             return false;
@@ -239,7 +240,8 @@ impl Admission {
         true
     }
 
-    /// There is no thread, or the like, for a connection that has arrived: the machine allows fewer than the limit.
+    /// Refuses a connection that has arrived because the machine has no thread, or the like, for it: it allows fewer
+    /// connections than the limit.
     pub fn turn_away(&mut self, ticket: Ticket) -> Refusal {
         let others = self.taken.saturating_sub(1);
         self.refuse(ticket, too_many(others.min(self.places)))
@@ -248,7 +250,7 @@ impl Admission {
     /// A connection has said hello.
     pub fn hello(&mut self, ticket: Ticket, id: &PeerId, now: Instant) -> Verdict {
         if !self.silent.remove(&ticket) {
-            // It was refused meanwhile, which an event tells or has told.
+            // It was refused meanwhile: an event tells so, or has told so.
             return Verdict::Wait;
         }
         if let Some(guest) = self.guests.get_mut(&ticket) {
@@ -266,8 +268,8 @@ impl Admission {
         self.claim(ticket, id.clone(), self.duplicates, now)
     }
 
-    /// The host has decided about a connection that it was asked about. Too late, or about another one, it
-    /// changes nothing.
+    /// The host has decided about a connection that it was asked about. A decision that comes too late, or is about
+    /// another connection, changes nothing.
     pub fn decide(&mut self, ticket: Ticket, decision: Decision, now: Instant) {
         let Some(at) = self.asked.iter().position(|(_, asked)| *asked == ticket) else {
             return;
@@ -328,7 +330,7 @@ impl Admission {
         !self.refuse(ticket, RejectReason::ClosedBeforeHello).at_once
     }
 
-    /// A connection that was taken is about to end: whoever waits for its id may wait for that.
+    /// A connection that was taken is about to end: another that waits for its id may wait for that.
     pub fn ending(&mut self, ticket: Ticket) {
         if let Some(guest) = self.guests.get_mut(&ticket) {
             guest.is_ending = true;
@@ -344,8 +346,8 @@ impl Admission {
         }
     }
 
-    /// A connection has ended, and its handler was told; or one that was refused is over. All that it had of the
-    /// server is free.
+    /// A connection has ended, and its handler was told; or one that was refused is over. Its place and its id are
+    /// free.
     pub fn gone(&mut self, ticket: Ticket) {
         self.release(ticket);
         self.guests.remove(&ticket);
@@ -377,7 +379,7 @@ impl Admission {
         others.chain(self.ids.deadline()).min()
     }
 
-    /// Settles what has waited for too long by now.
+    /// Ends the waits that have lasted too long by now.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((until, ticket)) = self.asked.front().copied()
             && until <= now
@@ -427,7 +429,7 @@ impl Admission {
         self.events.push_back(DoorEvent::Refuse(ticket, refusal));
     }
 
-    /// Takes back what a connection had, for a place among the refusals if there is one.
+    /// Takes back the place and the id of a connection, and gives it one of the places for refusals if there is one.
     fn refuse(&mut self, ticket: Ticket, reason: RejectReason) -> Refusal {
         self.release(ticket);
         let at_once = self.refusals >= MOST_REFUSALS;

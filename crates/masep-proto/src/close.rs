@@ -134,7 +134,7 @@ impl CloseReason {
         )
     }
 
-    /// The reason that an error of a read or a write is.
+    /// The reason for an error of a read or a write.
     pub const fn from_error(kind: io::ErrorKind) -> Self {
         use io::ErrorKind as Kind;
         match kind {

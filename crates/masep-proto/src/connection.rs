@@ -135,7 +135,7 @@ pub struct Connection {
     has_lost: bool,
     /// The end was told.
     is_closed: bool,
-    /// Nothing is waited for any more: what cannot be done at once is left out.
+    /// Nothing is waited for any more: steps that cannot be done at once are left out.
     is_hurried: bool,
     /// Reads that are still made before this side says `BYE`, for what had arrived by then.
     last_reads: u8,
@@ -170,7 +170,7 @@ enum Phase {
     Deciding,
     /// Admitted: our hello is being written.
     Answering,
-    /// Not admitted: the peer is let finish its hello.
+    /// Not admitted: the peer may finish its hello.
     Refusing,
     /// Frames go in both directions.
     Open,
@@ -178,7 +178,7 @@ enum Phase {
     Draining,
     /// Nothing can be written any more, and what has arrived is read.
     ReadingRest,
-    /// The `BYE` was written, and what was written is being sent.
+    /// The `BYE` was written, and the system is sending it.
     SendingOut,
     /// Our side of the stream is shut, and the end of the peer's is awaited.
     HearingOut,
@@ -391,7 +391,7 @@ impl Connection {
         !matches!(self.outcome, Outcome::Undecided)
     }
 
-    /// True if it is settled how the connection ends.
+    /// True if the reason of the end is settled.
     #[inline]
     const fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
@@ -418,15 +418,15 @@ impl Connection {
         }
     }
 
-    /// False if there is neither an [action](Self::poll_action) nor an [event](Self::poll_event) now: a look for calls
-    /// that are made for each frame.
+    /// False if there is neither an [action](Self::poll_action) nor an [event](Self::poll_event) now. It is cheap enough
+    /// to be asked for each frame.
     #[inline]
     pub const fn has_news(&self) -> bool {
         !self.actions.is_empty() || !self.events.is_empty()
     }
 
-    /// Has this event not be told from here on: for a shell that learns of it in another way, and does not want to
-    /// look at it for each frame.
+    /// This event is not told from here on: for a shell that learns of it in another way, and saves the look at it
+    /// for each frame.
     pub const fn silence(&mut self, event: Event) {
         let bit = match event {
             Event::Hello => event::HELLO,
@@ -445,7 +445,7 @@ impl Connection {
         self.events.clear(bit);
     }
 
-    /// Takes [`Event::Frames`] back, if it is still to be told: the shell that has read sees to the frames itself.
+    /// Takes [`Event::Frames`] back, if it is still to be told: the shell that has read takes the frames itself.
     #[inline]
     pub const fn forget_frames(&mut self) {
         self.events.clear(event::FRAMES);

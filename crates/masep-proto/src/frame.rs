@@ -1,4 +1,4 @@
-//! Frames: how messages are cut on a TCP stream.
+//! Frames: the parts of a TCP stream that hold one message each.
 //!
 //! In pymasep's protocol a frame is its length as two bytes, little endian, and that many bytes. The body `BYE` ends a
 //! connection; an empty body is an ordinary frame. pymasep reads a frame with one `recv` for the

@@ -28,14 +28,14 @@ pub(crate) enum Framing {
     },
 }
 
-/// The thing at the beginning of bytes that have arrived.
+/// The item at the beginning of bytes that have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// A frame that is there with all its bytes.
     Frame(Extent),
     /// The frame that ends the connection.
     Bye,
-    /// A part of a frame. Its size is told as far as it is known, claimed and not checked against what comes.
+    /// A part of a frame. Its size is told as far as it is known, claimed by the header and not checked.
     Partial { whole: Option<usize> },
     /// A frame that is larger than allowed. The stream cannot be read any further.
     TooLarge(LimitExceeded),

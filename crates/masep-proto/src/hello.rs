@@ -11,7 +11,7 @@ use crate::printable::Quoted;
 use crate::protocol2::preamble;
 use crate::{DecodeError, Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
-/// The id by which a peer is known: what it said in its hello. Cheap to clone.
+/// The id by which a peer is known, from its hello. Cheap to clone.
 ///
 /// pymasep makes a UUID for each engine and interface, but any text is an id. An id is a claim: the
 /// protocol has nothing that proves it.

@@ -21,7 +21,8 @@ impl Origins {
         }
     }
 
-    /// Counts a connection from this address: under what, to be given back, unless there is no bound for it.
+    /// Counts a connection from this address. Gives the network under which it is counted, for
+    /// [`release`](Self::release); `None` if there is no bound.
     pub(super) fn count(&mut self, from: Option<IpAddr>) -> Result<Option<IpAddr>, LimitExceeded> {
         let (Some(max), Some(address)) = (self.max, from) else {
             return Ok(None);

@@ -1,8 +1,9 @@
 //! The end of a connection: its reason, the last bytes for the peer, and how the stream is closed.
 //!
 //! A bare close makes an unmodified pymasep peer spin at 100 % of a core, a close before the hello kills its
-//! accept thread, and a close with unread bytes is a reset, which can overtake the `BYE`. So a stream is closed after a
-//! `BYE` and after what has arrived was read, and it is reset where the peer does not take even that.
+//! accept thread, and a close with unread bytes is a reset, which can overtake the `BYE`. So this side says
+//! `BYE` and reads the bytes that have arrived before it closes a stream. It resets the stream of a peer that does not
+//! take even the `BYE`.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const LAST_READS: u8 = 64;
 const DISCARD_BYTES: u32 = 64 * 1024;
 
 impl Connection {
-    /// Ends the connection for this reason: what is queued goes out, and then a `BYE`. Does nothing if it is
+    /// Ends the connection for this reason: the queued frames go out, and then a `BYE`. Does nothing if it is
     /// being ended already.
     pub fn end(&mut self, reason: CloseReason, now: Instant) {
         match self.phase {
@@ -63,13 +64,13 @@ impl Connection {
     }
 
     /// Ends the connection for this reason at once, whatever is queued: the peer gets a `BYE` if the stream takes it
-    /// now, and a reset otherwise. Nothing is waited for; the calls that are still wanted are done without
-    /// waiting. To be called also when the owner of a connection is dropped.
+    /// now, and a reset otherwise. Nothing is waited for: the shell makes the calls that are still wanted without
+    /// waiting. A shell calls this also when the owner of a connection is dropped.
     pub fn abort(&mut self, reason: CloseReason, now: Instant) {
         self.is_hurried = true;
         match self.phase {
             Phase::Open | Phase::Draining if !self.is_settled() => {
-                // An end that had begun is in order, unless something may be lost by this.
+                // An end that had begun keeps its reason, unless frames may be lost by this.
                 let is_written = self.written == self.outbound.accepted();
                 self.settle(match &self.outcome {
                     Outcome::Requested(requested) if is_written => requested.clone(),
@@ -95,7 +96,7 @@ impl Connection {
             }
             Phase::Open | Phase::Over => {}
         }
-        // Perhaps there is room again; if not, that is the end of it.
+        // There may be room again. If there is none, the stream is reset.
         self.is_blocked = false;
     }
 
@@ -106,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// Closes a stream of which only the peer's end is awaited: where too many are.
+    /// Closes a stream of which only the peer's end is awaited: for a shell that has too many of them.
     pub fn stop_hearing(&mut self) {
         if self.phase == Phase::HearingOut {
             self.close();
@@ -118,7 +119,7 @@ impl Connection {
         self.bye == super::Bye::Written && !self.has_lost
     }
 
-    /// The reason that a call gets that comes too late: that of the end which is settled, or is being made.
+    /// The reason for a call that comes too late: that of the end, settled or under way.
     pub fn end_reason(&self) -> CloseReason {
         match &self.outcome {
             Outcome::Requested(reason) | Outcome::WriteFailed(reason) | Outcome::Ended(reason) => {
@@ -128,7 +129,7 @@ impl Connection {
         }
     }
 
-    /// Has what is queued and a `BYE` go out, and reads on until then.
+    /// Sends the queue and a `BYE`, and reads on until then.
     pub(super) fn drain(&mut self) {
         self.phase = Phase::Draining;
         self.last_reads = LAST_READS;
@@ -142,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// Settles why the connection ended, once, and what follows from it.
+    /// Settles the reason of the end, once, and begins the steps that follow from it.
     pub(super) fn conclude(&mut self, reason: CloseReason, now: Instant) {
         if self.is_settled() {
             return;
@@ -167,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// Drops what is not on its way yet.
+    /// Drops the frames that are not on their way yet.
     fn drop_queue(&mut self) {
         self.has_lost |= self.outbound.has_frames();
         if self.outbound.has_frames() {
@@ -227,7 +228,7 @@ impl Connection {
         }
     }
 
-    /// The peer was told, or will hear no more: leaves the stream.
+    /// Leaves the stream: the peer was told, or reads nothing any more.
     pub(super) fn part(&mut self, now: Instant) {
         if let Outcome::Requested(reason) = &self.outcome {
             self.settle(reason.clone());
@@ -268,7 +269,7 @@ impl Connection {
         self.finish(action::CLOSE);
     }
 
-    /// The peer takes nothing any more, and must not find the bare end of the stream instead of a `BYE`.
+    /// Resets the stream of a peer that takes nothing any more: it must not find a bare end instead of a `BYE`.
     pub(super) fn give_up(&mut self) {
         self.finish(action::RESET);
     }

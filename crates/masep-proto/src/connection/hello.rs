@@ -92,7 +92,7 @@ impl Connection {
         }
     }
 
-    /// Does not take the peer, whether or not its hello was heard: it is let finish its hello, for a moment, and
+    /// Refuses the peer, whether or not its hello was heard. The peer may finish its hello, for a moment, and
     /// then gets ours and a `BYE`. A `BYE` alone would be our id to an unmodified pymasep client, which then
     /// waits for ever.
     pub fn refuse(&mut self, now: Instant) {

@@ -28,7 +28,7 @@ const GATHERED: usize = 16 * 1024;
 pub(super) struct Inbound {
     /// Whole frames that came before those in `last`.
     earlier: VecDeque<Frames>,
-    /// Whole frames, and behind them what has arrived of the next.
+    /// Whole frames, and behind them the part of the next one that has arrived.
     last: Frames,
     /// The number of frames that wait, and the bytes of their bodies.
     frames: usize,
@@ -154,8 +154,8 @@ impl Inbound {
         Room::new(mem::take(&mut self.last.bytes))
     }
 
-    /// Moves what has arrived of the next frame into a buffer for so many bytes, so that the frames before it
-    /// can be taken while that is out.
+    /// Moves the part of the next frame that has arrived into a buffer for so many bytes, so that the frames before it
+    /// can be taken while the buffer is out.
     fn move_rest(&mut self, bytes: usize, alone: bool) {
         let next = if alone {
             pool::take_exact(bytes)
@@ -198,7 +198,7 @@ impl Inbound {
         }
     }
 
-    /// Takes a room back: how many bytes were read into it.
+    /// Takes a room back. Gives the number of bytes that were read into it.
     pub(super) fn put_room(&mut self, room: Room) -> usize {
         self.out = false;
         let (bytes, before) = room.into_parts();

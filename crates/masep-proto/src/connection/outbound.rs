@@ -124,7 +124,7 @@ impl Outbound {
         }
     }
 
-    /// Drops the oldest frame; whether there was one.
+    /// Drops the oldest frame. True if there was one.
     pub(super) fn drop_oldest(&mut self, framing: Framing) -> bool {
         let is_some = self.frames > 0;
         drop(self.take_one(framing));
@@ -270,7 +270,7 @@ impl Copies {
         framing.weight_of(self.bytes(), self.frames)
     }
 
-    /// Appends a frame, if one write goes so far.
+    /// Appends a frame, if it fits into the same write.
     #[inline]
     fn push(&mut self, frame: &Frame, framing: Framing) -> bool {
         let more = framing.whole(frame.size());

@@ -24,7 +24,7 @@ impl Connection {
         Some(self.inbound.take_room(framing, kept))
     }
 
-    /// Takes back a room, and in what was read into it.
+    /// Takes back a room, and takes in the bytes that were read into it.
     pub fn put_room(&mut self, room: Room, read: Read, now: Instant) {
         let bytes = self.inbound.put_room(room);
         self.take_back(bytes, read, now);
@@ -83,10 +83,10 @@ impl Connection {
         }
     }
 
-    /// Moves frames that have arrived into a batch, the oldest ones, unless it has some left: all that came
-    /// together, or, where frames may be dropped, one. They are there also when the connection has ended.
+    /// Moves the oldest frames that have arrived into a batch, unless it has some left: all that came together, or
+    /// one, if the policy drops frames. Frames can be taken also when the connection has ended.
     ///
-    /// Without any, and with a [reason](Self::reason), there will be none.
+    /// If there are none, and there is a [reason](Self::reason), none will come.
     pub fn take_frames(&mut self, batch: &mut Batch, now: Instant) {
         if !batch.is_empty() {
             return;
@@ -255,7 +255,7 @@ impl Connection {
         self.actions.set(set);
     }
 
-    /// Finds the frames in what has arrived, and what ends the connection behind them.
+    /// Finds the frames among the bytes that have arrived, and the end of the connection behind them.
     pub(super) fn walk(&mut self, now: Instant) {
         let before = self.inbound.frames();
         let (framing, limits) = (self.framing(), &self.config.limits);
@@ -293,8 +293,8 @@ impl Connection {
         match found {
             None => self.see_to_memory(is_another, now),
             Some(Found::Bye) => {
-                // In doubt it is a refusal: a client that looked late would be told of success otherwise.
-                // One that ends the connection itself has had its conversation.
+                // In doubt it is a refusal: a client that looked late would otherwise be told of success.
+                // A client that ends the connection itself was not refused.
                 let is_ending = matches!(self.outcome, Outcome::Requested(_));
                 let reason = match self.rejection_until {
                     Some(_) if !is_ending => CloseReason::Rejected,
@@ -357,7 +357,7 @@ impl Connection {
             Phase::Answering if self.transmit_out => self.early_end = Some(None),
             _ if self.is_before_open() => self.fail(HelloFailure::Closed, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
-            // Nothing comes that a close would meet.
+            // No bytes come that would make the close a reset.
             Phase::SendingOut => self.part(now),
             Phase::HearingOut => self.close(),
             Phase::Open | Phase::Draining if !self.is_settled() => {
@@ -388,8 +388,8 @@ impl Connection {
         }
     }
 
-    /// Sees to an end that was found while our hello was being written: the peer may have got that and left, before the
-    /// write came back to this side.
+    /// Handles an end that was found while our hello was being written: the peer may have got the hello and left before
+    /// the write came back to this side.
     pub(super) fn find_early_end(&mut self, now: Instant) {
         match self.early_end.take() {
             Some(Some(kind)) => self.found_failure(kind, now),

@@ -34,7 +34,8 @@ impl Room {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Appends as many of these bytes as there is room for: how many. For streams that have their bytes in memory.
+    /// Appends as many of these bytes as there is room for, and gives their number. For streams that have their bytes in
+    /// memory.
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.free());
         self.bytes.extend_from_slice(&bytes[..taken]);
@@ -102,7 +103,7 @@ pub enum Want {
     Nothing,
     /// When the stream is ready for it: the last call found that it was not.
     Ready,
-    /// Now, whether or not the stream is known to be ready. The connection waits for what comes of it.
+    /// Now, whether or not the stream is known to be ready. The connection waits for the outcome.
     Now,
 }
 
@@ -113,8 +114,8 @@ pub struct Wants {
     pub read: Want,
     /// To write a transmit.
     pub write: Want,
-    /// To be told by [`Connection::sent`](super::Connection::sent) that all that was written was sent, where
-    /// the stream can tell; at once, where it cannot.
+    /// To be told by [`Connection::sent`](super::Connection::sent) that all written bytes were sent. A shell whose
+    /// stream cannot tell calls it at once.
     pub sent: bool,
 }
 
@@ -123,8 +124,8 @@ pub struct Wants {
 pub enum Action {
     /// Acknowledge the bytes that have arrived at once (`TCP_QUICKACK`): the peer waits for that before it goes on.
     QuickAck,
-    /// Put the acknowledgement of the bytes that come next off, so that it is seen what the peer does meanwhile
-    /// (`TCP_QUICKACK` off).
+    /// Put off the acknowledgement of the bytes that come next (`TCP_QUICKACK` off): the behaviour of the peer
+    /// meanwhile shows if it writes header and body apart.
     DelayAck,
     /// Shut the stream for writing.
     HalfClose,
@@ -168,7 +169,7 @@ pub enum Event {
 /// The way of a frame that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It waits, and another call sees to it that it is written.
+    /// It waits, and another call will write it.
     Queued,
     /// The caller takes a transmit and writes it now.
     WriteNow,

@@ -33,7 +33,7 @@ pub struct Transmit {
     /// The number of frames that have left the queue when this is written.
     pub(super) upto: u64,
     pub(super) fresh_segment: bool,
-    /// It ends with the frame that ends the connection.
+    /// Its last frame is the one that ends the connection.
     pub(super) ends: bool,
 }
 
@@ -75,7 +75,7 @@ impl Transmit {
         self.fresh_segment
     }
 
-    /// All that is to be written, if it is in one piece.
+    /// The bytes that are to be written, if they are in one piece.
     pub fn as_slice(&self) -> Option<&[u8]> {
         self.bodies_left()
             .is_empty()

@@ -1,9 +1,9 @@
 //! Peers that write the header and the body of a frame apart, as every pymasep peer does.
 //!
-//! Such a peer needs two things that cost all others a lot: each frame has to begin a segment of its own, and
-//! its bytes have to be acknowledged at once. So it is looked for with care, by what its kernel does: Nagle's
-//! algorithm holds the body back until the header is acknowledged, while something between the peers that cuts
-//! the stream behind a header has the body already, and sends it too.
+//! Such a peer needs two things that are costly for all others: each frame has to begin a segment of its own, and
+//! its bytes have to be acknowledged at once. So the sign of such a peer has to be a safe one, and its kernel gives it.
+//! Nagle's algorithm holds the body back until the header is acknowledged. A network that cuts the stream behind a
+//! header has the body already, and delivers it too.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ const LONG_HELD_BACK: Duration = Duration::from_millis(30);
 /// No segment but the last of a write is smaller: a route of 576 bytes takes 524 of the stream in each, and 496 where
 /// packets were lost and the options of TCP tell which.
 const LEAST_SEGMENT: usize = 480;
-/// So many reads that end where no peer of pymasep's ends a segment tell of something that cuts.
+/// So many reads that end where no peer of pymasep's ends a segment show that the network cuts the stream.
 const ENOUGH_CUTS: u8 = 2;
-/// So many reads without a header alone tell that one sign was wrong.
+/// So many reads without a header alone show that the one sign was wrong.
 const ENOUGH_OTHERS: u8 = 250;
-/// So many frames that come at once behind a silence, with the acknowledgement of the one before put off, tell that
-/// the sign of the hello was wrong. A peer that Nagle's algorithm serves shows nothing else against it: what it
-/// writes while bytes are on their way goes out together.
+/// So many frames that come whole behind a silence, with the acknowledgement of the one before put off, show that
+/// the sign of the hello was wrong. A peer under Nagle's algorithm shows nothing else against the sign: bytes that it
+/// writes while others are on their way go out together.
 const ENOUGH_QUIET: u8 = 3;
 /// A silence behind which all that was sent has been acknowledged.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WritePattern {
     verdict: Verdict,
-    /// A header alone is no sign, if its body is not held back: in the hello, and where one came that was not.
+    /// A header alone is no sign if its body is not held back. So it is in the hello, and after one whose body was not.
     doubts: bool,
     cuts: u8,
     /// Reads since the one sign that tell against it.
@@ -53,8 +53,8 @@ enum Verdict {
     Perhaps,
     /// Two signs.
     Apart,
-    /// Something between the peers cuts the stream anywhere: there is nothing to be known, and no segment of ours
-    /// arrives as it is.
+    /// The network cuts the stream anywhere: nothing can be known of the peer, and no segment of ours arrives as it
+    /// is.
     Cut,
 }
 
@@ -63,7 +63,7 @@ enum Verdict {
 pub(super) enum Acknowledgement {
     AsUsual,
     Now,
-    /// Later, so that it is seen what the peer does meanwhile.
+    /// Later, so that the behaviour of the peer meanwhile is seen.
     Withhold,
 }
 

@@ -225,14 +225,13 @@ impl Connection {
         }
     }
 
-    /// True if somebody writes, or will, whatever is queued.
+    /// True if a call or the writer writes the queue, or will.
     #[inline]
     const fn is_seen_to(&self) -> bool {
         self.is_being_written || self.transmit_out || self.is_blocked
     }
 
-    /// False if [`send`](Self::send) that waits for room would not look at the time now: then that of any call before
-    /// does.
+    /// False if [`send`](Self::send) would not use its `now`. Then the time of an earlier call is good enough.
     #[inline]
     pub const fn sends_by_time(&self) -> bool {
         !self.has_waited && !self.is_seen_to()
@@ -364,7 +363,7 @@ impl Connection {
         self.transmit_out = false;
         if self.phase == Phase::Open && write == Write::Bytes(transmit.len()) {
             if transmit.upto > self.written + 1 {
-                // Of those that waited meanwhile nobody has asked when they came.
+                // The time at which the frames that waited were queued is not known.
                 self.last_send = Some(now);
             }
             if self.masep.is_some() && !transmit.is_empty() {
@@ -378,7 +377,7 @@ impl Connection {
         }
         let answer = self.answer.take();
         if !self.may_write() {
-            // It has ended meanwhile, but the stream took them.
+            // The connection has ended meanwhile, but the stream took the bytes.
             if let Write::Bytes(written) = write {
                 self.count_written(&mut transmit, written);
             }
@@ -387,7 +386,7 @@ impl Connection {
         if let Some(reason) = answer
             && write != Write::Bytes(transmit.len())
         {
-            // It was no answer.
+            // The end was no answer to the `BYE`.
             self.conclude(reason, now);
             if !self.may_write() {
                 return;
@@ -479,7 +478,7 @@ impl Connection {
         }
     }
 
-    /// The peer has taken nothing for too long.
+    /// Ends the connection of a peer that has taken nothing for too long.
     fn time_write_out(&mut self, now: Instant) {
         self.write_until = None;
         if self.is_before_open() {
