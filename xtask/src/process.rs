@@ -113,7 +113,7 @@ impl Program {
         Ok(tally)
     }
 
-    /// Runs it to its end, handing on the lines of its stderr; whether it says that it succeeded.
+    /// Runs it to its end, handing on the lines of its stderr. True if it says that it succeeded.
     pub(crate) fn run_reading(mut self, mut read: impl FnMut(&str)) -> Result<bool, Failure> {
         println!("$ {self}");
         self.0.stdout(Stdio::null()).stderr(Stdio::piped());

@@ -204,7 +204,7 @@ impl Connection {
         }
     }
 
-    /// Sends what is left of a frame as far as there is room now; whether nothing is left.
+    /// Sends the rest of a frame as far as there is room now. True if nothing is left.
     fn try_flush(&self, py: Python<'_>) -> PyResult<bool> {
         let flushed = self.inner(py)?.try_flush();
         flushed.map_err(|error| self.not_sent(py, &error))

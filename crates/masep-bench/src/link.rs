@@ -105,7 +105,7 @@ async fn round_trips<L: Link>(job: &Job, request: Request, answer: usize) -> Res
     .await
 }
 
-/// Does something again and again; how long it took, in microseconds.
+/// Does something again and again. Gives the time it took, in microseconds.
 pub(crate) async fn times(job: &Job, mut turn: impl AsyncFnMut() -> Result<()>) -> Result<Outcome> {
     let warm_up = Duration::from_secs_f64(job.seconds / 10.0);
     let mut times = Vec::with_capacity(1 << 20);

@@ -183,7 +183,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         address: &Address,
         connect: impl Future<Output = io::Result<T>>,
     ) -> Result<Keeper, ConnectError> {
-        // First, so that nobody is connected to who could not be greeted.
+        // First: a server is not connected to if the hello cannot be sent.
         let config = self.config(address)?;
         let transport = within(
             ConnectPhase::Connect,
@@ -273,7 +273,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
 impl<H: SocketHandler> ClientBuilder<H> {
     /// Connects as [`connect`](Self::connect) does, through `connect` instead of a socket.
     ///
-    /// Cancel safe, if what `connect` gives is.
+    /// Cancel safe, if the future of `connect` is.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).

@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// As [`try_send`](Self::try_send), but leaves the writing to the connection's own task: for a
-    /// caller with many connections. The frame that there is, or a copy of it, is taken.
+    /// caller with many connections. Takes the frame, or a copy of it.
     pub(crate) fn try_queue(
         &self,
         frame: &mut Option<Frame>,
@@ -168,7 +168,7 @@ impl Connection {
     /// Queues a frame by a policy for a full queue: [`Wait`](WhenFull::Wait) is
     /// [`send`](Self::send), [`NewestWins`](WhenFull::NewestWins) drops the oldest frames that are
     /// not yet on their way, [`Disconnect`](WhenFull::Disconnect) ends the connection with a `BYE`
-    /// and without what waits.
+    /// and without the frames that wait.
     ///
     /// Cancel safe: a call that is dropped has sent nothing.
     ///
@@ -236,9 +236,10 @@ impl Connection {
     /// With a [`SocketHandler`](crate::SocketHandler) the frames go there, and this only waits for
     /// the end.
     ///
-    /// A call that waits reads the socket itself, which is the shortest way. So poll what was started,
-    /// or drop it: while it is neither, frames wait in the socket, and the end of the connection may go
-    /// unnoticed until somebody asks for it ([`closed`](Self::closed), [`bye`](Self::bye)).
+    /// A call that waits reads the socket itself, which is the shortest way. So keep polling a call that was
+    /// begun, or drop it. While it is neither polled nor dropped, frames wait in the socket, and the end of
+    /// the connection may go unnoticed until a call asks for it ([`closed`](Self::closed),
+    /// [`bye`](Self::bye)).
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
     ///
@@ -283,7 +284,7 @@ impl Connection {
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
     /// one for which `keep` holds: then that one is given, and what came after it stays.
     ///
-    /// For an agent that is slower than its engine: it gets the latest observation, but every `end`
+    /// This is for an agent that is slower than its engine: it gets the latest observation, but every `end`
     /// (pymasep's `wait_message(most_recent=True, keep_all=…)`).
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
@@ -302,13 +303,13 @@ impl Connection {
         Ok(newest)
     }
 
-    /// Sends what is queued, then `BYE`, and closes. Returns when the system has sent the `BYE`, with
+    /// Sends the queue, then `BYE`, and closes. Returns when the system has sent the `BYE`, with
     /// the reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
     /// ended it before. A peer that takes no bytes is given up after
     /// [`Limits::write_time`](crate::Limits::write_time), or a second after the `BYE` was written.
     ///
-    /// The stream ends behind the `BYE`. The socket is closed, by the connection's task, when the peer has
-    /// ended its side, at the latest a second later; what it sends until then is thrown away.
+    /// The stream ends behind the `BYE`. The connection's task closes the socket when the peer has
+    /// ended its side, at the latest a second later; bytes from the peer until then are thrown away.
     ///
     /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
     pub async fn bye(&self) -> CloseReason {
@@ -316,9 +317,9 @@ impl Connection {
         self.closed().await
     }
 
-    /// The number of frames that were accepted by the calls that send and have not gone out: those that wait, and
+    /// The number of frames that the calls accepted for sending and that have not gone out: those that wait, and
     /// one that has gone out in part. When the connection has ended, these are lost. The system may
-    /// lose more: what it has taken and not sent, or what the peer has not acknowledged.
+    /// lose more: bytes that it has taken and not sent, or that the peer has not acknowledged.
     pub fn unsent(&self) -> usize {
         let locked = self.shared.lock(By::Other);
         let unsent = locked.core.accepted() - locked.core.written();
@@ -337,12 +338,12 @@ impl Connection {
         self.shared.closed().await
     }
 
-    /// Ends the connection for this reason when what is queued was sent.
+    /// Ends the connection for this reason when the queue was sent.
     pub(crate) fn end(&self, reason: CloseReason) {
         self.shared.end(reason);
     }
 
-    /// Ends the connection for this reason now, whatever is queued.
+    /// Ends the connection for this reason now, without the queue.
     pub(crate) fn abort(&self, reason: CloseReason) {
         self.shared.abort(reason);
     }

@@ -12,7 +12,7 @@
 //!
 //! Multicast is not everywhere: many cloud and container networks drop it, and so do some Wi-Fi
 //! access points. Then only servers of the own host are found, over the loopback interface.
-//! [`search()`] tells on which interfaces it asked and what came of it.
+//! [`search()`] tells the interfaces on which it asked, and the results.
 //!
 //! Anybody on the LAN can answer, and nothing in an answer proves who sent it.
 

@@ -1,4 +1,5 @@
-//! The server's door: accepts streams and does what [`masep_proto::admission::Admission`] decides.
+//! The server's door: accepts streams and carries out the decisions of
+//! [`masep_proto::admission::Admission`].
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -71,7 +72,7 @@ impl Door {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a call of the admission, and does what follows from it.
+    /// Makes a call of the admission, and carries out its decisions.
     fn ask<R>(&self, call: impl FnOnce(&mut Admission) -> R) -> R {
         let mut guests = self.lock();
         let answer = call(&mut guests.admission);
@@ -107,13 +108,13 @@ impl Door {
         }
     }
 
-    /// Lets a connection in: others know of it before its peer does.
+    /// Admits a connection. It is in the registry before its peer can know.
     fn admit(&self, guest: &Arc<Shared>) {
         self.registry.add_connection(Connection::new(guest.clone()));
         guest.lock(By::Other).core.admit(now());
     }
 
-    /// Stops accepting. Those that were not let in yet are refused.
+    /// Stops accepting. Connections that were not admitted yet are refused.
     pub(crate) fn stop(&self) {
         self.ask(Admission::stop);
         self.stopped.send_replace(true);

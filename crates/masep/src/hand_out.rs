@@ -32,15 +32,16 @@ pub(crate) struct HandOut {
     arrived: mpsc::UnboundedSender<()>,
 }
 
-/// The side of those who accept.
+/// The side of the calls that accept.
 pub(crate) struct Accepted {
     waiting: Arc<Mutex<VecDeque<Connection>>>,
     arrivals: mpsc::UnboundedReceiver<()>,
 }
 
 impl HandOut {
-    /// Lets a connection wait. It must not wait for room: nobody would drive it meanwhile. If there is none,
-    /// the oldest goes that has ended; there is one, because of the others no more than `most` live.
+    /// Puts a connection into the queue. This must not wait for room: nobody would drive the connection meanwhile. If
+    /// the queue is full, the oldest connection that has ended is dropped. There is one, because no more than `most`
+    /// live, this one included.
     pub(crate) fn push(&self, connection: Connection) {
         let mut waiting = lock(&self.waiting);
         if waiting.len() >= self.most {

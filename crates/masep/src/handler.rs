@@ -1,4 +1,4 @@
-//! Callbacks for what happens on connections.
+//! Callbacks for the events of connections.
 
 use std::future::{Future, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,14 +97,14 @@ impl<H: SocketHandler> SocketHandler for Arc<H> {
     }
 }
 
-/// Makes a call of a handler; whether it did not panic.
+/// Makes a call of a handler. True if it did not panic.
 pub(crate) async fn guarded<F: Future<Output = ()>>(call: impl FnOnce() -> F) -> bool {
     // The handler may be left in a broken state; that is for its own locks to tell.
     let panicked = || {
         tracing::error!("a handler panicked");
         false
     };
-    // One guard for both: what makes the call is called by its first poll.
+    // One guard for both: the first poll calls the function that makes the call.
     let mut call = pin!(async move { call().await });
     poll_fn(|context| {
         let poll = AssertUnwindSafe(|| call.as_mut().poll(context));
@@ -116,7 +116,7 @@ pub(crate) async fn guarded<F: Future<Output = ()>>(call: impl FnOnce() -> F) ->
     .await
 }
 
-/// The handler of those who have none: frames wait in the connection's own queue for
+/// The handler of a connection without one: frames wait in the connection's own queue for
 /// [`Connection::recv`].
 #[derive(Clone, Debug)]
 pub struct NoHandler(pub(crate) ());

@@ -163,7 +163,7 @@ impl Keeper {
     }
 
     /// Looks for more without letting the thread sleep: a task that only yields makes the runtime look
-    /// at its sockets, and run whoever else can run.
+    /// at its sockets, and run the other tasks that can run.
     async fn spin(&mut self, done: impl Fn(&State) -> bool) -> bool {
         let start = Instant::now();
         while start.elapsed() < self.shared.busy_poll {
@@ -323,7 +323,7 @@ impl Keeper {
     }
 }
 
-/// By when a call is to receive what has arrived, and how many there had been.
+/// The time by which a call has to receive what has arrived, and the number of calls until then.
 type Lease = Option<(Instant, u32)>;
 
 /// True if the task reads what arrives.

@@ -1,7 +1,7 @@
 //! Connections between an *engine*, which owns an environment, and its remote *interfaces*.
 //!
-//! Speaks the protocol of pymasep 0.2 byte for byte, so that either end can be an unmodified pymasep
-//! peer, and does not suffer from what its sockets suffer from: see the promises in `README.md`.
+//! masep speaks the protocol of pymasep 0.2 byte for byte, so that either end can be an unmodified pymasep
+//! peer. It does not have the faults of pymasep's own sockets: see `README.md`.
 //!
 //! # An engine
 //!
@@ -36,7 +36,7 @@
 //! # }
 //! ```
 //!
-//! # Which part for what
+//! # Parts
 //!
 //! | you want | take |
 //! | --- | --- |
@@ -47,7 +47,7 @@
 //! | both ends on one machine, as fast as can be | a Unix socket: `bind("unix:///run/game.sock")`, see [`Target`] |
 //! | a server on the LAN whose address nobody knows | [`discovery`] |
 //!
-//! # Without surprises
+//! # Guarantees
 //!
 //! * Every queue, buffer, count and wait is bounded: by [`Limits`], [`ServerLimits`] and [`SocketOptions`].
 //! * Every connection ends with one [`CloseReason`], which each call that receives gives when nothing is left;

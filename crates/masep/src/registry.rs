@@ -11,7 +11,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, SendError, WhenFull};
 
 /// The live connections of a [`Server`](crate::Server) or [`Client`](crate::Client), by the peer's
-/// id: what pymasep's `BaseThreadedCommunication` keeps, with the same calls.
+/// id. It has the calls of the registry in pymasep's `BaseThreadedCommunication`.
 ///
 /// A connection is in it from its hello to its end. A clone is another handle of the same registry.
 #[derive(Clone, Debug, Default)]

@@ -207,7 +207,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Starts to accept from this listener, in tasks of the current tokio runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for an id that cannot be sent in a hello, and what the listener says of its
+    /// `InvalidInput` for an id that cannot be sent in a hello, and the error of the listener for its
     /// address.
     pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Server> {
         let config = self.config()?;
@@ -220,7 +220,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
 /// Accepts connections in the background. No peer holds up another one: each has its own task from
 /// the first byte on, and [`Limits::hello_time`] to say hello.
 ///
-/// Dropping a server ends accepting and all its connections, with a `BYE` to each; what is queued is
+/// Dropping a server ends accepting and all its connections, with a `BYE` to each; the queues are
 /// still sent as long as the runtime lives. [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
     id: PeerId,
@@ -242,7 +242,7 @@ pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// The outcome of a shut-down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
-    /// Peers that got all that was queued for them, and a `BYE`. Not those that said `BYE` themselves.
+    /// Peers that got all their queued frames, and a `BYE`. Not those that said `BYE` themselves.
     pub ended: Vec<PeerId>,
     /// Peers that were cut off at the deadline, or lost before they were told: something queued for them may
     /// not have been sent.
@@ -282,9 +282,9 @@ impl Server {
 
     /// The next peer that said hello.
     ///
-    /// A connection lives before it is accepted: what arrives waits, and its end is noticed. Of those that have
-    /// ended before anybody accepted them, the oldest are dropped, with a warning in the log, when more than
-    /// [`ServerLimits::connections`] wait.
+    /// A connection lives before it is accepted: frames that arrive wait, and its end is noticed. When more than
+    /// [`ServerLimits::connections`] wait, the oldest of those that have ended are dropped, with a warning in the
+    /// log.
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
     ///
@@ -333,7 +333,7 @@ impl Server {
             .take();
     }
 
-    /// Ends everything: stops announcing and accepting, sends every peer what is queued for it and a
+    /// Ends everything: stops announcing and accepting, sends every peer its queued frames and a
     /// `BYE`, and closes. Those that are not done after `deadline` are cut off. Returns when all
     /// connections have ended and their handlers were told, at the latest a second after `deadline`:
     /// a handler that takes longer goes on by itself.

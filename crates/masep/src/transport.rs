@@ -71,7 +71,7 @@ pub trait Stream: Send + Sync + 'static {
     /// written; this side, behind what has arrived.
     ///
     /// # Errors
-    /// None that matters to a connection, which shuts what it is about to leave.
+    /// A connection ignores them: it is about to leave the stream.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 
     /// Lets the drop be a reset, where there is such a thing: the other side finds an error, not the end of the

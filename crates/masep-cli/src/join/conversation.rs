@@ -159,8 +159,8 @@ impl Conversation {
         let _ = self.connection.send(Frame::BYE).await;
     }
 
-    /// Sends what waits and `BYE`, and tells the end, by `receiving` as far as it is known in time; how the
-    /// program ends then. Some lines may be `undone`.
+    /// Sends the frames that wait and `BYE`, and tells the end, by `receiving` as far as it is known in time. Gives the
+    /// exit status then. Some lines may be `undone`.
     pub(super) async fn leave(
         &self,
         deadline: Instant,

@@ -36,7 +36,7 @@ fn narrow() -> Shared {
     Arc::new(Queue::new(&limits))
 }
 
-/// Sends until it is done or the queue closed: how many were taken, and how many dropped for them.
+/// Sends until it is done or the queue closed. Gives the number of items that were taken, and of those dropped for them.
 fn send(
     queue: &Shared,
     sender: u8,
@@ -78,7 +78,7 @@ fn receive(queue: &Shared, newest: bool) -> JoinHandle<Vec<Item>> {
     })
 }
 
-/// Each sender's items came in order, and none twice; how many came.
+/// Checks that each sender's items came in order, and none twice. Gives their number.
 fn check(received: &[Vec<Item>], taken: [u8; 2]) -> usize {
     for (sender, taken) in (0..).zip(taken) {
         let mut all: Vec<u8> = Vec::new();

@@ -36,7 +36,7 @@ impl Attributes {
         Self { start, names: 0 }
     }
 
-    /// Adds a name; whether it is new.
+    /// Adds a name. True if it is new.
     fn add(&mut self, output: &str, name: &str) -> bool {
         let last = name.as_bytes().last().map_or(0, |byte| usize::from(*byte));
         let bit = 1 << ((name.len() * 8 + last) % 64);

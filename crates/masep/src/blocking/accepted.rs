@@ -8,7 +8,7 @@ use super::{Connection, TimedOut};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
 /// Connections that wait to be accepted. Never more than there are places for connections: those that
-/// have ended have none any more, and make room for others, the oldest first.
+/// have ended have no place any more, and make room for others, the oldest first.
 #[derive(Debug)]
 pub(super) struct Accepted {
     /// Places for connections.

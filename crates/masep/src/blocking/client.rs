@@ -200,7 +200,7 @@ impl ClientBuilder {
 
     fn connect_one(&self, address: &Address) -> Result<Arc<Handle>, ConnectError> {
         let target = address.to_string();
-        // First, so that nobody is connected to who could not be greeted.
+        // First: a server is not connected to if the hello cannot be sent.
         let config = Config::new(&self.id, self.limits.clone())
             .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
         let config = match self.handler {

@@ -25,8 +25,8 @@ use crate::{
 /// Reading and writing go on at the same time. Of several threads that read, each gets whole frames
 /// one after the other; frames of several threads that write are never mixed.
 ///
-/// Dropping the last handle ends the connection, with a `BYE`. It does not block: what the socket
-/// does not take at once is written for up to a second by a background thread. To be sure that all
+/// Dropping the last handle ends the connection, with a `BYE`. It does not block: a background thread
+/// writes the bytes that the socket does not take at once, for up to a second. To be sure that all
 /// arrives, call [`bye`](Self::bye).
 pub struct Connection {
     shared: Arc<Shared>,
@@ -125,8 +125,8 @@ impl Connection {
 
     /// Sends a frame: header and body in one write, by this thread.
     ///
-    /// Blocks while the socket has no room and while another thread waits for that. Waiting, it
-    /// takes in what the peer sends (up to [`Limits::queue_bytes`], for a later
+    /// Blocks while the socket has no room and while another thread waits for that. While it waits, it
+    /// takes in the frames of the peer (up to [`Limits::queue_bytes`], for a later
     /// [`recv`](Self::recv)), so that two sides that only write do not wait for each other. A peer
     /// that takes no byte for [`Limits::write_time`] is given up: the connection ends with
     /// [`CloseReason::WriteTimeout`].
@@ -161,7 +161,7 @@ impl Connection {
     /// others never block: a frame for which the socket has no room waits for a background thread, and when
     /// [`Limits::queue_messages`] or [`Limits::queue_bytes`] wait already, [`NewestWins`](WhenFull::NewestWins)
     /// drops the oldest that are not yet on their way, and [`Disconnect`](WhenFull::Disconnect) ends the
-    /// connection with a `BYE` and without what waits.
+    /// connection with a `BYE` and without the frames that wait.
     ///
     /// # Errors
     /// As [`send`](Self::send); [`SendError::Full`] when the connection was ended for it.
@@ -182,7 +182,7 @@ impl Connection {
         self.shared().offer(frame.into())
     }
 
-    /// Has what is unsent written by a background thread.
+    /// Has a background thread write the rest.
     pub(super) fn write_in_background(&self) {
         self.shared().write_in_background();
     }
@@ -196,8 +196,8 @@ impl Connection {
         self.shared().flush()
     }
 
-    /// [`flush`](Self::flush) that writes what the socket takes now; whether nothing is left. Never
-    /// blocks: where another thread waits for room, something is left.
+    /// [`flush`](Self::flush) that writes only as much as the socket takes now. True if nothing is left. Never
+    /// blocks: while another thread waits for room, something is left.
     ///
     /// # Errors
     /// [`SendError::Closed`] with the reason for which the connection ended.
@@ -255,7 +255,7 @@ impl Connection {
     /// one reads and the others wait for their turn. With a [`SocketHandler`](super::SocketHandler)
     /// the frames are shared with that one: use [`closed`](Self::closed) instead.
     ///
-    /// When this side ends the connection, what the peer has sent and no call has given out is
+    /// When this side ends the connection, frames of the peer that no call has given out are
     /// lost.
     ///
     /// # Errors
@@ -329,7 +329,7 @@ impl Connection {
     /// one for which `keep` holds: then that one is given, and what came after it stays. Blocks as
     /// [`recv`](Self::recv).
     ///
-    /// For an agent that is slower than its engine: it gets the latest observation, but every `end`
+    /// This is for an agent that is slower than its engine: it gets the latest observation, but every `end`
     /// (pymasep's `wait_message(most_recent=True, keep_all=…)`). A peer that sends without pause
     /// cannot hold it up: it looks at no more than [`Limits::queue_bytes`].
     ///
@@ -375,7 +375,7 @@ impl Connection {
         Ok(Some(newest))
     }
 
-    /// Sends what is unsent, then `BYE`. Returns when the system has sent the `BYE`, with the
+    /// Sends the rest, then `BYE`. Returns when the system has sent the `BYE`, with the
     /// reason for which the connection ended: [`CloseReason::LocalBye`], unless something else
     /// ended it before.
     ///

@@ -103,7 +103,7 @@ impl Door {
         let _ = (&self.wake).write_all(&[0]);
     }
 
-    /// Changes something, and does what the door says then.
+    /// Makes a change, and carries out the decisions of the door.
     fn update<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let before = inner.admission.deadline();
@@ -255,8 +255,8 @@ impl Shared {
         self.read_in_background(GRACE);
     }
 
-    /// Has the keeper read what arrives where a policy for a full queue drops frames or ends the connection:
-    /// whether the queue is full is known to a reader only.
+    /// Has the keeper read the frames that arrive if a policy for a full queue drops frames or ends the connection:
+    /// only a reader knows that the queue is full.
     pub(super) fn read_for_policy(self: &Arc<Self>) {
         if self.config.policy() != WhenFull::Wait {
             self.read_in_background(FAR);

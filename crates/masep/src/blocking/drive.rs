@@ -1,8 +1,8 @@
 //! The one loop in which threads drive a connection.
 //!
-//! A thread that waits for something takes what the core wants done and does it, until what it waits for is
-//! there. To wait for the socket to be readable, and to be writable, are two roles that one thread has at a time;
-//! threads without a role wait for the others. The [keeper] does the work that no thread waits for.
+//! A thread that waits for something does the work that the core wants done, until the awaited thing is
+//! there. There are two roles: to wait until the socket is readable, and until it is writable. One thread at a time
+//! has each of them; threads without a role wait for the others. The [keeper] does the work that no thread waits for.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) struct Watch {
 pub(super) enum Awaits {
     /// Something that the peer sends.
     Bytes,
-    /// That the peer takes something.
+    /// Room, because the peer takes something.
     Room,
 }
 
@@ -146,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// Does all that can be done without a wait, and that no other call has to be left.
+    /// Does all the work that needs no wait and is not left to another call.
     fn advance<'a>(self: &'a Arc<Self>, mut state: Guard<'a>) -> Guard<'a> {
         loop {
             state = self.settle(state);
@@ -216,7 +216,7 @@ impl Shared {
 
 /// Single steps. Each lets go of the lock for its system call.
 impl Shared {
-    /// Does to the stream what the core asks for, and tells what has happened.
+    /// Carries out the actions of the core on the stream, and tells its events.
     fn settle<'a>(self: &'a Arc<Self>, mut state: Guard<'a>) -> Guard<'a> {
         while state.has_news() || state.asks_when_sent() {
             let news = self.poll_news(&mut state);
@@ -436,7 +436,7 @@ impl State {
             && !self.has_news()
     }
 
-    /// True if a connection has ended of which nobody has made use: it is closed when its user knows of it.
+    /// True if the connection has ended and nobody has used it: it is closed when its user knows of the end.
     fn holds_actions(&self) -> bool {
         !self.is_used && !self.end_is_seen() && self.core.reason().is_some()
     }
@@ -445,7 +445,7 @@ impl State {
         self.core.has_events() || (self.core.has_news() && !self.holds_actions())
     }
 
-    /// True if it matters to the core what time it is, even if nothing is waited for.
+    /// True if the core needs the time, even if nothing is waited for.
     fn needs_clock(&self) -> bool {
         let idle_time = self.core.config().limits().idle_time;
         !self.core.is_open() || idle_time.is_some() || self.core.deadline().is_some()

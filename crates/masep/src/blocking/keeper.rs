@@ -1,6 +1,6 @@
-//! The one thread of the process that does for connections what no call waits for: hellos at a server's door, what
-//! is left of a frame that was sent without a wait, and farewells. It is started when there is something to do,
-//! and ends when there was nothing for a while.
+//! The one thread of the process that does the work of connections that no call waits for: hellos at a server's door,
+//! rests of frames that were sent without a wait, and farewells. It is started when there is work, and ends when
+//! there was none for a while.
 
 use std::collections::HashMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};

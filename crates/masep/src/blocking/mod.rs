@@ -37,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! # What blocks for how long
+//! # The time for which calls block
 //!
 //! | call | at most |
 //! | --- | --- |

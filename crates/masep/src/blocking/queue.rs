@@ -86,8 +86,8 @@ impl SocketHandlerQueue {
         self.queue.try_pop()
     }
 
-    /// The newest frame that waits, or the next that comes; older ones are dropped, but never one
-    /// for which `keep` holds: then that one is given, and what came after it stays. This is
+    /// The newest frame that waits, or the next that comes. Older ones are dropped, but never one
+    /// for which `keep` holds: then that one is given, and the later ones stay. This is
     /// `wait_message(most_recent=True, keep_all=…)` of pymasep, which however skips an `end` that
     /// is the oldest of several. Blocks as [`next`](Self::next).
     pub fn newest(&self, keep: impl Fn(&Received) -> bool) -> Option<Received> {
@@ -158,7 +158,7 @@ impl SocketHandler for SocketHandlerQueue {
     }
 }
 
-/// Waits in this thread for what needs no runtime. `None` if it is not done at the deadline; the
+/// Waits in this thread for a future that needs no runtime. `None` if it is not done at the deadline; the
 /// future is dropped then.
 fn block_on<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
     struct Unpark(Thread);

@@ -121,7 +121,7 @@ impl Registry {
         let mut offered = self.offer(frame)?;
         let waits = when_full == WhenFull::Wait;
         if !waits || offered.in_part.len() + offered.without_room.len() > 1 {
-            // Or what is left for one would wait until others take theirs.
+            // Otherwise the rest for one would wait until others take theirs.
             offered.write_in_background();
         }
         for connection in offered.in_part {

@@ -18,7 +18,7 @@ use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::Socket;
 use crate::{Address, CloseReason, ConnectionId, RejectReason, SendError};
 
-/// One connection, whoever holds it: handles, the thread in the background, and the server's door.
+/// One connection, shared by its handles, the thread in the background, and the server's door.
 pub(super) struct Shared {
     pub(super) id: ConnectionId,
     pub(super) address: Address,
@@ -181,7 +181,7 @@ impl Shared {
         (!self.lock().has_unseen_end()).then_some(reason)
     }
 
-    /// Changes the core, and does without a wait all that follows.
+    /// Changes the core, and does all work that follows and needs no wait.
     pub(super) fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
         let now = state.tick();
@@ -319,7 +319,7 @@ impl Shared {
         }
     }
 
-    /// Has what is unsent written, though no call waits for that.
+    /// Has the rest written, though no call waits for that.
     pub(super) fn write_in_background(self: &Arc<Self>) {
         self.leave(self.lock());
     }
@@ -449,7 +449,7 @@ impl Shared {
     }
 }
 
-/// The verdict of the door, and what the door is told.
+/// The verdict of the door, and the reports to the door.
 impl Shared {
     /// The peer is taken: it gets our hello.
     pub(super) fn admit(self: &Arc<Self>) {
@@ -480,7 +480,7 @@ impl Shared {
         });
     }
 
-    /// Notes what has happened, and what follows from it for the threads of this connection.
+    /// Takes the events of the core, and their consequences for the threads of this connection.
     pub(super) fn poll_news(&self, state: &mut State) -> Option<News> {
         let mut news = None;
         while let Some(event) = state.core.poll_event() {

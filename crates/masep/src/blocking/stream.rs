@@ -109,8 +109,8 @@ impl Stream {
         }
     }
 
-    /// Has the socket be writable when all that was written is sent. Returns false if it cannot tell: what was
-    /// written to one that is not TCP has arrived.
+    /// Makes the socket writable only when all written bytes are sent. Returns false if the socket cannot tell: bytes
+    /// written to one that is not TCP have arrived.
     pub(super) fn tell_when_sent(&self) -> bool {
         self.0.tcp().is_some_and(TcpOptions::tell_when_sent)
     }
@@ -143,8 +143,8 @@ pub(super) fn poll_fd(descriptor: &impl AsFd, wanted: Readiness) -> PollFd<'_> {
     PollFd::new(descriptor, flags)
 }
 
-/// The readiness that was found. An error or a hang-up counts as ready for everything: the call that follows says
-/// what it is.
+/// The readiness that was found. An error or a hang-up counts as ready for everything: the next call gives the
+/// error.
 pub(super) fn readiness(asked: &PollFd<'_>) -> Readiness {
     let found = asked.revents();
     let broken = found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);

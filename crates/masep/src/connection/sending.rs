@@ -45,7 +45,7 @@ impl Future for Sending<'_> {
         let pushed = if is_next || locked.core.is_ending() {
             locked.core.send(&mut this.frame, WhenFull::Wait, time)
         } else {
-            // Those who came first go first. An end is told to all.
+            // Calls that came first go first. An end is told to all.
             let key = *this.key.get_or_insert_with(|| locked.senders.join());
             locked.senders.set_waker(key, context);
             return Poll::Pending;

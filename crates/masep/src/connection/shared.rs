@@ -32,7 +32,7 @@ pub(crate) fn now() -> Instant {
     time::Instant::now().into_std()
 }
 
-/// The one who gets the frames that arrive.
+/// The receiver of the frames that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     /// A handler, called by the connection's task.
@@ -115,7 +115,7 @@ pub(crate) struct Keeping {
     wakes_at: Option<Instant>,
 }
 
-/// The one who holds the lock.
+/// The holder of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Keeper,
@@ -228,7 +228,7 @@ impl State {
             || (!self.keeper.is_awake && self.needs_keeper())
     }
 
-    /// Takes note of all that has happened, and what follows for others.
+    /// Takes the events of the core, and gives the work that follows for others.
     fn settle(&mut self) -> Due {
         let mut due = Due::default();
         while let Some(action) = self.core.poll_action() {
@@ -280,7 +280,7 @@ impl State {
         }
     }
 
-    /// True if the task, which sleeps, has to do something that nobody else does.
+    /// True if the task sleeps and there is work that nobody else does.
     #[inline]
     fn needs_keeper(&self) -> bool {
         let wants = self.core.wants();
@@ -321,7 +321,7 @@ impl State {
         !std::mem::take(&mut self.keeper.has_rested)
     }
 
-    /// A call that received has gone, and no other waits: the task is woken by what arrives.
+    /// A call that received has gone, and no other waits: bytes that arrive wake the task.
     pub(crate) fn leave_reading(&mut self) {
         let is_left = std::mem::take(&mut self.wakes_receiver);
         if !is_left || self.keeper.is_leased || self.keeper.is_awake {
@@ -493,7 +493,7 @@ impl Shared {
         })
     }
 
-    /// Calls that receive read the stream themselves; a policy that drops frames needs one who always reads.
+    /// True if calls that receive read the stream themselves. A policy that drops frames needs a task that always reads.
     pub(crate) fn calls_read(&self) -> bool {
         self.delivery == Delivery::Calls(WhenFull::Wait)
     }
@@ -631,7 +631,7 @@ impl Shared {
         }
     }
 
-    /// Ends the connection when what is queued was sent.
+    /// Ends the connection when the queue was sent.
     pub(crate) fn end(&self, reason: CloseReason) {
         let mut locked = self.lock(By::Other);
         locked.core.end(reason, now());

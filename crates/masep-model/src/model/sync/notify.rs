@@ -76,7 +76,7 @@ pub(crate) struct Notified<'a> {
 }
 
 impl Notified<'_> {
-    /// From here on it is waiting; whether it is done.
+    /// From here on it is waiting. True if it is done.
     pub(crate) fn enable(self: Pin<&mut Self>) -> bool {
         self.get_mut().advance(None)
     }
