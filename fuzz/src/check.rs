@@ -1,4 +1,4 @@
-//! What holds of everything that was decoded.
+//! Properties of everything that was decoded.
 
 use masep_proto::{
     Action, CircularHeadList, DType, DecodeError, DecodeErrorKind, Dict, Element, Limits, Message,
@@ -149,7 +149,7 @@ pub fn check_element(element: &Element) {
     check_meaning(element);
 }
 
-/// What can be seen of an element without a tree, down to its last child, is what the tree says.
+/// All that can be seen of an element without a tree, down to its last child, is as the tree has it.
 fn check_view(element: &Element, node: &Node) {
     assert_eq!(element.text(), node.text);
     assert_eq!(element.tail(), node.tail());
@@ -166,7 +166,7 @@ fn check_view(element: &Element, node: &Node) {
     assert_eq!(children.next(), None, "more than in the tree");
 }
 
-/// What an element is read as is written as an element that is read as the same.
+/// The value that an element is read as is written as an element that is read as the same.
 fn check_meaning(element: &Element) {
     match element.to_value() {
         Ok(value) if !has_nan(&value) => {
@@ -187,7 +187,7 @@ fn check_meaning(element: &Element) {
     }
 }
 
-/// Whether there is a NaN in a value, which is not equal to itself then.
+/// True if there is a NaN in a value, which is not equal to itself then.
 pub fn has_nan(value: &Value) -> bool {
     match value {
         Value::Float(float) => float.is_nan(),
@@ -215,7 +215,7 @@ pub fn check_limits<T: PartialEq + std::fmt::Debug>(
     use DecodeErrorKind::{Encoding, Limit};
     match (wide, tight) {
         (_, Err(error)) if matches!(error.kind, Limit(_)) => {}
-        // What is wrong comes before the limit, and that it is no XML at all is found behind it; an
+        // An error comes before the limit, and XML that is none at all is found behind it; an
         // error of the encoding is found before either.
         (Err(wide), Err(tight))
             if wide.kind.is_malformed()

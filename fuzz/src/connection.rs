@@ -51,7 +51,7 @@ pub enum Policy {
     Disconnect,
 }
 
-/// What a handler was told.
+/// The events that a handler was told.
 #[derive(Debug, Default)]
 struct Told {
     numbers: Vec<u32>,
@@ -105,11 +105,11 @@ pub struct Side {
     receiving: Option<Pending<Result<Frame, CloseReason>>>,
     accepted: Vec<u32>,
     received: Vec<u32>,
-    /// Whether frames that were accepted may be dropped before they are sent.
+    /// True if frames that were accepted may be dropped before they are sent.
     drops_unsent: bool,
-    /// Whether frames that arrived may be dropped before they are given.
+    /// True if frames that arrived may be dropped before they are given.
     drops_received: bool,
-    /// Whether this side has asked for the end.
+    /// True if this side has asked for the end.
     ended: bool,
 }
 
@@ -182,7 +182,7 @@ impl Side {
         (number, Frame::new(body))
     }
 
-    /// What became of a call that sends.
+    /// The outcome of a call that sends.
     fn sent(&mut self, number: u32, sent: &Result<(), SendError>) {
         match sent {
             Ok(()) => {
@@ -303,7 +303,7 @@ impl Side {
         );
     }
 
-    /// Why the connection ended, as this side knows it; only after [`finish`](Self::finish).
+    /// The reason why the connection ended, as this side knows it; only after [`finish`](Self::finish).
     #[must_use]
     pub fn reason(&self) -> CloseReason {
         self.connection

@@ -1,4 +1,4 @@
-//! What several fuzz targets check.
+//! The checks that several fuzz targets share.
 
 mod check;
 mod connection;

@@ -10,12 +10,12 @@ use masep::model::{SCENARIOS, Scenario};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
-/// How many threads at most go on at the wrong moment, for the scheduler that is best at finding that.
+/// The most threads that go on at the wrong moment, for the scheduler that is best at finding that.
 const DEPTH: usize = 4;
 /// Steps after which a run is taken for one that never ends.
 const MOST_STEPS: usize = 100_000;
 
-/// How long a schedule may take: one that goes round without a step is found by no count of steps.
+/// The time that a schedule may take: one that goes round without a step is found by no count of steps.
 const LONGEST_SCHEDULE: Duration = Duration::from_secs(120);
 
 /// Schedules that were begun.
@@ -86,7 +86,7 @@ impl Drop for Hint {
     }
 }
 
-/// How many schedules were tried.
+/// The number of schedules that were tried.
 fn explore(scenario: &Scenario, options: &Options) -> usize {
     let _hint = Hint(scenario.name);
     if let Some(schedule) = &options.replay {

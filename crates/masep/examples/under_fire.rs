@@ -1,4 +1,4 @@
-//! What a well-behaved client feels while others misbehave:
+//! The latency of a well-behaved client while others misbehave:
 //! `cargo run --release --example under_fire -- [SECONDS]`.
 //!
 //! An echo server in a process of its own; 200 connections that stay silent, a port scan, clients

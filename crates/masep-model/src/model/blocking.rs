@@ -85,8 +85,8 @@ fn read(peer: &Arc<UnixStream>, seen: &Arc<Count>) -> JoinHandle<(Vec<u8>, bool)
     })
 }
 
-/// Sends frames until the connection ends, now and then without a wait: those that were accepted. What is
-/// left of the last one goes out whether anybody flushes or not.
+/// Sends frames until the connection ends, now and then without a wait. Gives those that were accepted. The rest
+/// of the last one goes out whether anybody flushes or not.
 fn send(connection: &Connection, numbers: Range<u8>) -> JoinHandle<Vec<u8>> {
     let connection = connection.clone();
     thread::spawn(move || {

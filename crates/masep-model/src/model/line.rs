@@ -227,7 +227,7 @@ pub(crate) fn ends() {
         let peer = live.peer.clone();
         move || write(&peer, &frames(0..FRAMES))
     });
-    // What the peer writes to a socket that is closed is answered with a reset, which may overtake the rest.
+    // Bytes of the peer to a socket that is closed are answered with a reset, which may overtake the rest.
     let (aborted, quiet) = (random(3) == 0, random(2) == 0);
     let mut peer = Some(peer);
     if quiet {

@@ -1,4 +1,4 @@
-//! What is tried out: parts of masep that are synchronised by hand, used by several threads at once.
+//! The scenarios: parts of masep that are synchronised by hand, used by several threads at once.
 //!
 //! Each scenario is run in many orders. The scheduler finds when all threads wait for each other, which
 //! is what a lost wake-up comes to; the rest is asserted. Chance (how often a call is polled before it is
@@ -21,7 +21,7 @@ use shuttle::sync::{Condvar, Mutex};
 pub struct Scenario {
     /// For the command line.
     pub name: &'static str,
-    /// What it does.
+    /// Its description.
     pub about: &'static str,
     /// Runs it once, in whatever order the scheduler chooses.
     pub run: fn(),

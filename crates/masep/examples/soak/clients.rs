@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Part,
 }
 
-/// How connecting went.
+/// The outcome of connecting.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Joined {
     pub(crate) connected: usize,
@@ -45,11 +45,11 @@ pub(crate) struct Joined {
     pub(crate) median: Duration,
     #[serde(with = "crate::seconds")]
     pub(crate) slowest: Duration,
-    /// How many took a second or more: their first packet found the door shut, and was repeated.
+    /// The number of those that took a second or more: the listener had no room for their first packet, which was repeated.
     pub(crate) repeated: usize,
 }
 
-/// What all members know.
+/// The facts that all members know.
 pub(crate) struct Field {
     pub(crate) address: SocketAddr,
     pub(crate) every: Duration,
@@ -85,9 +85,9 @@ struct Crowd {
     stalled: usize,
     /// To each member.
     orders: Vec<mpsc::Sender<Order>>,
-    /// Who is stalled, by which policy, and whether the connection ends for it.
+    /// The stalled members, each with its policy, and whether the connection ends for it.
     resumptions: Vec<(usize, Act)>,
-    /// Where the next to be replaced are.
+    /// The index of the next ones to be replaced.
     replaced: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What the server does for a reader that is stalled: it keeps sending, by a policy for full queues.
+//! The work of the server for a reader that is stalled: it keeps sending, by a policy for full queues.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::frames::{item, total};
 use crate::server::Feeding;
 
-/// How long a queue stays full until its reader counts as stalled.
+/// The time that a queue stays full until its reader counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_millis(100);
-/// How often an item comes for a queue in which the newest wins: those of a fast game.
+/// The time between two items for a queue in which the newest wins: that of a fast game.
 const PACE: Duration = Duration::from_millis(20);
 
 /// Counts one up for as long as it lives.

@@ -1,4 +1,4 @@
-//! What the processes of a run say to each other over masep's connections.
+//! The frames of the processes of a run over masep's connections.
 
 use masep::{Frame, WhenFull};
 
@@ -16,7 +16,7 @@ pub(crate) enum Said {
     Item(u64),
     /// No more items.
     Stop,
-    /// How many items there were.
+    /// The number of items that there were.
     Total(u64),
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn total(items: u64) -> Frame {
     Frame::new(bytes)
 }
 
-/// What a frame says; `None` if it is not one of ours, to the last byte.
+/// The meaning of a frame; `None` if it is not one of ours, to the last byte.
 pub(crate) fn understand(frame: &Frame) -> Option<Said> {
     let (kind, rest) = frame.as_ref().split_first()?;
     match kind {

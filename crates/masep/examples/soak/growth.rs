@@ -1,4 +1,4 @@
-//! What grows over time, if anything does.
+//! Growth over time, if there is any.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Which promises a run found broken.
+//! The promises that a run found broken.
 
 use crate::growth::Growth;
 use crate::report::Report;

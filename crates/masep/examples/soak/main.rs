@@ -3,7 +3,7 @@
 //! Four processes: this one leads and measures, one is the server, one holds all the clients, and one
 //! the client of the pair whose round trips are timed. Each connection exchanges a frame now and then,
 //! and every content is checked. In turns, nobody is stalled, and one connection in a hundred reads
-//! nothing while the server keeps sending to it. What is found goes into a table, and into JSON.
+//! nothing while the server keeps sending to it. The findings go into a table, and into JSON.
 //!
 //! Ends with 1 if a promise was broken, with 2 if the run itself could not be done.
 #![forbid(unsafe_code)]

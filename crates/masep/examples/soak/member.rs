@@ -15,7 +15,7 @@ use crate::clients::Field;
 use crate::frames::{Said, feed, ping, stop, understand};
 use crate::{Error, Outcome};
 
-/// How long a frame, or an end, may be on its way before it counts as lost.
+/// The time that a frame, or an end, may be on its way before it counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// Frames that wait for a member that does not read; the others wait at the server.
 const QUEUE: usize = 16;
@@ -42,7 +42,7 @@ pub(crate) struct Order {
     pub(crate) done: oneshot::Sender<()>,
 }
 
-/// What all members count together.
+/// The counts of all members together.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     sent: AtomicU64,
@@ -65,7 +65,7 @@ pub(crate) struct Tallied {
     pub(crate) errors: u64,
     /// The first of the errors.
     pub(crate) told: Vec<String>,
-    /// How connections ended, as the clients see it.
+    /// The ends of connections, as the clients see them.
     pub(crate) ends: BTreeMap<String, u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a run does: how many connections, for how long, at what pace.
+//! The plan of a run: the number of connections, the time, and the pace.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::Outcome;
 pub(crate) struct Plan {
     /// Connections that are held, besides that of the pair.
     pub(crate) connections: usize,
-    /// How long they are held.
+    /// The time for which they are held.
     #[serde(with = "crate::seconds")]
     pub(crate) hold: Duration,
-    /// How often each of them exchanges a frame.
+    /// The time between two frames that each of them exchanges.
     #[serde(with = "crate::seconds")]
     pub(crate) every: Duration,
-    /// How long the pair is timed at a stretch.
+    /// The time for which the pair is timed at a stretch.
     #[serde(with = "crate::seconds")]
     pub(crate) window: Duration,
     /// [`masep::SocketOptions::connect_time`] and [`masep::Limits::hello_time`], at both ends.
@@ -26,10 +26,10 @@ pub(crate) struct Plan {
     /// [`masep::Limits::write_time`] of the server.
     #[serde(with = "crate::seconds")]
     pub(crate) write_time: Duration,
-    /// How often growth is looked at.
+    /// The time between two looks at growth.
     #[serde(with = "crate::seconds")]
     pub(crate) sample_every: Duration,
-    /// Whether times and bytes are judged, not only counts: they say little of a debug build.
+    /// True if times and bytes are judged, not only counts: they say little of a debug build.
     pub(crate) judge_figures: bool,
 }
 
@@ -66,7 +66,7 @@ impl Plan {
         Ok(serde_json::to_string(self)?)
     }
 
-    /// How many are stalled at a time: one in a hundred, and at least one by each policy.
+    /// The number of connections that are stalled at a time: one in a hundred, and at least one by each policy.
     pub(crate) fn stalled(&self) -> usize {
         (self.connections / 100).clamp(3, self.connections.max(3))
     }

@@ -1,4 +1,4 @@
-//! What a run found: a table to read, JSON to keep.
+//! The report of a run: a table to read, JSON to keep.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::system::Footprint;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) plan: Plan,
-    /// What the machine did not allow.
+    /// The things that the machine did not allow.
     pub(crate) missing: Vec<String>,
     pub(crate) joined: Option<Joined>,
     pub(crate) memory: Option<Memory>,

@@ -15,10 +15,10 @@ use crate::server::{self, Counts, ShutDown};
 use crate::system::{self, Busy, Footprint};
 use crate::{Outcome, judge};
 
-/// How long a process may take for an answer, and a state to be reached. Generous: what takes longer
+/// The time that a process may take for an answer, and a state to be reached. Generous: an answer that takes longer
 /// never comes.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often is looked whether a state is reached.
+/// The time between two looks at whether a state is reached.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Descriptors that a process needs beside those of connections.

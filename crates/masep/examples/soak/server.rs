@@ -20,7 +20,7 @@ use crate::{Outcome, child, feeder, system};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// What there is at the moment.
+    /// Tells the number of connections at the moment.
     Count,
     /// Ends all connections.
     ShutDown,
@@ -47,7 +47,7 @@ pub(crate) struct Counts {
     pub(crate) not_understood: u64,
 }
 
-/// How a shut-down went.
+/// The outcome of a shut-down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ShutDown {
     pub(crate) ended: usize,
@@ -56,7 +56,7 @@ pub(crate) struct ShutDown {
     pub(crate) time: Duration,
 }
 
-/// How long a shut-down may take.
+/// The time that a shut-down may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn serve(plan: &Plan) -> Outcome<()> {
@@ -111,7 +111,7 @@ struct Engine {
     not_understood: AtomicU64,
 }
 
-/// What the tasks that feed connections count.
+/// The counts of the tasks that feed connections.
 #[derive(Default)]
 pub(crate) struct Feeding {
     pub(crate) items: AtomicU64,

@@ -1,4 +1,4 @@
-//! What the system tells of processes and of itself. Linux has it in `/proc`.
+//! The system's figures of processes and of itself. Linux has them in `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) fn raise_descriptor_limit() -> Outcome<u64> {
     Ok(hard)
 }
 
-/// What a process takes.
+/// The memory, descriptors and threads of a process.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Footprint {
     /// Bytes of resident memory; and with shared pages divided among those who share them.
@@ -102,7 +102,7 @@ impl Busy {
         })
     }
 
-    /// How many processors others took since `before`.
+    /// The number of processors that others took since `before`.
     pub(crate) fn others_since(&self, before: &Self, time: Duration) -> f64 {
         let machine = self.machine.saturating_sub(before.machine);
         let ours = self.ours.saturating_sub(before.ours);

@@ -1,4 +1,4 @@
-//! What the documentation of tokio's `Notify` says, and no more, on a mutex.
+//! The promises of the documentation of tokio's `Notify`, and no more, on a mutex.
 
 use std::collections::VecDeque;
 use std::future::Future;
