@@ -33,7 +33,7 @@ struct Setting {
 
 #[derive(Arbitrary, Debug)]
 struct End {
-    /// Whether it has a handler, and how many milliseconds that takes for a frame.
+    /// The handler, if there is one: the milliseconds that it takes for a frame.
     handler: Option<u8>,
     full: Full,
 }
@@ -124,7 +124,7 @@ async fn connect(setting: &Setting) -> (Server, Side, Client, Side) {
     (server, engine, client, agent)
 }
 
-/// Whether a connection may end for this reason in this setting.
+/// True if a connection may end for this reason in this setting.
 fn is_expected(reason: &CloseReason, setting: &Setting) -> bool {
     use CloseReason::{EndOfStream, IdleTimeout, LocalBye, PeerBye, QueueFull, Rejected, Reset};
     match reason {

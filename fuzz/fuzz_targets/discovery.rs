@@ -66,7 +66,7 @@ struct Datagram<'a> {
     passed: i16,
 }
 
-/// How many answers a part of `per_second` gives within a time.
+/// The number of answers that a part of `per_second` gives within a time.
 fn most(per_second: u32, within: Duration) -> usize {
     let all = f64::from(per_second) * (1.0 + within.as_secs_f64()) + 1e-6;
     all as usize

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use masep_fuzz::{Cuts, Memory};
 use masep_proto::{Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
-/// What is in a stream, read in the plainest way.
+/// The content of a stream, read in the plainest way.
 #[derive(Default)]
 struct Content<'a> {
     /// Each frame, and where it ends.
@@ -41,8 +41,8 @@ impl<'a> Content<'a> {
         content
     }
 
-    /// What has to be known when this much of the stream has arrived: the number of whole frames,
-    /// where the last of them ends, and whether it cannot be read any further.
+    /// The facts when this much of the stream has arrived: the number of whole frames,
+    /// the end of the last of them, and the error if it cannot be read any further.
     fn within(&self, arrived: usize) -> (usize, usize, Result<(), LimitExceeded>) {
         let whole = self.frames.partition_point(|(_, end)| *end <= arrived);
         let end = whole.checked_sub(1).map_or(0, |last| self.frames[last].1);

@@ -15,7 +15,7 @@ struct Setting {
     cuts: u32,
 }
 
-/// What a stream says, read in the plainest way: the id and the bytes that it took.
+/// The hello in a stream, read in the plainest way: the id and the bytes that it took.
 fn hello_of(stream: &[u8], limits: &Limits) -> Result<Option<(PeerId, usize)>, HelloError> {
     let Some((&[low, high], body)) = stream.split_first_chunk() else {
         return Ok(None);

@@ -28,12 +28,12 @@ struct Setting {
     cuts: u32,
     /// Milliseconds between two pieces.
     pause: u8,
-    /// Whether the peer reads what the server says.
+    /// True if the peer reads the server's bytes.
     reads: bool,
     ending: Ending,
 }
 
-/// What the peer does behind its last byte.
+/// The act of the peer behind its last byte.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Ending {
     /// It shuts its side, and still reads.
@@ -46,14 +46,14 @@ enum Ending {
     Silence,
 }
 
-/// What a stream says, read in the plainest way.
+/// The content of a stream, read in the plainest way.
 #[derive(Debug, Default)]
 struct Content {
     id: Option<String>,
     frames: Vec<Frame>,
     bye: bool,
     refused: Option<LimitExceeded>,
-    /// Whether it stops within a frame.
+    /// True if it stops within a frame.
     rest: bool,
 }
 
@@ -213,7 +213,7 @@ fn check(reason: Option<CloseReason>, content: &Content, setting: &Setting) {
             assert_eq!(mid_frame, content.rest);
             assert!(!matches!(setting.ending, Ending::Silence));
         }
-        // Whoever leaves without reading what came has reset the connection.
+        // A peer that leaves without reading what came has reset the connection.
         CloseReason::Reset => assert!(leaves || !setting.reads),
         CloseReason::IdleTimeout => assert!(matches!(setting.ending, Ending::Silence)),
         other => panic!("{other}"),

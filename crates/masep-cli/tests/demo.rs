@@ -134,7 +134,7 @@ mod on_a_terminal {
 
     const ENTER: &str = "\x1b[?1049h";
     const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
-    /// What is in front of each picture.
+    /// The escape sequence in front of each picture.
     const HOME: &str = "\x1b[H";
 
     struct Terminal {
@@ -193,7 +193,7 @@ mod on_a_terminal {
         }
     }
 
-    /// What was on the first screen after the game, if it was left as it was.
+    /// The text on the first screen after the game, if it was left as it was.
     fn behind_the_game(written: &str) -> &str {
         let (before, rest) = written.split_once(ENTER).unwrap();
         assert!(before.contains("A game of pursuit"), "{written}");

@@ -5,12 +5,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 mod program;
 use program::{framed, hex, run, start};
 
-/// What an action with these parameters is on the wire.
+/// The bytes of an action with these parameters on the wire.
 fn action(params: &str) -> String {
     format!(r#"<Message msg_type="action" src_sub_app="a"><dict>{params}</dict></Message>"#)
 }
 
-/// What an action with this one parameter `k` is on the wire, by JSON.
+/// The bytes of an action with this one parameter `k` on the wire, by JSON.
 fn encode_k(value: &str) -> String {
     let line = format!(r#"{{"msg_type":"action","src_sub_app":"a","params":{{"k":{value}}}}}"#);
     let run = run(&["encode"], line);

@@ -1,4 +1,4 @@
-//! How `masep serve` and `masep join` end, and what they say of what was left undone.
+//! The ends of `masep serve` and `masep join`, and their reports of work that was left undone.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What `masep serve` tells when many have something to tell, and few or nobody reads.
+//! The events of `masep serve` when many have something to tell, and few or nobody reads.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -46,7 +46,7 @@ fn message(size: usize) -> String {
     )
 }
 
-/// What is told of this id, without the messages.
+/// The events that are told of this id, without the messages.
 fn told_of(server: &mut Session, id: &str, count: usize) -> Vec<String> {
     let mut told = Vec::new();
     while told.len() < count {
@@ -107,7 +107,7 @@ fn who_says_little_is_heard_soon_however_much_others_say() {
         events.read_line(&mut line).unwrap();
         floods += usize::from(line.starts_with(r#"{"event":"message""#));
     }
-    // How much others have said between a word of this peer and the line that tells it.
+    // The amount that others have said between a word of this peer and the line that tells it.
     let mut between: Vec<usize> = (0..40)
         .map(|_| {
             good.send(message(1));

@@ -1,4 +1,4 @@
-//! What strangers can do to the program: bad frames from either side, ids that would steer a terminal,
+//! Attacks by strangers on the program: bad frames from either side, ids that would steer a terminal,
 //! a process without descriptors, JSON that is larger than it looks.
 #![cfg(unix)]
 #![allow(
@@ -36,10 +36,10 @@ fn assert_harmless(text: &str) {
     assert!(!text.contains(obeyed), "{text:?}");
 }
 
-/// Whether a line says of an input what it has to.
+/// Checks that a line says of an input all that it has to.
 fn assert_told(line: &str, input: &Input) {
     assert_harmless(line);
-    // What is nested deeply, serde_json does not read as it stands.
+    // serde_json does not read a deeply nested line as it stands.
     let error = line.split_once(r#""error":{"kind":""#);
     let kind = error.and_then(|(_, rest)| rest.split('"').next());
     let outcome = kind.unwrap_or(TAKEN);

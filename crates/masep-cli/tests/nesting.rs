@@ -1,4 +1,4 @@
-//! What one verb prints another reads, however deep it is nested and however long it is.
+//! The output of one verb is read by another, however deep it is nested and however long it is.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,

@@ -178,7 +178,7 @@ fn turn(observation: &Message) -> i64 {
     more.get("turn").unwrap().as_i64().unwrap()
 }
 
-/// Where the predator of this actor is, as XML.
+/// The state of the predator of this actor, as XML.
 fn place(observation: &Message, id: &str) -> String {
     let controlled = |it: &Element| it.attribute("control").as_deref() == Some(id);
     let agent = state(observation).children().find(controlled).unwrap();
@@ -239,7 +239,7 @@ async fn the_game_depends_on_the_seed_and_not_on_who_comes_first() {
         let (address, game) = start(Settings { seed, ..SETTINGS }).await;
         let first = Player::join(address, ids[0], Role::Actor).await;
         let second = join(address, ids[1], Role::Actor);
-        // What the agent does, by hand: it is only known after its REGISTER who is first.
+        // Plays the agent by hand: the order of the two is known only after its REGISTER.
         let first = tokio::spawn(async move { agent::play(&first.client, Role::Actor).await });
         let report = game.await.unwrap();
         first.await.unwrap().unwrap();

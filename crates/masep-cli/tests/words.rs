@@ -1,4 +1,4 @@
-//! What goes in and out of `masep serve`, `masep join` and `masep tap` besides the messages: ids, lines of
+//! The input and output of `masep serve`, `masep join` and `masep tap` besides the messages: ids, lines of
 //! another form, addresses, times of day.
 #![cfg(unix)]
 #![allow(
@@ -32,7 +32,7 @@ fn no_peer_is_everybody() {
     server.event("connected");
     let mut star = Socket::connect(&address);
     star.send("*");
-    // What it says meanwhile is not told.
+    // Its messages meanwhile are not told.
     star.send(r#"<Message msg_type="quit" src_sub_app="*" />"#);
     star.expect("engine");
     star.expect_bye();

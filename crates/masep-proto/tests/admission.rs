@@ -181,7 +181,7 @@ fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
     assert_eq!(door.events(), [DoorEvent::Abort(old)]);
     door.pass(Duration::from_secs(1));
     assert_eq!(door.events(), [DoorEvent::Admit(new)]);
-    // What it leaves is not its successor's id.
+    // The end of the old one does not free the id of its successor.
     door.admission.gone(old);
     let (third, _) = door.guest("agent");
     assert_eq!(door.events(), [DoorEvent::Replace(new)]);

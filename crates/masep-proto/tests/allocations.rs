@@ -1,18 +1,18 @@
-//! What is read or written many times over takes no memory each time: a scalar is in its container, and a
+//! Items that are read or written many times over take no memory each time: a scalar is in its container, and a
 //! text, a key or an element is a slice of the message.
 
 use allocation_counter::measure;
 use bytes::Bytes;
 use masep_proto::{Dict, Element, Int, Message, TypeName, Value};
 
-/// How often memory may be taken more for a thousand values than for a hundred: what holds them grows.
+/// Memory may be taken so many times more often for a thousand values than for a hundred: their containers grow.
 const GROWTH: u64 = 12;
 
 fn message(value: Value) -> Message {
     Message::action("actor", Dict::from([("values", value)]))
 }
 
-/// How often memory is taken to decode a message with this value, and to encode it.
+/// The number of times that memory is taken to decode a message with this value, and to encode it.
 fn allocations(value: Value) -> (u64, u64) {
     let message = message(value);
     let mut bytes = Bytes::new();

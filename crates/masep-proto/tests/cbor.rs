@@ -146,7 +146,7 @@ fn parameters_are_a_dict_or_nothing() {
     assert_eq!(encode([1].into()), Err(EncodeError::ParamsNotDict("list")));
 }
 
-/// Whether these bytes are a slice of those, not a copy.
+/// True if these bytes are a slice of those, not a copy.
 fn shares(part: &Bytes, whole: &Bytes) -> bool {
     whole.as_ptr_range().contains(&part.as_ptr())
 }

@@ -135,7 +135,7 @@ fn bad_messages_have_their_errors() {
         ("a1 66706172616d73 01", "params_not_dict", 8),
         ("a1 66706172616d73 80", "params_not_dict", 8),
         ("a1 647475726e f6", "unexpected_item", 6),
-        // What is skipped is CBOR all the same.
+        // A skipped item has to be CBOR all the same.
         ("a1 6178 9f ff", "cbor", 3),
         ("a1 6178 61ff", "cbor", 4),
         ("a1 6178 9affffffff", "truncated", 3),

@@ -156,7 +156,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 fn message() -> impl Strategy<Value = Message> {
     let params = prop::collection::vec((text(), value()), 0..4).prop_map(|entries| {
-        // What is empty is not sent, and comes back as nothing.
+        // An empty dict is not sent, and comes back as nothing.
         if entries.is_empty() {
             Value::None
         } else {
@@ -396,7 +396,7 @@ proptest! {
     }
 }
 
-/// Where a message is damaged, with which byte, and how.
+/// The place at which a message is damaged, the byte, and the way.
 type Damage = (prop::sample::Index, u8, u8);
 
 fn damages(count: Range<usize>) -> impl Strategy<Value = Vec<Damage>> {

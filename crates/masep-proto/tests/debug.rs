@@ -1,4 +1,4 @@
-//! What is shown of messages for those who debug.
+//! The debug forms of messages.
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
 use std::fmt::Debug;

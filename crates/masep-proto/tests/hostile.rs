@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use corpus::{Input, TAKEN};
 use masep_proto::{Element, FrameCodec, Handshake, Limits, Message};
 
-/// What becomes of an input: the name of the error, or [`TAKEN`].
+/// The outcome of an input: the name of the error, or [`TAKEN`].
 fn outcome(bytes: &Bytes) -> &'static str {
     match Message::decode(bytes.clone(), &Limits::default()) {
         Ok(_) => TAKEN,
@@ -51,7 +51,7 @@ fn so_it_is_with_what_is_larger_than_a_frame() {
     check(corpus::bombs(200_000));
 }
 
-/// What was taken can be sent on, and is the same then.
+/// A message that was taken can be sent on, and is the same then.
 #[test]
 fn what_is_taken_of_them_is_a_message_like_any_other() {
     let mut taken = 0;
@@ -70,7 +70,7 @@ fn what_is_taken_of_them_is_a_message_like_any_other() {
     assert!(taken > 100, "{taken}");
 }
 
-/// Where a foreign element stands alone, as a file or in JSON.
+/// This is about a foreign element that stands alone, as a file or in JSON.
 #[test]
 fn an_element_is_refused_as_a_message_is() {
     let malformed = ["syntax", "doctype", "undefined_entity", "unbound_prefix"];

@@ -1,4 +1,4 @@
-//! What a connection holds, and how often it takes memory.
+//! The memory that a connection holds, and the number of times that it takes some.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,7 +51,7 @@ fn accepted(config: &Arc<Config>, pieces: &[&[u8]], now: Instant) -> Connection 
     core
 }
 
-/// What the pool of this thread keeps is no connection's.
+/// Fills the pool of this thread. Its memory is no connection's.
 fn warm(config: &Arc<Config>, now: Instant) {
     let mut core = accepted(config, &[b"\x05\0agent"], now);
     let mut batch = Batch::new();

@@ -1,4 +1,4 @@
-//! How blocking connections end, and what their peers are told.
+//! The ends of blocking connections, as their peers are told of them.
 
 mod blocking_peer;
 
@@ -139,7 +139,7 @@ fn a_peer_that_closes_without_bye_is_an_end_of_stream() {
         assert!(recv(&connection).is_err());
         let reason = CloseReason::EndOfStream { mid_frame };
         assert_eq!(connection.close_reason(), Some(&reason));
-        // Who only closed the sending side is still told.
+        // A peer that only closed the sending side is still told.
         peer.expect_bye();
     }
 }

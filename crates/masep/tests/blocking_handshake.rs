@@ -295,7 +295,7 @@ fn a_stopped_server_keeps_its_connections_and_takes_no_more() {
     assert!(std::net::TcpStream::connect(address).is_err());
     assert_eq!(silent.read().as_deref(), Some(&b"engine"[..]));
     silent.expect_bye();
-    // Who has our hello can still be taken, in whatever order, and all go on.
+    // A connection that has our hello can still be taken, in whatever order, and all go on.
     let all = [accepted, accept(&server), accept(&server)];
     for connection in &all {
         connection.send(connection.peer().to_string()).unwrap();

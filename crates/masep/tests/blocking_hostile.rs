@@ -17,7 +17,7 @@ use corpus::{Input, TAKEN};
 use masep::blocking::{Connection, Server, SocketHandler, SocketHandlerQueue};
 use masep::{CloseReason, Frame, Limits, RejectReason, ServerLimits, SocketOptions, WhenFull};
 
-/// How long what takes thousands of inputs may take.
+/// The time that a test of thousands of inputs may take.
 const IN_THE_END: Duration = Duration::from_secs(300);
 
 const NO_PANIC: &str = "no test panics with it";
@@ -31,7 +31,7 @@ struct Engine {
 
 #[derive(Default)]
 struct Tally {
-    /// What became of the frames of each of the others, in order.
+    /// The outcomes of the frames of each of the others, in order.
     outcomes: HashMap<String, Vec<&'static str>>,
     ends: usize,
     refusals: usize,
@@ -113,7 +113,7 @@ impl Game {
         Self { over, played }
     }
 
-    /// How many frames went there and came back.
+    /// The number of frames that went there and came back.
     fn end(self) -> u32 {
         self.over.store(true, Ordering::Relaxed);
         self.played.join().expect("not one frame was lost")
@@ -423,7 +423,7 @@ fn bounds_without_end_are_bounds_too() {
     peer.expect_bye();
 }
 
-/// What a handler is told; the peer's id decides which of its calls does what it should not.
+/// A handler that tells its calls, and panics or never returns in one of them: the peer's id is the name of that call.
 struct Rogue {
     told: mpsc::Sender<String>,
     panics: bool,
@@ -508,7 +508,7 @@ fn a_handler_that_never_returns_costs_its_own_connection_only() {
         let mut peer = Peer::join(address, call);
         peer.write(&frame(b"never answered"));
         expect_told(&heard, &format!("{call} {call}"));
-        // What others send to it goes out all the same.
+        // Frames of others to it go out all the same.
         server.registry().send_frame_to(call, "news").unwrap();
         assert_eq!(peer.read().as_deref(), Some(&b"news"[..]));
         stuck.push(peer);

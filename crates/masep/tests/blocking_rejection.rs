@@ -140,7 +140,7 @@ fn a_client_that_only_sends_learns_of_its_rejection() {
         }
     };
     assert_eq!(error, SendError::Closed(CloseReason::Rejected));
-    // What waits for room reads too. Its server keeps the socket, as a pymasep process does.
+    // A call that waits for room reads too. Its server keeps the socket, as a pymasep process does.
     let (client, mut server) = connected(b"");
     server.write(&frame(b"BYE"));
     let error = loop {

@@ -139,7 +139,7 @@ fn wait_until_read(connection: &Connection) {
     }
 }
 
-/// What this thread has taken of a processor.
+/// The processor time that this thread has taken.
 #[cfg(target_os = "linux")]
 fn cpu_time() -> Duration {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();

@@ -1,4 +1,4 @@
-//! What holds for the async and for the blocking library alike, written once: a server of each, and peers
+//! Scenarios for the async and for the blocking library alike, written once: a server of each, and peers
 //! that are bare sockets.
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
@@ -23,7 +23,7 @@ trait Server {
     fn accept(&self) -> Option<Box<dyn Connection>>;
 }
 
-/// What both libraries do on a connection. No call waits for ever.
+/// The calls of both libraries on a connection. No call waits for ever.
 trait Connection: Send + Sync {
     fn try_send(&self, frame: Frame) -> Result<(), SendError>;
     fn recv(&self) -> Result<Frame, CloseReason>;
@@ -262,7 +262,7 @@ fn frames_before_a_bye_are_kept_when_the_peer_is_back<S: Server>() {
     new.try_send("hi".into()).unwrap();
 }
 
-/// As a client of pymasep says hello: in two writes. Whether it was in time, where that is the test's own
+/// As a client of pymasep says hello: in two writes. True if it was in time, as far as that is the test's own
 /// doing.
 fn hello_in_two_parts(address: SocketAddr) -> bool {
     // Less than a server gives, and enough for one that refuses at once.

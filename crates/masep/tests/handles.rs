@@ -1,4 +1,4 @@
-//! What can be given to another task or thread.
+//! Types that can be given to another task or thread.
 
 use masep::{
     Client, Connection, Frame, Message, Registry, Server, SocketHandlerQueue, Value, blocking,

@@ -24,7 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// An engine: answers whoever is called good, and reads what the others say as messages.
 #[derive(Default)]
 struct Engine {
-    /// What became of the frames of each of the others, in order.
+    /// The outcomes of the frames of each of the others, in order.
     outcomes: Mutex<HashMap<String, Vec<&'static str>>>,
     ends: watch::Sender<usize>,
     refusals: watch::Sender<usize>,
@@ -106,7 +106,7 @@ impl Game {
         Self { over, played }
     }
 
-    /// How many frames went there and came back.
+    /// The number of frames that went there and came back.
     async fn end(self) -> u32 {
         self.over.store(true, Ordering::Relaxed);
         soon(self.played).await.expect("not one frame was lost")
@@ -323,7 +323,7 @@ async fn one_address_has_its_share_of_the_places_and_no_more() {
     soon(async {
         loop {
             let mut next = Peer::join(address, "good").await;
-            // Who is refused finds the stream closed.
+            // A client that is refused finds the stream closed.
             let _ = next.stream.write_all(&frame(b"hi")).await;
             if next.read().await.as_deref() == Some(b"hi") {
                 break;
@@ -415,7 +415,7 @@ async fn bounds_without_end_are_bounds_too() {
     assert_eq!(report.ended, ["agent".into()]);
 }
 
-/// What a handler is told, when not to answer decides which of its calls does what it should not.
+/// A handler that tells its calls, and panics or never returns in one of them: the peer's id is the name of that call.
 struct Rogue {
     told: mpsc::UnboundedSender<String>,
     panics: bool,
@@ -498,7 +498,7 @@ async fn a_handler_that_never_returns_costs_its_own_connection_only() {
         let mut peer = Peer::join(address, call).await;
         peer.write(&frame(b"never answered")).await;
         expect_told(&mut heard, &format!("{call} {call}")).await;
-        // What others send to it goes out all the same.
+        // Frames of others to it go out all the same.
         server.registry().send_frame_to(call, "news").await.unwrap();
         assert_eq!(peer.read().await.as_deref(), Some(&b"news"[..]));
         stuck.push(peer);

@@ -59,7 +59,7 @@ impl Host {
         Ok(Self { jobs, namespace })
     }
 
-    /// Runs something on this host. What it starts there, stays there.
+    /// Runs something on this host. Everything that it starts stays on this host.
     fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         let job = Box::new(move || done.send(job()).unwrap());

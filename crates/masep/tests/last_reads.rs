@@ -1,4 +1,4 @@
-//! What had arrived when this side ends a connection is delivered.
+//! Frames that had arrived when this side ends a connection are delivered.
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
 mod peer;

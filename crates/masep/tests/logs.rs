@@ -1,4 +1,4 @@
-//! What strangers can write into the log: nothing that a terminal obeys, and not as much as they like.
+//! Text of strangers in the log: nothing that a terminal obeys, and not as much as they like.
 
 #![allow(clippy::duplicate_mod, reason = "both kinds of peers have it")]
 
@@ -145,7 +145,7 @@ async fn an_id_cannot_write_to_the_terminal_of_whoever_reads_the_log_of_an_async
     assert_harmless("motor", 1);
 }
 
-/// Who knocks without pause is told of now and then; who debugs sees it all.
+/// A client that knocks without pause is told of now and then; a debug log has all of it.
 fn assert_paced(reason: &str, refused: usize) {
     let reason = format!("reason={reason} ");
     let lines = lines_with(&reason, refused);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// How long a test waits for one thing before it fails.
+/// The time that a test waits for one thing before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Set for a process of this test that is one of the programs.

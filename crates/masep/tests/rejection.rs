@@ -48,7 +48,7 @@ async fn a_bye_within_200_ms_of_the_hello_is_a_rejection_and_a_later_one_is_none
         (205, CloseReason::PeerBye),
         (100_000, CloseReason::PeerBye),
     ] {
-        // Whether a call of `recv` reads, the connection's task, or both in turn.
+        // The frames are read by a call of `recv`, by the connection's task, or by both in turn.
         for receives in [true, false] {
             let (client, server) = connected(b"").await;
             let connection = client.connection().clone();

@@ -1,4 +1,4 @@
-//! Which peers get each frame in a segment of its own: those that write header and body apart, and no others.
+//! The peers that get each frame in a segment of its own: those that write header and body apart, and no others.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
@@ -172,7 +172,7 @@ async fn a_peer_behind_whatever_cuts_the_stream_gets_its_frames_together() {
         let address = relay(server.local_address().tcp().unwrap(), at_once).await;
         let client = Client::builder("agent").connect(address).await.unwrap();
         let here = soon(server.accept()).await.unwrap();
-        // What the peer sends is what it is judged by.
+        // The peer is judged by the bytes that it sends.
         flood(client.connection(), &here).await;
         let before = writes.apart.load(Ordering::Relaxed);
         flood(&here, client.connection()).await;

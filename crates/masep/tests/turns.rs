@@ -100,7 +100,7 @@ async fn calls_that_are_given_up_lose_nothing_and_hold_up_nobody() {
     assert_eq!(soon(peer.read()).await, None);
 }
 
-/// What a future gives at its first poll.
+/// The result of a future's first poll.
 async fn futures_poll_once<T>(mut future: impl Future<Output = T> + Unpin) -> Option<T> {
     std::future::poll_fn(|context| {
         std::task::Poll::Ready(match std::pin::Pin::new(&mut future).poll(context) {

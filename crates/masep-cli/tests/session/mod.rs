@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::program::command;
 
-/// How long a test waits for one thing before it fails: a bound, never the expected way out.
+/// The time that a test waits for one thing before it fails: a bound, never the expected way out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run of the program. It is killed when this is dropped.
@@ -144,7 +144,7 @@ impl Session {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it is alive");
     }
 
-    /// Waits for the end: the exit code and what stands on standard error. What is left of standard
+    /// Waits for the end: the exit code and the text on standard error. The rest of standard
     /// output is read and thrown away.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while self.lines.is_some() && self.line().is_some() {}

@@ -13,7 +13,7 @@ pub(crate) struct Socket {
     pub(crate) stream: TcpStream,
 }
 
-/// How a stream of frames goes on.
+/// The next part of a stream of frames.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Frame(Vec<u8>),

@@ -20,7 +20,7 @@ fn a_frame_that_is_sent_as_soon_as_the_peer_is_admitted_follows_our_hello() {
     assert_eq!(pair.agent.received, [Frame::from("first")]);
 }
 
-/// Whether they are copied or shared, and however little the stream takes at once.
+/// This holds for frames that are copied and for shared ones, however little the stream takes at once.
 #[test]
 fn frames_of_which_the_last_byte_is_written_are_written() {
     for (size, capacity) in [

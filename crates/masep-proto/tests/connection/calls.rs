@@ -26,7 +26,7 @@ struct Play {
     room: Option<Room>,
     transmit: Option<Transmit>,
     batch: Batch,
-    /// What the peer will have sent.
+    /// The bytes that the peer will have sent.
     incoming: VecDeque<u8>,
     /// The frames in it, as far as they were not taken.
     expected: VecDeque<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What may take only so long.
+//! Steps that have a deadline.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Why a connection ends, in whatever order things happen, and how its stream is left.
+//! The reason of a connection's end, in every order of events, and the state in which its stream is left.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::pair::Pair;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the other end of the stream does.
+/// An act of the other end of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     Frame,
@@ -24,7 +24,7 @@ enum Peer {
     TooLarge,
 }
 
-/// What this side does, or finds.
+/// An act of this side, or a thing that it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Own {
     Nothing,
@@ -82,7 +82,7 @@ const CASES: &[Case] = {
         case(&[Frame, TooLarge], Nothing, "protocol_error", 1, &[]),
         case(&[Frame, TooLarge, Bye], Nothing, "protocol_error", 1, &[]),
         case(&[Frame, TooLarge, End], Nothing, "protocol_error", 1, CLOSE),
-        // What had arrived when this side ends counts, and is delivered.
+        // Frames that had arrived when this side ends count, and are delivered.
         case(&[], Own::End, "local_bye", 0, &[Action::HalfClose]),
         case(&[Frame], Own::End, "local_bye", 1, &[Action::HalfClose]),
         case(&[Frame, Bye], Own::End, "peer_bye", 1, IN_ORDER),

@@ -125,7 +125,7 @@ fn a_refusal_that_is_not_taken_ends_after_a_second() {
     assert_eq!(pair.engine.actions, [Action::Reset]);
 }
 
-/// What a peer does instead of a hello, and why it is not taken.
+/// Frames of a peer that are no hello, and the reasons for which it is not taken.
 #[test]
 fn what_is_no_hello_is_refused_with_the_reason() {
     let id = |limit| RejectReason::Hello(HelloError::Limit(limit));

@@ -81,9 +81,9 @@ pub(crate) struct Side {
     pub(crate) acknowledgements: Vec<Action>,
     /// The stream is closed.
     pub(crate) closed: bool,
-    /// Whether frames are taken as they come.
+    /// True if frames are taken as they come.
     pub(crate) takes: bool,
-    /// Whether a hello is answered with [`Connection::admit`] at once.
+    /// True if a hello is answered with [`Connection::admit`] at once.
     pub(crate) admits: bool,
 }
 
@@ -136,7 +136,7 @@ impl Side {
         }
     }
 
-    /// What waits for nothing is over, or it is the user's turn.
+    /// A connection that waits for nothing is over, or it is the user's turn.
     fn check_rest(&self) {
         let wants = self.core.wants();
         let waits = wants.read != Want::Nothing || wants.write != Want::Nothing || wants.sent;
@@ -318,7 +318,7 @@ pub(crate) struct Pair {
     pub(crate) engine: Side,
     pub(crate) to_engine: Pipe,
     pub(crate) to_agent: Pipe,
-    /// Where reads and writes are cut; whole without.
+    /// The generator of the cuts of reads and writes; whole without.
     pub(crate) cuts: Option<Random>,
 }
 

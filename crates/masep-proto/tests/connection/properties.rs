@@ -1,4 +1,4 @@
-//! What holds of every connection, whatever happens in whatever order.
+//! Properties of every connection, in every order of events.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn number(frame: &Frame) -> u32 {
     u32::from_le_bytes(*frame.bytes().first_chunk().expect("its number"))
 }
 
-/// What a side was asked to send, and has accepted.
+/// The frames that a side was asked to send, and has accepted.
 #[derive(Default)]
 struct Sent {
     next: u32,

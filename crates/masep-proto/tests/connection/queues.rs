@@ -1,4 +1,4 @@
-//! What waits to be sent and to be taken, its bounds, and the policies for full queues.
+//! The queues of frames that wait to be sent and to be taken, their bounds, and the policies for full ones.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ pub use xml::bombs;
 /// A body of a frame, or of a file, that should be a message.
 #[derive(Debug)]
 pub struct Input {
-    /// What it is, and how large.
+    /// The kind of input, and its size.
     pub name: String,
     pub bytes: Vec<u8>,
     /// The names of the errors of which one has to come; [`TAKEN`] if it is a message after all.

@@ -45,7 +45,8 @@ pub(crate) struct Joined {
     pub(crate) median: Duration,
     #[serde(with = "crate::seconds")]
     pub(crate) slowest: Duration,
-    /// The number of those that took a second or more: the listener had no room for their first packet, which was repeated.
+    /// The number of those that took a second or more: the listener had no room for their first packet, which
+    /// was repeated.
     pub(crate) repeated: usize,
 }
 

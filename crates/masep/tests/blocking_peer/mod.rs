@@ -23,7 +23,7 @@ use masep::{Address, CloseReason, Frame, Limits, RecvTimeoutError, RejectReason}
 /// Ends a test that waits for something that does not come. Never the expected way out.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// What a handler was told, as a list of events.
+/// The events that a handler was told, as a list.
 #[derive(Debug)]
 pub enum Event {
     Connected(Connection),

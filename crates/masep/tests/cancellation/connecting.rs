@@ -91,7 +91,7 @@ pub(crate) fn connect_with(cut: &Cut) -> Work<'_> {
     to_a_server(cut, NARROW, &[CloseReason::PeerBye])
 }
 
-/// Where there may be no room for the `BYE`, its end is a reset.
+/// There may be no room for the `BYE`: then its end is a reset.
 pub(crate) fn connect_with_short_pipes(cut: &Cut) -> Work<'_> {
     to_a_server(cut, 3, &[CloseReason::PeerBye, CloseReason::Reset])
 }

@@ -12,12 +12,12 @@ use tokio::runtime::{Builder, Handle, Runtime};
 const MOST_POLLS: usize = 500;
 
 pub(crate) type Work<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-/// What happens around one call.
+/// The events around one call.
 type World = fn(&Cut) -> Work<'_>;
 
 /// One public call.
 pub(crate) struct Call {
-    /// Where it is defined, below `src`.
+    /// The file in which it is defined, below `src`.
     pub(crate) file: &'static str,
     pub(crate) name: &'static str,
     /// Points at which it is dropped, all worlds together.
@@ -26,7 +26,7 @@ pub(crate) struct Call {
     pub(crate) worlds: &'static [(Clock, World)],
 }
 
-/// What time it is in a world.
+/// The clock of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
     /// That of the machine: for worlds with real sockets.
@@ -52,7 +52,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// What the call gives, unless it was dropped before.
+    /// The result of the call, unless it was dropped before.
     pub(crate) async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         assert_eq!(self.done.get(), None, "one call for each run");
         let mut call = Box::pin(call);
@@ -76,7 +76,7 @@ impl Cut {
         done
     }
 
-    /// Whether the call was never polled.
+    /// True if the call was never polled.
     pub(crate) fn is_unpolled(&self) -> bool {
         self.polls == 0
     }
@@ -114,7 +114,7 @@ pub(crate) fn run(call: &Call) -> usize {
     points
 }
 
-/// Whether the call was done before it would have been dropped.
+/// True if the call was done before it would have been dropped.
 fn run_once(
     call: &Call,
     number: usize,

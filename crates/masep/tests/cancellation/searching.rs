@@ -51,7 +51,7 @@ pub(crate) fn discover(cut: &Cut) -> Work<'_> {
     })
 }
 
-/// Where there is no server to be found.
+/// There is no server to be found.
 pub(crate) fn search_in_vain(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
         let options = options();

@@ -220,7 +220,7 @@ fn to_all(
             let arrived = soon(reader).await.unwrap();
             let before = if number == 0 { &[][..] } else { &filled };
             let rest = arrived.strip_prefix(before).unwrap();
-            // Who has room gets it at the first poll.
+            // A connection that has room gets it at the first poll.
             let must = sent.is_some() || (number == 0 && !cut.is_unpolled());
             assert!(
                 rest == [CUT, AFTER] || (!must && rest == [AFTER]),

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::cut::{Cut, Work, breathe, soon};
 use crate::world::{NARROW, Peer, World, frame};
 
-/// Who is bound has a port, and who is dropped has none.
+/// A server that is bound has a port, and one that is dropped has none.
 pub(crate) fn bind(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
         let bind = || Server::builder("engine").bind("localhost:0");
@@ -110,7 +110,7 @@ pub(crate) fn shutdown(cut: &Cut) -> Work<'_> {
     })
 }
 
-/// What a call that was dropped would have taken is still there.
+/// A connection that a dropped call would have taken is still there.
 pub(crate) fn accept_in_memory(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
         let (listener, connector) = listen(4);

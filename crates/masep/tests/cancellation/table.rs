@@ -7,7 +7,7 @@ use crate::cut::Call;
 use crate::cut::Clock::{Paused, Real};
 use crate::{connecting, ending, queueing, receiving, searching, sending, serving};
 
-/// Every public async call of masep. What [`masep::blocking`] has can be dropped at no point.
+/// Every public async call of masep. The calls of [`masep::blocking`] can be dropped at no point.
 pub(crate) const CALLS: &[Call] = &[
     Call {
         file: "connection.rs",
@@ -192,7 +192,7 @@ pub(crate) const DISCOVER_A_SERVER: Call = Call {
     worlds: &[(Real, searching::find_and_connect)],
 };
 
-/// What masep calls and users write; the table has what users call.
+/// The calls that masep makes and users write; the table has those that users make.
 pub(crate) const CALLBACKS: &[&str] = &["on_connect", "on_receive", "on_close", "on_reject"];
 
 /// A call as it stands in the source.
@@ -219,7 +219,7 @@ pub(crate) fn public_calls() -> Vec<Found> {
     found
 }
 
-/// How functions end their signatures that give a future with a name of its own.
+/// The ends of the signatures of functions that give a future with a name of its own.
 fn futures(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines();
     let names = lines.filter_map(|line| line.strip_prefix("impl Future for ")?.split('<').next());

@@ -103,7 +103,7 @@ impl Peer {
                     let room = poll_fn(|context| self.transport.poll_writable(context));
                     room.await.unwrap();
                 }
-                // Whoever would read it is gone.
+                // The one that would read it is gone.
                 Err(_) => return,
             }
         }

@@ -27,7 +27,7 @@ pub async fn soon<T>(work: impl Future<Output = T>) -> T {
         .expect("it did not happen in 20 s")
 }
 
-/// What a handler was told, as a list of events.
+/// The events that a handler was told, as a list.
 #[derive(Debug)]
 pub enum Event {
     Connected(Connection),

@@ -20,7 +20,7 @@ use network::TICK;
 use record::Figures;
 use world::{Outcome, simulate};
 
-/// Which seeds: the variables that `cargo xtask simulate` sets, or a few.
+/// The seeds: the variables that `cargo xtask simulate` sets, or a few.
 fn asked(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text

@@ -1,6 +1,6 @@
 //! The simulated network: links between hosts, which lose, delay, cut and end, by a seed.
 //!
-//! Time goes in ticks. What is sent in one tick arrives in a later one, so hosts can run one after the
+//! Time goes in ticks. Bytes sent in one tick arrive in a later one, so hosts can run one after the
 //! other. Loss and reordering are what TCP makes of them: delay. A segment that is lost comes when it
 //! was sent again, and what overtook it waits.
 
@@ -16,11 +16,11 @@ use rand_xorshift::XorShiftRng;
 use crate::plan::Quality;
 use crate::stream::{End, Piece, Presence, Segment, Ticks};
 
-/// How long a tick is, and so the shortest latency.
+/// The length of a tick, and so the shortest latency.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// Connections that may wait to be accepted.
 const BACKLOG: usize = 16;
-/// Where the server runs.
+/// The host of the server.
 pub(crate) const SERVER: usize = 0;
 
 pub(crate) fn ticks(time: Duration) -> Ticks {
@@ -38,7 +38,7 @@ pub(crate) struct State {
     pub(crate) quality: Quality,
     pub(crate) links: Vec<Link>,
     pub(crate) hosts: Vec<Machine>,
-    /// Who listens at the server's name.
+    /// The port at the server's name.
     pub(crate) port: Option<Port>,
     wakers: Vec<Waker>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Link {
     pub(crate) connector: Option<Waker>,
     /// The network did something to it that is no delay.
     pub(crate) disturbed: bool,
-    /// Which ends have sent a reset by themselves.
+    /// The ends that have sent a reset by themselves.
     pub(crate) reset_by: [bool; 2],
     /// A reset was the end of bytes that a kernel had taken and not yet delivered.
     pub(crate) discarded: bool,
@@ -133,7 +133,7 @@ impl Network {
 }
 
 impl State {
-    /// Whether anything passes between the ends of a link.
+    /// True if anything passes between the ends of a link.
     fn is_open(&self, link: usize) -> bool {
         [0, 1].iter().all(|&side| {
             let machine = &self.hosts[self.links[link].host(side)];
@@ -325,7 +325,7 @@ impl State {
         self.links[link].discarded |= discarded;
     }
 
-    /// What the kernel finds out by itself, when nothing is heard.
+    /// The kernel's own check of a link on which nothing is heard.
     fn keep_alive(&mut self, link: usize, side: usize) {
         let settled = self.links[link].setup == Setup::Open;
         let open = settled && self.is_open(link);

@@ -1,4 +1,4 @@
-//! What one seed means: who is there, over which network, and what goes wrong.
+//! The meaning of one seed: the hosts, the network between them, and the faults.
 
 use std::time::Duration;
 
@@ -8,28 +8,28 @@ use rand_xorshift::XorShiftRng;
 
 use crate::stream::Ticks;
 
-/// How a network is. Times are in ticks, sizes in bytes.
+/// The quality of a network. Times are in ticks, sizes in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quality {
     pub(crate) latency: Ticks,
     pub(crate) jitter: Ticks,
-    /// How likely a segment is lost, each time that it is sent.
+    /// The probability that a segment is lost, each time that it is sent.
     pub(crate) loss: f64,
     /// The longest segment.
     pub(crate) segment: usize,
-    /// What may be on its way or unread.
+    /// The most bytes that may be on their way or unread.
     pub(crate) window: usize,
-    /// What may be written and not on its way.
+    /// The most bytes that may be written and not on their way.
     pub(crate) buffer: usize,
-    /// What goes out in a tick, per direction.
+    /// The most bytes that go out in a tick, per direction.
     pub(crate) rate: usize,
-    /// Whether what had arrived before a reset can be read, as on Linux.
+    /// True if bytes that had arrived before a reset can be read, as on Linux.
     pub(crate) keeps_unread: bool,
-    /// Whether a reset overtakes what was sent before.
+    /// True if a reset overtakes bytes that were sent before.
     pub(crate) resets_overtake: bool,
 }
 
-/// How a program takes what arrives.
+/// The way in which a program takes the frames that arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taking {
     Recv,
@@ -150,7 +150,7 @@ fn socket_options(rng: &mut XorShiftRng) -> SocketOptions {
 }
 
 fn quality(rng: &mut XorShiftRng, largest: usize) -> Quality {
-    // What a frame needs to pass in time, with large ones.
+    // A large frame needs as much to pass in time.
     let least = largest / 4;
     Quality {
         latency: rng.random_range(1..12),

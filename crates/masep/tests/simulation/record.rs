@@ -1,4 +1,4 @@
-//! What the programs saw of their connections, checked while it comes; and a trace of all events.
+//! The programs' view of their connections, checked while it comes; and a trace of all events.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ const ALL: usize = u32::MAX as usize;
 /// Link, side, number, checksum.
 const HEADER: usize = 4 + 1 + 4 + 8;
 
-/// What one end of a connection did and saw.
+/// The acts and the events of one end of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
     pub(crate) host: usize,

@@ -16,7 +16,7 @@ use crate::plan::{Plan, Taking, rng};
 use crate::record::{Key, Record, side_of};
 use crate::transport::{connect, link_of, listen, name};
 
-/// What all programs of one simulation share.
+/// The things that all programs of one simulation share.
 pub(crate) struct Stage {
     pub(crate) seed: u64,
     pub(crate) plan: Plan,

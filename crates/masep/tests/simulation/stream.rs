@@ -8,7 +8,7 @@ use std::task::Waker;
 /// Instants and times of the network, in ticks.
 pub(crate) type Ticks = u64;
 
-/// Who holds an end.
+/// The holder of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// A program.
@@ -19,7 +19,7 @@ pub(crate) enum Presence {
     Gone,
 }
 
-/// What goes over the network, in order.
+/// A piece of the stream, in order.
 #[derive(Debug)]
 pub(crate) enum Piece {
     Bytes(Vec<u8>),
@@ -90,12 +90,12 @@ impl End {
         self.presence == Presence::Held
     }
 
-    /// Whether something waits to be acknowledged.
+    /// True if something waits to be acknowledged.
     pub(crate) fn owes(&self) -> bool {
         !self.unsent.is_empty() || !self.flight.is_empty()
     }
 
-    /// Whether the kernel has nothing more to do for it.
+    /// True if the kernel has nothing more to do for it.
     pub(crate) fn is_done(&self) -> bool {
         !self.is_held() && !self.owes() && (self.fin_sent || self.failed.is_some() || !self.shut)
     }

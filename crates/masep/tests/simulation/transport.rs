@@ -166,7 +166,7 @@ impl Drop for SimTransport {
     }
 }
 
-/// What listens at the server's name, until it is dropped.
+/// The listener at the server's name, until it is dropped.
 pub(crate) struct SimListener(Arc<Network>);
 
 pub(crate) fn listen(network: &Arc<Network>) -> SimListener {

@@ -1,4 +1,4 @@
-//! What must hold of every connection when all is over.
+//! Rules that must hold of every connection when all is over.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::record::{Key, Log, Side, other};
 use crate::software::Stage;
 use crate::stream::Ticks;
 
-/// What a bound may be exceeded by: an end is noticed a few steps after it came.
+/// The ticks by which a bound may be exceeded: an end is noticed a few steps after it came.
 const SLACK: Ticks = 20;
 /// Masep's own time for an end that the peer did not ask for.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ impl Judgement<'_> {
         }
     }
 
-    /// What each reason says must be so.
+    /// Checks the conditions of each reason.
     fn of_reason(&self, reason: &CloseReason, at: Ticks) -> Result<(), String> {
         let plan = &self.stage.plan;
         let end = &self.link().ends[self.key.1];
@@ -96,7 +96,7 @@ impl Judgement<'_> {
             CloseReason::Rejected => self.key.1 == 0 && self.side().next == 0,
             CloseReason::LocalBye => self.log.ending.contains_key(&self.key),
             CloseReason::EndOfStream { .. } => self.link().disturbed,
-            // What comes while the peer is told is read too, and changes nothing.
+            // Frames that come while the peer is told are read too, and change nothing.
             CloseReason::IdleTimeout => plan.limits.idle_time.is_some_and(|time| {
                 let is_told = end.last_read + ticks(CLOSE_GRACE) >= at;
                 is_told || at + SLACK >= end.last_read + ticks(time)
@@ -184,11 +184,11 @@ impl Judgement<'_> {
         }
     }
 
-    /// Whether the other end resets, with the reason that it had.
+    /// True if the other end resets, with the reason that it had.
     fn may_be_reset(&self, peer: &Side, theirs: &CloseReason) -> bool {
         let quality = &self.stage.plan.quality;
         let harsh = quality.resets_overtake || !quality.keeps_unread;
-        // Who reads too slowly, or loses frames, may learn too late or never that it was said BYE.
+        // A peer that reads too slowly, or loses frames, may learn too late or never that it was said BYE.
         let overflows = self.stage.plan.when_full == WhenFull::Disconnect;
         let slow = self.stage.plan.delay > 0 || overflows;
         let cut_off = *theirs != CloseReason::LocalBye && !said_bye(theirs);
@@ -198,7 +198,7 @@ impl Judgement<'_> {
         self.link().reset_by[1 - self.key.1] && (harsh || slow || cut_off || gave_up)
     }
 
-    /// Whether the other end has waited as long as it does before it closes.
+    /// True if the other end has waited as long as it does before it closes.
     fn has_waited(&self, peer: &Side) -> bool {
         let asked = self.log.ending.get(&(self.key.0, 1 - self.key.1));
         match (asked, peer.closed.first()) {
@@ -208,7 +208,7 @@ impl Judgement<'_> {
     }
 }
 
-/// Whether the other end said `BYE`.
+/// True if the other end said `BYE`.
 fn said_bye(reason: &CloseReason) -> bool {
     matches!(reason, CloseReason::PeerBye | CloseReason::Rejected)
 }

@@ -15,10 +15,10 @@ use crate::software::{Stage, client, server};
 use crate::stream::Ticks;
 use crate::verdict;
 
-/// What may still happen after all programs were asked to end, at most.
+/// The most time for events after all programs were asked to end.
 const AFTERMATH: Ticks = 12_000;
 
-/// How a simulation went.
+/// The outcome of a simulation.
 pub(crate) struct Outcome {
     pub(crate) violations: Vec<String>,
     pub(crate) figures: Figures,
