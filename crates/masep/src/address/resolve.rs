@@ -12,6 +12,8 @@ impl Target {
     /// Its addresses. A name is resolved by the system, in a thread of the current tokio runtime, for as long as that
     /// takes.
     ///
+    /// Cancel safe: a call that is dropped leaves a thread of the runtime to its question.
+    ///
     /// # Errors
     /// What the system says of the name.
     pub async fn resolve(&self) -> io::Result<Vec<Address>> {

@@ -81,17 +81,6 @@ impl UnixTransport {
         }
         written
     }
-
-    /// Waits until the socket is ready for this, or of no use.
-    ///
-    /// # Errors
-    /// Only when the wait itself is of no use.
-    pub async fn ready(&self, interest: Interest) -> io::Result<()> {
-        if interest.is_writable() {
-            return std::future::poll_fn(|context| self.poll_writable(context)).await;
-        }
-        self.reading.ready(interest).await.map(drop)
-    }
 }
 
 impl AsFd for UnixTransport {

@@ -34,6 +34,8 @@ pub enum SocketTransport {
 
 /// Connects a socket. The time that it takes has no bound.
 ///
+/// Cancel safe: a call that is dropped leaves no connection.
+///
 /// # Errors
 /// What the system says.
 pub async fn connect(address: Address) -> io::Result<SocketTransport> {
@@ -219,6 +221,8 @@ enum Kind {
 
 impl SocketListener {
     /// Listens on a target, in the current tokio runtime, as [`ServerBuilder::bind`](crate::ServerBuilder::bind) does.
+    ///
+    /// Cancel safe: a call that is dropped listens nowhere.
     ///
     /// # Errors
     /// As there.

@@ -1,13 +1,17 @@
 //! Calls that connect: who is connected to and given up is told so.
 
+use std::future::poll_fn;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use masep::transport::memory::{MemoryConnector, MemoryTransport, duplex, listen};
-use masep::{Client, CloseReason, Limits};
+use masep::transport::{self, Listener, SocketListener, Stream, Transport};
+use masep::{Client, CloseReason, Limits, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::cut::{Cut, Work, breathe, soon};
+use crate::directory::Directory;
 use crate::world::{BYE, NARROW, Peer, World};
 
 const HELLO: &[u8] = b"\x05\0agent";
@@ -51,6 +55,55 @@ pub(crate) fn connect(cut: &Cut) -> Work<'_> {
             let whole = said.starts_with(HELLO) && said.ends_with(BYE);
             assert!(said.is_empty() || whole, "{said:?}");
         }
+    })
+}
+
+/// A name is resolved in a thread of the runtime, whoever waits for it.
+pub(crate) fn resolve(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let target: Target = "localhost:60000".parse().unwrap();
+        if let Some(found) = cut.call(target.resolve()).await {
+            assert!(!found.unwrap().is_empty());
+        }
+        assert!(!soon(target.resolve()).await.unwrap().is_empty());
+    })
+}
+
+/// A listener that has no connection but those that were not given up, and the end of each other.
+fn to_a_listener<'a>(cut: &'a Cut, listener: SocketListener) -> Work<'a> {
+    Box::pin(async move {
+        let address = listener.local_address().unwrap();
+        drop(cut.call(transport::connect(address.clone())).await);
+        let last = soon(transport::connect(address)).await.unwrap();
+        soon(async {
+            loop {
+                let (taken, _) = listener.accept().await.unwrap();
+                last.try_write_vectored(&[IoSlice::new(b"last")]).unwrap();
+                poll_fn(|context| taken.poll_readable(context))
+                    .await
+                    .unwrap();
+                let mut read = Vec::with_capacity(16);
+                if taken.try_read(&mut read).unwrap() > 0 {
+                    break;
+                }
+            }
+        })
+        .await;
+    })
+}
+
+pub(crate) fn tcp(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let target = "127.0.0.1:0".parse().unwrap();
+        to_a_listener(cut, SocketListener::bind(&target).await.unwrap()).await;
+    })
+}
+
+pub(crate) fn unix(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let directory = Directory::new();
+        let target = directory.target("socket").parse().unwrap();
+        to_a_listener(cut, SocketListener::bind(&target).await.unwrap()).await;
     })
 }
 

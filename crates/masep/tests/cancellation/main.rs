@@ -16,6 +16,8 @@ use std::io::{self, Write};
 mod bounds;
 mod connecting;
 mod cut;
+#[path = "../directory/mod.rs"]
+mod directory;
 mod ending;
 mod queueing;
 mod receiving;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use masep::transport::memory::listen;
-use masep::transport::{Listener, SocketListener};
+use masep::transport::{self, Listener, SocketListener};
 use masep::{Client, CloseReason, Limits, Server};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,6 +25,18 @@ pub(crate) fn bind(cut: &Cut) -> Work<'_> {
         let client = soon(connect).await.unwrap();
         assert!(soon(server.accept()).await.is_ok());
         soon(client.connection().bye()).await;
+    })
+}
+
+/// A listener that is bound has a port, and one that is dropped has none.
+pub(crate) fn bind_a_listener(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let target = "localhost:0".parse().unwrap();
+        drop(cut.call(SocketListener::bind(&target)).await);
+        let listener = soon(SocketListener::bind(&target)).await.unwrap();
+        let connect = transport::connect(listener.local_address().unwrap());
+        let _connected = soon(connect).await.unwrap();
+        assert!(soon(listener.accept()).await.is_ok());
     })
 }
 

@@ -176,6 +176,24 @@ pub(crate) const CALLS: &[Call] = &[
         ],
     },
     Call {
+        file: "address/resolve.rs",
+        name: "resolve",
+        at_least: 1,
+        worlds: &[(Real, connecting::resolve)],
+    },
+    Call {
+        file: "transport/registered.rs",
+        name: "connect",
+        at_least: 1,
+        worlds: &[(Real, connecting::tcp), (Real, connecting::unix)],
+    },
+    Call {
+        file: "transport/registered.rs",
+        name: "bind",
+        at_least: 1,
+        worlds: &[(Real, serving::bind_a_listener)],
+    },
+    Call {
         file: "transport/memory.rs",
         name: "connect",
         at_least: 3,
