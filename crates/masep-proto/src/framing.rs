@@ -3,6 +3,7 @@
 
 mod masep;
 
+use crate::protocol2::header;
 use crate::{Frame, FrameCodec, FrameKind, Limit, LimitExceeded, Limits};
 
 pub(crate) use masep::Refused;
@@ -78,28 +79,9 @@ impl Framing {
     pub(crate) fn scan(self, bytes: &[u8]) -> Next {
         #[cfg(test)]
         looked_at::add(bytes);
-        let max = match self {
-            Self::Pymasep { max } => max,
-            Self::Masep { receives, .. } => return masep::scan(bytes, receives),
-        };
-        let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
-            return Next::Partial { whole: None };
-        };
-        let body = usize::from(u16::from_le_bytes(*header));
-        if let Err(limit) = LimitExceeded::check(Limit::FrameBytes, body, max) {
-            return Next::TooLarge(limit);
-        }
-        match rest.get(..body) {
-            None => Next::Partial {
-                whole: Some(HEADER + body),
-            },
-            Some(BYE) => Next::Bye,
-            Some(_) => Next::Frame(Extent {
-                header: HEADER,
-                body,
-                padding: 0,
-                kind: FrameKind::Bytes,
-            }),
+        match self {
+            Self::Pymasep { max } => scan(bytes, max),
+            Self::Masep { receives, .. } => masep::scan(bytes, receives),
         }
     }
 
@@ -127,20 +109,30 @@ impl Framing {
     /// Appends what goes in front of a body of this form and size, which was checked.
     #[inline]
     pub(crate) fn put_header(self, kind: FrameKind, size: usize, output: &mut Vec<u8>) {
-        if let Self::Masep { .. } = self {
-            return masep::put_header(kind, size, output);
+        match self {
+            Self::Pymasep { .. } => {
+                debug_assert!(size <= Frame::MAX_BYTES);
+                let length = u16::try_from(size).unwrap_or(u16::MAX);
+                output.extend_from_slice(&length.to_le_bytes());
+            }
+            Self::Masep { .. } => masep::put_header(kind, size, output),
         }
-        debug_assert!(size <= Frame::MAX_BYTES);
-        let length = u16::try_from(size).unwrap_or(u16::MAX);
-        output.extend_from_slice(&length.to_le_bytes());
     }
 
-    /// What goes behind a body of this size.
+    /// Appends what goes behind a body of this size.
     #[inline]
-    pub(crate) fn padding(self, size: usize) -> &'static [u8] {
+    pub(crate) fn put_padding(self, size: usize, output: &mut Vec<u8>) {
+        if let Self::Masep { .. } = self {
+            output.extend_from_slice(masep::padding(size));
+        }
+    }
+
+    /// Bytes that are sent behind a body of this size.
+    #[inline]
+    pub(crate) const fn padding(self, size: usize) -> usize {
         match self {
-            Self::Pymasep { .. } => &[],
-            Self::Masep { .. } => masep::padding(size),
+            Self::Pymasep { .. } => 0,
+            Self::Masep { .. } => header::padding(size),
         }
     }
 
@@ -155,13 +147,13 @@ impl Framing {
 
     /// Bytes of a frame with a body of this size.
     #[inline]
-    pub(crate) fn whole(self, size: usize) -> usize {
-        self.header_bytes() + size + self.padding(size).len()
+    pub(crate) const fn whole(self, size: usize) -> usize {
+        self.header_bytes() + size + self.padding(size)
     }
 
     /// What a frame with a body of this size counts where it waits to be sent, in bytes.
     #[inline]
-    pub(crate) fn weight(self, size: usize) -> usize {
+    pub(crate) const fn weight(self, size: usize) -> usize {
         match self {
             Self::Pymasep { .. } => size,
             Self::Masep { .. } => self.whole(size),
@@ -201,6 +193,30 @@ impl Framing {
     }
 }
 
+/// Looks at the frame of pymasep's protocol at the beginning of these bytes, with a body of so many bytes at most.
+#[inline]
+pub(crate) fn scan(bytes: &[u8], max: usize) -> Next {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
+        return Next::Partial { whole: None };
+    };
+    let body = usize::from(u16::from_le_bytes(*header));
+    if let Err(limit) = LimitExceeded::check(Limit::FrameBytes, body, max) {
+        return Next::TooLarge(limit);
+    }
+    match rest.get(..body) {
+        None => Next::Partial {
+            whole: Some(HEADER + body),
+        },
+        Some(BYE) => Next::Bye,
+        Some(_) => Next::Frame(Extent {
+            header: HEADER,
+            body,
+            padding: 0,
+            kind: FrameKind::Bytes,
+        }),
+    }
+}
+
 /// Counts the bytes that are looked at.
 #[cfg(test)]
 pub(crate) mod looked_at {
@@ -212,7 +228,7 @@ pub(crate) mod looked_at {
         static COUNT: Cell<usize> = const { Cell::new(0) };
     }
 
-    pub(super) fn add(bytes: &[u8]) {
+    pub(crate) fn add(bytes: &[u8]) {
         let more = bytes.len().min(HEADER + BYE.len());
         COUNT.set(COUNT.get() + more);
     }

@@ -8,7 +8,7 @@ use super::budget::Budget;
 use crate::framing::Framing;
 use crate::hello::own_hello;
 use crate::protocol2::Hello;
-use crate::{HelloError, Limits, PeerId};
+use crate::{Frame, HelloError, Limits, PeerId};
 
 /// The policy for a frame for which a queue has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ pub enum Protocols {
 pub struct Config {
     pub(super) limits: Limits,
     pub(super) framing: Framing,
+    /// The most bytes of a body in pymasep's protocol.
+    pub(super) frame_bytes: usize,
     /// Our hello, as it goes out.
     pub(super) hello: Bytes,
     /// The policy for a frame that arrives when as many wait as may.
@@ -69,6 +71,7 @@ impl Config {
         Ok(Self {
             hello: own_hello(id, &limits)?,
             framing: Framing::pymasep(&limits),
+            frame_bytes: limits.frame_bytes.min(Frame::MAX_BYTES),
             limits,
             when_full: WhenFull::default(),
             protocols: Protocols::default(),

@@ -10,8 +10,7 @@ use super::budget::needs_share;
 use super::masep::Masep;
 use super::pool;
 use super::signals::Room;
-use crate::framing::{Extent, Framing, Next, Refused};
-use crate::protocol2::Bye;
+use crate::framing::{self, Extent, Framing, Next, Refused};
 use crate::{Frame, Limit, LimitExceeded, Limits};
 
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
@@ -68,15 +67,15 @@ impl Frames {
 }
 
 /// The thing behind the whole frames at which a walk over the bytes ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Bye,
-    /// A `BYE` of protocol 2.
-    Farewell(Box<Bye>),
+    /// A control frame of protocol 2 that ends the connection, for the reason that it left.
+    Ends,
     /// A frame of this kind, which is not known.
     Unsupported(u8),
-    /// A frame that is none.
-    Bad(Box<str>),
+    /// A frame with bits that have to be zero.
+    Reserved,
     TooLarge(LimitExceeded),
     /// A frame for which there is no room.
     Overflow(LimitExceeded),
@@ -226,11 +225,17 @@ impl Inbound {
     /// Walks over the frames that have arrived since the last walk. Each header is looked at once, and again as
     /// long as its frame is not whole. Stops at the first one that is over the bounds, if they are given.
     pub(super) fn walk(&mut self, framing: Framing, bounds: Option<&Limits>) -> Option<Found> {
+        let max = match framing {
+            Framing::Pymasep { max } => max,
+            Framing::Masep { .. } => return None,
+        };
         let (waiting, waiting_bytes) = (self.frames, self.body_bytes);
         let last = &mut self.last;
         let (mut end, mut frames, mut body_bytes) = (last.end, 0, 0);
         let found = loop {
-            match framing.scan(&last.bytes[end..]) {
+            #[cfg(test)]
+            framing::looked_at::add(&last.bytes[end..]);
+            match framing::scan(&last.bytes[end..], max) {
                 Next::Frame(extent) => {
                     if let Some(limits) = bounds
                         && let Err(limit) = over(
@@ -261,12 +266,12 @@ impl Inbound {
     }
 
     /// Walks as [`walk`](Self::walk) does over frames of protocol 2. Those that are none of the user's are told to
-    /// `control`, which may end the walk, and taken out: what is left behind them moves up, once for all of them.
+    /// `control`, which ends the walk by true, and taken out: what is left behind them moves up, once for all of them.
     pub(super) fn walk_with(
         &mut self,
         framing: Framing,
         bounds: Option<&Limits>,
-        mut control: impl FnMut(u8, &[u8]) -> Option<Found>,
+        mut control: impl FnMut(u8, &[u8]) -> bool,
     ) -> Option<Found> {
         let (mut at, mut end) = (self.last.end, self.last.end);
         let found = loop {
@@ -293,17 +298,14 @@ impl Inbound {
                     let payload = at + extent.header;
                     let payload = payload..payload + extent.body;
                     at += extent.whole();
-                    if let Some(found) = control(kind, &self.last.bytes[payload]) {
-                        break Some(found);
+                    if control(kind, &self.last.bytes[payload]) {
+                        break Some(Found::Ends);
                     }
                 }
                 Next::Partial { .. } | Next::Bye => break None,
                 Next::TooLarge(limit) => break Some(Found::TooLarge(limit)),
                 Next::Refused(Refused::Kind(kind)) => break Some(Found::Unsupported(kind)),
-                Next::Refused(Refused::Reserved) => {
-                    let what = "flags, reserved bytes or padding that are not zero";
-                    break Some(Found::Bad(what.into()));
-                }
+                Next::Refused(Refused::Reserved) => break Some(Found::Reserved),
             }
         };
         if at > end {

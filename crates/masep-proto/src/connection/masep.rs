@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::budget::{Budget, Incoming, Share};
-use super::inbound::Found;
 use super::transmit::Transmit;
 use crate::framing::Framing;
 use crate::protocol2::{
@@ -67,6 +66,7 @@ pub(super) struct Masep {
     small: u8,
     /// The memory of the frame that is on its way in.
     pub(super) incoming: Incoming,
+    end: Option<Box<CloseReason>>,
 }
 
 /// The memory of a large frame that was given to the user, and its share of the budget.
@@ -101,7 +101,8 @@ pub(super) enum Heard {
     Nothing,
     Ping,
     Notice,
-    End(Found),
+    /// It ends, for the reason that [`Masep::take_end`] gives.
+    End,
 }
 
 impl Masep {
@@ -134,6 +135,7 @@ impl Masep {
             kept: [None, None],
             small: 0,
             incoming: Incoming::default(),
+            end: None,
         }
     }
 
@@ -225,7 +227,7 @@ impl Masep {
             Ok(None) => return Heard::Nothing,
             Err(error) => {
                 let what = format!("kind {kind}: {error}");
-                return Heard::End(Found::Bad(what.into()));
+                return self.end(CloseReason::BadFrame(what.into()));
             }
         };
         match message {
@@ -242,13 +244,26 @@ impl Masep {
                 self.notices.push_back(notice);
                 return Heard::Notice;
             }
-            Control::Bye(bye) => return Heard::End(Found::Farewell(Box::new(bye))),
+            Control::Bye(bye) if bye.code == Bye::PLAIN && bye.text.is_empty() => {
+                return self.end(CloseReason::PeerBye);
+            }
+            Control::Bye(bye) => return self.end(CloseReason::PeerByeWith(Box::new(bye))),
             Control::Hello(_) | Control::Welcome(_) | Control::Rejected(_) => {
                 let what = format!("kind {kind}, where the connection is open");
-                return Heard::End(Found::Bad(what.into()));
+                return self.end(CloseReason::BadFrame(what.into()));
             }
         }
         Heard::Nothing
+    }
+
+    fn end(&mut self, reason: CloseReason) -> Heard {
+        self.end = Some(Box::new(reason));
+        Heard::End
+    }
+
+    /// The reason for which the control frame that was heard last ends the connection.
+    pub(super) fn take_end(&mut self) -> Option<CloseReason> {
+        self.end.take().map(|reason| *reason)
     }
 
     /// Only the answer to the last ping counts, and once.

@@ -9,7 +9,7 @@ use super::write_pattern::Acknowledgement;
 use super::{
     Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
 };
-use crate::protocol2::Bye;
+use crate::framing::Framing;
 use crate::{CloseReason, Frame};
 
 impl Connection {
@@ -54,7 +54,8 @@ impl Connection {
             return false;
         }
         let before = self.inbound.frames();
-        let found = self.inbound.walk(config.framing, None);
+        let max = config.frame_bytes;
+        let found = self.inbound.walk(Framing::Pymasep { max }, None);
         if self.inbound.frames() > before {
             self.rejection_until = None;
             self.tell(event::FRAMES);
@@ -263,19 +264,13 @@ impl Connection {
         let found = match &mut self.masep {
             None => self.inbound.walk(framing, bounds),
             Some(masep) => self.inbound.walk_with(framing, bounds, |kind, payload| {
-                let heard = masep.hear(kind, payload, now);
-                match heard {
-                    Heard::Nothing => None,
-                    Heard::Ping => {
-                        self.events.set(event::CONTROL & !self.silenced);
-                        None
-                    }
-                    Heard::Notice => {
-                        self.events.set(event::NOTICE & !self.silenced);
-                        None
-                    }
-                    Heard::End(found) => Some(found),
+                match masep.hear(kind, payload, now) {
+                    Heard::Nothing => {}
+                    Heard::Ping => self.events.set(event::CONTROL & !self.silenced),
+                    Heard::Notice => self.events.set(event::NOTICE & !self.silenced),
+                    Heard::End => return true,
                 }
+                false
             }),
         };
         let is_another = self.inbound.frames() > before;
@@ -302,15 +297,14 @@ impl Connection {
                 };
                 self.conclude(reason, now);
             }
-            Some(Found::Farewell(bye)) => {
-                let is_plain = bye.code == Bye::PLAIN && bye.text.is_empty();
-                self.conclude(
-                    match is_plain {
-                        true => CloseReason::PeerBye,
-                        false => CloseReason::PeerByeWith(bye),
-                    },
-                    now,
-                );
+            Some(Found::Ends) => {
+                let end = self.masep.as_mut().and_then(|masep| masep.take_end());
+                match end {
+                    Some(reason) if reason.is_peer_bye() || self.phase != Phase::ReadingRest => {
+                        self.conclude(reason, now);
+                    }
+                    _ => self.conclude_failed_write(now),
+                }
             }
             // Only a `BYE` says more than the write that failed.
             Some(_) if self.phase == Phase::ReadingRest => self.conclude_failed_write(now),
@@ -318,7 +312,10 @@ impl Connection {
             Some(Found::Unsupported(kind)) => {
                 self.conclude(CloseReason::UnsupportedFrame(kind), now);
             }
-            Some(Found::Bad(what)) => self.conclude(CloseReason::BadFrame(what), now),
+            Some(Found::Reserved) => {
+                let what = "flags, reserved bytes or padding that are not zero";
+                self.conclude(CloseReason::BadFrame(what.into()), now);
+            }
             // None that comes behind it may be given: nobody would know of the gap.
             Some(Found::Overflow(limit)) => self.conclude(CloseReason::QueueFull(limit), now),
         }

@@ -98,15 +98,40 @@ impl Connection {
         when_full: WhenFull,
         now: Instant,
     ) -> Result<Pushed, PushError> {
+        let max = self.config.frame_bytes;
+        match &self.masep {
+            None if frame.as_ref().map(Frame::kind) == Some(FrameKind::Cbor) => Err(self.no_cbor()),
+            None => self.push(frame, when_full, now, Framing::Pymasep { max }),
+            Some(masep) => self.push_masep(frame, when_full, now, masep.framing),
+        }
+    }
+
+    /// Apart, so that the framing of pymasep's protocol is known where frames of it are queued.
+    #[inline(never)]
+    fn push_masep(
+        &mut self,
+        frame: &mut Option<Frame>,
+        when_full: WhenFull,
+        now: Instant,
+        framing: Framing,
+    ) -> Result<Pushed, PushError> {
+        self.push(frame, when_full, now, framing)
+    }
+
+    #[inline(always)]
+    fn push(
+        &mut self,
+        frame: &mut Option<Frame>,
+        when_full: WhenFull,
+        now: Instant,
+        framing: Framing,
+    ) -> Result<Pushed, PushError> {
         let Some(body) = frame.as_ref().map(Frame::bytes) else {
             return Ok(Pushed::Queued);
         };
-        let (framing, size) = (self.framing(), body.len());
+        let size = body.len();
         if let Err(limit) = framing.check(size) {
             return Err(self.too_large(limit));
-        }
-        if self.masep.is_none() && frame.as_ref().map(Frame::kind) == Some(FrameKind::Cbor) {
-            return Err(self.no_cbor());
         }
         if framing.is_bye(body) {
             *frame = None;

@@ -19,6 +19,7 @@ pub(crate) enum Refused {
 }
 
 /// Looks at the frame at the beginning of these bytes, with a payload of so many bytes at most.
+#[inline(never)]
 pub(super) fn scan(bytes: &[u8], max: u32) -> Next {
     let header = match Header::read(bytes) {
         Ok(Some(header)) => header,
@@ -54,6 +55,7 @@ pub(super) fn scan(bytes: &[u8], max: u32) -> Next {
     }
 }
 
+#[inline(never)]
 pub(super) fn put_header(form: FrameKind, size: usize, output: &mut Vec<u8>) {
     let payload = u32::try_from(size).unwrap_or(u32::MAX);
     let header = Header::new(header::kind_of(form), payload);
