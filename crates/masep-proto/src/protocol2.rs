@@ -1,7 +1,7 @@
 //! Protocol 2, which two masep peers agree on: its frames, its control messages and the first bytes.
 //!
 //! PROTOCOL2.md is the normative description. A frame is a [`Header`], a payload and zeros to a multiple of 8. Its
-//! [kind](kind) says whether it is a [control message](Control) or one of the user's. [`preamble`] has the first
+//! [kind] says whether it is a [control message](Control) or one of the user's. [`preamble`] has the first
 //! bytes, which a server of pymasep's protocol survives.
 //!
 //! A [`Connection`](crate::connection::Connection) does all of this by itself; these are the parts for who looks at

@@ -312,7 +312,9 @@ impl Connection {
         let alone = self.peer_splits_frames();
         let framing = self.framing();
         let mut transmit = Transmit::default();
-        if let Some(masep) = &mut self.masep {
+        if self.has_ahead()
+            && let Some(masep) = &mut self.masep
+        {
             masep.fill(&mut transmit);
         }
         self.outbound
@@ -366,10 +368,10 @@ impl Connection {
         }
     }
 
-    /// True if control frames wait to be written.
+    /// True if control frames wait to be written: behind a `BYE` none is.
     #[inline]
     fn has_ahead(&self) -> bool {
-        self.masep.as_ref().is_some_and(|masep| masep.has_ahead())
+        self.masep.as_ref().is_some_and(|masep| masep.has_ahead()) && self.bye == Bye::Unsaid
     }
 
     /// The stream took bytes.

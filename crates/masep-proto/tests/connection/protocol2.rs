@@ -411,6 +411,33 @@ fn pings_without_end_are_answered_with_one_pong_for_each_write() {
 }
 
 #[test]
+fn a_ping_that_comes_while_the_bye_is_being_written_is_not_answered_behind_it() {
+    let mut pair = Pair::open2();
+    pair.engine.core.end(CloseReason::LocalBye, pair.now);
+    // It makes its last read, and takes the BYE.
+    let room = pair.engine.core.take_room().expect("it reads");
+    pair.engine
+        .core
+        .put_room(room, masep_proto::connection::Read::Blocked, pair.now);
+    let transmit = pair.engine.core.take_transmit().expect("a BYE");
+    let bytes = transmit.len();
+    if let Some(mut room) = pair.engine.core.take_room() {
+        room.fill(&control(&Control::Ping([7; 8])));
+        pair.engine
+            .core
+            .put_room(room, masep_proto::connection::Read::Bytes, pair.now);
+    }
+    let written = masep_proto::connection::Write::Bytes(bytes);
+    pair.engine.core.put_transmit(transmit, written, pair.now);
+    assert_eq!(
+        pair.engine.core.wants().write,
+        masep_proto::connection::Want::Nothing
+    );
+    assert!(pair.engine.core.take_transmit().is_none());
+    assert!(pair.engine.core.has_said_bye());
+}
+
+#[test]
 fn a_pong_that_nobody_asked_for_says_nothing() {
     let mut pair = Pair::open2();
     for token in [0u64, 1, u64::MAX] {
