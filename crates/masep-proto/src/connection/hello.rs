@@ -39,7 +39,7 @@ pub enum HelloFailure {
     #[error("refused by this side")]
     Refused,
     /// The server speaks pymasep's protocol, and this client would speak that too: it connects again, with
-    /// [`Protocols::Pymasep`](super::Protocols::Pymasep). Nothing but a whole hello of such a server is told so.
+    /// [`Protocols::Pymasep`]. Nothing but a whole hello of such a server is told so.
     #[error("the server speaks pymasep's protocol, in which it has to be connected to again")]
     ConnectAgain,
     /// The peer speaks this protocol, which this side does not.
