@@ -46,7 +46,10 @@ fn observation(job: &Job) -> Result<Message> {
 
 /// Reads what came back.
 fn take_action(message: &Message) -> Result<()> {
-    ensure!(message.msg_type == MessageType::Action, "no action came back");
+    ensure!(
+        message.msg_type == MessageType::Action,
+        "no action came back"
+    );
     black_box(action(message)?);
     Ok(())
 }

@@ -81,6 +81,19 @@ impl UnixTransport {
         }
         written
     }
+
+    /// Waits until the socket is ready for this, or of no use.
+    ///
+    /// Cancel safe: what the socket is ready for is told to the next call.
+    ///
+    /// # Errors
+    /// Only when the wait itself is of no use.
+    pub async fn ready(&self, interest: Interest) -> io::Result<()> {
+        if interest.is_writable() {
+            return std::future::poll_fn(|context| self.poll_writable(context)).await;
+        }
+        self.reading.ready(interest).await.map(drop)
+    }
 }
 
 impl AsFd for UnixTransport {

@@ -5,9 +5,9 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use masep::transport::memory::{MemoryConnector, MemoryTransport, duplex, listen};
-use masep::transport::{self, Listener, SocketListener, Stream, Transport};
+use masep::transport::{self, Listener, SocketListener, SocketTransport, Stream, Transport};
 use masep::{Client, CloseReason, Limits, Target};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpListener;
 
 use crate::cut::{Cut, Work, breathe, soon};
@@ -104,6 +104,33 @@ pub(crate) fn unix(cut: &Cut) -> Work<'_> {
         let directory = Directory::new();
         let target = directory.target("socket").parse().unwrap();
         to_a_listener(cut, SocketListener::bind(&target).await.unwrap()).await;
+    })
+}
+
+/// Bytes come while somebody waits for them, or when nobody does any more.
+pub(crate) fn ready(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let directory = Directory::new();
+        let target = directory.target("socket").parse().unwrap();
+        let listener = SocketListener::bind(&target).await.unwrap();
+        let address = listener.local_address().unwrap();
+        let near = soon(transport::connect(address)).await.unwrap();
+        let (far, _) = soon(listener.accept()).await.unwrap();
+        let SocketTransport::Unix(near) = near else {
+            panic!("a Unix socket");
+        };
+        let sender = tokio::spawn(async move {
+            breathe().await;
+            far.try_write_vectored(&[IoSlice::new(b"here")]).unwrap();
+            far
+        });
+        drop(cut.call(near.ready(Interest::READABLE)).await);
+        soon(near.ready(Interest::READABLE)).await.unwrap();
+        drop(soon(sender).await.unwrap());
+        soon(near.ready(Interest::READABLE)).await.unwrap();
+        let mut read = Vec::with_capacity(16);
+        let near = SocketTransport::Unix(near);
+        assert_eq!(near.try_read(&mut read).unwrap(), 4);
     })
 }
 

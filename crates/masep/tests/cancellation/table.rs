@@ -182,6 +182,12 @@ pub(crate) const CALLS: &[Call] = &[
         worlds: &[(Real, connecting::resolve)],
     },
     Call {
+        file: "transport/readiness.rs",
+        name: "ready",
+        at_least: 1,
+        worlds: &[(Real, connecting::ready)],
+    },
+    Call {
         file: "transport/registered.rs",
         name: "connect",
         at_least: 1,
