@@ -6,6 +6,7 @@ import functools
 import queue
 import select
 import socket
+import threading
 from xml.etree import ElementTree
 
 import pytest
@@ -143,6 +144,37 @@ def test_methods_that_use_the_socket_themselves(communication, ends):
         assert ends.heard(server) == b"%d" % number
     server.send_frame_to("agent", communication.Frame(b"hi back"))
     assert ends.heard(client) == b"hi back"
+
+
+def test_a_peer_that_ends_while_bye_is_being_sent(communication, sockets):
+    """An end that ``BYE`` brings about is in order, also when it comes before ``send_frame`` returns."""
+    near, far = sockets
+
+    class Own(communication.SocketHandlerQueue):
+        def send_frame(self, frame):
+            self.socket.sendall(frame.size.to_bytes(2, "little") + frame.message)
+            assert exactly(far, 5) == b"\x03\x00BYE"
+            far.close()
+            if communication.__name__.startswith("masep"):
+                # pymasep's thread reads the end without end; ours has met it.
+                assert met.wait(SOON)
+
+        def receive_frame(self):
+            try:
+                size = int.from_bytes(exactly(self.socket, 2), "little")
+                return communication.Frame(exactly(self.socket, size))
+            except AssertionError:
+                met.set()
+                if not communication.__name__.startswith("masep"):
+                    return communication.Frame(b"BYE")
+                raise
+
+    met = threading.Event()
+    handler = Own(near, "address", LOGGER, queue.Queue())
+    handler.start()
+    handler.send_frame_async(communication.Frame(b"BYE"))
+    handler.join(SOON)
+    assert not handler.is_alive()
 
 
 def test_a_handler_that_is_made_by_a_function(communication, ends):

@@ -44,6 +44,8 @@ class Sending(threading.Thread):
         self._writer: threading.Thread | None = None
         self._says_bye = False
         """True if the writer ends the connection behind the frames that wait."""
+        self._sends_bye = False
+        """True from the moment at which an override may have written ``BYE``: the peer may end the connection then."""
         self._drops = False
         """True if it was said that frames are dropped."""
         self._forks = _live.forks
@@ -228,6 +230,7 @@ class Sending(threading.Thread):
             self._lose(begun, error)
 
     def _write_frame(self, frame: Frame) -> None:
+        self._sends_bye = frame.message == BYE
         try:
             self.send_frame(frame)
         except OSError:

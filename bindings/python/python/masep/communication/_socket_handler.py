@@ -107,14 +107,17 @@ class SocketHandler(Sending):
             self._tell_end(error)
         except Exception as error:
             # Of an override that found the end of a connection which this side has ended.
-            if self._connection.close_reason != "local_bye":
+            if not self._has_ended_itself():
                 raise
             self._tell_end(error)
         finally:
             self._end()
 
+    def _has_ended_itself(self) -> bool:
+        return self._sends_bye or self._connection.close_reason == "local_bye"
+
     def _tell_end(self, error: Exception) -> None:
-        if self._connection.close_reason == "local_bye":
+        if self._has_ended_itself():
             self.logger.debug("%r: %s", self.addr, error)
             return
         refused = getattr(error, "reason", None) == "rejected"
