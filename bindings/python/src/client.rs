@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::Limits;
+use masep::{IntoTarget, Limits, Protocols, Target};
 use masep::blocking::Client;
 use masep::discovery::{SearchOptions, in_turn, search_blocking};
 use masep_proto::{Handshake, HelloError};
@@ -48,6 +48,7 @@ pub(crate) fn connect(
     socket_options: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
+    let address = target(py, address)?;
     let when_full = bounds::when_full(py, when_full)?;
     let mut limits = bounds::limits(limits)?;
     let mut options = bounds::socket_options(socket_options)?;
@@ -65,6 +66,18 @@ pub(crate) fn connect(
     })?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::new(client.connection().clone(), heeded))
+}
+
+/// The target that text says. The package speaks pymasep's protocol alone.
+pub(crate) fn target(py: Python<'_>, address: String) -> PyResult<Target> {
+    let target = address.as_str().into_target();
+    let target = target.map_err(|error| errors::caller(py, error.to_string()))?;
+    if target.protocols() == Some(Protocols::Masep2) {
+        let scheme = target.scheme();
+        let text = format!("{address:?} is no address: {scheme}:// is not supported yet");
+        return Err(errors::caller(py, text));
+    }
+    Ok(target)
 }
 
 /// Searches the LAN for this many seconds, and connects to the first of the servers found that says

@@ -75,7 +75,8 @@ pub(crate) fn ended(py: Python<'_>, reason: &CloseReason) -> PyErr {
 /// A frame was not sent.
 pub(crate) fn send(py: Python<'_>, error: &SendError) -> PyErr {
     match error {
-        SendError::TooLarge(exceeded) | SendError::Full(exceeded) => limit(py, exceeded),
+        SendError::TooLarge(large) => limit(py, &large.exceeded()),
+        SendError::Full(exceeded) => limit(py, exceeded),
         SendError::Encode(error) => encode(py, error),
         SendError::Closed(reason) => ended(py, reason),
         other => transport(py, other.to_string(), "io"),

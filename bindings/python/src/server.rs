@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use masep::{AcceptTimeoutError, Address, Duplicates, IntoTarget, Limits, blocking};
+use masep::{AcceptTimeoutError, Address, Duplicates, Limits, Protocols, blocking};
 use pyo3::prelude::*;
 
 use crate::bounds::Heeded;
@@ -107,11 +107,11 @@ impl Server {
         socket_options: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
-        let target = address.into_target();
-        let target = target.map_err(|error| errors::caller(py, error.to_string()))?;
+        let target = client::target(py, address)?;
         let limits = bounds::limits(limits)?;
         let heeded = Heeded::of(&limits);
         let server = blocking::Server::builder(id)
+            .protocols(Protocols::Pymasep)
             .announce(announce)
             .duplicates(bounds::duplicates(py, duplicates)?)
             .when_full(bounds::when_full(py, when_full)?)
@@ -129,7 +129,9 @@ impl Server {
         let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
         client::check_id(py, &id)?;
         // As in pymasep, where the newest connection with an id is the one that is written to.
-        let server = blocking::Server::builder(id).duplicates(Duplicates::Replace);
+        let server = blocking::Server::builder(id)
+            .protocols(Protocols::Pymasep)
+            .duplicates(Duplicates::Replace);
         let heeded = Heeded::of(&Limits::default());
         Self::new(py, py.detach(|| server.serve(owned)), heeded)
     }

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Connection as Core, HelloFailure};
+use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
 use masep_proto::discovery::in_turn;
 use masep_proto::{Limits, PeerId};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
-use crate::connection::{Delivery, Shared, now};
+use crate::connection::{By, Delivery, Shared, now};
 use crate::discovery::{SearchOptions, search};
 use crate::door::Place;
+use crate::hearing::Hearing;
 use crate::keeper::Keeper;
 use crate::transport::{self, Transport};
 use crate::{
@@ -38,6 +39,7 @@ pub struct ClientBuilder<H = NoHandler> {
     limits: Limits,
     socket_options: SocketOptions,
     when_full: WhenFull,
+    protocols: Protocols,
     handled: bool,
     handler: H,
 }
@@ -50,6 +52,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
             limits: self.limits,
             socket_options: self.socket_options,
             when_full: self.when_full,
+            protocols: self.protocols,
             handled: true,
             handler,
         }
@@ -78,19 +81,31 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self
     }
 
+    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Pymasep`]. A scheme that insists on
+    /// one (`masep://`, `pymasep://`) counts more than this.
+    ///
+    /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
+    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error.
+    pub fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
     /// address may have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
     /// Each phase has its own bound: [`SocketOptions::connect_time`] to resolve, the same for each address
-    /// to connect, [`Limits::hello_time`] for the server's hello.
+    /// to connect, [`Limits::hello_time`] for the server's hello. With [`Protocols::Both`] these two count for each of the
+    /// two connections.
     ///
     /// Cancel safe: a call that is dropped says `BYE` if it was connected.
     ///
     /// # Errors
     /// Which phase failed, with whom, and why.
-    pub async fn connect(self, address: impl IntoTarget) -> Result<Client, ConnectError> {
+    pub async fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
+        self.protocols = target.protocols().unwrap_or(self.protocols);
         let name = target.to_string();
         let limit = self.socket_options.connect_time;
         let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
@@ -138,8 +153,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 && let Some(address) = waiting.next()
             {
                 attempts.push(Box::pin(async move {
-                    let connecting = transport::connect(address.clone());
-                    let greeted = self.try_connect(&address, connecting).await;
+                    let greeted = self.try_connect(&address, transport::connect).await;
                     greeted.map(|greeted| (address, greeted))
                 }));
             }
@@ -170,7 +184,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.try_connect(address, connect(address.clone())).await {
+            match self.try_connect(address, &connect).await {
                 Ok(greeted) => return Ok(self.start(address, greeted)),
                 Err(error) => failure = error,
             }
@@ -178,29 +192,39 @@ impl<H: SocketHandler> ClientBuilder<H> {
         Err(failure)
     }
 
-    async fn try_connect<T: Transport>(
+    /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do.
+    async fn try_connect<T, F>(
         &self,
         address: &Address,
-        connect: impl Future<Output = io::Result<T>>,
-    ) -> Result<Keeper, ConnectError> {
-        // First: a server is not connected to if the hello cannot be sent.
-        let config = self.config(address)?;
-        let transport = within(
-            ConnectPhase::Connect,
-            &address.to_string(),
-            self.socket_options.connect_time,
-            connect,
-        )
-        .await?;
-        self.shake_hands(config, transport, address).await
+        connect: impl Fn(Address) -> F,
+    ) -> Result<Keeper, ConnectError>
+    where
+        T: Transport,
+        F: Future<Output = io::Result<T>>,
+    {
+        let mut protocols = self.protocols;
+        loop {
+            // First: a server is not connected to if the hello cannot be sent.
+            let config = self.config(address, protocols)?;
+            let transport = within(
+                ConnectPhase::Connect,
+                &address.to_string(),
+                self.socket_options.connect_time,
+                connect(address.clone()),
+            )
+            .await?;
+            match self.shake_hands(config, transport, address).await? {
+                Ok(keeper) => return Ok(keeper),
+                Err(HelloFailure::ConnectAgain) => protocols = Protocols::Pymasep,
+                Err(failure) => return Err(no_hello(address, failure)),
+            }
+        }
     }
 
-    fn config(&self, address: &Address) -> Result<Config, ConnectError> {
-        let config = Config::new(&self.id, self.limits.clone()).map_err(|error| ConnectError {
-            phase: ConnectPhase::Hello,
-            target: address.to_string(),
-            kind: error.into(),
-        })?;
+    fn config(&self, address: &Address, protocols: Protocols) -> Result<Config, ConnectError> {
+        let config = Config::new(&self.id, self.limits.clone())
+            .map_err(|error| no_hello(address, error))?
+            .protocols(protocols);
         Ok(match self.delivery() {
             Delivery::Handler => config,
             Delivery::Calls(when_full) => config.when_full(when_full),
@@ -220,14 +244,14 @@ impl<H: SocketHandler> ClientBuilder<H> {
         config: Config,
         transport: T,
         address: &Address,
-    ) -> Result<Keeper, ConnectError> {
-        let failed = |phase, kind| ConnectError {
-            phase,
-            target: address.to_string(),
-            kind,
-        };
-        transport::prepare(&transport, &self.limits, &self.socket_options)
-            .map_err(|error| failed(ConnectPhase::Connect, error.into()))?;
+    ) -> Result<Result<Keeper, HelloFailure>, ConnectError> {
+        transport::prepare(&transport, &self.limits, &self.socket_options).map_err(|error| {
+            ConnectError {
+                phase: ConnectPhase::Connect,
+                target: address.to_string(),
+                kind: error.into(),
+            }
+        })?;
         let core = Core::connect(Arc::new(config), now());
         let shared = Shared::new(
             core,
@@ -237,15 +261,14 @@ impl<H: SocketHandler> ClientBuilder<H> {
             self.socket_options.busy_poll,
         );
         let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
-        let greeted = keeper.hello().await;
-        let kind = match greeted {
-            Ok(()) => return Ok(keeper),
-            Err(HelloFailure::TimedOut(time)) => ConnectErrorKind::TimedOut(time),
-            Err(HelloFailure::Bad(error)) => error.into(),
-            Err(HelloFailure::Io(kind)) => io::Error::from(kind).into(),
-            Err(_) => ConnectErrorKind::Closed,
-        };
-        Err(failed(ConnectPhase::Hello, kind))
+        if let Err(failure) = keeper.hello().await {
+            if failure == HelloFailure::ConnectAgain {
+                // A reset would be the server's loss: it may still be writing its hello.
+                tokio::spawn(part(keeper));
+            }
+            return Ok(Err(failure));
+        }
+        Ok(Ok(keeper))
     }
 
     fn start(self, address: &Address, keeper: Keeper) -> Client {
@@ -307,9 +330,28 @@ impl<H: SocketHandler> ClientBuilder<H> {
         address: impl Into<Address>,
     ) -> Result<Client, ConnectError> {
         let address = address.into();
-        let config = self.config(&address)?;
-        let greeted = self.shake_hands(config, transport, &address).await?;
-        Ok(self.start(&address, greeted))
+        let config = self.config(&address, self.protocols)?;
+        match self.shake_hands(config, transport, &address).await? {
+            Ok(greeted) => Ok(self.start(&address, greeted)),
+            Err(failure) => Err(no_hello(&address, failure)),
+        }
+    }
+}
+
+/// Sees a connection of which nothing more is wanted to its end.
+async fn part(mut keeper: Keeper) {
+    let hearing = Hearing::begin();
+    if hearing.is_none() {
+        keeper.shared().lock(By::Keeper).core.stop_hearing();
+    }
+    keeper.over().await;
+}
+
+fn no_hello(address: &Address, kind: impl Into<ConnectErrorKind>) -> ConnectError {
+    ConnectError {
+        phase: ConnectPhase::Hello,
+        target: address.to_string(),
+        kind: kind.into(),
     }
 }
 
@@ -383,6 +425,7 @@ impl Client {
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
             when_full: WhenFull::default(),
+            protocols: Protocols::Pymasep,
             handled: false,
             handler: NoHandler(()),
         }

@@ -8,9 +8,11 @@ mod waiters;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use masep_proto::{DecodeError, EncodeError, Frame, LimitExceeded, Message, PeerId};
+use masep_proto::connection::PeerLimits;
+use masep_proto::protocol2::{Bye, Notice, Protocol, Welcome};
+use masep_proto::{DecodeError, EncodeError, Encoding, Frame, LimitExceeded, Message, PeerId};
 
 use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
@@ -125,6 +127,57 @@ impl Connection {
     /// The peer's address. A peer on a Unix socket is shown with the path of the server.
     pub fn address(&self) -> Address {
         self.shared.address.clone()
+    }
+
+    /// The generation of the protocol that is spoken on this connection.
+    pub fn protocol(&self) -> Protocol {
+        self.peer_limits().protocol
+    }
+
+    /// What the peer can be sent.
+    pub fn peer_limits(&self) -> PeerLimits {
+        self.shared.look_at(|core| core.peer_limits())
+    }
+
+    /// What the server said when it took this client (protocol 2): a seat, an instance, what it can do. `None` on a
+    /// server's connection, and in pymasep's protocol, which has no such thing.
+    pub fn welcome(&self) -> Option<Welcome> {
+        self.shared.look_at(|core| core.welcome().cloned())
+    }
+
+    /// The time of the last round trip of a ping (protocol 2): one is sent after a heartbeat without anything else
+    /// ([`Limits::heartbeat`](crate::Limits::heartbeat)), and by [`ping`](Self::ping). `None` before the first.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared.look_at(|core| core.rtt())
+    }
+
+    /// Asks the peer for a sign of life, which gives [`rtt`](Self::rtt) when it has come. False if none was asked for: in
+    /// pymasep's protocol, where the connection has ended, and more often than once a second. Does not wait.
+    pub fn ping(&self) -> bool {
+        // Whoever is to write it is woken when the lock is let go.
+        self.shared.lock(By::Other).core.ping(now())
+    }
+
+    /// Tells the peer of something that was not accepted, which is no end (protocol 2). It overtakes frames that wait.
+    /// A peer of pymasep's protocol cannot be told, which is no error. Does not wait.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason of the end, [`SendError::Full`] if the peer does not take those before it, and
+    /// [`SendError::TooLarge`] for one of more than 4,096 bytes.
+    pub fn notice(&self, notice: Notice) -> Result<(), SendError> {
+        self.shared.notice(notice)
+    }
+
+    /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
+    /// end (protocol 2). They are read with the frames, which they may have overtaken, so ask after one has been
+    /// received, or in a handler. The latest 16 are kept. Does not wait.
+    pub fn try_notice(&self) -> Option<Notice> {
+        self.shared.lock(By::Other).core.poll_notice()
+    }
+
+    /// The form of messages on this connection.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.shared.encoding()
     }
 
     /// Queues a frame, after waiting for room in the queue if need be. The frames that one task
@@ -314,6 +367,24 @@ impl Connection {
     /// Cancel safe: the first poll starts the end, and a call that is dropped only stops waiting.
     pub async fn bye(&self) -> CloseReason {
         self.end(CloseReason::LocalBye);
+        self.closed().await
+    }
+
+    /// [`bye`](Self::bye) that tells the peer why, by a code for programs and a text for people, and whether it may come
+    /// back: its [`CloseReason::words`]. To a peer of pymasep's protocol it is a plain `BYE`.
+    ///
+    /// ```
+    /// # async fn end(connection: &masep::Connection) {
+    /// use masep::Bye;
+    ///
+    /// let bye = Bye::new("table_closed", "the game is over").may_return(true);
+    /// connection.bye_with(bye).await;
+    /// # }
+    /// ```
+    ///
+    /// Cancel safe: as [`bye`](Self::bye).
+    pub async fn bye_with(&self, bye: Bye) -> CloseReason {
+        self.shared.end_with(bye);
         self.closed().await
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use masep_proto::admission::{Admission, DoorEvent, Greet, Pace, Refusal, Ticket, Verdict};
 use masep_proto::connection::{Config, Connection as Core};
+use masep_proto::protocol2::Rejected;
 use masep_proto::{PeerId, ServerLimits};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -143,12 +144,13 @@ impl Door {
 
 fn refuse(guest: &Shared, refusal: Refusal) {
     let mut locked = guest.lock(By::Other);
-    locked.refusal = Some(Box::new(refusal.reason));
     if refusal.at_once {
         locked.core.abort(CloseReason::Aborted, now());
     } else {
-        locked.core.refuse(now());
+        let rejected = Rejected::from(&refusal.reason);
+        locked.core.refuse_with(rejected, now());
     }
+    locked.refusal = Some(Box::new(refusal.reason));
 }
 
 /// The share of a connection in its server or client, until its end.

@@ -5,7 +5,8 @@ use std::io;
 use std::time::Duration;
 
 pub use masep_proto::admission::RejectReason;
-use masep_proto::connection::PushError;
+use masep_proto::connection::{HelloFailure, PushError, TooLarge};
+use masep_proto::protocol2::{Protocol, Rejected};
 use masep_proto::{
     DecodeError, EncodeError, Encoding, Frame, HelloError, LimitExceeded, Message, PeerId,
 };
@@ -16,9 +17,10 @@ use crate::{Address, CloseReason, InvalidAddress};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The frame is too large for the protocol. Nothing was sent and the connection lives on.
+    /// The frame is too large for the peer, or for its protocol: the error names the peer, the limit and the way out.
+    /// Nothing was sent and the connection lives on.
     #[error(transparent)]
-    TooLarge(LimitExceeded),
+    TooLarge(TooLarge),
     /// The message cannot be encoded. Nothing was sent and the connection lives on.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -31,13 +33,71 @@ pub enum SendError {
     /// No connection has this id.
     #[error("no connection with the id {0:?}")]
     UnknownPeer(PeerId),
+    /// Of the connections to which it was to be sent, some cannot be sent it, and live on; the others have it (only
+    /// calls that send to all say so).
+    #[error(transparent)]
+    Undelivered(Box<Undelivered>),
+}
+
+/// The outcome of sending one thing to all connections of which some cannot be sent it: they speak a protocol that has no
+/// form for it, or take no frames of that size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Undelivered {
+    /// To how many connections it was sent.
+    pub sent: usize,
+    /// The peers that did not get it, and why.
+    pub peers: Vec<(PeerId, SendError)>,
+}
+
+impl std::error::Error for Undelivered {}
+
+/// The number of peers that did not get it, and the first of them.
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (refused, sent) = (self.peers.len(), self.sent);
+        write!(f, "{sent} of {} peers were sent it", refused + sent)?;
+        match self.peers.first() {
+            Some((peer, error)) => write!(f, "; not {peer:?}: {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Those who were not sent what all were to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Vec<(PeerId, SendError)>);
+
+impl Refusals {
+    pub(crate) fn add(&mut self, peer: &PeerId, error: SendError) {
+        self.0.push((peer.clone(), error));
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The outcome, where so many got it. If nobody could, the first error stands for all.
+    pub(crate) fn outcome(mut self, sent: usize) -> Result<usize, SendError> {
+        if self.0.is_empty() {
+            return Ok(sent);
+        }
+        let is_full = |(_, error): &(PeerId, SendError)| matches!(error, SendError::Full(_));
+        if sent == 0 && !self.0.iter().any(is_full) {
+            return Err(self.0.swap_remove(0).1);
+        }
+        Err(SendError::Undelivered(Box::new(Undelivered {
+            sent,
+            peers: self.0,
+        })))
+    }
 }
 
 impl From<PushError> for SendError {
     fn from(error: PushError) -> Self {
         match error {
             PushError::Form(error) => Self::Encode(error),
-            PushError::TooLarge(error) => Self::TooLarge(error.exceeded()),
+            PushError::TooLarge(error) => Self::TooLarge(error),
             PushError::Full(limit) => Self::Full(limit),
             PushError::Closed(reason) => Self::Closed(reason),
         }
@@ -183,9 +243,32 @@ pub enum ConnectErrorKind {
     /// The server's hello is none, or our own id cannot be sent in one.
     #[error(transparent)]
     Hello(#[from] HelloError),
+    /// The server does not take this client, and says why: code and text. Only servers of protocol 2 do; for others see
+    /// [`CloseReason::Rejected`].
+    #[error("rejected by the server: {0}")]
+    Rejected(Box<Rejected>),
+    /// The server speaks this generation of the protocol, and this client was told to speak another one: by the scheme of
+    /// the address, or by its builder.
+    #[error("the server speaks {0}, and this client was told to speak another")]
+    OtherProtocol(Protocol),
     /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<HelloFailure> for ConnectErrorKind {
+    fn from(failure: HelloFailure) -> Self {
+        match failure {
+            HelloFailure::TimedOut(time) => Self::TimedOut(time),
+            HelloFailure::Bad(error) => Self::Hello(error),
+            HelloFailure::Io(kind) => Self::Io(kind.into()),
+            HelloFailure::Rejected(rejected) => Self::Rejected(rejected),
+            HelloFailure::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
+            // Over one stream nobody can connect again.
+            HelloFailure::ConnectAgain => Self::OtherProtocol(Protocol::Pymasep),
+            _ => Self::Closed,
+        }
+    }
 }
 
 /// The reason why an address cannot be listened on. It is in the [`io::Error`] of the calls that bind.

@@ -1,7 +1,7 @@
 //! Connections between an *engine*, which owns an environment, and its remote *interfaces*.
 //!
 //! masep speaks the protocol of pymasep 0.2 byte for byte, so that either end can be an unmodified pymasep
-//! peer. It does not have the faults of pymasep's own sockets: see `README.md`.
+//! peer, and between masep peers protocol 2, see [`Protocols`]. It does not have the faults of pymasep's own sockets: see `README.md`.
 //!
 //! # An engine
 //!
@@ -63,6 +63,7 @@ mod connection;
 pub mod discovery;
 mod door;
 mod error;
+mod forms;
 mod hand_out;
 mod handler;
 mod hearing;
@@ -81,11 +82,12 @@ pub mod transport;
 #[allow(unreachable_pub, reason = "public where the feature is on")]
 mod transport;
 
-pub use masep_proto::connection::WhenFull;
+pub use masep_proto::connection::{PeerLimits, Protocols, TooLarge, WhenFull};
+pub use masep_proto::protocol2::{Bye, Notice, Protocol, Rejected, Welcome};
 pub use masep_proto::{
-    Action, CircularHeadList, DecodeError, DecodeErrorKind, Dict, Element, EncodeError, Frame, Int,
-    Limit, LimitExceeded, Limits, Message, MessageType, Node, PeerId, QName, Role, ServerLimits,
-    TypeName, Value, is_printable,
+    Action, Array, ArrayError, ArrayItem, CircularHeadList, DType, DecodeError, DecodeErrorKind,
+    Dict, Element, EncodeError, Frame, FrameKind, Int, Limit, LimitExceeded, Limits, Message,
+    MessageType, Node, PeerId, QName, Role, ServerLimits, TypeName, Value, is_printable,
 };
 
 pub use address::{Address, IntoTarget, InvalidAddress, Target};
@@ -94,7 +96,7 @@ pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{
     AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase,
-    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TryRecvError,
+    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TryRecvError, Undelivered,
 };
 pub use handler::{NoHandler, SocketHandler};
 pub use queue::{Received, SocketHandlerQueue};

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
 
-use masep_proto::{Frame, Message, PeerId};
+use masep_proto::{Frame, LimitExceeded, Message, PeerId};
 
 use crate::connection::now;
+use crate::error::Refusals;
+use crate::forms::Forms;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, SendError, WhenFull};
 
@@ -104,63 +106,84 @@ impl Registry {
     /// Not cancel safe: a call that is dropped has sent to some.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    /// [`SendError::TooLarge`] if nobody takes a frame of that size, and [`SendError::Undelivered`] with the peers that do not
+    /// if others have it; a connection that ends meanwhile is no error.
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
         let Offered {
             mut sent,
             without_room,
-        } = self.offer(frame)?;
-        for connection in without_room {
+            refusals,
+        } = self.offer(frame);
+        for (connection, _) in without_room {
             sent += usize::from(connection.send_or(frame.clone(), when_full).await.is_ok());
         }
-        Ok(sent)
+        refusals.outcome(sent)
     }
 
     /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
     /// returns those that have none, for instance to end them. Does not wait.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    /// As [`broadcast`](Self::broadcast); those without room are among the peers of [`SendError::Undelivered`] then.
     pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
-        self.offer(frame).map(|offered| offered.without_room)
+        let mut offered = self.offer(frame);
+        if !offered.refusals.is_empty() {
+            for (connection, limit) in offered.without_room {
+                (offered.refusals).add(connection.peer(), SendError::Full(limit));
+            }
+            offered.refusals.outcome(offered.sent)?;
+            return Ok(Vec::new());
+        }
+        let without_room = offered.without_room.into_iter();
+        Ok(without_room.map(|(connection, _)| connection).collect())
     }
 
     /// Queues a frame where there is room for it.
-    fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {
+    fn offer(&self, frame: &Frame) -> Offered {
         let mut offered = Offered::default();
         let mut next = None;
         let time = now();
         for connection in self.lock().values() {
             // Another one is needed only if the last was taken.
             next.get_or_insert_with(|| frame.clone());
-            match connection.try_queue(&mut next, time) {
-                Ok(()) => offered.sent += 1,
-                Err(SendError::Full(_)) => offered.without_room.push(connection.clone()),
-                Err(SendError::Closed(_)) => {}
-                Err(error) => return Err(error),
-            }
+            let queued = connection.try_queue(&mut next, time);
+            offered.count(connection, queued);
         }
-        Ok(offered)
+        offered
     }
 
-    /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
+    /// Encodes a message once for each generation of the protocol that is spoken, and sends it to every connection as
+    /// [`broadcast`](Self::broadcast) does.
     ///
     /// Not cancel safe: a call that is dropped has sent to some.
     ///
     /// # Errors
-    /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).
+    /// [`SendError::Encode`] if nobody can be sent it, else as [`broadcast`](Self::broadcast): a message with arrays, for
+    /// instance, reaches all peers of protocol 2, and the error names those of pymasep's.
     pub async fn broadcast_message(
         &self,
         message: &Message,
         when_full: WhenFull,
     ) -> Result<usize, SendError> {
-        // All connections of a server have its bounds, and so one encoding.
-        let first = self.lock().values().next().cloned();
-        let frame = match first {
-            Some(connection) => connection.encode(message)?,
-            None => message.to_frame()?,
-        };
-        self.broadcast(&frame, when_full).await
+        let mut forms = Forms::new(message);
+        let mut form =
+            |connection: &Connection| forms.of(connection.protocol(), || connection.encoding());
+        let mut offered = Offered::default();
+        let time = now();
+        for connection in self.connections() {
+            let queued = match form(&connection) {
+                Ok(frame) => connection.try_queue(&mut Some(frame), time),
+                Err(error) => Err(error.into()),
+            };
+            offered.count(&connection, queued);
+        }
+        for (connection, _) in offered.without_room {
+            if let Ok(frame) = form(&connection) {
+                let sent = connection.send_or(frame, when_full).await;
+                offered.sent += usize::from(sent.is_ok());
+            }
+        }
+        offered.refusals.outcome(offered.sent)
     }
 }
 
@@ -168,5 +191,17 @@ impl Registry {
 #[derive(Default)]
 struct Offered {
     sent: usize,
-    without_room: Vec<Connection>,
+    without_room: Vec<(Connection, LimitExceeded)>,
+    refusals: Refusals,
+}
+
+impl Offered {
+    fn count(&mut self, connection: &Connection, queued: Result<(), SendError>) {
+        match queued {
+            Ok(()) => self.sent += 1,
+            Err(SendError::Full(limit)) => self.without_room.push((connection.clone(), limit)),
+            Err(SendError::Closed(_)) => {}
+            Err(error) => self.refusals.add(connection.peer(), error),
+        }
+    }
 }

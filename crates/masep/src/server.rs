@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use masep_proto::admission::Duplicates;
-use masep_proto::connection::Config;
+use masep_proto::connection::{Config, Protocols};
 use masep_proto::{Limits, PeerId, ServerLimits};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -36,6 +36,7 @@ pub struct ServerBuilder<H = NoHandler> {
     duplicates: Duplicates,
     announce: bool,
     when_full: WhenFull,
+    protocols: Protocols,
     /// True if a handler gets what happens, and not [`Server::accept`].
     handled: bool,
     handler: H,
@@ -53,6 +54,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             duplicates,
             announce,
             when_full,
+            protocols,
             ..
         } = self;
         ServerBuilder {
@@ -63,6 +65,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             duplicates,
             announce,
             when_full,
+            protocols,
             handled: true,
             handler,
         }
@@ -109,6 +112,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
         self
     }
 
+    /// The generations of the protocol that peers may speak. Default [`Protocols::Both`]: each is answered in its own, and
+    /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
+    pub fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
     /// Binds an address and starts to accept, in tasks of the current tokio runtime. Port 0 takes a
     /// free one, see [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
@@ -126,7 +136,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
     pub async fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
-        let config = self.config()?;
+        let config = self.config(target.protocols())?;
         self.start(config, SocketListener::bind(&target).await?)
     }
 
@@ -137,14 +147,16 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// # Errors
     /// What the system says of the socket, and `InvalidInput` for an id that cannot be sent in a hello.
     pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
-        let config = self.config()?;
+        let config = self.config(None)?;
         self.start(config, SocketListener::new(listener)?)
     }
 
     /// The configuration that the connections share, if the id can be sent in a hello.
-    fn config(&self) -> io::Result<Config> {
+    fn config(&self, insisted: Option<Protocols>) -> io::Result<Config> {
         let config = Config::new(&self.id, self.limits.clone())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
+            .protocols(insisted.unwrap_or(self.protocols))
+            .incoming_bytes(self.server_limits.incoming_bytes);
         Ok(match self.delivery() {
             Delivery::Handler => config,
             Delivery::Calls(when_full) => config.when_full(when_full),
@@ -210,7 +222,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// `InvalidInput` for an id that cannot be sent in a hello, and the error of the listener for its
     /// address.
     pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Server> {
-        let config = self.config()?;
+        let config = self.config(None)?;
         self.start(config, listener)
     }
 }
@@ -260,6 +272,7 @@ impl Server {
             duplicates: Duplicates::default(),
             announce: false,
             when_full: WhenFull::default(),
+            protocols: Protocols::Both,
             handled: false,
             handler: NoHandler(()),
         }
@@ -354,7 +367,7 @@ impl Server {
             let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
             match connection.shared.end_reason() {
                 // It left by itself.
-                CloseReason::PeerBye => {}
+                reason if reason.is_peer_bye() => {}
                 reason if in_time && was_told(&reason) => report.ended.push(peer),
                 _ if !in_time && connection.shared.is_saying_bye() => report.ended.push(peer),
                 _ => report.cut.push(peer),

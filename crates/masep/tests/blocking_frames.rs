@@ -137,15 +137,20 @@ fn two_sides_that_only_write_do_not_wait_for_each_other() {
 #[test]
 fn a_frame_that_is_too_large_is_refused_and_the_connection_lives_on() {
     let (_server, connection, mut peer) = connected_with(Limits::default().frame_bytes(10));
-    let too_large = |size| {
-        Err(SendError::TooLarge(LimitExceeded {
+    for (sent, size) in [
+        (connection.send(vec![0; 11]), 11),
+        (connection.try_send(vec![0; 70_000]), 70_000),
+    ] {
+        let Err(SendError::TooLarge(limit)) = sent else {
+            panic!("{sent:?}")
+        };
+        let exceeded = LimitExceeded {
             limit: Limit::FrameBytes,
             actual: size,
             allowed: 10,
-        }))
-    };
-    assert_eq!(connection.send(vec![0; 11]), too_large(11));
-    assert_eq!(connection.try_send(vec![0; 70_000]), too_large(70_000));
+        };
+        assert_eq!(limit.exceeded(), exceeded);
+    }
     connection.send(vec![1; 10]).unwrap();
     assert_eq!(peer.read(), Some(vec![1; 10]));
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use masep_proto::connection::Protocols;
+
 use super::{Address, Fault, InvalidAddress};
 
 /// The longest path of a Unix socket in bytes, without the NUL behind it.
@@ -20,10 +22,11 @@ pub(super) const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_o
 ///
 /// | text | what |
 /// | --- | --- |
-/// | `HOST:PORT`, `tcp://HOST:PORT`, `pymasep://HOST:PORT` | TCP. HOST is a name, an IPv4 address or an IPv6 address in brackets, which may have a zone: `[fe80::7%eth0]:60000` |
-/// | `unix:///PATH`, `pymasep+unix:///PATH` | a Unix socket. The path is absolute, and taken as it is: `%20` is no space |
+/// | `HOST:PORT`, `tcp://HOST:PORT`, `masep://HOST:PORT`, `pymasep://HOST:PORT` | TCP. HOST is a name, an IPv4 address or an IPv6 address in brackets, which may have a zone: `[fe80::7%eth0]:60000` |
+/// | `unix:///PATH`, `masep+unix:///PATH`, `pymasep+unix:///PATH` | a Unix socket. The path is absolute, and taken as it is: `%20` is no space |
 ///
-/// Other schemes are errors; `masep://` and `masep+tls://` are kept for later.
+/// `masep` insists on protocol 2 and `pymasep` on pymasep's protocol, see [`protocols`](Self::protocols). Other schemes are
+/// errors; `masep+tls://` is kept for later.
 ///
 /// ```
 /// use masep::Target;
@@ -44,6 +47,8 @@ pub struct Target {
 enum Scheme {
     Tcp,
     Unix,
+    Masep,
+    MasepUnix,
     Pymasep,
     PymasepUnix,
 }
@@ -61,28 +66,42 @@ impl Scheme {
         Some(match name {
             "tcp" => Self::Tcp,
             "unix" => Self::Unix,
+            "masep" => Self::Masep,
+            "masep+unix" => Self::MasepUnix,
             "pymasep" => Self::Pymasep,
             "pymasep+unix" => Self::PymasepUnix,
             _ => return None,
         })
     }
 
-    /// Those of the next generation of the protocol.
+    /// Those that are not there yet.
     fn comes_later(name: &str) -> bool {
-        matches!(name, "masep" | "masep+tls" | "masep+unix" | "ws" | "wss")
+        matches!(name, "masep+tls" | "ws" | "wss")
     }
 
     const fn is_unix(self) -> bool {
-        matches!(self, Self::Unix | Self::PymasepUnix)
+        matches!(self, Self::Unix | Self::MasepUnix | Self::PymasepUnix)
     }
 }
 
 impl Target {
-    /// The scheme: `tcp` where none was given, `unix`, `pymasep` or `pymasep+unix`.
+    /// The generation of the protocol that its scheme insists on; `None` for `tcp`, `unix` and no scheme, which leave
+    /// that to the builder.
+    pub const fn protocols(&self) -> Option<Protocols> {
+        match self.scheme {
+            Scheme::Tcp | Scheme::Unix => None,
+            Scheme::Masep | Scheme::MasepUnix => Some(Protocols::Masep2),
+            Scheme::Pymasep | Scheme::PymasepUnix => Some(Protocols::Pymasep),
+        }
+    }
+
+    /// The scheme: `tcp` where none was given, `unix`, `masep`, `masep+unix`, `pymasep` or `pymasep+unix`.
     pub const fn scheme(&self) -> &'static str {
         match self.scheme {
             Scheme::Tcp => "tcp",
             Scheme::Unix => "unix",
+            Scheme::Masep => "masep",
+            Scheme::MasepUnix => "masep+unix",
             Scheme::Pymasep => "pymasep",
             Scheme::PymasepUnix => "pymasep+unix",
         }
@@ -167,6 +186,11 @@ impl Target {
 impl fmt::Display for Target {
     /// As it is connected to: `tcp://` and `pymasep` are left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scheme {
+            Scheme::Masep => f.write_str("masep://")?,
+            Scheme::MasepUnix => f.write_str("masep+")?,
+            _ => {}
+        }
         match &self.place {
             Place::Host(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
             Place::Host(host, port) => write!(f, "{host}:{port}"),

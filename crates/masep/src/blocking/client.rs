@@ -7,10 +7,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Connection as Core, HelloFailure};
+use masep_proto::connection::{Connection as Core, HelloFailure, Protocols};
 use masep_proto::discovery::in_turn;
 use masep_proto::{Limits, PeerId};
 
+use super::config;
 use super::drive::Awaits;
 use super::handler;
 use super::shared::{Handle, Shared};
@@ -32,6 +33,7 @@ pub struct ClientBuilder {
     limits: Limits,
     socket_options: SocketOptions,
     when_full: WhenFull,
+    protocols: Protocols,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -66,6 +68,16 @@ impl ClientBuilder {
         self
     }
 
+    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Pymasep`]. A scheme that insists on
+    /// one (`masep://`, `pymasep://`) counts more than this.
+    ///
+    /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
+    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error.
+    pub fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
     /// address may have a zone, also by name: `[fe80::7%eth0]:60000`.
@@ -73,12 +85,14 @@ impl ClientBuilder {
     /// Each phase blocks no longer than its own bound: [`SocketOptions::connect_time`] to resolve, the
     /// same for each address to connect, [`Limits::hello_time`] for the server's hello. A name, but
     /// not a literal address, is resolved in a thread of its own, because the system call for it
-    /// cannot be interrupted; one that takes too long ends by itself.
+    /// cannot be interrupted; one that takes too long ends by itself. With [`Protocols::Both`] the bounds of connecting and of
+    /// the hello count for each of the two connections.
     ///
     /// # Errors
     /// Which phase failed, with whom, and why.
-    pub fn connect(self, address: impl IntoTarget) -> Result<Client, ConnectError> {
+    pub fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
+        self.protocols = target.protocols().unwrap_or(self.protocols);
         let addresses = self.resolve(&target)?;
         self.connect_any(&target.to_string(), &addresses)
     }
@@ -198,10 +212,23 @@ impl ClientBuilder {
         Err(failure)
     }
 
+    /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do.
     fn connect_one(&self, address: &Address) -> Result<Arc<Handle>, ConnectError> {
+        match self.connect_in(address, self.protocols)? {
+            Err(HelloFailure::ConnectAgain) => self.connect_in(address, Protocols::Pymasep)?,
+            greeted => greeted,
+        }
+        .map_err(|failure| failed(ConnectPhase::Hello, &address.to_string(), failure))
+    }
+
+    fn connect_in(
+        &self,
+        address: &Address,
+        protocols: Protocols,
+    ) -> Result<Result<Arc<Handle>, HelloFailure>, ConnectError> {
         let target = address.to_string();
         // First: a server is not connected to if the hello cannot be sent.
-        let config = Config::new(&self.id, self.limits.clone())
+        let config = config(&self.id, &self.limits, protocols)
             .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
         let config = match self.handler {
             Some(_) => config,
@@ -237,10 +264,9 @@ impl ClientBuilder {
             // The end may have come with the hello.
             (state.core.peer().is_some() || state.core.is_over()).then_some(Ok(()))
         });
-        match greeted.unwrap_or(Ok(())) {
-            Ok(()) => Ok(Handle::new(shared)),
-            Err(failure) => Err(failed(ConnectPhase::Hello, &target, kind_of(failure))),
-        }
+        // The keeper sees a connection out that failed.
+        let greeted = greeted.unwrap_or(Ok(()));
+        Ok(greeted.map(|()| Handle::new(shared)))
     }
 
     fn start(self, handle: Arc<Handle>) -> Result<Client, ConnectError> {
@@ -265,15 +291,6 @@ impl ClientBuilder {
     }
 }
 
-fn kind_of(failure: HelloFailure) -> ConnectErrorKind {
-    match failure {
-        HelloFailure::TimedOut(time) => ConnectErrorKind::TimedOut(time),
-        HelloFailure::Bad(error) => error.into(),
-        HelloFailure::Io(kind) => io::Error::from(kind).into(),
-        _ => ConnectErrorKind::Closed,
-    }
-}
-
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
@@ -281,6 +298,7 @@ impl fmt::Debug for ClientBuilder {
             .field("limits", &self.limits)
             .field("socket_options", &self.socket_options)
             .field("when_full", &self.when_full)
+            .field("protocols", &self.protocols)
             .finish_non_exhaustive()
     }
 }
@@ -313,6 +331,7 @@ impl Client {
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
             when_full: WhenFull::default(),
+            protocols: Protocols::Pymasep,
             handler: None,
         }
     }

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Connection as Core};
+use masep_proto::connection::{Config, Connection as Core, PeerLimits};
+use masep_proto::protocol2::{Bye, Notice, Protocol, Welcome};
 use masep_proto::{DecodeError, EncodeError, Frame, Limits, Message, PeerId};
 
 use super::drive::Awaits;
@@ -121,6 +122,54 @@ impl Connection {
     /// The peer's address. A peer on a Unix socket is shown with the path of the server.
     pub fn address(&self) -> Address {
         self.shared().address.clone()
+    }
+
+    /// The generation of the protocol that is spoken on this connection.
+    pub fn protocol(&self) -> Protocol {
+        self.peer_limits().protocol
+    }
+
+    /// What the peer can be sent.
+    pub fn peer_limits(&self) -> PeerLimits {
+        self.shared().lock().core.peer_limits()
+    }
+
+    /// What the server said when it took this client (protocol 2): a seat, an instance, what it can do. `None` on a
+    /// server's connection, and in pymasep's protocol, which has no such thing.
+    pub fn welcome(&self) -> Option<Welcome> {
+        self.shared().lock().core.welcome().cloned()
+    }
+
+    /// The time of the last round trip of a ping (protocol 2): one is sent by [`ping`](Self::ping), and by a call that
+    /// waits after a heartbeat without anything else ([`Limits::heartbeat`]). `None` before the first. What calls that
+    /// receive have read of the answer counts, so the time until such a call is in it.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared().lock().core.rtt()
+    }
+
+    /// Asks the peer for a sign of life, which gives [`rtt`](Self::rtt) when a call that receives has read it. False if
+    /// none was asked for: in pymasep's protocol, where the connection has ended, and more often than once a second.
+    /// Never blocks.
+    pub fn ping(&self) -> bool {
+        self.shared().ping()
+    }
+
+    /// Tells the peer of something that was not accepted, which is no end (protocol 2). It overtakes frames that wait.
+    /// A peer of pymasep's protocol cannot be told, which is no error. Never blocks: a background thread writes what the
+    /// socket has no room for.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason of the end, [`SendError::Full`] if the peer does not take those before it, and
+    /// [`SendError::TooLarge`] for one of more than 4,096 bytes.
+    pub fn notice(&self, notice: Notice) -> Result<(), SendError> {
+        self.shared().notice(notice)
+    }
+
+    /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
+    /// end (protocol 2). They are read by the calls that receive frames, which they may have overtaken, so ask after one of
+    /// those. The latest 16 are kept. Never blocks.
+    pub fn try_notice(&self) -> Option<Notice> {
+        self.shared().lock().core.poll_notice()
     }
 
     /// Sends a frame: header and body in one write, by this thread.
@@ -384,6 +433,15 @@ impl Connection {
     /// reason is [`CloseReason::WriteTimeout`]. Other threads that receive are told of the end.
     pub fn bye(&self) -> CloseReason {
         self.shared().begin_end(CloseReason::LocalBye);
+        let _ = self.shared().wait_closed(None);
+        let reason = self.close_reason().cloned();
+        reason.unwrap_or(CloseReason::LocalBye)
+    }
+
+    /// [`bye`](Self::bye) that tells the peer why, by a code for programs and a text for people, and whether it may come
+    /// back: its [`CloseReason::words`]. To a peer of pymasep's protocol it is a plain `BYE`.
+    pub fn bye_with(&self, bye: Bye) -> CloseReason {
+        self.shared().begin_end_with(bye);
         let _ = self.shared().wait_closed(None);
         let reason = self.close_reason().cloned();
         reason.unwrap_or(CloseReason::LocalBye)

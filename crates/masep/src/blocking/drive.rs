@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use masep_proto::connection::{Action, Read, Room, Want, Wants, Write};
+use masep_proto::protocol2::Protocol;
 
 use super::TimedOut;
 use super::keeper;
@@ -434,6 +435,9 @@ impl State {
             && self.roles.kept.is_none()
             && self.roles.looks_until.is_none()
             && !self.has_news()
+            // Control frames are no user's.
+            && (self.core.protocol() == Protocol::Pymasep
+                || self.core.wants().write == Want::Nothing)
     }
 
     /// True if the connection has ended and nobody has used it: it is closed when its user knows of the end.

@@ -41,7 +41,7 @@
 //!
 //! | call | at most |
 //! | --- | --- |
-//! | [`Client::connect`](ClientBuilder::connect) | [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve a name; for each address that again, and [`Limits::hello_time`](crate::Limits::hello_time) |
+//! | [`Client::connect`](ClientBuilder::connect) | [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve a name; for each address that again, and [`Limits::hello_time`](crate::Limits::hello_time); both twice with [`Protocols::Both`] |
 //! | [`Server::accept`], [`Connection::recv`] | until something comes or it has ended; each has a form with a time |
 //! | [`Connection::send`] | as long as the peer takes some bytes every [`Limits::write_time`](crate::Limits::write_time) |
 //! | [`Connection::bye`] | `write_time` |
@@ -68,6 +68,21 @@ pub use handler::SocketHandler;
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};
+
+use masep_proto::connection::{Config, Protocols};
+use masep_proto::protocol2::Hello;
+use masep_proto::{HelloError, Limits, PeerId};
+
+/// A peer with this feature answers pings of protocol 2 within calls alone: nothing runs behind them.
+const PONG_IN_CALL: &str = "pong_in_call";
+
+/// The configuration of a side of this shell.
+fn config(id: &str, limits: &Limits, protocols: Protocols) -> Result<Config, HelloError> {
+    let mut offer = Hello::new(PeerId::from(id), 0);
+    offer.features.push(PONG_IN_CALL.into());
+    let config = Config::new(id, limits.clone())?;
+    Ok(config.protocols(protocols).offer(offer))
+}
 
 /// Nothing came in the time that was given. It can still come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
-use masep_proto::{Frame, Message, PeerId};
+use masep_proto::{Frame, LimitExceeded, Message, PeerId};
 
 use super::Connection;
 use super::shared::Handle;
+use crate::error::Refusals;
+use crate::forms::Forms;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{ConnectionId, SendError, WhenFull};
 
@@ -116,9 +118,18 @@ impl Registry {
     /// until their sockets have taken all of it, one after the other; the other policies never block.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    /// [`SendError::TooLarge`] if nobody takes a frame of that size, and [`SendError::Undelivered`] with the peers that do not
+    /// if others have it; a connection that ends meanwhile is no error.
     pub fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
-        let mut offered = self.offer(frame)?;
+        self.send_all(when_full, |_| Ok(frame.clone()))
+    }
+
+    fn send_all(
+        &self,
+        when_full: WhenFull,
+        mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>,
+    ) -> Result<usize, SendError> {
+        let mut offered = self.offer(&mut frame);
         let waits = when_full == WhenFull::Wait;
         if !waits || offered.in_part.len() + offered.without_room.len() > 1 {
             // Otherwise the rest for one would wait until others take theirs.
@@ -127,52 +138,63 @@ impl Registry {
         for connection in offered.in_part {
             offered.sent += usize::from(!waits || connection.flush().is_ok());
         }
-        for connection in offered.without_room {
-            offered.sent += usize::from(connection.send_or(frame.clone(), when_full).is_ok());
+        for (connection, _) in offered.without_room {
+            let sent = frame(&connection).and_then(|frame| connection.send_or(frame, when_full));
+            offered.sent += usize::from(sent.is_ok());
         }
-        Ok(offered.sent)
+        offered.refusals.outcome(offered.sent)
     }
 
     /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
     /// returns those that have none, for instance to end them. Never blocks.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`]; a connection that ends meanwhile is no error.
+    /// As [`broadcast`](Self::broadcast); those without room are among the peers of [`SendError::Undelivered`] then.
     pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
-        let offered = self.offer(frame)?;
+        let mut offered = self.offer(|_| Ok(frame.clone()));
         offered.write_in_background();
-        Ok(offered.without_room)
+        if !offered.refusals.is_empty() {
+            for (connection, limit) in offered.without_room {
+                (offered.refusals).add(connection.peer(), SendError::Full(limit));
+            }
+            (offered.refusals).outcome(offered.sent + offered.in_part.len())?;
+            return Ok(Vec::new());
+        }
+        let without_room = offered.without_room.into_iter();
+        Ok(without_room.map(|(connection, _)| connection).collect())
     }
 
-    /// Encodes a message once and [`broadcast`](Self::broadcast)s it.
+    /// Encodes a message once for each generation of the protocol that is spoken, and sends it to every connection as
+    /// [`broadcast`](Self::broadcast) does.
     ///
     /// # Errors
-    /// [`SendError::Encode`], else as [`broadcast`](Self::broadcast).
+    /// [`SendError::Encode`] if nobody can be sent it, else as [`broadcast`](Self::broadcast): a message with arrays, for
+    /// instance, reaches all peers of protocol 2, and the error names those of pymasep's.
     pub fn broadcast_message(
         &self,
         message: &Message,
         when_full: WhenFull,
     ) -> Result<usize, SendError> {
-        // All connections of a server have its bounds, and so one encoding.
-        let frame = match self.connections().first() {
-            Some(connection) => connection.encode(message)?,
-            None => message.to_frame()?,
-        };
-        self.broadcast(&frame, when_full)
+        let mut forms = Forms::new(message);
+        self.send_all(when_full, |connection| {
+            let frame = forms.of(connection.protocol(), || connection.shared().encoding());
+            frame.map_err(SendError::from)
+        })
     }
 
-    fn offer(&self, frame: &Frame) -> Result<Offered, SendError> {
+    fn offer(&self, mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>) -> Offered {
         let mut offered = Offered::default();
         for connection in self.connections() {
-            match connection.shared().offer(frame.clone()) {
+            let sent = frame(&connection).and_then(|frame| connection.shared().offer(frame));
+            match sent {
                 Ok(true) => offered.sent += 1,
                 Ok(false) => offered.in_part.push(connection),
-                Err(SendError::Full(_)) => offered.without_room.push(connection),
+                Err(SendError::Full(limit)) => offered.without_room.push((connection, limit)),
                 Err(SendError::Closed(_)) => {}
-                Err(error) => return Err(error),
+                Err(error) => offered.refusals.add(connection.peer(), error),
             }
         }
-        Ok(offered)
+        offered
     }
 }
 
@@ -182,7 +204,8 @@ struct Offered {
     sent: usize,
     /// Those whose socket took the beginning of the frame.
     in_part: Vec<Connection>,
-    without_room: Vec<Connection>,
+    without_room: Vec<(Connection, LimitExceeded)>,
+    refusals: Refusals,
 }
 
 impl Offered {

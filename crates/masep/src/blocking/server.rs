@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use masep_proto::connection::Config;
+use masep_proto::connection::{Config, Protocols};
 use masep_proto::{Limits, PeerId, ServerLimits};
 
 use super::announcing::Announcing;
+use super::config;
 use super::door::Door;
 use super::stream::after;
 use super::{Connection, Registry, SocketHandler, TimedOut};
@@ -34,6 +35,7 @@ pub struct ServerBuilder {
     duplicates: Duplicates,
     announce: bool,
     when_full: WhenFull,
+    protocols: Protocols,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -86,6 +88,13 @@ impl ServerBuilder {
         self
     }
 
+    /// The generations of the protocol that peers may speak. Default [`Protocols::Both`]: each is answered in its own, and
+    /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
+    pub fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
     /// Binds an address and starts to accept, in a background thread. Port 0 takes a free one, see
     /// [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
@@ -101,8 +110,9 @@ impl ServerBuilder {
     /// Whatever the system says of the address, which is named (`AddrInUse` where another server listens,
     /// `AlreadyExists` for a path at which there is something other than a socket), of the thread or of announcing;
     /// and `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
-    pub fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
+    pub fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
+        self.protocols = target.protocols().unwrap_or(self.protocols);
         self.check_id()?;
         let addresses = target.resolve_blocking();
         let addresses = addresses.map_err(|error| ListenError::wrap(&target, error))?;
@@ -122,8 +132,9 @@ impl ServerBuilder {
 
     fn start(self, listener: ListeningSocket) -> io::Result<Server> {
         let local_address = listener.address().clone();
-        let config = Config::new(&self.id, self.limits.clone());
-        let config = config.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let config = config(&self.id, &self.limits, self.protocols)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
+            .incoming_bytes(self.server_limits.incoming_bytes);
         let config = match self.handler {
             Some(_) => config,
             None => config.when_full(self.when_full),
@@ -178,6 +189,7 @@ impl fmt::Debug for ServerBuilder {
             .field("duplicates", &self.duplicates)
             .field("announce", &self.announce)
             .field("when_full", &self.when_full)
+            .field("protocols", &self.protocols)
             .finish_non_exhaustive()
     }
 }
@@ -217,6 +229,7 @@ impl Server {
             duplicates: Duplicates::default(),
             announce: false,
             when_full: WhenFull::default(),
+            protocols: Protocols::Both,
             handler: None,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use masep_proto::connection::{
     Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
 };
+use masep_proto::protocol2::{Bye, Notice, Rejected};
 use masep_proto::{Encoding, Frame, Limit, LimitExceeded, PeerId};
 
 use super::door::Place;
@@ -289,6 +290,26 @@ impl Shared {
         pushed.map(drop).map_err(SendError::from)
     }
 
+    /// Tells the peer of something that was not accepted.
+    pub(super) fn notice(self: &Arc<Self>, notice: Notice) -> Result<(), SendError> {
+        let mut state = self.lock();
+        let now = state.tick();
+        let pushed = state.core.notice(notice, now);
+        drop(state);
+        self.leave(self.write_now());
+        pushed.map(drop).map_err(SendError::from)
+    }
+
+    /// Asks the peer for a sign of life; whether it does.
+    pub(super) fn ping(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        let now = state.tick();
+        let asks = state.core.ping(now);
+        drop(state);
+        self.leave(self.write_now());
+        asks
+    }
+
     /// Waits until all that was accepted is written.
     pub(super) fn flush(self: &Arc<Self>) -> Result<(), SendError> {
         let mut state = self.lock();
@@ -415,6 +436,14 @@ impl Shared {
         });
     }
 
+    /// The same as a call asks for it, with words for a peer that can be told some.
+    pub(super) fn begin_end_with(self: &Arc<Self>, bye: Bye) {
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.end_with(bye, now);
+        });
+    }
+
     pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
         self.change(|state, now| {
             state.end_is_seen = true;
@@ -471,12 +500,12 @@ impl Shared {
 
     pub(super) fn refuse(self: &Arc<Self>, reason: RejectReason, at_once: bool) {
         self.change(|state, now| {
-            state.refusal = Some(reason);
             if at_once {
                 state.core.abort(CloseReason::Aborted, now);
             } else {
-                state.core.refuse(now);
+                state.core.refuse_with(Rejected::from(&reason), now);
             }
+            state.refusal = Some(reason);
         });
     }
 

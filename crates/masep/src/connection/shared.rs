@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use masep_proto::connection::{
     Action, Batch, Connection as Core, Event, Read, Want, WhenFull, Write,
 };
+use masep_proto::protocol2::{Bye, Notice, Protocol};
 use masep_proto::{Encoding, Frame, PeerId};
 
 use super::{ConnectionId, Waiters};
 use crate::sync::{Mutex, MutexGuard, Notify, OnceLock, time};
 use crate::transport::{self, Transport};
-use crate::{Address, CloseReason, RejectReason};
+use crate::{Address, CloseReason, RejectReason, SendError};
 
 /// Reads of a stream at most without asking whether it is readable.
 const EAGER_READS: usize = 8;
@@ -272,7 +273,7 @@ impl State {
                 due.others.extend(self.receivers.wake_all());
                 due.others.extend(self.senders.wake_all());
             }
-            // Peers of pymasep's protocol say no notices, and no others are asked for.
+            // Those are taken by calls, and what they ask for is seen by what the connection wants.
             Event::Hello | Event::Notice | Event::Control | Event::Over | Event::Written(_) => {}
         }
         if !matches!(event, Event::Frames | Event::SendRoom) {
@@ -406,6 +407,9 @@ impl State {
             matches!(
                 reason,
                 CloseReason::PeerBye
+                    | CloseReason::PeerByeWith(_)
+                    | CloseReason::UnsupportedFrame(_)
+                    | CloseReason::BadFrame(_)
                     | CloseReason::Rejected
                     | CloseReason::EndOfStream { .. }
                     | CloseReason::Reset
@@ -590,8 +594,9 @@ impl Shared {
         if locked.stream.is_some() {
             locked.writer = stream;
         }
-        if !is_all || !locked.core.is_open() {
-            // There may be a deadline now.
+        let is_timed = locked.core.protocol() != Protocol::Pymasep;
+        if !is_all || is_timed || !locked.core.is_open() {
+            // There may be a deadline now, or a ping whose way is measured.
             locked.last_time = now();
         }
         let time = locked.last_time;
@@ -691,6 +696,29 @@ impl Shared {
             (None, Some(reason)) => reason.clone(),
             (None, None) => CloseReason::Aborted,
         }
+    }
+
+    /// What the core says, where nothing is changed.
+    pub(super) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        let locked = self.lock(By::Other);
+        let seen = look(&locked.core);
+        locked.release();
+        seen
+    }
+
+    /// Ends the connection when the queue was sent, and tells the peer why if it can be told.
+    pub(super) fn end_with(&self, bye: Bye) {
+        let mut locked = self.lock(By::Other);
+        locked.core.end_with(bye, now());
+        locked.wake_keeper();
+    }
+
+    /// Tells the peer of something that was not accepted.
+    pub(super) fn notice(&self, notice: Notice) -> Result<(), SendError> {
+        let mut locked = self.lock(By::Other);
+        // Whoever is to write it is woken when the lock is let go.
+        let pushed = locked.core.notice(notice, now());
+        pushed.map(drop).map_err(SendError::from)
     }
 
     /// The form of messages.

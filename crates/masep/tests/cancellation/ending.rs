@@ -1,11 +1,19 @@
 //! Calls that end a connection, or wait for its end.
 
-use masep::{CloseReason, Frame, Limits};
+use masep::{Bye, CloseReason, Frame, Limits};
 
 use crate::cut::{Cut, Work, breathe, soon};
 use crate::world::{BYE, World, frame, number, wire};
 
 pub(crate) fn bye(cut: &Cut) -> Work<'_> {
+    bye_by(cut, false)
+}
+
+pub(crate) fn bye_with(cut: &Cut) -> Work<'_> {
+    bye_by(cut, true)
+}
+
+fn bye_by(cut: &Cut, has_words: bool) -> Work<'_> {
     Box::pin(async move {
         let world = World::new(Limits::default());
         let (connection, mut peer) = world.join("agent").await;
@@ -18,7 +26,11 @@ pub(crate) fn bye(cut: &Cut) -> Work<'_> {
             peer.read_numbers().await
         });
 
-        let ended = cut.call(connection.bye()).await;
+        let ended = if has_words {
+            cut.call(connection.bye_with(Bye::new("done", ""))).await
+        } else {
+            cut.call(connection.bye()).await
+        };
 
         assert!(ended.is_none_or(|reason| reason == CloseReason::LocalBye));
         // The first poll starts the end.

@@ -63,6 +63,12 @@ pub(crate) const CALLS: &[Call] = &[
     },
     Call {
         file: "connection.rs",
+        name: "bye_with",
+        at_least: 3,
+        worlds: &[(Paused, ending::bye_with)],
+    },
+    Call {
+        file: "connection.rs",
         name: "closed",
         at_least: 3,
         worlds: &[(Paused, ending::closed)],

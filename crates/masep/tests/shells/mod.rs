@@ -13,8 +13,9 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use masep::{
-    AcceptTimeoutError, Address, CloseReason, ConnectError, IntoTarget, RecvTimeoutError,
-    SendError, ShutdownReport, SocketOptions, blocking,
+    AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, IntoTarget, Limits, Message,
+    Notice, PeerLimits, Protocol, Protocols, RecvMessageError, RecvTimeoutError, SendError,
+    ShutdownReport, SocketOptions, Welcome, WhenFull, blocking,
 };
 use tokio::runtime::Runtime;
 
@@ -54,6 +55,8 @@ pub trait Server: Send + Sync {
     fn accept(&self) -> Option<Box<dyn Connection>>;
     fn stop_accepting(&self);
     fn announce(&self) -> io::Result<()>;
+    fn broadcast_message(&self, message: &Message) -> Result<usize, SendError>;
+    fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError>;
     fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
 }
 
@@ -68,6 +71,19 @@ pub trait Connection: Send + Sync {
     fn try_send(&self, body: Vec<u8>) -> bool;
     fn recv(&self) -> Option<Vec<u8>>;
     fn bye(&self) -> CloseReason;
+    fn bye_with(&self, bye: Bye) -> CloseReason;
+    fn protocol(&self) -> Protocol;
+    fn peer_limits(&self) -> PeerLimits;
+    fn welcome(&self) -> Option<Welcome>;
+    fn rtt(&self) -> Option<Duration>;
+    fn ping(&self) -> bool;
+    fn notice(&self, notice: Notice) -> Result<(), SendError>;
+    fn try_notice(&self) -> Option<Notice>;
+    fn send_frame(&self, body: Vec<u8>) -> Result<(), SendError>;
+    fn send_message(&self, message: &Message) -> Result<(), SendError>;
+    fn recv_message(&self) -> Result<Message, RecvMessageError>;
+    /// The reason of an end that comes, or has come.
+    fn end(&self) -> CloseReason;
     /// The reason, when all was received.
     fn closed(&self) -> CloseReason;
 }
@@ -107,6 +123,56 @@ pub fn bind_announced(shell: Shell, target: impl IntoTarget) -> io::Result<Box<d
         Shell::Async => {
             let server = masep::Server::builder("engine").announce(true);
             Box::new(Async(Some(wait(server.bind(target))?)))
+        }
+    })
+}
+
+/// A server that speaks these generations; by default those of the library.
+pub fn bind_speaking(
+    shell: Shell,
+    protocols: Option<Protocols>,
+    limits: Limits,
+) -> Box<dyn Server> {
+    match shell {
+        Shell::Blocking => {
+            let mut server = blocking::Server::builder("engine").limits(limits);
+            if let Some(protocols) = protocols {
+                server = server.protocols(protocols);
+            }
+            Box::new(server.bind("127.0.0.1:0").unwrap())
+        }
+        Shell::Async => {
+            let mut server = masep::Server::builder("engine").limits(limits);
+            if let Some(protocols) = protocols {
+                server = server.protocols(protocols);
+            }
+            Box::new(Async(Some(wait(server.bind("127.0.0.1:0")).unwrap())))
+        }
+    }
+}
+
+/// A client that speaks these generations; by default those of the library, or of the address.
+pub fn connect_speaking(
+    shell: Shell,
+    id: &str,
+    target: impl IntoTarget,
+    protocols: Option<Protocols>,
+    limits: Limits,
+) -> Result<Box<dyn Client>, ConnectError> {
+    Ok(match shell {
+        Shell::Blocking => {
+            let mut client = blocking::Client::builder(id).limits(limits);
+            if let Some(protocols) = protocols {
+                client = client.protocols(protocols);
+            }
+            Box::new(client.connect(target)?)
+        }
+        Shell::Async => {
+            let mut client = masep::Client::builder(id).limits(limits);
+            if let Some(protocols) = protocols {
+                client = client.protocols(protocols);
+            }
+            Box::new(AsyncClient(wait(client.connect(target))?))
         }
     })
 }
@@ -170,6 +236,12 @@ impl Server for blocking::Server {
     fn announce(&self) -> io::Result<()> {
         self.announce()
     }
+    fn broadcast_message(&self, message: &Message) -> Result<usize, SendError> {
+        self.registry().broadcast_message(message, WhenFull::Wait)
+    }
+    fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
+        self.registry().send_message_to(id, message)
+    }
     fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
         Self::shutdown(*self, deadline)
     }
@@ -204,6 +276,45 @@ impl Connection for blocking::Connection {
     fn bye(&self) -> CloseReason {
         self.bye()
     }
+    fn bye_with(&self, bye: Bye) -> CloseReason {
+        self.bye_with(bye)
+    }
+    fn protocol(&self) -> Protocol {
+        self.protocol()
+    }
+    fn peer_limits(&self) -> PeerLimits {
+        self.peer_limits()
+    }
+    fn welcome(&self) -> Option<Welcome> {
+        self.welcome()
+    }
+    fn rtt(&self) -> Option<Duration> {
+        self.rtt()
+    }
+    fn ping(&self) -> bool {
+        self.ping()
+    }
+    fn notice(&self, notice: Notice) -> Result<(), SendError> {
+        self.notice(notice)
+    }
+    fn try_notice(&self) -> Option<Notice> {
+        self.try_notice()
+    }
+    fn send_frame(&self, body: Vec<u8>) -> Result<(), SendError> {
+        self.send(body)
+    }
+    fn send_message(&self, message: &Message) -> Result<(), SendError> {
+        self.send_message(message)
+    }
+    fn recv_message(&self) -> Result<Message, RecvMessageError> {
+        self.recv_message()
+    }
+    fn end(&self) -> CloseReason {
+        match self.recv_timeout(SOON) {
+            Err(RecvTimeoutError::Closed(reason)) => reason,
+            other => panic!("no end: {other:?}"),
+        }
+    }
     fn closed(&self) -> CloseReason {
         // Here it takes a call that waits for the end to be noticed.
         let _ = self.flush();
@@ -233,6 +344,13 @@ impl Server for Async {
     fn announce(&self) -> io::Result<()> {
         let _context = RUNTIME.enter();
         self.get().announce()
+    }
+    fn broadcast_message(&self, message: &Message) -> Result<usize, SendError> {
+        let registry = self.get().registry();
+        wait(registry.broadcast_message(message, WhenFull::Wait))
+    }
+    fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
+        wait(self.get().registry().send_message_to(id, message))
     }
     fn shutdown(mut self: Box<Self>, deadline: Duration) -> ShutdownReport {
         wait(self.0.take().unwrap().shutdown(deadline))
@@ -267,6 +385,42 @@ impl Connection for masep::Connection {
     }
     fn bye(&self) -> CloseReason {
         wait(self.bye())
+    }
+    fn bye_with(&self, bye: Bye) -> CloseReason {
+        wait(self.bye_with(bye))
+    }
+    fn protocol(&self) -> Protocol {
+        self.protocol()
+    }
+    fn peer_limits(&self) -> PeerLimits {
+        self.peer_limits()
+    }
+    fn welcome(&self) -> Option<Welcome> {
+        self.welcome()
+    }
+    fn rtt(&self) -> Option<Duration> {
+        self.rtt()
+    }
+    fn ping(&self) -> bool {
+        self.ping()
+    }
+    fn notice(&self, notice: Notice) -> Result<(), SendError> {
+        self.notice(notice)
+    }
+    fn try_notice(&self) -> Option<Notice> {
+        self.try_notice()
+    }
+    fn send_frame(&self, body: Vec<u8>) -> Result<(), SendError> {
+        wait(async { self.send(body).await })
+    }
+    fn send_message(&self, message: &Message) -> Result<(), SendError> {
+        wait(self.send_message(message))
+    }
+    fn recv_message(&self) -> Result<Message, RecvMessageError> {
+        wait(self.recv_message())
+    }
+    fn end(&self) -> CloseReason {
+        wait(self.recv()).expect_err("the end")
     }
     fn closed(&self) -> CloseReason {
         wait(self.closed())
