@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use masep::{IntoTarget, Limits, Protocols, Target};
 use masep::blocking::Client;
 use masep::discovery::{SearchOptions, in_turn, search_blocking};
+use masep::{IntoTarget, Limits, Protocols, Target};
 use masep_proto::{Handshake, HelloError};
 use pyo3::prelude::*;
 
