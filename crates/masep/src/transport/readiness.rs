@@ -88,6 +88,7 @@ impl UnixTransport {
     ///
     /// # Errors
     /// Only when the wait itself is of no use.
+    #[cfg(feature = "unstable-transport")]
     pub async fn ready(&self, interest: Interest) -> io::Result<()> {
         if interest.is_writable() {
             return std::future::poll_fn(|context| self.poll_writable(context)).await;
