@@ -91,7 +91,12 @@ impl Error {
     pub(crate) const fn may_pass(&self) -> bool {
         match self {
             Self::NothingFound(_) => true,
-            Self::Connect(error) => !matches!(error.kind, ConnectErrorKind::Hello(_)),
+            Self::Connect(error) => match &error.kind {
+                ConnectErrorKind::Hello(_) | ConnectErrorKind::OtherProtocol(_) => false,
+                // A server that has no place says when there may be one.
+                ConnectErrorKind::Rejected(rejected) => rejected.retry_ms.is_some(),
+                _ => true,
+            },
             _ => false,
         }
     }
@@ -102,6 +107,10 @@ impl Error {
             // The reader of the output has all that it wanted (`masep decode | head -1`).
             Self::StdoutClosed => Status::Done,
             Self::Usage(_) => Status::Usage,
+            Self::Connect(ConnectError {
+                kind: ConnectErrorKind::Rejected(_),
+                ..
+            }) => Status::Rejected,
             Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
             Self::ConnectionLost { .. } => Status::ConnectionLost,
             Self::Rejected { .. } => Status::Rejected,
@@ -138,6 +147,9 @@ fn connect_sentence(error: &ConnectError) -> String {
             "{target} took the connection, but closed it without a hello: is it a masep or pymasep \
              server?"
         ),
+        (ConnectPhase::Hello, Kind::Rejected(rejected)) => {
+            format!("rejected by the server at {target}: {rejected}")
+        }
         (ConnectPhase::Hello, _) => format!("cannot shake hands with {target}: {reason}"),
         _ => format!("cannot connect to {target}: {reason}"),
     }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use masep::{
     Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Message, MessageType,
-    PeerId,
+    PeerId, Protocol,
 };
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
@@ -32,11 +32,13 @@ pub(crate) enum Event<'a> {
         #[serde(serialize_with = "as_text")]
         address: Address,
     },
-    /// A peer said hello. `id` is our own, where it was not told before.
+    /// A peer said hello. `protocol` is there where it is not pymasep's, `id` is our own, where it was not told before.
     Connected {
         peer: &'a str,
         #[serde(serialize_with = "as_text")]
         address: Address,
+        #[serde(skip_serializing_if = "is_pymasep")]
+        protocol: u16,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a str>,
     },
@@ -49,11 +51,18 @@ pub(crate) enum Event<'a> {
         bytes_hex: String,
         error: Failure,
     },
-    /// A connection ended. `unsent` are the frames that were to be sent to the peer and were not.
+    /// A connection ended. `code`, `text` and `may_return` are what the peer said of it, where its protocol has that.
+    /// `unsent` are the frames that were to be sent to the peer and were not.
     Closed {
         peer: &'a str,
         reason: &'static str,
         detail: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        may_return: Option<bool>,
         #[serde(skip_serializing_if = "is_zero")]
         unsent: u64,
     },
@@ -94,13 +103,22 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_pymasep(protocol: &u16) -> bool {
+    *protocol == Protocol::Pymasep.number()
+}
+
 impl<'a> Event<'a> {
     /// That this connection ended.
     pub(crate) fn closed(connection: &'a Connection, reason: &CloseReason) -> Self {
+        let words = reason.words();
         Self::Closed {
             peer: connection.peer(),
             reason: reason.as_str(),
             detail: reason.to_string(),
+            code: words.map(|bye| bye.code.to_string()),
+            text: words.map(|bye| bye.text.to_string()),
+            may_return: words.and_then(|bye| bye.may_return),
             unsent: connection.unsent() as u64,
         }
     }
@@ -300,6 +318,9 @@ mod tests {
             peer: "a\n",
             reason: CloseReason::PeerBye.as_str(),
             detail: CloseReason::PeerBye.to_string(),
+            code: None,
+            text: None,
+            may_return: None,
             unsent,
         };
         let rejected = |skipped| Event::Rejected {
@@ -320,6 +341,7 @@ mod tests {
                 Event::Connected {
                     peer: "a",
                     address: address.clone(),
+                    protocol: 1,
                     id: None,
                 },
                 r#"{"event":"connected","peer":"a","address":"[::1]:60000"}"#,

@@ -118,6 +118,7 @@ impl From<SendError> for Failure {
             SendError::Full(_) => "full",
             SendError::Closed(_) => "closed",
             SendError::UnknownPeer(_) => "unknown_peer",
+            SendError::Undelivered(_) => "undelivered",
             _ => "send",
         };
         Self::new(kind, error.to_string())

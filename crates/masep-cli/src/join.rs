@@ -27,10 +27,11 @@ Be an interface's end: connect to an engine, tell what it sends on standard outp
 input says. Both are lines of JSON, the same as those of masep serve.
 
 Out, one object a line:
-  {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}   first
+  {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}   first; \"protocol\":2 if it is not pymasep's
   {\"event\":\"message\",\"peer\":SERVER_ID,\"message\":{...}}
   {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}  a frame that is no message
-  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last; \"unsent\":N if frames were not sent
+  {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last; \"unsent\":N if frames were not sent;
+                                    \"code\", \"text\", \"may_return\": what a server of protocol 2 said
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done
 
 In, one object a line, with one of these actions:
@@ -44,7 +45,8 @@ messages; when the engine sends end it answers quit and BYE, as pymasep's interf
 
 Reasons of closed: peer_bye, local_bye, rejected (the server said BYE at once: the id may be in use, the \
 server may be full or ending), end_of_stream, reset, idle_timeout, write_timeout, protocol_error, aborted \
-(not all could be sent in --drain-time), io.
+(not all could be sent in --drain-time), io; of protocol 2 also heartbeat_timeout, unsupported_frame, \
+bad_frame, slow_frame.
 
 It ends with the connection: with exit code 0 after a BYE of either side, 5 if the server rejected it, 4 \
 if the connection was lost, 3 if there was none, 6 if not all was sent. The end of standard input does \
@@ -75,8 +77,9 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub(crate) struct Join {
     /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
-    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front. Or
-    /// `unix:///PATH`, where the engine listens on a Unix socket.
+    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front, or masep:// to insist on
+    /// protocol 2, which has arrays and frames beyond 64 KiB. Or `unix:///PATH`, where the engine listens on a Unix
+    /// socket, or masep+unix:///PATH.
     #[arg(value_name = "ADDRESS", value_parser = address::parse)]
     address: Option<Target>,
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{Duplicates, Server, ServerLimits, Target, WhenFull};
+use masep::{Duplicates, Protocols, Server, ServerLimits, Target, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
@@ -28,16 +28,18 @@ standard input says. Both are lines of JSON.
 
 Out, one object a line:
   {\"event\":\"listening\",\"id\":...,\"address\":...}                 first: connections are taken
-  {\"event\":\"connected\",\"peer\":ID,\"address\":...}
+  {\"event\":\"connected\",\"peer\":ID,\"address\":...}             \"protocol\":2 if it is not pymasep's
   {\"event\":\"message\",\"peer\":ID,\"message\":{...}}                see masep encode --help
   {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}    a frame that is no message
-  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}    \"unsent\":N if frames were not sent
+  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}    \"unsent\":N if frames were not sent; \"code\",
+                                          \"text\", \"may_return\": what a peer of protocol 2 said
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}          that line was not done
 
 Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
-protocol_error, queue_full, shutdown, replaced, aborted, io. Reasons of rejected: closed_before_hello, \
-bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped; \
+protocol_error, queue_full, shutdown, replaced, aborted, io; of protocol 2 also heartbeat_timeout, \
+unsupported_frame, bad_frame, slow_frame. Reasons of rejected: closed_before_hello, \
+bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped, other_protocol; \
 \"skipped\":N says that N before it could not be told. \"detail\" is for people.
 
 \"peer\" is the id that the connection said in its hello; the \"src_sub_app\" in a message is a claim, \
@@ -99,6 +101,12 @@ pub(crate) struct Serve {
     #[arg(long)]
     announce: bool,
 
+    /// The generations of the protocol that peers may speak [default: both, or that of the address]
+    ///
+    /// masep:// and pymasep:// in front of the address are the same as these names here, and count more.
+    #[arg(long, value_name = "NAME", value_enum)]
+    protocols: Option<ProtocolNames>,
+
     /// Let a new connection take the id of an old one, which is ended, instead of refusing it
     #[arg(long)]
     replace: bool,
@@ -146,6 +154,27 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     limits: ConnectionLimits,
+}
+
+/// The generations of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProtocolNames {
+    /// Each peer is answered in its own
+    Both,
+    /// Protocol 2 alone: arrays, frames beyond 64 KiB, ends that say why
+    Masep,
+    /// pymasep's alone
+    Pymasep,
+}
+
+impl From<ProtocolNames> for Protocols {
+    fn from(names: ProtocolNames) -> Self {
+        match names {
+            ProtocolNames::Both => Self::Both,
+            ProtocolNames::Masep => Self::Masep2,
+            ProtocolNames::Pymasep => Self::Pymasep,
+        }
+    }
 }
 
 /// The policy for a frame to a queue that is full.
@@ -257,6 +286,7 @@ impl Serve {
             } else {
                 Duplicates::Refuse
             })
+            .protocols(self.protocols.map_or(Protocols::Both, Protocols::from))
             .handler(handler)
             .bind(&address)
             .await

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use masep_proto::connection::Protocols;
+
 pub use target::{IntoTarget, Target};
 
 /// The address of a socket: the one a server listens on, or that of a peer.
@@ -73,12 +75,15 @@ impl fmt::Display for Address {
     }
 }
 
-/// Host names are none: only a [`Target`] has them.
+/// Host names are none: only a [`Target`] has them. So it is with `masep://`: an address cannot insist on a protocol.
 impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let target: Target = text.parse()?;
+        if target.protocols() == Some(Protocols::Masep2) {
+            return Err(InvalidAddress::new(text, Fault::Protocol));
+        }
         let literal = target.literal();
         literal.ok_or_else(|| InvalidAddress::new(text, Fault::Name))
     }
@@ -161,6 +166,8 @@ enum Fault {
     Host(String),
     #[error("expected an IP address or unix:///PATH, not a name")]
     Name,
+    #[error("expected IP:PORT or unix:///PATH, without a protocol to insist on")]
+    Protocol,
     #[error("unknown scheme {0:?}: expected HOST:PORT, tcp://HOST:PORT or unix:///PATH")]
     Scheme(String),
     #[error("{0}:// is not supported yet: expected HOST:PORT, tcp://HOST:PORT or unix:///PATH")]

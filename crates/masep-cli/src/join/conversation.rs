@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::REJECTION_TIME;
 use super::newest::Waiting;
-use crate::commands::{Command, Input, Line, Recipient};
+use crate::commands::{Command, Content, Input, Line, Recipient};
 use crate::error::Error;
 use crate::events::{Event, Events, Received, Source};
 use crate::failure::Failure;
@@ -59,6 +59,7 @@ impl Conversation {
         let connected = Event::Connected {
             peer: self.connection.peer(),
             address: self.connection.address(),
+            protocol: self.connection.protocol().number(),
             id: Some(&self.id),
         };
         self.events.tell(&self.connection, &connected).await;
@@ -206,9 +207,9 @@ impl Conversation {
         while let Some(Line { number, command }) = input.next().await {
             let done = match command {
                 Ok(Command::Shutdown) => return,
-                Ok(Command::Send { to, frame }) => {
-                    let is_bye = frame.is_bye();
-                    let sent = self.send(to, frame).await;
+                Ok(Command::Send { to, content }) => {
+                    let is_bye = content.is_bye();
+                    let sent = self.send(to, &content).await;
                     if is_bye && sent.is_ok() {
                         return;
                     }
@@ -223,7 +224,7 @@ impl Conversation {
     }
 
     /// Sends a frame, but leaves a `BYE` to [`leave`](Self::leave).
-    async fn send(&self, to: Option<Recipient>, frame: Frame) -> Result<(), Failure> {
+    async fn send(&self, to: Option<Recipient>, content: &Content) -> Result<(), Failure> {
         let peer = self.connection.peer();
         if let Some(Recipient::Peer(id)) = to
             && id != peer.as_str()
@@ -231,9 +232,10 @@ impl Conversation {
             let message = format!("the only connection is the one with {peer:?}, not {id:?}");
             return Err(Failure::new("unknown_peer", message));
         }
-        if frame.is_bye() {
+        if content.is_bye() {
             return Ok(());
         }
+        let frame = content.frame(&self.connection)?;
         Ok(self.connection.send(frame).await?)
     }
 }

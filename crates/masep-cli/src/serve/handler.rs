@@ -59,6 +59,7 @@ impl TellEvents {
         let connected = Event::Connected {
             peer: connection.peer(),
             address: connection.address(),
+            protocol: connection.protocol().number(),
             id: None,
         };
         self.events.tell(connection, &connected).await;

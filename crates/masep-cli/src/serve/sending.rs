@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use masep::{Connection, Frame, PeerId, Registry, SendError, WhenFull};
+use masep::{Connection, EncodeError, Frame, PeerId, Protocol, Registry, SendError, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
-use crate::commands::{Command, EVERYONE, Input, Line, Recipient};
+use crate::commands::{Command, Content, EVERYONE, Input, Line, Recipient};
 use crate::events::Events;
 use crate::failure::Failure;
 
@@ -26,7 +26,7 @@ impl Sending {
         while let Some(Line { number, command }) = input.next().await {
             let done = match command {
                 Ok(Command::Shutdown) => return,
-                Ok(Command::Send { to, frame }) => self.send(to, frame).await,
+                Ok(Command::Send { to, content }) => self.send(to, &content).await,
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = done {
@@ -35,7 +35,7 @@ impl Sending {
         }
     }
 
-    async fn send(&self, to: Option<Recipient>, frame: Frame) -> Result<(), Failure> {
+    async fn send(&self, to: Option<Recipient>, content: &Content) -> Result<(), Failure> {
         let deadline = Instant::now() + self.patience;
         match to {
             None => {
@@ -47,9 +47,10 @@ impl Sending {
                 let Some(connection) = self.registry.get_connection(&id) else {
                     return Err(SendError::UnknownPeer(PeerId::from(id)).into());
                 };
+                let frame = content.frame(&connection)?;
                 Ok(self.send_by(deadline, &connection, frame).await?)
             }
-            Some(Recipient::Everyone) => self.broadcast(deadline, &frame).await,
+            Some(Recipient::Everyone) => self.broadcast(deadline, content).await,
         }
     }
 
@@ -68,24 +69,79 @@ impl Sending {
         }
     }
 
-    /// Sends to all; those that have room do not wait for the others. Only a frame that cannot be
-    /// sent to anybody is an error: who is ended for taking too little gets an event of its own.
-    async fn broadcast(&self, deadline: Instant, frame: &Frame) -> Result<(), Failure> {
-        let mut full = Vec::new();
+    /// Sends to all; those that have room do not wait for the others. It is an error if some cannot be sent it, who are
+    /// named where others can: who is ended for taking too little gets an event of its own.
+    async fn broadcast(&self, deadline: Instant, content: &Content) -> Result<(), Failure> {
+        let mut forms = Forms::default();
+        let (mut sent, mut full, mut refused) = (0, Vec::new(), Vec::new());
         for connection in self.registry.connections() {
             if **connection.peer() == *EVERYONE {
                 // It is about to be told that it is not taken.
                 continue;
             }
-            match connection.try_send(frame.clone()) {
-                Ok(()) | Err(SendError::Closed(_)) => {}
+            let offered = forms
+                .frame(content, &connection)
+                .and_then(|frame| connection.try_send(frame));
+            match offered {
+                Ok(()) => sent += 1,
+                Err(SendError::Closed(_)) => {}
                 Err(SendError::Full(_)) => full.push(connection),
-                Err(error) => return Err(error.into()),
+                Err(error) => refused.push((connection.peer().clone(), error)),
             }
         }
+        sent += full.len();
         for connection in full {
-            let _ = self.send_by(deadline, &connection, frame.clone()).await;
+            if let Ok(frame) = forms.frame(content, &connection) {
+                let _ = self.send_by(deadline, &connection, frame).await;
+            }
         }
-        Ok(())
+        match (refused.first(), sent) {
+            (None, 0) => check(content),
+            (None, _) => Ok(()),
+            (Some((_, error)), 0) => Err(error.clone().into()),
+            (Some(_), sent) => Err(undelivered(sent, &refused)),
+        }
     }
+}
+
+/// One thing as frames, by the generation of the protocol.
+#[derive(Default)]
+struct Forms(Vec<(Protocol, Frame)>);
+
+impl Forms {
+    fn frame(&mut self, content: &Content, connection: &Connection) -> Result<Frame, SendError> {
+        let protocol = connection.protocol();
+        if let Some((_, frame)) = self.0.iter().find(|(of, _)| *of == protocol) {
+            return Ok(frame.clone());
+        }
+        let frame = content.frame(connection)?;
+        self.0.push((protocol, frame.clone()));
+        Ok(frame)
+    }
+}
+
+/// Whether a message that nobody was there to get could have been sent at all.
+fn check(content: &Content) -> Result<(), Failure> {
+    let Content::Message(message) = content else {
+        return Ok(());
+    };
+    match message.to_frame() {
+        // In protocol 2 it could.
+        Ok(_) | Err(EncodeError::Array { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// That some were sent it and others cannot be.
+fn undelivered(sent: usize, refused: &[(PeerId, SendError)]) -> Failure {
+    let peers: Vec<String> = refused
+        .iter()
+        .map(|(peer, error)| format!("{peer:?}: {error}"))
+        .collect();
+    let all = sent + refused.len();
+    let message = format!(
+        "{sent} of {all} peers were sent it; not {}",
+        peers.join("; ")
+    );
+    Failure::new("undelivered", message)
 }

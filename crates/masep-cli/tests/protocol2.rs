@@ -1,0 +1,137 @@
+//! `masep serve` and `masep join` in protocol 2, and peers of both generations at one server.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+
+use serde_json::{Value as Json, json};
+use session::Session;
+
+fn serve(options: &[&str]) -> (Session, String) {
+    let mut server =
+        Session::start(&[&["serve", "127.0.0.1:0", "--id", "engine"], options].concat());
+    let address = server.address();
+    (server, address)
+}
+
+fn join(scheme: &str, address: &str, id: &str) -> Session {
+    Session::start(&["join", &format!("{scheme}{address}"), "--id", id])
+}
+
+/// An array of this many zeros, as base64: `A` is six bits.
+fn array(bytes: usize) -> Json {
+    let base64 = "A".repeat(bytes / 3 * 4);
+    json!({"$array": {"dtype": "uint8", "shape": [bytes], "base64": base64}})
+}
+
+fn observation(value: &Json) -> Json {
+    json!({"msg_type": "observation", "params": {"image": value}})
+}
+
+#[test]
+fn arrays_go_both_ways_and_the_end_says_why() {
+    let (mut engine, address) = serve(&[]);
+    let mut agent = join("masep://", &address, "agent");
+    assert_eq!(
+        agent.json(),
+        json!({"event": "connected", "peer": "engine", "address": address, "protocol": 2, "id": "agent"})
+    );
+    assert_eq!(engine.event("connected")["protocol"], 2);
+    let image = observation(&array(120_000));
+    engine.send(json!({"to": "agent", "message": image}));
+    assert_eq!(agent.event("message")["message"]["params"], image["params"]);
+    agent.send(json!({"message": image}));
+    assert_eq!(
+        engine.event("message")["message"]["params"],
+        image["params"]
+    );
+    // A frame of bytes is no message, and may be larger than one of pymasep's too.
+    agent.send(json!({"bytes_hex": "00".repeat(70_000)}));
+    let frame = engine.event("frame");
+    assert_eq!(frame["bytes_hex"].as_str().unwrap().len(), 140_000);
+
+    engine.send(r#"{"shutdown":true}"#);
+    let closed = agent.event("closed");
+    assert_eq!(closed["reason"], "peer_bye");
+    assert_eq!(closed["code"], "shutdown");
+    assert!(closed["text"].is_string(), "{closed}");
+    agent.end_in_peace();
+    engine.event("closed");
+    engine.end_in_peace();
+}
+
+#[test]
+fn peers_of_both_generations_are_in_one_session() {
+    let (mut engine, address) = serve(&[]);
+    let mut new = join("masep://", &address, "new");
+    assert_eq!(new.event("connected")["protocol"], 2);
+    engine.event("connected");
+    let mut old = join("", &address, "old");
+    assert_eq!(old.event("connected").get("protocol"), None);
+    engine.event("connected");
+
+    let plain = observation(&json!("plain"));
+    engine.send(json!({"to": "*", "message": plain}));
+    for agent in [&mut new, &mut old] {
+        assert_eq!(agent.event("message")["message"]["params"], plain["params"]);
+    }
+
+    let image = observation(&array(300));
+    engine.send(json!({"to": "*", "message": image}));
+    assert_eq!(new.event("message")["message"]["params"], image["params"]);
+    let error = engine.event("error");
+    assert_eq!(error["kind"], "undelivered");
+    let words = error["message"].as_str().unwrap();
+    for part in ["1 of 2", "\"old\"", "pymasep's protocol"] {
+        assert!(words.contains(part), "{words}");
+    }
+    engine.send(json!({"to": "old", "message": image}));
+    let error = engine.event("error");
+    assert_eq!(error["line"], 3);
+    assert!(error["message"].as_str().unwrap().contains("\"old\""));
+
+    // Both live on.
+    engine.send(json!({"to": "*", "message": {"msg_type": "end"}}));
+    for agent in [&mut new, &mut old] {
+        assert_eq!(agent.event("message")["message"]["msg_type"], "end");
+    }
+}
+
+#[test]
+fn a_rejection_has_words_and_its_exit_code() {
+    let (mut engine, address) = serve(&[]);
+    let mut first = join("masep://", &address, "agent");
+    first.event("connected");
+    engine.event("connected");
+    let (code, words) = join("masep://", &address, "agent").end();
+    assert_eq!(code, Some(5));
+    assert!(
+        words.contains("rejected by the server at 127.0.0.1"),
+        "{words}"
+    );
+    assert!(words.contains("duplicate_id"), "{words}");
+    assert_eq!(engine.event("rejected")["reason"], "duplicate_id");
+}
+
+#[test]
+fn a_server_takes_the_generations_that_it_is_told() {
+    let (mut engine, address) = serve(&["--protocols", "pymasep"]);
+    let (code, words) = join("masep://", &address, "agent").end();
+    assert_eq!(code, Some(3));
+    assert!(words.contains("pymasep's protocol"), "{words}");
+    assert_eq!(engine.event("rejected")["reason"], "other_protocol");
+
+    let mut engine = Session::start(&["serve", "masep://127.0.0.1:0", "--id", "engine"]);
+    let address = engine.address();
+    let mut agent = join("", &address, "agent");
+    agent.event("connected");
+    assert_eq!(agent.event("closed")["reason"], "rejected");
+    assert_eq!(agent.end().0, Some(5));
+    assert_eq!(engine.event("rejected")["reason"], "other_protocol");
+    let mut agent = join("masep://", &address, "agent");
+    assert_eq!(agent.event("connected")["protocol"], 2);
+}
