@@ -229,6 +229,7 @@ pub(crate) async fn server(stage: Arc<Stage>, active: Duration, life: u64) {
             Ok(Ok(connection)) => hooks.begin(&connection, plan.server),
             Ok(Err(AcceptError::Handled)) if queue.is_some() || plan.server == Taking::Handler => {
                 sleep_until(stop).await;
+                break;
             }
             Ok(Err(_)) => break stage.record.violation("accept ended before the server"),
             Err(_elapsed) => break,
