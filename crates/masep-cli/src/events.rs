@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use masep::{
     Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Message, MessageType,
-    PeerId, Protocol,
+    PeerId, Protocol, Value,
 };
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
@@ -50,6 +50,14 @@ pub(crate) enum Event<'a> {
         peer: &'a str,
         bytes_hex: String,
         error: Failure,
+    },
+    /// A peer did not accept something, which is no end.
+    Notice {
+        peer: &'a str,
+        code: String,
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        about: Option<Value>,
     },
     /// A connection ended. `code`, `text` and `may_return` are what the peer said of it, where its protocol has that.
     /// `unsent` are the frames that were to be sent to the peer and were not.
@@ -246,6 +254,19 @@ impl Events {
         let time = self.time();
         if let Some(turn) = self.turn(source.into(), 0).await {
             self.write(event.line(time), turn);
+        }
+    }
+
+    /// Tells the notices of a peer that have arrived.
+    pub(crate) async fn tell_notices(&self, connection: &Connection) {
+        while let Some(notice) = connection.try_notice() {
+            let event = Event::Notice {
+                peer: connection.peer(),
+                code: notice.code.to_string(),
+                text: notice.text.to_string(),
+                about: notice.about.map(Value::from),
+            };
+            self.tell(connection, &event).await;
         }
     }
 

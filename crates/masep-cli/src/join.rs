@@ -30,6 +30,7 @@ Out, one object a line:
   {\"event\":\"connected\",\"peer\":SERVER_ID,\"address\":...,\"id\":OWN_ID}   first; \"protocol\":2 if it is not pymasep's
   {\"event\":\"message\",\"peer\":SERVER_ID,\"message\":{...}}
   {\"event\":\"frame\",\"peer\":SERVER_ID,\"bytes_hex\":...,\"error\":{...}}  a frame that is no message
+  {\"event\":\"notice\",\"peer\":SERVER_ID,\"code\":...,\"text\":...}         something was not accepted; \"about\" if it says what
   {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last; \"unsent\":N if frames were not sent;
                                     \"code\", \"text\", \"may_return\": what a server of protocol 2 said
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done

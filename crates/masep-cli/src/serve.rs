@@ -31,6 +31,7 @@ Out, one object a line:
   {\"event\":\"connected\",\"peer\":ID,\"address\":...}             \"protocol\":2 if it is not pymasep's
   {\"event\":\"message\",\"peer\":ID,\"message\":{...}}                see masep encode --help
   {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}    a frame that is no message
+  {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}         something was not accepted; \"about\" if it says what
   {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}    \"unsent\":N if frames were not sent; \"code\",
                                           \"text\", \"may_return\": what a peer of protocol 2 said
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}

@@ -8,6 +8,7 @@
 mod program;
 mod session;
 
+use masep::{Dict, Notice, blocking};
 use serde_json::{Value as Json, json};
 use session::Session;
 
@@ -99,6 +100,20 @@ fn peers_of_both_generations_are_in_one_session() {
     for agent in [&mut new, &mut old] {
         assert_eq!(agent.event("message")["message"]["msg_type"], "end");
     }
+}
+
+#[test]
+fn a_notice_is_an_event() {
+    let (mut engine, address) = serve(&[]);
+    let client = blocking::Client::builder("agent");
+    let client = client.connect(format!("masep://{address}")).unwrap();
+    engine.event("connected");
+    let notice = Notice::new("late", "turn 7 is over").about(Dict::from([("turn", 7)]));
+    client.connection().notice(notice).unwrap();
+    assert_eq!(
+        engine.json(),
+        json!({"event": "notice", "peer": "agent", "code": "late", "text": "turn 7 is over", "about": {"turn": 7}})
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use masep_proto::{DecodeError, EncodeError, Encoding, Frame, LimitExceeded, Mess
 use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
 pub use sending::Sending;
-pub(crate) use shared::{By, Delivery, Reading, Shared, State, now};
+pub(crate) use shared::{By, Delivery, Next, Reading, Shared, State, now};
 
 use receiving::Receiving;
 use waiters::Waiters;
@@ -152,7 +152,8 @@ impl Connection {
     }
 
     /// Asks the peer for a sign of life, which gives [`rtt`](Self::rtt) when it has come. False if none was asked for: in
-    /// pymasep's protocol, where the connection has ended, and more often than once a second. Does not wait.
+    /// pymasep's protocol, where the connection has ended, and while another one is under way that is not a second old.
+    /// Does not wait.
     pub fn ping(&self) -> bool {
         // Whoever is to write it is woken when the lock is let go.
         self.shared.lock(By::Other).core.ping(now())
@@ -170,7 +171,8 @@ impl Connection {
 
     /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
     /// end (protocol 2). They are read with the frames, which they may have overtaken, so ask after one has been
-    /// received, or in a handler. The latest 16 are kept. Does not wait.
+    /// received; a handler is told ([`SocketHandler::on_notice`](crate::SocketHandler::on_notice)). The latest 16 are kept.
+    /// Does not wait.
     pub fn try_notice(&self) -> Option<Notice> {
         self.shared.lock(By::Other).core.poll_notice()
     }

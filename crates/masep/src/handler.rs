@@ -48,6 +48,16 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// peer took no bytes for too long. [`on_close`](Self::on_close) follows.
     fn on_receive(&self, connection: &Connection, frame: Frame) -> impl Future<Output = ()> + Send;
 
+    /// The peer has said that it did not accept something, which is no end (protocol 2):
+    /// [`Connection::try_notice`] takes what it said. It is told as early as it can be, and may concern what was sent long
+    /// before.
+    ///
+    /// Cancelled as [`on_receive`](Self::on_receive).
+    fn on_notice(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        let _ = connection;
+        ready(())
+    }
+
     /// The connection has ended: nothing can be sent any more. Its id and its place among the server's connections
     /// are free when this call returns, or after a second if it takes longer. Not cancelled, but with the runtime.
     fn on_close(
@@ -78,6 +88,10 @@ impl<H: SocketHandler> SocketHandler for Arc<H> {
 
     fn on_receive(&self, connection: &Connection, frame: Frame) -> impl Future<Output = ()> + Send {
         H::on_receive(self, connection, frame)
+    }
+
+    fn on_notice(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        H::on_notice(self, connection)
     }
 
     fn on_close(

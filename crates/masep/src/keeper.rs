@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use masep_proto::connection::{Batch, HelloFailure, Want, Write};
 
-use crate::connection::{By, Delivery, Reading, Shared, State, now};
+use crate::connection::{By, Delivery, Next, Reading, Shared, State, now};
 use crate::door::Place;
 use crate::handler::guarded;
 use crate::hearing::Hearing;
@@ -113,16 +113,18 @@ impl Keeper {
         let mut batch = Batch::new();
         loop {
             loop {
-                let frame = if batch.len() > 1 && !self.shared.is_aborted() {
-                    batch.next()
-                } else {
-                    match self.shared.next_for_handler(&mut batch) {
-                        Some(Some(frame)) => Some(frame),
-                        Some(None) => return,
-                        None => None,
-                    }
+                let single = batch.len() > 1 && !self.shared.is_aborted();
+                let frame = match single.then(|| batch.next()).flatten() {
+                    Some(frame) => frame,
+                    None => match self.shared.next_for_handler(&mut batch) {
+                        Next::Frame(frame) => frame,
+                        Next::Notice if Box::pin(self.notice(connection, handler)).await => {
+                            continue;
+                        }
+                        Next::Notice | Next::End => return,
+                        Next::Nothing => break,
+                    },
                 };
-                let Some(frame) = frame else { break };
                 let call = pin!(guarded(|| handler.on_receive(connection, frame)));
                 if !self.attend(call).await {
                     return;
@@ -131,12 +133,18 @@ impl Keeper {
                     break;
                 }
             }
-            let has_more = |state: &State| state.core.frames() > 0 || state.is_ended();
+            let has_more = State::has_more;
             if !self.shared.busy_poll.is_zero() && Box::pin(self.spin(has_more)).await {
                 continue;
             }
             self.until(has_more).await;
         }
+    }
+
+    /// Tells the handler of a notice. Returns false if it is not called again.
+    async fn notice<H: SocketHandler>(&mut self, connection: &Connection, handler: &H) -> bool {
+        let call = pin!(guarded(|| handler.on_notice(connection)));
+        self.attend(call).await
     }
 
     /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is

@@ -249,7 +249,7 @@ fn an_address_that_is_none_is_the_callers_error() {
             (&*long, "at most"),
             ("unix://relative", "begins with a slash"),
             ("localhost", "expected HOST:PORT or unix:///PATH"),
-            ("masep://localhost:1", "not supported yet"),
+            ("masep+tls://localhost:1", "not supported yet"),
         ] {
             let error = bind(shell, target).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -70,6 +70,7 @@ impl Conversation {
             self.tell_all().await;
         }
         let reason = self.connection.closed().await;
+        self.events.tell_notices(&self.connection).await;
         let closed = Event::closed(&self.connection, &reason);
         self.events.tell(&self.connection, &closed).await;
         self.status(reason)
@@ -133,6 +134,7 @@ impl Conversation {
     /// The event of a frame. Answers the end of the game.
     async fn heed(&self, frame: Frame) -> Received {
         self.has_received.store(true, Ordering::Relaxed);
+        self.events.tell_notices(&self.connection).await;
         let received = Received::new(&self.connection, frame);
         if self.part.is_some() && received.is(&MessageType::End) {
             self.take_leave().await;

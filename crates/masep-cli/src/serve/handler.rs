@@ -130,6 +130,12 @@ impl SocketHandler for TellEvents {
         }
     }
 
+    async fn on_notice(&self, connection: &Connection) {
+        if !is_reserved(connection) {
+            self.events.tell_notices(connection).await;
+        }
+    }
+
     async fn on_close(&self, connection: &Connection, reason: &CloseReason) {
         if is_reserved(connection) {
             let detail = format!("the id {EVERYONE:?} means all who are connected");

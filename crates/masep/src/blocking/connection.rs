@@ -11,7 +11,7 @@ use masep_proto::protocol2::{Bye, Notice, Protocol, Welcome};
 use masep_proto::{DecodeError, EncodeError, Frame, Limits, Message, PeerId};
 
 use super::drive::Awaits;
-use super::shared::{Handle, Shared, State};
+use super::shared::{Handle, Next, Shared, State};
 use super::stream::after;
 use super::{Registry, TimedOut};
 use crate::sync::{self, Instant};
@@ -148,8 +148,8 @@ impl Connection {
     }
 
     /// Asks the peer for a sign of life, which gives [`rtt`](Self::rtt) when a call that receives has read it. False if
-    /// none was asked for: in pymasep's protocol, where the connection has ended, and more often than once a second.
-    /// Never blocks.
+    /// none was asked for: in pymasep's protocol, where the connection has ended, and while another one is under way that is
+    /// not a second old. Never blocks.
     pub fn ping(&self) -> bool {
         self.shared().ping()
     }
@@ -167,7 +167,7 @@ impl Connection {
 
     /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
     /// end (protocol 2). They are read by the calls that receive frames, which they may have overtaken, so ask after one of
-    /// those. The latest 16 are kept. Never blocks.
+    /// those; a handler is told ([`SocketHandler::on_notice`](super::SocketHandler::on_notice)). The latest 16 are kept. Never blocks.
     pub fn try_notice(&self) -> Option<Notice> {
         self.shared().lock().core.poll_notice()
     }
@@ -363,6 +363,17 @@ impl Connection {
     fn end_reason(&self) -> CloseReason {
         let reason = self.shared().ended.get().cloned();
         reason.unwrap_or(CloseReason::Aborted)
+    }
+
+    /// The next thing for a handler. Blocks as [`recv`](Self::recv).
+    pub(super) fn next_for_handler(&self) -> Option<Next> {
+        let shared = self.shared();
+        let next = shared.drive(None, Awaits::Bytes, State::next_for_handler);
+        let next = next.unwrap_or_default();
+        if let Some(Next::Frame(frame)) = &next {
+            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+        }
+        next
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use masep_proto::Frame;
 
 use super::Connection;
+use super::shared::Next;
 use crate::{Address, CloseReason, RejectReason};
 
 /// The reactions to events of connections: pymasep's `SocketHandler`, with its ends.
@@ -41,6 +42,13 @@ pub trait SocketHandler: Send + Sync + 'static {
     /// A frame has arrived. `BYE` is not given to the handler: it ends the connection.
     fn on_receive(&self, connection: &Connection, frame: Frame);
 
+    /// The peer has said that it did not accept something, which is no end (protocol 2):
+    /// [`Connection::try_notice`] takes what it said. It is told as early as it can be, and may concern what was sent long
+    /// before.
+    fn on_notice(&self, connection: &Connection) {
+        let _ = connection;
+    }
+
     /// The connection has ended: nothing can be sent any more. Its id is free for another connection
     /// when this call returns, or after a second if it takes longer.
     fn on_close(&self, connection: &Connection, reason: &CloseReason) {
@@ -65,6 +73,10 @@ impl<H: SocketHandler + ?Sized> SocketHandler for Arc<H> {
         H::on_receive(self, connection, frame);
     }
 
+    fn on_notice(&self, connection: &Connection) {
+        H::on_notice(self, connection);
+    }
+
     fn on_close(&self, connection: &Connection, reason: &CloseReason) {
         H::on_close(self, connection, reason);
     }
@@ -78,9 +90,12 @@ impl<H: SocketHandler + ?Sized> SocketHandler for Arc<H> {
 pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
     let mut sound = guarded(|| handler.on_connect(connection));
     while sound {
-        match connection.recv() {
-            Ok(frame) => sound = guarded(|| handler.on_receive(connection, frame)),
-            Err(_ended) => break,
+        match connection.next_for_handler() {
+            Some(Next::Frame(frame)) => {
+                sound = guarded(|| handler.on_receive(connection, frame));
+            }
+            Some(Next::Notice) => sound = guarded(|| handler.on_notice(connection)),
+            None => break,
         }
     }
     // Does nothing to a connection that has ended.

@@ -61,6 +61,8 @@ pub(super) struct State {
     /// A call has told the user so, or has ended the connection.
     end_is_seen: bool,
     is_told: bool,
+    /// A notice has arrived of which a handler was not told.
+    has_notice: bool,
     /// The reason for which the door refuses the peer.
     refusal: Option<RejectReason>,
     /// The first handle, from the verdict until somebody gets it.
@@ -92,6 +94,13 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.0.end(CloseReason::LocalBye);
     }
+}
+
+/// A thing for a handler.
+pub(super) enum Next {
+    Frame(Frame),
+    /// There is a notice that can be taken.
+    Notice,
 }
 
 /// The events since the last look.
@@ -144,6 +153,7 @@ impl Shared {
                 end_is_behind: false,
                 end_is_seen: false,
                 is_told: false,
+                has_notice: false,
                 refusal: None,
                 first: None,
             }),
@@ -401,6 +411,14 @@ impl State {
         }
     }
 
+    /// The next thing for a handler, or `None` within when there will be none.
+    pub(super) fn next_for_handler(&mut self) -> Option<Option<Next>> {
+        if std::mem::take(&mut self.has_notice) {
+            return Some(Some(Next::Notice));
+        }
+        self.next_frame().map(|frame| frame.map(Next::Frame))
+    }
+
     /// The next frame, or `None` within when there will be none.
     pub(super) fn next_frame(&mut self) -> Option<Option<Frame>> {
         self.is_used = true;
@@ -548,11 +566,8 @@ impl Shared {
                     state.hearing = None;
                     news.over = true;
                 }
-                Event::Frames
-                | Event::Notice
-                | Event::Control
-                | Event::SendRoom
-                | Event::Written(_) => {}
+                Event::Notice => state.has_notice = true,
+                Event::Frames | Event::Control | Event::SendRoom | Event::Written(_) => {}
             }
         }
         news

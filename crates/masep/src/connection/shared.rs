@@ -86,6 +86,8 @@ pub(crate) struct State {
     is_aborted: bool,
     /// A call of the handler has gone on for too long behind a write that failed.
     pub(crate) is_call_late: bool,
+    /// A notice has arrived of which the handler was not told.
+    has_notice: bool,
     /// The task has frames that its handler does not have yet.
     is_behind: bool,
     /// There is no task any more.
@@ -173,6 +175,17 @@ impl Locked<'_> {
     pub(crate) fn release(mut self) {
         drop(self.state.take());
     }
+}
+
+/// A thing for a handler.
+pub(crate) enum Next {
+    Frame(Frame),
+    /// There is a notice that can be taken.
+    Notice,
+    /// There is none now.
+    Nothing,
+    /// There will be none.
+    End,
 }
 
 /// A way to read.
@@ -273,8 +286,10 @@ impl State {
                 due.others.extend(self.receivers.wake_all());
                 due.others.extend(self.senders.wake_all());
             }
-            // Those are taken by calls, and what they ask for is seen by what the connection wants.
-            Event::Hello | Event::Notice | Event::Control | Event::Over | Event::Written(_) => {}
+            // Calls take it.
+            Event::Notice => self.has_notice = true,
+            // What is to be done is seen by what the connection wants.
+            Event::Hello | Event::Control | Event::Over | Event::Written(_) => {}
         }
         if !matches!(event, Event::Frames | Event::SendRoom) {
             due.keeper = due.keeper.take().or_else(|| self.keeper.wake());
@@ -395,6 +410,11 @@ impl State {
         }
     }
 
+    /// True if there is something for the handler, or will be nothing more.
+    pub(crate) fn has_more(&self) -> bool {
+        self.core.frames() > 0 || self.has_notice || self.is_ended()
+    }
+
     /// True if no frame comes any more but those that have arrived.
     #[inline]
     pub(crate) const fn is_ended(&self) -> bool {
@@ -485,6 +505,7 @@ impl Shared {
                 is_closed: false,
                 is_aborted: false,
                 is_call_late: false,
+                has_notice: false,
                 is_behind: false,
                 is_left: false,
                 lost: None,
@@ -667,18 +688,25 @@ impl Shared {
         self.is_aborted.load(Ordering::Acquire)
     }
 
-    /// The next frame for the handler, which has its own batch; `None` within when there will be none. All but the last
-    /// of a batch can be taken without the lock.
-    pub(crate) fn next_for_handler(&self, batch: &mut Batch) -> Option<Option<Frame>> {
+    /// The next thing for the handler, which has its own batch of frames. All but the last of a batch can be taken without
+    /// the lock.
+    pub(crate) fn next_for_handler(&self, batch: &mut Batch) -> Next {
         let mut locked = self.lock(By::Keeper);
         if !locked.is_aborted {
+            if std::mem::take(&mut locked.has_notice) {
+                return Next::Notice;
+            }
             let frame = locked.next_frame_by(batch);
             locked.is_behind = !batch.is_empty();
-            if frame.is_some() {
-                return Some(frame);
+            if let Some(frame) = frame {
+                return Next::Frame(frame);
             }
         }
-        locked.is_ended().then_some(None)
+        if locked.is_ended() {
+            Next::End
+        } else {
+            Next::Nothing
+        }
     }
 
     /// Has what arrived read now: perhaps it is the end.

@@ -223,7 +223,13 @@ pub(crate) const DISCOVER_A_SERVER: Call = Call {
 };
 
 /// The calls that masep makes and users write; the table has those that users make.
-pub(crate) const CALLBACKS: &[&str] = &["on_connect", "on_receive", "on_close", "on_reject"];
+pub(crate) const CALLBACKS: &[&str] = &[
+    "on_connect",
+    "on_receive",
+    "on_notice",
+    "on_close",
+    "on_reject",
+];
 
 /// A call as it stands in the source.
 pub(crate) struct Found {

@@ -151,6 +151,24 @@ pub fn bind_speaking(
     }
 }
 
+/// A server of which a handler gets the connections: that of its shell.
+pub fn bind_handled(
+    shell: Shell,
+    of_async: impl masep::SocketHandler,
+    of_blocking: impl blocking::SocketHandler,
+) -> Box<dyn Server> {
+    match shell {
+        Shell::Blocking => {
+            let server = blocking::Server::builder("engine").handler(of_blocking);
+            Box::new(server.bind("127.0.0.1:0").unwrap())
+        }
+        Shell::Async => {
+            let server = masep::Server::builder("engine").handler(of_async);
+            Box::new(Async(Some(wait(server.bind("127.0.0.1:0")).unwrap())))
+        }
+    }
+}
+
 /// A client that speaks these generations; by default those of the library, or of the address.
 pub fn connect_speaking(
     shell: Shell,
