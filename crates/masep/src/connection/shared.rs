@@ -4,10 +4,12 @@
 //! is never held while the stream is read or written: the core hands out the buffers for that, and takes them back.
 //! A call that lets the lock go does what the connection wants done by then, and wakes those whom that concerns.
 
+mod ending;
+
 use std::io;
 use std::net::Shutdown;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use masep_proto::connection::{
     Action, Batch, Connection as Core, Event, Read, Want, WhenFull, Write,
 };
-use masep_proto::protocol2::{Bye, Notice, Protocol};
+use masep_proto::protocol2::{Notice, Protocol};
 use masep_proto::{Encoding, Frame, PeerId};
 
 use super::{ConnectionId, Waiters};
@@ -625,69 +627,6 @@ impl Shared {
         locked
     }
 
-    /// Ends the connection without waiting for anything: the peer is told if the stream takes that now.
-    pub(crate) fn leave(&self) {
-        let mut locked = self.lock(By::Keeper);
-        locked.keeper_looks();
-        if locked.core.is_over() {
-            return;
-        }
-        self.set_aborted(&mut locked);
-        locked.core.abort(CloseReason::Aborted, now());
-        locked.is_left = true;
-        drop(locked);
-        self.last_steps();
-    }
-
-    /// Does what is wanted at once by a connection without a task. If another call is reading or writing, that goes on.
-    fn last_steps(&self) {
-        for _ in 0..MOST_LAST_STEPS {
-            let mut locked = self.lock(By::Keeper);
-            let wants = locked.core.wants();
-            locked.last_time = now();
-            if wants.write == Want::Now {
-                drop(self.write_once(locked));
-            } else if wants.read == Want::Now {
-                drop(self.read_once(locked, Reading::Asking));
-            } else if wants.sent {
-                locked.core.sent(now());
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Ends the connection when the queue was sent.
-    pub(crate) fn end(&self, reason: CloseReason) {
-        let mut locked = self.lock(By::Other);
-        locked.core.end(reason, now());
-        locked.wake_keeper();
-    }
-
-    /// Ends the connection now. That is the reason also if it has ended meanwhile and the handler does not have
-    /// all frames yet.
-    pub(crate) fn abort(&self, reason: CloseReason) {
-        let mut locked = self.lock(By::Other);
-        let is_behind = locked.is_behind || locked.core.frames() > 0;
-        if self.delivery == Delivery::Handler && is_behind && !locked.is_aborted {
-            locked.lost = Some(Box::new(reason.clone()));
-        }
-        locked.core.abort(reason, now());
-        self.set_aborted(&mut locked);
-        locked.wake_keeper();
-    }
-
-    pub(super) fn set_aborted(&self, locked: &mut Locked<'_>) {
-        locked.is_aborted = true;
-        self.is_aborted.store(true, Ordering::Release);
-    }
-
-    /// True if the connection was ended at once. Frames are none of the handler's then.
-    #[inline]
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.is_aborted.load(Ordering::Acquire)
-    }
-
     /// The next thing for the handler, which has its own batch of frames. All but the last of a batch can be taken without
     /// the lock.
     pub(crate) fn next_for_handler(&self, batch: &mut Batch) -> Next {
@@ -709,36 +648,12 @@ impl Shared {
         }
     }
 
-    /// Has what arrived read now: perhaps it is the end.
-    pub(crate) fn look(&self) {
-        let mut locked = self.lock(By::Other);
-        locked.keeper.reads = true;
-        locked.wake_keeper();
-    }
-
-    /// The reason for which the connection has ended, as far as it is settled.
-    pub(crate) fn end_reason(&self) -> CloseReason {
-        let locked = self.lock(By::Other);
-        match (&locked.lost, locked.core.reason()) {
-            (Some(reason), _) => (**reason).clone(),
-            (None, Some(reason)) => reason.clone(),
-            (None, None) => CloseReason::Aborted,
-        }
-    }
-
     /// What the core says, where nothing is changed.
     pub(super) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         let locked = self.lock(By::Other);
         let seen = look(&locked.core);
         locked.release();
         seen
-    }
-
-    /// Ends the connection when the queue was sent, and tells the peer why if it can be told.
-    pub(super) fn end_with(&self, bye: Bye) {
-        let mut locked = self.lock(By::Other);
-        locked.core.end_with(bye, now());
-        locked.wake_keeper();
     }
 
     /// Tells the peer of something that was not accepted.
@@ -757,68 +672,14 @@ impl Shared {
         encoding
     }
 
-    /// True if all that the peer is told was written, the end included, and is being sent.
-    pub(crate) fn is_saying_bye(&self) -> bool {
-        let locked = self.lock(By::Other);
-        locked.core.has_said_bye() && !locked.is_closed
-    }
-
     /// The peer has said hello.
     pub(crate) fn set_peer(&self, peer: &PeerId) {
         let _ = self.peer.set(peer.clone());
-    }
-
-    /// Ends the connection because a frame that was taken out has no room. However it has ended meanwhile, that
-    /// is the reason: a peer that said `BYE` behind the frame would be told of success otherwise.
-    pub(crate) fn lose(&self, reason: CloseReason) {
-        self.lock(By::Other).lost = Some(Box::new(reason.clone()));
-        self.abort(reason);
-    }
-
-    /// A call of the handler that waited has returned, or was given up. One that was given up behind a failed write has
-    /// lost its frame: that is the end, also for a peer that has said `BYE` behind it.
-    pub(crate) fn call_is_over(&self, has_returned: bool) {
-        let mut locked = self.lock(By::Keeper);
-        if std::mem::take(&mut locked.is_call_late) && !has_returned {
-            let reason = locked.core.end_reason();
-            drop(locked);
-            self.lose(reason);
-        }
     }
 
     /// The peer's id, from its hello on, before which there are no handles.
     pub(crate) fn peer(&self) -> &PeerId {
         static UNKNOWN: LazyLock<PeerId> = LazyLock::new(|| PeerId::new(""));
         self.peer.get().unwrap_or_else(|| &UNKNOWN)
-    }
-
-    /// The reason for which the connection has ended, when that is complete.
-    pub(crate) fn close_reason(&self) -> Option<&CloseReason> {
-        self.closed.get()
-    }
-
-    /// The end is complete.
-    pub(crate) fn set_closed(&self, reason: CloseReason) {
-        let _ = self.closed.set(reason);
-        self.closed_event.notify_waiters();
-    }
-
-    pub(super) async fn closed(&self) -> CloseReason {
-        {
-            let mut locked = self.lock(By::Other);
-            // Somebody waits for what the task finds.
-            if !locked.keeper.reads && locked.receivers.is_empty() {
-                locked.keeper.reads = true;
-                locked.wake_keeper();
-            }
-        }
-        loop {
-            let mut event = std::pin::pin!(self.closed_event.notified());
-            event.as_mut().enable();
-            if let Some(reason) = self.closed.get() {
-                return reason.clone();
-            }
-            event.await;
-        }
     }
 }
