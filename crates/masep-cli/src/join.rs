@@ -80,7 +80,7 @@ pub(crate) struct Join {
     ///
     /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front, or masep:// to insist on
     /// protocol 2, which has arrays and frames beyond 64 KiB. Or `unix:///PATH`, where the engine listens on a Unix
-    /// socket, or masep+unix:///PATH.
+    /// socket, or `masep+unix:///PATH`.
     #[arg(value_name = "ADDRESS", value_parser = address::parse)]
     address: Option<Target>,
 

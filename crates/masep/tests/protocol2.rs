@@ -536,7 +536,7 @@ fn a_unix_socket_has_a_scheme_for_protocol_2() {
     for (number, (of_server, of_client)) in pairs().enumerate() {
         let path = directory.target(&format!("{number}.sock"));
         let path = path.strip_prefix("unix://").unwrap();
-        let server = shells::bind(of_server, format!("masep+unix://{path}")).unwrap();
+        let _server = shells::bind(of_server, format!("masep+unix://{path}")).unwrap();
         let address = format!("masep+unix://{path}");
         let client = shells::connect(of_client, address).unwrap();
         assert_eq!(client.connection().protocol(), Protocol::Masep2);
