@@ -48,7 +48,7 @@ pub(crate) fn connect(
     socket_options: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
-    let address = target(py, address)?;
+    let address = target(py, &address)?;
     let when_full = bounds::when_full(py, when_full)?;
     let mut limits = bounds::limits(limits)?;
     let mut options = bounds::socket_options(socket_options)?;
@@ -69,8 +69,8 @@ pub(crate) fn connect(
 }
 
 /// The target that text says. The package speaks pymasep's protocol alone.
-pub(crate) fn target(py: Python<'_>, address: String) -> PyResult<Target> {
-    let target = address.as_str().into_target();
+pub(crate) fn target(py: Python<'_>, address: &str) -> PyResult<Target> {
+    let target = address.into_target();
     let target = target.map_err(|error| errors::caller(py, error.to_string()))?;
     if target.protocols() == Some(Protocols::Masep2) {
         let scheme = target.scheme();

@@ -107,7 +107,7 @@ impl Server {
         socket_options: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
-        let target = client::target(py, address)?;
+        let target = client::target(py, &address)?;
         let limits = bounds::limits(limits)?;
         let heeded = Heeded::of(&limits);
         let server = blocking::Server::builder(id)
