@@ -18,6 +18,7 @@ use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::EventWriter;
 use crate::limits::ConnectionLimits;
+use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::{duration, id, runtime};
@@ -105,6 +106,13 @@ pub(crate) struct Join {
     /// The interface's id, which the engine gets to know [default: its role and a random number]
     #[arg(long, value_name = "ID", value_parser = id::parse)]
     id: Option<String>,
+
+    /// The generations of the protocol to speak
+    ///
+    /// masep:// and pymasep:// in front of the address are the same as these names here, and count more. With both, a
+    /// server of pymasep's protocol is connected to a second time.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Pymasep)]
+    protocols: ProtocolNames,
 
     /// Take part in a game: say define and register by itself, and quit and BYE when it ends
     #[arg(long, value_enum, requires = "game")]
@@ -296,6 +304,7 @@ impl Join {
         let options = self.limits.socket_options();
         let client = Client::builder(id)
             .limits(self.limits.limits())
+            .protocols(self.protocols.into())
             .socket_options(options.connect_time(self.connect_time));
         if !self.discover {
             let address = address::or_default(self.address.clone())?;

@@ -23,6 +23,7 @@ mod log;
 mod output;
 mod pace;
 mod protocol;
+mod protocols;
 mod runtime;
 mod serve;
 mod signals;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{Duplicates, Protocols, Server, ServerLimits, Target, WhenFull};
+use masep::{Duplicates, Server, ServerLimits, Target, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
@@ -18,6 +18,7 @@ use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::{Event, EventWriter, Events, Source};
 use crate::limits::ConnectionLimits;
+use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::{duration, id, runtime};
@@ -102,11 +103,11 @@ pub(crate) struct Serve {
     #[arg(long)]
     announce: bool,
 
-    /// The generations of the protocol that peers may speak [default: both, or that of the address]
+    /// The generations of the protocol that peers may speak
     ///
     /// masep:// and pymasep:// in front of the address are the same as these names here, and count more.
-    #[arg(long, value_name = "NAME", value_enum)]
-    protocols: Option<ProtocolNames>,
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
+    protocols: ProtocolNames,
 
     /// Let a new connection take the id of an old one, which is ended, instead of refusing it
     #[arg(long)]
@@ -155,27 +156,6 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     limits: ConnectionLimits,
-}
-
-/// The generations of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ProtocolNames {
-    /// Each peer is answered in its own
-    Both,
-    /// Protocol 2 alone: arrays, frames beyond 64 KiB, ends that say why
-    Masep,
-    /// pymasep's alone
-    Pymasep,
-}
-
-impl From<ProtocolNames> for Protocols {
-    fn from(names: ProtocolNames) -> Self {
-        match names {
-            ProtocolNames::Both => Self::Both,
-            ProtocolNames::Masep => Self::Masep2,
-            ProtocolNames::Pymasep => Self::Pymasep,
-        }
-    }
 }
 
 /// The policy for a frame to a queue that is full.
@@ -287,7 +267,7 @@ impl Serve {
             } else {
                 Duplicates::Refuse
             })
-            .protocols(self.protocols.map_or(Protocols::Both, Protocols::from))
+            .protocols(self.protocols.into())
             .handler(handler)
             .bind(&address)
             .await

@@ -150,3 +150,22 @@ fn a_server_takes_the_generations_that_it_is_told() {
     let mut agent = join("masep://", &address, "agent");
     assert_eq!(agent.event("connected")["protocol"], 2);
 }
+
+#[test]
+fn an_interface_of_both_generations_speaks_what_its_engine_speaks() {
+    for (takes, spoken) in [("both", Some(2)), ("masep", Some(2)), ("pymasep", None)] {
+        let (mut engine, address) = serve(&["--protocols", takes]);
+        let both = ["--protocols", "both", "--id", "agent"];
+        let mut agent = Session::start(&[&["join", &address], &both[..]].concat());
+        let connected = agent.event("connected");
+        assert_eq!(connected.get("protocol"), spoken.map(Json::from).as_ref());
+        agent.send(json!({"message": {"msg_type": "quit"}}));
+        // The engine was told of a probe that it did not take, perhaps behind the connection.
+        let mut events: Vec<Json> = std::iter::from_fn(|| Some(engine.json()))
+            .take(if spoken.is_some() { 2 } else { 3 })
+            .collect();
+        events.retain(|event| event["event"] != "rejected");
+        assert_eq!(events[0]["peer"], "agent");
+        assert_eq!(events[1]["message"]["msg_type"], "quit");
+    }
+}
