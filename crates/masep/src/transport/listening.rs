@@ -99,13 +99,28 @@ fn listen_on(address: SocketAddr) -> io::Result<RawSocket> {
     // Or the port could not be bound again for a minute after the server's end.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    tcp::withhold_acknowledgement(&socket);
     socket.listen(BACKLOG)?;
+    // Behind it: the system forgets it when it begins to listen.
+    tcp::withhold_acknowledgement(&socket);
     Ok(socket)
 }
 
 impl AsFd for ListeningSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Else a peer that writes header and body apart is not known for what it is where its hello is acknowledged at once,
+    /// and loses frames on a bad link.
+    #[test]
+    fn what_arrives_at_a_new_connection_is_not_acknowledged_at_once() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listener = listen_on(address).unwrap();
+        assert!(!listener.tcp_quickack().unwrap());
     }
 }
