@@ -315,7 +315,9 @@ pub(crate) async fn client(stage: Arc<Stage>, host: usize, active: Duration, lif
         }
         let registry = client.registry().clone();
         if rng.random_bool(0.5) {
+            // Others of this program still have handles, and the connection lives as long as they do.
             drop(client);
+            connection.bye().await;
             connection.closed().await;
         } else {
             connection.bye().await;
