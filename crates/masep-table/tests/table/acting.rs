@@ -5,14 +5,7 @@ use masep_table::{
     Cause, Clock, Code, Event, Hello, How, Kind, Late, SeatState, TurnTime, action_turn,
 };
 
-use crate::room::{Got, Room, actor, ms, settings, state};
-
-fn clock(millis: u64) -> Clock {
-    Clock {
-        per_turn: Some(ms(millis)),
-        bank: None,
-    }
-}
+use crate::room::{Got, Room, actor, clock, ms, settings, state};
 
 fn played(seat: &str, action: i64) -> (String, How, Option<i64>) {
     (seat.to_owned(), How::Played, Some(action))

@@ -2,31 +2,11 @@
 
 use masep_proto::{Message, Value};
 use masep_table::{
-    Cause, Clock, Code, Effect, Event, Hello, How, Kind, Outgoing, SeatState, Settings, Table,
-    TableError, TurnTime, View,
+    Cause, Code, Effect, Event, Hello, How, Kind, Outgoing, SeatState, Settings, Table, TableError,
+    TurnTime, View,
 };
 
-use crate::room::{Got, Room, actor, ms, settings, state};
-
-fn clock(millis: u64) -> Clock {
-    Clock {
-        per_turn: Some(ms(millis)),
-        bank: None,
-    }
-}
-
-fn hows(room: &mut Room) -> Vec<(String, How)> {
-    let decided = room.decided().into_iter();
-    decided.map(|(seat, how, _)| (seat, how)).collect()
-}
-
-fn none(seat: &str, cause: Cause) -> (String, How) {
-    (seat.to_owned(), How::None(cause))
-}
-
-fn played(seat: &str) -> (String, How) {
-    (seat.to_owned(), How::Played)
-}
+use crate::room::{Got, Room, actor, clock, hows, ms, none, played, settings, state};
 
 #[test]
 fn case_41_asking_while_a_turn_is_open_is_the_callers_error() {

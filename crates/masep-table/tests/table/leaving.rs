@@ -2,35 +2,15 @@
 
 use masep_proto::{Message, Role};
 use masep_table::{
-    Absence, Cause, Clock, Code, Event, Hello, How, Kind, Last, Late, SeatState, TurnTime, Verdict,
+    Absence, Cause, Code, Event, Hello, How, Kind, Last, Late, SeatState, TurnTime, Verdict,
 };
 
-use crate::room::{Got, Room, actor, ms, settings, state};
+use crate::room::{Got, Room, actor, clock, hows, ms, none, played, settings, state};
 
 const GRACE: u64 = 1_000;
 
 fn graced() -> masep_table::Settings {
     settings().absence(Absence::Wait(ms(GRACE)))
-}
-
-fn clock(millis: u64) -> Clock {
-    Clock {
-        per_turn: Some(ms(millis)),
-        bank: None,
-    }
-}
-
-fn hows(room: &mut Room) -> Vec<(String, How)> {
-    let decided = room.decided().into_iter();
-    decided.map(|(seat, how, _)| (seat, how)).collect()
-}
-
-fn none(seat: &str, cause: Cause) -> (String, How) {
-    (seat.to_owned(), How::None(cause))
-}
-
-fn played(seat: &str) -> (String, How) {
-    (seat.to_owned(), How::Played)
 }
 
 fn again(id: &str, welcome: &masep_table::Welcome) -> Hello {

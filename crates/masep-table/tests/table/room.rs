@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use masep_proto::{Action, Element, Message, PeerId, Role, TypeName, Value};
 use masep_table::{
-    Attachment, Code, Decision, Effect, Event, Hello, How, Kind, Notice, Outgoing, PeerKey, SeatId,
-    Settings, Table, Token, TurnData, TurnTime, Verdict, View, Welcome, action_turn,
+    Attachment, Cause, Clock, Code, Decision, Effect, Event, Hello, How, Kind, Notice, Outgoing,
+    PeerKey, SeatId, Settings, Table, Token, TurnData, TurnTime, Verdict, View, Welcome,
+    action_turn,
 };
 
 pub(crate) const GAME: &str = "pursuit.PursuitGame";
@@ -314,4 +315,28 @@ fn step(message: &Message) -> i64 {
             .parse()
             .expect("it is there")
     })
+}
+
+/// A clock with so many milliseconds for each turn, and no bank.
+pub(crate) fn clock(millis: u64) -> Clock {
+    Clock {
+        per_turn: Some(ms(millis)),
+        bank: None,
+    }
+}
+
+/// How each seat was decided since the last look.
+pub(crate) fn hows(room: &mut Room) -> Vec<(String, How)> {
+    let decided = room.decided().into_iter();
+    decided.map(|(seat, how, _)| (seat, how)).collect()
+}
+
+/// The decision without an action, and its cause.
+pub(crate) fn none(seat: &str, cause: Cause) -> (String, How) {
+    (seat.to_owned(), How::None(cause))
+}
+
+/// The decision of a seat that has played.
+pub(crate) fn played(seat: &str) -> (String, How) {
+    (seat.to_owned(), How::Played)
 }
