@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::protocol2::Rejected;
+use crate::protocol2::{Protocol, Rejected};
 use crate::{Limit, LimitExceeded, PeerId, ServerLimits};
 
 pub use ids::GRACE;
@@ -36,8 +36,6 @@ use origins::Origins;
 const MOST_REFUSALS: usize = 64;
 /// Calls that tell a handler of refusals and have not returned.
 const MOST_TELLING: usize = 1024;
-/// The time for a decision of the host.
-const DECISION_TIME: Duration = Duration::from_secs(5);
 /// The time for a handler to be told of an end.
 const TELL_TIME: Duration = Duration::from_secs(1);
 
@@ -96,9 +94,7 @@ pub enum Decision {
     Admit,
     /// It may come in, in place of another one with its id.
     Replace,
-    /// It may not, for this reason.
-    Refuse(String),
-    /// It may not, for this reason, which a client of protocol 2 is told as it is.
+    /// It may not, for this reason, which the client is told as it is.
     Reject(Rejected),
 }
 
@@ -125,6 +121,7 @@ pub struct Admission {
     places: usize,
     duplicates: Duplicates,
     asks: bool,
+    decision_time: Duration,
     guests: BTreeMap<Ticket, Guest>,
     next: u64,
     taken: usize,
@@ -166,6 +163,7 @@ impl Admission {
             places: limits.connections,
             duplicates,
             asks: false,
+            decision_time: limits.decision_time,
             guests: BTreeMap::new(),
             next: 0,
             taken: 0,
@@ -182,8 +180,9 @@ impl Admission {
         }
     }
 
-    /// Sets whether the host is asked about each connection that has said hello, before anything else is done
-    /// about its id. Default false. The host has five seconds to decide.
+    /// Sets whether the host is asked about each connection that has said HELLO, before anything else is done
+    /// about its id. Default false. The host has [`ServerLimits::decision_time`] to decide. It is not asked about those of
+    /// pymasep's protocol, which have said no more than an id.
     #[must_use]
     pub const fn asks(mut self, asks: bool) -> Self {
         self.asks = asks;
@@ -247,8 +246,14 @@ impl Admission {
         self.refuse(ticket, too_many(others.min(self.places)))
     }
 
-    /// A connection has said hello.
-    pub fn hello(&mut self, ticket: Ticket, id: &PeerId, now: Instant) -> Verdict {
+    /// A connection has said hello, in this protocol.
+    pub fn hello(
+        &mut self,
+        ticket: Ticket,
+        id: &PeerId,
+        protocol: Protocol,
+        now: Instant,
+    ) -> Verdict {
         if !self.silent.remove(&ticket) {
             // It was refused meanwhile: an event tells so, or has told so.
             return Verdict::Wait;
@@ -259,8 +264,8 @@ impl Admission {
         if self.is_stopped {
             return Verdict::Refuse(self.refuse(ticket, RejectReason::Stopped));
         }
-        if self.asks {
-            let until = now.checked_add(DECISION_TIME).unwrap_or(now);
+        if self.asks && protocol == Protocol::Masep2 {
+            let until = now.checked_add(self.decision_time).unwrap_or(now);
             self.asked.push_back((until, ticket));
             self.events.push_back(DoorEvent::Ask(ticket));
             return Verdict::Wait;
@@ -278,9 +283,6 @@ impl Admission {
         let duplicates = match decision {
             Decision::Admit => self.duplicates,
             Decision::Replace => Duplicates::Replace,
-            Decision::Refuse(reason) => {
-                return self.refuse_later(ticket, RejectReason::Denied(reason));
-            }
             Decision::Reject(rejected) => {
                 return self.refuse_later(ticket, RejectReason::Rejected(rejected));
             }
@@ -384,8 +386,7 @@ impl Admission {
         while let Some((until, ticket)) = self.asked.front().copied()
             && until <= now
         {
-            let reason = RejectReason::Denied("no decision in time".to_owned());
-            self.refuse_later(ticket, reason);
+            self.refuse_later(ticket, RejectReason::Undecided(self.decision_time));
         }
         while let Some((until, ticket)) = self.told.front().copied()
             && until <= now

@@ -336,7 +336,8 @@ impl Connection {
         }
     }
 
-    /// What the client said of itself (protocol 2), from [`Event::Hello`] until the connection is open.
+    /// What the client said of itself (protocol 2), from [`Event::Hello`] on. [`Event::Open`] takes the access token,
+    /// `resume` and `make` out of it: they are for the verdict, and not kept.
     pub fn hello(&self) -> Option<&Hello> {
         self.masep.as_ref()?.hello.as_deref()
     }

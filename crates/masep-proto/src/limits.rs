@@ -129,6 +129,10 @@ __bounds! {
         /// take all the places.
         connections_per_address: Option<usize> = None;
 
+        /// The time in which a host that the door asks decides about a client of protocol 2; after it the client is refused
+        /// with the code `undecided`. Default 4 s: less than the time after which such a client gives up by itself.
+        decision_time: Duration = Duration::from_secs(4);
+
         /// Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in, on all connections
         /// of one server together. Default 64 MiB: 64 of the largest. Whoever finds none is not read until there is some,
         /// and whoever takes more than 30 s for such a frame while others wait is ended.

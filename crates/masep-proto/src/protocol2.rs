@@ -11,10 +11,12 @@ mod control;
 pub(crate) mod header;
 mod limits;
 pub mod preamble;
+mod token;
 
 pub use control::{Bye, Control, Hello, Notice, Rejected, Welcome};
 pub use header::{Header, HeaderError, kind};
 pub use limits::{CONTROL_BYTES, TEXT_BYTES};
+pub use token::AccessToken;
 
 use std::fmt;
 

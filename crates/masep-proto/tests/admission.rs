@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Duplicates, Greet, RejectReason, Ticket, Verdict,
 };
+use masep_proto::protocol2::{Protocol, Rejected};
 use masep_proto::{PeerId, ServerLimits};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -29,7 +30,8 @@ impl Door {
     }
 
     fn hello(&mut self, ticket: Ticket, id: &str) -> Verdict {
-        self.admission.hello(ticket, &PeerId::from(id), self.now)
+        self.admission
+            .hello(ticket, &PeerId::from(id), Protocol::Masep2, self.now)
     }
 
     /// One that has said this hello, and what came of it.
@@ -204,7 +206,7 @@ fn the_host_is_asked_and_may_decide_late() {
     let (first, verdict) = door.guest("agent");
     assert_eq!(verdict, Verdict::Wait);
     assert_eq!(door.events(), [DoorEvent::Ask(first)]);
-    door.pass(Duration::from_secs(4));
+    door.pass(Duration::from_millis(3_999));
     door.admission.decide(first, Decision::Admit, door.now);
     assert_eq!(door.events(), [DoorEvent::Admit(first)]);
 
@@ -214,20 +216,56 @@ fn the_host_is_asked_and_may_decide_late() {
     door.events();
     door.admission.decide(second, Decision::Replace, door.now);
     assert_eq!(door.events(), [DoorEvent::Replace(first)]);
-    let no = Decision::Refuse("no seat".to_owned());
+    let rejected = Rejected::new("full", "no seat");
+    let no = Decision::Reject(rejected.clone());
     door.admission.decide(third, no, door.now);
     let events = door.events();
     let [DoorEvent::Refuse(ticket, refusal)] = &events[..] else {
         panic!("{events:?}");
     };
     assert_eq!(*ticket, third);
-    assert_eq!(refusal.reason, RejectReason::Denied("no seat".to_owned()));
+    assert_eq!(refusal.reason, RejectReason::Rejected(rejected));
     door.admission.gone(first);
     assert_eq!(door.events(), [DoorEvent::Admit(second)]);
     door.pass(Duration::from_secs(5));
-    assert_eq!(refusals(&door.events()), [(fourth, "denied")]);
+    assert_eq!(refusals(&door.events()), [(fourth, "undecided")]);
     door.admission.decide(fourth, Decision::Admit, door.now);
     assert_eq!(door.events(), [], "too late");
+}
+
+#[test]
+fn nobody_is_asked_about_a_peer_that_has_said_no_more_than_its_id() {
+    let admission = Admission::new(&ServerLimits::default(), Duplicates::Refuse);
+    let mut admission = admission.asks(true);
+    let (ticket, _) = admission.arrive(None);
+    let id = PeerId::from("agent");
+    let verdict = admission.hello(ticket, &id, Protocol::Pymasep, Instant::now());
+    assert_eq!(verdict, Verdict::Admit);
+    assert_eq!(admission.poll_event(), None);
+}
+
+#[test]
+fn a_host_that_decides_about_nobody_keeps_nobody_else_waiting() {
+    let limits = ServerLimits::default().decision_time(Duration::from_secs(1));
+    let admission = Admission::new(&limits, Duplicates::Refuse);
+    let mut door = Door {
+        admission: admission.asks(true),
+        now: Instant::now(),
+    };
+    let (first, _) = door.guest("first");
+    door.pass(Duration::from_millis(600));
+    let (second, _) = door.guest("second");
+    door.events();
+    door.admission.decide(second, Decision::Admit, door.now);
+    assert_eq!(door.events(), [DoorEvent::Admit(second)]);
+    door.pass(Duration::from_millis(400));
+    let events = door.events();
+    assert_eq!(refusals(&events), [(first, "undecided")]);
+    let [DoorEvent::Refuse(_, refusal)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    let told = Rejected::from(&refusal.reason);
+    assert_eq!((&*told.code, told.retry_ms), ("undecided", Some(1_000)));
 }
 
 #[test]

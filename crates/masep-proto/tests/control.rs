@@ -185,7 +185,7 @@ fn what_is_too_long_is_refused_on_both_ends_and_texts_for_people_are_cut() {
     assert!(Control::Hello(Box::new(long)).encode().is_err());
     let mut large = hello();
     large.token = Some("x".repeat(2_048).into());
-    large.resume = large.token.clone();
+    large.resume = Some("x".repeat(2_048).into());
     assert!(
         Control::Hello(Box::new(large)).encode().is_err(),
         "all together"
@@ -258,10 +258,11 @@ prop_compose! {
         let mut names = names.into_iter();
         for field in [
             &mut hello.role, &mut hello.game, &mut hello.table, &mut hello.seat,
-            &mut hello.token, &mut hello.resume, &mut hello.profile,
+            &mut hello.resume, &mut hello.profile,
         ] {
             *field = names.next().flatten();
         }
+        hello.token = names.next().flatten().map(Into::into);
         hello.make = make;
         hello.features = features;
         hello.agent = agent;

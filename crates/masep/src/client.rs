@@ -13,9 +13,10 @@ use masep_proto::{Limits, PeerId};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
-use crate::connection::{By, Delivery, Shared, now};
+use crate::connection::{By, Shared, now};
 use crate::discovery::{SearchOptions, search};
 use crate::door::Place;
+use crate::endpoint::{Endpoint, hello_calls};
 use crate::hearing::Hearing;
 use crate::keeper::Keeper;
 use crate::transport::{self, Transport};
@@ -35,27 +36,16 @@ pub(crate) const MAX_ATTEMPTS: usize = 16;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientBuilder<H = NoHandler> {
-    id: PeerId,
-    limits: Limits,
-    socket_options: SocketOptions,
-    when_full: WhenFull,
-    protocols: Protocols,
-    handled: bool,
+    endpoint: Endpoint,
     handler: H,
 }
 
 impl<H: SocketHandler> ClientBuilder<H> {
     /// Gives what happens on the connection to a handler, instead of [`Connection::recv`].
     pub fn handler<N: SocketHandler>(self, handler: N) -> ClientBuilder<N> {
-        ClientBuilder {
-            id: self.id,
-            limits: self.limits,
-            socket_options: self.socket_options,
-            when_full: self.when_full,
-            protocols: self.protocols,
-            handled: true,
-            handler,
-        }
+        let mut endpoint = self.endpoint;
+        endpoint.is_handled = true;
+        ClientBuilder { endpoint, handler }
     }
 
     /// The policy for a frame that arrives when [`Limits::queue_messages`] or
@@ -65,19 +55,19 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
     /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.endpoint.when_full = when_full;
         self
     }
 
     /// The bounds of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.endpoint.limits = limits;
         self
     }
 
     /// Options of the connection's socket.
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.endpoint.socket_options = options;
         self
     }
 
@@ -87,9 +77,11 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
     /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.endpoint.protocols = protocols;
         self
     }
+
+    hello_calls!();
 
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
@@ -105,9 +97,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// Which phase failed, with whom, and why.
     pub async fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
-        self.protocols = target.protocols().unwrap_or(self.protocols);
+        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
         let name = target.to_string();
-        let limit = self.socket_options.connect_time;
+        let limit = self.endpoint.socket_options.connect_time;
         let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
         self.connect_any(&name, &addresses, transport::connect)
             .await
@@ -202,14 +194,14 @@ impl<H: SocketHandler> ClientBuilder<H> {
         T: Transport,
         F: Future<Output = io::Result<T>>,
     {
-        let mut protocols = self.protocols;
+        let mut protocols = self.endpoint.protocols;
         loop {
             // First: a server is not connected to if the hello cannot be sent.
             let config = self.config(address, protocols)?;
             let transport = within(
                 ConnectPhase::Connect,
                 &address.to_string(),
-                self.socket_options.connect_time,
+                self.endpoint.socket_options.connect_time,
                 connect(address.clone()),
             )
             .await?;
@@ -221,44 +213,35 @@ impl<H: SocketHandler> ClientBuilder<H> {
         }
     }
 
-    fn config(&self, address: &Address, protocols: Protocols) -> Result<Config, ConnectError> {
-        let config = Config::new(&self.id, self.limits.clone())
-            .map_err(|error| no_hello(address, error))?
-            .protocols(protocols);
-        Ok(match self.delivery() {
-            Delivery::Handler => config,
-            Delivery::Calls(when_full) => config.when_full(when_full),
-        })
-    }
-
-    const fn delivery(&self) -> Delivery {
-        if self.handled {
-            Delivery::Handler
-        } else {
-            Delivery::Calls(self.when_full)
-        }
+    fn config(&self, address: &Address, protocols: Protocols) -> Result<Arc<Config>, ConnectError> {
+        self.endpoint
+            .client_config(address, protocols)
+            .map_err(|kind| no_hello(address, kind))
     }
 
     async fn shake_hands<T: Transport>(
         &self,
-        config: Config,
+        config: Arc<Config>,
         transport: T,
         address: &Address,
     ) -> Result<Result<Keeper, HelloFailure>, ConnectError> {
-        transport::prepare(&transport, &self.limits, &self.socket_options).map_err(|error| {
-            ConnectError {
-                phase: ConnectPhase::Connect,
-                target: address.to_string(),
-                kind: error.into(),
-            }
+        transport::prepare(
+            &transport,
+            &self.endpoint.limits,
+            &self.endpoint.socket_options,
+        )
+        .map_err(|error| ConnectError {
+            phase: ConnectPhase::Connect,
+            target: address.to_string(),
+            kind: error.into(),
         })?;
-        let core = Core::connect(Arc::new(config), now());
+        let core = Core::connect(config, now());
         let shared = Shared::new(
             core,
             transport,
             address.clone(),
-            self.delivery(),
-            self.socket_options.busy_poll,
+            self.endpoint.delivery(),
+            self.endpoint.socket_options.busy_poll,
         );
         let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
         if let Err(failure) = keeper.hello().await {
@@ -284,7 +267,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         );
         tokio::spawn(keeper.run(lent, Arc::new(self.handler)).instrument(span));
         Client {
-            id: self.id,
+            id: self.endpoint.id,
             connection,
             registry,
         }
@@ -330,7 +313,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         address: impl Into<Address>,
     ) -> Result<Client, ConnectError> {
         let address = address.into();
-        let config = self.config(&address, self.protocols)?;
+        let config = self.config(&address, self.endpoint.protocols)?;
         match self.shake_hands(config, transport, &address).await? {
             Ok(greeted) => Ok(self.start(&address, greeted)),
             Err(failure) => Err(no_hello(&address, failure)),
@@ -420,13 +403,10 @@ pub struct Client {
 impl Client {
     /// Configures a client with this id, which the server gets to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
+        let mut endpoint = Endpoint::new(id.into());
+        endpoint.protocols = Protocols::Pymasep;
         ClientBuilder {
-            id: id.into(),
-            limits: Limits::default(),
-            socket_options: SocketOptions::default(),
-            when_full: WhenFull::default(),
-            protocols: Protocols::Pymasep,
-            handled: false,
+            endpoint,
             handler: NoHandler(()),
         }
     }

@@ -7,9 +7,11 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use masep_proto::admission::{Admission, DoorEvent, Greet, Pace, Refusal, Ticket, Verdict};
+use masep_proto::admission::{
+    Admission, Decision, DoorEvent, Greet, Pace, Refusal, Ticket, Verdict,
+};
 use masep_proto::connection::{Config, Connection as Core};
-use masep_proto::protocol2::Rejected;
+use masep_proto::protocol2::{Rejected, Welcome};
 use masep_proto::{PeerId, ServerLimits};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,6 +21,7 @@ use crate::connection::{By, Delivery, Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
+use crate::request::{Decides, Peer, Request, Requests};
 use crate::transport::{self, Listener, Transport};
 use crate::{
     Address, CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler,
@@ -31,6 +34,7 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// One for each server.
 pub(crate) struct Door {
+    id: PeerId,
     config: Arc<Config>,
     socket_options: SocketOptions,
     delivery: Delivery,
@@ -38,33 +42,46 @@ pub(crate) struct Door {
     guests: Mutex<Guests>,
     /// A deadline may be earlier than before.
     changed: Notify,
+    /// The host is asked about a connection.
+    requested: Notify,
     stopped: watch::Sender<bool>,
 }
 
 struct Guests {
     admission: Admission,
     connections: BTreeMap<Ticket, Arc<Shared>>,
+    requests: Requests,
+}
+
+/// What a door does for each server differently.
+pub(crate) struct Rules {
+    pub(crate) socket_options: SocketOptions,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) asks: bool,
+    pub(crate) delivery: Delivery,
 }
 
 impl Door {
     pub(crate) fn new(
+        id: PeerId,
         config: Config,
         limits: &ServerLimits,
-        socket_options: SocketOptions,
-        duplicates: Duplicates,
-        delivery: Delivery,
+        rules: Rules,
         registry: Registry,
     ) -> Arc<Self> {
         Arc::new(Self {
             guests: Mutex::new(Guests {
-                admission: Admission::new(limits, duplicates),
+                admission: Admission::new(limits, rules.duplicates).asks(rules.asks),
                 connections: BTreeMap::new(),
+                requests: Requests::default(),
             }),
+            id,
             config: Arc::new(config),
-            socket_options,
-            delivery,
+            socket_options: rules.socket_options,
+            delivery: rules.delivery,
             registry,
             changed: Notify::new(),
+            requested: Notify::new(),
             stopped: watch::channel(false).0,
         })
     }
@@ -78,7 +95,7 @@ impl Door {
         let mut guests = self.lock();
         let answer = call(&mut guests.admission);
         while let Some(event) = guests.admission.poll_event() {
-            self.act(&guests, event);
+            self.act(&mut guests, event);
         }
         if guests.admission.deadline().is_some() {
             self.changed.notify_one();
@@ -86,11 +103,17 @@ impl Door {
         answer
     }
 
-    fn act(&self, guests: &Guests, event: DoorEvent) {
-        let connection = |ticket| guests.connections.get(&ticket);
+    fn act(&self, guests: &mut Guests, event: DoorEvent) {
+        let Guests {
+            connections,
+            requests,
+            ..
+        } = guests;
+        let connection = |ticket| connections.get(&ticket);
         match event {
             DoorEvent::Admit(ticket) => {
-                connection(ticket).inspect(|guest| self.admit(guest));
+                let welcome = requests.take_welcome(ticket);
+                connection(ticket).inspect(|guest| self.admit(guest, welcome));
             }
             DoorEvent::Refuse(ticket, refusal) => {
                 connection(ticket).inspect(|guest| refuse(guest, refusal));
@@ -104,15 +127,66 @@ impl Door {
             DoorEvent::Abort(ticket) => {
                 connection(ticket).inspect(|guest| guest.abort(CloseReason::Replaced));
             }
-            // No host is asked.
-            DoorEvent::Ask(_) => {}
+            DoorEvent::Ask(ticket) => {
+                if let Some(peer) = connection(ticket).and_then(|guest| self.peer(guest)) {
+                    requests.ask(ticket, peer);
+                    self.requested.notify_one();
+                }
+            }
         }
     }
 
+    /// The client about which the host is asked.
+    fn peer(&self, guest: &Shared) -> Option<Peer> {
+        let hello = guest.look_at(|core| core.hello().cloned())?;
+        Some(Peer {
+            hello,
+            address: guest.address.clone(),
+            connection: guest.id,
+            server: self.id.clone(),
+        })
+    }
+
     /// Admits a connection. It is in the registry before its peer can know.
-    fn admit(&self, guest: &Arc<Shared>) {
+    fn admit(&self, guest: &Arc<Shared>, welcome: Option<Welcome>) {
         self.registry.add_connection(Connection::new(guest.clone()));
-        guest.lock(By::Other).core.admit(now());
+        let mut locked = guest.lock(By::Other);
+        match welcome {
+            Some(welcome) => locked.core.admit_with(welcome, now()),
+            None => locked.core.admit(now()),
+        }
+    }
+
+    /// The next connection about which the host is asked; `None` when none comes any more. Cancel safe.
+    pub(crate) async fn next_request(self: &Arc<Self>) -> Option<Request> {
+        let mut stopped = self.stopped.subscribe();
+        loop {
+            let requested = self.requested.notified();
+            let next = self.take_request();
+            if next.is_some() {
+                return next;
+            }
+            tokio::select! {
+                biased;
+                () = requested => {}
+                _ = stopped.wait_for(|stopped| *stopped) => return None,
+            }
+        }
+    }
+
+    fn take_request(self: &Arc<Self>) -> Option<Request> {
+        let mut guests = self.lock();
+        let next = guests.requests.next(|| self.clone());
+        if guests.requests.has_waiting() {
+            // Another call may wait for that one.
+            self.requested.notify_one();
+        }
+        next
+    }
+
+    /// What has come of a connection about which the host was asked.
+    fn tell_host(&self, ticket: Ticket, outcome: Result<(), RejectReason>) {
+        self.lock().requests.end(ticket, outcome);
     }
 
     /// Stops accepting. Connections that were not admitted yet are refused.
@@ -139,6 +213,13 @@ impl Door {
                 }
             }
         }
+    }
+}
+
+impl Decides for Door {
+    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
+        self.lock().requests.keep_welcome(ticket, welcome);
+        self.ask(|admission| admission.decide(ticket, decision, now()));
     }
 }
 
@@ -185,7 +266,10 @@ impl Place {
     pub(crate) fn leave(&self, connection: &Connection) {
         self.registry.remove_connection(connection);
         if let Some((door, ticket)) = &self.door {
-            door.lock().connections.remove(ticket);
+            let mut guests = door.lock();
+            guests.connections.remove(ticket);
+            guests.requests.end(*ticket, Err(RejectReason::Stopped));
+            drop(guests);
             door.ask(|admission| admission.gone(*ticket));
         }
     }
@@ -276,7 +360,9 @@ async fn take<H: SocketHandler, T: Transport>(
         RejectReason::ClosedBeforeHello
     } else {
         let mut keeper = arrive(&door, transport, address.clone(), alive.clone());
-        match greet(&mut keeper).await {
+        let greeted = greet(&mut keeper).await;
+        keeper.place().tell_host(&greeted);
+        match greeted {
             Ok(()) => {
                 let connection = Connection::new(keeper.shared().clone());
                 Span::current()
@@ -380,10 +466,18 @@ impl Place {
             return;
         };
         let id: PeerId = guest.peer().clone();
-        match door.ask(|admission| admission.hello(*ticket, &id, now())) {
-            Verdict::Admit => door.admit(guest),
+        let protocol = guest.look_at(Core::protocol);
+        match door.ask(|admission| admission.hello(*ticket, &id, protocol, now())) {
+            Verdict::Admit => door.admit(guest, None),
             Verdict::Refuse(refusal) => refuse(guest, refusal),
             Verdict::Wait => {}
+        }
+    }
+
+    /// The host may wait to be told.
+    fn tell_host(&self, greeted: &Result<(), RejectReason>) {
+        if let Some((door, ticket)) = &self.door {
+            door.tell_host(*ticket, greeted.clone());
         }
     }
 

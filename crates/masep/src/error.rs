@@ -169,6 +169,9 @@ pub enum AcceptError {
     /// The server has a handler, which gets them all.
     #[error("the connections of this server go to its handler")]
     Handled,
+    /// The server was not told to ask about connections.
+    #[error("this server does not ask about its connections")]
+    AsksNobody,
 }
 
 /// Why a server gave out no connection in some time.
@@ -184,6 +187,20 @@ pub enum AcceptTimeoutError {
     /// As [`AcceptError::Handled`].
     #[error("the connections of this server go to its handler")]
     Handled,
+    /// As [`AcceptError::AsksNobody`].
+    #[error("this server does not ask about its connections")]
+    AsksNobody,
+}
+
+impl From<AcceptTimeoutError> for AcceptError {
+    /// Of a call without a time, which is never over.
+    fn from(error: AcceptTimeoutError) -> Self {
+        match error {
+            AcceptTimeoutError::TimedOut | AcceptTimeoutError::Stopped => Self::Stopped,
+            AcceptTimeoutError::Handled => Self::Handled,
+            AcceptTimeoutError::AsksNobody => Self::AsksNobody,
+        }
+    }
 }
 
 /// The phase of a connection attempt.
@@ -251,9 +268,26 @@ pub enum ConnectErrorKind {
     /// the address, or by its builder.
     #[error("the server speaks {0}, and this client was told to speak another")]
     OtherProtocol(Protocol),
+    /// The access token is not sent on such a connection. Nothing was said to the server.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Why a client sends no access token. It is the caller's error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Others could read it on the way: it is sent over Unix sockets alone.
+    #[error(
+        "an access token is sent over Unix sockets alone, since others could read it on the way"
+    )]
+    Unprotected,
+    /// pymasep's protocol, which this client was told to speak, has no place for it.
+    #[error("pymasep's protocol has no place for an access token")]
+    NoPlace,
 }
 
 impl From<HelloFailure> for ConnectErrorKind {

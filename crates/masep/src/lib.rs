@@ -62,6 +62,7 @@ mod close;
 mod connection;
 pub mod discovery;
 mod door;
+mod endpoint;
 mod error;
 mod forms;
 mod hand_out;
@@ -73,6 +74,7 @@ mod keeper;
 pub mod model;
 mod queue;
 mod registry;
+mod request;
 mod server;
 mod socket_options;
 mod sync;
@@ -83,7 +85,7 @@ pub mod transport;
 mod transport;
 
 pub use masep_proto::connection::{PeerLimits, Protocols, TooLarge, WhenFull};
-pub use masep_proto::protocol2::{Bye, Notice, Protocol, Rejected, Welcome};
+pub use masep_proto::protocol2::{AccessToken, Bye, Hello, Notice, Protocol, Rejected, Welcome};
 pub use masep_proto::{
     Action, Array, ArrayError, ArrayItem, CircularHeadList, DType, DecodeError, DecodeErrorKind,
     Dict, Element, EncodeError, Frame, FrameKind, Int, Limit, LimitExceeded, Limits, Message,
@@ -96,11 +98,13 @@ pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{
     AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase,
-    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TryRecvError, Undelivered,
+    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TokenError, TryRecvError,
+    Undelivered,
 };
 pub use handler::{NoHandler, SocketHandler};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
+pub use request::{Admitting, Request};
 pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};
 pub use socket_options::SocketOptions;
 

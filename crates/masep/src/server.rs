@@ -14,31 +14,26 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::connection::Delivery;
 use crate::discovery::Announcement;
-use crate::door::{Door, accept_connections};
+use crate::door::{Door, Rules, accept_connections};
+use crate::endpoint::Endpoint;
 use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
 use crate::transport::{Listener, SocketListener};
 use crate::{
-    AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, SocketHandler,
-    SocketOptions, WhenFull,
+    AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request,
+    SocketHandler, SocketOptions, WhenFull,
 };
 
 /// Configures a [`Server`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerBuilder<H = NoHandler> {
-    id: PeerId,
-    limits: Limits,
+    endpoint: Endpoint,
     server_limits: ServerLimits,
-    socket_options: SocketOptions,
     duplicates: Duplicates,
     announce: bool,
-    when_full: WhenFull,
-    protocols: Protocols,
-    /// True if a handler gets what happens, and not [`Server::accept`].
-    handled: bool,
+    asks: bool,
     handler: H,
 }
 
@@ -46,27 +41,14 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Gives what happens on the connections to a handler, instead of [`Server::accept`] and
     /// [`Connection::recv`].
     pub fn handler<N: SocketHandler>(self, handler: N) -> ServerBuilder<N> {
-        let Self {
-            id,
-            limits,
-            server_limits,
-            socket_options,
-            duplicates,
-            announce,
-            when_full,
-            protocols,
-            ..
-        } = self;
+        let mut endpoint = self.endpoint;
+        endpoint.is_handled = true;
         ServerBuilder {
-            id,
-            limits,
-            server_limits,
-            socket_options,
-            duplicates,
-            announce,
-            when_full,
-            protocols,
-            handled: true,
+            endpoint,
+            server_limits: self.server_limits,
+            duplicates: self.duplicates,
+            announce: self.announce,
+            asks: self.asks,
             handler,
         }
     }
@@ -78,13 +60,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
     /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.endpoint.when_full = when_full;
         self
     }
 
     /// The bounds of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.endpoint.limits = limits;
         self
     }
 
@@ -96,13 +78,25 @@ impl<H: SocketHandler> ServerBuilder<H> {
 
     /// Options of the connections' sockets. [`SocketOptions::connect_time`] has no effect here.
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.endpoint.socket_options = options;
         self
     }
 
     /// The policy for a hello whose id is in use. Default [`Duplicates::Refuse`].
     pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
         self.duplicates = duplicates;
+        self
+    }
+
+    /// Has the host decide about each client of protocol 2 that has said HELLO: [`Server::next_request`] gives them. Nothing
+    /// is looked at before that, neither whether the id is in use nor what the client wants. A request that nobody decides
+    /// within [`ServerLimits::decision_time`] is refused. Default off: clients are taken by the rules of the server.
+    ///
+    /// Peers of pymasep's protocol say no more than an id, before they are taken. Nobody is asked about them: they are
+    /// taken by the rules of the server, and a host that does not want one ends its connection.
+    /// [`Protocols::Masep2`] keeps them out.
+    pub fn ask(mut self) -> Self {
+        self.asks = true;
         self
     }
 
@@ -115,7 +109,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// The generations of the protocol that peers may speak. Default [`Protocols::Both`]: each is answered in its own, and
     /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.endpoint.protocols = protocols;
         self
     }
 
@@ -153,22 +147,11 @@ impl<H: SocketHandler> ServerBuilder<H> {
 
     /// The configuration that the connections share, if the id can be sent in a hello.
     fn config(&self, insisted: Option<Protocols>) -> io::Result<Config> {
-        let config = Config::new(&self.id, self.limits.clone())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
-            .protocols(insisted.unwrap_or(self.protocols))
-            .incoming_bytes(self.server_limits.incoming_bytes);
-        Ok(match self.delivery() {
-            Delivery::Handler => config,
-            Delivery::Calls(when_full) => config.when_full(when_full),
-        })
-    }
-
-    const fn delivery(&self) -> Delivery {
-        if self.handled {
-            Delivery::Handler
-        } else {
-            Delivery::Calls(self.when_full)
-        }
+        let protocols = insisted.unwrap_or(self.endpoint.protocols);
+        let config = self.endpoint.config(protocols);
+        config
+            .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
     fn start<L: Listener>(self, config: Config, listener: L) -> io::Result<Server> {
@@ -184,29 +167,30 @@ impl<H: SocketHandler> ServerBuilder<H> {
 
         let (hand_out, accepted) = hand_out(self.server_limits.connections);
         let registry = Registry::default();
-        let delivery = self.delivery();
-        let door = Door::new(
-            config,
-            &self.server_limits,
-            self.socket_options,
-            self.duplicates,
-            delivery,
-            registry.clone(),
-        );
-        let span = tracing::info_span!("server", id = ?self.id, address = %local_address);
-        let hand_out = (!self.handled).then_some(hand_out);
+        let Endpoint { id, is_handled, .. } = self.endpoint.clone();
+        let rules = Rules {
+            socket_options: self.endpoint.socket_options.clone(),
+            duplicates: self.duplicates,
+            asks: self.asks,
+            delivery: self.endpoint.delivery(),
+        };
+        let limits = &self.server_limits;
+        let door = Door::new(id.clone(), config, limits, rules, registry.clone());
+        let span = tracing::info_span!("server", ?id, address = %local_address);
+        let hand_out = (!is_handled).then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
         let handler = Arc::new(self.handler);
         let accepting = accept_connections(listener, door.clone(), handler, hand_out, alive);
         tokio::spawn(accepting.instrument(span));
         Ok(Server {
-            id: self.id,
+            id,
             limits: self.server_limits,
             local_address,
             registry,
             door,
             accepted: tokio::sync::Mutex::new(accepted),
-            handled: self.handled,
+            handled: is_handled,
+            asks: self.asks,
             all_ended,
             announcement: Mutex::new(announcement),
         })
@@ -243,6 +227,8 @@ pub struct Server {
     accepted: tokio::sync::Mutex<Accepted>,
     /// Whether a handler gets them.
     handled: bool,
+    /// Whether the host is asked about them.
+    asks: bool,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
@@ -265,15 +251,11 @@ impl Server {
     /// Configures a server with this id, which its peers get to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
         ServerBuilder {
-            id: id.into(),
-            limits: Limits::default(),
+            endpoint: Endpoint::new(id.into()),
             server_limits: ServerLimits::default(),
-            socket_options: SocketOptions::default(),
             duplicates: Duplicates::default(),
             announce: false,
-            when_full: WhenFull::default(),
-            protocols: Protocols::Both,
-            handled: false,
+            asks: false,
             handler: NoHandler(()),
         }
     }
@@ -312,7 +294,54 @@ impl Server {
         accepted.ok_or(AcceptError::Stopped)
     }
 
-    /// Stops accepting: the port is closed, connections without a hello are refused, the others go
+    /// The next client of protocol 2 that has said HELLO and waits for the host's word, where the server
+    /// [asks](ServerBuilder::ask): in order of arrival, each once. Any number of tasks may call this, and several requests
+    /// may be open at the same time. A request whose client has left meanwhile is decided in vain, which is no error.
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing.
+    ///
+    /// # Errors
+    /// [`AcceptError::Stopped`] when the server has stopped accepting, and [`AcceptError::AsksNobody`] where it does not
+    /// ask.
+    ///
+    /// ```
+    /// use masep::{AcceptError, Client, Rejected, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::builder("engine").ask().bind("127.0.0.1:0").await?;
+    /// let address = format!("masep://{}", server.local_address());
+    /// let host = async {
+    ///     while let Ok(request) = server.next_request().await {
+    ///         match request.hello().seat.as_deref() {
+    ///             Some("red") => {
+    ///                 let mut welcome = request.welcome();
+    ///                 welcome.seat = Some("red".into());
+    ///                 request.admit(welcome);
+    ///             }
+    ///             _ => request.refuse(Rejected::new("unknown_seat", "there is no such seat")),
+    ///         }
+    ///     }
+    /// };
+    /// let clients = async {
+    ///     let red = Client::builder("agent-1").seat("red").connect(&address).await?;
+    ///     assert_eq!(red.connection().welcome().unwrap().seat.as_deref(), Some("red"));
+    ///     let error = Client::builder("agent-2").seat("blue").connect(&address).await.unwrap_err();
+    ///     assert!(error.to_string().contains("unknown_seat"));
+    ///     server.stop_accepting();
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// };
+    /// tokio::join!(host, clients).1
+    /// # }
+    /// ```
+    pub async fn next_request(&self) -> Result<Request, AcceptError> {
+        if !self.asks {
+            return Err(AcceptError::AsksNobody);
+        }
+        self.door.next_request().await.ok_or(AcceptError::Stopped)
+    }
+
+    /// Stops accepting: the port is closed, connections that were not admitted yet are refused, the others go
     /// on.
     pub fn stop_accepting(&self) {
         self.door.stop();

@@ -34,12 +34,13 @@ pub enum RejectReason {
     /// It speaks this generation of the protocol, which the server does not.
     #[error("it speaks {0}, and the server does not")]
     OtherProtocol(Protocol),
-    /// The host did not admit it, for a reason with a code.
+    /// The host, who was asked, did not admit it. This is what the client was told.
     #[error("not admitted: {0}")]
     Rejected(Rejected),
-    /// The host did not admit it, for the reason that is given, or did not decide in time.
-    #[error("not admitted: {0}")]
-    Denied(String),
+    /// The host, who was asked, did not decide within
+    /// [`ServerLimits::decision_time`](crate::ServerLimits::decision_time).
+    #[error("no decision within {0:?}")]
+    Undecided(Duration),
 }
 
 impl RejectReason {
@@ -54,7 +55,8 @@ impl RejectReason {
             Self::TooManyConnections(_) => "too_many_connections",
             Self::Stopped => "stopped",
             Self::OtherProtocol(_) => "other_protocol",
-            Self::Denied(_) | Self::Rejected(_) => "denied",
+            Self::Rejected(_) => "denied",
+            Self::Undecided(_) => "undecided",
         }
     }
 }
@@ -76,7 +78,7 @@ impl From<HelloFailure> for RejectReason {
     }
 }
 
-/// The time after which a client may come again that was refused for lack of places, in milliseconds.
+/// The time after which a client may come again that was refused for lack of places or of a decision, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
 /// The reason as a client of protocol 2 is told it.
@@ -84,8 +86,9 @@ impl From<&RejectReason> for Rejected {
     fn from(reason: &RejectReason) -> Self {
         match reason {
             RejectReason::Rejected(rejected) => rejected.clone(),
-            RejectReason::Denied(text) => Self::new(reason.as_str(), text.clone()),
-            RejectReason::TooManyConnections(_) | RejectReason::CrowdedOut => {
+            RejectReason::TooManyConnections(_)
+            | RejectReason::CrowdedOut
+            | RejectReason::Undecided(_) => {
                 Self::new(reason.as_str(), reason.to_string()).retry_ms(RETRY_MS)
             }
             _ => Self::new(reason.as_str(), reason.to_string()),

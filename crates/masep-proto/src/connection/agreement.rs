@@ -10,19 +10,28 @@ use crate::protocol2::{Control, Hello, Protocol, Rejected, Welcome};
 use crate::{HelloError, LimitExceeded};
 
 /// The generation that this side speaks beside pymasep's.
-const VERSION: u16 = Protocol::Masep2.number();
+pub(super) const VERSION: u16 = Protocol::Masep2.number();
 
 impl Connection {
-    /// The client's first bytes: to a server of pymasep's protocol a client that comes and goes.
+    /// The client's first bytes: to a server of pymasep's protocol a client that comes and goes. An access token is for
+    /// a server of protocol 2 alone: then HELLO waits until that has said its own first bytes.
     pub(super) fn open_agreement(&mut self, now: Instant) {
-        let mut masep = Masep::new(now);
-        let hello = Hello {
-            versions: (VERSION, VERSION),
-            max: self.config.payload_bytes(self.connects),
-            ..(*self.config.offer).clone()
+        let mut masep = Box::new(Masep::new(now));
+        if self.config.offer.token.is_some() {
+            masep.say_preamble(preamble::CLIENT);
+            self.masep = Some(masep);
+        } else {
+            self.masep = Some(masep);
+            self.say_hello(now);
+        }
+    }
+
+    fn say_hello(&mut self, now: Instant) {
+        let hello = self.config.own_hello();
+        let Some(masep) = &mut self.masep else {
+            return;
         };
         let said = masep.say_first(preamble::CLIENT, &Control::Hello(Box::new(hello)));
-        self.masep = Some(Box::new(masep));
         if let Err(limit) = said {
             self.fail(HelloFailure::Bad(HelloError::Limit(limit)), now);
         }
@@ -60,6 +69,7 @@ impl Connection {
                         return true;
                     }
                     self.begin_masep(bytes, now);
+                    self.answer_preamble();
                 }
                 First::Bad => {
                     self.fail(HelloFailure::Bad(HelloError::Preamble), now);
@@ -74,6 +84,15 @@ impl Connection {
             Err(error) => self.fail(HelloFailure::Bad(error), now),
         }
         true
+    }
+
+    /// Says the server's first bytes if the client may wait for them: where nothing is behind its own.
+    fn answer_preamble(&mut self) {
+        if self.inbound.rest().is_empty()
+            && let Some(masep) = &mut self.masep
+        {
+            masep.say_preamble(preamble::SERVER);
+        }
     }
 
     /// The first bytes were those of protocol 2, and so many.
@@ -148,6 +167,9 @@ impl Connection {
                 }
                 First::Preamble { generation, bytes } if generation == VERSION => {
                     self.begin_masep(bytes, now);
+                    if self.config.offer.token.is_some() {
+                        self.say_hello(now);
+                    }
                 }
                 First::Preamble { generation, .. } => {
                     let error = HelloError::Version(generation, generation);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::agreement::VERSION;
 use super::budget::Budget;
 use crate::framing::Framing;
 use crate::hello::own_hello;
-use crate::protocol2::Hello;
+use crate::protocol2::{Control, Hello};
 use crate::{Frame, HelloError, Limits, PeerId};
 
 /// The policy for a frame for which a queue has no room.
@@ -90,7 +91,8 @@ impl Config {
     /// Sets what a client says of itself in protocol 2, and the [features](Hello::features) of either side. The versions,
     /// the id and the largest payload of it do not count.
     ///
-    /// A client with a [token](Hello::token) does not fall back to pymasep's protocol, which has no place for it.
+    /// A client with a [token](Hello::token) does not fall back to pymasep's protocol, which has no place for it, and says
+    /// HELLO only when the server has said that it speaks protocol 2.
     #[must_use]
     pub fn offer(mut self, offer: Hello) -> Self {
         *self.offer = Hello {
@@ -103,6 +105,24 @@ impl Config {
             ..offer
         };
         self
+    }
+
+    /// Looks whether the HELLO of a client can be sent.
+    ///
+    /// # Errors
+    /// A text of it, or all of it, is longer than control messages may be.
+    pub fn check_offer(&self) -> Result<(), HelloError> {
+        let hello = Control::Hello(Box::new(self.own_hello()));
+        hello.encode().map(drop).map_err(HelloError::Limit)
+    }
+
+    /// The HELLO of a client.
+    pub(super) fn own_hello(&self) -> Hello {
+        Hello {
+            versions: (VERSION, VERSION),
+            max: self.payload_bytes(true),
+            ..(*self.offer).clone()
+        }
     }
 
     /// Sets how many bytes of memory there are for frames of more than 64 KiB that are on their way in, on all connections

@@ -166,8 +166,8 @@ impl Connection {
         self.phase = Phase::Open;
         self.phase_until = None;
         self.silent_since = Some(now);
-        if let Some(masep) = &mut self.masep {
-            masep.hello = None;
+        if let Some(hello) = self.masep.as_mut().and_then(|masep| masep.hello.as_mut()) {
+            (hello.token, hello.resume, hello.make) = (None, None, None);
         }
         self.tell(event::OPEN);
         // Frames may have come right behind the hello.

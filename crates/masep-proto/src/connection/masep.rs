@@ -41,13 +41,15 @@ pub(super) struct Masep {
     ahead: Vec<u8>,
     /// They are our first bytes, which are not to be looked at as frames.
     ahead_is_first: bool,
+    /// Our first bytes were handed out to be written.
+    first_is_out: bool,
     /// The token of the ping that is to be answered: the latest.
     pong: Option<[u8; 8]>,
     /// What this side says at its end in place of what its reason says.
     pub(super) words: Option<Box<Bye>>,
     /// This and nothing else is said at the end: a refusal.
     farewell: Option<Vec<u8>>,
-    /// What the client said of itself, until the connection is open.
+    /// What the client said of itself.
     pub(super) hello: Option<Box<Hello>>,
     /// What the server answered.
     pub(super) welcome: Option<Box<Welcome>>,
@@ -117,6 +119,7 @@ impl Masep {
             is_heard: false,
             ahead: Vec::new(),
             ahead_is_first: false,
+            first_is_out: false,
             pong: None,
             words: None,
             farewell: None,
@@ -146,15 +149,26 @@ impl Masep {
             heartbeat.map(|heartbeat| heartbeat.clamp(LEAST_HEARTBEAT, MOST_HEARTBEAT));
     }
 
-    /// Has these bytes go out first of all, and behind them a control message.
+    /// Has these bytes go out first of all, unless they have, and behind them a control message.
     pub(super) fn say_first(
         &mut self,
-        bytes: &[u8],
+        bytes: &'static [u8],
         message: &Control,
     ) -> Result<(), LimitExceeded> {
-        self.ahead = first_bytes(bytes, message)?;
+        self.ahead = first_bytes(self.unsaid(bytes), message)?;
         self.ahead_is_first = true;
         Ok(())
+    }
+
+    /// Has these bytes go out first of all, alone.
+    pub(super) fn say_preamble(&mut self, bytes: &'static [u8]) {
+        self.ahead = bytes.to_vec();
+        self.ahead_is_first = true;
+    }
+
+    /// The first bytes, if they are still to be said.
+    const fn unsaid(&self, bytes: &'static [u8]) -> &'static [u8] {
+        if self.first_is_out { &[] } else { bytes }
     }
 
     /// True if control frames wait to be written.
@@ -177,6 +191,7 @@ impl Masep {
             transmit.extend(&self.ahead);
             self.ahead = Vec::new();
             if mem::take(&mut self.ahead_is_first) {
+                self.first_is_out = true;
                 transmit.mark_beginning();
             }
             if self.ping.state == PingState::Waits {
@@ -208,9 +223,9 @@ impl Masep {
     }
 
     /// Sets what is said in place of a `BYE`: these first bytes, and that the client is not taken.
-    pub(super) fn refuse(&mut self, bytes: &[u8], rejected: Rejected) {
+    pub(super) fn refuse(&mut self, bytes: &'static [u8], rejected: Rejected) {
         self.ahead = Vec::new();
-        let refusal = first_bytes(bytes, &Control::Rejected(rejected));
+        let refusal = first_bytes(self.unsaid(bytes), &Control::Rejected(rejected));
         self.farewell = refusal.ok();
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::limits::{CODE_BYTES, CONTROL_BYTES, TEXT_BYTES};
-use super::{Protocol, kind};
+use super::{AccessToken, Protocol, kind};
 use crate::printable::Quoted;
 use crate::{DecodeError, Dict, Limit, LimitExceeded, PeerId};
 
@@ -32,12 +32,12 @@ pub struct Hello {
     /// The seat that it would have.
     pub seat: Option<ByteString>,
     /// The access token, which says who it is and what it may do.
-    pub token: Option<ByteString>,
+    pub token: Option<AccessToken>,
     /// The resume token of an earlier [`Welcome`], which says which seat was its.
     pub resume: Option<ByteString>,
     /// The form of observations that it would have.
     pub profile: Option<ByteString>,
-    /// What a server that makes an environment for it is to make.
+    /// The arguments of what a server makes for it, where it makes an environment for each client.
     pub make: Option<Dict>,
     /// The largest payload that it receives, in bytes.
     pub max: u32,
@@ -133,7 +133,7 @@ pub enum Control {
     Notice(Notice),
 }
 
-/// In place of a token.
+/// In place of a resume token.
 fn hidden(token: Option<&ByteString>) -> Option<&'static str> {
     token.map(|_| "...")
 }
@@ -147,7 +147,7 @@ impl fmt::Debug for Hello {
             .field("game", &self.game)
             .field("table", &self.table)
             .field("seat", &self.seat)
-            .field("token", &hidden(self.token.as_ref()))
+            .field("token", &self.token)
             .field("resume", &hidden(self.resume.as_ref()))
             .field("profile", &self.profile)
             .field("make", &self.make)

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use masep_proto::admission::RejectReason;
 use masep_proto::connection::{Action, Config, Event, HelloFailure, Protocols};
-use masep_proto::protocol2::{Control, Header, Hello, Protocol, Rejected, Welcome, kind, preamble};
+use masep_proto::protocol2::{
+    AccessToken, Control, Header, Hello, Protocol, Rejected, Welcome, kind, preamble,
+};
 use masep_proto::{CloseReason, Frame, HelloError, Limits, PeerId};
 
 use crate::pair::{Pair, Random};
@@ -136,7 +138,93 @@ fn the_first_bytes_are_as_they_are_written_down() {
     assert_eq!(pair.agent.core.peer_limits().frame_bytes, 1 << 20);
     assert_eq!(pair.engine.core.peer_limits().frame_bytes, 16 << 20);
     assert_eq!(pair.agent.core.welcome(), Some(&**welcome));
-    assert_eq!(pair.engine.core.hello(), None, "it is not kept");
+}
+
+/// The verdict needs all that the client has said of itself; afterwards secrets and what may be long are not kept.
+#[test]
+fn secrets_are_kept_until_the_verdict_only() {
+    let mut pair = engine(Protocols::Both);
+    let mut said = hello("agent");
+    said.role = Some("actor".into());
+    said.token = Some("access".into());
+    said.resume = Some("life.00".into());
+    said.make = Some(masep_proto::Dict::from([("map", "small")]));
+    pair.to_engine.bytes.extend(preamble::CLIENT);
+    pair.to_engine.bytes.extend(hello_frame(said.clone()));
+    run(&mut pair, false);
+    assert_eq!(pair.engine.core.hello(), Some(&said));
+    pair.engine.core.admit(pair.now);
+    run(&mut pair, false);
+    assert!(pair.engine.events.contains(&Event::Open));
+    let kept = pair.engine.core.hello().expect("it says who it is");
+    assert_eq!((&*kept.id, kept.role.as_deref()), ("agent", Some("actor")));
+    assert_eq!(
+        (&kept.token, &kept.resume, &kept.make),
+        (&None, &None, &None)
+    );
+}
+
+/// An access token is not for a server of pymasep's protocol, nor for anybody who has not said to be another one.
+#[test]
+fn a_token_is_sent_to_who_has_said_to_speak_protocol_2() {
+    let mut offer = hello("");
+    offer.token = Some("access".into());
+    let config = Config::new("agent", Limits::default()).expect("a good id");
+    let config = config.protocols(Protocols::Both).offer(offer);
+    let engine = Config::new("engine", Limits::default()).expect("a good id");
+    let mut pair = Pair::with(config, engine.protocols(Protocols::Both), 1 << 20);
+    run(&mut pair, true);
+    assert_eq!(written(&pair, true), preamble::CLIENT, "and nothing else");
+    run(&mut pair, false);
+    assert_eq!(written(&pair, false), preamble::SERVER);
+    assert_eq!(pair.engine.events, [], "it waits for HELLO");
+    pair.engine.admits = false;
+    run(&mut pair, true);
+    let [Control::Hello(hello)] = &messages(&written(&pair, true))[..] else {
+        panic!("{:x?}", written(&pair, true));
+    };
+    assert_eq!(
+        hello.token.as_ref().map(AccessToken::reveal),
+        Some("access")
+    );
+    run(&mut pair, false);
+    pair.engine.core.admit(pair.now);
+    run(&mut pair, false);
+    let welcome = messages(&written(&pair, false));
+    assert!(
+        matches!(&welcome[..], [Control::Welcome(_)]),
+        "once is enough: {welcome:?}"
+    );
+    pair.settle();
+    assert!(pair.agent.events.contains(&Event::Open));
+}
+
+/// A client that waits for the server's first bytes can be refused before and after them.
+#[test]
+fn a_client_that_has_said_its_first_bytes_alone_is_refused_like_any() {
+    for verdict_first in [true, false] {
+        let mut pair = engine(Protocols::Both);
+        pair.to_engine.bytes.extend(preamble::CLIENT);
+        let step = pair.step(false);
+        assert!(step);
+        if !verdict_first {
+            run(&mut pair, false);
+            assert_eq!(written(&pair, false), preamble::SERVER);
+        }
+        pair.engine
+            .core
+            .refuse_with(Rejected::new("full", ""), pair.now);
+        let until = pair
+            .engine
+            .core
+            .deadline()
+            .expect("it may finish its hello");
+        pair.now = until;
+        pair.engine.core.handle_timeout(until);
+        run(&mut pair, false);
+        let refusal = refusal(&written(&pair, false));
+        assert_eq!(&*refusal.code, "full", "{verdict_first}");
+    }
 }
 
 /// What a client of this kind meets at a server of that kind: the generation that both speak, or how each fails.
@@ -431,7 +519,7 @@ fn a_refusal_says_why() {
         (&duplicate, "duplicate_id", None),
         (&full, "too_many_connections", Some(1_000)),
         (&own, "wrong_token", None),
-        (&RejectReason::Denied("no".to_owned()), "denied", None),
+        (&RejectReason::Undecided(SECOND), "undecided", Some(1_000)),
     ] {
         let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
         pair.engine.admits = false;

@@ -11,13 +11,14 @@ use masep_proto::connection::{Connection as Core, HelloFailure, Protocols};
 use masep_proto::discovery::in_turn;
 use masep_proto::{Limits, PeerId};
 
-use super::config;
 use super::drive::Awaits;
+use super::endpoint;
 use super::handler;
 use super::shared::{Handle, Shared};
 use super::{Connection, Registry, SocketHandler};
 use crate::client::{HEAD_START, MAX_ATTEMPTS, invalid, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
+use crate::endpoint::{Endpoint, hello_calls};
 use crate::sync;
 use crate::transport;
 use crate::{
@@ -29,11 +30,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
-    id: PeerId,
-    limits: Limits,
-    socket_options: SocketOptions,
-    when_full: WhenFull,
-    protocols: Protocols,
+    endpoint: Endpoint,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -41,6 +38,7 @@ impl ClientBuilder {
     /// Gives what happens on the connection to a handler, in a background thread, instead of
     /// [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
+        self.endpoint.is_handled = true;
         self.handler = Some(Arc::new(handler));
         self
     }
@@ -52,19 +50,19 @@ impl ClientBuilder {
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
     /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.endpoint.when_full = when_full;
         self
     }
 
     /// The bounds of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.endpoint.limits = limits;
         self
     }
 
     /// Options of the connection's socket.
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.endpoint.socket_options = options;
         self
     }
 
@@ -74,9 +72,11 @@ impl ClientBuilder {
     /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
     /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.endpoint.protocols = protocols;
         self
     }
+
+    hello_calls!();
 
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
@@ -92,7 +92,7 @@ impl ClientBuilder {
     /// Which phase failed, with whom, and why.
     pub fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
-        self.protocols = target.protocols().unwrap_or(self.protocols);
+        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
         let addresses = self.resolve(&target)?;
         self.connect_any(&target.to_string(), &addresses)
     }
@@ -181,7 +181,7 @@ impl ClientBuilder {
         if let Some(literals) = target.literals() {
             return Ok(literals);
         }
-        let limit = self.socket_options.connect_time;
+        let limit = self.endpoint.socket_options.connect_time;
         let (resolving, target) = (target.clone(), &*target.to_string());
         let (resolved, resolution) = mpsc::sync_channel(1);
         thread::Builder::new()
@@ -214,7 +214,7 @@ impl ClientBuilder {
 
     /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do.
     fn connect_one(&self, address: &Address) -> Result<Arc<Handle>, ConnectError> {
-        match self.connect_in(address, self.protocols)? {
+        match self.connect_in(address, self.endpoint.protocols)? {
             Err(HelloFailure::ConnectAgain) => self.connect_in(address, Protocols::Pymasep)?,
             greeted => greeted,
         }
@@ -228,16 +228,16 @@ impl ClientBuilder {
     ) -> Result<Result<Arc<Handle>, HelloFailure>, ConnectError> {
         let target = address.to_string();
         // First: a server is not connected to if the hello cannot be sent.
-        let config = config(&self.id, &self.limits, protocols)
-            .map_err(|error| failed(ConnectPhase::Hello, &target, error))?;
-        let config = match self.handler {
-            Some(_) => config,
-            None => config.when_full(self.when_full),
-        };
-        let limit = self.socket_options.connect_time;
+        let config = (self.endpoint.client_config(address, protocols))
+            .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))?;
+        let limit = self.endpoint.socket_options.connect_time;
         let stream = transport::connect_blocking(address, limit)
             .and_then(|stream| {
-                transport::prepare(&stream, &self.limits, &self.socket_options)?;
+                transport::prepare(
+                    &stream,
+                    &self.endpoint.limits,
+                    &self.endpoint.socket_options,
+                )?;
                 Ok(stream)
             })
             .map_err(|error| match error.kind() {
@@ -245,7 +245,6 @@ impl ClientBuilder {
                 _ => error.into(),
             })
             .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
-        let config = Arc::new(config);
         let core = Core::connect(config.clone(), sync::now());
         let owner = (Registry::default(), None, self.handler.is_some());
         let shared = Shared::new(
@@ -253,7 +252,7 @@ impl ClientBuilder {
             stream,
             address.clone(),
             config,
-            self.socket_options.busy_poll,
+            self.endpoint.socket_options.busy_poll,
             owner,
         );
         let greeted = shared.drive(None, Awaits::Bytes, |state| {
@@ -276,7 +275,7 @@ impl ClientBuilder {
         handle.read_for_policy();
         let connection = Connection::of(handle);
         let client = Client {
-            id: self.id,
+            id: self.endpoint.id,
             connection,
             registry,
         };
@@ -294,11 +293,7 @@ impl ClientBuilder {
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
-            .field("id", &self.id)
-            .field("limits", &self.limits)
-            .field("socket_options", &self.socket_options)
-            .field("when_full", &self.when_full)
-            .field("protocols", &self.protocols)
+            .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
 }
@@ -326,12 +321,10 @@ pub struct Client {
 impl Client {
     /// Configures a client with this id, which the server gets to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
+        let mut endpoint = endpoint(id.into());
+        endpoint.protocols = Protocols::Pymasep;
         ClientBuilder {
-            id: id.into(),
-            limits: Limits::default(),
-            socket_options: SocketOptions::default(),
-            when_full: WhenFull::default(),
-            protocols: Protocols::Pymasep,
+            endpoint,
             handler: None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use masep_proto::connection::{Config, Connection as Core, PeerLimits};
-use masep_proto::protocol2::{Bye, Notice, Protocol, Welcome};
+use masep_proto::protocol2::{Bye, Hello, Notice, Protocol, Welcome};
 use masep_proto::{DecodeError, EncodeError, Frame, Limits, Message, PeerId};
 
 use super::drive::Awaits;
@@ -138,6 +138,13 @@ impl Connection {
     /// server's connection, and in pymasep's protocol, which has no such thing.
     pub fn welcome(&self) -> Option<Welcome> {
         self.shared().lock().core.welcome().cloned()
+    }
+
+    /// What the client said of itself in its HELLO (protocol 2): its role, game, seat, features. Access token, resume text
+    /// and `make` are for the [verdict](crate::Request) and not kept. `None` on a client's connection, and in pymasep's
+    /// protocol, which has no such thing.
+    pub fn hello(&self) -> Option<Hello> {
+        self.shared().lock().core.hello().cloned()
     }
 
     /// The time of the last round trip of a ping (protocol 2): one is sent by [`ping`](Self::ping), and by a call that

@@ -3,24 +3,27 @@
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use masep_proto::admission::{Admission, DoorEvent, GRACE, Greet, Pace, Ticket, Verdict};
+use masep_proto::PeerId;
+use masep_proto::admission::{Admission, Decision, DoorEvent, GRACE, Greet, Pace, Ticket, Verdict};
 use masep_proto::connection::{Config, Connection as Core, HelloFailure};
-use masep_proto::{PeerId, ServerLimits};
+use masep_proto::protocol2::Welcome;
 
 use super::accepted::Accepted;
 use super::handler::{self, guarded};
 use super::keeper;
-use super::shared::{Handle, Shared};
+use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
-use super::{Connection, Registry, SocketHandler};
+use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
+use crate::request::{Decides, Peer, Request, Requests};
 use crate::server::FAR;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::transport::{self, ListeningSocket, Socket};
-use crate::{Address, CloseReason, Duplicates, RejectReason, SocketOptions, WhenFull};
+use crate::{Address, CloseReason, RejectReason, SocketOptions, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
@@ -31,6 +34,8 @@ pub(super) struct Door {
     handler: Option<Arc<dyn SocketHandler>>,
     accepted: Arc<Accepted>,
     inner: Mutex<Inner>,
+    /// The host is asked about a connection, or will not be any more.
+    requested: Condvar,
     /// Wakes the thread that accepts.
     wake: PipeWriter,
     is_stopped: AtomicBool,
@@ -39,6 +44,14 @@ pub(super) struct Door {
 struct Inner {
     admission: Admission,
     connections: BTreeMap<Ticket, Arc<Shared>>,
+    requests: Requests,
+    is_closed: bool,
+}
+
+/// A decision of the door, with the connection that it is about.
+enum Due {
+    Admit(Option<Welcome>),
+    Other(DoorEvent),
 }
 
 /// A connection's place at the door.
@@ -52,9 +65,9 @@ impl Door {
     pub(super) fn new(
         id: PeerId,
         config: Arc<Config>,
-        limits: &ServerLimits,
+        admission: Admission,
+        connections: usize,
         socket_options: SocketOptions,
-        duplicates: Duplicates,
         handler: Option<Arc<dyn SocketHandler>>,
         wake: PipeWriter,
     ) -> Self {
@@ -62,11 +75,14 @@ impl Door {
             id,
             registry: Registry::default(),
             handler,
-            accepted: Arc::new(Accepted::new(limits.connections)),
+            accepted: Arc::new(Accepted::new(connections)),
             inner: Mutex::new(Inner {
-                admission: Admission::new(limits, duplicates),
+                admission,
                 connections: BTreeMap::new(),
+                requests: Requests::default(),
+                is_closed: false,
             }),
+            requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
             config,
@@ -95,7 +111,11 @@ impl Door {
 
     /// Refuses those that were not taken yet.
     pub(super) fn close(&self) {
-        self.update(|inner| inner.admission.stop());
+        self.update(|inner| {
+            inner.is_closed = true;
+            inner.admission.stop();
+        });
+        self.requested.notify_all();
         self.accepted.close();
     }
 
@@ -105,7 +125,7 @@ impl Door {
 
     /// Makes a change, and carries out the decisions of the door.
     fn update<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.lock();
         let before = inner.admission.deadline();
         let result = change(&mut inner);
         let mut events = Vec::new();
@@ -116,19 +136,60 @@ impl Door {
             | DoorEvent::LookAt(ticket)
             | DoorEvent::Replace(ticket)
             | DoorEvent::Abort(ticket)) = &event;
-            if let Some(shared) = inner.connections.get(ticket) {
-                events.push((shared.clone(), event));
-            }
+            let Some(shared) = inner.connections.get(ticket).cloned() else {
+                continue;
+            };
+            let due = match event {
+                DoorEvent::Ask(ticket) => {
+                    self.ask(&mut inner.requests, ticket, &shared);
+                    continue;
+                }
+                DoorEvent::Admit(ticket) => Due::Admit(inner.requests.take_welcome(ticket)),
+                event => Due::Other(event),
+            };
+            events.push((shared, due));
         }
         let after = inner.admission.deadline();
         drop(inner);
         if after.is_some() && after != before {
             self.wake();
         }
-        for (shared, event) in events {
-            act(&shared, event);
+        for (shared, due) in events {
+            match due {
+                Due::Admit(welcome) => shared.admit(welcome),
+                Due::Other(event) => act(&shared, event),
+            }
         }
         result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the host decide about a connection.
+    fn ask(&self, requests: &mut Requests, ticket: Ticket, shared: &Shared) {
+        let hello = shared.lock().core.hello().cloned();
+        if let Some(hello) = hello {
+            let peer = Peer {
+                hello,
+                address: shared.address.clone(),
+                connection: shared.id,
+                server: self.id.clone(),
+            };
+            requests.ask(ticket, peer);
+            self.requested.notify_one();
+        }
+    }
+
+    /// The next connection about which the host is asked; `None` when none comes any more.
+    pub(super) fn next_request(
+        self: &Arc<Self>,
+        until: Option<Instant>,
+    ) -> Result<Option<Request>, TimedOut> {
+        let waits = |inner: &mut Inner| !inner.requests.has_waiting() && !inner.is_closed;
+        let mut inner = wait_while(&self.requested, self.lock(), until, waits).ok_or(TimedOut)?;
+        Ok(inner.requests.next(|| self.clone()))
     }
 
     /// Accepts until the server is stopped.
@@ -239,13 +300,21 @@ impl Door {
 
 fn act(shared: &Arc<Shared>, event: DoorEvent) {
     match event {
-        DoorEvent::Admit(_) => shared.admit(),
         DoorEvent::Refuse(_, refusal) => shared.refuse(refusal.reason, refusal.at_once),
         DoorEvent::LookAt(_) => shared.look(),
         DoorEvent::Replace(_) => shared.begin_end(CloseReason::Replaced),
         DoorEvent::Abort(_) => shared.abort(CloseReason::Replaced),
-        // Nobody is asked here.
-        DoorEvent::Ask(_) => {}
+        // Those are seen to before.
+        DoorEvent::Admit(_) | DoorEvent::Ask(_) => {}
+    }
+}
+
+impl Decides for Door {
+    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
+        self.update(|inner| {
+            inner.requests.keep_welcome(ticket, welcome);
+            inner.admission.decide(ticket, decision, Instant::now());
+        });
     }
 }
 
@@ -274,13 +343,14 @@ impl Shared {
 /// Calls for a connection that has the place.
 impl Place {
     pub(super) fn hello(&self, shared: &Arc<Shared>) {
+        let protocol = shared.lock().core.protocol();
         let verdict = self.door.update(|inner| {
             inner
                 .admission
-                .hello(self.ticket, shared.peer(), Instant::now())
+                .hello(self.ticket, shared.peer(), protocol, Instant::now())
         });
         match verdict {
-            Verdict::Admit => shared.admit(),
+            Verdict::Admit => shared.admit(None),
             Verdict::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
             Verdict::Wait => {}
         }
@@ -288,6 +358,7 @@ impl Place {
 
     /// Hands a connection out that is open: to the handler, or to a call of accept.
     pub(super) fn open(&self, first: Arc<Handle>) {
+        self.door.lock().requests.end(self.ticket, Ok(()));
         let connection = Connection::of(first);
         let shared = connection.shared().clone();
         let Some(handler) = self.door.handler.clone() else {
@@ -321,6 +392,8 @@ impl Place {
             }
             failure.map_or(RejectReason::ClosedBeforeHello, RejectReason::from)
         });
+        let outcome = Err(reason.clone());
+        self.door.lock().requests.end(self.ticket, outcome);
         self.door.reject(&shared.address, &reason);
     }
 

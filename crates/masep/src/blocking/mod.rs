@@ -42,7 +42,7 @@
 //! | call | at most |
 //! | --- | --- |
 //! | [`Client::connect`](ClientBuilder::connect) | [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve a name; for each address that again, and [`Limits::hello_time`](crate::Limits::hello_time); both twice with [`Protocols::Both`] |
-//! | [`Server::accept`], [`Connection::recv`] | until something comes or it has ended; each has a form with a time |
+//! | [`Server::accept`], [`Server::next_request`], [`Connection::recv`] | until something comes or it has ended; each has a form with a time |
 //! | [`Connection::send`] | as long as the peer takes some bytes every [`Limits::write_time`](crate::Limits::write_time) |
 //! | [`Connection::bye`] | `write_time` |
 //! | [`Server::shutdown`] | the deadline it is given |
@@ -69,19 +69,19 @@ pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};
 
-use masep_proto::connection::{Config, Protocols};
-use masep_proto::protocol2::Hello;
-use masep_proto::{HelloError, Limits, PeerId};
+use masep_proto::PeerId;
+
+use crate::endpoint::Endpoint;
+pub use crate::request::{Admitting, Request};
 
 /// A peer with this feature answers pings of protocol 2 within calls alone: nothing runs behind them.
 const PONG_IN_CALL: &str = "pong_in_call";
 
-/// The configuration of a side of this shell.
-fn config(id: &str, limits: &Limits, protocols: Protocols) -> Result<Config, HelloError> {
-    let mut offer = Hello::new(PeerId::from(id), 0);
-    offer.features.push(PONG_IN_CALL.into());
-    let config = Config::new(id, limits.clone())?;
-    Ok(config.protocols(protocols).offer(offer))
+/// A side of this shell.
+fn endpoint(id: PeerId) -> Endpoint {
+    let mut endpoint = Endpoint::new(id);
+    endpoint.offer.features.push(PONG_IN_CALL.into());
+    endpoint
 }
 
 /// Nothing came in the time that was given. It can still come.

@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use masep_proto::admission::Admission;
 use masep_proto::connection::{Config, Protocols};
 use masep_proto::{Limits, PeerId, ServerLimits};
 
 use super::announcing::Announcing;
-use super::config;
 use super::door::Door;
+use super::endpoint;
 use super::stream::after;
-use super::{Connection, Registry, SocketHandler, TimedOut};
+use super::{Connection, Registry, Request, SocketHandler, TimedOut};
 use crate::close::is_bye_of_peer;
+use crate::endpoint::Endpoint;
 use crate::error::ListenError;
 use crate::sync::Instant;
 use crate::transport::ListeningSocket;
@@ -28,14 +30,11 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct ServerBuilder {
-    id: PeerId,
-    limits: Limits,
+    endpoint: Endpoint,
     server_limits: ServerLimits,
-    socket_options: SocketOptions,
     duplicates: Duplicates,
     announce: bool,
-    when_full: WhenFull,
-    protocols: Protocols,
+    asks: bool,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -43,6 +42,7 @@ impl ServerBuilder {
     /// Gives what happens on the connections to a handler, in a background thread for each,
     /// instead of [`Server::accept`] and [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
+        self.endpoint.is_handled = true;
         self.handler = Some(Arc::new(handler));
         self
     }
@@ -54,13 +54,13 @@ impl ServerBuilder {
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
     /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
+        self.endpoint.when_full = when_full;
         self
     }
 
     /// The bounds of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.endpoint.limits = limits;
         self
     }
 
@@ -72,13 +72,25 @@ impl ServerBuilder {
 
     /// Options of the connections' sockets. [`SocketOptions::connect_time`] has no effect here.
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.endpoint.socket_options = options;
         self
     }
 
     /// The policy for a hello whose id is in use. Default [`Duplicates::Refuse`].
     pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
         self.duplicates = duplicates;
+        self
+    }
+
+    /// Has the host decide about each client of protocol 2 that has said HELLO: [`Server::next_request`] gives them. Nothing
+    /// is looked at before that, neither whether the id is in use nor what the client wants. A request that nobody decides
+    /// within [`ServerLimits::decision_time`] is refused. Default off: clients are taken by the rules of the server.
+    ///
+    /// Peers of pymasep's protocol say no more than an id, before they are taken. Nobody is asked about them: they are
+    /// taken by the rules of the server, and a host that does not want one ends its connection.
+    /// [`Protocols::Masep2`] keeps them out.
+    pub fn ask(mut self) -> Self {
+        self.asks = true;
         self
     }
 
@@ -91,7 +103,7 @@ impl ServerBuilder {
     /// The generations of the protocol that peers may speak. Default [`Protocols::Both`]: each is answered in its own, and
     /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.endpoint.protocols = protocols;
         self
     }
 
@@ -112,8 +124,8 @@ impl ServerBuilder {
     /// and `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
     pub fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
-        self.protocols = target.protocols().unwrap_or(self.protocols);
-        self.check_id()?;
+        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
+        self.config()?;
         let addresses = target.resolve_blocking();
         let addresses = addresses.map_err(|error| ListenError::wrap(&target, error))?;
         self.start(ListeningSocket::bind(&addresses)?)
@@ -126,27 +138,24 @@ impl ServerBuilder {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
-        self.check_id()?;
+        self.config()?;
         self.start(ListeningSocket::new(listener)?)
     }
 
     fn start(self, listener: ListeningSocket) -> io::Result<Server> {
         let local_address = listener.address().clone();
-        let config = config(&self.id, &self.limits, self.protocols)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
-            .incoming_bytes(self.server_limits.incoming_bytes);
-        let config = match self.handler {
-            Some(_) => config,
-            None => config.when_full(self.when_full),
-        };
+        let config = self.config()?;
         let (woken, wake) = io::pipe()?;
-        let (id, config) = (self.id.clone(), Arc::new(config));
+        let Endpoint {
+            id, socket_options, ..
+        } = self.endpoint;
+        let admission = Admission::new(&self.server_limits, self.duplicates).asks(self.asks);
         let door = Arc::new(Door::new(
-            id,
-            config,
-            &self.server_limits,
-            self.socket_options,
-            self.duplicates,
+            id.clone(),
+            Arc::new(config),
+            admission,
+            self.server_limits.connections,
+            socket_options,
             self.handler,
             wake,
         ));
@@ -163,7 +172,8 @@ impl ServerBuilder {
             .name("masep-accept".into())
             .spawn(move || accepting.run(&listener, &woken))?;
         Ok(Server {
-            id: self.id,
+            id,
+            asks: self.asks,
             limits: self.server_limits,
             local_address,
             door,
@@ -172,9 +182,11 @@ impl ServerBuilder {
         })
     }
 
-    fn check_id(&self) -> io::Result<()> {
-        Config::new(&self.id, self.limits.clone())
-            .map(drop)
+    /// The configuration that the connections share, if the id can be sent in a hello.
+    fn config(&self) -> io::Result<Config> {
+        let config = self.endpoint.config(self.endpoint.protocols);
+        config
+            .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 }
@@ -182,14 +194,11 @@ impl ServerBuilder {
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder")
-            .field("id", &self.id)
-            .field("limits", &self.limits)
+            .field("endpoint", &self.endpoint)
             .field("server_limits", &self.server_limits)
-            .field("socket_options", &self.socket_options)
             .field("duplicates", &self.duplicates)
             .field("announce", &self.announce)
-            .field("when_full", &self.when_full)
-            .field("protocols", &self.protocols)
+            .field("asks", &self.asks)
             .finish_non_exhaustive()
     }
 }
@@ -210,6 +219,8 @@ impl fmt::Debug for ServerBuilder {
 /// [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
     id: PeerId,
+    /// Whether the host is asked about connections.
+    asks: bool,
     limits: ServerLimits,
     local_address: Address,
     door: Arc<Door>,
@@ -222,14 +233,11 @@ impl Server {
     /// Configures a server with this id, which its peers get to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
         ServerBuilder {
-            id: id.into(),
-            limits: Limits::default(),
+            endpoint: endpoint(id.into()),
             server_limits: ServerLimits::default(),
-            socket_options: SocketOptions::default(),
             duplicates: Duplicates::default(),
             announce: false,
-            when_full: WhenFull::default(),
-            protocols: Protocols::Both,
+            asks: false,
             handler: None,
         }
     }
@@ -256,11 +264,7 @@ impl Server {
     /// [`AcceptError::Stopped`] when the server has stopped accepting and all were given out, and always after that;
     /// [`AcceptError::Handled`] with a [`SocketHandler`], which gets them all.
     pub fn accept(&self) -> Result<Connection, AcceptError> {
-        self.accept_until(None).map_err(|error| match error {
-            AcceptTimeoutError::Handled => AcceptError::Handled,
-            // Without a time none is over.
-            AcceptTimeoutError::TimedOut | AcceptTimeoutError::Stopped => AcceptError::Stopped,
-        })
+        self.accept_until(None).map_err(AcceptError::from)
     }
 
     /// [`accept`](Self::accept) that blocks no longer than `time`.
@@ -281,7 +285,37 @@ impl Server {
         }
     }
 
-    /// Stops accepting: the port is closed, connections without a hello are refused, the others go
+    /// The next client of protocol 2 that has said HELLO and waits for the host's word, where the server
+    /// [asks](ServerBuilder::ask): in order of arrival, each once. Blocks until there is one, or none comes any more. Several
+    /// threads may call it, and several requests may be open at the same time. A request whose client has left meanwhile
+    /// is decided in vain, which is no error.
+    ///
+    /// # Errors
+    /// [`AcceptError::Stopped`] when the server has stopped accepting, and [`AcceptError::AsksNobody`] where it does not
+    /// ask.
+    pub fn next_request(&self) -> Result<Request, AcceptError> {
+        self.request_until(None).map_err(AcceptError::from)
+    }
+
+    /// [`next_request`](Self::next_request) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// [`AcceptTimeoutError::TimedOut`] if no client came in that time, else as [`next_request`](Self::next_request).
+    pub fn next_request_timeout(&self, time: Duration) -> Result<Request, AcceptTimeoutError> {
+        self.request_until(after(time))
+    }
+
+    fn request_until(&self, until: Option<Instant>) -> Result<Request, AcceptTimeoutError> {
+        if !self.asks {
+            return Err(AcceptTimeoutError::AsksNobody);
+        }
+        match self.door.next_request(until) {
+            Ok(request) => request.ok_or(AcceptTimeoutError::Stopped),
+            Err(TimedOut) => Err(AcceptTimeoutError::TimedOut),
+        }
+    }
+
+    /// Stops accepting: the port is closed, connections that were not admitted yet are refused, the others go
     /// on. Those that wait for [`accept`](Self::accept) can still be taken.
     ///
     /// Blocks only until the accepting thread has seen that.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use masep_proto::connection::{
     Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
 };
-use masep_proto::protocol2::{Bye, Notice, Rejected};
+use masep_proto::protocol2::{Bye, Notice, Rejected, Welcome};
 use masep_proto::{Encoding, Frame, Limit, LimitExceeded, PeerId};
 
 use super::door::Place;
@@ -498,8 +498,8 @@ impl Shared {
 
 /// The verdict of the door, and the reports to the door.
 impl Shared {
-    /// The peer is taken: it gets our hello.
-    pub(super) fn admit(self: &Arc<Self>) {
+    /// The peer is taken: it gets our hello, and one of protocol 2 what the host says to it.
+    pub(super) fn admit(self: &Arc<Self>, welcome: Option<Welcome>) {
         // In the registry before the peer can know.
         let first = Handle::new(self.clone());
         self.registry.replace(&first);
@@ -508,7 +508,10 @@ impl Shared {
                 return Some(first);
             }
             state.first = Some(first);
-            state.core.admit(now);
+            match welcome {
+                Some(welcome) => state.core.admit_with(welcome, now),
+                None => state.core.admit(now),
+            }
             None
         });
         if late.is_some() {

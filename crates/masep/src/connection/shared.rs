@@ -46,8 +46,8 @@ pub(crate) enum Delivery {
 
 /// See the [module](self).
 pub(crate) struct Shared {
-    pub(super) id: ConnectionId,
-    pub(super) address: Address,
+    pub(crate) id: ConnectionId,
+    pub(crate) address: Address,
     pub(super) peer: OnceLock<PeerId>,
     pub(crate) delivery: Delivery,
     pub(crate) busy_poll: Duration,
@@ -649,7 +649,7 @@ impl Shared {
     }
 
     /// What the core says, where nothing is changed.
-    pub(super) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+    pub(crate) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         let locked = self.lock(By::Other);
         let seen = look(&locked.core);
         locked.release();

@@ -1,10 +1,11 @@
 //! Calls of a server, and of the listeners below it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use masep::transport::memory::listen;
 use masep::transport::{self, Listener, SocketListener};
-use masep::{Client, CloseReason, Limits, Server};
+use masep::{Client, CloseReason, Limits, Protocols, Server};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cut::{Cut, Work, breathe, soon};
@@ -79,6 +80,57 @@ pub(crate) fn accept(cut: &Cut) -> Work<'_> {
 
 pub(crate) fn accept_behind_another(cut: &Cut) -> Work<'_> {
     accept_with(cut, true)
+}
+
+/// Three clients say HELLO; the host is asked about each once, by one of two calls that wait.
+fn next_request_with(cut: &Cut, another: bool) -> Work<'_> {
+    Box::pin(async move {
+        let (listener, connector) = listen(16);
+        let server = Server::builder("engine").ask().serve_over(listener);
+        let server = std::sync::Arc::new(server.unwrap());
+        let asking = server.clone();
+        let other = another.then(|| tokio::spawn(async move { asking.next_request().await }));
+        breathe().await;
+        let clients = tokio::spawn(async move {
+            let mut clients = Vec::new();
+            for id in ["a", "b", "c"] {
+                breathe().await;
+                let transport = connector.connect(1_024).await.unwrap();
+                let client = Client::builder(id).protocols(Protocols::Masep2);
+                let address: SocketAddr = ([127, 0, 0, 1], 1).into();
+                clients.push(tokio::spawn(client.connect_over(transport, address)));
+            }
+            clients
+        });
+        let got = cut.call(server.next_request()).await;
+        let mut requests: Vec<_> = got.into_iter().flatten().collect();
+        if let Some(other) = other {
+            requests.extend(soon(other).await.unwrap());
+        }
+        while requests.len() < 3 {
+            requests.push(soon(server.next_request()).await.unwrap());
+        }
+        let mut ids: Vec<_> = requests.iter().map(|it| it.peer().to_string()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a", "b", "c"]);
+        for request in requests {
+            assert_eq!(soon(request.admit(None)).await, Ok(()));
+        }
+        for client in soon(clients).await.unwrap() {
+            let client = soon(client).await.unwrap().unwrap();
+            soon(client.connection().bye()).await;
+        }
+        server.stop_accepting();
+        assert!(soon(server.next_request()).await.is_err());
+    })
+}
+
+pub(crate) fn next_request(cut: &Cut) -> Work<'_> {
+    next_request_with(cut, false)
+}
+
+pub(crate) fn next_request_behind_another(cut: &Cut) -> Work<'_> {
+    next_request_with(cut, true)
 }
 
 /// One peer reads, slowly, and one does not: whoever waits for it, the server ends, the first has all

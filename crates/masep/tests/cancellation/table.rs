@@ -126,6 +126,15 @@ pub(crate) const CALLS: &[Call] = &[
     },
     Call {
         file: "server.rs",
+        name: "next_request",
+        at_least: 5,
+        worlds: &[
+            (Paused, serving::next_request),
+            (Paused, serving::next_request_behind_another),
+        ],
+    },
+    Call {
+        file: "server.rs",
         name: "shutdown",
         at_least: 7,
         worlds: &[(Paused, serving::shutdown)],

@@ -13,9 +13,10 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use masep::{
-    AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, IntoTarget, Limits, Message,
-    Notice, PeerLimits, Protocol, Protocols, RecvMessageError, RecvTimeoutError, SendError,
-    ShutdownReport, SocketOptions, Welcome, WhenFull, blocking,
+    AcceptError, AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, ConnectionId, Dict,
+    Hello, IntoTarget, Limits, Message, Notice, PeerLimits, Protocol, Protocols, RecvMessageError,
+    RecvTimeoutError, Request, Role, SendError, ServerLimits, ShutdownReport, SocketOptions,
+    Welcome, WhenFull, blocking,
 };
 use tokio::runtime::Runtime;
 
@@ -57,6 +58,8 @@ pub trait Server: Send + Sync {
     fn announce(&self) -> io::Result<()>;
     fn broadcast_message(&self, message: &Message) -> Result<usize, SendError>;
     fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError>;
+    /// Within a time that is long for what has happened already.
+    fn next_request(&self) -> Result<Request, AcceptError>;
     fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
 }
 
@@ -75,6 +78,8 @@ pub trait Connection: Send + Sync {
     fn protocol(&self) -> Protocol;
     fn peer_limits(&self) -> PeerLimits;
     fn welcome(&self) -> Option<Welcome>;
+    fn hello(&self) -> Option<Hello>;
+    fn id(&self) -> ConnectionId;
     fn rtt(&self) -> Option<Duration>;
     fn ping(&self) -> bool;
     fn notice(&self, notice: Notice) -> Result<(), SendError>;
@@ -169,6 +174,90 @@ pub fn bind_handled(
     }
 }
 
+/// A server whose host is asked about its clients.
+pub fn bind_asking(
+    shell: Shell,
+    target: impl IntoTarget,
+    limits: ServerLimits,
+) -> io::Result<Box<dyn Server>> {
+    Ok(match shell {
+        Shell::Blocking => {
+            let server = blocking::Server::builder("engine").server_limits(limits);
+            Box::new(server.ask().bind(target)?)
+        }
+        Shell::Async => {
+            let server = masep::Server::builder("engine").server_limits(limits);
+            Box::new(Async(Some(wait(server.ask().bind(target))?)))
+        }
+    })
+}
+
+/// A client that says this of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Says {
+    pub role: Option<Role>,
+    pub game: Option<&'static str>,
+    pub seat: Option<&'static str>,
+    pub table: Option<&'static str>,
+    pub resume: Option<String>,
+    pub profile: Option<&'static str>,
+    pub make: Option<Dict>,
+    pub token: Option<&'static str>,
+    pub protocols: Option<Protocols>,
+}
+
+macro_rules! say {
+    ($client:ident, $says:ident) => {
+        if let Some(role) = $says.role {
+            $client = $client.role(role);
+        }
+        if let Some(game) = $says.game {
+            $client = $client.game(game);
+        }
+        if let Some(seat) = $says.seat {
+            $client = $client.seat(seat);
+        }
+        if let Some(table) = $says.table {
+            $client = $client.table(table);
+        }
+        if let Some(resume) = $says.resume {
+            $client = $client.resume(&resume);
+        }
+        if let Some(profile) = $says.profile {
+            $client = $client.profile(profile);
+        }
+        if let Some(make) = $says.make {
+            $client = $client.make(make);
+        }
+        if let Some(token) = $says.token {
+            $client = $client.token(token);
+        }
+        if let Some(protocols) = $says.protocols {
+            $client = $client.protocols(protocols);
+        }
+    };
+}
+
+pub fn connect_saying(
+    shell: Shell,
+    id: &str,
+    target: impl IntoTarget,
+    says: Says,
+) -> Result<Box<dyn Client>, ConnectError> {
+    Ok(match shell {
+        Shell::Blocking => {
+            let mut client = blocking::Client::builder(id);
+            say!(client, says);
+            Box::new(client.connect(target)?)
+        }
+        Shell::Async => {
+            let mut client = masep::Client::builder(id);
+            say!(client, says);
+            Box::new(AsyncClient(wait(client.connect(target))?))
+        }
+    })
+}
+
 /// A client that speaks these generations; by default those of the library, or of the address.
 pub fn connect_speaking(
     shell: Shell,
@@ -260,6 +349,9 @@ impl Server for blocking::Server {
     fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
         self.registry().send_message_to(id, message)
     }
+    fn next_request(&self) -> Result<Request, AcceptError> {
+        self.next_request_timeout(SOON).map_err(AcceptError::from)
+    }
     fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
         Self::shutdown(*self, deadline)
     }
@@ -305,6 +397,12 @@ impl Connection for blocking::Connection {
     }
     fn welcome(&self) -> Option<Welcome> {
         self.welcome()
+    }
+    fn hello(&self) -> Option<Hello> {
+        self.hello()
+    }
+    fn id(&self) -> ConnectionId {
+        self.id()
     }
     fn rtt(&self) -> Option<Duration> {
         self.rtt()
@@ -370,6 +468,9 @@ impl Server for Async {
     fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
         wait(self.get().registry().send_message_to(id, message))
     }
+    fn next_request(&self) -> Result<Request, AcceptError> {
+        wait(self.get().next_request())
+    }
     fn shutdown(mut self: Box<Self>, deadline: Duration) -> ShutdownReport {
         wait(self.0.take().unwrap().shutdown(deadline))
     }
@@ -415,6 +516,12 @@ impl Connection for masep::Connection {
     }
     fn welcome(&self) -> Option<Welcome> {
         self.welcome()
+    }
+    fn hello(&self) -> Option<Hello> {
+        self.hello()
+    }
+    fn id(&self) -> ConnectionId {
+        self.id()
     }
     fn rtt(&self) -> Option<Duration> {
         self.rtt()

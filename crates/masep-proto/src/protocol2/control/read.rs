@@ -6,7 +6,7 @@ use super::super::limits::{
     CODE_BYTES, CONTROL_BYTES, DEPTH, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, NAME_BYTES,
     TEXT_BYTES, TOKEN_BYTES,
 };
-use super::{Bye, Hello, Notice, Rejected, Welcome};
+use super::{AccessToken, Bye, Hello, Notice, Rejected, Welcome};
 use crate::cbor::map::{self, Bounds, Field};
 use crate::{DecodeError, DecodeErrorKind, Dict, Limit, LimitExceeded, PeerId, Position};
 
@@ -27,7 +27,7 @@ struct Fields {
     game: Option<ByteString>,
     table: Option<ByteString>,
     seat: Option<ByteString>,
-    token: Option<ByteString>,
+    token: Option<AccessToken>,
     resume: Option<ByteString>,
     profile: Option<ByteString>,
     instance: Option<ByteString>,
@@ -91,7 +91,7 @@ pub(super) fn hello(payload: &[u8]) -> Result<Hello, DecodeError> {
             "game" => to.game = Some(field.text(NAME_BYTES)?),
             "table" => to.table = Some(field.text(NAME_BYTES)?),
             "seat" => to.seat = Some(field.text(NAME_BYTES)?),
-            "token" => to.token = Some(field.text(TOKEN_BYTES)?),
+            "token" => to.token = Some(field.text(TOKEN_BYTES)?.into()),
             "resume" => to.resume = Some(field.text(TOKEN_BYTES)?),
             "profile" => to.profile = Some(field.text(NAME_BYTES)?),
             "make" => to.make = Some(field.dict()?),

@@ -6,7 +6,7 @@ use super::super::limits::{
     CODE_BYTES, CONTROL_BYTES, DEPTH, FEATURE_BYTES, FEATURES, ID_BYTES, ITEMS, NAME_BYTES,
     TEXT_BYTES, TOKEN_BYTES,
 };
-use super::{Bye, Hello, Notice, Rejected, Welcome};
+use super::{AccessToken, Bye, Hello, Notice, Rejected, Welcome};
 use crate::cbor::{self, map::Writer};
 use crate::{Dict, EncodeError, Limit, LimitExceeded, Limits, Value};
 
@@ -79,7 +79,8 @@ pub(super) fn hello(hello: &Hello) -> Written {
     ] {
         fields.optional(key, text.as_ref(), NAME_BYTES)?;
     }
-    fields.optional("token", hello.token.as_ref(), TOKEN_BYTES)?;
+    let token = hello.token.as_ref().map(AccessToken::as_text);
+    fields.optional("token", token, TOKEN_BYTES)?;
     fields.optional("resume", hello.resume.as_ref(), TOKEN_BYTES)?;
     fields.optional("profile", hello.profile.as_ref(), NAME_BYTES)?;
     fields.dict("make", hello.make.as_ref())?;

@@ -1,0 +1,155 @@
+//! What the builders of both sides and both shells have in common.
+
+use std::sync::Arc;
+
+use masep_proto::connection::{Config, Protocols};
+use masep_proto::protocol2::Hello;
+use masep_proto::{HelloError, Limits, PeerId, Role};
+
+use crate::connection::Delivery;
+use crate::{Address, ConnectErrorKind, SocketOptions, TokenError, WhenFull};
+
+/// One side of connections, as its builder describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) id: PeerId,
+    pub(crate) limits: Limits,
+    pub(crate) socket_options: SocketOptions,
+    pub(crate) when_full: WhenFull,
+    pub(crate) protocols: Protocols,
+    /// True if a handler gets what happens.
+    pub(crate) is_handled: bool,
+    /// What a client says of itself in HELLO, and the features of either side.
+    pub(crate) offer: Box<Hello>,
+}
+
+impl Endpoint {
+    /// A side that speaks both protocols.
+    pub(crate) fn new(id: PeerId) -> Self {
+        Self {
+            limits: Limits::default(),
+            socket_options: SocketOptions::default(),
+            when_full: WhenFull::default(),
+            protocols: Protocols::Both,
+            is_handled: false,
+            offer: Box::new(Hello::new(id.clone(), 0)),
+            id,
+        }
+    }
+
+    /// The receiver of what arrives.
+    pub(crate) const fn delivery(&self) -> Delivery {
+        if self.is_handled {
+            Delivery::Handler
+        } else {
+            Delivery::Calls(self.when_full)
+        }
+    }
+
+    /// The configuration of connections that speak this.
+    ///
+    /// # Errors
+    /// An id that cannot be sent in a hello.
+    pub(crate) fn config(&self, protocols: Protocols) -> Result<Config, HelloError> {
+        let config = Config::new(&self.id, self.limits.clone())?
+            .protocols(protocols)
+            .offer((*self.offer).clone());
+        Ok(match self.delivery() {
+            Delivery::Handler => config,
+            Delivery::Calls(when_full) => config.when_full(when_full),
+        })
+    }
+
+    /// The configuration of a client's connection to this address, if its hello can be sent there.
+    pub(crate) fn client_config(
+        &self,
+        address: &Address,
+        protocols: Protocols,
+    ) -> Result<Arc<Config>, ConnectErrorKind> {
+        let config = self.config(protocols)?;
+        if protocols != Protocols::Pymasep {
+            config.check_offer()?;
+        }
+        if self.offer.token.is_some() {
+            if protocols == Protocols::Pymasep {
+                return Err(TokenError::NoPlace.into());
+            }
+            if address.unix_path().is_none() {
+                return Err(TokenError::Unprotected.into());
+            }
+        }
+        Ok(Arc::new(config))
+    }
+}
+
+/// The word for a role in HELLO.
+pub(crate) const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Actor => "actor",
+        Role::Observer => "observer",
+    }
+}
+
+/// The calls of a client's builder for what its HELLO has.
+macro_rules! hello_calls {
+    () => {
+        /// The role that the client would have, which it says in its HELLO (protocol 2). By default it says none.
+        ///
+        /// A server of pymasep's protocol has no HELLO: it is told by messages
+        /// ([`Message::register`](crate::Message::register)), and of what is set here it learns nothing. The same holds
+        /// for [`game`](Self::game), [`seat`](Self::seat), [`table`](Self::table), [`resume`](Self::resume),
+        /// [`profile`](Self::profile) and [`make`](Self::make).
+        pub fn role(mut self, role: crate::Role) -> Self {
+            self.endpoint.offer.role = Some(crate::endpoint::role_name(role).into());
+            self
+        }
+
+        /// The game that the client would play, for its HELLO: at most 512 bytes, as all names here.
+        pub fn game(mut self, game: impl Into<crate::TypeName>) -> Self {
+            self.endpoint.offer.game = Some(game.into().as_str().into());
+            self
+        }
+
+        /// The name of the seat that the client would have, for its HELLO.
+        pub fn seat(mut self, seat: &str) -> Self {
+            self.endpoint.offer.seat = Some(seat.into());
+            self
+        }
+
+        /// The name of the table, for the HELLO to a server that has several.
+        pub fn table(mut self, table: &str) -> Self {
+            self.endpoint.offer.table = Some(table.into());
+            self
+        }
+
+        /// The resume text that an earlier [`Welcome`](crate::Welcome) gave, for the HELLO: with it a client gets its
+        /// seat back. It is secret. At most 2,048 bytes.
+        pub fn resume(mut self, resume: &str) -> Self {
+            self.endpoint.offer.resume = Some(resume.into());
+            self
+        }
+
+        /// The profile, for the HELLO: the form in which a server would talk to the client.
+        pub fn profile(mut self, profile: &str) -> Self {
+            self.endpoint.offer.profile = Some(profile.into());
+            self
+        }
+
+        /// The arguments for what a server makes for each client, for the HELLO. All of it has at most 4,096 bytes.
+        pub fn make(mut self, arguments: crate::Dict) -> Self {
+            self.endpoint.offer.make = Some(arguments);
+            self
+        }
+
+        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It goes over Unix
+        /// sockets alone, and only to a server that has said that it speaks protocol 2, which takes one more round trip;
+        /// otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
+        /// a token does not fall back to pymasep's protocol.
+        pub fn token(mut self, token: impl Into<crate::AccessToken>) -> Self {
+            self.endpoint.offer.token = Some(token.into());
+            self
+        }
+    };
+}
+
+pub(crate) use hello_calls;
