@@ -178,7 +178,7 @@ impl Door {
                 server: self.id.clone(),
             };
             requests.ask(ticket, peer);
-            self.requested.notify_one();
+            self.requested.notify_all();
         }
     }
 
