@@ -16,6 +16,8 @@ pub enum TableError {
     TurnIsOpen(u64),
     /// The table has ended.
     Over,
+    /// A function of the host has panicked, with these words.
+    Panicked(String),
 }
 
 impl fmt::Display for TableError {
@@ -26,6 +28,7 @@ impl fmt::Display for TableError {
             Self::UnknownSeat(name) => write!(f, "there is no seat {name:?}"),
             Self::TurnIsOpen(number) => write!(f, "turn {number} is still open: close it first"),
             Self::Over => f.write_str("the table has ended"),
+            Self::Panicked(words) => write!(f, "a function of the host panicked: {words}"),
         }
     }
 }

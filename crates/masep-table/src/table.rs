@@ -9,7 +9,9 @@ use masep_proto::{Message, PeerId};
 use crate::peer::Peer;
 use crate::seat::{Presence, Seat};
 use crate::spectators::Shown;
-use crate::{Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
+use crate::{
+    Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError,
+};
 
 /// How far the game is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +273,16 @@ impl Table {
     /// Whether the table has ended, and all connections.
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
+    }
+
+    /// Whether the table has ended, or its peers are being told the end: no turn can be opened.
+    pub const fn has_ended(&self) -> bool {
+        self.is_ending()
+    }
+
+    /// The rule for lost connections.
+    pub const fn absence(&self) -> Absence {
+        self.settings.absence
     }
 
     pub(crate) const fn is_ending(&self) -> bool {

@@ -11,6 +11,13 @@ pub struct View {
     pub information: Dict,
 }
 
+/// A view with nothing beside it.
+impl<T: Into<Value>> From<T> for View {
+    fn from(observation: T) -> Self {
+        Self::new(observation)
+    }
+}
+
 impl View {
     /// A view with nothing beside it.
     pub fn new(observation: impl Into<Value>) -> Self {

@@ -19,6 +19,7 @@ use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, Whe
 pub use sending::Sending;
 pub(crate) use shared::{By, Delivery, Next, Reading, Shared, State, now};
 
+pub(crate) use receiving::Listening;
 use receiving::Receiving;
 use waiters::Waiters;
 

@@ -424,11 +424,12 @@ fn poll_writable(state: &mut State, context: &mut Context<'_>) -> Poll<()> {
 
 /// One timer for all deadlines of a connection. It is set when it is needed, and moved only when it has
 /// gone off too early: a deadline that is put off again and again costs nothing.
-struct Alarm(Option<Pin<Box<Sleep>>>);
+#[derive(Default)]
+pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// Ready with the time when this deadline has passed.
-    fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         let deadline = time::Instant::from_std(deadline);
         let sleep = self
             .0

@@ -78,6 +78,8 @@ mod request;
 mod server;
 mod socket_options;
 mod sync;
+#[cfg(not(masep_model))]
+pub mod table;
 #[cfg(feature = "unstable-transport")]
 pub mod transport;
 #[cfg(not(feature = "unstable-transport"))]
@@ -107,6 +109,8 @@ pub use registry::Registry;
 pub use request::{Admitting, Request};
 pub use server::{Duplicates, Server, ServerBuilder, ShutdownReport};
 pub use socket_options::SocketOptions;
+#[cfg(not(masep_model))]
+pub use table::Table;
 
 /// The program in README.md, which is compiled with the doc tests.
 #[cfg(doctest)]

@@ -168,3 +168,35 @@ impl Shared {
         }
     }
 }
+
+/// A place among those that receive, which is kept from one poll to the next: for one who polls many connections.
+#[derive(Debug, Default)]
+pub(crate) struct Listening(Option<u64>);
+
+impl Listening {
+    /// The next frame, or the end.
+    pub(crate) fn poll(
+        &mut self,
+        shared: &Shared,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Frame>> {
+        let key = self.0.take();
+        let mut call = Receiving { shared, key };
+        let polled = call.poll(context, false);
+        self.0 = call.key.take();
+        polled
+    }
+
+    /// Reads what has arrived, though the stream is not known to be readable.
+    pub(crate) fn read_now(&self, shared: &Shared) {
+        if shared.calls_read() {
+            drop(shared.read(shared.lock(By::Receiver), Reading::Asking));
+        }
+    }
+
+    /// Gives the place up.
+    pub(crate) fn leave(&mut self, shared: &Shared) {
+        let key = self.0.take();
+        drop(Receiving { shared, key });
+    }
+}

@@ -94,6 +94,8 @@ pub(crate) struct State {
     is_behind: bool,
     /// There is no task any more.
     is_left: bool,
+    /// One who waits until all is written.
+    awaits_written: Option<Waker>,
     /// The reason for which a frame that had been taken out was lost.
     lost: Option<Box<CloseReason>>,
     /// The reason for which the server's door refuses it.
@@ -444,6 +446,20 @@ impl State {
             || self.core.reason().is_some_and(|reason| !by_peer(reason))
     }
 
+    /// Has this task woken when all that was queued is written. Ready if it is.
+    pub(crate) fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.is_written() {
+            return Poll::Ready(());
+        }
+        crate::sync::set_waker(&mut self.awaits_written, context);
+        Poll::Pending
+    }
+
+    /// True if nothing that was queued is unwritten.
+    pub(crate) const fn is_written(&self) -> bool {
+        self.core.written() == self.core.accepted()
+    }
+
     /// Wakes the next one behind a call that waited with this key.
     pub(crate) fn wake_next(&mut self, next: Option<Waker>) {
         self.woken.extend(next);
@@ -510,6 +526,7 @@ impl Shared {
                 has_notice: false,
                 is_behind: false,
                 is_left: false,
+                awaits_written: None,
                 lost: None,
                 refusal: None,
                 woken: Vec::new(),
@@ -624,6 +641,10 @@ impl Shared {
         }
         let time = locked.last_time;
         locked.core.put_transmit(transmit, write, time);
+        if locked.awaits_written.is_some() && locked.is_written() {
+            let waker = locked.awaits_written.take();
+            locked.woken.extend(waker);
+        }
         locked
     }
 

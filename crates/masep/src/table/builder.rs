@@ -1,0 +1,182 @@
+//! The configuration of a table.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use masep_proto::connection::Protocols;
+use masep_proto::{Limits, PeerId, ServerLimits, Value};
+use masep_table::{Absence, Clock, Late, Settings, TableError, View};
+
+use super::driver::{Driver, Link};
+use super::seat::LateAction;
+use crate::SocketOptions;
+
+/// Configures a [`Table`](super::Table).
+#[must_use]
+#[derive(Clone)]
+pub struct TableBuilder {
+    pub(crate) id: PeerId,
+    game: String,
+    seats: Vec<String>,
+    rules: Vec<Rule>,
+    pub(crate) late: Option<LateAction>,
+    pub(crate) limits: Limits,
+    pub(crate) server_limits: ServerLimits,
+    pub(crate) socket_options: SocketOptions,
+    pub(crate) protocols: Protocols,
+    pub(crate) announce: bool,
+}
+
+/// A change of the settings.
+type Rule = Arc<dyn Fn(Settings) -> Settings + Send + Sync>;
+
+impl TableBuilder {
+    pub(crate) fn new(game: String) -> Self {
+        Self {
+            id: PeerId::from("engine"),
+            game,
+            seats: Vec::new(),
+            rules: Vec::new(),
+            late: None,
+            limits: Limits::default(),
+            server_limits: ServerLimits::default(),
+            socket_options: SocketOptions::default(),
+            protocols: Protocols::Both,
+            announce: false,
+        }
+    }
+
+    /// The names of the seats, in order. There has to be one.
+    pub fn seats<S: Into<String>>(mut self, seats: impl IntoIterator<Item = S>) -> Self {
+        self.seats = seats.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The engine's id, which peers get to know. Default `engine`.
+    pub fn id(mut self, id: impl Into<PeerId>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// The time that a seat has. Default none: a training run must not invent actions.
+    pub fn clock(self, clock: Clock) -> Self {
+        self.settings(move |settings| settings.clock(clock))
+    }
+
+    /// Makes the action of a seat that has none of its own, because its player is late, asleep, away for too long or gone.
+    /// Default: there is none. It is called in the host's calls that take moves; if it panics, the table ends.
+    pub fn late<V: Into<Value>>(
+        mut self,
+        late: impl Fn(&View) -> V + Send + Sync + 'static,
+    ) -> Self {
+        self.late = Some(Arc::new(move |view| late(view).into()));
+        self.settings(|settings| settings.late(Late::Host))
+    }
+
+    /// As [`late`](Self::late), with the same action each time.
+    pub fn late_action(mut self, action: impl Into<Value>) -> Self {
+        let action = action.into();
+        self.late = None;
+        self.settings(move |settings| settings.late(Late::Action(action.clone())))
+    }
+
+    /// How long turns wait in all for a player whose connection is lost, in one absence. Then it is gone. Default 30 s.
+    pub fn grace(self, grace: Duration) -> Self {
+        self.absence(Absence::Wait(grace))
+    }
+
+    /// The rule for lost connections. Default to wait for 30 s.
+    pub fn absence(self, absence: Absence) -> Self {
+        self.settings(move |settings| settings.absence(absence))
+    }
+
+    /// The number of turns in a row that a seat may miss with its connection alive, until it is waited for no longer.
+    /// Default 3; 0 for any number.
+    pub fn misses(self, misses: u32) -> Self {
+        self.settings(move |settings| settings.misses(misses))
+    }
+
+    /// The other rules, see [`Settings`]. Engine, instance and seats of it are set already.
+    pub fn settings(
+        mut self,
+        rule: impl Fn(Settings) -> Settings + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.push(Arc::new(rule));
+        self
+    }
+
+    /// The bounds of each connection.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The bounds of the server.
+    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
+        self.server_limits = limits;
+        self
+    }
+
+    /// Options of the connections' sockets.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
+        self
+    }
+
+    /// The generations of the protocol that peers may speak. Default both.
+    pub fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// Answers the LAN search from the start until the end of the table. Default off.
+    pub fn announce(mut self, announce: bool) -> Self {
+        self.announce = announce;
+        self
+    }
+
+    /// The table and its connections.
+    pub(crate) fn driver<L: Link>(&self) -> io::Result<Driver<L>> {
+        let instance = random_text()?;
+        let settings = Settings::new(self.id.as_str(), instance, self.seats.iter());
+        let settings = settings.game(self.game.as_str());
+        let rules = self.rules.iter();
+        let settings = rules.fold(settings, |settings, rule| rule(settings));
+        let unsound = |error: TableError| io::Error::new(io::ErrorKind::InvalidInput, error);
+        Driver::new(settings).map_err(unsound)
+    }
+}
+
+impl fmt::Debug for TableBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableBuilder")
+            .field("id", &self.id)
+            .field("game", &self.game)
+            .field("seats", &self.seats)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sixteen bytes that nobody can guess.
+pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)?;
+    }
+    Ok(bytes)
+}
+
+/// The name of a life of the engine.
+fn random_text() -> io::Result<String> {
+    let mut text = String::with_capacity(16);
+    for byte in &random_bytes()?[..8] {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
+}

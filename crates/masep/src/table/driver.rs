@@ -1,0 +1,410 @@
+//! A table and its connections: all that the shells share, which is everything but the waiting.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use masep_proto::protocol2::{Bye, Notice};
+use masep_proto::{Encoding, Frame, PeerId};
+use masep_table::{
+    Decision, Effect, Event, Hello, Outgoing, PeerKey, SeatId, Settings, Table, TableError, Token,
+    TurnTime, Verdict, View, ViewRequest,
+};
+
+use super::events::Events;
+use super::forms::Forms;
+use super::seat::Seat;
+use crate::SendError;
+
+/// A connection, as far as a table uses it. No call waits.
+pub(crate) trait Link {
+    /// The peer's id.
+    fn peer(&self) -> &PeerId;
+
+    /// The form of messages.
+    fn encoding(&self) -> Encoding;
+
+    /// Queues a frame. It is written at once if it can be, or left to the connection if that is wanted.
+    fn send(&self, frame: Frame, is_left: bool) -> Result<(), SendError>;
+
+    /// True if nothing that was queued is unwritten.
+    fn is_written(&self) -> bool;
+
+    /// Tells the peer of something that was not accepted.
+    fn notice(&self, notice: Notice);
+
+    /// Ends the connection behind what was queued.
+    fn bye(&self, bye: Bye);
+}
+
+/// One connection.
+struct Linked<L> {
+    line: Line<L>,
+    /// When it was sent something, or something was taken from it.
+    last: Instant,
+}
+
+enum Line<L> {
+    /// The table has its verdict, which the peer does not know yet. What it is to be sent waits.
+    Opening(Vec<Outgoing>),
+    Open(L, Encoding),
+}
+
+/// See the [module](self). After each call the shell looks what is to be done by it: [`take_verdict`](Self::take_verdict),
+/// [`take_look`](Self::take_look), [`take_unwritten`](Self::take_unwritten), [`take_ended`](Self::take_ended).
+pub(crate) struct Driver<L> {
+    table: Table,
+    names: Arc<[Arc<str>]>,
+    links: BTreeMap<PeerKey, Linked<L>>,
+    next_key: u64,
+    forms: Forms,
+    /// Those to whom an observation was sent that is not known to be written.
+    unwritten: BTreeSet<PeerKey>,
+    /// Spectators are being shown something.
+    is_showing: bool,
+    /// The decisions of turns that have a handle.
+    turns: BTreeMap<u64, VecDeque<Decision>>,
+    view_requests: Vec<ViewRequest>,
+    events: Events,
+    is_filled: bool,
+    verdicts: VecDeque<(PeerKey, Verdict)>,
+    looks: VecDeque<PeerKey>,
+    waits: Vec<PeerKey>,
+    ended: Vec<PeerKey>,
+    has_news: bool,
+}
+
+impl<L: Link> Driver<L> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, TableError> {
+        let table = Table::new(settings)?;
+        Ok(Self {
+            names: table.seats().map(|seat| table.name(seat).into()).collect(),
+            table,
+            links: BTreeMap::new(),
+            next_key: 1,
+            forms: Forms::default(),
+            unwritten: BTreeSet::new(),
+            is_showing: false,
+            turns: BTreeMap::new(),
+            view_requests: Vec::new(),
+            events: Events::default(),
+            is_filled: false,
+            verdicts: VecDeque::new(),
+            looks: VecDeque::new(),
+            waits: Vec::new(),
+            ended: Vec::new(),
+            has_news: false,
+        })
+    }
+
+    pub(crate) const fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// A call of the table that has effects.
+    pub(crate) fn call<R>(&mut self, now: Instant, call: impl FnOnce(&mut Table) -> R) -> R {
+        let result = call(&mut self.table);
+        self.carry_out(now);
+        result
+    }
+
+    // The connections.
+
+    fn next_key(&mut self, line: Line<L>, now: Instant) -> PeerKey {
+        let key = PeerKey(self.next_key);
+        self.next_key += 1;
+        self.links.insert(key, Linked { line, last: now });
+        key
+    }
+
+    /// A connection of pymasep's protocol is open.
+    pub(crate) fn connected(&mut self, link: L, now: Instant) -> PeerKey {
+        let (encoding, id) = (link.encoding(), link.peer().clone());
+        let key = self.next_key(Line::Open(link, encoding), now);
+        self.call(now, |table| table.handle_connected(key, id, now));
+        key
+    }
+
+    /// A peer of protocol 2 has said `HELLO`. The verdict is among those to be taken when this returns.
+    pub(crate) fn hello(&mut self, hello: Hello, token: Token, now: Instant) -> PeerKey {
+        let key = self.next_key(Line::Opening(Vec::new()), now);
+        self.call(now, |table| table.handle_hello(key, hello, token, now));
+        key
+    }
+
+    /// A peer knows the verdict: its connection is open.
+    pub(crate) fn opened(&mut self, key: PeerKey, link: L, now: Instant) {
+        let Some(linked) = self.links.get_mut(&key) else {
+            // The table has ended it meanwhile.
+            return link.bye(Bye::new("over", "the table has no place for you any more"));
+        };
+        let encoding = link.encoding();
+        let waiting = std::mem::replace(&mut linked.line, Line::Open(link, encoding));
+        if let Line::Opening(waiting) = waiting {
+            for what in waiting {
+                self.send(key, what, now);
+            }
+        }
+        self.carry_out(now);
+    }
+
+    /// A frame has arrived, at this time as far as the shell knows.
+    pub(crate) fn received(&mut self, key: PeerKey, frame: Frame, at: Instant, now: Instant) {
+        let Some(linked) = self.links.get_mut(&key) else {
+            return;
+        };
+        let Line::Open(_, encoding) = &linked.line else {
+            return;
+        };
+        // An answer is not older than its question, nor than what came before it.
+        let at = at.max(linked.last).min(now);
+        linked.last = at;
+        if let Ok((message, turn)) = encoding.decode_turn(frame) {
+            self.table.handle_message(key, &message, turn.as_ref(), at);
+            self.carry_out(now);
+        }
+    }
+
+    /// All that was queued on a connection may be written. False if it is not.
+    pub(crate) fn look_whether_written(&mut self, key: PeerKey, now: Instant) -> bool {
+        let is_written = self.is_written(key);
+        if is_written && self.unwritten.remove(&key) {
+            self.call(now, |table| table.handle_sent(key, now));
+        }
+        is_written
+    }
+
+    fn is_written(&self, key: PeerKey) -> bool {
+        match self.links.get(&key).map(|linked| &linked.line) {
+            Some(Line::Open(link, _)) => link.is_written(),
+            Some(Line::Opening(_)) | None => true,
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn closed(&mut self, key: PeerKey, now: Instant) {
+        self.unwritten.remove(&key);
+        if self.links.remove(&key).is_some() {
+            self.call(now, |table| table.handle_closed(key, now));
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn timeout(&mut self, now: Instant) {
+        self.call(now, |table| table.handle_timeout(now));
+    }
+
+    // What the shell is to do.
+
+    /// A verdict that the door is to be told.
+    pub(crate) fn take_verdict(&mut self) -> Option<(PeerKey, Verdict)> {
+        self.verdicts.pop_front()
+    }
+
+    /// A connection that is to be read now. When there is no more, [`timeout`](Self::timeout) is to be called again.
+    pub(crate) fn take_look(&mut self) -> Option<PeerKey> {
+        self.looks.pop_front()
+    }
+
+    /// A connection of which it is to be told when all was written.
+    pub(crate) fn take_unwritten(&mut self) -> Option<PeerKey> {
+        self.waits.pop()
+    }
+
+    /// A connection that the table has ended.
+    pub(crate) fn take_ended(&mut self) -> Option<PeerKey> {
+        self.ended.pop()
+    }
+
+    /// Whether something has happened for those who wait.
+    pub(crate) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.has_news, false)
+    }
+
+    fn carry_out(&mut self, now: Instant) {
+        while let Some(effect) = self.table.poll_effect() {
+            match effect {
+                Effect::Send { to, what } => self.send(to.peer, what, now),
+                Effect::Verdict { to, verdict } => {
+                    if matches!(verdict, Verdict::Reject { .. }) {
+                        self.links.remove(&to);
+                    }
+                    self.verdicts.push_back((to, verdict));
+                }
+                Effect::Close {
+                    to,
+                    code,
+                    text,
+                    may_return,
+                } => self.end(to.peer, code.bye(&text, may_return)),
+                Effect::LookAt { to } => self.looks.push_back(to.peer),
+                Effect::AskView(request) => {
+                    self.view_requests.push(request);
+                    self.has_news = true;
+                }
+                Effect::Decision(decision) => self.decided(decision),
+                Effect::Event(event) => self.happened(event),
+            }
+        }
+    }
+
+    fn send(&mut self, key: PeerKey, what: Outgoing, now: Instant) {
+        let Some(linked) = self.links.get_mut(&key) else {
+            return;
+        };
+        let (link, encoding) = match &mut linked.line {
+            Line::Opening(waiting) => return waiting.push(what),
+            Line::Open(link, encoding) => (link, encoding),
+        };
+        match what {
+            Outgoing::Observation { message, turn } => {
+                linked.last = now;
+                let frame = self.forms.of(&message, turn, encoding);
+                let sent = frame
+                    .map_err(SendError::from)
+                    .and_then(|frame| link.send(frame, self.is_showing));
+                match sent {
+                    Ok(()) if !self.is_showing && link.is_written() => {
+                        self.table.handle_sent(key, now);
+                    }
+                    Ok(()) => {
+                        self.unwritten.insert(key);
+                        if !self.is_showing {
+                            self.waits.push(key);
+                        }
+                    }
+                    // Those who read are told.
+                    Err(SendError::Closed(_)) => {}
+                    Err(_) => self.table.handle_undeliverable(key, now),
+                }
+            }
+            // A peer that does not read has its time to end.
+            Outgoing::End(message) => {
+                let _ = encoding
+                    .encode(&message)
+                    .map(|frame| link.send(frame, false));
+            }
+            Outgoing::Notice(notice) => link.notice((&notice).into()),
+        }
+    }
+
+    fn end(&mut self, key: PeerKey, bye: Bye) {
+        self.unwritten.remove(&key);
+        if let Some(linked) = self.links.remove(&key) {
+            self.ended.push(key);
+            if let Line::Open(link, _) = linked.line {
+                link.bye(bye);
+            }
+        }
+    }
+
+    fn decided(&mut self, decision: Decision) {
+        if let Some(turn) = self.turns.get_mut(&decision.turn) {
+            turn.push_back(decision);
+            self.has_news = true;
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        self.is_filled |= event == Event::Filled;
+        self.events.push(event);
+        self.has_news = true;
+    }
+
+    // The host.
+
+    /// Opens a turn, whose decisions are kept until [`forget_turn`](Self::forget_turn).
+    pub(crate) fn open(
+        &mut self,
+        views: Vec<(SeatId, View)>,
+        time: TurnTime,
+        now: Instant,
+    ) -> Result<u64, TableError> {
+        let number = self.table.open(views, time, now)?;
+        self.turns.insert(number, VecDeque::new());
+        self.carry_out(now);
+        Ok(number)
+    }
+
+    /// The next decision of a turn.
+    pub(crate) fn take_decision(&mut self, turn: u64) -> Option<Decision> {
+        self.turns.get_mut(&turn)?.pop_front()
+    }
+
+    /// Nobody will ask for the decisions of this turn.
+    pub(crate) fn forget_turn(&mut self, turn: u64) {
+        self.turns.remove(&turn);
+    }
+
+    /// A view of this turn that is to be made anew.
+    pub(crate) fn take_view_request(&mut self, turn: u64) -> Option<ViewRequest> {
+        let mut requests = self.view_requests.iter();
+        let place = requests.position(|request| request.turn == turn)?;
+        Some(self.view_requests.swap_remove(place))
+    }
+
+    /// Shows something to the spectators. The connections write it themselves: there may be a thousand.
+    pub(crate) fn show(&mut self, view: View, now: Instant) {
+        for key in self.unwritten.clone() {
+            if !self.look_whether_written(key, now) {
+                self.waits.push(key);
+            }
+        }
+        self.is_showing = true;
+        self.call(now, |table| table.show(view, now));
+        self.is_showing = false;
+    }
+
+    pub(crate) fn end_table(&mut self, now: Instant) {
+        self.call(now, |table| table.end(now));
+    }
+
+    /// A function of the host has failed.
+    pub(crate) fn fail(&mut self, now: Instant) {
+        self.call(now, |table| table.fail("the engine has failed", now));
+        self.has_news = true;
+    }
+
+    /// Whether the end of the game has begun.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.table.has_ended()
+    }
+
+    pub(crate) const fn is_filled(&self) -> bool {
+        self.is_filled
+    }
+
+    pub(crate) const fn events(&mut self) -> &mut Events {
+        &mut self.events
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.table.deadline()
+    }
+
+    /// A seat as it is now.
+    pub(crate) fn seat(&self, seat: SeatId) -> Seat {
+        let name = self.names.get(seat.index());
+        Seat::new(
+            seat,
+            name.cloned().unwrap_or_else(|| "".into()),
+            self.table.player(seat).cloned(),
+            self.table.state(seat),
+        )
+    }
+
+    /// The seats of these names.
+    pub(crate) fn find<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<SeatId>, TableError> {
+        let find = |name: &str| {
+            let seat = self.table.seat(name);
+            seat.ok_or_else(|| TableError::UnknownSeat(name.to_owned()))
+        };
+        names.into_iter().map(find).collect()
+    }
+
+    /// The longest that a connection may take to end when the table is over.
+    pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+}

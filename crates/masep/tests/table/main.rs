@@ -1,0 +1,5 @@
+//! Tables over real sockets.
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+mod agents;
+mod playing;
