@@ -110,6 +110,7 @@ mod joining;
 mod leaving;
 mod names;
 mod peer;
+pub mod player;
 mod question;
 mod refusing;
 mod seat;

@@ -9,9 +9,7 @@ use masep_proto::{Message, PeerId};
 use crate::peer::Peer;
 use crate::seat::{Presence, Seat};
 use crate::spectators::Shown;
-use crate::{
-    Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError,
-};
+use crate::{Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
 
 /// How far the game is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -72,7 +72,11 @@ mod keeper;
 #[cfg(masep_model)]
 #[path = "../../masep-model/src/model/mod.rs"]
 pub mod model;
+#[cfg(not(masep_model))]
+pub mod player;
 mod queue;
+#[cfg(not(masep_model))]
+mod random;
 mod registry;
 mod request;
 mod server;
@@ -104,6 +108,8 @@ pub use error::{
     Undelivered,
 };
 pub use handler::{NoHandler, SocketHandler};
+#[cfg(not(masep_model))]
+pub use player::{Player, PlayerBuilder};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use request::{Admitting, Request};

@@ -78,9 +78,8 @@ where
                 if !free.is_empty() {
                     return Some(Found::Free(free));
                 }
-                let is_out = |seat: &Seat| {
-                    matches!(seat.state(), SeatState::Gone | SeatState::Closed)
-                };
+                let is_out =
+                    |seat: &Seat| matches!(seat.state(), SeatState::Gone | SeatState::Closed);
                 (open.is_empty() && seats.iter().all(is_out)).then_some(Found::Over)
             });
             match found.await {

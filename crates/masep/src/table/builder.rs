@@ -13,6 +13,7 @@ use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
 use crate::SocketOptions;
+use crate::random::random_bytes;
 
 /// Configures a [`Table`](super::Table).
 #[must_use]
@@ -100,10 +101,7 @@ impl TableBuilder {
     }
 
     /// The other rules, see [`Settings`]. Engine, instance and seats of it are set already.
-    pub fn settings(
-        mut self,
-        rule: impl Fn(Settings) -> Settings + Send + Sync + 'static,
-    ) -> Self {
+    pub fn settings(mut self, rule: impl Fn(Settings) -> Settings + Send + Sync + 'static) -> Self {
         self.rules.push(Arc::new(rule));
         self
     }
@@ -158,17 +156,6 @@ impl fmt::Debug for TableBuilder {
             .field("seats", &self.seats)
             .finish_non_exhaustive()
     }
-}
-
-/// Sixteen bytes that nobody can guess.
-pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)?;
-    }
-    Ok(bytes)
 }
 
 /// The name of a life of the engine.

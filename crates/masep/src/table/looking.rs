@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use masep_proto::{Frame, PeerId};
 use masep_proto::protocol2::{Bye, Notice};
+use masep_proto::{Frame, PeerId};
 use masep_table::PeerKey;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 
 use super::door::Door;
 use super::driver::{Driver, Link};
@@ -71,6 +71,8 @@ impl Drop for Incoming {
 struct Task {
     state: TaskState,
     waker: Option<Waker>,
+    /// The calls that there had been when it began, and its end.
+    lease: Option<(u64, Pin<Box<Sleep>>)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -182,16 +184,12 @@ impl Shared {
 
     /// The table's task, which never ends.
     pub(super) async fn keep(self: Arc<Self>) {
-        let mut lease = pin!(None);
-        poll_fn(|context| self.poll_keep(&mut lease, context)).await
+        poll_fn(|context| self.poll_keep(context)).await;
     }
 
-    fn poll_keep(
-        &self,
-        lease: &mut Pin<&mut Option<(u64, Pin<Box<tokio::time::Sleep>>)>>,
-        context: &mut Context<'_>,
-    ) -> Poll<()> {
-        let mut inner = self.lock();
+    fn poll_keep(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         crate::sync::set_waker(&mut inner.task.waker, context);
         loop {
             if !inner.calls.is_empty() {
@@ -199,41 +197,31 @@ impl Shared {
             }
             match inner.task.state {
                 TaskState::Parked => {
-                    lease.set(None);
+                    inner.task.lease = None;
                     return Poll::Pending;
                 }
                 TaskState::Leased => {
                     let visits = inner.visits;
-                    if lease.is_none() {
-                        lease.set(Some((visits, Box::pin(sleep(LEASE)))));
-                    }
-                    let Some((before, sleep)) = &mut **lease else {
-                        return Poll::Pending;
-                    };
-                    if sleep.as_mut().poll(context).is_pending() {
+                    let lease = &mut inner.task.lease;
+                    let (before, over) =
+                        lease.get_or_insert_with(|| (visits, Box::pin(sleep(LEASE))));
+                    if over.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
                     }
                     if *before == visits {
                         inner.task.state = TaskState::Looking;
                     }
-                    lease.set(None);
+                    inner.task.lease = None;
                 }
                 TaskState::Looking => {
                     inner.drive(&self.ready, context);
                     let woken = inner.wake_calls(None);
-                    drop(inner);
+                    drop(guard);
                     woken.wake();
                     return Poll::Pending;
                 }
             }
         }
-    }
-
-    /// The connections that the table has and had, until they have ended.
-    pub(super) fn connections(&self) -> Vec<Connection> {
-        let inner = self.lock();
-        let incoming = inner.incoming.values();
-        incoming.map(|incoming| incoming.connection.clone()).collect()
     }
 }
 

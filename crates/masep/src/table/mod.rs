@@ -10,7 +10,7 @@
 //! let table = Table::builder("countdown.Countdown")
 //!     .seats(["red", "blue"])
 //!     .clock(Clock { per_turn: Some(Duration::from_secs(2)), bank: None })
-//!     .late(|_view| Action::new(0).to_element())
+//!     .late(|_view| Action::new(0))
 //!     .bind("127.0.0.1:60000")
 //!     .await?;
 //! table.filled().await?;
@@ -200,12 +200,12 @@ impl Table {
         V: Into<View>,
     {
         let seats = self.shared.lock().driver.find(seats)?;
-        self.open_seats(seats, time, view)
+        self.open_seats(&seats, time, view)
     }
 
     fn open_seats<F, V>(
         &self,
-        seats: Vec<SeatId>,
+        seats: &[SeatId],
         time: TurnTime,
         mut view: F,
     ) -> Result<Turn<'_, F>, Error>
@@ -275,8 +275,8 @@ impl Table {
         time: TurnTime,
         view: impl FnMut(&Seat) -> V,
     ) -> Result<Vec<Move>, Error> {
-        let seats = self.shared.lock().driver.table().seats().collect();
-        let mut turn = self.open_seats(seats, time, view)?;
+        let seats = self.shared.lock().driver.table().seats().collect::<Vec<_>>();
+        let mut turn = self.open_seats(&seats, time, view)?;
         let mut moves = Vec::with_capacity(turn.left);
         while let Some(decision) = turn.next().await {
             moves.push(decision?);
@@ -285,7 +285,7 @@ impl Table {
         Ok(moves)
     }
 
-    /// Lets each seat act at its own pace (pymasep's FREE_FOR_ALL): it is asked again as soon as it has acted and the host
+    /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
     /// has taken that.
     pub fn actions<F, V>(&self, view: F) -> Actions<'_, F>
     where

@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
 mod agents;
+mod players;
 mod playing;

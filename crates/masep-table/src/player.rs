@@ -1,0 +1,483 @@
+//! The player's side of a table, without any input or output: turns as they come, answers, and the way back after a
+//! lost connection.
+//!
+//! A [`Session`] lives through any number of connections. A shell does what its [step](Session::step) says, tells what
+//! comes of it, and sends what [`poll_message`](Session::poll_message) gives.
+//!
+//! ```text
+//!                opened                     lost, BYE with may_return
+//!     Connect ───────────> Talk ───────────────────────────────────────> Wait ──(time)──> Connect
+//!        │ failed: Wait      │ BYE, END
+//!        │ refused for good  v
+//!        └────────────────> Over
+//! ```
+//!
+//! An engine of pymasep's protocol numbers no turns: the session counts its observations. It answers its finals too, as
+//! pymasep's interfaces do: with the last action, if its user has none for it.
+
+mod backoff;
+mod inbox;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use masep_proto::protocol2::{Bye, Notice, Rejected, Welcome};
+use masep_proto::{Action, Dict, Element, Message, MessageType, PeerId, Role, TypeName, Value};
+
+pub use backoff::Backoff;
+pub use inbox::Turn;
+
+use crate::{How, Kind, Last, TurnData, action_turn, turn_number};
+use inbox::Inbox;
+
+/// The most events that are kept. A user that does not take them loses the oldest.
+const MOST_EVENTS: usize = 256;
+
+/// A part in a game, and the wish to have it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The own id.
+    pub id: PeerId,
+    /// A player or a spectator.
+    pub role: Role,
+    /// The game, a dotted name.
+    pub game: TypeName,
+    /// The pace of attempts, and their end.
+    pub backoff: Backoff,
+}
+
+/// A thing that the shell is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Connect, with the [resume text](Session::resume) if there is one.
+    Connect,
+    /// Wait until then, and ask again.
+    Wait(Instant),
+    /// Receive: there is a connection.
+    Talk,
+    /// Nothing: it is [over](Session::end).
+    Over,
+}
+
+/// The end of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// The game is over, or the user has left it.
+    Finished,
+    /// The engine ended it with these words: the seat was lost for good, another connection has it, ...
+    Ended(Bye),
+    /// The engine does not take this player.
+    Rejected(Rejected),
+    /// No connection came about in the [time](Backoff::patience) for that. The last reason.
+    GaveUp(String),
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// There is a connection.
+    Joined {
+        /// The seat, as an engine of protocol 2 names it.
+        seat: Option<String>,
+        /// How many connections the seat has had, with this one.
+        epoch: u64,
+        /// Whether the engine is another than before: it was started anew, and knows nothing of the earlier game.
+        is_new_engine: bool,
+    },
+    /// The connection was lost, or an attempt has failed, for this reason.
+    Lost(String),
+    /// The next attempt is made after this time.
+    Retrying(Duration),
+    /// The answer to this turn did not count.
+    NotCounted {
+        /// The number of the turn.
+        turn: u64,
+        /// Why, as far as it is known: by the decision.
+        how: Option<How>,
+        /// The engine's word: `late`, `not_yours`, ...; empty if it said none.
+        code: String,
+    },
+    /// The engine has said something else that is no end.
+    Notice {
+        /// The kind of thing.
+        code: String,
+        /// The same for people. It comes from outside and may hold anything.
+        text: String,
+    },
+}
+
+/// How a connection has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// With a `BYE` that says nothing.
+    Bye,
+    /// With a `BYE` that says why.
+    ByeWith(Bye),
+    /// Without one, for this reason.
+    Lost(String),
+}
+
+/// An answer that was given.
+#[derive(Clone, Debug)]
+struct Answer {
+    turn: u64,
+    action: Value,
+    /// It is not known whether it counted.
+    is_open: bool,
+}
+
+/// A player's or spectator's part in a game. See the [module](self).
+#[derive(Debug)]
+pub struct Session {
+    part: Part,
+    step: Step,
+    end: Option<End>,
+    /// The engine speaks protocol 2, and numbers its turns.
+    is_numbered: bool,
+    resume: Option<String>,
+    instance: Option<String>,
+    /// Since when there has been no connection, and the attempts since.
+    lost_at: Instant,
+    attempts: u32,
+    inbox: Inbox,
+    /// The last question that the user was given.
+    asked: Option<u64>,
+    answer: Option<Answer>,
+    outbox: VecDeque<(Message, Option<Dict>)>,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A part that is still to be had.
+    pub fn new(part: Part, now: Instant) -> Self {
+        Self {
+            part,
+            step: Step::Connect,
+            end: None,
+            is_numbered: false,
+            resume: None,
+            instance: None,
+            lost_at: now,
+            attempts: 0,
+            inbox: Inbox::default(),
+            asked: None,
+            answer: None,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The part.
+    pub const fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// With this the seat is had again, also by a later process: secret.
+    pub fn resume(&self) -> Option<&str> {
+        self.resume.as_deref()
+    }
+
+    /// Sets the resume text of an earlier process.
+    pub fn set_resume(&mut self, resume: impl Into<String>) {
+        self.resume = Some(resume.into());
+    }
+
+    /// The next thing to do.
+    pub fn step(&mut self, now: Instant) -> Step {
+        if let Step::Wait(until) = self.step
+            && until <= now
+        {
+            self.step = Step::Connect;
+        }
+        self.step
+    }
+
+    /// How it has ended.
+    pub const fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// There is a connection, to an engine of protocol 2 if there is a `WELCOME`.
+    pub fn opened(&mut self, welcome: Option<&Welcome>) {
+        self.step = Step::Talk;
+        self.attempts = 0;
+        self.outbox.clear();
+        self.inbox.reconnected();
+        self.is_numbered = welcome.is_some();
+        let instance = welcome.and_then(|welcome| welcome.instance.as_ref());
+        let instance = instance.map(ToString::to_string);
+        let is_new_engine = self.instance.is_some() && self.instance != instance;
+        if is_new_engine || !self.is_numbered {
+            self.inbox.clear();
+            self.answer = None;
+            self.asked = None;
+        }
+        self.instance = instance;
+        self.tell(Event::Joined {
+            seat: welcome.and_then(|it| it.seat.as_ref().map(ToString::to_string)),
+            epoch: welcome.and_then(|it| it.epoch).unwrap_or(0),
+            is_new_engine,
+        });
+        match welcome {
+            Some(welcome) => {
+                self.resume = welcome.resume.as_ref().map(ToString::to_string);
+                let last = welcome.last.as_ref().and_then(Last::from_dict);
+                self.learn(last);
+            }
+            None => {
+                let Part { id, role, game, .. } = &self.part;
+                let define = Message::define(id.as_str(), game.clone());
+                let register = Message::register(id.as_str(), id.as_str(), 0, *role);
+                self.outbox.extend([(define, None), (register, None)]);
+            }
+        }
+    }
+
+    /// The server does not take this client. `random` is any number, by which attempts of many players are spread.
+    pub fn refused(&mut self, rejected: Rejected, now: Instant, random: u64) {
+        if rejected.retry_ms.is_none() && !is_passing(&rejected.code) {
+            self.finish(End::Rejected(rejected));
+            return;
+        }
+        let least = Duration::from_millis(rejected.retry_ms.unwrap_or(0));
+        let reason = format!("{}: {}", rejected.code, rejected.text);
+        self.retry(reason, least, now, random);
+    }
+
+    /// No connection came about, for a reason of the network.
+    pub fn failed(&mut self, reason: impl Into<String>, now: Instant, random: u64) {
+        self.retry(reason.into(), Duration::ZERO, now, random);
+    }
+
+    /// The connection has ended.
+    pub fn closed(&mut self, closed: Closed, now: Instant, random: u64) {
+        if self.step != Step::Talk {
+            return;
+        }
+        self.lost_at = now;
+        let reason = match closed {
+            Closed::Lost(reason) => reason,
+            Closed::ByeWith(bye) if may_return(&bye) => format!("{}: {}", bye.code, bye.text),
+            Closed::ByeWith(bye) if matches!(&*bye.code, "over" | "bye") => {
+                return self.finish(End::Finished);
+            }
+            Closed::ByeWith(bye) => return self.finish(End::Ended(bye)),
+            Closed::Bye => return self.finish(End::Finished),
+        };
+        self.retry(reason, Duration::ZERO, now, random);
+    }
+
+    fn retry(&mut self, reason: String, least: Duration, now: Instant, random: u64) {
+        let wait = self.part.backoff.wait(self.attempts, random).max(least);
+        self.attempts = self.attempts.saturating_add(1);
+        self.tell(Event::Lost(reason.clone()));
+        let waited = now.saturating_duration_since(self.lost_at);
+        let until = now.checked_add(wait);
+        match until.filter(|_| waited.saturating_add(wait) <= self.part.backoff.patience) {
+            Some(until) => {
+                self.step = Step::Wait(until);
+                self.tell(Event::Retrying(wait));
+            }
+            None => self.finish(End::GaveUp(reason)),
+        }
+    }
+
+    fn finish(&mut self, end: End) {
+        self.step = Step::Over;
+        self.end.get_or_insert(end);
+    }
+
+    /// The user leaves the game. What is to be sent then, is behind [`poll_message`](Self::poll_message).
+    pub fn leave(&mut self) {
+        if self.step == Step::Talk {
+            let quit = Message::quit(self.part.id.as_str());
+            self.outbox.push_back((quit, None));
+        }
+        self.inbox.clear();
+        self.finish(End::Finished);
+    }
+
+    /// A message has arrived, with what belongs to a turn.
+    pub fn received(&mut self, message: &Message, turn: Option<&Dict>, now: Instant) {
+        match message.msg_type {
+            MessageType::Observation => self.observed(message, turn, now),
+            MessageType::End => self.leave(),
+            _ => {}
+        }
+    }
+
+    fn observed(&mut self, message: &Message, turn: Option<&Dict>, now: Instant) {
+        let data = match turn.and_then(TurnData::from_dict) {
+            Some(data) => data,
+            None if self.is_numbered => return,
+            None => self.inbox.count(is_final(message)),
+        };
+        self.learn(data.last);
+        if data.kind == Kind::Ask
+            && let Some(answer) = &self.answer
+            && answer.turn == data.number
+        {
+            // It is asked again, on another connection: the answer is lost, and still the same.
+            let answer = answer.clone();
+            return self.send_answer(&answer);
+        }
+        let is_answered = self.is_numbered || data.kind != Kind::Final;
+        self.inbox.push(Turn::new(message, data, now), is_answered);
+    }
+
+    /// How a turn was decided.
+    fn learn(&mut self, last: Option<Last>) {
+        let Some((last, answer)) = last.zip(self.answer.as_mut()) else {
+            return;
+        };
+        if last.turn < answer.turn || !std::mem::replace(&mut answer.is_open, false) {
+            return;
+        }
+        let turn = answer.turn;
+        let how = (last.turn == turn).then_some(last.how);
+        if how != Some(How::Played) {
+            self.tell(Event::NotCounted {
+                turn,
+                how,
+                code: String::new(),
+            });
+        }
+    }
+
+    /// The engine has said that something was not accepted.
+    pub fn noticed(&mut self, notice: &Notice) {
+        let about = notice.about.as_ref().and_then(|it| it.get("turn"));
+        let about = about.and_then(|turn| turn_number(&Dict::from([("n", turn.clone())])));
+        let code = notice.code.to_string();
+        match (about, &mut self.answer) {
+            // What has counted once is no news.
+            (Some(_), _) if code == "repeated" => {}
+            (Some(turn), answer) => {
+                if let Some(answer) = answer.as_mut().filter(|answer| answer.turn == turn) {
+                    answer.is_open = false;
+                }
+                let how = None;
+                self.tell(Event::NotCounted { turn, how, code });
+            }
+            (None, _) => {
+                let text = notice.text.to_string();
+                self.tell(Event::Notice { code, text });
+            }
+        }
+    }
+
+    /// The next turn for the user: each final, and of other observations that have arrived the newest. The one before it
+    /// is over for the user.
+    pub fn next_turn(&mut self, now: Instant) -> Option<Turn> {
+        self.answer_final();
+        let turn = self.inbox.next()?;
+        self.asked = (turn.kind() == Kind::Ask || !self.is_numbered).then_some(turn.number());
+        if self.part.role == Role::Observer {
+            self.asked = None;
+        }
+        Some(turn.at(now))
+    }
+
+    /// The number of the turn that the user was given and has not answered.
+    pub const fn asked(&self) -> Option<u64> {
+        self.asked
+    }
+
+    /// A pymasep engine waits for an answer to the end of an episode too.
+    fn answer_final(&mut self) {
+        if !self.is_numbered
+            && self.part.role == Role::Actor
+            && let Some(turn) = self.asked.take_if(|turn| self.inbox.was_final(*turn))
+        {
+            let last = self.answer.as_ref().map(|answer| answer.action.clone());
+            let action = last.unwrap_or_else(|| idle_action().into());
+            self.answer_turn(turn, action);
+        }
+    }
+
+    /// Answers the turn that the user was given. False if none is asked that was not answered: nothing is sent then.
+    pub fn act(&mut self, action: impl Into<Value>) -> bool {
+        let Some(turn) = self.asked.take() else {
+            return false;
+        };
+        self.answer_turn(turn, action.into());
+        true
+    }
+
+    fn answer_turn(&mut self, turn: u64, action: Value) {
+        let answer = Answer {
+            turn,
+            action,
+            is_open: self.is_numbered,
+        };
+        self.send_answer(&answer);
+        self.answer = Some(answer);
+    }
+
+    fn send_answer(&mut self, answer: &Answer) {
+        if self.step == Step::Talk {
+            let message = Message::action(self.part.id.as_str(), answer.action.clone());
+            let turn = self.is_numbered.then(|| action_turn(answer.turn));
+            self.outbox.push_back((message, turn));
+        }
+    }
+
+    /// The answer to this turn cannot be sent: it may be given again.
+    pub fn take_back(&mut self, turn: u64) {
+        let is_this = |answer: &mut Answer| answer.turn == turn;
+        if self.answer.take_if(is_this).is_some() {
+            self.asked = Some(turn);
+        }
+    }
+
+    /// The message that [`poll_message`](Self::poll_message) gives next.
+    pub fn next_message(&self) -> Option<(&Message, Option<&Dict>)> {
+        let (message, turn) = self.outbox.front()?;
+        Some((message, turn.as_ref()))
+    }
+
+    /// The next message to be sent on the connection, with what belongs to a turn.
+    pub fn poll_message(&mut self) -> Option<(Message, Option<Dict>)> {
+        self.outbox.pop_front()
+    }
+
+    /// The next thing that has happened. The latest 256 are kept.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == MOST_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// Whether a refusal may be none later.
+fn is_passing(code: &str) -> bool {
+    matches!(
+        code,
+        "too_many_connections" | "crowded_out" | "hello_timeout" | "undecided" | "stopped"
+    )
+}
+
+/// Whether this end is one to come back from.
+fn may_return(bye: &Bye) -> bool {
+    bye.may_return.unwrap_or(matches!(
+        &*bye.code,
+        "shutdown" | "aborted" | "idle_timeout" | "heartbeat_timeout" | "queue_full" | "failed"
+    ))
+}
+
+/// Whether the State of an observation ends an episode.
+fn is_final(message: &Message) -> bool {
+    let state = message.param("observation").and_then(Value::as_element);
+    state.and_then(|state: &Element| state.attribute("is_final")) == Some("True".into())
+}
+
+fn idle_action() -> Element {
+    Action::new(0).into()
+}

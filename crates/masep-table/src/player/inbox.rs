@@ -1,0 +1,162 @@
+//! Observations that the user has not been given.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use masep_proto::{Dict, Message, Value};
+
+use crate::{Kind, Last, TurnData};
+
+/// Observations that wait. Finals are kept beyond this as long as they come one by one.
+const MOST: usize = 64;
+
+/// An observation, for the user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    data: TurnData,
+    observation: Value,
+    information: Dict,
+    received: Instant,
+}
+
+impl Turn {
+    pub(super) fn new(message: &Message, data: TurnData, now: Instant) -> Self {
+        let param = |name| message.param(name).cloned();
+        let information = match param("additional_information") {
+            Some(Value::Dict(information)) => information,
+            _ => Dict::new(),
+        };
+        Self {
+            data,
+            observation: param("observation").unwrap_or(Value::None),
+            information,
+            received: now,
+        }
+    }
+
+    /// The same with the time that is left now.
+    pub(super) fn at(mut self, now: Instant) -> Self {
+        let waited = now.saturating_duration_since(self.received);
+        self.received = now;
+        let left = self.data.left.as_mut();
+        if let Some(left) = left {
+            *left = left.saturating_sub(waited);
+        }
+        self
+    }
+
+    /// The number of the turn, as the engine counts; at an engine of pymasep's protocol as this side does, from 1.
+    pub const fn number(&self) -> u64 {
+        self.data.number
+    }
+
+    /// The episode, from 0.
+    pub const fn episode(&self) -> u64 {
+        self.data.episode
+    }
+
+    /// Whether an action is wanted.
+    pub const fn kind(&self) -> Kind {
+        self.data.kind
+    }
+
+    /// Whether an action is wanted: for [`Kind::Ask`].
+    pub fn is_question(&self) -> bool {
+        self.data.kind == Kind::Ask
+    }
+
+    /// The time for an action, without the bank, as it was when the turn was given to the user; `None` for any.
+    pub const fn remaining(&self) -> Option<Duration> {
+        self.data.left
+    }
+
+    /// The rest of the bank, where there is one.
+    pub const fn bank(&self) -> Option<Duration> {
+        self.data.bank
+    }
+
+    /// How the last turn of this player was decided: whether its action counted.
+    pub const fn last(&self) -> Option<Last> {
+        self.data.last
+    }
+
+    /// Observations that came between the turn before and this one, and that the user was not given.
+    pub const fn skipped(&self) -> u64 {
+        self.data.skipped
+    }
+
+    /// The State, or what the engine shows instead.
+    pub const fn view(&self) -> &Value {
+        &self.observation
+    }
+
+    /// Anything else that the engine tells: a reward, a log, ...
+    pub const fn information(&self) -> &Dict {
+        &self.information
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    turns: VecDeque<Turn>,
+    /// Counts the observations of an engine that does not.
+    counted: u64,
+    episode: u64,
+    /// The number of the last final of such an engine.
+    last_final: Option<u64>,
+}
+
+impl Inbox {
+    /// The data of an observation that has none.
+    pub(super) fn count(&mut self, is_final: bool) -> TurnData {
+        self.counted += 1;
+        let episode = self.episode;
+        self.episode += u64::from(is_final);
+        TurnData {
+            number: self.counted,
+            episode,
+            kind: if is_final { Kind::Final } else { Kind::Ask },
+            left: None,
+            bank: None,
+            last: None,
+            skipped: 0,
+        }
+    }
+
+    /// `is_over`: nothing waits for an answer to it if it is a final.
+    pub(super) fn push(&mut self, turn: Turn, is_over: bool) {
+        if !is_over {
+            self.last_final = Some(turn.number());
+        }
+        // A question that is asked again on another connection.
+        self.turns.retain(|it| it.number() != turn.number());
+        self.turns.push_back(turn);
+        if self.turns.len() > MOST {
+            self.turns.pop_front();
+        }
+    }
+
+    /// Each final, and else the newest.
+    pub(super) fn next(&mut self) -> Option<Turn> {
+        let mut skipped = 0;
+        while self.turns.len() > 1 && self.turns[0].kind() != Kind::Final {
+            skipped += 1 + self.turns.pop_front()?.skipped();
+        }
+        let mut turn = self.turns.pop_front()?;
+        turn.data.skipped += skipped;
+        Some(turn)
+    }
+
+    pub(super) fn was_final(&self, turn: u64) -> bool {
+        self.last_final == Some(turn)
+    }
+
+    /// Questions of an earlier connection are asked again, where they are open.
+    pub(super) fn reconnected(&mut self) {
+        self.turns.retain(|turn| turn.kind() == Kind::Final);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.turns.clear();
+    }
+}

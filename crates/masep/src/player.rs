@@ -1,0 +1,347 @@
+//! A player's part in a game: turns as they come, answers, and the way back after a lost connection.
+//!
+//! ```
+//! use masep::{Action, Player};
+//!
+//! # async fn play() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut player = Player::builder("agent-1", "countdown.Countdown").join("127.0.0.1:60000")?;
+//! while let Some(turn) = player.next_turn().await {
+//!     if turn.is_question() {
+//!         player.act(Action::new(2)).await?;
+//!     }
+//! }
+//! println!("it ended: {:?}", player.end());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The engine may be a [table](crate::table) or one of pymasep's protocol, whose turns the player counts itself.
+
+use std::fmt;
+use std::time::Instant;
+
+use masep_proto::connection::Protocols;
+use masep_proto::protocol2::Rejected;
+use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
+use masep_table::player::{Closed, Part, Session, Step};
+use tokio::time::{sleep_until, timeout};
+
+pub use masep_table::player::{Backoff, End, Event, Turn};
+
+use crate::connection::now;
+use crate::keeper::CLOSE_GRACE;
+use crate::random::random_u64;
+use crate::{
+    Client, CloseReason, ConnectError, ConnectErrorKind, Connection, IntoTarget, InvalidAddress,
+    SendError, SocketOptions, Target,
+};
+
+/// Configures a [`Player`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PlayerBuilder {
+    part: Part,
+    seat: Option<String>,
+    resume: Option<String>,
+    limits: Limits,
+    socket_options: SocketOptions,
+    protocols: Protocols,
+}
+
+impl PlayerBuilder {
+    /// A player or a spectator. Default [`Role::Actor`].
+    pub const fn role(mut self, role: Role) -> Self {
+        self.part.role = role;
+        self
+    }
+
+    /// The name of the seat that it wants. Default any. Only tables of protocol 2 have names.
+    pub fn seat(mut self, seat: impl Into<String>) -> Self {
+        self.seat = Some(seat.into());
+        self
+    }
+
+    /// The [resume text](Player::resume) of an earlier process, which had the seat.
+    pub fn resume(mut self, resume: impl Into<String>) -> Self {
+        self.resume = Some(resume.into());
+        self
+    }
+
+    /// The pace of attempts to connect, and when they are given up. Default from 100 ms on, for 60 s.
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.part.backoff = backoff;
+        self
+    }
+
+    /// The bounds of the connection.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Options of the socket.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
+        self
+    }
+
+    /// The generations of the protocol that it speaks. Default [`Protocols::Both`]. A scheme that insists on one counts
+    /// more.
+    pub const fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// A player of the game at this address. Nothing is connected before [`Player::next_turn`] is awaited.
+    ///
+    /// # Errors
+    /// Text that is no address.
+    pub fn join(self, address: impl IntoTarget) -> Result<Player, InvalidAddress> {
+        let target = address.into_target()?;
+        let mut session = Session::new(self.part.clone(), now());
+        if let Some(resume) = &self.resume {
+            session.set_resume(resume.clone());
+        }
+        Ok(Player {
+            session,
+            target,
+            options: self,
+            client: None,
+        })
+    }
+
+    fn client(&self, session: &Session) -> crate::ClientBuilder {
+        let builder = Client::builder(self.part.id.clone())
+            .limits(self.limits.clone())
+            .socket_options(self.socket_options.clone())
+            .protocols(self.protocols);
+        let _ = (session.resume(), &self.seat);
+        builder
+    }
+}
+
+/// A player or spectator, which connects and comes back by itself. See the [module](self).
+///
+/// When it is dropped, its connection ends with a `BYE`: its seat is away, and can be had again with the
+/// [resume text](Self::resume). [`leave`](Self::leave) gives it up.
+pub struct Player {
+    session: Session,
+    target: Target,
+    options: PlayerBuilder,
+    client: Option<Client>,
+}
+
+impl Player {
+    /// Configures a player with this id, of this game, a dotted name.
+    pub fn builder(id: impl Into<PeerId>, game: impl Into<TypeName>) -> PlayerBuilder {
+        PlayerBuilder {
+            part: Part {
+                id: id.into(),
+                role: Role::Actor,
+                game: game.into(),
+                backoff: Backoff::default(),
+            },
+            seat: None,
+            resume: None,
+            limits: Limits::default(),
+            socket_options: SocketOptions::default(),
+            protocols: Protocols::Both,
+        }
+    }
+
+    /// The next turn; `None` when the part is over, of which [`end`](Self::end) has the reason. Connects where there is no
+    /// connection, again and again until the [patience](Backoff::patience) is over.
+    ///
+    /// Of observations that have arrived it gives the newest, and each end of an episode. A question is over with the next
+    /// turn: an action that comes later is for that one.
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.
+    pub async fn next_turn(&mut self) -> Option<Turn> {
+        self.take_arrived();
+        loop {
+            if let Some(turn) = self.session.next_turn(now()) {
+                return Some(turn);
+            }
+            match self.session.step(now()) {
+                Step::Connect => self.connect().await,
+                Step::Wait(until) => sleep_until(until.into()).await,
+                Step::Talk => self.talk().await,
+                Step::Over => {
+                    self.part().await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Answers the turn that [`next_turn`](Self::next_turn) gave last. If the connection is lost, the answer goes out when
+    /// the engine asks again. Whether it counted, the next turn tells ([`Turn::last`]), and [`events`](Self::events).
+    ///
+    /// Returns false, and sends nothing, if that turn was no question or has been answered.
+    ///
+    /// Cancel safe: the first poll has answered; a message that did not go out goes with the next call.
+    ///
+    /// # Errors
+    /// [`SendError::Encode`] and [`SendError::TooLarge`] for an action that this engine cannot be sent. The turn can still
+    /// be answered.
+    pub async fn act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
+        let turn = self.session.asked();
+        if !self.session.act(action) {
+            return Ok(false);
+        }
+        let sent = self.send().await;
+        if let (Err(_), Some(turn)) = (&sent, turn) {
+            self.session.take_back(turn);
+        }
+        sent.map(|()| true)
+    }
+
+    /// Leaves the game: the seat is given up. The connection ends.
+    ///
+    /// Cancel safe: a call that is dropped has left, and its connection ends with a `BYE`.
+    pub async fn leave(mut self) -> End {
+        self.session.leave();
+        self.part().await;
+        self.session.end().cloned().unwrap_or(End::Finished)
+    }
+
+    /// How it ended, if it is over.
+    pub const fn end(&self) -> Option<&End> {
+        self.session.end()
+    }
+
+    /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The
+    /// latest 256 are kept.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.session.poll_event()).collect()
+    }
+
+    /// With this text another process gets the seat, at the same life of the engine. Secret. `None` before the first
+    /// connection, and at an engine of pymasep's protocol, where the id is enough.
+    pub fn resume(&self) -> Option<&str> {
+        self.session.resume()
+    }
+
+    /// The connection, while there is one.
+    pub fn connection(&self) -> Option<&Connection> {
+        self.client.as_ref().map(Client::connection)
+    }
+
+    async fn connect(&mut self) {
+        self.client = None;
+        let builder = self.options.client(&self.session);
+        match builder.connect(self.target.clone()).await {
+            Ok(client) => {
+                self.session.opened(client.connection().welcome().as_ref());
+                self.client = Some(client);
+            }
+            Err(error) => self.fail(&error, now()),
+        }
+    }
+
+    fn fail(&mut self, error: &ConnectError, now: Instant) {
+        match &error.kind {
+            ConnectErrorKind::Rejected(rejected) => {
+                self.session
+                    .refused((**rejected).clone(), now, random_u64());
+            }
+            ConnectErrorKind::OtherProtocol(_) => {
+                let rejected = Rejected::new("version", error.to_string());
+                self.session.refused(rejected, now, random_u64());
+            }
+            _ => self.session.failed(error.to_string(), now, random_u64()),
+        }
+    }
+
+    /// Sends what is to be sent, and takes the next message.
+    async fn talk(&mut self) {
+        // An action that cannot be sent is told by the call that gives it. All else can be.
+        let _ = self.send().await;
+        let Some(client) = &self.client else {
+            return;
+        };
+        match client.connection().recv().await {
+            Ok(frame) => self.take(frame),
+            Err(reason) => self.lose(reason),
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), SendError> {
+        while let Some((message, turn)) = self.session.next_message() {
+            if let Some(client) = &self.client {
+                let connection = client.connection();
+                let frame = connection.encoding().encode_turn(message, turn);
+                let sent = match frame {
+                    Ok(frame) => connection.send(frame).await,
+                    Err(error) => Err(error.into()),
+                };
+                match sent {
+                    // Those who receive are told.
+                    Ok(()) | Err(SendError::Closed(_)) => {}
+                    Err(error) => {
+                        self.session.poll_message();
+                        return Err(error);
+                    }
+                }
+            }
+            self.session.poll_message();
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived.
+    fn take_arrived(&mut self) {
+        while self.session.step(now()) == Step::Talk
+            && let Some(client) = &self.client
+            && let Ok(frame) = client.connection().try_recv()
+        {
+            self.take(frame);
+        }
+    }
+
+    fn take(&mut self, frame: Frame) {
+        let Some(client) = &self.client else {
+            return;
+        };
+        let connection = client.connection();
+        while let Some(notice) = connection.try_notice() {
+            self.session.noticed(&notice);
+        }
+        // What is no message is passed over.
+        if let Ok((message, turn)) = connection.encoding().decode_turn(frame) {
+            self.session.received(&message, turn.as_ref(), now());
+        }
+    }
+
+    fn lose(&mut self, reason: CloseReason) {
+        let closed = match reason {
+            CloseReason::PeerBye => Closed::Bye,
+            CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
+            CloseReason::Rejected => {
+                let rejected = Rejected::new("refused", reason.to_string());
+                return self.session.refused(rejected, now(), random_u64());
+            }
+            reason => Closed::Lost(reason.to_string()),
+        };
+        self.client = None;
+        self.session.closed(closed, now(), random_u64());
+    }
+
+    /// Ends the connection, in order.
+    async fn part(&mut self) {
+        let _ = self.send().await;
+        if let Some(client) = self.client.take() {
+            // It ends in the background too.
+            let _ = timeout(CLOSE_GRACE, client.connection().bye()).await;
+        }
+    }
+}
+
+impl fmt::Debug for Player {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Player")
+            .field("target", &self.target)
+            .field("end", &self.session.end())
+            .finish_non_exhaustive()
+    }
+}
