@@ -138,6 +138,7 @@ pub struct Session {
     is_numbered: bool,
     resume: Option<String>,
     instance: Option<String>,
+    had_connection: bool,
     /// Since when there has been no connection, and the attempts since.
     lost_at: Instant,
     attempts: u32,
@@ -159,6 +160,7 @@ impl Session {
             is_numbered: false,
             resume: None,
             instance: None,
+            had_connection: false,
             lost_at: now,
             attempts: 0,
             inbox: Inbox::default(),
@@ -202,6 +204,7 @@ impl Session {
     /// There is a connection, to an engine of protocol 2 if there is a `WELCOME`.
     pub fn opened(&mut self, welcome: Option<&Welcome>) {
         self.step = Step::Talk;
+        self.had_connection = true;
         self.attempts = 0;
         self.outbox.clear();
         self.inbox.reconnected();
@@ -237,7 +240,9 @@ impl Session {
 
     /// The server does not take this client. `random` is any number, by which attempts of many players are spread.
     pub fn refused(&mut self, rejected: Rejected, now: Instant, random: u64) {
-        if rejected.retry_ms.is_none() && !is_passing(&rejected.code) {
+        // The connection that was lost may still be known to the server.
+        let is_own = rejected.code == "duplicate_id" && self.had_connection;
+        if rejected.retry_ms.is_none() && !is_passing(&rejected.code) && !is_own {
             self.finish(End::Rejected(rejected));
             return;
         }

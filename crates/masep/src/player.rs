@@ -111,11 +111,18 @@ impl PlayerBuilder {
     }
 
     fn client(&self, session: &Session) -> crate::ClientBuilder {
-        let builder = Client::builder(self.part.id.clone())
+        let mut builder = Client::builder(self.part.id.clone())
             .limits(self.limits.clone())
             .socket_options(self.socket_options.clone())
-            .protocols(self.protocols);
-        let _ = (session.resume(), &self.seat);
+            .protocols(self.protocols)
+            .role(self.part.role)
+            .game(self.part.game.clone());
+        if let Some(seat) = &self.seat {
+            builder = builder.seat(seat);
+        }
+        if let Some(resume) = session.resume() {
+            builder = builder.resume(resume);
+        }
         builder
     }
 }

@@ -12,8 +12,8 @@ use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
-use crate::SocketOptions;
 use crate::random::random_bytes;
+use crate::{Duplicates, SocketOptions};
 
 /// Configures a [`Table`](super::Table).
 #[must_use]
@@ -29,6 +29,7 @@ pub struct TableBuilder {
     pub(crate) socket_options: SocketOptions,
     pub(crate) protocols: Protocols,
     pub(crate) announce: bool,
+    pub(crate) duplicates: Duplicates,
 }
 
 /// A change of the settings.
@@ -47,6 +48,7 @@ impl TableBuilder {
             socket_options: SocketOptions::default(),
             protocols: Protocols::Both,
             announce: false,
+            duplicates: Duplicates::Refuse,
         }
     }
 
@@ -98,6 +100,15 @@ impl TableBuilder {
     /// Default 3; 0 for any number.
     pub fn misses(self, misses: u32) -> Self {
         self.settings(move |settings| settings.misses(misses))
+    }
+
+    /// Whether a pymasep peer takes over the live connection of a pymasep peer with the same id. Default no: ids are public.
+    pub fn replaces_same_id(mut self, allowed: bool) -> Self {
+        self.duplicates = match allowed {
+            true => Duplicates::Replace,
+            false => Duplicates::Refuse,
+        };
+        self.settings(move |settings| settings.replaces_same_id(allowed))
     }
 
     /// The other rules, see [`Settings`]. Engine, instance and seats of it are set already.

@@ -71,6 +71,8 @@ pub(crate) struct Driver<L> {
     looks: VecDeque<PeerKey>,
     waits: Vec<PeerKey>,
     ended: Vec<PeerKey>,
+    /// The last words to those that were not open when the table ended them.
+    unsaid: BTreeMap<PeerKey, Bye>,
     has_news: bool,
 }
 
@@ -93,6 +95,7 @@ impl<L: Link> Driver<L> {
             looks: VecDeque::new(),
             waits: Vec::new(),
             ended: Vec::new(),
+            unsaid: BTreeMap::new(),
             has_news: false,
         })
     }
@@ -132,11 +135,12 @@ impl<L: Link> Driver<L> {
         key
     }
 
-    /// A peer knows the verdict: its connection is open.
-    pub(crate) fn opened(&mut self, key: PeerKey, link: L, now: Instant) {
+    /// A peer knows the verdict: its connection is open. False if the table has ended it meanwhile.
+    pub(crate) fn opened(&mut self, key: PeerKey, link: L, now: Instant) -> bool {
         let Some(linked) = self.links.get_mut(&key) else {
-            // The table has ended it meanwhile.
-            return link.bye(Bye::new("over", "the table has no place for you any more"));
+            let bye = self.unsaid.remove(&key);
+            link.bye(bye.unwrap_or_else(|| Bye::new("over", "")));
+            return false;
         };
         let encoding = link.encoding();
         let waiting = std::mem::replace(&mut linked.line, Line::Open(link, encoding));
@@ -146,6 +150,7 @@ impl<L: Link> Driver<L> {
             }
         }
         self.carry_out(now);
+        true
     }
 
     /// A frame has arrived, at this time as far as the shell knows.
@@ -181,8 +186,9 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// A connection has ended.
+    /// A connection has ended, or will never be open.
     pub(crate) fn closed(&mut self, key: PeerKey, now: Instant) {
+        self.unsaid.remove(&key);
         self.unwritten.remove(&key);
         if self.links.remove(&key).is_some() {
             self.call(now, |table| table.handle_closed(key, now));
@@ -292,8 +298,11 @@ impl<L: Link> Driver<L> {
         self.unwritten.remove(&key);
         if let Some(linked) = self.links.remove(&key) {
             self.ended.push(key);
-            if let Line::Open(link, _) = linked.line {
-                link.bye(bye);
+            match linked.line {
+                Line::Open(link, _) => link.bye(bye),
+                Line::Opening(_) => {
+                    self.unsaid.insert(key, bye);
+                }
             }
         }
     }

@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Frame, PeerId};
-use masep_table::PeerKey;
+use masep_table::{Code, Hello, PeerKey, Token};
 use tokio::time::{Sleep, sleep};
 
-use super::door::Door;
+use super::door::{Arrival, Door};
 use super::driver::{Driver, Link};
 use super::ready::{DOOR, PeerWaker, Ready};
 use crate::connection::{By, Listening, now};
 use crate::keeper::Alarm;
+use crate::random::random_bytes;
 use crate::sync::{Mutex, MutexGuard};
-use crate::{Connection, SendError};
+use crate::{Connection, Request, SendError};
 
 /// How long nobody looks after a table after a call of its host, until its task does.
 const LEASE: Duration = Duration::from_millis(5);
@@ -392,7 +393,9 @@ impl Inner {
             }
         }
         while let Some((key, verdict)) = self.driver.take_verdict() {
-            self.door.decide(key, verdict, &self.door_waker);
+            self.door.decide(key, verdict);
+            // The door sees it in.
+            self.door_waker.wake_by_ref();
         }
         // They say BYE by themselves.
         while let Some(key) = self.driver.take_ended() {
@@ -407,17 +410,41 @@ impl Inner {
         let context = &mut Context::from_waker(&waker);
         for _ in 0..MOST_FRAMES {
             match self.door.poll(context) {
-                Poll::Ready(Some(arrival)) => self.arrive(arrival, ready),
-                Poll::Ready(None) | Poll::Pending => return,
+                Poll::Ready(arrival) => self.arrive(arrival, ready),
+                Poll::Pending => return,
             }
             self.settle(ready);
         }
         waker.wake();
     }
 
-    fn arrive(&mut self, connection: Connection, ready: &Arc<Ready>) {
-        let key = self.driver.connected(connection.clone(), now());
-        self.listen(key, connection, ready);
+    fn arrive(&mut self, arrival: Arrival, ready: &Arc<Ready>) {
+        match arrival {
+            Arrival::Request(request) => self.ask(request),
+            Arrival::Open(connection, None) => {
+                let key = self.driver.connected(connection.clone(), now());
+                self.listen(key, connection, ready);
+            }
+            Arrival::Open(connection, Some(key)) => {
+                if self.driver.opened(key, connection.clone(), now()) {
+                    self.listen(key, connection, ready);
+                }
+            }
+            Arrival::Lost(key) => self.driver.closed(key, now()),
+        }
+    }
+
+    /// Asks the table about one that has said `HELLO`.
+    fn ask(&mut self, request: Request) {
+        let hello = Hello::try_from(request.hello());
+        match hello.map(|hello| (hello, random_bytes())) {
+            Ok((hello, Ok(token))) => {
+                let key = self.driver.hello(hello, Token(token), now());
+                self.door.ask(key, request);
+            }
+            Ok((_, Err(_))) => request.refuse(Code::Failed.rejected(Code::Failed.text())),
+            Err(code) => request.refuse(code.rejected(code.text())),
+        }
     }
 
     /// Hears what arrives on a connection from here on.

@@ -97,6 +97,8 @@ impl TableBuilder {
             .socket_options(self.socket_options)
             .protocols(self.protocols)
             .announce(self.announce)
+            .duplicates(self.duplicates)
+            .ask()
             .bind(address)
             .await?;
         let server = Arc::new(server);
@@ -275,7 +277,13 @@ impl Table {
         time: TurnTime,
         view: impl FnMut(&Seat) -> V,
     ) -> Result<Vec<Move>, Error> {
-        let seats = self.shared.lock().driver.table().seats().collect::<Vec<_>>();
+        let seats = self
+            .shared
+            .lock()
+            .driver
+            .table()
+            .seats()
+            .collect::<Vec<_>>();
         let mut turn = self.open_seats(&seats, time, view)?;
         let mut moves = Vec::with_capacity(turn.left);
         while let Some(decision) = turn.next().await {

@@ -31,7 +31,7 @@ async fn play(mut player: Player) -> (Vec<u64>, Player) {
 
 #[tokio::test]
 async fn players_play_and_a_spectator_watches() {
-    for protocols in [Protocols::Pymasep] {
+    for protocols in [Protocols::Pymasep, Protocols::Both] {
         let table = builder().bind("127.0.0.1:0").await.unwrap();
         let playing = ["ann", "ben"].map(|id| tokio::spawn(play(player(&table, id, protocols))));
         let watching = Player::builder("eve", GAME)
