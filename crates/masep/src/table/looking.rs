@@ -79,10 +79,10 @@ struct Task {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TaskState {
     /// Calls look after the table.
-    #[default]
     Parked,
     /// There has been a call. If there is no other for a while, the task looks after the table.
     Leased,
+    #[default]
     Looking,
 }
 
