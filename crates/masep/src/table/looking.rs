@@ -27,8 +27,8 @@ use crate::{Connection, Request, SendError};
 /// How long nobody looks after a table after a call of its host, until its task does.
 const LEASE: Duration = Duration::from_millis(5);
 /// Frames of one connection at most until the others have their turn.
-const MOST_FRAMES: usize = 16;
-/// Looks at connections in one poll, until other tasks have their turn.
+const MOST_FRAMES: usize = 8;
+/// Looks at connections in one poll at most, until other tasks have their turn.
 const MOST_LOOKS: usize = 64;
 /// Deadlines that are handled in one poll.
 const MOST_TIMEOUTS: usize = 64;
@@ -309,14 +309,14 @@ impl Inner {
             self.time_out(ready, now);
         }
         let is_due = |deadline| deadline <= now();
-        if !ready.is_empty() || self.driver.deadline().is_some_and(is_due) {
+        if ready.len() > 0 || self.driver.deadline().is_some_and(is_due) {
             context.waker().wake_by_ref();
         }
     }
 
-    /// Looks at those that are ready.
+    /// Looks at those that are ready, at each once.
     fn look(&mut self, ready: &Arc<Ready>) {
-        for _ in 0..MOST_LOOKS {
+        for _ in 0..ready.len().min(MOST_LOOKS) {
             let Some((key, since)) = ready.pop() else {
                 break;
             };

@@ -73,8 +73,9 @@ impl Ready {
         Some(since)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().woken.is_empty()
+    /// The number of those that have something.
+    pub(super) fn len(&self) -> usize {
+        self.lock().woken.len()
     }
 }
 
@@ -125,6 +126,6 @@ mod tests {
         first.wake_by_ref();
         assert!(ready.pop_this(PeerKey(1)).is_some());
         assert_eq!(ready.pop().map(|(key, _)| key), Some(PeerKey(2)));
-        assert!(ready.is_empty() && ready.pop().is_none());
+        assert!(ready.len() == 0 && ready.pop().is_none());
     }
 }

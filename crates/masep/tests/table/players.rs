@@ -6,18 +6,18 @@ use masep::{Action, Player, Protocols, Role};
 use crate::agents::{GAME, builder, number, patiently, state, view};
 
 /// The number of the State.
-fn tick(turn: &masep::player::Turn) -> i64 {
+pub(crate) fn tick(turn: &masep::player::Turn) -> i64 {
     let state = turn.view().as_element().unwrap();
     state.attribute("tick").unwrap().parse().unwrap()
 }
 
-fn player(table: &Table, id: &str, protocols: Protocols) -> Player {
+pub(crate) fn player(table: &Table, id: &str, protocols: Protocols) -> Player {
     let builder = Player::builder(id, GAME).protocols(protocols);
     builder.join(table.local_address()).unwrap()
 }
 
 /// Plays to the end; the numbers of the questions.
-async fn play(mut player: Player) -> (Vec<u64>, Player) {
+pub(crate) async fn play(mut player: Player) -> (Vec<u64>, Player) {
     let mut questions = Vec::new();
     while let Some(turn) = patiently("a turn", player.next_turn()).await {
         if turn.is_question() {

@@ -1,0 +1,223 @@
+//! Players that are lost, late, replaced or gone, and those that play on with them.
+
+use std::time::{Duration, Instant};
+
+use masep::player::{End, Event as Told};
+use masep::table::{Cause, Clock, Event, How, Move, SeatState, Table};
+use masep::{Action, Player, Protocols, Role};
+
+use crate::agents::{Agent, GAME, builder, number, patiently, view};
+use crate::players::{play, player, tick};
+use crate::relay::Relay;
+
+const BOTH: [Protocols; 2] = [Protocols::Pymasep, Protocols::Masep2];
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+async fn ask_all(table: &Table, tick: i64) -> Vec<Move> {
+    let asking = table.ask_all(|seat| view(tick, seat));
+    patiently("a turn", asking).await.unwrap()
+}
+
+/// Waits for this event.
+async fn event(table: &Table, wanted: impl Fn(&Event) -> bool) {
+    let waiting = async { while !wanted(&table.event().await.unwrap()) {} };
+    patiently("an event", waiting).await;
+}
+
+#[tokio::test]
+async fn a_player_that_is_killed_comes_back_to_the_same_question() {
+    for protocols in BOTH {
+        let table = builder().bind("127.0.0.1:0").await.unwrap();
+        let blue = tokio::spawn(play(player(&table, "ben", protocols)));
+        let mut red = player(&table, "ann", protocols);
+        let (turn, _) = patiently("joining", async {
+            tokio::join!(red.next_turn(), async {
+                table.filled().await.unwrap();
+                let mut turn = table.open(["red", "blue"], |seat| view(1, seat)).unwrap();
+                // Whichever seat blue has, it answers.
+                turn.next().await.unwrap().unwrap()
+            })
+        })
+        .await;
+        assert_eq!(tick(&turn.unwrap()), 1);
+        // It dies in mid-turn, and another process has its resume text.
+        let resume = red.resume().map(str::to_owned);
+        drop(red);
+        event(&table, |event| matches!(event, Event::Away(_))).await;
+        let mut again = Player::builder("ann", GAME).protocols(protocols);
+        if let Some(resume) = resume {
+            again = again.resume(resume);
+        }
+        let again = tokio::spawn(play(again.join(table.local_address()).unwrap()));
+        event(&table, |event| matches!(event, Event::Back(_))).await;
+        // That turn was dropped by the host, and goes on until it is closed.
+        table.close(1);
+        for tick in 2..20 {
+            for its in ask_all(&table, tick).await {
+                assert_eq!((its.how(), number(its.action())), (How::Played, Some(tick)));
+            }
+        }
+        patiently("the end", table.end()).await;
+        let (numbers, mut again) = again.await.unwrap();
+        assert!(numbers.is_sorted());
+        let joined = |event: &Told| matches!(event, Told::Joined { epoch, .. } if *epoch == 2);
+        let has_epoch = again.events().iter().any(joined);
+        assert_eq!(has_epoch, protocols == Protocols::Masep2);
+        blue.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_anew_and_no_action_is_shifted() {
+    for protocols in BOTH {
+        let table = builder().bind("127.0.0.1:0").await.unwrap();
+        let relay = Relay::start(&table).await;
+        let red = Player::builder("ann", GAME).protocols(protocols);
+        let red = tokio::spawn(play(red.join(relay.address).unwrap()));
+        let blue = tokio::spawn(play(player(&table, "ben", protocols)));
+        patiently("filling", table.filled()).await.unwrap();
+        for tick in 1..60 {
+            if tick % 10 == 0 {
+                relay.cut();
+            }
+            for its in ask_all(&table, tick).await {
+                assert_eq!((its.how(), number(its.action())), (How::Played, Some(tick)));
+            }
+        }
+        patiently("the end", table.end()).await;
+        let (_, mut red) = red.await.unwrap();
+        let events = red.events();
+        let losses = events.iter().filter(|it| matches!(it, Told::Lost(_)));
+        assert!(losses.count() >= 5, "{events:?}");
+        assert_eq!(red.end(), Some(&End::Finished));
+        blue.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_a_turn_too_late_is_never_the_next_one() {
+    for protocols in BOTH {
+        let clock = Clock {
+            per_turn: Some(ms(60)),
+            bank: None,
+        };
+        let table = Table::builder(GAME)
+            .seats(["red", "blue"])
+            .clock(clock)
+            .misses(0)
+            .late(|_| Action::new(-1))
+            .bind("127.0.0.1:0")
+            .await
+            .unwrap();
+        let mut slow = Player::builder("ann", GAME)
+            .protocols(protocols)
+            .join(table.local_address())
+            .unwrap();
+        let slow = tokio::spawn(async move {
+            let mut turns = 0;
+            while let Some(turn) = patiently("a turn", slow.next_turn()).await {
+                turns += 1;
+                if turns % 3 == 0 {
+                    // Behind the deadline. The next question is there by then, or waits for this answer.
+                    tokio::time::sleep(ms(90)).await;
+                }
+                slow.act(Action::new(tick(&turn))).await.unwrap();
+            }
+            slow
+        });
+        let quick = tokio::spawn(play(player(&table, "ben", protocols)));
+        patiently("filling", table.filled()).await.unwrap();
+        let (mut played, mut late) = (0, 0);
+        for tick in 1..=20 {
+            for its in ask_all(&table, tick).await {
+                match its.how() {
+                    How::Played => {
+                        played += 1;
+                        assert_eq!(number(its.action()), Some(tick));
+                    }
+                    How::Default(cause) => {
+                        late += 1;
+                        assert_eq!((cause, number(its.action())), (Cause::Late, Some(-1)));
+                    }
+                    How::None(cause) => panic!("{cause:?}"),
+                }
+            }
+        }
+        assert!(played >= 25 && late >= 2, "{played} played, {late} late");
+        patiently("the end", table.end()).await;
+        let mut slow = slow.await.unwrap();
+        let told = |event: &Told| matches!(event, Told::NotCounted { .. });
+        let is_told = slow.events().iter().any(told);
+        assert_eq!(is_told, protocols == Protocols::Masep2);
+        quick.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_newer_connection_with_the_resume_text_replaces_the_older() {
+    let table = builder().bind("127.0.0.1:0").await.unwrap();
+    let mut old = player(&table, "ann", Protocols::Masep2);
+    let blue = tokio::spawn(play(player(&table, "ben", Protocols::Masep2)));
+    let asked = patiently("joining", async {
+        tokio::join!(old.next_turn(), async {
+            table.filled().await.unwrap();
+            drop(table.open(["red", "blue"], |seat| view(1, seat)).unwrap());
+        })
+    })
+    .await;
+    assert!(asked.0.is_some());
+    let resume = old.resume().unwrap().to_owned();
+    let new = Player::builder("ann", GAME).protocols(Protocols::Masep2);
+    let new = new.resume(resume).join(table.local_address()).unwrap();
+    let new = tokio::spawn(play(new));
+    // The older one is told, and does not come back.
+    assert_eq!(patiently("the end", old.next_turn()).await, None);
+    match old.end() {
+        Some(End::Ended(bye)) => assert_eq!(&*bye.code, "replaced"),
+        other => panic!("{other:?}"),
+    }
+    table.close(1);
+    for tick in 2..10 {
+        for its in ask_all(&table, tick).await {
+            assert_eq!((its.how(), number(its.action())), (How::Played, Some(tick)));
+        }
+    }
+    patiently("the end", table.end()).await;
+    assert!(new.await.unwrap().0.len() >= 8);
+    blue.await.unwrap();
+}
+
+#[tokio::test]
+async fn one_absence_costs_the_others_no_more_than_the_grace() {
+    for protocols in BOTH {
+        let table = builder().grace(ms(200)).bind("127.0.0.1:0").await.unwrap();
+        let red = Agent::join(&table, "ann", Role::Actor, Protocols::Pymasep).await;
+        let blue = tokio::spawn(play(player(&table, "ben", protocols)));
+        patiently("filling", table.filled()).await.unwrap();
+        // Blue plays, red says nothing and is gone.
+        let seats = table.seats();
+        let lost = seats
+            .iter()
+            .find(|it| it.player().unwrap().as_str() == "ann");
+        let lost = lost.unwrap().index();
+        red.client.connection().bye().await;
+        event(&table, |event| matches!(event, Event::Away(_))).await;
+        let began = Instant::now();
+        let moves = ask_all(&table, 1).await;
+        let waited = began.elapsed();
+        assert_eq!(moves[lost].how(), How::None(Cause::Gone));
+        assert_eq!(number(moves[1 - lost].action()), Some(1));
+        assert!(waited >= ms(200), "{waited:?}");
+        assert_eq!(table.seats()[lost].state(), SeatState::Gone);
+        for tick in 2..5 {
+            let moves = ask_all(&table, tick).await;
+            assert_eq!(moves[lost].how(), How::None(Cause::Gone));
+            assert_eq!(number(moves[1 - lost].action()), Some(tick));
+        }
+        patiently("the end", table.end()).await;
+        blue.await.unwrap();
+    }
+}
