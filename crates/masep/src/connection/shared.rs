@@ -657,7 +657,8 @@ impl Shared {
                 return Next::Notice;
             }
             let frame = locked.next_frame_by(batch);
-            locked.is_behind = !batch.is_empty();
+            // Until the handler's call has returned, its frame can be lost too.
+            locked.is_behind = frame.is_some() || !batch.is_empty();
             if let Some(frame) = frame {
                 return Next::Frame(frame);
             }

@@ -18,7 +18,7 @@ type Arriving<T> = Option<Pin<Box<dyn Future<Output = Option<T>> + Send>>>;
 /// Something that has happened at the door.
 pub(super) enum Arrival {
     /// This one has said `HELLO`, and waits for the table's verdict.
-    Request(Request),
+    Request(Box<Request>),
     /// A connection is open: of the peer with this key, or of one that the table does not know.
     Open(Connection, Option<PeerKey>),
     /// There will be no connection of this peer.
@@ -78,7 +78,7 @@ impl Door {
         }
         if let Poll::Ready(Some(next)) = poll_one(&mut self.requested, context) {
             self.requested = request(self.server.clone());
-            return Poll::Ready(Arrival::Request(next));
+            return Poll::Ready(Arrival::Request(Box::new(next)));
         }
         Poll::Pending
     }

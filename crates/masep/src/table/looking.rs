@@ -420,7 +420,7 @@ impl Inner {
 
     fn arrive(&mut self, arrival: Arrival, ready: &Arc<Ready>) {
         match arrival {
-            Arrival::Request(request) => self.ask(request),
+            Arrival::Request(request) => self.ask(*request),
             Arrival::Open(connection, None) => {
                 let key = self.driver.connected(connection.clone(), now());
                 self.listen(key, connection, ready);
