@@ -1,21 +1,42 @@
-//! A process without a free descriptor, async. Alone in its file: the limit is that of the whole process.
+//! A process without a free descriptor, and the descriptors of one with many connections. One test at a time: their number
+//! and their limit are those of the whole process.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
-mod peer;
+mod directory;
+mod shells;
 
-use std::fs::File;
-use std::sync::mpsc;
+use std::fs::{self, File};
+use std::io::{IoSlice, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use masep::Frame;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use peer::{Peer, frame, server, soon};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use socket2::{Domain, Socket, Type};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-const SOON: Duration = Duration::from_secs(20);
+use directory::Directory;
+use shells::{Options, Peer, SOON, Shell, accept, frame, of_each_shell, until};
+
+of_each_shell! {
+    without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on
+    none_is_left_of_connections_that_have_ended_nor_of_those_that_a_peer_has_passed
+}
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+static TOLD: Mutex<Option<mpsc::Sender<Instant>>> = Mutex::new(None);
 
 /// Tells of each warning.
-struct Warnings(mpsc::Sender<Instant>);
+struct Warnings;
 
 impl Subscriber for Warnings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -27,50 +48,97 @@ impl Subscriber for Warnings {
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, _: &Event<'_>) {
-        let _ = self.0.send(Instant::now());
+        if let Some(told) = &*TOLD.lock().unwrap() {
+            let _ = told.send(Instant::now());
+        }
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on() {
+fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on(shell: Shell) {
+    static LOG: Once = Once::new();
+    let _alone = alone();
+    LOG.call_once(|| tracing::subscriber::set_global_default(Warnings).unwrap());
     let (sender, warnings) = mpsc::channel();
-    tracing::subscriber::set_global_default(Warnings(sender)).unwrap();
-    let server = server().await;
-    let mut early = Peer::join(server.local_address(), "early").await;
-    let to_early = soon(server.accept()).await.unwrap();
+    *TOLD.lock().unwrap() = Some(sender);
+    let server = shell.serve(Options::default());
+    let mut early = Peer::join(server.address(), "early");
+    let to_early = accept(&*server);
     let late = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
 
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, 64.min(hard), hard).unwrap();
-    let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
-    }
+    let files = std::iter::from_fn(|| File::open("/dev/null").ok());
+    let files: Vec<_> = files.collect();
     // The kernel takes the connection; the server cannot.
-    late.connect(&server.local_address().tcp().unwrap().into())
-        .unwrap();
-    let first = warnings.recv_timeout(SOON).unwrap();
-    let mut last = first;
-    for _ in 0..3 {
-        last = warnings.recv_timeout(SOON).unwrap();
-    }
-    assert!(last - first >= Duration::from_millis(200), "it spins");
+    let address = server.address().tcp().unwrap();
+    late.connect(&address.into()).unwrap();
+    let warned = [(); 4].map(|()| warnings.recv_timeout(SOON).unwrap());
+    let time = warned[3] - warned[0];
+    assert!(time >= Duration::from_millis(200), "it spins: {time:?}");
 
     // Those who are inside go on talking.
-    to_early.send("still here").await.unwrap();
-    assert_eq!(early.read().await.as_deref(), Some(&b"still here"[..]));
-    early.write(&frame(b"so am I")).await;
-    assert_eq!(soon(to_early.recv()).await.unwrap().bytes(), "so am I");
+    to_early.send("still here").unwrap();
+    early.expect(b"still here");
+    early.write(&frame(b"so am I"));
+    assert_eq!(to_early.recv(), Ok(Frame::new("so am I")));
 
     drop(files);
-    late.set_nonblocking(true).unwrap();
-    let stream = tokio::net::TcpStream::from_std(late.into()).unwrap();
-    let mut late = Peer { stream };
-    late.write(&frame(b"late")).await;
-    assert_eq!(late.read().await.as_deref(), Some(&b"engine"[..]));
-    let to_late = soon(server.accept()).await.unwrap();
-    to_late.send("hi").await.unwrap();
-    assert_eq!(late.read().await.as_deref(), Some(&b"hi"[..]));
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    let mut late = Peer::of(late.into());
+    late.write(&frame(b"late"));
+    late.expect(b"engine");
+    accept(&*server).send("hi").unwrap();
+    late.expect(b"hi");
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn none_is_left_of_connections_that_have_ended_nor_of_those_that_a_peer_has_passed(shell: Shell) {
+    let _alone = alone();
+    let directory = Directory::new();
+    let target = directory.target("x.sock");
+    // Whatever the runtime and the threads keep is there from here on.
+    let server = shell.bind(&*target, Options::default()).unwrap();
+    for _ in 0..2 {
+        let client = shell.join("agent", &*server);
+        let engine = accept(&*server);
+        client.connection().bye();
+        assert!(engine.recv().is_err());
+    }
+    let before = descriptors();
+    for round in 0..50_u8 {
+        let client = shell.join("agent", &*server);
+        let engine = accept(&*server);
+        client.connection().send(vec![round]).unwrap();
+        assert_eq!(engine.recv(), Ok(Frame::new(vec![round])));
+        client.connection().bye();
+        assert!(engine.recv().is_err());
+    }
+    let mut peer = UnixStream::connect(directory.path("x.sock")).unwrap();
+    let passed = [0, 1, 2];
+    let write = |bytes: &[u8]| {
+        let rights = [ControlMessage::ScmRights(&passed)];
+        let slices = [IoSlice::new(bytes)];
+        let sent = sendmsg::<()>(peer.as_raw_fd(), &slices, &rights, MsgFlags::empty(), None);
+        assert_eq!(sent, Ok(bytes.len()));
+    };
+    write(b"\x04\0peer");
+    let engine = accept(&*server);
+    for byte in b"\x05\0hello\x05\0again" {
+        write(&[*byte]);
+    }
+    until(|| descriptors() <= before + 2);
+    peer.read_exact(&mut [0; 8]).unwrap();
+    // With async, what stands behind a passed descriptor may be read at the end only.
+    drop(peer);
+    assert_eq!(engine.recv(), Ok(Frame::new("hello")));
+    assert_eq!(engine.recv(), Ok(Frame::new("again")));
+    assert!(engine.recv().is_err());
+    drop(engine);
+    until(|| descriptors() <= before);
+    server.shutdown(SOON);
 }

@@ -1,19 +1,24 @@
 //! Text of strangers in the log: nothing that a terminal obeys, and not as much as they like.
 
-#![allow(clippy::duplicate_mod, reason = "both kinds of peers have it")]
+#![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
-mod blocking_peer;
-mod peer;
+mod shells;
 
 use std::fmt::{self, Write as _};
 use std::sync::{Condvar, Mutex, Once};
 
-use masep::{Duplicates, Limits};
+use masep::Duplicates;
+use shells::{Options, Peer, SOON, Shell, frame, of_each_shell};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+
+of_each_shell! {
+    an_id_cannot_write_to_the_terminal_of_whoever_reads_the_log
+    refusals_are_logged_at_a_pace
+}
 
 /// A line of the log: how important it is, and what it says.
 type Line = (Level, String);
@@ -72,7 +77,7 @@ fn lines_with(part: &str, count: usize) -> Vec<Line> {
     let lines = LINES.lock().expect("nobody panics");
     let too_few = |lines: &mut Vec<Line>| select(lines).len() < count;
     let (lines, result) = MORE
-        .wait_timeout_while(lines, blocking_peer::SOON, too_few)
+        .wait_timeout_while(lines, SOON, too_few)
         .expect("nobody panics");
     assert!(
         !result.timed_out(),
@@ -86,13 +91,6 @@ fn evil(mark: &str) -> String {
     format!("{mark}\u{1b}[2J\u{9b}31m\r\n2027-01-01 INFO all is well\u{202e}\u{2028}\u{7f}\0")
 }
 
-fn server(duplicates: Duplicates) -> masep::blocking::Server {
-    masep::blocking::Server::builder(evil("engine"))
-        .duplicates(duplicates)
-        .bind("127.0.0.1:0")
-        .expect("loopback can be bound")
-}
-
 fn assert_harmless(mark: &str, least: usize) {
     for (_, line) in lines_with(mark, least) {
         let obeyed = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}');
@@ -100,49 +98,26 @@ fn assert_harmless(mark: &str, least: usize) {
     }
 }
 
-#[test]
-fn an_id_cannot_write_to_the_terminal_of_whoever_reads_the_log() {
+fn an_id_cannot_write_to_the_terminal_of_whoever_reads_the_log(shell: Shell) {
     keep_the_log();
-    for (mark, duplicates) in [("one", Duplicates::Refuse), ("two", Duplicates::Replace)] {
-        let server = server(duplicates);
-        let hello = blocking_peer::frame(evil(mark).as_bytes());
-        let peers: Vec<_> = (0..2)
-            .map(|_| {
-                let mut peer = blocking_peer::Peer::connect(server.local_address());
-                peer.write(&hello);
-                assert_eq!(peer.read(), Some(evil("engine").into_bytes()));
-                peer
-            })
-            .collect();
-        drop(peers);
-        // Connected, and either refused or ended.
-        assert_harmless(mark, 2);
-    }
-    assert_harmless("engine", 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn an_id_cannot_write_to_the_terminal_of_whoever_reads_the_log_of_an_async_server() {
-    keep_the_log();
-    for (mark, duplicates) in [("ein", Duplicates::Refuse), ("zwei", Duplicates::Replace)] {
-        let server = masep::Server::builder(evil("motor"))
-            .duplicates(duplicates)
-            .bind("127.0.0.1:0")
-            .await
-            .expect("loopback can be bound");
-        let hello = peer::frame(evil(mark).as_bytes());
-        let mut peers = Vec::new();
-        for _ in 0..2 {
-            let mut peer = peer::Peer::connect(server.local_address()).await;
-            peer.write(&hello).await;
-            assert_eq!(peer.read().await, Some(evil("motor").into_bytes()));
-            peers.push(peer);
-        }
+    for duplicates in [Duplicates::Refuse, Duplicates::Replace] {
+        let mark = format!("{shell:?}-{duplicates:?}");
+        let engine = format!("engine-{mark}");
+        let options = Options::from(duplicates).id(&evil(&engine));
+        let server = shell.serve(options);
+        let hello = frame(evil(&mark).as_bytes());
+        let mut peers = [(); 2].map(|()| {
+            let mut peer = Peer::connect(server.address());
+            peer.write(&hello);
+            peer.expect(evil(&engine).as_bytes());
+            peer
+        });
         drop(server);
-        peers[0].expect_bye().await;
-        assert_harmless(mark, 2);
+        peers[0].expect_bye();
+        // Connected, and either refused or ended.
+        assert_harmless(&mark, 2);
+        assert_harmless(&engine, 1);
     }
-    assert_harmless("motor", 1);
 }
 
 /// A client that knocks without pause is told of now and then; a debug log has all of it.
@@ -155,23 +130,16 @@ fn assert_paced(reason: &str, refused: usize) {
     assert!(debug.count() > refused / 2);
 }
 
-#[test]
-fn refusals_are_logged_at_a_pace() {
+fn refusals_are_logged_at_a_pace(shell: Shell) {
     keep_the_log();
-    let server = blocking_peer::server();
+    let server = shell.serve(Options::default());
+    // Reasons of which each shell has its own, since all share one log.
+    let (hello, reason) = match shell {
+        Shell::Blocking => (&b"\x02\0\xff\xff"[..], "bad_hello"),
+        Shell::Async => (&b""[..], "closed_before_hello"),
+    };
     for _ in 0..200 {
-        let mut peer = blocking_peer::Peer::connect(server.local_address());
-        peer.write(b"\x02\0\xff\xff");
+        Peer::connect(server.address()).write(hello);
     }
-    assert_paced("bad_hello", 200);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn refusals_of_an_async_server_are_logged_at_a_pace() {
-    keep_the_log();
-    let server = peer::server_with(Limits::default()).await;
-    for _ in 0..200 {
-        drop(peer::Peer::connect(server.local_address()).await);
-    }
-    assert_paced("closed_before_hello", 200);
+    assert_paced(reason, 200);
 }

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
-mod peer;
+mod shells;
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -16,9 +16,14 @@ use masep::{Address, Client, Connection, Frame, Limits, Server, SocketOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use peer::{frame, soon};
+use shells::{SOON, frame};
 
 const FRAMES: usize = 2_000;
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(SOON, work);
+    in_time.await.expect("it happens in time")
+}
 
 /// Writes so far that ended a segment.
 #[derive(Debug, Default)]

@@ -12,8 +12,6 @@
 #[cfg(target_os = "linux")]
 use std::io::{self, Write};
 
-#[path = "../bounds/mod.rs"]
-mod bounds;
 mod connecting;
 mod cut;
 #[path = "../directory/mod.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use masep::{CloseReason, Connection, Limits, RecvMessageError, Server, SocketOptions, WhenFull};
 
 use crate::cut::{Cut, Work, breathe, soon};
-use crate::world::{BYE, NARROW, Peer, World, number, wire};
+use crate::world::{BYE, Peer, World, number, wire};
 
 /// Frames that the peer sends, a byte at a time.
 const FRAMES: u8 = 3;
@@ -49,7 +49,8 @@ pub(crate) fn recv_reads(cut: &Cut) -> Work<'_> {
 /// A call that looks for bytes without sleeping.
 pub(crate) fn recv_spins(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
-        let world = World::new(SocketOptions::default().busy_poll(Duration::from_millis(20)));
+        let options = SocketOptions::default().busy_poll(Duration::from_millis(20));
+        let world = World::of(Server::builder("engine").socket_options(options));
         let (connection, peer) = world.join("agent").await;
         alone(cut, &connection, peer).await;
     })
@@ -58,11 +59,9 @@ pub(crate) fn recv_spins(cut: &Cut) -> Work<'_> {
 /// A policy that drops frames: the task alone reads.
 pub(crate) fn recv_from_the_queue(cut: &Cut) -> Work<'_> {
     Box::pin(async move {
-        let (listener, connector) = masep::transport::memory::listen(16);
-        let builder = Server::builder("engine").when_full(WhenFull::NewestWins);
-        let server = builder.serve_over(listener).unwrap();
-        let peer = Peer::join(&connector, "agent", NARROW).await;
-        let connection = soon(server.accept()).await.unwrap();
+        let newest_wins = Server::builder("engine").when_full(WhenFull::NewestWins);
+        let world = World::of(newest_wins);
+        let (connection, peer) = world.join("agent").await;
         alone(cut, &connection, peer).await;
     })
 }

@@ -6,10 +6,9 @@ use std::io::ErrorKind;
 use bytes::BytesMut;
 use masep::transport::memory::{MemoryConnector, MemoryTransport, listen};
 use masep::transport::{Stream, Transport};
-use masep::{Connection, Frame, Limits, Server, SocketHandler};
+use masep::{Connection, Frame, Limits, Server, ServerBuilder, SocketHandler};
 use masep_proto::FrameCodec;
 
-use crate::bounds::Bounds;
 use crate::cut::{breathe, soon};
 
 /// Bytes of the peers' pipes: less than a frame of [`frame`].
@@ -22,12 +21,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(bounds: impl Into<Bounds>) -> Self {
-        let bounds = bounds.into();
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self::of(Server::builder("engine").limits(limits))
+    }
+
+    pub(crate) fn of(builder: ServerBuilder) -> Self {
         let (listener, connector) = listen(16);
-        let builder = Server::builder("engine")
-            .limits(bounds.limits)
-            .socket_options(bounds.socket);
         let server = builder.serve_over(listener).unwrap();
         Self { server, connector }
     }

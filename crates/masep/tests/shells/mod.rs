@@ -1,11 +1,17 @@
-//! The calls of both shells behind one face.
+//! Both shells behind one face, so that a scenario is written once and run against each.
 #![allow(
     dead_code,
+    unused_macros,
+    unused_imports,
     unreachable_pub,
     missing_docs,
     clippy::unwrap_used,
     reason = "each test file uses its own part, and a panic is its report"
 )]
+
+mod handler;
+mod options;
+mod peer;
 
 use std::future::Future;
 use std::io;
@@ -13,17 +19,20 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use masep::{
-    AcceptError, AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, ConnectionId, Dict,
-    Hello, IntoTarget, Limits, Message, Notice, PeerLimits, Protocol, Protocols, RecvMessageError,
-    RecvTimeoutError, Request, Role, SendError, ServerLimits, ShutdownReport, SocketOptions,
-    Welcome, WhenFull, blocking,
+    AcceptError, AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, ConnectionId,
+    DecodeError, Frame, IntoTarget, Message, Notice, PeerLimits, Protocol, RecvMessageError,
+    RecvTimeoutError, SendError, ShutdownReport, TryRecvError, Welcome, WhenFull, blocking,
 };
 use tokio::runtime::Runtime;
 
-use super::bounds::Bounds;
+pub use handler::{Act, Event, Events, Handler, next, next_rejected};
+pub use options::Options;
+pub use peer::{Peer, frame, listen};
 
-const SOON: Duration = Duration::from_secs(20);
+/// Ends a test that waits for something that does not come. Never the expected way out.
+pub const SOON: Duration = Duration::from_secs(30);
 
+/// One of the two libraries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shell {
     Blocking,
@@ -32,12 +41,51 @@ pub enum Shell {
 
 pub const SHELLS: [Shell; 2] = [Shell::Blocking, Shell::Async];
 
+/// Each scenario as a test of each shell, which is the name of the module.
+macro_rules! of_each_shell {
+    ($($(#[$attribute:meta])* $scenario:ident)*) => {
+        mod with_async {
+            $($(#[$attribute])* #[test] fn $scenario() {
+                super::$scenario(crate::shells::Shell::Async);
+            })*
+        }
+        mod with_blocking {
+            $($(#[$attribute])* #[test] fn $scenario() {
+                super::$scenario(crate::shells::Shell::Blocking);
+            })*
+        }
+    };
+}
+
+/// Each scenario with each shell as server, and each as client.
+macro_rules! of_each_pair {
+    ($($scenario:ident)*) => {
+        crate::shells::of_each_pair! {
+            async_server_async_client: Async Async, [$($scenario)*]
+            async_server_blocking_client: Async Blocking, [$($scenario)*]
+            blocking_server_async_client: Blocking Async, [$($scenario)*]
+            blocking_server_blocking_client: Blocking Blocking, [$($scenario)*]
+        }
+    };
+    ($($module:ident: $server:ident $client:ident, [$($scenario:ident)*])*) => {
+        $(mod $module {
+            $(#[test] fn $scenario() {
+                use crate::shells::Shell;
+                super::$scenario(Shell::$server, Shell::$client);
+            })*
+        })*
+    };
+}
+
+pub(crate) use {of_each_pair, of_each_shell};
+
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2).enable_all().build().unwrap()
 });
 
-fn wait<T>(call: impl Future<Output = T>) -> T {
+/// The result of a call of async.
+pub fn wait<T>(call: impl Future<Output = T>) -> T {
     let call = async { tokio::time::timeout(SOON, call).await };
     RUNTIME.block_on(call).expect("it returns in time")
 }
@@ -51,503 +99,268 @@ pub fn until(holds: impl Fn() -> bool) {
     }
 }
 
-pub trait Server: Send + Sync {
-    fn address(&self) -> Address;
-    fn accept(&self) -> Option<Box<dyn Connection>>;
-    fn stop_accepting(&self);
-    fn announce(&self) -> io::Result<()>;
-    fn broadcast_message(&self, message: &Message) -> Result<usize, SendError>;
-    fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError>;
-    /// Within a time that is long for what has happened already.
-    fn next_request(&self) -> Result<Request, AcceptError>;
-    fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
-}
+impl Shell {
+    /// A server on loopback.
+    pub fn serve(self, options: impl Into<Options>) -> Box<dyn Server> {
+        self.bind("127.0.0.1:0", options).unwrap()
+    }
 
-pub trait Client: Send + Sync {
-    fn connection(&self) -> &dyn Connection;
-}
+    /// A client on loopback.
+    pub fn join(self, id: &str, server: &dyn Server) -> Box<dyn Client> {
+        let connected = self.connect(id, server.address(), Options::default());
+        connected.unwrap()
+    }
 
-pub trait Connection: Send + Sync {
-    fn address(&self) -> Address;
-    fn peer(&self) -> String;
-    fn send(&self, body: Vec<u8>);
-    fn try_send(&self, body: Vec<u8>) -> bool;
-    fn recv(&self) -> Option<Vec<u8>>;
-    fn bye(&self) -> CloseReason;
-    fn bye_with(&self, bye: Bye) -> CloseReason;
-    fn protocol(&self) -> Protocol;
-    fn peer_limits(&self) -> PeerLimits;
-    fn welcome(&self) -> Option<Welcome>;
-    fn hello(&self) -> Option<Hello>;
-    fn id(&self) -> ConnectionId;
-    fn rtt(&self) -> Option<Duration>;
-    fn ping(&self) -> bool;
-    fn notice(&self, notice: Notice) -> Result<(), SendError>;
-    fn try_notice(&self) -> Option<Notice>;
-    fn send_frame(&self, body: Vec<u8>) -> Result<(), SendError>;
-    fn send_message(&self, message: &Message) -> Result<(), SendError>;
-    fn recv_message(&self) -> Result<Message, RecvMessageError>;
-    /// The reason of an end that comes, or has come.
-    fn end(&self) -> CloseReason;
-    /// The reason, when all was received.
-    fn closed(&self) -> CloseReason;
-}
+    /// A server, its connection, and the bare socket that is its peer.
+    pub fn connected(self, options: impl Into<Options>) -> (Box<dyn Server>, Handle, Peer) {
+        let server = self.serve(options);
+        let peer = Peer::join(server.address(), "agent");
+        let connection = accept(&*server);
+        (server, connection, peer)
+    }
 
-pub fn bind(shell: Shell, target: impl IntoTarget) -> io::Result<Box<dyn Server>> {
-    bind_with(shell, target, Bounds::default())
-}
-
-pub fn bind_with(
-    shell: Shell,
-    target: impl IntoTarget,
-    bounds: impl Into<Bounds>,
-) -> io::Result<Box<dyn Server>> {
-    let bounds = bounds.into();
-    Ok(match shell {
-        Shell::Blocking => {
-            let server = blocking::Server::builder("engine")
-                .limits(bounds.limits)
-                .server_limits(bounds.server);
-            Box::new(server.bind(target)?)
-        }
-        Shell::Async => {
-            let server = masep::Server::builder("engine")
-                .limits(bounds.limits)
-                .server_limits(bounds.server);
-            Box::new(Async(Some(wait(server.bind(target))?)))
-        }
-    })
-}
-
-pub fn bind_announced(shell: Shell, target: impl IntoTarget) -> io::Result<Box<dyn Server>> {
-    Ok(match shell {
-        Shell::Blocking => {
-            let server = blocking::Server::builder("engine").announce(true);
-            Box::new(server.bind(target)?)
-        }
-        Shell::Async => {
-            let server = masep::Server::builder("engine").announce(true);
-            Box::new(Async(Some(wait(server.bind(target))?)))
-        }
-    })
-}
-
-/// A server that speaks these generations; by default those of the library.
-pub fn bind_speaking(
-    shell: Shell,
-    protocols: Option<Protocols>,
-    limits: Limits,
-) -> Box<dyn Server> {
-    match shell {
-        Shell::Blocking => {
-            let mut server = blocking::Server::builder("engine").limits(limits);
-            if let Some(protocols) = protocols {
-                server = server.protocols(protocols);
-            }
-            Box::new(server.bind("127.0.0.1:0").unwrap())
-        }
-        Shell::Async => {
-            let mut server = masep::Server::builder("engine").limits(limits);
-            if let Some(protocols) = protocols {
-                server = server.protocols(protocols);
-            }
-            Box::new(Async(Some(wait(server.bind("127.0.0.1:0")).unwrap())))
-        }
+    /// A server, its connection, and a client of the same shell.
+    pub fn pair(self, options: impl Into<Options>) -> (Box<dyn Server>, Handle, Box<dyn Client>) {
+        let options = options.into();
+        let server = self.serve(options.clone());
+        let client = self.connect("agent", server.address(), options).unwrap();
+        let connection = accept(&*server);
+        (server, connection, client)
     }
 }
 
-/// A server of which a handler gets the connections: that of its shell.
-pub fn bind_handled(
-    shell: Shell,
-    of_async: impl masep::SocketHandler,
-    of_blocking: impl blocking::SocketHandler,
-) -> Box<dyn Server> {
-    match shell {
-        Shell::Blocking => {
-            let server = blocking::Server::builder("engine").handler(of_blocking);
-            Box::new(server.bind("127.0.0.1:0").unwrap())
-        }
-        Shell::Async => {
-            let server = masep::Server::builder("engine").handler(of_async);
-            Box::new(Async(Some(wait(server.bind("127.0.0.1:0")).unwrap())))
-        }
+pub fn accept(server: &dyn Server) -> Handle {
+    server.accept().expect("the server accepts")
+}
+
+/// Sends without a wait until the peer's and the own buffers are full: the number of frames of 60,000 bytes.
+pub fn fill(connection: &dyn Connection) -> usize {
+    let taken = (0..).take_while(|_| connection.try_send(vec![7; 60_000]).is_ok());
+    taken.count()
+}
+
+pub type Handle = Box<dyn Connection>;
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        self.handle()
     }
 }
 
-/// A server whose host is asked about its clients.
-pub fn bind_asking(
-    shell: Shell,
-    target: impl IntoTarget,
-    limits: ServerLimits,
-) -> io::Result<Box<dyn Server>> {
-    Ok(match shell {
-        Shell::Blocking => {
-            let server = blocking::Server::builder("engine").server_limits(limits);
-            Box::new(server.ask().bind(target)?)
-        }
-        Shell::Async => {
-            let server = masep::Server::builder("engine").server_limits(limits);
-            Box::new(Async(Some(wait(server.ask().bind(target))?)))
-        }
-    })
+/// Calls as inherent ones of the trait's object, with what they take by `Into`.
+impl dyn Connection + '_ {
+    pub fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        self.send_frame(frame.into())
+    }
+
+    pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        self.try_send_frame(frame.into())
+    }
+
+    /// The reason, if the end is the next thing that is received.
+    pub fn end(&self) -> CloseReason {
+        self.recv().expect_err("the end")
+    }
 }
 
-/// A client that says this of itself.
-#[derive(Clone, Debug, Default)]
-pub struct Says {
-    pub role: Option<Role>,
-    pub game: Option<&'static str>,
-    pub seat: Option<&'static str>,
-    pub table: Option<&'static str>,
-    pub resume: Option<String>,
-    pub profile: Option<&'static str>,
-    pub make: Option<Dict>,
-    pub token: Option<&'static str>,
-    pub protocols: Option<Protocols>,
-}
-
-macro_rules! say {
-    ($client:ident, $says:ident) => {
-        if let Some(role) = $says.role {
-            $client = $client.role(role);
+/// A trait whose calls go on to both libraries. Calls of async that wait do so in the runtime of all tests.
+macro_rules! face {
+    ($face:ident for $blocking:ty, $async:ty;
+        $(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $returned:ty;)*
+        $(async fn $waits:ident(&self $(, $awaited:ident: $kind:ty)*) -> $result:ty;)*
+        in both { $($of_both:item)* }
+        in blocking { $($of_blocking:item)* }
+        in async { $($of_async:item)* }
+        by hand { $($by_hand:item)* }
+    ) => {
+        pub trait $face: Send + Sync {
+            $(fn $name(&self $(, $argument: $type)*) -> $returned;)*
+            $(fn $waits(&self $(, $awaited: $kind)*) -> $result;)*
+            $($by_hand)*
         }
-        if let Some(game) = $says.game {
-            $client = $client.game(game);
+        impl $face for $blocking {
+            $(fn $name(&self $(, $argument: $type)*) -> $returned { self.$name($($argument),*) })*
+            $(fn $waits(&self $(, $awaited: $kind)*) -> $result { self.$waits($($awaited),*) })*
+            $($of_both)*
+            $($of_blocking)*
         }
-        if let Some(seat) = $says.seat {
-            $client = $client.seat(seat);
-        }
-        if let Some(table) = $says.table {
-            $client = $client.table(table);
-        }
-        if let Some(resume) = $says.resume {
-            $client = $client.resume(&resume);
-        }
-        if let Some(profile) = $says.profile {
-            $client = $client.profile(profile);
-        }
-        if let Some(make) = $says.make {
-            $client = $client.make(make);
-        }
-        if let Some(token) = $says.token {
-            $client = $client.token(token);
-        }
-        if let Some(protocols) = $says.protocols {
-            $client = $client.protocols(protocols);
+        impl $face for $async {
+            $(fn $name(&self $(, $argument: $type)*) -> $returned { self.$name($($argument),*) })*
+            $(fn $waits(&self $(, $awaited: $kind)*) -> $result { wait(self.$waits($($awaited),*)) })*
+            $($of_both)*
+            $($of_async)*
         }
     };
 }
 
-pub fn connect_saying(
-    shell: Shell,
-    id: &str,
-    target: impl IntoTarget,
-    says: Says,
-) -> Result<Box<dyn Client>, ConnectError> {
-    Ok(match shell {
-        Shell::Blocking => {
-            let mut client = blocking::Client::builder(id);
-            say!(client, says);
-            Box::new(client.connect(target)?)
+face! { Connection for blocking::Connection, masep::Connection;
+    fn id(&self) -> ConnectionId;
+    fn address(&self) -> Address;
+    fn protocol(&self) -> Protocol;
+    fn peer_limits(&self) -> PeerLimits;
+    fn welcome(&self) -> Option<Welcome>;
+    fn rtt(&self) -> Option<Duration>;
+    fn ping(&self) -> bool;
+    fn notice(&self, notice: Notice) -> Result<(), SendError>;
+    fn try_notice(&self) -> Option<Notice>;
+    fn try_recv(&self) -> Result<Frame, TryRecvError>;
+    fn decode(&self, frame: Frame) -> Result<Message, DecodeError>;
+    async fn send_or(&self, frame: Frame, when_full: WhenFull) -> Result<(), SendError>;
+    async fn send_message(&self, message: &Message) -> Result<(), SendError>;
+    async fn recv_message(&self) -> Result<Message, RecvMessageError>;
+    async fn bye(&self) -> CloseReason;
+    async fn bye_with(&self, bye: Bye) -> CloseReason;
+    async fn closed(&self) -> CloseReason;
+    in both {
+        fn handle(&self) -> Handle {
+            Box::new(self.clone())
         }
-        Shell::Async => {
-            let mut client = masep::Client::builder(id);
-            say!(client, says);
-            Box::new(AsyncClient(wait(client.connect(target))?))
+        fn peer(&self) -> String {
+            self.peer().to_string()
         }
-    })
+        fn close_reason(&self) -> Option<CloseReason> {
+            self.close_reason().cloned()
+        }
+        fn try_send_frame(&self, frame: Frame) -> Result<(), SendError> {
+            self.try_send(frame)
+        }
+    }
+    in blocking {
+        fn send_frame(&self, frame: Frame) -> Result<(), SendError> {
+            self.send(frame)
+        }
+        fn recv(&self) -> Result<Frame, CloseReason> {
+            in_time(self.recv_timeout(SOON))
+        }
+        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
+            in_time(self.recv_newest_timeout(SOON, keep))
+        }
+    }
+    in async {
+        fn send_frame(&self, frame: Frame) -> Result<(), SendError> {
+            wait(async { self.send(frame).await })
+        }
+        fn recv(&self) -> Result<Frame, CloseReason> {
+            wait(self.recv())
+        }
+        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
+            wait(self.recv_newest(keep))
+        }
+    }
+    by hand {
+        fn handle(&self) -> Handle;
+        fn peer(&self) -> String;
+        fn close_reason(&self) -> Option<CloseReason>;
+        fn send_frame(&self, frame: Frame) -> Result<(), SendError>;
+        fn try_send_frame(&self, frame: Frame) -> Result<(), SendError>;
+        fn recv(&self) -> Result<Frame, CloseReason>;
+        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason>;
+    }
 }
 
-/// A client that speaks these generations; by default those of the library, or of the address.
-pub fn connect_speaking(
-    shell: Shell,
-    id: &str,
-    target: impl IntoTarget,
-    protocols: Option<Protocols>,
-    limits: Limits,
-) -> Result<Box<dyn Client>, ConnectError> {
-    Ok(match shell {
-        Shell::Blocking => {
-            let mut client = blocking::Client::builder(id).limits(limits);
-            if let Some(protocols) = protocols {
-                client = client.protocols(protocols);
+face! { Registry for blocking::Registry, masep::Registry;
+    fn is_connection_registered(&self, id: &str) -> bool;
+    fn len(&self) -> usize;
+    async fn send_frame_to(&self, id: &str, frame: Frame) -> Result<(), SendError>;
+    async fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError>;
+    async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError>;
+    async fn broadcast_message(&self, message: &Message, when_full: WhenFull) -> Result<usize, SendError>;
+    in both {
+        fn get_connection(&self, id: &str) -> Option<Handle> {
+            Some(Box::new(self.get_connection(id)?))
+        }
+        fn try_broadcast(&self, frame: &Frame) -> Result<Vec<String>, SendError> {
+            let without_room = self.try_broadcast(frame)?;
+            Ok(without_room.iter().map(|it| it.peer().to_string()).collect())
+        }
+    }
+    in blocking {}
+    in async {}
+    by hand {
+        fn get_connection(&self, id: &str) -> Option<Handle>;
+        /// The peers that had no room.
+        fn try_broadcast(&self, frame: &Frame) -> Result<Vec<String>, SendError>;
+    }
+}
+
+face! { Server for blocking::Server, masep::Server;
+    in both {
+        fn address(&self) -> Address {
+            self.local_address()
+        }
+        fn registry(&self) -> &dyn Registry {
+            self.registry()
+        }
+        fn stop_accepting(&self) {
+            self.stop_accepting();
+        }
+    }
+    in blocking {
+        fn accept(&self) -> Result<Handle, AcceptError> {
+            match self.accept_timeout(SOON) {
+                Ok(accepted) => Ok(Box::new(accepted)),
+                Err(AcceptTimeoutError::Stopped) => Err(AcceptError::Stopped),
+                Err(AcceptTimeoutError::Handled) => Err(AcceptError::Handled),
+                Err(error) => panic!("{error}"),
             }
-            Box::new(client.connect(target)?)
         }
-        Shell::Async => {
-            let mut client = masep::Client::builder(id).limits(limits);
-            if let Some(protocols) = protocols {
-                client = client.protocols(protocols);
-            }
-            Box::new(AsyncClient(wait(client.connect(target))?))
+        fn announce(&self) -> io::Result<()> {
+            self.announce()
         }
+        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
+            Self::shutdown(*self, deadline)
+        }
+    }
+    in async {
+        fn accept(&self) -> Result<Handle, AcceptError> {
+            Ok(Box::new(wait(self.accept())?))
+        }
+        fn announce(&self) -> io::Result<()> {
+            let _context = RUNTIME.enter();
+            self.announce()
+        }
+        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
+            wait(Self::shutdown(*self, deadline))
+        }
+    }
+    by hand {
+        fn address(&self) -> Address;
+        fn registry(&self) -> &dyn Registry;
+        fn accept(&self) -> Result<Handle, AcceptError>;
+        fn stop_accepting(&self);
+        fn announce(&self) -> io::Result<()>;
+        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
+    }
+}
+
+face! { Client for blocking::Client, masep::Client;
+    in both {
+        fn id(&self) -> String {
+            self.id().to_string()
+        }
+        fn server_id(&self) -> String {
+            self.server_id().to_string()
+        }
+        fn connection(&self) -> &dyn Connection {
+            self.connection()
+        }
+        fn registry(&self) -> &dyn Registry {
+            self.registry()
+        }
+    }
+    in blocking {}
+    in async {}
+    by hand {
+        fn id(&self) -> String;
+        fn server_id(&self) -> String;
+        fn connection(&self) -> &dyn Connection;
+        fn registry(&self) -> &dyn Registry;
+    }
+}
+
+fn in_time(received: Result<Frame, RecvTimeoutError>) -> Result<Frame, CloseReason> {
+    received.map_err(|error| match error {
+        RecvTimeoutError::Closed(reason) => reason,
+        RecvTimeoutError::TimedOut => panic!("neither a frame nor the end in time"),
     })
-}
-
-pub fn connect(shell: Shell, target: impl IntoTarget) -> Result<Box<dyn Client>, ConnectError> {
-    connect_with(shell, target, SocketOptions::default())
-}
-
-pub fn connect_with(
-    shell: Shell,
-    target: impl IntoTarget,
-    options: SocketOptions,
-) -> Result<Box<dyn Client>, ConnectError> {
-    connect_by(shell, target, "agent", options)
-}
-
-pub fn connect_as(
-    shell: Shell,
-    id: &str,
-    target: impl IntoTarget,
-) -> Result<Box<dyn Client>, ConnectError> {
-    connect_by(shell, target, id, SocketOptions::default())
-}
-
-fn connect_by(
-    shell: Shell,
-    target: impl IntoTarget,
-    id: &str,
-    options: SocketOptions,
-) -> Result<Box<dyn Client>, ConnectError> {
-    Ok(match shell {
-        Shell::Blocking => {
-            let client = blocking::Client::builder(id).socket_options(options);
-            Box::new(client.connect(target)?)
-        }
-        Shell::Async => {
-            let client = masep::Client::builder(id).socket_options(options);
-            Box::new(AsyncClient(wait(client.connect(target))?))
-        }
-    })
-}
-
-pub fn accept(server: &dyn Server) -> Box<dyn Connection> {
-    server.accept().expect("the server accepts")
-}
-
-impl Server for blocking::Server {
-    fn address(&self) -> Address {
-        self.local_address()
-    }
-    fn accept(&self) -> Option<Box<dyn Connection>> {
-        match self.accept_timeout(SOON) {
-            Ok(accepted) => Some(Box::new(accepted)),
-            Err(AcceptTimeoutError::TimedOut) => panic!("no connection in time"),
-            Err(_) => None,
-        }
-    }
-    fn stop_accepting(&self) {
-        self.stop_accepting();
-    }
-    fn announce(&self) -> io::Result<()> {
-        self.announce()
-    }
-    fn broadcast_message(&self, message: &Message) -> Result<usize, SendError> {
-        self.registry().broadcast_message(message, WhenFull::Wait)
-    }
-    fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
-        self.registry().send_message_to(id, message)
-    }
-    fn next_request(&self) -> Result<Request, AcceptError> {
-        self.next_request_timeout(SOON).map_err(AcceptError::from)
-    }
-    fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
-        Self::shutdown(*self, deadline)
-    }
-}
-
-impl Client for blocking::Client {
-    fn connection(&self) -> &dyn Connection {
-        self.connection()
-    }
-}
-
-impl Connection for blocking::Connection {
-    fn address(&self) -> Address {
-        self.address()
-    }
-    fn peer(&self) -> String {
-        self.peer().to_string()
-    }
-    fn send(&self, body: Vec<u8>) {
-        self.send(body).unwrap();
-    }
-    fn try_send(&self, body: Vec<u8>) -> bool {
-        self.try_send(body).is_ok()
-    }
-    fn recv(&self) -> Option<Vec<u8>> {
-        match self.recv_timeout(SOON) {
-            Ok(frame) => Some(frame.bytes().to_vec()),
-            Err(RecvTimeoutError::TimedOut) => panic!("neither a frame nor the end in time"),
-            Err(RecvTimeoutError::Closed(_)) => None,
-        }
-    }
-    fn bye(&self) -> CloseReason {
-        self.bye()
-    }
-    fn bye_with(&self, bye: Bye) -> CloseReason {
-        self.bye_with(bye)
-    }
-    fn protocol(&self) -> Protocol {
-        self.protocol()
-    }
-    fn peer_limits(&self) -> PeerLimits {
-        self.peer_limits()
-    }
-    fn welcome(&self) -> Option<Welcome> {
-        self.welcome()
-    }
-    fn hello(&self) -> Option<Hello> {
-        self.hello()
-    }
-    fn id(&self) -> ConnectionId {
-        self.id()
-    }
-    fn rtt(&self) -> Option<Duration> {
-        self.rtt()
-    }
-    fn ping(&self) -> bool {
-        self.ping()
-    }
-    fn notice(&self, notice: Notice) -> Result<(), SendError> {
-        self.notice(notice)
-    }
-    fn try_notice(&self) -> Option<Notice> {
-        self.try_notice()
-    }
-    fn send_frame(&self, body: Vec<u8>) -> Result<(), SendError> {
-        self.send(body)
-    }
-    fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        self.send_message(message)
-    }
-    fn recv_message(&self) -> Result<Message, RecvMessageError> {
-        self.recv_message()
-    }
-    fn end(&self) -> CloseReason {
-        match self.recv_timeout(SOON) {
-            Err(RecvTimeoutError::Closed(reason)) => reason,
-            other => panic!("no end: {other:?}"),
-        }
-    }
-    fn closed(&self) -> CloseReason {
-        // Here it takes a call that waits for the end to be noticed.
-        let _ = self.flush();
-        self.closed()
-    }
-}
-
-struct Async(Option<masep::Server>);
-
-impl Async {
-    fn get(&self) -> &masep::Server {
-        self.0.as_ref().unwrap()
-    }
-}
-
-impl Server for Async {
-    fn address(&self) -> Address {
-        self.get().local_address()
-    }
-    fn accept(&self) -> Option<Box<dyn Connection>> {
-        let accepted = wait(self.get().accept()).ok()?;
-        Some(Box::new(accepted))
-    }
-    fn stop_accepting(&self) {
-        self.get().stop_accepting();
-    }
-    fn announce(&self) -> io::Result<()> {
-        let _context = RUNTIME.enter();
-        self.get().announce()
-    }
-    fn broadcast_message(&self, message: &Message) -> Result<usize, SendError> {
-        let registry = self.get().registry();
-        wait(registry.broadcast_message(message, WhenFull::Wait))
-    }
-    fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
-        wait(self.get().registry().send_message_to(id, message))
-    }
-    fn next_request(&self) -> Result<Request, AcceptError> {
-        wait(self.get().next_request())
-    }
-    fn shutdown(mut self: Box<Self>, deadline: Duration) -> ShutdownReport {
-        wait(self.0.take().unwrap().shutdown(deadline))
-    }
-}
-
-struct AsyncClient(masep::Client);
-
-impl Client for AsyncClient {
-    fn connection(&self) -> &dyn Connection {
-        self.0.connection()
-    }
-}
-
-impl Connection for masep::Connection {
-    fn address(&self) -> Address {
-        self.address()
-    }
-    fn peer(&self) -> String {
-        self.peer().to_string()
-    }
-    fn send(&self, body: Vec<u8>) {
-        let sent: Result<(), SendError> = wait(async { self.send(body).await });
-        sent.unwrap();
-    }
-    fn try_send(&self, body: Vec<u8>) -> bool {
-        self.try_send(body).is_ok()
-    }
-    fn recv(&self) -> Option<Vec<u8>> {
-        let frame = wait(self.recv()).ok()?;
-        Some(frame.bytes().to_vec())
-    }
-    fn bye(&self) -> CloseReason {
-        wait(self.bye())
-    }
-    fn bye_with(&self, bye: Bye) -> CloseReason {
-        wait(self.bye_with(bye))
-    }
-    fn protocol(&self) -> Protocol {
-        self.protocol()
-    }
-    fn peer_limits(&self) -> PeerLimits {
-        self.peer_limits()
-    }
-    fn welcome(&self) -> Option<Welcome> {
-        self.welcome()
-    }
-    fn hello(&self) -> Option<Hello> {
-        self.hello()
-    }
-    fn id(&self) -> ConnectionId {
-        self.id()
-    }
-    fn rtt(&self) -> Option<Duration> {
-        self.rtt()
-    }
-    fn ping(&self) -> bool {
-        self.ping()
-    }
-    fn notice(&self, notice: Notice) -> Result<(), SendError> {
-        self.notice(notice)
-    }
-    fn try_notice(&self) -> Option<Notice> {
-        self.try_notice()
-    }
-    fn send_frame(&self, body: Vec<u8>) -> Result<(), SendError> {
-        wait(async { self.send(body).await })
-    }
-    fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        wait(self.send_message(message))
-    }
-    fn recv_message(&self) -> Result<Message, RecvMessageError> {
-        wait(self.recv_message())
-    }
-    fn end(&self) -> CloseReason {
-        wait(self.recv()).expect_err("the end")
-    }
-    fn closed(&self) -> CloseReason {
-        wait(self.closed())
-    }
 }

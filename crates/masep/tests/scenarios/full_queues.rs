@@ -1,0 +1,81 @@
+//! Queues that are full, by each policy, in both directions.
+
+use masep::{CloseReason, Frame, Limits, SendError, WhenFull};
+
+use crate::shells::{Options, Shell, accept, frame, of_each_shell};
+
+of_each_shell! {
+    a_full_receive_queue_holds_the_peer_back_and_loses_nothing
+    the_newest_frames_wait_for_one_that_receives_late
+    a_frame_that_had_no_room_is_the_reason_of_the_end_also_if_a_bye_follows
+    a_client_that_receives_too_late_is_ended
+    a_frame_that_has_no_room_goes_out_by_the_policy
+}
+
+fn two() -> Options {
+    Limits::default().queue_messages(2).into()
+}
+
+fn a_full_receive_queue_holds_the_peer_back_and_loses_nothing(shell: Shell) {
+    let (_server, connection, mut peer) = shell.connected(two());
+    let numbers = || (0..1_000_u32).map(|n| n.to_be_bytes());
+    peer.write(&numbers().flat_map(|n| frame(&n)).collect::<Vec<_>>());
+    for n in numbers() {
+        assert_eq!(connection.recv(), Ok(Frame::new(n.to_vec())));
+    }
+}
+
+fn the_newest_frames_wait_for_one_that_receives_late(shell: Shell) {
+    let (_server, connection, mut peer) = shell.connected(two().when_full(WhenFull::NewestWins));
+    let frames = (0..20).flat_map(|number| frame(&[number]));
+    peer.write(&frames.chain(frame(b"BYE")).collect::<Vec<u8>>());
+    // Nobody receives before all has come.
+    assert_eq!(connection.closed(), CloseReason::PeerBye);
+    for newest in [18, 19] {
+        assert_eq!(connection.recv(), Ok(Frame::new(vec![newest])));
+    }
+    assert_eq!(connection.end(), CloseReason::PeerBye);
+}
+
+fn a_frame_that_had_no_room_is_the_reason_of_the_end_also_if_a_bye_follows(shell: Shell) {
+    let (_server, connection, mut peer) = shell.connected(two().when_full(WhenFull::Disconnect));
+    peer.write(b"\x01\0a\x01\0b\x01\0c\x03\0BYE");
+    assert_eq!(connection.closed().as_str(), "queue_full");
+    for body in ["a", "b"] {
+        assert_eq!(connection.recv(), Ok(Frame::new(body)));
+    }
+    // Nothing behind a gap.
+    assert_eq!(connection.end().as_str(), "queue_full");
+}
+
+fn a_client_that_receives_too_late_is_ended(shell: Shell) {
+    let server = shell.serve(Options::default());
+    let options = two().when_full(WhenFull::Disconnect);
+    let client = shell.connect("agent", server.address(), options).unwrap();
+    let connection = accept(&*server);
+    while connection.send("more").is_ok() {}
+    let reason = client.connection().closed();
+    assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason}");
+}
+
+/// A peer takes nothing, and its frames go out by each policy that does not wait.
+fn a_frame_that_has_no_room_goes_out_by_the_policy(shell: Shell) {
+    let (server, connection, mut peer) = shell.connected(two());
+    for number in 0..200 {
+        let body = Frame::new(vec![number; 60_000]);
+        connection.send_or(body, WhenFull::NewestWins).unwrap();
+    }
+    let last = Frame::new("the last");
+    let sent = server.registry().broadcast(&last, WhenFull::NewestWins);
+    assert_eq!(sent, Ok(1));
+    let arrived = std::iter::from_fn(|| peer.read());
+    let count = arrived.take_while(|body| body != b"the last").count();
+    assert!(count < 200, "{count} arrived");
+
+    let body = Frame::new(vec![7; 60_000]);
+    let sent = (0..).find_map(|_| connection.send_or(body.clone(), WhenFull::Disconnect).err());
+    assert!(matches!(sent, Some(SendError::Full(_))), "{sent:?}");
+    let reason = connection.end();
+    assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason}");
+    while peer.read().is_some_and(|body| body != b"BYE") {}
+}

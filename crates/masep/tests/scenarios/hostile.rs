@@ -1,0 +1,532 @@
+//! Peers that mean harm, and what they cost those that do not.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use masep::{
+    Address, CloseReason, Duplicates, Frame, Limits, RejectReason, ServerLimits,
+    SocketHandlerQueue, SocketOptions, WhenFull, blocking,
+};
+
+use crate::corpus::{self, Input, TAKEN};
+use crate::shells::{
+    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, frame, next,
+    of_each_shell, until, wait,
+};
+
+of_each_shell! {
+    thousands_of_bad_inputs_cost_a_good_client_no_frame
+    a_frame_that_drips_holds_up_nobody_and_arrives_whole
+    lengths_that_are_claimed_and_never_filled_hold_up_nobody
+    a_storm_of_connections_and_resets_leaves_nothing_behind
+    #[cfg(target_os = "linux")] one_address_has_its_share_of_the_places_and_no_more
+    what_follows_a_bye_is_never_heard
+    bounds_without_end_are_bounds_too
+    a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place
+    a_handler_that_never_returns_costs_its_own_connection_only
+    a_newer_connection_replaces_one_whose_handler_never_returns
+}
+
+/// The time that a test of thousands of inputs may take.
+const IN_THE_END: Duration = Duration::from_secs(300);
+
+/// An engine: answers those called good, and reads what the others say as messages.
+#[derive(Default)]
+struct Engine {
+    tally: Mutex<Tally>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Tally {
+    /// The outcomes of the frames of each of the others, in order.
+    outcomes: HashMap<String, Vec<&'static str>>,
+    ends: usize,
+    refusals: usize,
+}
+
+impl Engine {
+    fn count(&self, count: impl FnOnce(&mut Tally)) -> Act {
+        count(&mut self.tally.lock().unwrap());
+        self.changed.notify_all();
+        Act::Return
+    }
+
+    /// Waits until the counts have come this far; they must not go any further.
+    fn expect(&self, ends: usize, refusals: usize) {
+        let tally = self.tally.lock().unwrap();
+        let before = |tally: &mut Tally| tally.ends < ends || tally.refusals < refusals;
+        let waiting = self.changed.wait_timeout_while(tally, IN_THE_END, before);
+        let (tally, result) = waiting.unwrap();
+        assert!(!result.timed_out(), "not all were told");
+        assert_eq!((tally.ends, tally.refusals), (ends, refusals));
+    }
+}
+
+impl Handler for Engine {
+    fn on_receive(&self, connection: &dyn Connection, frame: Frame) -> Act {
+        if connection.peer().starts_with("good") {
+            return Act::Send(frame);
+        }
+        let outcome = match connection.decode(frame) {
+            Ok(_) => TAKEN,
+            Err(error) => error.kind.name(),
+        };
+        let outcomes = |tally: &mut Tally| {
+            let of_peer = tally.outcomes.entry(connection.peer());
+            of_peer.or_default().push(outcome);
+        };
+        self.count(outcomes)
+    }
+    fn on_close(&self, _: &dyn Connection, _: &CloseReason) -> Act {
+        self.count(|tally| tally.ends += 1)
+    }
+    fn on_reject(&self, _: Address, _: &RejectReason) -> Act {
+        self.count(|tally| tally.refusals += 1)
+    }
+}
+
+/// A good client at play: sends numbered frames and awaits each answer, until it is told to stop.
+struct Game {
+    over: Arc<AtomicBool>,
+    played: JoinHandle<u32>,
+}
+
+impl Game {
+    fn begin(address: SocketAddr) -> Self {
+        let mut peer = Peer::join(address, "good");
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = over.clone();
+        let played = thread::spawn(move || {
+            let mut rounds = 0_u32;
+            while rounds < 10 || !is_over.load(Ordering::Relaxed) {
+                peer.write(&frame(&rounds.to_le_bytes()));
+                peer.expect(&rounds.to_le_bytes());
+                rounds += 1;
+            }
+            rounds
+        });
+        Self { over, played }
+    }
+
+    /// The number of frames that went there and came back.
+    fn end(self) -> u32 {
+        self.over.store(true, Ordering::Relaxed);
+        self.played.join().expect("not one frame was lost")
+    }
+}
+
+/// Ends a connection in one of the ways in which a peer can.
+fn end(peer: Peer, way: usize) -> Option<Peer> {
+    match way % 4 {
+        0 => drop(peer),
+        1 => peer.reset(),
+        2 => {
+            // The server may have ended it first.
+            let _ = peer.stream.shutdown(Shutdown::Write);
+            return Some(peer);
+        }
+        _ => return Some(peer),
+    }
+    None
+}
+
+/// Sends the bodies of bad frames on a few connections, and checks what the engine makes of them.
+fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: &[Input]) {
+    const SENDERS: usize = 4;
+    let of = |sender| inputs.iter().skip(sender).step_by(SENDERS);
+    thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            scope.spawn(move || {
+                let mut peer = Peer::join(address, &format!("bad {sender}"));
+                peer.stream.set_read_timeout(Some(IN_THE_END)).unwrap();
+                peer.stream.set_write_timeout(Some(IN_THE_END)).unwrap();
+                for input in of(sender) {
+                    peer.write(&frame(&input.bytes));
+                }
+                peer.write(&frame(b"BYE"));
+                peer.expect_end();
+            });
+        }
+    });
+    engine.expect(SENDERS, 0);
+    let tally = engine.tally.lock().unwrap();
+    for sender in 0..SENDERS {
+        let found = &tally.outcomes[&format!("bad {sender}")];
+        assert_eq!(found.len(), of(sender).len());
+        for (input, found) in of(sender).zip(found) {
+            let (name, expected) = (&input.name, &input.outcomes);
+            assert!(
+                expected.contains(found),
+                "{name}: {found}, not {expected:?}"
+            );
+        }
+    }
+}
+
+fn serve(
+    shell: Shell,
+    options: impl Into<Options>,
+) -> (Box<dyn crate::shells::Server>, SocketAddr, Arc<Engine>) {
+    let engine = Arc::new(Engine::default());
+    let server = shell.serve(options.into().handler(engine.clone()));
+    let address = server.address().tcp().unwrap();
+    (server, address, engine)
+}
+
+fn thousands_of_bad_inputs_cost_a_good_client_no_frame(shell: Shell) {
+    let (_server, address, engine) = serve(shell, ServerLimits::default().connections(1_000));
+    let game = Game::begin(address);
+
+    let inputs = corpus::frames();
+    send_bad_frames(address, &engine, &inputs);
+
+    let mut held = Vec::new();
+    let streams = corpus::streams();
+    for (way, (name, bytes)) in streams.iter().enumerate() {
+        let mut peer = Peer::join(address, name);
+        // The server may have ended it before the last byte.
+        let _ = peer.stream.write_all(bytes);
+        held.extend(end(peer, way));
+    }
+    let hellos = corpus::hellos();
+    for (way, (_, bytes)) in hellos.iter().enumerate() {
+        let mut peer = Peer::connect(address);
+        let _ = peer.stream.write_all(bytes);
+        held.extend(end(peer, way));
+    }
+    drop(held);
+    engine.expect(4 + streams.len(), hellos.len());
+
+    let rounds = game.end();
+    let tried = inputs.len() + streams.len() + hellos.len();
+    println!("{tried} bad inputs tried on a live server, {rounds} rounds of a good client");
+}
+
+fn a_frame_that_drips_holds_up_nobody_and_arrives_whole(shell: Shell) {
+    let (handler, happened) = Events::new();
+    let server = shell.serve(Options::default().handler(handler));
+    let mut slow = Peer::join(server.address(), "slow");
+    let mut good = Peer::join(server.address(), "good");
+    let mut received = Vec::new();
+    for byte in frame(b"one byte at a time") {
+        slow.write(&[byte]);
+        good.write(&frame(b"hi"));
+        loop {
+            match next(&happened) {
+                Event::Received(from, frame) if from.peer() == "good" => {
+                    assert_eq!(frame.bytes(), "hi");
+                    break;
+                }
+                Event::Received(_, frame) => received.push(frame),
+                Event::Connected(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    while received.is_empty() {
+        if let Event::Received(_, frame) = next(&happened) {
+            received.push(frame);
+        }
+    }
+    assert_eq!(received, [Frame::new("one byte at a time")]);
+}
+
+fn lengths_that_are_claimed_and_never_filled_hold_up_nobody(shell: Shell) {
+    let (handler, happened) = Events::new();
+    let server = shell.serve(Options::default().handler(handler));
+    let claims: Vec<_> = (0..100)
+        .map(|n| {
+            let mut peer = Peer::join(server.address(), &format!("claims {n}"));
+            peer.write(b"\xff\xffabc");
+            peer
+        })
+        .collect();
+    let mut good = Peer::join(server.address(), "good");
+    good.write(&frame(b"hi"));
+    // Calls for different connections have no order.
+    let next_of_others = || loop {
+        match next(&happened) {
+            Event::Connected(_) => {}
+            other => break other,
+        }
+    };
+    let received = next_of_others();
+    assert!(matches!(&received, Event::Received(from, _) if from.peer() == "good"));
+    drop(claims);
+    for _ in 0..100 {
+        let closed = next_of_others();
+        let reason = CloseReason::EndOfStream { mid_frame: true };
+        assert!(matches!(&closed, Event::Closed(_, found) if *found == reason));
+    }
+}
+
+fn a_storm_of_connections_and_resets_leaves_nothing_behind(shell: Shell) {
+    let (_server, address, engine) = serve(shell, Options::default());
+    let game = Game::begin(address);
+    let (mut joined, mut refused) = (0, 0);
+    for n in 0..400_usize {
+        let phase = n / 4 % 4;
+        let mut peer = if phase < 2 {
+            refused += 1;
+            Peer::connect(address)
+        } else {
+            joined += 1;
+            Peer::join(address, &format!("storm {n}"))
+        };
+        peer.write([&b""[..], b"\x05\0ag", b"\x07\0a frame", b"\x09\0half a fr"][phase]);
+        drop(end(peer, n));
+    }
+    engine.expect(joined, refused);
+    game.end();
+}
+
+/// Only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+fn one_address_has_its_share_of_the_places_and_no_more(shell: Shell) {
+    let limits = ServerLimits::default().connections_per_address(Some(3));
+    let (_server, address, engine) = serve(shell, limits);
+    let mut peers = vec![Peer::join(address, "1"), Peer::join(address, "2")];
+    peers.push(Peer::join(address, "3"));
+    // With a hello, so that none is waited for.
+    for _ in 0..20 {
+        Peer::join(address, "more").expect_bye();
+    }
+    engine.expect(0, 20);
+    let elsewhere = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let elsewhere = elsewhere.unwrap();
+    let from: SocketAddr = "127.0.0.2:0".parse().unwrap();
+    elsewhere.bind(&from.into()).unwrap();
+    elsewhere.connect(&address.into()).unwrap();
+    let mut other = Peer::of(elsewhere.into());
+    other.write(&frame(b"other"));
+    other.expect(b"engine");
+    // One that leaves makes room, when its end was seen to.
+    peers[2].write(&frame(b"BYE"));
+    peers[2].expect_end();
+    let mut next = Peer::join(address, "4");
+    next.write(&frame(b"BYE"));
+    next.expect_end();
+}
+
+fn what_follows_a_bye_is_never_heard(shell: Shell) {
+    let (handler, happened) = Events::new();
+    let server = shell.serve(Options::default().handler(handler));
+    let mut peer = Peer::join(server.address(), "agent");
+    peer.write(b"\x06\0before\x03\0BYE\x06\0behind\xff\xff garbage");
+    peer.expect_end();
+    let mut heard = Vec::new();
+    loop {
+        match next(&happened) {
+            Event::Received(_, frame) => heard.push(frame),
+            Event::Closed(_, reason) => break assert_eq!(reason, CloseReason::PeerBye),
+            _ => {}
+        }
+    }
+    assert_eq!(heard, [Frame::new("before")]);
+}
+
+/// Bounds for which no clock, socket, channel or semaphore has numbers.
+fn bounds_without_end_are_bounds_too(shell: Shell) {
+    let far = Duration::MAX;
+    let limits = Limits::default()
+        .queue_messages(usize::MAX)
+        .queue_bytes(usize::MAX)
+        .hello_time(far)
+        .idle_time(Some(far))
+        .write_time(far);
+    let options = Options::from(limits)
+        .server_limits(ServerLimits::default().connections(usize::MAX))
+        .socket(SocketOptions::default().keepalive_time(Some(far)));
+    let (server, connection, mut peer) = shell.connected(options);
+    connection.send("hi").unwrap();
+    peer.expect(b"hi");
+    let report = server.shutdown(far);
+    assert_eq!(report.ended, ["agent".into()]);
+    peer.expect_bye();
+}
+
+/// A handler that tells its calls, and panics or never returns in one of them: the peer's id is the name of that call.
+struct Rogue {
+    told: mpsc::Sender<String>,
+    panics: bool,
+}
+
+impl Rogue {
+    fn serve(
+        shell: Shell,
+        panics: bool,
+        options: impl Into<Options>,
+    ) -> (
+        Box<dyn crate::shells::Server>,
+        SocketAddr,
+        mpsc::Receiver<String>,
+    ) {
+        let (told, heard) = mpsc::channel();
+        let server = shell.serve(options.into().handler(Self { told, panics }));
+        let address = server.address().tcp().unwrap();
+        (server, address, heard)
+    }
+
+    fn is_told(&self, call: &str, peer: &str, otherwise: Act) -> Act {
+        let _ = self.told.send(format!("{call} {peer}"));
+        if peer != call {
+            return otherwise;
+        }
+        assert!(!self.panics, "as told by the peer's id");
+        Act::Wait
+    }
+}
+
+impl Handler for Rogue {
+    fn on_connect(&self, connection: &dyn Connection) -> Act {
+        self.is_told("connect", &connection.peer(), Act::Return)
+    }
+    fn on_receive(&self, connection: &dyn Connection, frame: Frame) -> Act {
+        self.is_told("receive", &connection.peer(), Act::Send(frame))
+    }
+    fn on_close(&self, connection: &dyn Connection, _: &CloseReason) -> Act {
+        self.is_told("close", &connection.peer(), Act::Return)
+    }
+    fn on_reject(&self, _: Address, _: &RejectReason) -> Act {
+        self.is_told("reject", "reject", Act::Return)
+    }
+}
+
+fn expect_told(heard: &mpsc::Receiver<String>, expected: &str) {
+    while heard.recv_timeout(SOON).expect("it is told") != expected {}
+}
+
+fn expect_echo(address: SocketAddr, id: &str) {
+    let mut peer = Peer::join(address, id);
+    peer.write(&frame(b"hi"));
+    peer.expect(b"hi");
+    peer.write(&frame(b"BYE"));
+    peer.expect_end();
+}
+
+fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place(shell: Shell) {
+    let limits = ServerLimits::default().connections(2);
+    let (_server, address, heard) = Rogue::serve(shell, true, limits);
+    for n in 0..3 {
+        for call in ["connect", "receive"] {
+            let mut bad = Peer::join(address, call);
+            bad.write(&frame(b"go on"));
+            bad.expect_bye();
+            expect_told(&heard, &format!("close {call}"));
+        }
+        drop(Peer::join(address, "close"));
+        expect_told(&heard, "close close");
+        Peer::connect(address).write(b"\x02\0\xff\xff");
+        expect_told(&heard, "reject reject");
+        let id = format!("good {n}");
+        expect_echo(address, &id);
+        expect_told(&heard, &format!("close {id}"));
+    }
+}
+
+fn a_handler_that_never_returns_costs_its_own_connection_only(shell: Shell) {
+    let (server, address, heard) = Rogue::serve(shell, false, Options::default());
+    let mut stuck = ["connect", "receive"].map(|call| {
+        let mut peer = Peer::join(address, call);
+        peer.write(&frame(b"never answered"));
+        expect_told(&heard, &format!("{call} {call}"));
+        // Frames of others to it go out all the same.
+        let registry = server.registry();
+        registry.send_frame_to(call, "news".into()).unwrap();
+        peer.expect(b"news");
+        peer
+    });
+    for _ in 0..2 {
+        // The id is free again, if not at once.
+        drop(Peer::join(address, "close"));
+        expect_told(&heard, "close close");
+        until(|| !server.registry().is_connection_registered("close"));
+    }
+    Peer::connect(address).write(b"\x02\0\xff\xff");
+    expect_told(&heard, "reject reject");
+    expect_echo(address, "good");
+
+    let connection = server.registry().get_connection("receive").unwrap();
+    assert_eq!(connection.bye(), CloseReason::LocalBye);
+    let report = server.shutdown(Duration::from_millis(100));
+    assert!(report.ended.len() + report.cut.len() <= 2, "{report:?}");
+    for peer in &mut stuck {
+        peer.expect_bye();
+    }
+}
+
+fn a_newer_connection_replaces_one_whose_handler_never_returns(shell: Shell) {
+    let (server, address, heard) = Rogue::serve(shell, false, Duplicates::Replace);
+    let mut older = Peer::join(address, "close");
+    expect_told(&heard, "connect close");
+    let newer = Peer::join(address, "close");
+    older.expect_bye();
+    expect_told(&heard, "connect close");
+    drop(newer);
+    expect_told(&heard, "close close");
+    let report = server.shutdown(Duration::from_millis(100));
+    assert!(report.ended.is_empty(), "{report:?}");
+}
+
+/// The queue for all connections, of each shell.
+mod one_queue {
+    use super::*;
+
+    /// Sends empty frames until the server ends, while a good peer sends twenty numbers: each with `next`, the peer and
+    /// the body of the next frame of the queue.
+    fn flood(address: SocketAddr, mut next: impl FnMut() -> (String, Frame)) -> JoinHandle<()> {
+        let mut flood = Peer::join(address, "flood");
+        let flooding = thread::spawn(move || while flood.stream.write_all(&[0; 60_000]).is_ok() {});
+        let mut good = Peer::join(address, "good");
+        for n in 0..20_u8 {
+            good.write(&frame(&[n]));
+            loop {
+                let (from, received) = next();
+                if from == "good" {
+                    break assert_eq!(received.as_ref(), [n]);
+                }
+                assert_eq!(received.size(), 0);
+            }
+        }
+        flooding
+    }
+
+    #[test]
+    fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through() {
+        let limits = Limits::default().queue_messages(100);
+        let queue = SocketHandlerQueue::new(&limits, WhenFull::Wait);
+        let server = masep::Server::builder("engine").limits(limits);
+        let server = server.handler(queue.clone()).bind("127.0.0.1:0");
+        let server = wait(server).unwrap();
+        let flooding = flood(server.local_address().tcp().unwrap(), || {
+            assert!(queue.len() <= 100);
+            let received = wait(queue.next()).unwrap();
+            (received.connection.peer().to_string(), received.frame)
+        });
+        queue.close();
+        drop(server);
+        flooding.join().unwrap();
+    }
+
+    #[test]
+    fn so_it_is_without_async() {
+        let limits = Limits::default().queue_messages(100);
+        let queue = blocking::SocketHandlerQueue::new(&limits, WhenFull::Wait);
+        let server = blocking::Server::builder("engine").limits(limits);
+        let server = server.handler(queue.clone()).bind("127.0.0.1:0").unwrap();
+        let flooding = flood(server.local_address().tcp().unwrap(), || {
+            assert!(queue.len() <= 100);
+            let received = queue.next_timeout(SOON).unwrap().unwrap();
+            (received.connection.peer().to_string(), received.frame)
+        });
+        queue.close();
+        drop(server);
+        flooding.join().unwrap();
+    }
+}

@@ -1,0 +1,25 @@
+//! What users of either library meet, as scenarios that are written once: each runs with the async library and with
+//! `masep::blocking`, against bare sockets or clients. Rules of the protocol are tested byte by byte in masep-proto.
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+#[path = "../../../masep-proto/tests/corpus/mod.rs"]
+mod corpus;
+#[path = "../directory/mod.rs"]
+mod directory;
+#[path = "../shells/mod.rs"]
+mod shells;
+
+mod calls;
+mod coming_back;
+mod door;
+mod ends;
+mod frames;
+mod full_queues;
+mod handlers;
+mod hostile;
+mod messages;
+mod protocol2;
+mod rejection;
+mod sends;
+mod shutdown;
+mod unix_sockets;

@@ -1,0 +1,138 @@
+//! The end of a server: what it delivers, whom it lists, and for whom it does not wait.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use masep::{CloseReason, Frame, ServerLimits};
+
+use crate::shells::{
+    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, accept, fill, frame, next,
+    of_each_shell,
+};
+
+of_each_shell! {
+    a_shutdown_delivers_what_is_unsent_and_says_who_was_cut
+    a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline
+    a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted
+    a_shutdown_does_not_list_a_peer_whose_bye_the_handler_is_being_told
+    a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone
+}
+
+fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut(shell: Shell) {
+    let server = shell.serve(Options::default());
+    let address = server.address().tcp().unwrap();
+    let mut good = Peer::join(address, "good");
+    let to_good = accept(&*server);
+    let _deaf = Peer::join(address, "deaf");
+    let to_deaf = accept(&*server);
+    fill(&*to_deaf);
+    let mut slow = Peer::join(address, "slow");
+    let to_slow = accept(&*server);
+    let frames = fill(&*to_slow);
+    to_good.send("one").unwrap();
+    let slow = thread::spawn(move || {
+        for _ in 0..frames {
+            slow.expect(&[7; 60_000]);
+        }
+        slow.expect_bye();
+    });
+    let deadline = Duration::from_millis(1_500);
+    let start = Instant::now();
+    let mut report = server.shutdown(deadline);
+    assert!(start.elapsed() >= deadline);
+    report.ended.sort();
+    assert_eq!(report.ended, ["good".into(), "slow".into()]);
+    assert_eq!(report.cut, ["deaf".into()]);
+    slow.join().unwrap();
+    good.expect(b"one");
+    good.expect_bye();
+    assert_eq!(to_good.close_reason(), Some(CloseReason::Shutdown));
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+fn a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline(shell: Shell) {
+    let (handler, events) = Events::new();
+    let server = shell.serve(Options::default().handler(handler));
+    let mut peer = Peer::join(server.address(), "agent");
+    assert!(matches!(next(&events), Event::Connected(_)));
+    let report = server.shutdown(Duration::MAX);
+    assert_eq!(report.ended, ["agent".into()]);
+    peer.expect_bye();
+    // The handler was told before the shut-down returned.
+    let Ok(Event::Closed(connection, CloseReason::Shutdown)) = events.try_recv() else {
+        panic!("the handler was not told");
+    };
+    assert_eq!(connection.closed(), CloseReason::Shutdown);
+}
+
+fn a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted(shell: Shell) {
+    let server = shell.serve(ServerLimits::default().connections(5));
+    let mut unread = Peer::join(server.address(), "unread");
+    let connection = accept(&*server);
+    let mut stays = Peer::join(server.address(), "stays");
+    for n in 0..3 {
+        let mut unaccepted = Peer::join(server.address(), &n.to_string());
+        unaccepted.write(&frame(b"BYE"));
+        if shell == Shell::Async {
+            // A task has noticed; without async the shut-down looks.
+            unaccepted.expect_end();
+        }
+    }
+    unread.write(b"\x04\0last\x03\0BYE");
+    let report = server.shutdown(SOON);
+    assert_eq!(report.ended, ["stays".into()]);
+    assert_eq!(report.cut, []);
+    stays.expect_bye();
+    assert_eq!(connection.recv(), Ok(Frame::new("last")));
+    assert_eq!(connection.end(), CloseReason::PeerBye);
+}
+
+/// Takes its time over the end of a connection.
+struct Slow(std::sync::mpsc::Sender<()>);
+
+impl Handler for Slow {
+    fn on_close(&self, _: &dyn Connection, _: &CloseReason) -> Act {
+        let _ = self.0.send(());
+        Act::Wait
+    }
+}
+
+fn a_shutdown_does_not_list_a_peer_whose_bye_the_handler_is_being_told(shell: Shell) {
+    let (told, is_told) = std::sync::mpsc::channel();
+    let server = shell.serve(Options::default().handler(Slow(told)));
+    let mut peer = Peer::join(server.address(), "agent");
+    peer.write(&frame(b"BYE"));
+    is_told.recv_timeout(SOON).unwrap();
+    let report = server.shutdown(Duration::from_millis(10));
+    assert_eq!((report.ended, report.cut), (vec![], vec![]));
+}
+
+/// Never done with a frame.
+struct Stuck;
+
+impl Handler for Stuck {
+    fn on_receive(&self, _: &dyn Connection, _: Frame) -> Act {
+        Act::SendAndWait(vec![7; 60_000].into())
+    }
+}
+
+fn a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone(shell: Shell) {
+    let server = shell.serve(Options::default().handler(Stuck));
+    let mut peer = Peer::join(server.address(), "gone");
+    let connection = server.registry().get_connection("gone").unwrap();
+    peer.write(&frame(b"never answered"));
+    // The handler is sending: it has the frame, and the peer has not read all when it goes.
+    assert!(peer.read().is_some());
+    peer.reset();
+    while connection.try_send("probe").is_ok() {
+        thread::yield_now();
+    }
+    let report = server.shutdown(Duration::from_millis(50));
+    assert_eq!(report.ended, []);
+    // A thread tells its end at once; a task is dropped while it waits in the handler.
+    let cut = match shell {
+        Shell::Blocking => vec![],
+        Shell::Async => vec!["gone".into()],
+    };
+    assert_eq!(report.cut, cut);
+}

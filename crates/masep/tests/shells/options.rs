@@ -1,0 +1,168 @@
+//! The options of servers and clients of both shells.
+
+use std::io;
+use std::sync::Arc;
+
+use masep::{
+    ConnectError, Duplicates, IntoTarget, Limits, Protocols, ServerLimits, SocketOptions, WhenFull,
+    blocking,
+};
+
+use super::handler::{Adapter, Handler};
+use super::{Client, Server, Shell, wait};
+
+/// What is not given is the library's own.
+#[derive(Clone, Default)]
+pub struct Options {
+    limits: Limits,
+    server_limits: ServerLimits,
+    socket: SocketOptions,
+    duplicates: Option<Duplicates>,
+    when_full: Option<WhenFull>,
+    protocols: Option<Protocols>,
+    announce: bool,
+    /// Of a server; `engine` unless it is given.
+    id: Option<String>,
+    handler: Option<Arc<dyn Handler>>,
+}
+
+macro_rules! setters {
+    ($($name:ident: $type:ty,)*) => {
+        $(pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name.into();
+            self
+        })*
+    };
+}
+
+impl Options {
+    setters! {
+        limits: Limits,
+        server_limits: ServerLimits,
+        socket: SocketOptions,
+        duplicates: Duplicates,
+        when_full: WhenFull,
+        protocols: Protocols,
+        announce: bool,
+    }
+
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self
+    }
+
+    pub fn handler(mut self, handler: impl Handler) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+}
+
+macro_rules! options_from {
+    ($($setter:ident: $type:ty,)*) => {
+        $(impl From<$type> for Options {
+            fn from(option: $type) -> Self {
+                Self::default().$setter(option)
+            }
+        })*
+    };
+}
+
+options_from! {
+    limits: Limits,
+    server_limits: ServerLimits,
+    socket: SocketOptions,
+    duplicates: Duplicates,
+    when_full: WhenFull,
+    protocols: Protocols,
+}
+
+impl From<Option<Protocols>> for Options {
+    fn from(protocols: Option<Protocols>) -> Self {
+        Self {
+            protocols,
+            ..Self::default()
+        }
+    }
+}
+
+/// The options that a builder of any kind has.
+macro_rules! set {
+    ($builder:expr, $options:ident) => {{
+        let mut builder = $builder
+            .limits($options.limits)
+            .socket_options($options.socket);
+        if let Some(when_full) = $options.when_full {
+            builder = builder.when_full(when_full);
+        }
+        if let Some(protocols) = $options.protocols {
+            builder = builder.protocols(protocols);
+        }
+        builder
+    }};
+}
+
+macro_rules! server {
+    ($builder:expr, $options:ident) => {{
+        let mut builder = set!($builder, $options)
+            .server_limits($options.server_limits)
+            .announce($options.announce);
+        if let Some(duplicates) = $options.duplicates {
+            builder = builder.duplicates(duplicates);
+        }
+        builder
+    }};
+}
+
+impl Shell {
+    pub fn bind(
+        self,
+        target: impl IntoTarget,
+        options: impl Into<Options>,
+    ) -> io::Result<Box<dyn Server>> {
+        let mut options = options.into();
+        let handler = options.handler.take().map(Adapter);
+        let id = options.id.take().unwrap_or_else(|| "engine".to_owned());
+        Ok(match self {
+            Self::Blocking => {
+                let mut builder = server!(blocking::Server::builder(id), options);
+                if let Some(handler) = handler {
+                    builder = builder.handler(handler);
+                }
+                Box::new(builder.bind(target)?)
+            }
+            Self::Async => {
+                let builder = server!(masep::Server::builder(id), options);
+                Box::new(match handler {
+                    Some(handler) => wait(builder.handler(handler).bind(target))?,
+                    None => wait(builder.bind(target))?,
+                })
+            }
+        })
+    }
+
+    pub fn connect(
+        self,
+        id: &str,
+        target: impl IntoTarget,
+        options: impl Into<Options>,
+    ) -> Result<Box<dyn Client>, ConnectError> {
+        let mut options = options.into();
+        let handler = options.handler.take().map(Adapter);
+        Ok(match self {
+            Self::Blocking => {
+                let mut builder = set!(blocking::Client::builder(id), options);
+                if let Some(handler) = handler {
+                    builder = builder.handler(handler);
+                }
+                Box::new(builder.connect(target)?)
+            }
+            Self::Async => {
+                let builder = set!(masep::Client::builder(id), options);
+                Box::new(match handler {
+                    Some(handler) => wait(builder.handler(handler).connect(target))?,
+                    None => wait(builder.connect(target))?,
+                })
+            }
+        })
+    }
+}
