@@ -106,7 +106,7 @@ fn a_handler_that_panics_at_the_door_does_not_close_it(shell: Shell) {
     let server = shell.serve(Options::from(limits).handler(Panics));
     for _ in 0..3 {
         Peer::join(server.address(), "panic").expect_bye();
-        let mut good = Peer::join(server.address(), "good");
+        let mut good = Peer::join_when_free(server.address(), "good");
         Peer::connect(server.address()).expect_refusal();
         good.write(&frame(b"hi"));
         good.expect(b"hi");

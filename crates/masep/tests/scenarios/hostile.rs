@@ -309,9 +309,7 @@ fn one_address_has_its_share_of_the_places_and_no_more(shell: Shell) {
     // One that leaves makes room, when its end was seen to.
     peers[2].write(&frame(b"BYE"));
     peers[2].expect_end();
-    let mut next = Peer::join(address, "4");
-    next.write(&frame(b"BYE"));
-    next.expect_end();
+    Peer::join_when_free(address, "good");
 }
 
 fn what_follows_a_bye_is_never_heard(shell: Shell) {

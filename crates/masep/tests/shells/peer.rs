@@ -39,6 +39,20 @@ impl Peer {
         peer
     }
 
+    /// Connected to a server that sends frames back, as soon as it has a place: with async, that of one before is free a
+    /// moment after its end.
+    pub fn join_when_free(address: impl ToSocketAddrs, id: &str) -> Self {
+        for _ in 0..1_000 {
+            let mut peer = Self::join(&address, id);
+            // One that is refused may be reset.
+            let _ = peer.stream.write_all(&frame(b"free?"));
+            if peer.read().as_deref() == Some(b"free?") {
+                return peer;
+            }
+        }
+        panic!("there is no place");
+    }
+
     /// The other end of a connection to `listener`, after the hello of `agent`.
     pub fn accept(listener: &TcpListener) -> Self {
         let mut peer = Self::of(listener.accept().unwrap().0);
