@@ -20,6 +20,7 @@ mod hostile;
 mod messages;
 mod protocol2;
 mod rejection;
+mod requests;
 mod sends;
 mod shutdown;
 mod unix_sockets;

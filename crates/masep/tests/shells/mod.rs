@@ -20,13 +20,14 @@ use std::time::{Duration, Instant};
 
 use masep::{
     AcceptError, AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, ConnectionId,
-    DecodeError, Frame, IntoTarget, Message, Notice, PeerLimits, Protocol, RecvMessageError,
-    RecvTimeoutError, SendError, ShutdownReport, TryRecvError, Welcome, WhenFull, blocking,
+    DecodeError, Frame, Hello, IntoTarget, Message, Notice, PeerLimits, Protocol, RecvMessageError,
+    RecvTimeoutError, Request, SendError, ShutdownReport, TryRecvError, Welcome, WhenFull,
+    blocking,
 };
 use tokio::runtime::Runtime;
 
 pub use handler::{Act, Event, Events, Handler, next, next_rejected};
-pub use options::Options;
+pub use options::{Options, Says};
 pub use peer::{Peer, frame, listen};
 
 /// Ends a test that waits for something that does not come. Never the expected way out.
@@ -199,6 +200,7 @@ face! { Connection for blocking::Connection, masep::Connection;
     fn protocol(&self) -> Protocol;
     fn peer_limits(&self) -> PeerLimits;
     fn welcome(&self) -> Option<Welcome>;
+    fn hello(&self) -> Option<Hello>;
     fn rtt(&self) -> Option<Duration>;
     fn ping(&self) -> bool;
     fn notice(&self, notice: Notice) -> Result<(), SendError>;
@@ -299,10 +301,12 @@ face! { Server for blocking::Server, masep::Server;
         fn accept(&self) -> Result<Handle, AcceptError> {
             match self.accept_timeout(SOON) {
                 Ok(accepted) => Ok(Box::new(accepted)),
-                Err(AcceptTimeoutError::Stopped) => Err(AcceptError::Stopped),
-                Err(AcceptTimeoutError::Handled) => Err(AcceptError::Handled),
-                Err(error) => panic!("{error}"),
+                Err(AcceptTimeoutError::TimedOut) => panic!("no connection in time"),
+                Err(error) => Err(error.into()),
             }
+        }
+        fn next_request(&self) -> Result<Request, AcceptError> {
+            Ok(self.next_request_timeout(SOON)?)
         }
         fn announce(&self) -> io::Result<()> {
             self.announce()
@@ -314,6 +318,9 @@ face! { Server for blocking::Server, masep::Server;
     in async {
         fn accept(&self) -> Result<Handle, AcceptError> {
             Ok(Box::new(wait(self.accept())?))
+        }
+        fn next_request(&self) -> Result<Request, AcceptError> {
+            wait(self.next_request())
         }
         fn announce(&self) -> io::Result<()> {
             let _context = RUNTIME.enter();
@@ -327,6 +334,8 @@ face! { Server for blocking::Server, masep::Server;
         fn address(&self) -> Address;
         fn registry(&self) -> &dyn Registry;
         fn accept(&self) -> Result<Handle, AcceptError>;
+        /// Within a time that is long for what has happened already.
+        fn next_request(&self) -> Result<Request, AcceptError>;
         fn stop_accepting(&self);
         fn announce(&self) -> io::Result<()>;
         fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;

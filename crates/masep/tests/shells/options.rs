@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use masep::{
-    ConnectError, Duplicates, IntoTarget, Limits, Protocols, ServerLimits, SocketOptions, WhenFull,
-    blocking,
+    ConnectError, Dict, Duplicates, IntoTarget, Limits, Protocols, Role, ServerLimits,
+    SocketOptions, WhenFull, blocking,
 };
 
 use super::handler::{Adapter, Handler};
@@ -21,6 +21,8 @@ pub struct Options {
     when_full: Option<WhenFull>,
     protocols: Option<Protocols>,
     announce: bool,
+    asks: bool,
+    says: Says,
     /// Of a server; `engine` unless it is given.
     id: Option<String>,
     handler: Option<Arc<dyn Handler>>,
@@ -44,6 +46,8 @@ impl Options {
         when_full: WhenFull,
         protocols: Protocols,
         announce: bool,
+        asks: bool,
+        says: Says,
     }
 
     pub fn id(mut self, id: &str) -> Self {
@@ -74,6 +78,7 @@ options_from! {
     duplicates: Duplicates,
     when_full: WhenFull,
     protocols: Protocols,
+    says: Says,
 }
 
 impl From<Option<Protocols>> for Options {
@@ -83,6 +88,19 @@ impl From<Option<Protocols>> for Options {
             ..Self::default()
         }
     }
+}
+
+/// What a client says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Says {
+    pub role: Option<Role>,
+    pub game: Option<&'static str>,
+    pub seat: Option<&'static str>,
+    pub table: Option<&'static str>,
+    pub resume: Option<&'static str>,
+    pub profile: Option<&'static str>,
+    pub make: Option<Dict>,
+    pub token: Option<&'static str>,
 }
 
 /// The options that a builder of any kind has.
@@ -109,6 +127,25 @@ macro_rules! server {
         if let Some(duplicates) = $options.duplicates {
             builder = builder.duplicates(duplicates);
         }
+        if $options.asks {
+            builder = builder.ask();
+        }
+        builder
+    }};
+}
+
+macro_rules! client {
+    ($builder:expr, $options:ident) => {
+        say!(set!($builder, $options), $options.says: role, game, seat, table, resume, profile, make, token)
+    };
+}
+
+macro_rules! say {
+    ($builder:expr, $options:ident.says: $($name:ident),*) => {{
+        let mut builder = $builder;
+        $(if let Some(said) = $options.says.$name {
+            builder = builder.$name(said);
+        })*
         builder
     }};
 }
@@ -150,14 +187,14 @@ impl Shell {
         let handler = options.handler.take().map(Adapter);
         Ok(match self {
             Self::Blocking => {
-                let mut builder = set!(blocking::Client::builder(id), options);
+                let mut builder = client!(blocking::Client::builder(id), options);
                 if let Some(handler) = handler {
                     builder = builder.handler(handler);
                 }
                 Box::new(builder.connect(target)?)
             }
             Self::Async => {
-                let builder = set!(masep::Client::builder(id), options);
+                let builder = client!(masep::Client::builder(id), options);
                 Box::new(match handler {
                     Some(handler) => wait(builder.handler(handler).connect(target))?,
                     None => wait(builder.connect(target))?,

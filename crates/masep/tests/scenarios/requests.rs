@@ -1,0 +1,356 @@
+//! A host that is asked about its clients, and what clients say of themselves.
+
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use masep::{
+    AcceptError, CloseReason, ConnectError, ConnectErrorKind, Dict, Protocol, Protocols,
+    RejectReason, Rejected, Request, Role, ServerLimits, TokenError,
+};
+use masep_proto::protocol2::{Control, Header, preamble};
+
+use crate::directory::Directory;
+use crate::shells::{
+    Client, Options, Peer, Says, Server, Shell, accept, frame, listen, of_each_pair, of_each_shell,
+};
+
+of_each_pair! {
+    host_and_client_tell_each_other_what_they_have_to
+    a_host_says_no_in_its_own_words_or_by_letting_go
+    a_host_that_takes_its_time_holds_up_nobody
+    an_id_in_use_is_the_hosts_to_give
+}
+
+of_each_shell! {
+    a_client_that_leaves_before_the_verdict_leaves_nothing
+    requests_end_with_the_server
+    requests_that_nobody_decides_end_with_the_server_too
+    a_token_goes_where_nobody_else_can_read_it
+    a_hello_that_cannot_be_sent_is_the_callers_error
+}
+
+fn server(shell: Shell, limits: ServerLimits) -> Box<dyn Server> {
+    shell.serve(Options::from(limits).asks(true))
+}
+
+type Connected = Result<Box<dyn Client>, ConnectError>;
+
+/// A client that connects in a thread of its own.
+fn comes(shell: Shell, id: &'static str, server: &dyn Server, says: Says) -> JoinHandle<Connected> {
+    let address = match server.address() {
+        masep::Address::Tcp(address) => format!("masep://{address}"),
+        unix => format!("masep+{unix}"),
+    };
+    thread::spawn(move || shell.connect(id, address, says))
+}
+
+fn rejected(connected: JoinHandle<Connected>) -> Rejected {
+    match connected.join().unwrap().map(drop) {
+        Err(ConnectError {
+            kind: ConnectErrorKind::Rejected(rejected),
+            ..
+        }) => *rejected,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn host_and_client_tell_each_other_what_they_have_to(of_server: Shell, of_client: Shell) {
+    let directory = Directory::new();
+    let server = of_server
+        .bind(directory.target("a"), Options::default().asks(true))
+        .unwrap();
+    let make = Dict::from([("render_mode", "rgb_array")]);
+    let says = Says {
+        role: Some(Role::Actor),
+        game: Some("pursuit.PursuitGame"),
+        seat: Some("red"),
+        table: Some("7"),
+        resume: Some("life.00"),
+        profile: Some("env"),
+        make: Some(make.clone()),
+        token: Some("access"),
+    };
+    let client = comes(of_client, "agent", &*server, says);
+    let request = server.next_request().unwrap();
+    let hello = request.hello();
+    assert_eq!((&**request.peer(), &*hello.id), ("agent", "agent"));
+    assert_eq!(hello.role.as_deref(), Some("actor"));
+    assert_eq!(hello.game.as_deref(), Some("pursuit.PursuitGame"));
+    assert_eq!(hello.seat.as_deref(), Some("red"));
+    assert_eq!(hello.table.as_deref(), Some("7"));
+    assert_eq!(hello.resume.as_deref(), Some("life.00"));
+    assert_eq!(hello.profile.as_deref(), Some("env"));
+    assert_eq!(hello.make, Some(make));
+    assert_eq!(hello.token.as_ref().unwrap().reveal(), "access");
+    assert!(hello.agent.starts_with("masep "), "{hello:?}");
+    assert_eq!(request.address(), &server.address());
+    let shown = format!("{request:?}");
+    assert!(
+        !shown.contains("access") && !shown.contains("life.00"),
+        "{shown}"
+    );
+
+    let number = request.connection();
+    let mut welcome = request.welcome();
+    welcome.seat = Some("red".into());
+    welcome.resume = Some("life.01".into());
+    welcome.instance = Some("life".into());
+    welcome.epoch = Some(3);
+    welcome.last = Some(Dict::from([("n", 6)]));
+    welcome.grace_ms = Some(30_000);
+    assert_eq!(request.admit(welcome.clone()).wait(), Ok(()));
+    let connection = accept(&*server);
+    assert_eq!(connection.id(), number);
+    let kept = connection.hello().unwrap();
+    assert_eq!(kept.seat.as_deref(), Some("red"));
+    assert_eq!((kept.token, kept.resume, kept.make), (None, None, None));
+
+    let client = client.join().unwrap().unwrap();
+    assert_eq!(client.connection().hello(), None, "it has said it itself");
+    let told = client.connection().welcome().unwrap();
+    // What is the server's stays the server's.
+    assert_eq!(
+        (&*told.id, told.max, told.heartbeat_ms),
+        ("engine", 1 << 20, 10_000)
+    );
+    welcome.max = told.max;
+    welcome.heartbeat_ms = told.heartbeat_ms;
+    welcome.features.clone_from(&told.features);
+    assert_eq!(told, welcome);
+    client.connection().send("hi").unwrap();
+    assert_eq!(connection.recv(), Ok(masep::Frame::new("hi")));
+}
+
+fn a_host_says_no_in_its_own_words_or_by_letting_go(of_server: Shell, of_client: Shell) {
+    let limits = ServerLimits::default().decision_time(Duration::from_millis(100));
+    let server = server(of_server, limits);
+    let comes = || comes(of_client, "agent", &*server, Says::default());
+    let client = comes();
+    let request = server.next_request().unwrap();
+    request.refuse(Rejected::new("full", "no seat is open").retry_ms(500));
+    let told = rejected(client);
+    assert_eq!((&*told.code, &*told.text), ("full", "no seat is open"));
+    assert_eq!(told.retry_ms, Some(500));
+
+    let client = comes();
+    drop(server.next_request().unwrap());
+    assert_eq!(&*rejected(client).code, "denied");
+
+    // The host takes it, and then its time; or it does not take it at all.
+    let client = comes();
+    let request = server.next_request().unwrap();
+    let told = rejected(client);
+    assert_eq!((&*told.code, told.retry_ms), ("undecided", Some(1_000)));
+    let outcome = request.admit(None).wait();
+    assert_eq!(
+        outcome,
+        Err(RejectReason::Undecided(Duration::from_millis(100)))
+    );
+    assert_eq!(&*rejected(comes()).code, "undecided");
+
+    // The next one is asked about, and not those that are gone.
+    let client = comes();
+    let request = server.next_request().unwrap();
+    assert_eq!(request.admit(None).wait(), Ok(()));
+    assert_eq!(
+        client.join().unwrap().unwrap().connection().peer(),
+        "engine"
+    );
+}
+
+fn a_host_that_takes_its_time_holds_up_nobody(of_server: Shell, of_client: Shell) {
+    let server = server(of_server, ServerLimits::default());
+    let first = comes(of_client, "first", &*server, Says::default());
+    let held = server.next_request().unwrap();
+    let second = comes(of_client, "second", &*server, Says::default());
+    let request = server.next_request().unwrap();
+    assert_eq!(&**request.peer(), "second");
+    request.admit(None);
+    assert_eq!(accept(&*server).peer(), "second");
+    drop(second.join().unwrap().unwrap());
+
+    // A peer of pymasep's protocol is taken as it is anywhere: it has said no more than its id.
+    let mut old = Peer::connect(server.address());
+    old.write(&frame(b"old"));
+    old.expect(b"engine");
+    let old_one = accept(&*server);
+    assert_eq!((old_one.peer().as_str(), old_one.hello()), ("old", None));
+
+    held.admit(None);
+    assert_eq!(accept(&*server).peer(), "first");
+    drop(first.join().unwrap().unwrap());
+}
+
+fn an_id_in_use_is_the_hosts_to_give(of_server: Shell, of_client: Shell) {
+    let server = server(of_server, ServerLimits::default());
+    let comes = || comes(of_client, "agent", &*server, Says::default());
+    let first = comes();
+    server.next_request().unwrap().admit(None);
+    let (first, at_server) = (first.join().unwrap().unwrap(), accept(&*server));
+
+    let second = comes();
+    let outcome = server.next_request().unwrap().admit(None).wait();
+    assert!(
+        matches!(outcome, Err(RejectReason::DuplicateId(_))),
+        "{outcome:?}"
+    );
+    assert_eq!(&*rejected(second).code, "duplicate_id");
+
+    let third = comes();
+    let request = server.next_request().unwrap();
+    let mut welcome = request.welcome();
+    welcome.seat = Some("red".into());
+    let replacing = request.replace(welcome);
+    assert_eq!(at_server.end(), CloseReason::Replaced);
+    let end = first.connection().end();
+    assert_eq!(end.words().map(|bye| &*bye.code), Some("replaced"));
+    assert_eq!(replacing.wait(), Ok(()));
+    let third = third.join().unwrap().unwrap();
+    let told = third.connection().welcome().unwrap();
+    assert_eq!(
+        told.seat.as_deref(),
+        Some("red"),
+        "also of one that had to wait"
+    );
+}
+
+/// The first bytes of a client of protocol 2 with this id.
+fn first_bytes(id: &str) -> Vec<u8> {
+    let hello = Control::Hello(Box::new(masep::Hello::new(id.into(), 1 << 20)));
+    let payload = hello.encode().unwrap();
+    let header = Header::new(hello.kind(), u32::try_from(payload.len()).unwrap());
+    let mut bytes = [preamble::CLIENT, &header.to_bytes(), &payload].concat();
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
+fn a_client_that_leaves_before_the_verdict_leaves_nothing(shell: Shell) {
+    for is_decided in [true, false] {
+        let server = server(shell, ServerLimits::default().connections(1));
+        let mut peer = Peer::connect(server.address());
+        peer.write(&first_bytes("gone"));
+        let request = server.next_request().unwrap();
+        drop(peer);
+        let request = if is_decided {
+            // It may be faster than the end.
+            if request.admit(None).wait().is_ok() {
+                drop(accept(&*server));
+            }
+            None
+        } else {
+            Some(request)
+        };
+        // There is one place, which is free again, and nobody is asked about the one that is gone.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Ok(request) = server.next_request() {
+                    assert_eq!(&**request.peer(), "agent");
+                    request.admit(None);
+                }
+            });
+            let address = format!("masep://{}", server.address());
+            let client = loop {
+                let client = shell.connect("agent", &address, Says::default());
+                match client {
+                    Ok(client) => break client,
+                    Err(error) => assert!(error.to_string().contains("too_many"), "{error}"),
+                }
+            };
+            let connection = accept(&*server);
+            client.connection().bye();
+            assert_eq!(connection.end(), CloseReason::PeerBye);
+            server.stop_accepting();
+        });
+        drop(request);
+    }
+}
+
+fn requests_end_with_the_server(shell: Shell) {
+    let server = server(shell, ServerLimits::default());
+    let client = comes(shell, "agent", &*server, Says::default());
+    let request = server.next_request().unwrap();
+    server.stop_accepting();
+    assert_eq!(&*rejected(client).code, "stopped");
+    assert_eq!(server.next_request().err(), Some(AcceptError::Stopped));
+    assert_eq!(request.admit(None).wait(), Err(RejectReason::Stopped));
+
+    let asks_nobody = shell.serve(Options::default());
+    let error = asks_nobody.next_request().err();
+    assert_eq!(error, Some(AcceptError::AsksNobody));
+}
+
+/// A request is as good as another thread, or none.
+fn requests_that_nobody_decides_end_with_the_server_too(shell: Shell) {
+    let server = server(shell, ServerLimits::default());
+    let client = comes(shell, "agent", &*server, Says::default());
+    let request: Request = server.next_request().unwrap();
+    drop(server);
+    assert_eq!(&*rejected(client).code, "stopped");
+    drop(request);
+}
+
+fn a_token_goes_where_nobody_else_can_read_it(shell: Shell) {
+    let says = |protocols| {
+        Options::from(protocols).says(Says {
+            token: Some("access"),
+            ..Says::default()
+        })
+    };
+    // Nothing is even connected to.
+    for (protocols, expected) in [
+        (None, TokenError::Unprotected),
+        (Some(Protocols::Both), TokenError::Unprotected),
+        (Some(Protocols::Pymasep), TokenError::NoPlace),
+    ] {
+        let (listener, address) = listen();
+        listener.set_nonblocking(true).unwrap();
+        let target = match protocols {
+            None => format!("masep://{address}"),
+            Some(_) => address.to_string(),
+        };
+        let error = shell.connect("agent", target, says(protocols));
+        let error = error.map(drop).expect_err("it is not sent");
+        assert!(
+            matches!(error.kind, ConnectErrorKind::Token(kind) if kind == expected),
+            "{error}"
+        );
+        assert!(listener.accept().is_err(), "nobody came");
+    }
+
+    // A server of pymasep's protocol never sees it.
+    let directory = Directory::new();
+    let listener = std::os::unix::net::UnixListener::bind(directory.path("old")).unwrap();
+    let server = thread::spawn(move || {
+        use std::io::{Read, Write};
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(&frame(b"engine")).unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).unwrap();
+        heard
+    });
+    let target = directory.target("old");
+    let error = shell.connect("agent", target, says(Some(Protocols::Both)));
+    let error = error.map(drop).expect_err("it does not fall back");
+    assert!(
+        matches!(
+            error.kind,
+            ConnectErrorKind::OtherProtocol(Protocol::Pymasep)
+        ),
+        "{error}"
+    );
+    assert_eq!(server.join().unwrap(), preamble::CLIENT);
+}
+
+fn a_hello_that_cannot_be_sent_is_the_callers_error(shell: Shell) {
+    let (listener, address) = listen();
+    listener.set_nonblocking(true).unwrap();
+    let says = Says {
+        resume: Some("x".repeat(2_049).leak()),
+        ..Says::default()
+    };
+    let error = shell.connect("agent", format!("masep://{address}"), says);
+    let error = error.map(drop).expect_err("it is too long");
+    assert!(matches!(error.kind, ConnectErrorKind::Hello(_)), "{error}");
+    assert!(error.to_string().contains("2049"), "{error}");
+    assert!(listener.accept().is_err(), "nobody came");
+}
