@@ -4,6 +4,8 @@ use super::{none_found, read};
 use crate::step::Failure;
 
 const DOCUMENT: &str = "SECURITY.md";
+/// The first lines of lists of scenarios, each of which is a test of either shell (`crates/masep/tests/shells`).
+const SCENARIOS: [&str; 2] = ["of_each_shell! {", "of_each_pair! {"];
 
 pub(crate) fn check() -> Result<(), Failure> {
     let named = named_tests(&read(DOCUMENT)?);
@@ -36,15 +38,18 @@ fn named_tests(document: &str) -> Vec<(String, String)> {
 
 /// True if the source has a test of this name that is run: in Rust a function under an attribute
 /// that ends in `test`, and not under `#[ignore]`, or a scenario in the list of a macro that makes
-/// tests; in Python a function at the left margin.
+/// tests of both shells; in Python a function at the left margin.
 fn is_defined(source: &str, test: &str) -> bool {
     let python = format!("def {test}(");
     let rust = [format!("fn {test}("), format!("async fn {test}(")];
-    let from_scenarios = source.contains("#[test] fn $scenario()");
+    let mut in_scenarios = false;
     let mut attributes: Vec<&str> = Vec::new();
     for line in source.lines() {
         let code = line.trim_start();
-        if line.starts_with(&python) || (from_scenarios && code == test) {
+        in_scenarios &= code != "}";
+        in_scenarios |= SCENARIOS.contains(&line);
+        let is_scenario = in_scenarios && code.rsplit(' ').next() == Some(test);
+        if line.starts_with(&python) || (is_scenario && !code.starts_with("//")) {
             return true;
         }
         if rust.iter().any(|head| code.starts_with(head)) {
@@ -87,11 +92,13 @@ mod tests {
     #[test]
     fn only_a_test_that_is_run_counts() {
         assert!(is_defined("#[test]\nfn one() {}", "one"));
+        assert!(is_defined("of_each_shell! {\n    one\n}", "one"));
         assert!(is_defined(
-            "$(#[test] fn $scenario() { super::$scenario(); })*\nof_both! {\n    one\n}",
+            "of_each_pair! {\n    #[cfg(unix)] one\n}",
             "one"
         ));
         assert!(!is_defined("of_none! {\n    one\n}", "one"));
+        assert!(!is_defined("of_each_pair! {\n    // one\n}\none", "one"));
         assert!(is_defined(
             "#[tokio::test(start_paused = true)]\n// why\n    async fn one() {",
             "one"
