@@ -158,7 +158,12 @@ fn what_arrived_before_a_bye_is_kept_though_writing_failed(shell: Shell) {
     peer.write(b"\x04\0last\x03\0BYE");
     drop(peer);
     let sent = (0..).find_map(|_| connection.send(vec![0; 60_000]).err());
-    assert_eq!(sent, Some(SendError::Closed(CloseReason::PeerBye)));
+    let reasons: &[_] = match shell {
+        Shell::Blocking => &[CloseReason::PeerBye],
+        // A task may tell what it knows when the write fails.
+        Shell::Async => &[CloseReason::PeerBye, CloseReason::Reset],
+    };
+    assert!(matches!(&sent, Some(SendError::Closed(reason)) if reasons.contains(reason)));
     assert_eq!(connection.recv(), Ok(Frame::new("last")));
     assert_eq!(connection.end(), CloseReason::PeerBye);
 }
@@ -222,7 +227,7 @@ fn a_peer_that_never_reads_is_ended_and_holds_up_nobody(shell: Shell) {
         }
     });
     assert_eq!(to_deaf.end(), CloseReason::WriteTimeout);
-    assert!(!registry.is_connection_registered("deaf"));
+    until(|| !registry.is_connection_registered("deaf"));
     registry.send_frame_to("good", "3".into()).unwrap();
     good.expect(b"3");
     let unknown = Err(SendError::UnknownPeer("deaf".into()));
