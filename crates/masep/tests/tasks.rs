@@ -270,6 +270,29 @@ async fn a_callback_that_waits_is_dropped_when_this_side_has_ended_the_connectio
     peer.expect_bye().await;
 }
 
+/// Its frames keep it for ever.
+struct Never(mpsc::UnboundedSender<()>);
+
+impl SocketHandler for Never {
+    async fn on_receive(&self, _connection: &Connection, _frame: Frame) {
+        let _ = self.0.send(());
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn a_last_frame_that_its_handler_never_finished_is_not_behind_the_peers_orderly_end() {
+    let (called, mut is_called) = mpsc::unbounded_channel();
+    let builder = Server::builder("engine").handler(Never(called));
+    let server = builder.bind("127.0.0.1:0").await.unwrap();
+    let mut peer = Peer::join(server.local_address()).await;
+    let connection = server.registry().get_connection("agent").unwrap();
+    peer.write(&[frame(b"last"), frame(b"BYE")].concat()).await;
+    soon(is_called.recv()).await.unwrap();
+    soon(server.shutdown(Duration::from_millis(50))).await;
+    assert_eq!(soon(connection.closed()).await, CloseReason::Shutdown);
+}
+
 #[tokio::test]
 async fn a_callback_that_waits_is_dropped_a_while_after_a_write_failed() {
     let (tell, mut told) = mpsc::unbounded_channel();
