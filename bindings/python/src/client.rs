@@ -59,6 +59,7 @@ pub(crate) fn connect(
     let heeded = Heeded::of(&limits);
     let client: Result<Client, _> = waiting::call(py, move || {
         Client::builder(id)
+            .protocols(Protocols::Pymasep)
             .limits(limits)
             .when_full(when_full)
             .socket_options(options)
@@ -88,7 +89,11 @@ pub(crate) fn connect_found(py: Python<'_>, id: String, timeout: f64) -> PyResul
     let time = seconds(py, Some(timeout))?.unwrap_or_default();
     let options = SearchOptions::default().timeout(time);
     let client: Result<Client, _> =
-        waiting::call(py, move || Client::builder(id).discover(&options))?;
+        waiting::call(py, move || {
+            Client::builder(id)
+                .protocols(Protocols::Pymasep)
+                .discover(&options)
+        })?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::new(
         client.connection().clone(),

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use crate::connection::{By, Shared, now};
 use crate::discovery::{SearchOptions, search};
 use crate::door::Place;
-use crate::endpoint::{Endpoint, hello_calls};
+use crate::endpoint::{Agreement, Endpoint, hello_calls};
 use crate::hearing::Hearing;
 use crate::keeper::Keeper;
 use crate::transport::{self, Transport};
@@ -71,11 +71,12 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self
     }
 
-    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Pymasep`]. A scheme that insists on
+    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Both`]. A scheme that insists on
     /// one (`masep://`, `pymasep://`) counts more than this.
     ///
     /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
-    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error.
+    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error. For a minute
+    /// this process then speaks pymasep's protocol at once to that address.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
         self.endpoint.protocols = protocols;
         self
@@ -101,7 +102,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let name = target.to_string();
         let limit = self.endpoint.socket_options.connect_time;
         let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
-        self.connect_any(&name, &addresses, transport::connect)
+        self.connect_any(&name, &addresses, transport::connect, true)
             .await
     }
 
@@ -145,7 +146,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 && let Some(address) = waiting.next()
             {
                 attempts.push(Box::pin(async move {
-                    let greeted = self.try_connect(&address, transport::connect).await;
+                    let greeted = self.try_connect(&address, transport::connect, true).await;
                     greeted.map(|greeted| (address, greeted))
                 }));
             }
@@ -169,6 +170,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         target: &str,
         addresses: &[Address],
         connect: impl Fn(Address) -> F,
+        remembers: bool,
     ) -> Result<Client, ConnectError>
     where
         T: Transport,
@@ -176,7 +178,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.try_connect(address, &connect).await {
+            match self.try_connect(address, &connect, remembers).await {
                 Ok(greeted) => return Ok(self.start(address, greeted)),
                 Err(error) => failure = error,
             }
@@ -184,20 +186,22 @@ impl<H: SocketHandler> ClientBuilder<H> {
         Err(failure)
     }
 
-    /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do.
+    /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do. `remembers`: for a
+    /// minute that is known of the address.
     async fn try_connect<T, F>(
         &self,
         address: &Address,
         connect: impl Fn(Address) -> F,
+        remembers: bool,
     ) -> Result<Keeper, ConnectError>
     where
         T: Transport,
         F: Future<Output = io::Result<T>>,
     {
-        let mut protocols = self.endpoint.protocols;
+        let mut agreement = Agreement::begin(&self.endpoint, address, remembers, now());
         loop {
             // First: a server is not connected to if the hello cannot be sent.
-            let config = self.config(address, protocols)?;
+            let config = self.config(address, agreement.protocols())?;
             let transport = within(
                 ConnectPhase::Connect,
                 &address.to_string(),
@@ -207,7 +211,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
             .await?;
             match self.shake_hands(config, transport, address).await? {
                 Ok(keeper) => return Ok(keeper),
-                Err(HelloFailure::ConnectAgain) => protocols = Protocols::Pymasep,
+                Err(failure) if agreement.fails(&failure, now()) => {}
                 Err(failure) => return Err(no_hello(address, failure)),
             }
         }
@@ -297,11 +301,13 @@ impl<H: SocketHandler> ClientBuilder<H> {
             &address.to_string(),
             std::slice::from_ref(&address),
             connect,
+            false,
         )
         .await
     }
 
-    /// Shakes hands over a transport that is connected. The address is the one to be shown.
+    /// Shakes hands over a transport that is connected. The address is the one to be shown. Over one transport nobody can
+    /// connect again: to a server of pymasep's protocol say so ([`Protocols::Pymasep`]).
     ///
     /// Cancel safe: a call that is dropped says `BYE`, or resets a transport that has no room for it.
     ///
@@ -403,10 +409,8 @@ pub struct Client {
 impl Client {
     /// Configures a client with this id, which the server gets to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
-        let mut endpoint = Endpoint::new(id.into());
-        endpoint.protocols = Protocols::Pymasep;
         ClientBuilder {
-            endpoint,
+            endpoint: Endpoint::new(id.into()),
             handler: NoHandler(()),
         }
     }

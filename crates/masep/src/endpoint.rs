@@ -1,8 +1,9 @@
 //! What the builders of both sides and both shells have in common.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use masep_proto::connection::{Config, Protocols};
+use masep_proto::connection::{Config, HelloFailure, KnownPymasep, Protocols};
 use masep_proto::protocol2::Hello;
 use masep_proto::{HelloError, Limits, PeerId, Role};
 
@@ -80,6 +81,67 @@ impl Endpoint {
         }
         Ok(Arc::new(config))
     }
+}
+
+/// The servers that this process has found to speak pymasep's protocol.
+static KNOWN: LazyLock<Mutex<KnownPymasep<Address>>> = LazyLock::new(Mutex::default);
+
+/// Attempts of a client to agree with a server on a protocol.
+pub(crate) struct Agreement<'a> {
+    address: &'a Address,
+    protocols: Protocols,
+    /// It is known from before what the server speaks.
+    is_known: bool,
+    remembers: bool,
+}
+
+impl<'a> Agreement<'a> {
+    /// The first attempt. `remembers`: the address is that of one server in this process.
+    pub(crate) fn begin(
+        endpoint: &Endpoint,
+        address: &'a Address,
+        remembers: bool,
+        now: Instant,
+    ) -> Self {
+        // A token is not for a server of pymasep's protocol, whatever it was a minute ago.
+        let is_known = remembers
+            && endpoint.protocols == Protocols::Both
+            && endpoint.offer.token.is_none()
+            && known().contains(address, now);
+        Self {
+            address,
+            protocols: if is_known {
+                Protocols::Pymasep
+            } else {
+                endpoint.protocols
+            },
+            is_known,
+            remembers,
+        }
+    }
+
+    /// The generations to speak in this attempt.
+    pub(crate) const fn protocols(&self) -> Protocols {
+        self.protocols
+    }
+
+    /// The attempt has failed. True if there is to be another one.
+    pub(crate) fn fails(&mut self, failure: &HelloFailure, now: Instant) -> bool {
+        let connects_again = *failure == HelloFailure::ConnectAgain;
+        if connects_again {
+            self.protocols = Protocols::Pymasep;
+            if self.remembers {
+                known().note(self.address.clone(), now);
+            }
+        } else if self.is_known {
+            known().forget(self.address);
+        }
+        connects_again
+    }
+}
+
+fn known() -> MutexGuard<'static, KnownPymasep<Address>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The word for a role in HELLO.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bytes::Bytes;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
-use masep::{Frame, ServerLimits};
+use masep::{Frame, Protocols, ServerLimits};
 
 use super::busy_poll::socket_options;
 use crate::child;
@@ -15,8 +15,9 @@ pub(crate) struct Blocking(Client);
 
 impl Link for Blocking {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
-        let client =
-            Client::builder(format!("client-{number}")).socket_options(socket_options(job));
+        let client = Client::builder(format!("client-{number}"))
+            .protocols(Protocols::Pymasep)
+            .socket_options(socket_options(job));
         Ok(Self(client.connect(job.target()?)?))
     }
 

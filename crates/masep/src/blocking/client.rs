@@ -18,7 +18,7 @@ use super::shared::{Handle, Shared};
 use super::{Connection, Registry, SocketHandler};
 use crate::client::{HEAD_START, MAX_ATTEMPTS, invalid, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
-use crate::endpoint::{Endpoint, hello_calls};
+use crate::endpoint::{Agreement, Endpoint, hello_calls};
 use crate::sync;
 use crate::transport;
 use crate::{
@@ -66,11 +66,12 @@ impl ClientBuilder {
         self
     }
 
-    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Pymasep`]. A scheme that insists on
+    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Both`]. A scheme that insists on
     /// one (`masep://`, `pymasep://`) counts more than this.
     ///
     /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
-    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error.
+    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error. For a minute
+    /// this process then speaks pymasep's protocol at once to that address.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
         self.endpoint.protocols = protocols;
         self
@@ -214,11 +215,16 @@ impl ClientBuilder {
 
     /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do.
     fn connect_one(&self, address: &Address) -> Result<Arc<Handle>, ConnectError> {
-        match self.connect_in(address, self.endpoint.protocols)? {
-            Err(HelloFailure::ConnectAgain) => self.connect_in(address, Protocols::Pymasep)?,
-            greeted => greeted,
+        let mut agreement = Agreement::begin(&self.endpoint, address, true, sync::now());
+        loop {
+            match self.connect_in(address, agreement.protocols())? {
+                Ok(opened) => return Ok(opened),
+                Err(failure) if agreement.fails(&failure, sync::now()) => {}
+                Err(failure) => {
+                    return Err(failed(ConnectPhase::Hello, &address.to_string(), failure));
+                }
+            }
         }
-        .map_err(|failure| failed(ConnectPhase::Hello, &address.to_string(), failure))
     }
 
     fn connect_in(
@@ -321,10 +327,8 @@ pub struct Client {
 impl Client {
     /// Configures a client with this id, which the server gets to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
-        let mut endpoint = endpoint(id.into());
-        endpoint.protocols = Protocols::Pymasep;
         ClientBuilder {
-            endpoint,
+            endpoint: endpoint(id.into()),
             handler: None,
         }
     }
