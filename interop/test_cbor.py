@@ -73,7 +73,7 @@ def test_cbor2_reads_what_masep_writes(masep: Masep) -> None:
 
 def test_masep_reads_what_cbor2_writes(masep: Masep) -> None:
     written = [dumps({"params": {"v": value}, "src": "é", "new": 1, "type": "action"}) for value, _ in PLAIN]
-    read = masep.decode(written, "--protocol", "2")
+    read = masep.decode(written, "--full", "--protocol", "2")
     assert same(read, [message({"v": form}) for _, form in PLAIN])
 
 
@@ -88,7 +88,7 @@ def test_arrays_are_numpys(masep: Masep, dtype: str) -> None:
             begin = data.rindex(array.tobytes())
             assert begin % 8 == 0
     data = [dumps({"type": "action", "src": "é", "params": {"v": array}}) for array in arrays]
-    assert masep.decode(data, "--protocol", "2") == messages
+    assert masep.decode(data, "--full", "--protocol", "2") == messages
 
 
 @pytest.mark.parametrize("tag", BIG_ENDIAN)
@@ -96,7 +96,7 @@ def test_big_endian_arrays_are_read(masep: Masep, tag: int) -> None:
     array = np.arange(3).astype(BIG_ENDIAN[tag])
     tagged = cbor2.CBORTag(cbor_hooks.ARRAY, [[3], cbor2.CBORTag(tag, array.tobytes())])
     data = cbor2.dumps({"type": "action", "src": "é", "params": {"v": tagged, "alone": tagged.value[1]}})
-    (read,) = masep.decode([data], "--protocol", "2")
+    (read,) = masep.decode([data], "--full", "--protocol", "2")
     form = form_of(array.astype(array.dtype.newbyteorder("=")))
     assert read == message({"v": form, "alone": form})
 
@@ -105,7 +105,7 @@ def test_nan_arrives_however_it_is_written(masep: Masep) -> None:
     # cbor2 writes it as a float16.
     data = dumps({"type": "action", "src": "é", "params": {"v": math.nan}})
     assert data.endswith(bytes.fromhex("f97e00"))
-    assert masep.decode([data], "--protocol", "2") == [message({"v": {"$float": "nan"}})]
+    assert masep.decode([data], "--full", "--protocol", "2") == [message({"v": {"$float": "nan"}})]
     (data,) = masep.encode([message({"v": {"$float": "nan"}})], "--protocol", "2")
     assert math.isnan(loads(data)["params"]["v"])
 
@@ -115,7 +115,7 @@ def test_what_cbor2_takes_in_silence_is_refused(masep: Masep) -> None:
     assert cbor2.loads(twice)["params"] == {"a": 2}
     indefinite = bytes.fromhex("bf 6474797065 6161 63737263 6161 ff")
     assert cbor2.loads(indefinite) == {"type": "a", "src": "a"}
-    read = masep.decode([twice, indefinite], "--protocol", "2")
+    read = masep.decode([twice, indefinite], "--full", "--protocol", "2")
     assert [line["error"]["kind"] for line in read] == ["duplicate_key", "cbor"]
 
 

@@ -31,7 +31,12 @@ true} at the end, and {\"bytes_hex\": ..., \"error\": ...} for a frame that is n
 that ends inside a frame, or that goes on after its end, gives a last line {\"error\": ...}. `masep \
 encode --frame` turns the lines back into the same bytes.
 
-With --protocol 2 the lines are messages in CBOR, as masep's own protocol has them.";
+With --protocol 2 the lines are messages in CBOR, as masep's own protocol has them. An array is shown as \
+what it is, {\"$array\": \"uint8[84,84,4]\"}; with --full it has its bytes, and masep encode takes it.
+
+A stream of protocol 2 is told by its first bytes: {\"preamble\": 2}, then {\"control\": \"hello\", \
+\"fields\": {...}} and the like, messages, {\"bytes_hex\": ...}. In place of an access token or a resume text \
+there is \"...\"; so such a stream cannot be turned back into bytes.";
 
 const EXAMPLE: &str = "\
 Examples:
@@ -57,6 +62,10 @@ pub(crate) struct Decode {
     #[arg(long, conflicts_with_all = ["frame", "protocol"])]
     stream: bool,
 
+    /// Show arrays with their bytes, as masep encode takes them, and not only what they are
+    #[arg(long)]
+    full: bool,
+
     /// The generation of the protocol
     #[arg(long, value_enum, value_name = "N", default_value = "1")]
     protocol: Protocol,
@@ -75,7 +84,7 @@ impl Decode {
         let mut output = Output::new(io::stdout().lock());
         let input = io::stdin().lock();
         if self.stream {
-            return stream::decode(input, &mut output);
+            return stream::decode(input, &mut output, self.full);
         }
         convert_lines(
             input,
@@ -85,7 +94,7 @@ impl Decode {
                 if self.frame {
                     frame(&single_frame(&bytes)?)
                 } else {
-                    message(self.protocol, bytes.into())
+                    message(self.protocol, bytes.into(), self.full)
                 }
             },
             Output::json,
@@ -111,9 +120,9 @@ fn frame(frame: &Frame) -> Result<Line, Failure> {
     if frame.is_bye() {
         return Ok(Line::Bye { bye: true });
     }
-    message(Protocol::Xml, frame.bytes().clone())
+    message(Protocol::Xml, frame.bytes().clone(), true)
 }
 
-fn message(protocol: Protocol, bytes: Bytes) -> Result<Line, Failure> {
-    protocol.decode(bytes).map(Line::Message)
+fn message(protocol: Protocol, bytes: Bytes, full: bool) -> Result<Line, Failure> {
+    protocol.decode(bytes, full).map(Line::Message)
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use masep::{
     Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Message, MessageType,
-    PeerId, Protocol, Value,
+    PeerId, Protocol, Rejected, Value,
 };
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
@@ -84,6 +84,17 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "is_zero")]
         skipped: u64,
     },
+    /// The server did not take this client, and said why (protocol 2).
+    #[serde(rename = "rejected")]
+    RejectedByServer {
+        address: &'a str,
+        reason: &'static str,
+        detail: String,
+        code: &'a str,
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_ms: Option<u64>,
+    },
     /// Not all was sent in time: so many frames to a peer, or so many lines that had been read.
     #[serde(rename = "error")]
     CutOff {
@@ -128,6 +139,18 @@ impl<'a> Event<'a> {
             text: words.map(|bye| bye.text.to_string()),
             may_return: words.and_then(|bye| bye.may_return),
             unsent: connection.unsent() as u64,
+        }
+    }
+
+    /// That the server at this address did not take this client.
+    pub(crate) fn rejected_by(address: &'a str, rejected: &'a Rejected) -> Self {
+        Self::RejectedByServer {
+            address,
+            reason: "rejected",
+            detail: rejected.to_string(),
+            code: &rejected.code,
+            text: &rejected.text,
+            retry_ms: rejected.retry_ms,
         }
     }
 

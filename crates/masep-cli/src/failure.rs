@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use masep::SendError;
 use masep_proto::json::{JsonError, JsonErrorKind};
+use masep_proto::protocol2::{Header, HeaderError};
 use masep_proto::{DecodeError, EncodeError, LimitExceeded};
 use serde::Serialize;
 
@@ -65,6 +66,29 @@ impl Failure {
             _ => "the input ends in the header of a frame".to_owned(),
         };
         Self::new("truncated", message)
+    }
+}
+
+impl Failure {
+    /// The failure for bytes that are the beginning of a frame only, of protocol 2 or of pymasep's.
+    pub(crate) fn truncated(bytes: &[u8], is_masep: bool) -> Self {
+        if !is_masep {
+            return Self::truncated_frame(bytes);
+        }
+        let message = match Header::read(bytes) {
+            Ok(Some(header)) => format!(
+                "the input ends in a frame: it has {} of {} bytes",
+                bytes.len(),
+                header.whole()
+            ),
+            _ => "the input ends in a frame".to_owned(),
+        };
+        Self::new("truncated", message)
+    }
+
+    /// The failure for what is no frame of protocol 2, where one should begin.
+    pub(crate) fn broken_stream() -> Self {
+        Self::new("header", format!("{HeaderError}: nothing more can be read"))
     }
 }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::discovery::SearchOptions;
-use masep::{Client, ConnectErrorKind, ConnectPhase, Role, Target, TypeName};
+use masep::{Client, ConnectError, ConnectErrorKind, ConnectPhase, Role, Target, TypeName};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::conversation::{Conversation, Part};
 use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
-use crate::events::EventWriter;
+use crate::events::{Event, EventWriter, Source};
 use crate::limits::ConnectionLimits;
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
@@ -34,6 +34,8 @@ Out, one object a line:
   {\"event\":\"notice\",\"peer\":SERVER_ID,\"code\":...,\"text\":...}         something was not accepted; \"about\" if it says what
   {\"event\":\"closed\",\"peer\":SERVER_ID,\"reason\":...,\"detail\":...}     last; \"unsent\":N if frames were not sent;
                                     \"code\", \"text\", \"may_return\": what a server of protocol 2 said
+  {\"event\":\"rejected\",\"address\":...,\"code\":...,\"text\":...}        first and last: a server of protocol 2 does not take \
+it; \"retry_ms\":N if it may come again
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}             that line was not done
 
 In, one object a line, with one of these actions:
@@ -79,8 +81,8 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub(crate) struct Join {
     /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
-    /// Host and port, an IPv6 address in brackets; pymasep:// or tcp:// may stand in front, or masep:// to insist on
-    /// protocol 2, which has arrays and frames beyond 64 KiB. Or `unix:///PATH`, where the engine listens on a Unix
+    /// Host and port, an IPv6 address in brackets: what the engine speaks is found out. pymasep:// in front insists on
+    /// pymasep's protocol, masep:// on protocol 2, which has arrays and frames beyond 64 KiB. Or `unix:///PATH`, where the engine listens on a Unix
     /// socket, or `masep+unix:///PATH`.
     #[arg(value_name = "ADDRESS", value_parser = address::parse)]
     address: Option<Target>,
@@ -110,8 +112,8 @@ pub(crate) struct Join {
     /// The generations of the protocol to speak
     ///
     /// masep:// and pymasep:// in front of the address are the same as these names here, and count more. With both, a
-    /// server of pymasep's protocol is connected to a second time.
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Pymasep)]
+    /// server of pymasep's protocol is connected to a second time, and for a minute not asked again.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
     protocols: ProtocolNames,
 
     /// Take part in a game: say define and register by itself, and quit and BYE when it ends
@@ -223,7 +225,10 @@ impl Join {
         let (stop_input, undone) = (input.stop(), input.undone());
         let mut writer = EventWriter::start(self.time, self.newest)?;
         let client = tokio::select! {
-            client = self.connect_in_time(&id) => client?,
+            client = self.connect_in_time(&id) => match client {
+                Ok(client) => client,
+                Err(error) => return Err(tell_rejection(writer, error).await),
+            },
             status = signals.next() => return Ok(status),
             ended = writer.ended() => return ended.map(|()| Status::Done),
         };
@@ -327,6 +332,24 @@ impl Join {
             role: self.role?.into(),
             game: self.game.clone()?,
         })
+    }
+}
+
+/// Tells that the server did not take this client, if it said so in protocol 2; the error is what the program ends with.
+async fn tell_rejection(writer: EventWriter, error: Error) -> Error {
+    let Error::Connect(ConnectError {
+        kind: ConnectErrorKind::Rejected(rejected),
+        target,
+        ..
+    }) = &error
+    else {
+        return error;
+    };
+    let event = Event::rejected_by(target, rejected);
+    writer.events().tell(Source::Program, &event).await;
+    match writer.finish().await {
+        Ok(()) | Err(Error::StdoutClosed) => error,
+        Err(failure) => failure,
     }
 }
 

@@ -22,6 +22,7 @@ mod lines;
 mod log;
 mod output;
 mod pace;
+mod payload;
 mod protocol;
 mod protocols;
 mod runtime;

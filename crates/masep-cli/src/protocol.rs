@@ -6,6 +6,7 @@ use masep_proto::{Limits, Message, Value as Plain, cbor};
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
+use crate::payload;
 
 /// A generation of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,17 +42,13 @@ impl Protocol {
         Ok(cbor::encode_message(&message, turn, &Limits::default())?)
     }
 
-    /// The JSON of the message that these bytes are.
-    pub(crate) fn decode(self, bytes: Bytes) -> Result<Json, Failure> {
+    /// The JSON of the message that these bytes are. `full`: arrays with their bytes.
+    pub(crate) fn decode(self, bytes: Bytes, full: bool) -> Result<Json, Failure> {
         let limits = Limits::default();
         if self == Self::Xml {
             return Ok(Message::decode(bytes, &limits)?.to_json()?);
         }
         let (message, turn) = cbor::decode_message(&bytes, &limits)?;
-        let mut json = message.to_json()?;
-        if let (Some(turn), Some(object)) = (turn, json.as_object_mut()) {
-            object.insert(TURN.into(), Plain::from(turn).to_json()?);
-        }
-        Ok(json)
+        payload::message_json(&message, turn.as_ref(), full)
     }
 }

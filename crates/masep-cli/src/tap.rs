@@ -44,8 +44,13 @@ A line for each frame: seconds since the start, the number of the connection, th
 who connected; s2c: to it), the bytes of the frame's body, and what it says. The first frame of each \
 direction is the hello. Further lines tell of connections that open, half-close (eof) or are reset.
 
+Of protocol 2, which is told by its first bytes, control messages have their names in capitals: HELLO, \
+WELCOME, REJECTED, BYE, NOTICE, and with --pings PING and PONG. In place of an access token or a resume \
+text there is \"...\". An array is shown as what it is, uint8[84,84,4], and with --full with its bytes.
+
 With --json each line is an object: {\"t\":...,\"conn\":...,\"dir\":...,\"size\":N} and one of \
-\"hello\":ID, \"message\":{...}, \"bye\":true, \"bytes_hex\":... with \"error\":{\"kind\":...,\"message\":...}; or \
+\"hello\":ID, \"message\":{...}, \"bye\":true, \"bytes_hex\":... with \"error\":{\"kind\":...,\"message\":...}; of \
+protocol 2 \"preamble\":2, \"control\":\"hello\" with \"fields\":{...}, \"bytes_hex\":... alone or with \"kind\":N; or \
 {\"t\":...,\"conn\":...,\"dir\":...,\"event\":...} with open, eof, reset, refused (by --to) or rejected (more \
 than --max-connections: it is reset). The first line is {\"event\":\"listening\",\"address\":...}.
 
@@ -89,9 +94,13 @@ pub(crate) struct Tap {
     #[arg(long)]
     time: bool,
 
-    /// Show long messages whole
-    #[arg(long, conflicts_with = "json")]
+    /// Show long messages whole, and arrays with their bytes
+    #[arg(long)]
     full: bool,
+
+    /// Show the pings of protocol 2 and the answers to them too
+    #[arg(long)]
+    pings: bool,
 }
 
 impl Tap {
@@ -109,12 +118,13 @@ impl Tap {
         };
         let address = listener.local_address().map_err(cannot_listen)?;
         let format = match (self.json, self.full) {
-            (true, _) => Format::Json,
+            (true, false) => Format::Json,
+            (true, true) => Format::FullJson,
             (false, true) => Format::FullText,
             (false, false) => Format::Text,
         };
         let (recorder, entries) = Recorder::new();
-        let mut printer = Printer::start(format, self.time, address, entries)?;
+        let mut printer = Printer::start(format, (self.time, self.pings), address, entries)?;
         tokio::select! {
             () = accept(&listener, &to, self.max_connections, recorder) => {}
             _ = signals.next() => {}

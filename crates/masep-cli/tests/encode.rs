@@ -236,7 +236,7 @@ fn protocol_2_is_cbor_and_has_arrays() {
         "{}",
         encoded.stdout
     );
-    let decoded = run(&["decode", "--protocol", "2"], encoded.stdout);
+    let decoded = run(&["decode", "--full", "--protocol", "2"], encoded.stdout);
     assert_eq!(decoded.stdout.trim_end(), line);
 
     let line = line.replace(r#","turn":{"n":3}"#, "");

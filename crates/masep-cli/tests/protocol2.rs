@@ -122,7 +122,18 @@ fn a_rejection_has_words_and_its_exit_code() {
     let mut first = join("masep://", &address, "agent");
     first.event("connected");
     engine.event("connected");
-    let (code, words) = join("masep://", &address, "agent").end();
+    let mut second = join("", &address, "agent");
+    let rejected = second.event("rejected");
+    assert_eq!(
+        (&rejected["address"], &rejected["reason"]),
+        (&json!(address), &json!("rejected"))
+    );
+    assert_eq!(rejected["code"], "duplicate_id");
+    assert!(
+        rejected["text"].as_str().unwrap().contains("in use"),
+        "{rejected}"
+    );
+    let (code, words) = second.end();
     assert_eq!(code, Some(5));
     assert!(
         words.contains("rejected by the server at 127.0.0.1"),
@@ -142,7 +153,7 @@ fn a_server_takes_the_generations_that_it_is_told() {
 
     let mut engine = Session::start(&["serve", "masep://127.0.0.1:0", "--id", "engine"]);
     let address = engine.address();
-    let mut agent = join("", &address, "agent");
+    let mut agent = join("pymasep://", &address, "agent");
     agent.event("connected");
     assert_eq!(agent.event("closed")["reason"], "rejected");
     assert_eq!(agent.end().0, Some(5));

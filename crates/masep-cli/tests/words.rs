@@ -39,6 +39,13 @@ fn no_peer_is_everybody() {
     let rejected = server.event("rejected");
     assert_eq!(rejected["reason"], "reserved_id");
     assert!(rejected.get("peer").is_none(), "{rejected}");
+    // One of protocol 2 is told why.
+    let star = masep::blocking::Client::builder("*").connect(format!("masep://{address}"));
+    let end = star.unwrap().connection().closed();
+    let words = end.words().expect("words");
+    assert_eq!(&*words.code, "reserved_id");
+    assert!(words.text.contains("all who are connected"), "{words}");
+    assert_eq!(server.event("rejected")["reason"], "reserved_id");
     // The others have heard nothing of it, and are still there.
     server.send(r#"{"to":"*","bytes_hex":"01"}"#);
     good.expect([1]);

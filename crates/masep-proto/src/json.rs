@@ -47,6 +47,7 @@
 //! `serde_json` takes them for floats before they come here. `{"$int": …}` works either way.
 
 mod array;
+mod control;
 mod error;
 mod key;
 mod read;
@@ -62,7 +63,10 @@ use serde_json::Value as Json;
 pub use error::{JsonError, JsonErrorKind};
 pub use text::from_slice;
 
+use crate::protocol2::Control;
 use crate::{Element, Limit, LimitExceeded, Limits, Message, Value};
+
+use write::Arrays;
 
 /// The levels of XML by which an item is deeper than its container: `<list><item>…`.
 const LEVELS_PER_ITEM: usize = 2;
@@ -77,7 +81,15 @@ impl Value {
     /// # Errors
     /// The value is nested deeper than any message can be.
     pub fn to_json(&self) -> Result<Json, LimitExceeded> {
-        write::value(self)
+        write::value(self, Arrays::Whole)
+    }
+
+    /// The same to be looked at: of an array only what it is, `{"$array": "uint8[84,84,4]"}`, which cannot be read back.
+    ///
+    /// # Errors
+    /// As [`to_json`](Self::to_json).
+    pub fn to_json_summary(&self) -> Result<Json, LimitExceeded> {
+        write::value(self, Arrays::Summary)
     }
 
     /// The value of a [JSON form](crate::json).
@@ -104,13 +116,37 @@ impl Element {
     }
 }
 
+impl Control {
+    /// Its fields, to be looked at: in place of an access token or a resume text there is `...`, and of arrays only what they
+    /// are.
+    ///
+    /// # Errors
+    /// Values are nested deeper than any message can be.
+    pub fn to_json(&self) -> Result<serde_json::Map<String, Json>, LimitExceeded> {
+        control::write(self)
+    }
+
+    /// Its name in lower case: `hello`, `welcome`, ...
+    pub const fn name(&self) -> &'static str {
+        control::name(self)
+    }
+}
+
 impl Message {
     /// The [JSON form](crate::json) of the message.
     ///
     /// # Errors
     /// The parameters are nested deeper than any message can be.
     pub fn to_json(&self) -> Result<Json, LimitExceeded> {
-        write::message(self)
+        write::message(self, Arrays::Whole)
+    }
+
+    /// The same to be looked at: of an array only what it is, `{"$array": "uint8[84,84,4]"}`, which cannot be read back.
+    ///
+    /// # Errors
+    /// As [`to_json`](Self::to_json).
+    pub fn to_json_summary(&self) -> Result<Json, LimitExceeded> {
+        write::message(self, Arrays::Summary)
     }
 
     /// The message of a [JSON form](crate::json). `sender` is taken if it has no `src_sub_app`;

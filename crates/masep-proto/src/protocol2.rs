@@ -8,12 +8,14 @@
 //! a stream from outside.
 
 mod control;
+mod dissector;
 pub(crate) mod header;
 mod limits;
 pub mod preamble;
 mod token;
 
 pub use control::{Bye, Control, Hello, Notice, Rejected, Welcome};
+pub use dissector::{Dissector, Piece};
 pub use header::{Header, HeaderError, kind};
 pub use limits::{CONTROL_BYTES, TEXT_BYTES};
 pub use token::AccessToken;

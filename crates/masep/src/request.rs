@@ -25,7 +25,7 @@ type Outcome = Result<(), RejectReason>;
 /// other. A request that is dropped refuses its client, with the code `denied`.
 #[must_use = "a request that is dropped refuses its client"]
 pub struct Request {
-    peer: Peer,
+    peer: Box<Peer>,
     ticket: Ticket,
     /// Until it is decided.
     door: Option<Arc<dyn Decides>>,
@@ -164,7 +164,7 @@ pub(crate) struct Requests {
 
 struct Asked {
     /// Until somebody takes it.
-    request: Option<(Peer, oneshot::Receiver<Outcome>)>,
+    request: Option<(Box<Peer>, oneshot::Receiver<Outcome>)>,
     told: oneshot::Sender<Outcome>,
     welcome: Option<Welcome>,
 }
@@ -174,7 +174,7 @@ impl Requests {
     pub(crate) fn ask(&mut self, ticket: Ticket, peer: Peer) {
         let (told, outcome) = oneshot::channel();
         let asked = Asked {
-            request: Some((peer, outcome)),
+            request: Some((Box::new(peer), outcome)),
             told,
             welcome: None,
         };

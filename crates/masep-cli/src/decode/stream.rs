@@ -2,20 +2,28 @@
 
 use std::io::{self, Read, Write};
 
-use bytes::BytesMut;
-use masep_proto::{Frame, FrameCodec};
+use masep_proto::Frame;
+use masep_proto::protocol2::{Dissector, HeaderError, Piece};
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::Line;
 use crate::error::Error;
 use crate::failure::{Failure, FailureLine};
 use crate::output::Output;
+use crate::payload::{self, Payload};
 use crate::status::Status;
 
 /// The first frame: the id of the one who sends.
 #[derive(Serialize)]
 struct HelloLine<'a> {
     hello: &'a str,
+}
+
+/// The first bytes of protocol 2.
+#[derive(Serialize)]
+struct PreambleLine {
+    preamble: u16,
 }
 
 /// A frame that is neither hello nor message nor BYE.
@@ -36,6 +44,8 @@ enum Phase {
 struct Stream<'a, W: Write> {
     output: &'a mut Output<W>,
     phase: Phase,
+    /// Arrays are shown with their bytes.
+    full: bool,
     /// Bytes that came after BYE: no peer reads them.
     after_bye: u64,
     failed: bool,
@@ -45,42 +55,79 @@ struct Stream<'a, W: Write> {
 pub(super) fn decode(
     mut input: impl Read,
     output: &mut Output<impl Write>,
+    full: bool,
 ) -> Result<Status, Error> {
     let mut stream = Stream {
         output,
         phase: Phase::Hello,
+        full,
         after_bye: 0,
         failed: false,
     };
-    let mut buffer = BytesMut::new();
+    let mut dissector = Dissector::new(payload::MOST_BYTES);
     let mut chunk = vec![0; 64 << 10];
     loop {
         // Everything that has arrived whole is out before we wait for more.
         stream.output.flush()?;
         match input.read(&mut chunk) {
             Ok(0) => break,
-            Ok(length) => buffer.extend_from_slice(&chunk[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(length) => stream.handle(&mut dissector, &chunk[..length])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Error::Stdin(error)),
         }
-        stream.handle(&mut buffer)?;
     }
-    stream.end(&buffer)
+    stream.end(&dissector)
 }
 
 impl<W: Write> Stream<'_, W> {
-    fn handle(&mut self, buffer: &mut BytesMut) -> Result<(), Error> {
+    fn handle(&mut self, dissector: &mut Dissector, bytes: &[u8]) -> Result<(), Error> {
+        if self.phase == Phase::Bye {
+            self.after_bye += bytes.len() as u64;
+            return Ok(());
+        }
+        dissector.push(bytes);
         while self.phase != Phase::Bye {
-            match FrameCodec::default().decode(buffer) {
-                Ok(Some(frame)) => self.frame(&frame)?,
+            match dissector.next() {
+                Ok(Some(piece)) => self.piece(&piece)?,
                 Ok(None) => return Ok(()),
-                // The default codec takes every length that a header can hold.
-                Err(limit) => return self.failure(&limit.into()),
+                Err(HeaderError) => return self.failure(&Failure::broken_stream()),
             }
         }
-        self.after_bye += buffer.len() as u64;
-        buffer.clear();
+        self.after_bye += dissector.rest().len() as u64;
         Ok(())
+    }
+
+    fn piece(&mut self, piece: &Piece) -> Result<(), Error> {
+        match piece {
+            Piece::First(frame) | Piece::Frame(frame) => self.frame(frame),
+            Piece::Preamble(generation) => {
+                self.phase = Phase::Messages;
+                self.output.json(&PreambleLine {
+                    preamble: *generation,
+                })
+            }
+            Piece::Payload {
+                kind,
+                size,
+                payload,
+            } => self.payload(&Payload::read(*kind, *size, payload.as_ref())),
+            _ => Ok(()),
+        }
+    }
+
+    fn payload(&mut self, payload: &Payload) -> Result<(), Error> {
+        if payload.is_end() {
+            self.phase = Phase::Bye;
+        }
+        match payload.to_json(self.full) {
+            Ok(mut line) => {
+                self.failed |= line.contains_key("error");
+                // As in pymasep's protocol, and as masep encode takes it.
+                let line = line.remove("message").unwrap_or(Json::Object(line));
+                self.output.json(&line)
+            }
+            Err(failure) => self.failure(&failure),
+        }
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<(), Error> {
@@ -114,9 +161,11 @@ impl<W: Write> Stream<'_, W> {
     }
 
     /// The end of the input, with what is left of it.
-    fn end(mut self, rest: &[u8]) -> Result<Status, Error> {
-        if !rest.is_empty() {
-            self.failure(&Failure::truncated_frame(rest))?;
+    fn end(mut self, dissector: &Dissector) -> Result<Status, Error> {
+        let rest = dissector.rest();
+        let is_cut = !rest.is_empty() || dissector.is_skipping();
+        if self.phase != Phase::Bye && is_cut && !dissector.is_broken() {
+            self.failure(&Failure::truncated(rest, dissector.is_masep()))?;
         } else if self.phase == Phase::Hello {
             self.failure(&Failure::new(
                 "truncated",

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use masep::{Address, CloseReason, Connection, ConnectionId, Frame, RejectReason, SocketHandler};
+use masep::{
+    Address, Bye, CloseReason, Connection, ConnectionId, Frame, RejectReason, SocketHandler,
+};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::told::Told;
 use crate::commands::EVERYONE;
@@ -108,8 +110,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl SocketHandler for TellEvents {
     async fn on_connect(&self, connection: &Connection) {
         if is_reserved(connection) {
-            // Its BYE follows our hello at once: so the peer knows that it is not taken.
-            let _ = connection.send(Frame::BYE).await;
+            // Its BYE follows our hello at once: so the peer knows that it is not taken. That is begun and not waited for.
+            let bye = connection.bye_with(Bye::new(RESERVED_ID, reserved()));
+            let _ = timeout(Duration::ZERO, bye).await;
             return;
         }
         self.wait_for_start().await;
@@ -138,8 +141,7 @@ impl SocketHandler for TellEvents {
 
     async fn on_close(&self, connection: &Connection, reason: &CloseReason) {
         if is_reserved(connection) {
-            let detail = format!("the id {EVERYONE:?} means all who are connected");
-            self.reject(connection.address(), "reserved_id", detail)
+            self.reject(connection.address(), RESERVED_ID, reserved())
                 .await;
             return;
         }
@@ -159,6 +161,13 @@ impl SocketHandler for TellEvents {
         self.reject(address, reason.as_str(), reason.to_string())
             .await;
     }
+}
+
+/// The reason for which a peer is not taken whose id is a word of ours.
+const RESERVED_ID: &str = "reserved_id";
+
+fn reserved() -> String {
+    format!("the id {EVERYONE:?} means all who are connected")
 }
 
 /// True if the peer's id is a word of ours.

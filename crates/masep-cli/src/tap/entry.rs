@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use masep::{Address, Frame, LimitExceeded, Limits, Message};
+use masep_proto::protocol2::preamble;
 use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
@@ -44,6 +45,9 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_f64(time.as_secs() as f64 + f64::from(time.subsec_micros()) / 1e6)
 }
 
+/// Bytes of the first bytes of protocol 2.
+pub(super) const PREAMBLE_BYTES: usize = preamble::CLIENT.len();
+
 /// Something that went through, or happened.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -67,8 +71,14 @@ pub(super) enum What {
     First(Frame),
     /// A later frame.
     Frame(Frame),
-    /// The stream ended in the middle of a frame: its bytes, header included.
-    Truncated(Bytes),
+    /// The first bytes of protocol 2, of this generation.
+    Preamble(u16),
+    /// A frame of protocol 2: its kind, the bytes of its payload, and that, unless it is too large.
+    Frame2(u8, usize, Option<Bytes>),
+    /// From these bytes on nothing is a frame.
+    Broken(Bytes),
+    /// The stream ended in the middle of a frame: its bytes, header included. It is one of protocol 2 or not.
+    Truncated(Bytes, bool),
     /// The sender closed its direction.
     Eof,
     /// The sender reset the connection.
@@ -80,9 +90,10 @@ impl What {
     pub(super) fn weight(&self) -> usize {
         let bytes = match self {
             Self::First(frame) | Self::Frame(frame) => frame.size(),
-            Self::Truncated(bytes) => bytes.len(),
+            Self::Truncated(bytes, _) | Self::Broken(bytes) => bytes.len(),
+            Self::Frame2(_, _, payload) => payload.as_ref().map_or(0, Bytes::len),
             Self::Refused(reason) => reason.len(),
-            Self::Open(_) | Self::Rejected(..) | Self::Eof | Self::Reset => 0,
+            Self::Preamble(_) | Self::Open(_) | Self::Rejected(..) | Self::Eof | Self::Reset => 0,
         };
         bytes + size_of::<Entry>()
     }

@@ -2,10 +2,12 @@
 
 use masep::{Address, Frame, Message, RejectReason};
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
-use super::entry::{Entry, Meaning, Place, What};
+use super::entry::{Entry, Meaning, PREAMBLE_BYTES, Place, What};
 use crate::address::as_text;
 use crate::failure::Failure;
+use crate::payload::Payload;
 
 /// The first line.
 #[derive(Serialize)]
@@ -64,6 +66,15 @@ enum Content<'a> {
         size: usize,
         bye: bool,
     },
+    Preamble {
+        size: usize,
+        preamble: u16,
+    },
+    Frame2 {
+        size: usize,
+        #[serde(flatten)]
+        said: Map<String, Json>,
+    },
     Bytes {
         size: usize,
         bytes_hex: String,
@@ -90,12 +101,23 @@ enum Content<'a> {
     },
 }
 
-impl<'a> From<&'a Entry> for Line<'a> {
-    fn from(entry: &'a Entry) -> Self {
+impl<'a> Line<'a> {
+    /// `full`: arrays with their bytes.
+    pub(super) fn of(entry: &'a Entry, full: bool) -> Self {
         let content = match &entry.what {
             What::First(frame) => Content::frame(frame, Meaning::of_first(frame)),
             What::Frame(frame) => Content::frame(frame, Meaning::of(frame)),
-            What::Truncated(bytes) => Content::bytes(bytes, Failure::truncated_frame(bytes)),
+            What::Preamble(preamble) => Content::Preamble {
+                size: PREAMBLE_BYTES,
+                preamble: *preamble,
+            },
+            What::Frame2(kind, size, payload) => {
+                Content::frame2(*size, &Payload::read(*kind, *size, payload.as_ref()), full)
+            }
+            What::Broken(bytes) => Content::bytes(bytes, Failure::broken_stream()),
+            What::Truncated(bytes, is_masep) => {
+                Content::bytes(bytes, Failure::truncated(bytes, *is_masep))
+            }
             What::Open(address) => Content::Open {
                 event: "open",
                 address: address.clone(),
@@ -131,6 +153,13 @@ impl<'a> Content<'a> {
             Meaning::Message(message) => Self::Message { size, message },
             Meaning::Bye => Self::Bye { size, bye: true },
             Meaning::None(error) => Self::bytes(frame.bytes(), error),
+        }
+    }
+
+    fn frame2(size: usize, payload: &Payload, full: bool) -> Self {
+        match payload.to_json(full) {
+            Ok(said) => Self::Frame2 { size, said },
+            Err(error) => Self::bytes(&[], error),
         }
     }
 

@@ -7,12 +7,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use masep::Address;
+use masep_proto::protocol2::kind;
 use serde::Serialize;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::entry::Entry;
+use super::entry::{Entry, What};
 use super::recorder::Entries;
 use super::{json, text};
 use crate::clock;
@@ -31,8 +32,10 @@ pub(super) enum Format {
     Text,
     /// A line of text.
     FullText,
-    /// An object of JSON a line.
+    /// An object of JSON a line, arrays as what they are.
     Json,
+    /// An object of JSON a line, arrays with their bytes.
+    FullJson,
 }
 
 /// Prints in a thread of its own, because standard output may block.
@@ -48,7 +51,7 @@ impl Printer {
     /// Starts to print: first where the proxy listens.
     pub(super) fn start(
         format: Format,
-        timed: bool,
+        (timed, pings): (bool, bool),
         listening: Address,
         entries: Entries,
     ) -> Result<Self, Error> {
@@ -62,6 +65,7 @@ impl Printer {
                 let mut print = Print {
                     format,
                     timed,
+                    pings,
                     output: Output::new(io::stdout().lock()),
                     printed: progress,
                 };
@@ -107,6 +111,8 @@ struct Print<W: Write> {
     format: Format,
     /// True if each line has the time of day in front.
     timed: bool,
+    /// True if pings are shown.
+    pings: bool,
     output: Output<W>,
     printed: Arc<AtomicU64>,
 }
@@ -114,7 +120,9 @@ struct Print<W: Write> {
 impl<W: Write> Print<W> {
     fn listening(&mut self, address: Address) -> Result<(), Error> {
         match self.format {
-            Format::Json => self.json(SystemTime::now(), &json::Listening::on(address)),
+            Format::Json | Format::FullJson => {
+                self.json(SystemTime::now(), &json::Listening::on(address))
+            }
             _ => self.text(SystemTime::now(), &format!("listening on {address}")),
         }
     }
@@ -155,8 +163,12 @@ impl<W: Write> Print<W> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        if !self.pings && matches!(entry.what, What::Frame2(kind::PING | kind::PONG, ..)) {
+            return Ok(());
+        }
         match self.format {
-            Format::Json => self.json(entry.at, &json::Line::from(entry)),
+            Format::Json => self.json(entry.at, &json::Line::of(entry, false)),
+            Format::FullJson => self.json(entry.at, &json::Line::of(entry, true)),
             Format::FullText => self.text(entry.at, &text::line(entry, usize::MAX)),
             Format::Text => self.text(entry.at, &text::line(entry, text::SHORT)),
         }
@@ -167,7 +179,7 @@ impl<W: Write> Print<W> {
         let now = SystemTime::now();
         match (lines, self.format) {
             (0, _) => Ok(()),
-            (_, Format::Json) => self.json(now, &json::Skipped::of(lines)),
+            (_, Format::Json | Format::FullJson) => self.json(now, &json::Skipped::of(lines)),
             _ => {
                 let line = format!("({lines} lines skipped: standard output is too slow)");
                 self.text(now, &line)

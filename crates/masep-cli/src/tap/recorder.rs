@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use bytes::BytesMut;
-use masep_proto::FrameCodec;
+use bytes::Bytes;
+use masep_proto::protocol2::{Dissector, HeaderError, Piece};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::entry::{Direction, Entry, Place, What};
+use crate::payload;
 
 /// Entries that may wait to be printed, and the bytes that they may hold. This is what a burst may
 /// bring while the terminal is busy.
@@ -102,8 +103,7 @@ impl ConnectionRecorder {
         StreamRecorder {
             connection: self.clone(),
             dir,
-            buffer: BytesMut::new(),
-            is_first: true,
+            dissector: Dissector::new(payload::MOST_BYTES),
         }
     }
 }
@@ -113,28 +113,41 @@ impl ConnectionRecorder {
 pub(super) struct StreamRecorder {
     connection: ConnectionRecorder,
     dir: Direction,
-    /// The beginning of a frame: never more than a frame has.
-    buffer: BytesMut,
-    is_first: bool,
+    /// Holds the beginning of a frame: never more than a frame has that is shown.
+    dissector: Dissector,
 }
 
 impl StreamRecorder {
     /// Bytes that went through.
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-        // The default codec takes every length that a header can hold.
-        while let Ok(Some(frame)) = FrameCodec::default().decode(&mut self.buffer) {
-            let what = if self.is_first {
-                What::First(frame)
-            } else {
-                What::Frame(frame)
+        if self.dissector.is_broken() {
+            return;
+        }
+        self.dissector.push(bytes);
+        loop {
+            let what = match self.dissector.next() {
+                Ok(Some(Piece::First(frame))) => What::First(frame),
+                Ok(Some(Piece::Frame(frame))) => What::Frame(frame),
+                Ok(Some(Piece::Preamble(generation))) => What::Preamble(generation),
+                Ok(Some(Piece::Payload {
+                    kind,
+                    size,
+                    payload,
+                })) => What::Frame2(kind, size, payload),
+                Ok(_) => return,
+                Err(HeaderError) => What::Broken(self.rest()),
             };
-            self.is_first = false;
             self.connection.record(self.dir, what);
         }
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
+    }
+
+    fn rest(&self) -> Bytes {
+        let rest = self.dissector.rest();
+        Bytes::copy_from_slice(if self.dissector.is_masep() {
+            payload::shown(rest)
+        } else {
+            rest
+        })
     }
 
     /// The sender closed the stream.
@@ -148,9 +161,10 @@ impl StreamRecorder {
     }
 
     fn end(&mut self, what: What) {
-        if !self.buffer.is_empty() {
-            let rest = self.buffer.split().freeze();
-            self.connection.record(self.dir, What::Truncated(rest));
+        let is_cut = !self.dissector.rest().is_empty() || self.dissector.is_skipping();
+        if is_cut && !self.dissector.is_broken() {
+            let cut = What::Truncated(self.rest(), self.dissector.is_masep());
+            self.connection.record(self.dir, cut);
         }
         self.connection.record(self.dir, what);
     }

@@ -5,16 +5,24 @@ use serde_json::{Map, Value as Json};
 use super::{LEVELS_PER_ITEM, check_depth};
 use crate::{Dict, Element, Int, LimitExceeded, Message, Value};
 
-pub(super) fn message(message: &Message) -> Result<Json, LimitExceeded> {
+/// The form of arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrays {
+    Whole,
+    /// Only what they are: `uint8[84,84,4]`.
+    Summary,
+}
+
+pub(super) fn message(message: &Message, arrays: Arrays) -> Result<Json, LimitExceeded> {
     let mut object = Map::new();
     object.insert("msg_type".into(), message.msg_type.as_str().into());
     object.insert("src_sub_app".into(), text(&message.src_sub_app));
-    object.insert("params".into(), value(&message.params)?);
+    object.insert("params".into(), value(&message.params, arrays)?);
     Ok(object.into())
 }
 
-pub(super) fn value(value: &Value) -> Result<Json, LimitExceeded> {
-    nested(value, 1)
+pub(super) fn value(value: &Value, arrays: Arrays) -> Result<Json, LimitExceeded> {
+    nested(value, 1, arrays)
 }
 
 pub(super) fn element(element: &Element) -> Json {
@@ -36,19 +44,19 @@ fn text(text: &str) -> Json {
 }
 
 /// The JSON of a value at this depth.
-fn nested(value: &Value, depth: usize) -> Result<Json, LimitExceeded> {
+fn nested(value: &Value, depth: usize, arrays: Arrays) -> Result<Json, LimitExceeded> {
     check_depth(depth)?;
     match value {
-        Value::List(values) => items(values, depth),
-        Value::Tuple(values) => tagged_items("$tuple", values, depth),
-        Value::Set(values) => tagged_items("$set", values, depth),
-        Value::Dict(value) => dict(value, depth),
-        scalar => Ok(self::scalar(scalar)),
+        Value::List(values) => items(values, depth, arrays),
+        Value::Tuple(values) => tagged_items("$tuple", values, depth, arrays),
+        Value::Set(values) => tagged_items("$set", values, depth, arrays),
+        Value::Dict(value) => dict(value, depth, arrays),
+        scalar => Ok(self::scalar(scalar, arrays)),
     }
 }
 
 /// The JSON of what holds no other values; [`nested`] sees to the rest.
-fn scalar(value: &Value) -> Json {
+fn scalar(value: &Value, arrays: Arrays) -> Json {
     match value {
         Value::Bool(value) => (*value).into(),
         Value::Int(value) => int(value),
@@ -57,34 +65,45 @@ fn scalar(value: &Value) -> Json {
         Value::Bytes(value) => tagged("$bytes_hex", hex::encode(value).into()),
         Value::Type(name) => tagged("$type", format!("{}.{}", name.module(), name.name()).into()),
         Value::Element(value) => element(value),
-        Value::Array(value) => tagged("$array", super::array::write(value)),
+        Value::Array(value) => tagged(
+            "$array",
+            match arrays {
+                Arrays::Whole => super::array::write(value),
+                Arrays::Summary => value.to_string().into(),
+            },
+        ),
         Value::None | Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::Dict(_) => {
             Json::Null
         }
     }
 }
 
-fn items(values: &[Value], depth: usize) -> Result<Json, LimitExceeded> {
+fn items(values: &[Value], depth: usize, arrays: Arrays) -> Result<Json, LimitExceeded> {
     let mut items = Vec::with_capacity(values.len());
     for value in values {
-        items.push(nested(value, depth + LEVELS_PER_ITEM)?);
+        items.push(nested(value, depth + LEVELS_PER_ITEM, arrays)?);
     }
     Ok(Json::Array(items))
 }
 
-fn tagged_items(tag: &str, values: &[Value], depth: usize) -> Result<Json, LimitExceeded> {
-    match items(values, depth) {
+fn tagged_items(
+    tag: &str,
+    values: &[Value],
+    depth: usize,
+    arrays: Arrays,
+) -> Result<Json, LimitExceeded> {
+    match items(values, depth, arrays) {
         Ok(items) => Ok(tagged(tag, items)),
         Err(error) => Err(error),
     }
 }
 
-fn dict(dict: &Dict, depth: usize) -> Result<Json, LimitExceeded> {
+fn dict(dict: &Dict, depth: usize, arrays: Arrays) -> Result<Json, LimitExceeded> {
     let as_pairs = dict.keys().any(|key| key.starts_with('$'));
     let mut pairs = Vec::new();
     let mut object = Map::new();
     for (key, value) in dict {
-        let value = nested(value, depth + LEVELS_PER_ITEM)?;
+        let value = nested(value, depth + LEVELS_PER_ITEM, arrays)?;
         if as_pairs {
             pairs.push(Json::Array(vec![text(key), value]));
         } else {

@@ -41,14 +41,20 @@ pub(crate) fn connect(cut: &Cut) -> Work<'_> {
             heard
         });
         let target = format!("localhost:{port}");
-        let call = Client::builder("agent").connect(target.clone());
+        let call = Client::builder("agent")
+            .protocols(masep::Protocols::Pymasep)
+            .connect(target.clone());
         if let Some(client) = cut.call(call).await {
             let client = client.unwrap();
             assert_eq!(soon(client.connection().bye()).await, CloseReason::LocalBye);
         }
-        let again = soon(Client::builder("agent").connect(target))
-            .await
-            .unwrap();
+        let again = soon(
+            Client::builder("agent")
+                .protocols(masep::Protocols::Pymasep)
+                .connect(target),
+        )
+        .await
+        .unwrap();
         again.connection().send("last").await.unwrap();
         soon(again.connection().bye()).await;
         for said in soon(peers).await.unwrap() {
@@ -196,7 +202,8 @@ fn over(cut: &Cut, capacity: usize) -> Work<'_> {
             (heard, ended)
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let call = Client::builder(LONG).connect_over(near, address);
+        let client = Client::builder(LONG).protocols(masep::Protocols::Pymasep);
+        let call = client.connect_over(near, address);
         let connected = cut.call(call).await.is_some();
         let (heard, ended) = soon(far).await.unwrap();
         let heard: Vec<_> = heard.iter().map(|frame| &frame[..]).collect();

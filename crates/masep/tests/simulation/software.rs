@@ -340,6 +340,7 @@ async fn arrive(hooks: &Hooks) -> Result<Client, ConnectError> {
         hooks.host
     };
     let builder = Client::builder(format!("agent-{number}"))
+        .protocols(masep::Protocols::Pymasep)
         .limits(plan.limits.clone())
         .socket_options(plan.socket_options.clone());
     if plan.client == Taking::Handler {

@@ -107,6 +107,7 @@ async fn deadlines_go_by_the_clock_of_the_runtime() {
     let (near, far) = duplex(64);
     write(&far, b"\x06\0engine").unwrap();
     let client = Client::builder("agent")
+        .protocols(crate::Protocols::Pymasep)
         .limits(limits)
         .connect_over(near, address)
         .await
