@@ -29,7 +29,11 @@ fn serve(options: &[&str]) -> (Session, String) {
 fn join(options: &[&str]) -> (Session, Socket) {
     let (listener, address) = listen();
     let address = address.to_string();
-    let args = [&["join", &address, "--id", "agent"], options].concat();
+    let args = [
+        &["join", "--protocols", "pymasep", &address, "--id", "agent"],
+        options,
+    ]
+    .concat();
     let mut interface = Session::start(&args);
     let (server, _) = Socket::welcome(&listener);
     interface.event("connected");
@@ -69,7 +73,7 @@ fn every_signal_that_asks_for_the_end_says_bye_first() {
 fn a_signal_before_there_is_a_connection_has_its_exit_code() {
     for (signal, code) in [(Signal::SIGHUP, 129), (Signal::SIGQUIT, 131)] {
         let (listener, address) = listen();
-        let interface = Session::start(&["join", &address.to_string()]);
+        let interface = Session::start(&["join", "--protocols", "pymasep", &address.to_string()]);
         let mut socket = Socket::accept(&listener);
         assert!(matches!(socket.hear(), Heard::Frame(_)));
         interface.signal(signal);
@@ -130,7 +134,16 @@ fn count_frames(socket: &mut Socket) -> u64 {
 fn what_was_accepted_and_not_sent_is_counted() {
     let (listener, address) = listen();
     let address = address.to_string();
-    let args = ["join", &address, "--id", "agent", "--drain-time", "200ms"];
+    let args = [
+        "join",
+        "--protocols",
+        "pymasep",
+        &address,
+        "--id",
+        "agent",
+        "--drain-time",
+        "200ms",
+    ];
     let mut interface = Session::start(&args);
     let (mut server, _) = Socket::welcome(&listener);
     interface.event("connected");
@@ -175,8 +188,13 @@ fn lines_that_could_not_be_done_in_time_are_counted() {
     let (listener, address) = listen_narrow();
     let address = address.to_string();
     let options = ["--drain-time", "200ms", "--queue-messages", "1"];
-    let mut interface =
-        Session::start(&[&["join", &address, "--id", "agent"], &options[..]].concat());
+    let mut interface = Session::start(
+        &[
+            &["join", "--protocols", "pymasep", &address, "--id", "agent"],
+            &options[..],
+        ]
+        .concat(),
+    );
     let (_server, _) = Socket::welcome(&listener);
     interface.event("connected");
     // More than the system holds for somebody who reads nothing, less than is read ahead. All but the last are
@@ -231,8 +249,14 @@ fn a_time_may_be_longer_than_a_clock_can_be_asked_for() {
     .concat();
     let (mut server, address) = serve(&times);
     let client = ["--connect-time", LONG, "--wait", LONG];
-    let mut interface =
-        Session::start(&[&["join", &address, "--id", "agent"], &times[..], &client].concat());
+    let mut interface = Session::start(
+        &[
+            &["join", "--protocols", "pymasep", &address, "--id", "agent"],
+            &times[..],
+            &client,
+        ]
+        .concat(),
+    );
     interface.event("connected");
     server.event("connected");
     server.send(r#"{"to":"*","bytes_hex":"00"}"#);
@@ -355,7 +379,10 @@ fn a_rejected_interface_says_so_and_has_an_exit_code_of_its_own() {
     let _first = Socket::join(&address, "first");
     server.event("connected");
     let rejected = |id: &str, input: &str| {
-        let run = program::run(&["join", &address, "--id", id], input);
+        let run = program::run(
+            &["join", "--protocols", "pymasep", &address, "--id", id],
+            input,
+        );
         let events = events(&run);
         let closed = events.last().unwrap();
         assert_eq!(closed["event"], "closed");

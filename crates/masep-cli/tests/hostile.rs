@@ -84,7 +84,14 @@ fn a_server_tells_each_bad_frame_and_goes_on() {
 #[test]
 fn an_interface_tells_each_bad_frame_and_goes_on() {
     let (listener, address) = listen();
-    let mut interface = Session::start(&["join", &address.to_string(), "--id", "agent"]);
+    let mut interface = Session::start(&[
+        "join",
+        "--protocols",
+        "pymasep",
+        &address.to_string(),
+        "--id",
+        "agent",
+    ]);
     let mut engine = Socket::accept(&listener);
     engine.expect("agent");
     engine.send(EVIL);

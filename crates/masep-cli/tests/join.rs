@@ -17,8 +17,20 @@ use socket::{Heard, Socket, listen};
 /// An interface that is read and connected to a bare socket.
 fn join(options: &[&str]) -> (Session, Socket) {
     let (listener, address) = listen();
-    let mut interface =
-        Session::start(&[&["join", &address.to_string(), "--id", "agent"], options].concat());
+    let mut interface = Session::start(
+        &[
+            &[
+                "join",
+                "--protocols",
+                "pymasep",
+                &address.to_string(),
+                "--id",
+                "agent",
+            ],
+            options,
+        ]
+        .concat(),
+    );
     let (server, id) = Socket::welcome(&listener);
     assert_eq!(id, "agent");
     interface.event("connected");
@@ -198,7 +210,14 @@ fn no_connection_is_told_in_one_sentence() {
 fn a_signal_ends_the_attempt_to_connect() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let (listener, address) = listen();
-        let interface = Session::start(&["join", &address.to_string(), "--hello-time", "1h"]);
+        let interface = Session::start(&[
+            "join",
+            "--protocols",
+            "pymasep",
+            &address.to_string(),
+            "--hello-time",
+            "1h",
+        ]);
         let mut socket = Socket::accept(&listener);
         assert!(matches!(socket.hear(), Heard::Frame(_)));
         interface.signal(signal);
@@ -214,7 +233,8 @@ fn a_slow_reader_can_have_the_newest_observation_and_never_misses_the_rest() {
     let (listener, address) = listen();
     let address = address.to_string();
     let role = ["--newest", "--role", "actor", "--game", "a.Game"];
-    let mut interface = Session::start_unread(&[&["join", &address], &role[..]].concat());
+    let mut interface =
+        Session::start_unread(&[&["join", "--protocols", "pymasep", &address], &role[..]].concat());
     let (mut server, _) = Socket::welcome(&listener);
     for _ in 0..2 {
         assert!(matches!(server.hear(), Heard::Frame(_)));
@@ -272,7 +292,9 @@ fn closing_standard_output_says_bye() {
     for options in [&[][..], &["--newest"]] {
         let (listener, address) = listen();
         let address = address.to_string();
-        let mut interface = Session::start_unread(&[&["join", &address], options].concat());
+        let mut interface = Session::start_unread(
+            &[&["join", "--protocols", "pymasep", &address], options].concat(),
+        );
         let (mut server, id) = Socket::welcome(&listener);
         assert!(id.starts_with("interface-"), "{id}");
         assert!(interface.read_one_line().contains("connected"));

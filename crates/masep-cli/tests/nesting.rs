@@ -112,7 +112,14 @@ fn a_server_takes_back_what_it_told() {
 #[test]
 fn an_interface_takes_back_what_it_told() {
     let (listener, address) = listen();
-    let mut interface = Session::start(&["join", &address.to_string(), "--id", "a"]);
+    let mut interface = Session::start(&[
+        "join",
+        "--protocols",
+        "pymasep",
+        &address.to_string(),
+        "--id",
+        "a",
+    ]);
     let (mut engine, _) = Socket::welcome(&listener);
     interface.event("connected");
     for (name, xml) in nested() {

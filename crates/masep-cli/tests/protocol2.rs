@@ -71,7 +71,7 @@ fn peers_of_both_generations_are_in_one_session() {
     let mut new = join("masep://", &address, "new");
     assert_eq!(new.event("connected")["protocol"], 2);
     engine.event("connected");
-    let mut old = join("", &address, "old");
+    let mut old = join("pymasep://", &address, "old");
     assert_eq!(old.event("connected").get("protocol"), None);
     engine.event("connected");
 

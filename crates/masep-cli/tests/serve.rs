@@ -35,7 +35,7 @@ fn a_game_is_played_through_to_its_end() {
     let mut actor = Session::start(&[&["join", &address, "--id", "äctor"], &role[..]].concat());
     assert_eq!(
         actor.json(),
-        json!({"event": "connected", "peer": "engine", "address": address, "id": "äctor"})
+        json!({"event": "connected", "peer": "engine", "address": address, "protocol": 2, "id": "äctor"})
     );
     let connected = engine.event("connected");
     assert_eq!(connected["peer"], "äctor");

@@ -166,7 +166,7 @@ fn a_conversation_in_protocol_2_is_shown_frame_by_frame() {
         .write_all(&[1, 0, 0, 0, 16, 1, 0, 0, 5, 5])
         .unwrap();
     assert_eq!(said(&mut proxy)["error"]["kind"], "header");
-    drop(server);
+    server.stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(said(&mut proxy)["event"], "eof");
 }
 
@@ -293,7 +293,7 @@ fn a_stream_of_protocol_2_is_decoded() {
         "{}",
         behind.stdout
     );
-    let cut = run(&["decode", "--stream"], stream[..stream.len() - 9].to_vec());
+    let cut = run(&["decode", "--stream"], &stream[..stream.len() - 9]);
     assert_eq!(cut.code, Some(1));
     assert!(
         cut.stdout.contains(r#""kind":"truncated""#),

@@ -303,7 +303,14 @@ fn an_interface_can_wait_for_its_engine() {
 
     // A signal ends the wait.
     let (listener, address) = listen();
-    let late = Session::start(&["join", &address.to_string(), "--wait", "1h"]);
+    let late = Session::start(&[
+        "join",
+        "--protocols",
+        "pymasep",
+        &address.to_string(),
+        "--wait",
+        "1h",
+    ]);
     drop(Socket::accept(&listener));
     drop(Socket::accept(&listener));
     late.signal(Signal::SIGTERM);

@@ -10,7 +10,9 @@ use bytestring::ByteString;
 pub use kind::{MessageType, Role};
 
 use crate::printable::{Quoted, debug_bounded};
-use crate::{DecodeError, Dict, Element, EncodeError, Frame, Limits, TypeName, Value, xml};
+use crate::{
+    DecodeError, Dict, Element, EncodeError, Frame, FrameKind, Limits, TypeName, Value, xml,
+};
 
 /// A message between an engine and an interface.
 ///
@@ -123,13 +125,13 @@ impl Message {
         xml::encode_message(self, limits)
     }
 
-    /// The message as the body of a frame. The call that sends the frame checks that it is not too
-    /// large.
+    /// The message as a frame in pymasep's XML, which peers of either generation of the protocol take for a message. The
+    /// call that sends the frame checks that it is not too large.
     ///
     /// # Errors
     /// As [`to_bytes`](Self::to_bytes).
     pub fn to_frame(&self) -> Result<Frame, EncodeError> {
-        Ok(Frame::new(self.to_bytes()?))
+        Ok(Frame::of(FrameKind::Xml, self.to_bytes()?))
     }
 
     /// Reads a message within the default limits.
@@ -257,7 +259,13 @@ mod tests {
                 Message::from_element(&message.to_element().unwrap()).unwrap(),
                 message
             );
-            assert_eq!(message.to_frame().unwrap().bytes(), xml);
+            let frame = message.to_frame().unwrap();
+            assert_eq!(frame.bytes(), xml);
+            assert_eq!(
+                frame.kind(),
+                FrameKind::Xml,
+                "a message for peers of protocol 2 too"
+            );
         }
     }
 
