@@ -62,8 +62,8 @@ class Masep:
 
     @contextmanager
     def join(self, port: int, ident: str, *options: str) -> Iterator[Peer]:
-        """`masep join` to a port of this machine, once it is connected."""
-        with self.run("join", f"127.0.0.1:{port}", "--id", ident, *options) as peer:
+        """`masep join` to a port of this machine, in pymasep's protocol, once it is connected."""
+        with self.run("join", f"pymasep://127.0.0.1:{port}", "--id", ident, *options) as peer:
             peer.expect("connected")
             yield peer
 

@@ -18,7 +18,7 @@ def test_a_client_of_both_protocols_speaks_pymaseps_at_a_real_server(masep: Mase
         address = f"127.0.0.1:{host.expect('ready')['port']}"
         # As the very first connection, too.
         for number in range(PROBES):
-            with masep.run("join", address, "--protocols", "both", "--id", f"probe-{number}") as player:
+            with masep.run("join", address, "--id", f"probe-{number}") as player:
                 connected = player.expect("connected")
                 assert connected["peer"] == "real" and "protocol" not in connected
                 player.send({"bytes_hex": b"question".hex()})

@@ -32,7 +32,7 @@ def test_masep_introduces_itself_and_leaves_with_pymaseps_bytes(masep: Masep, id
         role = session.INTERFACES[ident]
         with masep.run(
             "join",
-            f"127.0.0.1:{listener.port}",
+            f"pymasep://127.0.0.1:{listener.port}",
             "--id",
             ident,
             "--role",
@@ -58,7 +58,7 @@ def test_each_frame_goes_out_in_one_write(masep: Masep) -> None:
     """
     with (
         wire.listening() as listener,
-        masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player,
+        masep.run("join", f"pymasep://127.0.0.1:{listener.port}", "--id", "x") as player,
     ):
         with listener.accepted() as (connection, _):
             player.expect("connected")
@@ -70,7 +70,7 @@ def test_each_frame_goes_out_in_one_write(masep: Masep) -> None:
 def test_the_sender_of_a_message_is_the_interface_unless_said_otherwise(masep: Masep) -> None:
     with (
         wire.listening() as listener,
-        masep.run("join", f"127.0.0.1:{listener.port}", "--id", "é") as player,
+        masep.run("join", f"pymasep://127.0.0.1:{listener.port}", "--id", "é") as player,
     ):
         with listener.accepted() as (connection, hello):
             assert hello == "é".encode()

@@ -69,7 +69,7 @@ def test_a_server_that_closes_without_bye_ends_a_masep_player(masep: Masep) -> N
     """A pymasep client spins on it; masep says what happened and ends with an exit code that tells it."""
     with (
         wire.listening() as listener,
-        masep.run("join", f"127.0.0.1:{listener.port}", "--id", "x") as player,
+        masep.run("join", f"pymasep://127.0.0.1:{listener.port}", "--id", "x") as player,
     ):
         with listener.accepted():
             player.expect("connected")

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use masep::transport::memory;
-use masep::{Client, CloseReason, Limits, Server, WhenFull};
+use masep::{Client, CloseReason, Limits, Protocols, Server, WhenFull};
 use masep_fuzz::{Act, Recorder, Side};
 use tokio::runtime::{Builder, Handle};
 
@@ -92,7 +92,9 @@ async fn connect(setting: &Setting) -> (Server, Side, Client, Side) {
     let server = server.expect("pipes need nothing of the system");
     let capacity = usize::from(setting.pipe);
     let connect = |_address| connector.connect(capacity);
-    let client = Client::builder("agent").limits(limits.clone());
+    let client = Client::builder("agent")
+        .protocols(Protocols::Pymasep)
+        .limits(limits.clone());
     let client = match agent_recorder.clone() {
         Some(recorder) => {
             client

@@ -486,5 +486,5 @@ fn wrong_arguments_are_told() {
         "{}",
         run.stderr
     );
-    assert_eq!(program::run(&["tap", "--full", "--json"], "").code, Some(2));
+    assert_eq!(program::run(&["tap", "--to", "host"], "").code, Some(2));
 }

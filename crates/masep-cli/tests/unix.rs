@@ -51,11 +51,11 @@ fn a_game_is_played_over_a_unix_socket() {
     let mut actor = Session::start(&["join", &target, "--id", "actor"]);
     assert_eq!(
         actor.json(),
-        json!({"event": "connected", "peer": "engine", "address": target, "id": "actor"})
+        json!({"event": "connected", "peer": "engine", "address": target, "protocol": 2, "id": "actor"})
     );
     assert_eq!(
         engine.json(),
-        json!({"event": "connected", "peer": "actor", "address": target})
+        json!({"event": "connected", "peer": "actor", "address": target, "protocol": 2})
     );
     actor.send(json!({"message": {"msg_type": "action", "params": {"action": 7}}}));
     assert_eq!(
@@ -134,7 +134,8 @@ fn a_proxy_joins_any_two_kinds_of_sockets() {
     let tcp = first.address();
     let mut second = Session::start(&["tap", "--json", "--listen", &outer, "--to", &tcp]);
     assert_eq!(second.address(), outer);
-    let mut actor = Session::start(&["join", &outer, "--id", "actor"]);
+    let args = ["join", &outer, "--id", "actor", "--protocols", "pymasep"];
+    let mut actor = Session::start(&args);
     assert_eq!(actor.event("connected")["address"], outer);
     assert_eq!(engine.event("connected")["address"], inner);
     assert_eq!(second.event("open")["address"], outer);

@@ -245,7 +245,7 @@ fn events_can_have_the_time_of_day() {
     take_time(&mut event);
     assert_eq!(
         event,
-        json!({"event": "connected", "peer": "engine", "address": proxied, "id": "agent"})
+        json!({"event": "connected", "peer": "engine", "address": proxied, "protocol": 2, "id": "agent"})
     );
     interface.send(r#"{"message":{"msg_type":"quit"}}"#);
     interface.send("?");
@@ -275,19 +275,27 @@ fn events_can_have_the_time_of_day() {
 
 #[test]
 fn an_interface_can_wait_for_its_engine() {
-    let (listener, address) = listen();
-    let address = address.to_string();
-    let mut early = Session::start(&["join", &address, "--wait", "1h", "--id", "early"]);
-    // There is somebody, but no engine yet.
-    drop(Socket::accept(&listener));
-    drop(Socket::accept(&listener));
-    let (mut server, id) = Socket::welcome(&listener);
-    assert_eq!(id, "early");
-    early.event("connected");
-    early.send(r#"{"bye":true}"#);
-    server.expect_bye();
-    early.event("closed");
-    early.end_in_peace();
+    for scheme in ["pymasep://", ""] {
+        let (listener, address) = listen();
+        let address = format!("{scheme}{address}");
+        let mut early = Session::start(&["join", &address, "--wait", "1h", "--id", "early"]);
+        // There is somebody, but no engine yet.
+        drop(Socket::accept(&listener));
+        drop(Socket::accept(&listener));
+        if scheme.is_empty() {
+            // It asks for protocol 2, is answered in pymasep's, and speaks that.
+            let (mut probed, hello) = Socket::welcome(&listener);
+            assert_eq!(hello, "masep/2");
+            probed.expect("BYE");
+        }
+        let (mut server, id) = Socket::welcome(&listener);
+        assert_eq!(id, "early");
+        early.event("connected");
+        early.send(r#"{"bye":true}"#);
+        server.expect_bye();
+        early.event("closed");
+        early.end_in_peace();
+    }
 
     let (_nobody, address) = socket::nobody();
     let run = program::run(&["join", &address.to_string(), "--wait", "10ms"], "");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use masep::{Client, CloseReason, Connection, Limits, SocketOptions, WhenFull};
+use masep::{Client, CloseReason, Connection, Limits, Protocols, SocketOptions, WhenFull};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
@@ -206,6 +206,7 @@ impl Member {
         self.lives += 1;
         self.client = None;
         let client = Client::builder(id)
+            .protocols(Protocols::Pymasep)
             .limits(self.limits.clone())
             .socket_options(self.socket_options.clone())
             .connect(self.address)

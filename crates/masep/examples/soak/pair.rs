@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use masep::Client;
+use masep::{Client, Protocols};
 use serde::{Deserialize, Serialize};
 use tokio::runtime;
 
@@ -39,7 +39,8 @@ pub(crate) fn measure(address: &str) -> Outcome<()> {
 }
 
 async fn obey(address: &str) -> Outcome<()> {
-    let client = Client::builder("pair").connect(address).await?;
+    let client = Client::builder("pair").protocols(Protocols::Pymasep);
+    let client = client.connect(address).await?;
     let mut commands = child::commands();
     let mut pings = 0;
     while let Some(Command::Measure(window)) = commands.recv().await {
