@@ -41,7 +41,7 @@
 //!
 //! | call | at most |
 //! | --- | --- |
-//! | [`Client::connect`](ClientBuilder::connect) | [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve a name; for each address that again, and [`Limits::hello_time`](crate::Limits::hello_time); both twice with [`Protocols::Both`] |
+//! | [`Client::connect`](ClientBuilder::connect) | [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve a name; for each address that again, and [`Limits::hello_time`](crate::Limits::hello_time); both twice with [`Protocols::Both`](crate::Protocols::Both) |
 //! | [`Server::accept`], [`Server::next_request`], [`Connection::recv`] | until something comes or it has ended; each has a form with a time |
 //! | [`Connection::send`] | as long as the peer takes some bytes every [`Limits::write_time`](crate::Limits::write_time) |
 //! | [`Connection::bye`] | `write_time` |
