@@ -11,7 +11,8 @@ use std::time::Duration;
 use masep::transport::Stream;
 use masep::transport::memory::{self, MemoryTransport};
 use masep::{
-    Client, CloseReason, Connection, Frame, Limits, Server, SocketHandler, SocketOptions, WhenFull,
+    Client, CloseReason, Connection, Frame, Limits, Protocols, Server, SocketHandler,
+    SocketOptions, WhenFull,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -323,6 +324,7 @@ async fn in_memory() -> (Client, MemoryTransport) {
     let (near, far) = memory::duplex(4096);
     far.try_write(HELLO).unwrap();
     let client = Client::builder("agent")
+        .protocols(Protocols::Pymasep)
         .limits(Limits::default().idle_time(Some(IDLE_TIME)))
         .connect_over(near, SocketAddr::from(([127, 0, 0, 1], 1)))
         .await
@@ -399,6 +401,7 @@ async fn a_runtime_that_was_held_up_does_not_end_a_peer_that_talked() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connecting = Client::builder("agent")
+        .protocols(Protocols::Pymasep)
         .limits(Limits::default().idle_time(Some(Duration::from_millis(100))))
         .connect(address);
     let answering = async {
@@ -433,6 +436,7 @@ async fn a_handler_gets_what_had_arrived_when_this_side_ends_the_connection() {
     far.try_write(HELLO).unwrap();
     let (tell, mut told) = mpsc::unbounded_channel();
     let client = Client::builder("agent")
+        .protocols(Protocols::Pymasep)
         .handler(Tells(tell))
         .connect_over(near, SocketAddr::from(([127, 0, 0, 1], 1)))
         .await

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use masep::{
-    AcceptError, CloseReason, ConnectErrorKind, ConnectPhase, Duplicates, Frame, Limits,
+    AcceptError, CloseReason, ConnectErrorKind, ConnectPhase, Duplicates, Frame, Limits, Protocols,
     RejectReason, ServerLimits, SocketOptions,
 };
 
@@ -339,7 +339,15 @@ fn a_name_is_resolved(shell: Shell) {
 fn a_failed_connect_says_which_phase_with_whom_and_why(shell: Shell) {
     let (listener, address) = listen();
     let limits = Limits::default().hello_time(Duration::from_millis(50));
-    let connecting = thread::spawn(move || shell.connect("agent", address, limits).err());
+    let connecting = thread::spawn(move || {
+        shell
+            .connect(
+                "agent",
+                address,
+                Options::from(limits).protocols(Protocols::Pymasep),
+            )
+            .err()
+    });
     let mut there = Peer::accept(&listener);
     let error = connecting.join().unwrap().unwrap();
     assert_eq!(error.phase, ConnectPhase::Hello);
@@ -378,7 +386,7 @@ fn a_server_that_refuses_is_told_apart_from_one_that_is_silent(shell: Shell) {
         (b"", "the server closed the connection without a hello"),
     ] {
         let (listener, address) = listen();
-        let connect = move || shell.connect("agent", address, Options::default()).err();
+        let connect = move || shell.connect("agent", address, Protocols::Pymasep).err();
         let connecting = thread::spawn(connect);
         let mut there = Peer::accept(&listener);
         there.write(answer);

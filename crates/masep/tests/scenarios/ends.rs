@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use masep::{CloseReason, Frame, Limits, SendError, WhenFull};
+use masep::{CloseReason, Frame, Limits, Protocols, SendError, WhenFull};
 
 use crate::shells::{Options, Peer, Shell, accept, fill, frame, listen, of_each_shell, until};
 
@@ -287,7 +287,7 @@ fn dropping_a_server_says_bye_to_all(shell: Shell) {
 
 fn dropping_a_client_says_bye(shell: Shell) {
     let (listener, address) = listen();
-    let connecting = thread::spawn(move || shell.connect("agent", address, Options::default()));
+    let connecting = thread::spawn(move || shell.connect("agent", address, Protocols::Pymasep));
     let mut there = Peer::accept(&listener);
     there.write(&frame(b"engine"));
     let client = connecting.join().unwrap().unwrap();

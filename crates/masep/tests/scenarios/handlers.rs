@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 
-use masep::{Address, CloseReason, Frame, Limits, RejectReason, ServerLimits, WhenFull};
+use masep::{Address, CloseReason, Frame, Limits, Protocols, RejectReason, ServerLimits, WhenFull};
 
 use crate::shells::{
     Act, Connection, Event, Events, Handle, Handler, Options, Peer, SOON, Shell, accept, frame,
@@ -53,7 +53,9 @@ fn a_handler_is_told_everything_in_order_on_both_sides(shell: Shell) {
 fn the_handler_hears_of_a_connection_before_it_hears_of_its_end(shell: Shell) {
     let (listener, address) = listen();
     let (handler, told) = Events::new();
-    let options = Options::from(Limits::default().queue_messages(1)).handler(handler);
+    let options = Options::from(Limits::default().queue_messages(1))
+        .protocols(Protocols::Pymasep)
+        .handler(handler);
     let connecting = thread::spawn(move || shell.connect("agent", address, options));
     let mut peer = Peer::accept(&listener);
     peer.write(&frame(b"engine"));

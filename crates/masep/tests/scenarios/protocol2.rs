@@ -83,8 +83,9 @@ fn what_is_spoken_is_agreed_on(of_server: Shell, of_client: Shell) {
     let [refused, pymasep, masep] = SPOKEN;
     // Of a server, a scheme, a client.
     let cases = [
-        (None, "", None, pymasep),
+        (None, "", None, masep),
         (None, "", Some(Both), masep),
+        (None, "", Some(Pymasep), pymasep),
         (None, "tcp://", Some(Masep2), masep),
         (None, "masep://", None, masep),
         (None, "masep://", Some(Pymasep), masep),
@@ -142,13 +143,29 @@ fn a_client_of_both_connects_again_where_pymasep_answers(shell: Shell) {
         // All that the probe says is behind it, and then its stream ends.
         let mut rest = Vec::new();
         std::io::Read::read_to_end(&mut probe.stream, &mut rest).unwrap();
+        // One that comes back is known to meet pymasep's protocol: it asks no more, for a minute.
+        let mut again = Peer::of(listener.accept().unwrap().0);
+        again.expect(b"again");
+        again.write(&frame(b"engine"));
+        again.expect(b"BYE");
+        // Where it gets another answer than it knows, it asks anew the next time.
+        let mut odd = Peer::of(listener.accept().unwrap().0);
+        odd.expect(b"odd");
+        drop(odd);
+        let mut probe = Peer::of(listener.accept().unwrap().0);
+        probe.expect(b"masep/2");
     });
-    let both = Protocols::Both;
-    let client = shell.connect("agent", address, both).unwrap();
+    let connect = |id| shell.connect(id, address, Options::default());
+    let client = connect("agent").unwrap();
     let connection = client.connection();
     assert_eq!(connection.protocol(), Protocol::Pymasep);
     assert_eq!(connection.recv(), Ok(Frame::new("hi")));
     assert_eq!(connection.bye(), CloseReason::LocalBye);
+    let again = connect("again").unwrap();
+    assert_eq!(again.connection().bye(), CloseReason::LocalBye);
+    for id in ["odd", "probe"] {
+        assert!(connect(id).is_err(), "{id}");
+    }
     server.join().unwrap();
 }
 

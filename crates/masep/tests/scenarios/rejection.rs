@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use masep::{CloseReason, Frame, SendError, ServerLimits, TryRecvError};
+use masep::{CloseReason, Frame, Protocols, SendError, ServerLimits, TryRecvError};
 
 use crate::shells::{
     Client, Event, Events, Options, Peer, SOON, Shell, accept, frame, listen, next, of_each_shell,
@@ -24,7 +24,7 @@ of_each_shell! {
 /// A client, and the server's end of its socket, after a hello and what came with it.
 fn connected(shell: Shell, behind_hello: &[u8]) -> (Box<dyn Client>, Peer) {
     let (listener, address) = listen();
-    let connecting = thread::spawn(move || shell.connect("agent", address, Options::default()));
+    let connecting = thread::spawn(move || shell.connect("agent", address, Protocols::Pymasep));
     let mut peer = Peer::accept(&listener);
     peer.write(&[&frame(b"engine")[..], behind_hello].concat());
     (connecting.join().unwrap().unwrap(), peer)
@@ -85,9 +85,11 @@ fn a_frame_before_the_bye_is_a_conversation(shell: Shell) {
 
 fn a_handler_is_told_of_a_rejection(shell: Shell) {
     let server = shell.serve(Options::default());
-    let _first = shell.join("agent", &*server);
+    let _first = shell
+        .connect("agent", server.address(), Protocols::Pymasep)
+        .unwrap();
     let (handler, events) = Events::new();
-    let options = Options::default().handler(handler);
+    let options = Options::from(Protocols::Pymasep).handler(handler);
     let _second = shell.connect("agent", server.address(), options).unwrap();
     assert!(matches!(next(&events), Event::Connected(_)));
     let closed = next(&events);
@@ -97,16 +99,24 @@ fn a_handler_is_told_of_a_rejection(shell: Shell) {
 
 fn an_id_in_use_and_a_full_server_are_rejections(shell: Shell) {
     let server = shell.serve(Options::default());
-    let first = shell.join("agent", &*server);
-    let second = shell.join("agent", &*server);
+    let first = shell
+        .connect("agent", server.address(), Protocols::Pymasep)
+        .unwrap();
+    let second = shell
+        .connect("agent", server.address(), Protocols::Pymasep)
+        .unwrap();
     assert_eq!(second.connection().end(), CloseReason::Rejected);
     let connection = accept(&*server);
     first.connection().send("still the one").unwrap();
     assert_eq!(connection.recv(), Ok(Frame::new("still the one")));
 
     let full = shell.serve(ServerLimits::default().connections(1));
-    let first = shell.join("first", &*full);
-    let second = shell.join("second", &*full);
+    let first = shell
+        .connect("first", full.address(), Protocols::Pymasep)
+        .unwrap();
+    let second = shell
+        .connect("second", full.address(), Protocols::Pymasep)
+        .unwrap();
     assert_eq!(second.server_id(), "engine");
     assert_eq!(second.connection().end(), CloseReason::Rejected);
     first.connection().send("hi").unwrap();

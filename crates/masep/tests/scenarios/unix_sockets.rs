@@ -8,7 +8,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use masep::{Address, CloseReason, ConnectErrorKind, Frame, Limits, ServerLimits, SocketOptions};
+use masep::{
+    Address, CloseReason, ConnectErrorKind, Frame, Limits, Protocols, ServerLimits, SocketOptions,
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::directory::Directory;
@@ -135,7 +137,9 @@ fn ends_have_the_reasons_that_they_have_over_tcp(shell: Shell) {
     let report = server.shutdown(Duration::from_secs(10));
     assert_eq!(report.ended, ["agent".into()], "{shell:?} {report:?}");
     assert_eq!(client.connection().recv(), Ok(Frame::new(vec![7; 60_000])));
-    assert_eq!(client.connection().end(), CloseReason::PeerBye);
+    let end = client.connection().end();
+    assert!(end.is_peer_bye(), "{end:?}");
+    assert_eq!(end.words().map(|bye| &*bye.code), Some("shutdown"));
 }
 
 fn a_file_on_which_nobody_listens_is_replaced(shell: Shell) {
@@ -219,7 +223,7 @@ fn a_path_whose_server_accepts_nobody_is_in_use_and_is_waited_for(shell: Shell) 
     assert!(matches!(kind, ConnectErrorKind::TimedOut(_)), "{kind}");
     std::thread::scope(|scope| {
         let waiting = scope
-            .spawn(|| shell.connect("agent", &*directory.target("x.sock"), Options::default()));
+            .spawn(|| shell.connect("agent", &*directory.target("x.sock"), Protocols::Pymasep));
         let mut served = Vec::new();
         for _ in 0..=early.len() {
             let (socket, _) = listener.accept().unwrap();
