@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::{Duplicates, Limits, ServerLimits, SocketOptions, WhenFull};
+use masep::{Duplicates, Limits, Protocols, ServerLimits, SocketOptions, WhenFull};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -11,6 +11,7 @@ use crate::errors;
 #[derive(FromPyObject)]
 struct GivenLimits {
     frame_bytes: usize,
+    payload_bytes: Option<u32>,
     message_bytes: usize,
     depth: usize,
     nodes: usize,
@@ -19,6 +20,7 @@ struct GivenLimits {
     id_bytes: usize,
     hello_time: f64,
     idle_time: Option<f64>,
+    heartbeat: Option<f64>,
     write_time: f64,
     queue_messages: usize,
     queue_bytes: usize,
@@ -29,6 +31,7 @@ struct GivenLimits {
 struct GivenServerLimits {
     connections: usize,
     connections_per_address: Option<usize>,
+    incoming_bytes: usize,
     answers_per_second: u32,
 }
 
@@ -69,8 +72,10 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
     let py = object.py();
     let it: GivenLimits = given(object)?;
     let idle_time = it.idle_time.map(|time| seconds(py, "idle_time", time));
+    let heartbeat = it.heartbeat.map(|time| seconds(py, "heartbeat", time));
     Ok(Limits::default()
         .frame_bytes(it.frame_bytes)
+        .payload_bytes(it.payload_bytes)
         .message_bytes(it.message_bytes)
         .depth(it.depth)
         .nodes(it.nodes)
@@ -79,6 +84,7 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
         .id_bytes(it.id_bytes)
         .hello_time(seconds(py, "hello_time", it.hello_time)?)
         .idle_time(idle_time.transpose()?)
+        .heartbeat(heartbeat.transpose()?)
         .write_time(seconds(py, "write_time", it.write_time)?)
         .queue_messages(it.queue_messages)
         .queue_bytes(it.queue_bytes))
@@ -117,6 +123,7 @@ pub(crate) fn server_limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Serve
     Ok(ServerLimits::default()
         .connections(it.connections)
         .connections_per_address(it.connections_per_address)
+        .incoming_bytes(it.incoming_bytes)
         .answers_per_second(it.answers_per_second))
 }
 
@@ -134,6 +141,32 @@ pub(crate) fn socket_options(object: Option<&Bound<'_, PyAny>>) -> PyResult<Sock
         .connect_time(seconds(py, "connect_time", it.connect_time)?)
         .keepalive_time(keepalive_time.transpose()?)
         .busy_poll(seconds(py, "busy_poll", it.busy_poll)?))
+}
+
+/// The generations of the protocol that are spoken: all, or one, unless the address says another.
+pub(crate) fn protocols(
+    py: Python<'_>,
+    given: Option<u16>,
+    address: &str,
+    by_address: Option<Protocols>,
+) -> PyResult<Protocols> {
+    let protocols = match given {
+        None => return Ok(by_address.unwrap_or(Protocols::Both)),
+        Some(1) => Protocols::Pymasep,
+        Some(2) => Protocols::Masep2,
+        Some(other) => {
+            let text = format!("protocol is 1, 2, or None for both, not {other}");
+            return Err(errors::caller(py, text));
+        }
+    };
+    match by_address {
+        Some(other) if other != protocols && other != Protocols::Both => {
+            let given = given.unwrap_or_default();
+            let text = format!("protocol is {given}, and the address {address:?} wants the other");
+            Err(errors::caller(py, text))
+        }
+        _ => Ok(protocols),
+    }
 }
 
 /// The policy for a queue that is full.

@@ -35,9 +35,13 @@ pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
     }
 }
 
-/// Connects to a server. With `timeout`, each phase has this many seconds, whatever limits and options say.
+/// Connects to a server. With `timeout`, each phase has this many seconds, whatever limits and options say. `protocol` is 1
+/// or 2, or none for what the address says, or both.
 #[pyfunction]
-#[pyo3(signature = (id, address, timeout=None, when_full="wait", limits=None, socket_options=None))]
+#[pyo3(signature = (
+    id, address, timeout=None, when_full="wait", limits=None, socket_options=None, protocol=None,
+))]
+#[expect(clippy::too_many_arguments, reason = "the options of a client")]
 pub(crate) fn connect(
     py: Python<'_>,
     id: String,
@@ -46,9 +50,12 @@ pub(crate) fn connect(
     when_full: &str,
     limits: Option<&Bound<'_, PyAny>>,
     socket_options: Option<&Bound<'_, PyAny>>,
+    protocol: Option<u16>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
-    let address = target(py, &address)?;
+    let text = address;
+    let address = target(py, &text)?;
+    let protocols = bounds::protocols(py, protocol, &text, address.protocols())?;
     let when_full = bounds::when_full(py, when_full)?;
     let mut limits = bounds::limits(limits)?;
     let mut options = bounds::socket_options(socket_options)?;
@@ -59,7 +66,7 @@ pub(crate) fn connect(
     let heeded = Heeded::of(&limits);
     let client: Result<Client, _> = waiting::call(py, move || {
         Client::builder(id)
-            .protocols(Protocols::Pymasep)
+            .protocols(protocols)
             .limits(limits)
             .when_full(when_full)
             .socket_options(options)
@@ -69,30 +76,25 @@ pub(crate) fn connect(
     Ok(Connection::new(client.connection().clone(), heeded))
 }
 
-/// The target that text says. The package speaks pymasep's protocol alone.
+/// The target that text says.
 pub(crate) fn target(py: Python<'_>, address: &str) -> PyResult<Target> {
     let target = address.into_target();
-    let target = target.map_err(|error| errors::caller(py, error.to_string()))?;
-    if target.protocols() == Some(Protocols::Masep2) {
-        let scheme = target.scheme();
-        let text = format!("{address:?} is no address: {scheme}:// is not supported yet");
-        return Err(errors::caller(py, text));
-    }
-    Ok(target)
+    target.map_err(|error| errors::caller(py, error.to_string()))
 }
 
 /// Searches the LAN for this many seconds, and connects to the first of the servers found that says
-/// hello.
+/// hello, in pymasep's protocol.
 #[pyfunction]
 pub(crate) fn connect_found(py: Python<'_>, id: String, timeout: f64) -> PyResult<Connection> {
     check_id(py, &id)?;
     let time = seconds(py, Some(timeout))?.unwrap_or_default();
     let options = SearchOptions::default().timeout(time);
-    let client: Result<Client, _> = waiting::call(py, move || {
-        Client::builder(id)
-            .protocols(Protocols::Pymasep)
-            .discover(&options)
-    })?;
+    let client: Result<Client, _> =
+        waiting::call(py, move || {
+            Client::builder(id)
+                .protocols(Protocols::Pymasep)
+                .discover(&options)
+        })?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::new(
         client.connection().clone(),

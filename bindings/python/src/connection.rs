@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use masep::{
-    CloseReason, DecodeErrorKind, Frame, Limits, RecvTimeoutError, SendError, SocketOptions,
-    blocking,
+    Bye, CloseReason, DecodeErrorKind, Frame, FrameKind, Limits, Notice, RecvTimeoutError,
+    SendError, SocketOptions, blocking,
 };
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::bounds::Heeded;
-use crate::errors;
-use crate::message::Decoded;
+use crate::frames::{self, Outgoing, Received};
+use crate::message::{self, Decoded};
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
+use crate::{control, errors};
 
 /// A connection. Calls that do not wait keep the GIL.
 #[pyclass(frozen, weakref, module = "masep._masep")]
@@ -83,6 +84,76 @@ impl Connection {
             Some(reason @ CloseReason::Rejected) if !self.told.load(Ordering::Relaxed) => {
                 Err(self.ended(py, reason))
             }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The parts of calls.
+impl Connection {
+    /// Waits until what was left of a frame is written.
+    fn flushed(
+        &self,
+        py: Python<'_>,
+        inner: &blocking::Connection,
+    ) -> PyResult<Result<(), SendError>> {
+        let flushed = waiting::wait(py, None, |time| match time {
+            Some(time) => match inner.flush_timeout(time) {
+                Ok(true) => Some(Ok(())),
+                Ok(false) => None,
+                Err(error) => Some(Err(error)),
+            },
+            None => Some(inner.flush()),
+        });
+        if flushed.is_err() {
+            // A signal has ended the wait. The frame is sent nevertheless.
+            inner.leave_rest();
+        }
+        flushed
+    }
+
+    /// The next frame; none when the connection has ended.
+    fn receive(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Frame>> {
+        let inner = self.inner(py)?;
+        let until = waiting::deadline(py, timeout)?;
+        let received = waiting::wait(py, until, |time| match time {
+            Some(time) => match inner.recv_timeout(time) {
+                Err(RecvTimeoutError::TimedOut) => None,
+                received => Some(received.ok()),
+            },
+            None => Some(inner.recv().ok()),
+        })?;
+        if received.is_none() {
+            end(py, self)?;
+        }
+        Ok(received)
+    }
+
+    /// The next frame if it has arrived.
+    fn receive_now(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
+        let received = self.inner(py)?.try_recv().ok();
+        if received.is_none() {
+            end(py, self)?;
+        }
+        Ok(received)
+    }
+
+    /// The message in a frame, within the bounds of the connection.
+    fn read(&self, py: Python<'_>, frame: Frame) -> PyResult<Decoded> {
+        let message = self.inner(py)?.decode(frame);
+        let message = message.map_err(|error| errors::decode(py, &error))?;
+        Ok(Decoded::new(message))
+    }
+
+    /// Checks whether a message, of which these are the bytes, is within the bounds of the connection.
+    fn check(&self, py: Python<'_>, body: &[u8]) -> PyResult<()> {
+        if !self.heeded.checks {
+            return Ok(());
+        }
+        let frame = Frame::of(FrameKind::Xml, Bytes::copy_from_slice(body));
+        match self.inner(py)?.decode(frame).map_err(|error| error.kind) {
+            Err(DecodeErrorKind::Limit(exceeded)) => Err(errors::limit(py, &exceeded)),
+            // What else is wrong, the peer is told.
             _ => Ok(()),
         }
     }
@@ -171,19 +242,16 @@ impl Connection {
         Ok(socket.into_raw_fd())
     }
 
-    /// Sends a frame.
-    fn send(&self, py: Python<'_>, body: &[u8]) -> PyResult<()> {
+    /// Sends a frame: bytes, or a message that was encoded for this connection.
+    fn send(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<()> {
         let inner = self.inner(py)?;
-        let frame = Frame::new(Bytes::copy_from_slice(body));
+        let frame = frames::outgoing(body)?;
         if frame.is_bye() {
-            return self.close(py).map(|_reason| ());
+            return self.close(py, None, "", None).map(|_reason| ());
         }
         let outcome = match inner.offer(frame.clone()) {
             Ok(true) => return Ok(()),
-            Ok(false) => {
-                let inner = inner.clone();
-                waiting::call(py, move || inner.flush())?
-            }
+            Ok(false) => self.flushed(py, inner)?,
             Err(SendError::Full(_)) => {
                 let inner = inner.clone();
                 waiting::call(py, move || inner.send(frame))?
@@ -195,8 +263,8 @@ impl Connection {
 
     /// Sends a frame if there is room now. True if there was. The rest of it goes out by
     /// `try_flush`, or in the next call that sends or receives.
-    fn try_send(&self, py: Python<'_>, body: &[u8]) -> PyResult<bool> {
-        let frame = Frame::new(Bytes::copy_from_slice(body));
+    fn try_send(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let frame = frames::outgoing(body)?;
         match self.inner(py)?.try_send(frame) {
             Ok(()) => Ok(true),
             Err(SendError::Full(_)) => Ok(false),
@@ -212,8 +280,7 @@ impl Connection {
 
     /// Sends what is left of a frame.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        let inner = self.inner(py)?.clone();
-        let flushed = waiting::call(py, move || inner.flush())?;
+        let flushed = self.flushed(py, self.inner(py)?)?;
         flushed.map_err(|error| self.not_sent(py, &error))
     }
 
@@ -224,51 +291,65 @@ impl Connection {
         py: Python<'py>,
         timeout: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let inner = self.inner(py)?;
-        let until = waiting::deadline(py, timeout)?;
-        let received = waiting::wait(py, until, |time| match time {
-            Some(time) => match inner.recv_timeout(time) {
-                Err(RecvTimeoutError::TimedOut) => None,
-                received => Some(received.ok()),
-            },
-            None => Some(inner.recv().ok()),
-        })?;
-        if let Some(frame) = received {
-            return Ok(Some(body(py, &frame)));
-        }
-        end(py, self)?;
-        Ok(None)
+        let received = self.receive(py, timeout)?;
+        Ok(received.map(|frame| body(py, &frame)))
     }
 
     /// The body of the next frame if it has arrived. `None` also when the connection has ended.
     fn try_recv<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let received = self.receive_now(py)?;
+        Ok(received.map(|frame| body(py, &frame)))
+    }
+
+    /// The next frame as a message; `None` when the connection has ended.
+    #[pyo3(signature = (timeout=None))]
+    fn recv_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Decoded>> {
+        let received = self.receive(py, timeout)?;
+        received.map(|frame| self.read(py, frame)).transpose()
+    }
+
+    /// The next frame, to be [read](Self::decode), if it has arrived. `None` also when the connection has ended.
+    fn try_recv_frame(&self, py: Python<'_>) -> PyResult<Option<Received>> {
+        let received = self.receive_now(py)?;
+        Ok(received.map(|frame| Received { frame }))
+    }
+
+    /// Reads a message within the bounds of the connection: of a frame of its.
+    fn decode(&self, py: Python<'_>, received: &Received) -> PyResult<Decoded> {
+        self.read(py, received.frame.clone())
+    }
+
+    /// A message in the form in which it is sent on this connection. With `as_text` as for
+    /// [`encode_message`](message::encode_message).
+    #[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        msg_type: &Bound<'py, PyString>,
+        params: &Bound<'py, PyAny>,
+        src_sub_app_id: &Bound<'py, PyString>,
+        as_text: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Outgoing> {
         let inner = self.inner(py)?;
-        if let Ok(frame) = inner.try_recv() {
-            return Ok(Some(body(py, &frame)));
-        }
-        end(py, self)?;
-        Ok(None)
+        let others = message::others(as_text);
+        let message = message::message(msg_type, params, src_sub_app_id, others)?;
+        let frame = inner.encode(&message);
+        let frame = frame.map_err(|error| message::not_encoded(params, error))?;
+        Ok(Outgoing::new(frame))
     }
 
-    /// Reads a message within the bounds of the connection.
-    fn decode(&self, py: Python<'_>, body: &[u8]) -> PyResult<Decoded> {
-        let frame = Frame::new(Bytes::copy_from_slice(body));
-        let message = self.inner(py)?.decode(frame);
-        let message = message.map_err(|error| errors::decode(py, &error))?;
-        Ok(Decoded::new(message))
+    /// The same of a message that was read.
+    fn encode_decoded(&self, py: Python<'_>, decoded: &Decoded) -> PyResult<Outgoing> {
+        let frame = self.inner(py)?.encode(&decoded.message(py)?);
+        let frame = frame.map_err(|error| errors::encode(py, &error))?;
+        Ok(Outgoing::new(frame))
     }
 
-    /// Checks whether a message, of which these are the bytes, is within the bounds of the connection.
-    fn check(&self, py: Python<'_>, body: &[u8]) -> PyResult<()> {
-        if !self.heeded.checks {
-            return Ok(());
-        }
-        let frame = Frame::new(Bytes::copy_from_slice(body));
-        match self.inner(py)?.decode(frame).map_err(|error| error.kind) {
-            Err(DecodeErrorKind::Limit(exceeded)) => Err(errors::limit(py, &exceeded)),
-            // What else is wrong, the peer is told.
-            _ => Ok(()),
-        }
+    /// The same of one in XML, of which these are the bytes, within the bounds of the connection.
+    fn encode_xml(&self, py: Python<'_>, body: &[u8]) -> PyResult<Outgoing> {
+        self.check(py, body)?;
+        let frame = Frame::of(FrameKind::Xml, Bytes::copy_from_slice(body));
+        Ok(Outgoing::new(frame))
     }
 
     /// Says `BYE`, unless the connection has ended, and closes, without waiting: what the peer does not
@@ -294,17 +375,90 @@ impl Connection {
         }
     }
 
-    /// Says `BYE` when all that was sent is delivered, and closes. The reason for which the
-    /// connection ended.
-    fn close(&self, py: Python<'_>) -> PyResult<&'static str> {
+    /// Says `BYE` when all that was sent is delivered, and closes; with a code and a text, a peer of protocol 2 is told
+    /// these. The reason for which the connection ended.
+    #[pyo3(signature = (code=None, text="", may_return=None))]
+    fn close(
+        &self,
+        py: Python<'_>,
+        code: Option<&str>,
+        text: &str,
+        may_return: Option<bool>,
+    ) -> PyResult<&'static str> {
         let inner = self.inner(py)?;
         if self.reason().is_none() {
             self.closing.store(true, Ordering::Relaxed);
             let inner = inner.clone();
-            waiting::call(py, move || inner.bye())?;
+            let words = code.map(|code| Bye::new(code, text));
+            let words = words.map(|bye| may_return.map_or(bye.clone(), |may| bye.may_return(may)));
+            waiting::call(py, move || match words {
+                Some(bye) => inner.bye_with(bye),
+                None => inner.bye(),
+            })?;
         }
         self.tell_rejection(py)?;
         Ok(self.reason().map_or("local_bye", CloseReason::as_str))
+    }
+
+    /// The generation of the protocol that is spoken: 1 or 2.
+    #[getter]
+    fn protocol(&self, py: Python<'_>) -> PyResult<u16> {
+        Ok(self.inner(py)?.protocol().number())
+    }
+
+    /// The bounds of what the peer can be sent: a `masep.PeerLimits`.
+    #[getter]
+    fn peer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        control::peer_limits(py, self.inner(py)?.peer_limits())
+    }
+
+    /// What the server said when it took this client: a `masep.Welcome`, or none.
+    #[getter]
+    fn welcome<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let welcome = self.inner(py)?.welcome();
+        welcome.map(|welcome| control::welcome(py, welcome)).transpose()
+    }
+
+    /// What the peer said at its end: a `masep.Bye`, or none.
+    #[getter]
+    fn peer_bye<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.inner(py)?;
+        let words = self.reason().and_then(CloseReason::words);
+        words.map(|bye| control::bye(py, bye)).transpose()
+    }
+
+    /// The seconds of the last round trip of a ping, or none.
+    #[getter]
+    fn rtt(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        Ok(self.inner(py)?.rtt().map(|time| time.as_secs_f64()))
+    }
+
+    /// Asks the peer for a sign of life. False if it does not.
+    fn ping(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.inner(py)?.ping())
+    }
+
+    /// Tells the peer of something that was not accepted.
+    #[pyo3(signature = (code, text="", about=None))]
+    fn notice(
+        &self,
+        py: Python<'_>,
+        code: &str,
+        text: &str,
+        about: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let mut notice = Notice::new(code, text);
+        if let Some(about) = about {
+            notice = notice.about(control::about(about)?);
+        }
+        let told = self.inner(py)?.notice(notice);
+        told.map_err(|error| self.not_sent(py, &error))
+    }
+
+    /// The oldest notice of the peer's that was not taken: a `masep.Notice`, or none.
+    fn try_notice<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let notice = self.inner(py)?.try_notice();
+        notice.map(|notice| control::notice(py, notice)).transpose()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Errors of the crates as the exceptions of `masep`.
 
-use masep::{CloseReason, ConnectError, ConnectErrorKind, SendError};
+use std::time::Duration;
+
+use masep::{CloseReason, ConnectError, ConnectErrorKind, Rejected, SendError};
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
@@ -23,8 +25,13 @@ pub(crate) fn caller(py: Python<'_>, text: impl Into<String>) -> PyErr {
 
 /// A bound was reached.
 pub(crate) fn limit(py: Python<'_>, limit: &LimitExceeded) -> PyErr {
+    limit_of(py, limit.to_string(), limit)
+}
+
+/// A bound was reached, with these words.
+fn limit_of(py: Python<'_>, text: String, limit: &LimitExceeded) -> PyErr {
     let args = (
-        limit.to_string(),
+        text,
         limit.limit.as_str(),
         limit.actual,
         limit.allowed,
@@ -49,6 +56,10 @@ pub(crate) fn decode(py: Python<'_>, error: &DecodeError) -> PyErr {
 pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
     match error {
         EncodeError::Limit(exceeded) => limit(py, exceeded),
+        EncodeError::Peer { peer, protocol, .. } => {
+            let args = (error.to_string(), peer.as_str(), protocol.number());
+            exception(py, "UnsupportedError", args)
+        }
         other => caller(py, other.to_string()),
     }
 }
@@ -69,13 +80,32 @@ pub(crate) fn ended(py: Python<'_>, reason: &CloseReason) -> PyErr {
         return exception(py, "RejectedError", (reason.to_string(), reason.as_str()));
     }
     let text = format!("the connection has ended: {reason}");
-    transport(py, text, reason.as_str())
+    match reason.words() {
+        None => transport(py, text, reason.as_str()),
+        Some(bye) => {
+            let args = (text, reason.as_str(), &*bye.code, &*bye.text);
+            exception(py, "TransportError", args)
+        }
+    }
+}
+
+/// The server does not take this client, and says why.
+fn rejected(py: Python<'_>, text: String, rejected: &Rejected) -> PyErr {
+    let retry_after = rejected.retry_ms.map(|time| Duration::from_millis(time).as_secs_f64());
+    let args = (
+        text,
+        "rejected",
+        &*rejected.code,
+        &*rejected.text,
+        retry_after,
+    );
+    exception(py, "RejectedError", args)
 }
 
 /// A frame was not sent.
 pub(crate) fn send(py: Python<'_>, error: &SendError) -> PyErr {
     match error {
-        SendError::TooLarge(large) => limit(py, &large.exceeded()),
+        SendError::TooLarge(large) => limit_of(py, large.to_string(), &large.exceeded()),
         SendError::Full(exceeded) => limit(py, exceeded),
         SendError::Encode(error) => encode(py, error),
         SendError::Closed(reason) => ended(py, reason),
@@ -91,6 +121,8 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::NotFound => transport(py, text, "not_found"),
         ConnectErrorKind::Closed => transport(py, text, "closed"),
         ConnectErrorKind::Address(error) => caller(py, error.to_string()),
+        ConnectErrorKind::Rejected(why) => rejected(py, text, why),
+        ConnectErrorKind::OtherProtocol(_) => transport(py, text, "other_protocol"),
         ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
         ConnectErrorKind::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
             exception(py, "RefusedError", (text, "refused"))

@@ -12,7 +12,8 @@ use pyo3::types::{
 };
 
 use crate::place::Place;
-use crate::{elements, errors, to_python};
+use crate::array::PyArray;
+use crate::{buffer, elements, errors, to_python};
 
 /// The treatment of objects that have no form of their own on the wire.
 #[derive(Clone, Copy)]
@@ -97,6 +98,9 @@ impl<'py> Others<'_, 'py> {
     /// An element, what says itself how it looks as one, a class, or an object without a form.
     fn any_other(self, object: &Bound<'py, PyAny>, at: &Place<'_, 'py>) -> PyResult<Value> {
         let py = object.py();
+        if matches!(self, Self::Strict) && is_array(object)? {
+            return buffer::array(object, at);
+        }
         if object.is_instance(to_python::element_class(py)?)? {
             return Ok(elements::element(object, at.depth)?.into());
         }
@@ -119,6 +123,9 @@ impl<'py> Others<'_, 'py> {
             Self::Strict => {
                 let forms = py.import(intern!(py, "masep._forms"))?;
                 let plain = forms.call_method1(intern!(py, "plain"), (object, at.to_string()))?;
+                if buffer::has_buffer(&plain) && !plain.is_instance_of::<PyBytes>() {
+                    return buffer::array(&plain, at);
+                }
                 self.value(&plain, at)
             }
             Self::AsText(told) => {
@@ -127,6 +134,53 @@ impl<'py> Others<'_, 'py> {
             }
         }
     }
+}
+
+/// True if this is an array of numpy's or ours and of no subclass: what most arrays are is found first.
+fn is_array(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = object.py();
+    if object.is_exact_instance_of::<PyArray>() {
+        return Ok(true);
+    }
+    if let Some(class) = CLASS.get(py) {
+        return Ok(object.is_exact_instance(class.bind(py)));
+    }
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    if object.get_type().name()? != "ndarray" || !modules.contains(intern!(py, "numpy"))? {
+        return Ok(false);
+    }
+    Ok(object.is_exact_instance(CLASS.import(py, "numpy", "ndarray")?))
+}
+
+/// The place of the first array in these parameters.
+pub(crate) fn place_of_array<'py>(
+    object: &Bound<'py, PyAny>,
+    at: &Place<'_, 'py>,
+) -> PyResult<Option<String>> {
+    let items = |items: &mut dyn Iterator<Item = Bound<'py, PyAny>>| {
+        let found = items
+            .enumerate()
+            .map(|(index, item)| place_of_array(&item, &at.index(index)));
+        first(found)
+    };
+    if let Ok(entries) = object.cast_exact::<PyDict>() {
+        first(entries.iter().map(|(key, item)| {
+            let key = key.cast_into::<PyString>()?;
+            place_of_array(&item, &at.key(&key))
+        }))
+    } else if let Ok(list) = object.cast_exact::<PyList>() {
+        items(&mut list.iter())
+    } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+        items(&mut tuple.iter())
+    } else {
+        let value = Others::Strict.value(object, at)?;
+        Ok(matches!(value, Value::Array(_)).then(|| at.to_string()))
+    }
+}
+
+fn first<T>(mut found: impl Iterator<Item = PyResult<Option<T>>>) -> PyResult<Option<T>> {
+    found.find_map(PyResult::transpose).transpose()
 }
 
 /// The element that pymasep makes of any other object: the name of its class, and its `str`.

@@ -1,11 +1,15 @@
 //! The extension module `masep._masep`: the crates for Python. Code that can be in Python is
 //! there, in `python/masep/`; the crates alone decide which bytes go over the wire.
 
+mod array;
 mod bounds;
+mod buffer;
 mod client;
 mod connection;
+mod control;
 mod elements;
 mod errors;
+mod frames;
 mod from_python;
 mod message;
 mod place;
@@ -32,6 +36,9 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
         return Err(PyImportError::new_err(text));
     }
     module.add_class::<message::Decoded>()?;
+    module.add_class::<array::PyArray>()?;
+    module.add_class::<frames::Outgoing>()?;
+    module.add_class::<frames::Received>()?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<server::Server>()?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
@@ -40,8 +47,10 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(connection::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::check_timeout, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_message, module)?)?;
+    module.add_function(wrap_pyfunction!(message::encode_cbor, module)?)?;
     module.add_function(wrap_pyfunction!(message::message_to_xml, module)?)?;
     module.add_function(wrap_pyfunction!(message::decode_message, module)?)?;
+    module.add_function(wrap_pyfunction!(message::decode_cbor, module)?)?;
     module.add_function(wrap_pyfunction!(message::decode_element, module)?)?;
     module.add_function(wrap_pyfunction!(message::quoted, module)?)?;
     module.add_function(wrap_pyfunction!(message::parse_element, module)?)?;

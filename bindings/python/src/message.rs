@@ -1,7 +1,13 @@
 //! Messages between Python and the wire.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
-use masep_proto::{Element, Frame, Limit, LimitExceeded, Limits, Message, PeerId, Value};
+use bytestring::ByteString;
+use masep_proto::{
+    Element, EncodeError, Frame, Limit, LimitExceeded, Limits, Message, MessageType, PeerId, Value,
+    cbor,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -9,7 +15,7 @@ use crate::from_python::Others;
 use crate::place::Place;
 use crate::{elements, errors, from_python, to_python};
 
-fn message<'py>(
+pub(crate) fn message<'py>(
     msg_type: &Bound<'py, PyString>,
     params: &Bound<'py, PyAny>,
     src_sub_app_id: &Bound<'py, PyString>,
@@ -41,7 +47,7 @@ fn dict_or_none(params: &Bound<'_, PyAny>) -> PyResult<Value> {
     }
 }
 
-fn others<'a, 'py>(as_text: Option<&'a Bound<'py, PyAny>>) -> Others<'a, 'py> {
+pub(crate) fn others<'a, 'py>(as_text: Option<&'a Bound<'py, PyAny>>) -> Others<'a, 'py> {
     as_text.map_or(Others::Strict, Others::AsText)
 }
 
@@ -57,8 +63,59 @@ pub(crate) fn encode_message<'py>(
     as_text: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let bytes = message(msg_type, params, src_sub_app_id, others(as_text))?.to_bytes();
-    let bytes = bytes.map_err(|error| errors::encode(py, &error))?;
+    let bytes = bytes.map_err(|error| not_encoded(params, error))?;
     Ok(PyBytes::new(py, &bytes))
+}
+
+/// A message in CBOR; `as_text` as for [`encode_message`].
+#[pyfunction]
+#[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
+pub(crate) fn encode_cbor<'py>(
+    py: Python<'py>,
+    msg_type: &Bound<'py, PyString>,
+    params: &Bound<'py, PyAny>,
+    src_sub_app_id: &Bound<'py, PyString>,
+    as_text: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let message = message(msg_type, params, src_sub_app_id, others(as_text))?;
+    let bytes = cbor::encode_message(&message, None, &large(usize::MAX));
+    let bytes = bytes.map_err(|error| not_encoded(params, error))?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// The bounds of a message that is in memory anyway.
+fn large(bytes: usize) -> Limits {
+    let default = Limits::default();
+    let nodes = default.nodes.max(bytes / 10);
+    default.nodes(nodes).message_bytes(bytes).text_bytes(bytes)
+}
+
+/// The exception for parameters that were not encoded. The place of an array is told as an expression of Python.
+pub(crate) fn not_encoded(params: &Bound<'_, PyAny>, error: EncodeError) -> PyErr {
+    let py = params.py();
+    let named = |error: EncodeError| -> PyResult<EncodeError> {
+        Ok(match error {
+            EncodeError::Array { path, array } => {
+                let place = from_python::place_of_array(params, &Place::PARAMS)?;
+                let path = place.unwrap_or(path);
+                EncodeError::Array { path, array }
+            }
+            other => other,
+        })
+    };
+    let error = match error {
+        EncodeError::Peer {
+            peer,
+            protocol,
+            error,
+        } => named(*error).map(|error| EncodeError::Peer {
+            peer,
+            protocol,
+            error: Box::new(error),
+        }),
+        other => named(other),
+    };
+    error.map_or_else(|error| error, |error| errors::encode(py, &error))
 }
 
 /// A message as an ElementTree element; `as_text` as for [`encode_message`].
@@ -72,7 +129,7 @@ pub(crate) fn message_to_xml<'py>(
     as_text: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let element = message(msg_type, params, src_sub_app_id, others(as_text))?.to_element();
-    let element = element.map_err(|error| errors::encode(py, &error))?;
+    let element = element.map_err(|error| not_encoded(params, error))?;
     to_python::element(py, &element)
 }
 
@@ -80,13 +137,41 @@ pub(crate) fn message_to_xml<'py>(
 /// somebody looks at them.
 #[pyclass(frozen, module = "masep._masep")]
 pub(crate) struct Decoded {
-    message: Message,
+    msg_type: MessageType,
+    src_sub_app_id: ByteString,
+    /// The parameters, until they were taken.
+    params: Mutex<Option<Value>>,
 }
 
 impl Decoded {
-    pub(crate) const fn new(message: Message) -> Self {
-        Self { message }
+    pub(crate) fn new(message: Message) -> Self {
+        Self {
+            msg_type: message.msg_type,
+            src_sub_app_id: message.src_sub_app,
+            params: Mutex::new(Some(message.params)),
+        }
     }
+
+    /// Does something with the parameters. Without any waits: no other code of Python runs meanwhile.
+    fn with<T>(&self, py: Python<'_>, call: impl FnOnce(&Value) -> T) -> PyResult<T> {
+        let params = self.params.lock().unwrap_or_else(PoisonError::into_inner);
+        let params = params.as_ref().ok_or_else(|| gone(py))?;
+        Ok(call(params))
+    }
+
+    /// The message, which costs little: its content is shared.
+    pub(crate) fn message(&self, py: Python<'_>) -> PyResult<Message> {
+        let params = self.with(py, Value::clone)?;
+        Ok(Message::new(
+            self.msg_type.clone(),
+            params,
+            self.src_sub_app_id.clone(),
+        ))
+    }
+}
+
+fn gone(py: Python<'_>) -> PyErr {
+    errors::caller(py, "the parameters were taken")
 }
 
 #[pymethods]
@@ -94,35 +179,47 @@ impl Decoded {
     /// The type of the message.
     #[getter]
     fn msg_type<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        PyString::intern(py, self.message.msg_type.as_str())
+        PyString::intern(py, self.msg_type.as_str())
     }
 
     /// The sender.
     #[getter]
     fn src_sub_app_id(&self) -> &str {
-        &self.message.src_sub_app
+        &self.src_sub_app_id
     }
 
     /// True if there are parameters, be they empty.
     #[getter]
-    fn has_params(&self) -> bool {
-        !self.message.params.is_none()
+    fn has_params(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |params| !params.is_none())
     }
 
-    /// True if a class is named in the parameters, so that [`params`](Self::params) may fail.
+    /// True if a class is named in the parameters, so that [`take_params`](Self::take_params) may fail.
     #[getter]
-    fn names_a_class(&self) -> bool {
-        to_python::names_a_class(&self.message.params)
+    fn names_a_class(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, to_python::names_a_class)
     }
 
-    /// The parameters, made anew by each call.
-    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_python::value(py, &self.message.params)
+    /// The parameters, once.
+    fn take_params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let params = self
+            .params
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        to_python::value(py, params.ok_or_else(|| gone(py))?)
     }
 
     /// The bytes of the message.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.message.to_bytes();
+        let bytes = self.message(py)?.to_bytes();
+        let bytes = bytes.map_err(|error| errors::encode(py, &error))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// The message in CBOR.
+    fn to_cbor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = cbor::encode_message(&self.message(py)?, None, &large(usize::MAX));
         let bytes = bytes.map_err(|error| errors::encode(py, &error))?;
         Ok(PyBytes::new(py, &bytes))
     }
@@ -133,7 +230,16 @@ impl Decoded {
 pub(crate) fn decode_message(py: Python<'_>, data: &[u8]) -> PyResult<Decoded> {
     let message = Message::from_bytes(Bytes::copy_from_slice(data))
         .map_err(|error| errors::decode(py, &error))?;
-    Ok(Decoded { message })
+    Ok(Decoded::new(message))
+}
+
+/// Reads a message in CBOR.
+#[pyfunction]
+pub(crate) fn decode_cbor(py: Python<'_>, data: &[u8]) -> PyResult<Decoded> {
+    let limits = large(data.len().max(Limits::default().message_bytes));
+    let read = cbor::decode_message(&Bytes::copy_from_slice(data), &limits);
+    let (message, _turn) = read.map_err(|error| errors::decode(py, &error))?;
+    Ok(Decoded::new(message))
 }
 
 /// Reads a message that is an ElementTree element.
@@ -142,7 +248,7 @@ pub(crate) fn decode_element(xml_node: &Bound<'_, PyAny>) -> PyResult<Decoded> {
     let py = xml_node.py();
     let element = elements::element(xml_node, 1)?;
     let message = Message::from_element(&element).map_err(|error| errors::decode(py, &error))?;
-    Ok(Decoded { message })
+    Ok(Decoded::new(message))
 }
 
 /// A text from outside, such as the id of a peer, in quotes and so that it is only seen: for the log.

@@ -92,7 +92,7 @@ impl Server {
     #[staticmethod]
     #[pyo3(signature = (
         id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
-        socket_options=None,
+        socket_options=None, protocol=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of a server")]
     fn bind(
@@ -105,13 +105,15 @@ impl Server {
         limits: Option<&Bound<'_, PyAny>>,
         server_limits: Option<&Bound<'_, PyAny>>,
         socket_options: Option<&Bound<'_, PyAny>>,
+        protocol: Option<u16>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = client::target(py, &address)?;
+        let protocols = bounds::protocols(py, protocol, &address, target.protocols())?;
         let limits = bounds::limits(limits)?;
         let heeded = Heeded::of(&limits);
         let server = blocking::Server::builder(id)
-            .protocols(Protocols::Pymasep)
+            .protocols(protocols)
             .announce(announce)
             .duplicates(bounds::duplicates(py, duplicates)?)
             .when_full(bounds::when_full(py, when_full)?)

@@ -6,7 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use pyo3::{IntoPyObjectExt, intern};
 
-use crate::errors;
+use crate::array;
 
 /// The class of ElementTree's elements.
 pub(crate) fn element_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
@@ -14,10 +14,11 @@ pub(crate) fn element_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     CLASS.import(py, "xml.etree.ElementTree", "Element")
 }
 
-/// The Python object of a value. Values are no deeper than `Limits::depth`.
-pub(crate) fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    let items = |items: &[Value]| -> PyResult<Vec<_>> {
-        items.iter().map(|item| self::value(py, item)).collect()
+/// The Python object of a value. Values are no deeper than `Limits::depth`. It is taken apart on the way, so that an array
+/// can have the memory of the frame that it came in.
+pub(crate) fn value<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, PyAny>> {
+    let items = |items: Vec<Value>| -> PyResult<Vec<_>> {
+        items.into_iter().map(|item| self::value(py, item)).collect()
     };
     match value {
         Value::None => Ok(py.None().into_bound(py)),
@@ -26,27 +27,24 @@ pub(crate) fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, 
             Some(int) => int.into_bound_py_any(py),
             None => py.get_type::<PyInt>().call1((int.to_string(),)),
         },
-        Value::Float(value) => Ok(PyFloat::new(py, *value).into_any()),
-        Value::Str(text) => Ok(PyString::new(py, text).into_any()),
-        Value::Bytes(bytes) => Ok(PyBytes::new(py, bytes).into_any()),
+        Value::Float(value) => Ok(PyFloat::new(py, value).into_any()),
+        Value::Str(text) => Ok(PyString::new(py, &text).into_any()),
+        Value::Bytes(bytes) => Ok(PyBytes::new(py, &bytes).into_any()),
         Value::List(list) => Ok(PyList::new(py, items(list)?)?.into_any()),
         Value::Tuple(tuple) => Ok(PyTuple::new(py, items(tuple)?)?.into_any()),
         Value::Set(set) => Ok(PySet::new(py, items(set)?)?.into_any()),
         Value::Dict(dict) => {
             let result = PyDict::new(py);
             for (key, item) in dict {
-                result.set_item(&**key, self::value(py, item)?)?;
+                result.set_item(&*key, self::value(py, item)?)?;
             }
             Ok(result.into_any())
         }
         Value::Type(name) => py
             .import(intern!(py, "masep._types"))?
             .call_method1(intern!(py, "resolve"), (name.as_str(),)),
-        Value::Element(found) => element(py, found),
-        Value::Array(array) => Err(errors::caller(
-            py,
-            format!("{array}: this version of the package masep has no arrays yet"),
-        )),
+        Value::Element(found) => element(py, &found),
+        Value::Array(array) => array::to_python(py, *array),
     }
 }
 

@@ -9,6 +9,7 @@
 """
 
 from ._blocking import Connection, Server, connect, discover
+from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import (
     CallerError,
     LimitError,
@@ -18,13 +19,17 @@ from ._exceptions import (
     RejectedError,
     TimedOut,
     TransportError,
+    UnsupportedError,
 )
 from ._limits import Limits, ServerLimits, SocketOptions
+from ._masep import Array
 from ._message import Message
 from ._types import TypeName, allow_types
 from .communication import Frame
 
 __all__ = [
+    "Array",
+    "Bye",
     "CallerError",
     "Connection",
     "Frame",
@@ -32,7 +37,9 @@ __all__ = [
     "Limits",
     "MasepError",
     "Message",
+    "Notice",
     "PeerError",
+    "PeerLimits",
     "RefusedError",
     "RejectedError",
     "Server",
@@ -41,6 +48,8 @@ __all__ = [
     "TimedOut",
     "TransportError",
     "TypeName",
+    "UnsupportedError",
+    "Welcome",
     "allow_types",
     "connect",
     "discover",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from . import _live, _masep, communication
+from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import RejectedError
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
@@ -56,12 +57,66 @@ class Connection:
         """True if the connection has ended and a call has noticed."""
         return self._connection.close_reason is not None
 
+    @property
+    def protocol(self) -> int:
+        """The generation of the protocol that is spoken: 1, which is pymasep's, or 2."""
+        return self._connection.protocol
+
+    @property
+    def peer_limits(self) -> PeerLimits:
+        """What the peer can be sent."""
+        return self._connection.peer_limits
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """What the server said when it took this client; None on a server's connection, and in pymasep's
+        protocol."""
+        return self._connection.welcome
+
+    @property
+    def peer_bye(self) -> Bye | None:
+        """What the peer said at its end, if it said why; None in pymasep's protocol."""
+        return self._connection.peer_bye
+
+    @property
+    def rtt(self) -> float | None:
+        """The seconds of the last round trip of a ping, which is answered and read within calls that
+        receive; None before the first, and in pymasep's protocol."""
+        return self._connection.rtt
+
+    def ping(self) -> bool:
+        """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
+        Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
+        and while another one is under way that is not a second old."""
+        return self._connection.ping()
+
+    def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
+        """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
+        pymasep's protocol cannot be told, which is no error.
+
+        :param code: what it is, for programs
+        :param text: the same for people
+        :param about: what it is about: ``{"turn": 7}``
+        :raises LimitError: for more than 4,096 bytes, or if the peer does not take those before it
+        :raises TransportError: if the connection has ended
+        """
+        self._connection.notice(code, text, about)
+
+    def try_notice(self) -> Notice | None:
+        """The oldest notice of the peer's that has arrived and was not taken: something that it did not
+        accept. Does not wait. They are read by calls that receive, so ask after one of those; the latest
+        16 are kept."""
+        return self._connection.try_notice()
+
     def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
         takes nothing for 30 seconds is given up.
 
+        An array is sent as it is during the call: what the socket does not take at once is copied.
+
         :raises CallerError: for a message that cannot be sent
-        :raises LimitError: for one that is too large; the connection lives on
+        :raises UnsupportedError: for one with an array, to a peer of pymasep's protocol
+        :raises LimitError: for one that is too large for the peer or its protocol; the connection lives on
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection has ended otherwise
         """
@@ -83,7 +138,7 @@ class Connection:
 
         :raises PeerError: if it is none; the connection lives on
         """
-        return read(self._connection.recv(timeout), self._connection)
+        return read(self._connection.recv_message(timeout))
 
     def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
@@ -91,7 +146,19 @@ class Connection:
 
         :raises RejectedError: if the server has refused this client, and no call has said so
         """
-        reason = self._connection.close()
+        return self._end(None, "", None)
+
+    def bye(self, code: str = "bye", text: str = "", may_return: bool | None = None) -> str:
+        """As :meth:`close`, and tells a peer of protocol 2 why: it finds that in :attr:`peer_bye`.
+
+        :param code: the reason, for programs, at most 64 bytes
+        :param text: the reason, for people, at most 1,024 bytes
+        :param may_return: whether the peer may come back
+        """
+        return self._end(code, text, may_return)
+
+    def _end(self, code: str | None, text: str, may_return: bool | None) -> str:
+        reason = self._connection.close(code, text, may_return)
         peer = _masep.quoted(self._connection.peer)
         _log.debug("the connection to %s has ended: %s", peer, reason)
         return reason
@@ -120,21 +187,28 @@ class Connection:
         return f"<masep.Connection to {_masep.quoted(self.peer)}>"
 
 
-def body_of(message: communication.Message | bytes, connection: _masep.Connection) -> bytes:
-    """The body of the frame in which something is sent on this connection, within its bounds."""
+def body_of(
+    message: communication.Message | bytes, connection: _masep.Connection
+) -> bytes | _masep.Outgoing:
+    """What is sent on this connection for something, within its bounds."""
     if not isinstance(message, communication.Message):
         return message
-    body = message.to_bytes()
-    connection.check(body)
-    return body
+    if message._has_own_bytes():
+        return connection.encode_xml(message.to_bytes())
+    decoded = message._unread()
+    if decoded is not None:
+        return connection.encode_decoded(decoded)
+    return connection.encode(
+        message.msg_type, message.params, message.src_sub_app_id, type(message)._as_text
+    )
 
 
-def read(body: bytes | None, connection: _masep.Connection) -> Message | None:
-    """The message in a frame of this connection, within its bounds, if there is a frame."""
-    if body is None:
+def read(decoded: _masep.Decoded | None) -> Message | None:
+    """The message that was read, if there was one."""
+    if decoded is None:
         return None
     message = Message("", None, "")
-    message._take(connection.decode(body))
+    message._take(decoded)
     return message
 
 
@@ -146,11 +220,13 @@ def connect(
     when_full: Literal["wait", "newest", "disconnect"] = "wait",
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
+    protocol: Literal[1, 2] | None = None,
 ) -> Connection:
     """Connects to a server.
 
     :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
-        socket
+        socket. With ``"masep://host:port"`` or ``"masep+unix:///path"`` it has to speak protocol 2, with
+        ``"pymasep://..."`` or ``"pymasep+unix:///..."`` pymasep's is spoken
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
@@ -159,10 +235,14 @@ def connect(
         ``"disconnect"``
     :param limits: what messages and the connection are bound by
     :param socket_options: how the socket is opened, watched and waited for
+    :param protocol: 2 to insist on protocol 2, 1 to speak pymasep's; else the server is asked for
+        protocol 2, and connected to once more if it speaks pymasep's
     :raises CallerError: if the address is none
+    :raises RejectedError: if a server of protocol 2 refuses this client, with its reason
     :raises TransportError: which of them failed, and why
     """
-    return Connection(_masep.connect(id, address, timeout, when_full, limits, socket_options))
+    options = (timeout, when_full, limits, socket_options, protocol)
+    return Connection(_masep.connect(id, address, *options))
 
 
 class Server:
@@ -184,6 +264,7 @@ class Server:
     :param limits: what messages and each connection are bound by
     :param server_limits: what the server is bound by
     :param socket_options: how sockets are watched and waited for
+    :param protocol: 2 to take clients of protocol 2 alone, 1 those of pymasep's; else both
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
@@ -201,8 +282,9 @@ class Server:
         limits: Limits | None = None,
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
+        protocol: Literal[1, 2] | None = None,
     ) -> None:
-        options = (announce, duplicates, when_full, limits, server_limits, socket_options)
+        options = (announce, duplicates, when_full, limits, server_limits, socket_options, protocol)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
 
     @property

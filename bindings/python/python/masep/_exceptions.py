@@ -11,6 +11,7 @@ __all__ = [
     "RejectedError",
     "TimedOut",
     "TransportError",
+    "UnsupportedError",
 ]
 
 
@@ -21,6 +22,24 @@ class MasepError(Exception):
 class CallerError(MasepError, TypeError):
     """The caller asked for something that cannot be done: an object that cannot be sent, a
     connection that belongs to the process before a fork."""
+
+
+class UnsupportedError(CallerError):
+    """This peer cannot be sent it, because of the protocol that it speaks: an array, for one that speaks
+    pymasep's. The text says where it is, and the way out. The connection lives on."""
+
+    peer: str
+    """The id of the peer."""
+    protocol: int
+    """The protocol that it speaks: 1, which is pymasep's, or 2."""
+
+    def __init__(self, text: str, peer: str = "", protocol: int = 1) -> None:
+        super().__init__(text)
+        self.peer = peer
+        self.protocol = protocol
+
+    def __reduce__(self) -> tuple[type[UnsupportedError], tuple[object, ...]]:
+        return type(self), (self.args[0], self.peer, self.protocol)
 
 
 class PeerError(MasepError, ValueError):
@@ -49,12 +68,21 @@ class TransportError(MasepError, ConnectionError):
     """A stable name of why: ``"peer_bye"``, ``"local_bye"``, ``"rejected"``,
     ``"end_of_stream"``, ``"reset"``, ``"idle_timeout"``, ``"write_timeout"``, ..."""
 
-    def __init__(self, text: str, reason: str = "io") -> None:
-        super().__init__(text)
+    code: str | None
+    """The reason that the peer gave for programs, in protocol 2; None if it gave none."""
+    text: str
+    """The same for people. It comes from outside: escape it before it reaches a terminal."""
+
+    def __init__(
+        self, message: str, reason: str = "io", code: str | None = None, text: str = ""
+    ) -> None:
+        super().__init__(message)
         self.reason = reason
+        self.code = code
+        self.text = text
 
     def __reduce__(self) -> tuple[type[TransportError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.reason)
+        return type(self), (self.args[0], self.reason, self.code, self.text)
 
 
 class LimitError(MasepError, OverflowError):
@@ -82,8 +110,27 @@ class RefusedError(TransportError, ConnectionRefusedError):
 
 
 class RejectedError(TransportError):
-    """The server said ``BYE`` right behind its hello: the id is in use, the server is full or about to
-    end, or it does not want this client. The connection has ended; the first call on it says so."""
+    """The server refused this client. In protocol 2, connecting fails with it, and ``code`` and ``text``
+    say why: ``"duplicate_id"``, ``"too_many_connections"``, ``"denied"``, ... In pymasep's protocol the
+    server said ``BYE`` right behind its hello: the id is in use, the server is full or about to end, or
+    it does not want this client; the first call on the connection says so."""
+
+    retry_after: float | None
+    """The seconds after which it may be tried again, if the server said so."""
+
+    def __init__(
+        self,
+        message: str,
+        reason: str = "rejected",
+        code: str | None = None,
+        text: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, reason, code, text)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[RejectedError], tuple[object, ...]]:
+        return type(self), (self.args[0], self.reason, self.code, self.text, self.retry_after)
 
 
 class TimedOut(MasepError, TimeoutError):

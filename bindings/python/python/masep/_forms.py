@@ -16,29 +16,103 @@ _PLAIN = (str, bytes, dict, list, tuple, set, float, int)
 
 
 def plain(value: object, place: str) -> object:
-    """The plain object for which this one stands: the bytes of a ``bytearray`` or ``memoryview``, the
-    number of a scalar of numpy.
+    """The plain object for which this one stands: the bytes of a ``bytearray``, or of a ``memoryview`` of
+    bytes; the number of a scalar of numpy; the array of a tensor. What has a buffer is a plain object.
 
     :param place: where it stands, such as ``params['o'][3]``
     :raises CallerError: if it stands for none: where it is, and what can be sent instead
     """
-    if isinstance(value, (bytearray, memoryview)):
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if isinstance(value, memoryview) and value.format == "B" and value.ndim == 1:
         return bytes(value)
     if _is_numpys(value, "generic"):
         item: object = value.item()  # type: ignore[attr-defined]
         # Of some it gives the scalar itself, such as a longdouble.
         if not _is_numpys(item, "generic"):
             return item
+    if isinstance(value, _known("torch", "Tensor")):
+        return _array_of(value, place)
+    if isinstance(value, _known("numpy.ma", "MaskedArray")):
+        raise _refusal(value, place, "send its .filled(), and its mask beside it")
+    if not isinstance(value, (bytes, _known("numpy", "generic"))) and _has_buffer(value):
+        return value
+    raise _refusal(value, place, _advice(value))
+
+
+def no_array(value: object, place: str, format: str | None) -> CallerError:
+    """The exception for an object with a buffer that is no array of numbers or bools.
+
+    :param format: of its items, as the module ``struct`` has it; None if the buffer cannot be had
+    """
+    dtype = getattr(value, "dtype", None)
+    items = f"format {format!r}" if dtype is None else f"dtype {dtype}"
     kind = type(value)
-    raise CallerError(
-        f"{place} is of {kind.__module__}.{kind.__qualname__}, which cannot be sent: {_advice(value)}"
+    return CallerError(
+        f"{place} is of {kind.__module__}.{kind.__qualname__} with items of {items}, which cannot be "
+        f"sent: {_advice_on_items(value, dtype, format)}"
+    )
+
+
+def _advice_on_items(value: object, dtype: object, format: str | None) -> str:
+    """What can be sent instead of an array of such items."""
+    kind = getattr(dtype, "kind", "")
+    if kind == "c":
+        return "send its .real and its .imag"
+    if kind in ("M", "m"):
+        return "send its .astype('int64')"
+    if kind in ("i", "u", "f") and getattr(dtype, "isnative", True) is False:
+        return "send it in the order of bytes of this machine, .astype(value.dtype.newbyteorder('='))"
+    if kind == "f":
+        return "send its .astype('float64')"
+    if kind == "V" and getattr(dtype, "names", None) is None:
+        return "send its .astype('float32')"
+    if kind == "V":
+        return "send an array for each of its fields"
+    if kind in ("O", "U", "S", "T"):
+        return "send its .tolist()"
+    if format is not None and format[:1] in (">", "!"):
+        return "send it in the order of bytes of this machine"
+    return "send numbers or bools: of 8 to 64 bits, or floats of 16 to 64 bits"
+
+
+def _array_of(tensor: object, place: str) -> object:
+    """The array of numpy with the items of a tensor, which is on the CPU then."""
+    try:
+        return tensor.numpy(force=True)  # type: ignore[attr-defined]
+    except (TypeError, RuntimeError, ImportError) as error:
+        dtype = getattr(tensor, "dtype", None)
+        advice = f"send its .float(), or its .tolist() ({error})"
+        raise CallerError(f"{place} is of {type(tensor).__module__}.{type(tensor).__qualname__} with "
+                          f"items of dtype {dtype}, which cannot be sent: {advice}") from None
+
+
+def _has_buffer(value: object) -> bool:
+    try:
+        memoryview(value).release()  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    except (ValueError, BufferError):
+        # There is one, which cannot be had: the reason is told where it is read.
+        pass
+    return True
+
+
+def _refusal(value: object, place: str, advice: str) -> CallerError:
+    kind = type(value)
+    return CallerError(
+        f"{place} is of {kind.__module__}.{kind.__qualname__}, which cannot be sent: {advice}"
     )
 
 
 def _is_numpys(value: object, name: str) -> bool:
-    # Without an import of it there are none.
-    known = getattr(sys.modules.get("numpy"), name, None)
-    return isinstance(known, type) and isinstance(value, known)
+    return isinstance(value, _known("numpy", name))
+
+
+def _known(module: str, name: str) -> type | tuple[()]:
+    """A class of a module, for ``isinstance``. Without an import of the module it has no objects."""
+    known = getattr(sys.modules.get(module), name, None)
+    return known if isinstance(known, type) else ()
 
 
 def _advice(value: object) -> str:
@@ -50,8 +124,6 @@ def _advice(value: object) -> str:
         )
     if isinstance(value, enum.Enum):
         return "send its .value or its .name"
-    if _is_numpys(value, "ndarray"):
-        return "send its .tolist(), or its .tobytes() with its shape and its dtype"
     if _is_numpys(value, "generic"):
         return "convert it, as by float()"
     if is_dataclass(value):

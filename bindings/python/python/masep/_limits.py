@@ -17,13 +17,16 @@ class Limits:
     """
 
     frame_bytes: int = 65_535
-    """Bytes in the body of one frame, which is also the most that there can be."""
+    """Bytes in the body of one frame of pymasep's protocol, which is also the most that there can be."""
+    payload_bytes: int | None = None
+    """Bytes in the body of one frame of protocol 2 that this side receives; its peer is told. None: 1 MiB
+    for a server, 16 MiB for a client. The bounds of a message on such a connection follow it."""
     message_bytes: int = 1 << 20
     """Bytes of one message."""
     depth: int = 1_024
     """How deep elements may stand in each other."""
     nodes: int = 100_000
-    """Elements in one message."""
+    """Elements of XML, or data items of CBOR, in one message."""
     text_bytes: int = 1 << 20
     """Bytes of one text or attribute."""
     int_digits: int = 4_300
@@ -34,6 +37,10 @@ class Limits:
     """Seconds that a peer may take for its hello."""
     idle_time: float | None = None
     """Seconds that a connection may be silent before it is ended; None: for ever."""
+    heartbeat: float | None = 10.0
+    """Seconds that one side of a connection of protocol 2 may send nothing before it pings, as the server
+    says. A peer without a sign of life for three times as long is gone. None: a server asks for no pings,
+    and a client does not end a connection for the lack of them."""
     write_time: float = 30.0
     """Seconds that bytes may wait for a peer that takes none, before the connection is ended."""
     queue_messages: int = 1_024
@@ -50,6 +57,8 @@ class ServerLimits:
     """Connections at the same time, those that have not said hello included."""
     connections_per_address: int | None = None
     """Of these, from one address; None: as many as there may be."""
+    incoming_bytes: int = 64 << 20
+    """Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in."""
     answers_per_second: int = 1_000
     """Answers to the search on the LAN."""
 

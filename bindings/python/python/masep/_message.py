@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from . import communication
+from . import _masep, communication
 
 
 class Message(communication.Message):
     """A message between an engine and an interface.
 
     Parameters are None, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``list``, ``tuple``, ``set``
-    and ``dict`` with ``str`` as keys, classes, elements of ``xml.etree.ElementTree`` and objects with a
-    method ``to_xml()`` that gives one. A scalar of numpy is sent as the number that it is, a
-    ``bytearray`` or ``memoryview`` as its bytes. All else is refused by :meth:`to_bytes`, with its place
-    and what can be sent instead; ``masep.communication.Message`` sends its ``str``, as pymasep does.
+    and ``dict`` with ``str`` as keys, classes, elements of ``xml.etree.ElementTree``, objects with a
+    method ``to_xml()`` that gives one, and arrays: whatever has a buffer, such as an array of numpy or an
+    ``array.array``, and tensors of torch. A scalar of numpy is sent as the number that it is; a
+    ``bytearray``, and a ``memoryview`` of one dimension whose format is ``"B"``, as its bytes. All else
+    is refused, with its place and what can be sent instead; ``masep.communication.Message`` sends its
+    ``str``, as pymasep does.
+
+    Only protocol 2 has arrays. They arrive as writable arrays of numpy, or as :class:`masep.Array` where
+    numpy cannot be imported. numpy is imported for the first array that arrives, and not before.
 
     :param msg_type: what is said, one of ``MESSAGE_TYPE_…`` (any text is taken)
     :param param_dict: parameters; None for none
@@ -20,3 +25,33 @@ class Message(communication.Message):
     """
 
     _as_text = None
+
+    def to_cbor(self) -> bytes:
+        """The message in the form of protocol 2, in which it can have arrays: to keep it, or for other
+        programs. To send it, give the message itself to the connection.
+
+        :raises CallerError: for a parameter that cannot be sent
+        """
+        decoded = self._unread()
+        if decoded is not None:
+            return decoded.to_cbor()
+        return _masep.encode_cbor(
+            self.msg_type, self.params, self.src_sub_app_id, type(self)._as_text
+        )
+
+    def from_cbor(self, b: bytes) -> None:
+        """Takes over what the message says that these bytes are: the body of a frame of protocol 2.
+
+        :raises PeerError: if it is none; this message is unchanged then
+        :raises LimitError: if it is over a limit
+        """
+        self._take(_masep.decode_cbor(b))
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            return super().__eq__(other)
+        except ValueError:
+            # Arrays of numpy have no single answer. Here they are equal if their types, shapes and bytes are.
+            return isinstance(other, Message) and self.to_cbor() == other.to_cbor()
+
+    __hash__ = None  # type: ignore[assignment]

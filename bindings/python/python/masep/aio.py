@@ -15,11 +15,12 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from types import TracebackType
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import _live, _masep, communication
 from ._blocking import body_of, read
+from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
@@ -120,13 +121,68 @@ class Connection:
         """True if the connection has ended and a call has noticed."""
         return self._connection.close_reason is not None
 
+    @property
+    def protocol(self) -> int:
+        """The generation of the protocol that is spoken: 1, which is pymasep's, or 2."""
+        return self._connection.protocol
+
+    @property
+    def peer_limits(self) -> PeerLimits:
+        """What the peer can be sent."""
+        return self._connection.peer_limits
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """What the server said when it took this client; None on a server's connection, and in pymasep's
+        protocol."""
+        return self._connection.welcome
+
+    @property
+    def peer_bye(self) -> Bye | None:
+        """What the peer said at its end, if it said why; None in pymasep's protocol."""
+        return self._connection.peer_bye
+
+    @property
+    def rtt(self) -> float | None:
+        """The seconds of the last round trip of a ping, which is answered and read within calls that
+        receive; None before the first, and in pymasep's protocol."""
+        return self._connection.rtt
+
+    def ping(self) -> bool:
+        """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
+        Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
+        and while another one is under way that is not a second old."""
+        return self._connection.ping()
+
+    def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
+        """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
+        pymasep's protocol cannot be told, which is no error.
+
+        :param code: what it is, for programs
+        :param text: the same for people
+        :param about: what it is about: ``{"turn": 7}``
+        :raises LimitError: for more than 4,096 bytes, or if the peer does not take those before it
+        :raises TransportError: if the connection has ended
+        """
+        self._connection.notice(code, text, about)
+
+    def try_notice(self) -> Notice | None:
+        """The oldest notice of the peer's that has arrived and was not taken: something that it did not
+        accept. Does not wait. They are read by calls that receive, so ask after one of those; the latest
+        16 are kept."""
+        return self._connection.try_notice()
+
     async def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
         takes nothing for 30 seconds is given up. When it is cancelled, the frame is sent as a whole or
         not at all: the event loop writes the rest of one that has been begun.
 
+        An array is sent as it is when there is room for the message; what the socket does not take at
+        once is copied.
+
         :raises CallerError: for a message that cannot be sent
-        :raises LimitError: for one that is too large; the connection lives on
+        :raises UnsupportedError: for one with an array, to a peer of pymasep's protocol
+        :raises LimitError: for one that is too large for the peer or its protocol; the connection lives on
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection has ended otherwise
         """
@@ -152,6 +208,11 @@ class Connection:
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection ended otherwise
         """
+        received = await self._receive(timeout)
+        return None if received is None else received.to_bytes()
+
+    async def _receive(self, timeout: float | None) -> _masep.Received | None:
+        """The next frame, as :meth:`recv`."""
         _masep.check_timeout(timeout)
         await self._turn.go_on()
         if timeout is None:
@@ -172,7 +233,8 @@ class Connection:
 
         :raises PeerError: if it is none; the connection lives on
         """
-        return read(await self.recv(timeout), self._connection)
+        received = await self._receive(timeout)
+        return read(None if received is None else self._connection.decode(received))
 
     async def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
@@ -180,16 +242,30 @@ class Connection:
 
         :raises RejectedError: if the server has refused this client, and no call has said so
         """
+        return await self._end(None, "", None)
+
+    async def bye(
+        self, code: str = "bye", text: str = "", may_return: bool | None = None
+    ) -> str:
+        """As :meth:`close`, and tells a peer of protocol 2 why: it finds that in :attr:`peer_bye`.
+
+        :param code: the reason, for programs, at most 64 bytes
+        :param text: the reason, for people, at most 1,024 bytes
+        :param may_return: whether the peer may come back
+        """
+        return await self._end(code, text, may_return)
+
+    async def _end(self, code: str | None, text: str, may_return: bool | None) -> str:
         # The socket is shut then, and so ready for whoever waits for it.
         try:
-            return await _in_thread(self._connection.close)
+            return await _in_thread(lambda: self._connection.close(code, text, may_return))
         finally:
             self._note_end()
 
-    def _take(self) -> bytes | None:
-        """The body of the next frame, if it has arrived."""
+    def _take(self) -> _masep.Received | None:
+        """The next frame, if it has arrived."""
         try:
-            body = self._connection.try_recv()
+            body = self._connection.try_recv_frame()
         except MasepError:
             self._note_end()
             raise
@@ -199,7 +275,7 @@ class Connection:
             self._turn.left -= len(body)
         return body
 
-    async def _recv(self) -> bytes | None:
+    async def _recv(self) -> _masep.Received | None:
         async with self._reading:
             while True:
                 body = self._take()
@@ -379,24 +455,25 @@ def connect(
     when_full: Literal["wait", "newest", "disconnect"] = "wait",
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
+    protocol: Literal[1, 2] | None = None,
 ) -> _Connecting:
     """Connects to a server: ``connection = await connect(...)``, or ``async with connect(...) as
     connection``.
 
-    :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
-        socket
+    :param address: as for :func:`masep.connect`
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
     :param when_full: as for :func:`masep.connect`
     :param limits: what messages and the connection are bound by
     :param socket_options: how the socket is opened and watched; ``busy_poll`` has no effect here
+    :param protocol: as for :func:`masep.connect`
     :raises CallerError: if the address is none
+    :raises RejectedError: if a server of protocol 2 refuses this client, with its reason
     :raises TransportError: which of them failed, and why
     """
-    return _Connecting(
-        lambda: _masep.connect(id, address, timeout, when_full, limits, socket_options)
-    )
+    options = (timeout, when_full, limits, socket_options, protocol)
+    return _Connecting(lambda: _masep.connect(id, address, *options))
 
 
 class Server:
@@ -416,6 +493,7 @@ class Server:
     :param limits: what messages and each connection are bound by
     :param server_limits: what the server is bound by
     :param socket_options: how sockets are watched; ``busy_poll`` has no effect here
+    :param protocol: as for :class:`masep.Server`
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
@@ -431,9 +509,10 @@ class Server:
         limits: Limits | None = None,
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
+        protocol: Literal[1, 2] | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
-        options = (announce, duplicates, when_full, limits, server_limits, socket_options)
+        options = (announce, duplicates, when_full, limits, server_limits, socket_options, protocol)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
         self._turn = _Turn.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()

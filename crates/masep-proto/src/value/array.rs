@@ -130,6 +130,19 @@ impl Array {
         &self.bytes
     }
 
+    /// The same, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The number of bytes that the items of an array of this type and shape take.
+    ///
+    /// # Errors
+    /// More than [`MAX_DIMENSIONS`](Self::MAX_DIMENSIONS); more bytes than `isize::MAX` (a zero in the shape left out).
+    pub fn byte_count(dtype: DType, shape: &[usize]) -> Result<usize, ArrayError> {
+        byte_count(dtype, shape)
+    }
+
     /// The number of items.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()

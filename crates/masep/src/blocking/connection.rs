@@ -228,16 +228,6 @@ impl Connection {
         }
     }
 
-    /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by
-    /// [`flush`](Self::flush) right after it: without the background thread. True if there is no rest.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    #[cfg(feature = "unstable-bindings")]
-    pub fn offer(&self, frame: impl Into<Frame>) -> Result<bool, SendError> {
-        self.shared().offer(frame.into())
-    }
-
     /// Has a background thread write the rest.
     pub(super) fn write_in_background(&self) {
         self.shared().write_in_background();

@@ -50,6 +50,8 @@
 
 mod accepted;
 mod announcing;
+#[cfg(feature = "unstable-bindings")]
+mod bindings;
 mod client;
 mod connection;
 mod door;

@@ -399,7 +399,7 @@ impl State {
     }
 
     /// The outcome of a frame, when it has one.
-    fn is_written(&mut self, last: u64) -> Option<Result<(), SendError>> {
+    pub(super) fn is_written(&mut self, last: u64) -> Option<Result<(), SendError>> {
         if self.core.written() >= last {
             Some(Ok(()))
         } else if let Some(reason) = self.core.reason().cloned() {

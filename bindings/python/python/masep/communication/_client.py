@@ -89,9 +89,9 @@ class Client(BaseThreadedCommunication):
         host = f"[{self.host}]" if ":" in str(self.host) else self.host
         address = f"{host}:{self.port}"
         if (self.host, self.port) != self._found:
-            return _masep.connect(self.id, address)
+            return _masep.connect(self.id, address, protocol=1)
         try:
-            return _masep.connect(self.id, address, _FOUND_SECONDS)
+            return _masep.connect(self.id, address, _FOUND_SECONDS, protocol=1)
         except (TransportError, PeerError) as error:
             self.logger.warning("%s answered the search and is no server: %s", address, error)
         connection = _masep.connect_found(self.id, _SEARCH_SECONDS)

@@ -82,8 +82,8 @@ class Message:
         """The parameters. Those of a message that was read become Python objects when somebody looks
         at them for the first time; what is wrong with them, ``from_bytes`` has said before."""
         if self._decoded is not None:
-            self._params = self._decoded.params()
-            self._decoded = None
+            decoded, self._decoded = self._decoded, None
+            self._params = decoded.take_params()
         return self._params
 
     @params.setter
@@ -113,18 +113,33 @@ class Message:
         :raises CallerError: for a parameter that cannot be sent
         :raises LimitError: for one that no receiver would take
         """
-        if type(self).__name__ != "Message" or not _is_own(self.to_xml, _TO_XML):
+        if self._has_own_xml():
             return ElementTree.tostring(self.to_xml())
+        decoded = self._unread()
+        if decoded is not None:
+            return decoded.to_bytes()
+        return _masep.encode_message(
+            self.msg_type, self.params, self.src_sub_app_id, type(self)._as_text
+        )
+
+    def _has_own_xml(self) -> bool:
+        """True if a subclass says how it looks."""
+        return type(self).__name__ != "Message" or not _is_own(self.to_xml, _TO_XML)
+
+    def _has_own_bytes(self) -> bool:
+        """True if what is sent is what :meth:`to_bytes` gives, in every protocol."""
+        return self._has_own_xml() or not _is_own(self.to_bytes, _TO_BYTES)
+
+    def _unread(self) -> _masep.Decoded | None:
+        """The message that was read, if this is still that message."""
         decoded = self._decoded
         if (
             decoded is not None
             and decoded.msg_type == self.msg_type
             and decoded.src_sub_app_id == self.src_sub_app_id
         ):
-            return decoded.to_bytes()
-        return _masep.encode_message(
-            self.msg_type, self.params, self.src_sub_app_id, type(self)._as_text
-        )
+            return decoded
+        return None
 
     def from_bytes(self, b: bytes) -> None:
         """Takes over what the message says that these bytes are. Elements in it become
@@ -143,7 +158,7 @@ class Message:
         if decoded.has_params:
             if decoded.names_a_class:
                 # This call fails if the class may not be had.
-                self.params = decoded.params()
+                self.params = decoded.take_params()
             else:
                 self._decoded = decoded
         self.msg_type = decoded.msg_type
@@ -177,4 +192,5 @@ class Message:
 
 
 _TO_XML = Message.to_xml
+_TO_BYTES = Message.to_bytes
 _FROM_XML = Message.from_xml

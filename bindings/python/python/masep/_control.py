@@ -1,0 +1,65 @@
+"""What protocol 2 says beside messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Bye", "Notice", "PeerLimits", "Welcome"]
+
+
+@dataclass(frozen=True)
+class Bye:
+    """The end of a connection, as the peer said it. What it says comes from outside: escape it before it
+    reaches a terminal."""
+
+    code: str
+    """The reason, for programs."""
+    text: str = ""
+    """The reason, for people."""
+    may_return: bool | None = None
+    """Whether this side may come back."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that was not accepted, which is no end."""
+
+    code: str
+    """What it is, for programs: ``"late"``, ``"repeated"``, ``"bad_turn"``, ..."""
+    text: str = ""
+    """The same for people. It comes from outside: escape it before it reaches a terminal."""
+    about: dict[str, Any] | None = None
+    """What it is about: ``{"turn": 7}``."""
+
+
+@dataclass(frozen=True)
+class PeerLimits:
+    """What a peer can be sent."""
+
+    protocol: int
+    """The generation of the protocol that it speaks: 1, which is pymasep's, or 2."""
+    frame_bytes: int
+    """Bytes in the body of a frame: 65,535 in pymasep's protocol, and what the peer has told in protocol 2."""
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """What a server of protocol 2 said when it took this client."""
+
+    features: tuple[str, ...] = ()
+    """What the server can do beyond the protocol."""
+    instance: str | None = None
+    """A name of this life of the server: it has another one after each start."""
+    seat: str | None = None
+    """The seat that this client has."""
+    resume: str | None = field(default=None, repr=False)
+    """With this the client gets the seat back on another connection."""
+    epoch: int | None = None
+    """How often somebody was let to the seat."""
+    last: dict[str, Any] | None = None
+    """The turn of this seat that was decided last."""
+    grace: float | None = None
+    """For how many seconds the seat is kept for a client that is gone."""
+    heartbeat: float | None = None
+    """The seconds without anything sent after which a side pings; None: neither does."""

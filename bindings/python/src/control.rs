@@ -1,0 +1,87 @@
+//! What protocol 2 says beside messages, as objects of `masep._control`.
+
+use std::time::Duration;
+
+use masep::{Bye, Notice, PeerLimits, Welcome};
+use masep_proto::Value;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::from_python::Others;
+use crate::place::Place;
+use crate::{errors, to_python};
+
+fn make<'py>(
+    py: Python<'py>,
+    class: &str,
+    fields: Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "masep._control"))?
+        .getattr(class)?
+        .call((), Some(&fields))
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// `masep.Welcome`.
+pub(crate) fn welcome<'py>(py: Python<'py>, welcome: Welcome) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    let features = welcome.features.iter().map(|feature| &**feature);
+    fields.set_item("features", PyTuple::new(py, features)?)?;
+    fields.set_item("instance", welcome.instance.as_deref())?;
+    fields.set_item("seat", welcome.seat.as_deref())?;
+    fields.set_item("resume", welcome.resume.as_deref())?;
+    fields.set_item("epoch", welcome.epoch)?;
+    fields.set_item("last", dict(py, welcome.last)?)?;
+    fields.set_item("grace", welcome.grace_ms.map(seconds))?;
+    let heartbeat = (welcome.heartbeat_ms > 0).then(|| seconds(welcome.heartbeat_ms));
+    fields.set_item("heartbeat", heartbeat)?;
+    make(py, "Welcome", fields)
+}
+
+/// `masep.PeerLimits`.
+pub(crate) fn peer_limits<'py>(py: Python<'py>, limits: PeerLimits) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("protocol", limits.protocol.number())?;
+    fields.set_item("frame_bytes", limits.frame_bytes)?;
+    make(py, "PeerLimits", fields)
+}
+
+/// `masep.Bye`.
+pub(crate) fn bye<'py>(py: Python<'py>, bye: &Bye) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("code", &*bye.code)?;
+    fields.set_item("text", &*bye.text)?;
+    fields.set_item("may_return", bye.may_return)?;
+    make(py, "Bye", fields)
+}
+
+/// `masep.Notice`.
+pub(crate) fn notice<'py>(py: Python<'py>, notice: Notice) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    fields.set_item("code", &*notice.code)?;
+    fields.set_item("text", &*notice.text)?;
+    fields.set_item("about", dict(py, notice.about)?)?;
+    make(py, "Notice", fields)
+}
+
+fn dict<'py>(
+    py: Python<'py>,
+    dict: Option<masep_proto::Dict>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    dict.map(|dict| to_python::value(py, dict.into())).transpose()
+}
+
+/// What a notice is about.
+pub(crate) fn about(about: &Bound<'_, PyAny>) -> PyResult<masep_proto::Dict> {
+    match Others::Strict.value(about, &Place::PARAMS)? {
+        Value::Dict(about) => Ok(about),
+        _ => {
+            let text = format!("about is a dict or None, not {}", about.get_type().name()?);
+            Err(errors::caller(about.py(), text))
+        }
+    }
+}
