@@ -1,10 +1,12 @@
 //! `masep.Array`: an array without numpy, and the memory of those that numpy has of received messages.
 
 use std::ffi::{CStr, c_int, c_long};
+use std::mem;
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use bytes::{Bytes, BytesMut};
+use masep_proto::connection::FrameMemory;
 use masep_proto::{Array, DType};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
@@ -28,8 +30,18 @@ pub(crate) struct PyArray {
 struct Memory {
     start: NonNull<u8>,
     size: usize,
-    /// It is only dropped: all else is done by way of `start`.
-    _owner: BytesMut,
+    /// It is only given back or dropped: all else is done by way of `start`.
+    owner: BytesMut,
+    /// Where it came from.
+    origin: Option<FrameMemory>,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(origin) = &self.origin {
+            origin.give_back(mem::take(&mut self.owner));
+        }
+    }
 }
 
 // SAFETY: what it owns can be owned by any thread, and it is used with the GIL only.
@@ -38,13 +50,32 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn new(mut owner: BytesMut) -> Self {
+    fn new(mut owner: BytesMut, origin: Option<FrameMemory>) -> Self {
         let size = owner.len();
         let start = NonNull::from(&mut *owner).cast::<u8>();
         Self {
             start,
             size,
-            _owner: owner,
+            owner,
+            origin,
+        }
+    }
+
+    /// The bytes of an array as memory of its own: that of the frame in which it came, if nobody else has any of that, and
+    /// it is not much more than the array needs, of which the user may keep many.
+    fn of(bytes: Bytes, origin: Option<&FrameMemory>) -> Self {
+        if bytes.is_empty() {
+            // At a place where an item may begin, though there is none.
+            return Self::new(BytesMut::with_capacity(size_of::<u64>()), None);
+        }
+        let taken = match origin {
+            Some(origin) => origin.take_out(bytes),
+            None => bytes.try_into_mut(),
+        };
+        match taken {
+            Ok(own) if own.capacity() / 2 <= own.len() => Self::new(own, origin.cloned()),
+            Ok(large) => Self::new(BytesMut::from(&large[..]), None),
+            Err(shared) => Self::new(BytesMut::from(&shared[..]), None),
         }
     }
 
@@ -57,21 +88,15 @@ impl Memory {
 }
 
 impl PyArray {
-    pub(crate) fn new(array: Array) -> Self {
+    fn new(array: Array, origin: Option<&FrameMemory>) -> Self {
         let dtype = array.dtype();
         let shape = array.shape().iter();
         let shape: Box<[_]> = shape.map(|length| length.cast_signed()).collect();
-        let owner = match array.into_bytes().try_into_mut() {
-            // Not of much more memory than the array needs: the user may keep many.
-            Ok(own) if own.capacity() / 2 <= own.len() => own,
-            Ok(own) => BytesMut::from(&own[..]),
-            Err(shared) => BytesMut::from(&shared[..]),
-        };
         Self {
             dtype,
             strides: strides(dtype, &shape),
             shape,
-            memory: Memory::new(owner),
+            memory: Memory::of(array.into_bytes(), origin),
         }
     }
 
@@ -149,7 +174,7 @@ impl PyArray {
             None => zeros(py, known, &shape)?,
         };
         Array::new(known, shape, bytes)
-            .map(Self::new)
+            .map(|array| Self::new(array, None))
             .map_err(|error| errors::caller(py, error.to_string()))
     }
 
@@ -345,8 +370,12 @@ fn as_numpys(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyAny>>> {
 }
 
 /// An array as Python gets it: numpy's if there is numpy, over memory that is its own.
-pub(crate) fn to_python<'py>(py: Python<'py>, array: Array) -> PyResult<Bound<'py, PyAny>> {
-    let array = Bound::new(py, PyArray::new(array))?.into_any();
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    array: Array,
+    memory: Option<&FrameMemory>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let array = Bound::new(py, PyArray::new(array, memory))?.into_any();
     match as_numpys(py)? {
         Some(function) => function.call1((array,)),
         None => Ok(array),

@@ -6,10 +6,12 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use masep::blocking::Offer;
 use masep::{
     Bye, CloseReason, DecodeErrorKind, Frame, FrameKind, Limits, Notice, RecvTimeoutError,
     SendError, SocketOptions, blocking,
 };
+use masep_proto::Pieces;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -19,6 +21,9 @@ use crate::message::{self, Decoded};
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 use crate::{control, errors};
+
+/// The arrays of frames from this size on are given out with the memory of the frame, which the connection gets back.
+const LARGE: usize = 64 * 1024;
 
 /// A connection. Calls that do not wait keep the GIL.
 #[pyclass(frozen, weakref, module = "masep._masep")]
@@ -91,6 +96,25 @@ impl Connection {
 
 /// The parts of calls.
 impl Connection {
+    /// Sends what is sent, and waits until it is written.
+    fn sent(
+        &self,
+        py: Python<'_>,
+        inner: &blocking::Connection,
+        outgoing: Result<Pieces, Frame>,
+    ) -> PyResult<()> {
+        let outcome = match offer(inner, outgoing) {
+            Ok(Offer::Sent) => return Ok(()),
+            Ok(Offer::Rest) => self.flushed(py, inner)?,
+            Ok(Offer::NoRoom(frame)) => {
+                let inner = inner.clone();
+                waiting::call(py, move || inner.send(frame))?
+            }
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| self.not_sent(py, &error))
+    }
+
     /// Waits until what was left of a frame is written.
     fn flushed(
         &self,
@@ -140,9 +164,11 @@ impl Connection {
 
     /// The message in a frame, within the bounds of the connection.
     fn read(&self, py: Python<'_>, frame: Frame) -> PyResult<Decoded> {
-        let message = self.inner(py)?.decode(frame);
+        let inner = self.inner(py)?;
+        let memory = (frame.size() > LARGE).then(|| inner.frame_memory());
+        let message = inner.decode(frame);
         let message = message.map_err(|error| errors::decode(py, &error))?;
-        Ok(Decoded::new(message))
+        Ok(Decoded::received(message, memory.flatten()))
     }
 
     /// Checks whether a message, of which these are the bytes, is within the bounds of the connection.
@@ -173,6 +199,37 @@ fn end(py: Python<'_>, connection: &Connection) -> PyResult<()> {
         None | Some(CloseReason::EndOfStream { mid_frame: false }) => Ok(()),
         Some(reason) if reason.is_orderly() => Ok(()),
         Some(reason) => Err(connection.ended(py, reason)),
+    }
+}
+
+/// A message in the form in which it is sent on a connection.
+fn encoded<'py>(
+    inner: &blocking::Connection,
+    msg_type: &Bound<'py, PyString>,
+    params: &Bound<'py, PyAny>,
+    src_sub_app_id: &Bound<'py, PyString>,
+    as_text: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Result<Pieces, Frame>> {
+    let others = message::others(as_text);
+    let message = message::message(msg_type, params, src_sub_app_id, others)?;
+    let encoded = inner.encode_pieces(&message);
+    encoded.map_err(|error| message::not_encoded(params, error))
+}
+
+/// Offers what is sent to a connection.
+fn offer(
+    inner: &blocking::Connection,
+    outgoing: Result<Pieces, Frame>,
+) -> Result<Offer, SendError> {
+    let frame = match outgoing {
+        Ok(pieces) => return inner.offer_pieces(pieces),
+        Err(frame) => frame,
+    };
+    match inner.offer(frame.clone()) {
+        Ok(true) => Ok(Offer::Sent),
+        Ok(false) => Ok(Offer::Rest),
+        Err(SendError::Full(_)) => Ok(Offer::NoRoom(frame)),
+        Err(error) => Err(error),
     }
 }
 
@@ -245,29 +302,41 @@ impl Connection {
     /// Sends a frame: bytes, or a message that was encoded for this connection.
     fn send(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<()> {
         let inner = self.inner(py)?;
-        let frame = frames::outgoing(body)?;
-        if frame.is_bye() {
+        let outgoing = frames::outgoing(body)?;
+        if let Err(frame) = &outgoing
+            && frame.is_bye()
+        {
             return self.close(py, None, "", None).map(|_reason| ());
         }
-        let outcome = match inner.offer(frame.clone()) {
-            Ok(true) => return Ok(()),
-            Ok(false) => self.flushed(py, inner)?,
-            Err(SendError::Full(_)) => {
-                let inner = inner.clone();
-                waiting::call(py, move || inner.send(frame))?
-            }
-            Err(error) => Err(error),
-        };
-        outcome.map_err(|error| self.not_sent(py, &error))
+        self.sent(py, inner, outgoing)
+    }
+
+    /// Sends a message. With `as_text` as for [`encode_message`](message::encode_message).
+    #[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
+    fn send_message<'py>(
+        &self,
+        py: Python<'py>,
+        msg_type: &Bound<'py, PyString>,
+        params: &Bound<'py, PyAny>,
+        src_sub_app_id: &Bound<'py, PyString>,
+        as_text: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let inner = self.inner(py)?;
+        let encoded = encoded(inner, msg_type, params, src_sub_app_id, as_text)?;
+        self.sent(py, inner, encoded)
     }
 
     /// Sends a frame if there is room now. True if there was. The rest of it goes out by
     /// `try_flush`, or in the next call that sends or receives.
     fn try_send(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let frame = frames::outgoing(body)?;
-        match self.inner(py)?.try_send(frame) {
-            Ok(()) => Ok(true),
-            Err(SendError::Full(_)) => Ok(false),
+        let inner = self.inner(py)?;
+        match offer(inner, frames::outgoing(body)?) {
+            Ok(Offer::Sent) => Ok(true),
+            Ok(Offer::Rest) => {
+                inner.leave_rest();
+                Ok(true)
+            }
+            Ok(Offer::NoRoom(_)) => Ok(false),
             Err(error) => Err(self.not_sent(py, &error)),
         }
     }
@@ -331,25 +400,22 @@ impl Connection {
         as_text: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Outgoing> {
         let inner = self.inner(py)?;
-        let others = message::others(as_text);
-        let message = message::message(msg_type, params, src_sub_app_id, others)?;
-        let frame = inner.encode(&message);
-        let frame = frame.map_err(|error| message::not_encoded(params, error))?;
-        Ok(Outgoing::new(frame))
+        let encoded = encoded(inner, msg_type, params, src_sub_app_id, as_text)?;
+        Ok(Outgoing::new(encoded))
     }
 
     /// The same of a message that was read.
     fn encode_decoded(&self, py: Python<'_>, decoded: &Decoded) -> PyResult<Outgoing> {
-        let frame = self.inner(py)?.encode(&decoded.message(py)?);
-        let frame = frame.map_err(|error| errors::encode(py, &error))?;
-        Ok(Outgoing::new(frame))
+        let encoded = self.inner(py)?.encode_pieces(&decoded.message(py)?);
+        let encoded = encoded.map_err(|error| errors::encode(py, &error))?;
+        Ok(Outgoing::new(encoded))
     }
 
     /// The same of one in XML, of which these are the bytes, within the bounds of the connection.
     fn encode_xml(&self, py: Python<'_>, body: &[u8]) -> PyResult<Outgoing> {
         self.check(py, body)?;
         let frame = Frame::of(FrameKind::Xml, Bytes::copy_from_slice(body));
-        Ok(Outgoing::new(frame))
+        Ok(Outgoing::new(Err(frame)))
     }
 
     /// Says `BYE`, unless the connection has ended, and closes, without waiting: what the peer does not

@@ -72,7 +72,7 @@ fn dict<'py>(
     py: Python<'py>,
     dict: Option<masep_proto::Dict>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    dict.map(|dict| to_python::value(py, dict.into())).transpose()
+    dict.map(|dict| to_python::value(py, dict.into(), None)).transpose()
 }
 
 /// What a notice is about.

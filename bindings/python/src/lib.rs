@@ -46,6 +46,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;
     module.add_function(wrap_pyfunction!(connection::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::check_timeout, module)?)?;
+    module.add_function(wrap_pyfunction!(waiting::forked, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_message, module)?)?;
     module.add_function(wrap_pyfunction!(message::encode_cbor, module)?)?;
     module.add_function(wrap_pyfunction!(message::message_to_xml, module)?)?;

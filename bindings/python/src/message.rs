@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use masep_proto::connection::FrameMemory;
 use masep_proto::{
     Element, EncodeError, Frame, Limit, LimitExceeded, Limits, Message, MessageType, PeerId, Value,
     cbor,
@@ -141,11 +142,18 @@ pub(crate) struct Decoded {
     src_sub_app_id: ByteString,
     /// The parameters, until they were taken.
     params: Mutex<Option<Value>>,
+    memory: Option<FrameMemory>,
 }
 
 impl Decoded {
     pub(crate) fn new(message: Message) -> Self {
+        Self::received(message, None)
+    }
+
+    /// One from a connection, of which this is the memory.
+    pub(crate) fn received(message: Message, memory: Option<FrameMemory>) -> Self {
         Self {
+            memory,
             msg_type: message.msg_type,
             src_sub_app_id: message.src_sub_app,
             params: Mutex::new(Some(message.params)),
@@ -188,16 +196,13 @@ impl Decoded {
         &self.src_sub_app_id
     }
 
-    /// True if there are parameters, be they empty.
-    #[getter]
-    fn has_params(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |params| !params.is_none())
-    }
-
-    /// True if a class is named in the parameters, so that [`take_params`](Self::take_params) may fail.
-    #[getter]
-    fn names_a_class(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, to_python::names_a_class)
+    /// Type and sender; whether there are parameters, be they empty; and whether a class is named in them, so that
+    /// [`take_params`](Self::take_params) may fail.
+    fn head<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyString>, &str, bool, bool)> {
+        let told = |params: &Value| (!params.is_none(), to_python::names_a_class(params));
+        let (has_params, names_a_class) = self.with(py, told)?;
+        let msg_type = self.msg_type(py);
+        Ok((msg_type, self.src_sub_app_id(), has_params, names_a_class))
     }
 
     /// The parameters, once.
@@ -207,7 +212,8 @@ impl Decoded {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        to_python::value(py, params.ok_or_else(|| gone(py))?)
+        let params = params.ok_or_else(|| gone(py))?;
+        to_python::value(py, params, self.memory.as_ref())
     }
 
     /// The bytes of the message.

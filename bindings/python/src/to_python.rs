@@ -1,5 +1,6 @@
 //! Values as Python objects, elements as ElementTree elements.
 
+use masep_proto::connection::FrameMemory;
 use masep_proto::{Element, Node, QName, Value};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,9 +17,13 @@ pub(crate) fn element_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 
 /// The Python object of a value. Values are no deeper than `Limits::depth`. It is taken apart on the way, so that an array
 /// can have the memory of the frame that it came in.
-pub(crate) fn value<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn value<'py>(
+    py: Python<'py>,
+    value: Value,
+    memory: Option<&FrameMemory>,
+) -> PyResult<Bound<'py, PyAny>> {
     let items = |items: Vec<Value>| -> PyResult<Vec<_>> {
-        items.into_iter().map(|item| self::value(py, item)).collect()
+        items.into_iter().map(|item| self::value(py, item, memory)).collect()
     };
     match value {
         Value::None => Ok(py.None().into_bound(py)),
@@ -36,7 +41,7 @@ pub(crate) fn value<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
         Value::Dict(dict) => {
             let result = PyDict::new(py);
             for (key, item) in dict {
-                result.set_item(&*key, self::value(py, item)?)?;
+                result.set_item(&*key, self::value(py, item, memory)?)?;
             }
             Ok(result.into_any())
         }
@@ -44,7 +49,7 @@ pub(crate) fn value<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
             .import(intern!(py, "masep._types"))?
             .call_method1(intern!(py, "resolve"), (name.as_str(),)),
         Value::Element(found) => element(py, &found),
-        Value::Array(array) => array::to_python(py, *array),
+        Value::Array(array) => array::to_python(py, *array, memory),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Waits of Python threads: without the GIL, and in the main thread so that Ctrl-C ends them.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,18 +15,35 @@ use crate::errors;
 /// thread only, and only when it is asked to.
 const SLICE: Duration = Duration::from_millis(50);
 
+/// The number of forks between the process that loaded the module and this one. `masep._live` has it counted: to ask the
+/// system for the number of the process would be a system call more for each call.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// To be called in a process that was forked.
+#[pyfunction]
+pub(crate) fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// The process that made something: after a fork, the child has the memory of its parent, but not its
 /// threads, and shares its sockets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Process(u32);
+pub(crate) struct Process {
+    forks: u32,
+    /// For people.
+    id: u32,
+}
 
 impl Process {
     pub(crate) fn this() -> Self {
-        Self(std::process::id())
+        Self {
+            forks: FORKS.load(Ordering::Relaxed),
+            id: std::process::id(),
+        }
     }
 
     pub(crate) fn is_this(self) -> bool {
-        self.0 == std::process::id()
+        self.forks == FORKS.load(Ordering::Relaxed)
     }
 
     pub(crate) fn check(self, py: Python<'_>) -> PyResult<()> {
@@ -34,7 +52,7 @@ impl Process {
         }
         let text = format!(
             "this belongs to the process {}; a process that was forked from it makes its own",
-            self.0
+            self.id
         );
         Err(errors::caller(py, text))
     }

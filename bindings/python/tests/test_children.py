@@ -31,13 +31,13 @@ ENDS = {"returns": "return", "raises": "raise OSError('on purpose')", "exits": "
 #: What it opens.
 OPENED = {
     "masep": """
-    kept = masep.connect(f"127.0.0.1:{port}", id="child")
+    kept = masep.connect(f"pymasep://127.0.0.1:{port}", id="child")
     kept.send(b"last")
     threading.Thread(target=kept.recv, daemon=True).start()
 """,
     "masep.aio": """
     async def main():
-        kept = await masep.aio.connect(f"127.0.0.1:{port}", id="child")
+        kept = await masep.aio.connect(f"pymasep://127.0.0.1:{port}", id="child")
         await kept.send(b"last")
         return kept
     kept = asyncio.run(main())
@@ -73,7 +73,7 @@ def in_pool(call):
         pool.submit(call).exception()
 
 if __name__ == "__main__":
-    own = masep.connect(f"127.0.0.1:{{parents_port}}", id="parent")
+    own = masep.connect(f"pymasep://127.0.0.1:{{parents_port}}", id="parent")
     {started}
     own.send(b"alive")
 """
@@ -161,13 +161,13 @@ process.join()
 def test_a_signal_is_heard_by_the_peer_of_a_program_that_makes_an_exit_of_it(opened, number):
     waiting = {
         "masep": """
-kept = masep.connect(address, id="agent")
+kept = masep.connect(address, id="agent", protocol=1)
 kept.send(b"last")
 kept.recv()
 """,
         "masep.aio": """
 async def main():
-    async with masep.aio.connect(address, id="agent") as kept:
+    async with masep.aio.connect(address, id="agent", protocol=1) as kept:
         await kept.send(b"last")
         await kept.recv()
 asyncio.run(main())

@@ -80,7 +80,7 @@ def test_a_class_that_may_not_be_had_ends_nothing(server):
 def test_all_exceptions_have_one_base():
     names = [name for name in masep.__all__ if isinstance(getattr(masep, name), type)]
     exceptions = [getattr(masep, name) for name in names if issubclass(getattr(masep, name), Exception)]
-    assert len(exceptions) == 8
+    assert len(exceptions) == 9
     assert all(issubclass(one, masep.MasepError) for one in exceptions)
     for one, python in {
         masep.CallerError: TypeError,
@@ -116,10 +116,17 @@ def test_faults_of_the_caller(server):
         masep.connect(address_of(server), id="BYE")
     with pytest.raises(masep.LimitError):
         masep.connect(address_of(server), id="x" * 1_025)
+    with pytest.raises(masep.CallerError, match="protocol"):
+        masep.connect(f"masep://{address_of(server)}", id="agent", protocol=1)
+    with pytest.raises(masep.CallerError, match="protocol is 1, 2, or None"):
+        masep.connect(address_of(server), id="agent", protocol=3)
     with pytest.raises(OSError, match="in use"):
         masep.Server("other", address_of(server))
-    with masep.connect(address_of(server), id="agent") as agent, pytest.raises(masep.LimitError):
-        agent.send(bytes(65_536))
+    for protocol, size in [(1, 65_536), (2, (1 << 20) + 1)]:
+        with masep.connect(address_of(server), id=f"agent {protocol}", protocol=protocol) as agent:
+            with pytest.raises(masep.LimitError, match="the peer") as raised:
+                agent.send(bytes(size))
+            assert (raised.value.actual, raised.value.allowed) == (size, size - 1)
 
 
 def test_other_threads_run_while_one_waits(server):

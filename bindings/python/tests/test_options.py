@@ -95,7 +95,7 @@ def test_the_bounds_of_an_asyncio_client_reach_its_messages() -> None:
     async def play() -> None:
         async with masep.aio.Server("engine", "127.0.0.1:0") as server:
             host, port = server.address
-            connecting = masep.aio.connect(f"{host}:{port}", id="agent", limits=TIGHT)
+            connecting = masep.aio.connect(f"pymasep://{host}:{port}", id="agent", limits=TIGHT)
             async with connecting as client:
                 engine = await server.accept()
                 assert engine is not None

@@ -17,7 +17,7 @@ import masep.communication as communication
 signal.signal(signal.SIGINT, signal.default_int_handler)
 server = masep.Server("engine", "127.0.0.1:0")
 address = "{}:{}".format(*server.address)
-agent = masep.connect(address, id="agent")
+agent = masep.connect(address, id="agent", protocol=1)
 engine = server.accept()
 """
 
@@ -87,7 +87,7 @@ port = silent.getsockname()[1]
 @pytest.mark.parametrize(
     "call",
     [
-        "masep.connect(f'127.0.0.1:{port}', id='agent', timeout=60)",
+        "masep.connect(f'pymasep://127.0.0.1:{port}', id='agent', timeout=60)",
         "communication.Client('a', communication.SocketHandler, (), '127.0.0.1', port).connect()",
     ],
 )
@@ -288,7 +288,7 @@ def test_an_exit_is_heard_by_the_engine():
         program = f"""
 import masep, threading
 print({port}, flush=True)
-kept = masep.connect("127.0.0.1:{port}", id="agent")
+kept = masep.connect("pymasep://127.0.0.1:{port}", id="agent")
 {KEPT}
 """
         heard = exit_heard(program, lambda _port: listening.accept()[0], b"\x06\x00engine")

@@ -1,4 +1,4 @@
-"""A server that refuses a client: ``BYE`` right behind its hello."""
+"""A server that refuses a client: in pymasep's protocol by ``BYE`` right behind its hello, in protocol 2 by a reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def served(data):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         refusing = threading.Thread(target=refuse, args=(listening, data))
         refusing.start()
-        yield "127.0.0.1:{}".format(listening.getsockname()[1])
+        yield "pymasep://127.0.0.1:{}".format(listening.getsockname()[1])
         refusing.join(SOON)
 
 
@@ -114,15 +114,30 @@ def test_what_went_wrong_in_the_block_is_said_first(address):
         raise KeyError
 
 
-def test_an_id_in_use_is_a_rejection():
-    with masep.Server("engine", "127.0.0.1:0") as server:
-        address = "{}:{}".format(*server.address)
-        with masep.connect(address, id="agent") as agent:
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_an_id_in_use_is_a_rejection(protocol):
+    with masep.Server("engine", "127.0.0.1:0", protocol=protocol) as server:
+        with masep.connect(server.target, id="agent", protocol=protocol) as agent:
             engine = server.accept(SOON)
-            with masep.connect(address, id="agent") as second, pytest.raises(masep.RejectedError):
-                second.recv(SOON)
+            with pytest.raises(masep.RejectedError) as raised:
+                with masep.connect(server.target, id="agent", protocol=protocol) as second:
+                    second.recv(SOON)
+            assert raised.value.code == (None if protocol == 1 else "duplicate_id")
             agent.send(b"still there")
             assert engine.recv(SOON) == b"still there"
+
+
+def test_a_rejection_with_a_reason_says_it_wherever_it_goes():
+    limits = masep.ServerLimits(connections=1)
+    with masep.Server("engine", "127.0.0.1:0", server_limits=limits) as server:
+        with masep.connect(server.target, id="agent"):
+            with pytest.raises(masep.RejectedError, match="too_many_connections") as raised:
+                masep.connect(server.target, id="other")
+            copied = pickle.loads(pickle.dumps(raised.value))
+            for error in (raised.value, copied):
+                assert (error.reason, error.code) == ("rejected", "too_many_connections")
+                assert error.text
+                assert error.retry_after is None or error.retry_after > 0
 
 
 def test_a_conversation_that_ends_soon_is_no_rejection():

@@ -34,6 +34,8 @@ mod reader;
 
 use bytes::Bytes;
 
+pub(crate) use encode::pieces as encode_pieces;
+
 use crate::{DecodeError, Dict, EncodeError, Limits, Message, Value};
 
 /// The numbers of CBOR's tags that values have.

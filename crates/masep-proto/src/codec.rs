@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::connection::{Config, PeerLimits};
 use crate::protocol2::Protocol;
 use crate::{
-    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Limits, Message, PeerId,
+    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Limits, Message, PeerId, Pieces,
     Position, cbor,
 };
 
@@ -72,14 +72,36 @@ impl Encoding {
                 Ok(Frame::of(FrameKind::Xml, body))
             }
             Protocol::Masep2 => {
-                // The peer's limit is that of the frame.
-                let limits = large(self.config.limits(), self.limits.frame_bytes)
-                    .message_bytes(usize::MAX)
-                    .text_bytes(usize::MAX);
-                let body = cbor::encode_message(message, turn, &limits)?;
+                let body = cbor::encode_message(message, turn, &self.sending())?;
                 Ok(Frame::of(FrameKind::Cbor, body))
             }
         }
+    }
+
+    /// A message as a frame whose large arrays stay where they are, in protocol 2. Without any, and in pymasep's protocol, it
+    /// is a frame as others are.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_pieces(&self, message: &Message) -> Result<Result<Pieces, Frame>, EncodeError> {
+        match self.limits.protocol {
+            Protocol::Pymasep => self.encode(message).map(Err),
+            Protocol::Masep2 => {
+                let pieces = cbor::encode_pieces(message, None, &self.sending())?;
+                Ok(if pieces.is_whole() {
+                    Err(pieces.into_frame())
+                } else {
+                    Ok(pieces)
+                })
+            }
+        }
+    }
+
+    /// The bounds of messages that are sent: the peer's limit is that of the frame.
+    fn sending(&self) -> Limits {
+        large(self.config.limits(), self.limits.frame_bytes)
+            .message_bytes(usize::MAX)
+            .text_bytes(usize::MAX)
     }
 
     /// An error that is the peer's doing names it.

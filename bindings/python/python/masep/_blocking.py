@@ -120,7 +120,12 @@ class Connection:
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection has ended otherwise
         """
-        self._connection.send(body_of(message, self._connection))
+        if type(message) is Message and message._decoded is None:
+            self._connection.send_message(
+                message.msg_type, message._params, message.src_sub_app_id
+            )
+        else:
+            self._connection.send(body_of(message, self._connection))
 
     def recv(self, timeout: float | None = None) -> bytes | None:
         """The body of the next frame; None when the connection has ended in order and all that came

@@ -104,6 +104,7 @@ def _forget() -> None:
     """After a fork: what is open is the parent's."""
     global _lock, _is_finalized, _connections, _servers, _handlers, forks
     forks += 1
+    _masep.forked()
     _lock = threading.Lock()
     _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()

@@ -60,8 +60,9 @@ pub(super) fn nodes(array: &Array) -> usize {
     tags + 3 + array.shape().len()
 }
 
-/// Writes an array behind what is there, whose first byte is the first of all.
-pub(super) fn push(output: &mut Vec<u8>, array: &Array) {
+/// Writes an array behind what is there, and behind so many bytes that are elsewhere, the first of which is the first of
+/// all. But for its items, if they stay where they are.
+pub(super) fn push(output: &mut Vec<u8>, elsewhere: usize, array: &Array, stays: bool) {
     let lengths = array.shape().iter().map(|length| *length as u64);
     let dimensions = array.shape().len() as u64;
     let bytes = array.bytes();
@@ -71,7 +72,7 @@ pub(super) fn push(output: &mut Vec<u8>, array: &Array) {
         + if is_bool { width(tag::BOOL) } else { 0 };
     let shape: usize = lengths.clone().map(width).sum();
     let widths = widths(
-        output.len() + tags + shape,
+        output.len() + elsewhere + tags + shape,
         [bytes.len() as u64, dimensions, 2],
     );
     head::push(output, Major::Tag, tag::ARRAY);
@@ -83,8 +84,12 @@ pub(super) fn push(output: &mut Vec<u8>, array: &Array) {
     }
     head::push(output, Major::Tag, typed_array(array.dtype()));
     head::push_wide(output, Major::Bytes, bytes.len() as u64, widths[0]);
-    debug_assert!(output.len().is_multiple_of(ALIGNMENT) || u32::try_from(bytes.len()).is_err());
-    output.extend_from_slice(bytes);
+    debug_assert!(
+        (output.len() + elsewhere).is_multiple_of(ALIGNMENT) || u32::try_from(bytes.len()).is_err()
+    );
+    if !stays {
+        output.extend_from_slice(bytes);
+    }
 }
 
 /// The widths of the heads with these arguments for which the bytes behind them, and behind this many others, are
@@ -130,7 +135,7 @@ mod tests {
                     for dtype in [DType::UInt8, DType::Bool] {
                         let array = Array::new(dtype, shape.clone(), vec![0; bytes]).unwrap();
                         let mut output = vec![0; begin];
-                        push(&mut output, &array);
+                        push(&mut output, 0, &array, false);
                         assert_eq!((output.len() - bytes) % ALIGNMENT, 0);
                         let heads = output.len() - bytes - begin;
                         assert!(heads < 8 + 8 + 10 + dimensions * 5, "{heads}");

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use super::head::{self, Major};
 use super::{array, tag};
 use crate::value::{DictIter, FoundArray, find_lacking_element};
-use crate::{Dict, Element, EncodeError, Int, Limit, LimitExceeded, Limits, Message, Value};
+use crate::{
+    Dict, Element, EncodeError, FrameKind, Int, Limit, LimitExceeded, Limits, Message, Pieces,
+    Value,
+};
 
 /// Bytes that most messages other than observations fit in.
 const TYPICAL: usize = 1_024;
@@ -25,6 +28,26 @@ pub(super) fn message(
     turn: Option<&Dict>,
     limits: &Limits,
 ) -> Result<Bytes, EncodeError> {
+    let pieces = encoded(message, turn, Encoder::new(limits))?;
+    Ok(pieces.into_frame().into_bytes())
+}
+
+/// A message whose large arrays stay where they are.
+pub(crate) fn pieces(
+    message: &Message,
+    turn: Option<&Dict>,
+    limits: &Limits,
+) -> Result<Pieces, EncodeError> {
+    let mut encoder = Encoder::new(limits);
+    encoder.pieces = Some(Vec::new());
+    encoded(message, turn, encoder)
+}
+
+fn encoded(
+    message: &Message,
+    turn: Option<&Dict>,
+    mut encoder: Encoder<'_>,
+) -> Result<Pieces, EncodeError> {
     let params = match &message.params {
         Value::Dict(params) => Some(params),
         params if params.is_truthy() => {
@@ -32,7 +55,6 @@ pub(super) fn message(
         }
         _ => None,
     };
-    let mut encoder = Encoder::new(limits);
     let written = encoder.message(message, params, turn);
     encoder.finish(written, |find| {
         let dicts = [("params", params), ("turn", turn)];
@@ -52,7 +74,8 @@ pub(super) fn value(value: &Value, limits: &Limits) -> Result<Bytes, EncodeError
     let written = encoder
         .begin(value, 1, &mut open)
         .and_then(|()| encoder.run(open, 1));
-    encoder.finish(written, |find| find("value", value))
+    let pieces = encoder.finish(written, |find| find("value", value))?;
+    Ok(pieces.into_frame().into_bytes())
 }
 
 /// A container that is being written.
@@ -78,6 +101,9 @@ struct Encoder<'a> {
     /// The number of items that there may still be.
     nodes_left: usize,
     refused: Option<Refused>,
+    /// Large arrays, which stay where they are, each with its place; their bytes. `None` if all are copied.
+    pieces: Option<Vec<(usize, Bytes)>>,
+    elsewhere: usize,
 }
 
 impl<'a> Encoder<'a> {
@@ -87,20 +113,23 @@ impl<'a> Encoder<'a> {
             limits,
             nodes_left: limits.nodes,
             refused: None,
+            pieces: None,
+            elsewhere: 0,
         }
     }
 
-    /// The bytes that were written, or the error. `find` looks in the values for the first one that a search finds.
+    /// What was written, or the error. `find` looks in the values for the first one that a search finds.
     fn finish(
         self,
         written: Result<(), Stop>,
         find: impl FnOnce(fn(&str, &Value) -> Option<FoundArray>) -> Option<FoundArray>,
-    ) -> Result<Bytes, EncodeError> {
+    ) -> Result<Pieces, EncodeError> {
         match (written, self.refused) {
             (Ok(()), _) => {
-                let (size, allowed) = (self.output.len(), self.limits.message_bytes);
-                LimitExceeded::check(Limit::MessageBytes, size, allowed)?;
-                Ok(self.output.into())
+                let size = self.output.len() + self.elsewhere;
+                LimitExceeded::check(Limit::MessageBytes, size, self.limits.message_bytes)?;
+                let arrays = self.pieces.unwrap_or_default();
+                Ok(Pieces::new(FrameKind::Cbor, self.output, arrays))
             }
             (Err(Stop), Some(Refused::Limit(exceeded))) => Err(exceeded.into()),
             (Err(Stop), _) => {
@@ -238,7 +267,14 @@ impl<'a> Encoder<'a> {
                 let size = array.bytes().len();
                 self.check(Limit::TextBytes, size, self.limits.text_bytes)?;
                 self.count(array::nodes(array))?;
-                array::push(&mut self.output, array);
+                let stays = self.pieces.is_some() && size >= Pieces::ALONE_FROM;
+                array::push(&mut self.output, self.elsewhere, array, stays);
+                if let Some(pieces) = &mut self.pieces
+                    && stays
+                {
+                    pieces.push((self.output.len(), array.bytes().clone()));
+                    self.elsewhere += size;
+                }
                 Ok(())
             }
             Value::List(items) => self.items(items, open),

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::budget::{Budget, Incoming, Share};
+use super::budget::{Budget, Incoming};
+use super::memory::{FrameMemory, Kept};
 use super::transmit::Transmit;
 use crate::framing::Framing;
 use crate::protocol2::{
@@ -62,20 +63,12 @@ pub(super) struct Masep {
     last_sent: Instant,
     ping: Ping,
     rtt: Option<Duration>,
-    /// The memory of the last two large frames that were given to the user, to be taken again when they are gone: a user
-    /// often lets go of one when it has the next.
-    kept: [Option<Kept>; 2],
+    /// The memory of large frames that were given to the user, from the first one on.
+    kept: Option<Kept>,
     small: u8,
     /// The memory of the frame that is on its way in.
     pub(super) incoming: Incoming,
     end: Option<Box<CloseReason>>,
-}
-
-/// The memory of a large frame that was given to the user, and its share of the budget.
-#[derive(Debug)]
-struct Kept {
-    bytes: Bytes,
-    share: Share,
 }
 
 /// The pings of this side.
@@ -135,7 +128,7 @@ impl Masep {
                 state: PingState::Done,
             },
             rtt: None,
-            kept: [None, None],
+            kept: None,
             small: 0,
             incoming: Incoming::default(),
             end: None,
@@ -358,17 +351,12 @@ impl Masep {
     /// Remembers the memory of a large frame that is given to the user, if there is a share for it.
     pub(super) fn keep(&mut self, bytes: &Bytes, budget: &Arc<Budget>) {
         self.small = 0;
-        self.kept[1] = None;
-        self.kept.rotate_right(1);
-        self.kept[0] = budget.take_spare(bytes.len()).map(|share| Kept {
-            bytes: bytes.clone(),
-            share,
-        });
+        self.kept.get_or_insert_with(|| Kept::new(budget)).lend(bytes);
     }
 
     /// Counts a buffer without a large frame.
     pub(super) fn count_small(&mut self) {
-        if self.kept.iter().any(Option::is_some) {
+        if self.kept.as_ref().is_some_and(Kept::is_any) {
             self.small += 1;
             if self.small >= SMALL_ONES {
                 self.release();
@@ -378,34 +366,24 @@ impl Masep {
 
     /// Gives the memory of large frames back.
     pub(super) fn release(&mut self) {
-        self.kept = [None, None];
+        if let Some(kept) = &self.kept {
+            kept.release();
+        }
         self.small = 0;
     }
 
     /// The memory of a large frame that is gone, if so many bytes have room in it, but not many more. Its share is that of
     /// the frame that goes there.
     pub(super) fn take_kept(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        let fits = |kept: &Kept| {
-            let size = kept.bytes.len();
-            (size / 2..=size).contains(&bytes) && kept.bytes.is_unique()
-        };
-        let kept = self
-            .kept
-            .iter_mut()
-            .find(|kept| kept.as_ref().is_some_and(fits))?;
-        let Kept {
-            bytes: buffer,
-            share,
-        } = kept.take()?;
-        let mut buffer = Vec::from(buffer);
-        buffer.clear();
-        if buffer.capacity() < bytes {
-            return None;
-        }
+        let (buffer, share) = self.kept.as_ref()?.take(bytes)?;
         if !self.incoming.has_share() {
             self.incoming.take_over(share);
         }
         Some(buffer)
+    }
+
+    pub(super) fn frame_memory(&self) -> Option<FrameMemory> {
+        self.kept.as_ref().map(Kept::handle)
     }
 }
 

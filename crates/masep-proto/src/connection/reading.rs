@@ -7,7 +7,7 @@ use super::inbound::Found;
 use super::masep::Heard;
 use super::write_pattern::Acknowledgement;
 use super::{
-    Batch, Connection, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
+    Batch, Connection, FrameMemory, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
 };
 use crate::framing::Framing;
 use crate::{CloseReason, Frame};
@@ -133,6 +133,11 @@ impl Connection {
     fn next_of_many(&mut self, batch: &mut Batch, now: Instant) -> Option<Frame> {
         self.take_frames(batch, now);
         batch.next()
+    }
+
+    /// The memory of large frames of protocol 2, if some of it was given to the user.
+    pub fn frame_memory(&self) -> Option<FrameMemory> {
+        self.masep.as_ref()?.frame_memory()
     }
 
     /// The number of frames that wait to be taken.

@@ -6,6 +6,7 @@ use std::mem;
 use bytes::{Buf, Bytes};
 
 use super::pool;
+use crate::Pieces;
 use crate::framing::{Framing, Next};
 
 /// Bodies from this size on are written from where they are. Smaller ones are copied behind each
@@ -35,6 +36,8 @@ pub struct Transmit {
     pub(super) fresh_segment: bool,
     /// Its last frame is the one that ends the connection.
     pub(super) ends: bool,
+    /// Its bodies are for this one write, and are copied if it leaves some.
+    borrows: bool,
 }
 
 impl Transmit {
@@ -55,7 +58,40 @@ impl Transmit {
             upto,
             fresh_segment: false,
             ends: false,
+            borrows: false,
         }
+    }
+
+    /// One of the body of one frame in pieces, behind its header.
+    pub(super) fn of_pieces(pieces: Pieces, framing: Framing, upto: u64) -> Self {
+        let size = pieces.size();
+        let mut this = Self::of(Vec::new(), 0, upto);
+        this.borrows = true;
+        let kind = pieces.kind();
+        let (written, arrays) = pieces.into_parts();
+        let around = framing.header_bytes() + written.len() + framing.padding(size);
+        let bytes = this.with_room(around);
+        framing.put_header(kind, size, bytes);
+        let header = bytes.len();
+        bytes.extend_from_slice(&written);
+        framing.put_padding(size, bytes);
+        this.left = bytes.len() + size - written.len();
+        let place = |(place, array)| (header + place, array);
+        this.bodies = arrays.into_iter().map(place).collect();
+        this
+    }
+
+    /// Copies what is left, if it is another's.
+    pub(super) fn own(&mut self) {
+        if !mem::take(&mut self.borrows) {
+            return;
+        }
+        let mut rest = Vec::with_capacity(self.left);
+        self.pieces().for_each(|piece| rest.extend_from_slice(piece));
+        pool::give(mem::replace(&mut self.bytes, rest));
+        self.gone = 0;
+        self.bodies = Vec::new();
+        self.bodies_gone = 0;
     }
 
     /// The number of bytes that are to be written.

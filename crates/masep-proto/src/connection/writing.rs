@@ -10,7 +10,9 @@ use super::{
 };
 use crate::framing::Framing;
 use crate::protocol2::{Control, Notice, Protocol};
-use crate::{CloseReason, EncodeError, Frame, FrameKind, Limit, LimitExceeded, PeerId};
+use crate::{
+    CloseReason, EncodeError, Frame, FrameKind, Limit, LimitExceeded, PeerId, Pieces,
+};
 
 /// A frame that is sent so long after the last one is written at once. Others that follow closely go out
 /// together: a write for each would allow a fiftieth of them.
@@ -149,6 +151,42 @@ impl Connection {
         }
         self.outbound.push(frame, framing);
         Ok(self.who_writes(now))
+    }
+
+    /// Sends a frame in pieces by a write that the caller makes at once: by this transmit, which is to be written and
+    /// [put back](Self::put_transmit) as others are. What is left of it then is copied, so that nothing of the pieces is
+    /// needed any more. Only in protocol 2, and if nothing else is being written or waits for that; otherwise the frame in one
+    /// piece is given back, to be [sent](Self::send) as others are.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_pieces(
+        &mut self,
+        pieces: Pieces,
+        now: Instant,
+    ) -> Result<Result<Transmit, Frame>, PushError> {
+        let framing = self.framing();
+        if let Err(limit) = framing.check(pieces.size()) {
+            return Err(self.too_large(limit));
+        }
+        let is_first = self.masep.is_some()
+            && self.phase == Phase::Open
+            && self.is_open()
+            && self.outbound.is_empty()
+            && self.rest.is_none()
+            && !self.has_ahead()
+            && !self.transmit_out
+            && !self.is_blocked;
+        if !is_first {
+            return Ok(Err(pieces.into_frame()));
+        }
+        let number = self.outbound.pass();
+        let transmit = Transmit::of_pieces(pieces, framing, number);
+        self.has_waited = false;
+        self.last_send = Some(now);
+        self.is_being_written = true;
+        self.transmit_out = true;
+        Ok(Ok(transmit))
     }
 
     /// True if [`send`](Self::send) ends the connection with this frame.
@@ -433,10 +471,12 @@ impl Connection {
                 if transmit.is_empty() {
                     self.transmitted(&transmit, now);
                 } else {
+                    transmit.own();
                     self.rest = Some(transmit);
                 }
             }
             Write::Blocked => {
+                transmit.own();
                 transmit.shrink();
                 self.rest = Some(transmit);
                 self.found_no_room(now);

@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use masep_proto::connection::{Action, Read, Room, Want, Wants, Write};
+use masep_proto::connection::{Action, Read, Room, Transmit, Want, Wants, Write};
 use masep_proto::protocol2::Protocol;
 
 use super::TimedOut;
@@ -267,9 +267,13 @@ impl Shared {
     }
 
     fn write<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
-        let Some(transmit) = state.core.take_transmit() else {
-            return state;
-        };
+        match state.core.take_transmit() {
+            Some(transmit) => self.transmit(state, transmit),
+            None => state,
+        }
+    }
+
+    pub(super) fn transmit<'a>(&'a self, mut state: Guard<'a>, transmit: Transmit) -> Guard<'a> {
         let stream = state.stream.clone();
         drop(state);
         let outcome = stream.map_or(Write::Failed(std::io::ErrorKind::NotConnected), |stream| {

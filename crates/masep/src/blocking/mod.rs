@@ -64,6 +64,8 @@ mod server;
 mod shared;
 mod stream;
 
+#[cfg(feature = "unstable-bindings")]
+pub use bindings::Offer;
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
 pub use handler::SocketHandler;

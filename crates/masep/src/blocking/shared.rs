@@ -9,11 +9,15 @@ use masep_proto::connection::{
 };
 use masep_proto::protocol2::{Bye, Notice, Rejected, Welcome};
 use masep_proto::{Encoding, Frame, Limit, LimitExceeded, PeerId};
+#[cfg(feature = "unstable-bindings")]
+use masep_proto::Pieces;
 
 use super::door::Place;
 use super::drive::{Awaits, Roles};
 use super::stream::{Stream, Waker};
 use super::{Registry, TimedOut};
+#[cfg(feature = "unstable-bindings")]
+use super::Offer;
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::Socket;
@@ -277,6 +281,38 @@ impl Shared {
         drop(state);
         let _: Pushed = pushed?;
         Ok(self.write_now().core.written() >= last)
+    }
+
+    /// [`offer`](Self::offer) of a frame in pieces, of which nothing is used any more when it returns.
+    #[cfg(feature = "unstable-bindings")]
+    pub(super) fn offer_pieces(self: &Arc<Self>, pieces: Pieces) -> Result<Offer, SendError> {
+        let size = pieces.size();
+        let mut state = self.write_now();
+        state.is_used = true;
+        let now = state.now;
+        let transmit = match state.core.send_pieces(pieces, now) {
+            Ok(Ok(transmit)) => transmit,
+            Ok(Err(frame)) => {
+                drop(state);
+                return match self.offer(frame.clone()) {
+                    Ok(true) => Ok(Offer::Sent),
+                    Ok(false) => Ok(Offer::Rest),
+                    Err(SendError::Full(_)) => Ok(Offer::NoRoom(frame)),
+                    Err(error) => Err(error),
+                };
+            }
+            Err(error) => {
+                if matches!(error, PushError::Closed(_)) {
+                    state.see_end();
+                }
+                return Err(error.into());
+            }
+        };
+        tracing::trace!(connection = %self.id, bytes = size, "sending");
+        let last = state.core.accepted();
+        drop(self.transmit(state, transmit));
+        let is_sent = self.write_now().core.written() >= last;
+        Ok(if is_sent { Offer::Sent } else { Offer::Rest })
     }
 
     /// Queues a frame by a policy that does not wait, and writes what the socket takes.

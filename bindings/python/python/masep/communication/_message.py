@@ -155,14 +155,14 @@ class Message:
             self.from_xml(xml_node=_masep.parse_element(b))
 
     def _take(self, decoded: _masep.Decoded) -> None:
-        if decoded.has_params:
-            if decoded.names_a_class:
-                # This call fails if the class may not be had.
-                self.params = decoded.take_params()
-            else:
-                self._decoded = decoded
-        self.msg_type = decoded.msg_type
-        self.src_sub_app_id = decoded.src_sub_app_id
+        msg_type, src_sub_app_id, has_params, names_a_class = decoded.head()
+        if names_a_class:
+            # This call fails if the class may not be had.
+            self.params = decoded.take_params()
+        elif has_params:
+            self._decoded = decoded
+        self.msg_type = msg_type
+        self.src_sub_app_id = src_sub_app_id
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):

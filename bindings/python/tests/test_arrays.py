@@ -1,0 +1,380 @@
+"""Arrays between two connections: every type and shape, bit for bit, with numpy and without."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import ctypes
+import hashlib
+import itertools
+import pickle
+import random
+import subprocess
+import sys
+import threading
+
+import masep
+import masep.aio
+import numpy as np
+import pytest
+from masep import Array, Message
+
+SOON = 10
+
+DTYPES = [
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+]
+SHAPES = [
+    (),
+    (0,),
+    (1,),
+    (7,),
+    (3, 0, 2),
+    (2, 3),
+    (1, 1, 1, 1),
+    (5, 4, 3, 2),
+    (1,) * 32,
+    (4_096,),
+    (70, 1_001),
+    (84, 84, 4),
+]
+
+
+def filled(dtype, shape, seed=0):
+    """An array of random bits, which are numbers of every kind: nan with payloads, -0.0, infinities."""
+    count = int(np.prod(shape, dtype=int))
+    generator = random.Random(f"{dtype}{shape}{seed}")
+    size = np.dtype(dtype).itemsize
+    if dtype == "bool":
+        data = bytes(generator.choices(b"\0\1", k=count))
+    else:
+        data = generator.randbytes(count * size)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that answers each message with its parameters."""
+    with masep.Server("engine", "127.0.0.1:0") as server:
+
+        def answer(peer):
+            for message in peer:
+                peer.send(Message("observation", message.params, "engine"))
+
+        def serve():
+            for peer in server:
+                threading.Thread(target=answer, args=(peer,), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server
+
+
+@pytest.fixture
+def agent(server):
+    with masep.connect(server.target, id=f"agent {random.random()}", protocol=2) as agent:
+        yield agent
+
+
+def answered(agent, value):
+    agent.send(Message("action", {"value": value}, "agent"))
+    message = agent.recv_message(SOON)
+    assert message is not None
+    return message.params["value"]
+
+
+def check_same(received, sent):
+    """Bit for bit, writable, and nobody else's."""
+    assert isinstance(received, np.ndarray)
+    assert (received.dtype, received.shape) == (sent.dtype, sent.shape)
+    assert received.tobytes() == sent.tobytes()
+    assert received.flags.writeable and received.flags.c_contiguous
+    assert received.ctypes.data % sent.itemsize == 0
+    received.fill(1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_type_and_shape_arrives_bit_for_bit(agent, dtype):
+    for shape in SHAPES:
+        sent = filled(dtype, shape)
+        check_same(answered(agent, sent), sent)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_arrays_in_one_message_arrive_bit_for_bit(agent, seed):
+    generator = random.Random(seed)
+    dtypes = generator.choices(DTYPES, k=20)
+    sent = [filled(dtype, generator.choice(SHAPES), number) for number, dtype in enumerate(dtypes)]
+    received = answered(agent, {"a": [1, (sent, "x")]})["a"][1][0]
+    for one, other in zip(received, sent, strict=True):
+        check_same(one, other)
+    # They are written to one by one: none has memory of another.
+    for one, other in itertools.pairwise(received):
+        assert not np.shares_memory(one, other)
+
+
+def test_a_megabyte_arrives_bit_for_bit_again_and_again(server):
+    limits = masep.Limits(payload_bytes=8 << 20)
+    kept = []
+    with masep.connect(server.target, id="camera", protocol=2, limits=limits) as agent:
+        for number, size in enumerate([1_000_000, 1_000_000, 999_999, 500_000, 1_000_000] * 4):
+            sent = filled("uint8", (size,), number)
+            received = answered(agent, sent)
+            assert np.array_equal(received, sent)
+            received[:] = 7
+            if number % 3 == 0:
+                kept.append((received, number))
+    # Memory that was given out is not read into again while somebody has it.
+    assert all((received == 7).all() for received, _ in kept)
+
+
+def test_numbers_that_are_easily_changed_are_not(agent):
+    for dtype, bits in [
+        ("float16", [0x7E01, 0xFC01, 0x8000, 0x0001]),
+        ("float32", [0x7F800001, 0xFFC12345, 0x80000000, 1]),
+        ("float64", [0x7FF0000000000001, 0xFFF8123456789ABC, 0x8000000000000000, 1]),
+    ]:
+        sent = np.array(bits, f"u{np.dtype(dtype).itemsize}").view(dtype)
+        check_same(answered(agent, sent), sent)
+
+
+def test_whatever_has_a_buffer_is_an_array(agent):
+    base = np.arange(60, dtype="i4").reshape(3, 4, 5)
+    for given, expected in [
+        (array.array("d", [1.5, -0.0]), np.array([1.5, -0.0])),
+        (array.array("H"), np.zeros(0, "u2")),
+        (memoryview(b"abcdef").cast("B", (2, 3)), np.frombuffer(b"abcdef", "u1").reshape(2, 3)),
+        (memoryview(np.arange(2, dtype="<u2")), np.arange(2, dtype="u2")),
+        (memoryview(b"\xff\x01").cast("b"), np.array([-1, 1], "i1")),
+        (base[::2, ::-1, 1:4], base[::2, ::-1, 1:4]),
+        (base.T, base.T),
+        (np.broadcast_to(np.float32(2), (3, 3)), np.full((3, 3), 2, "f4")),
+        (Array((2, 2), "float16"), np.zeros((2, 2), "f2")),
+        (np.memmap(__file__, "u1", "r", shape=(5,)), np.memmap(__file__, "u1", "r", shape=(5,))),
+        (np.zeros(3, ">u1"), np.zeros(3, "u1")),
+    ]:
+        check_same(answered(agent, given), np.ascontiguousarray(expected))
+
+
+def test_what_is_bytes_or_a_number_stays_that(agent):
+    for given, expected in [
+        (bytearray(b"ab"), b"ab"),
+        (memoryview(b"abcd")[::2], b"ac"),
+        (np.float32(1.5), 1.5),
+        (np.bool_(True), True),
+        (np.int64(-3), -3),
+    ]:
+        received = answered(agent, given)
+        assert type(received) is type(expected) and received == expected
+
+
+class Tensor:
+    """A tensor of torch, as far as it is used."""
+
+    def __init__(self, items):
+        self.items = items
+        self.dtype = "torch.bfloat16" if items is None else "torch.float32"
+
+    def numpy(self, *, force):
+        assert force
+        if self.items is None:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.items
+
+
+def test_tensors_of_torch_are_sent_as_arrays_of_numpy(agent, monkeypatch):
+    torch = type(sys)("torch")
+    torch.Tensor = Tensor
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    sent = filled("float32", (3, 4))
+    check_same(answered(agent, Tensor(sent)), sent)
+    with pytest.raises(masep.CallerError, match=r"params\['value'\]\[0\].*bfloat16.*\.float\(\)"):
+        agent.send(Message("action", {"value": [Tensor(None)]}, "agent"))
+
+
+def test_what_the_socket_leaves_is_copied():
+    """asyncio's `send` begins a frame, and the array is changed while the rest of it waits."""
+
+    async def play():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            async with masep.aio.connect(server.target, id="agent", protocol=2) as agent:
+                engine = await server.accept()
+                camera = np.full(1_000_000, 5, "u1")
+                sending = []
+                for number in range(8):
+                    message = Message("observation", {"n": number, "camera": camera}, "agent")
+                    task = asyncio.ensure_future(agent.send(message))
+                    sending.append(task)
+                # Each has begun its frame, or waits for the ones before it.
+                await asyncio.sleep(0)
+                begun = [task.done() for task in sending].index(False)
+                camera[:] = 6
+                for number in range(8):
+                    message = await engine.recv_message(SOON)
+                    values = np.unique(message.params["camera"])
+                    assert message.params["n"] == number
+                    assert len(values) == 1, (number, begun, values)
+                    if number <= begun:
+                        assert values[0] == 5
+                await asyncio.gather(*sending)
+
+    asyncio.run(asyncio.wait_for(play(), 30))
+
+
+def test_a_pymasep_peer_is_named_with_the_way_out(server):
+    with masep.connect(server.target, id="old", protocol=1) as agent:
+        message = Message("action", {"o": {"camera": [np.zeros((2, 3), "u1")]}}, "old")
+        with pytest.raises(masep.UnsupportedError) as raised:
+            agent.send(message)
+        copied = pickle.loads(pickle.dumps(raised.value))
+        for error in (raised.value, copied):
+            assert (error.peer, error.protocol) == ("engine", 1)
+            for part in ("params['o']['camera'][0]", "uint8[2,3]", ".tolist()", "masep on both ends"):
+                assert part in str(error)
+        with pytest.raises(masep.CallerError, match=r"params\['o'\]\['camera'\]\[0\].*tolist"):
+            message.to_bytes()
+        assert answered(agent, np.zeros(2).tolist()) == [0.0, 0.0]
+        assert agent.peer_limits == masep.PeerLimits(protocol=1, frame_bytes=65_535)
+
+
+def test_messages_with_arrays_are_equal_by_type_shape_and_bytes():
+    def message(camera):
+        return Message("observation", {"camera": camera}, "engine")
+
+    one = np.array([np.nan, -0.0])
+    assert message(one) == message(one.copy())
+    assert message(one) != message(np.array([np.nan, 0.0]))
+    assert message(np.zeros((2, 3))) != message(np.zeros((3, 2)))
+    assert message(np.zeros(2)) != message(np.zeros(2, "f4"))
+
+
+def test_a_message_in_cbor_is_read_back():
+    sent = Message("observation", {"camera": filled("int16", (5, 7)), "x": (1, {2})}, "engine")
+    read = Message("", None, "")
+    read.from_cbor(sent.to_cbor())
+    assert read.to_cbor() == sent.to_cbor()
+    assert read.params["x"] == (1, {2})
+    check_same(read.params["camera"], sent.params["camera"])
+    with pytest.raises(masep.PeerError):
+        read.from_cbor(b"<Message/>")
+
+
+# --- without numpy
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_array_without_numpy_has_a_buffer(dtype):
+    for shape in SHAPES:
+        expected = filled(dtype, shape)
+        made = Array(shape, dtype, expected.tobytes())
+        assert (made.dtype, made.shape, made.ndim) == (dtype, shape, len(shape))
+        assert (made.itemsize, made.nbytes) == (expected.itemsize, expected.nbytes)
+        seen = np.asarray(made)
+        assert (seen.dtype, seen.shape, seen.tobytes()) == (expected.dtype, shape, expected.tobytes())
+        assert seen.dtype.num == expected.dtype.num
+        view = memoryview(made)
+        assert (view.format, view.shape, view.readonly) == (made.format, shape, False)
+        assert view.c_contiguous and bytes(view) == expected.tobytes() == made.tobytes()
+        if expected.size < 1_000:
+            assert repr(made.tolist()) == repr(expected.tolist())
+        assert made == Array(shape, dtype, expected.tobytes())
+        assert pickle.loads(pickle.dumps(made)) == made
+        assert len(repr(made)) < 150 and dtype in repr(made)
+
+
+def test_an_array_is_written_to_through_its_buffer():
+    made = Array((2, 2), "int32")
+    memoryview(made)[1, 0] = 5
+    assert made.tolist() == [[0, 0], [5, 0]]
+    assert made != Array((2, 2), "int32") and made != Array((4,), "int32", made.tobytes())
+    np.asarray(made)[:] = 1
+    assert made.tolist() == [[1, 1], [1, 1]]
+    assert (made == 1) is False and len(made) == 2
+    with pytest.raises(TypeError):
+        len(Array((), "bool"))
+    with pytest.raises(TypeError):
+        hash(made)
+
+
+def test_a_buffer_is_given_as_it_is_asked_for():
+    made = Array((2, 3), "uint16", bytes(range(12)))
+    # Without a shape: of bytes.
+    assert hashlib.sha256(made).digest() == hashlib.sha256(bytes(range(12))).digest()
+    view, columns = ctypes.create_string_buffer(256), 0x0040 | 0x0010 | 0x0008
+    get = ctypes.pythonapi.PyObject_GetBuffer
+    get.argtypes = [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
+    with pytest.raises(BufferError):
+        get(made, view, columns)
+    assert get(Array((1, 3), "uint16"), view, columns) == 0
+    ctypes.pythonapi.PyBuffer_Release(view)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (((2,), "float128"), "no type of items"),
+        (((2,), "uint8", b"abc"), "3"),
+        (((1,) * 33, "uint8"), "32"),
+        (((1 << 62, 1 << 62), "uint8"), "too large"),
+        (((2,), "bool", b"\0\2"), "bool"),
+        (((2,), "uint8", 5), "buffer"),
+    ],
+)
+def test_what_is_no_array_is_the_callers_fault(arguments, fault):
+    with pytest.raises(masep.CallerError, match=fault):
+        Array(*arguments)
+
+
+WITHOUT = """
+import array, sys, threading
+sys.modules["numpy"] = None
+import masep
+from masep import Array, Message
+with masep.Server("engine", "127.0.0.1:0") as server:
+    with masep.connect(server.target, id="agent", protocol=2) as agent:
+        engine = server.accept(10)
+        for given in (Array((2, 0), "bool"), Array((), "float16", b"\\0\\x3c"), array.array("f", [1, 2]), Array((300, 500), "int32")):
+            threading.Thread(target=agent.send, args=(Message("a", {"x": [given]}, "agent"),)).start()
+            received = engine.recv_message(10).params["x"][0]
+            assert type(received) is Array, type(received)
+            assert memoryview(received).shape == memoryview(given).shape
+            assert bytes(received) == bytes(given)
+            print(received, received.tolist() if received.nbytes < 100 else "")
+assert sys.modules["numpy"] is None
+"""
+
+
+def test_without_numpy_arrays_are_those_of_masep():
+    run = subprocess.run([sys.executable, "-c", WITHOUT], text=True, capture_output=True, timeout=50)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == [
+        "<masep.Array bool[2,0]> [[], []]",
+        "<masep.Array float16[]> 1.0",
+        "<masep.Array float32[2]> [1.0, 2.0]",
+        "<masep.Array int32[300,500]> ",
+    ]
+
+
+def test_numpy_is_imported_for_the_first_array_and_not_before():
+    program = """
+import sys, masep
+from masep import Array, Message
+message = Message("a", {"x": 1, "y": Array((2,), "uint8")}, "b")
+data = message.to_cbor()
+read = Message("", None, "")
+read.from_cbor(data)
+assert "numpy" not in sys.modules
+assert type(read.params["y"]).__name__ == "ndarray"
+"""
+    run = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=50)
+    assert run.returncode == 0, run.stderr
