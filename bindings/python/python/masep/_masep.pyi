@@ -1,8 +1,10 @@
 """The extension module: what the crates do for the package. Not for use from outside."""
 
-from collections.abc import Buffer, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 from xml.etree.ElementTree import Element
+
+from typing_extensions import Buffer
 
 from ._control import Bye, Notice, PeerLimits, Welcome
 from ._limits import Limits, ServerLimits, SocketOptions

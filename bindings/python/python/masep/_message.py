@@ -54,4 +54,4 @@ class Message(communication.Message):
             # Arrays of numpy have no single answer. Here they are equal if their types, shapes and bytes are.
             return isinstance(other, Message) and self.to_cbor() == other.to_cbor()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
