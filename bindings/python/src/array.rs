@@ -100,7 +100,12 @@ impl PyArray {
         }
     }
 
-    fn nests(&self, items: &Bound<'_, PyTuple>, dimension: usize, at: &mut usize) -> PyResult<Py<PyAny>> {
+    fn nests(
+        &self,
+        items: &Bound<'_, PyTuple>,
+        dimension: usize,
+        at: &mut usize,
+    ) -> PyResult<Py<PyAny>> {
         let py = items.py();
         let Some(length) = self.shape.get(dimension) else {
             let item = items.get_item(*at)?;
@@ -232,7 +237,9 @@ impl PyArray {
     fn __len__(&self) -> PyResult<usize> {
         match self.shape.first() {
             Some(length) => Ok(length.cast_unsigned()),
-            None => Err(PyTypeError::new_err("an array without dimensions has no length")),
+            None => Err(PyTypeError::new_err(
+                "an array without dimensions has no length",
+            )),
         }
     }
 
@@ -256,7 +263,9 @@ impl PyArray {
     }
 
     /// For `pickle` and `copy`.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let this = slf.get();
         let args = (this.shape(py)?, this.dtype(), this.tobytes(py));
@@ -343,13 +352,16 @@ fn copied(data: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         .and_then(|_has_one| data.py().get_type::<PyBytes>().call1((data,)));
     match bytes {
         Ok(bytes) => Ok(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())),
-        Err(error) => Err(errors::caller(data.py(), format!("data has no buffer: {error}"))),
+        Err(error) => Err(errors::caller(
+            data.py(),
+            format!("data has no buffer: {error}"),
+        )),
     }
 }
 
 fn zeros(py: Python<'_>, dtype: DType, shape: &[usize]) -> PyResult<Bytes> {
-    let size = Array::byte_count(dtype, shape)
-        .map_err(|error| errors::caller(py, error.to_string()))?;
+    let size =
+        Array::byte_count(dtype, shape).map_err(|error| errors::caller(py, error.to_string()))?;
     let mut zeros = Vec::new();
     zeros
         .try_reserve_exact(size)

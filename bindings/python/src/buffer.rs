@@ -67,10 +67,7 @@ fn made(
 fn refused(object: &Bound<'_, PyAny>, at: &Place<'_, '_>, format: Option<&str>) -> PyErr {
     let py = object.py();
     let refusal = py.import(intern!(py, "masep._forms")).and_then(|forms| {
-        forms.call_method1(
-            intern!(py, "no_array"),
-            (object, at.to_string(), format),
-        )
+        forms.call_method1(intern!(py, "no_array"), (object, at.to_string(), format))
     });
     match refusal {
         Ok(error) => PyErr::from_value(error),

@@ -89,12 +89,11 @@ pub(crate) fn connect_found(py: Python<'_>, id: String, timeout: f64) -> PyResul
     check_id(py, &id)?;
     let time = seconds(py, Some(timeout))?.unwrap_or_default();
     let options = SearchOptions::default().timeout(time);
-    let client: Result<Client, _> =
-        waiting::call(py, move || {
-            Client::builder(id)
-                .protocols(Protocols::Pymasep)
-                .discover(&options)
-        })?;
+    let client: Result<Client, _> = waiting::call(py, move || {
+        Client::builder(id)
+            .protocols(Protocols::Pymasep)
+            .discover(&options)
+    })?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::new(
         client.connection().clone(),

@@ -482,7 +482,9 @@ impl Connection {
     #[getter]
     fn welcome<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let welcome = self.inner(py)?.welcome();
-        welcome.map(|welcome| control::welcome(py, welcome)).transpose()
+        welcome
+            .map(|welcome| control::welcome(py, welcome))
+            .transpose()
     }
 
     /// What the peer said at its end: a `masep.Bye`, or none.

@@ -72,7 +72,8 @@ fn dict<'py>(
     py: Python<'py>,
     dict: Option<masep_proto::Dict>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    dict.map(|dict| to_python::value(py, dict.into(), None)).transpose()
+    dict.map(|dict| to_python::value(py, dict.into(), None))
+        .transpose()
 }
 
 /// What a notice is about.

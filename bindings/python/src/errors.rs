@@ -30,12 +30,7 @@ pub(crate) fn limit(py: Python<'_>, limit: &LimitExceeded) -> PyErr {
 
 /// A bound was reached, with these words.
 fn limit_of(py: Python<'_>, text: String, limit: &LimitExceeded) -> PyErr {
-    let args = (
-        text,
-        limit.limit.as_str(),
-        limit.actual,
-        limit.allowed,
-    );
+    let args = (text, limit.limit.as_str(), limit.actual, limit.allowed);
     exception(py, "LimitError", args)
 }
 
@@ -91,7 +86,9 @@ pub(crate) fn ended(py: Python<'_>, reason: &CloseReason) -> PyErr {
 
 /// The server does not take this client, and says why.
 fn rejected(py: Python<'_>, text: String, rejected: &Rejected) -> PyErr {
-    let retry_after = rejected.retry_ms.map(|time| Duration::from_millis(time).as_secs_f64());
+    let retry_after = rejected
+        .retry_ms
+        .map(|time| Duration::from_millis(time).as_secs_f64());
     let args = (
         text,
         "rejected",

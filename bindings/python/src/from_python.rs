@@ -11,8 +11,8 @@ use pyo3::types::{
     PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType,
 };
 
-use crate::place::Place;
 use crate::array::PyArray;
+use crate::place::Place;
 use crate::{buffer, elements, errors, to_python};
 
 /// The treatment of objects that have no form of their own on the wire.
@@ -146,7 +146,9 @@ fn is_array(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if let Some(class) = CLASS.get(py) {
         return Ok(object.is_exact_instance(class.bind(py)));
     }
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let modules = py
+        .import(intern!(py, "sys"))?
+        .getattr(intern!(py, "modules"))?;
     if object.get_type().name()? != "ndarray" || !modules.contains(intern!(py, "numpy"))? {
         return Ok(false);
     }

@@ -23,7 +23,10 @@ pub(crate) fn value<'py>(
     memory: Option<&FrameMemory>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let items = |items: Vec<Value>| -> PyResult<Vec<_>> {
-        items.into_iter().map(|item| self::value(py, item, memory)).collect()
+        items
+            .into_iter()
+            .map(|item| self::value(py, item, memory))
+            .collect()
     };
     match value {
         Value::None => Ok(py.None().into_bound(py)),

@@ -35,7 +35,7 @@ def check(line: str, ident: str) -> None:
 
 def test_ids_in_the_log_of_connections(ident, caplog):
     with caplog.at_level(logging.DEBUG, "masep"), masep.Server("engine", "127.0.0.1:0") as server:
-        with masep.connect("{}:{}".format(*server.address), id=ident):
+        with masep.connect("pymasep://{}:{}".format(*server.address), id=ident):
             engine = server.accept(SOON)
             assert engine.peer == ident
             engine.close()
@@ -90,12 +90,12 @@ def test_ids_in_the_log_file_of_a_client(ident, directory):
 
 def test_ids_in_representations(ident):
     with masep.Server("engine", "127.0.0.1:0") as server:
-        with masep.connect("{}:{}".format(*server.address), id=ident):
+        with masep.connect("pymasep://{}:{}".format(*server.address), id=ident):
             check(repr(server.accept(SOON)), ident.removeprefix("x"))
 
     async def main():
         async with masep.aio.Server("engine", "127.0.0.1:0") as server:
-            async with masep.aio.connect("{}:{}".format(*server.address), id=ident):
+            async with masep.aio.connect("pymasep://{}:{}".format(*server.address), id=ident):
                 check(repr(await server.accept()), ident.removeprefix("x"))
 
     asyncio.run(asyncio.wait_for(main(), SOON))

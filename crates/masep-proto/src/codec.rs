@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::connection::{Config, PeerLimits};
 use crate::protocol2::Protocol;
 use crate::{
-    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Limits, Message, PeerId, Pieces,
-    Position, cbor,
+    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Limits, Message, PeerId,
+    Pieces, Position, cbor,
 };
 
 /// Of so many bytes of a payload one may be a data item: the bound of items follows the largest payload.

@@ -351,7 +351,9 @@ impl Masep {
     /// Remembers the memory of a large frame that is given to the user, if there is a share for it.
     pub(super) fn keep(&mut self, bytes: &Bytes, budget: &Arc<Budget>) {
         self.small = 0;
-        self.kept.get_or_insert_with(|| Kept::new(budget)).lend(bytes);
+        self.kept
+            .get_or_insert_with(|| Kept::new(budget))
+            .lend(bytes);
     }
 
     /// Counts a buffer without a large frame.

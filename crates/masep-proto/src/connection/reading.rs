@@ -7,7 +7,8 @@ use super::inbound::Found;
 use super::masep::Heard;
 use super::write_pattern::Acknowledgement;
 use super::{
-    Batch, Connection, FrameMemory, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull, action, event,
+    Batch, Connection, FrameMemory, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull,
+    action, event,
 };
 use crate::framing::Framing;
 use crate::{CloseReason, Frame};

@@ -87,7 +87,8 @@ impl Transmit {
             return;
         }
         let mut rest = Vec::with_capacity(self.left);
-        self.pieces().for_each(|piece| rest.extend_from_slice(piece));
+        self.pieces()
+            .for_each(|piece| rest.extend_from_slice(piece));
         pool::give(mem::replace(&mut self.bytes, rest));
         self.gone = 0;
         self.bodies = Vec::new();

@@ -10,9 +10,7 @@ use super::{
 };
 use crate::framing::Framing;
 use crate::protocol2::{Control, Notice, Protocol};
-use crate::{
-    CloseReason, EncodeError, Frame, FrameKind, Limit, LimitExceeded, PeerId, Pieces,
-};
+use crate::{CloseReason, EncodeError, Frame, FrameKind, Limit, LimitExceeded, PeerId, Pieces};
 
 /// A frame that is sent so long after the last one is written at once. Others that follow closely go out
 /// together: a write for each would allow a fiftieth of them.

@@ -4,20 +4,20 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "unstable-bindings")]
+use masep_proto::Pieces;
 use masep_proto::connection::{
     Batch, Config, Connection as Core, Event, PushError, Pushed, Want, WhenFull,
 };
 use masep_proto::protocol2::{Bye, Notice, Rejected, Welcome};
 use masep_proto::{Encoding, Frame, Limit, LimitExceeded, PeerId};
-#[cfg(feature = "unstable-bindings")]
-use masep_proto::Pieces;
 
+#[cfg(feature = "unstable-bindings")]
+use super::Offer;
 use super::door::Place;
 use super::drive::{Awaits, Roles};
 use super::stream::{Stream, Waker};
 use super::{Registry, TimedOut};
-#[cfg(feature = "unstable-bindings")]
-use super::Offer;
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::Socket;
