@@ -115,6 +115,42 @@ def round_trips(rounds: int, seconds: float) -> list[Table]:
     return tables
 
 
+ARRAYS = {28_224: 1.3, 100_800: 1.3, 1_000_000: 1.4}
+"""Bytes of arrays (84x84x4, 210x160x3, a camera), and the most that a round trip may take beside bare sockets."""
+
+
+def array_trips(rounds: int, seconds: float) -> list[Table]:
+    """An array of numpy and its answer, over TCP and Unix sockets."""
+    tables = []
+    for size, target in ARRAYS.items():
+        for network in ("TCP", "Unix sockets"):
+            title = f"round trip of a uint8[{size}] of numpy between two processes, over {network}"
+            figures = array_trip(size, network, rounds, seconds)
+            tables.append(Table(title, "sockets", figures, {"masep": target}))
+    return tables
+
+
+def array_trip(size: int, network: str, rounds: int, seconds: float) -> Rounds:
+    """The medians of bare sockets and masep, which take turns in one process and with one server each."""
+    program = [sys.executable, str(HERE / "arrays.py")]
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as servers:
+        addresses = []
+        for name in ("sockets", "masep"):
+            target = f"unix://{directory}/{name}" if network != "TCP" else "127.0.0.1:0"
+            server = servers.enter_context(
+                subprocess.Popen([*program, "serve", name, target], text=True, stdout=subprocess.PIPE)
+            )
+            servers.callback(server.kill)
+            assert server.stdout is not None
+            addresses.append(server.stdout.readline().strip())
+        drive = [*program, "drive", *addresses, str(size), str(rounds), str(seconds)]
+        client = subprocess.run(drive, text=True, capture_output=True, timeout=600)
+        if client.returncode != 0:
+            raise SystemExit(f"arrays: {client.stderr}")
+        figures: Rounds = json.loads(client.stdout)
+        return figures
+
+
 def timed(call: Callable[[], object], seconds: float) -> float:
     """The median time of a call, in microseconds."""
     times = []
@@ -191,7 +227,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="writes all figures to this file")
     options = parser.parse_args()
     rounds, seconds = (1, 0.0) if options.smoke else (3, 0.1) if options.quick else (7, 0.5)
-    tables = round_trips(rounds, seconds)
+    tables = round_trips(rounds, seconds) + array_trips(rounds, seconds)
     for sample in ("action", "observation-7k"):
         tables += codec(sample, rounds, seconds)
     for table in tables:

@@ -23,7 +23,7 @@ use crate::waiting::{self, Process};
 use crate::{control, errors};
 
 /// The arrays of frames from this size on are given out with the memory of the frame, which the connection gets back.
-const LARGE: usize = 64 * 1024;
+const LARGE: usize = 8 * 1024;
 
 /// A connection. Calls that do not wait keep the GIL.
 #[pyclass(frozen, weakref, module = "masep._masep")]

@@ -38,6 +38,8 @@ pub(super) struct Inbound {
     out: bool,
     /// The last read took all that there was room for; there may be more.
     filled: bool,
+    /// The bytes of the last frame of protocol 2, if it was large: the next one may be as large.
+    expected: usize,
 }
 
 /// Whole frames in one buffer.
@@ -120,7 +122,7 @@ impl Inbound {
         self.out = true;
         let room = (self.room as usize).max(LEAST_ROOM);
         if self.last.bytes.capacity() == 0 {
-            return Room::new(pool::take(room));
+            return Room::new(self.fresh(room, framing, kept));
         }
         let part = self.rest().len();
         // Behind a large frame the next header is read, so that one read is enough for each of many.
@@ -151,6 +153,20 @@ impl Inbound {
             self.move_rest(part + wanted, alone);
         }
         Room::new(mem::take(&mut self.last.bytes))
+    }
+
+    /// A buffer without anything in it: for a frame as the last one, if that was large and came alone, so that none of it is
+    /// moved when its size is known; otherwise for so many bytes.
+    fn fresh(&self, room: usize, framing: Framing, kept: Option<&mut Masep>) -> Vec<u8> {
+        let bytes = self.expected + framing.header_bytes();
+        if self.expected == 0 || self.filled {
+            return pool::take(room);
+        }
+        match kept.and_then(|kept| kept.take_expected(bytes)) {
+            Some(buffer) => buffer,
+            None if bytes <= pool::LARGE => pool::take_exact(bytes),
+            None => pool::take(room),
+        }
     }
 
     /// Moves the part of the next frame that has arrived into a buffer for so many bytes, so that the frames before it
@@ -198,7 +214,7 @@ impl Inbound {
     }
 
     /// Takes a room back. Gives the number of bytes that were read into it.
-    pub(super) fn put_room(&mut self, room: Room) -> usize {
+    pub(super) fn put_room(&mut self, room: Room, kept: Option<&mut Masep>) -> usize {
         self.out = false;
         let (bytes, before) = room.into_parts();
         let room = bytes.capacity() - before;
@@ -216,8 +232,15 @@ impl Inbound {
             asked
         };
         self.room = u32::try_from(asked).unwrap_or(u32::MAX);
-        if end == 0 {
-            pool::give(mem::take(&mut self.last.bytes));
+        let unused = if end == 0 {
+            mem::take(&mut self.last.bytes)
+        } else {
+            Vec::new()
+        };
+        match kept {
+            Some(kept) => kept.put_expected(unused),
+            None if end == 0 => pool::give(unused),
+            None => {}
         }
         read
     }
@@ -284,6 +307,7 @@ impl Inbound {
                         break Some(Found::Overflow(limit));
                     }
                     let whole = extent.whole();
+                    self.expected = if whole > ALONE_FROM { whole } else { 0 };
                     if at > end {
                         self.last.bytes.copy_within(at..at + whole, end);
                     }
@@ -485,7 +509,7 @@ mod tests {
             assert!(capacity <= most, "{capacity} for {arrived}");
             let end = stream.len().min(arrived + piece);
             arrived += room.fill(&stream[arrived..end]);
-            inbound.put_room(room);
+            inbound.put_room(room, None);
             assert_eq!(inbound.walk(FRAMING, None), None);
         }
     }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::budget::{Budget, Incoming};
+use super::budget::{Budget, Incoming, Share};
 use super::memory::{FrameMemory, Kept};
+use super::pool;
 use super::transmit::Transmit;
 use crate::framing::Framing;
 use crate::protocol2::{
@@ -65,6 +66,8 @@ pub(super) struct Masep {
     rtt: Option<Duration>,
     /// The memory of large frames that were given to the user, from the first one on.
     kept: Option<Kept>,
+    /// The share of memory that is out for a frame of which nothing has arrived.
+    expected: Option<Share>,
     small: u8,
     /// The memory of the frame that is on its way in.
     pub(super) incoming: Incoming,
@@ -129,6 +132,7 @@ impl Masep {
             },
             rtt: None,
             kept: None,
+            expected: None,
             small: 0,
             incoming: Incoming::default(),
             end: None,
@@ -384,8 +388,25 @@ impl Masep {
         Some(buffer)
     }
 
-    pub(super) fn frame_memory(&self) -> Option<FrameMemory> {
-        self.kept.as_ref().map(Kept::handle)
+    /// The memory of a large frame that is gone, for one of which nothing has arrived.
+    pub(super) fn take_expected(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let (buffer, share) = self.kept.as_ref()?.take(bytes)?;
+        self.expected = Some(share);
+        Some(buffer)
+    }
+
+    /// Notes that a read has ended, after which this buffer has nothing in it.
+    pub(super) fn put_expected(&mut self, unused: Vec<u8>) {
+        match (self.expected.take(), &self.kept) {
+            (Some(share), Some(kept)) if unused.capacity() > 0 => kept.put_back(unused, share),
+            (Some(share), _) if !self.incoming.has_share() => self.incoming.take_over(share),
+            _ if unused.capacity() > 0 => pool::give(unused),
+            _ => {}
+        }
+    }
+
+    pub(super) fn frame_memory(&mut self, budget: &Arc<Budget>) -> FrameMemory {
+        self.kept.get_or_insert_with(|| Kept::new(budget)).handle()
     }
 }
 

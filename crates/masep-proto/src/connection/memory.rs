@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::{Bytes, BytesMut};
 
 use super::budget::{Budget, Share};
+use super::pool;
 
 /// The memory of the last two large frames of a connection: a user often lets go of one when it has the next.
 #[derive(Clone, Debug)]
@@ -109,6 +110,16 @@ impl Kept {
         (buffer.capacity() >= bytes).then_some((buffer, share))
     }
 
+    /// Keeps memory again that was [taken](Self::take) in vain.
+    pub(super) fn put_back(&self, buffer: Vec<u8>, share: Share) {
+        let mut slots = self.lock();
+        let free = slots.slots.iter_mut().find(|slot| slot.is_none());
+        if let Some(slot) = free {
+            let memory = Memory::Free(buffer);
+            *slot = Some(Slot { memory, share });
+        }
+    }
+
     pub(super) fn handle(&self) -> FrameMemory {
         FrameMemory(Arc::downgrade(&self.0))
     }
@@ -125,6 +136,7 @@ impl FrameMemory {
     /// # Errors
     /// Somebody has: then it is given back.
     pub fn take_out(&self, bytes: Bytes) -> Result<BytesMut, Bytes> {
+        pool::forget(&bytes);
         if let Some(slots) = self.0.upgrade() {
             let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
             for slot in &mut slots.slots {
@@ -142,8 +154,72 @@ impl FrameMemory {
             memory.clear();
             let buffer = Vec::from(memory);
             let size = buffer.capacity();
+            if size <= pool::LARGE {
+                return;
+            }
             let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.push(Memory::Free(buffer), size);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> Kept {
+        Kept::new(&Budget::new(10 << 20))
+    }
+
+    #[test]
+    fn memory_of_a_frame_that_was_taken_out_is_taken_again_when_it_is_given_back() {
+        let kept = kept();
+        let frame = Bytes::from(vec![7; 1 << 20]);
+        let place = frame.as_ptr();
+        kept.lend(&frame);
+        let array = frame.slice(64..);
+        drop(frame);
+        let memory = kept.handle();
+        let mut own = memory.take_out(array).unwrap();
+        assert_eq!((own.as_ptr(), own.len()), (place.wrapping_add(64), (1 << 20) - 64));
+        own[0] = 1;
+        assert!(kept.take(1 << 20).is_none(), "somebody has it");
+        memory.give_back(own);
+        let (buffer, _share) = kept.take(1 << 20).unwrap();
+        assert_eq!((buffer.as_ptr(), buffer.len()), (place, 0));
+        assert!(kept.take(1 << 20).is_none(), "there is one");
+    }
+
+    #[test]
+    fn memory_that_others_have_is_not_taken_out() {
+        let kept = kept();
+        let frame = Bytes::from(vec![7; 1 << 20]);
+        kept.lend(&frame);
+        let array = kept.handle().take_out(frame.slice(8..)).unwrap_err();
+        assert_eq!(array, frame.slice(8..));
+        assert!(kept.take(1 << 20).is_none());
+    }
+
+    #[test]
+    fn memory_outlives_its_connection() {
+        let kept = kept();
+        let frame = Bytes::from(vec![7; 1 << 20]);
+        kept.lend(&frame);
+        let memory = kept.handle();
+        drop(kept);
+        let own = memory.take_out(frame).unwrap();
+        memory.give_back(own);
+    }
+
+    #[test]
+    fn there_is_no_memory_beyond_the_budget() {
+        let kept = Kept::new(&Budget::new(1 << 20));
+        let memory = kept.handle();
+        memory.give_back(BytesMut::zeroed(1 << 20));
+        assert!(!kept.is_any());
+        memory.give_back(BytesMut::zeroed(1 << 18));
+        assert!(kept.is_any());
+        kept.release();
+        assert!(kept.take(1 << 18).is_none());
     }
 }

@@ -69,6 +69,14 @@ pub(super) fn take_exact(bytes: usize) -> Vec<u8> {
     Vec::with_capacity(bytes)
 }
 
+/// Does not remember the buffer any more of which these bytes are a slice.
+pub(super) fn forget(bytes: &Bytes) {
+    let lent = exchange(&LENT, Bytes::new());
+    if !lent.as_ptr_range().contains(&bytes.as_ptr()) {
+        exchange(&LENT, lent);
+    }
+}
+
 /// The buffer that was lent, if all slices of it are gone; otherwise one without room.
 fn take_lent() -> Vec<u8> {
     let lent = exchange(&LENT, Bytes::new());

@@ -27,7 +27,8 @@ impl Connection {
 
     /// Takes back a room, and takes in the bytes that were read into it.
     pub fn put_room(&mut self, room: Room, read: Read, now: Instant) {
-        let bytes = self.inbound.put_room(room);
+        let kept = self.masep.as_deref_mut();
+        let bytes = self.inbound.put_room(room, kept);
         self.take_back(bytes, read, now);
     }
 
@@ -35,7 +36,8 @@ impl Connection {
     /// it does not for whole frames.
     #[inline]
     pub fn put_bytes(&mut self, room: Room, clock: impl FnOnce() -> Instant) {
-        let bytes = self.inbound.put_room(room);
+        let kept = self.masep.as_deref_mut();
+        let bytes = self.inbound.put_room(room, kept);
         if !self.take_whole_frames(bytes) {
             self.take_back(bytes, Read::Bytes, clock());
         }
@@ -136,9 +138,10 @@ impl Connection {
         batch.next()
     }
 
-    /// The memory of large frames of protocol 2, if some of it was given to the user.
-    pub fn frame_memory(&self) -> Option<FrameMemory> {
-        self.masep.as_ref()?.frame_memory()
+    /// The memory of large frames, for a user who writes to what is received. pymasep's protocol has none.
+    pub fn frame_memory(&mut self) -> Option<FrameMemory> {
+        let masep = self.masep.as_mut()?;
+        Some(masep.frame_memory(&self.config.budget))
     }
 
     /// The number of frames that wait to be taken.

@@ -9,6 +9,7 @@ mod ends;
 mod frames;
 mod hello;
 mod pair;
+mod pieces;
 mod properties;
 mod protocol2;
 mod queues;
