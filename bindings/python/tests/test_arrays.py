@@ -378,3 +378,83 @@ assert type(read.params["y"]).__name__ == "ndarray"
 """
     run = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=50)
     assert run.returncode == 0, run.stderr
+
+
+# --- the words of protocol 2
+
+
+def test_ends_notices_and_pings_have_words():
+    with (
+        masep.Server("engine", "127.0.0.1:0") as server,
+        masep.connect(f"masep://{server.target}", id="agent") as agent,
+    ):
+        engine = server.accept(SOON)
+        assert (agent.protocol, engine.protocol) == (2, 2)
+        assert agent.peer_limits == masep.PeerLimits(protocol=2, frame_bytes=1 << 20)
+        assert engine.peer_limits == masep.PeerLimits(protocol=2, frame_bytes=16 << 20)
+        assert isinstance(agent.welcome, masep.Welcome) and engine.welcome is None
+        assert agent.welcome.heartbeat == 10.0
+        engine.notice("late", "turn 7 is over", {"turn": 7})
+        engine.send(b"x")
+        assert agent.recv(SOON) == b"x"
+        assert agent.try_notice() == masep.Notice("late", "turn 7 is over", {"turn": 7})
+        assert agent.try_notice() is None
+        assert agent.rtt is None and agent.ping()
+        agent.send(b"question")
+        assert engine.recv(SOON) == b"question"
+        engine.send(b"answer")
+        assert agent.recv(SOON) == b"answer"
+        assert agent.rtt > 0
+        with pytest.raises(masep.CallerError, match="about is a dict"):
+            engine.notice("late", about=[1])
+        assert engine.bye("done", "good game", may_return=False) == "local_bye"
+        assert agent.recv(SOON) is None
+        assert agent.close_reason == "peer_bye"
+        assert agent.peer_bye == masep.Bye("done", "good game", may_return=False)
+        with pytest.raises(masep.TransportError) as raised:
+            agent.send(b"x")
+        assert (raised.value.code, raised.value.text) == ("done", "good game")
+
+
+def test_words_of_protocol_2_are_none_in_the_other():
+    with (
+        masep.Server("engine", "127.0.0.1:0", protocol=1) as server,
+        masep.connect(server.target, id="agent") as agent,
+    ):
+        engine = server.accept(SOON)
+        assert agent.protocol == 1
+        assert (agent.welcome, agent.rtt, agent.ping(), agent.try_notice()) == (None, None, False, None)
+        agent.notice("late")
+        engine.bye("done", "good game")
+        assert agent.recv(SOON) is None
+        assert (agent.close_reason, agent.peer_bye) == ("peer_bye", None)
+
+
+def test_an_address_or_an_option_insists_on_a_protocol():
+    with masep.Server("old", "127.0.0.1:0", protocol=1) as server:
+        for target, protocol in [(f"masep://{server.target}", None), (server.target, 2)]:
+            with pytest.raises(masep.TransportError) as raised:
+                masep.connect(target, id="agent", protocol=protocol)
+            assert raised.value.reason == "other_protocol"
+    with masep.Server("new", "127.0.0.1:0", protocol=2) as server:
+        with pytest.raises(masep.RejectedError):
+            with masep.connect(f"pymasep://{server.target}", id="agent") as agent:
+                agent.recv(SOON)
+
+
+def test_asyncio_has_the_same_words():
+    async def play():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            agent = await masep.aio.connect(server.target, id="agent", protocol=2)
+            engine = await server.accept()
+            sent = filled("float32", (300, 500))
+            await agent.send(Message("action", {"x": sent}, "agent"))
+            check_same((await engine.recv_message(SOON)).params["x"], sent)
+            engine.notice("late")
+            await engine.bye("done", "good game")
+            assert await agent.recv(SOON) is None
+            assert agent.peer_bye == masep.Bye("done", "good game")
+            assert agent.try_notice() == masep.Notice("late")
+            await agent.close()
+
+    asyncio.run(asyncio.wait_for(play(), SOON))

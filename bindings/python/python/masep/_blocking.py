@@ -212,7 +212,9 @@ def read(decoded: _masep.Decoded | None) -> Message | None:
     """The message that was read, if there was one."""
     if decoded is None:
         return None
-    message = Message("", None, "")
+    message = Message.__new__(Message)
+    message._params = None
+    message._decoded = None
     message._take(decoded)
     return message
 

@@ -97,6 +97,8 @@ pub(super) fn push(output: &mut Vec<u8>, elsewhere: usize, array: &Array, stays:
 /// have small arguments and one is below 4 GiB, can be of every length that this takes.
 fn widths(others: usize, arguments: [u64; 3]) -> [usize; 3] {
     let least = arguments.map(width);
+    let narrowest: usize = least.iter().sum();
+    let fewest = (others + narrowest).next_multiple_of(ALIGNMENT) - others;
     let choices = |index: usize| {
         WIDTHS
             .into_iter()
@@ -108,6 +110,9 @@ fn widths(others: usize, arguments: [u64; 3]) -> [usize; 3] {
             for first in choices(0) {
                 let size = first + second + third;
                 let is_aligned = (others + size).is_multiple_of(ALIGNMENT);
+                if is_aligned && size == fewest {
+                    return [first, second, third];
+                }
                 if is_aligned && best.is_none_or(|(smallest, _)| size < smallest) {
                     best = Some((size, [first, second, third]));
                 }

@@ -181,7 +181,10 @@ mod tests {
         drop(frame);
         let memory = kept.handle();
         let mut own = memory.take_out(array).unwrap();
-        assert_eq!((own.as_ptr(), own.len()), (place.wrapping_add(64), (1 << 20) - 64));
+        assert_eq!(
+            (own.as_ptr(), own.len()),
+            (place.wrapping_add(64), (1 << 20) - 64)
+        );
         own[0] = 1;
         assert!(kept.take(1 << 20).is_none(), "somebody has it");
         memory.give_back(own);

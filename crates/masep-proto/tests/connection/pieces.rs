@@ -36,8 +36,14 @@ fn message(size: usize) -> (Message, Arc<AtomicBool>) {
     };
     let camera = Array::new(DType::UInt8, [size], Bytes::from_owner(lent)).unwrap();
     let small = Array::from_slice(&[2], &[1.0f32, -0.0]).unwrap();
-    let params = Dict::new().with("x", 1).with("camera", camera).with("small", small);
-    (Message::new("observation", params.with("last", "é"), "engine"), returned)
+    let params = Dict::new()
+        .with("x", 1)
+        .with("camera", camera)
+        .with("small", small);
+    (
+        Message::new("observation", params.with("last", "é"), "engine"),
+        returned,
+    )
 }
 
 fn pieces(pair: &Pair, message: &Message) -> Pieces {
@@ -76,7 +82,19 @@ fn play(size: usize, at_once: usize) {
 #[test]
 fn a_message_in_pieces_arrives_however_much_of_it_is_written_at_once() {
     for size in [Pieces::ALONE_FROM, 5_001, 200_000] {
-        for at_once in [0, 1, 7, 8, 60, 100, 3_000, size / 2, size, size + 50, usize::MAX] {
+        for at_once in [
+            0,
+            1,
+            7,
+            8,
+            60,
+            100,
+            3_000,
+            size / 2,
+            size,
+            size + 50,
+            usize::MAX,
+        ] {
             play(size, at_once);
         }
     }
@@ -94,7 +112,10 @@ fn pieces_are_the_frame_that_they_are_copied_to() {
     }
     let (small, _) = message(Pieces::ALONE_FROM - 1);
     let encoded = pair.engine.core.encoding().encode_pieces(&small).unwrap();
-    assert_eq!(encoded, Err(pair.engine.core.encoding().encode(&small).unwrap()));
+    assert_eq!(
+        encoded,
+        Err(pair.engine.core.encoding().encode(&small).unwrap())
+    );
 }
 
 #[test]
@@ -111,7 +132,15 @@ fn pieces_behind_something_that_waits_are_a_frame() {
     // To a peer of pymasep's protocol there are none.
     let pymasep = Pair::open();
     let plain = Message::new("end", Value::None, "engine");
-    assert!(pymasep.engine.core.encoding().encode_pieces(&plain).unwrap().is_err());
+    assert!(
+        pymasep
+            .engine
+            .core
+            .encoding()
+            .encode_pieces(&plain)
+            .unwrap()
+            .is_err()
+    );
 }
 
 #[test]
@@ -126,8 +155,14 @@ fn pieces_that_are_too_large_are_refused_as_frames_are() {
     let (message, _) = message(50_000);
     let pieces = self::pieces(&pair, &message);
     let now = pair.now;
-    pair.engine.core.end(masep_proto::CloseReason::LocalBye, now);
+    pair.engine
+        .core
+        .end(masep_proto::CloseReason::LocalBye, now);
     let refused = pair.engine.core.send_pieces(pieces, now).unwrap();
-    let sent = pair.engine.core.send(&mut refused.err(), masep_proto::connection::WhenFull::Wait, now);
+    let sent = pair.engine.core.send(
+        &mut refused.err(),
+        masep_proto::connection::WhenFull::Wait,
+        now,
+    );
     assert!(matches!(sent, Err(PushError::Closed(_))));
 }

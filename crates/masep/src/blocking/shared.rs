@@ -23,6 +23,10 @@ use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::Socket;
 use crate::{Address, CloseReason, ConnectionId, RejectReason, SendError};
 
+/// The send buffer of a Unix socket has room for so many bytes, and for larger frames in one piece only if it is asked for.
+#[cfg(feature = "unstable-bindings")]
+const WIDEN_FROM: usize = 128 * 1024;
+
 /// One connection, shared by its handles, the thread in the background, and the server's door.
 pub(super) struct Shared {
     pub(super) id: ConnectionId,
@@ -310,6 +314,12 @@ impl Shared {
         };
         tracing::trace!(connection = %self.id, bytes = size, "sending");
         let last = state.core.accepted();
+        if size > WIDEN_FROM
+            && let Some(stream) = &state.stream
+        {
+            // What has no room there is copied.
+            stream.0.widen_send_buffer(size);
+        }
         drop(self.transmit(state, transmit));
         let is_sent = self.write_now().core.written() >= last;
         Ok(if is_sent { Offer::Sent } else { Offer::Rest })

@@ -61,6 +61,15 @@ impl Socket {
         size.unwrap_or_default()
     }
 
+    /// Asks the system for a buffer in which so many written bytes have room, as far as it lets anybody. Not for TCP, whose
+    /// buffers the system sizes by itself as long as nobody does.
+    #[cfg(feature = "unstable-bindings")]
+    pub(crate) fn widen_send_buffer(&self, bytes: usize) {
+        if !self.is_tcp && bytes > self.send_buffer_size() {
+            let _ = SockRef::from(&self.descriptor).set_send_buffer_size(bytes);
+        }
+    }
+
     /// Sets whether calls on the socket wait, also those of others.
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         SockRef::from(&self.descriptor).set_nonblocking(nonblocking)
