@@ -165,10 +165,11 @@ impl Connection {
     /// The message in a frame, within the bounds of the connection.
     fn read(&self, py: Python<'_>, frame: Frame) -> PyResult<Decoded> {
         let inner = self.inner(py)?;
-        let memory = (frame.size() > LARGE).then(|| inner.frame_memory());
+        let size = frame.size();
+        let memory = (size > LARGE).then(|| inner.frame_memory());
         let message = inner.decode(frame);
         let message = message.map_err(|error| errors::decode(py, &error))?;
-        Ok(Decoded::received(message, memory.flatten()))
+        Ok(Decoded::received(message, size, memory.flatten()))
     }
 
     /// Checks whether a message, of which these are the bytes, is within the bounds of the connection.

@@ -1,7 +1,8 @@
 //! Frames on their way between Python and connections.
 
 use bytes::Bytes;
-use masep_proto::{Frame, Pieces};
+use bytestring::ByteString;
+use masep_proto::{Array, Dict, Frame, Pieces, TypeName, Value};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -61,5 +62,43 @@ impl Received {
     /// Its body.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.frame.bytes())
+    }
+}
+
+/// True if there is an array of at least so many bytes in a value.
+pub(crate) fn has_array(value: &Value, least: usize) -> bool {
+    match value {
+        Value::Array(array) => array.bytes().len() >= least,
+        Value::List(items) | Value::Tuple(items) | Value::Set(items) => {
+            items.iter().any(|item| has_array(item, least))
+        }
+        Value::Dict(dict) => dict.values().any(|item| has_array(item, least)),
+        _ => false,
+    }
+}
+
+/// A copy of a value, but for arrays of at least so many bytes: nothing else keeps the frame in which they came.
+pub(crate) fn apart(value: Value, least: usize) -> Value {
+    let items = |items: Vec<Value>| items.into_iter().map(|item| apart(item, least)).collect();
+    match value {
+        Value::Str(text) => Value::Str(ByteString::from(&*text)),
+        Value::Bytes(bytes) => Value::Bytes(Bytes::copy_from_slice(&bytes)),
+        Value::Type(name) => Value::Type(TypeName::from(name.as_str())),
+        Value::List(list) => Value::List(items(list)),
+        Value::Tuple(tuple) => Value::Tuple(items(tuple)),
+        Value::Set(set) => Value::Set(items(set)),
+        Value::Dict(dict) => {
+            let mut copy = Dict::with_capacity(dict.len());
+            for (key, item) in dict {
+                copy.insert(ByteString::from(&*key), apart(item, least));
+            }
+            Value::Dict(copy)
+        }
+        Value::Array(array) if array.bytes().len() < least => {
+            let bytes = Bytes::copy_from_slice(array.bytes());
+            let copy = Array::new(array.dtype(), array.shape(), bytes);
+            copy.map_or_else(|_| Value::Array(array), Value::from)
+        }
+        other => other,
     }
 }

@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::from_python::Others;
 use crate::place::Place;
-use crate::{elements, errors, from_python, to_python};
+use crate::{elements, errors, frames, from_python, to_python};
 
 pub(crate) fn message<'py>(
     msg_type: &Bound<'py, PyString>,
@@ -147,11 +147,22 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     pub(crate) fn new(message: Message) -> Self {
-        Self::received(message, None)
+        Self::received(message, 0, None)
     }
 
-    /// One from a connection, of which this is the memory.
-    pub(crate) fn received(message: Message, memory: Option<FrameMemory>) -> Self {
+    /// One from a connection, of which this is the memory, in a frame of so many bytes. If an array is most of that frame,
+    /// it is the only one that keeps it: it can have its memory then.
+    pub(crate) fn received(
+        mut message: Message,
+        size: usize,
+        memory: Option<FrameMemory>,
+    ) -> Self {
+        let least = size / 2;
+        if memory.is_some() && frames::has_array(&message.params, least) {
+            message.params = frames::apart(message.params, least);
+            message.msg_type = MessageType::from(message.msg_type.as_str());
+            message.src_sub_app = ByteString::from(&*message.src_sub_app);
+        }
         Self {
             memory,
             msg_type: message.msg_type,

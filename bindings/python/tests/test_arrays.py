@@ -138,6 +138,33 @@ def test_a_megabyte_arrives_bit_for_bit_again_and_again(server):
     assert all((received == 7).all() for received, _ in kept)
 
 
+@pytest.mark.parametrize("size", [28_224, 100_800, 1_000_000])
+def test_an_array_has_the_memory_of_its_frame(size):
+    """The memory that one array had is that of the next, which is not so if they are copies of their frames."""
+    limits = masep.Limits(payload_bytes=4 << 20)
+    with (
+        masep.Server("engine", "127.0.0.1:0", limits=limits) as server,
+        masep.connect(server.target, id="agent", protocol=2) as agent,
+    ):
+        engine, places = server.accept(SOON), []
+        for number in range(6):
+            sent = filled("uint8", (size,), number)
+            params = {"n": number, "camera": sent, "text": "é" * 10, "small": sent[:10]}
+            sending = threading.Thread(target=agent.send, args=(Message("a", params, "agent"),))
+            sending.start()
+            received = engine.recv_message(SOON).params
+            sending.join(SOON)
+            assert received.pop("text") == "é" * 10 and received.pop("n") == number
+            check_same(received.pop("small"), sent[:10])
+            camera = received["camera"]
+            assert np.array_equal(camera, sent)
+            # In its frame it stands behind other bytes, and nothing is kept that it does not need.
+            places.append(camera.ctypes.data)
+            del camera, received
+        if size > 72 * 1024:
+            assert len(set(places[1:])) == 1
+
+
 def test_numbers_that_are_easily_changed_are_not(agent):
     for dtype, bits in [
         ("float16", [0x7E01, 0xFC01, 0x8000, 0x0001]),
@@ -425,6 +452,9 @@ def test_words_of_protocol_2_are_none_in_the_other():
         assert agent.protocol == 1
         assert (agent.welcome, agent.rtt, agent.ping(), agent.try_notice()) == (None, None, False, None)
         agent.notice("late")
+        # Else the end is taken for a refusal.
+        engine.send(b"welcome")
+        assert agent.recv(SOON) == b"welcome"
         engine.bye("done", "good game")
         assert agent.recv(SOON) is None
         assert (agent.close_reason, agent.peer_bye) == ("peer_bye", None)
@@ -448,8 +478,9 @@ def test_asyncio_has_the_same_words():
             agent = await masep.aio.connect(server.target, id="agent", protocol=2)
             engine = await server.accept()
             sent = filled("float32", (300, 500))
-            await agent.send(Message("action", {"x": sent}, "agent"))
-            check_same((await engine.recv_message(SOON)).params["x"], sent)
+            sending = agent.send(Message("action", {"x": sent}, "agent"))
+            _, received = await asyncio.gather(sending, engine.recv_message(SOON))
+            check_same(received.params["x"], sent)
             engine.notice("late")
             await engine.bye("done", "good game")
             assert await agent.recv(SOON) is None
