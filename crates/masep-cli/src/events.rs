@@ -194,11 +194,16 @@ impl<'a> Event<'a> {
 
     /// The event as a line of JSON, with this time in front if there is one.
     fn line(&self, time: Option<SystemTime>) -> Option<String> {
-        json_line(self)
-            .inspect_err(|error| tracing::error!(%error, "an event has no form in JSON"))
-            .ok()
-            .map(|line| clock::with_time(time, line))
+        line_of(self, time)
     }
+}
+
+/// An event as a line of JSON, with this time in front if there is one.
+fn line_of(event: &impl Serialize, time: Option<SystemTime>) -> Option<String> {
+    json_line(event)
+        .inspect_err(|error| tracing::error!(%error, "an event has no form in JSON"))
+        .ok()
+        .map(|line| clock::with_time(time, line))
 }
 
 /// A frame that arrived, and what it says.
@@ -277,6 +282,14 @@ impl Events {
         let time = self.time();
         if let Some(turn) = self.turn(source.into(), 0).await {
             self.write(event.line(time), turn);
+        }
+    }
+
+    /// As [`tell`](Self::tell), of the program itself, for an event of another kind.
+    pub(crate) async fn tell_other(&self, event: &impl Serialize) {
+        let time = self.time();
+        if let Some(turn) = self.turn(Source::Program, 0).await {
+            self.write(line_of(event, time), turn);
         }
     }
 

@@ -187,7 +187,7 @@ impl From<RoleName> for Role {
 }
 
 /// Takes a name that an engine can import: a module, a dot and a class.
-fn parse_game(name: &str) -> Result<TypeName, &'static str> {
+pub(crate) fn parse_game(name: &str) -> Result<TypeName, &'static str> {
     let is_part = |part: &str| {
         !part.is_empty()
             && !part.starts_with(|c: char| c.is_ascii_digit())

@@ -2,6 +2,7 @@
 
 mod handler;
 mod sending;
+mod table;
 mod told;
 
 use std::sync::atomic::Ordering;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
 use self::sending::Sending;
+use self::table::TableOptions;
 use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
@@ -56,6 +58,9 @@ In, one object a line, with one of these actions:
 \"to\":\"*\" is for all who are connected; a peer with the id * is not taken, so that the id of an event \
 never means everybody. A line that cannot be done gives an error event and has no other effect; it \
 does not change the exit code.
+
+With --seats it is the engine of a table: it asks, the table sees to who is late, lost or back. See \
+--seats.
 
 The end of standard input does not stop it, unless --end-with-stdin is given. SIGINT (Ctrl-C), \
 SIGTERM, SIGHUP and SIGQUIT do what shutdown does, after the lines that were read before; a second \
@@ -156,6 +161,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     limits: ConnectionLimits,
+
+    #[command(flatten)]
+    table: TableOptions,
 }
 
 /// The policy for a frame to a queue that is full.
@@ -191,6 +199,9 @@ enum Stop {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Status, Error> {
+        if self.table.is_wanted() {
+            return runtime::block_on(table::serve(self));
+        }
         runtime::block_on(self.serve())
     }
 

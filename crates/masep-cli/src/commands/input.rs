@@ -18,15 +18,15 @@ const READ_AHEAD: usize = 64;
 
 /// A line of standard input.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Line<C = Command> {
     /// Its number, from 1.
     pub(crate) number: u64,
-    pub(crate) command: Result<Command, Failure>,
+    pub(crate) command: Result<C, Failure>,
 }
 
 /// The lines of standard input, which a thread of its own reads because that blocks.
-pub(crate) struct Input {
-    lines: mpsc::Receiver<Line>,
+pub(crate) struct Input<C = Command> {
+    lines: mpsc::Receiver<Line<C>>,
     /// True if the end of the input ends the lines.
     ends_with_stdin: bool,
     stop: watch::Sender<bool>,
@@ -42,11 +42,22 @@ impl Input {
     /// Starts to read. Messages without `src_sub_app` are from `sender`. An input that cannot be read ends
     /// with an error as its last line.
     pub(crate) fn start(sender: String, form: Form, ends_with_stdin: bool) -> Result<Self, Error> {
+        let parse = move |line: &[u8]| Command::parse(line, &sender, form);
+        Self::start_with(parse, ends_with_stdin)
+    }
+}
+
+impl<C: Send + 'static> Input<C> {
+    /// As [`start`](Input::start), with commands of another form.
+    pub(crate) fn start_with(
+        parse: impl Fn(&[u8]) -> Result<C, Failure> + Send + 'static,
+        ends_with_stdin: bool,
+    ) -> Result<Self, Error> {
         let (sender_of_lines, lines) = mpsc::channel(READ_AHEAD);
         thread::Builder::new()
             .name("stdin".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || read_lines(io::stdin().lock(), &sender, form, &sender_of_lines))
+            .spawn(move || read_lines(io::stdin().lock(), parse, &sender_of_lines))
             .map_err(Error::Start)?;
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
@@ -73,7 +84,7 @@ impl Input {
 
     /// The next line; `None` when it was told to stop and has given all that was read before, and when the
     /// input has ended, if that ends the lines. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Line> {
+    pub(crate) async fn next(&mut self) -> Option<Line<C>> {
         self.in_hand = false;
         while self.left.is_none() {
             let has_ended = self.lines.is_closed() && self.lines.is_empty();
@@ -99,7 +110,7 @@ impl Input {
     }
 }
 
-impl Drop for Input {
+impl<C> Drop for Input<C> {
     fn drop(&mut self) {
         let waiting = self.left.unwrap_or(self.lines.len());
         let undone = waiting + usize::from(self.in_hand);
@@ -107,12 +118,16 @@ impl Drop for Input {
     }
 }
 
-fn read_lines(input: impl Read, sender: &str, form: Form, lines: &mpsc::Sender<Line>) {
+fn read_lines<C>(
+    input: impl Read,
+    parse: impl Fn(&[u8]) -> Result<C, Failure>,
+    lines: &mpsc::Sender<Line<C>>,
+) {
     let mut input = LineReader::new(input, MAX_LINE_BYTES);
     for number in 1.. {
         let command = match input.next(|| Ok(())) {
             Ok(None) => return,
-            Ok(Some(lines::Line::Whole(line))) => Command::parse(line, sender, form),
+            Ok(Some(lines::Line::Whole(line))) => parse(line),
             Ok(Some(lines::Line::TooLong(length))) => Err(Failure::new(
                 "limit",
                 format!("bytes of one line: {length} exceeds the limit of {MAX_LINE_BYTES}"),

@@ -151,7 +151,10 @@ impl TableBuilder {
     pub(crate) fn driver<L: Link>(&self) -> io::Result<Driver<L>> {
         let instance = random_text()?;
         let settings = Settings::new(self.id.as_str(), instance, self.seats.iter());
-        let settings = settings.game(self.game.as_str());
+        let settings = match self.game.as_str() {
+            "" => settings,
+            game => settings.game(game),
+        };
         let rules = self.rules.iter();
         let settings = rules.fold(settings, |settings, rule| rule(settings));
         let unsound = |error: TableError| io::Error::new(io::ErrorKind::InvalidInput, error);

@@ -114,7 +114,8 @@ impl TableBuilder {
 }
 
 impl Table {
-    /// Configures a table for this game, a dotted name. Peers that name another one are turned away.
+    /// Configures a table for this game, a dotted name. Peers that name another one are turned away, unless
+    /// it is the empty text.
     pub fn builder(game: impl Into<String>) -> TableBuilder {
         TableBuilder::new(game.into())
     }

@@ -1,0 +1,284 @@
+//! `masep serve --seats`: an engine with a table, on standard input and output.
+
+mod commands;
+mod events;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use masep::table::{Clock, How, Seat, Table, TableError, View};
+use masep::{PeerId, TypeName, Value};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use self::commands::{Ask, Command};
+use self::events::TableEvent;
+use super::Serve;
+use crate::address;
+use crate::commands::{Input, Line};
+use crate::error::Error;
+use crate::events::{EventWriter, Events};
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::status::Status;
+use crate::{duration, id, join, lines};
+
+const SEATS_HELP: &str = "\
+The seats of a table, by their names: be the engine of a game whose players take turns
+
+Unmodified pymasep interfaces play, and players of protocol 2 (`masep join --turns`), who come back by themselves when \
+their connections are lost.
+
+Out: listening; {\"event\":\"seated\",\"seat\":\"red\",\"id\":ID}; filled, when all are; {\"event\":\"asked\",\"turn\":N}, the \
+answer to ask; {\"event\":\"decision\",\"turn\":N,\"seat\":\"red\",\"how\":\"played\",\"action\":...}, one for each seat that was \
+asked, \"how\" played, default (--late) or none, \"why\" late, away, asleep, gone, dead, vacant, closed, undeliverable; away, \
+back, asleep, awake, gone and vacant with a seat; emptied, when nobody is left to decide; spectators with their number; \
+ended; ignored, error.
+
+In, one object a line: {\"ask\":{\"red\":VIEW,\"blue\":VIEW}}; a seat can be asked again when it is decided, whatever the \
+others do. {\"deadline\":\"5s\"} beside ask is for this turn. {\"show\":VIEW} to the spectators; {\"finish\":{\"red\":VIEW}} \
+ends an episode; {\"close\":N} ends turn N early; {\"close_seat\":\"red\"}, {\"open_seat\":\"red\"}; {\"pause\":true}, \
+{\"resume\":true}; {\"end\":true}. A VIEW is any value, for pymasep peers a State: {\"$xml\":\"<State .../>\"}. Beside ask and \
+finish {\"information\":{\"red\":{\"reward\":1}}}, beside show {\"information\":{...}} is what goes beside the State.";
+
+/// The rules of a table.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Table")]
+pub(super) struct TableOptions {
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help = SEATS_HELP.lines().next(), long_help = SEATS_HELP)]
+    seats: Vec<String>,
+
+    /// The game, as the name of its class; peers that name another one are turned away
+    #[arg(long, value_name = "CLASS", requires = "seats", value_parser = join::parse_game)]
+    game: Option<TypeName>,
+
+    /// Time that a seat has in each turn [default: any]
+    #[arg(long, value_name = "TIME", requires = "seats", value_parser = duration::parse)]
+    deadline: Option<Duration>,
+
+    /// Time that a seat has for all turns together beyond their deadlines [default: none]
+    #[arg(long, value_name = "TIME", requires = "seats", value_parser = duration::parse)]
+    bank: Option<Duration>,
+
+    /// The action of a seat that has none of its own, as JSON [default: there is none]
+    #[arg(long, value_name = "VALUE", requires = "seats", value_parser = parse_value)]
+    late: Option<Value>,
+
+    /// Time that turns wait in all for a player whose connection is lost
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = duration::parse
+    )]
+    grace: Duration,
+
+    /// Turns in a row that a seat may miss until it is not waited for; 0: any number
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    misses: u32,
+
+    /// Let a player come back by its id alone, without the text that proves its seat
+    #[arg(long, requires = "seats")]
+    rejoin_by_id: bool,
+}
+
+impl TableOptions {
+    pub(super) const fn is_wanted(&self) -> bool {
+        !self.seats.is_empty()
+    }
+}
+
+/// Reads a value in its JSON form.
+fn parse_value(text: &str) -> Result<Value, String> {
+    let json = lines::parse_json(text.as_bytes()).map_err(|failure| failure.message)?;
+    Value::from_json(&json).map_err(|error| error.to_string())
+}
+
+/// The reason why a table ends.
+enum Stop {
+    /// A line, a signal or the end of the lines asked for it.
+    Wanted,
+    /// Nobody can hear its events any more.
+    Output(Result<(), Error>),
+}
+
+/// Plays until it is told to end.
+pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
+    let mut signals = Signals::new().map_err(Error::Start)?;
+    let mut writer = EventWriter::start(options.time, false)?;
+    let events = writer.events();
+    let id = options.id.clone().unwrap_or_else(|| id::random("engine"));
+    let mut input = Input::start_with(commands::parse, options.end_with_stdin)?;
+    let table = Arc::new(bind(&options, &id).await?);
+    let listening = TableEvent::Listening {
+        id: &id,
+        address: table.local_address(),
+        seats: &options.table.seats,
+    };
+    events.tell_other(&listening).await;
+    let engine = Engine {
+        table: table.clone(),
+        events: events.clone(),
+    };
+    let mut telling = tokio::spawn(tell_events(table.clone(), events.clone()));
+    let stop = tokio::select! {
+        _ = signals.next() => Stop::Wanted,
+        () = engine.do_lines(&mut input) => Stop::Wanted,
+        ended = writer.ended() => Stop::Output(ended),
+    };
+    let deadline = Instant::now() + options.drain_time;
+    let end = async {
+        let ended = timeout_at(deadline, table.end()).await;
+        // The last event is that of the end.
+        let told = timeout_at(deadline, &mut telling).await;
+        telling.abort();
+        match (ended, told) {
+            (Ok(()), Ok(_)) => Status::Done,
+            _ => Status::NotSent,
+        }
+    };
+    let end = async {
+        match stop {
+            Stop::Wanted => writer.finish_after(end, options.drain_time).await,
+            Stop::Output(ended) => {
+                end.await;
+                ended.map(|()| Status::Done)
+            }
+        }
+    };
+    tokio::select! {
+        ended = end => ended,
+        status = signals.next() => Ok(status),
+    }
+}
+
+async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
+    let address = address::or_default(options.address.clone())?;
+    let rules = &options.table;
+    let clock = Clock {
+        per_turn: rules.deadline,
+        bank: rules.bank,
+    };
+    let by_id = rules.rejoin_by_id;
+    let mut builder = Table::builder(rules.game.as_ref().map_or("", |game| game.as_str()))
+        .id(PeerId::from(id))
+        .seats(&rules.seats)
+        .clock(clock)
+        .grace(rules.grace)
+        .misses(rules.misses)
+        .settings(move |settings| settings.rejoins_by_id(by_id))
+        .replaces_same_id(options.replace)
+        .limits(options.limits.limits())
+        .server_limits(options.server_limits())
+        .socket_options(options.limits.socket_options())
+        .protocols(options.protocols.into());
+    if let Some(late) = &rules.late {
+        builder = builder.late_action(late.clone());
+    }
+    let table = builder
+        .bind(&address)
+        .await
+        .map_err(|source| Error::listen(&address, &source))?;
+    if options.announce {
+        table.server().announce().map_err(Error::Announce)?;
+    }
+    Ok(table)
+}
+
+/// Tells what happens, until the table has ended.
+async fn tell_events(table: Arc<Table>, events: Events) {
+    while let Some(event) = table.event().await {
+        if let Some(event) = TableEvent::new(&table, event) {
+            events.tell_other(&event).await;
+        }
+    }
+}
+
+/// The engine: it does what the lines say.
+struct Engine {
+    table: Arc<Table>,
+    events: Events,
+}
+
+impl Engine {
+    async fn do_lines(&self, input: &mut Input<Command>) {
+        while let Some(Line { number, command }) = input.next().await {
+            let done = match command {
+                Ok(Command::End) => return,
+                Ok(command) => self.run(command).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = done {
+                self.events.tell_error(Some(number), &failure).await;
+            }
+        }
+    }
+
+    async fn run(&self, command: Command) -> Result<(), Failure> {
+        let table = &self.table;
+        match command {
+            Command::Ask(ask) => return self.ask(ask).await,
+            Command::Show(view) => table.show(view)?,
+            Command::Finish(views) => table.finish_episode(|seat| view_of(&views, seat))?,
+            Command::Close(turn) => table.close(turn),
+            Command::CloseSeat(seat) => table.close_seat(&seat)?,
+            Command::OpenSeat(seat) => table.open_seat(&seat)?,
+            Command::Pause => table.pause(),
+            Command::Resume => table.resume(),
+            Command::End => {}
+        }
+        Ok(())
+    }
+
+    /// Opens a turn, and tells its decisions as they come.
+    async fn ask(&self, Ask { views, time }: Ask) -> Result<(), Failure> {
+        let (opened, is_open) = oneshot::channel();
+        let (table, events) = (self.table.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let seats = views.iter().map(|(seat, _)| seat.as_str());
+            let turn = table.open_timed(seats, time, |seat: &Seat| view_of(&views, seat));
+            let mut turn = match turn {
+                Ok(turn) => turn,
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                    return;
+                }
+            };
+            let number = turn.number();
+            events.tell_other(&TableEvent::Asked { turn: number }).await;
+            let _ = opened.send(Ok(()));
+            while let Some(Ok(decided)) = turn.next().await {
+                let how: How = decided.how();
+                let decision = TableEvent::Decision {
+                    turn: decided.turn(),
+                    seat: decided.seat(),
+                    how: how.as_str(),
+                    why: how.cause().map(|cause| cause.as_str()),
+                    action: decided.action(),
+                };
+                events.tell_other(&decision).await;
+            }
+        });
+        Ok(is_open.await.unwrap_or(Err(TableError::Over))?)
+    }
+}
+
+/// The view of a seat, among those of a line.
+fn view_of(views: &[(String, View)], seat: &Seat) -> View {
+    let its = views.iter().find(|(name, _)| name == seat.name());
+    its.map_or_else(View::default, |(_, view)| view.clone())
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Self {
+        let kind = match &error {
+            TableError::UnknownSeat(_) => "unknown_seat",
+            TableError::SeatTwice(_) => "seat_twice",
+            TableError::TurnIsOpen(_) => "turn_is_open",
+            TableError::Over => "over",
+            _ => "table",
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,99 @@
+//! The events of a table, as lines of JSON.
+
+use masep::table::{Event, Table};
+use masep::{Address, Value};
+use serde::Serialize;
+
+use crate::address::as_text;
+
+/// Something that happened. Its name and keys are what programs read: they do not change.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum TableEvent<'a> {
+    Listening {
+        id: &'a str,
+        #[serde(serialize_with = "as_text")]
+        address: Address,
+        seats: &'a [String],
+    },
+    Seated {
+        seat: String,
+        id: String,
+    },
+    Filled,
+    /// A turn was opened.
+    Asked {
+        turn: u64,
+    },
+    Decision {
+        turn: u64,
+        seat: &'a str,
+        how: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        action: Option<&'a Value>,
+    },
+    Away {
+        seat: String,
+    },
+    Back {
+        seat: String,
+    },
+    Asleep {
+        seat: String,
+    },
+    Awake {
+        seat: String,
+    },
+    Gone {
+        seat: String,
+    },
+    Vacant {
+        seat: String,
+    },
+    Emptied,
+    Spectators {
+        number: usize,
+    },
+    Ignored {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seat: Option<String>,
+        code: &'static str,
+        text: &'static str,
+    },
+    StepNotRising {
+        seat: String,
+    },
+    Ended,
+}
+
+impl TableEvent<'_> {
+    /// The event of a table; `None` for one that has no name here.
+    pub(super) fn new(table: &Table, event: Event) -> Option<Self> {
+        let name = |seat| table.name(seat).to_string();
+        Some(match event {
+            Event::Seated { seat, id } => Self::Seated {
+                seat: name(seat),
+                id: id.as_str().to_owned(),
+            },
+            Event::Filled => Self::Filled,
+            Event::Away(seat) => Self::Away { seat: name(seat) },
+            Event::Back(seat) => Self::Back { seat: name(seat) },
+            Event::Asleep(seat) => Self::Asleep { seat: name(seat) },
+            Event::Awake(seat) => Self::Awake { seat: name(seat) },
+            Event::Gone(seat) => Self::Gone { seat: name(seat) },
+            Event::Vacant(seat) => Self::Vacant { seat: name(seat) },
+            Event::Emptied => Self::Emptied,
+            Event::Spectators(number) => Self::Spectators { number },
+            Event::Ignored { seat, code } => Self::Ignored {
+                seat: seat.map(name),
+                code: code.as_str(),
+                text: code.text(),
+            },
+            Event::StepNotRising(seat) => Self::StepNotRising { seat: name(seat) },
+            Event::Ended => Self::Ended,
+            _ => return None,
+        })
+    }
+}
