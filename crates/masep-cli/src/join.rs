@@ -2,7 +2,9 @@
 
 mod conversation;
 mod newest;
+mod turns;
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -124,6 +126,29 @@ pub(crate) struct Join {
     #[arg(long, value_name = "CLASS", requires = "role", value_parser = parse_game)]
     game: Option<TypeName>,
 
+    /// Play turn by turn: one question at a time, again after a lost connection
+    ///
+    /// The engine is a table (masep serve --seats), or one of pymasep's protocol, whose turns are counted here. It waits for
+    /// the engine, and comes back by itself, for --wait or 60s.
+    ///
+    /// Out: joined, with \"seat\" if the engine names it; {\"event\":\"turn\",\"turn\":7,\"episode\":0,\"left_ms\":1990,
+    /// \"view\":...,\"information\":{...},\"last\":{\"turn\":6,\"how\":\"played\"}}; final in the same form, which wants no
+    /// answer, and show for spectators; lost and retrying; not_counted with the turn whose action did not count, and why;
+    /// notice, error; over, last.
+    ///
+    /// In: {\"turn\":7,\"action\":VALUE}. The next question is told after the answer to the one before; if that was late, it
+    /// is the newest. {\"leave\":true} gives the seat up; without that, it can be had again.
+    #[arg(long, requires = "game", conflicts_with_all = ["discover", "newest"], verbatim_doc_comment)]
+    turns: bool,
+
+    /// The seat to play, by its name at the table
+    #[arg(long, value_name = "NAME", requires = "turns")]
+    seat: Option<String>,
+
+    /// Keep in this file what proves the seat, and take it from there: for a player that is killed and started again
+    #[arg(long, value_name = "FILE", requires = "turns")]
+    resume_file: Option<PathBuf>,
+
     /// When standard output is read slowly, skip observations that have a newer one behind them
     ///
     /// Nothing else is skipped, and never the last observation before another message. Standard
@@ -214,6 +239,9 @@ enum Stop {
 
 impl Join {
     pub(crate) fn run(self) -> Result<Status, Error> {
+        if self.turns {
+            return runtime::block_on(turns::play(self));
+        }
         runtime::block_on(self.join())
     }
 

@@ -360,8 +360,10 @@ impl Session {
             // What has counted once is no news.
             (Some(_), _) if code == "repeated" => {}
             (Some(turn), answer) => {
-                if let Some(answer) = answer.as_mut().filter(|answer| answer.turn == turn) {
-                    answer.is_open = false;
+                let known = answer.as_mut().filter(|answer| answer.turn == turn);
+                if known.is_some_and(|answer| !std::mem::take(&mut answer.is_open)) {
+                    // It was told already.
+                    return;
                 }
                 let how = None;
                 self.tell(Event::NotCounted { turn, how, code });
@@ -451,6 +453,11 @@ impl Session {
     /// The next thing that has happened. The latest 256 are kept.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether there is something that has happened and was not taken.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     fn tell(&mut self, event: Event) {

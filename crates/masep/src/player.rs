@@ -18,10 +18,13 @@
 //! The engine may be a [table](crate::table) or one of pymasep's protocol, whose turns the player counts itself.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use masep_proto::connection::Protocols;
-use masep_proto::protocol2::Rejected;
+use masep_proto::protocol2::{Notice, Rejected};
 use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
 use masep_table::player::{Closed, Part, Session, Step};
 use tokio::time::{sleep_until, timeout};
@@ -127,6 +130,15 @@ impl PlayerBuilder {
     }
 }
 
+/// A thing that a player is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// The next turn.
+    Turn(Turn),
+    /// Something that has happened.
+    Event(Event),
+}
+
 /// A player or spectator, which connects and comes back by itself. See the [module](self).
 ///
 /// When it is dropped, its connection ends with a `BYE`: its seat is away, and can be had again with the
@@ -169,16 +181,58 @@ impl Player {
             if let Some(turn) = self.session.next_turn(now()) {
                 return Some(turn);
             }
-            match self.session.step(now()) {
-                Step::Connect => self.connect().await,
-                Step::Wait(until) => sleep_until(until.into()).await,
-                Step::Talk => self.talk().await,
-                Step::Over => {
-                    self.part().await;
-                    return None;
-                }
+            if !self.go_on().await {
+                return None;
             }
         }
+    }
+
+    /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
+    /// `None` when the part is over and all was told.
+    ///
+    /// Cancel safe: as [`next_turn`](Self::next_turn).
+    pub async fn next(&mut self) -> Option<Told> {
+        self.take_arrived();
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Some(Told::Event(event));
+            }
+            if let Some(turn) = self.session.next_turn(now()) {
+                return Some(Told::Turn(turn));
+            }
+            if !self.go_on().await && !self.session.has_events() {
+                return None;
+            }
+        }
+    }
+
+    /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
+    /// `None` when the part is over and all was told. Turns that come wait.
+    ///
+    /// Cancel safe: as [`next_turn`](Self::next_turn).
+    pub async fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Some(event);
+            }
+            if !self.go_on().await && !self.session.has_events() {
+                return None;
+            }
+        }
+    }
+
+    /// Does the next thing. False if it is over.
+    async fn go_on(&mut self) -> bool {
+        match self.session.step(now()) {
+            Step::Connect => self.connect().await,
+            Step::Wait(until) => sleep_until(until.into()).await,
+            Step::Talk => self.talk().await,
+            Step::Over => {
+                self.part().await;
+                return false;
+            }
+        }
+        true
     }
 
     /// Answers the turn that [`next_turn`](Self::next_turn) gave last. If the connection is lost, the answer goes out when
@@ -206,10 +260,15 @@ impl Player {
     /// Leaves the game: the seat is given up. The connection ends.
     ///
     /// Cancel safe: a call that is dropped has left, and its connection ends with a `BYE`.
-    pub async fn leave(mut self) -> End {
+    pub async fn leave(&mut self) -> End {
         self.session.leave();
         self.part().await;
         self.session.end().cloned().unwrap_or(End::Finished)
+    }
+
+    /// Whether the turn that was given last waits for [`act`](Self::act).
+    pub const fn is_asked(&self) -> bool {
+        self.session.asked().is_some()
     }
 
     /// How it ended, if it is over.
@@ -267,9 +326,10 @@ impl Player {
         let Some(client) = &self.client else {
             return;
         };
-        match client.connection().recv().await {
-            Ok(frame) => self.take(frame),
-            Err(reason) => self.lose(reason),
+        match receive(client.connection()).await {
+            Ok(Ok(frame)) => self.take(frame),
+            Ok(Err(reason)) => self.lose(reason),
+            Err(notice) => self.session.noticed(&notice),
         }
     }
 
@@ -342,6 +402,19 @@ impl Player {
             let _ = timeout(CLOSE_GRACE, client.connection().bye()).await;
         }
     }
+}
+
+/// The next frame, or a notice, which comes without one. Cancel safe.
+async fn receive(connection: &Connection) -> Result<Result<Frame, CloseReason>, Notice> {
+    let mut receiving = pin!(connection.recv());
+    poll_fn(|context| match receiving.as_mut().poll(context) {
+        Poll::Ready(received) => Poll::Ready(Ok(received)),
+        Poll::Pending => match connection.try_notice() {
+            Some(notice) => Poll::Ready(Err(notice)),
+            None => Poll::Pending,
+        },
+    })
+    .await
 }
 
 impl fmt::Debug for Player {

@@ -1,0 +1,267 @@
+//! `masep join --turns`: a player, turn by turn.
+
+mod told;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use masep::player::{Backoff, End, Event, Told, Turn};
+use masep::{Player, Role, Value};
+use serde_json::Value as Json;
+
+use self::told::TurnEvent;
+use super::Join;
+use crate::commands::{Input, Line};
+use crate::error::Error;
+use crate::events::{EventWriter, Events};
+use crate::failure::Failure;
+use crate::lines::parse_json;
+use crate::signals::Signals;
+use crate::status::Status;
+use crate::{address, id};
+
+/// The command of one line.
+#[derive(Debug, PartialEq)]
+enum Command {
+    Act { turn: Option<u64>, action: Value },
+    Leave,
+}
+
+const EXAMPLE: &str = r#"{"turn":7,"action":{"$xml":"<Action type=\"1\" />"}}"#;
+
+/// Plays until it is over.
+pub(super) async fn play(options: Join) -> Result<Status, Error> {
+    let mut signals = Signals::new().map_err(Error::Start)?;
+    let mut input = Input::start_with(parse, options.end_with_stdin)?;
+    let mut writer = EventWriter::start(options.time, false)?;
+    let mut playing = Playing {
+        player: join(&options)?,
+        events: writer.events(),
+        asked: None,
+        resume_file: options.resume_file.as_deref(),
+    };
+    let end = tokio::select! {
+        biased;
+        _ = signals.next() => None,
+        end = playing.play(&mut input) => end,
+        ended = writer.ended() => return ended.map(|()| Status::Done),
+    };
+    let status = match end {
+        Some(end) => {
+            playing.tell(&TurnEvent::over(&end)).await;
+            status(&end)
+        }
+        // The seat can be had again: it says BYE, and not QUIT.
+        None => Status::Done,
+    };
+    drop(playing);
+    writer
+        .finish_after(async { status }, options.drain_time)
+        .await
+}
+
+fn join(options: &Join) -> Result<Player, Error> {
+    let game = options.game.clone().unwrap_or_else(|| "".into());
+    let role = options.role.map_or(Role::Actor, Role::from);
+    let name = options.role.map_or("actor", super::RoleName::as_str);
+    let id = options.id.clone().unwrap_or_else(|| id::random(name));
+    let backoff = Backoff::default();
+    let socket_options = options.limits.socket_options();
+    let mut builder = Player::builder(id, game)
+        .role(role)
+        .backoff(Backoff {
+            patience: options.wait.unwrap_or(backoff.patience),
+            ..backoff
+        })
+        .limits(options.limits.limits())
+        .socket_options(socket_options.connect_time(options.connect_time))
+        .protocols(options.protocols.into());
+    if let Some(seat) = &options.seat {
+        builder = builder.seat(seat);
+    }
+    if let Some(file) = &options.resume_file {
+        match fs::read_to_string(file) {
+            Ok(resume) => builder = builder.resume(resume.trim()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot("read", file, &error)),
+        }
+    }
+    let target = address::or_default(options.address.clone())?;
+    builder
+        .join(target)
+        .map_err(|error| Error::Usage(error.to_string()))
+}
+
+fn cannot(what: &str, file: &Path, error: &io::Error) -> Error {
+    Error::Usage(format!("cannot {what} {}: {error}", file.display()))
+}
+
+/// A player, and the question that its script has.
+struct Playing<'a> {
+    player: Player,
+    events: Events,
+    /// The question that was told and not answered.
+    asked: Option<u64>,
+    resume_file: Option<&'a Path>,
+}
+
+impl Playing<'_> {
+    /// Plays until it is over, and gives its end; `None` when the lines have ended.
+    async fn play(&mut self, input: &mut Input<Command>) -> Option<End> {
+        loop {
+            tokio::select! {
+                biased;
+                line = input.next() => {
+                    let Line { number, command } = line?;
+                    let done = match command {
+                        Ok(Command::Leave) => return Some(self.player.leave().await),
+                        Ok(Command::Act { turn, action }) => self.act(turn, action).await,
+                        Err(failure) => Err(failure),
+                    };
+                    if let Err(failure) = done {
+                        self.events.tell_error(Some(number), &failure).await;
+                    }
+                }
+                told = next(&mut self.player, self.asked.is_none()) => match told {
+                    Some(Told::Event(event)) => self.happened(event).await,
+                    Some(Told::Turn(turn)) => self.ask(&turn).await,
+                    None => {
+                        let end = self.player.end().cloned();
+                        return Some(end.unwrap_or(End::Finished));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn ask(&mut self, turn: &Turn) {
+        if turn.is_question() && self.player.is_asked() {
+            self.asked = Some(turn.number());
+        }
+        let event = TurnEvent::turn(turn);
+        self.tell(&event).await;
+    }
+
+    async fn happened(&mut self, event: Event) {
+        if matches!(event, Event::Joined { .. })
+            && let Some(file) = self.resume_file
+            && let Some(resume) = self.player.resume()
+            && let Err(error) = keep(file, resume)
+        {
+            let failure = Failure::new("resume_file", cannot("write", file, &error).to_string());
+            self.events.tell_error(None, &failure).await;
+        }
+        if let Some(event) = TurnEvent::new(&event) {
+            self.tell(&event).await;
+        }
+    }
+
+    async fn act(&mut self, turn: Option<u64>, action: Value) -> Result<(), Failure> {
+        let Some(asked) = self.asked else {
+            return Err(Failure::new("not_asked", "no turn waits for an action"));
+        };
+        if turn.is_some_and(|turn| turn != asked) {
+            let message = format!("turn {asked} is asked, and not this one");
+            return Err(Failure::new("other_turn", message));
+        }
+        self.player.act(action).await?;
+        self.asked = None;
+        Ok(())
+    }
+
+    async fn tell(&self, event: &TurnEvent<'_>) {
+        self.events.tell_other(event).await;
+    }
+}
+
+/// While the script thinks, only other things than turns are told.
+async fn next(player: &mut Player, takes_turns: bool) -> Option<Told> {
+    if takes_turns {
+        player.next().await
+    } else {
+        player.event().await.map(Told::Event)
+    }
+}
+
+/// Keeps a secret in a file that nobody else can read.
+fn keep(file: &Path, resume: &str) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    writeln!(options.open(file)?, "{resume}")
+}
+
+const fn status(end: &End) -> Status {
+    match end {
+        End::Finished => Status::Done,
+        End::Rejected(_) => Status::Rejected,
+        End::GaveUp(_) => Status::NoConnection,
+        _ => Status::ConnectionLost,
+    }
+}
+
+/// Reads a line.
+fn parse(line: &[u8]) -> Result<Command, Failure> {
+    let unexpected = |message: String| Failure::new("unexpected", message);
+    let Json::Object(object) = parse_json(line)? else {
+        let message = format!("a line is a JSON object, for example {EXAMPLE}");
+        return Err(unexpected(message));
+    };
+    let known = |key: &str| matches!(key, "turn" | "action" | "leave");
+    if let Some(key) = object.keys().find(|key| !known(key)) {
+        let message = format!("a line has no key {key:?}; it is, for example, {EXAMPLE}");
+        return Err(Failure::new("unknown_key", message));
+    }
+    match (
+        object.get("action"),
+        object.get("turn"),
+        object.get("leave"),
+    ) {
+        (None, None, Some(Json::Bool(true))) => Ok(Command::Leave),
+        (_, _, Some(_)) => Err(unexpected("{\"leave\":true} is all of a line".to_owned())),
+        (None, ..) => {
+            let message = format!("no \"action\" in the line; it is, for example, {EXAMPLE}");
+            Err(Failure::new("missing_key", message))
+        }
+        (Some(action), turn, None) => Ok(Command::Act {
+            turn: match turn {
+                None => None,
+                Some(turn) => Some(turn.as_u64().ok_or_else(|| {
+                    unexpected("\"turn\" is the number of the question".to_owned())
+                })?),
+            },
+            action: Value::from_json(action).map_err(|it| it.under_key("action"))?,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_action_or_the_wish_to_leave() {
+        let act = |turn, action: i64| {
+            let action = action.into();
+            Ok(Command::Act { turn, action })
+        };
+        for (line, command) in [
+            (r#"{"turn":7,"action":2}"#, act(Some(7), 2)),
+            (r#"{"action":2}"#, act(None, 2)),
+            (r#"{"leave":true}"#, Ok(Command::Leave)),
+            ("?", Err("json")),
+            ("[]", Err("unexpected")),
+            (r#"{"turn":7}"#, Err("missing_key")),
+            (r#"{"turn":"7","action":2}"#, Err("unexpected")),
+            (r#"{"leave":true,"action":2}"#, Err("unexpected")),
+            (r#"{"leave":false}"#, Err("unexpected")),
+            (r#"{"act":2}"#, Err("unknown_key")),
+            (r#"{"action":{"$c":1}}"#, Err("unknown_tag")),
+        ] {
+            let parsed = parse(line.as_bytes()).map_err(|failure| failure.kind);
+            assert_eq!(parsed, command, "{line}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `masep serve --seats` and `masep join --turns`.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+
+use serde_json::{Value as Json, json};
+use session::Session;
+
+const GAME: &str = "pursuit.PursuitGame";
+
+/// A table with the seats red and blue.
+fn serve(options: &[&str]) -> (Session, String) {
+    let table = [
+        "serve",
+        "127.0.0.1:0",
+        "--id",
+        "engine",
+        "--seats",
+        "red,blue",
+        "--game",
+        GAME,
+    ];
+    let mut session = Session::start(&[&table, options].concat());
+    let listening = session.event("listening");
+    assert_eq!(listening["seats"], json!(["red", "blue"]));
+    let address = listening["address"].as_str().unwrap().to_owned();
+    (session, address)
+}
+
+fn state(tick: i64) -> Json {
+    json!({"$xml": format!("<State env_step=\"0\" tick=\"{tick}\" />")})
+}
+
+/// A player as pymasep's interfaces are.
+fn pymaseps(address: &str, id: &str) -> Session {
+    let pymaseps = format!("pymasep://{address}");
+    let mut session = Session::start(&[
+        "join", &pymaseps, "--id", id, "--role", "actor", "--game", GAME,
+    ]);
+    session.event("connected");
+    session
+}
+
+fn ask(tick: i64) -> Json {
+    json!({"ask": {"red": state(tick), "blue": state(tick)}})
+}
+
+#[test]
+fn an_engine_asks_and_is_told_the_decisions() {
+    let late = r#"{"$xml":"<Action type=\"0\" />"}"#;
+    let (mut engine, address) = serve(&["--deadline", "300ms", "--late", late]);
+    let mut red = pymaseps(&address, "ann");
+    assert_eq!(
+        engine.event("seated"),
+        json!({"event": "seated", "seat": "red", "id": "ann"})
+    );
+    let _blue = pymaseps(&address, "ben");
+    engine.event("seated");
+    engine.event("filled");
+    engine.send(ask(1));
+    assert_eq!(engine.event("asked")["turn"], 1);
+    let message = red.event("message");
+    let xml = message["message"]["params"]["observation"]["$xml"].as_str();
+    assert_eq!(xml, Some("<State env_step=\"1\" tick=\"1\" />"));
+    let action = json!({"$xml": "<Action type=\"4\" />"});
+    red.send(json!({"message": {"msg_type": "action", "params": {"action": action}}}));
+    let decision = engine.event("decision");
+    let expected = json!({
+        "event": "decision", "turn": 1, "seat": "red", "how": "played", "action": action
+    });
+    assert_eq!(decision, expected);
+    // Ben is late.
+    let decision = engine.event("decision");
+    let expected = json!({
+        "event": "decision", "turn": 1, "seat": "blue", "how": "default", "why": "late",
+        "action": {"$xml": "<Action type=\"0\" />"}
+    });
+    assert_eq!(decision, expected);
+    for (line, kind) in [
+        (json!({"ask": {"green": 1}}), "unknown_seat"),
+        (json!({"ask": 1}), "unexpected"),
+        (json!({}), "missing_key"),
+    ] {
+        engine.send(&line);
+        assert_eq!(engine.event("error")["kind"], kind, "{line}");
+    }
+    engine.send(json!({"end": true}));
+    engine.event("ended");
+    engine.end_in_peace();
+}
+
+/// A player that plays turn by turn.
+fn player(address: &str, id: &str, options: &[&str]) -> Session {
+    let mut joining = vec![
+        "join", address, "--id", id, "--role", "actor", "--game", GAME, "--turns",
+    ];
+    joining.extend(options);
+    Session::start(&joining)
+}
+
+fn action(number: i64) -> Json {
+    json!({"$xml": format!("<Action type=\"{number}\" />")})
+}
+
+/// Answers the question of this turn.
+fn answer(player: &mut Session, turn: u64, number: i64) {
+    player.send(json!({"turn": turn, "action": action(number)}));
+}
+
+/// The next event of one of these names.
+fn event_of(session: &mut Session, name: &str) -> Json {
+    for _ in 0..1_000 {
+        let json = session.json();
+        if json["event"] == name {
+            return json;
+        }
+    }
+    panic!("no {name}");
+}
+
+#[test]
+fn a_player_that_is_killed_comes_back_with_its_seat_and_learns_what_counted() {
+    let file = std::env::temp_dir().join(format!("masep-resume-{}", std::process::id()));
+    let file = file.to_str().unwrap();
+    let _ = std::fs::remove_file(file);
+    for scheme in ["masep", "pymasep"] {
+        let (mut engine, address) = serve(&[]);
+        let address = format!("{scheme}://{address}");
+        let options = ["--resume-file", file];
+        let mut red = player(&address, "ann", &options);
+        engine.event("seated");
+        let mut blue = player(&address, "ben", &[]);
+        engine.event("seated");
+        engine.event("filled");
+        blue.event("joined");
+        let joined = red.event("joined");
+        if scheme == "masep" {
+            assert_eq!(
+                (&joined["seat"], &joined["epoch"]),
+                (&json!("red"), &json!(1))
+            );
+        }
+        engine.send(ask(1));
+        engine.event("asked");
+        let question = red.event("turn");
+        assert_eq!(question["turn"], 1);
+        blue.event("turn");
+        answer(&mut blue, 1, 1);
+        assert_eq!(engine.event("decision")["seat"], "blue");
+        // It is killed with the question on its mind.
+        red.signal(nix::sys::signal::Signal::SIGKILL);
+        assert_eq!(engine.event("away")["seat"], "red");
+        let mut red = player(&address, "ann", &options);
+        assert_eq!(engine.event("back")["seat"], "red");
+        red.event("joined");
+        // The engine asks the same, and takes one answer.
+        let again = red.event("turn");
+        assert_eq!(again["view"], question["view"]);
+        let turn = again["turn"].as_u64().unwrap();
+        answer(&mut red, turn, 5);
+        let decision = engine.event("decision");
+        assert_eq!(
+            (&decision["turn"], &decision["seat"]),
+            (&json!(1), &json!("red"))
+        );
+        assert_eq!(decision["action"], action(5));
+        engine.send(ask(2));
+        engine.event("asked");
+        let next = red.event("turn");
+        if scheme == "masep" {
+            assert_eq!(
+                (&next["turn"], &next["last"]["how"]),
+                (&json!(2), &json!("played"))
+            );
+        }
+        engine.send(json!({"end": true}));
+        assert_eq!(event_of(&mut red, "over")["reason"], "finished");
+        red.end_in_peace();
+        event_of(&mut engine, "ended");
+        engine.end_in_peace();
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_script_that_is_too_slow_is_asked_the_newest_and_told_what_did_not_count() {
+    let (mut engine, address) = serve(&["--deadline", "100ms", "--misses", "0"]);
+    let mut red = player(&format!("masep://{address}"), "ann", &["--seat", "red"]);
+    engine.event("seated");
+    red.event("joined");
+    for tick in 1..=3 {
+        engine.send(json!({"ask": {"red": state(tick)}}));
+        engine.event("asked");
+        let decision = engine.event("decision");
+        assert_eq!(
+            (&decision["how"], &decision["why"]),
+            (&json!("none"), &json!("late"))
+        );
+    }
+    assert_eq!(red.event("turn")["turn"], 1);
+    // It answers the first when the third is over. That was late, and counts for none.
+    answer(&mut red, 1, 9);
+    let next = red.event("turn");
+    assert_eq!((&next["turn"], &next["skipped"]), (&json!(3), &json!(1)));
+    assert_eq!(red.event("not_counted")["code"], "late");
+    answer(&mut red, 7, 9);
+    assert_eq!(red.event("error")["kind"], "other_turn");
+    engine.event("ignored");
+    engine.send(json!({"ask": {"red": state(4)}, "deadline": null}));
+    engine.event("asked");
+    answer(&mut red, 3, 9);
+    // In either order.
+    for _ in 0..2 {
+        let told = red.json();
+        let turn = match told["event"].as_str() {
+            Some("not_counted") => 3,
+            Some("turn") => 4,
+            _ => panic!("{told}"),
+        };
+        assert_eq!(told["turn"], turn);
+    }
+    answer(&mut red, 4, 4);
+    engine.event("ignored");
+    let decision = engine.event("decision");
+    assert_eq!(
+        (&decision["how"], &decision["action"]),
+        (&json!("played"), &action(4))
+    );
+    red.send(json!({"leave": true}));
+    assert_eq!(event_of(&mut red, "over")["reason"], "finished");
+    red.end_in_peace();
+    assert_eq!(engine.event("gone")["seat"], "red");
+}
