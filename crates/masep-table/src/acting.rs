@@ -41,8 +41,13 @@ impl Table {
         at: Instant,
     ) {
         let now = self.tick(at);
-        if !self.peers.contains_key(&peer) {
+        let Some(known) = self.peers.get(&peer) else {
             return;
+        };
+        if let Some(seat) = known.seat()
+            && let Some(player) = &mut self.seats[seat.0].player
+        {
+            player.is_heard = true;
         }
         match message.msg_type {
             MessageType::Define | MessageType::Register => self.handle_joining(peer, message, now),

@@ -88,8 +88,10 @@ impl Table {
         let player = seat.player.as_ref();
         let is_same_principal = player.is_some_and(|it| it.principal == hello.principal);
         let are_pymaseps = manner == Manner::Pymasep && theirs == Some(Manner::Pymasep);
+        // One that has said nothing may not have had its WELCOME, and with it the resume text.
+        let is_heard = player.is_none_or(|player| player.is_heard);
         let may_have = if seat.is_away() {
-            are_pymaseps || self.settings.rejoins_by_id && is_same_principal
+            are_pymaseps || (self.settings.rejoins_by_id || !is_heard) && is_same_principal
         } else {
             are_pymaseps && self.settings.replaces_same_id
         };

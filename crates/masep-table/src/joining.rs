@@ -157,6 +157,7 @@ impl Table {
             id: hello.id.clone(),
             manner: Manner::Numbered,
             token: Some(token),
+            is_heard: proved,
             principal: hello.principal,
         };
         let replaces = older_id.is_some_and(|id| id == hello.id);
@@ -245,6 +246,7 @@ impl Table {
             id: known.id.clone(),
             manner: known.manner,
             token: None,
+            is_heard: true,
             principal: None,
         };
         let (seat, title) = self.find_seat(&Hello::new(player.id.clone()), player.manner)?;

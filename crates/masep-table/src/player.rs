@@ -138,7 +138,8 @@ pub struct Session {
     is_numbered: bool,
     resume: Option<String>,
     instance: Option<String>,
-    had_connection: bool,
+    /// Attempts that were begun, all together.
+    begun: u64,
     /// Since when there has been no connection, and the attempts since.
     lost_at: Instant,
     attempts: u32,
@@ -160,7 +161,7 @@ impl Session {
             is_numbered: false,
             resume: None,
             instance: None,
-            had_connection: false,
+            begun: 0,
             lost_at: now,
             attempts: 0,
             inbox: Inbox::default(),
@@ -196,6 +197,11 @@ impl Session {
         self.step
     }
 
+    /// An attempt to connect begins. It may be given up without a word.
+    pub const fn connecting(&mut self) {
+        self.begun += 1;
+    }
+
     /// How it has ended.
     pub const fn end(&self) -> Option<&End> {
         self.end.as_ref()
@@ -204,7 +210,6 @@ impl Session {
     /// There is a connection, to an engine of protocol 2 if there is a `WELCOME`.
     pub fn opened(&mut self, welcome: Option<&Welcome>) {
         self.step = Step::Talk;
-        self.had_connection = true;
         self.attempts = 0;
         self.outbox.clear();
         self.inbox.reconnected();
@@ -240,8 +245,8 @@ impl Session {
 
     /// The server does not take this client. `random` is any number, by which attempts of many players are spread.
     pub fn refused(&mut self, rejected: Rejected, now: Instant, random: u64) {
-        // The connection that was lost may still be known to the server.
-        let is_own = rejected.code == "duplicate_id" && self.had_connection;
+        // A connection that was lost, or given up, may still be known to the server.
+        let is_own = rejected.code == "duplicate_id" && self.begun > 1;
         if rejected.retry_ms.is_none() && !is_passing(&rejected.code) && !is_own {
             self.finish(End::Rejected(rejected));
             return;

@@ -51,6 +51,8 @@ pub(crate) struct Player {
     pub(crate) id: PeerId,
     pub(crate) manner: Manner,
     pub(crate) token: Option<Token>,
+    /// Something has come from it, or it has proved its seat: so it knows its resume text.
+    pub(crate) is_heard: bool,
     /// Its name by its access token.
     pub(crate) principal: Option<String>,
 }

@@ -295,6 +295,7 @@ impl Player {
 
     async fn connect(&mut self) {
         self.client = None;
+        self.session.connecting();
         let builder = self.options.client(&self.session);
         match builder.connect(self.target.clone()).await {
             Ok(client) => {

@@ -362,6 +362,29 @@ fn an_id_may_be_proof_enough() {
 }
 
 #[test]
+fn one_that_never_had_its_welcome_comes_back_by_its_id() {
+    let mut room = Room::new(settings());
+    let (first, _) = room.player(actor("a"));
+    room.player(actor("b"));
+    room.closed(first);
+    // Nothing has come from it, so nobody has proved anything.
+    let (second, welcome) = room.player(actor("a"));
+    assert_eq!((welcome.seat.as_deref(), welcome.epoch), (Some("red"), 2));
+    let turn = room.ask(&["red"]);
+    room.act(second, "a", turn, 1);
+    room.closed(second);
+    assert_eq!(room.rejected(actor("a")), Code::DuplicateId);
+    let resume = welcome.resume;
+    let proved = Hello {
+        resume,
+        ..actor("a")
+    };
+    let (third, _) = room.player(proved);
+    room.closed(third);
+    assert_eq!(room.rejected(actor("a")), Code::DuplicateId);
+}
+
+#[test]
 fn a_peer_of_protocol_2_without_a_role_follows_pymaseps_customs() {
     let mut room = Room::new(settings());
     let (peer, welcome) = room.player(Hello::new("a"));

@@ -17,6 +17,7 @@ mod cut;
 #[path = "../directory/mod.rs"]
 mod directory;
 mod ending;
+mod hosting;
 mod queueing;
 mod receiving;
 mod searching;
@@ -83,6 +84,18 @@ fn a_client_that_finds_a_server() {
         // Past the test harness, which keeps what passing tests print.
         let _ = io::stderr().write_all(note.as_bytes());
     }
+}
+
+#[test]
+fn calls_of_a_table() {
+    for file in ["table/mod.rs", "table/turn.rs", "table/actions.rs"] {
+        cancel(file);
+    }
+}
+
+#[test]
+fn calls_of_a_player() {
+    cancel("player.rs");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cut::Call;
 use crate::cut::Clock::{Paused, Real};
-use crate::{connecting, ending, queueing, receiving, searching, sending, serving};
+use crate::{connecting, ending, hosting, queueing, receiving, searching, sending, serving};
 
 /// Every public async call of masep. The calls of [`masep::blocking`] can be dropped at no point.
 pub(crate) const CALLS: &[Call] = &[
@@ -213,6 +213,90 @@ pub(crate) const CALLS: &[Call] = &[
         name: "bind",
         at_least: 1,
         worlds: &[(Real, serving::bind_a_listener)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "bind",
+        at_least: 1,
+        worlds: &[(Real, hosting::bind_a_table)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "filled",
+        at_least: 3,
+        worlds: &[(Real, hosting::filled)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "ask",
+        at_least: 3,
+        worlds: &[(Real, hosting::ask)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "ask_all",
+        at_least: 3,
+        worlds: &[(Real, hosting::ask_all)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "ask_all_timed",
+        at_least: 3,
+        worlds: &[(Real, hosting::ask_all_timed)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "event",
+        at_least: 3,
+        worlds: &[(Real, hosting::event)],
+    },
+    Call {
+        file: "table/mod.rs",
+        name: "end",
+        at_least: 3,
+        worlds: &[(Real, hosting::end)],
+    },
+    Call {
+        file: "table/turn.rs",
+        name: "next",
+        at_least: 3,
+        worlds: &[(Real, hosting::next_decision)],
+    },
+    Call {
+        file: "table/actions.rs",
+        name: "next",
+        at_least: 3,
+        worlds: &[(Real, hosting::next_action)],
+    },
+    Call {
+        file: "player.rs",
+        name: "next_turn",
+        at_least: 3,
+        worlds: &[(Real, hosting::next_turn)],
+    },
+    Call {
+        file: "player.rs",
+        name: "next",
+        at_least: 3,
+        worlds: &[(Real, hosting::next_told)],
+    },
+    Call {
+        file: "player.rs",
+        name: "event",
+        at_least: 3,
+        worlds: &[(Real, hosting::player_event)],
+    },
+    Call {
+        file: "player.rs",
+        name: "act",
+        at_least: 1,
+        worlds: &[(Real, hosting::act)],
+    },
+    Call {
+        file: "player.rs",
+        name: "leave",
+        at_least: 1,
+        worlds: &[(Real, hosting::leave)],
     },
     Call {
         file: "transport/memory.rs",
