@@ -63,6 +63,8 @@ mod registry;
 mod server;
 mod shared;
 mod stream;
+#[cfg(not(masep_model))]
+pub mod table;
 
 #[cfg(feature = "unstable-bindings")]
 pub use bindings::Offer;
@@ -72,6 +74,8 @@ pub use handler::SocketHandler;
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};
+#[cfg(not(masep_model))]
+pub use table::{Table, Turn};
 
 use masep_proto::PeerId;
 

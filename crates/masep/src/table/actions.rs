@@ -5,8 +5,8 @@ use std::fmt;
 
 use masep_table::{Absence, SeatState, TableError, TurnTime, View};
 
-use super::Table;
-use super::seat::{Move, Seat, guarded, make_move};
+use super::seat::{Move, Seat, guarded};
+use super::{Found, Table};
 
 /// The actions of all seats, as they come: [`Table::actions`]. When it is dropped, its turns are closed.
 #[must_use = "the seats are asked when the next action is waited for"]
@@ -18,9 +18,8 @@ pub struct Actions<'a, F> {
 }
 
 /// The outcome of a look.
-enum Found {
-    Decision(Box<masep_table::Decision>, std::sync::Arc<str>),
-    Request(masep_table::ViewRequest, Seat),
+enum Look {
+    Found(Found),
     /// These can be asked.
     Free(Vec<Seat>),
     /// Nobody plays any more.
@@ -52,19 +51,12 @@ where
         loop {
             let open = &self.open;
             let found = self.table.shared.wait(|driver| {
-                for (seat, turn) in open {
-                    if let Some(request) = driver.take_view_request(*turn) {
-                        let seat = driver.seat(request.seat);
-                        return Some(Found::Request(request, seat));
-                    }
-                    if let Some(decision) = driver.take_decision(*turn) {
-                        debug_assert_eq!(decision.seat.index(), *seat);
-                        let name = driver.seat(decision.seat).shared_name();
-                        return Some(Found::Decision(Box::new(decision), name));
-                    }
+                let found = open.values().find_map(|turn| driver.find_in_turn(*turn));
+                if let Some(found) = found {
+                    return Some(Look::Found(found));
                 }
                 if driver.has_ended() {
-                    return Some(Found::Over);
+                    return Some(Look::Over);
                 }
                 let waits = matches!(driver.table().absence(), Absence::Wait(_));
                 let seats: Vec<Seat> = driver.table().seats().map(|it| driver.seat(it)).collect();
@@ -76,38 +68,28 @@ where
                 };
                 let free: Vec<Seat> = seats.iter().filter(may_ask).cloned().collect();
                 if !free.is_empty() {
-                    return Some(Found::Free(free));
+                    return Some(Look::Free(free));
                 }
                 let is_out =
                     |seat: &Seat| matches!(seat.state(), SeatState::Gone | SeatState::Closed);
-                (open.is_empty() && seats.iter().all(is_out)).then_some(Found::Over)
+                (open.is_empty() && seats.iter().all(is_out)).then_some(Look::Over)
             });
             match found.await {
-                Found::Over => return None,
-                Found::Free(seats) => {
+                Look::Over => return None,
+                Look::Free(seats) => {
                     if let Err(error) = self.ask(&seats) {
                         return Some(Err(error));
                     }
                 }
-                Found::Request(request, seat) => {
-                    let view = match guarded(|| (self.view)(&seat).into()) {
-                        Ok(view) => view,
-                        Err(error) => return Some(Err(error)),
-                    };
-                    self.table.shared.call(|driver, now| {
-                        driver.call(now, |table| table.set_view(request, view, now));
-                    });
-                }
-                Found::Decision(decision, name) => {
-                    let turn = self.open.remove(&decision.seat.index());
-                    let made = make_move(name, *decision, self.table.late.as_ref());
-                    self.table.shared.call(|driver, now| {
-                        turn.into_iter().for_each(|turn| driver.forget_turn(turn));
-                        if made.is_err() {
-                            driver.fail(now);
-                        }
-                    });
-                    return Some(made);
+                Look::Found(found) => {
+                    if let Found::Decision(decision, _) = &found
+                        && let Some(turn) = self.open.remove(&decision.seat.index())
+                    {
+                        self.table.shared.lock().driver.forget_turn(turn);
+                    }
+                    if let Some(made) = found.see_to(self.table, &mut self.view) {
+                        return Some(made);
+                    }
                 }
             }
         }

@@ -11,6 +11,7 @@ use masep_table::{
     TurnTime, Verdict, View, ViewRequest,
 };
 
+use super::Found;
 use super::events::Events;
 use super::forms::Forms;
 use super::seat::Seat;
@@ -336,8 +337,18 @@ impl<L: Link> Driver<L> {
     }
 
     /// The next decision of a turn.
-    pub(crate) fn take_decision(&mut self, turn: u64) -> Option<Decision> {
+    fn take_decision(&mut self, turn: u64) -> Option<Decision> {
         self.turns.get_mut(&turn)?.pop_front()
+    }
+
+    /// The next thing that a turn waits for.
+    pub(crate) fn find_in_turn(&mut self, turn: u64) -> Option<Found> {
+        if let Some(request) = self.take_view_request(turn) {
+            return Some(Found::Request(request, self.seat(request.seat)));
+        }
+        let decision = self.take_decision(turn)?;
+        let name = self.seat(decision.seat).shared_name();
+        Some(Found::Decision(Box::new(decision), name))
     }
 
     /// Nobody will ask for the decisions of this turn.
@@ -346,7 +357,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// A view of this turn that is to be made anew.
-    pub(crate) fn take_view_request(&mut self, turn: u64) -> Option<ViewRequest> {
+    fn take_view_request(&mut self, turn: u64) -> Option<ViewRequest> {
         let mut requests = self.view_requests.iter();
         let place = requests.position(|request| request.turn == turn)?;
         Some(self.view_requests.swap_remove(place))

@@ -37,38 +37,40 @@
 
 mod actions;
 mod builder;
+mod calls;
 mod door;
-mod driver;
+pub(crate) mod driver;
 mod events;
 mod forms;
 mod looking;
 mod ready;
-mod seat;
+pub(crate) mod seat;
 mod turn;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use masep_table::{SeatId, TableError as Error};
+use masep_table::TableError as Error;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 pub use actions::Actions;
 pub use builder::TableBuilder;
 pub use masep_table::{
-    Absence, Cause, Clock, Code, Event, How, Kind, Last, SeatState, Settings, TableError, TurnTime,
-    View,
+    Absence, Cause, Clock, Code, Event, How, Kind, Last, SeatId, SeatState, Settings, TableError,
+    TurnTime, View,
 };
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
 use crate::{Address, Connection, IntoTarget, Server};
+pub(crate) use calls::host_calls;
 use door::Door;
 use driver::Driver;
 use looking::Shared;
 use seat::{LateAction, guarded};
-use turn::make_views;
+pub(crate) use turn::{Found, Host, make_views};
 
 /// A table, for its host. See the [module](self).
 ///
@@ -130,27 +132,7 @@ impl Table {
         &self.server
     }
 
-    /// The seats as they are now, in order.
-    pub fn seats(&self) -> Vec<Seat> {
-        let inner = self.shared.lock();
-        let seats = inner.driver.table().seats();
-        seats.map(|seat| inner.driver.seat(seat)).collect()
-    }
-
-    /// The name of a seat, for those in events.
-    pub fn name(&self, seat: SeatId) -> Arc<str> {
-        self.shared.lock().driver.seat(seat).shared_name()
-    }
-
-    /// The number of spectators.
-    pub fn spectators(&self) -> usize {
-        self.shared.lock().driver.table().spectators()
-    }
-
-    /// The episode, from 0.
-    pub fn episode(&self) -> u64 {
-        self.shared.lock().driver.table().episode()
-    }
+    host_calls!();
 
     /// Waits until each seat has had somebody at the same time. A game may begin without that.
     ///
@@ -169,76 +151,6 @@ impl Table {
                 }
             })
             .await
-    }
-
-    /// Opens a turn for these seats, each of which is shown its view and asked once. A seat whose player was replaced by
-    /// another one meanwhile has its view made again. Does not wait.
-    ///
-    /// # Errors
-    /// A seat is in an open turn, named twice or not there; the table has ended; `view` panicked. Nothing was opened then.
-    pub fn open<'a, F, V>(
-        &self,
-        seats: impl IntoIterator<Item = &'a str>,
-        view: F,
-    ) -> Result<Turn<'_, F>, Error>
-    where
-        F: FnMut(&Seat) -> V,
-        V: Into<View>,
-    {
-        self.open_timed(seats, TurnTime::AsSet, view)
-    }
-
-    /// As [`open`](Self::open), with a time of its own.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_timed<'a, F, V>(
-        &self,
-        seats: impl IntoIterator<Item = &'a str>,
-        time: TurnTime,
-        view: F,
-    ) -> Result<Turn<'_, F>, Error>
-    where
-        F: FnMut(&Seat) -> V,
-        V: Into<View>,
-    {
-        let seats = self.shared.lock().driver.find(seats)?;
-        self.open_seats(&seats, time, view)
-    }
-
-    fn open_seats<F, V>(
-        &self,
-        seats: &[SeatId],
-        time: TurnTime,
-        mut view: F,
-    ) -> Result<Turn<'_, F>, Error>
-    where
-        F: FnMut(&Seat) -> V,
-        V: Into<View>,
-    {
-        let look = |driver: &Driver<Connection>| -> Vec<Seat> {
-            seats.iter().map(|seat| driver.seat(*seat)).collect()
-        };
-        let mut seen = look(&self.shared.lock().driver);
-        let mut views = make_views(&seen, &mut view)?;
-        // Somebody may come to a seat while its view is made, but not again and again.
-        for _ in 0..seats.len() {
-            let now = look(&self.shared.lock().driver);
-            let changed = |at: &usize| !now[*at].has_player_of(&seen[*at]);
-            let Some(at) = (0..now.len()).find(changed) else {
-                break;
-            };
-            views[at].1 = guarded(|| view(&now[at]).into())?;
-            seen[at] = now[at].clone();
-        }
-        let left = views.len();
-        let opened = |driver: &mut Driver<Connection>, now| driver.open(views, time, now);
-        Ok(Turn {
-            table: self,
-            number: self.shared.call(opened)?,
-            left,
-            view,
-        })
     }
 
     /// Asks one seat, and waits for its decision.
@@ -304,83 +216,6 @@ impl Table {
         Actions::new(self, view)
     }
 
-    /// Closes an open turn, by its number: its seats that are undecided are decided without an action.
-    pub fn close(&self, turn: u64) {
-        self.shared.call(|driver, now| {
-            driver.call(now, |table| table.close(turn, now));
-        });
-    }
-
-    /// Shows this to the spectators: each gets the newest view that there is when it has read the one before. Does not wait.
-    ///
-    /// # Errors
-    /// [`TableError::Over`] when the table has ended.
-    pub fn show(&self, view: impl Into<View>) -> Result<(), Error> {
-        let view = view.into();
-        self.shared.call(|driver, now| {
-            if driver.has_ended() {
-                return Err(Error::Over);
-            }
-            driver.show(view, now);
-            Ok(())
-        })
-    }
-
-    /// Ends the episode: each player is shown its last view of it. Does not wait.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and where any turn is open.
-    pub fn finish_episode<V: Into<View>>(
-        &self,
-        mut view: impl FnMut(&Seat) -> V,
-    ) -> Result<(), Error> {
-        let views = make_views(&self.seats(), &mut view)?;
-        self.shared.call(|driver, now| {
-            let finished = driver.call(now, |table| table.finish_episode(views, now));
-            finished.map(drop)
-        })
-    }
-
-    /// Stops the clocks. Actions still count.
-    pub fn pause(&self) {
-        self.shared
-            .call(|driver, now| driver.call(now, |table| table.pause(now)));
-    }
-
-    /// Lets the clocks run again, with what was left.
-    pub fn resume(&self) {
-        self.shared
-            .call(|driver, now| driver.call(now, |table| table.resume(now)));
-    }
-
-    /// Closes a seat, as for a dead agent: each turn is decided at once without an action. Its player stays connected.
-    ///
-    /// # Errors
-    /// No seat has this name.
-    pub fn close_seat(&self, name: &str) -> Result<(), Error> {
-        self.shared.call(|driver, now| {
-            let seat = driver.find([name])?;
-            driver.call(now, |table| {
-                seat.into_iter().for_each(|it| table.close_seat(it, now));
-            });
-            Ok(())
-        })
-    }
-
-    /// Opens a seat that is closed or whose player is gone. A player that is connected plays on.
-    ///
-    /// # Errors
-    /// No seat has this name.
-    pub fn open_seat(&self, name: &str) -> Result<(), Error> {
-        self.shared.call(|driver, now| {
-            let seat = driver.find([name])?;
-            driver.call(now, |table| {
-                seat.into_iter().for_each(|it| table.open_seat(it, now));
-            });
-            Ok(())
-        })
-    }
-
     /// The next thing that has happened, in order; `None` when the table has ended and all was told. The latest 4,096 that
     /// nobody took are kept, see [`missed_events`](Self::missed_events).
     ///
@@ -392,17 +227,6 @@ impl Table {
                 None => driver.table().is_over().then_some(None),
             })
             .await
-    }
-
-    /// The things that have happened and were not taken, in order. Does not wait.
-    pub fn events(&self) -> Vec<Event> {
-        self.shared
-            .call(|driver, _| std::iter::from_fn(|| driver.events().pop()).collect())
-    }
-
-    /// The number of events that were dropped because nobody took them.
-    pub fn missed_events(&self) -> u64 {
-        self.shared.lock().driver.events().missed()
     }
 
     /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have

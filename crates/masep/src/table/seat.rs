@@ -50,7 +50,8 @@ impl Seat {
         self.state
     }
 
-    pub(crate) const fn id(&self) -> SeatId {
+    /// Its id, as events have it.
+    pub const fn id(&self) -> SeatId {
         self.id
     }
 

@@ -1,12 +1,15 @@
 //! An open turn.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use masep_table::{SeatId, TableError, View};
+use masep_table::{Decision, SeatId, TableError, View, ViewRequest};
 
 use super::Table;
-use super::seat::{Move, Seat, guarded, make_move};
+use super::driver::{Driver, Link};
+use super::seat::{LateAction, Move, Seat, guarded, make_move};
+use crate::Connection;
 
 /// A turn that is open until each of its seats is decided.
 ///
@@ -37,38 +40,14 @@ where
     ///
     /// # Errors
     /// [`TableError::Panicked`] when a function of the host did: [`late`](super::TableBuilder::late), which ends the table,
-    /// or the view function, where a seat has got another player, which leaves that seat without a view.
+    /// or the view function, where a seat has got another player, which closes the turn.
     pub async fn next(&mut self) -> Option<Result<Move, TableError>> {
         while self.left > 0 {
             let number = self.number;
-            let found = self.table.shared.wait(|driver| {
-                if let Some(request) = driver.take_view_request(number) {
-                    let seat = driver.seat(request.seat);
-                    return Some(Found::Request(request, seat));
-                }
-                let decision = driver.take_decision(number)?;
-                let name = driver.seat(decision.seat).shared_name();
-                Some(Found::Decision(Box::new(decision), name))
-            });
-            match found.await {
-                Found::Request(request, seat) => {
-                    let view = match guarded(|| (self.view)(&seat).into()) {
-                        Ok(view) => view,
-                        Err(error) => return Some(Err(error)),
-                    };
-                    self.table.shared.call(|driver, now| {
-                        driver.call(now, |table| table.set_view(request, view, now));
-                    });
-                }
-                Found::Decision(decision, name) => {
-                    self.left -= 1;
-                    let late = self.table.late.as_ref();
-                    let made = make_move(name, *decision, late);
-                    if made.is_err() {
-                        self.table.shared.call(|driver, now| driver.fail(now));
-                    }
-                    return Some(made);
-                }
+            let found = self.table.shared.wait(|driver| driver.find_in_turn(number));
+            if let Some(made) = found.await.see_to(self.table, &mut self.view) {
+                self.left -= 1;
+                return Some(made);
             }
         }
         None
@@ -90,9 +69,65 @@ where
 }
 
 /// A thing that a turn waits for.
-enum Found {
-    Request(masep_table::ViewRequest, Seat),
-    Decision(Box<masep_table::Decision>, std::sync::Arc<str>),
+pub(crate) enum Found {
+    Request(ViewRequest, Seat),
+    Decision(Box<Decision>, Arc<str>),
+}
+
+/// A table, as far as those see to it who wait.
+pub(crate) trait Host {
+    type Link: Link;
+
+    fn late(&self) -> Option<&LateAction>;
+
+    fn call(&self, call: &mut dyn FnMut(&mut Driver<Self::Link>, Instant));
+}
+
+impl Found {
+    /// Makes a view anew, of which only an error is told, or a move.
+    pub(crate) fn see_to<V: Into<View>>(
+        self,
+        host: &impl Host,
+        view: &mut impl FnMut(&Seat) -> V,
+    ) -> Option<Result<Move, TableError>> {
+        match self {
+            Self::Request(request, seat) => match guarded(|| view(&seat).into()) {
+                Ok(view) => {
+                    host.call(&mut |driver, now| {
+                        let view = view.clone();
+                        driver.call(now, |table| table.set_view(request, view, now));
+                    });
+                    None
+                }
+                Err(error) => {
+                    // The seat has no view, and would wait for ever.
+                    host.call(&mut |driver, now| {
+                        driver.call(now, |table| table.close(request.turn, now));
+                    });
+                    Some(Err(error))
+                }
+            },
+            Self::Decision(decision, name) => {
+                let made = make_move(name, *decision, host.late());
+                if made.is_err() {
+                    host.call(&mut |driver, now| driver.fail(now));
+                }
+                Some(made)
+            }
+        }
+    }
+}
+
+impl Host for Table {
+    type Link = Connection;
+
+    fn late(&self) -> Option<&LateAction> {
+        self.late.as_ref()
+    }
+
+    fn call(&self, call: &mut dyn FnMut(&mut Driver<Connection>, Instant)) {
+        self.shared.call(|driver, now| call(driver, now));
+    }
 }
 
 impl<F> Drop for Turn<'_, F> {
@@ -112,7 +147,7 @@ impl<F> fmt::Debug for Turn<'_, F> {
 }
 
 /// The views of these seats. A function of the host makes them, so no lock is held.
-pub(super) fn make_views<V: Into<View>>(
+pub(crate) fn make_views<V: Into<View>>(
     seats: &[Seat],
     view: &mut impl FnMut(&Seat) -> V,
 ) -> Result<Vec<(SeatId, View)>, TableError> {

@@ -1,0 +1,312 @@
+//! A table without async: see [`masep::table`](crate::table), whose calls these are.
+
+mod handling;
+mod shared;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
+
+use self::handling::{Handling, take_requests};
+use self::shared::Shared;
+use super::{Connection, Server, TimedOut};
+use crate::table::driver::Driver;
+use crate::table::seat::{LateAction, guarded};
+use crate::table::{Found, Host, Move, Seat, TableBuilder, host_calls, make_views};
+use crate::{Address, IntoTarget};
+
+/// A table, for its host. See [`masep::table`](crate::table).
+///
+/// A call that waits looks after the table itself: it decides what is late. Each connection has a thread that reads it, and
+/// the table one for its clocks and one for those who come.
+///
+/// When it is dropped, all its connections end with a `BYE`.
+///
+/// ```
+/// use masep::{Element, Table};
+///
+/// # fn play() -> Result<(), Box<dyn std::error::Error>> {
+/// let table = Table::builder("countdown.Countdown")
+///     .seats(["red", "blue"])
+///     .bind_blocking("127.0.0.1:60000")?;
+/// table.filled()?;
+/// let state = Element::parse(r#"<State env_step="0" />"#)?;
+/// for its in table.ask_all(|_seat| state.clone())? {
+///     println!("{}: {:?} {:?}", its.seat(), its.how(), its.action());
+/// }
+/// table.end();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Table {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+    late: Option<LateAction>,
+}
+
+impl TableBuilder {
+    /// As [`bind`](Self::bind), for a table without async.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and where the system has no thread.
+    pub fn bind_blocking(self, address: impl IntoTarget) -> io::Result<Table> {
+        let shared = Shared::new(self.driver()?);
+        let server = Server::builder(self.id)
+            .limits(self.limits)
+            .server_limits(self.server_limits)
+            .socket_options(self.socket_options)
+            .protocols(self.protocols)
+            .announce(self.announce)
+            .duplicates(self.duplicates)
+            .handler(Handling(shared.clone()))
+            .ask()
+            .bind(address)?;
+        let table = Table {
+            shared,
+            server: Arc::new(server),
+            late: self.late,
+        };
+        let (shared, server) = (table.shared.clone(), table.server.clone());
+        let spawn = |name: &str| thread::Builder::new().name(name.into());
+        let clocks = shared.clone();
+        spawn("masep-table").spawn(move || clocks.keep_time())?;
+        spawn("masep-seats").spawn(move || take_requests(&shared, &server))?;
+        Ok(table)
+    }
+}
+
+impl Table {
+    /// The address that the table listens on, with the real port.
+    pub fn local_address(&self) -> Address {
+        self.server.local_address()
+    }
+
+    /// The server below. Its connections are the table's: ends and refusals belong to that.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    host_calls!();
+
+    /// Waits until each seat has had somebody at the same time. A game may begin without that.
+    ///
+    /// # Errors
+    /// [`TableError::Over`](Error::Over) if the table has ended before.
+    pub fn filled(&self) -> Result<(), Error> {
+        let filled = self.shared.wait(None, |driver| {
+            let is_over = driver.table().is_over();
+            if driver.is_filled() {
+                Some(Ok(()))
+            } else {
+                is_over.then_some(Err(Error::Over))
+            }
+        });
+        filled.unwrap_or(Err(Error::Over))
+    }
+
+    /// Asks one seat, and waits for its decision.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`Turn::next`].
+    pub fn ask(&self, seat: &str, view: impl Into<View>) -> Result<Move, Error> {
+        let view = view.into();
+        let mut turn = self.open([seat], |_: &Seat| view.clone())?;
+        turn.next().unwrap_or(Err(Error::Over))
+    }
+
+    /// Asks all seats at the same time, and waits for all decisions, which are in the order of the seats. Seats that are
+    /// closed or gone are decided too, without an action or by the one for the late.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`Turn::next`].
+    pub fn ask_all<V: Into<View>>(&self, view: impl FnMut(&Seat) -> V) -> Result<Vec<Move>, Error> {
+        self.ask_all_timed(TurnTime::AsSet, view)
+    }
+
+    /// As [`ask_all`](Self::ask_all), with a time of its own.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`Turn::next`].
+    pub fn ask_all_timed<V: Into<View>>(
+        &self,
+        time: TurnTime,
+        view: impl FnMut(&Seat) -> V,
+    ) -> Result<Vec<Move>, Error> {
+        let seats = self
+            .shared
+            .lock()
+            .driver
+            .table()
+            .seats()
+            .collect::<Vec<_>>();
+        let mut turn = self.open_seats(&seats, time, view)?;
+        let mut moves = Vec::with_capacity(turn.left);
+        while let Some(decision) = turn.next() {
+            moves.push(decision?);
+        }
+        moves.sort_by_key(Move::index);
+        Ok(moves)
+    }
+
+    /// The next thing that has happened, in order; `None` when the table has ended and all was told. The latest 4,096 that
+    /// nobody took are kept, see [`missed_events`](Self::missed_events).
+    pub fn event(&self) -> Option<Event> {
+        self.event_until(None).unwrap_or(None)
+    }
+
+    /// [`event`](Self::event) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if nothing happened in that time.
+    pub fn event_timeout(&self, time: Duration) -> Result<Option<Event>, TimedOut> {
+        self.event_until(Instant::now().checked_add(time))
+    }
+
+    fn event_until(&self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
+        self.shared
+            .wait(until, |driver| match driver.events().pop() {
+                Some(event) => Some(Some(event)),
+                None => driver.table().is_over().then_some(None),
+            })
+    }
+
+    /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
+    /// [some time](crate::table::Settings::farewell) to answer, others are told why their connections end. Returns when all
+    /// have ended, at the latest two seconds after that time.
+    pub fn end(&self) {
+        self.shared.call(|driver, now| driver.end_table(now));
+        self.server.stop_announcing();
+        let is_over = |driver: &mut Driver<Connection>| driver.table().is_over().then_some(());
+        let _ = self.shared.wait(None, is_over);
+        self.server.stop_accepting();
+        let until = Instant::now().checked_add(Driver::<Connection>::FAREWELL);
+        for connection in self.server.registry().connections() {
+            let _ = connection.closed_until(until);
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.server.stop_accepting();
+        for connection in self.server.registry().connections() {
+            connection.shared().end(crate::CloseReason::Shutdown);
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("address", &self.local_address())
+            .field("seats", &self.seats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A turn that is open until each of its seats is decided.
+///
+/// When this is dropped, the turn stays open, and its decisions are nobody's: [`Table::close`] closes it by its number.
+#[must_use = "its decisions are taken by it"]
+pub struct Turn<'a, F> {
+    table: &'a Table,
+    number: u64,
+    /// The seats that are not decided.
+    left: usize,
+    view: F,
+}
+
+impl<F, V> Turn<'_, F>
+where
+    F: FnMut(&Seat) -> V,
+    V: Into<View>,
+{
+    /// The number of the turn.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next decision; `None` when each seat has decided.
+    ///
+    /// # Errors
+    /// [`TableError::Panicked`](Error::Panicked) when a function of the host did: [`late`](TableBuilder::late), which ends
+    /// the table, or the view function, where a seat has got another player, which closes the turn.
+    #[expect(clippy::should_implement_trait, reason = "it blocks")]
+    pub fn next(&mut self) -> Option<Result<Move, Error>> {
+        self.next_until(None).unwrap_or(None)
+    }
+
+    /// [`next`](Self::next) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if no seat decided in that time.
+    pub fn next_timeout(
+        &mut self,
+        time: Duration,
+    ) -> Result<Option<Result<Move, Error>>, TimedOut> {
+        self.next_until(Instant::now().checked_add(time))
+    }
+
+    fn next_until(
+        &mut self,
+        until: Option<Instant>,
+    ) -> Result<Option<Result<Move, Error>>, TimedOut> {
+        while self.left > 0 {
+            let number = self.number;
+            let find = |driver: &mut Driver<Connection>| driver.find_in_turn(number);
+            let found: Found = self.table.shared.wait(until, find)?;
+            if let Some(made) = found.see_to(self.table, &mut self.view) {
+                self.left -= 1;
+                return Ok(Some(made));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds to the time of the turn, for all of its seats that are undecided. Players that were asked are not told.
+    pub fn extend(&self, by: Duration) {
+        let number = self.number;
+        self.table.shared.call(|driver, now| {
+            driver.call(now, |table| table.extend(number, by, now));
+        });
+    }
+
+    /// Closes the turn: its seats that are undecided are decided without an action. [`next`](Self::next) gives those
+    /// decisions.
+    pub fn close(&self) {
+        self.table.close(self.number);
+    }
+}
+
+impl Host for Table {
+    type Link = Connection;
+
+    fn late(&self) -> Option<&LateAction> {
+        self.late.as_ref()
+    }
+
+    fn call(&self, call: &mut dyn FnMut(&mut Driver<Connection>, Instant)) {
+        self.shared.call(|driver, now| call(driver, now));
+    }
+}
+
+impl<F> Drop for Turn<'_, F> {
+    fn drop(&mut self) {
+        let mut inner = self.table.shared.lock();
+        inner.driver.forget_turn(self.number);
+    }
+}
+
+impl<F> fmt::Debug for Turn<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("number", &self.number)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}

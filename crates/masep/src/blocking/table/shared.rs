@@ -1,0 +1,214 @@
+//! The table that its host, its clocks and its connections share, behind one lock.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use masep_table::PeerKey;
+
+use crate::ConnectionId;
+use crate::blocking::{Connection, TimedOut};
+use crate::table::driver::Driver;
+
+/// How long frames that have arrived may take to be told at the end of a time.
+const TELLING: Duration = Duration::from_millis(10);
+/// The longest wait, where there is nothing to wait for.
+const LONG: Duration = Duration::from_secs(3600);
+
+pub(super) struct Shared {
+    inner: Mutex<Inner>,
+    /// Something has happened for calls that wait.
+    changed: Condvar,
+    /// There is an earlier deadline, or no table any more.
+    hurried: Condvar,
+    /// Threads that have a frame and wait for the lock.
+    pub(super) arriving: AtomicUsize,
+}
+
+pub(super) struct Inner {
+    pub(super) driver: Driver<Connection>,
+    pub(super) keys: HashMap<ConnectionId, PeerKey>,
+    /// Those that are let in, and not open yet.
+    pub(super) opening: HashMap<ConnectionId, PeerKey>,
+    connections: HashMap<PeerKey, Connection>,
+    /// When the clocks look next.
+    looks_at: Option<Instant>,
+    is_stopped: bool,
+}
+
+type Guard<'a> = MutexGuard<'a, Inner>;
+
+impl Shared {
+    pub(super) fn new(driver: Driver<Connection>) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                driver,
+                keys: HashMap::new(),
+                opening: HashMap::new(),
+                connections: HashMap::new(),
+                looks_at: None,
+                is_stopped: false,
+            }),
+            changed: Condvar::new(),
+            hurried: Condvar::new(),
+            arriving: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn lock(&self) -> Guard<'_> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call that does not wait.
+    pub(super) fn call<R>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&mut Driver<Connection>, Instant) -> R,
+    ) -> R {
+        self.with(|inner, now| call(&mut inner.driver, now))
+    }
+
+    /// As [`call`](Self::call), with what is known of the connections.
+    pub(super) fn with<R>(self: &Arc<Self>, call: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        let mut inner = self.lock();
+        let result = call(&mut inner, Instant::now());
+        self.settle(inner);
+        result
+    }
+
+    /// Waits until something is there.
+    pub(super) fn wait<R>(
+        self: &Arc<Self>,
+        until: Option<Instant>,
+        mut look: impl FnMut(&mut Driver<Connection>) -> Option<R>,
+    ) -> Result<R, TimedOut> {
+        loop {
+            let mut inner = self.lock();
+            if let Some(found) = look(&mut inner.driver) {
+                self.settle(inner);
+                return Ok(found);
+            }
+            let now = Instant::now();
+            let deadline = inner.driver.deadline();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.time_out(inner, now);
+                continue;
+            }
+            if until.is_some_and(|until| until <= now) {
+                return Err(TimedOut);
+            }
+            let time = (deadline.into_iter().chain(until))
+                .map(|it| it.saturating_duration_since(now))
+                .min();
+            let time = time.unwrap_or(LONG);
+            // What has happened is looked at from the beginning.
+            drop(self.changed.wait_timeout(inner, time));
+        }
+    }
+
+    /// Handles a deadline. Frames that arrived before it are told first.
+    fn time_out<'a>(self: &'a Arc<Self>, mut inner: Guard<'a>, now: Instant) {
+        inner.driver.timeout(now);
+        let mut looks = false;
+        while inner.driver.take_look().is_some() {
+            looks = true;
+        }
+        if looks {
+            let until = Instant::now() + TELLING;
+            while self.arriving.load(Ordering::Acquire) > 0 && Instant::now() < until {
+                drop(inner);
+                thread::yield_now();
+                inner = self.lock();
+            }
+            inner.driver.timeout(now);
+        }
+        self.settle(inner);
+    }
+
+    /// Does what the driver wants done, and wakes those whom it concerns.
+    fn settle(self: &Arc<Self>, mut inner: Guard<'_>) {
+        while let Some(key) = inner.driver.take_ended() {
+            inner.connections.remove(&key);
+        }
+        let mut unwritten = Vec::new();
+        while let Some(key) = inner.driver.take_unwritten() {
+            let connection = inner.connections.get(&key);
+            unwritten.extend(connection.map(|connection| (key, connection.clone())));
+        }
+        let has_news = inner.driver.take_news();
+        let hurries = match (inner.driver.deadline(), inner.looks_at) {
+            (Some(deadline), Some(looks_at)) => deadline < looks_at,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        };
+        if hurries {
+            inner.looks_at = inner.driver.deadline();
+        }
+        drop(inner);
+        if has_news {
+            self.changed.notify_all();
+        }
+        if hurries {
+            self.hurried.notify_all();
+        }
+        for (key, connection) in unwritten {
+            self.write_out(key, connection);
+        }
+    }
+
+    /// Tells the table when a peer has taken all that it was sent.
+    fn write_out(self: &Arc<Self>, key: PeerKey, connection: Connection) {
+        let shared = self.clone();
+        let ending = connection.clone();
+        let writing = thread::Builder::new().name("masep-table-write".into());
+        let writing = writing.spawn(move || {
+            // An end is told to the one who reads.
+            let _ = connection.flush();
+            shared.call(|driver, now| driver.look_whether_written(key, now));
+        });
+        if writing.is_err() {
+            ending.shared().end(crate::CloseReason::Aborted);
+        }
+    }
+
+    /// Lets the clocks run, in a thread of their own.
+    pub(super) fn keep_time(self: Arc<Self>) {
+        loop {
+            let mut inner = self.lock();
+            if inner.is_stopped {
+                return;
+            }
+            let now = Instant::now();
+            let deadline = inner.driver.deadline();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                inner.looks_at = None;
+                self.time_out(inner, now);
+                continue;
+            }
+            inner.looks_at = deadline;
+            let time = deadline.map_or(LONG, |it| it.saturating_duration_since(now));
+            drop(self.hurried.wait_timeout(inner, time));
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().is_stopped = true;
+        self.hurried.notify_all();
+    }
+}
+
+impl Inner {
+    /// A connection is open: it is known by this key from here on.
+    pub(super) fn keep(&mut self, key: PeerKey, connection: &Connection) {
+        self.keys.insert(connection.id(), key);
+        self.connections.insert(key, connection.clone());
+    }
+
+    /// A connection has ended.
+    pub(super) fn forget(&mut self, id: ConnectionId) -> Option<PeerKey> {
+        let key = self.keys.remove(&id)?;
+        self.connections.remove(&key);
+        Some(key)
+    }
+}

@@ -1,0 +1,195 @@
+//! Tables without async, over real sockets, with async players.
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use masep::table::{Cause, Clock, Event, How, Move, TableError};
+use masep::{Action, Client, Element, Message, Player, Protocols, Role, TypeName, blocking};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+const GAME: &str = "pursuit.PursuitGame";
+const BOTH: [Protocols; 2] = [Protocols::Pymasep, Protocols::Masep2];
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+fn builder() -> masep::table::TableBuilder {
+    masep::Table::builder(GAME).seats(["red", "blue"])
+}
+
+fn state(tick: i64) -> Element {
+    Element::parse(format!(r#"<State env_step="0" tick="{tick}" />"#)).unwrap()
+}
+
+fn player(table: &blocking::Table, id: &str, protocols: Protocols) -> Player {
+    let player = Player::builder(id, GAME).protocols(protocols);
+    player.join(table.local_address()).unwrap()
+}
+
+/// Answers each question with its number; how many there were.
+async fn play(mut player: Player) -> usize {
+    let mut questions = 0;
+    while let Some(turn) = player.next_turn().await {
+        if turn.is_question() {
+            questions += 1;
+            let state = turn.view().as_element().unwrap();
+            let tick: i64 = state.attribute("tick").unwrap().parse().unwrap();
+            player.act(Action::new(tick)).await.unwrap();
+        }
+    }
+    questions
+}
+
+fn number(its: &Move) -> Option<i64> {
+    let action = Action::try_from(its.action()?.as_element()?).ok()?;
+    action.action_type.as_i64()
+}
+
+fn plays(table: &blocking::Table, tick: i64) {
+    for its in table.ask_all(|_| state(tick)).unwrap() {
+        assert_eq!((its.how(), number(&its)), (How::Played, Some(tick)));
+    }
+}
+
+fn joined(
+    runtime: &Runtime,
+    table: &blocking::Table,
+    protocols: Protocols,
+) -> Vec<JoinHandle<usize>> {
+    let join = |id| runtime.spawn(play(player(table, id, protocols)));
+    let playing = ["ann", "ben"].map(join).into();
+    table.filled().unwrap();
+    playing
+}
+
+#[test]
+fn players_of_both_generations_play_and_spectators_watch() {
+    let runtime = runtime();
+    for protocols in BOTH {
+        let table = builder().bind_blocking("127.0.0.1:0").unwrap();
+        let playing = joined(&runtime, &table, protocols);
+        let eve = Player::builder("eve", GAME).role(Role::Observer);
+        let mut eve = eve
+            .protocols(protocols)
+            .join(table.local_address())
+            .unwrap();
+        let watching = runtime.spawn(async move {
+            let mut last = None;
+            while let Some(turn) = eve.next_turn().await {
+                last = turn.view().as_element().unwrap().attribute("tick");
+            }
+            last.map(|tick| tick.to_string())
+        });
+        while table.spectators() == 0 {
+            table.event();
+        }
+        for tick in 1..30 {
+            plays(&table, tick);
+            table.show(state(tick)).unwrap();
+        }
+        table.finish_episode(|_| state(30)).unwrap();
+        table.end();
+        for player in playing {
+            assert!(runtime.block_on(player).unwrap() >= 29);
+        }
+        let last = runtime.block_on(watching).unwrap();
+        assert_eq!(last.as_deref(), Some("29"));
+        let events: Vec<_> = std::iter::from_fn(|| table.event()).collect();
+        assert_eq!(events.last(), Some(&Event::Ended));
+    }
+}
+
+#[test]
+fn who_is_late_or_gone_costs_no_more_than_the_rules_say() {
+    let runtime = runtime();
+    let clock = Clock {
+        per_turn: Some(ms(100)),
+        bank: None,
+    };
+    let table = builder()
+        .clock(clock)
+        .late(|_| Action::new(-1))
+        .bind_blocking("127.0.0.1:0")
+        .unwrap();
+    // Ann says nothing.
+    let connecting = Client::builder("ann")
+        .protocols(Protocols::Pymasep)
+        .connect(table.local_address());
+    let ann = runtime.block_on(connecting).unwrap();
+    runtime.block_on(async {
+        let define = Message::define("ann", TypeName::from(GAME));
+        let register = Message::register("ann", "ann", 0, Role::Actor);
+        for message in [define, register] {
+            ann.connection().send_message(&message).await.unwrap();
+        }
+    });
+    while table.seats()[0].player().is_none() {
+        table.event();
+    }
+    let ben = runtime.spawn(play(player(&table, "ben", Protocols::Masep2)));
+    table.filled().unwrap();
+    let began = Instant::now();
+    let moves = table.ask_all(|_| state(1)).unwrap();
+    assert!(began.elapsed() >= ms(100));
+    assert_eq!(moves[0].how(), How::Default(Cause::Late));
+    assert_eq!((number(&moves[0]), number(&moves[1])), (Some(-1), Some(1)));
+    // A turn is waited for as long as the host wants to.
+    let mut turn = table.open(["red", "blue"], |_| state(2)).unwrap();
+    assert_eq!(turn.next().unwrap().unwrap().seat(), "blue");
+    assert!(turn.next_timeout(ms(1)).is_err());
+    turn.extend(Duration::from_secs(60));
+    turn.close();
+    let its = turn.next().unwrap().unwrap();
+    assert_eq!(its.how(), How::None(Cause::Closed));
+    drop(turn);
+    runtime.block_on(ann.connection().bye());
+    while table.event() != Some(Event::Away(its_seat(&table))) {}
+    table.end();
+    runtime.block_on(ben).unwrap();
+}
+
+fn its_seat(table: &blocking::Table) -> masep::table::SeatId {
+    table.seats()[0].id()
+}
+
+#[test]
+fn clocks_and_the_door_go_on_while_the_host_thinks() {
+    let runtime = runtime();
+    let clock = Clock {
+        per_turn: Some(ms(50)),
+        bank: None,
+    };
+    let table = builder().clock(clock).bind_blocking("127.0.0.1:0").unwrap();
+    let playing = joined(&runtime, &table, Protocols::Masep2);
+    let turn = table.open(["red", "blue"], |_| state(1)).unwrap();
+    // The host is somewhere else, and both have decided: a turn can be opened as soon as that is known.
+    let patience = Instant::now() + Duration::from_secs(20);
+    while table.open(["red", "blue"], |_| state(2)).map(drop) == Err(TableError::TurnIsOpen(1)) {
+        assert!(Instant::now() < patience);
+        thread::yield_now();
+    }
+    drop(turn);
+    drop(table);
+    for player in playing {
+        player.abort();
+    }
+}
+
+#[test]
+fn a_panic_of_the_host_is_an_error() {
+    let runtime = runtime();
+    let table = builder().bind_blocking("127.0.0.1:0").unwrap();
+    let _playing = joined(&runtime, &table, Protocols::Masep2);
+    let error = table.ask_all(|_| -> Element { panic!("no view") });
+    assert_eq!(error, Err(TableError::Panicked("no view".into())));
+    plays(&table, 3);
+    table.end();
+}
