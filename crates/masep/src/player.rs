@@ -43,12 +43,12 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct PlayerBuilder {
-    part: Part,
-    seat: Option<String>,
+    pub(crate) part: Part,
+    pub(crate) seat: Option<String>,
     resume: Option<String>,
-    limits: Limits,
-    socket_options: SocketOptions,
-    protocols: Protocols,
+    pub(crate) limits: Limits,
+    pub(crate) socket_options: SocketOptions,
+    pub(crate) protocols: Protocols,
 }
 
 impl PlayerBuilder {
@@ -100,34 +100,71 @@ impl PlayerBuilder {
     /// # Errors
     /// Text that is no address.
     pub fn join(self, address: impl IntoTarget) -> Result<Player, InvalidAddress> {
-        let target = address.into_target()?;
-        let mut session = Session::new(self.part.clone(), now());
-        if let Some(resume) = &self.resume {
-            session.set_resume(resume.clone());
-        }
         Ok(Player {
-            session,
-            target,
+            target: address.into_target()?,
+            session: self.session(now()),
             options: self,
             client: None,
         })
     }
 
-    fn client(&self, session: &Session) -> crate::ClientBuilder {
-        let mut builder = Client::builder(self.part.id.clone())
-            .limits(self.limits.clone())
-            .socket_options(self.socket_options.clone())
-            .protocols(self.protocols)
-            .role(self.part.role)
-            .game(self.part.game.clone());
-        if let Some(seat) = &self.seat {
+    pub(crate) fn session(&self, now: Instant) -> Session {
+        let mut session = Session::new(self.part.clone(), now);
+        if let Some(resume) = &self.resume {
+            session.set_resume(resume.clone());
+        }
+        session
+    }
+}
+
+/// The builder of a shell's client, for the next attempt to connect.
+macro_rules! client_builder {
+    ($client:ty, $options:expr, $session:expr) => {{
+        let options: &$crate::player::PlayerBuilder = $options;
+        let mut builder = <$client>::builder(options.part.id.clone())
+            .limits(options.limits.clone())
+            .socket_options(options.socket_options.clone())
+            .protocols(options.protocols)
+            .role(options.part.role)
+            .game(options.part.game.clone());
+        if let Some(seat) = &options.seat {
             builder = builder.seat(seat);
         }
-        if let Some(resume) = session.resume() {
+        if let Some(resume) = $session.resume() {
             builder = builder.resume(resume);
         }
         builder
+    }};
+}
+
+pub(crate) use client_builder;
+
+/// An attempt to connect has failed.
+pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant) {
+    match &error.kind {
+        ConnectErrorKind::Rejected(rejected) => {
+            session.refused((**rejected).clone(), now, random_u64());
+        }
+        ConnectErrorKind::OtherProtocol(_) => {
+            let rejected = Rejected::new("version", error.to_string());
+            session.refused(rejected, now, random_u64());
+        }
+        _ => session.failed(error.to_string(), now, random_u64()),
     }
+}
+
+/// A connection has ended.
+pub(crate) fn lose(session: &mut Session, reason: CloseReason, now: Instant) {
+    let closed = match reason {
+        CloseReason::PeerBye => Closed::Bye,
+        CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
+        CloseReason::Rejected => {
+            let rejected = Rejected::new("refused", reason.to_string());
+            return session.refused(rejected, now, random_u64());
+        }
+        reason => Closed::Lost(reason.to_string()),
+    };
+    session.closed(closed, now, random_u64());
 }
 
 /// A thing that a player is told.
@@ -296,27 +333,13 @@ impl Player {
     async fn connect(&mut self) {
         self.client = None;
         self.session.connecting();
-        let builder = self.options.client(&self.session);
+        let builder = client_builder!(Client, &self.options, self.session);
         match builder.connect(self.target.clone()).await {
             Ok(client) => {
                 self.session.opened(client.connection().welcome().as_ref());
                 self.client = Some(client);
             }
-            Err(error) => self.fail(&error, now()),
-        }
-    }
-
-    fn fail(&mut self, error: &ConnectError, now: Instant) {
-        match &error.kind {
-            ConnectErrorKind::Rejected(rejected) => {
-                self.session
-                    .refused((**rejected).clone(), now, random_u64());
-            }
-            ConnectErrorKind::OtherProtocol(_) => {
-                let rejected = Rejected::new("version", error.to_string());
-                self.session.refused(rejected, now, random_u64());
-            }
-            _ => self.session.failed(error.to_string(), now, random_u64()),
+            Err(error) => fail(&mut self.session, &error, now()),
         }
     }
 
@@ -329,7 +352,10 @@ impl Player {
         };
         match receive(client.connection()).await {
             Ok(Ok(frame)) => self.take(frame),
-            Ok(Err(reason)) => self.lose(reason),
+            Ok(Err(reason)) => {
+                self.client = None;
+                lose(&mut self.session, reason, now());
+            }
             Err(notice) => self.session.noticed(&notice),
         }
     }
@@ -379,20 +405,6 @@ impl Player {
         if let Ok((message, turn)) = connection.encoding().decode_turn(frame) {
             self.session.received(&message, turn.as_ref(), now());
         }
-    }
-
-    fn lose(&mut self, reason: CloseReason) {
-        let closed = match reason {
-            CloseReason::PeerBye => Closed::Bye,
-            CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
-            CloseReason::Rejected => {
-                let rejected = Rejected::new("refused", reason.to_string());
-                return self.session.refused(rejected, now(), random_u64());
-            }
-            reason => Closed::Lost(reason.to_string()),
-        };
-        self.client = None;
-        self.session.closed(closed, now(), random_u64());
     }
 
     /// Ends the connection, in order.

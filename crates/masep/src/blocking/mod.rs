@@ -58,6 +58,8 @@ mod door;
 mod drive;
 mod handler;
 mod keeper;
+#[cfg(not(masep_model))]
+mod player;
 mod queue;
 mod registry;
 mod server;
@@ -71,6 +73,8 @@ pub use bindings::Offer;
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
 pub use handler::SocketHandler;
+#[cfg(not(masep_model))]
+pub use player::Player;
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};

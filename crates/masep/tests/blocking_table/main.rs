@@ -193,3 +193,49 @@ fn a_panic_of_the_host_is_an_error() {
     plays(&table, 3);
     table.end();
 }
+
+/// Plays without async, and is lost in each tenth turn.
+fn play_blocking(mut player: blocking::Player) -> (usize, blocking::Player) {
+    let (mut questions, mut lost) = (0, 0);
+    while let Some(turn) = player.next_turn() {
+        if turn.is_question() {
+            questions += 1;
+            let state = turn.view().as_element().unwrap();
+            let tick: i64 = state.attribute("tick").unwrap().parse().unwrap();
+            if tick % 10 == 0 && tick != lost {
+                lost = tick;
+                // The peer sees the end of the stream, without a BYE.
+                let socket = player.connection().unwrap().socket().unwrap();
+                let socket = std::net::TcpStream::from(socket);
+                socket.shutdown(std::net::Shutdown::Both).unwrap();
+            }
+            assert!(player.act(Action::new(tick)).unwrap());
+        }
+    }
+    (questions, player)
+}
+
+#[test]
+fn players_without_async_come_back_and_no_action_is_shifted() {
+    for protocols in BOTH {
+        let table = builder().bind_blocking("127.0.0.1:0").unwrap();
+        let playing = ["ann", "ben"].map(|id| {
+            let player = Player::builder(id, GAME).protocols(protocols);
+            let player = player.join_blocking(table.local_address()).unwrap();
+            thread::spawn(move || play_blocking(player))
+        });
+        table.filled().unwrap();
+        for tick in 1..40 {
+            plays(&table, tick);
+        }
+        table.end();
+        for player in playing {
+            let (questions, mut player) = player.join().unwrap();
+            assert!(questions >= 39);
+            assert_eq!(player.end(), Some(&masep::player::End::Finished));
+            let losses = player.events();
+            let is_loss = |it: &&masep::player::Event| matches!(it, masep::player::Event::Lost(_));
+            assert!(losses.iter().filter(is_loss).count() >= 3, "{losses:?}");
+        }
+    }
+}
