@@ -44,6 +44,28 @@ mod first_agent {
     }
 }
 
+mod table_engine {
+    include!("readme/table_engine.rs");
+
+    #[test]
+    fn program() {
+        if std::env::var_os(super::IS_PROGRAM).is_some() {
+            main().unwrap();
+        }
+    }
+}
+
+mod table_agent {
+    include!("readme/table_agent.rs");
+
+    #[test]
+    fn program() {
+        if std::env::var_os(super::IS_PROGRAM).is_some() {
+            main().unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_documents_show_the_programs_that_are_tested() {
     fn shown(document: &str) -> Vec<&str> {
@@ -54,7 +76,13 @@ fn the_documents_show_the_programs_that_are_tested() {
     }
     let engine = include_str!("readme/first_engine.rs");
     let agent = include_str!("readme/first_agent.rs");
-    assert_eq!(shown(include_str!("../../../README.md")), [agent]);
+    let table = [
+        include_str!("readme/table_engine.rs"),
+        include_str!("readme/table_agent.rs"),
+    ];
+    let lines = table.map(|program| program.lines().count());
+    assert!(lines[0] <= 25 && lines[1] <= 12, "{lines:?}");
+    assert_eq!(shown(include_str!("../../../README.md")), table);
     let page = include_str!("../../../docs/first-engine.md");
     assert_eq!(shown(page), [engine, agent]);
 }
@@ -70,9 +98,15 @@ struct Program {
 impl Program {
     /// Starts a program, with an address as its first argument.
     fn start(name: &str, address: &str) -> Self {
-        // To the test harness the address is the name of one more test, which is not there.
+        Self::start_with(name, &[address])
+    }
+
+    /// Starts a program with these arguments.
+    fn start_with(name: &str, arguments: &[&str]) -> Self {
+        // To the test harness the arguments are the names of more tests, which are not there.
         let mut child = Command::new(env::current_exe().unwrap())
-            .args([address, &format!("{name}::program"), "--nocapture"])
+            .args(arguments)
+            .args([&format!("{name}::program"), "--nocapture"])
             .env(IS_PROGRAM, "1")
             .stdout(Stdio::piped())
             .spawn()
@@ -195,4 +229,50 @@ fn the_engine_survives_agents_that_crash_send_nonsense_or_say_nothing() {
         engine.line_with(&format!("{id:?} is out: "));
     }
     play_a_game(&mut engine, &address);
+}
+
+/// A player is killed in mid-game and started again, one stops for longer than a turn, and a pymasep interface watches: the
+/// game goes on as the rules say, to its end.
+#[test]
+fn a_game_at_a_table_survives_its_players() {
+    let mut engine = Program::start("table_engine", "127.0.0.1:0");
+    let line = engine.line_with("listening on ");
+    let (_, address) = line.split_once("listening on ").unwrap();
+    let mut ann = Program::start_with("table_agent", &[address, "ann"]);
+    // It has a seat, and nobody else.
+    let ben = Program::start_with("table_agent", &[address, "ben"]);
+    ann.line_with("turn 1: ");
+    let kill = |signal: &str, program: &Program| {
+        let id = program.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    // Ben stops, so that the game waits for him, and Ann is killed meanwhile.
+    kill("-STOP", &ben);
+    drop(ann);
+    let mut ann = Program::start_with("table_agent", &[address, "ann"]);
+    ann.line_with("turn ");
+    kill("-CONT", &ben);
+    ann.line_with("it ended: Some(Finished)");
+    let mut turns = Vec::new();
+    for left in (1..=10).rev() {
+        for seat in ["red", "blue"] {
+            turns.push(engine.line_with(&format!("{left} left: {seat} ")));
+        }
+    }
+    let played = turns.iter().filter(|it| it.contains(" Played "));
+    assert!(played.count() >= 10, "{turns:#?}");
+    // Nobody played what it was not asked: only the action for the late is another one.
+    for turn in turns {
+        let is_own = turn.contains(" Played ") && turn.contains("type=\\\"2");
+        let is_late = turn.contains(" Default(") && turn.contains("type=\\\"0");
+        assert!(is_own || is_late, "{turn}");
+    }
+    assert!(engine.child.wait().unwrap().success());
+    drop(ben);
 }

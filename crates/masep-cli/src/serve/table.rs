@@ -160,14 +160,13 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         per_turn: rules.deadline,
         bank: rules.bank,
     };
-    let by_id = rules.rejoin_by_id;
     let mut builder = Table::builder(rules.game.as_ref().map_or("", |game| game.as_str()))
         .id(PeerId::from(id))
         .seats(&rules.seats)
         .clock(clock)
         .grace(rules.grace)
         .misses(rules.misses)
-        .settings(move |settings| settings.rejoins_by_id(by_id))
+        .rejoins_by_id(rules.rejoin_by_id)
         .replaces_same_id(options.replace)
         .limits(options.limits.limits())
         .server_limits(options.server_limits())

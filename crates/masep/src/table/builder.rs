@@ -102,6 +102,12 @@ impl TableBuilder {
         self.settings(move |settings| settings.misses(misses))
     }
 
+    /// Whether an id is proof enough for the seat of a player that is away, as it always is for pymasep's. Default no: such
+    /// a player proves its seat by a text. For players that keep no such text when they are killed.
+    pub fn rejoins_by_id(self, allowed: bool) -> Self {
+        self.settings(move |settings| settings.rejoins_by_id(allowed))
+    }
+
     /// Whether a pymasep peer takes over the live connection of a pymasep peer with the same id. Default no: ids are public.
     pub fn replaces_same_id(mut self, allowed: bool) -> Self {
         self.duplicates = match allowed {
