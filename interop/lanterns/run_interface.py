@@ -10,6 +10,7 @@ import argparse
 import os
 import queue
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("--id", required=True)
     parser.add_argument("--role", choices=["actor", "observer"], required=True)
     parser.add_argument("--port", type=int)
+    parser.add_argument("--as-is", action="store_true", help="pymasep's default configuration, and an id of its own")
     args = parser.parse_args()
     # An interface says BYE when the game is over; the engine, whichever it is, may be gone by then, and the thread of
     # the socket ends with an error.
@@ -135,8 +137,10 @@ def main() -> None:
 
     os.makedirs("config", exist_ok=True)
     # With the default, an interface that is slower than the engine skips observations.
-    OmegaConf.save(OmegaConf.create({"interface": {"skip_observations": False}}), "config/app.yaml")
-    with mock.patch("uuid.uuid4", return_value=args.id):
+    config = {} if args.as_is else {"interface": {"skip_observations": False}}
+    OmegaConf.save(OmegaConf.create(config), "config/app.yaml")
+    own_id = nullcontext() if args.as_is else mock.patch("uuid.uuid4", return_value=args.id)
+    with own_id:
         app = App(
             interface_class_=ActorInterface if args.role == "actor" else ObserverInterface,
             launch=App.LAUNCH_INTERFACE,

@@ -78,6 +78,14 @@ def interface(ident: str, port: int | None, directory: Path) -> Iterator[peers.P
         yield peer
 
 
+@contextmanager
+def interface_as_is(role: str, port: int, directory: Path) -> Iterator[peers.Peer]:
+    """A real interface with pymasep's default configuration: it has an id of its own, and skips observations."""
+    command = ["--id", "", "--role", role, "--port", str(port), "--as-is"]
+    with peers.python("lanterns.run_interface", *command, cwd=directory) as peer:
+        yield peer
+
+
 def record(directory: Path) -> Recording:
     """A game among pymasep's own."""
     with engine(directory) as (host, port):
