@@ -81,9 +81,9 @@ pub enum Event {
     Joined {
         /// The seat, as an engine of protocol 2 names it.
         seat: Option<String>,
-        /// How many connections the seat has had, with this one.
+        /// The number of connections that the seat has had, with this one.
         epoch: u64,
-        /// Whether the engine is another than before: it was started anew, and knows nothing of the earlier game.
+        /// True if the engine is another than before: it was started anew, and knows nothing of the earlier game.
         is_new_engine: bool,
     },
     /// The connection was lost, or an attempt has failed, for this reason.
@@ -108,7 +108,7 @@ pub enum Event {
     },
 }
 
-/// How a connection has ended.
+/// The end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// With a `BYE` that says nothing.
@@ -202,7 +202,7 @@ impl Session {
         self.begun += 1;
     }
 
-    /// How it has ended.
+    /// Its end, if it is over.
     pub const fn end(&self) -> Option<&End> {
         self.end.as_ref()
     }
@@ -299,7 +299,7 @@ impl Session {
         self.end.get_or_insert(end);
     }
 
-    /// The user leaves the game. What is to be sent then, is behind [`poll_message`](Self::poll_message).
+    /// The user leaves the game. The messages for that are behind [`poll_message`](Self::poll_message).
     pub fn leave(&mut self) {
         if self.step == Step::Talk {
             let quit = Message::quit(self.part.id.as_str());
@@ -337,7 +337,7 @@ impl Session {
         self.inbox.push(Turn::new(message, data, now), is_answered);
     }
 
-    /// How a turn was decided.
+    /// Takes in the decision of a turn.
     fn learn(&mut self, last: Option<Last>) {
         let Some((last, answer)) = last.zip(self.answer.as_mut()) else {
             return;
@@ -362,7 +362,7 @@ impl Session {
         let about = about.and_then(|turn| turn_number(&Dict::from([("n", turn.clone())])));
         let code = notice.code.to_string();
         match (about, &mut self.answer) {
-            // What has counted once is no news.
+            // An action that has counted is no news.
             (Some(_), _) if code == "repeated" => {}
             (Some(turn), answer) => {
                 let known = answer.as_mut().filter(|answer| answer.turn == turn);
@@ -460,7 +460,7 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Whether there is something that has happened and was not taken.
+    /// True if there is something that has happened and was not taken.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
@@ -473,7 +473,7 @@ impl Session {
     }
 }
 
-/// Whether a refusal may be none later.
+/// True if a refusal may be none later.
 fn is_passing(code: &str) -> bool {
     matches!(
         code,
@@ -481,7 +481,7 @@ fn is_passing(code: &str) -> bool {
     )
 }
 
-/// Whether this end is one to come back from.
+/// True if this end is one to come back from.
 fn may_return(bye: &Bye) -> bool {
     bye.may_return.unwrap_or(matches!(
         &*bye.code,
@@ -489,7 +489,7 @@ fn may_return(bye: &Bye) -> bool {
     ))
 }
 
-/// Whether the State of an observation ends an episode.
+/// True if the State of an observation ends an episode.
 fn is_final(message: &Message) -> bool {
     let state = message.param("observation").and_then(Value::as_element);
     state.and_then(|state: &Element| state.attribute("is_final")) == Some("True".into())

@@ -273,7 +273,7 @@ impl Player {
     }
 
     /// Answers the turn that [`next_turn`](Self::next_turn) gave last. If the connection is lost, the answer goes out when
-    /// the engine asks again. Whether it counted, the next turn tells ([`Turn::last`]), and [`events`](Self::events).
+    /// the engine asks again. The next turn tells whether it counted ([`Turn::last`]), and so do [`events`](Self::events).
     ///
     /// Returns false, and sends nothing, if that turn was no question or has been answered.
     ///
@@ -303,12 +303,12 @@ impl Player {
         self.session.end().cloned().unwrap_or(End::Finished)
     }
 
-    /// Whether the turn that was given last waits for [`act`](Self::act).
+    /// True if the turn that was given last waits for [`act`](Self::act).
     pub const fn is_asked(&self) -> bool {
         self.session.asked().is_some()
     }
 
-    /// How it ended, if it is over.
+    /// The end, if it is over.
     pub const fn end(&self) -> Option<&End> {
         self.session.end()
     }
@@ -401,7 +401,7 @@ impl Player {
         while let Some(notice) = connection.try_notice() {
             self.session.noticed(&notice);
         }
-        // What is no message is passed over.
+        // Bytes that are no message are passed over.
         if let Ok((message, turn)) = connection.encoding().decode_turn(frame) {
             self.session.received(&message, turn.as_ref(), now());
         }

@@ -86,7 +86,7 @@ impl TableBuilder {
         self.settings(move |settings| settings.late(Late::Action(action.clone())))
     }
 
-    /// How long turns wait in all for a player whose connection is lost, in one absence. Then it is gone. Default 30 s.
+    /// The time that turns wait in all for a player whose connection is lost, in one absence. Then it is gone. Default 30 s.
     pub fn grace(self, grace: Duration) -> Self {
         self.absence(Absence::Wait(grace))
     }
@@ -102,13 +102,13 @@ impl TableBuilder {
         self.settings(move |settings| settings.misses(misses))
     }
 
-    /// Whether an id is proof enough for the seat of a player that is away, as it always is for pymasep's. Default no: such
-    /// a player proves its seat by a text. For players that keep no such text when they are killed.
+    /// Takes an id for proof enough of the seat of a player that is away, as it always is for pymasep's. Default no: such a
+    /// player proves its seat by a text. For players that keep no such text when they are killed.
     pub fn rejoins_by_id(self, allowed: bool) -> Self {
         self.settings(move |settings| settings.rejoins_by_id(allowed))
     }
 
-    /// Whether a pymasep peer takes over the live connection of a pymasep peer with the same id. Default no: ids are public.
+    /// Lets a pymasep peer take over the live connection of a pymasep peer with the same id. Default no: ids are public.
     pub fn replaces_same_id(mut self, allowed: bool) -> Self {
         self.duplicates = match allowed {
             true => Duplicates::Replace,

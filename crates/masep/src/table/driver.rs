@@ -46,7 +46,7 @@ struct Linked<L> {
 }
 
 enum Line<L> {
-    /// The table has its verdict, which the peer does not know yet. What it is to be sent waits.
+    /// The table has its verdict, which the peer does not know yet. All that it is to be sent waits.
     Opening(Vec<Outgoing>),
     Open(L, Encoding),
 }
@@ -201,7 +201,7 @@ impl<L: Link> Driver<L> {
         self.call(now, |table| table.handle_timeout(now));
     }
 
-    // What the shell is to do.
+    // The shell's work.
 
     /// A verdict that the door is to be told.
     pub(crate) fn take_verdict(&mut self) -> Option<(PeerKey, Verdict)> {
@@ -223,7 +223,7 @@ impl<L: Link> Driver<L> {
         self.ended.pop()
     }
 
-    /// Whether something has happened for those who wait.
+    /// True if something has happened for those who wait.
     pub(crate) const fn take_news(&mut self) -> bool {
         std::mem::replace(&mut self.has_news, false)
     }
@@ -385,7 +385,7 @@ impl<L: Link> Driver<L> {
         self.has_news = true;
     }
 
-    /// Whether the end of the game has begun.
+    /// True if the end of the game has begun.
     pub(crate) const fn has_ended(&self) -> bool {
         self.table.has_ended()
     }

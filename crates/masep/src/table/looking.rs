@@ -24,7 +24,7 @@ use crate::random::random_bytes;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, Request, SendError};
 
-/// How long nobody looks after a table after a call of its host, until its task does.
+/// The time for which nobody looks after a table after a call of its host, until its task does.
 const LEASE: Duration = Duration::from_millis(5);
 /// Frames of one connection at most until the others have their turn.
 const MOST_FRAMES: usize = 8;

@@ -59,7 +59,7 @@ impl Seat {
         self.name.clone()
     }
 
-    /// Whether this is what that was, as far as a view depends on it.
+    /// True if this has the same player as that, as far as a view depends on it.
     pub(crate) fn has_player_of(&self, other: &Self) -> bool {
         self.player == other.player
     }
@@ -91,7 +91,7 @@ impl Move {
         self.turn
     }
 
-    /// How it came about.
+    /// The way in which it came about.
     pub const fn how(&self) -> How {
         self.how
     }

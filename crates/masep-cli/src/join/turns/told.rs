@@ -1,4 +1,4 @@
-//! What a player is told, as lines of JSON.
+//! The things that a player is told, as lines of JSON.
 
 use masep::player::{End, Event, Turn};
 use masep::table::{How, Kind};
@@ -66,7 +66,7 @@ pub(super) struct Seen<'a> {
     skipped: u64,
 }
 
-/// How the last turn was decided.
+/// The decision of the last turn.
 #[derive(Debug, Serialize)]
 struct Last {
     turn: u64,

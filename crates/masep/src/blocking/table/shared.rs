@@ -12,7 +12,7 @@ use crate::ConnectionId;
 use crate::blocking::{Connection, TimedOut};
 use crate::table::driver::Driver;
 
-/// How long frames that have arrived may take to be told at the end of a time.
+/// The time for frames that have arrived to be told, at the end of a turn's time.
 const TELLING: Duration = Duration::from_millis(10);
 /// The longest wait, where there is nothing to wait for.
 const LONG: Duration = Duration::from_secs(3600);
@@ -102,7 +102,7 @@ impl Shared {
                 .map(|it| it.saturating_duration_since(now))
                 .min();
             let time = time.unwrap_or(LONG);
-            // What has happened is looked at from the beginning.
+            // The next look begins anew.
             drop(self.changed.wait_timeout(inner, time));
         }
     }
