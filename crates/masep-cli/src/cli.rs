@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
+use crate::output::{Elements, set_elements};
 use crate::status::{self, Status};
 use crate::{decode, demo, discover, encode, join, serve, tap};
 
@@ -47,6 +48,10 @@ fn environment_and_exit_codes() -> String {
 pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,
+
+    /// The form of elements in lines of JSON that are written; both are read
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    elements: Elements,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +68,7 @@ enum Verb {
 impl Cli {
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<Status, Error> {
+        set_elements(self.elements);
         match self.verb {
             Verb::Serve(serve) => serve.run(),
             Verb::Join(join) => join.run(),

@@ -67,6 +67,19 @@ Example: join a game as its player, by the LAN search
   {\"message\":{\"msg_type\":\"action\",\"params\":{\"action\":{\"$xml\":\"<Action type=...\"}}}}
 ";
 
+const TURNS_HELP: &str = "\
+Play turn by turn: one question at a time, again after a lost connection
+
+The engine is a table (masep serve --seats), or one of pymasep's protocol, whose turns are counted here. It is waited for, and \
+a lost connection is made anew, for --wait or 60s.
+
+Out: joined, with \"seat\" if the engine names it; {\"event\":\"turn\",\"turn\":7,\"episode\":0,\"left_ms\":1990,\"view\":...,\
+\"information\":{...},\"last\":{\"turn\":6,\"how\":\"played\"}}; final in the same form, which wants no answer, and show for \
+spectators; lost and retrying; not_counted with the turn whose action did not count, and why; notice, error; over, last.
+
+In: {\"turn\":7,\"action\":VALUE}. The next question is told after the answer to the one before; if that was late, it is the \
+newest. {\"leave\":true} gives the seat up; without that, it can be had again.";
+
 const FORM: Form = Form {
     example: r#"{"message":{"msg_type":"action","params":{"action":{"$xml":"<Action type=\"1\" />"}}}}"#,
 };
@@ -126,19 +139,13 @@ pub(crate) struct Join {
     #[arg(long, value_name = "CLASS", requires = "role", value_parser = parse_game)]
     game: Option<TypeName>,
 
-    /// Play turn by turn: one question at a time, again after a lost connection
-    ///
-    /// The engine is a table (masep serve --seats), or one of pymasep's protocol, whose turns are counted here. It waits for
-    /// the engine, and comes back by itself, for --wait or 60s.
-    ///
-    /// Out: joined, with \"seat\" if the engine names it; {\"event\":\"turn\",\"turn\":7,\"episode\":0,\"left_ms\":1990,
-    /// \"view\":...,\"information\":{...},\"last\":{\"turn\":6,\"how\":\"played\"}}; final in the same form, which wants no
-    /// answer, and show for spectators; lost and retrying; not_counted with the turn whose action did not count, and why;
-    /// notice, error; over, last.
-    ///
-    /// In: {\"turn\":7,\"action\":VALUE}. The next question is told after the answer to the one before; if that was late, it
-    /// is the newest. {\"leave\":true} gives the seat up; without that, it can be had again.
-    #[arg(long, requires = "game", conflicts_with_all = ["discover", "newest"], verbatim_doc_comment)]
+    #[arg(
+        long,
+        requires = "game",
+        conflicts_with_all = ["discover", "newest"],
+        help = TURNS_HELP.lines().next(),
+        long_help = TURNS_HELP
+    )]
     turns: bool,
 
     /// The seat to play, by its name at the table

@@ -1,8 +1,11 @@
 //! Standard output: a result a line.
 
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::ValueEnum;
 use masep::is_printable;
+use masep_proto::json::with_trees;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
@@ -57,7 +60,32 @@ pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
     String::from_utf8(line).map_err(io::Error::other)
 }
 
+/// The form of elements in all that this run of the program writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Elements {
+    /// {"$xml":"<State env_step=\"1\" />"}
+    #[default]
+    Xml,
+    /// {"$element":{"tag":"State","attributes":{"env_step":"1"},"text":...,"children":[...],"tail":...}}
+    Tree,
+}
+
+static TREES: AtomicBool = AtomicBool::new(false);
+
+/// Sets the form of elements from here on.
+pub(crate) fn set_elements(elements: Elements) {
+    TREES.store(elements == Elements::Tree, Ordering::Relaxed);
+}
+
 fn write_json(writer: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    if TREES.load(Ordering::Relaxed) {
+        let value = serde_json::to_value(value)?;
+        return write_line(writer, &with_trees(value));
+    }
+    write_line(writer, value)
+}
+
+fn write_line(writer: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut serializer = Serializer::with_formatter(writer, OneLine);
     value.serialize(&mut serializer).map_err(io::Error::from)
 }

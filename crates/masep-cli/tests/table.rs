@@ -236,3 +236,19 @@ fn a_script_that_is_too_slow_is_asked_the_newest_and_told_what_did_not_count() {
     red.end_in_peace();
     assert_eq!(engine.event("gone")["seat"], "red");
 }
+
+#[test]
+fn elements_are_trees_where_that_is_asked_for_and_both_forms_are_read() {
+    let (mut engine, address) = serve(&["--elements", "tree"]);
+    let options = ["--seat", "red", "--elements", "tree"];
+    let mut red = player(&format!("masep://{address}"), "ann", &options);
+    engine.event("seated");
+    red.event("joined");
+    let tree = json!({"tag": "State", "attributes": {"env_step": "0"}, "children": [{"tag": "a", "text": "b"}]});
+    engine.send(json!({"ask": {"red": {"$element": tree}}}));
+    engine.event("asked");
+    assert_eq!(red.event("turn")["view"], json!({"$element": tree}));
+    red.send(json!({"turn": 1, "action": action(4)}));
+    let expected = json!({"$element": {"tag": "Action", "attributes": {"type": "4"}}});
+    assert_eq!(engine.event("decision")["action"], expected);
+}

@@ -12,7 +12,7 @@
 //! | `bytes` | `{"$bytes_hex": "00ff"}` |
 //! | a class | `{"$type": "module.Class"}`, `{"$type": "builtins.int"}` |
 //! | an array | `{"$array": {"dtype": "uint8", "shape": [84, 84, 4], "base64": "…"}}`: its bytes, row-major, little endian |
-//! | anything else | `{"$xml": "<State … />"}`, with `"$tail"` if text follows the element |
+//! | anything else | `{"$xml": "<State … />"}`, with `"$tail"` if text follows the element; as a tree by [`with_trees`] |
 //!
 //! A message is `{"msg_type": …, "src_sub_app": …, "params": …}`.
 //!
@@ -52,6 +52,7 @@ mod error;
 mod key;
 mod read;
 mod text;
+mod tree;
 mod write;
 
 #[cfg(test)]
@@ -62,6 +63,7 @@ use serde_json::Value as Json;
 
 pub use error::{JsonError, JsonErrorKind};
 pub use text::from_slice;
+pub use tree::with_trees;
 
 use crate::protocol2::Control;
 use crate::{Element, Limit, LimitExceeded, Limits, Message, Value};

@@ -210,6 +210,7 @@ fn tagged(object: &Object, tag: &str, place: Place<'_>) -> Result<Value, JsonErr
         "$type" => |json, _| Ok(Value::Type(TypeName::from(text(json)?))),
         "$array" => |json, _| super::array::read(json).map(Value::from),
         "$nest" => nest,
+        "$element" => |json, _| super::tree::read(json),
         "$xml" => return xml(object),
         "$py" => return described(object),
         _ => return Err(JsonErrorKind::UnknownTag(excerpt(tag)).into()),

@@ -307,7 +307,7 @@ fn what_is_written_is_read_again_as_text_however_it_is_nested() {
 
 #[test]
 fn text_that_is_nested_deeper_than_any_message_is_over_a_limit() {
-    for (open, most) in [("[", 1_544), ("{\"k\":", 1_544)] {
+    for (open, most) in [("[", 1_608), ("{\"k\":", 1_608)] {
         let error = from_slice(open.repeat(most + 1).as_bytes()).unwrap_err();
         let JsonErrorKind::Limit(exceeded) = error.kind else {
             panic!("{error}");

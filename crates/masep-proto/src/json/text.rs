@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::tree::MOST_LEVELS;
 use super::{JsonError, JsonErrorKind, LEVELS_PER_ITEM};
 use crate::{Limit, LimitExceeded, Limits};
 
@@ -18,7 +19,7 @@ const LEVELS_PER_CONTAINER: usize = 3;
 const LEVELS_AROUND: usize = 8;
 
 /// Reads JSON text as `serde_json::from_slice` does, but nested as deep as the JSON form of a message
-/// can be: 1,544 levels with the default of [`Limits::depth`]. It does not recurse.
+/// can be: 1,608 levels with the default of [`Limits::depth`]. It does not recurse.
 ///
 /// # Errors
 /// The text is no JSON ([`JsonErrorKind::Syntax`]), or nested deeper.
@@ -28,7 +29,9 @@ pub fn from_slice(text: &[u8]) -> Result<Json, JsonError> {
         let read = serde_json::from_slice(text);
         return read.map_err(|error| JsonErrorKind::Syntax(error.to_string()).into());
     }
-    let most = Limits::default().depth / LEVELS_PER_ITEM * LEVELS_PER_CONTAINER + LEVELS_AROUND;
+    let values = Limits::default().depth / LEVELS_PER_ITEM * LEVELS_PER_CONTAINER + LEVELS_AROUND;
+    // An element as a tree has two for each of its own.
+    let most = values + MOST_LEVELS;
     LimitExceeded::check(Limit::Depth, levels, most)?;
     let mut reader = Reader { text, at: 0 };
     match reader.document() {
