@@ -105,7 +105,7 @@ macro_rules! host_calls {
         /// Shows this to the spectators: each gets the newest view that there is when it has read the one before. Does not wait.
         ///
         /// # Errors
-        /// [`TableError::Over`] when the table has ended.
+        /// [`TableError::Over`](masep_table::TableError::Over) when the table has ended.
         pub fn show(&self, view: impl Into<View>) -> Result<(), Error> {
             let view = view.into();
             self.shared.call(|driver, now| {
