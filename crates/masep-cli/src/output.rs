@@ -61,6 +61,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> io::Result<String> {
 }
 
 /// The form of elements in all that this run of the program writes.
+#[allow(clippy::doc_markdown, reason = "the help shows it as it stands")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Elements {
     /// {"$xml":"<State env_step=\"1\" />"}
