@@ -34,8 +34,8 @@ fn message(size: usize) -> (Message, Arc<AtomicBool>) {
         bytes: (0..size).map(|at| at.to_le_bytes()[0]).collect(),
         returned: returned.clone(),
     };
-    let camera = Array::new(DType::UInt8, [size], Bytes::from_owner(lent)).unwrap();
-    let small = Array::from_slice(&[2], &[1.0f32, -0.0]).unwrap();
+    let camera = Array::new(DType::UInt8, [size], Bytes::from_owner(lent)).expect("an array");
+    let small = Array::from_slice(&[2], &[1.0f32, -0.0]).expect("an array");
     let params = Dict::new()
         .with("x", 1)
         .with("camera", camera)
@@ -48,7 +48,7 @@ fn message(size: usize) -> (Message, Arc<AtomicBool>) {
 
 fn pieces(pair: &Pair, message: &Message) -> Pieces {
     let encoded = pair.engine.core.encoding().encode_pieces(message);
-    encoded.unwrap().expect("the array is large")
+    encoded.expect("a message").expect("the array is large")
 }
 
 /// Writes so many bytes of a message in pieces at once, and the rest later.
@@ -59,7 +59,12 @@ fn play(size: usize, at_once: usize) {
     let pieces = pieces(&pair, &message);
     drop(message);
     let now = pair.now;
-    let transmit = pair.engine.core.send_pieces(pieces, now).unwrap().unwrap();
+    let transmit = pair
+        .engine
+        .core
+        .send_pieces(pieces, now)
+        .expect("it is not too large")
+        .expect("nothing waits");
     assert!(pair.engine.core.take_transmit().is_none(), "one is out");
     let written = copy(&transmit, at_once, &mut pair.to_agent.bytes);
     let write = match written {
@@ -70,7 +75,7 @@ fn play(size: usize, at_once: usize) {
     assert!(!returned.load(Ordering::Relaxed));
     pair.engine.core.put_transmit(transmit, write, now);
     assert!(returned.load(Ordering::Relaxed), "{at_once} of {whole}");
-    pair.engine.send(b"behind", now).unwrap();
+    pair.engine.send(b"behind", now).expect("room");
     pair.settle();
     let received = &pair.agent.received;
     let read = pair.agent.core.encoding().decode(received[0].clone());
