@@ -152,11 +152,7 @@ impl Decoded {
 
     /// One from a connection, of which this is the memory, in a frame of so many bytes. If an array is most of that frame,
     /// it is the only one that keeps it: it can have its memory then.
-    pub(crate) fn received(
-        mut message: Message,
-        size: usize,
-        memory: Option<FrameMemory>,
-    ) -> Self {
+    pub(crate) fn received(mut message: Message, size: usize, memory: Option<FrameMemory>) -> Self {
         let least = size / 2;
         if memory.is_some() && frames::has_array(&message.params, least) {
             message.params = frames::apart(message.params, least);

@@ -12,8 +12,8 @@ class Limits:
     """The bounds of a message and of a connection: ``Limits(depth=64, idle_time=60.0)``.
 
     Those of messages (``message_bytes``, ``depth``, ``nodes``, ``text_bytes``, ``int_digits``) are
-    applied to what a connection receives and sends. Above their defaults they are applied to what it
-    receives only.
+    applied to what a connection receives and sends. In protocol 2, bytes and items may be as many as the
+    largest frame that the receiver takes has room for.
     """
 
     frame_bytes: int = 65_535
