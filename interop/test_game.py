@@ -155,3 +155,37 @@ def test_real_interfaces_play_a_masep_engine_to_its_end(masep: Masep, recording:
             steps = [e["step"] for e in events if e["event"] == "observation"]
             assert steps == [int(session.observation_of(f).get("env_step")) for f in seat.frames[:-1]]
             assert events[-1] == {"event": "ended"}
+
+
+def test_interfaces_of_both_protocols_and_a_real_one_play_one_game_to_its_end(
+    masep: Masep, recording: session.Recording
+) -> None:
+    """One server, one port: each sees what it sees among its own kind."""
+    (real, _), (new, new_role), (old, old_role) = session.INTERFACES.items()
+    with masep.serve(ident=session.ENGINE) as (host, port), ExitStack() as stack:
+        engine = ScriptedEngine(host, recording)
+        of_pymasep = stack.enter_context(session.interface(real, port, masep.directory))
+        engine.welcome(real)
+        players = {}
+        for ident, role, target in (
+            (new, new_role, f"masep://127.0.0.1:{port}"),
+            (old, old_role, f"pymasep://127.0.0.1:{port}"),
+        ):
+            options = ["--id", ident, "--role", role, "--game", session.GAME]
+            players[ident] = stack.enter_context(masep.run("join", target, *options))
+            assert players[ident].expect("connected").get("protocol") == (2 if ident == new else None)
+            engine.welcome(ident)
+        with ThreadPoolExecutor(len(players)) as pool:
+            games = {ident: pool.submit(play, player, ident) for ident, player in players.items()}
+            engine.play()
+            engine.end()
+        for ident, game in games.items():
+            got, actions = game.result()
+            seat = recording.seats[ident]
+            assert masep.encode(got) == seat.frames, f"{ident}: not what it gets alone"
+            assert actions == seat.actions
+            assert players[ident].wait() == 0
+        events = list(of_pymasep.events())
+        assert of_pymasep.wait() == 0
+        assert [bytes.fromhex(e["hex"]) for e in events if e["event"] == "frame"] == recording.seats[real].frames
+        assert events[-1] == {"event": "ended"}

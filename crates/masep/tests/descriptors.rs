@@ -1,5 +1,5 @@
-//! A process without a free descriptor, and the descriptors of one with many connections. One test at a time: their number
-//! and their limit are those of the whole process.
+//! A process without a free descriptor, the descriptors of one with many connections, and its memory. One test at a time:
+//! numbers and limits are those of the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
@@ -7,7 +7,7 @@ mod directory;
 mod shells;
 
 use std::fs::{self, File};
-use std::io::{IoSlice, Read};
+use std::io::{IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
@@ -21,11 +21,16 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use directory::Directory;
-use shells::{Options, Peer, SOON, Shell, accept, frame, of_each_shell, until};
+use masep_proto::protocol2::{Header, kind};
+use shells::{
+    Act, Connection, Handler, Options, Peer, SOON, Shell, accept, frame, masep2, of_each_shell,
+    until,
+};
 
 of_each_shell! {
     without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on
     none_is_left_of_connections_that_have_ended_nor_of_those_that_a_peer_has_passed
+    strangers_with_large_frames_share_one_memory
 }
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -141,4 +146,69 @@ fn none_is_left_of_connections_that_have_ended_nor_of_those_that_a_peer_has_pass
     drop(engine);
     until(|| descriptors() <= before);
     server.shutdown(SOON);
+}
+
+/// The bytes of memory that the process has.
+fn memory() -> usize {
+    let figures = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = figures.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Each claims a megabyte, and sends most of it: together they want a gigabyte.
+fn strangers_with_large_frames_share_one_memory(shell: Shell) {
+    const STRANGERS: usize = 1_000;
+    let _alone = alone();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(hard >= 4_096, "too few descriptors are allowed here");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let server = shell.serve(Options::default().handler(Echo));
+    let address = format!("masep://{}", server.address());
+    let before = memory();
+    let mut strangers: Vec<_> = (0..STRANGERS)
+        .map(|n| masep2::join(&*server, &masep2::first_bytes(&n.to_string())))
+        .collect();
+    let part = [
+        &Header::new(kind::BYTES, 1 << 20).to_bytes()[..],
+        &[7; 900_000],
+    ]
+    .concat();
+    let mut sent = vec![0; STRANGERS];
+    let mut most = 0;
+    // Until none has taken anything for a while.
+    let mut idle = Instant::now();
+    while idle.elapsed() < Duration::from_millis(500) {
+        for (peer, sent) in strangers.iter_mut().zip(&mut sent) {
+            peer.stream.set_nonblocking(true).unwrap();
+            if let Ok(written @ 1..) = peer.stream.write(&part[*sent..]) {
+                *sent += written;
+                idle = Instant::now();
+            }
+        }
+        most = most.max(memory() - before);
+    }
+    // The default of `incoming_bytes`; of each connection a sixteenth of its frame, which is not counted yet; and what a
+    // connection takes itself, without async with its thread.
+    let allowed = (64 << 20) + STRANGERS * ((64 << 10) + (96 << 10));
+    assert!(most < allowed, "{most} bytes, allowed {allowed}");
+    assert!(
+        sent.iter().sum::<usize>() > 64 << 20,
+        "they sent too little"
+    );
+    // One that comes now is served.
+    let good = shell.connect("good", address, Options::default()).unwrap();
+    good.connection().send("hi").unwrap();
+    assert_eq!(good.connection().recv(), Ok(Frame::new("hi")));
+    drop(strangers);
+    drop(server);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+}
+
+/// Sends frames back.
+struct Echo;
+
+impl Handler for Echo {
+    fn on_receive(&self, _: &dyn Connection, frame: Frame) -> Act {
+        Act::Send(frame)
+    }
 }

@@ -17,6 +17,7 @@ mod frames;
 mod full_queues;
 mod handlers;
 mod hostile;
+mod hostile2;
 mod messages;
 mod protocol2;
 mod rejection;

@@ -9,12 +9,11 @@ use masep::{
     Array, Bye, CloseReason, ConnectErrorKind, Dict, EncodeError, Frame, Limits, Message,
     MessageType, Notice, Protocol, Protocols, SendError, Value, WhenFull,
 };
-use masep_proto::protocol2::{Control, Hello, preamble};
 
 use crate::directory::Directory;
 use crate::shells::{
     Act, Client, Connection, Handle, Handler, Options, Peer, Server, Shell, accept, frame, listen,
-    of_each_pair, of_each_shell, until,
+    masep2, of_each_pair, of_each_shell, until,
 };
 
 of_each_pair! {
@@ -426,23 +425,11 @@ fn a_ping_tells_the_time_of_a_round_trip(of_server: Shell, of_client: Shell) {
     old.write(&frame(b"BYE"));
 }
 
-/// The first bytes of a bare socket that speaks protocol 2.
-fn first_bytes() -> Vec<u8> {
-    let hello = Control::Hello(Box::new(Hello::new("silent".into(), 1 << 20)));
-    let payload = hello.encode().unwrap();
-    let mut bytes = preamble::CLIENT.to_vec();
-    bytes.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
-    bytes.extend([hello.kind(), 0, 0, 0]);
-    bytes.extend(&payload);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
-}
-
 fn a_peer_without_a_sign_of_life_is_ended(shell: Shell) {
     let limits = Limits::default().heartbeat(Some(Duration::from_millis(100)));
     let server = shell.serve(limits);
     let mut peer = Peer::connect(server.address());
-    peer.write(&first_bytes());
+    peer.write(&masep2::first_bytes("silent"));
     let connection = accept(&*server);
     assert_eq!(connection.protocol(), Protocol::Masep2);
     assert_eq!(connection.end(), CloseReason::HeartbeatTimeout);

@@ -7,11 +7,12 @@ use masep::{
     AcceptError, CloseReason, ConnectError, ConnectErrorKind, Dict, Protocol, Protocols,
     RejectReason, Rejected, Request, Role, ServerLimits, TokenError,
 };
-use masep_proto::protocol2::{Control, Header, preamble};
+use masep_proto::protocol2::preamble;
 
 use crate::directory::Directory;
 use crate::shells::{
-    Client, Options, Peer, Says, Server, Shell, accept, frame, listen, of_each_pair, of_each_shell,
+    Client, Options, Peer, Says, Server, Shell, accept, frame, listen, masep2, of_each_pair,
+    of_each_shell,
 };
 
 of_each_pair! {
@@ -214,21 +215,11 @@ fn an_id_in_use_is_the_hosts_to_give(of_server: Shell, of_client: Shell) {
     );
 }
 
-/// The first bytes of a client of protocol 2 with this id.
-fn first_bytes(id: &str) -> Vec<u8> {
-    let hello = Control::Hello(Box::new(masep::Hello::new(id.into(), 1 << 20)));
-    let payload = hello.encode().unwrap();
-    let header = Header::new(hello.kind(), u32::try_from(payload.len()).unwrap());
-    let mut bytes = [preamble::CLIENT, &header.to_bytes(), &payload].concat();
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
-}
-
 fn a_client_that_leaves_before_the_verdict_leaves_nothing(shell: Shell) {
     for is_decided in [true, false] {
         let server = server(shell, ServerLimits::default().connections(1));
         let mut peer = Peer::connect(server.address());
-        peer.write(&first_bytes("gone"));
+        peer.write(&masep2::first_bytes("gone"));
         let request = server.next_request().unwrap();
         drop(peer);
         let request = if is_decided {

@@ -10,6 +10,7 @@
 )]
 
 mod handler;
+pub mod masep2;
 mod options;
 mod peer;
 

@@ -70,10 +70,13 @@ fn every_seed_keeps_what_is_promised() {
     let (figures, mut failed) = run(from, count, asked("MASEP_SIMULATE_TRACE", 0) == 1);
     let virtual_time = TICK.as_secs_f64() * figures.ticks as f64;
     println!(
-        "{count} seeds from {from}: {} ends of connections, {} frames received, {} faults, {:.0} s of \
-         virtual time in {:.1} s; {} failed",
+        "{count} seeds from {from}: {} ends of connections ({} of protocol 2), {} frames received ({} over 64 KiB, \
+         {} arrays), {} faults, {:.0} s of virtual time in {:.1} s; {} failed",
         figures.connections,
+        figures.of_masep,
         figures.frames,
+        figures.large,
+        figures.arrays,
         figures.faults,
         virtual_time,
         start.elapsed().as_secs_f64(),
@@ -96,6 +99,8 @@ fn every_seed_keeps_what_is_promised() {
         count < 20 || figures.frames > count,
         "hardly a frame was received"
     );
+    let mixes = figures.of_masep > 0 && figures.of_masep < figures.connections;
+    assert!(count < 20 || mixes, "one generation alone was played");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::{Duplicates, Limits, SocketOptions, WhenFull};
+use masep::{Duplicates, Limits, Protocols, SocketOptions, WhenFull};
 use rand::{RngExt, SeedableRng};
 use rand_xorshift::XorShiftRng;
 
@@ -59,6 +59,9 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) clients: usize,
+    /// The generations of the protocol that the server speaks, and each client.
+    pub(crate) server_speaks: Protocols,
+    pub(crate) clients_speak: Vec<Protocols>,
     pub(crate) shared_id: bool,
     pub(crate) duplicates: Duplicates,
     pub(crate) server: Taking,
@@ -71,6 +74,8 @@ pub(crate) struct Plan {
     pub(crate) socket_options: SocketOptions,
     pub(crate) quality: Quality,
     pub(crate) largest: usize,
+    /// Of frames and arrays to a peer of protocol 2.
+    pub(crate) largest_of_masep: usize,
     pub(crate) frames: u32,
     pub(crate) broadcasts: u32,
     /// The longest wait of a sender between two frames, and of a receiver, in milliseconds.
@@ -103,9 +108,16 @@ impl Plan {
             WhenFull::Disconnect,
         ];
         let largest = one_of(rng, &[64, 300, 2_000, 60 << 10]);
+        let largest_of_masep = largest.max(one_of(rng, &[0, 0, 70_000, 160_000]));
         let active = rng.random_range(300..900);
+        let clients = rng.random_range(1..=6);
+        let server_speaks = one_of(rng, SERVERS);
         Self {
-            clients: rng.random_range(1..=6),
+            clients,
+            server_speaks,
+            clients_speak: (0..clients)
+                .map(|_| one_of(rng, clients_of(server_speaks)))
+                .collect(),
             shared_id: rng.random_bool(0.1),
             duplicates: one_of(rng, &[Duplicates::Refuse, Duplicates::Replace]),
             server: one_of(rng, &[Taking::Recv, Taking::Handler, Taking::Queue]),
@@ -117,9 +129,10 @@ impl Plan {
             send_full: one_of(rng, &policies),
             limits: limits(rng),
             socket_options: socket_options(rng),
-            quality: quality(rng, largest),
+            quality: quality(rng, largest_of_masep),
             largest,
-            frames: if largest > 4_000 {
+            largest_of_masep,
+            frames: if largest_of_masep > 4_000 {
                 12
             } else {
                 rng.random_range(1..60)
@@ -134,12 +147,33 @@ impl Plan {
     }
 }
 
+/// Most serve both generations; some are engines of pymasep's protocol, some insist on protocol 2.
+const SERVERS: &[Protocols] = &[
+    Protocols::Both,
+    Protocols::Both,
+    Protocols::Both,
+    Protocols::Both,
+    Protocols::Pymasep,
+    Protocols::Masep2,
+];
+
+/// Most can be served. Those that cannot are refused again and again.
+const fn clients_of(server: Protocols) -> &'static [Protocols] {
+    use Protocols::{Both, Masep2, Pymasep};
+    match server {
+        Pymasep => &[Pymasep, Pymasep, Both, Both, Masep2],
+        Masep2 => &[Masep2, Masep2, Both, Both, Pymasep],
+        _ => &[Pymasep, Masep2, Both],
+    }
+}
+
 fn limits(rng: &mut XorShiftRng) -> Limits {
     Limits::default()
         .queue_messages(rng.random_range(1..40))
         .queue_bytes(rng.random_range(100..200_000))
         .hello_time(millis(rng, 500..2_000))
         .write_time(millis(rng, 800..2_500))
+        .heartbeat(rng.random_bool(0.7).then(|| millis(rng, 200..3_000)))
         .idle_time(rng.random_bool(0.3).then(|| millis(rng, 500..2_000)))
 }
 

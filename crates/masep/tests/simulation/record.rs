@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, BufMut, BytesMut};
-use masep::{CloseReason, Frame};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use masep::{Array, CloseReason, Connection, Dict, Frame, FrameKind, Message, Value};
 use rand::Rng;
 use rand_xorshift::XorShiftRng;
 
@@ -29,15 +29,17 @@ pub(crate) struct Side {
     /// Its program died at some time, perhaps with frames in a queue that nobody took out.
     pub(crate) stopped: bool,
     pub(crate) has_handler: bool,
+    /// True if protocol 2 is spoken.
+    pub(crate) of_masep: bool,
     /// Frames that `send` has taken, and whether another one is being offered.
     pub(crate) sent: u32,
-    offered: u32,
+    pub(crate) offered: u32,
     /// Gaps are allowed in what the other end gets, and in what this one takes.
     pub(crate) may_skip: bool,
     pub(crate) skims: bool,
     /// The number that comes next.
     pub(crate) next: u32,
-    last_broadcast: Option<u32>,
+    pub(crate) last_broadcast: Option<u32>,
     pub(crate) last_received: Ticks,
     /// A shut-down ran out of time.
     pub(crate) cut: bool,
@@ -49,7 +51,12 @@ pub(crate) struct Side {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) connections: u64,
+    /// Of them, those of protocol 2.
+    pub(crate) of_masep: u64,
     pub(crate) frames: u64,
+    /// Of them, those that pymasep's protocol has no room for, and arrays.
+    pub(crate) large: u64,
+    pub(crate) arrays: u64,
     pub(crate) faults: u64,
     pub(crate) ticks: Ticks,
 }
@@ -57,6 +64,9 @@ pub(crate) struct Figures {
 impl std::ops::AddAssign for Figures {
     fn add_assign(&mut self, other: Self) {
         self.connections += other.connections;
+        self.of_masep += other.of_masep;
+        self.large += other.large;
+        self.arrays += other.arrays;
         self.frames += other.frames;
         self.faults += other.faults;
         self.ticks += other.ticks;
@@ -115,17 +125,17 @@ impl Record {
     }
 
     /// An end shows up in its program.
-    pub(crate) fn started(&self, key: Key, host: usize, skims: bool, has_handler: bool) {
+    pub(crate) fn started(&self, key: Key, side: Side) {
         let mut log = self.lock();
-        log.event(format_args!("{key:?} connected on host {host}"));
+        let (host, protocol) = (side.host, if side.of_masep { 2 } else { 1 });
+        log.event(format_args!(
+            "{key:?} connected on host {host} by protocol {protocol}"
+        ));
         log.figures.connections += 1;
-        let now = log.now;
+        log.figures.of_masep += u64::from(side.of_masep);
         let side = Side {
-            host,
-            skims,
-            has_handler,
-            last_received: now,
-            ..Side::default()
+            last_received: log.now,
+            ..side
         };
         if log.sides.insert(key, side).is_some() {
             log.violations.push(format!("{key:?} connected twice"));
@@ -157,11 +167,19 @@ impl Record {
     }
 
     /// A frame reached the program: whole, in order, for the first time.
-    pub(crate) fn received(&self, key: Key, frame: &Frame) {
+    pub(crate) fn received(&self, connection: &Connection, key: Key, frame: Frame) {
+        let (kind, size) = (frame.kind(), frame.size());
+        let body = body(connection, frame);
         let mut log = self.lock();
-        log.event(format_args!("{key:?} received {} bytes", frame.size()));
+        log.event(format_args!(
+            "{key:?} received {size} bytes, {}",
+            kind.as_str()
+        ));
         log.figures.frames += 1;
-        if let Err(what) = log.check(key, frame.bytes()) {
+        log.figures.large += u64::from(size > Frame::MAX_BYTES);
+        log.figures.arrays += u64::from(kind == FrameKind::Cbor);
+        let checked = body.and_then(|body| log.check(key, &body));
+        if let Err(what) = checked {
             let what = format!("{key:?} received {what}");
             log.event(format_args!("VIOLATION {what}"));
             log.violations.push(what);
@@ -280,6 +298,28 @@ fn frame(link: usize, side: usize, number: u32, size: usize, rng: &mut XorShiftR
     body.put_u64(checksum(link, side, number, &rest));
     body.put_slice(&rest);
     Frame::new(body.freeze())
+}
+
+/// A message whose array is the body of this frame.
+pub(crate) fn in_an_array(frame: &Frame) -> Message {
+    let bytes = frame.bytes().to_vec();
+    let array = Array::from_vec(&[bytes.len()], bytes).expect("one dimension of that size");
+    let params = Dict::from([("image", Value::from(array))]);
+    Message::new("observation", params, "x")
+}
+
+/// The body that was sent, as it is or in an array.
+fn body(connection: &Connection, frame: Frame) -> Result<Bytes, String> {
+    if frame.kind() == FrameKind::Bytes {
+        return Ok(frame.into_bytes());
+    }
+    let message = connection
+        .decode(frame)
+        .map_err(|error| error.to_string())?;
+    match message.param("image") {
+        Some(Value::Array(array)) => Ok(array.bytes().clone()),
+        other => Err(format!("{other:?} instead of an array")),
+    }
 }
 
 /// The end of a server's link that a client has, and the other way round.

@@ -92,8 +92,17 @@ impl Judgement<'_> {
         let end = &self.link().ends[self.key.1];
         let is_so = match reason {
             CloseReason::PeerBye | CloseReason::Reset => true,
-            // Only a client is rejected, before it has got anything.
-            CloseReason::Rejected => self.key.1 == 0 && self.side().next == 0,
+            CloseReason::PeerByeWith(_) => self.side().of_masep,
+            // Only a client is rejected, before it has got anything. Of protocol 2 it is not even connected.
+            CloseReason::Rejected => {
+                let is_told_so = !self.side().of_masep;
+                is_told_so && self.key.1 == 0 && self.side().next == 0
+            }
+            // A sign of life is any byte. Two pings are sent before it is given up.
+            CloseReason::HeartbeatTimeout => plan.limits.heartbeat.is_some_and(|time| {
+                let silent_from = end.last_read + 2 * ticks(time);
+                self.side().of_masep && at + SLACK >= silent_from
+            }),
             CloseReason::LocalBye => self.log.ending.contains_key(&self.key),
             CloseReason::EndOfStream { .. } => self.link().disturbed,
             // Frames that come while the peer is told are read too, and change nothing.
@@ -210,5 +219,5 @@ impl Judgement<'_> {
 
 /// True if the other end said `BYE`.
 fn said_bye(reason: &CloseReason) -> bool {
-    matches!(reason, CloseReason::PeerBye | CloseReason::Rejected)
+    reason.is_peer_bye() || *reason == CloseReason::Rejected
 }

@@ -1,0 +1,45 @@
+//! The bytes of protocol 2, for peers that are bare sockets.
+
+use std::io::Read;
+
+use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
+
+use super::{Peer, Server};
+
+/// A frame of protocol 2.
+pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let header = Header::new(kind, u32::try_from(payload.len()).unwrap());
+    let mut bytes = [&header.to_bytes()[..], payload].concat();
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
+/// The first bytes of a client with this id, which takes payloads of 1 MiB.
+pub fn first_bytes(id: &str) -> Vec<u8> {
+    let hello = Control::Hello(Box::new(Hello::new(id.into(), 1 << 20)));
+    let payload = hello.encode().unwrap();
+    [preamble::CLIENT, &frame(hello.kind(), &payload)[..]].concat()
+}
+
+/// Connected, and taken: behind the server's `WELCOME`.
+pub fn join(server: &dyn Server, first_bytes: &[u8]) -> Peer {
+    let mut peer = Peer::connect(server.address());
+    peer.write(first_bytes);
+    let mut preamble = [0; preamble::SERVER.len()];
+    peer.stream.read_exact(&mut preamble).unwrap();
+    assert_eq!(preamble, preamble::SERVER);
+    assert_eq!(read(&mut peer).0, kind::WELCOME);
+    peer
+}
+
+/// The next frame: its kind and its payload.
+pub fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
+    let mut header = [0; 8];
+    peer.stream.read_exact(&mut header).unwrap();
+    let size = u32::from_le_bytes(header[..4].try_into().unwrap());
+    let size = usize::try_from(size).unwrap();
+    let mut payload = vec![0; size.next_multiple_of(8)];
+    peer.stream.read_exact(&mut payload).unwrap();
+    payload.truncate(size);
+    (header[4], payload)
+}
