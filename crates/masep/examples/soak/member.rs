@@ -20,6 +20,15 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 /// Frames that wait for a member that does not read; the others wait at the server.
 const QUEUE: usize = 16;
 
+/// Members of all kinds are at the one server.
+const fn spoken(number: u64) -> Protocols {
+    match number % 3 {
+        0 => Protocols::Pymasep,
+        1 => Protocols::Masep2,
+        _ => Protocols::Both,
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// Ask to be fed, and read nothing from then on.
@@ -209,6 +218,7 @@ impl Member {
             .protocols(Protocols::Pymasep)
             .limits(self.limits.clone())
             .socket_options(self.socket_options.clone())
+            .protocols(spoken(self.number))
             .connect(self.address)
             .await?;
         self.client = Some(client);

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use masep::transport::memory::{MemoryConnector, MemoryTransport, duplex, listen};
 use masep::transport::{self, Listener, SocketListener, SocketTransport, Stream, Transport};
-use masep::{Client, CloseReason, Limits, Target};
+use masep::{Client, CloseReason, Limits, Protocol, Protocols, Target};
+use masep_proto::protocol2::preamble;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpListener;
 
@@ -60,6 +61,51 @@ pub(crate) fn connect(cut: &Cut) -> Work<'_> {
         for said in soon(peers).await.unwrap() {
             let whole = said.starts_with(HELLO) && said.ends_with(BYE);
             assert!(said.is_empty() || whole, "{said:?}");
+        }
+    })
+}
+
+/// The same with a client of both generations, at a server of pymasep's protocol: it asks for protocol 2, and connects
+/// again. Each connection says a whole beginning of either, or nothing.
+pub(crate) fn connect_again(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let peers = tokio::spawn(async move {
+            let mut heard: Vec<Vec<u8>> = Vec::new();
+            while heard
+                .last()
+                .is_none_or(|said| !said.ends_with(b"last\x03\0BYE"))
+            {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                for byte in ANSWER {
+                    breathe().await;
+                    let _ = stream.write_all(&[*byte]).await;
+                }
+                let mut said = Vec::new();
+                // A probe that has its answer may be reset: nothing of what it says is owed to anybody.
+                let _ = stream.read_to_end(&mut said).await;
+                heard.push(said);
+            }
+            heard
+        });
+        let target = format!("localhost:{port}");
+        let connect = || {
+            let builder = Client::builder("agent").protocols(Protocols::Both);
+            builder.connect(target.clone())
+        };
+        if let Some(client) = cut.call(connect()).await {
+            let client = client.unwrap();
+            assert_eq!(client.connection().protocol(), Protocol::Pymasep);
+            assert_eq!(soon(client.connection().bye()).await, CloseReason::LocalBye);
+        }
+        let again = soon(connect()).await.unwrap();
+        again.connection().send("last").await.unwrap();
+        soon(again.connection().bye()).await;
+        for said in soon(peers).await.unwrap() {
+            let old = said.starts_with(HELLO) && said.ends_with(BYE);
+            let new = said.starts_with(preamble::CLIENT);
+            assert!(said.is_empty() || old || new, "{said:?}");
         }
     })
 }

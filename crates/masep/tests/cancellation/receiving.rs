@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use masep::{CloseReason, Connection, Limits, RecvMessageError, Server, SocketOptions, WhenFull};
+use masep::{
+    Bye, CloseReason, Connection, Limits, RecvMessageError, Server, SocketOptions, WhenFull,
+};
+use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 
 use crate::cut::{Cut, Work, breathe, soon};
 use crate::world::{BYE, Peer, World, number, wire};
@@ -43,6 +46,44 @@ pub(crate) fn recv_reads(cut: &Cut) -> Work<'_> {
         let world = World::new(Limits::default());
         let (connection, peer) = world.join("agent").await;
         alone(cut, &connection, peer).await;
+    })
+}
+
+/// A frame of protocol 2, in so many bytes.
+fn masep_frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let header = Header::new(kind, u32::try_from(payload.len()).unwrap());
+    let mut bytes = [&header.to_bytes()[..], payload].concat();
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
+/// Frames of protocol 2, between which stand others that are no frames of the user's.
+pub(crate) fn recv_reads_protocol_2(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let world = World::new(Limits::default());
+        let peer = Peer::new(world.connector.connect(1 << 12).await.unwrap());
+        let control = |message: Control| masep_frame(message.kind(), &message.encode().unwrap());
+        let hello = Control::Hello(Box::new(Hello::new("agent".into(), 1 << 20)));
+        peer.write(&[preamble::CLIENT, &control(hello)].concat())
+            .await;
+        let connection = soon(world.server.accept()).await.unwrap();
+        let frames = (0..FRAMES).flat_map(|number| {
+            let ping = masep_frame(kind::PING, &[number; 8]);
+            [ping, masep_frame(kind::BYTES, &[number; 70])].concat()
+        });
+        let bye = control(Control::Bye(Bye::new("done", "")));
+        let bytes: Vec<u8> = frames.chain(bye).collect();
+        let sender = tokio::spawn(async move {
+            peer.trickle(&bytes).await;
+            peer
+        });
+        let got = cut.call(connection.recv()).await;
+        let first = got.map(|frame| number(&frame.expect("the end is behind the frames")));
+        let mut all: Vec<u8> = first.into_iter().collect();
+        all.extend(soon(rest(&connection)).await);
+        assert_eq!(all, (0..FRAMES).collect::<Vec<_>>());
+        assert!(soon(connection.closed()).await.words().is_some());
+        soon(sender).await.unwrap();
     })
 }
 

@@ -37,6 +37,7 @@ pub(crate) const CALLS: &[Call] = &[
         at_least: 60,
         worlds: &[
             (Paused, receiving::recv_reads),
+            (Paused, receiving::recv_reads_protocol_2),
             (Paused, receiving::recv_spins),
             (Paused, receiving::recv_from_the_queue),
             (Paused, receiving::recv_behind_another),
@@ -143,7 +144,10 @@ pub(crate) const CALLS: &[Call] = &[
         file: "client.rs",
         name: "connect",
         at_least: 5,
-        worlds: &[(Real, connecting::connect)],
+        worlds: &[
+            (Real, connecting::connect),
+            (Real, connecting::connect_again),
+        ],
     },
     Call {
         file: "client.rs",
