@@ -59,13 +59,23 @@ def real_client(host: Host, masep: Masep, address: str, ident: str = INTERFACE) 
 
 
 @contextmanager
-def masep_and_masep(lan: Lan, masep: Masep) -> Iterator[tuple[End, End]]:
+def masep_and_masep(lan: Lan, masep: Masep, scheme: str = "pymasep") -> Iterator[tuple[End, End]]:
     """`masep serve` on the first host, `masep join` on the second."""
     here, there = lan.hosts[:2]
-    with serve(here, masep, *PATIENT) as (engine, address), join(there, masep, address, *PATIENT) as interface:
+    with (
+        serve(here, masep, *PATIENT) as (engine, address),
+        join(there, masep, f"{scheme}://{address}", *PATIENT) as interface,
+    ):
         interface.expect("connected")
         engine.expect("connected")
         yield End(engine, INTERFACE), End(interface)
+
+
+@contextmanager
+def masep_and_masep_of_protocol_2(lan: Lan, masep: Masep) -> Iterator[tuple[End, End]]:
+    """The same two, which insist on protocol 2."""
+    with masep_and_masep(lan, masep, "masep") as both:
+        yield both
 
 
 @contextmanager

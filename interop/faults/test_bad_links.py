@@ -37,12 +37,26 @@ def to_pymasep(link: dict[str, Any]) -> Way:
     return Way(largest=link.get("mtu", 1500) - 80 - 2, ahead=32)
 
 
+#: More than a frame of pymasep's protocol can have.
+LARGE = Way(largest=200_000)
+
+
 @pytest.mark.parametrize("fault", LINKS)
 def test_between_masep_ends(fault: str, network: Network, masep: Masep, seed: str, frames: int, note: Note) -> None:
     lan = network(**LINKS[fault])
     with ends.masep_and_masep(lan, masep) as (engine, interface):
         arrived = exchange(seed, frames, engine, interface)
     note(fault, "masep, masep", counts=lan.counts(), sent=2 * frames, arrived=arrived)
+
+
+@pytest.mark.parametrize("fault", LINKS)
+def test_between_masep_ends_of_protocol_2(
+    fault: str, network: Network, masep: Masep, seed: str, frames: int, note: Note
+) -> None:
+    lan = network(**LINKS[fault])
+    with ends.masep_and_masep_of_protocol_2(lan, masep) as (engine, interface):
+        arrived = exchange(seed, frames, engine, interface, there=LARGE, back=LARGE)
+    note(fault, "masep, masep by protocol 2", counts=lan.counts(), sent=2 * frames, arrived=arrived)
 
 
 @pytest.mark.parametrize("fault", LINKS)

@@ -105,6 +105,7 @@ def test_an_interface_notices_that_a_real_server_is_gone(
     ("between", "there", "back"),
     [
         pytest.param(ends.masep_and_masep, Way(), Way(), id="masep, masep"),
+        pytest.param(ends.masep_and_masep_of_protocol_2, Way(200_000), Way(200_000), id="masep, masep by protocol 2"),
         pytest.param(ends.masep_and_pymasep, Way(1000, 1), Way(), id="masep, pymasep"),
         pytest.param(ends.pymasep_and_masep, Way(), Way(1000, 1), id="pymasep, masep"),
     ],
