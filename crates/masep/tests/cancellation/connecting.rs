@@ -43,7 +43,7 @@ pub(crate) fn connect(cut: &Cut) -> Work<'_> {
         });
         let target = format!("localhost:{port}");
         let call = Client::builder("agent")
-            .protocols(masep::Protocols::Pymasep)
+            .protocols(Protocols::Pymasep)
             .connect(target.clone());
         if let Some(client) = cut.call(call).await {
             let client = client.unwrap();
@@ -51,7 +51,7 @@ pub(crate) fn connect(cut: &Cut) -> Work<'_> {
         }
         let again = soon(
             Client::builder("agent")
-                .protocols(masep::Protocols::Pymasep)
+                .protocols(Protocols::Pymasep)
                 .connect(target),
         )
         .await
@@ -248,7 +248,7 @@ fn over(cut: &Cut, capacity: usize) -> Work<'_> {
             (heard, ended)
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let client = Client::builder(LONG).protocols(masep::Protocols::Pymasep);
+        let client = Client::builder(LONG).protocols(Protocols::Pymasep);
         let call = client.connect_over(near, address);
         let connected = cut.call(call).await.is_some();
         let (heard, ended) = soon(far).await.unwrap();
