@@ -95,8 +95,6 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
 pub(crate) struct Heeded {
     /// Whether a message within the default bounds may be over those of the connection.
     pub(crate) checks: bool,
-    /// How long bytes may wait for a peer that takes none.
-    pub(crate) write_time: Duration,
 }
 
 impl Heeded {
@@ -107,10 +105,7 @@ impl Heeded {
             || limits.nodes < default.nodes
             || limits.text_bytes < default.text_bytes
             || limits.int_digits < default.int_digits;
-        Self {
-            checks,
-            write_time: limits.write_time,
-        }
+        Self { checks }
     }
 }
 

@@ -34,8 +34,6 @@ pub(crate) struct Connection {
     /// Whether this side closes it: what becomes of that is told by the call that does, and is no
     /// error for those that read.
     closing: AtomicBool,
-    /// True if this side gave up a peer that took nothing.
-    given_up: AtomicBool,
     /// True if a call has failed because the connection has ended.
     told: AtomicBool,
     process: Process,
@@ -47,13 +45,12 @@ impl Connection {
             inner: Some(inner),
             heeded,
             closing: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
             told: AtomicBool::new(false),
             process: Process::this(),
         }
     }
 
-    fn inner(&self, py: Python<'_>) -> PyResult<&blocking::Connection> {
+    pub(crate) fn inner(&self, py: Python<'_>) -> PyResult<&blocking::Connection> {
         self.process.check(py)?;
         self.inner
             .as_ref()
@@ -62,12 +59,20 @@ impl Connection {
 
     /// The reason why the connection ended, if it has.
     fn reason(&self) -> Option<&CloseReason> {
-        match self.inner.as_ref()?.close_reason()? {
-            CloseReason::LocalBye if self.given_up.load(Ordering::Relaxed) => {
-                Some(&CloseReason::WriteTimeout)
-            }
-            reason => Some(reason),
+        self.inner.as_ref()?.close_reason()
+    }
+
+    /// This side closes the connection from here on, unless it has ended.
+    pub(crate) fn begin_close(&self, inner: &blocking::Connection) {
+        if inner.close_reason().is_none() {
+            self.closing.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// The reason for which the connection ended, for the call that closes it.
+    pub(crate) fn closed(&self, py: Python<'_>) -> PyResult<&'static str> {
+        self.tell_rejection(py)?;
+        Ok(self.reason().map_or("local_bye", CloseReason::as_str))
     }
 
     fn ended(&self, py: Python<'_>, reason: &CloseReason) -> PyErr {
@@ -76,7 +81,7 @@ impl Connection {
     }
 
     /// The exception for a frame that was not sent.
-    fn not_sent(&self, py: Python<'_>, error: &SendError) -> PyErr {
+    pub(crate) fn not_sent(&self, py: Python<'_>, error: &SendError) -> PyErr {
         match error {
             SendError::Closed(reason) => self.ended(py, self.reason().unwrap_or(reason)),
             other => errors::send(py, other),
@@ -105,7 +110,7 @@ impl Connection {
     ) -> PyResult<()> {
         let outcome = match offer(inner, outgoing) {
             Ok(Offer::Sent) => return Ok(()),
-            Ok(Offer::Rest) => self.flushed(py, inner)?,
+            Ok(Offer::Rest(_)) => self.flushed(py, inner)?,
             Ok(Offer::NoRoom(frame)) => {
                 let inner = inner.clone();
                 waiting::call(py, move || inner.send(frame))?
@@ -153,15 +158,6 @@ impl Connection {
         Ok(received)
     }
 
-    /// The next frame if it has arrived.
-    fn receive_now(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
-        let received = self.inner(py)?.try_recv().ok();
-        if received.is_none() {
-            end(py, self)?;
-        }
-        Ok(received)
-    }
-
     /// The message in a frame, within the bounds of the connection.
     fn read(&self, py: Python<'_>, frame: Frame) -> PyResult<Decoded> {
         let inner = self.inner(py)?;
@@ -194,7 +190,7 @@ impl Drop for Connection {
 
 /// The reason for which a connection has ended, as an error if that is none: `BYE`, or the end of the
 /// stream between two frames, is how connections end.
-fn end(py: Python<'_>, connection: &Connection) -> PyResult<()> {
+pub(crate) fn end(py: Python<'_>, connection: &Connection) -> PyResult<()> {
     match connection.reason() {
         _ if connection.closing.load(Ordering::Relaxed) => Ok(()),
         None | Some(CloseReason::EndOfStream { mid_frame: false }) => Ok(()),
@@ -218,7 +214,7 @@ fn encoded<'py>(
 }
 
 /// Offers what is sent to a connection.
-fn offer(
+pub(crate) fn offer(
     inner: &blocking::Connection,
     outgoing: Result<Pieces, Frame>,
 ) -> Result<Offer, SendError> {
@@ -226,12 +222,13 @@ fn offer(
         Ok(pieces) => return inner.offer_pieces(pieces),
         Err(frame) => frame,
     };
-    match inner.offer(frame.clone()) {
-        Ok(true) => Ok(Offer::Sent),
-        Ok(false) => Ok(Offer::Rest),
-        Err(SendError::Full(_)) => Ok(Offer::NoRoom(frame)),
-        Err(error) => Err(error),
-    }
+    inner.offer(frame)
+}
+
+/// The reason that a peer of protocol 2 is told.
+pub(crate) fn words(code: Option<&str>, text: &str, may_return: Option<bool>) -> Option<Bye> {
+    let words = code.map(|code| Bye::new(code, text));
+    words.map(|bye| may_return.map_or(bye.clone(), |may| bye.may_return(may)))
 }
 
 fn body<'py>(py: Python<'py>, frame: &Frame) -> Bound<'py, PyBytes> {
@@ -267,12 +264,6 @@ impl Connection {
     #[getter]
     fn target(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.inner(py)?.address().to_string())
-    }
-
-    /// For how many seconds the peer may take nothing.
-    #[getter]
-    fn write_time(&self) -> f64 {
-        self.heeded.write_time.as_secs_f64()
     }
 
     /// The reason why the connection ended, if it has.
@@ -333,7 +324,7 @@ impl Connection {
         let inner = self.inner(py)?;
         match offer(inner, frames::outgoing(body)?) {
             Ok(Offer::Sent) => Ok(true),
-            Ok(Offer::Rest) => {
+            Ok(Offer::Rest(_)) => {
                 inner.leave_rest();
                 Ok(true)
             }
@@ -365,23 +356,11 @@ impl Connection {
         Ok(received.map(|frame| body(py, &frame)))
     }
 
-    /// The body of the next frame if it has arrived. `None` also when the connection has ended.
-    fn try_recv<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let received = self.receive_now(py)?;
-        Ok(received.map(|frame| body(py, &frame)))
-    }
-
     /// The next frame as a message; `None` when the connection has ended.
     #[pyo3(signature = (timeout=None))]
     fn recv_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Decoded>> {
         let received = self.receive(py, timeout)?;
         received.map(|frame| self.read(py, frame)).transpose()
-    }
-
-    /// The next frame, to be [read](Self::decode), if it has arrived. `None` also when the connection has ended.
-    fn try_recv_frame(&self, py: Python<'_>) -> PyResult<Option<Received>> {
-        let received = self.receive_now(py)?;
-        Ok(received.map(|frame| Received { frame }))
     }
 
     /// Reads a message within the bounds of the connection: of a frame of its.
@@ -430,18 +409,6 @@ impl Connection {
         }
     }
 
-    /// Ends the connection, unless it has ended, because the peer took nothing for too long.
-    fn give_up(&self) {
-        if let (Some(inner), true) = (&self.inner, self.process.is_this())
-            && inner.close_reason().is_none()
-            && !self.closing.load(Ordering::Relaxed)
-        {
-            self.given_up.store(true, Ordering::Relaxed);
-            // As in `try_close`.
-            let _: Result<(), SendError> = inner.try_send(Frame::BYE);
-        }
-    }
-
     /// Says `BYE` when all that was sent is delivered, and closes; with a code and a text, a peer of protocol 2 is told
     /// these. The reason for which the connection ended.
     #[pyo3(signature = (code=None, text="", may_return=None))]
@@ -454,17 +421,15 @@ impl Connection {
     ) -> PyResult<&'static str> {
         let inner = self.inner(py)?;
         if self.reason().is_none() {
-            self.closing.store(true, Ordering::Relaxed);
+            self.begin_close(inner);
             let inner = inner.clone();
-            let words = code.map(|code| Bye::new(code, text));
-            let words = words.map(|bye| may_return.map_or(bye.clone(), |may| bye.may_return(may)));
+            let words = words(code, text, may_return);
             waiting::call(py, move || match words {
                 Some(bye) => inner.bye_with(bye),
                 None => inner.bye(),
             })?;
         }
-        self.tell_rejection(py)?;
-        Ok(self.reason().map_or("local_bye", CloseReason::as_str))
+        self.closed(py)
     }
 
     /// The generation of the protocol that is spoken: 1 or 2.

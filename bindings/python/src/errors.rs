@@ -1,10 +1,12 @@
 //! Errors of the crates as the exceptions of `masep`.
 
+use std::io;
 use std::time::Duration;
 
 use masep::{CloseReason, ConnectError, ConnectErrorKind, Rejected, SendError};
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 use pyo3::call::PyCallArgs;
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
 /// The classes are written in Python, where they can have two bases.
@@ -56,6 +58,14 @@ pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
             exception(py, "UnsupportedError", args)
         }
         other => caller(py, other.to_string()),
+    }
+}
+
+/// An error of the system, as Python's own sockets say it: which number, and what it means.
+pub(crate) fn os(py: Python<'_>, error: &io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => transport(py, error.to_string(), "io"),
     }
 }
 
@@ -121,7 +131,7 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::Rejected(why) => rejected(py, text, why),
         ConnectErrorKind::OtherProtocol(_) => transport(py, text, "other_protocol"),
         ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
-        ConnectErrorKind::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+        ConnectErrorKind::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
             exception(py, "RefusedError", (text, "refused"))
         }
         _ => transport(py, text, "io"),

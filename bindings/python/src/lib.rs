@@ -9,6 +9,7 @@ mod connection;
 mod control;
 mod elements;
 mod errors;
+mod event_loop;
 mod frames;
 mod from_python;
 mod message;
@@ -41,6 +42,8 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<frames::Received>()?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<server::Server>()?;
+    module.add_class::<event_loop::EventLoop>()?;
+    module.add_class::<event_loop::Driven>()?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_function(wrap_pyfunction!(client::connect_found, module)?)?;
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;

@@ -47,7 +47,7 @@ pub(crate) struct Server {
 
 impl Server {
     fn new(py: Python<'_>, inner: io::Result<blocking::Server>, heeded: Heeded) -> PyResult<Self> {
-        let inner = inner.map_err(|error| os_error(py, &error))?;
+        let inner = inner.map_err(|error| errors::os(py, &error))?;
         Ok(Self {
             address: inner.local_address(),
             inner: RwLock::new(Some(inner)),
@@ -75,14 +75,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         waiting::release(self.process, inner.take());
-    }
-}
-
-fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
-    match error.raw_os_error() {
-        // As Python's own sockets say it: which number, and what it means.
-        Some(number) => pyo3::exceptions::PyOSError::new_err((number, error.to_string())),
-        None => errors::transport(py, error.to_string(), "io"),
     }
 }
 
@@ -177,7 +169,7 @@ impl Server {
         let announced = self.with(py, blocking::Server::announce)?;
         announced
             .unwrap_or(Ok(()))
-            .map_err(|error| os_error(py, &error))
+            .map_err(|error| errors::os(py, &error))
     }
 
     /// Answers it no more.

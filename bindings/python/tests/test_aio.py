@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import pathlib
 import socket
+import sys
 import threading
 
 import masep
@@ -342,5 +346,179 @@ def test_what_is_cancelled_while_others_have_their_turn_loses_nothing():
                 receiving.cancel()
                 await asyncio.wait([receiving])
             assert received == list(range(CALLS))
+
+    run(main())
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def threads():
+    """The names of the threads of this process, also of those that Python knows nothing of."""
+    tasks = pathlib.Path("/proc/self/task")
+    return [(task / "comm").read_text().strip() for task in tasks.iterdir()]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+def test_no_thread_drives_a_connection_of_a_loop():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            await until(lambda: "masep-keeper" not in threads())
+            peer, connection, frames = await half_sent(server)
+            # The door has had one for the hello, which ends by itself, though a rest waits.
+            await until(lambda: "masep-keeper" not in threads())
+            assert await peer.read(frames * len(FRAME)) == FRAME * frames
+            await peer.write(b"\x01\x00x")
+            assert await connection.recv() == b"x"
+            assert "masep-keeper" not in threads()
+
+    run(main())
+
+
+def test_an_end_is_known_though_no_call_waits():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peer, connection = await connected(server)
+            await peer.write(BYE)
+            await until(lambda: connection.closed)
+            assert connection.close_reason == "peer_bye"
+            assert await connection.recv() is None
+
+    run(main())
+
+
+def test_what_came_before_an_end_is_received():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peer, connection = await connected(server)
+            await peer.write(b"\x01\x00x" * 3 + BYE)
+            peer.socket.shutdown(socket.SHUT_WR)
+            await until(lambda: connection._descriptor is None)
+            assert not connection.closed
+            assert [await connection.recv() for _ in range(4)] == [b"x", b"x", b"x", None]
+            assert connection.closed
+
+    run(main())
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["a call waits", "none waits"])
+def test_a_silent_peer_is_given_up(waits):
+    limits = masep.Limits(idle_time=0.1)
+
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0", limits=limits) as server:
+            _peer, connection = await connected(server)
+            if not waits:
+                await until(lambda: connection.closed)
+            with pytest.raises(masep.TransportError) as raised:
+                await connection.recv()
+            assert raised.value.reason == "idle_timeout"
+
+    run(main())
+
+
+def test_calls_that_wait_are_told_what_another_thread_did():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0", duplicates="replace") as server:
+            _peer, connection, _frames = await half_sent(server)
+            receiving = asyncio.create_task(connection.recv())
+            sending = asyncio.create_task(connection.send(b"x"))
+            await asyncio.sleep(0)
+            _other, _successor = await connected(server)
+            assert await receiving is None
+            with pytest.raises(masep.TransportError) as raised:
+                await sending
+            assert raised.value.reason == connection.close_reason == "replaced"
+
+    run(main())
+
+
+def test_a_frame_that_the_door_makes_arrive_is_received():
+    """A peer that comes back has its predecessor looked at, by whoever drives it."""
+
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peer, connection = await connected(server)
+            for number in range(50):
+                receiving = asyncio.create_task(connection.recv())
+                await asyncio.sleep(0)
+                other = Peer(server)
+                await other.write(b"\x03\x00raw")
+                await peer.write(b"\x01\x00%c" % number)
+                assert await receiving == b"%c" % number
+                other.socket.close()
+
+    run(main())
+
+
+def test_sends_that_wait_go_out_in_their_order():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peer, connection, frames = await half_sent(server)
+            bodies = [b"%03d" % number for number in range(20)]
+            sending = [asyncio.create_task(connection.send(body)) for body in bodies]
+            assert await peer.read(frames * len(FRAME)) == FRAME * frames
+            assert await peer.read(5 * len(bodies)) == b"".join(b"\x03\x00" + body for body in bodies)
+            await asyncio.gather(*sending)
+
+    run(main())
+
+
+def test_the_loop_does_not_spin_for_a_peer_that_waits():
+    limits = masep.Limits(queue_messages=4)
+
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0", limits=limits) as server:
+            peer, connection, _frames = await half_sent(server)
+            # More than is read ahead, so that the socket stays readable.
+            await peer.write(b"\x01\x00x" * 50_000)
+            await until(lambda: not connection._reads)
+            turns, driven = 0, connection._driven
+
+            class Counting:
+                def __getattr__(self, name):
+                    nonlocal turns
+                    turns += name == "turn"
+                    return getattr(driven, name)
+
+            connection._driven = Counting()
+            await asyncio.sleep(0.2)
+            assert turns < 5
+            # A call that takes one has more read.
+            for _ in range(50_000):
+                assert await connection.recv() == b"x"
+
+    run(main())
+
+
+def test_a_connection_that_outlives_its_loop_is_closed_when_it_is_dropped():
+    server = masep.Server("engine", "127.0.0.1:0")
+
+    async def main():
+        return await masep.aio.connect(server.target, id="agent")
+
+    with server:
+        agent = asyncio.run(main())
+        engine = server.accept(SOON)
+        before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+        del agent
+        gc.collect()
+        assert engine.recv(SOON) is None
+        assert engine.close_reason == "peer_bye"
+        assert not before or len(os.listdir("/proc/self/fd")) < before
+
+
+def test_a_connection_is_dropped_in_another_thread():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peer, connection = await connected(server)
+            kept = [connection]
+            del connection
+            dropping = threading.Thread(target=kept.clear)
+            dropping.start()
+            assert await peer.read_all() == BYE
+            dropping.join(SOON)
 
     run(main())

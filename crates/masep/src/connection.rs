@@ -32,6 +32,11 @@ impl ConnectionId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// The number, as a key of this process.
+    pub(crate) const fn as_key(self) -> usize {
+        self.0 as usize
+    }
 }
 
 impl fmt::Display for ConnectionId {

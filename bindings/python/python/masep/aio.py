@@ -11,12 +11,15 @@ A connection belongs to the event loop in which it was made.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Literal, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
 from ._blocking import body_of, read
@@ -37,20 +40,37 @@ _CALL_BYTES = 2 * 1024
 _T = TypeVar("_T")
 
 
-class _Turn:
-    """The rest of a loop's turn. Calls that find the socket ready do not wait, and so would never
-    let the other tasks run while a peer is fast enough."""
+class _Loop:
+    """What the connections of an event loop share: what wakes it, and the rest of its turn. Calls that
+    find what they are for do not wait, and so would never let the other tasks run while a peer is fast
+    enough."""
 
-    __slots__ = ("left", "__weakref__")
+    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop]] = WeakKeyDictionary()
 
-    _of_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn]] = WeakKeyDictionary()
-
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.left = _TURN_BYTES
+        self.woken = _masep.EventLoop()
+        self.connections: WeakValueDictionary[int, Connection] = WeakValueDictionary()
+        self._keys = itertools.count()
+        loop.add_reader(self.woken.fileno(), self._look)
 
     @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> _Turn:
-        return cls._of_loop.setdefault(loop, cls())
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Loop:
+        if loop not in cls._of_loop:
+            cls._of_loop[loop] = cls(loop)
+        return cls._of_loop[loop]
+
+    def attach(self, connection: Connection) -> tuple[_masep.Driven, int | None]:
+        key = next(self._keys)
+        self.connections[key] = connection
+        return _masep.Driven.attach(connection._connection, self.woken, key)
+
+    def _look(self) -> None:
+        """Called by the loop when other threads have changed connections."""
+        for key in self.woken.take_woken():
+            connection = self.connections.get(key)
+            if connection is not None:
+                connection._look()
 
     async def go_on(self) -> None:
         """To be awaited before a call does what cannot be undone when it is cancelled."""
@@ -70,30 +90,34 @@ class Connection:
 
     With ``async with`` it is closed at the end of the block; ``async for`` gives messages until the
     connection has ended.
+
+    The event loop reads what arrives, up to ``queue_messages`` and ``queue_bytes`` of :class:`Limits`,
+    writes what calls have left unsent, and notices the end, whether or not a call waits.
     """
 
     def __init__(self, connection: _masep.Connection) -> None:
         self._connection = _live.connection(connection)
         self._loop = asyncio.get_running_loop()
-        self._descriptor = connection.descriptor()
-        self._write_time = connection.write_time
-        self._turn = _Turn.of(self._loop)
-        self._reading = asyncio.Lock()
-        self._writing = asyncio.Lock()
-        self._arrival: asyncio.Future[None] | None = None
-        # While something is unsent: what gives the connection up when the peer takes nothing, and
-        # who waits for the next step, which tells whether all is sent.
-        self._stalled: asyncio.TimerHandle | None = None
-        self._step: asyncio.Future[bool | MasepError] | None = None
+        self._shared = _Loop.of(self._loop)
+        self._in_turn = asyncio.Lock()
+        # The calls that wait for a change.
+        self._waiting: dict[asyncio.Future[bool], None] = {}
+        # What the loop waits for.
+        self._reads = self._writes = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._driven, self._descriptor = self._shared.attach(self)
+        self._look()
 
     def __del__(self) -> None:
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """Closes the handle of the socket, by which the loop knows when it is ready."""
-        descriptor, self._descriptor = getattr(self, "_descriptor", -1), -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        descriptor = getattr(self, "_descriptor", None)
+        if descriptor is None:
+            return
+        stop = partial(_stop_waiting, self._loop, descriptor, self._timer)
+        if self._loop.is_running() and asyncio._get_running_loop() is not self._loop:
+            # Another thread collects garbage.
+            self._loop.call_soon_threadsafe(stop)
+        else:
+            stop()
 
     @property
     def peer(self) -> str:
@@ -113,12 +137,12 @@ class Connection:
 
     @property
     def close_reason(self) -> str | None:
-        """The reason why the connection ended, if it has and a call has noticed."""
+        """The reason why the connection ended, if it has and all that came before was received."""
         return self._connection.close_reason
 
     @property
     def closed(self) -> bool:
-        """True if the connection has ended and a call has noticed."""
+        """True if the connection has ended and all that came before was received."""
         return self._connection.close_reason is not None
 
     @property
@@ -152,7 +176,9 @@ class Connection:
         """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
         Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
         and while another one is under way that is not a second old."""
-        return self._connection.ping()
+        asked = self._connection.ping()
+        self._look()
+        return asked
 
     def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
         """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
@@ -165,6 +191,7 @@ class Connection:
         :raises TransportError: if the connection has ended
         """
         self._connection.notice(code, text, about)
+        self._look()
 
     def try_notice(self) -> Notice | None:
         """The oldest notice of the peer's that has arrived and was not taken: something that it did not
@@ -190,14 +217,13 @@ class Connection:
         if body == b"BYE":
             await self.close()
             return
-        async with self._writing:
-            await self._turn.go_on()
-            while not self._connection.try_send(body):
-                await self._next_step()
-            self._turn.left -= len(body)
-            if not self._connection.try_flush():
-                while not await self._next_step():
-                    pass
+        await self._shared.go_on()
+        self._shared.left -= len(body)
+        async with self._in_turn:
+            while (number := self._offer(body)) is None:
+                await self._change()
+            while number and not self._driven.is_written(number):
+                await self._change()
 
     async def recv(self, timeout: float | None = None) -> bytes | None:
         """The body of the next frame; None when the connection has ended in order and all that came
@@ -214,19 +240,17 @@ class Connection:
     async def _receive(self, timeout: float | None) -> _masep.Received | None:
         """The next frame, as :meth:`recv`."""
         _masep.check_timeout(timeout)
-        await self._turn.go_on()
-        if timeout is None:
-            return await self._recv()
-        if not self._reading.locked():
-            body = self._take()
-            if body is not None or self._descriptor < 0:
-                return body
-        try:
-            if timeout == 0:
-                raise asyncio.TimeoutError
-            return await asyncio.wait_for(self._recv(), timeout)
-        except asyncio.TimeoutError:
-            raise TimedOut("nothing came in the time that was given") from None
+        await self._shared.go_on()
+        until = None if timeout is None else self._loop.time() + timeout
+        while (body := self._take()) is False:
+            if timeout == 0 or not await self._change(until):
+                # It may have arrived just now.
+                self._look(readable=True)
+                body = self._take()
+                if body is False:
+                    raise TimedOut("nothing came in the time that was given")
+                break
+        return body
 
     async def recv_message(self, timeout: float | None = None) -> Message | None:
         """The next frame as a message, else as :meth:`recv`.
@@ -238,7 +262,7 @@ class Connection:
 
     async def close(self) -> str:
         """Says ``BYE`` when the peer has taken all that was sent, and closes: why the connection
-        ended, which may have been before.
+        ended, which may have been before. When it is cancelled, that goes on.
 
         :raises RejectedError: if the server has refused this client, and no call has said so
         """
@@ -256,105 +280,86 @@ class Connection:
         return await self._end(code, text, may_return)
 
     async def _end(self, code: str | None, text: str, may_return: bool | None) -> str:
-        # The socket is shut then, and so ready for whoever waits for it.
-        try:
-            return await _in_thread(lambda: self._connection.close(code, text, may_return))
-        finally:
-            self._note_end()
+        self._check_loop()
+        self._driven.begin_close(code, text, may_return)
+        self._look()
+        while (reason := self._driven.closed()) is None:
+            await self._change()
+        return reason
 
-    def _take(self) -> _masep.Received | None:
-        """The next frame, if it has arrived."""
+    def _offer(self, body: bytes | _masep.Outgoing) -> int | None:
+        """0 if the frame is sent, its number if a rest of it waits, None if there is no room."""
         try:
-            body = self._connection.try_recv_frame()
+            number = self._driven.offer(body)
         except MasepError:
-            self._note_end()
+            # The connection may have ended by this.
+            self._look()
             raise
-        if body is None:
-            self._note_end()
-        else:
-            self._turn.left -= len(body)
+        if number:
+            self._look()
+        return number
+
+    def _take(self) -> _masep.Received | None | Literal[False]:
+        """The next frame; None at the end, and False if none has arrived."""
+        body = self._driven.take()
+        if not self._reads and self._descriptor is not None:
+            # There is room for others now.
+            self._look()
+        if body:
+            self._shared.left -= len(body)
         return body
 
-    async def _recv(self) -> _masep.Received | None:
-        async with self._reading:
-            while True:
-                body = self._take()
-                if body is not None or self._descriptor < 0:
-                    return body
-                self._check_loop()
-                self._arrival = self._loop.create_future()
-                self._loop.add_reader(self._descriptor, self._read)
-                try:
-                    await self._arrival
-                    self._turn.renew()
-                finally:
-                    self._stop_reading()
-
-    def _read(self) -> None:
-        """Called by the loop when something has arrived."""
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
-
-    def _stop_reading(self) -> None:
-        if self._arrival is not None:
-            self._arrival = None
-            self._loop.remove_reader(self._descriptor)
-
-    def _note_end(self) -> None:
-        """Lets go of the socket if the connection has ended, so that the peer sees it closed."""
-        if self._descriptor >= 0 and self.closed:
-            # A call that waits for it shall look again.
-            self._read()
-            self._stop_reading()
-            if self._stalled is not None:
-                self._write()
-            self._let_go()
-
-    async def _next_step(self) -> bool:
-        """Waits until the socket has room, and more of what is unsent was written; whether nothing is
-        unsent then. When it is cancelled, the loop goes on with that."""
+    async def _change(self, until: float | None = None) -> bool:
+        """Waits until there is something to take, or something was written, or the connection has ended.
+        False if that time of the loop is over."""
         self._check_loop()
-        if self._stalled is None:
-            self._loop.add_writer(self._descriptor, self._write)
-            self._expect_step()
-        self._step = self._loop.create_future()
-        outcome = await self._step
-        self._turn.renew()
-        if isinstance(outcome, MasepError):
-            raise outcome
-        return outcome
-
-    def _expect_step(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-        self._stalled = self._loop.call_later(self._write_time, self._give_up)
-
-    def _write(self) -> None:
-        """Called by the loop when there is room."""
-        outcome: bool | MasepError
+        changed: asyncio.Future[bool] = self._loop.create_future()
+        timer = None if until is None else self._loop.call_at(until, _set, changed, False)
+        self._waiting[changed] = None
         try:
-            outcome = self._connection.try_flush()
-        except MasepError as error:
-            outcome = error
-        if outcome is False:
-            self._expect_step()
-        else:
-            self._stop_writing()
-            self._note_end()
-        if self._step is not None and not self._step.done():
-            self._step.set_result(outcome)
+            return await changed
+        finally:
+            self._shared.renew()
+            del self._waiting[changed]
+            if timer is not None:
+                timer.cancel()
 
-    def _give_up(self) -> None:
-        """Called by the loop when the peer took nothing for too long."""
-        self._connection.give_up()
-        # This tells the call that waits the reason of the end.
-        self._write()
+    def _look(self, readable: bool = False, writable: bool = False) -> None:
+        """Moves bytes, and has the loop wait for what is next."""
+        waits = self._driven.turn(readable, writable)
+        if waits is None or waits[3] or self._writes:
+            for changed in self._waiting:
+                _set(changed, True)
+        if self._descriptor is None:
+            return
+        if waits is not None:
+            self._wait_for(self._descriptor, *waits[:3])
+            return
+        _stop_waiting(self._loop, self._descriptor, self._timer)
+        self._descriptor = self._timer = None
+        self._reads = self._writes = False
 
-    def _stop_writing(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-            self._loop.remove_writer(self._descriptor)
+    def _wait_for(self, descriptor: int, reads: bool, writes: bool, seconds: float | None) -> None:
+        # Weak, so that dropping the last reference ends the connection.
+        if reads is not self._reads:
+            self._reads = reads
+            if reads:
+                self._loop.add_reader(descriptor, _ready, ref(self), True, False)
+            else:
+                self._loop.remove_reader(descriptor)
+        if writes is not self._writes:
+            self._writes = writes
+            if writes:
+                self._loop.add_writer(descriptor, _ready, ref(self), False, True)
+            else:
+                self._loop.remove_writer(descriptor)
+        if seconds is not None:
+            at = self._loop.time() + seconds
+            if self._timer is not None and at < self._timer.when():
+                self._timer.cancel()
+                self._timer = None
+            if self._timer is None:
+                self._timer = self._loop.call_at(at, _due, ref(self))
 
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
@@ -377,6 +382,35 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<masep.aio.Connection to {_masep.quoted(self.peer)}>"
+
+
+def _ready(connection: ref[Connection], readable: bool, writable: bool) -> None:
+    """Called by the loop when a socket is."""
+    if (it := connection()) is not None:
+        it._look(readable, writable)
+
+
+def _due(connection: ref[Connection]) -> None:
+    """Called by the loop when something of a connection is due."""
+    if (it := connection()) is not None:
+        it._timer = None
+        it._look()
+
+
+def _set(future: asyncio.Future[bool], result: bool) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _stop_waiting(
+    loop: asyncio.AbstractEventLoop, descriptor: int, timer: asyncio.TimerHandle | None
+) -> None:
+    if timer is not None:
+        timer.cancel()
+    if not loop.is_closed():
+        loop.remove_reader(descriptor)
+        loop.remove_writer(descriptor)
+    os.close(descriptor)
 
 
 async def _leave(connection: Connection, error: BaseException | None) -> None:
@@ -514,7 +548,7 @@ class Server:
         loop = asyncio.get_running_loop()
         options = (announce, duplicates, when_full, limits, server_limits, socket_options, protocol)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
-        self._turn = _Turn.of(loop)
+        self._turn = _Loop.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
         threading.Thread(
             target=_accept,

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use masep_proto::{Frame, FrameCodec, Limits};
+use rustix::event::{PollFd, PollFlags};
 use shuttle::thread::{self, JoinHandle};
 use socket2::SockRef;
 
 use super::{Count, random};
-use crate::blocking::Connection;
-use crate::{CloseReason, SendError, SocketOptions};
+use crate::blocking::{Connection, EventLoop};
+use crate::sync::{now, poll};
+use crate::{CloseReason, SendError, SocketOptions, TryRecvError};
 
 /// Frames that each thread sends, and the peer to each of two that receive.
 const FRAMES: u8 = 3;
@@ -234,6 +236,97 @@ pub(crate) fn ends() {
     }
     assert!(connection.recv().is_err());
     assert!(connection.send("late").is_err());
+}
+
+/// An event loop drives the connection: what it received, and what it sent.
+fn drive(
+    connection: &Connection,
+    numbers: Range<u8>,
+    seen: &Arc<Count>,
+) -> JoinHandle<(Vec<u8>, Vec<u8>)> {
+    let (connection, seen) = (connection.clone(), seen.clone());
+    thread::spawn(move || {
+        let event_loop = EventLoop::new().unwrap();
+        let socket = connection.attach(&event_loop, 7).unwrap();
+        let (mut received, mut sent, mut numbers) = (Vec::new(), Vec::new(), numbers.peekable());
+        let (mut readable, mut writable) = (false, false);
+        loop {
+            let is_over = connection.turn(readable, writable).is_none();
+            let has_ended = loop {
+                match connection.take_frame() {
+                    Ok(frame) => {
+                        received.push(number(&frame));
+                        seen.up();
+                    }
+                    Err(TryRecvError::Empty) if is_over => panic!("no end"),
+                    Err(TryRecvError::Empty) => break false,
+                    Err(TryRecvError::Closed(_)) if is_over => return (received, sent),
+                    Err(TryRecvError::Closed(_)) => break true,
+                }
+            };
+            while let Some(number) = numbers.peek()
+                && connection.offer(vec![*number; SIZE]).is_ok()
+            {
+                sent.extend(numbers.next());
+            }
+            (readable, writable) = (false, false);
+            let (Some(waits), Some(socket)) = (connection.turn(false, false), &socket) else {
+                continue;
+            };
+            if waits.has_news && !has_ended {
+                continue;
+            }
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, waits.reads);
+            flags.set(PollFlags::OUT, waits.writes);
+            let left = waits
+                .wakes_at
+                .map(|at| at.saturating_duration_since(now()).try_into().unwrap());
+            let mut asked = [
+                PollFd::new(socket, flags),
+                PollFd::new(&event_loop, PollFlags::IN),
+            ];
+            poll(&mut asked, left.as_ref()).unwrap();
+            let found = asked[0].revents();
+            readable = waits.reads && !found.difference(PollFlags::OUT).is_empty();
+            writable = waits.writes && !found.difference(PollFlags::IN).is_empty();
+            event_loop.take_woken();
+        }
+    })
+}
+
+/// An event loop drives the connection, and another thread sends on it, which reads while it waits for room. The loop is
+/// woken for what that has read. Then the peer ends the connection, or another thread does.
+pub(crate) fn event_loop() {
+    let (connection, peer) = connected();
+    let (came, went) = (Arc::default(), Arc::default());
+    let driving = drive(&connection, 0..FRAMES, &came);
+    let sender = send(&connection, FRAMES..2 * FRAMES);
+    write(&peer, &frames(0..FRAMES));
+    let reader = read(&peer, &went);
+    came.wait_for(FRAMES.into());
+    let ours = random(2) == 0;
+    if ours {
+        assert_eq!(connection.bye(), CloseReason::LocalBye);
+    } else {
+        went.wait_for(2 * usize::from(FRAMES));
+        write(&peer, b"\x03\0BYE");
+    }
+    let (received, mut sent) = driving.join().unwrap();
+    assert!(received.into_iter().eq(0..FRAMES));
+    sent.extend(sender.join().unwrap());
+    let (arrived, said_bye) = reader.join().unwrap();
+    assert!(is_shuffled(&arrived));
+    let reason = if ours {
+        // All that was accepted arrives before the BYE.
+        assert!(arrived.iter().all(|number| sent.contains(number)));
+        assert!(said_bye && arrived.len() == sent.len());
+        CloseReason::LocalBye
+    } else {
+        assert_eq!(arrived.len(), 2 * usize::from(FRAMES));
+        CloseReason::PeerBye
+    };
+    assert_eq!(connection.close_reason(), Some(&reason));
 }
 
 /// The peer closes at any moment, so that writes fail, while this side ends the connection: all calls

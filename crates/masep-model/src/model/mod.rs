@@ -79,6 +79,11 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "threads receive and send to a peer that closes, while another one ends the connection",
         run: blocking::write_fails,
     },
+    Scenario {
+        name: "blocking-event-loop",
+        about: "an event loop drives a connection on which another thread sends, until one of the ends closes it",
+        run: blocking::event_loop,
+    },
 ];
 
 /// A number below this one.

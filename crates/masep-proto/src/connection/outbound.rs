@@ -116,6 +116,22 @@ impl Outbound {
         }
     }
 
+    /// Passes a frame on into a transmit, in front of which nothing waits.
+    pub(super) fn pass_frame(&mut self, frame: Frame, framing: Framing) -> Transmit {
+        let number = self.pass();
+        if frame.size() <= COPY_UP_TO {
+            let mut bytes = pool::take(pool::SMALL);
+            framing.put_header(frame.kind(), frame.size(), &mut bytes);
+            bytes.extend_from_slice(frame.bytes());
+            framing.put_padding(frame.size(), &mut bytes);
+            return Transmit::of(bytes, 0, number);
+        }
+        let mut transmit = Transmit::default();
+        Part::Shared(frame).move_into(&mut transmit, framing);
+        transmit.upto = number;
+        transmit
+    }
+
     /// Counts a frame that goes out at once, past the queue, in which nothing waits. The number of it.
     pub(super) fn pass(&mut self) -> u64 {
         debug_assert!(self.is_empty());

@@ -151,6 +151,36 @@ impl Connection {
         Ok(self.who_writes(now))
     }
 
+    /// The frame that there is as the next bytes to be written, if nothing is in front of it: [`send`](Self::send) and
+    /// [`take_transmit`](Self::take_transmit) in one, for a shell whose calls write what they send. `None` without a change
+    /// where that is not so simple.
+    #[inline]
+    pub fn send_alone(&mut self, frame: &mut Option<Frame>) -> Option<Transmit> {
+        let is_simple = self.phase == Phase::Open
+            && matches!(self.outcome, Outcome::Undecided)
+            && self.masep.is_none()
+            && !self.pattern.is_apart()
+            && !self.is_blocked
+            && !self.transmit_out
+            && self.rest.is_none()
+            && self.outbound.is_empty();
+        let framing = Framing::Pymasep {
+            max: self.config.frame_bytes,
+        };
+        let is_sent = is_simple
+            && frame.as_ref().is_some_and(|frame| {
+                frame.kind() != FrameKind::Cbor
+                    && framing.check(frame.size()).is_ok()
+                    && !framing.is_bye(frame.bytes())
+            });
+        if !is_sent {
+            return None;
+        }
+        let transmit = self.outbound.pass_frame(frame.take()?, framing);
+        self.transmit_out = true;
+        Some(transmit)
+    }
+
     /// Sends a frame in pieces by a write that the caller makes at once: by this transmit, which is to be written and
     /// [put back](Self::put_transmit) as others are. What is left of it then is copied, so that nothing of the pieces is
     /// needed any more. Only in protocol 2, and if nothing else is being written or waits for that; otherwise the frame in one

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep_proto::connection::FrameMemory;
+use masep_proto::connection::{FrameMemory, PushError};
 use masep_proto::{EncodeError, Frame, Message, Pieces};
 
 use super::Connection;
@@ -10,25 +10,39 @@ use super::drive::Awaits;
 use super::stream::after;
 use crate::SendError;
 
-/// The outcome of [`Connection::offer_pieces`].
+/// The send buffer of a Unix socket has room for so many bytes, and for larger frames in one piece only if it is asked for.
+const WIDEN_FROM: usize = 128 * 1024;
+
+/// The outcome of [`Connection::offer`] and [`Connection::offer_pieces`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Offer {
     /// All of the frame is sent.
     Sent,
-    /// A rest of it is to be [flushed](Connection::flush).
-    Rest,
+    /// A rest of it is to be [flushed](Connection::flush). This is the number of the frame.
+    Rest(u64),
     /// There is no room now. Nothing of the frame, which is in one piece here, was sent.
     NoRoom(Frame),
 }
 
+impl Offer {
+    fn of(rest: Option<u64>) -> Self {
+        rest.map_or(Self::Sent, Self::Rest)
+    }
+}
+
 impl Connection {
     /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by
-    /// [`flush`](Self::flush) right after it: without the background thread. True if there is no rest.
+    /// [`flush`](Self::flush) right after it: without the background thread.
     ///
     /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub fn offer(&self, frame: impl Into<Frame>) -> Result<bool, SendError> {
-        self.shared().offer(frame.into())
+    /// As [`try_send`](Self::try_send), but for [`SendError::Full`].
+    pub fn offer(&self, frame: impl Into<Frame>) -> Result<Offer, SendError> {
+        let frame = frame.into();
+        match self.offer_now(frame.clone()) {
+            Ok(rest) => Ok(Offer::of(rest)),
+            Err(SendError::Full(_)) => Ok(Offer::NoRoom(frame)),
+            Err(error) => Err(error),
+        }
     }
 
     /// [`encode`](Self::encode) without a copy of large arrays, if that is possible.
@@ -36,7 +50,7 @@ impl Connection {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn encode_pieces(&self, message: &Message) -> Result<Result<Pieces, Frame>, EncodeError> {
-        self.shared().encoding().encode_pieces(message)
+        self.encoding().encode_pieces(message)
     }
 
     /// [`offer`](Self::offer) of a frame in pieces. They are written from where they are, and nothing of them is used any
@@ -45,7 +59,34 @@ impl Connection {
     /// # Errors
     /// As [`try_send`](Self::try_send), but for [`SendError::Full`].
     pub fn offer_pieces(&self, pieces: Pieces) -> Result<Offer, SendError> {
-        self.shared().offer_pieces(pieces)
+        let (shared, size) = (self.shared(), pieces.size());
+        let mut state = shared.write_now();
+        state.is_used = true;
+        let now = state.now;
+        let transmit = match state.core.send_pieces(pieces, now) {
+            Ok(Ok(transmit)) => transmit,
+            Ok(Err(frame)) => {
+                drop(state);
+                return self.offer(frame);
+            }
+            Err(error) => {
+                if matches!(error, PushError::Closed(_)) {
+                    state.see_end();
+                }
+                return Err(error.into());
+            }
+        };
+        tracing::trace!(connection = %shared.id, bytes = size, "sending");
+        let number = state.core.accepted();
+        if size > WIDEN_FROM
+            && let Some(stream) = &state.stream
+        {
+            // What has no room there is copied.
+            stream.0.widen_send_buffer(size);
+        }
+        drop(shared.write_out(state, transmit));
+        let is_sent = shared.write_now().core.written() >= number;
+        Ok(Offer::of((!is_sent).then_some(number)))
     }
 
     /// The memory of large frames that were received, for those who write to what they got.

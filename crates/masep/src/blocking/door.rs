@@ -334,6 +334,10 @@ impl Shared {
 
     fn read_in_background(self: &Arc<Self>, time: Duration) {
         let mut state = self.lock();
+        if state.is_attended() {
+            // It is read as it comes.
+            return;
+        }
         state.roles.looks_until = state.roles.looks_until.max(after(time));
         drop(state);
         keeper::watch(self);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use masep_proto::Frame;
 
 use super::Connection;
-use super::shared::Next;
+use super::connection::Next;
 use crate::{Address, CloseReason, RejectReason};
 
 /// The reactions to events of connections: pymasep's `SocketHandler`, with its ends.

@@ -56,10 +56,15 @@ mod client;
 mod connection;
 mod door;
 mod drive;
+mod ending;
+#[cfg_attr(not(feature = "unstable-bindings"), allow(dead_code, unreachable_pub))]
+mod event_loop;
+mod events;
 mod handler;
 mod keeper;
 #[cfg(not(masep_model))]
 mod player;
+mod poller;
 mod queue;
 mod registry;
 mod server;
@@ -72,6 +77,8 @@ pub mod table;
 pub use bindings::Offer;
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
+#[cfg(feature = "unstable-bindings")]
+pub use event_loop::{EventLoop, Waits};
 pub use handler::SocketHandler;
 #[cfg(not(masep_model))]
 pub use player::Player;

@@ -216,7 +216,7 @@ impl Player {
                 None => Ok(()),
                 Some(client) => {
                     let connection = client.connection();
-                    let frame = connection.shared().encoding().encode_turn(message, turn);
+                    let frame = connection.encoding().encode_turn(message, turn);
                     frame
                         .map_err(SendError::from)
                         .and_then(|frame| connection.send(frame))
@@ -251,7 +251,7 @@ impl Player {
             self.session.noticed(&notice);
         }
         // Bytes that are no message are passed over.
-        if let Ok((message, turn)) = connection.shared().encoding().decode_turn(frame) {
+        if let Ok((message, turn)) = connection.encoding().decode_turn(frame) {
             self.session
                 .received(&message, turn.as_ref(), Instant::now());
         }

@@ -177,7 +177,7 @@ impl Registry {
     ) -> Result<usize, SendError> {
         let mut forms = Forms::new(message);
         self.send_all(when_full, |connection| {
-            let frame = forms.of(connection.protocol(), || connection.shared().encoding());
+            let frame = forms.of(connection.protocol(), || connection.encoding());
             frame.map_err(SendError::from)
         })
     }
@@ -185,10 +185,10 @@ impl Registry {
     fn offer(&self, mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>) -> Offered {
         let mut offered = Offered::default();
         for connection in self.connections() {
-            let sent = frame(&connection).and_then(|frame| connection.shared().offer(frame));
+            let sent = frame(&connection).and_then(|frame| connection.offer_now(frame));
             match sent {
-                Ok(true) => offered.sent += 1,
-                Ok(false) => offered.in_part.push(connection),
+                Ok(None) => offered.sent += 1,
+                Ok(Some(_)) => offered.in_part.push(connection),
                 Err(SendError::Full(limit)) => offered.without_room.push((connection, limit)),
                 Err(SendError::Closed(_)) => {}
                 Err(error) => offered.refusals.add(connection.peer(), error),

@@ -21,7 +21,7 @@ impl Link for Connection {
     }
 
     fn encoding(&self) -> Encoding {
-        self.shared().encoding()
+        self.encoding()
     }
 
     fn send(&self, frame: Frame, _is_left: bool) -> Result<(), SendError> {

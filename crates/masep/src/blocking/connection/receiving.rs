@@ -1,0 +1,203 @@
+//! Calls that receive.
+
+use std::time::Duration;
+
+use masep_proto::protocol2::Notice;
+use masep_proto::{Frame, Message};
+
+use super::Connection;
+use crate::blocking::TimedOut;
+use crate::blocking::drive::Awaits;
+use crate::blocking::shared::State;
+use crate::blocking::stream::{Wait, after};
+use crate::sync::{self, Instant};
+use crate::{CloseReason, RecvMessageError, RecvTimeoutError, TryRecvError};
+
+/// A thing for a handler.
+pub(in crate::blocking) enum Next {
+    Frame(Frame),
+    /// There is a notice that can be taken.
+    Notice,
+}
+
+impl Connection {
+    /// The next frame, or the reason for which the connection has ended when all that came before was given:
+    /// [`CloseReason::is_orderly`] tells whether that is as it should be.
+    ///
+    /// Blocks until one of both, reading the socket in this thread; when several threads call it,
+    /// one reads and the others wait for their turn. With a [`SocketHandler`](crate::blocking::SocketHandler)
+    /// the frames are shared with that one: use [`closed`](Self::closed) instead.
+    ///
+    /// When this side ends the connection, frames of the peer that no call has given out are
+    /// lost.
+    ///
+    /// # Errors
+    /// The reason of the end, the same each time.
+    pub fn recv(&self) -> Result<Frame, CloseReason> {
+        let received = self.recv_until(None).unwrap_or_default();
+        received.ok_or_else(|| self.end_reason())
+    }
+
+    /// [`recv`](Self::recv) that blocks no longer than `time`, whatever other threads do.
+    /// Measured in milliseconds, rounded up. A frame that has arrived is given even with a time of
+    /// zero.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError::TimedOut`] if there was no frame in that time: nothing is lost, what has arrived of the
+    /// next frame is kept. [`RecvTimeoutError::Closed`] at the end.
+    pub fn recv_timeout(&self, time: Duration) -> Result<Frame, RecvTimeoutError> {
+        let received = self.recv_until(after(time));
+        self.in_time(received)
+    }
+
+    /// The next frame, if one has arrived and no other thread is reading. Never blocks.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none has, and [`TryRecvError::Closed`] with the reason of the end.
+    pub fn try_recv(&self) -> Result<Frame, TryRecvError> {
+        let received = self.recv_until(Some(sync::now()));
+        self.in_time(received).map_err(|error| match error {
+            RecvTimeoutError::TimedOut => TryRecvError::Empty,
+            RecvTimeoutError::Closed(reason) => TryRecvError::Closed(reason),
+        })
+    }
+
+    /// The next frame as a message: [`recv`](Self::recv), and then [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// [`RecvMessageError::Closed`] at the end. [`RecvMessageError::Decode`] for a frame that is no message; it has that
+    /// frame, and the next call gives what came after it.
+    pub fn recv_message(&self) -> Result<Message, RecvMessageError> {
+        let frame = self.recv()?;
+        RecvMessageError::decode(&self.encoding(), frame)
+    }
+
+    /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never
+    /// one for which `keep` holds: then that one is given, and what came after it stays. Blocks as
+    /// [`recv`](Self::recv).
+    ///
+    /// This is for an agent that is slower than its engine: it gets the latest observation, but every `end`
+    /// (pymasep's `wait_message(most_recent=True, keep_all=…)`). A peer that sends without pause
+    /// cannot hold it up: it looks at no more than [`Limits::queue_bytes`](crate::Limits::queue_bytes).
+    ///
+    /// `keep` must not receive from this connection.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_newest(&self, keep: impl Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
+        let received = self.newest_until(None, keep).unwrap_or_default();
+        received.ok_or_else(|| self.end_reason())
+    }
+
+    /// [`recv_newest`](Self::recv_newest) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_newest_timeout(
+        &self,
+        time: Duration,
+        keep: impl Fn(&Frame) -> bool,
+    ) -> Result<Frame, RecvTimeoutError> {
+        let received = self.newest_until(after(time), keep);
+        self.in_time(received)
+    }
+
+    fn newest_until(
+        &self,
+        until: Option<Instant>,
+        keep: impl Fn(&Frame) -> bool,
+    ) -> Result<Option<Frame>, TimedOut> {
+        let Some(mut newest) = self.recv_until(until)? else {
+            return Ok(None);
+        };
+        let mut seen = newest.size();
+        while !keep(&newest) && seen < self.shared().config.limits().queue_bytes {
+            match self.recv_until(Some(sync::now())) {
+                Ok(Some(newer)) => newest = newer,
+                Ok(None) | Err(TimedOut) => break,
+            }
+            // An empty frame has a header too.
+            seen += newest.size() + 2;
+        }
+        Ok(Some(newest))
+    }
+
+    /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
+    /// end (protocol 2). They are read by the calls that receive frames, which they may have overtaken, so ask after one of
+    /// those; a handler is told ([`SocketHandler::on_notice`](crate::blocking::SocketHandler::on_notice)). The latest 16 are kept. Never blocks.
+    pub fn try_notice(&self) -> Option<Notice> {
+        self.shared().lock().core.poll_notice()
+    }
+
+    /// The next thing for a handler. Blocks as [`recv`](Self::recv).
+    pub(in crate::blocking) fn next_for_handler(&self) -> Option<Next> {
+        let shared = self.shared();
+        let next = shared.drive(None, Awaits::Bytes, State::next_for_handler);
+        let next = next.unwrap_or_default();
+        if let Some(Next::Frame(frame)) = &next {
+            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+        }
+        next
+    }
+
+    fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
+        let shared = self.shared();
+        let (mut state, mut next) = (shared.lock(), None);
+        if !state.has_frames() && until.is_none() && shared.reads_alone(&state) {
+            state = shared.read(state, Wait::Yes);
+        }
+        if state.has_frames() && state.is_at_rest() && !state.needs_clock() {
+            // Nobody else is to be seen to.
+            next = state.next_frame();
+        }
+        drop(state);
+        let frame = match next {
+            Some(frame) => frame,
+            None => shared.drive(until, Awaits::Bytes, State::next_frame)?,
+        };
+        if let Some(frame) = &frame {
+            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+        }
+        Ok(frame)
+    }
+
+    fn in_time(
+        &self,
+        received: Result<Option<Frame>, TimedOut>,
+    ) -> Result<Frame, RecvTimeoutError> {
+        match received {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(RecvTimeoutError::Closed(self.end_reason())),
+            Err(TimedOut) => Err(RecvTimeoutError::TimedOut),
+        }
+    }
+
+    /// The reason of an end that a call has met.
+    pub(in crate::blocking) fn end_reason(&self) -> CloseReason {
+        let reason = self.shared().ended.get().cloned();
+        reason.unwrap_or(CloseReason::Aborted)
+    }
+}
+
+impl State {
+    /// The next thing for a handler, or `None` within when there will be none.
+    fn next_for_handler(&mut self) -> Option<Option<Next>> {
+        if std::mem::take(&mut self.has_notice) {
+            return Some(Some(Next::Notice));
+        }
+        self.next_frame().map(|frame| frame.map(Next::Frame))
+    }
+
+    /// The next frame, or `None` within when there will be none.
+    pub(in crate::blocking) fn next_frame(&mut self) -> Option<Option<Frame>> {
+        self.is_used = true;
+        match self.core.next_frame(&mut self.batch, self.now) {
+            Some(frame) => Some(Some(frame)),
+            None if self.core.reason().is_some() || self.core.is_over() => {
+                self.see_end();
+                Some(None)
+            }
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Calls that send.
+
+use masep_proto::connection::{PushError, Want};
+use masep_proto::protocol2::Notice;
+use masep_proto::{Frame, Limit, LimitExceeded, Message};
+
+use super::Connection;
+use crate::blocking::drive::Awaits;
+use crate::blocking::shared::State;
+use crate::{CloseReason, SendError, WhenFull};
+
+impl Connection {
+    /// Sends a frame: header and body in one write, by this thread.
+    ///
+    /// Blocks while the socket has no room and while another thread waits for that. While it waits, it
+    /// takes in the frames of the peer (up to [`Limits::queue_bytes`](crate::Limits::queue_bytes), for a later
+    /// [`recv`](Self::recv)), so that two sides that only write do not wait for each other. A peer
+    /// that takes no byte for [`Limits::write_time`](crate::Limits::write_time) is given up: the connection ends with
+    /// [`CloseReason::WriteTimeout`].
+    ///
+    /// Sending a `BYE` frame is [`bye`](Self::bye).
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] with size and limit, after which the connection lives on, and
+    /// [`SendError::Closed`] with the reason for which it ended; the peer may have got a part of
+    /// the frame then.
+    pub fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        let (shared, frame) = (self.shared(), frame.into());
+        tracing::trace!(connection = %shared.id, bytes = frame.size(), "sending");
+        let mut frame = Some(frame);
+        let (state, mut number) = shared.write_alone(shared.lock(), &mut frame);
+        if number.is_some() && state.is_at_rest() {
+            return Ok(());
+        }
+        if let Some(frame) = &frame
+            && state.core.is_end(frame)
+        {
+            drop(state);
+            self.bye();
+            return Ok(());
+        }
+        drop(state);
+        shared
+            .drive(None, Awaits::Room, |state| {
+                if number.is_none() {
+                    match state.queue(&mut frame) {
+                        Ok(queued) => number = queued,
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                state.is_written(number?)
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    /// Sends a frame if the socket has room for its first bytes now. Never blocks.
+    ///
+    /// A frame that was accepted counts as sent, also if the socket took only a part of it or nothing yet. A background
+    /// thread writes the rest, under the same bound as [`send`](Self::send), unless another call is faster:
+    /// [`flush`](Self::flush) to know when it is done.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] without room, or while another thread waits for it: nothing of the frame
+    /// was sent. The limit in it is the size of the socket's buffer. Else as [`send`](Self::send).
+    pub fn try_send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
+        if self.offer_now(frame.into())?.is_some() {
+            self.write_in_background();
+        }
+        Ok(())
+    }
+
+    /// Sends a frame by a policy for a full queue: [`Wait`](WhenFull::Wait) is [`send`](Self::send). The
+    /// others never block: a frame for which the socket has no room waits for a background thread, and when
+    /// [`Limits::queue_messages`](crate::Limits::queue_messages) or [`Limits::queue_bytes`](crate::Limits::queue_bytes) wait already, [`NewestWins`](WhenFull::NewestWins)
+    /// drops the oldest that are not yet on their way, and [`Disconnect`](WhenFull::Disconnect) ends the
+    /// connection with a `BYE` and without the frames that wait.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Full`] when the connection was ended for it.
+    pub fn send_or(&self, frame: impl Into<Frame>, when_full: WhenFull) -> Result<(), SendError> {
+        if when_full == WhenFull::Wait {
+            return self.send(frame);
+        }
+        self.push(|state| {
+            let pushed = state
+                .core
+                .send(&mut Some(frame.into()), when_full, state.now);
+            match &pushed {
+                Err(PushError::Closed(_)) => state.see_end(),
+                // The policy has ended it.
+                Err(PushError::Full(_)) => state.end_is_seen = true,
+                _ => {}
+            }
+            pushed.map(drop).map_err(SendError::from)
+        })
+    }
+
+    /// [`try_send`](Self::try_send) without the background thread: the number of the frame, if a rest of it is not written.
+    pub(in crate::blocking) fn offer_now(&self, frame: Frame) -> Result<Option<u64>, SendError> {
+        let shared = self.shared();
+        let size = frame.size();
+        tracing::trace!(connection = %shared.id, bytes = size, "sending");
+        let mut frame = Some(frame);
+        let (state, number) = shared.write_alone(shared.lock(), &mut frame);
+        let Some(frame) = frame else {
+            return Ok(number.filter(|number| state.core.written() < *number));
+        };
+        drop(state);
+        let mut state = shared.write_now();
+        if state.core.is_end(&frame) {
+            drop(state);
+            shared.end(CloseReason::LocalBye);
+            return Ok(None);
+        }
+        let Some(number) = state.queue(&mut Some(frame))? else {
+            let socket = state.stream.as_ref();
+            let allowed = socket.map_or(0, |stream| stream.0.send_buffer_size());
+            return Err(SendError::Full(LimitExceeded {
+                limit: Limit::QueueBytes,
+                actual: allowed + size,
+                allowed,
+            }));
+        };
+        drop(state);
+        let is_written = shared.write_now().core.written() >= number;
+        Ok((!is_written).then_some(number))
+    }
+
+    /// Has a background thread write the rest.
+    pub(in crate::blocking) fn write_in_background(&self) {
+        self.shared().leave(self.shared().lock());
+    }
+
+    /// Writes the rest of a frame that [`try_send`](Self::try_send) left; returns when the socket
+    /// has taken all of it. Blocks as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason for which the connection ended.
+    pub fn flush(&self) -> Result<(), SendError> {
+        let mut state = self.shared().lock();
+        state.check_open()?;
+        let last = state.core.accepted();
+        drop(state);
+        self.shared()
+            .drive(None, Awaits::Room, |state| state.is_written(last))
+            .unwrap_or(Ok(()))
+    }
+
+    /// [`flush`](Self::flush) that writes only as much as the socket takes now. True if nothing is left. Never
+    /// blocks: while another thread waits for room, something is left.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason for which the connection ended.
+    pub fn try_flush(&self) -> Result<bool, SendError> {
+        let shared = self.shared();
+        let mut state = shared.write_now();
+        while state.core.is_open() && state.is_being_written() {
+            // By another thread, which does not wait for room in that.
+            state = shared.wait_for_others(state, None);
+        }
+        let open = state.check_open();
+        let is_all = state.core.written() == state.core.accepted();
+        if open.is_err() {
+            shared.leave(state);
+        }
+        open.map(|()| is_all)
+    }
+
+    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. For the same message to
+    /// many connections, see [`Registry::broadcast_message`](crate::blocking::Registry::broadcast_message).
+    ///
+    /// # Errors
+    /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
+    pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
+        self.send(self.encode(message)?)
+    }
+
+    /// Tells the peer of something that was not accepted, which is no end (protocol 2). It overtakes frames that wait.
+    /// A peer of pymasep's protocol cannot be told, which is no error. Never blocks: a background thread writes what the
+    /// socket has no room for.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason of the end, [`SendError::Full`] if the peer does not take those before it, and
+    /// [`SendError::TooLarge`] for one of more than 4,096 bytes.
+    pub fn notice(&self, notice: Notice) -> Result<(), SendError> {
+        self.push(|state| {
+            let pushed = state.core.notice(notice, state.now);
+            pushed.map(drop).map_err(SendError::from)
+        })
+    }
+
+    /// Asks the peer for a sign of life, which gives [`rtt`](Self::rtt) when a call that receives has read it. False if
+    /// none was asked for: in pymasep's protocol, where the connection has ended, and while another one is under way that is
+    /// not a second old. Never blocks.
+    pub fn ping(&self) -> bool {
+        self.push(|state| state.core.ping(state.now))
+    }
+
+    /// Queues something without a wait, and writes what the socket takes; a background thread writes the rest.
+    fn push<T>(&self, push: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.shared().write_now();
+        state.is_used = true;
+        let pushed = push(&mut state);
+        drop(state);
+        self.shared().leave(self.shared().write_now());
+        pushed
+    }
+}
+
+impl State {
+    /// Queues the frame that there is, unless others wait for room. Gives its number if there was room for it.
+    fn queue(&mut self, frame: &mut Option<Frame>) -> Result<Option<u64>, SendError> {
+        self.is_used = true;
+        // A frame that waits for room is not accepted yet: it is not sent if the connection ends.
+        if self.core.is_open() && self.is_blocked() {
+            return Ok(None);
+        }
+        match self.core.send(frame, WhenFull::Wait, self.now) {
+            Ok(_) => Ok(Some(self.core.accepted())),
+            Err(PushError::Full(_)) => Ok(None),
+            Err(error) => {
+                if matches!(error, PushError::Closed(_)) {
+                    self.see_end();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// An error if nothing can be sent any more.
+    fn check_open(&mut self) -> Result<(), SendError> {
+        if self.core.is_open() {
+            return Ok(());
+        }
+        let reason = self.core.end_reason();
+        self.see_end();
+        Err(SendError::Closed(reason))
+    }
+
+    /// True if something waits for room in the socket.
+    fn is_blocked(&self) -> bool {
+        self.core.wants().write == Want::Ready
+    }
+
+    /// True if another thread is in a write.
+    fn is_being_written(&self) -> bool {
+        self.core.wants().write == Want::Nothing && self.core.written() < self.core.accepted()
+    }
+
+    /// The outcome of a frame, when it has one.
+    pub(in crate::blocking) fn is_written(&mut self, last: u64) -> Option<Result<(), SendError>> {
+        if self.core.written() >= last {
+            Some(Ok(()))
+        } else if let Some(reason) = self.core.reason().cloned() {
+            self.see_end();
+            Some(Err(SendError::Closed(reason)))
+        } else {
+            let is_over = self.core.is_over();
+            is_over.then_some(Err(SendError::Closed(CloseReason::Aborted)))
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The threads around a connection: which of them waits for the socket, and what is left for others.
+
+use masep_proto::connection::{Want, Wants};
+use masep_proto::protocol2::Protocol;
+
+use crate::blocking::event_loop::Attendant;
+use crate::blocking::shared::State;
+use crate::blocking::stream::{Readiness, Waker};
+use crate::sync::{self, Instant};
+
+/// The threads around a connection.
+#[derive(Debug, Default)]
+pub(in crate::blocking) struct Roles {
+    /// Those that are taken.
+    pub(in crate::blocking) taken: Readiness,
+    /// A thread reads until bytes come, and is to be woken at the end.
+    pub(in crate::blocking) sleeps: bool,
+    /// The threads that wait for the socket, for when its connection is being ended.
+    pub(in crate::blocking) sleepers: Vec<Waker>,
+    /// It was: from here on an end of the stream is none.
+    pub(in crate::blocking) is_shut: bool,
+    /// Threads that wait for those that have them.
+    pub(in crate::blocking) waiting: usize,
+    /// The socket was asked to tell when all is sent.
+    pub(in crate::blocking) asked: bool,
+    /// The keeper's.
+    pub(in crate::blocking) kept: Readiness,
+    /// The keeper has it among those that it looks at.
+    pub(in crate::blocking) is_watched: bool,
+    /// The keeper reads until then, though nobody waits.
+    pub(in crate::blocking) looks_until: Option<Instant>,
+    /// The event loop that drives the connection in place of the keeper.
+    pub(in crate::blocking) attendant: Option<Attendant>,
+}
+
+impl State {
+    /// True if the socket is to be asked to tell when all is sent.
+    pub(in crate::blocking) fn asks_when_sent(&self) -> bool {
+        !self.roles.asked && !self.core.is_open() && self.core.wants().sent
+    }
+
+    /// True if there is nothing to be done for others.
+    pub(in crate::blocking) fn is_at_rest(&self) -> bool {
+        self.roles.waiting == 0
+            && self.core.is_open()
+            && self.core.written() == self.core.accepted()
+            && self.roles.kept.is_none()
+            && self.roles.looks_until.is_none()
+            && !self.has_news()
+            // Control frames are no user's.
+            && (self.core.protocol() == Protocol::Pymasep
+                || self.core.wants().write == Want::Nothing)
+    }
+
+    /// True if the connection has ended and nobody has used it: it is closed when its user knows of the end.
+    pub(in crate::blocking) fn holds_actions(&self) -> bool {
+        !self.is_used && !self.end_is_seen && self.core.reason().is_some()
+    }
+
+    pub(in crate::blocking) fn has_news(&self) -> bool {
+        self.core.has_events() || (self.core.has_news() && !self.holds_actions())
+    }
+
+    /// True if the core needs the time, even if nothing is waited for.
+    pub(in crate::blocking) fn needs_clock(&self) -> bool {
+        let idle_time = self.core.config().limits().idle_time;
+        !self.core.is_open() || idle_time.is_some() || self.core.deadline().is_some()
+    }
+
+    /// True if something is to be done by now, at which it looks if that can be.
+    pub(in crate::blocking) fn is_due(&mut self) -> bool {
+        self.core
+            .deadline()
+            .is_some_and(|until| until <= self.tick())
+    }
+
+    /// Looks at the clock.
+    pub(in crate::blocking) fn tick(&mut self) -> Instant {
+        self.now = sync::now();
+        self.now
+    }
+
+    /// The roles that are free and wanted.
+    pub(in crate::blocking) fn may_wait(&self, wants: Wants) -> Readiness {
+        let Roles { taken, is_shut, .. } = self.roles;
+        Readiness {
+            reads: wants.read == Want::Ready && !taken.reads && !is_shut,
+            writes: (wants.write == Want::Ready || wants.sent) && !taken.writes,
+        }
+    }
+
+    pub(in crate::blocking) fn take(&mut self, roles: Readiness) {
+        self.roles.taken.reads |= roles.reads;
+        self.roles.taken.writes |= roles.writes;
+    }
+
+    pub(in crate::blocking) fn give_back(&mut self, roles: Readiness) {
+        self.roles.taken.reads &= !roles.reads;
+        self.roles.taken.writes &= !roles.writes;
+    }
+
+    /// True if the keeper has a role that others want by now.
+    pub(in crate::blocking) fn is_kept_too_long(&self) -> bool {
+        self.roles.kept.reads && self.core.is_open() && self.roles.looks_until.is_none()
+    }
+
+    /// True if the keeper still has a connection that is over.
+    pub(in crate::blocking) const fn is_kept_in_vain(&self) -> bool {
+        self.roles.is_watched && self.core.is_over()
+    }
+
+    /// A thread that waits for room alone, because another one was reading, is to read now that nobody does: the
+    /// peer may be waiting for that.
+    pub(in crate::blocking) fn offer_reads(&mut self) {
+        let Roles { taken, is_shut, .. } = self.roles;
+        let is_free = !taken.reads && !is_shut && self.core.wants().read == Want::Ready;
+        if is_free && taken.writes && self.core.is_open() {
+            let sleepers = self.roles.sleepers.drain(..);
+            sleepers.for_each(|sleeper| sleeper.wake());
+        }
+    }
+
+    /// Has an event loop drive the connection, and no other thread that does not wait for it.
+    pub(in crate::blocking) fn attend(&mut self, attendant: Attendant) {
+        self.roles.attendant = Some(attendant);
+        self.roles.looks_until = None;
+    }
+
+    /// The event loop is left.
+    pub(in crate::blocking) fn leave_loop(&mut self) {
+        self.roles.attendant = None;
+    }
+
+    /// True if an event loop drives the connection.
+    pub(in crate::blocking) const fn is_attended(&self) -> bool {
+        self.roles.attendant.is_some()
+    }
+
+    /// True if the keeper has the connection.
+    pub(in crate::blocking) const fn is_kept(&self) -> bool {
+        self.roles.is_watched
+    }
+
+    /// True if something is to be done that no call waits for.
+    pub(in crate::blocking) fn needs_keeper(&self) -> bool {
+        if self.is_attended() {
+            return false;
+        }
+        if !self.core.is_open() || self.roles.looks_until.is_some() {
+            return !self.core.is_over();
+        }
+        self.core.wants().write != Want::Nothing && !self.roles.taken.writes
+    }
+}
+
+pub(in crate::blocking) fn is_past(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now)
+}

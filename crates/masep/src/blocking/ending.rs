@@ -1,0 +1,73 @@
+//! The end of a connection, as this side brings it about and waits for it.
+
+use std::sync::Arc;
+
+use masep_proto::protocol2::Bye;
+
+use super::TimedOut;
+use super::drive::Awaits;
+use super::shared::{Shared, State, wait_while};
+use crate::CloseReason;
+use crate::sync::Instant;
+
+impl Shared {
+    /// Ends the connection for this reason, without a wait.
+    pub(super) fn end(self: &Arc<Self>, reason: CloseReason) {
+        self.begin_end(reason);
+        self.hasten();
+    }
+
+    /// Leaves to the keeper the part of the end that could not be done at once.
+    fn hasten(self: &Arc<Self>) {
+        self.change(|state, now| state.core.hasten(now));
+    }
+
+    /// Ends the connection for this reason. Frames in the queue are written as long as the peer takes some of them.
+    pub(super) fn begin_end(self: &Arc<Self>, reason: CloseReason) {
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.end(reason, now);
+        });
+    }
+
+    /// The same as a call asks for it, with words for a peer that can be told some.
+    pub(super) fn begin_end_with(self: &Arc<Self>, bye: Bye) {
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.end_with(bye, now);
+        });
+    }
+
+    pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.abort(reason, now);
+        });
+    }
+
+    /// Waits until the peer was told of the end, and drives the connection there.
+    pub(super) fn wait_closed(self: &Arc<Self>, until: Option<Instant>) -> Result<(), TimedOut> {
+        self.drive(until, Awaits::Room, |state| {
+            let is_closed = state.is_closed || state.core.is_over();
+            is_closed.then(|| state.see_end())
+        })
+    }
+
+    /// Waits until the end was told to the handler too, and does nothing for it.
+    pub(super) fn wait_told(&self, until: Option<Instant>) -> Result<(), TimedOut> {
+        let waits = |state: &mut State| !state.is_told;
+        wait_while(&self.gone, self.lock(), until, waits)
+            .map(drop)
+            .ok_or(TimedOut)
+    }
+
+    /// The handler, if there is one, was told of the end.
+    pub(super) fn told(self: &Arc<Self>) {
+        self.registry.remove(self.peer(), self.id);
+        if let Some(place) = &self.place {
+            place.gone();
+        }
+        self.lock().is_told = true;
+        self.gone.notify_all();
+    }
+}

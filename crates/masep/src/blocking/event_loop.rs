@@ -1,0 +1,228 @@
+//! Event loops, such as asyncio's, that drive connections: they wait for the sockets, and no thread does.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, PoisonError};
+
+use masep_proto::Frame;
+
+use super::Connection;
+use super::keeper;
+use masep_proto::connection::Want;
+
+use super::shared::Shared;
+use super::stream::{Readiness, Wait};
+use crate::sync::{Instant, Mutex, MutexGuard, thread};
+use crate::{Bye, CloseReason, SendError, TryRecvError};
+
+/// An event loop that drives connections.
+///
+/// Other threads can change a connection too: a server is shut down, or a peer comes back with the same id. Then the
+/// descriptor of this is readable, and [`take_woken`](Self::take_woken) tells which connections to look at.
+pub struct EventLoop {
+    woken: PipeReader,
+    wakeups: Arc<Wakeups>,
+}
+
+struct Wakeups {
+    /// The keys of the connections that were woken and not looked at. If there is one, a byte is in the pipe.
+    keys: Mutex<HashSet<u64>>,
+    wake: PipeWriter,
+}
+
+impl Wakeups {
+    fn lock(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The event loop of a connection.
+#[derive(Clone)]
+pub(super) struct Attendant {
+    wakeups: Arc<Wakeups>,
+    key: u64,
+    /// The thread in which the loop looked at the connection last. It looks again after each of its own calls.
+    thread: thread::ThreadId,
+}
+
+impl Attendant {
+    /// The loop is in this thread by now.
+    pub(super) fn moves_here(&mut self) {
+        self.thread = thread::current().id();
+    }
+
+    /// Has the loop look at the connection, unless this is a call of the loop itself.
+    pub(super) fn wake(&self) {
+        if self.thread == thread::current().id() {
+            return;
+        }
+        let mut keys = self.wakeups.lock();
+        let is_first = keys.is_empty();
+        if keys.insert(self.key) && is_first {
+            let _ = (&self.wakeups.wake).write_all(&[0]);
+        }
+    }
+}
+
+impl fmt::Debug for Attendant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Attendant").field(&self.key).finish()
+    }
+}
+
+/// The things that an event loop waits for on behalf of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "not for use from outside")]
+pub struct Waits {
+    /// The socket is to be waited for until it is readable.
+    pub reads: bool,
+    /// It is to be waited for until it is writable.
+    pub writes: bool,
+    /// The next look at the latest.
+    pub wakes_at: Option<Instant>,
+    /// There is a frame to take, or the connection has ended.
+    pub has_news: bool,
+}
+
+impl EventLoop {
+    /// Of no connections yet.
+    ///
+    /// # Errors
+    /// What the system says of a pipe.
+    pub fn new() -> io::Result<Self> {
+        let (woken, wake) = io::pipe()?;
+        let keys = Mutex::new(HashSet::new());
+        let wakeups = Arc::new(Wakeups { keys, wake });
+        Ok(Self { woken, wakeups })
+    }
+
+    /// The keys of the connections that other threads have changed since the last call. Never blocks.
+    pub fn take_woken(&self) -> Vec<u64> {
+        let mut keys = self.wakeups.lock();
+        if !keys.is_empty() {
+            let _ = (&self.woken).read(&mut [0]);
+        }
+        keys.drain().collect()
+    }
+}
+
+impl AsFd for EventLoop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.woken.as_fd()
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop").finish_non_exhaustive()
+    }
+}
+
+/// For the Python package, whose event loop waits for sockets itself.
+impl Connection {
+    /// Has an event loop drive this connection from here on, which knows it by this key. Gives another handle of the socket
+    /// to wait for, unless that is closed already. The loop [turns](Self::turn) the connection now, when the socket is
+    /// ready, in time, when it was [woken](EventLoop::take_woken), and after each call that is not said to do without.
+    ///
+    /// # Errors
+    /// The error of the system for another handle.
+    pub fn attach(&self, event_loop: &EventLoop, key: u64) -> io::Result<Option<OwnedFd>> {
+        let shared = self.shared();
+        let mut state = shared.lock();
+        let socket = state.stream.as_ref();
+        let socket = socket.map(|stream| stream.0.as_fd().try_clone_to_owned());
+        let socket = socket.transpose()?;
+        state.is_used = true;
+        state.attend(Attendant {
+            wakeups: event_loop.wakeups.clone(),
+            key,
+            thread: thread::current().id(),
+        });
+        let is_kept = state.is_kept();
+        drop(state);
+        if is_kept {
+            // The keeper lets go of it.
+            keeper::watch(shared);
+        }
+        Ok(socket)
+    }
+
+    /// Moves the bytes that the socket has, or takes, of those kinds of which it is known to be ready; and does what is
+    /// to be done by now. `None` when the peer was told of the end: the loop needs the socket no more. Never blocks.
+    pub fn turn(&self, readable: bool, writable: bool) -> Option<Waits> {
+        self.shared().turn(Readiness {
+            reads: readable,
+            writes: writable,
+        })
+    }
+
+    /// The next frame, if one was read by now: [`try_recv`](Self::try_recv) that does not look at the socket. If the peer was
+    /// held up, it is read on by the next [turn](Self::turn).
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn take_frame(&self) -> Result<Frame, TryRecvError> {
+        match self.shared().lock().next_frame() {
+            Some(Some(frame)) => Ok(frame),
+            Some(None) => Err(TryRecvError::Closed(self.end_reason())),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    /// True if the frame with this number, of which [`offer`](Self::offer) left a rest, is written, also when the
+    /// connection has ended since.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] with the reason of the end, if it will not be.
+    pub fn is_written(&self, number: u64) -> Result<bool, SendError> {
+        let written = self.shared().lock().is_written(number);
+        written.map_or(Ok(false), |written| written.map(|()| true))
+    }
+
+    /// [`bye`](Self::bye) that does not wait, or [`bye_with`](Self::bye_with): [`is_closed`](Self::is_closed) tells when that
+    /// is done.
+    pub fn begin_bye(&self, bye: Option<Bye>) {
+        match bye {
+            Some(bye) => self.shared().begin_end_with(bye),
+            None => self.shared().begin_end(CloseReason::LocalBye),
+        }
+    }
+
+    /// True if the peer was told of the end, or cannot be.
+    pub fn is_closed(&self) -> bool {
+        let state = self.shared().lock();
+        state.is_closed || state.core.is_over()
+    }
+}
+
+impl Shared {
+    /// A look of the event loop that drives the connection: a read at most, so that others have their turn. `None` when
+    /// the peer was told of the end: the keeper does the rest, whatever becomes of the loop.
+    pub(super) fn turn(self: &Arc<Self>, found: Readiness) -> Option<Waits> {
+        let mut state = self.lock();
+        state.tick();
+        if let Some(attendant) = &mut state.roles.attendant {
+            attendant.moves_here();
+        }
+        state = self.found_by(state, found);
+        state = self.advance(state);
+        if !found.reads && state.core.wants().read == Want::Now {
+            state = self.read(state, Wait::No);
+            state = self.advance(state);
+        }
+        if state.is_closed || state.core.is_over() {
+            state.leave_loop();
+            self.leave(state);
+            return None;
+        }
+        let wants = state.core.wants();
+        Some(Waits {
+            reads: wants.read != Want::Nothing && !state.roles.is_shut,
+            writes: wants.write != Want::Nothing || wants.sent,
+            wakes_at: state.core.deadline(),
+            has_news: state.has_frames() || state.core.reason().is_some(),
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! The events of a connection: the verdict of the door, and what its threads, its handler and the door are told.
+
+use std::sync::Arc;
+
+use masep_proto::connection::Event;
+use masep_proto::protocol2::{Rejected, Welcome};
+
+use super::shared::{Handle, Shared, State};
+use super::stream::{Stream, Waker};
+use crate::hearing::Hearing;
+use crate::{CloseReason, RejectReason};
+
+/// The events since the last look.
+#[derive(Default)]
+pub(super) struct News {
+    events: Vec<Event>,
+    /// A thread is to be woken that waits for bytes.
+    pub(super) wake: Option<Arc<Stream>>,
+    pub(super) sleepers: Vec<Waker>,
+}
+
+/// The verdict of the door, and the reports to the door.
+impl Shared {
+    /// The peer is taken: it gets our hello, and one of protocol 2 what the host says to it.
+    pub(super) fn admit(self: &Arc<Self>, welcome: Option<Welcome>) {
+        // In the registry before the peer can know.
+        let first = Handle::new(self.clone());
+        self.registry.replace(&first);
+        let late = self.change(|state, now| {
+            if state.core.failure().is_some() {
+                return Some(first);
+            }
+            state.first = Some(first);
+            match welcome {
+                Some(welcome) => state.core.admit_with(welcome, now),
+                None => state.core.admit(now),
+            }
+            None
+        });
+        if late.is_some() {
+            self.registry.remove(self.peer(), self.id);
+        }
+    }
+
+    pub(super) fn refuse(self: &Arc<Self>, reason: RejectReason, at_once: bool) {
+        self.change(|state, now| {
+            if at_once {
+                state.core.abort(CloseReason::Aborted, now);
+            } else {
+                state.core.refuse_with(Rejected::from(&reason), now);
+            }
+            state.refusal = Some(reason);
+        });
+    }
+
+    /// Takes the events of the core, and their consequences for the threads of this connection.
+    pub(super) fn poll_news(&self, state: &mut State) -> Option<News> {
+        let mut news = None;
+        while let Some(event) = state.core.poll_event() {
+            let news = news.get_or_insert_with(News::default);
+            news.events.push(event);
+            match event {
+                Event::Hello | Event::Open => self.note_peer(state),
+                Event::Ended => {
+                    let reason = state.core.reason().cloned();
+                    let _ = self.ended.set(reason.unwrap_or(CloseReason::Aborted));
+                    state.end_is_behind = state.has_frames();
+                    news.sleepers = std::mem::take(&mut state.roles.sleepers);
+                    if state.roles.sleeps {
+                        state.roles.is_shut = true;
+                        news.wake.clone_from(&state.stream);
+                    }
+                }
+                Event::Closed => {
+                    state.is_closed = true;
+                    state.hearing = Hearing::begin();
+                    // Of a stream that is shut the end of the peer's side cannot be heard any more.
+                    if state.roles.is_shut || state.hearing.is_none() {
+                        state.core.stop_hearing();
+                    }
+                }
+                Event::Over => state.hearing = None,
+                Event::Notice => state.has_notice = true,
+                _ => {}
+            }
+        }
+        news
+    }
+
+    /// Tells the door and the log.
+    pub(super) fn tell(self: &Arc<Self>, news: &News) {
+        for event in &news.events {
+            match (event, &self.place) {
+                (Event::Hello, Some(place)) => place.hello(self),
+                (Event::Open, place) => {
+                    tracing::info!(connection = %self.id, peer = ?self.peer(), address = %self.address, "connected");
+                    let first = self.lock().first.take();
+                    if let (Some(place), Some(first)) = (place, first) {
+                        place.open(first);
+                    }
+                }
+                (Event::Failed, Some(place)) => {
+                    let mut state = self.lock();
+                    let (refusal, first) = (state.refusal.take(), state.first.take());
+                    let failure = state.core.failure().cloned();
+                    drop(state);
+                    if first.is_some() {
+                        self.registry.remove(self.peer(), self.id);
+                    }
+                    drop(first);
+                    place.failed(self, refusal, failure);
+                }
+                (Event::Ended, _) => self.tell_end(),
+                (Event::Closed, place) => {
+                    if let Some(place) = place {
+                        place.closed();
+                    }
+                    if !self.handled {
+                        self.told();
+                    }
+                }
+                (Event::Over, Some(place)) if self.ended.get().is_none() => place.gone(),
+                _ => {}
+            }
+        }
+    }
+
+    fn tell_end(&self) {
+        if let Some(place) = &self.place {
+            place.ending();
+        }
+        if let Some(reason) = self.ended.get() {
+            tracing::info!(
+                connection = %self.id,
+                peer = ?self.peer(),
+                address = %self.address,
+                reason = reason.as_str(),
+                "connection ended: {reason}"
+            );
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Waiting for many sockets, at the cost of those that are ready.
+
+use std::io::{self, PipeReader, Read as _};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::stream::{Readiness, Stream, WOKEN, poll_fd, readiness, wait_for};
+use crate::sync::Instant;
+
+/// The most sockets that are told of at once. Others are told of by the next wait.
+const MOST_EVENTS: usize = 256;
+
+/// Streams that one thread waits for.
+pub(super) struct Poller {
+    poll: Poll,
+    events: Events,
+}
+
+impl Poller {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(MOST_EVENTS),
+        })
+    }
+
+    /// Waits for a stream from here on, which is known by this key. It is told of once, and may be added again when it was
+    /// [removed](Self::remove).
+    pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
+        let reads = wanted.reads.then_some(Interest::READABLE);
+        let writes = wanted.writes.then_some(Interest::WRITABLE);
+        let Some(interest) = reads.map_or(writes, |reads| {
+            Some(writes.map_or(reads, |writes| reads | writes))
+        }) else {
+            return Ok(());
+        };
+        let descriptor = stream.0.as_fd().as_raw_fd();
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&descriptor), Token(key), interest)
+    }
+
+    /// Waits no more for a stream.
+    pub(super) fn remove(&self, stream: &Stream, wanted: Readiness) {
+        if !wanted.is_none() {
+            let descriptor = stream.0.as_fd().as_raw_fd();
+            let registry = self.poll.registry();
+            let _ = registry.deregister(&mut SourceFd(&descriptor));
+        }
+    }
+
+    /// Waits until some of the streams are ready, or a byte is in the pipe, which is taken out; at the latest until the
+    /// deadline. True if it was the pipe.
+    pub(super) fn wait(
+        &mut self,
+        mut woken: &PipeReader,
+        until: Option<Instant>,
+    ) -> io::Result<bool> {
+        self.events.clear();
+        // The set is ready when one of its streams is.
+        let mut asked = [poll_fd(self.poll.registry(), WOKEN), poll_fd(&woken, WOKEN)];
+        wait_for(&mut asked, until)?;
+        let [streams, pipe] = asked.each_ref().map(|asked| readiness(asked).reads);
+        if pipe {
+            let _ = woken.read(&mut [0; 16]);
+        }
+        if streams {
+            match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(pipe)
+    }
+
+    /// The streams that the last wait found ready. An error or a hang-up counts as ready for everything: the next call gives
+    /// the error.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (usize, Readiness)> {
+        self.events.iter().map(|event| {
+            let is_broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
+            let found = Readiness {
+                reads: is_broken || event.is_readable() || event.is_read_closed(),
+                writes: is_broken || event.is_writable() || event.is_write_closed(),
+            };
+            (event.token().0, found)
+        })
+    }
+}
