@@ -69,6 +69,7 @@ mod writing;
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -157,6 +158,12 @@ pub struct Connection {
     /// By when a server's `BYE` is a refusal, until a frame has come.
     rejection_until: Option<Instant>,
 
+    /// Frames of pymasep's protocol are accepted.
+    takes_plain: bool,
+    /// Nothing else goes in both directions, and no time runs.
+    is_plain: bool,
+    /// The wants or the deadline may have changed, and the shell has not asked.
+    has_changed: bool,
     events: Pending,
     /// Events that are not told.
     silenced: u16,
@@ -285,6 +292,9 @@ impl Connection {
             write_failed_at: None,
             silent_since: None,
             rejection_until: None,
+            takes_plain: false,
+            is_plain: false,
+            has_changed: true,
             events: Pending::default(),
             silenced: 0,
             actions: Pending::default(),
@@ -298,6 +308,7 @@ impl Connection {
         this.silent_since = Some(now);
         let _as_usual = this.pattern.end_hello();
         this.tell(event::OPEN);
+        this.note_change();
         this
     }
 
@@ -402,6 +413,24 @@ impl Connection {
         matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
     }
 
+    /// True if the connection was open once, which [`Event::Open`] tells.
+    #[inline]
+    pub const fn was_open(&self) -> bool {
+        !self.is_before_open() && !matches!(self.outcome, Outcome::Failed(_))
+    }
+
+    /// True if the peer was told of the end, or cannot be, which [`Event::Closed`] tells.
+    #[inline]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// True if the end waits for nothing, after [`abort`](Self::abort).
+    #[inline]
+    pub const fn is_aborted(&self) -> bool {
+        self.is_hurried
+    }
+
     /// True if nothing is left to be done, once all actions are done.
     #[inline]
     pub const fn is_over(&self) -> bool {
@@ -417,10 +446,73 @@ impl Connection {
     #[inline]
     pub fn wants(&self) -> Wants {
         Wants {
-            read: self.want_to_read(),
-            write: self.want_to_write(),
+            read: self.wants_read(),
+            write: self.wants_write(),
             sent: self.phase == Phase::SendingOut,
         }
+    }
+
+    /// [`Wants::read`] alone.
+    #[inline]
+    pub fn wants_read(&self) -> Want {
+        if self.is_plain {
+            let want = self.want_to_read_plainly();
+            debug_assert_eq!(want, self.want_to_read());
+            return want;
+        }
+        self.want_to_read()
+    }
+
+    /// [`Wants::write`] alone.
+    #[inline]
+    pub fn wants_write(&self) -> Want {
+        if self.is_plain {
+            let want = self.want_to_write_plainly();
+            debug_assert_eq!(want, self.want_to_write());
+            return want;
+        }
+        self.want_to_write()
+    }
+
+    /// True if nothing but frames of pymasep's protocol goes in both directions and no time runs. The time of an earlier
+    /// call is then good enough for a write that took all.
+    #[inline]
+    pub const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// True if the [wants](Self::wants) or the [deadline](Self::deadline) may have changed since this was called last, in
+    /// a way of which no other call has told: [`send`](Self::send) says who is to write, and a room or a transmit that
+    /// is back can be taken again.
+    #[inline]
+    pub const fn take_change(&mut self) -> bool {
+        mem::replace(&mut self.has_changed, false)
+    }
+
+    /// True if [`take_change`](Self::take_change) would give true.
+    #[inline]
+    pub const fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// To be called by each call but those of a plain connection, when it has done its work.
+    fn note_change(&mut self) {
+        self.has_changed = true;
+        self.takes_plain = self.phase == Phase::Open
+            && matches!(self.outcome, Outcome::Undecided)
+            && self.masep.is_none();
+        self.is_plain = self.takes_plain
+            && self.pattern.is_plain()
+            && self.config.when_full == WhenFull::Wait
+            && self.config.limits.idle_time.is_none()
+            && !self.ignores_frames
+            && !self.input_over
+            && !self.probes
+            && !self.is_blocked
+            && self.rest.is_none()
+            && self.phase_until.is_none()
+            && self.write_until.is_none()
+            && self.rejection_until.is_none();
     }
 
     /// False if there is neither an [action](Self::poll_action) nor an [event](Self::poll_event) now. It is cheap enough

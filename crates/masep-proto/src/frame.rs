@@ -21,6 +21,8 @@ const COPY_BELOW: usize = 1_024;
 /// The form of a frame's body. Frames of protocol 2 say it, those of pymasep's do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+// As wide as a register: a frame is moved by words, and a word that was written as a byte is waited for.
+#[repr(u64)]
 pub enum FrameKind {
     /// Bytes of which nothing is said, as in all frames that arrive from a peer of pymasep's protocol.
     #[default]

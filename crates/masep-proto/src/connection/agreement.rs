@@ -260,6 +260,7 @@ impl Connection {
             self.phase = Phase::Answering;
             self.phase_until = now.checked_add(self.config.limits.hello_time);
             self.say_welcome(Some(welcome), now);
+            self.note_change();
         } else {
             self.admit(now);
         }

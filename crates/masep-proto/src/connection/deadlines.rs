@@ -10,13 +10,11 @@ impl Connection {
     /// changes it.
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
-        let is_timed = self.phase_until.is_some()
-            || self.write_until.is_some()
-            || self.rejection_until.is_some()
-            || self.config.limits.idle_time.is_some()
-            || self.masep.is_some()
-            || self.is_in_hello();
-        if is_timed { self.earliest() } else { None }
+        if self.is_plain {
+            debug_assert_eq!(self.earliest(), None);
+            return None;
+        }
+        self.earliest()
     }
 
     fn earliest(&self) -> Option<Instant> {
@@ -47,6 +45,26 @@ impl Connection {
     pub fn work_until(&self, begun: Instant) -> Option<Instant> {
         let failed = self.write_failed_at?;
         failed.max(begun).checked_add(self.config.limits.write_time)
+    }
+
+    /// True if the user's work on a frame is given up at once: the connection was ended, and not by its peer, which may
+    /// have sent that frame before it left.
+    pub fn cancels_work(&self) -> bool {
+        let by_peer = |reason: &CloseReason| {
+            matches!(
+                reason,
+                CloseReason::PeerBye
+                    | CloseReason::PeerByeWith(_)
+                    | CloseReason::UnsupportedFrame(_)
+                    | CloseReason::BadFrame(_)
+                    | CloseReason::Rejected
+                    | CloseReason::EndOfStream { .. }
+                    | CloseReason::Reset
+                    | CloseReason::ProtocolError(_)
+                    | CloseReason::Io(_)
+            )
+        };
+        self.is_hurried || self.reason().is_some_and(|reason| !by_peer(reason))
     }
 
     /// Ends what has taken too long by now.
@@ -81,6 +99,7 @@ impl Connection {
             // Bytes that have arrived and were not read count.
             self.probes = true;
         }
+        self.note_change();
     }
 
     fn end_phase(&mut self, now: Instant) {

@@ -40,6 +40,7 @@ impl Connection {
             }
             _ => {}
         }
+        self.note_change();
     }
 
     /// Ends the connection as [`end`](Self::end) does with [`CloseReason::LocalBye`], and tells a peer of protocol 2 this
@@ -60,6 +61,7 @@ impl Connection {
         {
             self.settle(reason.clone());
             self.phase_until = now.checked_add(DRAIN_TIME);
+            self.note_change();
         }
     }
 
@@ -98,12 +100,14 @@ impl Connection {
         }
         // There may be room again. If there is none, the stream is reset.
         self.is_blocked = false;
+        self.note_change();
     }
 
     /// All that was written was sent, or never will be.
     pub fn sent(&mut self, now: Instant) {
         if self.phase == Phase::SendingOut {
             self.part(now);
+            self.note_change();
         }
     }
 
@@ -111,6 +115,7 @@ impl Connection {
     pub fn stop_hearing(&mut self) {
         if self.phase == Phase::HearingOut {
             self.close();
+            self.note_change();
         }
     }
 

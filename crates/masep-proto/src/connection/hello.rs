@@ -89,6 +89,7 @@ impl Connection {
             } else {
                 self.say_welcome(None, now);
             }
+            self.note_change();
         }
     }
 
@@ -97,6 +98,7 @@ impl Connection {
     /// waits for ever.
     pub fn refuse(&mut self, now: Instant) {
         self.fail(HelloFailure::Refused, now);
+        self.note_change();
     }
 
     /// True if the peer's hello is still to be heard.

@@ -13,6 +13,8 @@ use crate::{Frame, Limit, LimitExceeded, Limits};
 /// on in one piece: 65,483 on the loopback, on Ethernet 45 packets of 1,448 or, with IPv6, 1,428. The
 /// bytes beyond would follow as a small piece of their own, for which the peer is woken, and reads, a second time.
 pub(super) const WRITE_BYTES: usize = 64_000;
+/// So many bytes of bodies are worth a write by a call that sends.
+const FULL_BYTES: usize = 60_000;
 /// Frames up to this size are copied behind each other, as they will go out. To keep each by itself would cost
 /// a place in a list and two changes of a count that it shares with its owner, which is more than the copy;
 /// and a transmit takes all copies at once.
@@ -96,6 +98,19 @@ impl Outbound {
             self.body_bytes + size,
             limits.queue_bytes,
         )
+    }
+
+    /// True if [`check_room`](Self::check_room) finds room.
+    #[inline]
+    pub(super) const fn has_room(&self, size: usize, limits: &Limits) -> bool {
+        self.frames == 0
+            || (self.frames < limits.queue_messages && self.body_bytes + size <= limits.queue_bytes)
+    }
+
+    /// True if about as much waits as one write takes, or as may wait.
+    #[inline]
+    pub(super) const fn fills_write(&self, limits: &Limits) -> bool {
+        self.body_bytes >= FULL_BYTES || self.frames >= limits.queue_messages
     }
 
     /// Takes in the frame that there is: itself, or a copy of it.

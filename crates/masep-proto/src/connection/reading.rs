@@ -16,7 +16,20 @@ use crate::{CloseReason, Frame};
 impl Connection {
     /// Room for the next read. `None` if one is out, or nothing is to be read: the queue of frames that wait to
     /// be taken is full, or nothing comes any more.
+    #[inline]
     pub fn take_room(&mut self) -> Option<Room> {
+        if self.is_plain {
+            if self.want_to_read_plainly() == Want::Nothing {
+                return None;
+            }
+            let max = self.config.frame_bytes;
+            return Some(self.inbound.take_room(Framing::Pymasep { max }, None));
+        }
+        self.take_room_otherwise()
+    }
+
+    #[inline(never)]
+    fn take_room_otherwise(&mut self) -> Option<Room> {
         if !self.can_read() {
             return None;
         }
@@ -30,6 +43,7 @@ impl Connection {
         let kept = self.masep.as_deref_mut();
         let bytes = self.inbound.put_room(room, kept);
         self.take_back(bytes, read, now);
+        self.note_change();
     }
 
     /// [`put_room`](Self::put_room) after a read that did not fail. Looks at the clock only if the time matters, which
@@ -40,27 +54,20 @@ impl Connection {
         let bytes = self.inbound.put_room(room, kept);
         if !self.take_whole_frames(bytes) {
             self.take_back(bytes, Read::Bytes, clock());
+            self.note_change();
         }
     }
 
     /// Takes in frames where nothing else is to be seen to. Returns false if there is more to it.
+    #[inline(always)]
     fn take_whole_frames(&mut self, bytes: usize) -> bool {
-        let config = &self.config;
-        let is_plain = self.phase == Phase::Open
-            && self.masep.is_none()
-            && bytes > 0
-            && config.when_full == WhenFull::Wait
-            && config.limits.idle_time.is_none()
-            && !self.ignores_frames
-            && self.pattern.is_plain();
-        if !is_plain {
+        if !self.is_plain || bytes == 0 {
             return false;
         }
         let before = self.inbound.frames();
-        let max = config.frame_bytes;
+        let max = self.config.frame_bytes;
         let found = self.inbound.walk(Framing::Pymasep { max }, None);
         if self.inbound.frames() > before {
-            self.rejection_until = None;
             self.tell(event::FRAMES);
         }
         if found.is_some() || !self.inbound.rest().is_empty() {
@@ -69,10 +76,10 @@ impl Connection {
         let all = !self.inbound.is_filled();
         self.has_waited |= all;
         self.pattern.note_whole(all);
-        self.probes = false;
         true
     }
 
+    #[inline(never)]
     fn take_back(&mut self, bytes: usize, read: Read, now: Instant) {
         self.probes = false;
         self.last_reads = self.last_reads.saturating_sub(1);
@@ -100,6 +107,7 @@ impl Connection {
                 // Silence counts from here: the peer may have waited for an answer to these.
                 self.has_taken = false;
                 self.silent_since = self.silent_since.max(Some(now));
+                self.note_change();
             }
             return;
         }
@@ -114,6 +122,7 @@ impl Connection {
         if let Some(masep) = &mut self.masep {
             batch.keep_for(masep, &self.config.budget);
         }
+        self.note_change();
     }
 
     /// The oldest frame that has arrived, if there is one: of the batch, into which others are [taken](Self::take_frames)
@@ -123,16 +132,22 @@ impl Connection {
         if !batch.is_empty() {
             return batch.next();
         }
-        let needs_batch = self.config.limits.idle_time.is_some() || self.masep.is_some();
-        match self.inbound.frames() {
-            0 if !needs_batch => None,
-            1 if !needs_batch => {
-                (self.inbound.take_single()).or_else(|| self.next_of_many(batch, now))
+        if self.is_plain {
+            match self.inbound.frames() {
+                0 => return None,
+                1 => {
+                    let single = self.inbound.take_single();
+                    if single.is_some() {
+                        return single;
+                    }
+                }
+                _ => {}
             }
-            _ => self.next_of_many(batch, now),
         }
+        self.next_of_many(batch, now)
     }
 
+    #[inline(never)]
     fn next_of_many(&mut self, batch: &mut Batch, now: Instant) -> Option<Frame> {
         self.take_frames(batch, now);
         batch.next()
@@ -155,9 +170,22 @@ impl Connection {
     pub fn ignore_frames(&mut self) {
         self.ignores_frames = true;
         self.inbound.discard_frames();
+        self.note_change();
     }
 
+    /// What [`want_to_read`](Self::want_to_read) gives where the connection is plain.
     #[inline]
+    pub(super) fn want_to_read_plainly(&self) -> Want {
+        if self.inbound.is_out() || self.inbound.is_full(&self.config.limits) {
+            Want::Nothing
+        } else if self.inbound.is_filled() {
+            Want::Now
+        } else {
+            Want::Ready
+        }
+    }
+
+    #[inline(never)]
     pub(super) fn want_to_read(&self) -> Want {
         if self.phase != Phase::Open {
             return self.want_to_read_otherwise();
@@ -176,6 +204,7 @@ impl Connection {
     }
 
     /// Before the connection is open, and when it is being ended.
+    #[inline(never)]
     fn want_to_read_otherwise(&self) -> Want {
         // In these phases only bytes that have arrived are read.
         let is_last = match self.phase {
@@ -193,6 +222,7 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     fn can_read(&self) -> bool {
         if self.inbound.is_out() || self.input_over || self.is_starved() {
             return false;

@@ -22,15 +22,10 @@ pub struct Transmit {
     bytes: Vec<u8>,
     /// The number of these bytes that are written.
     gone: usize,
-    /// Bodies that are not among them, each with its place: how many of `bytes` go out before it.
-    bodies: Vec<(usize, Bytes)>,
-    /// The number of these that are written.
-    bodies_gone: usize,
     /// Bytes that are left to be written.
     left: usize,
-    /// The number of bytes that are left of a frame that is written in part, and whether it is one that counts.
-    begun: usize,
-    begun_counts: bool,
+    /// In a box, since small frames have none of this, and are moved often.
+    more: Option<Box<More>>,
     /// The number of frames that have left the queue when this is written.
     pub(super) upto: u64,
     pub(super) fresh_segment: bool,
@@ -38,6 +33,17 @@ pub struct Transmit {
     pub(super) ends: bool,
     /// Its bodies are for this one write, and are copied if it leaves some.
     borrows: bool,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    /// Bodies that are not among the bytes, each with its place: how many of the bytes go out before it.
+    bodies: Vec<(usize, Bytes)>,
+    /// The number of these that are written.
+    bodies_gone: usize,
+    /// The number of bytes that are left of a frame that is written in part, and whether it is one that counts.
+    begun: usize,
+    begun_counts: bool,
 }
 
 impl Transmit {
@@ -51,10 +57,7 @@ impl Transmit {
             left: bytes.len() - start,
             bytes,
             gone: start,
-            bodies: Vec::new(),
-            bodies_gone: 0,
-            begun: 0,
-            begun_counts: false,
+            more: None,
             upto,
             fresh_segment: false,
             ends: false,
@@ -77,7 +80,7 @@ impl Transmit {
         framing.put_padding(size, bytes);
         this.left = bytes.len() + size - written.len();
         let place = |(place, array)| (header + place, array);
-        this.bodies = arrays.into_iter().map(place).collect();
+        this.more().bodies = arrays.into_iter().map(place).collect();
         this
     }
 
@@ -91,8 +94,10 @@ impl Transmit {
             .for_each(|piece| rest.extend_from_slice(piece));
         pool::give(mem::replace(&mut self.bytes, rest));
         self.gone = 0;
-        self.bodies = Vec::new();
-        self.bodies_gone = 0;
+        if let Some(more) = &mut self.more {
+            more.bodies = Vec::new();
+            more.bodies_gone = 0;
+        }
     }
 
     /// The number of bytes that are to be written.
@@ -113,6 +118,7 @@ impl Transmit {
     }
 
     /// The bytes that are to be written, if they are in one piece.
+    #[inline]
     pub fn as_slice(&self) -> Option<&[u8]> {
         self.bodies_left()
             .is_empty()
@@ -132,7 +138,14 @@ impl Transmit {
     }
 
     fn bodies_left(&self) -> &[(usize, Bytes)] {
-        &self.bodies[self.bodies_gone..]
+        match &self.more {
+            None => &[],
+            Some(more) => &more.bodies[more.bodies_gone..],
+        }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
@@ -186,7 +199,8 @@ impl Transmit {
     /// Appends a body by reference.
     pub(super) fn share(&mut self, body: Bytes) {
         self.left += body.len();
-        self.bodies.push((self.bytes.len(), body));
+        let place = self.bytes.len();
+        self.more().bodies.push((place, body));
     }
 
     /// Counts bytes that were appended to the buffer.
@@ -195,9 +209,10 @@ impl Transmit {
     }
 
     /// Marks what is there as the beginning of all, which is no frame that counts.
-    pub(super) const fn mark_beginning(&mut self) {
-        self.begun = self.left;
-        self.begun_counts = false;
+    pub(super) fn mark_beginning(&mut self) {
+        let begun = self.left;
+        let more = self.more();
+        (more.begun, more.begun_counts) = (begun, false);
     }
 
     /// Notes that so many bytes were written, which are dropped by [`advance`](Self::advance) then: how many of the
@@ -205,9 +220,10 @@ impl Transmit {
     /// not take all at once only.
     pub(super) fn frames_behind(&mut self, written: usize, framing: Framing) -> usize {
         let framing = framing.outgoing();
-        let (mut end, mut bodies_before, mut next) = (self.begun, 0, 0);
-        let mut frames = usize::from(end > written && self.begun_counts);
-        self.begun = end.saturating_sub(written);
+        let before = self.more();
+        let (mut end, mut bodies_before, mut next) = (before.begun, 0, 0);
+        let mut frames = usize::from(end > written && before.begun_counts);
+        let mut begun = (end.saturating_sub(written), before.begun_counts);
         while end < self.left {
             while let Some((place, body)) = self.bodies_left().get(next)
                 && *place - self.gone + bodies_before < end
@@ -226,12 +242,13 @@ impl Transmit {
             end += whole;
             if end > written {
                 frames += usize::from(counts);
-                if self.begun == 0 {
-                    self.begun = end - written;
-                    self.begun_counts = counts;
+                if begun.0 == 0 {
+                    begun = (end - written, counts);
                 }
             }
         }
+        let more = self.more();
+        (more.begun, more.begun_counts) = begun;
         frames
     }
 
@@ -239,17 +256,19 @@ impl Transmit {
     pub(super) fn advance(&mut self, written: usize) {
         let mut written = written.min(self.left);
         self.left -= written;
-        while let Some((place, body)) = self.bodies.get_mut(self.bodies_gone) {
-            let before = written.min(*place - self.gone);
-            self.gone += before;
-            written -= before;
-            if written < body.len() {
-                body.advance(written);
-                return;
+        if let Some(more) = &mut self.more {
+            while let Some((place, body)) = more.bodies.get_mut(more.bodies_gone) {
+                let before = written.min(*place - self.gone);
+                self.gone += before;
+                written -= before;
+                if written < body.len() {
+                    body.advance(written);
+                    return;
+                }
+                written -= body.len();
+                *body = Bytes::new();
+                more.bodies_gone += 1;
             }
-            written -= body.len();
-            *body = Bytes::new();
-            self.bodies_gone += 1;
         }
         self.gone += written;
     }
@@ -259,8 +278,10 @@ impl Transmit {
         let left = self.bytes.len() - self.gone;
         if left < self.bytes.capacity() / 2 {
             let rest = self.bytes[self.gone..].to_vec();
-            for (place, _) in &mut self.bodies[self.bodies_gone..] {
-                *place -= self.gone;
+            if let Some(more) = &mut self.more {
+                for (place, _) in &mut more.bodies[more.bodies_gone..] {
+                    *place -= self.gone;
+                }
             }
             self.gone = 0;
             pool::give(mem::replace(&mut self.bytes, rest));

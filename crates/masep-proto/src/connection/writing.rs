@@ -92,43 +92,55 @@ impl Connection {
     /// # Errors
     /// The reason why it was not accepted; the frame is still there. With [`WhenFull::Disconnect`], `Full` is the end of the
     /// connection.
+    #[inline]
     pub fn send(
         &mut self,
         frame: &mut Option<Frame>,
         when_full: WhenFull,
         now: Instant,
     ) -> Result<Pushed, PushError> {
-        let max = self.config.frame_bytes;
-        match &self.masep {
-            None if frame.as_ref().map(Frame::kind) == Some(FrameKind::Cbor) => Err(self.no_cbor()),
-            None => self.push(frame, when_full, now, Framing::Pymasep { max }),
-            Some(masep) => self.push_masep(frame, when_full, now, masep.framing),
+        match self.send_plainly(frame, now) {
+            Some(pushed) => Ok(pushed),
+            None => self.send_otherwise(frame, when_full, now),
         }
     }
 
-    /// Apart, so that the framing of pymasep's protocol is known where frames of it are queued.
-    #[inline(never)]
-    fn push_masep(
-        &mut self,
-        frame: &mut Option<Frame>,
-        when_full: WhenFull,
-        now: Instant,
-        framing: Framing,
-    ) -> Result<Pushed, PushError> {
-        self.push(frame, when_full, now, framing)
+    /// [`send`](Self::send) where that is short work: the frame is an ordinary one of pymasep's protocol, and there is room.
+    /// `None`, with the frame still there, where it is not.
+    #[inline]
+    pub fn send_plainly(&mut self, frame: &mut Option<Frame>, now: Instant) -> Option<Pushed> {
+        let body = match frame {
+            Some(plain) if self.takes_plain && plain.kind() != FrameKind::Cbor => plain.bytes(),
+            _ => return None,
+        };
+        let max = self.config.frame_bytes;
+        let framing = Framing::Pymasep { max };
+        if body.len() > max
+            || framing.is_bye(body)
+            || !self.outbound.has_room(body.len(), &self.config.limits)
+        {
+            return None;
+        }
+        self.outbound.push(frame, framing);
+        Some(self.who_writes(now))
     }
 
-    #[inline(always)]
-    fn push(
+    /// Apart, so that the other way is short.
+    #[inline(never)]
+    fn send_otherwise(
         &mut self,
         frame: &mut Option<Frame>,
         when_full: WhenFull,
         now: Instant,
-        framing: Framing,
     ) -> Result<Pushed, PushError> {
-        let Some(body) = frame.as_ref().map(Frame::bytes) else {
+        let Some(kind) = frame.as_ref().map(Frame::kind) else {
             return Ok(Pushed::Queued);
         };
+        if kind == FrameKind::Cbor && self.masep.is_none() {
+            return Err(self.no_cbor());
+        }
+        let framing = self.framing();
+        let body = frame.as_ref().map_or(&[][..], |frame| frame.bytes());
         let size = body.len();
         if let Err(limit) = framing.check(size) {
             return Err(self.too_large(limit));
@@ -255,7 +267,11 @@ impl Connection {
             return Ok(Pushed::Queued);
         };
         match masep.say(&Control::Notice(notice)) {
-            Ok(true) => Ok(self.who_writes(now)),
+            Ok(true) => {
+                let pushed = self.who_writes(now);
+                self.note_change();
+                Ok(pushed)
+            }
             Ok(false) => Err(PushError::Full(LimitExceeded {
                 limit: Limit::QueueMessages,
                 actual: 1,
@@ -268,7 +284,9 @@ impl Connection {
     /// Asks a peer of protocol 2 for a sign of life, which tells [`rtt`](Self::rtt): once a second at most, and not while
     /// another one waits. Whether it does; a [write](super::Wants::write) is wanted then.
     pub fn ping(&mut self, now: Instant) -> bool {
-        self.is_open() && self.masep.as_mut().is_some_and(|masep| masep.ask_ping(now))
+        let asks = self.is_open() && self.masep.as_mut().is_some_and(|masep| masep.ask_ping(now));
+        self.note_change();
+        asks
     }
 
     #[cold]
@@ -299,11 +317,20 @@ impl Connection {
     }
 
     /// Decides who writes a frame that was just queued. The caller does so if the user has waited for the peer since
-    /// the last one, so that no other is to be expected soon, or if the last one is a while ago.
+    /// the last one, so that no other is to be expected soon, if the last one is a while ago, or if as much waits as one
+    /// write takes.
+    #[inline]
     fn who_writes(&mut self, now: Instant) -> Pushed {
         let has_waited = std::mem::take(&mut self.has_waited);
-        if self.is_seen_to() {
-            return Pushed::Queued;
+        if self.is_being_written || self.transmit_out || self.is_blocked {
+            let writes = self.outbound.fills_write(&self.config.limits)
+                && !self.transmit_out
+                && !self.is_blocked;
+            return if writes {
+                Pushed::WriteNow
+            } else {
+                Pushed::Queued
+            };
         }
         let last = self.last_send.replace(now);
         self.is_being_written = true;
@@ -349,23 +376,39 @@ impl Connection {
         self.written
     }
 
+    /// True if more than one of the frames that were accepted is not written.
+    #[inline]
+    pub const fn is_burst(&self) -> bool {
+        self.outbound.accepted() > self.written + 1
+    }
+
     /// True if a frame of this size has room now.
     pub fn has_send_room(&self, size: usize) -> bool {
         self.outbound.check_room(size, &self.config.limits).is_ok()
     }
 
     /// The next bytes to be written. `None` if some are out, or there is nothing to write.
+    #[inline]
     pub fn take_transmit(&mut self) -> Option<Transmit> {
-        if self.transmit_out || !self.may_write() {
+        if self.transmit_out {
             return None;
         }
-        let transmit = if self.rest.is_some() {
-            self.rest.take()
-        } else if self.phase == Phase::Open && !self.pattern.is_apart() && !self.has_ahead() {
-            self.outbound.take_copies().or_else(|| self.fill_transmit())
-        } else {
-            self.fill_transmit()
-        }?;
+        if self.is_plain && !self.wants_room {
+            let copies = self.outbound.take_copies();
+            if copies.is_some() {
+                self.transmit_out = true;
+                return copies;
+            }
+        }
+        self.take_transmit_otherwise()
+    }
+
+    #[inline(never)]
+    fn take_transmit_otherwise(&mut self) -> Option<Transmit> {
+        if !self.may_write() {
+            return None;
+        }
+        let transmit = self.rest.take().or_else(|| self.fill_transmit())?;
         self.transmit_out = true;
         if self.wants_room && self.has_send_room(0) {
             self.wants_room = false;
@@ -421,7 +464,17 @@ impl Connection {
             && self.has_read_the_last()
     }
 
+    /// What [`want_to_write`](Self::want_to_write) gives where the connection is plain.
     #[inline]
+    pub(super) const fn want_to_write_plainly(&self) -> Want {
+        if self.transmit_out || self.outbound.is_empty() {
+            Want::Nothing
+        } else {
+            Want::Now
+        }
+    }
+
+    #[inline(never)]
     pub(super) fn want_to_write(&self) -> Want {
         let is_due =
             self.rest.is_some() || !self.outbound.is_empty() || self.has_ahead() || self.says_bye();
@@ -452,11 +505,27 @@ impl Connection {
     }
 
     /// Takes back a transmit, and what came of its write.
-    pub fn put_transmit(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
+    #[inline]
+    pub fn put_transmit(&mut self, transmit: Transmit, write: Write, now: Instant) {
         self.transmit_out = false;
-        if self.phase == Phase::Open && write == Write::Bytes(transmit.len()) {
+        if self.is_plain && write == Write::Bytes(transmit.len()) {
             if transmit.upto > self.written + 1 {
                 // The time at which the frames that waited were queued is not known.
+                self.last_send = Some(now);
+            }
+            self.count_upto(transmit.upto);
+            self.is_being_written = !self.outbound.is_empty();
+            self.has_changed |= self.is_being_written;
+            return;
+        }
+        self.put_transmit_otherwise(transmit, write, now);
+        self.note_change();
+    }
+
+    #[inline(never)]
+    fn put_transmit_otherwise(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
+        if self.phase == Phase::Open && write == Write::Bytes(transmit.len()) {
+            if transmit.upto > self.written + 1 {
                 self.last_send = Some(now);
             }
             if self.masep.is_some() && !transmit.is_empty() {

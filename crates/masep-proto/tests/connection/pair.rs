@@ -85,6 +85,8 @@ pub(crate) struct Side {
     pub(crate) takes: bool,
     /// True if a hello is answered with [`Connection::admit`] at once.
     pub(crate) admits: bool,
+    /// The deadline, and whether it waits for all to be sent, when that was said to have changed last.
+    told: (Option<Instant>, bool),
 }
 
 impl Side {
@@ -100,7 +102,23 @@ impl Side {
             closed: false,
             takes: true,
             admits: true,
+            told: (None, false),
         }
+    }
+
+    /// A shell that asks only when something is said to have changed wakes in time.
+    fn check_change(&mut self) {
+        let (due, sent) = (self.core.deadline(), self.core.wants().sent);
+        if self.core.take_change() {
+            self.told = (due, sent);
+            return;
+        }
+        let is_earlier = match (due, self.told.0) {
+            (Some(due), Some(told)) => due < told,
+            (due, None) => due.is_some(),
+            (None, Some(_)) => false,
+        };
+        assert!(!is_earlier && sent == self.told.1, "{self:?}");
     }
 
     pub(crate) fn reason(&self) -> Option<CloseReason> {
@@ -166,10 +184,13 @@ impl Side {
             usize::from(self.core.failure().is_some())
         );
         assert!(told(Event::Ended) + told(Event::Failed) <= 1, "{self:?}");
+        assert!(told(Event::Open) <= usize::from(self.core.was_open()));
+        assert!(told(Event::Closed) <= usize::from(self.core.is_closed()));
     }
 
     fn poll(&mut self, now: Instant) -> bool {
         let before = (self.events.len(), self.received.len());
+        self.check_change();
         while let Some(event) = self.core.poll_event() {
             self.events.push(event);
             if event == Event::Notice {
