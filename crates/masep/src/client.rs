@@ -13,7 +13,7 @@ use masep_proto::{Limits, PeerId};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
-use crate::connection::{By, Shared, now};
+use crate::connection::{Shared, now};
 use crate::discovery::{SearchOptions, search};
 use crate::door::Place;
 use crate::endpoint::{Agreement, Endpoint, hello_calls};
@@ -331,7 +331,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
 async fn part(mut keeper: Keeper) {
     let hearing = Hearing::begin();
     if hearing.is_none() {
-        keeper.shared().lock(By::Keeper).core.stop_hearing();
+        keeper.shared().lock().core.stop_hearing();
     }
     keeper.over().await;
 }

@@ -1,8 +1,12 @@
 //! The handle of a live connection.
 
+mod ending;
+mod lock;
 mod receiving;
 mod sending;
 mod shared;
+mod task;
+mod transfer;
 mod waiters;
 
 use std::fmt;
@@ -17,7 +21,8 @@ use masep_proto::{DecodeError, EncodeError, Encoding, Frame, LimitExceeded, Mess
 use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
 pub use sending::Sending;
-pub(crate) use shared::{By, Delivery, Next, Reading, Shared, State, now};
+pub(crate) use shared::{Delivery, Next, Shared, State, now};
+pub(crate) use transfer::Reading;
 
 pub(crate) use receiving::Listening;
 use receiving::Receiving;
@@ -169,7 +174,7 @@ impl Connection {
     /// Does not wait.
     pub fn ping(&self) -> bool {
         // Whoever is to write it is woken when the lock is let go.
-        self.shared.lock(By::Other).core.ping(now())
+        self.shared.lock().core.ping(now())
     }
 
     /// Tells the peer of something that was not accepted, which is no end (protocol 2). It overtakes frames that wait.
@@ -187,7 +192,7 @@ impl Connection {
     /// received; a handler is told ([`SocketHandler::on_notice`](crate::SocketHandler::on_notice)). The latest 16 are kept.
     /// Does not wait.
     pub fn try_notice(&self) -> Option<Notice> {
-        self.shared.lock(By::Other).core.poll_notice()
+        self.shared.lock().core.poll_notice()
     }
 
     /// The form of messages on this connection.
@@ -252,7 +257,7 @@ impl Connection {
             WhenFull::Disconnect => self.shared.push(&mut frame, when_full, true, now()),
             WhenFull::NewestWins => {
                 let size = frame.as_ref().map_or(0, Frame::size);
-                let has_room = self.shared.lock(By::Other).core.has_send_room(size);
+                let has_room = self.shared.lock().core.has_send_room(size);
                 if !has_room {
                     // A sender that never pauses lets the connection's task write now and then.
                     tokio::task::consume_budget().await;
@@ -340,7 +345,7 @@ impl Connection {
             self.shared.try_next()
         });
         received.ok_or_else(|| {
-            let is_ended = self.shared.lock(By::Other).is_ended();
+            let is_ended = self.shared.lock().is_ended();
             if is_ended {
                 TryRecvError::Closed(self.shared.end_reason())
             } else {
@@ -407,7 +412,7 @@ impl Connection {
     /// one that has gone out in part. When the connection has ended, these are lost. The system may
     /// lose more: bytes that it has taken and not sent, or that the peer has not acknowledged.
     pub fn unsent(&self) -> usize {
-        let locked = self.shared.lock(By::Other);
+        let locked = self.shared.lock();
         let unsent = locked.core.accepted() - locked.core.written();
         usize::try_from(unsent).unwrap_or(usize::MAX)
     }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field};
 
-use crate::connection::{By, Delivery, Shared, now};
+use crate::connection::{Delivery, Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
@@ -150,7 +150,7 @@ impl Door {
     /// Admits a connection. It is in the registry before its peer can know.
     fn admit(&self, guest: &Arc<Shared>, welcome: Option<Welcome>) {
         self.registry.add_connection(Connection::new(guest.clone()));
-        let mut locked = guest.lock(By::Other);
+        let mut locked = guest.lock();
         match welcome {
             Some(welcome) => locked.core.admit_with(welcome, now()),
             None => locked.core.admit(now()),
@@ -224,7 +224,7 @@ impl Decides for Door {
 }
 
 fn refuse(guest: &Shared, refusal: Refusal) {
-    let mut locked = guest.lock(By::Other);
+    let mut locked = guest.lock();
     if refusal.at_once {
         locked.core.abort(CloseReason::Aborted, now());
     } else {
@@ -445,7 +445,7 @@ async fn greet(keeper: &mut Keeper) -> Result<(), RejectReason> {
     let Err(failure) = greeted else {
         return Ok(());
     };
-    let refusal = keeper.shared().lock(By::Other).refusal.take();
+    let refusal = keeper.shared().lock().refusal.take();
     let reason = match refusal {
         Some(reason) => *reason,
         None => {

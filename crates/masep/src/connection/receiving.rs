@@ -9,7 +9,9 @@ use std::time::Instant;
 use masep_proto::Frame;
 use masep_proto::connection::Want;
 
-use super::shared::{By, Delivery, Locked, Reading, Shared};
+use super::lock::Locked;
+use super::shared::{Delivery, Shared};
+use super::transfer::Reading;
 
 /// One call. Its place among those that wait is given up when it is dropped.
 pub(super) struct Receiving<'a> {
@@ -41,8 +43,8 @@ impl<'a> Receiving<'a> {
     /// `spins`: looks for bytes also where none are known to have arrived.
     #[inline]
     fn poll(&mut self, context: &mut Context<'_>, spins: bool) -> Poll<Option<Frame>> {
-        let mut locked = self.shared.lock(By::Receiver);
-        locked.visits = locked.visits.wrapping_add(1);
+        let mut locked = self.shared.lock();
+        locked.receive_calls = locked.receive_calls.wrapping_add(1);
         if self.shared.delivery == Delivery::Handler {
             return self.poll_end(&mut locked, context);
         }
@@ -59,7 +61,7 @@ impl<'a> Receiving<'a> {
                 // Others are not told of frames that a call has seen.
                 if !locked.batch.is_empty() || locked.core.frames() > 0 {
                     let first = locked.receivers.wake_first();
-                    locked.wake_next(first);
+                    locked.wake(first);
                 }
                 return Poll::Ready(Some(frame));
             }
@@ -77,12 +79,13 @@ impl<'a> Receiving<'a> {
                 locked.receivers.set_waker(key, context);
                 return Poll::Pending;
             }
-            locked.keeper.reads = false;
+            locked.task.reads = false;
             locked.wakes_receiver = true;
-            let readable = if is_woken && locked.may_read_unasked() {
+            let want = locked.core.wants_read();
+            let readable = if is_woken && locked.may_read_unasked(want) {
                 Poll::Ready(Reading::Known)
             } else {
-                self.poll_readable(&mut locked, context)
+                poll_readable(&mut locked, want, context)
             };
             let way = match readable {
                 Poll::Ready(way) => way,
@@ -94,18 +97,8 @@ impl<'a> Receiving<'a> {
             };
             has_spun = way == Reading::Spinning;
             locked = self.shared.read(locked, way);
+            locked.core.forget_frames();
         }
-    }
-
-    /// The way to read, if a read is wanted and brings something.
-    fn poll_readable(&self, locked: &mut Locked<'_>, context: &mut Context<'_>) -> Poll<Reading> {
-        match locked.core.wants().read {
-            Want::Nothing => locked.awaits_room = true,
-            // Others on this thread have their turn.
-            Want::Now => ready!(pin!(tokio::task::consume_budget()).poll(context)),
-            Want::Ready => {}
-        }
-        locked.poll_readable(context)
     }
 
     /// With a handler the frames go there.
@@ -122,7 +115,7 @@ impl<'a> Receiving<'a> {
     fn leave(&mut self, locked: &mut Locked<'_>) {
         if let Some(key) = self.key.take() {
             let next = locked.receivers.leave(key);
-            locked.wake_next(next);
+            locked.wake(next);
             if locked.receivers.is_empty() {
                 locked.leave_reading();
             }
@@ -130,10 +123,21 @@ impl<'a> Receiving<'a> {
     }
 }
 
+/// The way to read, if a read is wanted and brings something.
+fn poll_readable(locked: &mut Locked<'_>, want: Want, context: &mut Context<'_>) -> Poll<Reading> {
+    match want {
+        Want::Nothing => locked.awaits_room = true,
+        // Others on this thread have their turn.
+        Want::Now => ready!(pin!(tokio::task::consume_budget()).poll(context)),
+        Want::Ready => {}
+    }
+    locked.poll_readable(want, context)
+}
+
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
         if self.key.is_some() {
-            let mut locked = self.shared.lock(By::Receiver);
+            let mut locked = self.shared.lock();
             self.leave(&mut locked);
         }
     }
@@ -145,8 +149,8 @@ impl Shared {
         if self.delivery == Delivery::Handler {
             return None;
         }
-        let mut locked = self.lock(By::Other);
-        locked.visits = locked.visits.wrapping_add(1);
+        let mut locked = self.lock();
+        locked.receive_calls = locked.receive_calls.wrapping_add(1);
         locked.next_frame()
     }
 
@@ -155,7 +159,7 @@ impl Shared {
         if !self.calls_read() {
             return;
         }
-        let mut locked = self.lock(By::Other);
+        let mut locked = self.lock();
         loop {
             let frames = locked.core.frames();
             locked = self.read(locked, Reading::Known);
@@ -190,7 +194,7 @@ impl Listening {
     /// Reads what has arrived, though the stream is not known to be readable.
     pub(crate) fn read_now(&self, shared: &Shared) {
         if shared.calls_read() {
-            drop(shared.read(shared.lock(By::Receiver), Reading::Asking));
+            drop(shared.read(shared.lock(), Reading::Asking));
         }
     }
 

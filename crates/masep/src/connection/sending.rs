@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use masep_proto::Frame;
 use masep_proto::connection::{PushError, Pushed};
 
 use super::Connection;
-use super::shared::{By, Locked, Shared, now};
+use super::lock::Locked;
+use super::shared::{Shared, now};
 use crate::{SendError, WhenFull};
 
 /// A call of [`Connection::send`].
@@ -33,55 +34,87 @@ impl Future for Sending<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let shared = &*this.connection.shared;
-        let mut locked = shared.lock(By::Other);
-        if locked.core.sends_by_time() {
-            locked.last_time = now();
+        let mut locked = shared.lock();
+        if this.key.is_none() && locked.senders.is_empty() {
+            if locked.core.sends_by_time() {
+                locked.last_time = now();
+            }
+            let time = locked.last_time;
+            if let Some(pushed) = locked.core.send_plainly(&mut this.frame, time) {
+                if pushed == Pushed::Queued {
+                    // Others write, or are about to.
+                    locked.release();
+                } else {
+                    shared.see_to_in_turn(locked, pushed, context);
+                }
+                this.frame = None;
+                return Poll::Ready(Ok(()));
+            }
         }
-        let time = locked.last_time;
-        let is_next = match this.key {
+        this.send_otherwise(locked, context)
+    }
+}
+
+impl Sending<'_> {
+    #[inline(never)]
+    fn send_otherwise(
+        &mut self,
+        mut locked: Locked<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let is_next = match self.key {
             Some(key) => locked.senders.is_first(key),
             None => locked.senders.is_empty(),
         };
-        let pushed = if is_next || locked.core.is_ending() {
-            locked.core.send(&mut this.frame, WhenFull::Wait, time)
-        } else {
+        if !is_next && !locked.core.is_ending() {
             // Calls that came first go first. An end is told to all.
-            let key = *this.key.get_or_insert_with(|| locked.senders.join());
-            locked.senders.set_waker(key, context);
-            return Poll::Pending;
-        };
-        if pushed == Ok(Pushed::Queued) && this.key.is_none() {
-            // Others write, or are about to.
-            locked.release();
-            this.frame = None;
-            return Poll::Ready(Ok(()));
+            return self.wait(&mut locked, context);
         }
+        locked.last_time = now();
+        let time = locked.last_time;
+        let pushed = locked.core.send(&mut self.frame, WhenFull::Wait, time);
         if let Err(PushError::Full(_)) = pushed {
-            let key = *this.key.get_or_insert_with(|| locked.senders.join());
-            locked.senders.set_waker(key, context);
-            return Poll::Pending;
+            return self.wait(&mut locked, context);
         }
-        if let Some(key) = this.key.take() {
+        if let Some(key) = self.key.take() {
             let next = locked.senders.leave(key);
-            locked.wake_next(next);
+            locked.wake(next);
         }
-        this.frame = None;
+        self.frame = None;
         Poll::Ready(match pushed {
             Ok(pushed) => {
-                shared.see_to(locked, pushed);
+                let shared = &*self.connection.shared;
+                shared.see_to_in_turn(locked, pushed, context);
                 Ok(())
             }
             Err(error) => Err(error.into()),
         })
     }
+
+    /// Waits for room, behind the calls that came first.
+    fn wait(
+        &mut self,
+        locked: &mut Locked<'_>,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let key = *self.key.get_or_insert_with(|| locked.senders.join());
+        locked.senders.set_waker(key, context);
+        Poll::Pending
+    }
+}
+
+/// False if others on this thread have their turn. The queue is not written then, and its bound stops the sender.
+fn may_go_on(context: &mut Context<'_>) -> bool {
+    let mut turn = pin!(tokio::task::consume_budget());
+    turn.as_mut().poll(context).is_ready()
 }
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let mut locked = self.connection.shared.lock(By::Other);
+            let mut locked = self.connection.shared.lock();
             let next = locked.senders.leave(key);
-            locked.wake_next(next);
+            locked.wake(next);
         }
     }
 }
@@ -104,7 +137,7 @@ impl Shared {
         writes: bool,
         time: Instant,
     ) -> Result<(), SendError> {
-        let mut locked = self.lock(By::Other);
+        let mut locked = self.lock();
         locked.last_time = time;
         match locked.core.send(frame, when_full, time) {
             Ok(Pushed::WriteNow) if !writes => {
@@ -117,12 +150,19 @@ impl Shared {
             }
             Err(error) => {
                 if when_full == WhenFull::Disconnect && matches!(error, PushError::Full(_)) {
-                    self.set_aborted(&mut locked);
-                    locked.wake_keeper();
+                    self.set_aborted();
+                    locked.wake_task();
                 }
                 Err(error.into())
             }
         }
+    }
+
+    /// As [`see_to`](Self::see_to), but leaves a write in the middle of many to the task when others have their turn.
+    #[inline]
+    fn see_to_in_turn<'a>(&'a self, locked: Locked<'a>, pushed: Pushed, context: &mut Context<'_>) {
+        let is_late = pushed == Pushed::WriteNow && locked.core.is_burst() && !may_go_on(context);
+        self.see_to(locked, if is_late { Pushed::WakeWriter } else { pushed });
     }
 
     /// Writes a frame that was queued, if that is this call's to do.
@@ -131,11 +171,11 @@ impl Shared {
         match pushed {
             Pushed::WriteNow => drop(self.write(locked)),
             // It may be the end.
-            Pushed::WakeWriter if locked.core.is_ending() => locked.wake_keeper(),
+            Pushed::WakeWriter if locked.core.is_ending() => locked.wake_task(),
             Pushed::WakeWriter => {
-                let keeper = locked.keeper.wake();
+                let task = locked.task.wake();
                 locked.release();
-                keeper.into_iter().for_each(Waker::wake);
+                task.into_iter().for_each(Waker::wake);
             }
             // Others write, or are about to.
             Pushed::Queued => locked.release(),

@@ -6,55 +6,74 @@ use std::task::{Context, Waker};
 /// The calls that wait. The first one is served first.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    next: u64,
-    /// A call that was woken has no waker until it is polled.
-    entries: VecDeque<(u64, Option<Waker>)>,
+    last: u64,
+    /// Most often there is one.
+    first: Option<Waiter>,
+    /// Those behind it; none if there is no first one.
+    others: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    key: u64,
+    /// One that was woken has none until it is polled.
+    waker: Option<Waker>,
 }
 
 impl Waiters {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     /// Takes the last place: its key.
     pub(crate) fn join(&mut self) -> u64 {
-        self.next += 1;
-        self.entries.push_back((self.next, None));
-        self.next
+        self.last += 1;
+        let waiter = Waiter {
+            key: self.last,
+            waker: None,
+        };
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.others.push_back(waiter),
+        }
+        self.last
     }
 
+    #[inline]
     pub(crate) fn is_first(&self, key: u64) -> bool {
-        self.entries.front().is_some_and(|(first, _)| *first == key)
+        self.first.as_ref().is_some_and(|first| first.key == key)
     }
 
     /// Has the call with this key woken from here on.
     pub(crate) fn set_waker(&mut self, key: u64, context: &Context<'_>) {
-        let entry = self.entries.iter_mut().find(|(other, _)| *other == key);
-        if let Some((_, waker)) = entry {
-            crate::sync::set_waker(waker, context);
+        let waiter = self.iter_mut().find(|waiter| waiter.key == key);
+        if let Some(waiter) = waiter {
+            crate::sync::set_waker(&mut waiter.waker, context);
         }
     }
 
     /// Gives a place up. The waker of the call that is the first one then, if it was not before.
     pub(crate) fn leave(&mut self, key: u64) -> Option<Waker> {
-        if self.entries.len() == 1 && self.is_first(key) {
-            self.entries.clear();
-            return None;
+        if self.is_first(key) {
+            self.first = self.others.pop_front();
+            return self.wake_first();
         }
-        let place = self.entries.iter().position(|(other, _)| *other == key)?;
-        self.entries.remove(place);
-        if place == 0 { self.wake_first() } else { None }
+        self.others.retain(|waiter| waiter.key != key);
+        None
     }
 
     /// The waker of the first call, which is to be woken.
     pub(crate) fn wake_first(&mut self) -> Option<Waker> {
-        self.entries.front_mut()?.1.take()
+        self.first.as_mut()?.waker.take()
     }
 
     /// The wakers of all, which are to be woken.
     pub(crate) fn wake_all(&mut self) -> impl Iterator<Item = Waker> {
-        self.entries
-            .iter_mut()
-            .filter_map(|(_, waker)| waker.take())
+        self.iter_mut().filter_map(|waiter| waiter.waker.take())
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
+        self.first.iter_mut().chain(&mut self.others)
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::{Sleep, sleep};
 use super::door::{Arrival, Door};
 use super::driver::{Driver, Link};
 use super::ready::{DOOR, PeerWaker, Ready};
-use crate::connection::{By, Listening, now};
+use crate::connection::{Listening, now};
 use crate::keeper::Alarm;
 use crate::random::random_bytes;
 use crate::sync::{Mutex, MutexGuard};
@@ -370,7 +370,7 @@ impl Inner {
                 }
                 Poll::Pending => {
                     if incoming.awaits_written {
-                        let mut state = shared.lock(By::Other);
+                        let mut state = shared.lock();
                         if state.poll_written(context).is_ready() {
                             drop(state);
                             incoming.awaits_written = false;

@@ -71,7 +71,18 @@ impl SocketTransport {
 
     #[inline]
     fn try_send(&self, buffers: &[IoSlice<'_>], more: SendFlags) -> io::Result<usize> {
-        self.try_io(Interest::WRITABLE, || send(self.as_fd(), buffers, more))
+        let mut sent_some = 0;
+        // As for reads: one that was taken in part has filled the socket.
+        let sent = self.try_io(Interest::WRITABLE, || {
+            let sent = send(self.as_fd(), buffers, more)?;
+            let is_part = || sent < buffers.iter().map(|buffer| buffer.len()).sum();
+            if TOLD_BY_EDGES && 0 < sent && is_part() {
+                sent_some = sent;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(sent)
+        });
+        if sent_some > 0 { Ok(sent_some) } else { sent }
     }
 }
 

@@ -2,67 +2,48 @@
 
 use std::sync::atomic::Ordering;
 
-use masep_proto::connection::Want;
 use masep_proto::protocol2::Bye;
 
-use super::{By, Delivery, Locked, MOST_LAST_STEPS, Reading, Shared, now};
+use super::shared::{Delivery, Shared, now};
 use crate::CloseReason;
 
 impl Shared {
     /// Ends the connection without waiting for anything: the peer is told if the stream takes that now.
     pub(crate) fn leave(&self) {
-        let mut locked = self.lock(By::Keeper);
-        locked.keeper_looks();
+        let mut locked = self.lock();
+        locked.task_looks();
         if locked.core.is_over() {
             return;
         }
-        self.set_aborted(&mut locked);
+        self.set_aborted();
         locked.core.abort(CloseReason::Aborted, now());
         locked.is_left = true;
         drop(locked);
         self.last_steps();
     }
 
-    /// Does what is wanted at once by a connection without a task. If another call is reading or writing, that goes on.
-    pub(super) fn last_steps(&self) {
-        for _ in 0..MOST_LAST_STEPS {
-            let mut locked = self.lock(By::Keeper);
-            let wants = locked.core.wants();
-            locked.last_time = now();
-            if wants.write == Want::Now {
-                drop(self.write_once(locked));
-            } else if wants.read == Want::Now {
-                drop(self.read_once(locked, Reading::Asking));
-            } else if wants.sent {
-                locked.core.sent(now());
-            } else {
-                return;
-            }
-        }
-    }
-
     /// Ends the connection when the queue was sent.
     pub(crate) fn end(&self, reason: CloseReason) {
-        let mut locked = self.lock(By::Other);
+        let mut locked = self.lock();
         locked.core.end(reason, now());
-        locked.wake_keeper();
+        locked.wake_task();
     }
 
     /// Ends the connection now. That is the reason also if it has ended meanwhile and the handler does not have
     /// all frames yet.
     pub(crate) fn abort(&self, reason: CloseReason) {
-        let mut locked = self.lock(By::Other);
+        let mut locked = self.lock();
         let is_behind = locked.is_behind || locked.core.frames() > 0;
-        if self.delivery == Delivery::Handler && is_behind && !locked.is_aborted {
+        if self.delivery == Delivery::Handler && is_behind && !locked.core.is_aborted() {
             locked.lost = Some(Box::new(reason.clone()));
         }
         locked.core.abort(reason, now());
-        self.set_aborted(&mut locked);
-        locked.wake_keeper();
+        self.set_aborted();
+        locked.wake_task();
     }
 
-    pub(crate) fn set_aborted(&self, locked: &mut Locked<'_>) {
-        locked.is_aborted = true;
+    /// Frames are none of the handler's from here on. Called with the lock held.
+    pub(super) fn set_aborted(&self) {
         self.is_aborted.store(true, Ordering::Release);
     }
 
@@ -74,14 +55,14 @@ impl Shared {
 
     /// Has what arrived read now: perhaps it is the end.
     pub(crate) fn look(&self) {
-        let mut locked = self.lock(By::Other);
-        locked.keeper.reads = true;
-        locked.wake_keeper();
+        let mut locked = self.lock();
+        locked.task.reads = true;
+        locked.wake_task();
     }
 
     /// The reason for which the connection has ended, as far as it is settled.
     pub(crate) fn end_reason(&self) -> CloseReason {
-        let locked = self.lock(By::Other);
+        let locked = self.lock();
         match (&locked.lost, locked.core.reason()) {
             (Some(reason), _) => (**reason).clone(),
             (None, Some(reason)) => reason.clone(),
@@ -91,28 +72,28 @@ impl Shared {
 
     /// Ends the connection when the queue was sent, and tells the peer why if it can be told.
     pub(crate) fn end_with(&self, bye: Bye) {
-        let mut locked = self.lock(By::Other);
+        let mut locked = self.lock();
         locked.core.end_with(bye, now());
-        locked.wake_keeper();
+        locked.wake_task();
     }
 
     /// True if all that the peer is told was written, the end included, and is being sent.
     pub(crate) fn is_saying_bye(&self) -> bool {
-        let locked = self.lock(By::Other);
-        locked.core.has_said_bye() && !locked.is_closed
+        let locked = self.lock();
+        locked.core.has_said_bye() && !locked.core.is_closed()
     }
 
     /// Ends the connection because a frame that was taken out has no room. However it has ended meanwhile, that
     /// is the reason: a peer that said `BYE` behind the frame would be told of success otherwise.
     pub(crate) fn lose(&self, reason: CloseReason) {
-        self.lock(By::Other).lost = Some(Box::new(reason.clone()));
+        self.lock().lost = Some(Box::new(reason.clone()));
         self.abort(reason);
     }
 
     /// A call of the handler that waited has returned, or was given up. One that was given up behind a failed write has
     /// lost its frame: that is the end, also for a peer that has said `BYE` behind it.
     pub(crate) fn call_is_over(&self, has_returned: bool) {
-        let mut locked = self.lock(By::Keeper);
+        let mut locked = self.lock();
         if std::mem::take(&mut locked.is_call_late) && !has_returned {
             let reason = locked.core.end_reason();
             drop(locked);
@@ -133,11 +114,11 @@ impl Shared {
 
     pub(crate) async fn closed(&self) -> CloseReason {
         {
-            let mut locked = self.lock(By::Other);
+            let mut locked = self.lock();
             // Somebody waits for what the task finds.
-            if !locked.keeper.reads && locked.receivers.is_empty() {
-                locked.keeper.reads = true;
-                locked.wake_keeper();
+            if !locked.task.reads && locked.receivers.is_empty() {
+                locked.task.reads = true;
+                locked.wake_task();
             }
         }
         loop {

@@ -1,0 +1,170 @@
+//! The lock of a connection's state. A call that lets it go does what the connection wants done to its stream by then,
+//! and wakes those whom the change concerns.
+
+use std::net::Shutdown;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::task::Waker;
+
+use masep_proto::connection::{Action, Event};
+
+use super::shared::State;
+use crate::sync::MutexGuard;
+use crate::transport::Transport;
+
+/// The state behind its lock.
+pub(crate) struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    /// Nothing has changed that concerns others, or it is seen to later.
+    is_quiet: bool,
+    // Behind the lock, so that they come when that was let go.
+    effects: Option<Box<Effects>>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    #[inline]
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_quiet && self.state.concerns_others() {
+            self.settle();
+        }
+    }
+}
+
+impl<'a> Locked<'a> {
+    #[inline]
+    pub(super) const fn new(state: MutexGuard<'a, State>) -> Self {
+        Self {
+            state,
+            is_quiet: false,
+            effects: None,
+        }
+    }
+
+    #[cold]
+    fn settle(&mut self) {
+        self.effects = self.state.settle();
+    }
+
+    /// Lets the lock go where nothing has changed for others.
+    #[inline]
+    pub(crate) fn release(mut self) {
+        self.is_quiet = true;
+    }
+}
+
+/// Work that is done without the lock, when it is dropped.
+#[derive(Default)]
+struct Effects {
+    stream: Option<Arc<dyn Transport>>,
+    acknowledge: Option<bool>,
+    half_close: bool,
+    reset: bool,
+    wakers: Vec<Waker>,
+}
+
+impl Drop for Effects {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            match (self.acknowledge, stream.tcp()) {
+                (Some(true), Some(tcp)) => tcp.acknowledge(),
+                (Some(false), Some(tcp)) => tcp.withhold_acknowledgement(),
+                _ => {}
+            }
+            if self.half_close {
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+            if self.reset {
+                stream.reset_on_drop();
+            }
+        }
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// True if something has happened that others have to know, or to do.
+    #[inline]
+    fn concerns_others(&self) -> bool {
+        self.core.has_news()
+            || self.core.has_changed()
+            || !self.woken.is_empty()
+            || (!self.task.sees_reads && !self.task.is_awake)
+    }
+
+    /// Takes the events of the core, and gives the work that follows for others.
+    fn settle(&mut self) -> Option<Box<Effects>> {
+        let mut effects = Effects::default();
+        while let Some(action) = self.core.poll_action() {
+            self.carry_out(action, &mut effects);
+        }
+        while let Some(event) = self.core.poll_event() {
+            self.note(event);
+        }
+        self.core.take_change();
+        if !self.task.is_awake && self.needs_task() {
+            self.wake_task();
+        }
+        effects.wakers = std::mem::take(&mut self.woken);
+        let is_any = effects.stream.is_some() || !effects.wakers.is_empty();
+        is_any.then(|| Box::new(effects))
+    }
+
+    #[cold]
+    fn carry_out(&mut self, action: Action, effects: &mut Effects) {
+        match action {
+            Action::QuickAck => effects.acknowledge = Some(true),
+            Action::DelayAck => effects.acknowledge = Some(false),
+            Action::HalfClose => effects.half_close = true,
+            Action::Close | Action::Reset => {
+                effects.reset = action == Action::Reset;
+                effects.stream = self.stream.take();
+                (self.reader, self.writer) = (None, None);
+                return;
+            }
+        }
+        effects.stream.clone_from(&self.stream);
+    }
+
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Frames => {
+                let first = self.receivers.wake_first();
+                return self.wake(first);
+            }
+            Event::SendRoom => {
+                let first = self.senders.wake_first();
+                return self.wake(first);
+            }
+            Event::Ended | Event::Failed => {
+                self.woken.extend(self.receivers.wake_all());
+                self.woken.extend(self.senders.wake_all());
+            }
+            // Calls take it.
+            Event::Notice => self.has_notice = true,
+            // What is to be done is seen by what the connection wants.
+            Event::Hello
+            | Event::Open
+            | Event::Closed
+            | Event::Control
+            | Event::Over
+            | Event::Written(_) => {}
+        }
+        self.wake_task();
+    }
+}

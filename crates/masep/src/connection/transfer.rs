@@ -1,0 +1,134 @@
+//! Moving bytes: the calls of the stream, which are made without the lock.
+
+use std::io;
+
+use masep_proto::connection::{Read, Want, Write};
+
+use super::lock::Locked;
+use super::shared::{Shared, now};
+use crate::transport;
+
+/// Reads of a stream at most without asking whether it is readable.
+const EAGER_READS: usize = 8;
+/// Steps at most until a connection that waits for nothing is over.
+const MOST_LAST_STEPS: usize = 10_000;
+
+/// A way to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As far as something is known to have arrived.
+    Known,
+    /// Asks the system if nothing is known to have arrived.
+    Asking,
+    /// Asks several times.
+    Spinning,
+}
+
+impl Shared {
+    /// Reads once, if something is to be read.
+    pub(crate) fn read<'a>(&'a self, locked: Locked<'a>, way: Reading) -> Locked<'a> {
+        let locked = self.read_once(locked, way);
+        self.go_on(locked)
+    }
+
+    /// Writes once, if something is to be written.
+    #[inline]
+    pub(crate) fn write<'a>(&'a self, locked: Locked<'a>) -> Locked<'a> {
+        let locked = self.write_once(locked);
+        self.go_on(locked)
+    }
+
+    /// If bytes or room come back to a connection whose task is gone, then this call takes leave.
+    #[inline]
+    fn go_on<'a>(&'a self, locked: Locked<'a>) -> Locked<'a> {
+        if !locked.is_left {
+            return locked;
+        }
+        drop(locked);
+        self.last_steps();
+        self.lock()
+    }
+
+    fn read_once<'a>(&'a self, mut locked: Locked<'a>, way: Reading) -> Locked<'a> {
+        let Some(mut room) = locked.core.take_room() else {
+            return locked;
+        };
+        let stream = locked.reader.take();
+        // The effects of this are seen to below.
+        locked.release();
+        let read = match &stream {
+            None => Read::End,
+            Some(stream) => match (stream.try_read(room.buffer()).into(), way) {
+                (Read::Blocked, Reading::Asking) => {
+                    stream.try_read_eagerly(room.buffer(), 1).into()
+                }
+                (Read::Blocked, Reading::Spinning) => {
+                    let read = stream.try_read_eagerly(room.buffer(), EAGER_READS);
+                    read.into()
+                }
+                (read, _) => read,
+            },
+        };
+        let mut locked = self.lock();
+        if locked.stream.is_some() {
+            locked.reader = stream;
+        }
+        if read == Read::Bytes {
+            locked.core.put_bytes(room, now);
+        } else {
+            locked.last_time = now();
+            let time = locked.last_time;
+            locked.core.put_room(room, read, time);
+        }
+        if std::mem::take(&mut locked.awaits_room) {
+            let first = locked.receivers.wake_first();
+            locked.wake(first);
+        }
+        locked
+    }
+
+    fn write_once<'a>(&'a self, mut locked: Locked<'a>) -> Locked<'a> {
+        let Some(transmit) = locked.core.take_transmit() else {
+            return locked;
+        };
+        let stream = locked.writer.take();
+        locked.release();
+        let write = match &stream {
+            None => Write::Failed(io::ErrorKind::NotConnected),
+            Some(stream) => transport::write(&**stream, &transmit).into(),
+        };
+        let is_all = write == Write::Bytes(transmit.len());
+        let mut locked = self.lock();
+        if locked.stream.is_some() {
+            locked.writer = stream;
+        }
+        if !is_all || !locked.core.is_plain() || locked.core.is_burst() {
+            // There may be a deadline now, a ping whose way is measured, or the end of a burst.
+            locked.last_time = now();
+        }
+        let time = locked.last_time;
+        locked.core.put_transmit(transmit, write, time);
+        if locked.awaits_written.is_some() && locked.is_written() {
+            let waker = locked.awaits_written.take();
+            locked.wake(waker);
+        }
+        locked
+    }
+
+    /// Does what is wanted at once by a connection without a task. If another call is reading or writing, that goes on.
+    pub(super) fn last_steps(&self) {
+        for _ in 0..MOST_LAST_STEPS {
+            let mut locked = self.lock();
+            let wants = locked.core.wants();
+            if wants.write == Want::Now {
+                drop(self.write_once(locked));
+            } else if wants.read == Want::Now {
+                drop(self.read_once(locked, Reading::Asking));
+            } else if wants.sent {
+                locked.core.sent(now());
+            } else {
+                return;
+            }
+        }
+    }
+}

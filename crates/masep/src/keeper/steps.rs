@@ -1,0 +1,211 @@
+//! The steps of a connection's task: one write and one read, or the time that passes.
+
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use masep_proto::connection::{Want, Write};
+
+use super::Keeper;
+use crate::connection::{Delivery, Reading, Shared, State, now};
+
+/// The time for which bytes that have arrived wait for a call that receives, where there has been one. The end of a
+/// connection for which nobody waits is noticed at most twice as late.
+const READ_DELAY: Duration = Duration::from_millis(10);
+/// Reads and writes in a row after which others have their turn.
+const MOST_STEPS: usize = 16;
+
+/// The outcome of a step.
+enum Step<T> {
+    /// The awaited event has happened.
+    Done(T),
+    Moved,
+    Rests,
+}
+
+impl Keeper {
+    /// Does all that can be done now, and is woken for the rest. `busy`: frames have arrived that the handler does not
+    /// have yet.
+    pub(super) fn poll_until<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        busy: bool,
+        done: &mut impl FnMut(&mut State) -> Option<T>,
+    ) -> Poll<T> {
+        for _ in 0..MOST_STEPS {
+            match self.step(context, busy, done) {
+                Step::Done(done) => return Poll::Ready(done),
+                Step::Moved => {}
+                Step::Rests => return Poll::Pending,
+            }
+        }
+        let mut locked = self.shared.lock();
+        if locked.core.deadline().is_some_and(|due| due <= now()) {
+            locked.core.handle_timeout(now());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One write and one read, where they are wanted, or time that passes; otherwise the task rests.
+    fn step<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        busy: bool,
+        done: &mut impl FnMut(&mut State) -> Option<T>,
+    ) -> Step<T> {
+        let Self {
+            shared,
+            alarm,
+            deferral,
+            call_began,
+            ..
+        } = self;
+        let mut locked = shared.lock();
+        let has_looked = locked.task_looks();
+        if let Some(done) = done(&mut locked) {
+            return Step::Done(done);
+        }
+        let mut wants = locked.core.wants();
+        let mut has_moved = false;
+        if poll_writable(&mut locked, wants.write, context).is_ready() {
+            locked = shared.write(locked);
+            has_moved = true;
+            wants = locked.core.wants();
+        }
+        let is_woken = !has_looked && !has_moved && !busy && shared.delivery == Delivery::Handler;
+        let readable = if is_woken && locked.core.was_open() && locked.may_read_unasked(wants.read)
+        {
+            Poll::Ready(Reading::Known)
+        } else if may_read(shared, deferral, &mut locked, wants.read, busy, context) {
+            poll_readable(shared, &mut locked, wants.read, context)
+        } else {
+            Poll::Pending
+        };
+        if let Poll::Ready(way) = readable {
+            locked = shared.read(locked, way);
+            has_moved = true;
+            if let Some(done) = done(&mut locked) {
+                return Step::Done(done);
+            }
+        }
+        if has_moved {
+            return Step::Moved;
+        }
+        if wants.sent {
+            let stream = locked.stream.clone();
+            drop(locked);
+            let is_sent = stream.is_none_or(|stream| stream.poll_sent(context).is_ready());
+            locked = shared.lock();
+            if is_sent {
+                locked.core.sent(now());
+            }
+            if !locked.core.wants().sent {
+                return Step::Moved;
+            }
+        }
+        let deferred_until = deferral.map(|(until, _)| until);
+        let call_until = call_began.and_then(|began| locked.core.work_until(began));
+        let wakes_at = (locked.core.deadline().into_iter())
+            .chain(deferred_until)
+            .chain(call_until)
+            .min();
+        if let Some(wakes_at) = wakes_at
+            && let Poll::Ready(now) = alarm.poll(context, wakes_at)
+        {
+            if locked.core.deadline().is_some_and(|due| due <= now) {
+                locked.core.handle_timeout(now);
+            }
+            locked.is_call_late = call_until.is_some_and(|due| due <= now);
+            end_deferral(deferral, &mut locked, now);
+            return Step::Moved;
+        }
+        locked.task.defers_read = deferred_until.is_some();
+        locked.rest(context, wakes_at);
+        Step::Rests
+    }
+}
+
+/// The time by which a call has to receive what has arrived, and the number of calls until then.
+pub(super) type Deferral = Option<(Instant, u32)>;
+
+/// True if the task reads what arrives.
+fn may_read(
+    shared: &Shared,
+    deferral: &mut Deferral,
+    state: &mut State,
+    want: Want,
+    busy: bool,
+    context: &mut Context<'_>,
+) -> bool {
+    if want == Want::Nothing {
+        return false;
+    }
+    if state.core.is_ending() || !state.core.was_open() {
+        return true;
+    }
+    if busy {
+        return false;
+    }
+    if !shared.calls_read() || want == Want::Now || state.task.reads {
+        return true;
+    }
+    if deferral.is_none() && state.receivers.is_empty() {
+        let is_quiet = (state.stream.as_ref())
+            .is_some_and(|stream| stream.poll_readable(context).is_pending());
+        if !is_quiet {
+            *deferral = Some((now() + READ_DELAY, state.receive_calls));
+        }
+    }
+    false
+}
+
+/// The way to read, if something comes of it.
+fn poll_readable(
+    shared: &Shared,
+    state: &mut State,
+    want: Want,
+    context: &mut Context<'_>,
+) -> Poll<Reading> {
+    if shared.calls_read() && want == Want::Now {
+        // It may be a call that the stream wakes, and that goes on to be.
+        return Poll::Ready(Reading::Asking);
+    }
+    state.poll_readable(want, context)
+}
+
+/// Has the task read what no call has received in its time.
+fn end_deferral(deferral: &mut Deferral, state: &mut State, now: Instant) {
+    let Some((until, receive_calls)) = *deferral else {
+        return;
+    };
+    if now < until {
+        return;
+    }
+    *deferral = None;
+    if state.receivers.is_empty() && state.receive_calls != receive_calls {
+        *deferral = Some((now + READ_DELAY, state.receive_calls));
+        return;
+    }
+    // One that waits is woken by what arrives.
+    state.task.reads = state.receivers.is_empty();
+}
+
+/// Ready if a write is wanted, and there is room.
+fn poll_writable(state: &mut State, want: Want, context: &mut Context<'_>) -> Poll<()> {
+    match want {
+        Want::Nothing => Poll::Pending,
+        Want::Now => Poll::Ready(()),
+        Want::Ready => {
+            let Some(stream) = &state.stream else {
+                return Poll::Ready(());
+            };
+            if let Err(error) = ready!(stream.poll_writable(context))
+                && let Some(transmit) = state.core.take_transmit()
+            {
+                let failed = Write::Failed(error.kind());
+                state.core.put_transmit(transmit, failed, now());
+            }
+            Poll::Ready(())
+        }
+    }
+}
