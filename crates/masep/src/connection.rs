@@ -24,6 +24,7 @@ pub use sending::Sending;
 pub(crate) use shared::{Delivery, Next, Shared, State, now};
 pub(crate) use transfer::Reading;
 
+#[cfg(not(masep_model))]
 pub(crate) use receiving::Listening;
 use receiving::Receiving;
 use waiters::Waiters;

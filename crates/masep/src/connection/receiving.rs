@@ -174,9 +174,11 @@ impl Shared {
 }
 
 /// A place among those that receive, which is kept from one poll to the next: for one who polls many connections.
+#[cfg(not(masep_model))]
 #[derive(Debug, Default)]
 pub(crate) struct Listening(Option<u64>);
 
+#[cfg(not(masep_model))]
 impl Listening {
     /// The next frame, or the end.
     pub(crate) fn poll(

@@ -159,6 +159,7 @@ impl State {
     }
 
     /// Has this task woken when all that was queued is written. Ready if it is.
+    #[cfg(not(masep_model))]
     pub(crate) fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.is_written() {
             return Poll::Ready(());

@@ -147,7 +147,7 @@ impl Shared {
         // What has arrived was there before.
         inner.look(&self.ready);
         let result = call(&mut inner.driver, now());
-        inner.settle(&self.ready);
+        inner.settle();
         let woken = inner.visit(None);
         drop(inner);
         woken.wake();
@@ -325,7 +325,7 @@ impl Inner {
             } else {
                 self.look_at(key, since);
             }
-            self.settle(ready);
+            self.settle();
         }
     }
 
@@ -345,7 +345,7 @@ impl Inner {
         if has_looked {
             self.driver.timeout(now);
         }
-        self.settle(ready);
+        self.settle();
     }
 
     /// Takes what has arrived on a connection, since this time.
@@ -385,7 +385,7 @@ impl Inner {
     }
 
     /// Does what the driver wants done.
-    fn settle(&mut self, ready: &Arc<Ready>) {
+    fn settle(&mut self) {
         while let Some(key) = self.driver.take_unwritten() {
             if let Some(incoming) = self.incoming.get_mut(&key) {
                 incoming.awaits_written = true;
@@ -401,7 +401,6 @@ impl Inner {
         while let Some(key) = self.driver.take_ended() {
             self.incoming.remove(&key);
         }
-        let _ = ready;
     }
 
     /// Takes those that have come.
@@ -413,7 +412,7 @@ impl Inner {
                 Poll::Ready(arrival) => self.arrive(arrival, ready),
                 Poll::Pending => return,
             }
-            self.settle(ready);
+            self.settle();
         }
         waker.wake();
     }
