@@ -116,7 +116,7 @@ fn what_is_claimed_takes_memory_when_a_sixteenth_has_arrived() {
     for (arrived, most) in [
         (8, 4_000),
         (2_000, 8_000),
-        (60_000, 260_000),
+        (60_000, 300_000),
         (70_000, 1_200_000),
         (1_000_000, 1_200_000),
     ] {

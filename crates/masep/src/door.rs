@@ -92,8 +92,13 @@ impl Door {
 
     /// Makes a call of the admission, and carries out its decisions.
     fn ask<R>(&self, call: impl FnOnce(&mut Admission) -> R) -> R {
+        self.update(|guests| call(&mut guests.admission))
+    }
+
+    /// [`ask`](Self::ask), with what is to be known before the decisions are carried out.
+    fn update<R>(&self, change: impl FnOnce(&mut Guests) -> R) -> R {
         let mut guests = self.lock();
-        let answer = call(&mut guests.admission);
+        let answer = change(&mut guests);
         while let Some(event) = guests.admission.poll_event() {
             self.act(&mut guests, event);
         }
@@ -420,8 +425,12 @@ fn arrive(
         door.delivery,
         door.socket_options.busy_poll,
     );
-    let (ticket, greet) = door.ask(|admission| admission.arrive(from));
-    door.lock().connections.insert(ticket, shared.clone());
+    let (ticket, greet) = door.update(|guests| {
+        let (ticket, greet) = guests.admission.arrive(from);
+        // The next one that arrives may crowd it out.
+        guests.connections.insert(ticket, shared.clone());
+        (ticket, greet)
+    });
     if let Greet::Refuse(refusal) = greet {
         refuse(&shared, refusal);
     }

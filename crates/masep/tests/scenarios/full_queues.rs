@@ -77,5 +77,6 @@ fn a_frame_that_has_no_room_goes_out_by_the_policy(shell: Shell) {
     assert!(matches!(sent, Some(SendError::Full(_))), "{sent:?}");
     let reason = connection.end();
     assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason}");
-    while peer.read().is_some_and(|body| body != b"BYE") {}
+    // It ends, in the middle of a frame too.
+    peer.rest();
 }
