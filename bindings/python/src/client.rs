@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::waiting;
-use crate::{bounds, errors, server};
+use crate::{bounds, control, errors, server};
 
 fn seconds(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Duration>> {
     let Some(seconds) = timeout else {
@@ -40,6 +40,7 @@ pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (
     id, address, timeout=None, when_full="wait", limits=None, socket_options=None, protocol=None,
+    profile=None, make=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "the options of a client")]
 pub(crate) fn connect(
@@ -51,6 +52,8 @@ pub(crate) fn connect(
     limits: Option<&Bound<'_, PyAny>>,
     socket_options: Option<&Bound<'_, PyAny>>,
     protocol: Option<u16>,
+    profile: Option<String>,
+    make: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
     let text = address;
@@ -64,14 +67,18 @@ pub(crate) fn connect(
         options = options.connect_time(time);
     }
     let heeded = Heeded::of(&limits);
-    let client: Result<Client, _> = waiting::call(py, move || {
-        Client::builder(id)
-            .protocols(protocols)
-            .limits(limits)
-            .when_full(when_full)
-            .socket_options(options)
-            .connect(address)
-    })?;
+    let mut client = Client::builder(id)
+        .protocols(protocols)
+        .limits(limits)
+        .when_full(when_full)
+        .socket_options(options);
+    if let Some(profile) = profile {
+        client = client.profile(&profile);
+    }
+    if let Some(make) = make {
+        client = client.make(control::dict_of("make", make)?);
+    }
+    let client: Result<Client, _> = waiting::call(py, move || client.connect(address))?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::new(client.connection().clone(), heeded))
 }

@@ -141,10 +141,23 @@ impl Connection {
         flushed
     }
 
+    /// The next frame as a message; none when the connection has ended.
+    pub(crate) fn receive_message(
+        &self,
+        py: Python<'_>,
+        until: Option<Instant>,
+    ) -> PyResult<Option<Decoded>> {
+        let received = self.receive_until(py, until)?;
+        received.map(|frame| self.read(py, frame)).transpose()
+    }
+
     /// The next frame; none when the connection has ended.
     fn receive(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Frame>> {
+        self.receive_until(py, waiting::deadline(py, timeout)?)
+    }
+
+    fn receive_until(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<Option<Frame>> {
         let inner = self.inner(py)?;
-        let until = waiting::deadline(py, timeout)?;
         let received = waiting::wait(py, until, |time| match time {
             Some(time) => match inner.recv_timeout(time) {
                 Err(RecvTimeoutError::TimedOut) => None,
@@ -305,7 +318,7 @@ impl Connection {
 
     /// Sends a message. With `as_text` as for [`encode_message`](message::encode_message).
     #[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
-    fn send_message<'py>(
+    pub(crate) fn send_message<'py>(
         &self,
         py: Python<'py>,
         msg_type: &Bound<'py, PyString>,

@@ -68,7 +68,8 @@ pub(crate) fn notice<'py>(py: Python<'py>, notice: Notice) -> PyResult<Bound<'py
     make(py, "Notice", fields)
 }
 
-fn dict<'py>(
+/// A map as a dict.
+pub(crate) fn dict<'py>(
     py: Python<'py>,
     dict: Option<masep_proto::Dict>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -78,11 +79,16 @@ fn dict<'py>(
 
 /// What a notice is about.
 pub(crate) fn about(about: &Bound<'_, PyAny>) -> PyResult<masep_proto::Dict> {
-    match Others::Strict.value(about, &Place::PARAMS)? {
-        Value::Dict(about) => Ok(about),
+    dict_of("about", about)
+}
+
+/// The map of an argument of this name.
+pub(crate) fn dict_of(name: &str, object: &Bound<'_, PyAny>) -> PyResult<masep_proto::Dict> {
+    match Others::Strict.value(object, &Place::PARAMS)? {
+        Value::Dict(dict) => Ok(dict),
         _ => {
-            let text = format!("about is a dict or None, not {}", about.get_type().name()?);
-            Err(errors::caller(about.py(), text))
+            let text = format!("{name} is a dict or None, not {}", object.get_type().name()?);
+            Err(errors::caller(object.py(), text))
         }
     }
 }

@@ -189,6 +189,21 @@ fn gone(py: Python<'_>) -> PyErr {
     errors::caller(py, "the parameters were taken")
 }
 
+impl Decoded {
+    /// The number that the parameters have under this key, if they have one.
+    pub(crate) fn number(&self, py: Python<'_>, key: &str) -> PyResult<Option<i64>> {
+        self.with(py, |params| params.get(key)?.as_i64())
+    }
+
+    /// The type and the parameters.
+    pub(crate) fn into_parts<'py>(
+        self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyAny>)> {
+        Ok((self.msg_type(py), self.take_params(py)?))
+    }
+}
+
 #[pymethods]
 impl Decoded {
     /// The type of the message.

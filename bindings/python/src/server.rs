@@ -6,11 +6,12 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use masep::{AcceptTimeoutError, Address, Duplicates, Limits, Protocols, blocking};
+use masep::{AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, blocking};
 use pyo3::prelude::*;
 
 use crate::bounds::Heeded;
 use crate::connection::Connection;
+use crate::request::Request;
 use crate::waiting::{self, Process};
 use crate::{bounds, client, errors};
 
@@ -84,7 +85,7 @@ impl Server {
     #[staticmethod]
     #[pyo3(signature = (
         id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
-        socket_options=None, protocol=None,
+        socket_options=None, protocol=None, ask=false,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of a server")]
     fn bind(
@@ -98,13 +99,14 @@ impl Server {
         server_limits: Option<&Bound<'_, PyAny>>,
         socket_options: Option<&Bound<'_, PyAny>>,
         protocol: Option<u16>,
+        ask: bool,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = client::target(py, &address)?;
         let protocols = bounds::protocols(py, protocol, &address, target.protocols())?;
         let limits = bounds::limits(limits)?;
         let heeded = Heeded::of(&limits);
-        let server = blocking::Server::builder(id)
+        let mut server = blocking::Server::builder(id)
             .protocols(protocols)
             .announce(announce)
             .duplicates(bounds::duplicates(py, duplicates)?)
@@ -112,6 +114,9 @@ impl Server {
             .limits(limits)
             .server_limits(bounds::server_limits(server_limits)?)
             .socket_options(bounds::socket_options(socket_options)?);
+        if ask {
+            server = server.ask();
+        }
         Self::new(py, waiting::call(py, move || server.bind(target))?, heeded)
     }
 
@@ -156,6 +161,29 @@ impl Server {
             (Some(server), None) => Some(server.accept().ok()),
         })?;
         Ok(accepted.map(|connection| Connection::new(connection, self.heeded)))
+    }
+
+    /// The next client about which the host is asked; `None` when no more come.
+    #[pyo3(signature = (timeout=None))]
+    fn next_request(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Request>> {
+        self.process.check(py)?;
+        let until = waiting::deadline(py, timeout)?;
+        let request = waiting::wait(py, until, |time| match (&*self.lock(), time) {
+            (None, _) => Some(Ok(None)),
+            (Some(server), Some(time)) => match server.next_request_timeout(time) {
+                Err(AcceptTimeoutError::TimedOut) => None,
+                Err(AcceptTimeoutError::AsksNobody) => Some(Err(())),
+                request => Some(Ok(request.ok())),
+            },
+            (Some(server), None) => match server.next_request() {
+                Err(AcceptError::AsksNobody) => Some(Err(())),
+                request => Some(Ok(request.ok())),
+            },
+        })?;
+        let request = request.map_err(|()| {
+            errors::caller(py, "the server asks nobody: it was made without ask=True")
+        })?;
+        Ok(request.map(Request::new))
     }
 
     /// Takes no more connections.

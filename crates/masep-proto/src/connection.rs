@@ -54,6 +54,7 @@ mod budget;
 mod config;
 mod deadlines;
 mod ending;
+mod hand_over;
 mod hello;
 mod inbound;
 mod known;
@@ -79,6 +80,7 @@ use crate::{CloseReason, Encoding, Frame, PeerId};
 
 pub use batch::Batch;
 pub use config::{Config, Protocols, WhenFull};
+pub use hand_over::{HandOver, Heard};
 pub use hello::HelloFailure;
 pub use known::KnownPymasep;
 pub use memory::FrameMemory;

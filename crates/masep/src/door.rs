@@ -226,6 +226,12 @@ impl Decides for Door {
         self.lock().requests.keep_welcome(ticket, welcome);
         self.ask(|admission| admission.decide(ticket, decision, now()));
     }
+
+    #[cfg(feature = "unstable-bindings")]
+    fn hand_over(&self, _ticket: Ticket) -> Option<io::Result<crate::request::Detached>> {
+        // The stream is one of the runtime's.
+        None
+    }
 }
 
 fn refuse(guest: &Shared, refusal: Refusal) {

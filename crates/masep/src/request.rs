@@ -45,7 +45,15 @@ pub(crate) struct Peer {
 /// The door, which carries decisions out.
 pub(crate) trait Decides: Send + Sync {
     fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>);
+
+    /// Gives up the client for somebody who goes on with its stream; `None` if it has gone, or cannot be given.
+    #[cfg(feature = "unstable-bindings")]
+    fn hand_over(&self, ticket: Ticket) -> Option<std::io::Result<Detached>>;
 }
+
+/// A client's stream, of which nothing is said or shut here any more, and what was heard on it.
+#[cfg(feature = "unstable-bindings")]
+pub(crate) type Detached = (std::os::fd::OwnedFd, masep_proto::connection::Heard);
 
 impl Request {
     /// What the client says of itself: id, role, game, seat, and its secrets, an access token and a resume text.
@@ -93,6 +101,22 @@ impl Request {
     /// Does not take the client, which is told this code and text. Does not wait.
     pub fn refuse(self, rejected: Rejected) {
         let _told = self.decide(Decision::Reject(rejected), None);
+    }
+
+    /// Gives the client away, undecided, for somebody who goes on with its stream
+    /// ([`blocking::Connection::accept_over`](crate::blocking::Connection::accept_over)), in another process for example. It
+    /// is none of this server's connections from then on. `None` if the client has gone; from an async
+    /// server always, which refuses it then. Waits at most for a read that is under way.
+    ///
+    /// # Errors
+    /// The system has no descriptor for it. The client is refused then.
+    #[cfg(feature = "unstable-bindings")]
+    pub fn detach(mut self) -> Option<std::io::Result<Detached>> {
+        let detached = self.door.as_ref()?.hand_over(self.ticket)?;
+        if detached.is_ok() {
+            self.door = None;
+        }
+        Some(detached)
     }
 
     fn decide(mut self, decision: Decision, welcome: Option<Welcome>) -> Admitting {

@@ -4,12 +4,13 @@
 ``masep``                connections as context managers, without async
 ``masep.aio``            the same for asyncio
 ``masep.communication``  the classes of ``pymasep.communication``: change the import
+``masep.gymnasium``      environments of Gymnasium, served and stepped from elsewhere
 ``masep.monkey``         an installed pymasep, patched: change nothing
 =======================  ==============================================================
 """
 
-from ._blocking import Connection, Server, connect, discover
-from ._control import Bye, Notice, PeerLimits, Welcome
+from ._blocking import Connection, Request, Server, connect, discover
+from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._exceptions import (
     CallerError,
     LimitError,
@@ -33,6 +34,7 @@ __all__ = [
     "CallerError",
     "Connection",
     "Frame",
+    "Hello",
     "LimitError",
     "Limits",
     "MasepError",
@@ -42,6 +44,7 @@ __all__ = [
     "PeerLimits",
     "RefusedError",
     "RejectedError",
+    "Request",
     "Server",
     "ServerLimits",
     "SocketOptions",

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import _live, _masep, communication
-from ._control import Bye, Notice, PeerLimits, Welcome
+from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._exceptions import RejectedError
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
@@ -252,6 +252,58 @@ def connect(
     return Connection(_masep.connect(id, address, *options))
 
 
+class Request:
+    """A client of protocol 2 that has said HELLO and waits for the host's word: from
+    :meth:`Server.next_request`. Any thread may decide, in any order; one that is dropped refuses its client.
+    """
+
+    __slots__ = ("_request", "__weakref__")
+
+    def __init__(self, request: _masep.Request) -> None:
+        self._request = request
+
+    @property
+    def hello(self) -> Hello:
+        """What the client says of itself, until it is decided."""
+        return self._request.hello
+
+    @property
+    def peer(self) -> str:
+        """The client's id, by its own word."""
+        return self._request.peer
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port of the client; on a Unix socket, the text ``"unix:///path"``."""
+        return self._request.address
+
+    @property
+    def target(self) -> str:
+        """The same as text."""
+        return self._request.target
+
+    def admit(self) -> None:
+        """Takes the client: it comes out of :meth:`Server.accept`, unless its id is in use. Does not wait.
+
+        :raises CallerError: if it was decided about this client before
+        """
+        self._request.admit()
+
+    def refuse(self, code: str = "denied", text: str = "", retry_after: float | None = None) -> None:
+        """Does not take the client, which is told why. Does not wait.
+
+        :param code: the reason, for programs
+        :param text: the same for people
+        :param retry_after: the seconds after which it may be tried again
+        :raises CallerError: if it was decided about this client before
+        """
+        retry_ms = None if retry_after is None else round(retry_after * 1000)
+        self._request.refuse(code, text, retry_ms)
+
+    def __repr__(self) -> str:
+        return f"<masep.Request of {_masep.quoted(self.peer)}>"
+
+
 class Server:
     """A server, which accepts at once. No peer holds up another.
 
@@ -272,6 +324,9 @@ class Server:
     :param server_limits: what the server is bound by
     :param socket_options: how sockets are watched and waited for
     :param protocol: 2 to take clients of protocol 2 alone, 1 those of pymasep's; else both
+    :param ask: whether :meth:`next_request` gives each client of protocol 2 first, to be decided about. One
+        about which nothing is decided for 4 seconds is refused. Peers of pymasep's protocol are taken
+        without a question
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
@@ -290,8 +345,10 @@ class Server:
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
         protocol: Literal[1, 2] | None = None,
+        ask: bool = False,
     ) -> None:
-        options = (announce, duplicates, when_full, limits, server_limits, socket_options, protocol)
+        policies = (announce, duplicates, when_full)
+        options = (*policies, limits, server_limits, socket_options, protocol, ask)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
 
     @property
@@ -313,6 +370,17 @@ class Server:
         """
         connection = self._server.accept(timeout)
         return None if connection is None else Connection(connection)
+
+    def next_request(self, timeout: float | None = None) -> Request | None:
+        """The next client of protocol 2 that waits for the host's word; None when the server has stopped
+        accepting.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if none came in that time
+        :raises CallerError: if the server was made without ``ask=True``
+        """
+        request = self._server.next_request(timeout)
+        return None if request is None else Request(request)
 
     def stop_accepting(self) -> None:
         """Takes no more connections; the others go on."""

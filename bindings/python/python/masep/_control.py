@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Bye", "Notice", "PeerLimits", "Welcome"]
+__all__ = ["Bye", "Hello", "Notice", "PeerLimits", "Welcome"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,35 @@ class Bye:
     """The reason, for people."""
     may_return: bool | None = None
     """Whether this side may come back."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a client of protocol 2 says of itself before it is taken. It comes from outside: nothing of it is
+    checked but its form."""
+
+    id: str
+    """The id by which it would be known."""
+    features: tuple[str, ...] = ()
+    """What the client can do beyond the protocol."""
+    agent: str = ""
+    """The name and version of the program, for people."""
+    role: str | None = None
+    """What it would be: ``"actor"`` or ``"observer"``."""
+    game: str | None = None
+    """The game that it would play, a dotted name."""
+    table: str | None = None
+    """The table of a server that has several."""
+    seat: str | None = None
+    """The seat that it would have."""
+    token: str | None = field(default=None, repr=False)
+    """The access token, which says who it is."""
+    resume: str | None = field(default=None, repr=False)
+    """What an earlier server's answer gave: which seat was its."""
+    profile: str | None = None
+    """The form in which it would be talked to: ``"environment/1"``."""
+    make: dict[str, Any] | None = None
+    """The arguments of what a server makes for it."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from typing_extensions import Buffer
 
-from ._control import Bye, Notice, PeerLimits, Welcome
+from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._limits import Limits, ServerLimits, SocketOptions
 
 __all__ = [
@@ -19,6 +19,10 @@ __all__ = [
     "EventLoop",
     "Driven",
     "Server",
+    "Request",
+    "take_over",
+    "ask",
+    "answer",
     "encode_message",
     "encode_cbor",
     "message_to_xml",
@@ -188,6 +192,7 @@ class Server:
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
         protocol: int | None = None,
+        ask: bool = False,
     ) -> Server: ...
     @staticmethod
     def serve(id: str, descriptor: int) -> Server: ...
@@ -196,11 +201,47 @@ class Server:
     @property
     def target(self) -> str: ...
     def accept(self, timeout: float | None = None) -> Connection | None: ...
+    def next_request(self, timeout: float | None = None) -> Request | None: ...
     def stop_accepting(self) -> None: ...
     def announce(self) -> None: ...
     def stop_announcing(self) -> None: ...
     def shutdown(self, timeout: float) -> list[str]: ...
 
+@final
+class Request:
+    @property
+    def peer(self) -> str: ...
+    @property
+    def address(self) -> tuple[str, int] | str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def hello(self) -> Hello: ...
+    def admit(self) -> None: ...
+    def refuse(
+        self, code: str = "denied", text: str = "", retry_ms: int | None = None
+    ) -> None: ...
+    def detach(self) -> tuple[int, bytes, bool] | None: ...
+
+def take_over(
+    id: str,
+    descriptor: int,
+    heard: bytes,
+    is_answered: bool,
+    limits: Limits | None = None,
+    socket_options: SocketOptions | None = None,
+) -> Connection: ...
+def ask(
+    connection: Connection,
+    msg_type: str,
+    params: dict[str, Any],
+    src_sub_app_id: str,
+    request: int,
+    timeout: float | None = None,
+) -> tuple[str, dict[str, Any]] | None: ...
+def answer(
+    connection: Connection, request: int, timeout: float | None = None
+) -> tuple[str, dict[str, Any]] | None: ...
 def encode_message(
     msg_type: str,
     params: Any,
@@ -236,6 +277,8 @@ def connect(
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
     protocol: int | None = None,
+    profile: str | None = None,
+    make: dict[str, Any] | None = None,
 ) -> Connection: ...
 def connect_found(id: str, timeout: float) -> Connection: ...
 def discover(timeout: float, first_only: bool = False) -> list[tuple[str, int]]: ...

@@ -44,7 +44,7 @@ pub(super) struct Masep {
     /// They are our first bytes, which are not to be looked at as frames.
     ahead_is_first: bool,
     /// Our first bytes were handed out to be written.
-    first_is_out: bool,
+    pub(super) first_is_out: bool,
     /// The token of the ping that is to be answered: the latest.
     pong: Option<[u8; 8]>,
     /// What this side says at its end in place of what its reason says.
@@ -417,7 +417,7 @@ fn first_bytes(bytes: &[u8], message: &Control) -> Result<Vec<u8>, LimitExceeded
 }
 
 /// Appends the frame of a control message.
-fn put_frame(message: &Control, output: &mut Vec<u8>) -> Result<(), LimitExceeded> {
+pub(super) fn put_frame(message: &Control, output: &mut Vec<u8>) -> Result<(), LimitExceeded> {
     let payload = message.encode()?;
     let header = Header::new(message.kind(), u32::try_from(payload.len()).unwrap_or(0));
     output.reserve_exact(header.whole());

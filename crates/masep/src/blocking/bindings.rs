@@ -1,14 +1,21 @@
 //! Calls for bindings to other languages, which cannot leave a wait to Rust for long.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use masep_proto::connection::{FrameMemory, PushError};
-use masep_proto::{EncodeError, Frame, Message, Pieces};
+use masep_proto::connection::{
+    Connection as Core, Event, FrameMemory, Heard, Protocols, PushError, Want,
+};
+use masep_proto::{EncodeError, Frame, Limits, Message, PeerId, Pieces};
 
-use super::Connection;
 use super::drive::Awaits;
+use super::shared::{Handle, Shared};
 use super::stream::after;
-use crate::SendError;
+use super::{Connection, Registry};
+use crate::transport::{self, Socket};
+use crate::{SendError, SocketOptions, sync};
 
 /// The send buffer of a Unix socket has room for so many bytes, and for larger frames in one piece only if it is asked for.
 const WIDEN_FROM: usize = 128 * 1024;
@@ -31,6 +38,49 @@ impl Offer {
 }
 
 impl Connection {
+    /// Takes a client that was [detached](super::Request::detach) from a server, in whichever process: by the id, the limits
+    /// and the options of this side, with a WELCOME that says nothing beyond what each does. Returns when that is written.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an id that cannot be sent, or what was not heard of a client that
+    /// waits for the verdict; what the system says of the socket; [`NotConnected`](io::ErrorKind::NotConnected) if the
+    /// client has gone.
+    pub fn accept_over(
+        id: impl Into<PeerId>,
+        stream: impl Into<OwnedFd>,
+        heard: &Heard,
+        limits: &Limits,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let mut endpoint = super::endpoint(id.into());
+        endpoint.limits = limits.clone();
+        let config = endpoint.config(Protocols::Masep2).map(Arc::new);
+        let config = config.map_err(invalid)?;
+        let (stream, address) = Socket::new(stream)?;
+        stream.set_nonblocking(false)?;
+        transport::prepare(&stream, limits, options)?;
+        let now = sync::now();
+        let mut core = Core::accept(config.clone(), now);
+        core.take_over(heard, now);
+        if core.poll_event() != Some(Event::Hello) {
+            let text = "these are not the first bytes of a client of protocol 2";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        core.admit(now);
+        let owner = (Registry::default(), None, false);
+        let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
+        let opened = shared.drive(None, Awaits::Room, |state| {
+            let has_failed = state.core.failure().is_some() || state.core.is_over();
+            let is_written = state.core.wants().write == Want::Nothing;
+            (has_failed || is_written).then_some(!has_failed)
+        });
+        if opened == Ok(true) {
+            return Ok(Self::of(Handle::new(shared)));
+        }
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
     /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by
     /// [`flush`](Self::flush) right after it: without the background thread.
     ///

@@ -316,6 +316,21 @@ impl Decides for Door {
             inner.admission.decide(ticket, decision, Instant::now());
         });
     }
+
+    #[cfg(feature = "unstable-bindings")]
+    fn hand_over(&self, ticket: Ticket) -> Option<io::Result<crate::request::Detached>> {
+        let shared = self.lock().connections.get(&ticket).cloned()?;
+        let detached = shared.hand_over()?;
+        if detached.is_ok() {
+            self.update(|inner| {
+                inner.requests.end(ticket, Ok(()));
+                inner.admission.gone(ticket);
+                inner.connections.remove(&ticket)
+            });
+            self.accepted.leave();
+        }
+        Some(detached)
+    }
 }
 
 impl Shared {

@@ -42,6 +42,32 @@ impl Shared {
         }
     }
 
+    /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream. `None` if it has gone.
+    #[cfg(feature = "unstable-bindings")]
+    pub(super) fn hand_over(
+        self: &Arc<Self>,
+    ) -> Option<std::io::Result<crate::request::Detached>> {
+        use std::os::fd::AsFd as _;
+
+        use masep_proto::connection::HandOver;
+        let mut state = self.lock();
+        let descriptor = match state.stream.as_ref()?.0.as_fd().try_clone_to_owned() {
+            Ok(descriptor) => descriptor,
+            Err(error) => return Some(Err(error)),
+        };
+        loop {
+            match state.core.hand_over() {
+                HandOver::Done(heard) => {
+                    state.stream = None;
+                    self.leave(state);
+                    return Some(Ok((descriptor, heard)));
+                }
+                HandOver::Later => state = self.wait_for_others(state, None),
+                HandOver::Never => return None,
+            }
+        }
+    }
+
     pub(super) fn refuse(self: &Arc<Self>, reason: RejectReason, at_once: bool) {
         self.change(|state, now| {
             if at_once {

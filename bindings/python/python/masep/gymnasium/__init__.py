@@ -1,0 +1,24 @@
+"""Environments of `Gymnasium <https://gymnasium.farama.org>`_, served, and stepped from elsewhere.
+
+A server: ``python -m masep.gymnasium serve CartPole-v1 127.0.0.1:60000``, or :func:`serve`. A client:
+``RemoteEnv("127.0.0.1:60000")``, or ``gymnasium.make("masep:Remote-v0", address="127.0.0.1:60000")``. Chapter 8
+of PROTOCOL2.md says what goes over the wire, for clients in other languages.
+
+It needs ``pip install masep[gymnasium]``.
+"""
+
+from ._remote import RemoteEnv
+from ._serving import EnvironmentServer, serve
+from ._session import RemoteError
+from ._spaces import space_from_json, space_to_json
+from ._vector import RemoteVectorEnv
+
+__all__ = [
+    "EnvironmentServer",
+    "RemoteEnv",
+    "RemoteError",
+    "RemoteVectorEnv",
+    "serve",
+    "space_from_json",
+    "space_to_json",
+]

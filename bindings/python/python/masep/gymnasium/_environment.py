@@ -1,0 +1,142 @@
+"""The server's side of one environment: requests, and what it answers to them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import gymnasium
+
+from .. import _masep
+from .._exceptions import CallerError, TransportError
+from ._spaces import space_to_json
+from ._values import caster, to_wire, without_formless
+
+TRACEBACK_CHARACTERS = 32_768
+"""Of a longer traceback the end counts."""
+
+
+def description(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """What the client is told of an environment."""
+    spec = env.spec
+    told = ("id", "max_episode_steps", "reward_threshold", "nondeterministic")
+    return {
+        "kind": "gymnasium",
+        "observation_space": space_to_json(env.observation_space),
+        "action_space": space_to_json(env.action_space),
+        "metadata": without_formless(to_wire(dict(env.metadata or {}))),
+        "spec": None if spec is None else {key: getattr(spec, key) for key in told},
+        "render_mode": env.render_mode,
+    }
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """An exception of an environment, as the client is told."""
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    shown = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
+    # A text can hold halves of characters.
+    parts = (part.encode(errors="replace").decode() for part in (name, str(error), shown))
+    return dict(zip(("type", "text", "traceback"), parts))
+
+
+class Steps:
+    """One environment under its client's requests, one after the other, until the connection has ended.
+
+    :param drop_formless: whether what cannot be sent of an info is left out; else it is an error
+    """
+
+    def __init__(
+        self,
+        connection: _masep.Connection,
+        env: gymnasium.Env[Any, Any],
+        id: str,
+        autoreset: str,
+        drop_formless: bool,
+    ) -> None:
+        self.connection = connection
+        self.env = env
+        self.id = id
+        self.autoreset = autoreset
+        self.drop_formless = drop_formless
+        self.cast = caster(env.action_space, outwards=False)
+        #: The next step is a reset.
+        self.is_done = False
+        self.is_closed = False
+        self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "step": self.step,
+            "reset": self.reset,
+            "render": self.render,
+            "close": self.close,
+        }
+
+    def run(self) -> None:
+        connection, answers, id = self.connection, self.answers, self.id
+        recv, send = connection.recv_message, connection.send_message
+        while (received := recv()) is not None:
+            kind = received.msg_type
+            params = received.take_params()
+            number = params.get("request")
+            try:
+                answer = answers[kind](params)
+                answer["request"] = number
+                send(kind, answer, id)
+            except TransportError:
+                raise
+            except KeyError as error:
+                if kind in answers:
+                    self.fail(error, number)
+                else:
+                    self.fail(CallerError(f"there is no request {kind!r:.100}"), number)
+            except Exception as error:
+                self.fail(error, number)
+
+    def fail(self, error: Exception, number: Any) -> None:
+        self.connection.send_message("error", {**failure(error), "request": number}, self.id)
+
+    def info(self, info: dict[str, Any]) -> dict[str, Any]:
+        if not info:
+            return {}
+        info = to_wire(info)
+        return without_formless(info) if self.drop_formless else info
+
+    def reset(self, params: dict[str, Any]) -> dict[str, Any]:
+        observation, info = self.env.reset(seed=params.get("seed"), options=params.get("options"))
+        self.is_done = False
+        return {"observation": to_wire(observation), "info": self.info(info)}
+
+    def step(self, params: dict[str, Any]) -> dict[str, Any]:
+        if self.is_done:
+            answer = self.reset({})
+            return {**answer, "reward": 0.0, "terminated": False, "truncated": False}
+        observation, reward, terminated, truncated, info = self.env.step(self.cast(params["action"]))
+        answer = {
+            "observation": to_wire(observation),
+            "reward": float(reward),
+            "terminated": bool(terminated),
+            "truncated": bool(truncated),
+            "info": self.info(info),
+        }
+        if (terminated or truncated) and self.autoreset != "disabled":
+            if self.autoreset == "next_step":
+                self.is_done = True
+            else:
+                final = {"final_observation": answer["observation"], "final_info": answer["info"]}
+                # An environment may write into the array that it gave.
+                final = deepcopy(final)
+                answer |= {**final, **self.reset({})}
+        return answer
+
+    def render(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"frame": to_wire(self.env.render())}
+
+    def close(self, params: dict[str, Any]) -> dict[str, Any]:
+        if not self.is_closed:
+            self.is_closed = True
+            self.env.close()
+        return {}
+

@@ -1,0 +1,145 @@
+"""An environment that runs elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from .._exceptions import CallerError, TransportError
+from .._limits import Limits, SocketOptions
+from ._session import Session, Target
+from ._values import caster, from_wire, reader, to_wire
+
+ID = "masep:Remote-v0"
+
+LIMITS = Limits(payload_bytes=256 << 20)
+"""What an environment may send at once, unless the user says otherwise."""
+
+
+class RemoteEnv(gymnasium.Env[Any, Any]):
+    """An environment that a server of :func:`masep.gymnasium.serve` makes for this client.
+
+    Observations are arrays that belong to the caller, who may write to them. Actions are checked for shape
+    and type, not for bounds, and cast where a local environment would. No call connects anew but :meth:`reset`,
+    when the connection has ended.
+
+    Ctrl-C in :meth:`step` leaves the environment in the middle of that step; :meth:`reset` is right after it.
+
+    :param address: ``"host:port"`` or ``"unix:///path"``
+    :param render_mode: one of the environment's that makes no window: ``"rgb_array"``, ``"ansi"``
+    :param autoreset: what the server does behind the end of an episode: nothing (``"disabled"``), a reset in
+        place of the next step (``"next_step"``), or a reset at once (``"same_step"``, with ``"final_obs"`` and
+        ``"final_info"`` in the info)
+    :param timeout: seconds for each answer, after which :class:`masep.TimedOut` is raised; None: for ever
+    :param make_timeout: seconds for the server to make the environment
+    :param id: the name by which the server shall know this client
+    :param limits: what the connection is bound by; at most 256 MiB at once if not given
+    :param socket_options: how the socket is opened, watched and waited for
+    :param arguments: those of the environment, as far as the server allows them
+    :raises RejectedError: if the server takes no more clients, or does not allow an argument
+    :raises RemoteError: if the environment could not be made
+    :raises TransportError: if there is no connection
+    """
+
+    # Gymnasium looks at the class before there is an environment.
+    metadata = {"render_modes": ["rgb_array", "ansi", "rgb_array_list", "ansi_list"]}
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        render_mode: str | None = None,
+        autoreset: str = "disabled",
+        timeout: float | None = None,
+        make_timeout: float | None = None,
+        id: str | None = None,
+        limits: Limits | None = None,
+        socket_options: SocketOptions | None = None,
+        **arguments: Any,
+    ) -> None:
+        if render_mode == "human":
+            raise CallerError("a window would open where the environment runs: use 'rgb_array' or 'ansi'")
+        if render_mode is not None:
+            arguments["render_mode"] = render_mode
+        limits = LIMITS if limits is None else limits
+        self._target = Target(
+            address, arguments, autoreset, id, None, limits, socket_options
+        )
+        self._timeout, self._make_timeout = timeout, make_timeout
+        self._autoreset = autoreset
+        self._is_closed = False
+        self._connect()
+        kwargs = {"address": address, "autoreset": autoreset, **arguments}
+        kwargs |= {} if timeout is None else {"timeout": timeout}
+        self.spec = EnvSpec(
+            ID,
+            entry_point="masep.gymnasium:RemoteEnv",
+            reward_threshold=self.remote_spec.get("reward_threshold"),
+            nondeterministic=bool(self.remote_spec.get("nondeterministic", False)),
+            disable_env_checker=True,
+            order_enforce=False,
+            kwargs=kwargs,
+        )
+
+    def _connect(self) -> None:
+        self._session = session = Session(self._target, self._make_timeout)
+        self.observation_space = session.observation_space
+        self.action_space = session.action_space
+        modes = session.metadata.get("render_modes") or []
+        self.metadata = {**session.metadata, "render_modes": [mode for mode in modes if mode != "human"]}
+        self.render_mode = session.render_mode
+        #: What the environment is where it runs: its ``"id"``, ``"max_episode_steps"``, ``"reward_threshold"``,
+        #: ``"nondeterministic"``, as far as it has them.
+        self.remote_spec = session.spec
+        self._read = reader(session.observation_space)
+        self._cast = caster(session.action_space, outwards=True)
+        self._is_closed = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if self._session.has_ended or self._is_closed:
+            self._connect()
+        params = {"seed": seed, "options": to_wire(options)}
+        try:
+            answer = self._session.ask("reset", params, self._timeout)
+        except TransportError:
+            # Nothing was heard of the end before: the connection may be one of long ago.
+            if self._session.last > 1 and self._session.has_ended:
+                self._connect()
+                answer = self._session.ask("reset", params, self._timeout)
+            else:
+                raise
+        return self._read(answer["observation"]), from_wire(answer["info"])
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        answer = self._session.ask("step", {"action": self._cast(action)}, self._timeout)
+        info = answer["info"]
+        if info:
+            info = from_wire(info)
+        if "final_observation" in answer:
+            info["final_obs"] = self._read(answer["final_observation"])
+            info["final_info"] = from_wire(answer["final_info"])
+        return (
+            self._read(answer["observation"]),
+            answer["reward"],
+            answer["terminated"],
+            answer["truncated"],
+            info,
+        )
+
+    def render(self) -> Any:
+        return from_wire(self._session.ask("render", {}, self._timeout)["frame"])
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._session.close()
+
+    def __str__(self) -> str:
+        return f"<RemoteEnv {self.remote_spec.get('id') or 'environment'} at {self._target.address}>"
+
+    __repr__ = __str__

@@ -1,0 +1,383 @@
+"""The server's process: it hears clients, and hands each to a worker of its own."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import queue
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+import cloudpickle
+
+from .. import _masep
+from .._blocking import Request, Server
+from .._exceptions import CallerError
+from .._limits import Limits, ServerLimits, SocketOptions
+from . import _worker
+from ._session import PROFILE
+from ._worker import Client, Setting
+
+_log = logging.getLogger("masep")
+
+AUTORESETS = ("disabled", "next_step", "same_step")
+
+LEAVE_SECONDS = 5.0
+"""The time in which a worker has to be done with a client that is gone, before it is killed."""
+
+WAIT_SECONDS = 3.0
+"""How long a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
+
+RETRY_SECONDS = 1.0
+
+FAILED_STARTS = 3
+"""So many workers in a row that end before they are ready, and the server gives up."""
+
+
+class _Process:
+    """A worker, as its server knows it."""
+
+    def __init__(self, context: Any, setting: bytes) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = context.Process(
+                target=_worker.run, args=(theirs, setting), name="masep-environment", daemon=True
+            )
+            self.process.start()
+        self.is_ready = False
+        #: Another handle of the socket of its client, to see when that is gone.
+        self.client: socket.socket | None = None
+        #: By when it has to be idle again.
+        self.until: float | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return self.is_ready and self.client is None
+
+    @property
+    def will_be_idle(self) -> bool:
+        return not self.is_ready or self.until is not None
+
+    def hand_over(self, client: Client, descriptor: int) -> bool:
+        """False if the worker is gone."""
+        self.client = socket.socket(fileno=descriptor)
+        try:
+            socket.send_fds(self.control, [pickle.dumps(client)], [descriptor])
+        except OSError:
+            return False
+        return True
+
+    def forget_client(self) -> None:
+        self.until = None
+        if self.client is not None:
+            self.client.close()
+            self.client = None
+
+    def end(self, timeout: float) -> None:
+        """Waits for the end of the process, which is killed when it takes too long."""
+        self.process.join(timeout)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
+        self.forget_client()
+        self.control.close()
+
+
+class EnvironmentServer:
+    """Serves environments: each client has its own, in a process of its own.
+
+    As a context manager it is closed at the end of the block. A program that makes one has its main part
+    behind ``if __name__ == "__main__":``, because its worker processes import it.
+
+    :param env: the id of an environment of Gymnasium's, or a function that makes one
+    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or ``"unix:///path"``
+    :param envs: worker processes, which is the most clients at a time
+    :param arguments: arguments for each environment
+    :param allow: the names of those that a client may set
+    :param drop_formless: whether an object of an info that cannot be sent is left out; else the client gets an
+        error that names its place
+    :param id: the id by which clients know the server
+    :param start_method: how worker processes begin: ``"forkserver"`` or ``"spawn"``
+    :param limits: what each connection is bound by
+    :param server_limits: what the server is bound by, before a worker has a client
+    :param socket_options: how sockets are watched and waited for
+    :raises CallerError: for an argument that is none
+    :raises OSError: if the address cannot be had
+    :raises RuntimeError: if no worker comes up
+    """
+
+    def __init__(
+        self,
+        env: str | Callable[..., Any],
+        address: str,
+        *,
+        envs: int = 8,
+        arguments: dict[str, Any] | None = None,
+        allow: Iterable[str] = ("render_mode",),
+        drop_formless: bool = False,
+        id: str = "environments",
+        start_method: str = "forkserver",
+        limits: Limits | None = None,
+        server_limits: ServerLimits | None = None,
+        socket_options: SocketOptions | None = None,
+    ) -> None:
+        if envs < 1:
+            raise CallerError(f"envs is a number from 1 on, not {envs}")
+        if start_method not in ("forkserver", "spawn"):
+            raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
+        self._allowed = frozenset(allow)
+        self._context = multiprocessing.get_context(start_method)
+        if start_method == "forkserver":
+            self._context.set_forkserver_preload(["__main__", _worker.__name__])
+        setting = Setting(id, env, arguments or {}, drop_formless, limits, socket_options)
+        self._setting = cloudpickle.dumps(setting)
+        self._server = Server(
+            id,
+            address,
+            limits=limits,
+            server_limits=server_limits,
+            socket_options=socket_options,
+            protocol=2,
+            ask=True,
+        )
+        self._arrivals: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        #: Those for which there is no worker yet, and by when they are refused.
+        self._waiting: list[tuple[Request, float]] = []
+        self._woken, self._wake = os.pipe()
+        self._failures = 0
+        self._is_closing = False
+        self._is_up = threading.Event()
+        self._failure: str | None = None
+        self._workers: list[_Process] = []
+        try:
+            self._workers += [_Process(self._context, self._setting) for _ in range(envs)]
+        except BaseException:
+            self._server.shutdown(0.0)
+            self._end_workers(0.0)
+            raise
+        self._threads = [
+            threading.Thread(target=self._hear, name="masep-requests", daemon=True),
+            threading.Thread(target=self._watch, name="masep-workers", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        try:
+            self._is_up.wait()
+        except BaseException:
+            self.close()
+            raise
+        if self._failure is not None:
+            self.close()
+            raise RuntimeError(self._failure)
+
+    @property
+    def target(self) -> str:
+        """The address on which it listens, for :class:`RemoteEnv`."""
+        return self._server.target
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Waits until the server has ended.
+
+        :raises RuntimeError: if no worker comes up any more
+        """
+        self._threads[1].join(timeout)
+        if self._failure is not None:
+            raise RuntimeError(self._failure)
+
+    def close(self, timeout: float = LEAVE_SECONDS) -> None:
+        """Ends the server: clients are told so, environments are closed, and processes that take longer are
+        killed.
+
+        :param timeout: seconds that this takes at most
+        """
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._server.stop_accepting()
+        self._wake_up()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        self._end_workers(timeout)
+        self._server.shutdown(0.0)
+        os.close(self._woken)
+        os.close(self._wake)
+
+    def __enter__(self) -> EnvironmentServer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _end_workers(self, timeout: float) -> None:
+        until = time.monotonic() + timeout
+        for worker in self._workers:
+            try:
+                worker.control.send(b"end")
+            except OSError:
+                # It is gone.
+                pass
+        for worker in self._workers:
+            worker.end(max(0.0, until - time.monotonic()))
+        self._workers.clear()
+
+    def _wake_up(self) -> None:
+        os.write(self._wake, b"\0")
+
+    def _hear(self) -> None:
+        """Gives the clients that arrive to the thread that knows the workers."""
+        while (request := self._server.next_request()) is not None:
+            self._arrivals.put(request)
+            self._wake_up()
+
+    def _watch(self) -> None:
+        """All that is done about workers is done here."""
+        try:
+            while not self._is_closing and self._failure is None:
+                self._hand_out()
+                self._see_to(self._wait())
+        except Exception as error:
+            _log.exception("the environment server has failed")
+            self._failure = f"the environment server has failed: {error!r}"
+        finally:
+            self._is_up.set()
+            for request in [*self._drain(), *(request for request, _ in self._waiting)]:
+                request.refuse("stopped", "the server ends")
+            self._waiting.clear()
+
+    def _drain(self) -> Iterable[Request]:
+        while not self._arrivals.empty():
+            request = self._arrivals.get()
+            if request is not None:
+                yield request
+
+    def _wait(self) -> dict[int, int]:
+        """The descriptors at which something has happened."""
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        deadlines = [until for _, until in self._waiting]
+        for worker in self._workers:
+            poll.register(worker.control.fileno(), select.POLLIN)
+            if worker.until is not None:
+                deadlines.append(worker.until)
+            elif worker.client is not None:
+                poll.register(worker.client.fileno(), select.POLLRDHUP)
+        left = min(deadlines) - time.monotonic() if deadlines else None
+        found = dict(poll.poll(None if left is None else max(0.0, left * 1000 + 1)))
+        if self._woken in found:
+            os.read(self._woken, 4096)
+        return found
+
+    def _see_to(self, found: dict[int, int]) -> None:
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if worker.control.fileno() in found:
+                self._listen_to(worker)
+            elif worker.until is not None and worker.until <= now:
+                _log.warning("a worker is killed: it has not left a client that is gone")
+                self._replace(worker)
+            elif worker.client is not None and worker.client.fileno() in found:
+                worker.until = now + LEAVE_SECONDS
+
+    def _listen_to(self, worker: _Process) -> None:
+        try:
+            said = worker.control.recv(_worker.MESSAGE_BYTES)
+        except OSError:
+            said = b""
+        if said == b"ready":
+            worker.is_ready = True
+            self._failures = 0
+            self._is_up.set()
+        elif said == b"idle":
+            worker.forget_client()
+        else:
+            self._replace(worker)
+
+    def _replace(self, worker: _Process) -> None:
+        """In place of one that is gone, or is to be."""
+        self._workers.remove(worker)
+        if worker.process.is_alive():
+            worker.process.kill()
+        worker.process.join()
+        code, was_ready = worker.process.exitcode, worker.is_ready
+        worker.end(0.0)
+        if was_ready:
+            _log.warning("a worker process has ended with the exit code %s", code)
+        else:
+            self._failures += 1
+            if self._failures >= FAILED_STARTS:
+                self._failure = f"worker processes end before they are ready, with the exit code {code}"
+                return
+        self._workers.append(_Process(self._context, self._setting))
+
+    def _hand_out(self) -> None:
+        """Gives workers to those that wait, in order of arrival."""
+        now = time.monotonic()
+        self._waiting += [(request, now + WAIT_SECONDS) for request in self._drain()]
+        soon = sum(worker.will_be_idle for worker in self._workers)
+        still = []
+        for request, until in self._waiting:
+            worker = next((worker for worker in self._workers if worker.is_idle), None)
+            if worker is not None:
+                self._serve(request, worker)
+            elif len(still) < soon and now < until:
+                still.append((request, until))
+            else:
+                text = f"all of {len(self._workers)} environments are in use"
+                request.refuse("too_many_connections", text, RETRY_SECONDS)
+        self._waiting = still
+
+    def _serve(self, request: Request, worker: _Process) -> None:
+        hello = request.hello
+        if hello.profile != PROFILE:
+            text = f"this server has environments: the profile {PROFILE!r}"
+            return request.refuse("unsupported_profile", text)
+        make = hello.make or {}
+        arguments, autoreset = make.get("arguments") or {}, make.get("autoreset") or AUTORESETS[0]
+        refused = self._refusal(arguments, autoreset)
+        if refused is not None:
+            return request.refuse("bad_arguments", refused)
+        detached = request._request.detach()
+        if detached is None:
+            # It has gone.
+            return None
+        descriptor, heard, is_answered = detached
+        client = Client(heard, is_answered, arguments, autoreset)
+        if not worker.hand_over(client, descriptor):
+            self._replace(worker)
+        return None
+
+    def _refusal(self, arguments: Any, autoreset: Any) -> str | None:
+        if not isinstance(arguments, dict):
+            return "the arguments are a map"
+        unknown = [key for key in arguments if key not in self._allowed]
+        if unknown:
+            return f"this server does not allow the argument {unknown[0]!r:.100}"
+        if arguments.get("render_mode") == "human":
+            return "the render mode 'human' would open a window where the environment runs"
+        if autoreset not in AUTORESETS:
+            return f"autoreset is one of {', '.join(AUTORESETS)}, not {autoreset!r:.100}"
+        return None
+
+
+def serve(env: str | Callable[..., Any], address: str, **options: Any) -> None:
+    """Serves environments until Ctrl-C: :class:`EnvironmentServer` has the options.
+
+    :raises RuntimeError: if no worker process comes up
+    """
+    with EnvironmentServer(env, address, **options) as server:
+        _log.info("environments at %s", server.target)
+        server.wait()

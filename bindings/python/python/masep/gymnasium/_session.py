@@ -1,0 +1,165 @@
+"""The client's side of one environment: a connection, and numbered requests on it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from gymnasium import spaces
+
+from .. import _live, _masep
+from .._exceptions import MasepError, PeerError, TransportError
+from .._limits import Limits, SocketOptions
+from ._spaces import space_from_json
+
+PROFILE = "environment/1"
+
+CLOSE_SECONDS = 5.0
+"""The longest wait for an environment that is being closed."""
+
+
+class RemoteError(MasepError, RuntimeError):
+    """The environment raised an exception where it runs. The next ``reset`` begins anew."""
+
+    type: str
+    """The class of that exception: ``"ValueError"``, ``"ale_py.SomeError"``."""
+    text: str
+    """Its text, which comes from outside: escape it before it reaches a terminal."""
+    traceback: str
+    """Its traceback, as Python shows it there. The same holds for it."""
+
+    def __init__(self, type: str, text: str, traceback: str = "") -> None:
+        super().__init__(f"{type}: {text}\n\nWhere the environment runs:\n{traceback}".rstrip())
+        self.type = type
+        self.text = text
+        self.traceback = traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteError, (self.type, self.text, self.traceback)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is connected to, and how."""
+
+    address: str
+    arguments: dict[str, Any]
+    autoreset: str = "disabled"
+    id: str | None = None
+    connect_timeout: float | None = None
+    limits: Limits | None = None
+    socket_options: SocketOptions | None = None
+
+
+class Session:
+    """An environment that the server has made for this client."""
+
+    __slots__ = (
+        "connection", "id", "kind", "last", "is_awaited",
+        "observation_space", "action_space", "metadata", "spec", "render_mode",
+    )  # fmt: skip
+
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+    def __init__(self, target: Target, make_timeout: float | None = None) -> None:
+        self.id = target.id or f"environment-{os.getpid()}"
+        #: The number of the last request, and whether its answer is still to come.
+        self.last, self.is_awaited = 0, True
+        make = {"arguments": target.arguments, "autoreset": target.autoreset}
+        self.connection = _live.connection(
+            _masep.connect(
+                self.id,
+                target.address,
+                target.connect_timeout,
+                "wait",
+                target.limits,
+                target.socket_options,
+                2,
+                PROFILE,
+                make,
+            )
+        )
+        try:
+            kind, params = self._answered(_masep.answer(self.connection, 0, make_timeout))
+            if kind != "environment":
+                raise PeerError(f"the server says {kind!r:.100} instead of the environment", "profile")
+            self._describe(params)
+        except BaseException:
+            self.connection.try_close()
+            raise
+
+    def _describe(self, params: dict[str, Any]) -> None:
+        try:
+            self.observation_space = space_from_json(params["observation_space"])
+            self.action_space = space_from_json(params["action_space"])
+        except KeyError as error:
+            raise PeerError(f"the environment has no {error}", "profile") from None
+        self.metadata: dict[str, Any] = params.get("metadata") or {}
+        self.spec: dict[str, Any] = params.get("spec") or {}
+        self.render_mode: str | None = params.get("render_mode")
+
+    def ask(self, kind: str, params: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        """The answer to a request. When a wait for one has failed (Ctrl-C, a time-out), the next ask does not get it
+        for its own."""
+        self.last = number = self.last + 1
+        self.is_awaited = True
+        params["request"] = number
+        answer = _masep.ask(self.connection, kind, params, self.id, number, timeout)
+        return self._checked(kind, answer)
+
+    def send(self, kind: str, params: dict[str, Any]) -> None:
+        """The first half of :meth:`ask`."""
+        self.last = params["request"] = self.last + 1
+        self.is_awaited = True
+        self.connection.send_message(kind, params, self.id)
+
+    def receive(self, kind: str, timeout: float | None = None) -> dict[str, Any]:
+        """The second."""
+        return self._checked(kind, _masep.answer(self.connection, self.last, timeout))
+
+    def _checked(
+        self, kind: str, answer: tuple[str, dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        if answer is not None and answer[0] == kind:
+            self.is_awaited = False
+            return answer[1]
+        answered, params = self._answered(answer)
+        raise PeerError(f"the server answers {kind!r} with {answered!r:.100}", "profile")
+
+    def _answered(self, answer: tuple[str, dict[str, Any]] | None) -> tuple[str, dict[str, Any]]:
+        if answer is None:
+            raise self._ended()
+        self.is_awaited = False
+        kind, params = answer
+        if kind == "error":
+            told = [str(params.get(key) or "") for key in ("type", "text", "traceback")]
+            raise RemoteError(*told)
+        return kind, params
+
+    def _ended(self) -> TransportError:
+        bye = self.connection.peer_bye
+        reason = self.connection.close_reason or "io"
+        if bye is None:
+            return TransportError(f"the environment is gone: {reason}", reason)
+        said = f"{bye.code!r} {bye.text!r}"
+        return TransportError(f"the environment is gone: {said}", reason, bye.code, bye.text)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.connection.close_reason is not None
+
+    def close(self) -> None:
+        """Closes the environment, unless it is busy, and the connection.
+
+        :raises RemoteError: if that of the environment fails
+        """
+        try:
+            if not self.has_ended and not self.is_awaited:
+                self.ask("close", {}, CLOSE_SECONDS)
+        except (TransportError, TimeoutError):
+            # It is closed with its connection.
+            pass
+        finally:
+            self.connection.try_close()

@@ -1,0 +1,258 @@
+"""Several environments that run elsewhere, stepped at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+
+from .._exceptions import CallerError, MasepError, TransportError
+from .._limits import Limits, SocketOptions
+from ._remote import LIMITS
+from ._session import RemoteError, Session, Target
+from ._values import caster, from_wire, reader, to_wire
+
+_WORDS = {
+    AutoresetMode.DISABLED: "disabled",
+    AutoresetMode.NEXT_STEP: "next_step",
+    AutoresetMode.SAME_STEP: "same_step",
+}
+
+
+class LostEnvironment(TransportError):
+    """The connection to one of several environments has ended."""
+
+    index: int
+    """Which one: from 0 on."""
+
+    def __init__(self, text: str, reason: str = "io", index: int = 0) -> None:
+        super().__init__(text, reason)
+        self.index = index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LostEnvironment, (self.args[0], self.reason, self.index)
+
+
+class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
+    """Environments of one server, or of several: all actions go out, then all answers come in.
+
+    :param address: as for :class:`RemoteEnv`; of several servers, the environments take turns
+    :param num_envs: connections, each with an environment of its own
+    :param render_mode: as for :class:`RemoteEnv`
+    :param autoreset_mode: what the server does behind the end of an episode
+    :param copy: whether observations belong to the caller; else each step writes into the same array
+    :param lost: what happens when the connection to an environment ends: ``"raise"`` :class:`LostEnvironment`, or
+        ``"remake"`` it, which is reported as a truncation, with ``"lost"`` in its info
+    :param timeout: seconds for each answer; None: for ever
+    :param limits: what each connection is bound by
+    :param socket_options: how sockets are opened, watched and waited for
+    :param arguments: those of the environments, as far as the server allows them
+    :raises MasepError: as :class:`RemoteEnv` does
+    """
+
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        lost: Literal["raise", "remake"] = "raise",
+        timeout: float | None = None,
+        limits: Limits | None = None,
+        socket_options: SocketOptions | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__()
+        if lost not in ("raise", "remake"):
+            raise CallerError(f"lost is 'raise' or 'remake', not {lost!r}")
+        if render_mode is not None:
+            arguments["render_mode"] = render_mode
+        addresses = [address] if isinstance(address, str) else list(address)
+        limits = LIMITS if limits is None else limits
+        autoreset = _WORDS[autoreset_mode]
+        self.num_envs = num_envs
+        self._targets = [
+            Target(
+                addresses[index % len(addresses)],
+                arguments,
+                autoreset,
+                f"environment-{index}",
+                None,
+                limits,
+                socket_options,
+            )
+            for index in range(num_envs)
+        ]
+        self.autoreset_mode, self.copy, self._lost, self._timeout = (
+            autoreset_mode, copy, lost, timeout,
+        )  # fmt: skip
+        self._sessions: list[Session] = []
+        # Making an environment may take long.
+        with ThreadPoolExecutor(num_envs, "masep-make") as pool:
+            making = [pool.submit(Session, target) for target in self._targets]
+        failed = [error for made in making if (error := made.exception()) is not None]
+        self._sessions = [made.result() for made in making if made.exception() is None]
+        if failed:
+            self.close_extras()
+            raise failed[0]
+        self._describe(self._sessions[0])
+
+    def _describe(self, first: Session) -> None:
+        self.single_observation_space = first.observation_space
+        self.single_action_space = first.action_space
+        for index, session in enumerate(self._sessions):
+            if (session.observation_space, session.action_space) != (
+                first.observation_space,
+                first.action_space,
+            ):
+                self.close_extras()
+                raise CallerError(f"the environment {index} has other spaces than the first")
+        self.observation_space = batch_space(first.observation_space, self.num_envs)
+        self.action_space = batch_space(first.action_space, self.num_envs)
+        self.metadata = {**first.metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = first.render_mode
+        self._read = reader(first.observation_space)
+        self._cast = caster(first.action_space, outwards=True)
+        self._last: list[Any] = [None] * self.num_envs
+        self._is_done = np.zeros(self.num_envs, np.bool_)
+        self._batch = self._empty()
+
+    def _empty(self) -> Any:
+        return create_empty_array(self.single_observation_space, self.num_envs, np.empty)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """As those of Gymnasium: ``options["reset_mask"]`` says which to reset, all if not given."""
+        chosen = range(self.num_envs)
+        if options is not None and "reset_mask" in options:
+            options = dict(options)
+            mask = np.asarray(options.pop("reset_mask"))
+            if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+                raise ValueError("reset_mask has a bool for each environment, one of them true")
+            chosen = np.flatnonzero(mask).tolist()
+        if seed is None or isinstance(seed, int):
+            seeds = [None if seed is None else seed + index for index in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"there are {len(seeds)} seeds for {self.num_envs} environments")
+        for index in chosen:
+            if self._sessions[index].has_ended:
+                self._sessions[index] = Session(self._targets[index])
+            params = {"seed": seeds[index], "options": to_wire(options)}
+            self._send(index, "reset", params)
+        infos: dict[str, Any] = {}
+        answers = self._answers(chosen, "reset")
+        for index, answer in zip(chosen, answers):
+            self._last[index] = self._read(answer["observation"])
+            infos = self._add_info(infos, from_wire(answer["info"]), index)
+            self._is_done[index] = False
+        return self._observations(), infos
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        everywhere = range(self.num_envs)
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._is_done.any():
+            done = np.flatnonzero(self._is_done).tolist()
+            raise CallerError(f"the episodes of the environments {done} are over: reset them")
+        cast = [self._cast(action) for action in iterate(self.action_space, actions)]
+        if len(cast) != self.num_envs:
+            raise CallerError(f"there are {len(cast)} actions for {self.num_envs} environments")
+        for index, action in enumerate(cast):
+            self._send(index, "step", {"action": action})
+        rewards = np.zeros(self.num_envs, np.float64)
+        terminations = np.zeros(self.num_envs, np.bool_)
+        truncations = np.zeros(self.num_envs, np.bool_)
+        infos: dict[str, Any] = {}
+        for index, answer in zip(everywhere, self._answers(everywhere, "step")):
+            self._last[index] = self._read(answer["observation"])
+            rewards[index] = answer["reward"]
+            terminations[index] = answer["terminated"]
+            truncations[index] = answer["truncated"]
+            if "final_observation" in answer:
+                final = {
+                    "final_obs": self._read(answer["final_observation"]),
+                    "final_info": from_wire(answer["final_info"]),
+                }
+                infos = self._add_info(infos, final, index)
+            if answer["info"]:
+                infos = self._add_info(infos, from_wire(answer["info"]), index)
+        self._is_done = terminations | truncations
+        return self._observations(), rewards, terminations, truncations, infos
+
+    def _observations(self) -> Any:
+        into = self._empty() if self.copy else self._batch
+        if any(observation is None for observation in self._last):
+            raise CallerError("not all environments were reset")
+        return concatenate(self.single_observation_space, self._last, into)
+
+    def render(self) -> tuple[Any, ...] | None:
+        everywhere = range(self.num_envs)
+        for index in everywhere:
+            self._send(index, "render", {})
+        return tuple(from_wire(answer["frame"]) for answer in self._answers(everywhere, "render"))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        for session in self._sessions:
+            if not session.has_ended and not session.is_awaited:
+                try:
+                    session.send("close", {})
+                except MasepError:
+                    continue
+        for session in self._sessions:
+            try:
+                if session.is_awaited and not session.has_ended:
+                    session.receive("close", 5.0)
+            except (MasepError, TimeoutError):
+                # It is closed with its connection.
+                pass
+            session.connection.try_close()
+
+    def _send(self, index: int, kind: str, params: dict[str, Any]) -> None:
+        try:
+            self._sessions[index].send(kind, params)
+        except TransportError:
+            # The answer does not come either, which is told then.
+            pass
+
+    def _answers(self, chosen: Iterable[int], kind: str) -> list[dict[str, Any]]:
+        """The answers of these environments, of which all are waited for, whatever one of them is."""
+        answers: list[dict[str, Any]] = []
+        failed: BaseException | None = None
+        for index in chosen:
+            try:
+                answers.append(self._sessions[index].receive(kind, self._timeout))
+            except TransportError as error:
+                if self._lost == "remake" and kind in ("step", "reset"):
+                    answers.append(self._remade(index, kind))
+                    continue
+                text = f"the environment {index} is lost: {error}"
+                failed = failed or LostEnvironment(text, error.reason, index)
+            except (RemoteError, TimeoutError) as error:
+                error.add_note(f"environment {index}")
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return answers
+
+    def _remade(self, index: int, kind: str) -> dict[str, Any]:
+        """A new environment in place of one that is lost: its first observation ends the episode of the old one."""
+        self._sessions[index] = session = Session(self._targets[index])
+        answer = session.ask("reset", {"seed": None, "options": None}, self._timeout)
+        if kind == "reset":
+            return answer
+        info = {**answer["info"], "lost": True}
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            final = {"final_observation": deepcopy(answer["observation"]), "final_info": {}}
+            answer |= final
+        return {**answer, "info": info, "reward": 0.0, "terminated": False, "truncated": True}

@@ -1,0 +1,159 @@
+//! Clients about which the host of a server is asked, and those that it hands to another process.
+
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
+
+use masep::{Limits, Rejected, SocketOptions, blocking};
+use masep_proto::connection::Heard;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use crate::bounds::{self, Heeded};
+use crate::connection::Connection;
+use crate::server::PythonAddress;
+use crate::waiting::{self, Process};
+use crate::{control, errors};
+
+/// A client of protocol 2 that waits for the host's word.
+#[pyclass(frozen, weakref, module = "masep._masep")]
+pub(crate) struct Request {
+    /// Until it is decided.
+    inner: Mutex<Option<masep::Request>>,
+    peer: String,
+    address: masep::Address,
+    process: Process,
+}
+
+impl Request {
+    pub(crate) fn new(inner: masep::Request) -> Self {
+        Self {
+            peer: inner.peer().as_str().to_owned(),
+            address: inner.address().clone(),
+            inner: Mutex::new(Some(inner)),
+            process: Process::this(),
+        }
+    }
+
+    /// The request, which is decided now.
+    fn take(&self, py: Python<'_>) -> PyResult<masep::Request> {
+        self.process.check(py)?;
+        let taken = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.ok_or_else(|| errors::caller(py, "it was decided about this client before"))
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        waiting::release(self.process, inner.take());
+    }
+}
+
+#[pymethods]
+impl Request {
+    /// The client's id.
+    #[getter]
+    fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// The client's address.
+    #[getter]
+    fn address(&self) -> PythonAddress {
+        self.address.clone().into()
+    }
+
+    /// The same as text.
+    #[getter]
+    fn target(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What the client says of itself: a `masep.Hello`.
+    #[getter]
+    fn hello<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let hello = inner.as_ref().map(|request| request.hello().clone());
+        drop(inner);
+        let hello = hello
+            .ok_or_else(|| errors::caller(py, "it was decided about this client before"))?;
+        let fields = PyDict::new(py);
+        let features = hello.features.iter().map(|feature| &**feature);
+        fields.set_item("id", hello.id.as_str())?;
+        fields.set_item("features", PyTuple::new(py, features)?)?;
+        fields.set_item("agent", &*hello.agent)?;
+        fields.set_item("role", hello.role.as_deref())?;
+        fields.set_item("game", hello.game.as_deref())?;
+        fields.set_item("table", hello.table.as_deref())?;
+        fields.set_item("seat", hello.seat.as_deref())?;
+        fields.set_item("token", hello.token.as_ref().map(|token| token.reveal()))?;
+        fields.set_item("resume", hello.resume.as_deref())?;
+        fields.set_item("profile", hello.profile.as_deref())?;
+        fields.set_item("make", control::dict(py, hello.make)?)?;
+        py.import(intern!(py, "masep._control"))?
+            .getattr(intern!(py, "Hello"))?
+            .call((), Some(&fields))
+    }
+
+    /// Takes the client.
+    fn admit(&self, py: Python<'_>) -> PyResult<()> {
+        let request = self.take(py)?;
+        py.detach(|| drop(request.admit(None)));
+        Ok(())
+    }
+
+    /// Does not take it, for this reason.
+    #[pyo3(signature = (code="denied", text="", retry_ms=None))]
+    fn refuse(&self, py: Python<'_>, code: &str, text: &str, retry_ms: Option<u64>) -> PyResult<()> {
+        let request = self.take(py)?;
+        let mut rejected = Rejected::new(code, text);
+        rejected.retry_ms = retry_ms;
+        py.detach(|| request.refuse(rejected));
+        Ok(())
+    }
+
+    /// Gives it away: a descriptor of its socket, which is the caller's to close, what was heard of it, and whether it was
+    /// answered; `take_over` goes on with these. None if it has gone.
+    fn detach<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(RawFd, Bound<'py, PyBytes>, bool)>> {
+        let request = self.take(py)?;
+        let Some(detached) = py.detach(|| request.detach()) else {
+            return Ok(None);
+        };
+        let (descriptor, heard) = detached?;
+        let bytes = PyBytes::new(py, &heard.bytes);
+        Ok(Some((descriptor.into_raw_fd(), bytes, heard.is_answered)))
+    }
+}
+
+/// Goes on with a client that was detached, over a socket of which this descriptor is a handle, which it closes.
+#[pyfunction]
+#[pyo3(signature = (id, descriptor, heard, is_answered, limits=None, socket_options=None))]
+pub(crate) fn take_over(
+    py: Python<'_>,
+    id: String,
+    descriptor: RawFd,
+    heard: &[u8],
+    is_answered: bool,
+    limits: Option<&Bound<'_, PyAny>>,
+    socket_options: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Connection> {
+    // SAFETY: the caller, `masep.gymnasium`, gives up the descriptor, which it has got from another process.
+    let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let limits: Limits = bounds::limits(limits)?;
+    let options: SocketOptions = bounds::socket_options(socket_options)?;
+    let heeded = Heeded::of(&limits);
+    let heard = Heard {
+        bytes: heard.to_vec(),
+        is_answered,
+    };
+    let taken = waiting::call(py, move || {
+        blocking::Connection::accept_over(id, owned, &heard, &limits, &options)
+    })?;
+    taken
+        .map(|connection| Connection::new(connection, heeded))
+        .map_err(|error| errors::transport(py, error.to_string(), "io"))
+}

@@ -1,0 +1,84 @@
+//! A connection that another process goes on with, from the client's HELLO on.
+
+use std::fmt;
+use std::time::Instant;
+
+use super::masep::put_frame;
+use super::signals::Pending;
+use super::{Connection, HelloFailure, Outcome, Phase, Read, event};
+use crate::protocol2::{Control, preamble};
+
+/// What a server has heard of a client of protocol 2 that waits for the verdict, for a connection that goes on with
+/// the stream: in another process, for example. `{:?}` does not show the bytes, which may have tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The client's first bytes, HELLO, and what has arrived behind it.
+    pub bytes: Vec<u8>,
+    /// The server's first 16 bytes were said.
+    pub is_answered: bool,
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard")
+            .field("bytes", &self.bytes.len())
+            .field("is_answered", &self.is_answered)
+            .finish()
+    }
+}
+
+/// The answer of [`Connection::hand_over`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// The connection is over, without a word to the client, and its stream is another's.
+    Done(Heard),
+    /// A read or a write is under way.
+    Later,
+    /// It is no client of protocol 2 that waits for the verdict.
+    Never,
+}
+
+impl Connection {
+    /// Gives the client away that waits for the verdict: nothing of it is read or written here any more, and the stream is
+    /// not to be shut. [`take_over`](Self::take_over) goes on with it.
+    pub fn hand_over(&mut self) -> HandOver {
+        let (Phase::Deciding, Some(masep)) = (self.phase, &self.masep) else {
+            return HandOver::Never;
+        };
+        let Some(hello) = masep.hello.clone() else {
+            return HandOver::Never;
+        };
+        if self.inbound.is_out() || self.transmit_out || self.rest.is_some() {
+            return HandOver::Later;
+        }
+        let is_answered = masep.first_is_out;
+        let mut bytes = preamble::CLIENT.to_vec();
+        if put_frame(&Control::Hello(hello), &mut bytes).is_err() {
+            return HandOver::Never;
+        }
+        bytes.extend_from_slice(self.inbound.rest());
+        self.inbound.discard_rest();
+        self.outcome = Outcome::Failed(HelloFailure::Refused);
+        self.phase = Phase::Over;
+        (self.events, self.actions) = (Pending::default(), Pending::default());
+        self.tell(event::OVER);
+        HandOver::Done(Heard { bytes, is_answered })
+    }
+
+    /// Goes on, before anything else, with what another connection has heard. It waits for the verdict then.
+    pub fn take_over(&mut self, heard: &Heard, now: Instant) {
+        let mut left = &heard.bytes[..];
+        while !left.is_empty()
+            && let Some(mut room) = self.take_room()
+        {
+            let filled = room.fill(left);
+            left = &left[filled..];
+            self.put_room(room, Read::Bytes, now);
+        }
+        if heard.is_answered
+            && let Some(masep) = &mut self.masep
+        {
+            masep.first_is_out = true;
+        }
+    }
+}
