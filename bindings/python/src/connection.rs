@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use masep::blocking::Offer;
 use masep::{
-    Bye, CloseReason, DecodeErrorKind, Frame, FrameKind, Limits, Notice, RecvTimeoutError,
+    Bye, CloseReason, DecodeErrorKind, Frame, FrameKind, Limits, Message, Notice, RecvTimeoutError,
     SendError, SocketOptions, blocking,
 };
 use masep_proto::Pieces;
@@ -101,6 +101,14 @@ impl Connection {
 
 /// The parts of calls.
 impl Connection {
+    /// Sends a message.
+    pub(crate) fn send_value(&self, py: Python<'_>, message: &Message) -> PyResult<()> {
+        let inner = self.inner(py)?;
+        let encoded = inner.encode_pieces(message);
+        let encoded = encoded.map_err(|error| errors::encode(py, &error))?;
+        self.sent(py, inner, encoded)
+    }
+
     /// Sends what is sent, and waits until it is written.
     fn sent(
         &self,

@@ -49,6 +49,11 @@ pub(crate) fn decode(py: Python<'_>, error: &DecodeError) -> PyErr {
     )
 }
 
+/// The peer sent a message that is not one of its profile.
+pub(crate) fn profile(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    exception(py, "PeerError", (text.into(), "profile"))
+}
+
 /// A value that cannot be sent.
 pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
     match error {

@@ -1,10 +1,25 @@
-//! Numbered requests and their answers, which `masep.gymnasium` has for each step of an environment: in one call.
+//! Numbered requests and their answers, for `masep.gymnasium`: those of a step in one call on each side, without a dict
+//! of Python on the way.
 
+use std::time::{Duration, Instant};
+
+use masep::Message;
+use masep_proto::{Dict, Value};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use crate::connection::Connection;
-use crate::waiting;
+use crate::from_python::{Others, text};
+use crate::message::Decoded;
+use crate::place::Place;
+use crate::{errors, to_python, waiting};
+
+/// The time for which a read waits. A wait of the main thread is a little longer, see `waiting`.
+const READ_TIME: Duration = Duration::from_millis(40);
+
+/// The type of the request and the answer that are read and written without a dict.
+const STEP: &str = "step";
 
 /// The key of the number of a request in its parameters, and in those of its answer.
 const REQUEST: &str = "request";
@@ -37,12 +52,184 @@ pub(crate) fn answer<'py>(
     timeout: Option<f64>,
 ) -> PyResult<Option<(Bound<'py, PyString>, Bound<'py, PyAny>)>> {
     let until = waiting::deadline(py, timeout)?;
+    let decoded = numbered(py, connection, request, until)?;
+    decoded.map(|decoded| decoded.into_parts(py)).transpose()
+}
+
+fn numbered(
+    py: Python<'_>,
+    connection: &Connection,
+    request: i64,
+    until: Option<Instant>,
+) -> PyResult<Option<Decoded>> {
     loop {
         let Some(decoded) = connection.receive_message(py, until)? else {
             return Ok(None);
         };
         if decoded.number(py, REQUEST)? == Some(request) {
-            return decoded.into_parts(py).map(Some);
+            return Ok(Some(decoded));
         }
     }
+}
+
+/// Has the calls that wait for messages on this connection make as few calls of the system as possible.
+#[pyfunction]
+pub(crate) fn wait_in_reads(py: Python<'_>, connection: &Connection) -> PyResult<()> {
+    Ok(connection.inner(py)?.wait_in_reads(READ_TIME)?)
+}
+
+/// Sends the request of a step.
+#[pyfunction]
+pub(crate) fn send_step(
+    py: Python<'_>,
+    connection: &Connection,
+    action: &Bound<'_, PyAny>,
+    src_sub_app_id: &Bound<'_, PyString>,
+    request: i64,
+) -> PyResult<()> {
+    let mut params = Dict::with_capacity(2);
+    params.insert(REQUEST, Value::from(request));
+    put(&mut params, intern!(py, "action"), action)?;
+    send(py, connection, params, src_sub_app_id)
+}
+
+/// Puts an object of Python under a key of parameters.
+fn put(params: &mut Dict, key: &Bound<'_, PyString>, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    let value = Others::Strict.value(object, &Place::PARAMS.key(key))?;
+    params.insert(text(key)?, value);
+    Ok(())
+}
+
+fn send(
+    py: Python<'_>,
+    connection: &Connection,
+    params: Dict,
+    src_sub_app_id: &Bound<'_, PyString>,
+) -> PyResult<()> {
+    connection.send_value(py, &Message::new(STEP, params, text(src_sub_app_id)?))
+}
+
+/// The parts of the answer to a step: observation, reward, whether it is terminated, and truncated, info, and a dict of what
+/// else there is, or none.
+type Stepped<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyDict>>,
+);
+
+/// The answer to a request that is no step, as [`ask`] gives it.
+type Other<'py> = (Bound<'py, PyString>, Bound<'py, PyAny>);
+
+/// Waits for the answer to a step: its parts, or else another answer.
+#[pyfunction]
+#[pyo3(signature = (connection, request, timeout=None))]
+pub(crate) fn stepped<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    request: i64,
+    timeout: Option<f64>,
+) -> PyResult<(Option<Stepped<'py>>, Option<Other<'py>>)> {
+    let until = waiting::deadline(py, timeout)?;
+    match numbered(py, connection, request, until)? {
+        Some(decoded) if decoded.is_of_type(STEP) => Ok((Some(parts(py, decoded)?), None)),
+        Some(decoded) => Ok((None, Some(decoded.into_parts(py)?))),
+        None => Ok((None, None)),
+    }
+}
+
+/// [`send_step`] and [`stepped`].
+#[pyfunction]
+#[pyo3(signature = (connection, action, src_sub_app_id, request, timeout=None))]
+pub(crate) fn step<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+    action: &Bound<'_, PyAny>,
+    src_sub_app_id: &Bound<'_, PyString>,
+    request: i64,
+    timeout: Option<f64>,
+) -> PyResult<(Option<Stepped<'py>>, Option<Other<'py>>)> {
+    send_step(py, connection, action, src_sub_app_id, request)?;
+    stepped(py, connection, request, timeout)
+}
+
+fn parts(py: Python<'_>, decoded: Decoded) -> PyResult<Stepped<'_>> {
+    const KEYS: [&str; 5] = ["observation", "reward", "terminated", "truncated", "info"];
+    let (params, memory) = decoded.into_params();
+    let mut found = [const { None }; KEYS.len()];
+    let mut rest = None;
+    if let Some(Value::Dict(params)) = params {
+        for (key, value) in params {
+            let value = to_python::value(py, value, memory.as_ref())?;
+            match KEYS.iter().position(|known| *known == &*key) {
+                Some(at) => found[at] = Some(value),
+                None if &*key == REQUEST => {}
+                None => rest
+                    .get_or_insert_with(|| PyDict::new(py))
+                    .set_item(&*key, value)?,
+            }
+        }
+    }
+    match found {
+        [Some(observation), Some(reward), Some(terminated), Some(truncated), Some(info)] => {
+            Ok((observation, reward, terminated, truncated, info, rest))
+        }
+        _ => {
+            let text = format!("the answer to a step has not all of {}", KEYS.join(", "));
+            Err(errors::profile(py, text))
+        }
+    }
+}
+
+/// The next request of a client: its type, its number, and the action of a step, or the parameters of another one. None
+/// when the connection has ended.
+#[pyfunction]
+pub(crate) fn next_request<'py>(
+    py: Python<'py>,
+    connection: &Connection,
+) -> PyResult<Option<(Bound<'py, PyString>, Option<i64>, Bound<'py, PyAny>)>> {
+    let Some(decoded) = connection.receive_message(py, None)? else {
+        return Ok(None);
+    };
+    let number = decoded.number(py, REQUEST)?;
+    if !decoded.is_of_type(STEP) {
+        let (kind, params) = decoded.into_parts(py)?;
+        return Ok(Some((kind, number, params)));
+    }
+    let (params, memory) = decoded.into_params();
+    let action = match params {
+        Some(Value::Dict(params)) => params.into_iter().find(|(key, _)| &**key == "action"),
+        _ => None,
+    };
+    let Some((_, action)) = action else {
+        return Err(errors::profile(py, "a step has no action"));
+    };
+    let action = to_python::value(py, action, memory.as_ref())?;
+    Ok(Some((intern!(py, "step").clone(), number, action)))
+}
+
+/// Sends the answer to a step.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "the parts of an answer")]
+pub(crate) fn answer_step(
+    py: Python<'_>,
+    connection: &Connection,
+    src_sub_app_id: &Bound<'_, PyString>,
+    request: i64,
+    observation: &Bound<'_, PyAny>,
+    reward: f64,
+    terminated: bool,
+    truncated: bool,
+    info: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let mut params = Dict::with_capacity(6);
+    params.insert(REQUEST, Value::from(request));
+    put(&mut params, intern!(py, "observation"), observation)?;
+    params.insert("reward", Value::Float(reward));
+    params.insert("terminated", Value::Bool(terminated));
+    params.insert("truncated", Value::Bool(truncated));
+    put(&mut params, intern!(py, "info"), info)?;
+    send(py, connection, params, src_sub_app_id)
 }

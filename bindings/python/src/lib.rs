@@ -50,6 +50,12 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(request::take_over, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::ask, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::answer, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::wait_in_reads, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::send_step, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::stepped, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::step, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::next_request, module)?)?;
+    module.add_function(wrap_pyfunction!(exchange::answer_step, module)?)?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_function(wrap_pyfunction!(client::connect_found, module)?)?;
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;

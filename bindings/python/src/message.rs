@@ -195,6 +195,17 @@ impl Decoded {
         self.with(py, |params| params.get(key)?.as_i64())
     }
 
+    /// The parameters as they were read, with the memory that they came in.
+    pub(crate) fn into_params(self) -> (Option<Value>, Option<FrameMemory>) {
+        let params = self.params.into_inner();
+        (params.unwrap_or_else(PoisonError::into_inner), self.memory)
+    }
+
+    /// True if the message is of this type.
+    pub(crate) fn is_of_type(&self, msg_type: &str) -> bool {
+        self.msg_type.as_str() == msg_type
+    }
+
     /// The type and the parameters.
     pub(crate) fn into_parts<'py>(
         self,

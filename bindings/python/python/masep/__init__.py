@@ -9,6 +9,7 @@
 =======================  ==============================================================
 """
 
+from . import _registration
 from ._blocking import Connection, Request, Server, connect, discover
 from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._exceptions import (
@@ -57,3 +58,5 @@ __all__ = [
     "connect",
     "discover",
 ]
+
+_registration.register()

@@ -23,6 +23,12 @@ __all__ = [
     "take_over",
     "ask",
     "answer",
+    "wait_in_reads",
+    "send_step",
+    "stepped",
+    "step",
+    "next_request",
+    "answer_step",
     "encode_message",
     "encode_cbor",
     "message_to_xml",
@@ -242,6 +248,37 @@ def ask(
 def answer(
     connection: Connection, request: int, timeout: float | None = None
 ) -> tuple[str, dict[str, Any]] | None: ...
+def wait_in_reads(connection: Connection) -> None: ...
+def send_step(
+    connection: Connection, action: Any, src_sub_app_id: str, request: int
+) -> None: ...
+def stepped(
+    connection: Connection, request: int, timeout: float | None = None
+) -> tuple[
+    tuple[Any, float, bool, bool, dict[str, Any], dict[str, Any] | None] | None,
+    tuple[str, dict[str, Any]] | None,
+]: ...
+def step(
+    connection: Connection,
+    action: Any,
+    src_sub_app_id: str,
+    request: int,
+    timeout: float | None = None,
+) -> tuple[
+    tuple[Any, float, bool, bool, dict[str, Any], dict[str, Any] | None] | None,
+    tuple[str, dict[str, Any]] | None,
+]: ...
+def next_request(connection: Connection) -> tuple[str, int | None, Any] | None: ...
+def answer_step(
+    connection: Connection,
+    src_sub_app_id: str,
+    request: int,
+    observation: Any,
+    reward: float,
+    terminated: bool,
+    truncated: bool,
+    info: dict[str, Any],
+) -> None: ...
 def encode_message(
     msg_type: str,
     params: Any,

@@ -144,6 +144,21 @@ impl Connection {
         self.shared().lock().core.frame_memory()
     }
 
+    /// Has calls that wait for bytes wait in the read itself, this long at a time (`SO_RCVTIMEO`), where they would poll and
+    /// then read: for those who always have a deadline, and want the fewest calls of the system. Other handles of the
+    /// socket get the option too.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn wait_in_reads(&self, time: Duration) -> io::Result<()> {
+        let mut state = self.shared().lock();
+        if let Some(stream) = &state.stream {
+            socket2::SockRef::from(&stream.0).set_read_timeout(Some(time))?;
+            state.roles.read_time = Some(time);
+        }
+        Ok(())
+    }
+
     /// [`flush`](Self::flush) that blocks no longer than `time`. False if something is left then.
     ///
     /// # Errors

@@ -63,8 +63,9 @@ impl Shared {
             // The effects of others' writes are told by others, not by the socket.
             let may_read = may_wait.reads && (awaits == Awaits::Bytes || may_wait.writes);
             let bound = earlier(until, deadline);
+            let read_waits = bound.is_none_or(|bound| state.read_ends_before(bound));
             // Looks before it waits for a while: waiting takes a system call more.
-            if wants.read == Want::Now || (may_read && bound.is_some() && !has_looked) {
+            if wants.read == Want::Now || (may_read && !read_waits && !has_looked) {
                 has_looked = true;
                 state = self.read(state, Wait::No);
                 continue;
@@ -75,7 +76,7 @@ impl Shared {
             }
             state = match (may_read, may_wait.writes) {
                 (true, false) if self.spins(&state) => self.spin(state, bound),
-                (true, false) if bound.is_none() => self.read(state, Wait::Yes),
+                (true, false) if read_waits => self.read(state, Wait::Yes),
                 (false, false) => self.wait_for_others(state, bound),
                 (reads, writes) => self.wait(state, Readiness { reads, writes }, bound),
             };

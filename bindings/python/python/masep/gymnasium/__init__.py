@@ -7,6 +7,7 @@ of PROTOCOL2.md says what goes over the wire, for clients in other languages.
 It needs ``pip install masep[gymnasium]``.
 """
 
+from .. import _registration
 from ._remote import RemoteEnv
 from ._serving import EnvironmentServer, serve
 from ._session import RemoteError
@@ -22,3 +23,5 @@ __all__ = [
     "space_from_json",
     "space_to_json",
 ]
+
+_registration.register()

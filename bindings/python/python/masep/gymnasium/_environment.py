@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import gymnasium
+from numpy import ndarray
 
 from .. import _masep
 from .._exceptions import CallerError, TransportError
@@ -68,35 +69,36 @@ class Steps:
         self.is_done = False
         self.is_closed = False
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "step": self.step,
             "reset": self.reset,
             "render": self.render,
             "close": self.close,
         }
 
     def run(self) -> None:
-        connection, answers, id = self.connection, self.answers, self.id
-        recv, send = connection.recv_message, connection.send_message
-        while (received := recv()) is not None:
-            kind = received.msg_type
-            params = received.take_params()
-            number = params.get("request")
+        connection = self.connection
+        _masep.wait_in_reads(connection)
+        next_request = _masep.next_request
+        while (request := next_request(connection)) is not None:
+            kind, number, params = request
+            if number is None:
+                connection.close("bad_request", "a request has a number")
+                return
             try:
-                answer = answers[kind](params)
-                answer["request"] = number
-                send(kind, answer, id)
+                if kind == "step":
+                    self.step(params, number)
+                else:
+                    self.answer(kind, params, number)
             except TransportError:
                 raise
-            except KeyError as error:
-                if kind in answers:
-                    self.fail(error, number)
-                else:
-                    self.fail(CallerError(f"there is no request {kind!r:.100}"), number)
             except Exception as error:
-                self.fail(error, number)
+                failed = {**failure(error), "request": number}
+                connection.send_message("error", failed, self.id)
 
-    def fail(self, error: Exception, number: Any) -> None:
-        self.connection.send_message("error", {**failure(error), "request": number}, self.id)
+    def answer(self, kind: str, params: dict[str, Any], number: int) -> None:
+        answer = self.answers.get(kind)
+        if answer is None:
+            raise CallerError(f"there is no request {kind!r:.100}")
+        self.connection.send_message(kind, {**answer(params), "request": number}, self.id)
 
     def info(self, info: dict[str, Any]) -> dict[str, Any]:
         if not info:
@@ -109,27 +111,47 @@ class Steps:
         self.is_done = False
         return {"observation": to_wire(observation), "info": self.info(info)}
 
-    def step(self, params: dict[str, Any]) -> dict[str, Any]:
+    def step(self, action: Any, number: int) -> None:
         if self.is_done:
             answer = self.reset({})
-            return {**answer, "reward": 0.0, "terminated": False, "truncated": False}
-        observation, reward, terminated, truncated, info = self.env.step(self.cast(params["action"]))
-        answer = {
-            "observation": to_wire(observation),
-            "reward": float(reward),
-            "terminated": bool(terminated),
-            "truncated": bool(truncated),
-            "info": self.info(info),
-        }
-        if (terminated or truncated) and self.autoreset != "disabled":
-            if self.autoreset == "next_step":
+            observation, info = answer["observation"], answer["info"]
+            reward, terminated, truncated = 0.0, False, False
+        else:
+            observation, reward, terminated, truncated, info = self.env.step(self.cast(action))
+            if type(observation) is not ndarray:
+                observation = to_wire(observation)
+            if info:
+                info = self.info(info)
+            if (terminated or truncated) and self.autoreset != "disabled":
+                if self.autoreset == "same_step":
+                    self.step_and_reset(number, observation, float(reward), terminated, truncated, info)
+                    return
                 self.is_done = True
-            else:
-                final = {"final_observation": answer["observation"], "final_info": answer["info"]}
-                # An environment may write into the array that it gave.
-                final = deepcopy(final)
-                answer |= {**final, **self.reset({})}
-        return answer
+        _masep.answer_step(
+            self.connection,
+            self.id,
+            number,
+            observation,
+            float(reward),
+            bool(terminated),
+            bool(truncated),
+            info,
+        )
+
+    def step_and_reset(
+        self,
+        number: int,
+        observation: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: dict[str, Any],
+    ) -> None:
+        # An environment may write into the array that it gave.
+        final = deepcopy({"final_observation": observation, "final_info": info})
+        flags = {"reward": reward, "terminated": bool(terminated), "truncated": bool(truncated)}
+        answer = {**flags, **final, **self.reset({}), "request": number}
+        self.connection.send_message("step", answer, self.id)
 
     def render(self, params: dict[str, Any]) -> dict[str, Any]:
         return {"frame": to_wire(self.env.render())}

@@ -12,7 +12,7 @@ from .._limits import Limits, SocketOptions
 from ._session import Session, Target
 from ._values import caster, from_wire, reader, to_wire
 
-ID = "masep:Remote-v0"
+ID = "Remote-v0"
 
 LIMITS = Limits(payload_bytes=256 << 20)
 """What an environment may send at once, unless the user says otherwise."""
@@ -116,20 +116,14 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._read(answer["observation"]), from_wire(answer["info"])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        answer = self._session.ask("step", {"action": self._cast(action)}, self._timeout)
-        info = answer["info"]
+        stepped = self._session.step(self._cast(action), self._timeout)
+        observation, reward, terminated, truncated, info, rest = stepped
         if info:
             info = from_wire(info)
-        if "final_observation" in answer:
-            info["final_obs"] = self._read(answer["final_observation"])
-            info["final_info"] = from_wire(answer["final_info"])
-        return (
-            self._read(answer["observation"]),
-            answer["reward"],
-            answer["terminated"],
-            answer["truncated"],
-            info,
-        )
+        if rest is not None and "final_observation" in rest:
+            info["final_obs"] = self._read(rest["final_observation"])
+            info["final_info"] = from_wire(rest["final_info"])
+        return self._read(observation), reward, terminated, truncated, info
 
     def render(self) -> Any:
         return from_wire(self._session.ask("render", {}, self._timeout)["frame"])

@@ -326,7 +326,8 @@ class EnvironmentServer:
     def _hand_out(self) -> None:
         """Gives workers to those that wait, in order of arrival."""
         now = time.monotonic()
-        self._waiting += [(request, now + WAIT_SECONDS) for request in self._drain()]
+        arrived = [request for request in self._drain() if self._would_serve(request)]
+        self._waiting += [(request, now + WAIT_SECONDS) for request in arrived]
         soon = sum(worker.will_be_idle for worker in self._workers)
         still = []
         for request, until in self._waiting:
@@ -340,25 +341,28 @@ class EnvironmentServer:
                 request.refuse("too_many_connections", text, RETRY_SECONDS)
         self._waiting = still
 
-    def _serve(self, request: Request, worker: _Process) -> None:
+    def _would_serve(self, request: Request) -> bool:
+        """False if it is refused for what it asks for."""
         hello = request.hello
         if hello.profile != PROFILE:
             text = f"this server has environments: the profile {PROFILE!r}"
-            return request.refuse("unsupported_profile", text)
-        make = hello.make or {}
-        arguments, autoreset = make.get("arguments") or {}, make.get("autoreset") or AUTORESETS[0]
-        refused = self._refusal(arguments, autoreset)
+            request.refuse("unsupported_profile", text)
+            return False
+        refused = self._refusal(*_wish(request))
         if refused is not None:
-            return request.refuse("bad_arguments", refused)
+            request.refuse("bad_arguments", refused)
+        return refused is None
+
+    def _serve(self, request: Request, worker: _Process) -> None:
+        arguments, autoreset = _wish(request)
         detached = request._request.detach()
         if detached is None:
             # It has gone.
-            return None
+            return
         descriptor, heard, is_answered = detached
         client = Client(heard, is_answered, arguments, autoreset)
         if not worker.hand_over(client, descriptor):
             self._replace(worker)
-        return None
 
     def _refusal(self, arguments: Any, autoreset: Any) -> str | None:
         if not isinstance(arguments, dict):
@@ -371,6 +375,12 @@ class EnvironmentServer:
         if autoreset not in AUTORESETS:
             return f"autoreset is one of {', '.join(AUTORESETS)}, not {autoreset!r:.100}"
         return None
+
+
+def _wish(request: Request) -> tuple[Any, Any]:
+    """The arguments of the environment that a client wants, and the autoreset mode."""
+    make = request.hello.make or {}
+    return make.get("arguments") or {}, make.get("autoreset") or AUTORESETS[0]
 
 
 def serve(env: str | Callable[..., Any], address: str, **options: Any) -> None:

@@ -19,6 +19,9 @@ CLOSE_SECONDS = 5.0
 """The longest wait for an environment that is being closed."""
 
 
+Stepped = tuple[Any, float, bool, bool, dict[str, Any], dict[str, Any] | None]
+
+
 class RemoteError(MasepError, RuntimeError):
     """The environment raised an exception where it runs. The next ``reset`` begins anew."""
 
@@ -82,6 +85,7 @@ class Session:
             )
         )
         try:
+            _masep.wait_in_reads(self.connection)
             kind, params = self._answered(_masep.answer(self.connection, 0, make_timeout))
             if kind != "environment":
                 raise PeerError(f"the server says {kind!r:.100} instead of the environment", "profile")
@@ -109,6 +113,31 @@ class Session:
         answer = _masep.ask(self.connection, kind, params, self.id, number, timeout)
         return self._checked(kind, answer)
 
+    def step(self, action: Any, timeout: float | None = None) -> Stepped:
+        """What comes of an action: observation, reward, terminated, truncated, info, and a dict of what else
+        there is, or None."""
+        self.last = number = self.last + 1
+        self.is_awaited = True
+        stepped, other = _masep.step(self.connection, action, self.id, number, timeout)
+        if stepped is None:
+            raise self._unexpected("step", other)
+        self.is_awaited = False
+        return stepped
+
+    def send_step(self, action: Any) -> None:
+        """The first half of :meth:`step`."""
+        self.last = number = self.last + 1
+        self.is_awaited = True
+        _masep.send_step(self.connection, action, self.id, number)
+
+    def receive_step(self, timeout: float | None = None) -> Stepped:
+        """The second."""
+        stepped, other = _masep.stepped(self.connection, self.last, timeout)
+        if stepped is None:
+            raise self._unexpected("step", other)
+        self.is_awaited = False
+        return stepped
+
     def send(self, kind: str, params: dict[str, Any]) -> None:
         """The first half of :meth:`ask`."""
         self.last = params["request"] = self.last + 1
@@ -125,8 +154,12 @@ class Session:
         if answer is not None and answer[0] == kind:
             self.is_awaited = False
             return answer[1]
-        answered, params = self._answered(answer)
-        raise PeerError(f"the server answers {kind!r} with {answered!r:.100}", "profile")
+        raise self._unexpected(kind, answer)
+
+    def _unexpected(self, kind: str, answer: tuple[str, dict[str, Any]] | None) -> PeerError:
+        """What is wrong with an answer, if it is not that of the environment."""
+        answered, _ = self._answered(answer)
+        return PeerError(f"the server answers {kind!r} with {answered!r:.100}", "profile")
 
     def _answered(self, answer: tuple[str, dict[str, Any]] | None) -> tuple[str, dict[str, Any]]:
         if answer is None:

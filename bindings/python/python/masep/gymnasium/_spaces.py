@@ -1,4 +1,4 @@
-"""Spaces as JSON values, exactly: chapter 8 of PROTOCOL2.md has their forms."""
+"""Spaces as JSON values, exactly: chapter 9 of PROTOCOL2.md has their forms."""
 
 from __future__ import annotations
 

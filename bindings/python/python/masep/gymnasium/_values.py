@@ -106,7 +106,7 @@ def caster(space: spaces.Space[Any], outwards: bool) -> Callable[[Any], Any]:
     :param outwards: whether it is to be sent; else it has arrived, and an environment gets it
     """
     if isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
-        return _array_caster(np.dtype(space.dtype), space.shape)
+        return _array_caster(np.dtype(space.dtype), space.shape, may_be_flat=not outwards)
     if isinstance(space, spaces.Discrete):
         scalar = int if outwards else np.dtype(space.dtype).type
         return lambda action: _integer(action, scalar)
@@ -124,7 +124,12 @@ def caster(space: spaces.Space[Any], outwards: bool) -> Callable[[Any], Any]:
     return to_wire if outwards else from_wire
 
 
-def _array_caster(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Callable[[Any], Any]:
+def _array_caster(
+    dtype: np.dtype[Any], shape: tuple[int, ...], may_be_flat: bool
+) -> Callable[[Any], Any]:
+    # Other languages have arrays of one dimension alone.
+    flat = (int(np.prod(shape)),)
+
     def cast(action: Any) -> np.ndarray[Any, Any]:
         array = action if type(action) is np.ndarray else np.asarray(action)
         if array.dtype != dtype:
@@ -133,6 +138,8 @@ def _array_caster(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Callable[[Any
                 raise CallerError(f"an action is of {dtype}, not of {array.dtype}")
             array = array.astype(dtype)
         if array.shape != shape:
+            if may_be_flat and array.shape == flat:
+                return array.reshape(shape)
             raise CallerError(f"an action has the shape {shape}, not {array.shape}")
         return array
 

@@ -94,6 +94,8 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             autoreset_mode, copy, lost, timeout,
         )  # fmt: skip
         self._sessions: list[Session] = []
+        #: Those that were made anew: their next step, which the server would make a reset, is one.
+        self._anew: set[int] = set()
         # Making an environment may take long.
         with ThreadPoolExecutor(num_envs, "masep-make") as pool:
             making = [pool.submit(Session, target) for target in self._targets]
@@ -150,6 +152,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         for index in chosen:
             if self._sessions[index].has_ended:
                 self._sessions[index] = Session(self._targets[index])
+            self._anew.discard(index)
             params = {"seed": seeds[index], "options": to_wire(options)}
             self._send(index, "reset", params)
         infos: dict[str, Any] = {}
@@ -169,24 +172,23 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         if len(cast) != self.num_envs:
             raise CallerError(f"there are {len(cast)} actions for {self.num_envs} environments")
         for index, action in enumerate(cast):
-            self._send(index, "step", {"action": action})
+            self._send(index, "step", action)
         rewards = np.zeros(self.num_envs, np.float64)
         terminations = np.zeros(self.num_envs, np.bool_)
         truncations = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        for index, answer in zip(everywhere, self._answers(everywhere, "step")):
-            self._last[index] = self._read(answer["observation"])
-            rewards[index] = answer["reward"]
-            terminations[index] = answer["terminated"]
-            truncations[index] = answer["truncated"]
-            if "final_observation" in answer:
+        for index, stepped in zip(everywhere, self._answers(everywhere, "step")):
+            observation, reward, terminated, truncated, info, rest = stepped
+            self._last[index] = self._read(observation)
+            rewards[index], terminations[index], truncations[index] = reward, terminated, truncated
+            if rest is not None and "final_observation" in rest:
                 final = {
-                    "final_obs": self._read(answer["final_observation"]),
-                    "final_info": from_wire(answer["final_info"]),
+                    "final_obs": self._read(rest["final_observation"]),
+                    "final_info": from_wire(rest["final_info"]),
                 }
                 infos = self._add_info(infos, final, index)
-            if answer["info"]:
-                infos = self._add_info(infos, from_wire(answer["info"]), index)
+            if info:
+                infos = self._add_info(infos, from_wire(info), index)
         self._is_done = terminations | truncations
         return self._observations(), rewards, terminations, truncations, infos
 
@@ -218,20 +220,27 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 pass
             session.connection.try_close()
 
-    def _send(self, index: int, kind: str, params: dict[str, Any]) -> None:
+    def _send(self, index: int, kind: str, params: Any) -> None:
+        session = self._sessions[index]
         try:
-            self._sessions[index].send(kind, params)
+            if kind != "step":
+                session.send(kind, params)
+            elif index in self._anew:
+                # In place of a step that would begin the next episode.
+                session.send("reset", {"seed": None, "options": None})
+            else:
+                session.send_step(params)
         except TransportError:
             # The answer does not come either, which is told then.
             pass
 
-    def _answers(self, chosen: Iterable[int], kind: str) -> list[dict[str, Any]]:
+    def _answers(self, chosen: Iterable[int], kind: str) -> list[Any]:
         """The answers of these environments, of which all are waited for, whatever one of them is."""
-        answers: list[dict[str, Any]] = []
-        failed: BaseException | None = None
+        answers: list[Any] = []
+        failed: Exception | None = None
         for index in chosen:
             try:
-                answers.append(self._sessions[index].receive(kind, self._timeout))
+                answers.append(self._answer(index, kind))
             except TransportError as error:
                 if self._lost == "remake" and kind in ("step", "reset"):
                     answers.append(self._remade(index, kind))
@@ -245,14 +254,26 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             raise failed
         return answers
 
-    def _remade(self, index: int, kind: str) -> dict[str, Any]:
+    def _answer(self, index: int, kind: str) -> Any:
+        session = self._sessions[index]
+        if kind != "step":
+            return session.receive(kind, self._timeout)
+        if index not in self._anew:
+            return session.receive_step(self._timeout)
+        answer = session.receive("reset", self._timeout)
+        self._anew.discard(index)
+        return answer["observation"], 0.0, False, False, answer["info"], None
+
+    def _remade(self, index: int, kind: str) -> Any:
         """A new environment in place of one that is lost: its first observation ends the episode of the old one."""
         self._sessions[index] = session = Session(self._targets[index])
         answer = session.ask("reset", {"seed": None, "options": None}, self._timeout)
         if kind == "reset":
             return answer
-        info = {**answer["info"], "lost": True}
-        if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            final = {"final_observation": deepcopy(answer["observation"]), "final_info": {}}
-            answer |= final
-        return {**answer, "info": info, "reward": 0.0, "terminated": False, "truncated": True}
+        observation, info = answer["observation"], {**answer["info"], "lost": True}
+        rest = None
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            self._anew.add(index)
+        elif self.autoreset_mode == AutoresetMode.SAME_STEP:
+            rest = {"final_observation": deepcopy(observation), "final_info": {}}
+        return observation, 0.0, False, True, info, rest

@@ -31,9 +31,22 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) looks_until: Option<Instant>,
     /// The event loop that drives the connection in place of the keeper.
     pub(in crate::blocking) attendant: Option<Attendant>,
+    /// A read that waits ends after this time.
+    #[cfg(feature = "unstable-bindings")]
+    pub(in crate::blocking) read_time: Option<std::time::Duration>,
 }
 
 impl State {
+    /// True if a read that waits is over before this instant, whatever comes.
+    pub(in crate::blocking) fn read_ends_before(&self, bound: Instant) -> bool {
+        #[cfg(feature = "unstable-bindings")]
+        if let Some(time) = self.roles.read_time {
+            return bound.saturating_duration_since(self.now) >= time;
+        }
+        let _ = bound;
+        false
+    }
+
     /// True if the socket is to be asked to tell when all is sent.
     pub(in crate::blocking) fn asks_when_sent(&self) -> bool {
         !self.roles.asked && !self.core.is_open() && self.core.wants().sent

@@ -1,0 +1,395 @@
+"""Environments that are served, and stepped from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import environments
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
+
+import masep
+from masep.gymnasium import (
+    EnvironmentServer,
+    RemoteEnv,
+    RemoteError,
+    _serving,
+    space_from_json,
+    space_to_json,
+)
+
+SERVED = {
+    "CartPole-v1": "CartPole-v1",
+    "FrozenLake-v1": "FrozenLake-v1",
+    "dict": environments.dict_env,
+    "tuple": environments.tuple_env,
+    "image": environments.image_env,
+}
+
+
+def serve(env, **options):
+    options.setdefault("envs", 1)
+    return EnvironmentServer(env, "127.0.0.1:0", **options)
+
+
+@pytest.fixture(scope="module")
+def wilful():
+    with serve(environments.Wilful, envs=2) as server:
+        yield server
+
+
+def local(env):
+    return gymnasium.make(env) if isinstance(env, str) else env()
+
+
+def same(here, there):
+    """True if two values are of the same types, and equal, array for array."""
+    if isinstance(here, dict):
+        return list(here) == list(there) and all(same(here[key], there[key]) for key in here)
+    if isinstance(here, (tuple, list)):
+        return type(here) is type(there) and len(here) == len(there) and all(map(same, here, there))
+    if isinstance(here, np.ndarray):
+        return here.dtype == there.dtype and here.shape == there.shape and (here == there).all()
+    return type(here) is type(there) and here == there
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1, 1, (2, 3), np.float32),
+        spaces.Box(np.array([-np.inf, 0.1]), np.array([np.inf, 0.3]), dtype=np.float64),
+        spaces.Box(0, 255, (4, 4), np.uint8),
+        spaces.Box(-5, 5, (), np.int16),
+        spaces.Box(0, 1, (0, 2), np.float32),
+        spaces.Discrete(5, start=-2),
+        spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 1], [2, 3]]),
+        spaces.MultiBinary(4),
+        spaces.MultiBinary((2, 2)),
+        spaces.Text(7, min_length=0, charset="zab"),
+        spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1))),
+        spaces.Dict([("z", spaces.Discrete(2)), ("a", spaces.Dict({"k": spaces.Discrete(3)}))]),
+        spaces.Sequence(spaces.Box(0, 1, (2,))),
+        spaces.Sequence(spaces.Discrete(2), stack=True),
+    ],
+    ids=str,
+)
+def test_a_space_is_the_same_behind_json(space):
+    again = space_from_json(json.loads(json.dumps(space_to_json(space), allow_nan=False)))
+    assert again == space
+    assert repr(again) == repr(space)
+    for bound in ("low", "high"):
+        assert same(getattr(space, bound, None), getattr(again, bound, None))
+    for key in getattr(space, "keys", list)():
+        assert list(again.keys()) == list(space.keys()), key
+
+
+def test_a_space_without_a_form_is_refused_by_name():
+    graph = spaces.Graph(spaces.Discrete(2), None)
+    with pytest.raises(masep.CallerError, match="Graph"):
+        space_to_json(spaces.Dict({"a": graph}))
+    with pytest.raises(masep.PeerError, match="Sphere"):
+        space_from_json({"space": "Sphere"})
+    with pytest.raises(masep.PeerError, match="Box"):
+        space_from_json({"space": "Box", "low": 0, "high": 1, "shape": [2]})
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_gymnasiums_own_check_passes(name):
+    with serve(SERVED[name], envs=2) as server:
+        env = RemoteEnv(server.target)
+        with warnings.catch_warnings():
+            # Of bounds that are infinite, which are CartPole's.
+            warnings.simplefilter("ignore")
+            check_env(env)
+        env.close()
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_a_thousand_steps_are_those_of_a_local_environment(name):
+    with serve(SERVED[name]) as server:
+        here, there = local(SERVED[name]), RemoteEnv(server.target)
+        assert here.observation_space == there.observation_space
+        assert here.action_space == there.action_space
+        here.action_space.seed(7)
+        assert same(here.reset(seed=3), there.reset(seed=3))
+        kept = []
+        for count in range(1000):
+            action = here.action_space.sample()
+            ours, theirs = here.step(action), there.step(action)
+            assert same((ours[0], ours[4]), (theirs[0], theirs[4])), count
+            assert ours[1:4] == theirs[1:4]
+            kept.append((theirs[0], ours[0]))
+            if ours[2] or ours[3]:
+                assert same(here.reset(options={"n": count}), there.reset(options={"n": count}))
+        # Each is an array of its own.
+        assert all(same(old, new) for old, new in kept)
+        if isinstance(kept[0][0], np.ndarray):
+            assert all(observation.flags.writeable for observation, _ in kept)
+        there.close()
+
+
+def test_what_an_environment_raises_is_told_and_the_next_reset_works(wilful):
+    env = RemoteEnv(wilful.target)
+    env.reset()
+    with pytest.raises(RemoteError, match="no way") as raised:
+        env.step("raise no way")
+    assert (raised.value.type, raised.value.text) == ("ValueError", "no way")
+    assert "environments.py" in raised.value.traceback
+    env.reset()
+    assert env.step("go 123")[0].tolist() == [3, 3]
+    env.close()
+
+
+def test_an_action_of_another_kind_is_refused_before_it_is_sent():
+    with serve("CartPole-v1") as server:
+        env = RemoteEnv(server.target)
+        env.reset()
+        for wrong in (0.5, "1", [1, 0], None):
+            with pytest.raises(masep.CallerError, match="action"):
+                env.step(wrong)
+        for right in (1, np.int64(0), np.uint8(1), np.array(0)):
+            env.step(right)
+        env.close()
+    with serve(environments.image_env) as server:
+        env = RemoteEnv(server.target)
+        env.reset()
+        with pytest.raises(masep.CallerError, match="shape"):
+            env.step(np.array([1]))
+        with pytest.raises(masep.CallerError, match="int64"):
+            env.step(np.array([0.5, 1]))
+        env.step([2, 1])
+        env.close()
+
+
+def test_ctrl_c_in_a_step_leaves_no_answer_for_the_next_reset(wilful, tmp_path):
+    entered, left = tmp_path / "entered", tmp_path / "left"
+    os.mkfifo(entered)
+    os.mkfifo(left)
+    env = RemoteEnv(wilful.target)
+    first, _ = env.reset()
+
+    def interrupt():
+        open(entered).close()
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        env.step(f"gate {entered} {left}")
+    thread.join()
+    open(left, "w").close()
+    assert same(env.reset()[0], first)
+    assert env.step("go 1")[0].tolist() == [1, 1]
+    env.close()
+
+
+def test_an_object_without_a_form_is_an_error_that_says_where_or_left_out(wilful):
+    env = RemoteEnv(wilful.target)
+    env.reset()
+    with pytest.raises(RemoteError, match=r"params\['info'\]\['deep'\]\['bad'\]"):
+        env.step("formless")
+    env.reset()
+    env.close()
+    with serve(environments.Wilful, drop_formless=True) as server:
+        env = RemoteEnv(server.target)
+        env.reset()
+        assert env.step("formless")[4] == {"good": 1, "deep": {"list": [1, 2]}}
+        env.close()
+
+
+def test_an_environment_that_cannot_be_made_is_told():
+    with serve(environments.unmade) as server:
+        for _ in range(2):
+            with pytest.raises(RemoteError, match="no such world") as raised:
+                RemoteEnv(server.target)
+            assert raised.value.type == "OSError"
+
+
+def test_only_arguments_that_the_server_allows_are_taken():
+    with serve("CartPole-v1", allow=["render_mode", "sutton_barto_reward"]) as server:
+        env = RemoteEnv(server.target, sutton_barto_reward=True, render_mode="rgb_array")
+        env.reset(seed=1)
+        assert env.step(1)[1] == 0.0
+        assert env.render().shape == (400, 600, 3)
+        env.close()
+        for wrong in ({"max_episode_steps": 3}, {"autoreset": "later"}):
+            with pytest.raises(masep.RejectedError) as raised:
+                RemoteEnv(server.target, **wrong)
+            assert raised.value.code == "bad_arguments"
+        with pytest.raises(masep.CallerError, match="window"):
+            RemoteEnv(server.target, render_mode="human")
+        with pytest.raises(masep.RejectedError) as raised:
+            masep.connect(server.target, id="stranger", protocol=2)
+        assert raised.value.code == "unsupported_profile"
+
+
+def test_one_client_too_many_is_told_so_and_served_when_another_has_left(wilful):
+    first, second = RemoteEnv(wilful.target), RemoteEnv(wilful.target)
+    with pytest.raises(masep.RejectedError) as raised:
+        RemoteEnv(wilful.target)
+    assert raised.value.code == "too_many_connections"
+    assert raised.value.retry_after > 0
+    first.close()
+    third = RemoteEnv(wilful.target)
+    third.reset()
+    second.close()
+    third.close()
+
+
+def test_the_next_reset_connects_again_when_the_environment_has_crashed(wilful):
+    env = RemoteEnv(wilful.target)
+    process, _ = env.reset()
+    with pytest.raises(masep.TransportError):
+        env.step("crash")
+    with pytest.raises(masep.TransportError):
+        env.step("go")
+    again, _ = env.reset()
+    assert not same(process, again)
+    assert env.step("go 12")[0].tolist() == [2, 2]
+    env.close()
+
+
+def processes_of(session):
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.getsid(int(entry.name)) == session:
+                found.append((entry / "cmdline").read_bytes())
+        except OSError:
+            continue
+    return [command for command in found if command]
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+CLIENT = """
+import sys
+from masep.gymnasium import RemoteEnv
+env = RemoteEnv(sys.argv[1])
+env.reset()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_crash_a_hang_and_a_client_that_is_killed_cost_nobody_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(_serving, "LEAVE_SECONDS", 0.5)
+    with serve(environments.Wilful) as server:
+        # What a process keeps that has served once: the forkserver's, numpy's.
+        RemoteEnv(server.target).close()
+    before = descriptors()
+    with serve(environments.Wilful, envs=8) as server:
+        command = [sys.executable, "-c", CLIENT, server.target]
+        killed = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent
+        )
+        assert killed.stdout.readline() == b"ready\n"
+        crashes, hangs, *others = [RemoteEnv(server.target) for _ in range(7)]
+        pids = {int(env.reset()[0][0]) for env in [crashes, hangs, *others]}
+        assert len(pids) == 7
+        entered, left = tmp_path / "entered", tmp_path / "left"
+        os.mkfifo(entered)
+        os.mkfifo(left)
+        hangs._session.send_step(f"gate {entered} {left}")
+        open(entered).close()
+        killed.kill()
+        killed.communicate()
+        with pytest.raises(masep.TransportError):
+            crashes.step("crash")
+        for length in range(50):
+            for env in others:
+                assert env.step("go " + "x" * length)[0].tolist() == [length, length]
+        hangs.close()
+        # The place of each is free again: of the client that was killed, of the crash, and of the hang.
+        again = [RemoteEnv(server.target) for _ in range(3)]
+        for env in again:
+            assert env.step("go 1234")[0].tolist() == [4, 4]
+        for env in [*others, *again]:
+            env.close()
+    del crashes, hangs, others, again, env
+    assert descriptors() <= before
+
+
+def test_the_programs_of_the_readme_serve_and_step_and_leave_nothing_behind(tmp_path):
+    command = [sys.executable, "-m", "masep.gymnasium", "serve", "CartPole-v1"]
+    server = subprocess.Popen(
+        [*command, "127.0.0.1:0", "--envs", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _, address = server.stdout.readline().rstrip().rpartition(" ")
+        assert said == "environments at"
+        program = f"""
+import gymnasium
+env = gymnasium.make("masep:Remote-v0", address={address!r})
+observation, info = env.reset(seed=1)
+observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+assert observation.shape == (4,) and reward == 1.0
+print(env.spec.id, env.unwrapped.remote_spec["id"])
+env.close()
+"""
+        ended = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+        )
+        assert ended.stdout == "Remote-v0 CartPole-v1\n", ended.stderr
+        left = RemoteEnv(address)
+        left.reset()
+        assert len(processes_of(server.pid)) >= 3
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+        # Its helper processes, Python's own, end behind it.
+        for _ in range(1000):
+            if not processes_of(server.pid):
+                break
+            threading.Event().wait(0.02)
+        assert processes_of(server.pid) == []
+        with pytest.raises(masep.TransportError) as raised:
+            left.step(0)
+        assert raised.value.code == "shutdown"
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_workers_end_with_a_server_that_is_killed():
+    command = [sys.executable, "-m", "masep.gymnasium", "serve", "CartPole-v1", "127.0.0.1:0"]
+    server = subprocess.Popen(
+        [*command, "--envs", "2"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    address = server.stdout.readline().rstrip().rpartition(" ")[2]
+    env = RemoteEnv(address)
+    env.reset()
+    server.kill()
+    server.communicate()
+    for _ in range(1000):
+        if not processes_of(server.pid):
+            break
+        threading.Event().wait(0.02)
+    assert processes_of(server.pid) == []
+    with pytest.raises(masep.TransportError):
+        env.step(0)
+
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def test_the_q_learner_of_the_examples_learns_frozen_lake():
+    with serve("FrozenLake-v1", arguments={"is_slippery": False}) as server:
+        command = [sys.executable, str(EXAMPLES / "q_learner.py"), server.target]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=55)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "won 100 of 100\n"

@@ -1,0 +1,134 @@
+"""Several environments that run elsewhere, stepped at the same time."""
+
+from __future__ import annotations
+
+import environments
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from test_gymnasium import same
+
+import masep
+from masep.gymnasium import EnvironmentServer, RemoteEnv, RemoteVectorEnv
+
+MODES = list(AutoresetMode)
+
+
+def serve(env, **options):
+    options.setdefault("envs", 3)
+    return EnvironmentServer(env, "127.0.0.1:0", **options)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("name", ["CartPole-v1", "dict"])
+def test_the_steps_are_those_of_environments_here(name, mode):
+    made = {"CartPole-v1": "CartPole-v1", "dict": environments.dict_env}[name]
+    make = (lambda: gymnasium.make(made)) if isinstance(made, str) else made
+    with serve(made) as server:
+        here = SyncVectorEnv([make] * 3, autoreset_mode=mode)
+        there = RemoteVectorEnv(server.target, 3, autoreset_mode=mode)
+        assert here.observation_space == there.observation_space
+        assert here.action_space == there.action_space
+        assert there.metadata["autoreset_mode"] == mode
+        here.action_space.seed(4)
+        assert same(here.reset(seed=9), there.reset(seed=9))
+        for _ in range(150):
+            actions = here.action_space.sample()
+            ours, theirs = here.step(actions), there.step(actions)
+            assert same(ours[:4], theirs[:4])
+            assert set(ours[4]) == set(theirs[4])
+            for key, value in ours[4].items():
+                if key in ("final_obs", "final_info", "array", "options"):
+                    assert str(value) == str(theirs[4][key])
+                else:
+                    assert same(value, theirs[4][key]), key
+            done = ours[2] | ours[3]
+            if mode == AutoresetMode.DISABLED and done.any():
+                with pytest.raises(masep.CallerError, match="reset them"):
+                    there.step(actions)
+                ours = here.reset(options={"reset_mask": done})
+                theirs = there.reset(options={"reset_mask": done})
+                assert same(ours[0], theirs[0])
+        there.close()
+
+
+def test_one_remote_environment_has_the_autoreset_modes_too():
+    with serve("CartPole-v1", envs=2) as server:
+        later = RemoteEnv(server.target, autoreset="next_step")
+        at_once = RemoteEnv(server.target, autoreset="same_step")
+        observations = [env.reset(seed=1)[0] for env in (later, at_once)]
+        assert same(*observations)
+        terminated = False
+        while not terminated:
+            last, _, terminated, _, _ = later.step(1)
+            first, _, also, _, info = at_once.step(1)
+            assert terminated == also
+        assert same(info["final_obs"], last)
+        anew, reward, terminated, _, _ = later.step(1)
+        assert (reward, terminated) == (0.0, False)
+        assert same(anew, first)
+        later.close()
+        at_once.close()
+
+
+def crash(envs, index):
+    actions = ["go"] * envs.num_envs
+    actions[index] = "crash"
+    return actions
+
+
+def test_a_lost_environment_is_an_error_that_says_which():
+    with serve(environments.Wilful) as server:
+        envs = RemoteVectorEnv(server.target, 3)
+        envs.reset()
+        with pytest.raises(masep.TransportError, match="environment 1") as raised:
+            envs.step(crash(envs, 1))
+        assert raised.value.index == 1
+        # The others are where they were, and a reset makes the lost one anew.
+        envs.reset()
+        assert envs.step(["go 1", "go 12", "go 123"])[0][:, 0].tolist() == [1, 2, 3]
+        envs.close()
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_a_lost_environment_is_made_anew_by_choice_and_its_episode_truncated(mode):
+    with serve(environments.Wilful) as server:
+        envs = RemoteVectorEnv(server.target, 3, autoreset_mode=mode, lost="remake")
+        before, _ = envs.reset()
+        observations, rewards, terminations, truncations, infos = envs.step(crash(envs, 2))
+        assert truncations.tolist() == [False, False, True]
+        assert not terminations.any()
+        assert rewards.tolist() == [1.0, 1.0, 0.0]
+        assert infos["lost"].tolist() == [False, False, True]
+        assert observations[2, 0] != before[2, 0]
+        if mode == AutoresetMode.DISABLED:
+            envs.reset(options={"reset_mask": truncations})
+        elif mode == AutoresetMode.NEXT_STEP:
+            rewards = envs.step(["go 1"] * 3)[1]
+            assert rewards.tolist() == [1.0, 1.0, 0.0]
+        assert envs.step(["go 1"] * 3)[0][:, 0].tolist() == [1, 1, 1]
+        envs.close()
+
+
+def test_an_exception_in_one_leaves_no_answers_of_the_others_behind():
+    with serve(environments.Wilful) as server:
+        envs = RemoteVectorEnv(server.target, 3)
+        envs.reset()
+        with pytest.raises(masep.gymnasium.RemoteError, match="broken"):
+            envs.step(["raise broken", "go 1", "go 12"])
+        envs.reset()
+        assert envs.step(["go 1", "go 12", "go 123"])[0][:, 0].tolist() == [1, 2, 3]
+        envs.close()
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_observations_are_the_callers_or_always_the_same_array(copy):
+    with serve("CartPole-v1", envs=2) as server:
+        envs = RemoteVectorEnv(server.target, 2, copy=copy)
+        first, _ = envs.reset(seed=1)
+        kept = first.copy()
+        second = envs.step(np.array([0, 1]))[0]
+        assert np.shares_memory(first, second) != copy
+        assert same(first, kept) == copy
+        envs.close()
