@@ -87,7 +87,10 @@ pub(crate) fn dict_of(name: &str, object: &Bound<'_, PyAny>) -> PyResult<masep_p
     match Others::Strict.value(object, &Place::PARAMS)? {
         Value::Dict(dict) => Ok(dict),
         _ => {
-            let text = format!("{name} is a dict or None, not {}", object.get_type().name()?);
+            let text = format!(
+                "{name} is a dict or None, not {}",
+                object.get_type().name()?
+            );
             Err(errors::caller(object.py(), text))
         }
     }

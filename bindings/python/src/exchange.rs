@@ -173,9 +173,13 @@ fn parts(py: Python<'_>, decoded: Decoded) -> PyResult<Stepped<'_>> {
         }
     }
     match found {
-        [Some(observation), Some(reward), Some(terminated), Some(truncated), Some(info)] => {
-            Ok((observation, reward, terminated, truncated, info, rest))
-        }
+        [
+            Some(observation),
+            Some(reward),
+            Some(terminated),
+            Some(truncated),
+            Some(info),
+        ] => Ok((observation, reward, terminated, truncated, info, rest)),
         _ => {
             let text = format!("the answer to a step has not all of {}", KEYS.join(", "));
             Err(errors::profile(py, text))

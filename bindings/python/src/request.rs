@@ -38,7 +38,11 @@ impl Request {
     /// The request, which is decided now.
     fn take(&self, py: Python<'_>) -> PyResult<masep::Request> {
         self.process.check(py)?;
-        let taken = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self
+            .inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         taken.ok_or_else(|| errors::caller(py, "it was decided about this client before"))
     }
 }
@@ -76,8 +80,8 @@ impl Request {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let hello = inner.as_ref().map(|request| request.hello().clone());
         drop(inner);
-        let hello = hello
-            .ok_or_else(|| errors::caller(py, "it was decided about this client before"))?;
+        let hello =
+            hello.ok_or_else(|| errors::caller(py, "it was decided about this client before"))?;
         let fields = PyDict::new(py);
         let features = hello.features.iter().map(|feature| &**feature);
         fields.set_item("id", hello.id.as_str())?;
@@ -105,7 +109,13 @@ impl Request {
 
     /// Does not take it, for this reason.
     #[pyo3(signature = (code="denied", text="", retry_ms=None))]
-    fn refuse(&self, py: Python<'_>, code: &str, text: &str, retry_ms: Option<u64>) -> PyResult<()> {
+    fn refuse(
+        &self,
+        py: Python<'_>,
+        code: &str,
+        text: &str,
+        retry_ms: Option<u64>,
+    ) -> PyResult<()> {
         let request = self.take(py)?;
         let mut rejected = Rejected::new(code, text);
         rejected.retry_ms = retry_ms;
@@ -115,10 +125,7 @@ impl Request {
 
     /// Gives it away: a descriptor of its socket, which is the caller's to close, what was heard of it, and whether it was
     /// answered; `take_over` goes on with these. None if it has gone.
-    fn detach<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Option<(RawFd, Bound<'py, PyBytes>, bool)>> {
+    fn detach<'py>(&self, py: Python<'py>) -> PyResult<Option<(RawFd, Bound<'py, PyBytes>, bool)>> {
         let request = self.take(py)?;
         let Some(detached) = py.detach(|| request.detach()) else {
             return Ok(None);

@@ -45,7 +45,10 @@ fn a_client_is_served_by_whom_it_was_given_to_also_one_that_waited_for_the_serve
         worker.send(&b"from the worker"[..]).unwrap();
         client.connection().send(&b"to the worker"[..]).unwrap();
         assert_eq!(&**worker.recv().unwrap().bytes(), b"to the worker");
-        assert_eq!(&**client.connection().recv().unwrap().bytes(), b"from the worker");
+        assert_eq!(
+            &**client.connection().recv().unwrap().bytes(),
+            b"from the worker"
+        );
         others.push((client, worker));
     }
     assert!(server.registry().is_empty());
@@ -64,7 +67,10 @@ fn a_client_is_served_by_whom_it_was_given_to_also_one_that_waited_for_the_serve
 #[test]
 fn a_wait_in_reads_ends_in_time_and_for_what_comes() {
     let directory = Directory::new();
-    let server = Server::builder("door").ask().bind(directory.target("a")).unwrap();
+    let server = Server::builder("door")
+        .ask()
+        .bind(directory.target("a"))
+        .unwrap();
     let address = server.local_address();
     let client = thread::spawn(move || {
         let client = Client::builder("agent").protocols(Protocols::Masep2);
@@ -114,5 +120,8 @@ async fn a_server_of_the_async_shell_gives_nobody_away() {
     let request = server.next_request().await.unwrap();
     assert!(request.detach().is_none());
     let refused = client.await.unwrap().unwrap_err();
-    assert!(matches!(refused.kind, ConnectErrorKind::Rejected(_)), "{refused}");
+    assert!(
+        matches!(refused.kind, ConnectErrorKind::Rejected(_)),
+        "{refused}"
+    );
 }

@@ -44,9 +44,7 @@ impl Shared {
 
     /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream. `None` if it has gone.
     #[cfg(feature = "unstable-bindings")]
-    pub(super) fn hand_over(
-        self: &Arc<Self>,
-    ) -> Option<std::io::Result<crate::request::Detached>> {
+    pub(super) fn hand_over(self: &Arc<Self>) -> Option<std::io::Result<crate::request::Detached>> {
         use std::os::fd::AsFd as _;
 
         use masep_proto::connection::HandOver;
