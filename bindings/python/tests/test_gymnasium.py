@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -393,3 +394,26 @@ def test_the_q_learner_of_the_examples_learns_frozen_lake():
         ended = subprocess.run(command, capture_output=True, text=True, timeout=55)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "won 100 of 100\n"
+
+
+def balanced(seed):
+    """Steps for which a pole stays up when it is pushed to where it falls."""
+    env = gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=seed)
+    steps, done = 0, False
+    while not done:
+        falls_right = float(observation[2]) + float(observation[3]) > 0
+        observation, _, terminated, truncated, _ = env.step(int(falls_right))
+        steps, done = steps + 1, terminated or truncated
+    return steps
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
+def test_the_agent_in_javascript_of_the_examples_balances_the_pole():
+    agent = EXAMPLES / "agent.mjs"
+    lines = agent.read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line]) <= 40
+    with serve("CartPole-v1") as server:
+        command = ["node", str(agent), *server.target.split(":")]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (ended.stdout, ended.stderr) == (f"{balanced(7)} steps\n", "")

@@ -117,14 +117,15 @@ class Steps:
             observation, info = answer["observation"], answer["info"]
             reward, terminated, truncated = 0.0, False, False
         else:
-            observation, reward, terminated, truncated, info = self.env.step(self.cast(action))
+            observation, got, terminated, truncated, info = self.env.step(self.cast(action))
+            reward = float(got)
             if type(observation) is not ndarray:
                 observation = to_wire(observation)
             if info:
                 info = self.info(info)
             if (terminated or truncated) and self.autoreset != "disabled":
                 if self.autoreset == "same_step":
-                    self.step_and_reset(number, observation, float(reward), terminated, truncated, info)
+                    self.step_and_reset(number, observation, reward, terminated, truncated, info)
                     return
                 self.is_done = True
         _masep.answer_step(
@@ -132,7 +133,7 @@ class Steps:
             self.id,
             number,
             observation,
-            float(reward),
+            reward,
             bool(terminated),
             bool(truncated),
             info,

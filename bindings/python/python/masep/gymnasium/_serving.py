@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from .. import _masep
 from .._blocking import Request, Server
@@ -329,7 +329,7 @@ class EnvironmentServer:
         arrived = [request for request in self._drain() if self._would_serve(request)]
         self._waiting += [(request, now + WAIT_SECONDS) for request in arrived]
         soon = sum(worker.will_be_idle for worker in self._workers)
-        still = []
+        still: list[tuple[Request, float]] = []
         for request, until in self._waiting:
             worker = next((worker for worker in self._workers if worker.is_idle), None)
             if worker is not None:

@@ -56,7 +56,7 @@ def _text(space: spaces.Text) -> dict[str, Any]:
     }
 
 
-def _tuple(space: spaces.Tuple) -> dict[str, Any]:
+def _tuple(space: spaces.Tuple[Any]) -> dict[str, Any]:
     return {"spaces": [space_to_json(member) for member in space.spaces]}
 
 
@@ -106,16 +106,18 @@ def space_from_json(value: dict[str, Any]) -> spaces.Space[Any]:
 
     :raises PeerError: for one that is no space that is known here
     """
+    made: spaces.Space[Any]
     try:
         make = _MAKERS[value["space"]]
     except (KeyError, TypeError):
         raise PeerError(f"no space that is known here: {value!r:.200}", "space") from None
     try:
-        return make(value)
+        made = make(value)
     except PeerError:
         raise
     except (KeyError, TypeError, ValueError, AssertionError, IndexError) as error:
         raise PeerError(f"not a {value['space']}: {error!r}", "space") from error
+    return made
 
 
 def _make_box(value: dict[str, Any]) -> spaces.Box:
@@ -156,7 +158,7 @@ def _make_text(value: dict[str, Any]) -> spaces.Text:
     return spaces.Text(charset=value["characters"], **lengths)
 
 
-def _make_tuple(value: dict[str, Any]) -> spaces.Tuple:
+def _make_tuple(value: dict[str, Any]) -> spaces.Tuple[Any]:
     return spaces.Tuple([space_from_json(member) for member in value["spaces"]])
 
 

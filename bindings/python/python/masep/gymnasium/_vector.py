@@ -136,7 +136,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """As those of Gymnasium: ``options["reset_mask"]`` says which to reset, all if not given."""
-        chosen = range(self.num_envs)
+        chosen: Sequence[int] = range(self.num_envs)
         if options is not None and "reset_mask" in options:
             options = dict(options)
             mask = np.asarray(options.pop("reset_mask"))
