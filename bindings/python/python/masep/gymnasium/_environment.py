@@ -129,14 +129,7 @@ class Steps:
                     return
                 self.is_done = True
         _masep.answer_step(
-            self.connection,
-            self.id,
-            number,
-            observation,
-            reward,
-            bool(terminated),
-            bool(truncated),
-            info,
+            self.connection, self.id, number, observation, reward, bool(terminated), bool(truncated), info
         )
 
     def step_and_reset(

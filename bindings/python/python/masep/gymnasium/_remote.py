@@ -7,10 +7,11 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from .. import _masep
 from .._exceptions import CallerError, TransportError
 from .._limits import Limits, SocketOptions
 from ._session import Session, Target
-from ._values import caster, from_wire, reader, to_wire
+from ._values import as_it_is, caster, from_wire, reader, to_wire
 
 ID = "Remote-v0"
 
@@ -94,6 +95,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         #: ``"nondeterministic"``, as far as it has them.
         self.remote_spec = session.spec
         self._read = reader(session.observation_space)
+        self._reads = self._read is not as_it_is
         self._cast = caster(session.action_space, outwards=True)
         self._is_closed = False
 
@@ -116,14 +118,24 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return self._read(answer["observation"]), from_wire(answer["info"])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        stepped = self._session.step(self._cast(action), self._timeout)
+        session = self._session
+        session.last = number = session.last + 1
+        session.is_awaited = True
+        stepped, other = _masep.step(
+            session.connection, self._cast(action), session.id, number, self._timeout
+        )
+        if stepped is None:
+            raise session.unexpected("step", other)
+        session.is_awaited = False
         observation, reward, terminated, truncated, info, rest = stepped
+        if self._reads:
+            observation = self._read(observation)
         if info:
             info = from_wire(info)
         if rest is not None and "final_observation" in rest:
             info["final_obs"] = self._read(rest["final_observation"])
             info["final_info"] = from_wire(rest["final_info"])
-        return self._read(observation), reward, terminated, truncated, info
+        return observation, reward, terminated, truncated, info
 
     def render(self) -> Any:
         return from_wire(self._session.ask("render", {}, self._timeout)["frame"])

@@ -113,28 +113,18 @@ class Session:
         answer = _masep.ask(self.connection, kind, params, self.id, number, timeout)
         return self._checked(kind, answer)
 
-    def step(self, action: Any, timeout: float | None = None) -> Stepped:
-        """What comes of an action: observation, reward, terminated, truncated, info, and a dict of what else
-        there is, or None."""
-        self.last = number = self.last + 1
-        self.is_awaited = True
-        stepped, other = _masep.step(self.connection, action, self.id, number, timeout)
-        if stepped is None:
-            raise self._unexpected("step", other)
-        self.is_awaited = False
-        return stepped
-
     def send_step(self, action: Any) -> None:
-        """The first half of :meth:`step`."""
+        """The first half of a step."""
         self.last = number = self.last + 1
         self.is_awaited = True
         _masep.send_step(self.connection, action, self.id, number)
 
     def receive_step(self, timeout: float | None = None) -> Stepped:
-        """The second."""
+        """The second: observation, reward, terminated, truncated, info, and a dict of what else there is, or
+        None."""
         stepped, other = _masep.stepped(self.connection, self.last, timeout)
         if stepped is None:
-            raise self._unexpected("step", other)
+            raise self.unexpected("step", other)
         self.is_awaited = False
         return stepped
 
@@ -154,9 +144,9 @@ class Session:
         if answer is not None and answer[0] == kind:
             self.is_awaited = False
             return answer[1]
-        raise self._unexpected(kind, answer)
+        raise self.unexpected(kind, answer)
 
-    def _unexpected(self, kind: str, answer: tuple[str, dict[str, Any]] | None) -> PeerError:
+    def unexpected(self, kind: str, answer: tuple[str, dict[str, Any]] | None) -> PeerError:
         """What is wrong with an answer, if it is not that of the environment."""
         answered, _ = self._answered(answer)
         return PeerError(f"the server answers {kind!r} with {answered!r:.100}", "profile")

@@ -67,14 +67,14 @@ def from_wire(value: Any) -> Any:
     return value
 
 
-def _as_it_is(value: Any) -> Any:
+def as_it_is(value: Any) -> Any:
     return value
 
 
 def reader(space: spaces.Space[Any]) -> Callable[[Any], Any]:
     """What makes an element of the space of its wire form."""
     if isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
-        return _as_it_is
+        return as_it_is
     if isinstance(space, spaces.Dict):
         members = {key: reader(member) for key, member in space.spaces.items()}
         return lambda value: _read_dict(value, members)
@@ -108,8 +108,7 @@ def caster(space: spaces.Space[Any], outwards: bool) -> Callable[[Any], Any]:
     if isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
         return _array_caster(np.dtype(space.dtype), space.shape, may_be_flat=not outwards)
     if isinstance(space, spaces.Discrete):
-        scalar = int if outwards else np.dtype(space.dtype).type
-        return lambda action: _integer(action, scalar)
+        return _integer if outwards else _scalar_caster(np.dtype(space.dtype).type)
     if isinstance(space, spaces.Text):
         return _text
     if isinstance(space, spaces.Dict):
@@ -151,13 +150,20 @@ def _fits(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> bool:
     return array.dtype.kind in "iub" and dtype.kind in "iu" and bool((array.astype(dtype) == array).all())
 
 
-def _integer(action: Any, scalar: Callable[[int], Any]) -> Any:
+def _integer(action: Any) -> int:
     if type(action) is int:
-        return scalar(action)
+        return action
     array = np.asarray(action)
     if array.dtype.kind not in "iu" or array.shape != ():
         raise CallerError(f"an action is an integer, not {action!r:.100}")
-    return scalar(array.item())
+    return int(array.item())
+
+
+def _scalar_caster(scalar: Callable[[int], Any]) -> Callable[[Any], Any]:
+    def cast(action: Any) -> Any:
+        return scalar(action if type(action) is int else _integer(action))
+
+    return cast
 
 
 def _text(action: Any) -> str:
