@@ -62,6 +62,7 @@ impl Connection {
         self.phase = Phase::Over;
         (self.events, self.actions) = (Pending::default(), Pending::default());
         self.tell(event::OVER);
+        self.note_change();
         HandOver::Done(Heard { bytes, is_answered })
     }
 
@@ -80,5 +81,6 @@ impl Connection {
         {
             masep.first_is_out = true;
         }
+        self.note_change();
     }
 }
