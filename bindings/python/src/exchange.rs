@@ -187,13 +187,16 @@ fn parts(py: Python<'_>, decoded: Decoded) -> PyResult<Stepped<'_>> {
     }
 }
 
+/// A request: its type, its number, and an action or parameters.
+type Request<'py> = (Bound<'py, PyString>, Option<i64>, Bound<'py, PyAny>);
+
 /// The next request of a client: its type, its number, and the action of a step, or the parameters of another one. None
 /// when the connection has ended.
 #[pyfunction]
 pub(crate) fn next_request<'py>(
     py: Python<'py>,
     connection: &Connection,
-) -> PyResult<Option<(Bound<'py, PyString>, Option<i64>, Bound<'py, PyAny>)>> {
+) -> PyResult<Option<Request<'py>>> {
     let Some(decoded) = connection.receive_message(py, None)? else {
         return Ok(None);
     };

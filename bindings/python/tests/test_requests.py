@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
 import masep
+import masep.aio
 
 
 def connecting(server, outcome, **options):
@@ -67,3 +69,25 @@ def test_there_are_no_requests_where_nobody_is_asked_or_the_server_has_stopped()
             server.next_request(0)
         server.stop_accepting()
         assert server.next_request() is None
+
+
+def test_the_same_in_asyncio():
+    async def ask():
+        async with masep.aio.Server("engine", "127.0.0.1:0", ask=True) as server:
+            outcome = []
+            thread = connecting(server, outcome)
+            request = await server.next_request()
+            assert request.peer == "agent"
+            request.admit()
+            connection = await server.accept()
+            thread.join()
+            assert connection.peer == "agent"
+            await connection.close()
+            await server.stop_accepting()
+            assert await server.next_request() is None
+            assert await server.next_request() is None
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            with pytest.raises(masep.CallerError, match="ask=True"):
+                await server.next_request()
+
+    asyncio.run(ask())

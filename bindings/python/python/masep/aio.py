@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
-from ._blocking import body_of, read
+from ._blocking import Request, body_of, read
 from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._limits import Limits, ServerLimits, SocketOptions
@@ -528,6 +528,7 @@ class Server:
     :param server_limits: what the server is bound by
     :param socket_options: how sockets are watched; ``busy_poll`` has no effect here
     :param protocol: as for :class:`masep.Server`
+    :param ask: as for :class:`masep.Server`
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
@@ -544,18 +545,19 @@ class Server:
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
         protocol: Literal[1, 2] | None = None,
+        ask: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
-        options = (announce, duplicates, when_full, limits, server_limits, socket_options, protocol)
+        policies = (announce, duplicates, when_full)
+        options = (*policies, limits, server_limits, socket_options, protocol, ask)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
         self._turn = _Loop.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
-        threading.Thread(
-            target=_accept,
-            args=(self._server, loop, self._accepted),
-            name="masep-aio-accept",
-            daemon=True,
-        ).start()
+        self._requests: asyncio.Queue[_masep.Request | None] | None = None
+        _start_giving(self._server.accept, loop, self._accepted)
+        if ask:
+            self._requests = asyncio.Queue()
+            _start_giving(self._server.next_request, loop, self._requests)
 
     def __del__(self) -> None:
         # The thread that accepts keeps the server; this ends it.
@@ -582,6 +584,21 @@ class Server:
             self._accepted.put_nowait(None)
             return None
         return Connection(connection)
+
+    async def next_request(self) -> Request | None:
+        """The next client of protocol 2 that waits for the host's word; None when the server has stopped
+        accepting. When it is cancelled, no request is lost.
+
+        :raises CallerError: if the server was made without ``ask=True``
+        """
+        await self._turn.go_on()
+        if self._requests is None:
+            raise CallerError("the server asks nobody: it was made without ask=True")
+        request = await self._requests.get()
+        if request is None:
+            self._requests.put_nowait(None)
+            return None
+        return Request(request)
 
     async def stop_accepting(self) -> None:
         """Takes no more connections; the others go on."""
@@ -615,29 +632,41 @@ class Server:
         return f"<masep.aio.Server at {self.target}>"
 
 
-def _accept(
-    server: _masep.Server,
+
+
+def _start_giving(
+    take: Callable[[], _T | None],
     loop: asyncio.AbstractEventLoop,
-    accepted: asyncio.Queue[_masep.Connection | None],
+    into: asyncio.Queue[_T | None],
 ) -> None:
-    """Gives connections to a loop until the server stops accepting, or the loop is gone."""
-    while _accept_one(server, loop, accepted):
+    """Has a thread give connections, or requests, to a loop until the server stops accepting, or the loop is gone."""
+    threading.Thread(
+        target=_give, args=(take, loop, into), name="masep-aio-accept", daemon=True
+    ).start()
+
+
+def _give(
+    take: Callable[[], _T | None],
+    loop: asyncio.AbstractEventLoop,
+    into: asyncio.Queue[_T | None],
+) -> None:
+    while _give_one(take, loop, into):
         pass
 
 
-def _accept_one(
-    server: _masep.Server,
+def _give_one(
+    take: Callable[[], _T | None],
     loop: asyncio.AbstractEventLoop,
-    accepted: asyncio.Queue[_masep.Connection | None],
+    into: asyncio.Queue[_T | None],
 ) -> bool:
     """True if more may come. A function of its own, so that the thread keeps no connection while it
     waits for the next one."""
-    connection = server.accept()
+    given = take()
     try:
-        loop.call_soon_threadsafe(accepted.put_nowait, connection)
+        loop.call_soon_threadsafe(into.put_nowait, given)
     except RuntimeError:
         return False
-    return connection is not None
+    return given is not None
 
 
 async def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
