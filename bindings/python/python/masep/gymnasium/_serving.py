@@ -35,6 +35,9 @@ LEAVE_SECONDS = 5.0
 WAIT_SECONDS = 3.0
 """How long a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
 
+MOMENT_SECONDS = 0.25
+"""How long it waits at least: another client may be leaving, which is not known yet."""
+
 RETRY_SECONDS = 1.0
 
 FAILED_STARTS = 3
@@ -149,8 +152,10 @@ class EnvironmentServer:
             ask=True,
         )
         self._arrivals: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        #: Those for which there is no worker yet, and by when they are refused.
+        #: Those for which there is no worker yet, and when they came.
         self._waiting: list[tuple[Request, float]] = []
+        #: When they were last looked at.
+        self._handed_out = 0.0
         self._woken, self._wake = os.pipe()
         self._failures = 0
         self._is_closing = False
@@ -268,14 +273,20 @@ class EnvironmentServer:
         """The descriptors at which something has happened."""
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
-        deadlines = [until for _, until in self._waiting]
+        now = time.monotonic()
+        ends = (
+            came + seconds
+            for _, came in self._waiting
+            for seconds in (MOMENT_SECONDS, WAIT_SECONDS)
+        )
+        deadlines = [until for until in ends if until > self._handed_out]
         for worker in self._workers:
             poll.register(worker.control.fileno(), select.POLLIN)
             if worker.until is not None:
                 deadlines.append(worker.until)
             elif worker.client is not None:
                 poll.register(worker.client.fileno(), select.POLLRDHUP)
-        left = min(deadlines) - time.monotonic() if deadlines else None
+        left = min(deadlines) - now if deadlines else None
         found = dict(poll.poll(None if left is None else max(0.0, left * 1000 + 1)))
         if self._woken in found:
             os.read(self._woken, 4096)
@@ -327,15 +338,17 @@ class EnvironmentServer:
         """Gives workers to those that wait, in order of arrival."""
         now = time.monotonic()
         arrived = [request for request in self._drain() if self._would_serve(request)]
-        self._waiting += [(request, now + WAIT_SECONDS) for request in arrived]
+        self._handed_out = now
+        self._waiting += [(request, now) for request in arrived]
         soon = sum(worker.will_be_idle for worker in self._workers)
         still: list[tuple[Request, float]] = []
-        for request, until in self._waiting:
+        for request, came in self._waiting:
+            patience = WAIT_SECONDS if len(still) < soon else MOMENT_SECONDS
             worker = next((worker for worker in self._workers if worker.is_idle), None)
             if worker is not None:
                 self._serve(request, worker)
-            elif len(still) < soon and now < until:
-                still.append((request, until))
+            elif now - came < patience:
+                still.append((request, came))
             else:
                 text = f"all of {len(self._workers)} environments are in use"
                 request.refuse("too_many_connections", text, RETRY_SECONDS)
