@@ -51,8 +51,10 @@ const PEERS: [Peer; 5] = [
 /// Builds the program with every peer that is asked for and can be built here, and runs it with these arguments.
 /// It is told which peers cannot be built, and names them in its tables.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
-    if let Some(("python", rest)) = args.split_first().map(|(first, rest)| (&**first, rest)) {
-        return python::bench(rest);
+    match args.split_first().map(|(first, rest)| (&**first, rest)) {
+        Some(("python", rest)) => return python::bench("compare.py", rest),
+        Some(("environments", rest)) => return python::bench("environments.py", rest),
+        _ => {}
     }
     let mut missing = Vec::new();
     let mut features = Vec::new();

@@ -82,10 +82,11 @@ enum Task {
     /// The server and client over a simulated network that delays, loses, cuts and crashes, by seeds.
     Simulate(simulate::Options),
     /// masep beside raw sockets and other messaging libraries, `bench python` the Python package beside
-    /// pymasep; `cargo xtask bench --help` tells more.
+    /// pymasep, `bench environments` remote environments beside bare sockets; `cargo xtask bench --help` tells more.
     #[command(disable_help_flag = true)]
     Bench {
-        /// Handed on to the program in crates/masep-bench, or behind `python` to that in bindings/python/bench.
+        /// Handed on to the program in crates/masep-bench, or behind `python` and `environments` to one in
+        /// bindings/python/bench.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

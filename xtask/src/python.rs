@@ -59,12 +59,13 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     Ok(tally)
 }
 
-/// `cargo xtask bench python`: the package, optimised, beside pymasep and bare sockets.
-pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
+/// `cargo xtask bench python` and `bench environments`: the package, optimised, by one of its programs, beside pymasep and bare
+/// sockets.
+pub(crate) fn bench(program: &str, args: &[String]) -> Result<(), Failure> {
     let python = environment()?;
     let build = ["--release", "--out", OPTIMISED_WHEELS];
     install(&python, &build, OPTIMISED_WHEELS)?;
-    let program = format!("{DIRECTORY}/bench/compare.py");
+    let program = format!("{DIRECTORY}/bench/{program}");
     let args = args.iter().map(String::as_str);
     let args: Vec<_> = [&*program].into_iter().chain(args).collect();
     Program::new(&python, &args).run()

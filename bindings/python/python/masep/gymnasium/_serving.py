@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import pickle
 import queue
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +22,7 @@ from .._limits import Limits, ServerLimits, SocketOptions
 from . import _worker
 from ._session import PROFILE
 from ._worker import Client, Setting
+from ._worker_process import WorkerProcess
 
 _log = logging.getLogger("masep")
 
@@ -42,56 +41,6 @@ RETRY_SECONDS = 1.0
 
 FAILED_STARTS = 3
 """So many workers in a row that end before they are ready, and the server gives up."""
-
-
-class _Process:
-    """A worker, as its server knows it."""
-
-    def __init__(self, context: Any, setting: bytes) -> None:
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self.process = context.Process(
-                target=_worker.run, args=(theirs, setting), name="masep-environment", daemon=True
-            )
-            self.process.start()
-        self.is_ready = False
-        #: Another handle of the socket of its client, to see when that is gone.
-        self.client: socket.socket | None = None
-        #: By when it has to be idle again.
-        self.until: float | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        return self.is_ready and self.client is None
-
-    @property
-    def will_be_idle(self) -> bool:
-        return not self.is_ready or self.until is not None
-
-    def hand_over(self, client: Client, descriptor: int) -> bool:
-        """False if the worker is gone."""
-        self.client = socket.socket(fileno=descriptor)
-        try:
-            socket.send_fds(self.control, [pickle.dumps(client)], [descriptor])
-        except OSError:
-            return False
-        return True
-
-    def forget_client(self) -> None:
-        self.until = None
-        if self.client is not None:
-            self.client.close()
-            self.client = None
-
-    def end(self, timeout: float) -> None:
-        """Waits for the end of the process, which is killed when it takes too long."""
-        self.process.join(timeout)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
-        self.forget_client()
-        self.control.close()
 
 
 class EnvironmentServer:
@@ -161,9 +110,9 @@ class EnvironmentServer:
         self._is_closing = False
         self._is_up = threading.Event()
         self._failure: str | None = None
-        self._workers: list[_Process] = []
+        self._workers: list[WorkerProcess] = []
         try:
-            self._workers += [_Process(self._context, self._setting) for _ in range(envs)]
+            self._workers += [WorkerProcess(self._context, self._setting) for _ in range(envs)]
         except BaseException:
             self._server.shutdown(0.0)
             self._end_workers(0.0)
@@ -303,7 +252,7 @@ class EnvironmentServer:
             elif worker.client is not None and worker.client.fileno() in found:
                 worker.until = now + LEAVE_SECONDS
 
-    def _listen_to(self, worker: _Process) -> None:
+    def _listen_to(self, worker: WorkerProcess) -> None:
         try:
             said = worker.control.recv(_worker.MESSAGE_BYTES)
         except OSError:
@@ -317,7 +266,7 @@ class EnvironmentServer:
         else:
             self._replace(worker)
 
-    def _replace(self, worker: _Process) -> None:
+    def _replace(self, worker: WorkerProcess) -> None:
         """In place of one that is gone, or is to be."""
         self._workers.remove(worker)
         if worker.process.is_alive():
@@ -332,7 +281,7 @@ class EnvironmentServer:
             if self._failures >= FAILED_STARTS:
                 self._failure = f"worker processes end before they are ready, with the exit code {code}"
                 return
-        self._workers.append(_Process(self._context, self._setting))
+        self._workers.append(WorkerProcess(self._context, self._setting))
 
     def _hand_out(self) -> None:
         """Gives workers to those that wait, in order of arrival."""
@@ -366,7 +315,7 @@ class EnvironmentServer:
             request.refuse("bad_arguments", refused)
         return refused is None
 
-    def _serve(self, request: Request, worker: _Process) -> None:
+    def _serve(self, request: Request, worker: WorkerProcess) -> None:
         arguments, autoreset = _wish(request)
         detached = request._request.detach()
         if detached is None:
