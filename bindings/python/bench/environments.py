@@ -1,4 +1,4 @@
-"""What a step of a remote environment takes, beside bare sockets of Python: interleaved rounds, the median of their
+"""The time that a step of a remote environment takes, beside bare sockets of Python: interleaved rounds, the median of their
 ratios. The environment itself costs nothing. With ``--vector``, 8 remote environments beside 8 of Gymnasium's
 ``AsyncVectorEnv`` with shared memory, whose steps take 0 and 1 ms."""
 

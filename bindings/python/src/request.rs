@@ -74,7 +74,7 @@ impl Request {
         self.address.to_string()
     }
 
-    /// What the client says of itself: a `masep.Hello`.
+    /// The client by its own word: a `masep.Hello`.
     #[getter]
     fn hello<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,7 +23,7 @@ class Bye:
 
 @dataclass(frozen=True)
 class Hello:
-    """What a client of protocol 2 says of itself before it is taken. It comes from outside: nothing of it is
+    """A client of protocol 2 by its own word, before it is taken. It comes from outside: nothing of it is
     checked but its form."""
 
     id: str
@@ -33,7 +33,7 @@ class Hello:
     agent: str = ""
     """The name and version of the program, for people."""
     role: str | None = None
-    """What it would be: ``"actor"`` or ``"observer"``."""
+    """The role that it would have: ``"actor"`` or ``"observer"``."""
     game: str | None = None
     """The game that it would play, a dotted name."""
     table: str | None = None
@@ -43,7 +43,7 @@ class Hello:
     token: str | None = field(default=None, repr=False)
     """The access token, which says who it is."""
     resume: str | None = field(default=None, repr=False)
-    """What an earlier server's answer gave: which seat was its."""
+    """A text of an earlier answer of the server, which says which seat was its."""
     profile: str | None = None
     """The form in which it would be talked to: ``"environment/1"``."""
     make: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ use super::signals::Pending;
 use super::{Connection, HelloFailure, Outcome, Phase, Read, event};
 use crate::protocol2::{Control, preamble};
 
-/// What a server has heard of a client of protocol 2 that waits for the verdict, for a connection that goes on with
+/// All that a server has heard of a client of protocol 2 that waits for the verdict, for a connection that goes on with
 /// the stream: in another process, for example. `{:?}` does not show the bytes, which may have tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Heard {

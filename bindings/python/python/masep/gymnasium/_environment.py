@@ -20,7 +20,7 @@ TRACEBACK_CHARACTERS = 32_768
 
 
 def description(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    """What the client is told of an environment."""
+    """The environment, as the client is told of it."""
     spec = env.spec
     told = ("id", "max_episode_steps", "reward_threshold", "nondeterministic")
     return {

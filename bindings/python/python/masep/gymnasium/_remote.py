@@ -16,7 +16,7 @@ from ._values import as_it_is, caster, from_wire, reader, to_wire
 ID = "Remote-v0"
 
 LIMITS = Limits(payload_bytes=256 << 20)
-"""What an environment may send at once, unless the user says otherwise."""
+"""The bound of what an environment may send at once, unless the user says otherwise."""
 
 
 class RemoteEnv(gymnasium.Env[Any, Any]):
@@ -91,7 +91,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         modes = session.metadata.get("render_modes") or []
         self.metadata = {**session.metadata, "render_modes": [mode for mode in modes if mode != "human"]}
         self.render_mode = session.render_mode
-        #: What the environment is where it runs: its ``"id"``, ``"max_episode_steps"``, ``"reward_threshold"``,
+        #: The environment as it is where it runs: its ``"id"``, ``"max_episode_steps"``, ``"reward_threshold"``,
         #: ``"nondeterministic"``, as far as it has them.
         self.remote_spec = session.spec
         self._read = reader(session.observation_space)

@@ -32,10 +32,10 @@ LEAVE_SECONDS = 5.0
 """The time in which a worker has to be done with a client that is gone, before it is killed."""
 
 WAIT_SECONDS = 3.0
-"""How long a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
+"""The time that a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
 
 MOMENT_SECONDS = 0.25
-"""How long it waits at least: another client may be leaving, which is not known yet."""
+"""The time that it waits at least: another client may be leaving, which is not known yet."""
 
 RETRY_SECONDS = 1.0
 

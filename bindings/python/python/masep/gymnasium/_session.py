@@ -44,7 +44,7 @@ class RemoteError(MasepError, RuntimeError):
 
 @dataclass(frozen=True)
 class Target:
-    """What is connected to, and how."""
+    """The server, and the environment that it is asked for."""
 
     address: str
     arguments: dict[str, Any]
@@ -147,7 +147,7 @@ class Session:
         raise self.unexpected(kind, answer)
 
     def unexpected(self, kind: str, answer: tuple[str, dict[str, Any]] | None) -> PeerError:
-        """What is wrong with an answer, if it is not that of the environment."""
+        """The fault of an answer, if it is not that of the environment."""
         answered, _ = self._answered(answer)
         return PeerError(f"the server answers {kind!r} with {answered!r:.100}", "profile")
 

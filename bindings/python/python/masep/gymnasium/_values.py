@@ -1,6 +1,6 @@
 """Observations, actions and infos, and what goes over the wire for them.
 
-A scalar of numpy goes as an array without dimensions. What arrives as one becomes a scalar again, unless
+A scalar of numpy goes as an array without dimensions. One that arrives becomes a scalar again, unless
 its space says that it is an array.
 """
 
@@ -72,7 +72,7 @@ def as_it_is(value: Any) -> Any:
 
 
 def reader(space: spaces.Space[Any]) -> Callable[[Any], Any]:
-    """What makes an element of the space of its wire form."""
+    """The function that makes an element of the space of its wire form."""
     if isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
         return as_it_is
     if isinstance(space, spaces.Dict):
@@ -100,7 +100,7 @@ def _read_tuple(value: Any, readers: list[Callable[[Any], Any]]) -> Any:
 
 
 def caster(space: spaces.Space[Any], outwards: bool) -> Callable[[Any], Any]:
-    """What makes an element of the space of something like one: of the right shape and type, which is looked at, and in
+    """The function that makes an element of the space of something like one: of the right shape and type, which is looked at, and in
     bounds, which is not.
 
     :param outwards: whether it is to be sent; else it has arrived, and an environment gets it

@@ -1,7 +1,7 @@
 """A process that has one environment at a time, for one client after the other.
 
 Its server says which, over a socket between both: with the client's own socket, which this process reads and writes
-from then on. What it says itself is one word: ``ready``, ``idle`` again, or why it cannot be used.
+from then on. It says one word itself: ``ready``, ``idle`` again, or why it cannot be used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MESSAGE_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker serves. Pickled with cloudpickle, so that the function may be any."""
+    """The environments of a worker. Pickled with cloudpickle, so that the function may be any."""
 
     id: str
     env: Any
