@@ -59,7 +59,7 @@ class Session:
     """An environment that the server has made for this client."""
 
     __slots__ = (
-        "connection", "id", "kind", "last", "is_awaited",
+        "connection", "id", "last", "is_awaited",
         "observation_space", "action_space", "metadata", "spec", "render_mode",
     )  # fmt: skip
 
