@@ -321,11 +321,13 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
                     connection = field::Empty,
                     peer = field::Empty,
                 );
+                // Here, so that those who make room for others are those who came first.
+                let arrived = arrive(&door, transport, address.clone(), alive.clone());
                 let (door, handler) = (door.clone(), handler.clone());
                 let taking = take(
                     door,
                     handler,
-                    transport,
+                    arrived,
                     address,
                     hand_out.clone(),
                     alive.clone(),
@@ -358,19 +360,15 @@ pub(crate) fn concerns_one_connection(error: &io::Error) -> bool {
 
 /// Shakes hands, and gives the connection a task of its own. The one that shook hands ends
 /// then: an idle connection does not hold the memory that the handshake took.
-async fn take<H: SocketHandler, T: Transport>(
+async fn take<H: SocketHandler>(
     door: Arc<Door>,
     handler: Arc<H>,
-    transport: T,
+    arrived: Option<Keeper>,
     address: Address,
     hand_out: Option<HandOut>,
     alive: mpsc::Sender<Infallible>,
 ) {
-    let limits = door.config.limits();
-    let reason = if transport::prepare(&transport, limits, &door.socket_options).is_err() {
-        RejectReason::ClosedBeforeHello
-    } else {
-        let mut keeper = arrive(&door, transport, address.clone(), alive.clone());
+    let reason = if let Some(mut keeper) = arrived {
         let greeted = greet(&mut keeper).await;
         keeper.place().tell_host(&greeted);
         match greeted {
@@ -388,6 +386,8 @@ async fn take<H: SocketHandler, T: Transport>(
             }
             Err(reason) => reason,
         }
+    } else {
+        RejectReason::ClosedBeforeHello
     };
     let logged = door.ask(|admission| admission.log_refusal(now()));
     let name = reason.as_str();
@@ -415,13 +415,14 @@ impl Drop for Telling<'_> {
     }
 }
 
-/// A connection that has arrived, heard or to be refused.
+/// A connection that has arrived, heard or to be refused; none if it has ended already.
 fn arrive(
     door: &Arc<Door>,
     transport: impl Transport,
     address: Address,
     alive: mpsc::Sender<Infallible>,
-) -> Keeper {
+) -> Option<Keeper> {
+    transport::prepare(&transport, door.config.limits(), &door.socket_options).ok()?;
     let core = Core::accept(door.config.clone(), now());
     let from = address.tcp().map(|address| address.ip());
     let shared = Shared::new(
@@ -445,7 +446,7 @@ fn arrive(
         door: Some((door.clone(), ticket)),
         alive: Some(alive),
     };
-    Keeper::new(shared, place)
+    Some(Keeper::new(shared, place))
 }
 
 /// Sees a connection through its hello and the verdict, and through its farewell if it is refused.

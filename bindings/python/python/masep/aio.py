@@ -217,9 +217,10 @@ class Connection:
         if body == b"BYE":
             await self.close()
             return
-        await self._shared.go_on()
-        self._shared.left -= len(body)
         async with self._in_turn:
+            # Within the turn, so that a send does not overtake one that lets others run first.
+            await self._shared.go_on()
+            self._shared.left -= len(body)
             while (number := self._offer(body)) is None:
                 await self._change()
             while number and not self._driven.is_written(number):
