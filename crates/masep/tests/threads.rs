@@ -83,6 +83,40 @@ fn a_timeout_takes_its_time_and_no_more() {
     assert!(matches!(late, Err(AcceptTimeoutError::Stopped)));
 }
 
+/// The times at which this thread has gone to sleep.
+#[cfg(target_os = "linux")]
+fn sleeps() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_call_with_a_time_sleeps_when_it_has_spun_for_long_enough() {
+    let server = Server::builder("engine")
+        .socket_options(SocketOptions::default().busy_poll(Duration::from_micros(100)))
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let mut peer = Peer::join(server.local_address(), "agent");
+    let connection = server.accept_timeout(SOON).unwrap();
+    // It may have to wait for another thread's lock.
+    let few = (0..20).find(|_| {
+        let before = sleeps();
+        let time = Duration::from_millis(20);
+        assert_eq!(
+            connection.recv_timeout(time),
+            Err(RecvTimeoutError::TimedOut)
+        );
+        sleeps() == before
+    });
+    assert_eq!(few, None, "it spins instead");
+    peer.write(&frame(b"late"));
+    assert_eq!(connection.recv_timeout(SOON), Ok(Frame::new("late")));
+}
+
 #[test]
 fn a_timeout_holds_while_a_connection_polls_busily() {
     let hours = SocketOptions::default().busy_poll(Duration::from_secs(3_600));

@@ -42,7 +42,7 @@ impl Shared {
         if until.is_some() || state.needs_clock() {
             state.tick();
         }
-        let mut has_looked = false;
+        let (mut has_looked, mut has_spun) = (false, false);
         loop {
             state = self.settle(state);
             if let Some(result) = done(&mut state) {
@@ -75,7 +75,11 @@ impl Shared {
                 return Err(TimedOut);
             }
             state = match (may_read, may_wait.writes) {
-                (true, false) if self.spins(&state) => self.spin(state, bound),
+                (true, false) if self.spins(&state) && !has_spun => {
+                    let (state, found) = self.spin(state, bound);
+                    has_spun = !found;
+                    state
+                }
                 (true, false) if read_waits => self.read(state, Wait::Yes),
                 (false, false) => self.wait_for_others(state, bound),
                 (reads, writes) => self.wait(state, Readiness { reads, writes }, bound),

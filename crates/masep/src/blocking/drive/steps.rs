@@ -251,9 +251,14 @@ impl Shared {
 
     /// Looks for bytes without letting the thread sleep, for as long as
     /// [`SocketOptions::busy_poll`](crate::SocketOptions::busy_poll) allows, and then waits.
-    pub(super) fn spin<'a>(&'a self, mut state: Guard<'a>, until: Option<Instant>) -> Guard<'a> {
+    /// Tells whether there was something.
+    pub(super) fn spin<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        until: Option<Instant>,
+    ) -> (Guard<'a>, bool) {
         let (Some(mut room), Some(stream)) = (state.core.take_room(), state.stream.clone()) else {
-            return state;
+            return (state, false);
         };
         let end = earlier(until, after(self.busy_poll));
         state.roles.sleeps = true;
@@ -268,6 +273,7 @@ impl Shared {
         }
         state = self.lock();
         state.roles.sleeps = false;
-        self.put_room(state, room, outcome)
+        let found = outcome != Read::Blocked;
+        (self.put_room(state, room, outcome), found)
     }
 }
