@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use masep::Protocols;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
@@ -53,6 +54,10 @@ pub(crate) struct Job {
     pub(crate) threads: usize,
     /// The only processor to run on.
     pub(crate) cpu: Option<usize>,
+    /// The protocol in which a masep talks: 1 is pymasep's. In 2 there are arrays, for which others have headers that say
+    /// their length.
+    #[serde(default = "pymasep")]
+    pub(crate) protocol: u8,
     /// Whether over a Unix socket instead of TCP, for whoever can.
     #[serde(default)]
     pub(crate) unix: bool,
@@ -63,6 +68,10 @@ pub(crate) struct Job {
     pub(crate) relay: Option<usize>,
     /// The process of the server, whose computing time a client may want to know.
     pub(crate) server: Option<u32>,
+}
+
+const fn pymasep() -> u8 {
+    1
 }
 
 impl Job {
@@ -76,6 +85,14 @@ impl Job {
     /// The same, over TCP.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.target()?.parse()?)
+    }
+
+    /// The protocols of a client of masep.
+    pub(crate) fn protocols(&self) -> Protocols {
+        match self.protocol {
+            2 => Protocols::Masep2,
+            _ => Protocols::Pymasep,
+        }
     }
 
     /// Where a server of masep is to listen.

@@ -4,7 +4,8 @@ use crate::codec;
 use crate::experiment::{Bound, Effort, Experiment, How, Metric, Point, Subject, Target};
 use crate::job::{Job, Work};
 use crate::peers::{
-    BLOCKING, BLOCKING_MESSAGES, Does, MASEP, MESSAGES, PEERS, RAW, RAW_BATCHES, RAW_WRITES, TOKIO,
+    ARRAYS, BLOCKING, BLOCKING_ARRAYS, BLOCKING_MESSAGES, Does, MASEP, MESSAGES, PEERS, RAW,
+    RAW_BATCHES, RAW_WRITES, TOKIO,
 };
 use crate::placement::Placement::{self, OneCore, Unpinned};
 use crate::relay::WHOLE_READS;
@@ -13,12 +14,19 @@ const BOTH: &[Placement] = &[OneCore, Unpinned];
 const KIB: usize = 1024;
 /// Bytes of an observation, where its content does not matter.
 const OBSERVATION: usize = 7 * KIB;
+/// Bytes of an array: 84x84x4 uint8, and a camera's picture.
+const IMAGE: usize = 84 * 84 * 4;
+const CAMERA: usize = 1_000_000;
+/// masep in protocol 2, beside itself in pymasep's.
+const MASEP_2: &str = "masep, protocol 2";
+const BLOCKING_2: &str = "masep-blocking, protocol 2";
 
 /// All experiments. The targets are those that the project has set itself; see docs/performance.md.
 pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<Experiment> {
     let plan = Plan { effort, missing };
     let mut all = vec![
         plan.round_trip("round-trip-64", 64, [Some(1.20), Some(1.10)]),
+        plan.protocols(),
         plan.unix(),
         plan.busy_poll(),
         plan.round_trip("round-trip-32k", 32 * KIB, [Some(1.40), None]),
@@ -31,6 +39,10 @@ pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<E
         plan.idle(),
         plan.turns(),
         plan.spectators(),
+        plan.array(Work::RoundTrip, "array-round-trip-28k", IMAGE),
+        plan.array(Work::OneWay, "array-one-way-28k", IMAGE),
+        plan.array(Work::RoundTrip, "array-round-trip-1m", CAMERA),
+        plan.array(Work::OneWay, "array-one-way-1m", CAMERA),
         plan.sizes(Work::RoundTrip),
         plan.sizes(Work::OneWay),
     ];
@@ -62,6 +74,7 @@ impl Plan<'_> {
             unix: false,
             threads: self.effort.threads,
             cpu: None,
+            protocol: 1,
             address: None,
             relay: None,
             server: None,
@@ -126,6 +139,71 @@ impl Plan<'_> {
             .into_iter()
             .chain(spinning)
             .collect()
+    }
+
+    /// masep in both protocols.
+    fn protocols(&self) -> Experiment {
+        let subject = |name: &str, peer: &str, protocol| {
+            let job = self.job(peer, Work::RoundTrip, 64, 1);
+            Subject::new(name, How::Talk(Job { protocol, ..job }))
+        };
+        let targets = vec![
+            Target::of(MASEP_2, Bound::RatioAtMost(MASEP, 1.05)),
+            Target::of(BLOCKING_2, Bound::RatioAtMost(BLOCKING, 1.05)),
+        ];
+        Experiment {
+            name: "protocols-64",
+            about: "round trip in pymasep's protocol and in protocol 2, 64 B".to_owned(),
+            placements: BOTH,
+            subjects: vec![
+                subject(RAW, RAW, 1),
+                subject(MASEP, MASEP, 1),
+                subject(MASEP_2, MASEP, 2),
+                subject(BLOCKING, BLOCKING, 1),
+                subject(BLOCKING_2, BLOCKING, 2),
+            ],
+            metrics: latencies("µs", RAW, targets),
+        }
+    }
+
+    /// An array of bytes in protocol 2: as the body of a frame, and in a message that is encoded and decoded. Others send
+    /// the bytes.
+    fn array(&self, work: Work, name: &'static str, size: usize) -> Experiment {
+        let peers: &[&str] = match work {
+            Work::OneWay => &[RAW, RAW_BATCHES, TOKIO, "tonic", "zeromq"],
+            _ => &[RAW, TOKIO, "tonic", "zeromq"],
+        };
+        let ours = [MASEP, ARRAYS, BLOCKING, BLOCKING_ARRAYS];
+        let peers = peers
+            .iter()
+            .filter(|name| !self.is_missing(name) && PEERS.iter().any(|peer| peer.name == **name));
+        let subject = |name: &&str| {
+            let job = self.job(name, work, size, 1);
+            Subject::new(*name, How::Talk(Job { protocol: 2, ..job }))
+        };
+        let mut subjects: Vec<_> = peers.chain(&ours).map(subject).collect();
+        let missing = self.missing.iter();
+        let missing = missing.filter(|(name, _)| ["tonic", "zeromq"].contains(&&**name));
+        subjects.extend(missing.map(|(name, why)| Subject::new(name, How::Missing(why.clone()))));
+        let bound = match work {
+            Work::OneWay => Bound::RatioAtLeast(RAW, 0.85),
+            _ => Bound::RatioAtMost(RAW, 1.25),
+        };
+        let targets = ours.map(|name| Target::of(name, bound)).to_vec();
+        let (about, metrics) = match work {
+            Work::OneWay => (
+                "one way",
+                vec![throughput("bytes", "payload", "GB/s", targets)],
+            ),
+            _ => ("round trip", latencies("µs", RAW, targets)),
+        };
+        Experiment {
+            name,
+            about: format!("an array of {} B in protocol 2, {about}", thousands(size)),
+            placements: &[Unpinned],
+            subjects,
+            metrics,
+        }
     }
 
     /// masep over TCP and over Unix sockets.
@@ -290,18 +368,26 @@ impl Plan<'_> {
 
     fn idle(&self) -> Experiment {
         let links = self.effort.idle;
+        let mut subjects = self.subjects(Work::Idle, 64, links, &[]);
+        for (name, peer) in [(MASEP_2, MASEP), (BLOCKING_2, BLOCKING)] {
+            let job = self.job(peer, Work::Idle, 64, links);
+            subjects.push(Subject::new(name, How::Talk(Job { protocol: 2, ..job })));
+        }
         Experiment {
             name: "idle",
             about: format!("server memory per idle connection, {links} of them"),
             placements: &[Unpinned],
-            subjects: self.subjects(Work::Idle, 64, links, &[]),
+            subjects,
             metrics: vec![Metric {
                 key: "memory",
                 about: "memory",
                 unit: "bytes",
                 less_is_better: true,
                 base: RAW,
-                targets: vec![Target::of(MASEP, Bound::AtMost(4096.0))],
+                targets: vec![
+                    Target::of(MASEP, Bound::AtMost(4096.0)),
+                    Target::of(MASEP_2, Bound::AtMost(4096.0)),
+                ],
             }],
         }
     }
@@ -456,6 +542,6 @@ fn bytes(size: usize) -> String {
 fn thousands(number: usize) -> String {
     match (number / 1_000, number % 1_000) {
         (0, rest) => rest.to_string(),
-        (thousands, rest) => format!("{thousands},{rest:03}"),
+        (more, rest) => format!("{},{rest:03}", thousands(more)),
     }
 }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use masep::{Action, Element, Message, Node, Value};
+use masep::{Action, Element, Limits, Message, Node, Value};
+use masep_proto::cbor;
 
 /// Elements stay what they are: slices of the frame.
 pub(super) fn decode(body: &Bytes) -> Result<Message> {
@@ -35,6 +36,16 @@ pub(super) fn encode_tree(message: &Message, tree: &Node) -> Result<Bytes> {
 /// Out of an [`Action`].
 pub(super) fn encode_action(message: &Message, action: &Action) -> Result<Bytes> {
     Ok(Message::action(message.src_sub_app.clone(), action).to_bytes()?)
+}
+
+/// Out of protocol 2's form.
+pub(super) fn decode_cbor(body: &Bytes) -> Result<Message> {
+    Ok(cbor::decode_message(body, &Limits::default())?.0)
+}
+
+/// In protocol 2's form.
+pub(super) fn encode_cbor(message: &Message) -> Result<Bytes> {
+    Ok(cbor::encode_message(message, None, &Limits::default())?)
 }
 
 fn element<'a>(message: &'a Message, param: &str) -> Result<&'a Element> {

@@ -1,9 +1,13 @@
-//! The bytes that raw sockets have received: frames with pymasep's header, as masep's.
+//! The bytes that raw sockets have received: frames that begin with their length, little endian.
 
 use anyhow::{Result, ensure};
 
-/// Bytes of the header: the length of the body, little endian.
+use crate::job::Job;
+
+/// Bytes of pymasep's header, which is the length of the body.
 pub(crate) const HEADER: usize = 2;
+/// Bytes of a header for bodies that pymasep's protocol cannot send.
+pub(crate) const WIDE: usize = 4;
 
 /// Messages that wait go out together up to this many bytes: a little less than the system hands on in one
 /// piece. A write of 64 KiB and a bit leaves a small piece behind, and is the slower for it, up to three times.
@@ -13,13 +17,13 @@ pub(crate) const BATCH: usize = 64_000;
 const SPACE: std::ops::Range<usize> = 8 * 1024..64 * 1024;
 
 /// Received bytes, of which some may still be needed.
-pub(crate) struct Buffer {
+pub(crate) struct Buffer<const H: usize> {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Buffer {
+impl<const H: usize> Buffer<H> {
     pub(crate) fn new() -> Self {
         Self {
             bytes: vec![0; SPACE.start],
@@ -32,9 +36,9 @@ impl Buffer {
     #[inline]
     pub(crate) fn frame(&mut self) -> Option<&[u8]> {
         let received = &self.bytes[self.start..self.end];
-        let (header, rest) = received.split_first_chunk::<HEADER>()?;
-        let body = rest.get(..usize::from(u16::from_le_bytes(*header)))?;
-        self.start += HEADER + body.len();
+        let (header, rest) = received.split_first_chunk::<H>()?;
+        let body = rest.get(..size(header))?;
+        self.start += H + body.len();
         Some(body)
     }
 
@@ -42,10 +46,8 @@ impl Buffer {
     #[inline]
     pub(crate) fn has_frame(&self) -> bool {
         let received = &self.bytes[self.start..self.end];
-        let header = received.first_chunk::<HEADER>();
-        header.is_some_and(|&header| {
-            received.len() >= HEADER + usize::from(u16::from_le_bytes(header))
-        })
+        let header = received.first_chunk::<H>();
+        header.is_some_and(|header| received.len() >= H + size(header))
     }
 
     /// The place for the next read.
@@ -77,14 +79,30 @@ impl Buffer {
 }
 
 /// Appends a frame.
-pub(crate) fn put_frame(output: &mut Vec<u8>, body: &[u8]) {
-    output.extend_from_slice(&header(body));
+pub(crate) fn put_frame<const H: usize>(output: &mut Vec<u8>, body: &[u8]) {
+    output.extend_from_slice(&header::<H>(body));
     output.extend_from_slice(body);
 }
 
 /// The header of a frame; no body here is longer than it can say.
-pub(crate) fn header(body: &[u8]) -> [u8; HEADER] {
-    (body.len() as u16).to_le_bytes()
+#[inline]
+pub(crate) fn header<const H: usize>(body: &[u8]) -> [u8; H] {
+    let mut header = [0; H];
+    header.copy_from_slice(&body.len().to_le_bytes()[..H]);
+    header
+}
+
+/// The bytes of a body with this header.
+#[inline]
+pub(crate) fn size<const H: usize>(header: &[u8; H]) -> usize {
+    let mut size = [0; size_of::<usize>()];
+    size[..H].copy_from_slice(header);
+    usize::from_le_bytes(size)
+}
+
+/// True if the frames of a job need the wide header.
+pub(crate) fn is_wide(job: &Job) -> bool {
+    job.protocol == 2
 }
 
 #[cfg(test)]
@@ -99,10 +117,11 @@ mod tests {
             .collect();
         let mut stream = Vec::new();
         for body in &bodies {
-            put_frame(&mut stream, body);
+            put_frame::<HEADER>(&mut stream, body);
         }
         for piece in [1, 7, 4096, stream.len()] {
-            let (mut buffer, mut rest, mut found) = (Buffer::new(), &stream[..], Vec::new());
+            let (mut buffer, mut rest, mut found) =
+                (Buffer::<HEADER>::new(), &stream[..], Vec::new());
             while !rest.is_empty() {
                 let space = buffer.space();
                 let count = piece.min(space.len()).min(rest.len());
@@ -115,6 +134,6 @@ mod tests {
             }
             assert!(found == bodies, "in pieces of {piece}");
         }
-        assert!(Buffer::new().received(0).is_err());
+        assert!(Buffer::<HEADER>::new().received(0).is_err());
     }
 }

@@ -1,12 +1,10 @@
-//! masep, through its public API and with its defaults, but in pymasep's protocol.
+//! masep, through its public API and with its defaults, but for the protocol, which is pymasep's unless the job says otherwise.
 
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
-use masep::{
-    Client, Connection, Frame, Protocols, Registry, Server, ServerLimits, SocketHandler, WhenFull,
-};
+use masep::{Client, Connection, Frame, Registry, Server, ServerLimits, SocketHandler, WhenFull};
 
 use super::busy_poll::socket_options;
 use crate::child;
@@ -19,7 +17,7 @@ pub(crate) struct Masep(Client);
 impl Link for Masep {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
         let client = Client::builder(format!("client-{number}"))
-            .protocols(Protocols::Pymasep)
+            .protocols(job.protocols())
             .socket_options(socket_options(job));
         Ok(Self(client.connect(job.target()?).await?))
     }

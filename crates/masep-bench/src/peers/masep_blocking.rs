@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bytes::Bytes;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
-use masep::{Frame, Protocols, ServerLimits};
+use masep::{Frame, ServerLimits};
 
 use super::busy_poll::socket_options;
 use crate::child;
@@ -16,7 +16,7 @@ pub(crate) struct Blocking(Client);
 impl Link for Blocking {
     async fn connect(job: &Job, number: usize) -> Result<Self> {
         let client = Client::builder(format!("client-{number}"))
-            .protocols(Protocols::Pymasep)
+            .protocols(job.protocols())
             .socket_options(socket_options(job));
         Ok(Self(client.connect(job.target()?)?))
     }

@@ -3,9 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
-use masep::{
-    Action, DecodeError, Frame, Message, MessageType, Protocols, SocketHandler, Value, blocking,
-};
+use masep::{Action, DecodeError, Frame, Message, MessageType, SocketHandler, Value, blocking};
 
 use super::busy_poll::socket_options;
 use crate::child;
@@ -16,7 +14,7 @@ use crate::link::{Outcome, runtime, times};
 pub(crate) fn drive(job: &Job) -> Result<Outcome> {
     runtime(job.threads)?.block_on(async {
         let client = masep::Client::builder("engine")
-            .protocols(Protocols::Pymasep)
+            .protocols(job.protocols())
             .socket_options(socket_options(job))
             .connect(job.address()?)
             .await?;
@@ -33,7 +31,7 @@ pub(crate) fn drive(job: &Job) -> Result<Outcome> {
 /// The same without async.
 pub(crate) fn drive_blocking(job: &Job) -> Result<Outcome> {
     let client = blocking::Client::builder("engine")
-        .protocols(Protocols::Pymasep)
+        .protocols(job.protocols())
         .socket_options(socket_options(job))
         .connect(job.address()?)?;
     let connection = client.connection();

@@ -3,6 +3,7 @@
 mod buffer;
 mod busy_poll;
 mod masep;
+mod masep_arrays;
 mod masep_blocking;
 mod masep_messages;
 #[cfg(feature = "nats")]
@@ -37,6 +38,10 @@ pub(crate) const MASEP: &str = "masep";
 pub(crate) const MESSAGES: &str = "masep-messages";
 /// The same without async.
 pub(crate) const BLOCKING_MESSAGES: &str = "masep-blocking-messages";
+/// masep, whose messages with an array are decoded and encoded.
+pub(crate) const ARRAYS: &str = "masep-arrays";
+/// The same without async.
+pub(crate) const BLOCKING_ARRAYS: &str = "masep-blocking-arrays";
 /// masep without async.
 pub(crate) const BLOCKING: &str = "masep-blocking";
 /// tokio's sockets.
@@ -80,7 +85,7 @@ pub(crate) const PEERS: &[Peer] = &[
             _ => Does::It,
         },
         serve: raw::serve,
-        drive: drive::<raw::Raw>,
+        drive: raw::drive,
     },
     Peer {
         name: RAW_WRITES,
@@ -90,7 +95,7 @@ pub(crate) const PEERS: &[Peer] = &[
             _ => Does::Elsewhere,
         },
         serve: raw::serve,
-        drive: drive::<raw::Raw>,
+        drive: raw::drive,
     },
     Peer {
         name: RAW_BATCHES,
@@ -100,14 +105,14 @@ pub(crate) const PEERS: &[Peer] = &[
             _ => Does::Elsewhere,
         },
         serve: raw::serve,
-        drive: drive::<raw::Raw>,
+        drive: raw::drive,
     },
     Peer {
         name: TOKIO,
         about: "tokio's sockets, by hand",
         does: |_| Does::It,
         serve: tokio::serve,
-        drive: drive::<tokio::Tokio>,
+        drive: tokio::drive,
     },
     Peer {
         name: MASEP,
@@ -135,6 +140,20 @@ pub(crate) const PEERS: &[Peer] = &[
         },
         serve: masep_messages::serve_blocking,
         drive: masep_messages::drive_blocking,
+    },
+    Peer {
+        name: ARRAYS,
+        about: "masep, messages with an array, which are decoded and encoded too",
+        does: |_| Does::Elsewhere,
+        serve: masep_arrays::serve,
+        drive: drive::<masep_arrays::Arrays>,
+    },
+    Peer {
+        name: BLOCKING_ARRAYS,
+        about: "masep::blocking, messages with an array, which are decoded and encoded too",
+        does: |_| Does::Elsewhere,
+        serve: masep_arrays::serve_blocking,
+        drive: drive::<masep_arrays::BlockingArrays>,
     },
     Peer {
         name: BLOCKING,

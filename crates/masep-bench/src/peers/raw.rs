@@ -10,10 +10,10 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::buffer::{BATCH, Buffer, HEADER, header, put_frame};
+use super::buffer::{BATCH, Buffer, HEADER, WIDE, header, is_wide, put_frame, size};
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, Work, filler};
-use crate::link::Link;
+use crate::link::{self, Link, Outcome};
 
 /// A body from here on is written and read where it is, not gathered in a buffer.
 const LARGE: usize = 16 * 1024;
@@ -41,28 +41,28 @@ impl Style {
 }
 
 /// A connection that sends and receives frames.
-pub(crate) struct Raw {
-    reading: Reading,
-    writing: Writing,
+struct Raw<const H: usize> {
+    reading: Reading<H>,
+    writing: Writing<H>,
 }
 
-struct Reading {
+struct Reading<const H: usize> {
     stream: Arc<TcpStream>,
     spin: bool,
     /// True if frames are large ones, each read into its place.
     large: bool,
-    buffer: Buffer,
+    buffer: Buffer<H>,
     place: Vec<u8>,
 }
 
-struct Writing {
+struct Writing<const H: usize> {
     stream: Arc<TcpStream>,
     spin: bool,
     style: Style,
     output: Vec<u8>,
 }
 
-impl Raw {
+impl<const H: usize> Raw<H> {
     fn new(stream: TcpStream, job: &Job, style: Style) -> Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(job.spin)?;
@@ -86,7 +86,7 @@ impl Raw {
     }
 }
 
-impl Reading {
+impl<const H: usize> Reading<H> {
     /// The body of the next frame.
     fn frame(&mut self) -> Result<&[u8]> {
         if self.large {
@@ -112,9 +112,9 @@ impl Reading {
 
     /// Reads the body into its place at once: no byte is copied a second time.
     fn large_frame(&mut self) -> Result<&[u8]> {
-        let mut header = [0; HEADER];
+        let mut header = [0; H];
         (&*self.stream).read_exact(&mut header)?;
-        let size = usize::from(u16::from_le_bytes(header));
+        let size = size(&header);
         if self.place.len() < size {
             self.place.resize(size, 0);
         }
@@ -123,23 +123,23 @@ impl Reading {
     }
 }
 
-impl Writing {
+impl<const H: usize> Writing<H> {
     /// Sends a message by itself.
     fn write(&mut self, body: &[u8]) -> Result<()> {
         if body.len() >= LARGE && self.style == Style::Best {
             return self.write_large(body);
         }
-        put_frame(&mut self.output, body);
+        put_frame::<H>(&mut self.output, body);
         self.write_output()
     }
 
     fn write_large(&self, body: &[u8]) -> Result<()> {
-        let header = header(body);
+        let header = header::<H>(body);
         let mut written = 0;
-        while written < HEADER + body.len() {
+        while written < H + body.len() {
             let parts = [
-                IoSlice::new(&header[written.min(HEADER)..]),
-                IoSlice::new(&body[written.saturating_sub(HEADER)..]),
+                IoSlice::new(&header[written.min(H)..]),
+                IoSlice::new(&body[written.saturating_sub(H)..]),
             ];
             match (&*self.stream).write_vectored(&parts) {
                 Ok(count) => written += count,
@@ -164,7 +164,7 @@ impl Writing {
     }
 }
 
-impl Link for Raw {
+impl<const H: usize> Link for Raw<H> {
     async fn connect(job: &Job, _number: usize) -> Result<Self> {
         Self::new(TcpStream::connect(job.address()?)?, job, Style::of(job))
     }
@@ -178,10 +178,10 @@ impl Link for Raw {
         if *style == Style::WriteEach || (*style == Style::Best && body.len() >= LARGE) {
             return self.writing.write(body);
         }
-        if output.len() + HEADER + body.len() > BATCH {
+        if output.len() + H + body.len() > BATCH {
             self.writing.write_output()?;
         }
-        put_frame(&mut self.writing.output, body);
+        put_frame::<H>(&mut self.writing.output, body);
         Ok(())
     }
 
@@ -213,7 +213,7 @@ impl Link for Raw {
 }
 
 /// The links of which a read would bring something.
-fn readable(links: &[Raw]) -> Result<Vec<usize>> {
+fn readable<const H: usize>(links: &[Raw<H>]) -> Result<Vec<usize>> {
     let mut waiting: Vec<_> = links
         .iter()
         .map(|link| PollFd::new(link.writing.stream.as_fd(), PollFlags::POLLIN))
@@ -226,8 +226,24 @@ fn readable(links: &[Raw]) -> Result<Vec<usize>> {
     Ok(ready.map(|(index, _)| index).collect())
 }
 
-/// A thread for each connection.
+/// Does the client's part of a job.
+pub(crate) fn drive(job: &Job) -> Result<Outcome> {
+    match is_wide(job) {
+        true => link::drive::<Raw<WIDE>>(job),
+        false => link::drive::<Raw<HEADER>>(job),
+    }
+}
+
+/// Does the server's part of a job.
 pub(crate) fn serve(job: &Job) -> Result<()> {
+    match is_wide(job) {
+        true => serve_with::<WIDE>(job),
+        false => serve_with::<HEADER>(job),
+    }
+}
+
+/// A thread for each connection.
+fn serve_with<const H: usize>(job: &Job) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     child::ready(listener.local_addr()?)?;
     let everybody = Arc::new(Mutex::new(Vec::new()));
@@ -240,7 +256,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
                 .push(stream.try_clone()?);
         }
         let style = Style::of(job);
-        let mut connection = Raw::new(stream, job, style)?;
+        let mut connection = Raw::<H>::new(stream, job, style)?;
         connection.reading.large =
             job.work == Work::OneWay && job.size >= LARGE && style == Style::Best;
         let everybody = Arc::clone(&everybody);
@@ -250,7 +266,7 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
     Ok(())
 }
 
-fn answer(mut connection: Raw, everybody: &Mutex<Vec<TcpStream>>) -> Result<()> {
+fn answer<const H: usize>(mut connection: Raw<H>, everybody: &Mutex<Vec<TcpStream>>) -> Result<()> {
     let Raw { reading, writing } = &mut connection;
     loop {
         let body = reading.frame()?;
@@ -262,23 +278,27 @@ fn answer(mut connection: Raw, everybody: &Mutex<Vec<TcpStream>>) -> Result<()> 
             Request::Turn { size } => writing.write(&filler(size as usize))?,
             Request::Broadcast { count, size } => {
                 let mut streams = everybody.lock().unwrap_or_else(PoisonError::into_inner);
-                broadcast(&mut streams, count as usize, &filler(size as usize))?;
+                broadcast::<H>(&mut streams, count as usize, &filler(size as usize))?;
             }
         }
     }
 }
 
 /// Sends batches: as many messages to one connection in one write as go out in one piece.
-fn broadcast(streams: &mut [TcpStream], mut count: usize, body: &[u8]) -> Result<()> {
-    let in_batch = (BATCH / (HEADER + body.len())).max(1);
+fn broadcast<const H: usize>(
+    streams: &mut [TcpStream],
+    mut count: usize,
+    body: &[u8],
+) -> Result<()> {
+    let in_batch = (BATCH / (H + body.len())).max(1);
     let mut batch = Vec::new();
     for _ in 0..in_batch {
-        put_frame(&mut batch, body);
+        put_frame::<H>(&mut batch, body);
     }
     while count > 0 {
         let now = count.min(in_batch);
         for stream in &mut *streams {
-            stream.write_all(&batch[..now * (HEADER + body.len())])?;
+            stream.write_all(&batch[..now * (H + body.len())])?;
         }
         count -= now;
     }
