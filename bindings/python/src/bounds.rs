@@ -55,7 +55,7 @@ where
     })
 }
 
-fn seconds(py: Python<'_>, name: &str, seconds: f64) -> PyResult<Duration> {
+pub(crate) fn seconds(py: Python<'_>, name: &str, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         errors::caller(
             py,

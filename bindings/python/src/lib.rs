@@ -16,7 +16,9 @@ mod from_python;
 mod message;
 mod place;
 mod request;
+mod player;
 mod server;
+mod table;
 mod to_python;
 mod waiting;
 
@@ -56,6 +58,10 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(exchange::step, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::next_request, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::answer_step, module)?)?;
+    module.add_class::<table::Table>()?;
+    module.add_class::<table::Turn>()?;
+    module.add_class::<table::Actions>()?;
+    module.add_class::<player::Player>()?;
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_function(wrap_pyfunction!(client::connect_found, module)?)?;
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;

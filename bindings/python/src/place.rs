@@ -20,6 +20,7 @@ pub(crate) struct Place<'a, 'py> {
 #[derive(Clone, Copy)]
 enum Step<'a, 'py> {
     Params,
+    Named(&'static str),
     Key(&'a Bound<'py, PyString>),
     Index(usize),
     /// The members of a set have no order.
@@ -33,6 +34,15 @@ impl<'py> Place<'_, 'py> {
         step: Step::Params,
         depth: 2,
     };
+
+    /// A value that stands alone, of this name.
+    pub(crate) const fn named(name: &'static str) -> Self {
+        Self {
+            within: None,
+            step: Step::Named(name),
+            depth: 4,
+        }
+    }
 
     /// The value of a key of the dict at this place.
     pub(crate) const fn key<'b>(&'b self, key: &'b Bound<'py, PyString>) -> Place<'b, 'py> {
@@ -66,6 +76,7 @@ impl fmt::Display for Place<'_, '_> {
         }
         match self.step {
             Step::Params => f.write_str("params"),
+            Step::Named(name) => f.write_str(name),
             Step::Key(key) => match key.repr() {
                 Ok(key) => write!(f, "[{key}]"),
                 Err(_) => f.write_str("[...]"),

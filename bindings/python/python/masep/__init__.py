@@ -1,7 +1,7 @@
 """The communication layer between an engine and its remote agents, compatible with pymasep.
 
 =======================  ==============================================================
-``masep``                connections as context managers, without async
+``masep``                tables, players and connections as context managers, without async
 ``masep.aio``            the same for asyncio
 ``masep.communication``  the classes of ``pymasep.communication``: change the import
 ``masep.gymnasium``      environments of Gymnasium, served and stepped from elsewhere
@@ -26,6 +26,19 @@ from ._exceptions import (
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._masep import Array
 from ._message import Message
+from ._table import (
+    Last,
+    Move,
+    Player,
+    PlayerEvent,
+    PlayerTurn,
+    Seat,
+    Table,
+    TableEvent,
+    Turn,
+    View,
+    join,
+)
 from ._types import TypeName, allow_types
 from .communication import Frame
 
@@ -36,27 +49,38 @@ __all__ = [
     "Connection",
     "Frame",
     "Hello",
+    "Last",
     "LimitError",
     "Limits",
     "MasepError",
     "Message",
+    "Move",
     "Notice",
     "PeerError",
     "PeerLimits",
+    "Player",
+    "PlayerEvent",
+    "PlayerTurn",
     "RefusedError",
     "RejectedError",
     "Request",
+    "Seat",
     "Server",
     "ServerLimits",
     "SocketOptions",
+    "Table",
+    "TableEvent",
     "TimedOut",
     "TransportError",
+    "Turn",
     "TypeName",
     "UnsupportedError",
+    "View",
     "Welcome",
     "allow_types",
     "connect",
     "discover",
+    "join",
 ]
 
 _registration.register()

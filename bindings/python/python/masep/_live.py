@@ -31,6 +31,8 @@ parent's."""
 
 _connections: weakref.WeakSet[_masep.Connection] = weakref.WeakSet()
 _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
+_games: weakref.WeakSet[_masep.Table | _masep.Player] = weakref.WeakSet()
+"""Tables and players, which end by one call."""
 _handlers: weakref.WeakSet[SocketHandler] = weakref.WeakSet()
 _lock = threading.Lock()
 _is_finalized = False
@@ -51,6 +53,20 @@ def server(opened: _masep.Server) -> _masep.Server:
     with _lock:
         _finalize()
         _servers.add(opened)
+    return opened
+
+
+def table(opened: _masep.Table) -> _masep.Table:
+    with _lock:
+        _finalize()
+        _games.add(opened)
+    return opened
+
+
+def player(opened: _masep.Player) -> _masep.Player:
+    with _lock:
+        _finalize()
+        _games.add(opened)
     return opened
 
 
@@ -81,6 +97,9 @@ def _end() -> None:
     until = time.monotonic() + EXIT_SECONDS
     with _lock:
         connections, servers, handlers = list(_connections), list(_servers), list(_handlers)
+        games = list(_games)
+    for game in games:
+        game.close()
     for each in servers:
         each.stop_announcing()
         each.stop_accepting()
@@ -102,12 +121,13 @@ def _end() -> None:
 
 def _forget() -> None:
     """After a fork: what is open is the parent's."""
-    global _lock, _is_finalized, _connections, _servers, _handlers, forks
+    global _lock, _is_finalized, _connections, _servers, _handlers, _games, forks
     forks += 1
     _masep.forked()
     _lock = threading.Lock()
     _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()
+    _games = weakref.WeakSet()
 
 
 atexit.register(_end)

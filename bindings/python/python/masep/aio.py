@@ -22,13 +22,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
+from ._aio_table import Player, Table, Turn, join
 from ._blocking import Request, body_of, read
 from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
 
-__all__ = ["Connection", "Server", "connect", "discover"]
+__all__ = ["Connection", "Player", "Server", "Table", "Turn", "connect", "discover", "join"]
 
 _TURN_BYTES = 64 * 1024
 """The bytes that calls may send and receive in a row before the other tasks of the loop have their

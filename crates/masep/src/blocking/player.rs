@@ -83,6 +83,66 @@ impl Player {
         }
     }
 
+    /// Does what there is to do until there is a connection: makes one attempt to connect, or waits for the next one, at
+    /// most this long. True if there is a connection, or it is over. For bindings, which do that elsewhere.
+    #[cfg(feature = "unstable-bindings")]
+    pub fn connect_or_wait(&mut self, time: Duration) -> bool {
+        match self.session.step(Instant::now()) {
+            Step::Connect => self.connect(),
+            Step::Wait(next) => {
+                let left = next.saturating_duration_since(Instant::now());
+                thread::sleep(left.min(time));
+            }
+            Step::Talk | Step::Over => {}
+        }
+        matches!(
+            self.session.step(Instant::now()),
+            Step::Talk | Step::Over
+        )
+    }
+
+    /// [`next_turn_timeout`](Self::next_turn_timeout) that makes no connection: [`TimedOut`] also if there is none, see
+    /// [`connect_or_wait`](Self::connect_or_wait). With no time it does not wait.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if there was no turn in that time, or there is no connection.
+    #[cfg(feature = "unstable-bindings")]
+    pub fn next_connected(&mut self, time: Duration) -> Result<Option<Turn>, TimedOut> {
+        let until = Instant::now().checked_add(time);
+        self.take_arrived();
+        loop {
+            let now = Instant::now();
+            if let Some(turn) = self.session.next_turn(now) {
+                return Ok(Some(turn));
+            }
+            match self.session.step(now) {
+                Step::Talk => self.talk(until)?,
+                Step::Over => {
+                    self.part();
+                    return Ok(None);
+                }
+                Step::Connect | Step::Wait(_) => return Err(TimedOut),
+            }
+        }
+    }
+
+    /// [`act`](Self::act) that does not wait for a peer that takes nothing.
+    ///
+    /// # Errors
+    /// As [`act`](Self::act), and [`SendError::Full`].
+    #[cfg(feature = "unstable-bindings")]
+    pub fn try_act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
+        let turn = self.session.asked();
+        if !self.session.act(action) {
+            return Ok(false);
+        }
+        let sent = self.send_by(|connection, frame| connection.try_send(frame));
+        if let (Err(_), Some(turn)) = (&sent, turn) {
+            self.session.take_back(turn);
+        }
+        sent.map(|()| true)
+    }
+
     /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
     /// `None` when the part is over and all was told.
     #[expect(clippy::should_implement_trait, reason = "it blocks")]
@@ -211,6 +271,13 @@ impl Player {
     }
 
     fn send(&mut self) -> Result<(), SendError> {
+        self.send_by(Connection::send)
+    }
+
+    fn send_by(
+        &mut self,
+        way: impl Fn(&Connection, Frame) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
         while let Some((message, turn)) = self.session.next_message() {
             let sent = match &self.client {
                 None => Ok(()),
@@ -219,7 +286,7 @@ impl Player {
                     let frame = connection.encoding().encode_turn(message, turn);
                     frame
                         .map_err(SendError::from)
-                        .and_then(|frame| connection.send(frame))
+                        .and_then(|frame| way(connection, frame))
                 }
             };
             self.session.poll_message();

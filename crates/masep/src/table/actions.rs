@@ -5,6 +5,7 @@ use std::fmt;
 
 use masep_table::{Absence, SeatState, TableError, TurnTime, View};
 
+use super::driver::{Driver, Link};
 use super::seat::{Move, Seat, guarded};
 use super::{Found, Table};
 
@@ -18,12 +19,37 @@ pub struct Actions<'a, F> {
 }
 
 /// The outcome of a look.
-enum Look {
+pub(crate) enum Look {
     Found(Found),
     /// These can be asked.
     Free(Vec<Seat>),
     /// Nobody plays any more.
     Over,
+}
+
+/// Looks what there is for those who have these turns open, by seat. `None` if there is nothing now.
+pub(crate) fn look<L: Link>(driver: &mut Driver<L>, open: &BTreeMap<usize, u64>) -> Option<Look> {
+    let found = open.values().find_map(|turn| driver.find_in_turn(*turn));
+    if let Some(found) = found {
+        return Some(Look::Found(found));
+    }
+    if driver.has_ended() {
+        return Some(Look::Over);
+    }
+    let waits = matches!(driver.table().absence(), Absence::Wait(_));
+    let seats: Vec<Seat> = driver.table().seats().map(|it| driver.seat(it)).collect();
+    let may_ask = |seat: &&Seat| match seat.state() {
+        _ if open.contains_key(&seat.index()) => false,
+        SeatState::Present => true,
+        SeatState::Away => waits,
+        _ => false,
+    };
+    let free: Vec<Seat> = seats.iter().filter(may_ask).cloned().collect();
+    if !free.is_empty() {
+        return Some(Look::Free(free));
+    }
+    let is_out = |seat: &Seat| matches!(seat.state(), SeatState::Gone | SeatState::Closed);
+    (open.is_empty() && seats.iter().all(is_out)).then_some(Look::Over)
 }
 
 impl<'a, F, V> Actions<'a, F>
@@ -50,30 +76,7 @@ where
     pub async fn next(&mut self) -> Option<Result<Move, TableError>> {
         loop {
             let open = &self.open;
-            let found = self.table.shared.wait(|driver| {
-                let found = open.values().find_map(|turn| driver.find_in_turn(*turn));
-                if let Some(found) = found {
-                    return Some(Look::Found(found));
-                }
-                if driver.has_ended() {
-                    return Some(Look::Over);
-                }
-                let waits = matches!(driver.table().absence(), Absence::Wait(_));
-                let seats: Vec<Seat> = driver.table().seats().map(|it| driver.seat(it)).collect();
-                let may_ask = |seat: &&Seat| match seat.state() {
-                    _ if open.contains_key(&seat.index()) => false,
-                    SeatState::Present => true,
-                    SeatState::Away => waits,
-                    _ => false,
-                };
-                let free: Vec<Seat> = seats.iter().filter(may_ask).cloned().collect();
-                if !free.is_empty() {
-                    return Some(Look::Free(free));
-                }
-                let is_out =
-                    |seat: &Seat| matches!(seat.state(), SeatState::Gone | SeatState::Closed);
-                (open.is_empty() && seats.iter().all(is_out)).then_some(Look::Over)
-            });
+            let found = self.table.shared.wait(|driver| look(driver, open));
             match found.await {
                 Look::Over => return None,
                 Look::Free(seats) => {

@@ -65,6 +65,7 @@ pub use seat::{Move, Seat};
 pub use turn::Turn;
 
 use crate::{Address, Connection, IntoTarget, Server};
+pub(crate) use actions::{Look, look};
 pub(crate) use calls::host_calls;
 use door::Door;
 use driver::Driver;

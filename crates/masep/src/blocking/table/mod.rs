@@ -1,5 +1,8 @@
 //! A table without async: see [`masep::table`](crate::table), whose calls these are.
 
+mod actions;
+#[cfg(feature = "unstable-bindings")]
+mod bindings;
 mod handling;
 mod shared;
 
@@ -11,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
 
+pub use self::actions::Actions;
+#[cfg(feature = "unstable-bindings")]
+pub use self::bindings::{OpenActions, OpenTurn};
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
 use super::{Connection, Server, TimedOut};
@@ -97,15 +103,26 @@ impl Table {
     /// # Errors
     /// [`TableError::Over`](Error::Over) if the table has ended before.
     pub fn filled(&self) -> Result<(), Error> {
-        let filled = self.shared.wait(None, |driver| {
+        self.filled_until(None).unwrap_or(Err(Error::Over))
+    }
+
+    /// [`filled`](Self::filled) that blocks no longer than `time`.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if a seat has had nobody in that time.
+    pub fn filled_timeout(&self, time: Duration) -> Result<Result<(), Error>, TimedOut> {
+        self.filled_until(Instant::now().checked_add(time))
+    }
+
+    fn filled_until(&self, until: Option<Instant>) -> Result<Result<(), Error>, TimedOut> {
+        self.shared.wait(until, |driver| {
             let is_over = driver.table().is_over();
             if driver.is_filled() {
                 Some(Ok(()))
             } else {
                 is_over.then_some(Err(Error::Over))
             }
-        });
-        filled.unwrap_or(Err(Error::Over))
+        })
     }
 
     /// Asks one seat, and waits for its decision.
@@ -150,6 +167,16 @@ impl Table {
         }
         moves.sort_by_key(Move::index);
         Ok(moves)
+    }
+
+    /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
+    /// has taken that.
+    pub fn actions<F, V>(&self, view: F) -> Actions<'_, F>
+    where
+        F: FnMut(&Seat) -> V,
+        V: Into<View>,
+    {
+        Actions::new(self, view)
     }
 
     /// The next thing that has happened, in order; `None` when the table has ended and all was told. The latest 4,096 that

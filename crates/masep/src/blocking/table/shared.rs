@@ -36,6 +36,8 @@ pub(super) struct Inner {
     /// When the clocks look next.
     looks_at: Option<Instant>,
     is_stopped: bool,
+    /// Counts the times when something had happened for calls that wait.
+    news: u64,
 }
 
 type Guard<'a> = MutexGuard<'a, Inner>;
@@ -50,6 +52,7 @@ impl Shared {
                 connections: HashMap::new(),
                 looks_at: None,
                 is_stopped: false,
+                news: 0,
             }),
             changed: Condvar::new(),
             hurried: Condvar::new(),
@@ -107,6 +110,21 @@ impl Shared {
         }
     }
 
+    /// Waits until there is other news than these.
+    #[cfg(feature = "unstable-bindings")]
+    pub(super) fn wait_for_news(&self, seen: u64, until: Option<Instant>) -> u64 {
+        let mut inner = self.lock();
+        while inner.news == seen && !inner.is_stopped {
+            let left = until.map_or(LONG, |it| it.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(inner, left);
+            (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        inner.news
+    }
+
     /// Handles a deadline. Frames that arrived before it are told first.
     fn time_out<'a>(self: &'a Arc<Self>, mut inner: Guard<'a>, now: Instant) {
         inner.driver.timeout(now);
@@ -137,6 +155,7 @@ impl Shared {
             unwritten.extend(connection.map(|connection| (key, connection.clone())));
         }
         let has_news = inner.driver.take_news();
+        inner.news = inner.news.wrapping_add(u64::from(has_news));
         let hurries = match (inner.driver.deadline(), inner.looks_at) {
             (Some(deadline), Some(looks_at)) => deadline < looks_at,
             (deadline, None) => deadline.is_some(),
@@ -195,6 +214,7 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.lock().is_stopped = true;
         self.hurried.notify_all();
+        self.changed.notify_all();
     }
 }
 

@@ -1,0 +1,351 @@
+"""Tables and players for asyncio.
+
+A thread of each table tells its event loop that something has happened; everything else, the functions of
+the host included, runs in the loop. A player uses the loop alone, but for attempts to connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable
+from types import EllipsisType, TracebackType
+from typing import Any, Literal, TypeVar
+
+from . import _masep
+from ._exceptions import CallerError, TimedOut
+from ._limits import Limits, SocketOptions
+from ._table import Move, PlayerTurn, Seat, TableEvent, _BasePlayer, _BaseTable, _time
+
+_T = TypeVar("_T")
+
+_LONGEST = 1.0
+"""The seconds after which a player looks after its connection while it waits, and a table's thread whether it is still
+there."""
+_MOST = 32
+"""The turns that a player takes until other tasks run."""
+
+
+async def _in_thread(call: Callable[[], _T]) -> _T:
+    """Makes a call that waits, in a thread. When it is cancelled, the call goes on to its end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def finish(error: BaseException | None, result: Any) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    def run() -> None:
+        error, result = None, None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(finish, error, result)
+        except RuntimeError:
+            # The loop has been closed: nobody waits any more.
+            pass
+
+    threading.Thread(target=run, name="masep-aio", daemon=True).start()
+    return await done
+
+
+class Table(_BaseTable):
+    """A table, for its host: ``async with Table(game, ["red", "blue"], "0.0.0.0:60000") as table``. With
+    ``async with`` the game is ended at the end of the block. It belongs to the event loop in which it was
+    made, and its functions (views, ``late``) run in that.
+
+    The arguments are those of :class:`masep.Table`.
+    """
+
+    def __init__(self, game: str, seats: Iterable[str], address: str, **rules: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiters: list[asyncio.Future[None]] = []
+        super().__init__(game, seats, address, **rules)
+        threading.Thread(
+            target=_watch,
+            args=(weakref.ref(self), self._table, self._loop),
+            name="masep-aio-table",
+            daemon=True,
+        ).start()
+
+    async def filled(self) -> None:
+        """As :meth:`masep.Table.filled`. When it is cancelled, nothing is lost."""
+        await self._await(lambda: self._table.filled(0))
+
+    def open(
+        self,
+        seats: Iterable[str] | None,
+        view: Callable[[Seat], Any],
+        *,
+        deadline: float | None | EllipsisType = ...,
+    ) -> Turn:
+        """As :meth:`masep.Table.open`. Does not wait."""
+        names = None if seats is None else list(seats)
+        return Turn(self, self._table.open(names, view, _time(deadline)))
+
+    async def ask(
+        self, seat: str, view: Any, *, deadline: float | None | EllipsisType = ...
+    ) -> Move:
+        """As :meth:`masep.Table.ask`. When it is cancelled, the turn is closed."""
+        async with self.open([seat], lambda _: view, deadline=deadline) as turn:
+            return await anext(aiter(turn))
+
+    async def ask_all(
+        self, view: Callable[[Seat], Any], *, deadline: float | None | EllipsisType = ...
+    ) -> list[Move]:
+        """As :meth:`masep.Table.ask_all`. When it is cancelled, the turn is closed."""
+        async with self.open(None, view, deadline=deadline) as turn:
+            return sorted([move async for move in turn], key=lambda move: move.index)
+
+    async def actions(self, view: Callable[[Seat], Any]) -> AsyncIterator[Move]:
+        """As :meth:`masep.Table.actions`."""
+        actions = self._table.actions(view)
+        try:
+            while (move := await self._await(lambda: actions.next(0))) is not None:
+                yield move
+        finally:
+            actions.close()
+
+    async def event(self) -> TableEvent | None:
+        """As :meth:`masep.Table.event`. When it is cancelled, nothing is lost."""
+        return await self._await(lambda: self._table.event(0))
+
+    async def end(self) -> None:
+        """As :meth:`masep.Table.end`. When it is cancelled, the game ends all the same."""
+        await _in_thread(self._table.end)
+
+    async def _await(self, attempt: Callable[[], _T]) -> _T:
+        """Makes an attempt each time that something has happened, until it does not time out."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise CallerError("a table belongs to the event loop in which it was made")
+        while True:
+            # Before the attempt: what happens behind it is heard of.
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                return attempt()
+            except TimedOut:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+    def _tell(self) -> None:
+        """Called by the loop when something has happened."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def __aenter__(self) -> Table:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.end()
+        finally:
+            self._table.close()
+
+
+def _watch(
+    ref: weakref.ref[Table], table: _masep.Table, loop: asyncio.AbstractEventLoop
+) -> None:
+    """Tells a loop of what happens at a table, until either is gone."""
+    seen = 0
+    while (news := table.wait_for_news(seen, _LONGEST)) is not None:
+        it = ref()
+        if it is None:
+            return
+        if news != seen:
+            seen = news
+            try:
+                loop.call_soon_threadsafe(it._tell)
+            except RuntimeError:
+                return
+        del it
+
+
+class Turn:
+    """A turn that is open until each of its seats has decided. With ``async with`` it is closed at the end
+    of the block; ``async for`` gives decisions as they come."""
+
+    def __init__(self, table: Table, turn: _masep.Turn) -> None:
+        self._table = table
+        self._turn = turn
+
+    @property
+    def number(self) -> int:
+        """The number of the turn. It rises for as long as the table lives."""
+        return self._turn.number
+
+    async def next(self) -> Move | None:
+        """The next decision; None when each seat has decided. When it is cancelled, nothing is lost."""
+        return await self._table._await(lambda: self._turn.next(0))
+
+    def extend(self, seconds: float) -> None:
+        """As :meth:`masep.Turn.extend`."""
+        self._turn.extend(seconds)
+
+    def close(self) -> None:
+        """As :meth:`masep.Turn.close`."""
+        self._turn.close()
+
+    async def __aiter__(self) -> AsyncIterator[Move]:
+        while (move := await self.next()) is not None:
+            yield move
+
+    async def __aenter__(self) -> Turn:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._turn.forget()
+
+    def __repr__(self) -> str:
+        return f"<masep.aio.Turn {self.number}>"
+
+
+class Player(_BasePlayer):
+    """A player or a spectator, which connects and comes back by itself: :func:`masep.aio.join` makes one.
+
+    With ``async with`` it leaves the game at the end of the block; when an exception ends that, it closes
+    the connection only, and the seat can be had again. ``async for`` gives turns until the game is over. It
+    looks after its connection while a turn is awaited. One task uses it at a time.
+    """
+
+    _descriptor: int | None = None
+    """Of the connection, while a turn is awaited on it."""
+    _tick = _LONGEST
+    _arrival: asyncio.Future[None] | None = None
+    _taken = 0
+
+    async def next_turn(self) -> PlayerTurn | None:
+        """As :meth:`masep.Player.next_turn`. When it is cancelled, nothing is lost."""
+        self._taken += 1
+        if self._taken % _MOST == 0:
+            await asyncio.sleep(0)
+        while True:
+            found, fields = self._player.try_next_turn()
+            if found in ("turn", "over"):
+                return self._take(fields)
+            if found == "apart":
+                self._let_go()
+                await _in_thread(self._player.connect)
+            else:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Waits until something has arrived, or the connection wants to be looked after."""
+        loop = asyncio.get_running_loop()
+        if self._arrival is not None:
+            raise CallerError("another task awaits the next turn")
+        if self._descriptor is None:
+            found = self._player.descriptor()
+            if found is None:
+                return
+            self._descriptor, heartbeat = found
+            self._tick = min(_LONGEST, heartbeat / 4) if heartbeat else _LONGEST
+        descriptor = self._descriptor
+        self._arrival = loop.create_future()
+        loop.add_reader(descriptor, self._tell)
+        timer = loop.call_later(self._tick, self._tell)
+        try:
+            await self._arrival
+        finally:
+            timer.cancel()
+            loop.remove_reader(descriptor)
+            self._arrival = None
+
+    def _tell(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def _let_go(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    async def leave(self) -> None:
+        """As :meth:`masep.Player.leave`."""
+        await self._end_by(self._player.leave)
+
+    async def close(self) -> None:
+        """As :meth:`masep.Player.close`."""
+        await self._end_by(self._player.close)
+
+    async def _end_by(self, end: Callable[[], None]) -> None:
+        _ = self.end
+        self._tell()
+        if self._arrival is None:
+            self._let_go()
+        await _in_thread(end)
+
+    def __del__(self) -> None:
+        self._let_go()
+
+    async def __aenter__(self) -> Player:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.leave()
+        else:
+            await self.close()
+
+    async def __aiter__(self) -> AsyncIterator[PlayerTurn]:
+        while (turn := await self.next_turn()) is not None:
+            yield turn
+
+
+def join(
+    address: str,
+    *,
+    id: str,
+    game: str,
+    role: Literal["actor", "observer"] = "actor",
+    seat: str | None = None,
+    resume: str | None = None,
+    patience: float = 60.0,
+    limits: Limits | None = None,
+    socket_options: SocketOptions | None = None,
+    protocol: Literal[1, 2] | None = None,
+) -> Player:
+    """A player of the game at this address: ``async with join(...) as seat``, ``async for turn in seat``. The
+    arguments are those of :func:`masep.join`; ``turn.act`` does not wait, and is no coroutine.
+
+    :raises CallerError: if the address is none
+    """
+    return Player(
+        address,
+        id=id,
+        game=game,
+        role=role,
+        seat=seat,
+        resume=resume,
+        patience=patience,
+        limits=limits,
+        socket_options=socket_options,
+        protocol=protocol,
+    )
