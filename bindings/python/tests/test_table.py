@@ -298,6 +298,8 @@ def test_a_view_that_raises_for_a_newcomer_closes_the_turn(capfd):
             second.send(masep.Message("register", {"id": "second", "role": "Actor"}, "second"))
             with pytest.raises(Oops, match="of the second"):
                 turn.next(SOON)
+            assert turn.next(SOON).why == "closed"
+            assert turn.next() is None
         assert calls == ["first", "second"]
         assert host.seats[0].player == "second"
         second.close()

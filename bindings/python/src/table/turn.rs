@@ -76,7 +76,8 @@ impl Turn {
         time: TurnTime,
         view: Py<PyAny>,
     ) -> PyResult<Self> {
-        let opened = py.detach(|| table.open_apart(seats, time, |seat: &Seat| view_of(&view, seat)));
+        let opened =
+            py.detach(|| table.open_apart(seats, time, |seat: &Seat| view_of(&view, seat)));
         let turn = opened.map_err(|error| values::error(py, &error))?;
         Ok(Self {
             table,

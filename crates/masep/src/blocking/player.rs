@@ -95,10 +95,7 @@ impl Player {
             }
             Step::Talk | Step::Over => {}
         }
-        matches!(
-            self.session.step(Instant::now()),
-            Step::Talk | Step::Over
-        )
+        matches!(self.session.step(Instant::now()), Step::Talk | Step::Over)
     }
 
     /// [`next_turn_timeout`](Self::next_turn_timeout) that makes no connection: [`TimedOut`] also if there is none, see

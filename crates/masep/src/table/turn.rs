@@ -45,8 +45,9 @@ where
         while self.left > 0 {
             let number = self.number;
             let found = self.table.shared.wait(|driver| driver.find_in_turn(number));
-            if let Some(made) = found.await.see_to(self.table, &mut self.view) {
-                self.left -= 1;
+            let found = found.await;
+            self.left -= usize::from(found.is_decision());
+            if let Some(made) = found.see_to(self.table, &mut self.view) {
                 return Some(made);
             }
         }
@@ -84,6 +85,11 @@ pub(crate) trait Host {
 }
 
 impl Found {
+    /// True if a seat has decided.
+    pub(crate) const fn is_decision(&self) -> bool {
+        matches!(self, Self::Decision(..))
+    }
+
     /// Makes a view anew, of which only an error is told, or a move.
     pub(crate) fn see_to<V: Into<View>>(
         self,

@@ -108,6 +108,84 @@ fn players_of_both_generations_play_and_spectators_watch() {
 }
 
 #[test]
+fn in_a_free_for_all_each_seat_acts_at_its_own_pace() {
+    let runtime = runtime();
+    let table = builder().bind_blocking("127.0.0.1:0").unwrap();
+    assert!(table.filled_timeout(ms(1)).is_err());
+    let ann = runtime.spawn(play(player(&table, "ann", Protocols::Masep2)));
+    while table.seats()[0].player().is_none() {
+        table.event();
+    }
+    // Ben is connected, and does not act.
+    let mut ben = player(&table, "ben", Protocols::Masep2);
+    let mut asked = runtime.spawn(async move { (ben.next_turn().await, ben) });
+    table.filled().unwrap();
+    assert_eq!(table.filled_timeout(ms(1)), Ok(Ok(())));
+    let mut tick = 0;
+    let mut actions = table.actions(|_| {
+        tick += 1;
+        state(tick)
+    });
+    for _ in 0..20 {
+        let its = actions.next().unwrap().unwrap();
+        assert_eq!((its.seat(), its.how()), ("red", How::Played));
+    }
+    let (turn, mut ben) = runtime.block_on(&mut asked).unwrap();
+    assert!(turn.unwrap().is_question());
+    assert!(runtime.block_on(ben.act(Action::new(-7))).unwrap());
+    while actions.next().unwrap().unwrap().seat() == "red" {}
+    drop(actions);
+    // Its turns are closed: others can be opened.
+    plays_alone(&table, "red");
+    table.end();
+    assert!(table.actions(|_| state(0)).next().is_none());
+    assert!(runtime.block_on(ann).unwrap() > 20);
+}
+
+fn plays_alone(table: &blocking::Table, seat: &str) {
+    assert_eq!(table.ask(seat, state(5)).unwrap().how(), How::Played);
+}
+
+#[test]
+fn a_view_that_panics_for_a_newcomer_closes_the_turn_and_each_seat_is_decided() {
+    let runtime = runtime();
+    let strangers = builder().settings(|settings| settings.strangers(true));
+    let table = strangers.bind_blocking("127.0.0.1:0").unwrap();
+    let playing = joined(&runtime, &table, Protocols::Pymasep);
+    plays(&table, 1);
+    // Nobody answers: both are away.
+    for player in playing {
+        player.abort();
+    }
+    while table
+        .seats()
+        .iter()
+        .any(|seat| seat.state() != masep::table::SeatState::Away)
+    {
+        table.event();
+    }
+    let mut calls = 0;
+    let mut turn = table
+        .open(["red", "blue"], |_| {
+            calls += 1;
+            assert!(calls < 3, "no view for a newcomer");
+            state(2)
+        })
+        .unwrap();
+    let cyd = runtime.spawn(play(player(&table, "cyd", Protocols::Pymasep)));
+    let error = turn.next().unwrap().unwrap_err();
+    assert!(matches!(error, TableError::Panicked(words) if words == "no view for a newcomer"));
+    for _ in 0..2 {
+        let its = turn.next().unwrap().unwrap();
+        assert_eq!(its.how(), How::None(Cause::Closed));
+    }
+    assert!(turn.next().is_none());
+    drop(turn);
+    table.end();
+    runtime.block_on(cyd).unwrap();
+}
+
+#[test]
 fn who_is_late_or_gone_costs_no_more_than_the_rules_say() {
     let runtime = runtime();
     let clock = Clock {

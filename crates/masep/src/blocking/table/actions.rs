@@ -88,7 +88,8 @@ where
         for seat in seats {
             let view = guarded(|| (self.view)(seat).into())?;
             let views = vec![(seat.id(), view)];
-            let opened = |driver: &mut super::Driver<_>, now| driver.open(views, TurnTime::AsSet, now);
+            let opened =
+                |driver: &mut super::Driver<_>, now| driver.open(views, TurnTime::AsSet, now);
             let turn = self.table.shared.call(opened)?;
             self.open.insert(seat.index(), turn);
         }

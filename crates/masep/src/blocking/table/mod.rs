@@ -287,8 +287,8 @@ where
             let number = self.number;
             let find = |driver: &mut Driver<Connection>| driver.find_in_turn(number);
             let found: Found = self.table.shared.wait(until, find)?;
+            self.left -= usize::from(found.is_decision());
             if let Some(made) = found.see_to(self.table, &mut self.view) {
-                self.left -= 1;
                 return Ok(Some(made));
             }
         }
