@@ -60,6 +60,7 @@ def main(
     seats = [f"predator{number}" for number in range(int(actors))]
     rules: dict[str, Any] = {
         "deadline": float(deadline),  # seconds that a player has for its move
+        "grace": 3 * float(deadline),  # and that one may be away, in all turns together
         "late": STAY,
         "rejoins_by_id": True,
         "limits": masep.Limits(id_bytes=64),  # each id stands in each State, which has to fit into a frame

@@ -349,3 +349,63 @@ def test_readmes_engine_and_agents_play_on_when_one_is_killed_and_one_is_late():
         spectator.wait(SOON)
         shown = spectator.stdout.read().split()
         assert shown == sorted(shown, key=int, reverse=True) and shown[-1] == "1"
+
+
+def test_the_pursuit_engine_withstands_players_that_are_killed_wrong_silent_or_late():
+    with ExitStack() as stack:
+        engine = stack.enter_context(example("pursuit_engine.py", "127.0.0.1:0", "5", "4", "1"))
+        target = line(engine).removesuffix(" awaits its actors")
+        good = stack.enter_context(example("pursuit_agent.py", target, "good"))
+        killed = stack.enter_context(example("pursuit_agent.py", target, "killed"))
+        wrong_id = "wro\x7fng\N{SNOWMAN}"
+        wrong, silent = (masep.connect(target, id=ident, protocol=1) for ident in (wrong_id, "silent"))
+        for peer, ident in ((wrong, wrong_id), (silent, "silent")):
+            peer.send(masep.Message("register", {"id": ident, "role": "Actor"}, ident))
+        watcher = masep.join(target, id="watcher", game="pursuit.PursuitGame", role="observer")
+        with pytest.raises(masep.TimedOut):
+            watcher.next_turn(0.5)
+        leaves = masep.join(target, id="leaves", game="pursuit.PursuitGame")
+        told = leaves.next_turn(SOON)
+        assert told.view.get("is_final") == "False"
+        wrongs = ["<no action>", {"type": 7}, 10**30, [], masep.TypeName("os.system"), True, b"\0"]
+        told.act(wrongs)
+        leaves.leave()
+        shown = watcher.next_turn(SOON)
+        for action in wrongs:
+            answered = wrong.recv_message(SOON)
+            assert answered.msg_type == "observation"
+            wrong.send(masep.Message("action", None, wrong_id))
+            wrong.send(masep.Message("action", {"action": action}, wrong_id))
+        wrong.send(b"\0 no XML")
+        wrong.close()
+        killed.kill()
+        killed.wait()
+        killed = stack.enter_context(example("pursuit_agent.py", target, "killed"))
+        said = []
+        while (told := engine.stdout.readline()) != "":
+            said.append(told)
+        assert engine.wait(SOON) == 0, said
+        assert [text for text in said if text.startswith("episode")][-1].startswith("episode 4 took ")
+        assert good.wait(SOON) == killed.wait(SOON) == 0
+        reward = int(line(good).removeprefix("reward "))
+        assert f"'good': reward {reward}, " in "".join(said)
+        assert len(list(shown.view.iterfind("Agent"))) == 5 + 3
+        silent.close()
+        watcher.close()
+
+
+def test_the_pursuit_engine_ends_in_order_on_ctrl_c():
+    with example("pursuit_engine.py", "127.0.0.1:0", "2") as engine:
+        target = line(engine).removesuffix(" awaits its actors")
+        with masep.join(target, id="p", game="pursuit.PursuitGame") as seat:
+            with pytest.raises(masep.TimedOut):
+                seat.next_turn(0.5)
+            engine.send_signal(signal.SIGINT)
+            assert seat.next_turn(SOON) is None
+            assert seat.end == "finished"
+        assert line(engine) == "interrupted"
+        assert engine.wait(SOON) == 0
+
+
+def test_the_pursuit_engine_has_less_than_150_lines():
+    assert len((EXAMPLES / "pursuit_engine.py").read_text().splitlines()) < 150

@@ -25,7 +25,7 @@ __all__ = [
     "join",
 ]
 
-How = Literal["played", "default", "none"]
+_How = Literal["played", "default", "none"]
 """The way in which a seat has decided: by its own action, by the one for the late, or without any."""
 
 
@@ -72,7 +72,7 @@ class Move:
     action: Any
     """The player's own action, or the one for the late; None if there is none. Names of classes in it
     are :class:`masep.TypeName`."""
-    how: How
+    how: _How
     """The way in which it came about."""
     why: str | None
     """Why it was not played: ``"late"``, ``"closed"`` (the turn), ``"away"``, ``"asleep"``, ``"gone"``,
@@ -104,11 +104,11 @@ class TableEvent:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """How the last turn of a player was decided."""
+    """The decision of the last turn of a player."""
 
     turn: int
     """The number of the turn."""
-    how: How
+    how: _How
     """``"played"`` if the player's action counted."""
     why: str | None
     """Why it was not played, see :attr:`Move.why`."""
@@ -132,8 +132,8 @@ class PlayerEvent:
     """The seconds until the next attempt."""
     turn: int | None = None
     """The turn whose answer did not count."""
-    how: How | None = None
-    """How that turn was decided, as far as it is known."""
+    how: _How | None = None
+    """The way in which that turn was decided, as far as it is known."""
     why: str | None = None
     """Why it was, see :attr:`Move.why`."""
     code: str | None = None
@@ -544,7 +544,7 @@ class PlayerTurn:
     bank: float | None
     """The rest of the bank in seconds, where there is one."""
     last: Last | None
-    """How the last turn of this player was decided: whether its action counted."""
+    """The decision of the last turn of this player: whether its action counted."""
     skipped: int
     """The number of observations that were passed over since the turn before."""
     view: Any
