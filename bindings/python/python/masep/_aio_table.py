@@ -18,6 +18,7 @@ from . import _masep
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
 from ._table import Move, PlayerTurn, Seat, TableEvent, _BasePlayer, _BaseTable, _time
+from ._threads import in_thread
 
 _T = TypeVar("_T")
 
@@ -26,35 +27,6 @@ _LONGEST = 1.0
 there."""
 _MOST = 32
 """The turns that a player takes until other tasks run."""
-
-
-async def _in_thread(call: Callable[[], _T]) -> _T:
-    """Makes a call that waits, in a thread. When it is cancelled, the call goes on to its end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[_T] = loop.create_future()
-
-    def finish(error: BaseException | None, result: Any) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)
-
-    def run() -> None:
-        error, result = None, None
-        try:
-            result = call()
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(finish, error, result)
-        except RuntimeError:
-            # The loop has been closed: nobody waits any more.
-            pass
-
-    threading.Thread(target=run, name="masep-aio", daemon=True).start()
-    return await done
 
 
 class Table(_BaseTable):
@@ -120,7 +92,7 @@ class Table(_BaseTable):
 
     async def end(self) -> None:
         """As :meth:`masep.Table.end`. When it is cancelled, the game ends all the same."""
-        await _in_thread(self._table.end)
+        await in_thread(self._table.end)
 
     async def _await(self, attempt: Callable[[], _T]) -> _T:
         """Makes an attempt each time that something has happened, until it does not time out."""
@@ -247,7 +219,7 @@ class Player(_BasePlayer):
                 return self._take(fields)
             if found == "apart":
                 self._let_go()
-                await _in_thread(self._player.connect)
+                await in_thread(self._player.connect)
             else:
                 await self._wait()
 
@@ -295,7 +267,7 @@ class Player(_BasePlayer):
         self._tell()
         if self._arrival is None:
             self._let_go()
-        await _in_thread(end)
+        await in_thread(end)
 
     def __del__(self) -> None:
         self._let_go()

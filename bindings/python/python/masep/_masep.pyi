@@ -9,7 +9,7 @@ from typing_extensions import Buffer
 
 from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._limits import Limits, ServerLimits, SocketOptions
-from ._table import _How, Move, PlayerEvent, Seat, TableEvent, _Part, _Rules
+from ._table import Move, PlayerEvent, Seat, TableEvent, _Part, _Rules
 
 __all__ = [
     "Array",
@@ -375,7 +375,7 @@ _TurnFields: TypeAlias = tuple[
     Literal["ask", "show", "final"],
     float | None,
     float | None,
-    tuple[int, _How, str | None, float | None] | None,
+    tuple[int, Literal["played", "default", "none"], str | None, float | None] | None,
     int,
     Any,
     dict[str, Any],

@@ -25,9 +25,6 @@ __all__ = [
     "join",
 ]
 
-_How = Literal["played", "default", "none"]
-"""The way in which a seat has decided: by its own action, by the one for the late, or without any."""
-
 
 class View:
     """An observation with something beside it: ``View(state, reward=0.5)``. A view function may give an
@@ -72,8 +69,8 @@ class Move:
     action: Any
     """The player's own action, or the one for the late; None if there is none. Names of classes in it
     are :class:`masep.TypeName`."""
-    how: _How
-    """The way in which it came about."""
+    how: Literal["played", "default", "none"]
+    """The way in which it came about: by its own action, by the one for the late, or without any."""
     why: str | None
     """Why it was not played: ``"late"``, ``"closed"`` (the turn), ``"away"``, ``"asleep"``, ``"gone"``,
     ``"dead"`` (the seat is closed), ``"vacant"``, ``"undeliverable"`` (the view). With ``"unreadable"`` it
@@ -108,7 +105,7 @@ class Last:
 
     turn: int
     """The number of the turn."""
-    how: _How
+    how: Literal["played", "default", "none"]
     """``"played"`` if the player's action counted."""
     why: str | None
     """Why it was not played, see :attr:`Move.why`."""
@@ -132,7 +129,7 @@ class PlayerEvent:
     """The seconds until the next attempt."""
     turn: int | None = None
     """The turn whose answer did not count."""
-    how: _How | None = None
+    how: Literal["played", "default", "none"] | None = None
     """The way in which that turn was decided, as far as it is known."""
     why: str | None = None
     """Why it was, see :attr:`Move.why`."""

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
@@ -28,6 +28,7 @@ from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
+from ._threads import in_thread
 
 __all__ = ["Connection", "Player", "Server", "Table", "Turn", "connect", "discover", "join"]
 
@@ -37,8 +38,6 @@ turn."""
 
 _CALL_BYTES = 2 * 1024
 """As so many bytes counts each call, besides what it sends or receives."""
-
-_T = TypeVar("_T")
 
 
 class _Loop:
@@ -425,37 +424,6 @@ async def _leave(connection: Connection, error: BaseException | None) -> None:
             raise
 
 
-async def _in_thread(call: Callable[[], _T]) -> _T:
-    """Makes a call that waits. When it is cancelled, the call goes on to its end, and what comes of
-    it is dropped: a connection then says ``BYE``."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[_T] = loop.create_future()
-
-    def finish(error: BaseException | None, result: _T | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        error, result = None, None
-        try:
-            result = call()
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(finish, error, result)
-        except RuntimeError:
-            # The loop has been closed: nobody waits any more.
-            pass
-
-    # Not one of the loop's own threads, for whose end the interpreter waits.
-    threading.Thread(target=run, name="masep-aio", daemon=True).start()
-    return await done
-
-
 class _Connecting:
     """The result of :func:`connect`: to be awaited, or entered with ``async with``."""
 
@@ -464,7 +432,7 @@ class _Connecting:
         self._connection: Connection | None = None
 
     async def _connect(self) -> Connection:
-        return Connection(await _in_thread(self._open))
+        return Connection(await in_thread(self._open))
 
     def __await__(self) -> Generator[object, None, Connection]:
         return self._connect().__await__()
@@ -604,7 +572,7 @@ class Server:
 
     async def stop_accepting(self) -> None:
         """Takes no more connections; the others go on."""
-        await _in_thread(self._server.stop_accepting)
+        await in_thread(self._server.stop_accepting)
 
     async def shutdown(self, timeout: float = 1.0) -> list[str]:
         """Stops accepting and ends all connections, with a ``BYE`` behind what was sent.
@@ -613,7 +581,7 @@ class Server:
         :return: the ids of the peers that had not taken all in that time, and were cut off
         """
         _masep.check_timeout(timeout)
-        return await _in_thread(lambda: self._server.shutdown(timeout))
+        return await in_thread(lambda: self._server.shutdown(timeout))
 
     async def __aenter__(self) -> Server:
         return self
@@ -678,4 +646,4 @@ async def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
     :param timeout: seconds to wait for answers
     :raises TransportError: if the search is not possible on this host
     """
-    return await _in_thread(lambda: _masep.discover(timeout))
+    return await in_thread(lambda: _masep.discover(timeout))

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 pub(crate) use turn::{Actions, Turn};
 
 use crate::bounds::{self, seconds};
-use crate::server::{PythonAddress, os_error};
+use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 use crate::{client, errors};
 
@@ -176,7 +176,7 @@ impl Table {
         let table = waiting::call(py, move || builder.bind_blocking(target))?;
         let table = table.map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidInput => errors::caller(py, error.to_string()),
-            _ => os_error(py, &error),
+            _ => errors::os(py, &error),
         })?;
         Ok(Self {
             address: table.local_address(),

@@ -1,0 +1,41 @@
+"""Calls that wait, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+async def in_thread(call: Callable[[], _T]) -> _T:
+    """Makes a call that waits. When it is cancelled, the call goes on to its end, and what comes of
+    it is dropped: a connection then says ``BYE``."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def finish(error: BaseException | None, result: _T | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        error, result = None, None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(finish, error, result)
+        except RuntimeError:
+            # The loop has been closed: nobody waits any more.
+            pass
+
+    # Not one of the loop's own threads, for whose end the interpreter waits.
+    threading.Thread(target=run, name="masep-aio", daemon=True).start()
+    return await done
