@@ -195,15 +195,14 @@ def test_actions_come_at_each_seats_own_pace():
         playing(host.target, "slow", seat="blue", act=lambda turn: go_on.wait(SOON) and "slow")
         host.filled(SOON)
         seats = []
-        actions = host.actions(lambda seat: {"for": seat.name})
-        for move in actions:
-            seats.append(move.seat)
-            if len(seats) == 5:
-                assert set(seats) == {"red"}
-                go_on.set()
-            if move.seat == "blue":
-                break
-        actions.close()
+        with host.actions(lambda seat: {"for": seat.name}) as actions:
+            for move in actions:
+                seats.append(move.seat)
+                if len(seats) == 5:
+                    assert set(seats) == {"red"}
+                    go_on.set()
+                if move.seat == "blue":
+                    break
         # Its turns are closed.
         assert host.ask_all(lambda seat: None)[0].how == "played"
 
@@ -268,7 +267,7 @@ def test_a_view_that_raises_opens_nothing_and_the_game_goes_on(capfd):
         for seat in SEATS:
             playing(host.target, seat, seat=seat)
         host.filled(SOON)
-        for call in (host.ask_all, host.finish_episode, lambda view: next(host.actions(view))):
+        for call in (host.ask_all, host.finish_episode, lambda view: host.actions(view).next()):
             with pytest.raises(Oops, match="of the host"):
                 call(oops)
         with pytest.raises(masep.CallerError, match="view"):

@@ -216,7 +216,7 @@ host._table.close()
         ("host.event(60); host.event()", False),
         ("host.ask('red', 1)", True),
         ("host.ask_all(lambda seat: 1)", True),
-        ("next(host.actions(lambda seat: 1))", True),
+        ("host.actions(lambda seat: 1).next()", True),
         ("silent.next_turn()", True),
         ("list(silent)", True),
         ("masep.join('127.0.0.1:9', id='p', game='any.Game').next_turn()", False),

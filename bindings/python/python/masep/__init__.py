@@ -27,6 +27,7 @@ from ._limits import Limits, ServerLimits, SocketOptions
 from ._masep import Array
 from ._message import Message
 from ._table import (
+    Actions,
     Last,
     Move,
     Player,
@@ -43,6 +44,7 @@ from ._types import TypeName, allow_types
 from .communication import Frame
 
 __all__ = [
+    "Actions",
     "Array",
     "Bye",
     "CallerError",

@@ -68,7 +68,7 @@ class Table(_BaseTable):
     ) -> Move:
         """As :meth:`masep.Table.ask`. When it is cancelled, the turn is closed."""
         async with self.open([seat], lambda _: view, deadline=deadline) as turn:
-            return await anext(aiter(turn))
+            return next(iter([move async for move in turn]))
 
     async def ask_all(
         self, view: Callable[[Seat], Any], *, deadline: float | None | EllipsisType = ...
@@ -77,14 +77,9 @@ class Table(_BaseTable):
         async with self.open(None, view, deadline=deadline) as turn:
             return sorted([move async for move in turn], key=lambda move: move.index)
 
-    async def actions(self, view: Callable[[Seat], Any]) -> AsyncIterator[Move]:
+    def actions(self, view: Callable[[Seat], Any]) -> Actions:
         """As :meth:`masep.Table.actions`."""
-        actions = self._table.actions(view)
-        try:
-            while (move := await self._await(lambda: actions.next(0))) is not None:
-                yield move
-        finally:
-            actions.close()
+        return Actions(self, self._table.actions(view))
 
     async def event(self) -> TableEvent | None:
         """As :meth:`masep.Table.event`. When it is cancelled, nothing is lost."""
@@ -148,6 +143,42 @@ def _watch(
             except RuntimeError:
                 return
         del it
+
+
+class Actions:
+    """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
+    closed. At the end of an ``async with`` block, or when nobody keeps it, its turns are closed."""
+
+    def __init__(self, table: Table, actions: _masep.Actions) -> None:
+        self._table = table
+        self._actions = actions
+
+    async def next(self) -> Move | None:
+        """The next decision; None when nobody plays any more. When it is cancelled, nothing is lost."""
+        return await self._table._await(lambda: self._actions.next(0))
+
+    def close(self) -> None:
+        """Closes the turns that are open."""
+        self._actions.close()
+
+    def __aiter__(self) -> Actions:
+        return self
+
+    async def __anext__(self) -> Move:
+        if (move := await self.next()) is None:
+            raise StopAsyncIteration
+        return move
+
+    async def __aenter__(self) -> Actions:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class Turn:

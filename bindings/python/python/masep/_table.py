@@ -12,6 +12,7 @@ from ._exceptions import RejectedError, TransportError
 from ._limits import Limits, ServerLimits, SocketOptions
 
 __all__ = [
+    "Actions",
     "Last",
     "Move",
     "Player",
@@ -36,7 +37,7 @@ class View:
 
     __slots__ = ("information", "observation")
 
-    def __init__(self, observation: Any, **information: Any) -> None:
+    def __init__(self, observation: Any, /, **information: Any) -> None:
         self.observation = observation
         self.information = information
 
@@ -431,19 +432,13 @@ class Table(_BaseTable):
         with self.open(None, view, deadline=deadline) as turn:
             return sorted(turn, key=lambda move: move.index)
 
-    def actions(self, view: Callable[[Seat], Any]) -> Iterator[Move]:
+    def actions(self, view: Callable[[Seat], Any]) -> Actions:
         """The decisions of all seats as they come, each at its own pace: a seat is asked again when it has
-        acted and the host has taken that. Ends when the table has ended, or each seat is gone or closed;
-        closing it, or leaving it, closes the turns.
+        acted and the host has taken that.
 
         :param view: as for :meth:`open`
         """
-        actions = self._table.actions(view)
-        try:
-            while (move := actions.next()) is not None:
-                yield move
-        finally:
-            actions.close()
+        return Actions(self._table.actions(view))
 
     def event(self, timeout: float | None = None) -> TableEvent | None:
         """The next thing that has happened, in order; None when the table has ended and all was told.
@@ -472,6 +467,43 @@ class Table(_BaseTable):
             self.end()
         finally:
             self._table.close()
+
+
+class Actions:
+    """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
+    closed. At the end of a ``with`` block, or when nobody keeps it, its turns are closed."""
+
+    __slots__ = ("_actions",)
+
+    def __init__(self, actions: _masep.Actions) -> None:
+        self._actions = actions
+
+    def next(self, timeout: float | None = None) -> Move | None:
+        """The next decision; None when nobody plays any more.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if no seat decided in that time; nothing is lost
+        """
+        return self._actions.next(timeout)
+
+    def close(self) -> None:
+        """Closes the turns that are open."""
+        self._actions.close()
+
+    def __iter__(self) -> Iterator[Move]:
+        while (move := self.next()) is not None:
+            yield move
+
+    def __enter__(self) -> Actions:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class Turn:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
-from ._aio_table import Player, Table, Turn, join
+from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import Request, body_of, read
 from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
@@ -30,7 +30,7 @@ from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
 from ._threads import in_thread
 
-__all__ = ["Connection", "Player", "Server", "Table", "Turn", "connect", "discover", "join"]
+__all__ = ["Actions", "Connection", "Player", "Server", "Table", "Turn", "connect", "discover", "join"]
 
 _TURN_BYTES = 64 * 1024
 """The bytes that calls may send and receive in a row before the other tasks of the loop have their
