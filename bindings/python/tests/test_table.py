@@ -158,6 +158,22 @@ def test_deadlines_of_a_turn_stand_before_those_of_the_table():
         assert host.ask("red", 1, deadline=SOON).how == "played"
 
 
+def test_players_are_told_the_time_that_is_left():
+    with table(["red"], deadline=50, bank=70) as host:
+        thread, turns, errors = playing(host.target, "p")
+        host.filled(SOON)
+        host.ask("red", 1)
+        host.ask("red", 2, deadline=20)
+        host.ask("red", 3, deadline=None)
+    thread.join(SOON)
+    assert errors == []
+    first, second, third = turns
+    assert 40 < first.remaining <= 50 and 60 < first.bank <= 70
+    assert 10 < second.remaining <= 20
+    assert third.remaining is None
+    assert 0 <= second.last.after < 10
+
+
 def test_a_turn_gives_decisions_as_they_come_and_can_be_closed_and_extended():
     go_on = threading.Event()
     with table(deadline=0.2, misses=0) as host:

@@ -285,6 +285,26 @@ def test_the_end_of_a_program_says_bye_for_what_it_left_open():
         assert said == ["5\n"]
 
 
+def test_the_end_of_a_program_ends_the_game_of_a_table_for_which_a_thread_waits():
+    code = """
+import masep, threading
+host = masep.Table("any.Game", ["red"], "127.0.0.1:0")
+print(host.target, flush=True)
+host.filled()
+threading.Thread(target=host.ask, args=("red", 1), daemon=True).start()
+input()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as engine:
+        with masep.join(line(engine), id="p", game="any.Game") as seat:
+            assert seat.next_turn(SOON).view == 1
+            engine.stdin.write("\n")
+            engine.stdin.flush()
+            assert seat.next_turn(SOON) is None
+            assert seat.end == "finished"
+        assert engine.wait(SOON) == 0
+
+
 # README's engine and agent
 
 

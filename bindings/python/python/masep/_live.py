@@ -99,6 +99,9 @@ def _end() -> None:
         connections, servers, handlers = list(_connections), list(_servers), list(_handlers)
         games = list(_games)
     for game in games:
+        if isinstance(game, _masep.Table):
+            # A thread that waits keeps it.
+            game.end()
         game.close()
     for each in servers:
         each.stop_announcing()

@@ -48,7 +48,13 @@ fn next<'py, T: Send>(
     drop(lock(py, state)?);
     let next = waiting::wait(py, until, |time| {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        step(&mut state, time.unwrap_or(LONG)).ok()
+        loop {
+            match step(&mut state, time.unwrap_or(LONG)) {
+                Ok(next) => return Some(next),
+                Err(TimedOut) if time.is_some() => return None,
+                Err(TimedOut) => {}
+            }
+        }
     })?;
     match next {
         None => Ok(None),
