@@ -172,7 +172,7 @@ def test_a_player_that_never_comes_back_costs_its_grace_once():
 
 
 def run(code, *arguments):
-    """What a program prints that ends in order and without a warning."""
+    """The output of a program that ends in order and without a warning."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=40)
     assert ended.returncode == 0, ended.stderr

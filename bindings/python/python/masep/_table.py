@@ -125,7 +125,7 @@ class PlayerEvent:
     epoch: int | None = None
     """The number of connections that the seat has had, with this one."""
     is_new_engine: bool | None = None
-    """Whether the engine was started anew since, and knows nothing of the earlier game."""
+    """True if the engine was started anew since, and knows nothing of the earlier game."""
     after: float | None = None
     """The seconds until the next attempt."""
     turn: int | None = None
@@ -143,7 +143,7 @@ class PlayerEvent:
 
 @dataclass(frozen=True)
 class _Rules:
-    """What a table is bound by, for the extension module."""
+    """The rules of a table, for the extension module."""
 
     id: str
     deadline: float | None
@@ -169,7 +169,7 @@ class _Rules:
 
 @dataclass(frozen=True)
 class _Part:
-    """What a player wants, for the extension module."""
+    """The wishes of a player, for the extension module."""
 
     id: str
     game: str
@@ -190,7 +190,7 @@ def _time(deadline: float | None | EllipsisType) -> float | None:
 
 
 class _BaseTable:
-    """What tables with and without async have: the calls that do not wait."""
+    """The calls of tables that do not wait, with and without async."""
 
     def __init__(
         self,
@@ -567,7 +567,7 @@ class PlayerTurn:
     episode: int
     """The episode, from 0."""
     kind: Literal["ask", "show", "final"]
-    """Whether an action is wanted, none is, or none is because the episode is over."""
+    """``"ask"`` if an action is wanted, ``"show"`` if none is, ``"final"`` if none is because the episode is over."""
     remaining: float | None
     """The seconds for an action, without the bank, when this was given; None for any time."""
     bank: float | None
@@ -589,7 +589,7 @@ class PlayerTurn:
 
     @property
     def reward(self) -> Any:
-        """What the engine tells as ``reward``; None if it tells none."""
+        """The ``reward`` that the engine tells; None if it tells none."""
         return self.information.get("reward")
 
     def act(self, action: Any) -> bool:
@@ -606,7 +606,7 @@ class PlayerTurn:
 
 
 class _BasePlayer:
-    """What players with and without async have: the calls that do not wait."""
+    """The calls of players that do not wait, with and without async."""
 
     def __init__(
         self,
