@@ -358,7 +358,6 @@ def test_readmes_engine_and_agents_play_on_when_one_is_killed_and_one_is_late():
         blue.wait()
         blue = stack.enter_context(example("player.py", target, "blue-player"))
         played(20)
-        assert line(engine) == "over"
         assert engine.wait(SOON) == 0
         for running in (red, blue):
             assert running.wait(SOON) == 0

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
@@ -38,6 +38,8 @@ turn."""
 
 _CALL_BYTES = 2 * 1024
 """As so many bytes counts each call, besides what it sends or receives."""
+
+_T = TypeVar("_T")
 
 
 class _Loop:
