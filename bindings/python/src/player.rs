@@ -19,7 +19,7 @@ use crate::{client, errors};
 /// The time for which a call keeps the player from others, and a signal waiting.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// `masep._table._Part`, by its attributes. Times are seconds.
+/// `masep._player._Part`, by its attributes. Times are seconds.
 #[derive(FromPyObject)]
 struct Part<'py> {
     id: String,
@@ -299,7 +299,7 @@ impl Player {
 /// `masep.PlayerEvent`.
 fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
     let class = py
-        .import(intern!(py, "masep._table"))?
+        .import(intern!(py, "masep._player"))?
         .getattr(intern!(py, "PlayerEvent"))?;
     let fields = pyo3::types::PyDict::new(py);
     let kind = match event {

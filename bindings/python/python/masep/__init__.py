@@ -26,20 +26,8 @@ from ._exceptions import (
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._masep import Array
 from ._message import Message
-from ._table import (
-    Actions,
-    Last,
-    Move,
-    Player,
-    PlayerEvent,
-    PlayerTurn,
-    Seat,
-    Table,
-    TableEvent,
-    Turn,
-    View,
-    join,
-)
+from ._player import Last, Player, PlayerEvent, PlayerTurn, join
+from ._table import Actions, Move, Seat, Table, TableEvent, Turn, View
 from ._types import TypeName, allow_types
 from .communication import Frame
 

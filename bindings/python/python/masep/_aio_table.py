@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeVar
 from . import _masep
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
-from ._table import Move, PlayerTurn, Seat, TableEvent, _BasePlayer, _BaseTable, _time
+from ._player import PlayerTurn, _BasePlayer
+from ._table import Move, Seat, TableEvent, _BaseTable, _time
 from ._threads import in_thread
 
 _T = TypeVar("_T")

@@ -9,7 +9,8 @@ from typing_extensions import Buffer
 
 from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._limits import Limits, ServerLimits, SocketOptions
-from ._table import Move, PlayerEvent, Seat, TableEvent, _Part, _Rules
+from ._player import PlayerEvent, _Part
+from ._table import Move, Seat, TableEvent, _Rules
 
 __all__ = [
     "Array",
