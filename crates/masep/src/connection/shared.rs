@@ -5,7 +5,9 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
+#[cfg(not(masep_model))]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use masep_proto::connection::{Batch, Connection as Core, Event, WhenFull};
