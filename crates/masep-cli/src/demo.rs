@@ -4,7 +4,6 @@
 #[expect(dead_code, reason = "its main is for the example")]
 mod agent;
 #[path = "../examples/pursuit/engine.rs"]
-#[expect(dead_code, reason = "its main is for the example")]
 mod engine;
 mod figures;
 mod scene;
@@ -18,7 +17,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 use masep::discovery::{Found, SearchOptions, search};
-use masep::{Address, Client, ConnectError, Role, SendError, Server};
+use masep::{Address, Client, ConnectError, Role, Server};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -40,13 +39,14 @@ Play a game over real connections on this machine, and show how fast it went.
 
 Predators hunt prey on a torus. An engine owns the game; each predator is an actor with a connection \
 of its own, and observers watch. They find the engine by the LAN search (where there is no multicast, \
-by its address) and play over loopback TCP, in pymasep's protocol. The same seed gives the same game.
+by its address) and play over loopback TCP, by protocol 2 with the messages \
+of a pymasep game. The same seed gives the same game.
 
 A terminal shows the first steps, slow enough to watch, and then the figures; with --fast, or where \
 standard output is no terminal, there are the figures alone.
 
-The engine and the agents are two short programs to learn from, which can be run on their own: \
-examples/pursuit/engine.rs and agent.rs in the sources of masep-cli.";
+The engine and the agents are two short programs to learn from, the examples engine and agent: \
+examples/pursuit in the sources of masep-cli.";
 
 const EXAMPLE: &str = "\
 Examples:
@@ -110,7 +110,7 @@ pub(crate) enum DemoError {
     #[error("cannot open a server on 127.0.0.1: {0}")]
     Bind(#[source] io::Error),
     #[error("the engine failed: {0}")]
-    Engine(#[source] SendError),
+    Engine(#[source] engine::Failure),
     #[error("{id} could not join: {error}")]
     Join {
         id: String,

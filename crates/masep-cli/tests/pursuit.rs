@@ -8,19 +8,20 @@
 #[path = "../examples/pursuit/agent.rs"]
 #[allow(dead_code, reason = "its main is for the example")]
 mod agent;
-#[path = "../examples/pursuit/engine.rs"]
+#[path = "../examples/pursuit/main.rs"]
 #[allow(dead_code, reason = "its main is for the example")]
-mod engine;
+mod program;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use agent::Played;
-use engine::{Engine, Report, Settings};
 use masep::{
-    Action, Client, CloseReason, Element, Frame, Message, MessageType, RecvMessageError, Role,
-    TypeName, Value,
+    Action, Client, CloseReason, Element, Frame, Message, MessageType, Protocol, Protocols,
+    RecvMessageError, Role, TypeName, Value,
 };
+use program::engine::{Engine, Report, Settings};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Longer than any test: where a turn may take this long, nothing waits for its end.
@@ -91,7 +92,7 @@ fn both_programs_take_the_address_first_and_nothing_in_another_place() {
         assert!(refused.contains("usage: "), "{line}");
     }
 
-    let given = |line| engine::arguments(words(line));
+    let given = |line| program::arguments(words(line));
     assert_eq!(given(""), Ok(("127.0.0.1:60000".to_owned(), 1)));
     assert_eq!(given("[::]:0 3"), Ok(("[::]:0".to_owned(), 3)));
     for line in [
@@ -152,7 +153,7 @@ impl Player {
     async fn expect_bye(&self) {
         let connection = self.client.connection();
         let reason = soon(connection.recv()).await.unwrap_err();
-        let said = matches!(reason, CloseReason::PeerBye | CloseReason::Rejected);
+        let said = matches!(reason, CloseReason::PeerByeWith(_) | CloseReason::Rejected);
         assert!(said, "{reason}");
     }
 }
@@ -165,12 +166,9 @@ fn state(observation: &Message) -> &Element {
         .unwrap()
 }
 
-fn step(observation: &Message) -> i64 {
-    state(observation)
-        .attribute("env_step")
-        .unwrap()
-        .parse()
-        .unwrap()
+/// True for the last observation of an episode: in the next one everybody is somewhere else.
+fn is_final(observation: &Message) -> bool {
+    state(observation).attribute("is_final").as_deref() == Some("True")
 }
 
 fn turn(observation: &Message) -> i64 {
@@ -190,18 +188,16 @@ fn place(observation: &Message, id: &str) -> String {
 async fn stand_still(player: Player, answer: impl AsyncFn(&Player, &Message)) {
     let mut last: Option<Message> = None;
     while let Some(observation) = player.observe().await {
-        if let Some(last) = last.filter(|_| step(&observation) > 0) {
+        if let Some(last) = last.filter(|last| !is_final(last)) {
             assert_eq!(place(&observation, player.id), place(&last, player.id));
         }
-        if state(&observation).attribute("is_final").as_deref() == Some("False") {
-            answer(&player, &observation).await;
-        }
+        answer(&player, &observation).await;
         last = Some(observation);
     }
 }
 
 #[tokio::test]
-async fn everybody_sees_every_step_and_the_same_score() {
+async fn actors_see_every_step_and_all_the_same_score() {
     let settings = Settings {
         actors: 3,
         observers: 2,
@@ -214,22 +210,64 @@ async fn everybody_sees_every_step_and_the_same_score() {
     assert_eq!(report.episodes, 3);
     // In each episode one observation more than steps: the first.
     let observations = (report.steps + report.episodes) as i64;
+    let mut played = Vec::new();
     for observer in observers {
-        let played = observer.await.unwrap();
-        assert_eq!((played.observations, played.missed), (observations, 0));
+        let its = observer.await.unwrap();
+        // The newest view each, to the last one.
+        assert_eq!(its.observations + its.missed, observations);
+        played.push(its);
     }
     for (actor, score) in actors.into_iter().zip(&report.scores) {
-        let played = actor.await.unwrap();
-        assert_eq!((played.observations, played.missed), (observations, 0));
-        assert_eq!(played.reward, score.reward);
+        let its = actor.await.unwrap();
+        assert_eq!((its.observations, its.missed), (observations, 0));
+        assert_eq!(its.reward, score.reward);
+        // An action for each observation, DEFINE, REGISTER and QUIT; and END.
+        let (sent, received) = (its.sent.frames, its.received.frames);
+        assert_eq!(
+            (sent, received),
+            (observations as u64 + 3, observations as u64 + 1)
+        );
+        played.push(its);
     }
+    assert_eq!(played.len(), 5);
     let ids: Vec<&str> = report.scores.iter().map(|it| it.id.as_str()).collect();
     assert_eq!(ids, ["a1", "a2", "a3"]);
     assert!(report.scores.iter().any(|score| score.caught > 0));
-    // One action for each step, DEFINE, REGISTER and QUIT; an observation for each, and END.
-    assert_eq!(report.received.frames, report.steps * 3 + 5 * 3);
-    assert_eq!(report.sent.frames, observations as u64 * 5 + 5);
     assert_eq!(report.round_trips.len() as u64, report.steps * 3);
+}
+
+#[tokio::test]
+async fn those_of_pymaseps_protocol_play_with_those_of_masep() {
+    let settings = Settings {
+        observers: 1,
+        ..SETTINGS
+    };
+    let (address, game) = start(settings).await;
+    let parts = [
+        ("pymasep's", Role::Actor, Protocols::Pymasep),
+        ("masep's", Role::Actor, Protocols::Both),
+        ("observer", Role::Observer, Protocols::Pymasep),
+    ];
+    let agents = parts.map(|(id, role, protocols)| {
+        tokio::spawn(async move {
+            let client = Client::builder(id).protocols(protocols);
+            let client = client.connect(address).await.unwrap();
+            let protocol = client.connection().protocol();
+            (protocol, soon(agent::play(&client, role)).await.unwrap())
+        })
+    });
+    let report = game.await.unwrap();
+    assert_eq!(report.episodes, 3);
+    assert_eq!(report.round_trips.len() as u64, report.steps * 2);
+    let mut spoken = Vec::new();
+    for agent in agents {
+        let (protocol, played) = agent.await.unwrap();
+        spoken.push(protocol);
+        let views = (played.observations + played.missed) as u64;
+        assert_eq!(views, report.steps + report.episodes);
+    }
+    let expected = [Protocol::Pymasep, Protocol::Masep2, Protocol::Pymasep];
+    assert_eq!(spoken, expected);
 }
 
 #[tokio::test]
@@ -269,18 +307,44 @@ async fn an_actor_that_leaves_is_played_as_standing_still() {
         leaves.observe().await.unwrap();
         leaves.act(Action::new(0)).await;
     }
+    // Who says so is not waited for. The time of a turn is longer than this test.
+    leaves.say(&Message::quit("leaves")).await;
     leaves.client.connection().bye().await;
     let report = game.await.unwrap();
     assert_eq!(report.episodes, 3);
     assert_eq!(stays.await.unwrap().missed, 0);
-    assert_eq!(
-        observer.await.unwrap().observations as u64,
-        report.steps + 3
-    );
+    let observer = observer.await.unwrap();
+    let views = observer.observations + observer.missed;
+    assert_eq!(views as u64, report.steps + 3);
     assert!(
         report.round_trips.len() as u64 > report.steps,
         "both had played"
     );
+}
+
+#[tokio::test]
+async fn an_actor_that_is_killed_costs_the_others_one_turn_at_most() {
+    let turn_time = AWAKE;
+    let (address, game) = start(Settings {
+        turn_time,
+        ..SETTINGS
+    })
+    .await;
+    let stays = join(address, "stays", Role::Actor);
+    let killed = Player::join(address, "killed", Role::Actor).await;
+    for _ in 0..3 {
+        killed.observe().await.unwrap();
+        killed.act(Action::new(0)).await;
+    }
+    drop(killed);
+    let report = game.await.unwrap();
+    assert_eq!(report.episodes, 3);
+    // It is waited for, since it may come back. Then the others play on, at full speed.
+    assert!(
+        report.time > turn_time / 2 && report.time < turn_time * 5,
+        "{report:?}"
+    );
+    assert_eq!(stays.await.unwrap().missed, 0);
 }
 
 #[tokio::test]
@@ -334,25 +398,47 @@ async fn an_actor_that_wakes_up_is_waited_for_again() {
         ..SETTINGS
     })
     .await;
+    let (passed, turn_passed) = oneshot::channel();
     let other = Player::join(address, "other", Role::Actor).await;
     let player = Player::join(address, "player", Role::Actor).await;
-    // It lets the first turn pass.
-    player.observe().await.unwrap();
-    other.act(Action::new(0)).await;
-    let mut before = player.observe().await.unwrap();
-    for round in 0..40 {
-        // The other one is always first: without a wait, the player would come too late.
-        for actor in [&other, &player] {
-            actor.act(Action::new(2).with("turn", turn(&before))).await;
+    let other = tokio::spawn(async move {
+        let mut passed = Some(passed);
+        for observations in 1.. {
+            let Some(observation) = other.observe().await else {
+                break;
+            };
+            if observations == 2 {
+                passed.take().unwrap().send(()).unwrap();
+            }
+            // Nobody listens any more at the end of the game.
+            let action = Action::new(0).with("turn", turn(&observation));
+            let message = Message::action(other.id, action);
+            let _ = other.client.connection().send_message(&message).await;
         }
+    });
+    // It answers when the turn has passed, and the other one is in another one.
+    let missed = player.observe().await.unwrap();
+    soon(turn_passed).await.unwrap();
+    let late = Action::new(2).with("turn", turn(&missed));
+    player.act(late).await;
+    let mut before = player.observe().await.unwrap();
+    assert!(turn(&before) > turn(&missed));
+    for round in 0..40 {
+        let action = Action::new(2).with("turn", turn(&before));
+        player.act(action).await;
         let after = player.observe().await.unwrap();
-        // While it wakes up, a move may come too late.
-        if round >= 20 && step(&after) > 0 {
+        if !is_final(&before) {
             assert_ne!(place(&after, "player"), place(&before, "player"));
         }
+        assert!(
+            round == 0 || turn(&after) == turn(&before) + 1,
+            "it was not waited for"
+        );
         before = after;
     }
-    drop((player, other));
+    drop(player);
+    other.abort();
+    assert!(other.await.unwrap_err().is_cancelled());
     game.await.unwrap();
 }
 
@@ -390,6 +476,9 @@ async fn a_wrong_action_is_played_as_standing_still() {
     stand_still(player, async |player, observation| {
         let at = usize::try_from(turn(observation)).unwrap() % wrong.len();
         player.say(&wrong[at]).await;
+        // The last of them is no action, and is waited for one. To the others this one comes too late.
+        let turn = turn(observation);
+        player.act(Action::new(0).with("turn", turn)).await;
     })
     .await;
     assert_eq!(game.await.unwrap().episodes, 3);
@@ -442,14 +531,32 @@ async fn who_has_no_part_in_the_game_is_turned_away() {
     lost.say(&Message::define("lost", TypeName::from("chess.Chess")))
         .await;
     lost.expect_bye().await;
-    let unspeakable = Player::join(address, "un\u{1}speakable", Role::Actor).await;
-    unspeakable.expect_bye().await;
     let player = Player::join(address, "player", Role::Actor).await;
     player.observe().await.unwrap();
     let surplus = Player::join(address, "surplus", Role::Actor).await;
     surplus.expect_bye().await;
     drop(player);
     game.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_id_that_no_state_can_hold_spoils_only_its_own_game() {
+    let turn_time = AWAKE;
+    let (address, game) = start(Settings {
+        turn_time,
+        ..SETTINGS
+    })
+    .await;
+    let unspeakable = Player::join(address, "un\u{1}speakable", Role::Actor).await;
+    let other = join(address, "other", Role::Actor);
+    let seen = unspeakable.observe().await.unwrap();
+    let controls = state(&seen)
+        .children()
+        .filter_map(|it| it.attribute("control").map(String::from));
+    let controls: Vec<String> = controls.collect();
+    assert_eq!(controls, ["other", "un\u{fffd}speakable"]);
+    assert_eq!(game.await.unwrap().episodes, 3);
+    assert_eq!(other.await.unwrap().missed, 0);
 }
 
 #[tokio::test]

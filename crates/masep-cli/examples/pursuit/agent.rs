@@ -5,7 +5,9 @@
 use std::error::Error;
 
 use masep::discovery::SearchOptions;
-use masep::{Action, Client, Element, Message, MessageType, Role, TypeName, Value};
+use masep::{
+    Action, Client, Connection, Element, Frame, Message, MessageType, Role, TypeName, Value,
+};
 
 /// The game that this agent can play.
 const GAME: &str = "pursuit.PursuitGame";
@@ -24,29 +26,52 @@ pub(crate) struct Played {
     pub(crate) missed: i64,
     /// The sum of this agent's rewards.
     pub(crate) reward: i64,
+    /// Its messages, and those that came.
+    pub(crate) sent: Traffic,
+    pub(crate) received: Traffic,
 }
+
+/// Messages on the wire, without the hello and the BYE of the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// One message is one frame.
+    pub(crate) frames: u64,
+    /// Their bytes, without those of the header.
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, frame: &Frame) {
+        self.frames += 1;
+        self.bytes += frame.size() as u64;
+    }
+}
+
+/// The end of the game to an agent that cannot go on.
+type Failure = Box<dyn Error + Send + Sync>;
 
 /// Plays to the end of the game.
 ///
 /// # Errors
 /// When the connection ends before the game, or something arrives that is no message.
-pub(crate) async fn play(
-    client: &Client,
-    role: Role,
-) -> Result<Played, Box<dyn Error + Send + Sync>> {
+pub(crate) async fn play(client: &Client, role: Role) -> Result<Played, Failure> {
     let id = client.id().as_str();
     let engine = client.connection();
-    engine
-        .send_message(&Message::define(id, TypeName::from(GAME)))
-        .await?;
-    engine
-        .send_message(&Message::register(id, id, 0, role))
-        .await?;
-
     let mut played = Played::default();
+    let define = Message::define(id, TypeName::from(GAME));
+    say(engine, &define, &mut played.sent).await?;
+    say(
+        engine,
+        &Message::register(id, id, 0, role),
+        &mut played.sent,
+    )
+    .await?;
+
     let mut last_turn: Option<i64> = None;
     loop {
-        let message = engine.recv_message().await?;
+        let frame = engine.recv().await?;
+        played.received.add(&frame);
+        let message = engine.decode(frame)?;
         match message.msg_type {
             MessageType::Observation => {
                 let view = View::read(&message, id).ok_or("an observation of another game")?;
@@ -55,20 +80,26 @@ pub(crate) async fn play(
                 if let Some(last) = last_turn.replace(view.turn) {
                     played.missed += view.turn - last - 1;
                 }
-                if let (Role::Actor, Some(action_type)) = (role, view.decide()) {
+                if role == Role::Actor {
                     // The turn tells the engine which observation it answers.
-                    let action = Action::new(action_type).with("turn", view.turn);
-                    engine.send_message(&Message::action(id, action)).await?;
+                    let action = Action::new(view.decide()).with("turn", view.turn);
+                    say(engine, &Message::action(id, action), &mut played.sent).await?;
                 }
             }
             MessageType::End => {
-                engine.send_message(&Message::quit(id)).await?;
+                say(engine, &Message::quit(id), &mut played.sent).await?;
                 engine.bye().await;
                 return Ok(played);
             }
             _ => {}
         }
     }
+}
+
+async fn say(engine: &Connection, message: &Message, sent: &mut Traffic) -> Result<(), Failure> {
+    let frame = engine.encode(message)?;
+    sent.add(&frame);
+    Ok(engine.send(frame).await?)
 }
 
 /// The meaning of an observation to this agent.
@@ -113,11 +144,13 @@ impl View {
         Some(view)
     }
 
-    /// The type of the action that brings the predator nearer to the nearest prey.
-    fn decide(&self) -> Option<i64> {
-        if self.is_final {
-            return None;
-        }
+    /// The type of the action that brings the predator nearer to the nearest prey, if there is any. An interface
+    /// answers final observations too.
+    fn decide(&self) -> i64 {
+        self.approach().filter(|_| !self.is_final).unwrap_or(STAY)
+    }
+
+    fn approach(&self) -> Option<i64> {
         let own = self.own?;
         // The shorter way round the torus; negative to the west and the north.
         let way = |axis: usize, to: &Cell| {
@@ -194,7 +227,7 @@ impl Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> Result<(), Failure> {
     let Arguments { address, role, id } = Arguments::parse(std::env::args().skip(1))?;
     let client = Client::builder(id);
     let client = if let Some(address) = address {
@@ -212,6 +245,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         observations,
         missed,
         reward,
+        ..
     } = play(&client, role).await?;
     println!("{observations} observations, {missed} missed, reward {reward}");
     Ok(())

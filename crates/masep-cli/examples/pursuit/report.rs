@@ -1,4 +1,4 @@
-//! An engine's report of a game: the score, and the messages on the wire.
+//! An engine's report of a game.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,15 +20,16 @@ pub(crate) struct Report {
     pub(crate) time: Duration,
     /// Each actor's score.
     pub(crate) scores: Vec<Score>,
-    /// The engine's messages.
-    pub(crate) sent: Traffic,
-    /// The messages of its interfaces.
-    pub(crate) received: Traffic,
     /// From an observation to the action that answers it, as the engine sees it.
     pub(crate) round_trips: VecDeque<Duration>,
 }
 
 impl Report {
+    /// The number of the view that is shown next, from 1: one for each step, and the first of each episode.
+    pub(crate) fn next_view(&self) -> u64 {
+        self.steps + self.episodes + 1
+    }
+
     pub(crate) fn add_round_trip(&mut self, time: Duration) {
         if self.round_trips.len() == ROUND_TRIPS {
             self.round_trips.pop_front();
@@ -57,22 +58,6 @@ pub(crate) struct Score {
     pub(crate) caught: u64,
 }
 
-/// Messages on the wire, without the hello and the BYE of each connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    /// One message is one frame.
-    pub(crate) frames: u64,
-    /// Their bytes, with the two of each header.
-    pub(crate) bytes: u64,
-}
-
-impl Traffic {
-    pub(crate) fn add(&mut self, frame_size: usize) {
-        self.frames += 1;
-        self.bytes += frame_size as u64 + 2;
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -82,13 +67,6 @@ impl fmt::Display for Report {
         )?;
         let median = self.round_trip_quantile(0.5).unwrap_or_default();
         writeln!(f, "the median of the round trips was {median:.1?}")?;
-        for (what, traffic) in [("sent", self.sent), ("received", self.received)] {
-            writeln!(
-                f,
-                "{what} {} frames, {} bytes",
-                traffic.frames, traffic.bytes
-            )?;
-        }
         for Score { id, reward, caught } in &self.scores {
             writeln!(f, "{id} caught {caught} and has a reward of {reward}")?;
         }

@@ -1,9 +1,12 @@
 //! The rules of the pursuit game: predators hunt prey on a torus. Nothing in here knows of a network;
-//! what masep has to do with it is only how the world is shown, in [`World::state`].
+//! what masep has to do with it is only how the world is shown, in [`World::view`], and how a move is read.
 
 use std::fmt;
 
-use masep::{Dict, Element, EncodeError, Node, PeerId, Value};
+use masep::table::{Seat, View};
+use masep::{Action, Dict, Element, EncodeError, Node, PeerId, Value};
+
+use super::report::Score;
 
 /// Width and height of the torus, in cells: who leaves it on one side comes in on the other.
 const SIDE: i64 = 16;
@@ -30,9 +33,15 @@ pub(crate) enum Move {
 impl Move {
     const ALL: [Self; 5] = [Self::Stay, Self::North, Self::East, Self::South, Self::West];
 
-    /// The move with this number.
-    pub(crate) fn from_number(number: i64) -> Option<Self> {
-        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    /// The move that a player has sent. A predator stays for what is none, and for nothing.
+    pub(crate) fn read(action: Option<&Value>) -> Self {
+        let number = || {
+            let action = Action::try_from(action?.as_element()?).ok()?;
+            usize::try_from(action.action_type.as_i64()?).ok()
+        };
+        number()
+            .and_then(|number| Self::ALL.get(number).copied())
+            .unwrap_or_default()
     }
 
     fn applied_to(self, (x, y): Cell) -> Cell {
@@ -152,7 +161,7 @@ impl World {
     }
 
     /// Each predator's reward for the last step, by its name in the state.
-    pub(crate) fn rewards(&self) -> Dict {
+    fn rewards(&self) -> Dict {
         let predators = self.predators.iter().enumerate();
         predators
             .map(|(number, it)| (format!("State.predator{number}"), it.reward))
@@ -169,9 +178,28 @@ impl World {
         self.step
     }
 
+    /// Each actor's score.
+    pub(crate) fn scores(&self, seats: &[Seat]) -> Vec<Score> {
+        let players = seats.iter().filter_map(Seat::player);
+        let predators = players.zip(self.predators());
+        predators
+            .map(|(id, its)| Score {
+                id: id.clone(),
+                reward: its.total_reward,
+                caught: its.caught,
+            })
+            .collect()
+    }
+
+    /// The world for all who play and watch. The seats are those of the predators. `turn` counts the views; it is also the table's number of the turn.
+    pub(crate) fn view(&self, seats: &[Seat], turn: u64) -> Result<View, EncodeError> {
+        let view = View::new(self.state(seats.iter().filter_map(Seat::player))?);
+        Ok(view.with("turn", turn).with("reward", self.rewards()))
+    }
+
     /// The world as interfaces see it: a `State` as pymasep's, with an `Agent` for each predator,
     /// which says who controls it, and for each prey that is not caught.
-    pub(crate) fn state<'a>(
+    fn state<'a>(
         &self,
         controls: impl Iterator<Item = &'a PeerId>,
     ) -> Result<Element, EncodeError> {
@@ -184,7 +212,7 @@ impl World {
             .with_child(board);
         for (number, (predator, control)) in self.predators.iter().zip(controls).enumerate() {
             let agent = agent("predator", number, predator.cell);
-            state = state.with_child(agent.with_attribute("control", control.to_string()));
+            state = state.with_child(agent.with_attribute("control", speakable(control)));
         }
         for (number, cell) in self.prey.iter().enumerate() {
             if let Some(cell) = cell {
@@ -220,6 +248,19 @@ impl fmt::Display for World {
 pub(crate) fn mark(number: usize) -> char {
     let marks = ('1'..='9').chain('a'..='z').chain('A'..='Z');
     marks.into_iter().nth(number).unwrap_or('#')
+}
+
+/// An id as XML can hold it: not every character has a form there. A player with such an id does not find its predator.
+fn speakable(id: &PeerId) -> String {
+    id.chars()
+        .map(|c| {
+            if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn named(kind: &str, name: impl Into<String>) -> Node {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use masep::Role;
 use serde::Serialize;
 
-use super::Agent;
 use super::engine::Report;
+use super::{Agent, agent};
 
 /// The output of `masep demo --json`; its `Display` is the table.
 #[derive(Debug, Serialize)]
@@ -34,8 +34,8 @@ struct RoundTrip {
     p99_us: f64,
 }
 
-/// As the engine sees it, without the hello and the BYE of each connection.
-#[derive(Debug, Serialize)]
+/// The messages of the engine to all agents, or of all agents to it, without the hello and the BYE of each connection.
+#[derive(Debug, Default, Serialize)]
 struct Traffic {
     frames: u64,
     bytes: u64,
@@ -53,6 +53,17 @@ struct Observer {
     id: String,
     observations: i64,
     missed: i64,
+}
+
+impl FromIterator<agent::Traffic> for Traffic {
+    fn from_iter<I: IntoIterator<Item = agent::Traffic>>(parts: I) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            all.frames += part.frames;
+            all.bytes += part.bytes;
+        }
+        all
+    }
 }
 
 impl Figures {
@@ -88,14 +99,8 @@ impl Figures {
                 p50_us: microseconds(report.round_trip_quantile(0.50)),
                 p99_us: microseconds(report.round_trip_quantile(0.99)),
             },
-            sent: Traffic {
-                frames: report.sent.frames,
-                bytes: report.sent.bytes,
-            },
-            received: Traffic {
-                frames: report.received.frames,
-                bytes: report.received.bytes,
-            },
+            sent: agents.iter().map(|it| it.played.received).collect(),
+            received: agents.iter().map(|it| it.played.sent).collect(),
             predators: predators.collect(),
             observers,
         }
