@@ -35,7 +35,16 @@ pub(crate) const PLAIN_TRACEBACKS: (&str, &str) = ("PYTHONNODEBUGRANGES", "1");
 pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
     // The same build as that of the step `rust`, features included: an optimised one would take minutes more and
     // what is measured in these tests is waits of the network, not computing.
-    cargo(&["build", "--workspace", "--all-features", "--bin", "masep"]).run()?;
+    cargo(&[
+        "build",
+        "--workspace",
+        "--all-features",
+        "--bin",
+        "masep",
+        "--example",
+        "engine",
+    ])
+    .run()?;
     let python = environment()?;
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx"];
     args.extend(pytest);
