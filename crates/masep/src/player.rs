@@ -19,6 +19,8 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+#[cfg(feature = "unstable-transport")]
+use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
@@ -35,8 +37,8 @@ use crate::connection::now;
 use crate::keeper::CLOSE_GRACE;
 use crate::random::random_u64;
 use crate::{
-    Client, CloseReason, ConnectError, ConnectErrorKind, Connection, IntoTarget, InvalidAddress,
-    SendError, SocketOptions, Target,
+    Client, ClientBuilder, CloseReason, ConnectError, ConnectErrorKind, Connection, IntoTarget,
+    InvalidAddress, SendError, SocketOptions, Target,
 };
 
 /// Configures a [`Player`].
@@ -105,6 +107,8 @@ impl PlayerBuilder {
             session: self.session(now()),
             options: self,
             client: None,
+            #[cfg(feature = "unstable-transport")]
+            network: None,
         })
     }
 
@@ -116,6 +120,42 @@ impl PlayerBuilder {
         session
     }
 }
+
+/// Joins over other transports than sockets.
+#[cfg(feature = "unstable-transport")]
+impl PlayerBuilder {
+    /// As [`join`](Self::join), with another way to connect and chance of one's own, by which the waits between attempts
+    /// differ. `connect` gets the builder of each attempt, for [`connect_with`](crate::ClientBuilder::connect_with).
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_over<F>(
+        self,
+        address: impl IntoTarget,
+        connect: impl Fn(ClientBuilder) -> F + Send + Sync + 'static,
+        random: impl FnMut() -> u64 + Send + Sync + 'static,
+    ) -> Result<Player, InvalidAddress>
+    where
+        F: Future<Output = Result<Client, ConnectError>> + Send + 'static,
+    {
+        let mut player = self.join(address)?;
+        player.network = Some(Network {
+            connect: Box::new(move |builder| Box::pin(connect(builder))),
+            random: Box::new(random),
+        });
+        Ok(player)
+    }
+}
+
+/// Another way to connect than sockets, and another chance than that of the system.
+#[cfg(feature = "unstable-transport")]
+struct Network {
+    connect: Box<dyn Fn(ClientBuilder) -> Connecting + Send + Sync>,
+    random: Box<dyn FnMut() -> u64 + Send + Sync>,
+}
+
+#[cfg(feature = "unstable-transport")]
+type Connecting = Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>>;
 
 /// The builder of a shell's client, for the next attempt to connect.
 macro_rules! client_builder {
@@ -140,31 +180,31 @@ macro_rules! client_builder {
 pub(crate) use client_builder;
 
 /// An attempt to connect has failed.
-pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant) {
+pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant, random: u64) {
     match &error.kind {
         ConnectErrorKind::Rejected(rejected) => {
-            session.refused((**rejected).clone(), now, random_u64());
+            session.refused((**rejected).clone(), now, random);
         }
         ConnectErrorKind::OtherProtocol(_) => {
             let rejected = Rejected::new("version", error.to_string());
-            session.refused(rejected, now, random_u64());
+            session.refused(rejected, now, random);
         }
-        _ => session.failed(error.to_string(), now, random_u64()),
+        _ => session.failed(error.to_string(), now, random),
     }
 }
 
 /// A connection has ended.
-pub(crate) fn lose(session: &mut Session, reason: CloseReason, now: Instant) {
+pub(crate) fn lose(session: &mut Session, reason: CloseReason, now: Instant, random: u64) {
     let closed = match reason {
         CloseReason::PeerBye => Closed::Bye,
         CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
         CloseReason::Rejected => {
             let rejected = Rejected::new("refused", reason.to_string());
-            return session.refused(rejected, now, random_u64());
+            return session.refused(rejected, now, random);
         }
         reason => Closed::Lost(reason.to_string()),
     };
-    session.closed(closed, now, random_u64());
+    session.closed(closed, now, random);
 }
 
 /// A thing that a player is told.
@@ -185,6 +225,8 @@ pub struct Player {
     target: Target,
     options: PlayerBuilder,
     client: Option<Client>,
+    #[cfg(feature = "unstable-transport")]
+    network: Option<Network>,
 }
 
 impl Player {
@@ -334,13 +376,33 @@ impl Player {
         self.client = None;
         self.session.connecting();
         let builder = client_builder!(Client, &self.options, self.session);
-        match builder.connect(self.target.clone()).await {
+        match self.dial(builder).await {
             Ok(client) => {
                 self.session.opened(client.connection().welcome().as_ref());
                 self.client = Some(client);
             }
-            Err(error) => fail(&mut self.session, &error, now()),
+            Err(error) => {
+                let random = self.random();
+                fail(&mut self.session, &error, now(), random);
+            }
         }
+    }
+
+    async fn dial(&self, builder: ClientBuilder) -> Result<Client, ConnectError> {
+        #[cfg(feature = "unstable-transport")]
+        if let Some(network) = &self.network {
+            return (network.connect)(builder).await;
+        }
+        builder.connect(self.target.clone()).await
+    }
+
+    /// A random number, by which attempts of many players are spread.
+    fn random(&mut self) -> u64 {
+        #[cfg(feature = "unstable-transport")]
+        if let Some(network) = &mut self.network {
+            return (network.random)();
+        }
+        random_u64()
     }
 
     /// Sends what is to be sent, and takes the next message.
@@ -354,7 +416,8 @@ impl Player {
             Ok(Ok(frame)) => self.take(frame),
             Ok(Err(reason)) => {
                 self.client = None;
-                lose(&mut self.session, reason, now());
+                let random = self.random();
+                lose(&mut self.session, reason, now(), random);
             }
             Err(notice) => self.session.noticed(&notice),
         }

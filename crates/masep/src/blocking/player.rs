@@ -9,6 +9,7 @@ use masep_table::player::{End, Event, Session, Step, Turn};
 
 use super::{Client, Connection, TimedOut};
 use crate::player::{PlayerBuilder, Told, client_builder, fail, lose};
+use crate::random::random_u64;
 use crate::{CloseReason, IntoTarget, InvalidAddress, RecvTimeoutError, SendError, Target};
 
 /// A player or spectator, which connects and comes back by itself. See [`masep::player`](crate::player).
@@ -243,7 +244,7 @@ impl Player {
                 self.session.opened(client.connection().welcome().as_ref());
                 self.client = Some(client);
             }
-            Err(error) => fail(&mut self.session, &error, Instant::now()),
+            Err(error) => fail(&mut self.session, &error, Instant::now(), random_u64()),
         }
     }
 
@@ -323,7 +324,7 @@ impl Player {
 
     fn lose(&mut self, reason: CloseReason) {
         self.client = None;
-        lose(&mut self.session, reason, Instant::now());
+        lose(&mut self.session, reason, Instant::now(), random_u64());
     }
 
     /// Ends the connection, in order.

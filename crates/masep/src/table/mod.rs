@@ -64,7 +64,9 @@ pub use masep_table::{
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
-use crate::{Address, Connection, IntoTarget, Server};
+#[cfg(feature = "unstable-transport")]
+use crate::transport::Listener;
+use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
 pub(crate) use actions::{Look, look};
 pub(crate) use calls::host_calls;
 use door::Door;
@@ -94,25 +96,45 @@ impl TableBuilder {
     /// As [`ServerBuilder::bind`](crate::ServerBuilder::bind); `InvalidInput` also for no seats, or two of one name.
     pub async fn bind(self, address: impl IntoTarget) -> io::Result<Table> {
         let driver = self.driver()?;
-        let server = Server::builder(self.id.clone())
-            .limits(self.limits)
-            .server_limits(self.server_limits)
-            .socket_options(self.socket_options)
+        let server = self.server_builder().bind(address).await?;
+        Ok(self.start(driver, server))
+    }
+
+    fn server_builder(&self) -> ServerBuilder {
+        Server::builder(self.id.clone())
+            .limits(self.limits.clone())
+            .server_limits(self.server_limits.clone())
+            .socket_options(self.socket_options.clone())
             .protocols(self.protocols)
             .announce(self.announce)
             .duplicates(self.duplicates)
             .ask()
-            .bind(address)
-            .await?;
+    }
+
+    fn start(self, driver: Driver<Connection>, server: Server) -> Table {
         let server = Arc::new(server);
         let shared = Shared::new(driver, Door::new(server.clone()));
         let task = tokio::spawn(shared.clone().keep());
-        Ok(Table {
+        Table {
             shared,
             server,
             late: self.late,
             task,
-        })
+        }
+    }
+}
+
+/// Plays over other transports than sockets.
+#[cfg(feature = "unstable-transport")]
+impl TableBuilder {
+    /// As [`bind`](Self::bind), with connections from this listener.
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind) that are not about sockets, and that of the listener for its address.
+    pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Table> {
+        let driver = self.driver()?;
+        let server = self.server_builder().serve_over(listener)?;
+        Ok(self.start(driver, server))
     }
 }
 
