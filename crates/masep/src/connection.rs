@@ -201,6 +201,12 @@ impl Connection {
         self.shared.encoding()
     }
 
+    /// The form of messages on this connection, and of the data of turns beside them: for a table's peer made by hand.
+    #[cfg(feature = "unstable-transport")]
+    pub fn message_encoding(&self) -> Encoding {
+        self.encoding()
+    }
+
     /// Queues a frame, after waiting for room in the queue if need be. The frames that one task
     /// sends arrive in that order, each whole; those that wait go out together.
     ///

@@ -90,11 +90,11 @@ pub(crate) fn rng(seed: u64, stream: u64) -> XorShiftRng {
     XorShiftRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream)
 }
 
-fn one_of<T: Copy>(rng: &mut XorShiftRng, of: &[T]) -> T {
+pub(crate) fn one_of<T: Copy>(rng: &mut XorShiftRng, of: &[T]) -> T {
     of[rng.random_range(0..of.len())]
 }
 
-fn millis(rng: &mut XorShiftRng, range: std::ops::Range<u64>) -> Duration {
+pub(crate) fn millis(rng: &mut XorShiftRng, range: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(rng.random_range(range))
 }
 
@@ -183,7 +183,7 @@ fn socket_options(rng: &mut XorShiftRng) -> SocketOptions {
         .keepalive_time(rng.random_bool(0.8).then(|| millis(rng, 300..1_000)))
 }
 
-fn quality(rng: &mut XorShiftRng, largest: usize) -> Quality {
+pub(crate) fn quality(rng: &mut XorShiftRng, largest: usize) -> Quality {
     // A large frame needs as much to pass in time.
     let least = largest / 4;
     Quality {

@@ -5,32 +5,18 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use rand_xorshift::XorShiftRng;
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, sleep_until};
 
 use crate::network::{Network, SERVER, TICK};
 use crate::plan::{Fault, Plan, rng};
+use crate::process::Process;
 use crate::record::{Figures, Record};
+use crate::seeds::Outcome;
 use crate::software::{Stage, client, server};
 use crate::stream::Ticks;
 use crate::verdict;
 
 /// The most time for events after all programs were asked to end.
 const AFTERMATH: Ticks = 12_000;
-
-/// The outcome of a simulation.
-pub(crate) struct Outcome {
-    pub(crate) violations: Vec<String>,
-    pub(crate) figures: Figures,
-    /// The same for the same seed.
-    pub(crate) hash: u64,
-}
-
-/// A program on a host. Dropping the runtime ends all its tasks at once.
-struct Process {
-    runtime: Runtime,
-    born: (Ticks, Instant),
-}
 
 struct World {
     stage: Arc<Stage>,
@@ -42,7 +28,7 @@ struct World {
 }
 
 /// Runs one seed to its end.
-pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome {
+pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
     let plan = Plan::of(seed);
     if prints {
         println!("{plan:#?}");
@@ -74,22 +60,13 @@ pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome {
 impl World {
     fn start(&mut self, host: usize, now: Ticks) -> Process {
         self.lives += 1;
-        let runtime = Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime needs only memory");
         let left = self.stage.plan.active.saturating_sub(now);
         let active = TICK * u32::try_from(left).unwrap_or(u32::MAX);
+        let stage = self.stage.clone();
         if host == SERVER {
-            runtime.spawn(server(self.stage.clone(), active, self.lives));
+            Process::start(now, server(stage, active, self.lives))
         } else {
-            runtime.spawn(client(self.stage.clone(), host, active, self.lives));
-        }
-        let start = runtime.block_on(async { Instant::now() });
-        Process {
-            runtime,
-            born: (now, start),
+            Process::start(now, client(stage, host, active, self.lives))
         }
     }
 
@@ -105,14 +82,7 @@ impl World {
             self.restart(now);
             let mut alive = self.restarts.iter().flatten().count();
             for process in self.processes.iter().flatten() {
-                let (born, start) = process.born;
-                let passed = TICK * u32::try_from(now - born).unwrap_or(u32::MAX);
-                if process.runtime.metrics().num_alive_tasks() > 0 {
-                    process
-                        .runtime
-                        .block_on(async { sleep_until(start + passed).await });
-                    alive += process.runtime.metrics().num_alive_tasks();
-                }
+                alive += process.run_until(now);
             }
             if now > self.stage.plan.active && alive == 0 {
                 return;
@@ -178,7 +148,7 @@ impl World {
         }
     }
 
-    fn judge(self) -> Outcome {
+    fn judge(self) -> Outcome<Figures> {
         let Self {
             stage, processes, ..
         } = self;
