@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: the real server and client over a simulated network, by seeds.
+//! `cargo xtask simulate`: the real server and client, and a table with its players, over a simulated network, by seeds.
 
 use clap::Args;
 
@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Prints all that happens.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Only the simulation of a table.
+    #[arg(long)]
+    table: bool,
     /// With optimizations, for many seeds.
     #[arg(long)]
     optimized: bool,
@@ -49,8 +52,10 @@ pub(crate) fn run(options: &Options) -> Result<Tally, Failure> {
         args.extend(["--profile", "instructions"]);
     }
     args.extend(["--", "--nocapture"]);
-    if options.seed.is_some() {
-        args.push("every_seed");
+    match (options.table, options.seed) {
+        (true, _) => args.push("every_seed_of_a_table"),
+        (false, Some(_)) => args.push("every_seed_keeps"),
+        (false, None) => {}
     }
     cargo(&args)
         .env("MASEP_SIMULATE_FROM", from.to_string())
@@ -66,6 +71,7 @@ pub(crate) fn full() -> Result<Tally, Failure> {
         from: 0,
         seed: None,
         trace: false,
+        table: false,
         optimized: true,
     })
 }

@@ -99,6 +99,12 @@ pub enum Event {
         /// The engine's word: `late`, `not_yours`, ...; empty if it said none.
         code: String,
     },
+    /// The connection was lost before the engine told of the answer to this turn, and since then the game has gone on by
+    /// more than that turn: the answer may have counted or not.
+    Unknown {
+        /// The number of the turn.
+        turn: u64,
+    },
     /// The engine has said something else that is no end.
     Notice {
         /// The kind of thing.
@@ -346,11 +352,13 @@ impl Session {
             return;
         }
         let turn = answer.turn;
-        let how = (last.turn == turn).then_some(last.how);
-        if how != Some(How::Played) {
+        if last.turn > turn {
+            // The engine tells of the last turn alone.
+            self.tell(Event::Unknown { turn });
+        } else if last.how != How::Played {
             self.tell(Event::NotCounted {
                 turn,
-                how,
+                how: Some(last.how),
                 code: String::new(),
             });
         }

@@ -35,6 +35,9 @@ pub(super) enum TurnEvent<'a> {
         #[serde(skip_serializing_if = "str::is_empty")]
         code: &'a str,
     },
+    Unknown {
+        turn: u64,
+    },
     Notice {
         code: &'a str,
         text: &'a str,
@@ -119,6 +122,7 @@ impl<'a> TurnEvent<'a> {
                 why: how.and_then(How::cause).map(|cause| cause.as_str()),
                 code,
             },
+            Event::Unknown { turn } => Self::Unknown { turn: *turn },
             Event::Notice { code, text } => Self::Notice { code, text },
             _ => return None,
         })

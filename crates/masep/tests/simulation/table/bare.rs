@@ -179,7 +179,8 @@ impl Bare {
             true => 3_000,
             false => plan.delay,
         };
-        if most > 0 {
+        // All is over then, and what has arrived is only read.
+        if most > 0 && Instant::now() < self.stop {
             self.pause(most).await;
         }
     }

@@ -124,13 +124,15 @@ impl Host {
     }
 
     async fn think(&mut self) {
-        let most = self.stage.plan.think;
-        if most > 0 {
-            sleep(Duration::from_millis(self.rng.random_range(0..=most))).await;
+        // With nobody left to decide, turns take no time.
+        let seats = self.table.seats();
+        let is_out = |seat: &Seat| matches!(seat.state(), SeatState::Gone | SeatState::Closed);
+        let most = if seats.iter().all(is_out) {
+            400
         } else {
-            // Nobody else of this process would ever run.
-            tokio::task::yield_now().await;
-        }
+            self.stage.plan.think
+        };
+        sleep(Duration::from_millis(self.rng.random_range(1..=most))).await;
     }
 
     /// One turn of some seats.

@@ -70,7 +70,7 @@ impl Plan {
         let spectators = rng.random_range(0..3);
         let grace = millis(rng, 200..3_000);
         let active = rng.random_range(600..1_800);
-        let per_turn = rng.random_bool(0.8).then(|| millis(rng, 80..1_200));
+        let per_turn = rng.random_bool(0.8).then(|| millis(rng, 80..1_500));
         let proceeds = rng.random_bool(0.15);
         Self {
             seats,
@@ -78,7 +78,9 @@ impl Plan {
             spectators: (0..spectators).map(|_| one_of(rng, SPECTATORS)).collect(),
             clock: Clock {
                 per_turn,
-                bank: rng.random_bool(0.3).then(|| millis(rng, 0..3_000)),
+                bank: rng
+                    .random_bool(if per_turn.is_some() { 0.4 } else { 0.05 })
+                    .then(|| millis(rng, 0..3_000)),
             },
             late: one_of(rng, &[LateRule::Nothing, LateRule::Action, LateRule::Host]),
             absence: match proceeds {
@@ -100,7 +102,7 @@ impl Plan {
                 .keepalive_time(Some(millis(rng, 300..1_000))),
             quality: quality(rng, 2_000),
             episode: rng.random_range(1..15),
-            think: one_of(rng, &[0, 3, 20, 200]),
+            think: one_of(rng, &[1, 3, 20, 200]),
             delay: one_of(rng, &[0, 0, 20, 200]),
             slowness: one_of(rng, &[0.0, 0.05, 0.3]),
             leaving: one_of(rng, &[0.0, 0.0, 0.01]),

@@ -176,7 +176,7 @@ impl Part {
         let plan = &self.stage.plan;
         let slow = self.rng.random_bool(plan.slowness);
         let most = if slow { 3_000 } else { plan.delay };
-        if most == 0 {
+        if most == 0 || Instant::now() > self.stop {
             return;
         }
         let time = Duration::from_millis(self.rng.random_range(0..=most));
