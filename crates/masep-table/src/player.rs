@@ -17,6 +17,8 @@
 
 mod backoff;
 mod inbox;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
