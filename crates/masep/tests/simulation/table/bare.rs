@@ -165,7 +165,7 @@ impl Bare {
         }
         match turn {
             Some(turn) if turn.kind == Kind::Ask => {
-                self.answer(connection, mark, turn.number).await
+                self.answer(connection, mark, turn.number).await;
             }
             Some(_) => {}
             None => self.act(connection, mark, 0, None).await,

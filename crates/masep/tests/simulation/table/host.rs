@@ -86,7 +86,7 @@ fn table(stage: &Stage) -> Table {
 }
 
 impl Host {
-    fn violation(&self, what: String) {
+    fn violation(&self, what: impl std::fmt::Display) {
         self.stage
             .record
             .violation(format!("life {}: {what}", self.life));
@@ -328,18 +328,18 @@ impl Host {
             connection.closed().await;
         }
         if !registry.is_empty() {
-            self.violation("connections are left after the end".to_owned());
+            self.violation("connections are left after the end");
         }
         if self
             .table
             .open(["seat-0"], |_: &Seat| view(self.mark(0), false))
             .is_ok()
         {
-            self.violation("a turn can be opened after the end".to_owned());
+            self.violation("a turn can be opened after the end");
         }
         self.take_events();
         if self.table.missed_events() > 0 {
-            self.violation("events were dropped".to_owned());
+            self.violation("events were dropped");
         }
     }
 }
