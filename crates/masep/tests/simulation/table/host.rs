@@ -36,8 +36,9 @@ struct Host {
 struct Waited {
     /// While anybody could decide.
     in_all: Duration,
-    /// Of that, while only players that are away were waited for.
+    /// While only players that are away were waited for, the longest time without a break: each absence has its grace.
     for_away: Duration,
+    this_absence: Duration,
     /// What the host gave by itself.
     given: Duration,
 }
@@ -209,12 +210,13 @@ impl Host {
                 let took = from.elapsed();
                 if before.0 && after.0 {
                     waited.in_all += took;
-                    waited.for_away += if before.1 && after.1 {
-                        took
-                    } else {
-                        Duration::ZERO
-                    };
                 }
+                if !before.1 || !after.1 {
+                    waited.this_absence = Duration::ZERO;
+                } else if before.0 && after.0 {
+                    waited.this_absence += took;
+                }
+                waited.for_away = waited.for_away.max(waited.this_absence);
                 if is_closed {
                     self.violation(format!("turn {} is closed and waits", turn.number()));
                     return decided;
@@ -279,6 +281,7 @@ impl Host {
             in_all,
             for_away,
             given,
+            ..
         } = *waited;
         if let Some(bound) = bound
             && in_all > bound + given + SLACK
