@@ -332,6 +332,10 @@ fn event(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
             fields.set_item("code", code)?;
             "not_counted"
         }
+        Event::Unknown { turn } => {
+            fields.set_item("turn", turn)?;
+            "unknown"
+        }
         Event::Notice { code, text } => {
             fields.set_item("code", code)?;
             fields.set_item("text", text)?;

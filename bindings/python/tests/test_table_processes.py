@@ -130,8 +130,8 @@ def test_a_player_that_is_a_turn_too_late_shifts_no_action():
         assert (len(missed), told) == (3, missed)
 
 
-def test_a_player_that_is_stopped_is_late_and_plays_on_when_it_is_continued():
-    with masep.Table("any.Game", ["red", "blue"], "127.0.0.1:0", deadline=0.3, misses=0) as host, ExitStack() as stack:
+def test_a_player_that_is_stopped_falls_asleep_and_wakes_up():
+    with masep.Table("any.Game", ["red", "blue"], "127.0.0.1:0", deadline=0.3, misses=2) as host, ExitStack() as stack:
         red = stack.enter_context(player(host, "red"))
         assert event(host, "seated").seat == "red"
         stack.enter_context(player(host, "blue"))
@@ -144,8 +144,9 @@ def test_a_player_that_is_stopped_is_late_and_plays_on_when_it_is_continued():
             moves = host.ask_all(view(number))
             whys.append(moves[0].why)
             check(moves[1], number)
-        assert whys == ["late"] * 5
+        assert whys == ["late", "late", "asleep", "asleep", "asleep"]
         red.signal(signal.SIGCONT)
+        assert event(host, "awake").seat == "red"
         for move in host.ask_all(view(6), deadline=SOON):
             check(move, 6)
         # All that it was asked it has answered for the turn that it was asked in.

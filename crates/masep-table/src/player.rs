@@ -395,7 +395,8 @@ impl Session {
     pub fn next_turn(&mut self, now: Instant) -> Option<Turn> {
         self.answer_final();
         let turn = self.inbox.next()?;
-        self.asked = (turn.kind() == Kind::Ask || !self.is_numbered).then_some(turn.number());
+        // A seat is shown turns while it is asleep: an action wakes it, and does not count.
+        self.asked = (turn.kind() != Kind::Final || !self.is_numbered).then_some(turn.number());
         if self.part.role == Role::Observer {
             self.asked = None;
         }

@@ -33,7 +33,8 @@ class PlayerEvent:
     """Something that has happened to a player."""
 
     kind: str
-    """``"joined"``, ``"lost"``, ``"retrying"``, ``"not_counted"`` or ``"notice"``."""
+    """``"joined"``, ``"lost"``, ``"retrying"``, ``"not_counted"``, ``"unknown"`` (nobody has said whether the answer to
+    this turn counted) or ``"notice"``."""
     seat: str | None = None
     """The seat that it has joined, as an engine of protocol 2 names it."""
     epoch: int | None = None

@@ -19,10 +19,14 @@ fn session() -> Session {
 }
 
 fn ask(session: &mut Session, number: u64, last: Option<Last>) {
+    observe(session, Kind::Ask, number, last);
+}
+
+fn observe(session: &mut Session, kind: Kind, number: u64, last: Option<Last>) {
     let turn = TurnData {
         number,
         episode: 0,
-        kind: Kind::Ask,
+        kind,
         left: None,
         bank: None,
         last,
@@ -66,4 +70,19 @@ fn an_answer_of_which_nothing_was_told_is_unknown() {
         code: String::new(),
     };
     assert_eq!(back_with(last(5, away)), [not_counted]);
+}
+
+#[test]
+fn a_player_that_is_only_shown_turns_wakes_its_seat_by_an_action() {
+    let mut session = session();
+    // It was stopped, and takes the newest.
+    ask(&mut session, 3, None);
+    observe(&mut session, Kind::Show, 4, None);
+    assert_eq!(session.next_turn(Instant::now()).unwrap().number(), 4);
+    assert!(session.act(Action::new(1)));
+    let sent = std::iter::from_fn(|| session.poll_message());
+    assert!(sent.into_iter().any(|(_, turn)| turn == Some(action_turn(4))));
+    observe(&mut session, Kind::Final, 5, None);
+    let _final = session.next_turn(Instant::now());
+    assert!(!session.act(Action::new(1)));
 }
