@@ -41,7 +41,7 @@ fn no_peer_is_everybody() {
     assert!(rejected.get("peer").is_none(), "{rejected}");
     // One of protocol 2 is told why.
     let star = masep::blocking::Client::builder("*").connect(format!("masep://{address}"));
-    let end = star.unwrap().connection().closed();
+    let end = star.unwrap().connection().recv().unwrap_err();
     let words = end.words().expect("words");
     assert_eq!(&*words.code, "reserved_id");
     assert!(words.text.contains("all who are connected"), "{words}");
