@@ -29,10 +29,11 @@ def serve(host: Host, masep: Masep, *options: str) -> Iterator[tuple[Peer, str]]
 
 @contextmanager
 def join(host: Host, masep: Masep, address: str, *options: str, ident: str = INTERFACE) -> Iterator[Peer]:
-    """`masep join` on a host, in pymasep's protocol, which need not have connected yet."""
+    """`masep join` on a host, in pymasep's protocol if the address has no scheme; it need not have connected yet."""
+    target = address if "://" in address else f"pymasep://{address}"
     with ExitStack() as stack:
         with host.entered():
-            peer = stack.enter_context(masep.run("join", f"pymasep://{address}", "--id", ident, *options))
+            peer = stack.enter_context(masep.run("join", target, "--id", ident, *options))
         yield peer
 
 

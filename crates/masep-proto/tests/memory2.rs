@@ -117,8 +117,8 @@ fn what_is_claimed_takes_memory_when_a_sixteenth_has_arrived() {
         (8, 4_000),
         (2_000, 8_000),
         (60_000, 300_000),
-        (70_000, 1_200_000),
-        (1_000_000, 1_200_000),
+        (70_000, 1_300_000),
+        (1_000_000, 1_300_000),
     ] {
         warm(&config, now);
         let mut core = accepted(&config, now);
