@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,10 @@ import pytest
 #: the end, because there is a `masep` among them which is not the package.
 INTEROP = Path(__file__).resolve().parents[3] / "interop"
 sys.path.append(str(INTEROP))
+
+
+# A shell without job control has its background processes ignore Ctrl-C, and so their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
