@@ -81,7 +81,10 @@ fn a_player_that_is_only_shown_turns_wakes_its_seat_by_an_action() {
     assert_eq!(session.next_turn(Instant::now()).unwrap().number(), 4);
     assert!(session.act(Action::new(1)));
     let sent = std::iter::from_fn(|| session.poll_message());
-    assert!(sent.into_iter().any(|(_, turn)| turn == Some(action_turn(4))));
+    assert!(
+        sent.into_iter()
+            .any(|(_, turn)| turn == Some(action_turn(4)))
+    );
     observe(&mut session, Kind::Final, 5, None);
     let _final = session.next_turn(Instant::now());
     assert!(!session.act(Action::new(1)));
