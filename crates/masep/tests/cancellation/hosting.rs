@@ -28,7 +28,9 @@ fn player(table: &Table, id: &str) -> Player {
         ..Backoff::default()
     };
     let builder = Player::builder(id, GAME).backoff(backoff);
-    builder.join(table.local_address()).unwrap()
+    // It insists: a server of pymasep's protocol alone, which this process still remembers, may have had the same port.
+    let target = format!("masep://{}", table.local_address());
+    builder.join(&*target).unwrap()
 }
 
 /// Answers each question with what it shows.
