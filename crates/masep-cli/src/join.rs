@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use masep::discovery::SearchOptions;
 use masep::{Client, ConnectError, ConnectErrorKind, ConnectPhase, Role, Target, TypeName};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -78,7 +78,7 @@ Out: joined, with \"seat\" if the engine names it; {\"event\":\"turn\",\"turn\":
 spectators; lost and retrying; not_counted with the turn whose action did not count, and why; unknown with the turn of \
 which that is not known; notice, error; over, last.
 
-In: {\"turn\":7,\"action\":VALUE}. The next question is told after the answer to the one before; if that was late, it is the \
+In: {\"turn\":7,\"action\":VALUE}; without \"turn\" it is for the question that was told last. The next question is told after the answer to the one before; if that was late, it is the \
 newest. {\"leave\":true} gives the seat up; without that, it can be had again.";
 
 const FORM: Form = Form {
@@ -94,6 +94,7 @@ const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// An interface's end as JSON lines on standard input and output
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+#[command(group = ArgGroup::new("part").args(["role", "turns"]).multiple(true))]
 pub(crate) struct Join {
     /// The engine's address [default: `MASEP_ADDRESS`, else 127.0.0.1:60000]
     ///
@@ -132,12 +133,13 @@ pub(crate) struct Join {
     #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
     protocols: ProtocolNames,
 
-    /// Take part in a game: say define and register by itself, and quit and BYE when it ends
+    /// Take part in a game: say define and register by itself, and quit and BYE when it ends; with --turns, an actor
+    /// unless it says observer
     #[arg(long, value_enum, requires = "game")]
     role: Option<RoleName>,
 
     /// The game, as the name of its class: pkg.mod.Class
-    #[arg(long, value_name = "CLASS", requires = "role", value_parser = parse_game)]
+    #[arg(long, value_name = "CLASS", requires = "part", value_parser = parse_game)]
     game: Option<TypeName>,
 
     #[arg(

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{env, fs};
 
-use masep::blocking::{Connection, Server};
-use masep::{Dict, Message, MessageType, Node, Value};
+use masep::table::{How, Table};
+use masep::{Element, Value};
 
 /// The one program in README.md that is a shell's.
 fn program() -> &'static str {
@@ -20,19 +20,11 @@ fn program() -> &'static str {
     rest.split_once("```").unwrap().0
 }
 
-fn next(agent: &Connection, awaited: &MessageType) -> Message {
-    loop {
-        let message = agent.recv_message().unwrap();
-        if message.msg_type == *awaited {
-            return message;
-        }
-    }
-}
-
 #[test]
 fn the_agent_in_a_shell_plays() {
-    let server = Server::builder("engine").bind("127.0.0.1:0").unwrap();
-    let address = server.local_address().to_string();
+    let rules = Table::builder("countdown.Countdown").seats(["blue"]);
+    let table = rules.bind_blocking("127.0.0.1:0").unwrap();
+    let address = table.local_address().to_string();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme-shell");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).unwrap();
@@ -46,21 +38,18 @@ fn the_agent_in_a_shell_plays() {
         .spawn()
         .unwrap();
 
-    let agent = server.accept().unwrap();
-    assert_eq!(agent.peer().as_str(), "agent-1");
-    next(&agent, &MessageType::Register);
+    table
+        .filled_timeout(Duration::from_secs(60))
+        .unwrap()
+        .unwrap();
     for _ in 0..3 {
-        let state = Node::new("State").with_attribute("name", "State");
-        let state = Value::Element(state.to_element().unwrap());
-        agent
-            .send_message(&Message::observation("engine", state, Dict::new()))
-            .unwrap();
-        let action = next(&agent, &MessageType::Action);
-        let action = action.param("action").and_then(Value::as_element).unwrap();
-        assert_eq!(action.attribute("type").as_deref(), Some("2"));
+        let state = Element::parse(r#"<State name="State" />"#).unwrap();
+        for its in table.ask_all(|_seat| state.clone()).unwrap() {
+            assert_eq!(its.how(), How::Played);
+            let action = its.action().and_then(Value::as_element).unwrap();
+            assert_eq!(action.attribute("type").as_deref(), Some("2"));
+        }
     }
-    agent.send_message(&Message::end("engine")).unwrap();
-    next(&agent, &MessageType::Quit);
+    table.end();
     assert!(shell.wait().unwrap().success());
-    server.shutdown(Duration::from_secs(1));
 }
