@@ -48,24 +48,24 @@ pub(super) fn value(json: &Json) -> Result<Value, JsonError> {
     let elements = Cell::new(0);
     nested(
         json,
-        Place {
+        Nesting {
             depth: 1,
             elements: &elements,
         },
     )
 }
 
-/// The place of a value.
+/// The nesting of a value, and what all of them have in common.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Nesting<'a> {
     /// The depth, in elements on the wire.
     depth: usize,
     /// Elements on the wire so far: a `$nest` makes many out of a few bytes.
     elements: &'a Cell<usize>,
 }
 
-impl Place<'_> {
-    /// The place of a value in this many containers in each other.
+impl Nesting<'_> {
+    /// That of a value in this many containers in each other.
     const fn inside(self, containers: usize) -> Self {
         let deeper = containers.saturating_mul(LEVELS_PER_ITEM);
         Self {
@@ -95,13 +95,13 @@ pub(super) fn element(json: &Json) -> Result<Element, JsonError> {
 ///
 /// Here and in `write`, what stands on the stack once for every level of nesting is kept small: one
 /// function for containers and one for all that is none, loops instead of `collect`.
-fn nested(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
-    place.take(1)?;
+fn nested(json: &Json, nesting: Nesting<'_>) -> Result<Value, JsonError> {
+    nesting.take(1)?;
     match json {
-        Json::Array(_) => list(json, place),
+        Json::Array(_) => list(json, nesting),
         Json::Object(object) => match tag(object)? {
-            None => plain_dict(object, place),
-            Some(tag) => tagged(object, tag, place),
+            None => plain_dict(object, nesting),
+            Some(tag) => tagged(object, tag, nesting),
         },
         scalar => self::scalar(scalar),
     }
@@ -116,26 +116,26 @@ fn scalar(json: &Json) -> Result<Value, JsonError> {
     }
 }
 
-fn list(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
-    items(json, place).map(Value::List)
+fn list(json: &Json, nesting: Nesting<'_>) -> Result<Value, JsonError> {
+    items(json, nesting).map(Value::List)
 }
 
-fn tuple(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
-    items(json, place).map(Value::Tuple)
+fn tuple(json: &Json, nesting: Nesting<'_>) -> Result<Value, JsonError> {
+    items(json, nesting).map(Value::Tuple)
 }
 
-fn set(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
-    match unique_members(items(json, place)?) {
+fn set(json: &Json, nesting: Nesting<'_>) -> Result<Value, JsonError> {
+    match unique_members(items(json, nesting)?) {
         Ok(members) => Ok(Value::Set(members)),
         Err(type_name) => Err(JsonErrorKind::Unhashable(type_name).into()),
     }
 }
 
-fn items(json: &Json, place: Place<'_>) -> Result<Vec<Value>, JsonError> {
+fn items(json: &Json, nesting: Nesting<'_>) -> Result<Vec<Value>, JsonError> {
     let values = array(json)?;
     let mut items = Vec::with_capacity(values.len());
     for (index, json) in values.iter().enumerate() {
-        match nested(json, place.inside(1)) {
+        match nested(json, nesting.inside(1)) {
             Ok(value) => items.push(value),
             Err(error) => return Err(error.at_index(index)),
         }
@@ -143,10 +143,10 @@ fn items(json: &Json, place: Place<'_>) -> Result<Vec<Value>, JsonError> {
     Ok(items)
 }
 
-fn plain_dict(object: &Object, place: Place<'_>) -> Result<Value, JsonError> {
+fn plain_dict(object: &Object, nesting: Nesting<'_>) -> Result<Value, JsonError> {
     let mut dict = Dict::with_capacity(object.len());
     for (key, json) in object {
-        match nested(json, place.inside(1)) {
+        match nested(json, nesting.inside(1)) {
             Ok(value) => dict.insert(key.as_str(), value),
             Err(error) => return Err(error.under_key(key)),
         };
@@ -154,14 +154,14 @@ fn plain_dict(object: &Object, place: Place<'_>) -> Result<Value, JsonError> {
     Ok(Value::Dict(dict))
 }
 
-fn dict_of_pairs(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
+fn dict_of_pairs(json: &Json, nesting: Nesting<'_>) -> Result<Value, JsonError> {
     let mut dict = Dict::new();
     for (index, json) in array(json)?.iter().enumerate() {
         let (key, json) = match pair(json) {
             Ok(pair) => pair,
             Err(error) => return Err(error.at_index(index)),
         };
-        match nested(json, place.inside(1)) {
+        match nested(json, nesting.inside(1)) {
             Ok(value) => dict.insert(key, value),
             Err(error) => return Err(error.at_index(1).at_index(index)),
         };
@@ -198,8 +198,8 @@ fn tag(object: &Object) -> Result<Option<&str>, JsonError> {
     Ok(Some(tag))
 }
 
-fn tagged(object: &Object, tag: &str, place: Place<'_>) -> Result<Value, JsonError> {
-    let read: fn(&Json, Place<'_>) -> Result<Value, JsonError> = match tag {
+fn tagged(object: &Object, tag: &str, nesting: Nesting<'_>) -> Result<Value, JsonError> {
+    let read: fn(&Json, Nesting<'_>) -> Result<Value, JsonError> = match tag {
         "$int" => |json, _| int(str(json)?),
         "$float" => |json, _| float(json),
         "$tuple" => tuple,
@@ -215,7 +215,7 @@ fn tagged(object: &Object, tag: &str, place: Place<'_>) -> Result<Value, JsonErr
         "$py" => return described(object),
         _ => return Err(JsonErrorKind::UnknownTag(excerpt(tag)).into()),
     };
-    match read(&object[tag], place) {
+    match read(&object[tag], nesting) {
         Ok(value) => Ok(value),
         Err(error) => Err(error.under_key(tag)),
     }
@@ -265,10 +265,10 @@ fn bytes(json: &Json) -> Result<Value, JsonError> {
 }
 
 /// `["list" or "dict", how many, leaf]`.
-fn nest(json: &Json, place: Place<'_>) -> Result<Value, JsonError> {
+fn nest(json: &Json, nesting: Nesting<'_>) -> Result<Value, JsonError> {
     let (wrap, levels, leaf) = layers(json)?;
     // At least one item, or nests of none in each other would be as deep as they like.
-    let inside = place.inside(levels.max(1));
+    let inside = nesting.inside(levels.max(1));
     let counted = inside.take(levels).map_err(JsonError::from);
     match counted.and_then(|()| nested(leaf, inside)) {
         Ok(leaf) => Ok((0..levels).fold(leaf, |value, _| wrap(value))),

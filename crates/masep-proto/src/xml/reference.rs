@@ -4,9 +4,9 @@ use super::chars;
 use super::fault::Fault;
 use super::words;
 
-/// The place of a text, which decides what is escaped in it.
+/// The context of a text, which decides what is escaped in it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum TextContext {
     Text,
     Attribute,
 }
@@ -33,7 +33,7 @@ pub(super) struct Reference {
 pub(super) fn read(
     input: &[u8],
     at: usize,
-    place: Place,
+    context: TextContext,
     token: usize,
 ) -> Result<Reference, Fault> {
     let rest = input.get(at + 1..).unwrap_or_default();
@@ -41,7 +41,7 @@ pub(super) fn read(
         Ok(Reference {
             c,
             end: at + length,
-            canonical: c != '\'' && (c != '"' || place == Place::Attribute),
+            canonical: c != '\'' && (c != '"' || context == TextContext::Attribute),
         })
     };
     match rest {
@@ -50,8 +50,8 @@ pub(super) fn read(
         [b'a', b'm', b'p', b';', ..] => entity('&', "&amp;".len()),
         [b'q', b'u', b'o', b't', b';', ..] => entity('"', "&quot;".len()),
         [b'a', b'p', b'o', b's', b';', ..] => entity('\'', "&apos;".len()),
-        [b'#', b'x', ..] => character(input, at, 3, 16, place, token),
-        [b'#', ..] => character(input, at, 2, 10, place, token),
+        [b'#', b'x', ..] => character(input, at, 3, 16, context, token),
+        [b'#', ..] => character(input, at, 2, 10, context, token),
         _ => Err(undefined(input, at, token)),
     }
 }
@@ -62,7 +62,7 @@ fn character(
     at: usize,
     prefix: usize,
     radix: u32,
-    place: Place,
+    context: TextContext,
     token: usize,
 ) -> Result<Reference, Fault> {
     let start = at + prefix;
@@ -88,9 +88,9 @@ fn character(
             at,
         ));
     };
-    let canonical = match (c, place) {
-        ('\t', Place::Attribute) => &input[start..end] == b"09",
-        ('\n' | '\r', Place::Attribute) | ('\u{80}'.., _) => input[start] != b'0',
+    let canonical = match (c, context) {
+        ('\t', TextContext::Attribute) => &input[start..end] == b"09",
+        ('\n' | '\r', TextContext::Attribute) | ('\u{80}'.., _) => input[start] != b'0',
         _ => false,
     };
     Ok(Reference {
@@ -136,7 +136,7 @@ pub(super) fn unescape_text(raw: &str) -> String {
         if reference.is_empty() {
             return output;
         }
-        rest = push_reference(&mut output, reference, Place::Text);
+        rest = push_reference(&mut output, reference, TextContext::Text);
     }
 }
 
@@ -149,7 +149,7 @@ pub(super) fn unescape_attribute(raw: &str) -> String {
         output.push_str(&rest[..at]);
         rest = &rest[at..];
         if rest.starts_with('&') {
-            rest = push_reference(&mut output, rest, Place::Attribute);
+            rest = push_reference(&mut output, rest, TextContext::Attribute);
         } else {
             output.push(' ');
             rest = rest.strip_prefix("\r\n").unwrap_or(&rest[1..]);
@@ -160,8 +160,8 @@ pub(super) fn unescape_attribute(raw: &str) -> String {
 }
 
 /// Appends what the reference at the beginning of `rest` stands for; returns what follows it.
-fn push_reference<'a>(output: &mut String, rest: &'a str, place: Place) -> &'a str {
-    match read(rest.as_bytes(), 0, place, 0) {
+fn push_reference<'a>(output: &mut String, rest: &'a str, context: TextContext) -> &'a str {
+    match read(rest.as_bytes(), 0, context, 0) {
         Ok(reference) => {
             output.push(reference.c);
             &rest[reference.end..]
@@ -184,8 +184,11 @@ mod tests {
     use super::*;
     use crate::DecodeErrorKind;
 
-    fn read_at_0(input: &str, place: Place) -> Result<(char, bool), (DecodeErrorKind, usize)> {
-        match read(input.as_bytes(), 0, place, 0) {
+    fn read_at_0(
+        input: &str,
+        context: TextContext,
+    ) -> Result<(char, bool), (DecodeErrorKind, usize)> {
+        match read(input.as_bytes(), 0, context, 0) {
             Ok(reference) => {
                 assert_eq!(reference.end, input.len());
                 Ok((reference.c, reference.canonical))
@@ -214,7 +217,7 @@ mod tests {
             ("&#1114111;", '\u{10ffff}'),
         ] {
             assert_eq!(
-                read_at_0(input, Place::Text).map(|found| found.0),
+                read_at_0(input, TextContext::Text).map(|found| found.0),
                 Ok(c),
                 "{input}"
             );
@@ -225,15 +228,21 @@ mod tests {
     fn canonical_is_what_elementtree_writes() {
         let canonical = |input, place| read_at_0(input, place).unwrap().1;
         for input in ["&lt;", "&gt;", "&amp;", "&#233;", "&#128;", "&#65535;"] {
-            assert!(canonical(input, Place::Text) && canonical(input, Place::Attribute));
+            assert!(
+                canonical(input, TextContext::Text) && canonical(input, TextContext::Attribute)
+            );
         }
         for input in ["&quot;", "&#09;", "&#10;", "&#13;"] {
-            assert!(!canonical(input, Place::Text) && canonical(input, Place::Attribute));
+            assert!(
+                !canonical(input, TextContext::Text) && canonical(input, TextContext::Attribute)
+            );
         }
         for input in [
             "&apos;", "&#0233;", "&#xe9;", "&#65;", "&#9;", "&#010;", "&#38;", "&#127;",
         ] {
-            assert!(!canonical(input, Place::Text) && !canonical(input, Place::Attribute));
+            assert!(
+                !canonical(input, TextContext::Text) && !canonical(input, TextContext::Attribute)
+            );
         }
     }
 
@@ -258,20 +267,20 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    read_at_0(input, Place::Text),
+                    read_at_0(input, TextContext::Text),
                     Err((DecodeErrorKind::Syntax(_), place)) if place == at
                 ),
                 "{input}: {:?}",
-                read_at_0(input, Place::Text)
+                read_at_0(input, TextContext::Text)
             );
         }
         assert_eq!(
-            read_at_0("&nbsp;", Place::Text),
+            read_at_0("&nbsp;", TextContext::Text),
             Err((DecodeErrorKind::UndefinedEntity, 0))
         );
         for input in ["&", "&#", "&#x", "&am", "&#12"] {
             assert!(matches!(
-                read_at_0(input, Place::Text),
+                read_at_0(input, TextContext::Text),
                 Err((DecodeErrorKind::Truncated(_), 0))
             ));
         }

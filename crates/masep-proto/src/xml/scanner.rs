@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::chars;
 use super::fault::Fault;
 use super::namespaces::Namespaces;
-use super::reference::{self, Place};
+use super::reference::{self, TextContext};
 use super::words::{self, Words};
 use crate::{Limit, LimitExceeded, Limits};
 
@@ -269,7 +269,7 @@ impl<'a> Scanner<'a> {
                         at = end;
                         continue;
                     }
-                    let reference = reference::read(bytes, at, Place::Text, at)?;
+                    let reference = reference::read(bytes, at, TextContext::Text, at)?;
                     self.canonical &= reference.canonical;
                     at = reference.end;
                 }

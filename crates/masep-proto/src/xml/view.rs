@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use super::cursor::Cursor;
 use super::escape::push_attribute;
 use super::reader::Reader;
-use super::reference::{self, Place};
+use super::reference::{self, TextContext};
 use super::scanner::Token;
 use super::{Encoded, tree};
 use crate::{Element, Limits, Node};
@@ -187,7 +187,7 @@ pub(crate) fn to_unicode(xml: &ByteString) -> ByteString {
     while let Some(at) = rest.find("&#") {
         output.push_str(&rest[..at]);
         rest = &rest[at..];
-        let end = match reference::read(rest.as_bytes(), 0, Place::Text, 0) {
+        let end = match reference::read(rest.as_bytes(), 0, TextContext::Text, 0) {
             Ok(reference) if !reference.c.is_ascii() => {
                 output.push(reference.c);
                 reference.end

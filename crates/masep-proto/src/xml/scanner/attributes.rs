@@ -8,7 +8,7 @@ use super::{Scanner, Tag, skip_raw, skip_while};
 use crate::xml::chars;
 use crate::xml::fault::Fault;
 use crate::xml::namespaces::Uri;
-use crate::xml::reference::{self, Place};
+use crate::xml::reference::{self, TextContext};
 use crate::xml::words::{self, Words};
 use crate::{DecodeErrorKind, Limit, LimitExceeded};
 
@@ -194,7 +194,7 @@ impl<'a> Scanner<'a> {
                         at = end;
                         continue;
                     }
-                    let reference = reference::read(bytes, at, Place::Attribute, token)?;
+                    let reference = reference::read(bytes, at, TextContext::Attribute, token)?;
                     self.canonical &= reference.canonical;
                     at = reference.end;
                 }

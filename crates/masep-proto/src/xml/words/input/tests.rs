@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::xml::chars;
-use crate::xml::reference::{self, Place};
+use crate::xml::reference::{self, TextContext};
 
 /// Every byte at every place in three words, among bytes that do not count: what is found, and by `word`
 /// only up to where a word begins.
@@ -100,9 +100,9 @@ fn check_reference(reference: &str) {
         let read = reference::read(input.as_bytes(), 0, place, 0).ok();
         read.filter(|read| read.canonical).map(|read| read.end)
     };
-    assert_eq!(found, expected(Place::Text), "{reference}");
+    assert_eq!(found, expected(TextContext::Text), "{reference}");
     assert!(
-        found.is_none() || found == expected(Place::Attribute),
+        found.is_none() || found == expected(TextContext::Attribute),
         "{reference}"
     );
 }
