@@ -262,8 +262,9 @@ impl Connection {
         };
     }
 
-    fn tell_closed(&mut self) {
-        if self.reason().is_some() && !self.is_closed {
+    /// Tells of the end, unless a write is under way: what that took is not known yet, and is counted first.
+    pub(super) fn tell_closed(&mut self) {
+        if self.reason().is_some() && !self.is_closed && !self.transmit_out {
             self.is_closed = true;
             self.tell(event::CLOSED);
         }
@@ -288,8 +289,15 @@ impl Connection {
         self.rest = None;
         (self.phase_until, self.write_until) = (None, None);
         self.inbound.discard_rest();
-        self.tell_closed();
         self.actions.set(action);
-        self.tell(event::OVER);
+        self.tell_over();
+    }
+
+    /// The last that is told; after a write that is under way.
+    pub(super) fn tell_over(&mut self) {
+        self.tell_closed();
+        if !self.transmit_out {
+            self.tell(event::OVER);
+        }
     }
 }

@@ -543,6 +543,11 @@ impl Connection {
             if let Write::Bytes(written) = write {
                 self.count_written(&mut transmit, written);
             }
+            match self.phase {
+                Phase::HearingOut => self.tell_closed(),
+                Phase::Over => self.tell_over(),
+                _ => {}
+            }
             return;
         }
         if let Some(reason) = answer

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use masep_proto::connection::{Action, Event, Read, Write};
+use masep_proto::connection::{Action, Connection, Event, Read, Write};
 use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
 
 use crate::pair::Pair;
@@ -414,7 +414,15 @@ fn frames_that_the_stream_took_count_as_written_though_the_end_came_meanwhile() 
         room.fill(b"\x03\0BYE");
         core.put_room(room, Read::Bytes, pair.now);
         assert_eq!(core.reason(), Some(&CloseReason::PeerBye));
+        // Not before it is known what was written: an end is told with the number of frames that were not.
+        assert!(!events(core).contains(&Event::Closed));
         core.put_transmit(transmit, Write::Bytes(taken), pair.now);
         assert_eq!(core.written(), written, "{taken} bytes");
+        assert!(events(core).contains(&Event::Closed));
     }
+}
+
+/// The events that are there to be taken.
+fn events(core: &mut Connection) -> Vec<Event> {
+    std::iter::from_fn(|| core.poll_event()).collect()
 }
