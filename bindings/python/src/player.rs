@@ -82,7 +82,8 @@ impl Player {
     fn turn<'py>(py: Python<'py>, turn: &Turn) -> PyResult<Bound<'py, PyAny>> {
         let last = turn.last().map(|last| {
             let (how, why) = values::how(last.how);
-            (last.turn, how, why, last.after.map(|it| it.as_secs_f64()))
+            let after = last.after.map(|it| it.as_secs_f64());
+            (last.turn, how, why, after, last.played)
         });
         let fields = (
             turn.number(),

@@ -75,8 +75,9 @@ a lost connection is made anew, for --wait or 60s.
 
 Out: joined, with \"seat\" if the engine names it; {\"event\":\"turn\",\"turn\":7,\"episode\":0,\"left_ms\":1990,\"view\":...,\
 \"information\":{...},\"last\":{\"turn\":6,\"how\":\"played\"}}; final in the same form, which wants no answer, and show for \
-spectators; lost and retrying; not_counted with the turn whose action did not count, and why; unknown with the turn of \
-which that is not known; notice, error; over, last.
+spectators; lost and retrying; not_counted with the turn whose action did not count, and why as far as the engine tells; \
+unknown with the turn of which that is not known, where the engine has forgotten this player; notice, error; over, last. \
+Where the last turn was not played, \"played\" in \"last\" is the last one in which an action counted.
 
 In: {\"turn\":7,\"action\":VALUE}; without \"turn\" it is for the question that was told last. The next question is told after the answer to the one before; if that was late, it is the \
 newest. {\"leave\":true} gives the seat up; without that, it can be had again.";

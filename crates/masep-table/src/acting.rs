@@ -7,7 +7,7 @@ use masep_proto::{Action, Dict, Message, MessageType, Value};
 use crate::peer::{Answer, Manner, Place};
 use crate::seat::Presence;
 use crate::wire;
-use crate::{Cause, Code, Event, How, PeerKey, SeatId, Table};
+use crate::{Cause, Code, Event, PeerKey, SeatId, Table};
 
 /// Actions without an action in one turn, after which it is decided.
 const MOST_EMPTY: u8 = 3;
@@ -124,7 +124,7 @@ impl Table {
         let Some(asked) = asked else {
             let last = place.last.filter(|last| last.turn >= number);
             let code = match last {
-                Some(last) if last.turn == number && last.how == How::Played => Code::Repeated,
+                Some(last) if last.played == Some(number) => Code::Repeated,
                 None if place.question.is_none() => Code::NotAsked,
                 _ => Code::Late,
             };

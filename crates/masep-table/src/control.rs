@@ -105,6 +105,7 @@ mod tests {
             turn: 6,
             how,
             after: None,
+            played: Some(5),
         };
         let welcome = Welcome {
             instance: "life".into(),

@@ -26,10 +26,12 @@ impl Table {
             Err(cause) => self.settings.without_action(cause, question.view.is_some()),
         };
         let after = (how == How::Played).then_some(reading);
+        let earlier = place.last.and_then(|last| last.played);
         place.last = Some(Last {
             turn: number,
             how,
             after,
+            played: after.map(|_| number).or(earlier),
         });
         let is_host_asked = matches!(how, How::Default(_)) && action.is_none();
         if how.cause() == Some(Cause::Asleep) {

@@ -101,8 +101,9 @@ pub enum Event {
         /// The engine's word: `late`, `not_yours`, ...; empty if it said none.
         code: String,
     },
-    /// The connection was lost before the engine told of the answer to this turn, and since then the game has gone on by
-    /// more than that turn: the answer may have counted or not.
+    /// The engine has forgotten this player before it told of the answer to this turn: the seat was gone, and it has one
+    /// afresh. The answer may have counted or not. Of any other answer it is told; at an engine that was
+    /// [started anew](Self::Joined) none counts.
     Unknown {
         /// The number of the turn.
         turn: u64,
@@ -225,20 +226,28 @@ impl Session {
         let instance = welcome.and_then(|welcome| welcome.instance.as_ref());
         let instance = instance.map(ToString::to_string);
         let is_new_engine = self.instance.is_some() && self.instance != instance;
-        if is_new_engine || !self.is_numbered {
+        let resume = welcome.and_then(|it| it.resume.as_ref().map(ToString::to_string));
+        // A seat that was had by the resume text keeps it.
+        let is_afresh = self.is_numbered && self.resume.is_some() && self.resume != resume;
+        let answer = self.answer.take_if(|_| is_new_engine || is_afresh || !self.is_numbered);
+        if is_new_engine || is_afresh || !self.is_numbered {
             self.inbox.clear();
-            self.answer = None;
             self.asked = None;
         }
         self.instance = instance;
+        if self.is_numbered {
+            self.resume = resume;
+        }
         self.tell(Event::Joined {
             seat: welcome.and_then(|it| it.seat.as_ref().map(ToString::to_string)),
             epoch: welcome.and_then(|it| it.epoch).unwrap_or(0),
             is_new_engine,
         });
+        if let Some(Answer { turn, .. }) = answer.filter(|it| it.is_open && !is_new_engine) {
+            self.tell(Event::Unknown { turn });
+        }
         match welcome {
             Some(welcome) => {
-                self.resume = welcome.resume.as_ref().map(ToString::to_string);
                 let last = welcome.last.as_ref().and_then(Last::from_dict);
                 self.learn(last);
             }
@@ -354,13 +363,11 @@ impl Session {
             return;
         }
         let turn = answer.turn;
-        if last.turn > turn {
-            // The engine tells of the last turn alone.
-            self.tell(Event::Unknown { turn });
-        } else if last.how != How::Played {
+        if last.played != Some(turn) {
             self.tell(Event::NotCounted {
                 turn,
-                how: Some(last.how),
+                // The engine tells of the last turn alone how it was decided.
+                how: (last.turn == turn).then_some(last.how),
                 code: String::new(),
             });
         }

@@ -56,6 +56,10 @@ pub struct Last {
     pub how: How,
     /// The time until its action arrived, if that counted.
     pub after: Option<Duration>,
+    /// The last turn, up to this one, in which an action of this player counted; `None` if none has. An answer to an earlier
+    /// turn than [`turn`](Self::turn) counted if it was to this one, and else it did not: so a player knows of its last
+    /// answer however far the game has gone on without it.
+    pub played: Option<u64>,
 }
 
 /// The data of a turn beside an observation.
@@ -150,9 +154,9 @@ impl How {
 }
 
 impl Last {
-    /// As a dict: `n`, `how`, `why` if it was not played, `after_ms` if it was.
+    /// As a dict: `n`, `how`, `after_ms` if it was played; `why` if it was not, and `played` where an earlier turn was.
     pub fn to_dict(&self) -> Dict {
-        let mut dict = Dict::with_capacity(3)
+        let mut dict = Dict::with_capacity(4)
             .with("n", self.turn)
             .with("how", self.how.as_str());
         if let Some(cause) = self.how.cause() {
@@ -161,11 +165,15 @@ impl Last {
         if let Some(after) = self.after {
             dict.insert("after_ms", millis(after));
         }
+        if let Some(played) = self.played.filter(|_| self.how != How::Played) {
+            dict.insert("played", played);
+        }
         dict
     }
 
     /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
     pub fn from_dict(dict: &Dict) -> Option<Self> {
+        let turn = number(dict, "n")?;
         let why = || Cause::read(dict.get("why")?.as_str()?);
         let how = match dict.get("how")?.as_str()? {
             "played" => How::Played,
@@ -174,9 +182,13 @@ impl Last {
             _ => return None,
         };
         Some(Self {
-            turn: number(dict, "n")?,
+            turn,
             how,
             after: duration(dict, "after_ms"),
+            played: match how {
+                How::Played => Some(turn),
+                _ => number(dict, "played").filter(|played| *played < turn),
+            },
         })
     }
 }
@@ -274,6 +286,7 @@ mod tests {
                         turn: 6,
                         how,
                         after: left,
+                        played: Some(if how == How::Played { 6 } else { 4 }),
                     }),
                     skipped: 2,
                 };

@@ -26,6 +26,9 @@ class Last:
     """Why it was not played, see :attr:`masep.Move.why`."""
     after: float | None
     """The seconds until its action arrived, if that counted."""
+    played: int | None = None
+    """The last turn, up to this one, in which an action of this player counted. An answer to an earlier turn than this
+    one counted if it was to that one, and else it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class PlayerEvent:
     """Something that has happened to a player."""
 
     kind: str
-    """``"joined"``, ``"lost"``, ``"retrying"``, ``"not_counted"``, ``"unknown"`` (nobody has said whether the answer to
-    this turn counted) or ``"notice"``."""
+    """``"joined"``, ``"lost"``, ``"retrying"``, ``"not_counted"``, ``"unknown"`` (the engine has forgotten
+    this player before it said whether the answer to this turn counted) or ``"notice"``."""
     seat: str | None = None
     """The seat that it has joined, as an engine of protocol 2 names it."""
     epoch: int | None = None

@@ -37,16 +37,25 @@ fn observe(session: &mut Session, kind: Kind, number: u64, last: Option<Last>) {
     session.received(&message, Some(&turn.to_dict()), Instant::now());
 }
 
-/// Answers turn 5, loses the connection, and is asked turn 7 with this about an earlier one.
-fn back_with(last: Last) -> Vec<Event> {
+/// A `WELCOME` of the seat with this resume text.
+fn welcome(resume: &str) -> Welcome {
+    let mut welcome = Welcome::new("engine".into(), 65_536);
+    welcome.instance = Some("life".into());
+    welcome.resume = Some(resume.to_owned().into());
+    welcome
+}
+
+/// Answers turn 5, loses the connection, comes back, and is asked turn 7 with this about an earlier one.
+fn back_with(resume: &str, last: Last) -> Vec<Event> {
     let mut session = session();
+    session.opened(Some(&welcome("life.1")));
     ask(&mut session, 5, None);
     assert_eq!(session.next_turn(Instant::now()).unwrap().number(), 5);
     assert!(session.act(Action::new(1)));
     let now = Instant::now();
     session.closed(Closed::Lost("reset".to_owned()), now, 0);
     let _ = session.step(now + Duration::from_secs(1));
-    session.opened(Some(&Welcome::new("engine".into(), 65_536)));
+    session.opened(Some(&welcome(resume)));
     ask(&mut session, 7, Some(last));
     let told = std::iter::from_fn(|| session.poll_event());
     let is_about_answers =
@@ -55,21 +64,38 @@ fn back_with(last: Last) -> Vec<Event> {
 }
 
 #[test]
-fn an_answer_of_which_nothing_was_told_is_unknown() {
-    let last = |turn, how| Last {
+fn a_player_that_comes_back_knows_of_its_last_answer_however_many_turns_it_has_missed() {
+    let last = |turn, how, played| Last {
         turn,
         how,
         after: None,
+        played,
     };
     let away = How::None(Cause::Away);
-    assert_eq!(back_with(last(6, away)), [Event::Unknown { turn: 5 }]);
-    assert_eq!(back_with(last(5, How::Played)), []);
-    let not_counted = Event::NotCounted {
+    let not_counted = |how| Event::NotCounted {
         turn: 5,
-        how: Some(away),
+        how,
         code: String::new(),
     };
-    assert_eq!(back_with(last(5, away)), [not_counted]);
+    assert_eq!(back_with("life.1", last(5, How::Played, Some(5))), []);
+    assert_eq!(back_with("life.1", last(6, away, Some(5))), []);
+    let missed = back_with("life.1", last(6, away, Some(3)));
+    assert_eq!(missed, [not_counted(None)]);
+    let missed = back_with("life.1", last(6, away, None));
+    assert_eq!(missed, [not_counted(None)]);
+    let missed = back_with("life.1", last(5, away, Some(4)));
+    assert_eq!(missed, [not_counted(Some(away))]);
+}
+
+#[test]
+fn an_engine_that_has_forgotten_a_player_tells_nothing_of_its_answer() {
+    let last = Last {
+        turn: 6,
+        how: How::None(Cause::Vacant),
+        after: None,
+        played: None,
+    };
+    assert_eq!(back_with("life.2", last), [Event::Unknown { turn: 5 }]);
 }
 
 #[test]

@@ -156,6 +156,7 @@ fn case_37_back_within_a_turn_the_same_question_is_asked_with_the_time_that_rema
         turn: 1,
         how: How::Played,
         after: Some(ms(100)),
+        played: Some(1),
     };
     assert_eq!(welcome.last, Some(last));
     let Some(Got::Turn(asked)) = room.take(back).pop() else {
@@ -179,6 +180,39 @@ fn case_37_back_within_a_turn_the_same_question_is_asked_with_the_time_that_rema
     let (again, welcome) = room.player(again("a", &welcome));
     assert_eq!(welcome.last.map(|last| last.turn), Some(2));
     assert_eq!(room.turns(again), []);
+}
+
+/// However many turns pass while it is away.
+#[test]
+fn case_37_a_player_that_is_back_is_told_which_of_its_actions_counted_last() {
+    for counts in [true, false] {
+        let mut room = Room::new(graced().clock(clock(100)).misses(0));
+        let (red, welcome) = room.player(actor("a"));
+        let (blue, _) = room.player(actor("b"));
+        for (turn, red_acts) in [(1, true), (2, counts), (3, false), (4, false)] {
+            room.ask(&["red", "blue"]);
+            if red_acts {
+                room.act(red, "a", turn, 5);
+            }
+            if turn == 3 {
+                room.closed(red);
+            }
+            room.act(blue, "b", turn, 5);
+            room.pass(ms(100));
+        }
+        let (back, welcome) = room.player(again("a", &welcome));
+        let last = welcome.last.unwrap();
+        assert_eq!((last.turn, last.how), (4, How::None(Cause::Away)));
+        assert_eq!(last.played, Some(if counts { 2 } else { 1 }));
+        // Said again, an action that counted is one that did, and the other is late.
+        room.act(back, "a", 2, 5);
+        let code = if counts { Code::Repeated } else { Code::Late };
+        let notices = room.take(back);
+        assert!(notices.contains(&Got::Notice(code, Some(2))), "{notices:?}");
+        room.ask(&["red", "blue"]);
+        room.act(back, "a", 5, 5);
+        assert_eq!(room.decided().pop(), Some(("red".into(), How::Played, Some(5))));
+    }
 }
 
 #[test]

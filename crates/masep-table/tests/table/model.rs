@@ -206,10 +206,13 @@ impl Model {
             self.players[seat.index()].bank = Some(bank.saturating_sub(used));
         }
         let player = &mut self.players[seat.index()];
+        let before = player.last.and_then(|last| last.played);
+        let is_played = decision.how == How::Played;
         player.last = Some(Last {
             turn: decision.turn,
             how: decision.how,
             after: None,
+            played: is_played.then_some(decision.turn).or(before),
         });
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use masep_proto::{Action, Dict, Element, Message, Role, TypeName, Value};
 use masep_table::{
-    Absence, Clock, Effect, Event, Hello, Kind, Late, Outgoing, PeerKey, SeatId, Settings, Table,
+    Absence, Clock, Effect, Event, Hello, Kind, Last, Late, Outgoing, PeerKey, SeatId, Settings, Table,
     Token, TurnData, TurnTime, Verdict, View, Welcome, action_turn,
 };
 
@@ -586,8 +586,8 @@ impl Play {
             None => step(&message),
         };
         if let Some(data) = turn {
-            let told = data.last.map(|last| (last.turn, last.how));
-            assert_eq!(told, last.map(|last| (last.turn, last.how)));
+            let known = |last: Option<Last>| last.map(|it| (it.turn, it.how, it.played));
+            assert_eq!(known(data.last), known(last));
             assert_eq!(data.kind == Kind::Final, is_final(number));
         }
         if peer.manner == Manner::Numbered {

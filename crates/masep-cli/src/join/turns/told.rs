@@ -78,6 +78,9 @@ struct Last {
     why: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after_ms: Option<u64>,
+    /// The last turn in which an action of the player counted, where that is an earlier one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    played: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -148,6 +151,7 @@ impl<'a> Seen<'a> {
             how: last.how.as_str(),
             why: last.how.cause().map(|cause| cause.as_str()),
             after_ms: last.after.map(millis),
+            played: last.played.filter(|played| *played != last.turn),
         });
         Self {
             turn: turn.number(),

@@ -76,6 +76,8 @@ pub(crate) struct Figures {
     pub(crate) emptied: u64,
     pub(crate) seen_by_spectators: u64,
     pub(crate) faults: u64,
+    /// Answers of which a player was told that nobody knows.
+    pub(crate) unknown: u64,
     pub(crate) ticks: u64,
 }
 
@@ -93,6 +95,7 @@ impl std::ops::AddAssign for Figures {
         self.emptied += other.emptied;
         self.seen_by_spectators += other.seen_by_spectators;
         self.faults += other.faults;
+        self.unknown += other.unknown;
         self.ticks += other.ticks;
     }
 }

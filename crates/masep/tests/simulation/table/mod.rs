@@ -46,7 +46,8 @@ fn every_seed_of_a_table_keeps_its_rules() {
     let (figures, failed) = seeds.run(simulate);
     println!(
         "{count} tables from {from}: {} turns in {} lives of engines, decisions: {} played, {} late, {} away, {} others; {} \
-         times back, {} gone, {} emptied; {} things told to players compared, {} views seen by spectators, {} faults, {:.0} s \
+         times back, {} gone, {} emptied; {} things told to players compared, {} answers of forgotten players, {} views seen \
+         by spectators, {} faults, {:.0} s \
          of virtual time in {:.1} s; {} failed",
         figures.turns,
         figures.lives,
@@ -58,6 +59,7 @@ fn every_seed_of_a_table_keeps_its_rules() {
         figures.gone,
         figures.emptied,
         figures.claims,
+        figures.unknown,
         figures.seen_by_spectators,
         figures.faults,
         TICK.as_secs_f64() * figures.ticks as f64,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use masep::player::{Backoff, End, Event, Turn};
-use masep::table::Kind;
+use masep::table::{How, Kind};
 use masep::{Action, Client, ClientBuilder, ConnectError, Player, Protocols, Role};
 use rand::{Rng, RngExt};
 use rand_xorshift::XorShiftRng;
@@ -26,6 +26,8 @@ struct Part {
     stop: Instant,
     /// The question that was seen last, of this process.
     mark: Option<Mark>,
+    /// Its last answer to an engine that numbers turns, until it is told otherwise: the question and its turn.
+    answered: Option<(Mark, u64)>,
 }
 
 /// A player or spectator: it comes, plays, and comes again.
@@ -44,6 +46,7 @@ pub(crate) async fn player(
         role,
         stop: Instant::now() + active,
         mark: None,
+        answered: None,
     };
     part.pause(200).await;
     while Instant::now() < part.stop {
@@ -84,6 +87,7 @@ impl Part {
     }
 
     async fn play(&mut self, mut player: Player) {
+        self.answered = None;
         loop {
             let told = timeout_at(self.stop + FAREWELL, player.next()).await;
             self.keep(&player);
@@ -119,10 +123,25 @@ impl Part {
         }
     }
 
-    fn happened(&self, event: &Event) {
+    fn happened(&mut self, event: &Event) {
         self.stage
             .record
             .event(format_args!("host {} {event:?}", self.host));
+        match event {
+            Event::NotCounted { turn, .. } => {
+                self.answered.take_if(|(_, answered)| answered == turn);
+            }
+            Event::Joined { is_new_engine, .. } if *is_new_engine => self.answered = None,
+            Event::Unknown { turn } => {
+                let known = self.answered.take_if(|(_, answered)| answered == turn);
+                self.stage.ledger.lock().figures.unknown += 1;
+                if known.is_none() || !self.stage.plan.reopens {
+                    let what = format!("host {} is told {event:?}", self.host);
+                    self.stage.record.violation(what);
+                }
+            }
+            _ => {}
+        }
         // Of an answer of an earlier process nobody knows.
         if let (Event::NotCounted { turn, how, .. }, Some(mark)) = (event, self.mark) {
             self.stage.ledger.lock().claim(self.host, mark, *turn, *how);
@@ -151,7 +170,7 @@ impl Part {
         if self.rng.random_bool(self.stage.plan.leaving) {
             return false;
         }
-        self.act(player, mark).await;
+        self.act(player, turn, mark).await;
         true
     }
 
@@ -164,6 +183,12 @@ impl Part {
         }
         if let Some(last) = turn.last() {
             book.claim(self.host, mark, last.turn, Some(last.how));
+        }
+        // All that has happened was told before: an answer of which nothing was said has counted.
+        if player.resume().is_some()
+            && let Some((answered, number)) = self.answered.take_if(|(_, it)| *it < turn.number())
+        {
+            book.claim(self.host, answered, number, Some(How::Played));
         }
         book.figures.seen_by_spectators += u64::from(self.role == Role::Observer);
         self.mark = Some(mark);
@@ -189,10 +214,11 @@ impl Part {
         }
     }
 
-    async fn act(&mut self, player: &mut Player, mark: Mark) {
+    async fn act(&mut self, player: &mut Player, turn: &Turn, mark: Mark) {
         if player.is_asked() {
             // Before the host can know of it.
             self.stage.ledger.lock().answered(self.host, mark);
+            self.answered = player.resume().map(|_| (mark, turn.number()));
         }
         let answer = player.act(Action::new(mark.number(0)));
         match timeout(Duration::from_secs(30), answer).await {
