@@ -124,10 +124,11 @@ class ObserverInterface(HeadlessInterface):
 
 
 def main() -> None:
-    """Joins the engine at `--port`, or the one that the LAN search finds, and stays to the end."""
+    """Joins the engine at `--port` of `--host`, or the one that the LAN search finds, and stays to the end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--id", required=True)
     parser.add_argument("--role", choices=["actor", "observer"], required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
     parser.add_argument("--as-is", action="store_true", help="pymasep's default configuration, and an id of its own")
     args = parser.parse_args()
@@ -144,7 +145,7 @@ def main() -> None:
         app = App(
             interface_class_=ActorInterface if args.role == "actor" else ObserverInterface,
             launch=App.LAUNCH_INTERFACE,
-            remote_engine_host="127.0.0.1" if args.port else None,
+            remote_engine_host=args.host if args.port else None,
             remote_engine_port=args.port,
         )
     client = app.interface.remote_communication

@@ -79,9 +79,9 @@ def interface(ident: str, port: int | None, directory: Path) -> Iterator[peers.P
 
 
 @contextmanager
-def interface_as_is(role: str, port: int, directory: Path) -> Iterator[peers.Peer]:
+def interface_as_is(role: str, port: int, directory: Path, host: str = "127.0.0.1") -> Iterator[peers.Peer]:
     """A real interface with pymasep's default configuration: it has an id of its own, and skips observations."""
-    command = ["--id", "", "--role", role, "--port", str(port), "--as-is"]
+    command = ["--id", "", "--role", role, "--host", host, "--port", str(port), "--as-is"]
     with peers.python("lanterns.run_interface", *command, cwd=directory) as peer:
         yield peer
 

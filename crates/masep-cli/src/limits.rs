@@ -33,6 +33,10 @@ pub(crate) struct ConnectionLimits {
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration::parse)]
     keepalive_time: Duration,
 
+    /// Silence after which a peer of protocol 2 is asked whether it still lives; after three times this it is gone; 0s: never
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    heartbeat: Duration,
+
     /// Frames that may wait for one peer
     #[arg(long, value_name = "N", default_value_t = 1_024)]
     queue_messages: usize,
@@ -55,6 +59,7 @@ impl ConnectionLimits {
             .hello_time(self.hello_time)
             .idle_time(self.idle_time)
             .write_time(self.write_time)
+            .heartbeat(Some(self.heartbeat).filter(|time| !time.is_zero()))
             .queue_messages(self.queue_messages)
             .queue_bytes(self.queue_bytes)
     }

@@ -156,6 +156,8 @@ pub struct Session {
     /// The last question that the user was given.
     asked: Option<u64>,
     answer: Option<Answer>,
+    /// The newest decision of which the engine has told.
+    known: Option<Last>,
     outbox: VecDeque<(Message, Option<Dict>)>,
     events: VecDeque<Event>,
 }
@@ -176,6 +178,7 @@ impl Session {
             inbox: Inbox::default(),
             asked: None,
             answer: None,
+            known: None,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -233,6 +236,7 @@ impl Session {
         if is_new_engine || is_afresh || !self.is_numbered {
             self.inbox.clear();
             self.asked = None;
+            self.known = None;
         }
         self.instance = instance;
         if self.is_numbered {
@@ -356,7 +360,13 @@ impl Session {
 
     /// Takes in the decision of a turn.
     fn learn(&mut self, last: Option<Last>) {
-        let Some((last, answer)) = last.zip(self.answer.as_mut()) else {
+        self.known = last.or(self.known);
+        self.settle_answer();
+    }
+
+    /// Tells of the answer, as soon as it is known whether it counted.
+    fn settle_answer(&mut self) {
+        let Some((last, answer)) = self.known.zip(self.answer.as_mut()) else {
             return;
         };
         if last.turn < answer.turn || !std::mem::replace(&mut answer.is_open, false) {
@@ -444,6 +454,8 @@ impl Session {
         };
         self.send_answer(&answer);
         self.answer = Some(answer);
+        // The turn may have been over before. Its answer is sent all the same: it wakes a seat that is asleep.
+        self.settle_answer();
     }
 
     fn send_answer(&mut self, answer: &Answer) {

@@ -81,6 +81,10 @@ pub(super) struct TableOptions {
     /// Let a player come back by its id alone, without the text that proves its seat
     #[arg(long, requires = "seats")]
     rejoin_by_id: bool,
+
+    /// Seats whose pymasep peers do not answer the end of an episode; pymasep's own interfaces do
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "seats")]
+    finals_unanswered: Vec<String>,
 }
 
 impl TableOptions {
@@ -172,6 +176,10 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         .server_limits(options.server_limits())
         .socket_options(options.limits.socket_options())
         .protocols(options.protocols.into());
+    for seat in &rules.finals_unanswered {
+        let seat = seat.clone();
+        builder = builder.settings(move |settings| settings.finals_unanswered(&seat));
+    }
     if let Some(late) = &rules.late {
         builder = builder.late_action(late.clone());
     }

@@ -88,6 +88,34 @@ fn a_player_that_comes_back_knows_of_its_last_answer_however_many_turns_it_has_m
 }
 
 #[test]
+fn an_answer_to_a_turn_that_is_known_to_be_over_does_not_count() {
+    let mut session = session();
+    ask(&mut session, 5, None);
+    let _five = session.next_turn(Instant::now());
+    // While its user thinks, a later turn comes.
+    let how = How::None(Cause::Late);
+    let last = Last {
+        turn: 5,
+        how,
+        after: None,
+        played: None,
+    };
+    ask(&mut session, 6, Some(last));
+    let _joined = session.poll_event();
+    assert!(session.act(Action::new(1)));
+    let not_counted = Event::NotCounted {
+        turn: 5,
+        how: Some(how),
+        code: String::new(),
+    };
+    assert_eq!(session.poll_event(), Some(not_counted));
+    // The engine says the same, which is no news.
+    let notice = Notice::new("late", "").about(Dict::from([("turn", 5)]));
+    session.noticed(&notice);
+    assert_eq!(session.poll_event(), None);
+}
+
+#[test]
 fn an_engine_that_has_forgotten_a_player_tells_nothing_of_its_answer() {
     let last = Last {
         turn: 6,
