@@ -1,6 +1,6 @@
 //! A program on a host, with a runtime and a clock of its own.
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tokio::time::{Instant, sleep_until};
 
 use crate::network::TICK;
@@ -25,6 +25,11 @@ impl Process {
             runtime,
             born: (now, start),
         }
+    }
+
+    /// Within this the time is that of the program: for what the network wakes it of.
+    pub(crate) fn clock(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
     }
 
     /// Lets it run until this tick; the number of its tasks that live on.

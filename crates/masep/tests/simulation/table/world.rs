@@ -86,7 +86,7 @@ impl World {
         let last = self.stage.plan.active + AFTERMATH;
         let mut faults = self.stage.plan.faults.clone().into_iter().peekable();
         loop {
-            let now = self.stage.network.tick();
+            let now = self.in_time(Network::tick);
             self.stage.record.lock().now = now;
             while let Some((_, fault)) = faults.next_if(|&(at, _)| at <= now) {
                 self.inflict(fault, now);
@@ -104,6 +104,12 @@ impl World {
                 return self.stage.record.violation(what);
             }
         }
+    }
+
+    /// Changes the network. The engine notes when something has arrived, by its own clock.
+    fn in_time<R>(&self, change: impl FnOnce(&Network) -> R) -> R {
+        let _clock = self.processes[SERVER].as_ref().map(Process::clock);
+        change(&self.stage.network)
     }
 
     fn restart(&mut self, now: Ticks) {
@@ -129,9 +135,9 @@ impl World {
         ));
         self.stage.ledger.lock().figures.faults += 1;
         match fault {
-            Fault::Cut(time) => self.stage.network.change(|state| state.cut(hit, time)),
+            Fault::Cut(time) => self.in_time(|network| network.change(|state| state.cut(hit, time))),
             Fault::Crash { machine, down } if self.processes[hit].is_some() => {
-                self.stage.network.change(|state| state.crash(hit, machine));
+                self.in_time(|network| network.change(|state| state.crash(hit, machine)));
                 self.processes[hit] = None;
                 self.restarts[hit] = Some(now + down);
             }
@@ -144,11 +150,13 @@ impl World {
                 let half = self.rng.random_range(0..2);
                 let half = matches!(fault, Fault::HalfClose).then_some(half);
                 let chosen = self.rng.random_range(0..usize::MAX);
-                self.stage.network.change(|state| {
-                    let live = state.live_links();
-                    if let Some(link) = chosen.checked_rem(live.len()) {
-                        state.break_link(live[link], half);
-                    }
+                self.in_time(|network| {
+                    network.change(|state| {
+                        let live = state.live_links();
+                        if let Some(link) = chosen.checked_rem(live.len()) {
+                            state.break_link(live[link], half);
+                        }
+                    });
                 });
             }
         }
