@@ -31,6 +31,7 @@ mod element;
 mod error;
 mod frame;
 mod framing;
+pub mod gate;
 mod hello;
 #[cfg(feature = "json")]
 pub mod json;

@@ -114,6 +114,7 @@ fn seeds() -> Result<Seeds, Failure> {
     let mut random = Random(2);
     for number in 0..RANDOM_SEEDS {
         add("table", random.bytes(64 * number));
+        add("gate", random.bytes(64 * number));
     }
     bodies.retain(|body| body.len() <= 1_000);
     for messages in bodies.chunks(8) {

@@ -1,0 +1,369 @@
+//! What may go through to a pymasep engine, and from it.
+//!
+//! A pymasep engine reads all that arrives in one thread, and any exception there ends the game for everybody: a first
+//! message that is not DEFINE, a class that cannot be imported, a role that is missing, an actor too many, a float in an
+//! action. Whoever is connected can act in the name of others, and end the game with QUIT. A [`Gate`] stands before such an
+//! engine, as the program's `masep proxy` does, and lets only through what the engine survives and its sender may say.
+//!
+//! The gate makes what goes through anew from what it has understood, so that nothing that it has not looked at reaches
+//! the engine. It knows no socket: a shell has a [`Visitor`] for each client, gives the gate what the clients
+//! [say](Gate::from_client) and what the engine [answers](Gate::from_engine), and does what the verdict says.
+//!
+//! | message of a client | goes through |
+//! | --- | --- |
+//! | DEFINE | once, first, and of the [game](Rules::game) |
+//! | REGISTER | once, behind it, by the client's own id; an actor if there is an [agent](Rules::actors) for it |
+//! | ACTION | of an actor, with parameters that pymasep reads; at most as many as observations went to it |
+//! | QUIT | by [`Rules::quits`]: of nobody, unless that says otherwise |
+//! | others, and those in another's name | never |
+//!
+//! To a client goes nothing before it has registered.
+
+mod action;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::protocol2::{Bye, Hello, Notice, Rejected};
+use crate::{Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, Value, cbor};
+
+pub use rules::{Quits, Rules};
+
+/// Actions that a client may say at once, for observations that it has got. An engine that does not wait for actions
+/// may be so far ahead of a client on a slow link.
+const MOST_OWED: u32 = 64;
+
+/// The gate before one engine, for as long as that lives: an engine forgets nobody.
+#[derive(Debug)]
+pub struct Gate {
+    rules: Rules,
+    /// All that ever came in.
+    ids: BTreeSet<PeerId>,
+    /// Those who ever had an agent.
+    actors: BTreeSet<PeerId>,
+}
+
+/// One client at a [`Gate`].
+#[derive(Debug)]
+pub struct Visitor {
+    id: PeerId,
+    /// The only role that it may have, if it is not to choose.
+    may_be: Option<Role>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Defined,
+    Actor {
+        /// Observations that it has not answered.
+        owes: u32,
+    },
+    Observer,
+    /// The engine has said END.
+    Over,
+}
+
+/// What is to be done with what a client has said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// These bytes go to the engine as a frame: a message in pymasep's XML.
+    Forward(Bytes),
+    /// Nothing goes to the engine, and nobody need be told.
+    Drop,
+    /// Nothing goes to the engine, and the client is told why. It stays.
+    Refuse(Refusal),
+    /// Nothing goes to the engine, and the client is told why with a BYE.
+    End(Refusal),
+}
+
+/// Why something did not go through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {text}")]
+pub struct Refusal {
+    /// For programs: a stable name.
+    pub code: &'static str,
+    /// For people.
+    pub text: String,
+}
+
+impl Refusal {
+    fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Notice {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code, refusal.text)
+    }
+}
+
+impl From<Refusal> for Bye {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code, refusal.text).may_return(false)
+    }
+}
+
+impl From<Refusal> for Rejected {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code, refusal.text)
+    }
+}
+
+impl Gate {
+    /// A gate before an engine that nobody has talked to.
+    pub const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            ids: BTreeSet::new(),
+            actors: BTreeSet::new(),
+        }
+    }
+
+    /// The rules.
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Takes a client by what it says of itself, or not. `may_be` is the one role that somebody else allows it, such as a
+    /// token's; HELLO may say one too, and the client is held to both.
+    ///
+    /// It is to be asked before the engine knows of the client: each id costs a pymasep engine a socket for ever.
+    ///
+    /// # Errors
+    /// An id that pymasep cannot read, or one too many; another game; a role that there is not, or may not be.
+    pub fn enter(&mut self, hello: &Hello, may_be: Option<Role>) -> Result<Visitor, Refusal> {
+        if !action::is_text(&hello.id) || hello.id.contains(char::is_control) {
+            return Err(Refusal::new("bad_id", "pymasep cannot read this id"));
+        }
+        if let Some(game) = &hello.game
+            && **game != *self.rules.game.as_str()
+        {
+            return Err(self.other_game());
+        }
+        let said = match hello.role.as_deref() {
+            None => None,
+            Some("actor") => Some(Role::Actor),
+            Some("observer") => Some(Role::Observer),
+            Some(_) => return Err(Refusal::new("unknown_role", "there is no such role")),
+        };
+        let may_be = match (said, may_be) {
+            (Some(said), Some(may_be)) if said != may_be => {
+                return Err(Refusal::new("other_role", "it may not have this role"));
+            }
+            (said, may_be) => said.or(may_be),
+        };
+        let is_known = self.ids.contains(&hello.id);
+        if !is_known && self.ids.len() >= self.rules.ids {
+            let text = "as many ids as may be have been here in the life of the engine";
+            return Err(Refusal::new("full", text));
+        }
+        if !is_known {
+            self.ids.insert(hello.id.clone());
+        }
+        Ok(Visitor {
+            id: hello.id.clone(),
+            may_be,
+            phase: Phase::New,
+        })
+    }
+
+    /// A client has said this, in whatever form its protocol has.
+    pub fn from_client(&mut self, visitor: &mut Visitor, frame: &Frame) -> Verdict {
+        let limits = Limits::default();
+        let message = match frame.kind() {
+            FrameKind::Cbor => cbor::decode_message(frame.bytes(), &limits).map(|(it, _)| it),
+            FrameKind::Xml | FrameKind::Bytes => Message::decode(frame.bytes().clone(), &limits),
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                return Verdict::Refuse(Refusal::new("no_message", error.to_string()));
+            }
+        };
+        let judged = if *message.src_sub_app == *visitor.id {
+            self.judge(visitor, &message)
+        } else {
+            Judged::refuse("not_yours", "it is in another's name")
+        };
+        match judged {
+            Judged::Goes(message) => match write(&message) {
+                Ok(bytes) => {
+                    self.let_through(visitor, &message);
+                    Verdict::Forward(bytes)
+                }
+                Err(refusal) => Verdict::Refuse(refusal),
+            },
+            Judged::Not(verdict) => verdict,
+        }
+    }
+
+    fn judge(&self, visitor: &Visitor, message: &Message) -> Judged {
+        let (phase, id) = (visitor.phase, &visitor.id);
+        match (&message.msg_type, phase) {
+            // An interface says it behind END, and nobody reads it any more.
+            (MessageType::Quit, Phase::Over) => Judged::Not(Verdict::Drop),
+            (_, Phase::Over) => Judged::refuse("over", "the game is over"),
+            (MessageType::Define, Phase::New) => self.judge_define(id, message),
+            (MessageType::Register, Phase::Defined) => self.judge_register(visitor, message),
+            (MessageType::Define | MessageType::Register, _) if phase != Phase::New => {
+                Judged::refuse("repeated", "it was said before")
+            }
+            (_, Phase::New) => Judged::refuse("not_defined", "DEFINE is to be said first"),
+            (_, Phase::Defined) => Judged::refuse("not_registered", "REGISTER is to be said first"),
+            (MessageType::Action, Phase::Observer) => {
+                Judged::refuse("not_a_player", "an observer does not act")
+            }
+            (MessageType::Action, Phase::Actor { owes: 0 }) => Judged::refuse(
+                "not_asked",
+                "there was no observation since the last action",
+            ),
+            (MessageType::Action, Phase::Actor { .. }) => {
+                match action::checked(message.param("action"), &self.rules) {
+                    Ok(action) => Judged::Goes(Message::action(id.as_str(), action)),
+                    Err(refusal) => Judged::Not(Verdict::Refuse(refusal)),
+                }
+            }
+            (MessageType::Quit, Phase::Actor { .. }) if self.rules.quits == Quits::Actors => {
+                Judged::Goes(Message::quit(id.as_str()))
+            }
+            (MessageType::Quit, _) => {
+                Judged::refuse("quit_denied", "nobody ends the game for the others")
+            }
+            _ => Judged::refuse("unexpected", "it is none of a client's messages"),
+        }
+    }
+
+    fn judge_define(&self, id: &PeerId, message: &Message) -> Judged {
+        let game = self.rules.game.clone();
+        match message.param("game") {
+            Some(Value::Type(said)) if *said == game => {
+                Judged::Goes(Message::define(id.as_str(), game))
+            }
+            _ => Judged::Not(Verdict::End(self.other_game())),
+        }
+    }
+
+    fn other_game(&self) -> Refusal {
+        let text = format!("the game is {}", self.rules.game.as_str());
+        Refusal::new("unknown_game", text)
+    }
+
+    fn judge_register(&self, visitor: &Visitor, message: &Message) -> Judged {
+        let id = &visitor.id;
+        let end = |code, text| Judged::Not(Verdict::End(Refusal::new(code, text)));
+        match message.param("id") {
+            Some(Value::Str(said)) if **said == **id => {}
+            _ => return end("not_yours", "it is in another's name"),
+        }
+        let role = match message.param("role") {
+            Some(Value::Str(role)) if *role == Role::Actor.as_str() => Role::Actor,
+            Some(Value::Str(role)) if *role == Role::Observer.as_str() => Role::Observer,
+            _ => return end("unknown_role", "there is no such role"),
+        };
+        if visitor.may_be.is_some_and(|may_be| may_be != role) {
+            return end("other_role", "it may not have this role");
+        }
+        if self.actors.contains(id) {
+            return end("gone", "an engine of pymasep takes nobody back");
+        }
+        if role == Role::Actor && self.actors.len() >= self.rules.actors {
+            return end("full", "no agent is free");
+        }
+        // The queue counts for those in the engine's own process only.
+        Judged::Goes(Message::register(id.as_str(), id.as_str(), 0, role))
+    }
+
+    /// Keeps in mind what the engine gets to know.
+    fn let_through(&mut self, visitor: &mut Visitor, message: &Message) {
+        match (&message.msg_type, &mut visitor.phase) {
+            (MessageType::Define, phase) => *phase = Phase::Defined,
+            (MessageType::Register, phase) => {
+                let is_actor = message.param("role").and_then(Value::as_str) == Some("Actor");
+                *phase = if is_actor {
+                    self.actors.insert(visitor.id.clone());
+                    Phase::Actor { owes: 0 }
+                } else {
+                    Phase::Observer
+                };
+            }
+            (MessageType::Action, Phase::Actor { owes }) => *owes = owes.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// The engine has said this to a client. True if it goes on to it: not before it has registered.
+    pub fn from_engine(&self, visitor: &mut Visitor, frame: &Frame) -> bool {
+        if matches!(visitor.phase, Phase::New | Phase::Defined) {
+            return false;
+        }
+        match action::type_of(frame.bytes()) {
+            Some(MessageType::Observation) => {
+                if let Phase::Actor { owes } = &mut visitor.phase {
+                    *owes = MOST_OWED.min(*owes + 1);
+                }
+            }
+            Some(MessageType::End) => visitor.phase = Phase::Over,
+            _ => {}
+        }
+        true
+    }
+}
+
+impl Visitor {
+    /// The client's id.
+    pub const fn id(&self) -> &PeerId {
+        &self.id
+    }
+
+    /// The role in which it has registered.
+    pub const fn role(&self) -> Option<Role> {
+        match self.phase {
+            Phase::Actor { .. } => Some(Role::Actor),
+            Phase::Observer => Some(Role::Observer),
+            Phase::New | Phase::Defined | Phase::Over => None,
+        }
+    }
+
+    /// True if the engine has said END to it.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+}
+
+/// A message that has been looked at.
+enum Judged {
+    /// It goes through, as it is here.
+    Goes(Message),
+    Not(Verdict),
+}
+
+impl Judged {
+    fn refuse(code: &'static str, text: &str) -> Self {
+        Self::Not(Verdict::Refuse(Refusal::new(code, text)))
+    }
+}
+
+/// The bytes of a message that goes through. pymasep's parser reads fewer characters than ours.
+fn write(message: &Message) -> Result<Bytes, Refusal> {
+    let written = message.to_bytes();
+    let bytes = written.map_err(|error| Refusal::new(error.name(), error.to_string()))?;
+    if bytes.len() > Frame::MAX_BYTES {
+        let text = format!("{} bytes are no frame of pymasep's", bytes.len());
+        return Err(Refusal::new("limit", text));
+    }
+    if !action::is_readable(&bytes) {
+        let text = "it has a character that pymasep cannot read";
+        return Err(Refusal::new("unreadable", text));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,419 @@
+use super::*;
+use crate::{Action, Dict, Element, TypeName};
+
+const GAME: &str = "lanterns.game.LanternsGame";
+
+fn rules() -> Rules {
+    let mut rules = Rules::new(TypeName::from(GAME));
+    rules.actors = 2;
+    rules
+}
+
+fn hello(id: &str) -> Hello {
+    Hello::new(PeerId::from(id), 0)
+}
+
+fn xml(message: &Message) -> Frame {
+    message.to_frame().unwrap()
+}
+
+fn define(id: &str) -> Message {
+    Message::define(id, TypeName::from(GAME))
+}
+
+fn observation() -> Frame {
+    let state = Element::parse("<State name=\"State\" />").unwrap();
+    xml(&Message::observation("engine", state.into(), Dict::new()))
+}
+
+/// The word for what became of a message.
+fn outcome(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Forward(_) => "forward",
+        Verdict::Drop => "drop",
+        Verdict::Refuse(refusal) | Verdict::End(refusal) => refusal.code,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    New,
+    Defined,
+    Actor,
+    ActorAsked,
+    Observer,
+    Over,
+}
+
+fn come_to(gate: &mut Gate, id: &str, at: At) -> Visitor {
+    let mut visitor = gate.enter(&hello(id), None).unwrap();
+    let mut say = |gate: &mut Gate, message: Message| {
+        let verdict = gate.from_client(&mut visitor, &xml(&message));
+        assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
+    };
+    let role = match at {
+        At::Observer => Role::Observer,
+        _ => Role::Actor,
+    };
+    if at != At::New {
+        say(gate, define(id));
+    }
+    if !matches!(at, At::New | At::Defined) {
+        say(gate, Message::register(id, id, 0, role));
+    }
+    if at == At::ActorAsked {
+        assert!(gate.from_engine(&mut visitor, &observation()));
+    }
+    if at == At::Over {
+        assert!(gate.from_engine(&mut visitor, &xml(&Message::end("engine"))));
+    }
+    visitor
+}
+
+/// Each message in each state, in the own name and in another's: in what way it does not go through, or that it does.
+#[test]
+fn who_may_say_what_and_when() {
+    use At::{Actor, ActorAsked, Defined, New, Observer, Over};
+    let all = [New, Defined, Actor, ActorAsked, Observer, Over];
+    let table = [
+        (
+            "define",
+            [
+                "forward", "repeated", "repeated", "repeated", "repeated", "over",
+            ],
+        ),
+        (
+            "register",
+            [
+                "not_defined",
+                "forward",
+                "repeated",
+                "repeated",
+                "repeated",
+                "over",
+            ],
+        ),
+        (
+            "action",
+            [
+                "not_defined",
+                "not_registered",
+                "not_asked",
+                "forward",
+                "not_a_player",
+                "over",
+            ],
+        ),
+        (
+            "quit",
+            [
+                "not_defined",
+                "not_registered",
+                "quit_denied",
+                "quit_denied",
+                "quit_denied",
+                "drop",
+            ],
+        ),
+        (
+            "observation",
+            [
+                "not_defined",
+                "not_registered",
+                "unexpected",
+                "unexpected",
+                "unexpected",
+                "over",
+            ],
+        ),
+        (
+            "end",
+            [
+                "not_defined",
+                "not_registered",
+                "unexpected",
+                "unexpected",
+                "unexpected",
+                "over",
+            ],
+        ),
+        (
+            "dance",
+            [
+                "not_defined",
+                "not_registered",
+                "unexpected",
+                "unexpected",
+                "unexpected",
+                "over",
+            ],
+        ),
+    ];
+    for (name, outcomes) in table {
+        for (at, expected) in all.into_iter().zip(outcomes) {
+            let mut gate = Gate::new(rules());
+            let mut visitor = come_to(&mut gate, "a", at);
+            let params = match name {
+                "define" => define("a").params,
+                "register" => Message::register("a", "a", 0, Role::Actor).params,
+                "action" => Message::action("a", Action::new(1)).params,
+                _ => Value::None,
+            };
+            let anothers = Message::new(name, params.clone(), "b");
+            let verdict = gate.from_client(&mut visitor, &xml(&anothers));
+            assert_eq!(
+                outcome(&verdict),
+                "not_yours",
+                "{name} at {at:?} in another's name"
+            );
+            let own = Message::new(name, params, "a");
+            let verdict = gate.from_client(&mut visitor, &xml(&own));
+            assert_eq!(outcome(&verdict), expected, "{name} at {at:?}");
+        }
+    }
+}
+
+#[test]
+fn an_honest_interface_is_not_touched() {
+    let mut gate = Gate::new(rules());
+    let mut visitor = gate.enter(&hello("actor-漢"), None).unwrap();
+    let id = "actor-漢";
+    let plan = Dict::new().with("a", vec![1]).with("é<&>\"", Dict::new());
+    let action = Action::new(4)
+        .with("how", "züge & \"ruhig\" <so>\n灯")
+        .with("until", Value::None)
+        .with("step", (1, -1))
+        .with("plan", plan)
+        .with("then", Action::new(1).with("odds", vec![0.5]));
+    let said = [
+        define(id),
+        Message::register(id, id, 0, Role::Actor),
+        Message::action(id, action),
+    ];
+    for message in said {
+        let frame = Frame::new(message.to_bytes().unwrap());
+        assert_eq!(
+            gate.from_client(&mut visitor, &frame),
+            Verdict::Forward(frame.bytes().clone())
+        );
+        assert!(gate.from_engine(&mut visitor, &observation()) || visitor.role().is_none());
+    }
+    assert_eq!(visitor.role(), Some(Role::Actor));
+    assert!(gate.from_engine(&mut visitor, &xml(&Message::end("engine"))));
+    assert!(visitor.is_over());
+}
+
+#[test]
+fn messages_in_cbor_go_on_in_xml() {
+    let mut gate = Gate::new(rules());
+    let mut visitor = gate.enter(&hello("a"), None).unwrap();
+    let body = cbor::encode_message(&define("a"), None, &Limits::default()).unwrap();
+    let verdict = gate.from_client(&mut visitor, &Frame::of(FrameKind::Cbor, body));
+    assert_eq!(verdict, Verdict::Forward(define("a").to_bytes().unwrap()));
+}
+
+#[test]
+fn nothing_goes_to_a_client_before_it_has_registered() {
+    let mut gate = Gate::new(rules());
+    for at in [At::New, At::Defined] {
+        let mut visitor = come_to(&mut gate, "a", at);
+        assert!(!gate.from_engine(&mut visitor, &observation()));
+        assert!(!gate.from_engine(&mut visitor, &xml(&Message::end("engine"))));
+    }
+    let mut visitor = come_to(&mut gate, "a", At::Observer);
+    assert!(gate.from_engine(&mut visitor, &observation()));
+}
+
+#[test]
+fn agents_are_for_the_life_of_the_engine() {
+    let mut gate = Gate::new(rules());
+    let register = |gate: &mut Gate, id: &str, role| {
+        let mut visitor = come_to(gate, id, At::Defined);
+        let message = Message::register(id, id, 0, role);
+        gate.from_client(&mut visitor, &xml(&message))
+    };
+    for id in ["a", "b"] {
+        assert_eq!(outcome(&register(&mut gate, id, Role::Actor)), "forward");
+    }
+    // All of them have gone meanwhile; the engine does not know.
+    for (id, role, code) in [
+        ("c", Role::Actor, "full"),
+        ("a", Role::Actor, "gone"),
+        ("b", Role::Observer, "gone"),
+    ] {
+        let verdict = register(&mut gate, id, role);
+        assert!(matches!(verdict, Verdict::End(_)), "{verdict:?}");
+        assert_eq!(outcome(&verdict), code);
+    }
+    for _ in 0..3 {
+        assert_eq!(
+            outcome(&register(&mut gate, "d", Role::Observer)),
+            "forward"
+        );
+    }
+}
+
+#[test]
+fn ids_are_bounded_and_those_that_pymasep_cannot_read_do_not_come_in() {
+    let mut rules = rules();
+    rules.ids = 2;
+    let mut gate = Gate::new(rules);
+    for bad in ["<class 'os.abort'>", "a\rb", "a\0"] {
+        assert_eq!(gate.enter(&hello(bad), None).unwrap_err().code, "bad_id");
+    }
+    for id in ["a", "b", "a", "b"] {
+        assert!(gate.enter(&hello(id), None).is_ok());
+    }
+    assert_eq!(gate.enter(&hello("c"), None).unwrap_err().code, "full");
+}
+
+#[test]
+fn what_hello_and_others_say_of_role_and_game_holds() {
+    let enter = |role: Option<&str>, game: Option<&str>, may_be| {
+        let mut hello = hello("a");
+        hello.role = role.map(Into::into);
+        hello.game = game.map(Into::into);
+        let mut gate = Gate::new(rules());
+        gate.enter(&hello, may_be)
+            .map(|visitor| (gate, visitor))
+            .map_err(|refusal| refusal.code)
+    };
+    assert_eq!(enter(Some("king"), None, None).unwrap_err(), "unknown_role");
+    assert_eq!(enter(None, Some("a.B"), None).unwrap_err(), "unknown_game");
+    let other = enter(Some("actor"), Some(GAME), Some(Role::Observer));
+    assert_eq!(other.unwrap_err(), "other_role");
+    for (said, may_be) in [(Some("observer"), None), (None, Some(Role::Observer))] {
+        let (mut gate, mut visitor) = enter(said, None, may_be).unwrap();
+        let mut say = |message: &Message| gate.from_client(&mut visitor, &xml(message));
+        assert_eq!(outcome(&say(&define("a"))), "forward");
+        let as_actor = Message::register("a", "a", 0, Role::Actor);
+        assert_eq!(outcome(&say(&as_actor)), "other_role");
+    }
+}
+
+#[test]
+fn quit_goes_through_where_the_rules_say_so_and_never_of_an_observer() {
+    let mut rules = rules();
+    rules.quits = Quits::Actors;
+    let mut gate = Gate::new(rules);
+    for (id, at, expected) in [
+        ("a", At::Actor, "forward"),
+        ("o", At::Observer, "quit_denied"),
+    ] {
+        let mut visitor = come_to(&mut gate, id, at);
+        let verdict = gate.from_client(&mut visitor, &xml(&Message::quit(id)));
+        assert_eq!(outcome(&verdict), expected);
+    }
+}
+
+/// Of an actor that is asked.
+fn act(rules: Rules, action: &str) -> Verdict {
+    let mut gate = Gate::new(rules);
+    let mut visitor = come_to(&mut gate, "a", At::ActorAsked);
+    let frame = format!("<Message msg_type=\"action\" src_sub_app=\"a\">{action}</Message>");
+    gate.from_client(&mut visitor, &Frame::new(frame))
+}
+
+fn with_parameter(value: &str) -> String {
+    format!(
+        "<dict><item key=\"action\"><Action type=\"1\"><ActionParameter name=\"p\">{value}</ActionParameter>\
+         </Action></item></dict>"
+    )
+}
+
+#[test]
+fn no_action_goes_through_that_an_engine_does_not_survive() {
+    let deep = format!(
+        "{}<int>1</int>{}",
+        "<list><item>".repeat(40),
+        "</item></list>".repeat(40)
+    );
+    let deep_element = format!(
+        "<list><item>{}{}</item></list>",
+        "<a>".repeat(40),
+        "</a>".repeat(40)
+    );
+    let overshadowed = "<Action type=\"2\"><ActionParameter name=\"q\"><float>0.5</float></ActionParameter>\
+                        <ActionParameter name=\"q\"><int>1</int></ActionParameter></Action>";
+    for value in [
+        "<float>0.5</float>",
+        "<bytes>b'x'</bytes>",
+        "<type>&lt;class 'os.abort'&gt;</type>",
+        "<str>&lt;class 'os.abort'&gt;</str>",
+        "<list><item><str>&lt;class 'os.abort'&gt;</str></item></list>",
+        "<Object name=\"o\" />",
+        "<os.path.Thing />",
+        "<Action type=\"1\"><ActionParameter name=\"q\"><float>0.5</float></ActionParameter></Action>",
+        "<str>a\u{1}b</str>",
+        "<str>&#65535;</str>",
+        "<list><item><Thing x=\"\u{1}\" /></item></list>",
+        &deep,
+        &deep_element,
+    ] {
+        let verdict = act(rules(), &with_parameter(value));
+        assert!(
+            matches!(verdict, Verdict::Refuse(_)),
+            "{value}: {verdict:?}"
+        );
+    }
+    for action in [
+        "",
+        "<dict />",
+        "<dict><item key=\"action\"><int>1</int></item></dict>",
+        "<dict><item key=\"action\"><Action /></item></dict>",
+        "<dict><item key=\"action\"><Action type=\"1.5\" /></item></dict>",
+        "<dict><item key=\"action\"><Action type=\"1\"><ActionParameter name=\"p\" /></Action></item></dict>",
+        "<dict><item key=\"action\"><Action type=\"1\"><p><int>1</int></p></Action></item></dict>",
+        "<list />",
+    ] {
+        let verdict = act(rules(), action);
+        assert!(
+            matches!(verdict, Verdict::Refuse(_)),
+            "{action}: {verdict:?}"
+        );
+    }
+    let Verdict::Forward(bytes) = act(rules(), &with_parameter(overshadowed)) else {
+        panic!("the last of a name counts");
+    };
+    assert!(!bytes.windows(5).any(|it| it == b"float"), "{bytes:?}");
+}
+
+#[test]
+fn types_of_actions_and_objects_are_bounded_as_the_rules_say() {
+    let mut rules = rules();
+    rules.actions = Some(1..=3);
+    rules.elements.insert("Object".to_owned());
+    let of_type = |number: &str| {
+        format!("<dict><item key=\"action\"><Action type=\"{number}\" /></item></dict>")
+    };
+    for (number, expected) in [
+        ("1", "forward"),
+        ("3", "forward"),
+        ("0", "bad_action"),
+        ("4", "bad_action"),
+        ("99999999999999999999", "bad_action"),
+    ] {
+        assert_eq!(
+            outcome(&act(rules.clone(), &of_type(number))),
+            expected,
+            "{number}"
+        );
+    }
+    let object = with_parameter("<Object name=\"o\" />");
+    assert_eq!(outcome(&act(rules.clone(), &object)), "forward");
+    let agent = with_parameter("<Agent name=\"o\" />");
+    assert_eq!(outcome(&act(rules, &agent)), "bad_action");
+}
+
+#[test]
+fn a_flood_of_actions_is_no_more_than_there_were_observations() {
+    let mut gate = Gate::new(rules());
+    let mut visitor = come_to(&mut gate, "a", At::Actor);
+    for _ in 0..200 {
+        gate.from_engine(&mut visitor, &observation());
+    }
+    let action = xml(&Message::action("a", Action::new(1)));
+    let through =
+        (0..200).filter(|_| matches!(gate.from_client(&mut visitor, &action), Verdict::Forward(_)));
+    assert_eq!(through.count(), 64);
+}
