@@ -121,6 +121,7 @@ pub struct Admission {
     places: usize,
     duplicates: Duplicates,
     asks: bool,
+    asks_all: bool,
     decision_time: Duration,
     guests: BTreeMap<Ticket, Guest>,
     next: u64,
@@ -163,6 +164,7 @@ impl Admission {
             places: limits.connections,
             duplicates,
             asks: false,
+            asks_all: false,
             decision_time: limits.decision_time,
             guests: BTreeMap::new(),
             next: 0,
@@ -186,6 +188,14 @@ impl Admission {
     #[must_use]
     pub const fn asks(mut self, asks: bool) -> Self {
         self.asks = asks;
+        self
+    }
+
+    /// Sets whether the host is asked about connections of pymasep's protocol too, which get no hello before it has
+    /// decided: for a host that has to ask somebody else. Default false. It has an effect with [`asks`](Self::asks).
+    #[must_use]
+    pub const fn asks_all(mut self, asks: bool) -> Self {
+        self.asks_all = asks;
         self
     }
 
@@ -264,7 +274,7 @@ impl Admission {
         if self.is_stopped {
             return Verdict::Refuse(self.refuse(ticket, RejectReason::Stopped));
         }
-        if self.asks && protocol == Protocol::Masep2 {
+        if self.asks && (self.asks_all || protocol == Protocol::Masep2) {
             let until = now.checked_add(self.decision_time).unwrap_or(now);
             self.asked.push_back((until, ticket));
             self.events.push_back(DoorEvent::Ask(ticket));

@@ -21,7 +21,7 @@ use crate::connection::{Delivery, Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
-use crate::request::{Decides, Peer, Request, Requests};
+use crate::request::{Asks, Decides, Peer, Request, Requests};
 use crate::transport::{self, Listener, Transport};
 use crate::{
     Address, CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler,
@@ -57,7 +57,7 @@ struct Guests {
 pub(crate) struct Rules {
     pub(crate) socket_options: SocketOptions,
     pub(crate) duplicates: Duplicates,
-    pub(crate) asks: bool,
+    pub(crate) asks: Asks,
     pub(crate) delivery: Delivery,
 }
 
@@ -71,7 +71,7 @@ impl Door {
     ) -> Arc<Self> {
         Arc::new(Self {
             guests: Mutex::new(Guests {
-                admission: Admission::new(limits, rules.duplicates).asks(rules.asks),
+                admission: rules.asks.admission(limits, rules.duplicates),
                 connections: BTreeMap::new(),
                 requests: Requests::default(),
             }),
@@ -143,9 +143,10 @@ impl Door {
 
     /// The client about which the host is asked.
     fn peer(&self, guest: &Shared) -> Option<Peer> {
-        let hello = guest.look_at(|core| core.hello().cloned())?;
+        let (hello, protocol) = guest.look_at(Peer::hello)?;
         Some(Peer {
             hello,
+            protocol,
             address: guest.address.clone(),
             connection: guest.id,
             server: self.id.clone(),

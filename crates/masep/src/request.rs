@@ -1,4 +1,4 @@
-//! Clients of protocol 2 about which the host of a server is asked.
+//! Clients about which the host of a server is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,17 +7,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use masep_proto::PeerId;
-use masep_proto::admission::{Decision, Ticket};
-use masep_proto::protocol2::{Hello, Rejected, Welcome};
+use masep_proto::admission::{Admission, Decision, Duplicates, Ticket};
+use masep_proto::connection::Connection as Core;
+use masep_proto::protocol2::{Hello, Protocol, Rejected, Welcome};
+use masep_proto::{PeerId, ServerLimits};
 use tokio::sync::oneshot;
 
 use crate::{Address, ConnectionId, RejectReason};
 
+/// The clients about which the host is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Asks {
+    #[default]
+    Nobody,
+    /// Those of protocol 2.
+    Masep2,
+    All,
+}
+
+impl Asks {
+    /// The door of a server that asks so.
+    pub(crate) fn admission(self, limits: &ServerLimits, duplicates: Duplicates) -> Admission {
+        Admission::new(limits, duplicates)
+            .asks(self != Self::Nobody)
+            .asks_all(self == Self::All)
+    }
+}
+
 /// What comes of a request: the connection is open, or why it is not.
 type Outcome = Result<(), RejectReason>;
 
-/// A client of protocol 2 that has said HELLO and waits for the host's word: from
+/// A client that has said HELLO, or a hello of pymasep's protocol, and waits for the host's word: from
 /// [`Server::next_request`](crate::Server::next_request) or its [blocking twin](crate::blocking::Server::next_request).
 ///
 /// It is to be decided within [`ServerLimits::decision_time`](crate::ServerLimits::decision_time); then the client is
@@ -36,10 +56,23 @@ pub struct Request {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) hello: Hello,
+    pub(crate) protocol: Protocol,
     pub(crate) address: Address,
     pub(crate) connection: ConnectionId,
     /// The server's own id.
     pub(crate) server: PeerId,
+}
+
+impl Peer {
+    /// What the client has said of itself, and in which protocol.
+    pub(crate) fn hello(core: &Core) -> Option<(Hello, Protocol)> {
+        let protocol = core.protocol();
+        let hello = match protocol {
+            Protocol::Masep2 => core.hello().cloned(),
+            _ => core.peer().map(|id| Hello::new(id.clone(), 0)),
+        };
+        hello.map(|hello| (hello, protocol))
+    }
 }
 
 /// The door, which carries decisions out.
@@ -61,6 +94,12 @@ impl Request {
         &self.peer.hello
     }
 
+    /// The generation of the protocol that the client speaks. That of pymasep comes where the server
+    /// [asks about all](crate::ServerBuilder::ask_all).
+    pub const fn protocol(&self) -> Protocol {
+        self.peer.protocol
+    }
+
     /// The client's id, by its own word.
     pub const fn peer(&self) -> &PeerId {
         &self.peer.hello.id
@@ -77,7 +116,8 @@ impl Request {
     }
 
     /// A WELCOME that says nothing beyond what each does, to be filled for [`admit`](Self::admit): instance, seat,
-    /// resume, epoch, last, grace. The rest of it is the server's, and does not count.
+    /// resume, epoch, last, grace; and the id, if this client is to know the server by another one. The rest of it is the
+    /// server's, and does not count. A client of pymasep's protocol is told the id alone.
     pub fn welcome(&self) -> Welcome {
         Welcome::new(self.peer.server.clone(), 0)
     }

@@ -19,6 +19,7 @@ use crate::door::{Door, Rules, accept_connections};
 use crate::endpoint::Endpoint;
 use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
+use crate::request::Asks;
 use crate::transport::{Listener, SocketListener};
 use crate::{
     AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request,
@@ -33,7 +34,7 @@ pub struct ServerBuilder<H = NoHandler> {
     server_limits: ServerLimits,
     duplicates: Duplicates,
     announce: bool,
-    asks: bool,
+    asks: Asks,
     handler: H,
 }
 
@@ -94,9 +95,18 @@ impl<H: SocketHandler> ServerBuilder<H> {
     ///
     /// Peers of pymasep's protocol say no more than an id, before they are taken. Nobody is asked about them: they are
     /// taken by the rules of the server, and a host that does not want one ends its connection.
-    /// [`Protocols::Masep2`] keeps them out.
+    /// [`ask_all`](Self::ask_all) asks about them too, and [`Protocols::Masep2`] keeps them out.
     pub fn ask(mut self) -> Self {
-        self.asks = true;
+        self.asks = Asks::Masep2;
+        self
+    }
+
+    /// As [`ask`](Self::ask), and the host decides about peers of pymasep's protocol too. They have said no more than an
+    /// id, which is all that is in [`Request::hello`] then, and [`Request::protocol`] tells them apart. They get the
+    /// server's hello when they are admitted: so a server can look somewhere else first, and say hello by the id that is in
+    /// the [`Welcome`](crate::Welcome). To be refused is a BYE to them, without a word.
+    pub fn ask_all(mut self) -> Self {
+        self.asks = Asks::All;
         self
     }
 
@@ -227,8 +237,8 @@ pub struct Server {
     accepted: tokio::sync::Mutex<Accepted>,
     /// Whether a handler gets them.
     handled: bool,
-    /// Whether the host is asked about them.
-    asks: bool,
+    /// The clients about which the host is asked.
+    asks: Asks,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
@@ -255,7 +265,7 @@ impl Server {
             server_limits: ServerLimits::default(),
             duplicates: Duplicates::default(),
             announce: false,
-            asks: false,
+            asks: Asks::Nobody,
             handler: NoHandler(()),
         }
     }
@@ -294,7 +304,7 @@ impl Server {
         accepted.ok_or(AcceptError::Stopped)
     }
 
-    /// The next client of protocol 2 that has said HELLO and waits for the host's word, where the server
+    /// The next client that has said HELLO (or a hello, by [`ask_all`](ServerBuilder::ask_all)) and waits for the host's word, where the server
     /// [asks](ServerBuilder::ask): in order of arrival, each once. Any number of tasks may call this, and several requests
     /// may be open at the same time. A request whose client has left meanwhile is decided in vain, which is no error.
     ///
@@ -335,7 +345,7 @@ impl Server {
     /// # }
     /// ```
     pub async fn next_request(&self) -> Result<Request, AcceptError> {
-        if !self.asks {
+        if self.asks == Asks::Nobody {
             return Err(AcceptError::AsksNobody);
         }
         self.door.next_request().await.ok_or(AcceptError::Stopped)

@@ -1,5 +1,6 @@
 //! How two sides agree on protocol 2: the first bytes, HELLO, and the answer to it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::masep::{Masep, PONG_IN_CALL};
@@ -253,9 +254,19 @@ impl Connection {
     }
 
     /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this: a seat, its resume
-    /// token, and the like. The version, the ids, the largest payload, the heartbeat and the features of it do not count,
-    /// nor does it count for a peer of pymasep's protocol.
+    /// token, and the like. The version, the largest payload, the heartbeat and the features of it do not count. Its id is
+    /// that of this side for this peer, in either protocol: a side that stands in for another one has another's. A peer of
+    /// pymasep's protocol is told nothing else of it. With an id that no hello can have the peer is not taken.
     pub fn admit_with(&mut self, welcome: Welcome, now: Instant) {
+        if self.phase == Phase::Deciding && welcome.id != self.config.offer.id {
+            match self.config.with_id(&welcome.id) {
+                Ok(config) => self.config = Arc::new(config),
+                Err(error) => {
+                    self.fail(HelloFailure::Bad(error), now);
+                    return self.note_change();
+                }
+            }
+        }
         if self.phase == Phase::Deciding && self.masep.is_some() {
             self.phase = Phase::Answering;
             self.phase_until = now.checked_add(self.config.limits.hello_time);

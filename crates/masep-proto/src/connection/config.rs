@@ -81,6 +81,14 @@ impl Config {
         })
     }
 
+    /// The same for a side with another id.
+    pub(super) fn with_id(&self, id: &PeerId) -> Result<Self, HelloError> {
+        let mut config = self.clone();
+        config.hello = own_hello(id, &self.limits)?;
+        config.offer.id = id.clone();
+        Ok(config)
+    }
+
     /// Sets which generations of the protocol this side speaks. Default [`Protocols::Pymasep`].
     #[must_use]
     pub const fn protocols(mut self, protocols: Protocols) -> Self {

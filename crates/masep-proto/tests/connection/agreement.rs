@@ -696,7 +696,7 @@ fn a_seat_goes_with_the_welcome() {
     let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
     pair.engine.admits = false;
     pair.settle();
-    let mut given = Welcome::new(PeerId::from("not this one"), 7);
+    let mut given = Welcome::new(PeerId::from("engine"), 7);
     given.seat = Some("red".into());
     given.resume = Some("again".into());
     given.epoch = Some(1);
@@ -707,4 +707,35 @@ fn a_seat_goes_with_the_welcome() {
     assert_eq!(welcome.seat.as_deref(), Some("red"));
     assert_eq!(welcome.resume.as_deref(), Some("again"));
     assert_eq!(welcome.epoch, Some(1));
+}
+
+#[test]
+fn a_side_that_stands_in_for_another_says_hello_by_its_id_in_either_protocol() {
+    for protocols in [Protocols::Masep2, Protocols::Pymasep] {
+        let mut pair = Pair::speaking(protocols, Protocols::Both);
+        pair.engine.admits = false;
+        pair.settle();
+        pair.engine
+            .core
+            .admit_with(Welcome::new(PeerId::from("far engine"), 0), pair.now);
+        pair.settle();
+        assert_eq!(pair.agent.core.peer().map(|id| &**id), Some("far engine"));
+    }
+}
+
+#[test]
+fn a_peer_is_not_taken_by_an_id_that_no_hello_can_have() {
+    for protocols in [Protocols::Masep2, Protocols::Pymasep] {
+        let mut pair = Pair::speaking(protocols, Protocols::Both);
+        pair.engine.admits = false;
+        pair.settle();
+        let welcome = Welcome::new(PeerId::from("x".repeat(2_000)), 0);
+        pair.engine.core.admit_with(welcome, pair.now);
+        pair.settle();
+        assert!(!pair.engine.core.was_open());
+        assert!(matches!(
+            pair.engine.core.failure(),
+            Some(HelloFailure::Bad(_))
+        ));
+    }
 }

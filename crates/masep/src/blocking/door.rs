@@ -169,10 +169,11 @@ impl Door {
 
     /// Has the host decide about a connection.
     fn ask(&self, requests: &mut Requests, ticket: Ticket, shared: &Shared) {
-        let hello = shared.lock().core.hello().cloned();
-        if let Some(hello) = hello {
+        let said = Peer::hello(&shared.lock().core);
+        if let Some((hello, protocol)) = said {
             let peer = Peer {
                 hello,
+                protocol,
                 address: shared.address.clone(),
                 connection: shared.id,
                 server: self.id.clone(),

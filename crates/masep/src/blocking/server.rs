@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use masep_proto::admission::Admission;
 use masep_proto::connection::{Config, Protocols};
 use masep_proto::{Limits, PeerId, ServerLimits};
 
@@ -19,6 +18,7 @@ use super::{Connection, Registry, Request, SocketHandler, TimedOut};
 use crate::close::is_bye_of_peer;
 use crate::endpoint::Endpoint;
 use crate::error::ListenError;
+use crate::request::Asks;
 use crate::sync::Instant;
 use crate::transport::ListeningSocket;
 use crate::{
@@ -34,7 +34,7 @@ pub struct ServerBuilder {
     server_limits: ServerLimits,
     duplicates: Duplicates,
     announce: bool,
-    asks: bool,
+    asks: Asks,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -88,9 +88,18 @@ impl ServerBuilder {
     ///
     /// Peers of pymasep's protocol say no more than an id, before they are taken. Nobody is asked about them: they are
     /// taken by the rules of the server, and a host that does not want one ends its connection.
-    /// [`Protocols::Masep2`] keeps them out.
+    /// [`ask_all`](Self::ask_all) asks about them too, and [`Protocols::Masep2`] keeps them out.
     pub fn ask(mut self) -> Self {
-        self.asks = true;
+        self.asks = Asks::Masep2;
+        self
+    }
+
+    /// As [`ask`](Self::ask), and the host decides about peers of pymasep's protocol too. They have said no more than an
+    /// id, which is all that is in [`Request::hello`] then, and [`Request::protocol`] tells them apart. They get the
+    /// server's hello when they are admitted: so a server can look somewhere else first, and say hello by the id that is in
+    /// the [`Welcome`](crate::Welcome). To be refused is a BYE to them, without a word.
+    pub fn ask_all(mut self) -> Self {
+        self.asks = Asks::All;
         self
     }
 
@@ -149,7 +158,7 @@ impl ServerBuilder {
         let Endpoint {
             id, socket_options, ..
         } = self.endpoint;
-        let admission = Admission::new(&self.server_limits, self.duplicates).asks(self.asks);
+        let admission = self.asks.admission(&self.server_limits, self.duplicates);
         let door = Arc::new(Door::new(
             id.clone(),
             Arc::new(config),
@@ -220,7 +229,7 @@ impl fmt::Debug for ServerBuilder {
 pub struct Server {
     id: PeerId,
     /// Whether the host is asked about connections.
-    asks: bool,
+    asks: Asks,
     limits: ServerLimits,
     local_address: Address,
     door: Arc<Door>,
@@ -237,7 +246,7 @@ impl Server {
             server_limits: ServerLimits::default(),
             duplicates: Duplicates::default(),
             announce: false,
-            asks: false,
+            asks: Asks::Nobody,
             handler: None,
         }
     }
@@ -306,7 +315,7 @@ impl Server {
     }
 
     fn request_until(&self, until: Option<Instant>) -> Result<Request, AcceptTimeoutError> {
-        if !self.asks {
+        if self.asks == Asks::Nobody {
             return Err(AcceptTimeoutError::AsksNobody);
         }
         match self.door.next_request(until) {

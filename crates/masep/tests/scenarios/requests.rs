@@ -24,6 +24,7 @@ of_each_pair! {
 
 of_each_shell! {
     a_client_that_leaves_before_the_verdict_leaves_nothing
+    a_host_is_asked_about_pymaseps_peers_too_if_it_wants
     requests_end_with_the_server
     requests_that_nobody_decides_end_with_the_server_too
     a_token_goes_where_nobody_else_can_read_it
@@ -213,6 +214,53 @@ fn an_id_in_use_is_the_hosts_to_give(of_server: Shell, of_client: Shell) {
         Some("red"),
         "also of one that had to wait"
     );
+}
+
+/// As one that stands in for another server, which it has to ask first.
+fn a_host_is_asked_about_pymaseps_peers_too_if_it_wants(shell: Shell) {
+    let server = shell.serve(Options::default().asks_all(true));
+    let comes = |id: &str| {
+        let mut peer = Peer::connect(server.address());
+        peer.write(&[frame(id.as_bytes()), frame(b"define")].concat());
+        let request = server.next_request().unwrap();
+        assert_eq!((&**request.peer(), &*request.hello().id), (id, id));
+        assert_eq!(request.protocol(), Protocol::Pymasep);
+        (peer, request)
+    };
+    let (mut held, request) = comes("held");
+    let (mut refused, other) = comes("refused");
+    other.refuse(Rejected::new("full", "no seat is open"));
+    refused.expect_refusal();
+
+    let new = comes_by_protocol_2(shell, &*server);
+    let mut welcome = request.welcome();
+    welcome.id = "far engine".into();
+    request.admit(welcome);
+    held.expect(b"far engine");
+    let connection = accept(&*server);
+    assert_eq!(connection.recv(), Ok(masep::Frame::new("define")));
+    drop(new);
+
+    // One that gives up meanwhile leaves nothing.
+    let (gone, request) = comes("gone");
+    drop(gone);
+    let _either = request.admit(None).wait();
+    let (mut again, request) = comes("again");
+    request.admit(None);
+    again.expect(b"engine");
+}
+
+fn comes_by_protocol_2(shell: Shell, server: &dyn Server) -> Box<dyn Client> {
+    let client = comes(shell, "new", server, Says::default());
+    let request = server.next_request().unwrap();
+    assert_eq!(request.protocol(), Protocol::Masep2);
+    let mut welcome = request.welcome();
+    welcome.id = "far engine".into();
+    request.admit(welcome);
+    assert_eq!(accept(server).peer(), "new");
+    let client = client.join().unwrap().unwrap();
+    assert_eq!(client.connection().peer(), "far engine");
+    client
 }
 
 fn a_client_that_leaves_before_the_verdict_leaves_nothing(shell: Shell) {

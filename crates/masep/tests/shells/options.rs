@@ -22,6 +22,7 @@ pub struct Options {
     protocols: Option<Protocols>,
     announce: bool,
     asks: bool,
+    asks_all: bool,
     says: Says,
     /// Of a server; `engine` unless it is given.
     id: Option<String>,
@@ -47,6 +48,7 @@ impl Options {
         protocols: Protocols,
         announce: bool,
         asks: bool,
+        asks_all: bool,
         says: Says,
     }
 
@@ -129,6 +131,9 @@ macro_rules! server {
         }
         if $options.asks {
             builder = builder.ask();
+        }
+        if $options.asks_all {
+            builder = builder.ask_all();
         }
         builder
     }};
