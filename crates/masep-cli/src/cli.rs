@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::error::Error;
 use crate::output::{Elements, set_elements};
 use crate::status::{self, Status};
-use crate::{decode, demo, discover, encode, join, serve, tap};
+use crate::{decode, demo, discover, encode, join, proxy, serve, tap};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -60,6 +60,7 @@ enum Verb {
     Join(join::Join),
     Discover(discover::Discover),
     Tap(tap::Tap),
+    Proxy(Box<proxy::Proxy>),
     Encode(encode::Encode),
     Decode(decode::Decode),
     Demo(demo::Demo),
@@ -74,6 +75,7 @@ impl Cli {
             Verb::Join(join) => join.run(),
             Verb::Discover(discover) => discover.run(),
             Verb::Tap(tap) => tap.run(),
+            Verb::Proxy(proxy) => proxy.run(),
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
             Verb::Demo(demo) => demo.run(),

@@ -25,12 +25,14 @@ mod pace;
 mod payload;
 mod protocol;
 mod protocols;
+mod proxy;
 mod runtime;
 mod serve;
 mod signals;
 mod status;
 mod stdout;
 mod tap;
+mod token;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -17,9 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::entry::{Direction, What};
 use self::forward::Link;
-use self::printer::{Format, Printer};
-use self::recorder::Recorder;
+pub(crate) use self::printer::{Format, Printer};
+pub(crate) use self::recorder::{ConnectionRecorder, Recorder};
 use crate::address;
 use crate::error::Error;
 use crate::runtime;

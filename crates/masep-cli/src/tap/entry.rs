@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// The direction of a frame or an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// From the one who connected.
     #[serde(rename = "c2s")]
     ClientToServer,
@@ -21,7 +21,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::ClientToServer => "c2s",
             Self::ServerToClient => "s2c",
@@ -31,13 +31,13 @@ impl Direction {
 
 /// When and where.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Since the start of the proxy.
     #[serde(rename = "t", serialize_with = "seconds")]
-    pub(super) time: Duration,
+    pub(crate) time: Duration,
     /// The number of the connection, from 0.
-    pub(super) conn: u64,
-    pub(super) dir: Direction,
+    pub(crate) conn: u64,
+    pub(crate) dir: Direction,
 }
 
 /// As microseconds, which is as good as the clock.
@@ -46,21 +46,21 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 }
 
 /// Bytes of the first bytes of protocol 2.
-pub(super) const PREAMBLE_BYTES: usize = preamble::CLIENT.len();
+pub(crate) const PREAMBLE_BYTES: usize = preamble::CLIENT.len();
 
 /// Something that went through, or happened.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) place: Place,
+pub(crate) struct Entry {
+    pub(crate) place: Place,
     /// The time of day.
-    pub(super) at: SystemTime,
-    pub(super) what: What,
+    pub(crate) at: SystemTime,
+    pub(crate) what: What,
     /// Entries before this one that had no room.
-    pub(super) skipped: u64,
+    pub(crate) skipped: u64,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     /// A connection came.
     Open(Address),
     /// The proxy's own connection to the server could not be had.
@@ -79,6 +79,10 @@ pub(super) enum What {
     Broken(Bytes),
     /// The stream ended in the middle of a frame: its bytes, header included. It is one of protocol 2 or not.
     Truncated(Bytes, bool),
+    /// Something that one side has said does not go through, by a gate: code and text.
+    Denied(String, String),
+    /// One side has ended its connection, in this way.
+    Ended(&'static str, String),
     /// The sender closed its direction.
     Eof,
     /// The sender reset the connection.
@@ -87,12 +91,13 @@ pub(super) enum What {
 
 impl What {
     /// About how many bytes it holds.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let bytes = match self {
             Self::First(frame) | Self::Frame(frame) => frame.size(),
             Self::Truncated(bytes, _) | Self::Broken(bytes) => bytes.len(),
             Self::Frame2(_, _, payload) => payload.as_ref().map_or(0, Bytes::len),
-            Self::Refused(reason) => reason.len(),
+            Self::Refused(reason) | Self::Ended(_, reason) => reason.len(),
+            Self::Denied(code, text) => code.len() + text.len(),
             Self::Preamble(_) | Self::Open(_) | Self::Rejected(..) | Self::Eof | Self::Reset => 0,
         };
         bytes + size_of::<Entry>()
@@ -101,7 +106,7 @@ impl What {
 
 /// The meaning of a frame.
 #[derive(Debug)]
-pub(super) enum Meaning<'a> {
+pub(crate) enum Meaning<'a> {
     Hello(&'a str),
     Message(Message),
     Bye,
@@ -111,7 +116,7 @@ pub(super) enum Meaning<'a> {
 
 impl<'a> Meaning<'a> {
     /// Of the first frame of a direction.
-    pub(super) fn of_first(frame: &'a Frame) -> Self {
+    pub(crate) fn of_first(frame: &'a Frame) -> Self {
         if frame.is_bye() {
             return Self::Bye;
         }
@@ -122,7 +127,7 @@ impl<'a> Meaning<'a> {
     }
 
     /// Of a later frame.
-    pub(super) fn of(frame: &Frame) -> Self {
+    pub(crate) fn of(frame: &Frame) -> Self {
         if frame.is_bye() {
             return Self::Bye;
         }

@@ -96,6 +96,16 @@ enum Content<'a> {
         reason: &'static str,
         detail: String,
     },
+    Denied {
+        event: &'static str,
+        code: &'a str,
+        text: &'a str,
+    },
+    EndedBy {
+        event: &'static str,
+        reason: &'static str,
+        detail: &'a str,
+    },
     Ended {
         event: &'static str,
     },
@@ -135,6 +145,16 @@ impl<'a> Line<'a> {
                     detail: why.to_string(),
                 }
             }
+            What::Denied(code, text) => Content::Denied {
+                event: "denied",
+                code,
+                text,
+            },
+            What::Ended(reason, detail) => Content::EndedBy {
+                event: "ended",
+                reason,
+                detail,
+            },
             What::Eof => Content::Ended { event: "eof" },
             What::Reset => Content::Ended { event: "reset" },
         };

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The format of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// A line of text, long messages shortened.
     Text,
     /// A line of text.
@@ -40,7 +40,7 @@ pub(super) enum Format {
 
 /// Prints in a thread of its own, because standard output may block.
 #[derive(Debug)]
-pub(super) struct Printer {
+pub(crate) struct Printer {
     ended: oneshot::Receiver<Result<(), Error>>,
     /// The number of entries that were printed.
     printed: Arc<AtomicU64>,
@@ -49,7 +49,7 @@ pub(super) struct Printer {
 
 impl Printer {
     /// Starts to print: first where the proxy listens.
-    pub(super) fn start(
+    pub(crate) fn start(
         format: Format,
         (timed, pings): (bool, bool),
         listening: Address,
@@ -84,7 +84,7 @@ impl Printer {
     }
 
     /// Waits until all is printed and no more can come, or standard output fails. Cancel safe.
-    pub(super) async fn ended(&mut self) -> Result<(), Error> {
+    pub(crate) async fn ended(&mut self) -> Result<(), Error> {
         tokio::select! {
             biased;
             ended = &mut self.ended => ended.unwrap_or(Ok(())),
@@ -93,7 +93,7 @@ impl Printer {
     }
 
     /// As [`ended`](Self::ended), but gives up when nobody reads. To be called when no more can come.
-    pub(super) async fn finish(mut self) -> Result<(), Error> {
+    pub(crate) async fn finish(mut self) -> Result<(), Error> {
         loop {
             let before = self.printed.load(Ordering::Relaxed);
             if let Ok(ended) = timeout(PATIENCE, self.ended()).await {

@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// Gives what happens on all connections to the printer.
 #[derive(Clone, Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     started: Instant,
     entries: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
@@ -27,27 +27,27 @@ pub(super) struct Recorder {
 
 /// An entry and the room that it takes until it was printed.
 #[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) entry: Entry,
+pub(crate) struct Queued {
+    pub(crate) entry: Entry,
     _room: OwnedSemaphorePermit,
 }
 
 /// The entries to print. Ends when no recorder is left.
 #[derive(Debug)]
-pub(super) struct Entries {
-    pub(super) queue: mpsc::Receiver<Queued>,
+pub(crate) struct Entries {
+    pub(crate) queue: mpsc::Receiver<Queued>,
     skipped: Arc<AtomicU64>,
 }
 
 impl Entries {
     /// Entries that were skipped behind the last one in the queue.
-    pub(super) fn skipped(&self) -> u64 {
+    pub(crate) fn skipped(&self) -> u64 {
         self.skipped.swap(0, Ordering::Relaxed)
     }
 }
 
 impl Recorder {
-    pub(super) fn new() -> (Self, Entries) {
+    pub(crate) fn new() -> (Self, Entries) {
         let (entries, queue) = mpsc::channel(MAX_ENTRIES);
         let skipped = Arc::new(AtomicU64::new(0));
         let recorder = Self {
@@ -59,7 +59,7 @@ impl Recorder {
         (recorder, Entries { queue, skipped })
     }
 
-    pub(super) fn connection(&self, number: u64) -> ConnectionRecorder {
+    pub(crate) fn connection(&self, number: u64) -> ConnectionRecorder {
         ConnectionRecorder {
             recorder: self.clone(),
             number,
@@ -89,17 +89,17 @@ impl Recorder {
 
 /// Records what happens on one connection.
 #[derive(Clone, Debug)]
-pub(super) struct ConnectionRecorder {
+pub(crate) struct ConnectionRecorder {
     recorder: Recorder,
     number: u64,
 }
 
 impl ConnectionRecorder {
-    pub(super) fn record(&self, dir: Direction, what: What) {
+    pub(crate) fn record(&self, dir: Direction, what: What) {
         self.recorder.record(self.number, dir, what);
     }
 
-    pub(super) fn direction(&self, dir: Direction) -> StreamRecorder {
+    pub(crate) fn direction(&self, dir: Direction) -> StreamRecorder {
         StreamRecorder {
             connection: self.clone(),
             dir,
@@ -110,7 +110,7 @@ impl ConnectionRecorder {
 
 /// Records one direction of a connection.
 #[derive(Debug)]
-pub(super) struct StreamRecorder {
+pub(crate) struct StreamRecorder {
     connection: ConnectionRecorder,
     dir: Direction,
     /// Holds the beginning of a frame: never more than a frame has that is shown.
@@ -119,7 +119,7 @@ pub(super) struct StreamRecorder {
 
 impl StreamRecorder {
     /// Bytes that went through.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if self.dissector.is_broken() {
             return;
         }
@@ -151,12 +151,12 @@ impl StreamRecorder {
     }
 
     /// The sender closed the stream.
-    pub(super) fn eof(&mut self) {
+    pub(crate) fn eof(&mut self) {
         self.end(What::Eof);
     }
 
     /// The sender reset the connection.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.end(What::Reset);
     }
 

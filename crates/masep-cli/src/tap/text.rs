@@ -34,6 +34,8 @@ pub(super) fn line(entry: &Entry, length: usize) -> String {
         What::Open(address) => (None, "open".into(), format!("from {address}")),
         What::Refused(error) => (None, "refused".into(), error.clone()),
         What::Rejected(address, why) => (None, "rejected".into(), format!("from {address}: {why}")),
+        What::Denied(code, text) => (None, "denied".into(), format!("{code}: {text}")),
+        What::Ended(reason, detail) => (None, "ended".into(), format!("{reason}: {detail}")),
         What::Eof => (None, "eof".into(), String::new()),
         What::Reset => (None, "reset".into(), String::new()),
     };

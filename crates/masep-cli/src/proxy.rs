@@ -1,0 +1,332 @@
+//! `masep proxy`: a sidecar for unmodified pymasep, at an interface or at an engine.
+
+mod engine;
+mod interface;
+mod reach;
+mod relay;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use masep::{AcceptError, AccessToken, Protocols, Server, ServerLimits, Target, TypeName};
+use masep_proto::gate::{Quits, Rules};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use self::engine::EngineSide;
+use self::interface::InterfaceSide;
+use self::relay::Side;
+use crate::error::Error;
+use crate::limits::ConnectionLimits;
+use crate::signals::Signals;
+use crate::status::Status;
+use crate::tap::{Format, Printer, Recorder};
+use crate::{address, duration, id, runtime, token};
+
+/// The time that a client waits for the far side's word, at most: that connects, and may ask somebody itself.
+const DECISION_TIME: Duration = Duration::from_secs(20);
+
+const LONG_ABOUT: &str = "\
+Stand between an unmodified pymasep program and the network, where it speaks protocol 2: whole frames over any \
+network, refusals and ends that say why, signs of life.
+
+At an interface, where --to insists on protocol 2 (masep://, masep+tls://, masep+unix://): pymasep connects to \
+--listen on its own machine, and is taken when the far side has taken it, by the far side's id.
+
+At an engine, where --to is a pymasep engine: clients come to --listen, and only what the engine survives goes \
+through, in the client's own name: DEFINE of --game first, REGISTER once in a known role and while there is an agent \
+for it, actions with parameters that pymasep reads, no more than observations. An observer cannot act, nobody can \
+QUIT for the others (--quit), and who has not registered receives nothing. A pymasep engine never forgets: the \
+proxy counts agents and ids over its life, so start both together.
+
+pymasep's engine listens on all addresses. The proxy looks from outside whether it can be reached there, past the \
+proxy, and warns with the line for the firewall. The search on the LAN is answered with --announce only: otherwise \
+the engine could not have the port of the search.
+
+A link that is lost is a BYE at both ends. Each link has its own bounded queues, and holds up no other.
+
+A line for each event, as masep tap has them: open, refused (by --to), denied (what did not go through, and why) and \
+ended (of which end, and why); with --show also each frame. With --json each line is an object. It ends with SIGINT \
+(Ctrl-C), SIGTERM, SIGHUP or SIGQUIT, with BYE to all.";
+
+const EXAMPLE: &str = "\
+Example: a pymasep engine and a pymasep interface, over a bad LAN
+  engine's machine     $ masep proxy --listen masep://0.0.0.0:60443 --to 127.0.0.1:60000 --game pkg.mod.Game
+  interface's machine  $ masep proxy --listen 127.0.0.1:60000 --to masep://engine.lan:60443
+";
+
+/// A sidecar of unmodified pymasep programs: protocol 2 on the network
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
+pub(crate) struct Proxy {
+    /// Where to listen; port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
+    listen: Target,
+
+    /// The far proxy or server (masep://...), or the pymasep engine (HOST:PORT)
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
+    to: Target,
+
+    /// The proxy's own id, which peers learn where the other side's is not known yet [default: proxy and a random number]
+    #[arg(long, value_name = "ID", value_parser = id::parse)]
+    id: Option<String>,
+
+    /// A file with the access token for --to; without it that of `MASEP_TOKEN`, if there is one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Answer the LAN search
+    #[arg(long)]
+    announce: bool,
+
+    /// Connections at the same time
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_024,
+        help_heading = "Limits"
+    )]
+    max_connections: usize,
+
+    /// Connections from one address at the same time [default: as many as there may be]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_per_address: Option<usize>,
+
+    /// Time in which to send what waits when ending
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    drain_time: Duration,
+
+    /// Objects of JSON instead of lines of text
+    #[arg(long)]
+    json: bool,
+
+    /// Put the time of day in front of each line, in UTC
+    #[arg(long)]
+    time: bool,
+
+    /// Show each frame too
+    #[arg(long)]
+    show: bool,
+
+    /// Show long messages whole
+    #[arg(long, requires = "show")]
+    full: bool,
+
+    #[command(flatten)]
+    limits: ConnectionLimits,
+
+    #[command(flatten)]
+    gate: GateOptions,
+}
+
+/// What goes through to an engine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "At an engine")]
+struct GateOptions {
+    /// The game that the engine plays, as the name of its class: DEFINE of another does not go through
+    #[arg(long, value_name = "CLASS", value_parser = crate::join::parse_game)]
+    game: Option<TypeName>,
+
+    /// Agents that the game has for actors: one more would end pymasep's engine
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    actors: usize,
+
+    /// Different ids in the life of the engine: pymasep keeps three descriptors for each, for ever
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    ids: usize,
+
+    /// Those whose QUIT goes through, which ends the game for all
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Quit::Nobody)]
+    quit: Quit,
+
+    /// The types of actions that the game knows, from the first to the last, as in 0..5 [default: any]
+    #[arg(long, value_name = "FIRST..LAST", value_parser = parse_types)]
+    actions: Option<(i64, i64)>,
+
+    /// An element that may be a parameter of actions, such as Object; can be given several times
+    ///
+    /// pymasep makes objects of these, and imports what they name: who may act has to be trusted then.
+    #[arg(long, value_name = "NAME")]
+    element: Vec<String>,
+
+    /// Do not look whether the engine can be reached past the proxy
+    #[arg(long)]
+    no_reach_check: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Quit {
+    /// Nobody's: who wants to leave says BYE
+    Nobody,
+    /// That of actors
+    Actors,
+}
+
+fn parse_types(text: &str) -> Result<(i64, i64), &'static str> {
+    let read = |text: &str| text.trim().parse::<i64>().ok();
+    let (first, last) = text.split_once("..").ok_or("expected FIRST..LAST")?;
+    match (read(first), read(last)) {
+        (Some(first), Some(last)) if first <= last => Ok((first, last)),
+        _ => Err("expected two numbers, the lower one first, as in 0..5"),
+    }
+}
+
+impl Proxy {
+    pub(crate) fn run(self) -> Result<Status, Error> {
+        runtime::block_on(self.proxy())
+    }
+
+    /// True if this is the proxy of an interface.
+    fn is_at_interface(&self) -> bool {
+        self.to.protocols() == Some(Protocols::Masep2)
+    }
+
+    async fn proxy(self) -> Result<Status, Error> {
+        let mut signals = Signals::new().map_err(Error::Start)?;
+        let side = self.side()?;
+        let server = tokio::select! {
+            server = self.listen() => server?,
+            status = signals.next() => return Ok(status),
+        };
+        let format = match (self.json, self.full) {
+            (true, false) => Format::Json,
+            (true, true) => Format::FullJson,
+            (false, true) => Format::FullText,
+            (false, false) => Format::Text,
+        };
+        let (recorder, entries) = Recorder::new();
+        let times = (self.time, false);
+        let mut printer = Printer::start(format, times, server.local_address(), entries)?;
+        let server = Arc::new(server);
+        let mut links = JoinSet::new();
+        tokio::select! {
+            () = accept(&server, &side, &mut links, recorder, self.show) => {}
+            _ = signals.next() => {}
+            ended = printer.ended() => return ended.map(|()| Status::Done),
+        }
+        let drain = async {
+            for connection in server.registry().connections() {
+                tokio::spawn(async move { connection.bye_with(relay::shut_down()).await });
+            }
+            server.stop_accepting();
+            let all = async { while links.join_next().await.is_some() {} };
+            let in_time = timeout(self.drain_time, all).await.is_ok();
+            drop(links);
+            drop(server);
+            drop(side);
+            if in_time {
+                Status::Done
+            } else {
+                Status::NotSent
+            }
+        };
+        tokio::select! {
+            status = drain => printer.finish().await.map(|()| status),
+            status = signals.next() => Ok(status),
+        }
+    }
+
+    async fn listen(&self) -> Result<Server, Error> {
+        let id = self.id.clone().unwrap_or_else(|| id::random("proxy"));
+        let limits = ServerLimits::default()
+            .connections(self.max_connections)
+            .connections_per_address(self.max_per_address)
+            .decision_time(DECISION_TIME);
+        let server = Server::builder(id)
+            .limits(self.limits.limits())
+            .server_limits(limits)
+            .socket_options(self.limits.socket_options())
+            .ask_all()
+            .bind(&self.listen)
+            .await
+            .map_err(|source| Error::listen(&self.listen, &source))?;
+        if self.announce {
+            server.announce().map_err(Error::Announce)?;
+        }
+        Ok(server)
+    }
+
+    /// What it does for each client.
+    fn side(&self) -> Result<Arc<dyn Side>, Error> {
+        let to = self.to.clone();
+        let limits = (self.limits.limits(), self.limits.socket_options());
+        if self.is_at_interface() {
+            if self.gate.game.is_some() {
+                let text = "--game is for the proxy of an engine, and --to insists on protocol 2";
+                return Err(Error::Usage(text.into()));
+            }
+            let token = self.token()?;
+            return Ok(Arc::new(InterfaceSide::new(to, token, limits)));
+        }
+        let Some(rules) = self.gate.rules() else {
+            let text = "the proxy of an engine needs --game; that of an interface connects --to masep://...";
+            return Err(Error::Usage(text.into()));
+        };
+        let looks = !self.gate.no_reach_check;
+        Ok(Arc::new(EngineSide::new(to, rules, limits, looks)))
+    }
+
+    fn token(&self) -> Result<Option<AccessToken>, Error> {
+        token::read(self.token_file.as_deref())
+    }
+}
+
+impl GateOptions {
+    fn rules(&self) -> Option<Rules> {
+        let mut rules = Rules::new(self.game.clone()?);
+        rules.actors = self.actors;
+        rules.ids = self.ids;
+        rules.quits = match self.quit {
+            Quit::Nobody => Quits::Nobody,
+            Quit::Actors => Quits::Actors,
+        };
+        rules.actions = self.actions.map(|(first, last)| first..=last);
+        rules.elements = self.element.iter().cloned().collect();
+        Some(rules)
+    }
+}
+
+/// Takes clients for as long as it is polled.
+async fn accept(
+    server: &Arc<Server>,
+    side: &Arc<dyn Side>,
+    links: &mut JoinSet<()>,
+    recorder: Recorder,
+    shows: bool,
+) {
+    side.begin();
+    for number in 0.. {
+        let request = tokio::select! {
+            request = server.next_request() => request,
+            // They are in the registry, where links look for them.
+            accepted = server.accept() => match accepted {
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            },
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(AcceptError::Stopped | _) => return,
+        };
+        while links.try_join_next().is_some() {}
+        let link = relay::Link::new(server.clone(), recorder.connection(number), shows);
+        let side = side.clone();
+        links.spawn(async move { side.serve(link, request).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_actions_are_two_numbers() {
+        assert_eq!(parse_types("0..5"), Ok((0, 5)));
+        assert_eq!(parse_types("-1..-1"), Ok((-1, -1)));
+        for wrong in ["", "5", "5..0", "a..b", "0..", "0...5"] {
+            assert!(parse_types(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Carries frames and ends between two connections.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use masep::{
+    Address, Bye, Client, CloseReason, Connection, DecodeError, EncodeError, Frame, FrameKind,
+    Notice, Protocol, Rejected, Request, SendError, Server, SocketHandler,
+};
+use masep_proto::gate::Refusal;
+use masep_proto::protocol2::kind;
+use tokio::sync::mpsc;
+
+use crate::tap::{ConnectionRecorder, Direction, What};
+
+/// One side of the sidecar: at an interface, or at an engine.
+pub(super) trait Side: Send + Sync {
+    /// The proxy listens.
+    fn begin(&self) {}
+
+    /// Decides about a client, and sees its link to the end.
+    fn serve(&self, link: Link, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// A link of a client to the far side.
+pub(super) struct Link {
+    server: Arc<Server>,
+    recorder: ConnectionRecorder,
+    shows: bool,
+}
+
+/// What comes of one end.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Frame(Frame),
+    Notice(Notice),
+}
+
+/// The end that the proxy has connected to, and what it says.
+pub(super) struct Far {
+    client: Client,
+    heard: mpsc::Receiver<Heard>,
+}
+
+/// Gives what the far end says to the link, which takes one after the other.
+pub(super) struct FarHandler(mpsc::Sender<Heard>);
+
+impl FarHandler {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Heard>) {
+        let (sender, heard) = mpsc::channel(1);
+        (Self(sender), heard)
+    }
+}
+
+impl SocketHandler for FarHandler {
+    async fn on_receive(&self, _far: &Connection, frame: Frame) {
+        // The link may have ended.
+        let _ = self.0.send(Heard::Frame(frame)).await;
+    }
+
+    async fn on_notice(&self, far: &Connection) {
+        while let Some(notice) = far.try_notice() {
+            let _ = self.0.send(Heard::Notice(notice)).await;
+        }
+    }
+}
+
+impl Far {
+    pub(super) const fn new(client: Client, heard: mpsc::Receiver<Heard>) -> Self {
+        Self { client, heard }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        self.client.connection()
+    }
+
+    /// The next that it says, or why it has ended.
+    async fn next(
+        connection: &Connection,
+        heard: &mut mpsc::Receiver<Heard>,
+    ) -> Result<Heard, CloseReason> {
+        tokio::select! {
+            biased;
+            Some(next) = heard.recv() => Ok(next),
+            reason = connection.closed() => heard.try_recv().map_err(|_| reason),
+        }
+    }
+}
+
+/// Why a frame cannot be carried on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Uncarried {
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// What is between the two ends.
+pub(super) trait Filter: Send + Sync {
+    /// What a client has said, as it goes on.
+    fn from_client(&self, frame: Frame) -> Passage;
+
+    /// True if this goes on to the client.
+    fn from_far(&self, frame: &Frame) -> bool;
+}
+
+/// What is done with what a client says.
+pub(super) enum Passage {
+    Forward(Frame),
+    Drop,
+    Refuse(Refusal),
+    End(Refusal),
+}
+
+impl Link {
+    pub(super) const fn new(
+        server: Arc<Server>,
+        recorder: ConnectionRecorder,
+        shows: bool,
+    ) -> Self {
+        Self {
+            server,
+            recorder,
+            shows,
+        }
+    }
+
+    pub(super) fn open(&self, address: &Address) {
+        let open = What::Open(address.clone());
+        self.recorder.record(Direction::ClientToServer, open);
+    }
+
+    /// The far side does not take the client, or is not there.
+    pub(super) fn refuse(&self, request: Request, why: &str, rejected: Rejected) {
+        let refused = What::Refused(format!("{:?}: {why}", request.peer()));
+        self.recorder.record(Direction::ServerToClient, refused);
+        request.refuse(rejected);
+    }
+
+    /// Admits the client, which the far side has admitted, and carries until both have ended.
+    pub(super) async fn carry(self, request: Request, mut far: Far, filter: &dyn Filter) {
+        let (id, number) = (request.peer().clone(), request.connection());
+        let mut welcome = request.welcome();
+        welcome.id = far.connection().peer().clone();
+        self.show_hello(Direction::ClientToServer, &id);
+        self.show_hello(Direction::ServerToClient, &welcome.id);
+        let admitted = request.admit(welcome).await;
+        let near = self.server.registry().get_connection(&id);
+        let near = near.filter(|near| near.id() == number);
+        let far_end = far.client.connection().clone();
+        let Some(near) = near else {
+            let why =
+                admitted.map_or_else(|why| why.to_string(), |()| "the client has gone".into());
+            self.ended(Direction::ClientToServer, "gone", why.clone());
+            far_end.bye_with(Bye::new("gone", why)).await;
+            return;
+        };
+        let up = async {
+            let reason = self.up(&near, &far_end, filter).await;
+            self.ended(
+                Direction::ClientToServer,
+                reason.as_str(),
+                reason.to_string(),
+            );
+            far_end.bye_with(passed_on(&reason)).await;
+        };
+        let down = async {
+            let reason = self.down(&near, &far_end, &mut far.heard, filter).await;
+            self.ended(
+                Direction::ServerToClient,
+                reason.as_str(),
+                reason.to_string(),
+            );
+            near.bye_with(passed_on(&reason)).await;
+        };
+        tokio::join!(up, down);
+    }
+
+    /// From the client, until it has ended.
+    async fn up(&self, near: &Connection, far: &Connection, filter: &dyn Filter) -> CloseReason {
+        loop {
+            let frame = match near.recv().await {
+                Ok(frame) => frame,
+                Err(reason) => return reason,
+            };
+            self.show(Direction::ClientToServer, &frame);
+            match filter.from_client(frame) {
+                Passage::Forward(frame) => {
+                    if let Err(error) = carry(frame, near, far).await {
+                        return self.give_up(near, far, error).await;
+                    }
+                }
+                Passage::Drop => {}
+                Passage::Refuse(refusal) => {
+                    self.denied(&refusal);
+                    // pymasep has no such thing, and one that reads none has to do without.
+                    let _ = near.notice(refusal.into());
+                }
+                Passage::End(refusal) => {
+                    self.denied(&refusal);
+                    return near.bye_with(refusal.into()).await;
+                }
+            }
+        }
+    }
+
+    /// To the client, until the far end has ended.
+    async fn down(
+        &self,
+        near: &Connection,
+        far: &Connection,
+        heard: &mut mpsc::Receiver<Heard>,
+        filter: &dyn Filter,
+    ) -> CloseReason {
+        loop {
+            let frame = match Far::next(far, heard).await {
+                Ok(Heard::Frame(frame)) => frame,
+                Ok(Heard::Notice(notice)) => {
+                    self.denied_there(&notice);
+                    let _ = near.notice(notice);
+                    continue;
+                }
+                Err(reason) => return reason,
+            };
+            if !filter.from_far(&frame) {
+                continue;
+            }
+            self.show(Direction::ServerToClient, &frame);
+            if let Err(error) = carry(frame, far, near).await {
+                return self.give_up(far, near, error).await;
+            }
+        }
+    }
+
+    /// A frame of one end cannot go to the other: if that has not ended anyway, the link is of no use any more.
+    async fn give_up(&self, from: &Connection, to: &Connection, error: Uncarried) -> CloseReason {
+        if !matches!(error, Uncarried::Send(SendError::Closed(_))) {
+            let bye = Bye::new("unsupported", error.to_string()).may_return(false);
+            tokio::join!(from.bye_with(bye.clone()), to.bye_with(bye));
+        }
+        // The end of the other is carried on from there.
+        from.closed().await
+    }
+
+    fn show_hello(&self, dir: Direction, id: &str) {
+        if self.shows {
+            self.recorder.record(dir, What::First(Frame::hello(id)));
+        }
+    }
+
+    fn show(&self, dir: Direction, frame: &Frame) {
+        if self.shows {
+            let what = match frame.kind() {
+                FrameKind::Cbor => {
+                    let bytes = frame.bytes().clone();
+                    What::Frame2(kind::CBOR, bytes.len(), Some(bytes))
+                }
+                _ => What::Frame(frame.clone()),
+            };
+            self.recorder.record(dir, what);
+        }
+    }
+
+    /// Something that a client has said did not go through.
+    fn denied(&self, refusal: &Refusal) {
+        let denied = What::Denied(refusal.code.into(), refusal.text.clone());
+        self.recorder.record(Direction::ClientToServer, denied);
+    }
+
+    /// The far side says that something did not go through there.
+    fn denied_there(&self, notice: &Notice) {
+        let denied = What::Denied(notice.code.to_string(), notice.text.to_string());
+        self.recorder.record(Direction::ServerToClient, denied);
+    }
+
+    fn ended(&self, dir: Direction, reason: &'static str, detail: String) {
+        self.recorder.record(dir, What::Ended(reason, detail));
+    }
+}
+
+/// Sends a frame of one connection on another, in the form that its protocol has. Waits for room.
+async fn carry(frame: Frame, from: &Connection, to: &Connection) -> Result<(), Uncarried> {
+    let frame = match (frame.kind(), to.protocol()) {
+        (FrameKind::Bytes, Protocol::Masep2) if from.protocol() == Protocol::Pymasep => {
+            Frame::of(FrameKind::Xml, frame.into_bytes())
+        }
+        (FrameKind::Cbor, Protocol::Pymasep) => to.encode(&from.decode(frame)?)?,
+        _ => frame,
+    };
+    Ok(to.send(frame).await?)
+}
+
+/// The end of one connection as the other is told it.
+fn passed_on(reason: &CloseReason) -> Bye {
+    match reason {
+        CloseReason::PeerBye => Bye::new(Bye::PLAIN, ""),
+        // This side has ended it, and knows why.
+        CloseReason::LocalBye | CloseReason::Shutdown => shut_down(),
+        reason => reason.words().cloned().unwrap_or_else(|| {
+            let text = format!("the link was lost: {reason}");
+            Bye::new("link_lost", text).may_return(true)
+        }),
+    }
+}
+
+/// The end of all links, when the proxy ends.
+pub(super) fn shut_down() -> Bye {
+    Bye::new("shutdown", "the proxy ends").may_return(true)
+}
