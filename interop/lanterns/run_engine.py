@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--id", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--players", type=int, default=1)
     parser.add_argument("--max-steps", type=int, default=30)
     args = parser.parse_args()
@@ -30,7 +31,7 @@ def main() -> None:
     OmegaConf.save(
         OmegaConf.create(
             {
-                "engine": {"server": {"port": 0}},
+                "engine": {"server": {"port": args.port}},
                 "game": {
                     "seed": args.seed,
                     "max_nb_players": args.players,

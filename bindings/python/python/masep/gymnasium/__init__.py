@@ -1,13 +1,16 @@
 """Environments of `Gymnasium <https://gymnasium.farama.org>`_, served, and stepped from elsewhere.
 
 A server: ``python -m masep.gymnasium serve CartPole-v1 127.0.0.1:60000``, or :func:`serve`. A client:
-``RemoteEnv("127.0.0.1:60000")``, or ``gymnasium.make("masep:Remote-v0", address="127.0.0.1:60000")``. Chapter 8
-of PROTOCOL2.md says what goes over the wire, for clients in other languages.
+``RemoteEnv("127.0.0.1:60000")``, or ``gymnasium.make("masep:Remote-v0", address="127.0.0.1:60000")``. Chapter 9
+of PROTOCOL2.md says what goes over the wire, for clients in other languages. :class:`PymasepEnv` is a game of pymasep's
+as an environment.
 
 It needs ``pip install masep[gymnasium]``.
 """
 
 from .. import _registration
+from ._game_view import GameView
+from ._pymasep import PymasepEnv
 from ._remote import RemoteEnv
 from ._serving import EnvironmentServer, serve
 from ._session import RemoteError
@@ -16,6 +19,8 @@ from ._vector import RemoteVectorEnv
 
 __all__ = [
     "EnvironmentServer",
+    "GameView",
+    "PymasepEnv",
     "RemoteEnv",
     "RemoteError",
     "RemoteVectorEnv",
