@@ -31,8 +31,8 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
 /// garbage collector or of pymasep's threads, which end with tracebacks.
 pub(crate) const PLAIN_TRACEBACKS: (&str, &str) = ("PYTHONNODEBUGRANGES", "1");
 
-/// Runs pytest with the program `masep` of this tree.
-pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
+/// Builds the program `masep` of this tree, and gives its path for the tests.
+pub(crate) fn program() -> Result<(&'static str, PathBuf), Failure> {
     // The same build as that of the step `rust`, features included: an optimised one would take minutes more and
     // what is measured in these tests is waits of the network, not computing.
     cargo(&[
@@ -45,11 +45,17 @@ pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
         "engine",
     ])
     .run()?;
+    Ok(("MASEP_BIN", built("debug", "masep")))
+}
+
+/// Runs pytest with the program `masep` of this tree.
+pub(crate) fn run(pytest: &[&str]) -> Result<Tally, Failure> {
+    let (name, path) = program()?;
     let python = environment()?;
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx"];
     args.extend(pytest);
     Program::new(python, &args)
-        .env("MASEP_BIN", built("debug", "masep"))
+        .env(name, path)
         .env(PLAIN_TRACEBACKS.0, PLAIN_TRACEBACKS.1)
         .run_counting(Tally::of_pytest)
 }

@@ -38,11 +38,13 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     let run = |args: &[&str]| Program::new(&python, args);
     install_older(&python)?;
     install(&python, &["--out", WHEELS], WHEELS)?;
+    let (name, path) = interop::program()?;
     let tests = root().join(DIRECTORY).join("tests");
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx", "."];
     args.extend(pytest.iter().map(String::as_str));
     let tally = run(&args)
         .current_dir(&tests)
+        .env(name, path)
         .env(interop::PLAIN_TRACEBACKS.0, interop::PLAIN_TRACEBACKS.1)
         .run_counting(Tally::of_pytest)?;
     run(&["-m", "mypy.stubtest", "masep"]).run()?;

@@ -84,6 +84,25 @@ def test_two_players_and_a_spectator_play_two_episodes():
     assert turns[-1].view == {"turn": asked[-1].number}
 
 
+def test_one_seat_is_finished_before_the_others():
+    with table() as host:
+        players = [playing(host.target, f"p {seat}", seat=seat) for seat in SEATS]
+        host.filled(SOON)
+        with host.open(SEATS[1:], lambda seat: 1), pytest.raises(masep.CallerError):
+            host.finish_seat(SEATS[1], "not yet")
+        with pytest.raises(masep.CallerError):
+            host.finish_seat("nobody", 1)
+        host.finish_seat(SEATS[0], View("dead", reward=-1))
+        for number in range(2):
+            assert host.ask(SEATS[1], number).how == "played"
+        host.finish_episode(lambda seat: "over")
+    (first, turns, _), (second, others, _) = players[:2]
+    first.join(SOON)
+    second.join(SOON)
+    assert [(turn.kind, turn.view, turn.reward) for turn in turns] == [("final", "dead", -1)]
+    assert [(turn.kind, turn.view) for turn in others][-3:] == [("ask", 0), ("ask", 1), ("final", "over")]
+
+
 def test_views_and_actions_are_values_of_every_kind():
     state = Element("State", name="State", left="3")
     frame = np.arange(12_000, dtype=np.float32).reshape(3, 4_000)

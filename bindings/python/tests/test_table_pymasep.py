@@ -111,6 +111,7 @@ def test_a_player_of_masep_sits_beside_an_unmodified_interface(questions, direct
         event(host, "seated")
         stack.enter_context(session.interface_as_is("actor", host.address[1], directory))
         host.filled(SOON)
+        assert [seat.has_pymaseps_player for seat in host.seats] == [True, False]
         for question in questions[:5]:
             with host.open(None, shown(question)) as turn:
                 told = own.next_turn(SOON)

@@ -33,6 +33,7 @@ impl Table {
             question.watch.run(!self.is_paused && self.present > 0, now);
             let place = &mut self.seats[seat.0];
             place.missed_view = None;
+            place.is_finished = false;
             place.question = Some(question);
             place.wait(true, Duration::ZERO);
             self.open += 1;
@@ -84,7 +85,8 @@ impl Table {
         }
     }
 
-    /// Ends the episode: each of these seats is shown the last view of it. Nothing is waited for.
+    /// Ends the episode: each of these seats is shown the last view of it, but for those that were
+    /// [finished](Self::finish) before. Nothing is waited for.
     ///
     /// # Errors
     /// A turn is open, a seat is not there or named twice, or the table has ended.
@@ -100,10 +102,41 @@ impl Table {
         if let Some(open) = seats.find_map(|seat| self.asked(seat)) {
             return Err(TableError::TurnIsOpen(open));
         }
+        self.show_last(views, now);
+        self.episode += 1;
+        for seat in &mut self.seats {
+            seat.is_finished = false;
+        }
+        self.conclude(now);
+        Ok(self.number)
+    }
+
+    /// Ends the episode for these seats alone, as for dead agents: each is shown its last view. Others play on, and so
+    /// does one of these that is asked again. Nothing is waited for.
+    ///
+    /// # Errors
+    /// A seat is in an open turn, not there, or named twice; or the table has ended.
+    pub fn finish(
+        &mut self,
+        views: impl IntoIterator<Item = (SeatId, View)>,
+        now: Instant,
+    ) -> Result<u64, TableError> {
+        let now = self.tick(now);
+        let views: Vec<_> = views.into_iter().collect();
+        self.check(&views)?;
+        self.show_last(views, now);
+        self.conclude(now);
+        Ok(self.number)
+    }
+
+    fn show_last(&mut self, views: Vec<(SeatId, View)>, now: Instant) {
         self.begin_playing();
         self.number += 1;
         for (seat, view) in views {
             let place = &mut self.seats[seat.0];
+            if std::mem::replace(&mut place.is_finished, true) {
+                continue;
+            }
             place.missed_view = None;
             if !matches!(place.presence, Presence::Vacant | Presence::Gone) {
                 place.final_view = Some(Unsent {
@@ -114,9 +147,6 @@ impl Table {
             }
             self.pump(seat, now);
         }
-        self.episode += 1;
-        self.conclude(now);
-        Ok(self.number)
     }
 
     /// Gives the view of a seat that was [asked for anew](crate::Effect::AskView). Too late, it changes nothing.

@@ -80,6 +80,8 @@ pub(crate) struct Seat {
     pub(crate) question: Option<Question>,
     /// The end of an episode.
     pub(crate) final_view: Option<Unsent>,
+    /// The episode is over for it.
+    pub(crate) is_finished: bool,
     /// The newest view while it is asleep.
     pub(crate) missed_view: Option<Unsent>,
     pub(crate) last: Option<Last>,
@@ -99,6 +101,7 @@ impl Seat {
             misses: 0,
             question: None,
             final_view: None,
+            is_finished: false,
             missed_view: None,
             last: None,
             decision: None,
@@ -138,6 +141,7 @@ impl Seat {
         self.misses = 0;
         self.last = None;
         self.final_view = None;
+        self.is_finished = false;
         self.missed_view = None;
     }
 

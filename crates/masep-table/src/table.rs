@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use masep_proto::{Message, PeerId};
 
-use crate::peer::Peer;
+use crate::peer::{Manner, Peer};
 use crate::seat::{Presence, Seat};
 use crate::spectators::Shown;
 use crate::{Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
@@ -226,6 +226,12 @@ impl Table {
     pub fn player(&self, seat: SeatId) -> Option<&PeerId> {
         let player = self.seats.get(seat.0)?.player.as_ref();
         player.map(|player| &player.id)
+    }
+
+    /// Whether the player of a seat follows the customs of pymasep, so that its view is a State.
+    pub fn has_pymaseps_player(&self, seat: SeatId) -> bool {
+        let player = self.seats.get(seat.0).and_then(|seat| seat.player.as_ref());
+        player.is_some_and(|player| player.manner == Manner::Pymasep)
     }
 
     /// The number of the last turn or final; 0 before the first.

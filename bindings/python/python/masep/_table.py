@@ -45,6 +45,8 @@ class Seat:
     its connection is lost; its player does not come back; the host has closed it."""
     index: int
     """Its place among the seats, from 0."""
+    has_pymaseps_player: bool = False
+    """True if its player follows the customs of pymasep, so that its view is a State."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,16 @@ class _BaseTable:
         :raises TransportError: if the table has ended
         """
         self._table.finish_episode(view)
+
+    def finish_seat(self, name: str, view: Any) -> None:
+        """Ends the episode for one seat, as for a dead agent: its player is shown this as its last view of it, and
+        :meth:`finish_episode` shows it no other one. Does not wait.
+
+        :param view: an observation, or a :class:`masep.View`
+        :raises CallerError: if there is no such seat, or it is in an open turn
+        :raises TransportError: if the table has ended
+        """
+        self._table.finish_seat(name, view)
 
     def pause(self) -> None:
         """Stops the clocks. Actions still count."""

@@ -257,6 +257,12 @@ impl Table {
         })
     }
 
+    /// Ends the episode for one seat.
+    fn finish_seat(&self, py: Python<'_>, name: &str, view: &Bound<'_, PyAny>) -> PyResult<()> {
+        let view = values::view(view)?;
+        self.try_with(py, move |table| table.finish_seat(name, view))
+    }
+
     /// Stops the clocks.
     fn pause(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, blocking::Table::pause)

@@ -81,7 +81,13 @@ pub(super) fn seat<'py>(py: Python<'py>, seat: &Seat) -> PyResult<Bound<'py, PyA
     let player = seat.player().map(|player| player.as_str());
     py.import(intern!(py, "masep._table"))?
         .getattr(intern!(py, "Seat"))?
-        .call1((seat.name(), player, state, seat.index()))
+        .call1((
+            seat.name(),
+            player,
+            state,
+            seat.index(),
+            seat.has_pymaseps_player(),
+        ))
 }
 
 /// The words for the way in which a turn was decided.

@@ -168,6 +168,62 @@ fn case_44_a_turn_whose_ask_was_cancelled_stays_open() {
 }
 
 #[test]
+fn a_seat_is_shown_the_end_of_its_part_and_no_other_one() {
+    let mut room = Room::new(settings());
+    let (red, _) = room.player(actor("a"));
+    let (blue, _) = room.player(actor("b"));
+    let turn = room.ask(&["blue"]);
+    let views = room.views(&["red"]);
+    // Another seat is in a turn, which goes on.
+    let number = room.table.finish(views.clone(), room.now).unwrap();
+    room.work();
+    assert_eq!(room.turns(red), [(Kind::Final, number)]);
+    let both = room.views(&["red", "blue"]);
+    let open = Err(TableError::TurnIsOpen(turn));
+    assert_eq!(room.table.finish(both, room.now), open);
+    room.act(blue, "b", turn, 1);
+    assert_eq!(room.turns(blue), [(Kind::Ask, turn)]);
+    room.table.finish(views, room.now).unwrap();
+    let last = room.finish(&["red", "blue"]);
+    assert_eq!(
+        (room.turns(red), room.turns(blue)),
+        (vec![], vec![(Kind::Final, last)])
+    );
+    assert_eq!(room.table.episode(), 1);
+    // The next episode has an end of its own, and so has a part that goes on after all.
+    for asks_again in [false, true] {
+        let views = room.views(&["red"]);
+        room.table.finish(views, room.now).unwrap();
+        room.work();
+        if asks_again {
+            let turn = room.ask(&["red"]);
+            room.act(red, "a", turn, 1);
+        }
+        room.turns(red);
+        room.finish(&["red", "blue"]);
+        let finals = room.turns(red).len();
+        assert_eq!(finals, usize::from(asks_again));
+    }
+}
+
+#[test]
+fn somebody_who_comes_to_a_seat_that_is_finished_is_shown_the_end() {
+    let mut room = Room::new(settings());
+    let (red, _) = room.player(actor("a"));
+    room.player(actor("b"));
+    room.ask(&["red", "blue"]);
+    room.quit(red, "a");
+    room.table.close(1, room.now);
+    let seat = room.table.seat("red").unwrap();
+    room.table.finish(room.views(&["red"]), room.now).unwrap();
+    room.table.open_seat(seat, room.now);
+    let (red, _) = room.player(actor("c"));
+    room.turns(red);
+    let last = room.finish(&["red", "blue"]);
+    assert_eq!(room.turns(red), [(Kind::Final, last)]);
+}
+
+#[test]
 fn seats_can_play_at_their_own_pace() {
     let mut room = Room::new(settings().clock(clock(100)));
     let (red, _) = room.player(actor("a"));

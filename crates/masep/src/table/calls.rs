@@ -132,6 +132,21 @@ macro_rules! host_calls {
             })
         }
 
+        /// Ends the episode for one seat, as for a dead agent: its player is shown its last view of it, and
+        /// [`finish_episode`](Self::finish_episode) shows it no other one. Does not wait.
+        ///
+        /// # Errors
+        /// No seat has this name, it is in an open turn, or the table has ended.
+        pub fn finish_seat(&self, name: &str, view: impl Into<View>) -> Result<(), Error> {
+            let view = view.into();
+            self.shared.call(|driver, now| {
+                let seats = driver.find([name])?;
+                let views: Vec<_> = seats.into_iter().map(|seat| (seat, view.clone())).collect();
+                let finished = driver.call(now, |table| table.finish(views, now));
+                finished.map(drop)
+            })
+        }
+
         /// Stops the clocks. Actions still count.
         pub fn pause(&self) {
             self.shared

@@ -410,6 +410,7 @@ impl<L: Link> Driver<L> {
             name.cloned().unwrap_or_else(|| "".into()),
             self.table.player(seat).cloned(),
             self.table.state(seat),
+            self.table.has_pymaseps_player(seat),
         )
     }
 

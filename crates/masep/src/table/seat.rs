@@ -13,6 +13,7 @@ pub struct Seat {
     name: Arc<str>,
     player: Option<PeerId>,
     state: SeatState,
+    has_pymaseps_player: bool,
 }
 
 impl Seat {
@@ -21,12 +22,14 @@ impl Seat {
         name: Arc<str>,
         player: Option<PeerId>,
         state: SeatState,
+        has_pymaseps_player: bool,
     ) -> Self {
         Self {
             id,
             name,
             player,
             state,
+            has_pymaseps_player,
         }
     }
 
@@ -45,6 +48,11 @@ impl Seat {
         self.player.as_ref()
     }
 
+    /// Whether its player follows the customs of pymasep, so that its view is a State.
+    pub const fn has_pymaseps_player(&self) -> bool {
+        self.has_pymaseps_player
+    }
+
     /// Its state.
     pub const fn state(&self) -> SeatState {
         self.state
@@ -61,7 +69,7 @@ impl Seat {
 
     /// True if this has the same player as that, as far as a view depends on it.
     pub(crate) fn has_player_of(&self, other: &Self) -> bool {
-        self.player == other.player
+        self.player == other.player && self.has_pymaseps_player == other.has_pymaseps_player
     }
 }
 

@@ -14,7 +14,7 @@ from ._pymasep import PymasepEnv
 from ._remote import RemoteEnv
 from ._serving import EnvironmentServer, serve
 from ._session import RemoteError
-from ._spaces import space_from_json, space_to_json
+from .._environments.spaces import space_from_json, space_to_json
 from ._vector import RemoteVectorEnv
 
 __all__ = [

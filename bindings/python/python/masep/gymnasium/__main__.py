@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from .._environments.program import argument, end_by_signal
 from .._exceptions import MasepError
 from . import EnvironmentServer
 
@@ -55,27 +55,15 @@ def _environment(name: str) -> str | Callable[..., Any]:
     return name
 
 
-def _argument(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _end(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     given = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end_by_signal)
     try:
         with EnvironmentServer(
             _environment(given.env),
             given.address,
             envs=given.envs,
-            arguments=dict(map(_argument, given.arg)),
+            arguments=dict(map(argument, given.arg)),
             allow=given.allow,
             drop_formless=given.drop_formless,
         ) as server:

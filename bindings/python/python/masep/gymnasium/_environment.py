@@ -12,8 +12,8 @@ from numpy import ndarray
 
 from .. import _masep
 from .._exceptions import CallerError, TransportError
-from ._spaces import space_to_json
-from ._values import caster, to_wire, without_formless
+from .._environments.spaces import space_to_json
+from .._environments.values import caster, to_wire, without_formless
 
 TRACEBACK_CHARACTERS = 32_768
 """Of a longer traceback the end counts."""

@@ -11,7 +11,7 @@ from .. import _masep
 from .._exceptions import CallerError, TransportError
 from .._limits import Limits, SocketOptions
 from ._session import Session, Target
-from ._values import as_it_is, caster, from_wire, reader, to_wire
+from .._environments.values import as_it_is, caster, from_wire, reader, to_wire
 
 ID = "Remote-v0"
 

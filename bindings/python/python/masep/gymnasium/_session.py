@@ -11,7 +11,7 @@ from gymnasium import spaces
 from .. import _live, _masep
 from .._exceptions import MasepError, PeerError, TransportError
 from .._limits import Limits, SocketOptions
-from ._spaces import space_from_json
+from .._environments.spaces import space_from_json
 
 PROFILE = "environment/1"
 

@@ -15,7 +15,7 @@ from .._exceptions import CallerError, MasepError, TransportError
 from .._limits import Limits, SocketOptions
 from ._remote import LIMITS
 from ._session import RemoteError, Session, Target
-from ._values import caster, from_wire, reader, to_wire
+from .._environments.values import caster, from_wire, reader, to_wire
 
 _WORDS = {
     AutoresetMode.DISABLED: "disabled",

@@ -1,0 +1,1 @@
+"""The parts that :mod:`masep.gymnasium` and :mod:`masep.pettingzoo` have in common."""
