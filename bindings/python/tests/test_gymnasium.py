@@ -20,11 +20,11 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 import masep
+from masep._environments import serving
 from masep.gymnasium import (
     EnvironmentServer,
     RemoteEnv,
     RemoteError,
-    _serving,
     space_from_json,
     space_to_json,
 )
@@ -286,7 +286,7 @@ sys.stdin.read()
 
 
 def test_a_crash_a_hang_and_a_client_that_is_killed_cost_nobody_else(monkeypatch, tmp_path):
-    monkeypatch.setattr(_serving, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "LEAVE_SECONDS", 0.5)
     with serve(environments.Wilful) as server:
         # What a process keeps that has served once: the forkserver's, numpy's.
         RemoteEnv(server.target).close()

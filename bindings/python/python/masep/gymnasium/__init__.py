@@ -12,8 +12,8 @@ from .. import _registration
 from ._game_view import GameView
 from ._pymasep import PymasepEnv
 from ._remote import RemoteEnv
-from ._serving import EnvironmentServer, serve
-from ._session import RemoteError
+from ._server import EnvironmentServer, serve
+from .._environments.session import RemoteError
 from .._environments.spaces import space_from_json, space_to_json
 from ._vector import RemoteVectorEnv
 

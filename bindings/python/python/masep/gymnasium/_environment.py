@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -11,13 +9,9 @@ import gymnasium
 from numpy import ndarray
 
 from .. import _masep
-from .._exceptions import CallerError, TransportError
+from .._environments.requests import Requests
 from .._environments.spaces import space_to_json
 from .._environments.values import caster, to_wire, without_formless
-
-TRACEBACK_CHARACTERS = 32_768
-"""Of a longer traceback the end counts."""
-
 
 def description(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     """The environment, as the client is told of it."""
@@ -33,23 +27,8 @@ def description(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     }
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """An exception of an environment, as the client is told."""
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ != "builtins":
-        name = f"{kind.__module__}.{name}"
-    shown = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
-    # A text can hold halves of characters.
-    parts = (part.encode(errors="replace").decode() for part in (name, str(error), shown))
-    return dict(zip(("type", "text", "traceback"), parts))
-
-
-class Steps:
-    """One environment under its client's requests, one after the other, until the connection has ended.
-
-    :param drop_formless: whether what cannot be sent of an info is left out; else it is an error
-    """
+class Steps(Requests):
+    """One environment of Gymnasium under its client's requests."""
 
     def __init__(
         self,
@@ -59,52 +38,11 @@ class Steps:
         autoreset: str,
         drop_formless: bool,
     ) -> None:
-        self.connection = connection
-        self.env = env
-        self.id = id
+        super().__init__(connection, env, id, drop_formless)
         self.autoreset = autoreset
-        self.drop_formless = drop_formless
         self.cast = caster(env.action_space, outwards=False)
         #: The next step is a reset.
         self.is_done = False
-        self.is_closed = False
-        self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "reset": self.reset,
-            "render": self.render,
-            "close": self.close,
-        }
-
-    def run(self) -> None:
-        connection = self.connection
-        _masep.wait_in_reads(connection)
-        next_request = _masep.next_request
-        while (request := next_request(connection)) is not None:
-            kind, number, params = request
-            if number is None:
-                connection.close("bad_request", "a request has a number")
-                return
-            try:
-                if kind == "step":
-                    self.step(params, number)
-                else:
-                    self.answer(kind, params, number)
-            except TransportError:
-                raise
-            except Exception as error:
-                failed = {**failure(error), "request": number}
-                connection.send_message("error", failed, self.id)
-
-    def answer(self, kind: str, params: dict[str, Any], number: int) -> None:
-        answer = self.answers.get(kind)
-        if answer is None:
-            raise CallerError(f"there is no request {kind!r:.100}")
-        self.connection.send_message(kind, {**answer(params), "request": number}, self.id)
-
-    def info(self, info: dict[str, Any]) -> dict[str, Any]:
-        if not info:
-            return {}
-        info = to_wire(info)
-        return without_formless(info) if self.drop_formless else info
 
     def reset(self, params: dict[str, Any]) -> dict[str, Any]:
         observation, info = self.env.reset(seed=params.get("seed"), options=params.get("options"))
@@ -146,13 +84,3 @@ class Steps:
         flags = {"reward": reward, "terminated": bool(terminated), "truncated": bool(truncated)}
         answer = {**flags, **final, **self.reset({}), "request": number}
         self.connection.send_message("step", answer, self.id)
-
-    def render(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {"frame": to_wire(self.env.render())}
-
-    def close(self, params: dict[str, Any]) -> dict[str, Any]:
-        if not self.is_closed:
-            self.is_closed = True
-            self.env.close()
-        return {}
-

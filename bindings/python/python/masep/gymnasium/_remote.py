@@ -8,18 +8,28 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from .. import _masep
-from .._exceptions import CallerError, TransportError
+from .._environments.remote import Remote, without_window
+from .._environments.session import Session
+from .._environments.spaces import space_from_json
+from .._environments.values import as_it_is, caster, from_wire, reader
 from .._limits import Limits, SocketOptions
-from ._session import Session, Target
-from .._environments.values import as_it_is, caster, from_wire, reader, to_wire
 
 ID = "Remote-v0"
 
-LIMITS = Limits(payload_bytes=256 << 20)
-"""The bound of what an environment may send at once, unless the user says otherwise."""
+
+class EnvSession(Session):
+    """An environment of Gymnasium that the server has made for this client."""
+
+    __slots__ = ("observation_space", "action_space", "spec")
+
+    def _describe(self, params: dict[str, Any]) -> None:
+        super()._describe(params)
+        self.observation_space = space_from_json(params["observation_space"])
+        self.action_space = space_from_json(params["action_space"])
+        self.spec: dict[str, Any] = params.get("spec") or {}
 
 
-class RemoteEnv(gymnasium.Env[Any, Any]):
+class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
     """An environment that a server of :func:`masep.gymnasium.serve` makes for this client.
 
     Observations are arrays that belong to the caller, who may write to them. Actions are checked for shape
@@ -60,18 +70,18 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         socket_options: SocketOptions | None = None,
         **arguments: Any,
     ) -> None:
-        if render_mode == "human":
-            raise CallerError("a window would open where the environment runs: use 'rgb_array' or 'ansi'")
-        if render_mode is not None:
-            arguments["render_mode"] = render_mode
-        limits = LIMITS if limits is None else limits
-        self._target = Target(
-            address, arguments, autoreset, id, None, limits, socket_options
+        arguments = without_window(arguments, render_mode)
+        self._begin(
+            address,
+            "gymnasium",
+            arguments,
+            autoreset,
+            timeout,
+            make_timeout,
+            id,
+            limits,
+            socket_options,
         )
-        self._timeout, self._make_timeout = timeout, make_timeout
-        self._autoreset = autoreset
-        self._is_closed = False
-        self._connect()
         kwargs = {"address": address, "autoreset": autoreset, **arguments}
         kwargs |= {} if timeout is None else {"timeout": timeout}
         self.spec = EnvSpec(
@@ -85,36 +95,23 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         )
 
     def _connect(self) -> None:
-        self._session = session = Session(self._target, self._make_timeout)
+        self._session: EnvSession = EnvSession(self._target, self._make_timeout)
+        self._told()
+        session = self._session
         self.observation_space = session.observation_space
         self.action_space = session.action_space
-        modes = session.metadata.get("render_modes") or []
-        self.metadata = {**session.metadata, "render_modes": [mode for mode in modes if mode != "human"]}
-        self.render_mode = session.render_mode
         #: The environment as it is where it runs: its ``"id"``, ``"max_episode_steps"``, ``"reward_threshold"``,
         #: ``"nondeterministic"``, as far as it has them.
         self.remote_spec = session.spec
         self._read = reader(session.observation_space)
         self._reads = self._read is not as_it_is
         self._cast = caster(session.action_space, outwards=True)
-        self._is_closed = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        if self._session.has_ended or self._is_closed:
-            self._connect()
-        params = {"seed": seed, "options": to_wire(options)}
-        try:
-            answer = self._session.ask("reset", params, self._timeout)
-        except TransportError:
-            # Nothing was heard of the end before: the connection may be one of long ago.
-            if self._session.last > 1 and self._session.has_ended:
-                self._connect()
-                answer = self._session.ask("reset", params, self._timeout)
-            else:
-                raise
+        answer = self._ask_to_reset(seed, options)
         return self._read(answer["observation"]), from_wire(answer["info"])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -136,14 +133,6 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             info["final_obs"] = self._read(rest["final_observation"])
             info["final_info"] = from_wire(rest["final_info"])
         return observation, reward, terminated, truncated, info
-
-    def render(self) -> Any:
-        return from_wire(self._session.ask("render", {}, self._timeout)["frame"])
-
-    def close(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            self._session.close()
 
     def __str__(self) -> str:
         return f"<RemoteEnv {self.remote_spec.get('id') or 'environment'} at {self._target.address}>"

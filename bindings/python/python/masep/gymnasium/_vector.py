@@ -13,8 +13,9 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 
 from .._exceptions import CallerError, MasepError, TransportError
 from .._limits import Limits, SocketOptions
-from ._remote import LIMITS
-from ._session import RemoteError, Session, Target
+from ._remote import EnvSession
+from .._environments.remote import LIMITS
+from .._environments.session import RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
 
 _WORDS = {
@@ -93,12 +94,12 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode, self.copy, self._lost, self._timeout = (
             autoreset_mode, copy, lost, timeout,
         )  # fmt: skip
-        self._sessions: list[Session] = []
+        self._sessions: list[EnvSession] = []
         #: Those that were made anew: their next step, which the server would make a reset, is one.
         self._anew: set[int] = set()
         # Making an environment may take long.
         with ThreadPoolExecutor(num_envs, "masep-make") as pool:
-            making = [pool.submit(Session, target) for target in self._targets]
+            making = [pool.submit(EnvSession, target) for target in self._targets]
         failed = [error for made in making if (error := made.exception()) is not None]
         self._sessions = [made.result() for made in making if made.exception() is None]
         if failed:
@@ -106,7 +107,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             raise failed[0]
         self._describe(self._sessions[0])
 
-    def _describe(self, first: Session) -> None:
+    def _describe(self, first: EnvSession) -> None:
         self.single_observation_space = first.observation_space
         self.single_action_space = first.action_space
         for index, session in enumerate(self._sessions):
@@ -151,7 +152,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError(f"there are {len(seeds)} seeds for {self.num_envs} environments")
         for index in chosen:
             if self._sessions[index].has_ended:
-                self._sessions[index] = Session(self._targets[index])
+                self._sessions[index] = EnvSession(self._targets[index])
             self._anew.discard(index)
             params = {"seed": seeds[index], "options": to_wire(options)}
             self._send(index, "reset", params)
@@ -266,7 +267,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _remade(self, index: int, kind: str) -> Any:
         """A new environment in place of one that is lost: its first observation ends the episode of the old one."""
-        self._sessions[index] = session = Session(self._targets[index])
+        self._sessions[index] = session = EnvSession(self._targets[index])
         answer = session.ask("reset", {"seed": None, "options": None}, self._timeout)
         if kind == "reset":
             return answer

@@ -6,12 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from gymnasium import spaces
-
 from .. import _live, _masep
 from .._exceptions import MasepError, PeerError, TransportError
 from .._limits import Limits, SocketOptions
-from .._environments.spaces import space_from_json
 
 PROFILE = "environment/1"
 
@@ -53,24 +50,19 @@ class Target:
     connect_timeout: float | None = None
     limits: Limits | None = None
     socket_options: SocketOptions | None = None
+    kind: str = "gymnasium"
 
 
 class Session:
     """An environment that the server has made for this client."""
 
-    __slots__ = (
-        "connection", "id", "last", "is_awaited",
-        "observation_space", "action_space", "metadata", "spec", "render_mode",
-    )  # fmt: skip
-
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
+    __slots__ = ("connection", "id", "last", "is_awaited", "told", "metadata", "render_mode")
 
     def __init__(self, target: Target, make_timeout: float | None = None) -> None:
         self.id = target.id or f"environment-{os.getpid()}"
         #: The number of the last request, and whether its answer is still to come.
         self.last, self.is_awaited = 0, True
-        make = {"arguments": target.arguments, "autoreset": target.autoreset}
+        make = {"kind": target.kind, "arguments": target.arguments, "autoreset": target.autoreset}
         self.connection = _live.connection(
             _masep.connect(
                 self.id,
@@ -89,19 +81,20 @@ class Session:
             kind, params = self._answered(_masep.answer(self.connection, 0, make_timeout))
             if kind != "environment":
                 raise PeerError(f"the server says {kind!r:.100} instead of the environment", "profile")
-            self._describe(params)
+            if params.get("kind") != target.kind:
+                raise PeerError(f"the environment is of the kind {params.get('kind')!r:.100}", "profile")
+            try:
+                self._describe(params)
+            except KeyError as error:
+                raise PeerError(f"the environment has no {error}", "profile") from None
         except BaseException:
             self.connection.try_close()
             raise
 
     def _describe(self, params: dict[str, Any]) -> None:
-        try:
-            self.observation_space = space_from_json(params["observation_space"])
-            self.action_space = space_from_json(params["action_space"])
-        except KeyError as error:
-            raise PeerError(f"the environment has no {error}", "profile") from None
+        #: All that the server says of the environment.
+        self.told = params
         self.metadata: dict[str, Any] = params.get("metadata") or {}
-        self.spec: dict[str, Any] = params.get("spec") or {}
         self.render_mode: str | None = params.get("render_mode")
 
     def ask(self, kind: str, params: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:

@@ -12,23 +12,23 @@ import queue
 import signal
 import socket
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
-import gymnasium
 
 from .. import _masep
 from .._exceptions import MasepError
 from .._limits import Limits, SocketOptions
-from ._environment import Steps, description, failure
+from .requests import Requests, failure
 
 MESSAGE_BYTES = 1 << 16
 """Of one message between a server and a worker. A HELLO has at most 4,096."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(ABC):
     """The environments of a worker. Pickled with cloudpickle, so that the function may be any."""
 
     id: str
@@ -38,14 +38,17 @@ class Setting:
     limits: Limits | None
     socket_options: SocketOptions | None
 
-    def make(self, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-        arguments = {**self.arguments, **arguments}
-        if isinstance(self.env, str):
-            return gymnasium.make(self.env, **arguments)
-        made = self.env(**arguments)
-        if not isinstance(made, gymnasium.Env):
-            raise TypeError(f"the function gave no gymnasium.Env but {made!r:.100}")
-        return made
+    @abstractmethod
+    def make(self, client: Client) -> Any:
+        """The environment of a client."""
+
+    @abstractmethod
+    def describe(self, env: Any, client: Client) -> dict[str, Any]:
+        """The environment, as its client is told of it."""
+
+    @abstractmethod
+    def requests(self, connection: _masep.Connection, env: Any, client: Client) -> Requests:
+        """What answers the requests of its client."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Client:
     is_answered: bool
     arguments: dict[str, Any]
     autoreset: str
+    kind: str
 
 
 def run(control: socket.socket, setting: bytes) -> None:
@@ -111,21 +115,21 @@ class Worker:
             setting.socket_options,
         )
         try:
-            env = setting.make(client.arguments)
+            env = setting.make(client)
         except Exception as error:
             return self.refuse(connection, error)
-        steps = None
+        requests = None
         try:
             try:
-                told = description(env)
+                told = setting.describe(env, client)
+                requests = setting.requests(connection, env, client)
             except Exception as error:
                 return self.refuse(connection, error)
             connection.send_message("environment", {**told, "request": 0}, setting.id)
-            steps = Steps(connection, env, setting.id, client.autoreset, setting.drop_formless)
-            steps.run()
+            requests.run()
         finally:
             connection.try_close()
-            if steps is None or not steps.is_closed:
+            if requests is None or not requests.is_closed:
                 env.close()
 
     def refuse(self, connection: _masep.Connection, error: Exception) -> None:

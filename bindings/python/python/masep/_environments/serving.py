@@ -19,14 +19,11 @@ from .. import _masep
 from .._blocking import Request, Server
 from .._exceptions import CallerError
 from .._limits import Limits, ServerLimits, SocketOptions
-from . import _worker
-from ._session import PROFILE
-from ._worker import Client, Setting
-from ._worker_process import WorkerProcess
+from .session import PROFILE
+from .worker import MESSAGE_BYTES, Client, Setting
+from .worker_process import WorkerProcess
 
 _log = logging.getLogger("masep")
-
-AUTORESETS = ("disabled", "next_step", "same_step")
 
 LEAVE_SECONDS = 5.0
 """The time in which a worker has to be done with a client that is gone, before it is killed."""
@@ -44,53 +41,36 @@ FAILED_STARTS = 3
 
 
 class EnvironmentServer:
-    """Serves environments: each client has its own, in a process of its own.
+    """Serves environments: each client has its own, in a process of its own. Those of each package derive from it.
 
-    As a context manager it is closed at the end of the block. A program that makes one has its main part
-    behind ``if __name__ == "__main__":``, because its worker processes import it.
-
-    :param env: the id of an environment of Gymnasium's, or a function that makes one
-    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or ``"unix:///path"``
-    :param envs: worker processes, which is the most clients at a time
-    :param arguments: arguments for each environment
-    :param allow: the names of those that a client may set
-    :param drop_formless: whether an object of an info that cannot be sent is left out; else the client gets an
-        error that names its place
-    :param id: the id by which clients know the server
-    :param start_method: how worker processes begin: ``"forkserver"`` or ``"spawn"``
-    :param limits: what each connection is bound by
-    :param server_limits: what the server is bound by, before a worker has a client
-    :param socket_options: how sockets are watched and waited for
-    :raises CallerError: for an argument that is none
-    :raises OSError: if the address cannot be had
-    :raises RuntimeError: if no worker comes up
+    :param kinds: the kinds of environments that a client may ask for
+    :param autoresets: the modes of autoreset that it may
     """
 
     def __init__(
         self,
-        env: str | Callable[..., Any],
+        setting: Setting,
         address: str,
         *,
-        envs: int = 8,
-        arguments: dict[str, Any] | None = None,
-        allow: Iterable[str] = ("render_mode",),
-        drop_formless: bool = False,
-        id: str = "environments",
-        start_method: str = "forkserver",
-        limits: Limits | None = None,
-        server_limits: ServerLimits | None = None,
-        socket_options: SocketOptions | None = None,
+        kinds: Iterable[str],
+        autoresets: Iterable[str],
+        envs: int,
+        allow: Iterable[str],
+        start_method: str,
+        server_limits: ServerLimits | None,
     ) -> None:
         if envs < 1:
             raise CallerError(f"envs is a number from 1 on, not {envs}")
         if start_method not in ("forkserver", "spawn"):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
+        self._kinds, self._autoresets = tuple(kinds), tuple(autoresets)
         self._allowed = frozenset(allow)
         self._context = multiprocessing.get_context(start_method)
         if start_method == "forkserver":
-            self._context.set_forkserver_preload(["__main__", _worker.__name__])
-        setting = Setting(id, env, arguments or {}, drop_formless, limits, socket_options)
+            preloaded = ["__main__", Setting.__module__, type(setting).__module__]
+            self._context.set_forkserver_preload(preloaded)
         self._setting = cloudpickle.dumps(setting)
+        id, limits, socket_options = setting.id, setting.limits, setting.socket_options
         self._server = Server(
             id,
             address,
@@ -134,7 +114,7 @@ class EnvironmentServer:
 
     @property
     def target(self) -> str:
-        """The address on which it listens, for :class:`RemoteEnv`."""
+        """The address on which it listens, for clients."""
         return self._server.target
 
     def wait(self, timeout: float | None = None) -> None:
@@ -254,7 +234,7 @@ class EnvironmentServer:
 
     def _listen_to(self, worker: WorkerProcess) -> None:
         try:
-            said = worker.control.recv(_worker.MESSAGE_BYTES)
+            said = worker.control.recv(MESSAGE_BYTES)
         except OSError:
             said = b""
         if said == b"ready":
@@ -316,17 +296,19 @@ class EnvironmentServer:
         return refused is None
 
     def _serve(self, request: Request, worker: WorkerProcess) -> None:
-        arguments, autoreset = _wish(request)
+        arguments, autoreset, kind = _wish(request)
         detached = request._request.detach()
         if detached is None:
             # It has gone.
             return
         descriptor, heard, is_answered = detached
-        client = Client(heard, is_answered, arguments, autoreset)
+        client = Client(heard, is_answered, arguments, autoreset, kind)
         if not worker.hand_over(client, descriptor):
             self._replace(worker)
 
-    def _refusal(self, arguments: Any, autoreset: Any) -> str | None:
+    def _refusal(self, arguments: Any, autoreset: Any, kind: Any) -> str | None:
+        if kind not in self._kinds:
+            return f"the environments here are of the kind {' or '.join(self._kinds)}, not {kind!r:.100}"
         if not isinstance(arguments, dict):
             return "the arguments are a map"
         unknown = [key for key in arguments if key not in self._allowed]
@@ -334,22 +316,12 @@ class EnvironmentServer:
             return f"this server does not allow the argument {unknown[0]!r:.100}"
         if arguments.get("render_mode") == "human":
             return "the render mode 'human' would open a window where the environment runs"
-        if autoreset not in AUTORESETS:
-            return f"autoreset is one of {', '.join(AUTORESETS)}, not {autoreset!r:.100}"
+        if autoreset not in self._autoresets:
+            return f"autoreset is one of {', '.join(self._autoresets)}, not {autoreset!r:.100}"
         return None
 
 
-def _wish(request: Request) -> tuple[Any, Any]:
-    """The arguments of the environment that a client wants, and the autoreset mode."""
+def _wish(request: Request) -> tuple[Any, Any, Any]:
+    """The arguments of the environment that a client wants, the mode of autoreset, and the kind."""
     make = request.hello.make or {}
-    return make.get("arguments") or {}, make.get("autoreset") or AUTORESETS[0]
-
-
-def serve(env: str | Callable[..., Any], address: str, **options: Any) -> None:
-    """Serves environments until Ctrl-C: :class:`EnvironmentServer` has the options.
-
-    :raises RuntimeError: if no worker process comes up
-    """
-    with EnvironmentServer(env, address, **options) as server:
-        _log.info("environments at %s", server.target)
-        server.wait()
+    return make.get("arguments") or {}, make.get("autoreset") or "disabled", make.get("kind") or "gymnasium"

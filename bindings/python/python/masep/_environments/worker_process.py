@@ -6,8 +6,8 @@ import pickle
 import socket
 from typing import Any
 
-from . import _worker
-from ._worker import Client
+from . import worker
+from .worker import Client
 
 
 class WorkerProcess:
@@ -17,7 +17,7 @@ class WorkerProcess:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = context.Process(
-                target=_worker.run, args=(theirs, setting), name="masep-environment", daemon=True
+                target=worker.run, args=(theirs, setting), name="masep-environment", daemon=True
             )
             self.process.start()
         self.is_ready = False

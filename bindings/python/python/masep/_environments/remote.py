@@ -1,0 +1,85 @@
+"""The client's side of an environment that runs elsewhere, whatever its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._exceptions import CallerError, TransportError
+from .._limits import Limits, SocketOptions
+from .session import Session, Target
+from .values import from_wire, to_wire
+
+LIMITS = Limits(payload_bytes=256 << 20)
+"""The bound of what an environment may send at once, unless the user says otherwise."""
+
+
+def without_window(arguments: dict[str, Any], render_mode: str | None) -> dict[str, Any]:
+    """The arguments of an environment, with the render mode among them.
+
+    :raises CallerError: for the mode ``"human"``
+    """
+    if render_mode == "human":
+        raise CallerError("a window would open where the environment runs: use 'rgb_array' or 'ansi'")
+    return arguments if render_mode is None else {**arguments, "render_mode": render_mode}
+
+
+class Remote:
+    """An environment on a connection, which is made anew by a reset when it has ended, and by nothing else."""
+
+    _session: Session
+
+    def _begin(
+        self,
+        address: str,
+        kind: str,
+        arguments: dict[str, Any],
+        autoreset: str,
+        timeout: float | None,
+        make_timeout: float | None,
+        id: str | None,
+        limits: Limits | None,
+        socket_options: SocketOptions | None,
+    ) -> None:
+        limits = LIMITS if limits is None else limits
+        self._target = Target(
+            address, arguments, autoreset, id, None, limits, socket_options, kind
+        )
+        self._timeout, self._make_timeout = timeout, make_timeout
+        self._is_closed = False
+        self._connect()
+
+    def _connect(self) -> None:
+        """Makes the environment: :attr:`_session` is it, and this side has its spaces."""
+        raise NotImplementedError
+
+    def _told(self) -> None:
+        """Takes what every kind of environment says of itself."""
+        session = self._session
+        modes = session.metadata.get("render_modes") or []
+        self.metadata = {**session.metadata, "render_modes": [mode for mode in modes if mode != "human"]}
+        self.render_mode = session.render_mode
+        self._is_closed = False
+
+    def _ask(self, kind: str, params: dict[str, Any]) -> dict[str, Any]:
+        return self._session.ask(kind, params, self._timeout)
+
+    def _ask_to_reset(self, seed: int | None, options: dict[str, Any] | None) -> dict[str, Any]:
+        if self._session.has_ended or self._is_closed:
+            self._connect()
+        params = {"seed": seed, "options": to_wire(options)}
+        try:
+            return self._ask("reset", params)
+        except TransportError:
+            # Nothing was heard of the end before: the connection may be one of long ago.
+            if self._session.last > 1 and self._session.has_ended:
+                self._connect()
+                return self._ask("reset", params)
+            raise
+
+    def render(self) -> Any:
+        return from_wire(self._ask("render", {})["frame"])
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._session.close()
