@@ -84,10 +84,23 @@ impl Encoding {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn encode_pieces(&self, message: &Message) -> Result<Result<Pieces, Frame>, EncodeError> {
+        self.encode_turn_pieces(message, None)
+    }
+
+    /// [`encode_pieces`](Self::encode_pieces) of a message that belongs to the turn of a game, as
+    /// [`encode_turn`](Self::encode_turn) has it.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_turn_pieces(
+        &self,
+        message: &Message,
+        turn: Option<&Dict>,
+    ) -> Result<Result<Pieces, Frame>, EncodeError> {
         match self.limits.protocol {
             Protocol::Pymasep => self.encode(message).map(Err),
             Protocol::Masep2 => {
-                let pieces = cbor::encode_pieces(message, None, &self.sending())?;
+                let pieces = cbor::encode_pieces(message, turn, &self.sending())?;
                 Ok(if pieces.is_whole() {
                     Err(pieces.into_frame())
                 } else {

@@ -160,9 +160,9 @@ pub struct Connection {
     /// By when a server's `BYE` is a refusal, until a frame has come.
     rejection_until: Option<Instant>,
 
-    /// Frames of pymasep's protocol are accepted.
-    takes_plain: bool,
-    /// Nothing else goes in both directions, and no time runs.
+    /// Frames are accepted.
+    takes_frames: bool,
+    /// Nothing else goes in both directions, and no time runs but that of heartbeats.
     is_plain: bool,
     /// The wants or the deadline may have changed, and the shell has not asked.
     has_changed: bool,
@@ -294,7 +294,7 @@ impl Connection {
             write_failed_at: None,
             silent_since: None,
             rejection_until: None,
-            takes_plain: false,
+            takes_frames: false,
             is_plain: false,
             has_changed: true,
             events: Pending::default(),
@@ -476,8 +476,8 @@ impl Connection {
         self.want_to_write()
     }
 
-    /// True if nothing but frames of pymasep's protocol goes in both directions and no time runs. The time of an earlier
-    /// call is then good enough for a write that took all.
+    /// True if nothing but frames goes in both directions, and no time runs but that of heartbeats. The time of an earlier
+    /// call is then good enough for a write that took all: a ping goes out early.
     #[inline]
     pub const fn is_plain(&self) -> bool {
         self.is_plain
@@ -500,11 +500,10 @@ impl Connection {
     /// To be called by each call but those of a plain connection, when it has done its work.
     fn note_change(&mut self) {
         self.has_changed = true;
-        self.takes_plain = self.phase == Phase::Open
-            && matches!(self.outcome, Outcome::Undecided)
-            && self.masep.is_none();
-        self.is_plain = self.takes_plain
+        self.takes_frames = self.phase == Phase::Open && matches!(self.outcome, Outcome::Undecided);
+        self.is_plain = self.takes_frames
             && self.pattern.is_plain()
+            && self.masep.as_ref().is_none_or(|masep| masep.is_quiet())
             && self.config.when_full == WhenFull::Wait
             && self.config.limits.idle_time.is_none()
             && !self.ignores_frames

@@ -96,6 +96,18 @@ impl Framing {
         }
     }
 
+    /// Looks at the header of a frame that this side has written, whose body may be elsewhere: bytes of the frame, and
+    /// whether it is one of the user's.
+    pub(crate) fn written(self, bytes: &[u8]) -> Option<(usize, bool)> {
+        match self {
+            Self::Pymasep { .. } => {
+                let whole = FrameCodec::claimed_bytes(bytes)?;
+                Some((whole, !bytes.starts_with(Self::bye())))
+            }
+            Self::Masep { .. } => masep::written(bytes),
+        }
+    }
+
     /// Checks that a frame with a body of this size may be sent.
     #[inline]
     pub(crate) fn check(self, size: usize) -> Result<(), LimitExceeded> {
@@ -104,6 +116,15 @@ impl Framing {
             Self::Masep { sends, .. } => sends as usize,
         };
         LimitExceeded::check(Limit::FrameBytes, size, max)
+    }
+
+    /// True if [`check`](Self::check) finds no fault.
+    #[inline]
+    pub(crate) const fn takes(self, size: usize) -> bool {
+        match self {
+            Self::Pymasep { max } => size <= max,
+            Self::Masep { sends, .. } => size <= sends as usize,
+        }
     }
 
     /// Appends what goes in front of a body of this form and size, which was checked.
@@ -116,6 +137,15 @@ impl Framing {
                 output.extend_from_slice(&length.to_le_bytes());
             }
             Self::Masep { .. } => masep::put_header(kind, size, output),
+        }
+    }
+
+    /// The form of a frame of the user's, by the bytes in front of its body.
+    #[inline]
+    pub(crate) const fn kind(self, header: &[u8]) -> FrameKind {
+        match self {
+            Self::Pymasep { .. } => FrameKind::Bytes,
+            Self::Masep { .. } => masep::kind(header),
         }
     }
 

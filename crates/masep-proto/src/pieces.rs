@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::{Frame, FrameKind};
 
-/// The body of a frame in pieces: what was written for it, and between that large arrays where they are. It is for the
-/// next write alone: see [`Connection::send_pieces`](crate::connection::Connection::send_pieces).
+/// The body of a frame in pieces: what was written for it, and between that large arrays where they are. See
+/// [`Connection::send_pieces`](crate::connection::Connection::send_pieces).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pieces {
     kind: FrameKind,

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use masep_proto::connection::PeerLimits;
 use masep_proto::protocol2::{Bye, Hello, Notice, Protocol, Welcome};
-use masep_proto::{DecodeError, EncodeError, Encoding, Frame, LimitExceeded, Message, PeerId};
+use masep_proto::{
+    DecodeError, Dict, EncodeError, Encoding, Frame, LimitExceeded, Message, PeerId,
+};
 
 use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
@@ -219,11 +221,7 @@ impl Connection {
     /// [`SendError::TooLarge`] with size and limit, after which the connection lives on, and
     /// [`SendError::Closed`] with the reason for which it ended.
     pub fn send(&self, frame: impl Into<Frame>) -> Sending<'_> {
-        Sending {
-            connection: self,
-            frame: Some(frame.into()),
-            key: None,
-        }
+        Sending::new(self, frame.into())
     }
 
     /// Queues a frame if there is room for it now.
@@ -275,6 +273,7 @@ impl Connection {
                 Sending {
                     connection: self,
                     frame,
+                    pieces: None,
                     key: None,
                 }
                 .await
@@ -282,15 +281,26 @@ impl Connection {
         }
     }
 
-    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. For the same message to
-    /// many connections, see [`Registry::broadcast_message`](crate::Registry::broadcast_message).
+    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. Large arrays are not copied (protocol
+    /// 2): they are written from where they are. For the same message to many connections, see
+    /// [`Registry::broadcast_message`](crate::Registry::broadcast_message).
     ///
     /// Cancel safe: a call that is dropped has sent nothing.
     ///
     /// # Errors
     /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
     pub async fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        self.send(self.encode(message)?).await
+        self.send_turn(message, None).await
+    }
+
+    /// [`send_message`](Self::send_message) with what belongs to the turn of a game.
+    pub(crate) async fn send_turn(
+        &self,
+        message: &Message,
+        turn: Option<&Dict>,
+    ) -> Result<(), SendError> {
+        let encoded = self.encoding().encode_turn_pieces(message, turn)?;
+        Sending::encoded(self, encoded).await
     }
 
     /// A message as a frame for this connection, within its bounds.

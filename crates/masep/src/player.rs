@@ -426,13 +426,7 @@ impl Player {
     async fn send(&mut self) -> Result<(), SendError> {
         while let Some((message, turn)) = self.session.next_message() {
             if let Some(client) = &self.client {
-                let connection = client.connection();
-                let frame = connection.encoding().encode_turn(message, turn);
-                let sent = match frame {
-                    Ok(frame) => connection.send(frame).await,
-                    Err(error) => Err(error.into()),
-                };
-                match sent {
+                match client.connection().send_turn(message, turn).await {
                     // Those who receive are told.
                     Ok(()) | Err(SendError::Closed(_)) => {}
                     Err(error) => {

@@ -108,6 +108,12 @@ impl Incoming {
         self.look_at = None;
     }
 
+    /// True if no frame is on its way in that needs a share.
+    #[inline]
+    pub(super) const fn is_none(&self) -> bool {
+        self.share.is_none() && self.waits.is_none() && self.look_at.is_none()
+    }
+
     pub(super) const fn has_share(&self) -> bool {
         self.share.is_some()
     }

@@ -11,10 +11,21 @@ impl Connection {
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         if self.is_plain {
-            debug_assert_eq!(self.earliest(), None);
-            return None;
+            let deadline = self.heartbeat_deadline();
+            debug_assert_eq!(self.earliest(), deadline);
+            return deadline;
         }
         self.earliest()
+    }
+
+    /// The deadline of a plain connection.
+    #[inline]
+    fn heartbeat_deadline(&self) -> Option<Instant> {
+        let masep = self.masep.as_ref()?;
+        let silent = || self.silent_since?.checked_add(masep.life_time()?);
+        let is_full = self.inbound.is_full(&self.config.limits);
+        let silent_until = if is_full { None } else { silent() };
+        earlier(masep.ping_at(), silent_until)
     }
 
     fn earliest(&self) -> Option<Instant> {

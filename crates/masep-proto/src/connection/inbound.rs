@@ -288,6 +288,19 @@ impl Inbound {
         found
     }
 
+    /// Walks over the user's frames of protocol 2, up to the first thing that is none.
+    pub(super) fn walk_plainly(&mut self, framing: Framing) {
+        while let Next::Frame(extent) = framing.scan(self.rest()) {
+            let whole = extent.whole();
+            self.expected = if whole > ALONE_FROM { whole } else { 0 };
+            self.last.end += whole;
+            self.last.frames += 1;
+            self.last.body_bytes += extent.body;
+            self.frames += 1;
+            self.body_bytes += extent.body;
+        }
+    }
+
     /// Walks as [`walk`](Self::walk) does over frames of protocol 2. Those that are none of the user's are told to
     /// `control`, which ends the walk by true, and taken out: what is left behind them moves up, once for all of them.
     pub(super) fn walk_with(
@@ -397,15 +410,17 @@ impl Inbound {
         }
     }
 
-    /// Takes the only frame of pymasep's protocol there is, unless something is behind it, or its body is large enough to be shared.
-    pub(super) fn take_single(&mut self) -> Option<Frame> {
+    /// Takes the only frame there is, unless something is behind it, or its body is large enough to be shared.
+    pub(super) fn take_single(&mut self, framing: Framing) -> Option<Frame> {
         let last = &mut self.last;
         let is_single = self.frames == 1 && last.frames == 1 && last.end == last.bytes.len();
         if !is_single || last.body_bytes >= SHARE_FROM {
             return None;
         }
-        let body = &last.bytes[last.end - last.body_bytes..];
-        let frame = Frame::new(Bytes::copy_from_slice(body));
+        let end = last.end - framing.padding(last.body_bytes);
+        let start = end - last.body_bytes;
+        let kind = framing.kind(&last.bytes[..start]);
+        let frame = Frame::of(kind, Bytes::copy_from_slice(&last.bytes[start..end]));
         pool::give(mem::take(last).bytes);
         (self.frames, self.body_bytes) = (0, 0);
         Some(frame)

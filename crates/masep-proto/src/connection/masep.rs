@@ -168,6 +168,13 @@ impl Masep {
         if self.first_is_out { &[] } else { bytes }
     }
 
+    /// True if nothing but frames of the user's goes in both directions, and none of them needs a share of memory.
+    pub(super) const fn is_quiet(&self) -> bool {
+        !self.has_ahead()
+            && !matches!(self.ping.state, PingState::Waits | PingState::Taken)
+            && self.incoming.is_none()
+    }
+
     /// True if control frames wait to be written.
     pub(super) const fn has_ahead(&self) -> bool {
         !self.ahead.is_empty() || self.pong.is_some()
@@ -289,6 +296,7 @@ impl Masep {
     }
 
     /// Notes that the stream took bytes.
+    #[inline]
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_sent = now;
         if self.ping.state == PingState::Taken {

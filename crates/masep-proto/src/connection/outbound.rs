@@ -7,7 +7,7 @@ use super::config::Config;
 use super::pool;
 use super::transmit::{SHARE_FROM, Transmit};
 use crate::framing::{Framing, Next};
-use crate::{Frame, Limit, LimitExceeded, Limits};
+use crate::{Frame, Limit, LimitExceeded, Limits, Pieces};
 
 /// Frames that wait are gathered for one write up to this many bytes, which is a little less than Linux hands
 /// on in one piece: 65,483 on the loopback, on Ethernet 45 packets of 1,448 or, with IPv6, 1,428. The
@@ -47,6 +47,8 @@ enum Part {
     Copies(Box<Copies>),
     /// One frame, of which others may have a part.
     Shared(Frame),
+    /// One frame in pieces, of which others may have some.
+    Pieces(Box<Pieces>),
 }
 
 /// Small frames behind each other, with their headers.
@@ -129,6 +131,15 @@ impl Outbound {
             self.conclude_copies();
             self.copies.push(frame, framing);
         }
+    }
+
+    /// Takes in a frame in pieces.
+    pub(super) fn push_pieces(&mut self, pieces: Box<Pieces>, framing: Framing) {
+        self.accepted += 1;
+        self.frames += 1;
+        self.body_bytes += framing.weight(pieces.size());
+        self.conclude_copies();
+        self.parts.push_back(Part::Pieces(pieces));
     }
 
     /// Passes a frame on into a transmit, in front of which nothing waits.
@@ -257,6 +268,7 @@ impl Outbound {
         let (frames, body_bytes) = match part {
             Part::Copies(copies) => (copies.frames, copies.weight(framing)),
             Part::Shared(frame) => (1, framing.weight(frame.size())),
+            Part::Pieces(pieces) => (1, framing.weight(pieces.size())),
         };
         self.frames -= frames;
         self.body_bytes -= body_bytes;
@@ -269,6 +281,7 @@ impl Part {
         match self {
             Self::Copies(copies) => copies.bytes(),
             Self::Shared(frame) => framing.whole(frame.size()),
+            Self::Pieces(pieces) => framing.whole(pieces.size()),
         }
     }
 
@@ -276,6 +289,7 @@ impl Part {
         let frame = match self {
             Self::Copies(copies) => return transmit.append(copies.bytes, copies.start),
             Self::Shared(frame) => frame,
+            Self::Pieces(pieces) => return transmit.append_pieces(*pieces, framing),
         };
         let is_copied = frame.size() < SHARE_FROM;
         if is_copied {

@@ -22,8 +22,9 @@ impl Connection {
             if self.want_to_read_plainly() == Want::Nothing {
                 return None;
             }
-            let max = self.config.frame_bytes;
-            return Some(self.inbound.take_room(Framing::Pymasep { max }, None));
+            let framing = self.framing();
+            let kept = self.masep.as_deref_mut();
+            return Some(self.inbound.take_room(framing, kept));
         }
         self.take_room_otherwise()
     }
@@ -47,12 +48,12 @@ impl Connection {
     }
 
     /// [`put_room`](Self::put_room) after a read that did not fail. Looks at the clock only if the time matters, which
-    /// it does not for whole frames.
+    /// it does not for whole frames of pymasep's protocol.
     #[inline]
-    pub fn put_bytes(&mut self, room: Room, clock: impl FnOnce() -> Instant) {
+    pub fn put_bytes(&mut self, room: Room, mut clock: impl FnMut() -> Instant) {
         let kept = self.masep.as_deref_mut();
         let bytes = self.inbound.put_room(room, kept);
-        if !self.take_whole_frames(bytes) {
+        if !self.take_whole_frames(bytes, &mut clock) {
             self.take_back(bytes, Read::Bytes, clock());
             self.note_change();
         }
@@ -60,17 +61,28 @@ impl Connection {
 
     /// Takes in frames where nothing else is to be seen to. Returns false if there is more to it.
     #[inline(always)]
-    fn take_whole_frames(&mut self, bytes: usize) -> bool {
+    fn take_whole_frames(&mut self, bytes: usize, clock: &mut impl FnMut() -> Instant) -> bool {
         if !self.is_plain || bytes == 0 {
             return false;
         }
         let before = self.inbound.frames();
-        let max = self.config.frame_bytes;
-        let found = self.inbound.walk(Framing::Pymasep { max }, None);
+        let is_all = match &self.masep {
+            None => {
+                let max = self.config.frame_bytes;
+                self.inbound.walk(Framing::Pymasep { max }, None).is_none()
+            }
+            // The memory of a large frame is seen to behind it.
+            Some(masep) if !masep.incoming.is_none() => return false,
+            Some(masep) => {
+                self.silent_since = Some(clock());
+                self.inbound.walk_plainly(masep.framing);
+                true
+            }
+        };
         if self.inbound.frames() > before {
             self.tell(event::FRAMES);
         }
-        if found.is_some() || !self.inbound.rest().is_empty() {
+        if !is_all || !self.inbound.rest().is_empty() {
             return false;
         }
         let all = !self.inbound.is_filled();
@@ -136,8 +148,11 @@ impl Connection {
             match self.inbound.frames() {
                 0 => return None,
                 1 => {
-                    let single = self.inbound.take_single();
+                    let single = self.inbound.take_single(self.framing());
                     if single.is_some() {
+                        if let Some(masep) = &mut self.masep {
+                            masep.count_small();
+                        }
                         return single;
                     }
                 }

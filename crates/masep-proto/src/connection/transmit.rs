@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 
 use super::pool;
 use crate::Pieces;
-use crate::framing::{Framing, Next};
+use crate::framing::Framing;
 
 /// Bodies from this size on are written from where they are. Smaller ones are copied behind each
 /// other: below a few kilobytes that costs less than a buffer more for the system to look at.
@@ -65,23 +65,29 @@ impl Transmit {
         }
     }
 
-    /// One of the body of one frame in pieces, behind its header.
+    /// One of a frame in pieces that are for this one write: the last of so many frames.
     pub(super) fn of_pieces(pieces: Pieces, framing: Framing, upto: u64) -> Self {
-        let size = pieces.size();
         let mut this = Self::of(Vec::new(), 0, upto);
         this.borrows = true;
+        this.append_pieces(pieces, framing);
+        this
+    }
+
+    /// Appends a frame in pieces.
+    pub(super) fn append_pieces(&mut self, pieces: Pieces, framing: Framing) {
+        let size = pieces.size();
         let kind = pieces.kind();
         let (written, arrays) = pieces.into_parts();
-        let around = framing.header_bytes() + written.len() + framing.padding(size);
-        let bytes = this.with_room(around);
+        let whole = framing.whole(size);
+        self.left += whole;
+        let around = whole - size + written.len();
+        let bytes = self.with_room(around);
         framing.put_header(kind, size, bytes);
         let header = bytes.len();
         bytes.extend_from_slice(&written);
         framing.put_padding(size, bytes);
-        this.left = bytes.len() + size - written.len();
         let place = |(place, array)| (header + place, array);
-        this.more().bodies = arrays.into_iter().map(place).collect();
-        this
+        self.more().bodies.extend(arrays.into_iter().map(place));
     }
 
     /// Copies what is left, if it is another's.
@@ -219,7 +225,6 @@ impl Transmit {
     /// user's frames are left, one that is written in part included. That is a look at each header, for a peer that does
     /// not take all at once only.
     pub(super) fn frames_behind(&mut self, written: usize, framing: Framing) -> usize {
-        let framing = framing.outgoing();
         let before = self.more();
         let (mut end, mut bodies_before, mut next) = (before.begun, 0, 0);
         let mut frames = usize::from(end > written && before.begun_counts);
@@ -232,12 +237,8 @@ impl Transmit {
                 next += 1;
             }
             let header = &self.bytes[self.gone + end - bodies_before..];
-            let (whole, counts) = match framing.scan(header) {
-                Next::Frame(extent) => (extent.whole(), true),
-                Next::Bye => (Framing::bye().len(), false),
-                Next::Control(_, extent) => (extent.whole(), false),
-                Next::Partial { whole: Some(whole) } => (whole, true),
-                Next::Partial { whole: None } | Next::TooLarge(_) | Next::Refused(_) => break,
+            let Some((whole, counts)) = framing.written(header) else {
+                break;
             };
             end += whole;
             if end > written {

@@ -105,24 +105,27 @@ impl Connection {
         }
     }
 
-    /// [`send`](Self::send) where that is short work: the frame is an ordinary one of pymasep's protocol, and there is room.
+    /// [`send`](Self::send) where that is short work: the frame is an ordinary one, and there is room.
     /// `None`, with the frame still there, where it is not.
     #[inline]
     pub fn send_plainly(&mut self, frame: &mut Option<Frame>, now: Instant) -> Option<Pushed> {
+        let framing = self.framing();
         let body = match frame {
-            Some(plain) if self.takes_plain && plain.kind() != FrameKind::Cbor => plain.bytes(),
+            Some(plain) if self.takes_frames && self.is_ordinary(plain, framing) => plain.bytes(),
             _ => return None,
         };
-        let max = self.config.frame_bytes;
-        let framing = Framing::Pymasep { max };
-        if body.len() > max
-            || framing.is_bye(body)
-            || !self.outbound.has_room(body.len(), &self.config.limits)
-        {
+        if !self.outbound.has_room(body.len(), &self.config.limits) {
             return None;
         }
         self.outbound.push(frame, framing);
         Some(self.who_writes(now))
+    }
+
+    /// True if the peer can be sent this frame, which is no end.
+    #[inline]
+    fn is_ordinary(&self, frame: &Frame, framing: Framing) -> bool {
+        let is_known = frame.kind() != FrameKind::Cbor || self.masep.is_some();
+        is_known && framing.takes(frame.size()) && !framing.is_bye(frame.bytes())
     }
 
     /// Apart, so that the other way is short.
@@ -153,12 +156,7 @@ impl Connection {
             self.end(CloseReason::LocalBye, now);
             return Ok(Pushed::WakeWriter);
         }
-        if !self.is_open() {
-            return Err(PushError::Closed(self.end_reason()));
-        }
-        if let Err(limit) = self.outbound.check_room(size, &self.config.limits) {
-            self.make_room(size, limit, when_full, now)?;
-        }
+        self.check_sendable(size, when_full, now)?;
         self.outbound.push(frame, framing);
         Ok(self.who_writes(now))
     }
@@ -168,29 +166,69 @@ impl Connection {
     /// where that is not so simple.
     #[inline]
     pub fn send_alone(&mut self, frame: &mut Option<Frame>) -> Option<Transmit> {
-        let is_simple = self.phase == Phase::Open
-            && matches!(self.outcome, Outcome::Undecided)
-            && self.masep.is_none()
-            && !self.pattern.is_apart()
-            && !self.is_blocked
-            && !self.transmit_out
-            && self.rest.is_none()
-            && self.outbound.is_empty();
-        let framing = Framing::Pymasep {
-            max: self.config.frame_bytes,
-        };
-        let is_sent = is_simple
-            && frame.as_ref().is_some_and(|frame| {
-                frame.kind() != FrameKind::Cbor
-                    && framing.check(frame.size()).is_ok()
-                    && !framing.is_bye(frame.bytes())
-            });
-        if !is_sent {
+        let framing = self.framing();
+        let is_ordinary = |frame: &Frame| self.is_ordinary(frame, framing);
+        if !self.writes_alone() || !frame.as_ref().is_some_and(is_ordinary) {
             return None;
         }
         let transmit = self.outbound.pass_frame(frame.take()?, framing);
         self.transmit_out = true;
         Some(transmit)
+    }
+
+    /// True if a frame goes out at once, in front of which nothing is.
+    #[inline]
+    fn writes_alone(&self) -> bool {
+        self.takes_frames
+            && !self.pattern.is_apart()
+            && !self.is_blocked
+            && !self.transmit_out
+            && self.rest.is_none()
+            && self.outbound.is_empty()
+            && !self.has_ahead()
+    }
+
+    /// [`send`](Self::send) of a frame in pieces, which stay where they are until they are written.
+    ///
+    /// # Errors
+    /// As there. The pieces are still there then.
+    pub fn send_pieces(
+        &mut self,
+        pieces: &mut Option<Box<Pieces>>,
+        when_full: WhenFull,
+        now: Instant,
+    ) -> Result<Pushed, PushError> {
+        let Some(size) = pieces.as_ref().map(|pieces| pieces.size()) else {
+            return Ok(Pushed::Queued);
+        };
+        if self.masep.is_none() {
+            return Err(self.no_cbor());
+        }
+        self.check_sendable(size, when_full, now)?;
+        let framing = self.framing();
+        if let Some(pieces) = pieces.take() {
+            self.outbound.push_pieces(pieces, framing);
+        }
+        Ok(self.who_writes(now))
+    }
+
+    /// Checks that a frame with a body of this size can be queued; makes room for it by the policy.
+    fn check_sendable(
+        &mut self,
+        size: usize,
+        when_full: WhenFull,
+        now: Instant,
+    ) -> Result<(), PushError> {
+        if let Err(limit) = self.framing().check(size) {
+            return Err(self.too_large(limit));
+        }
+        if !self.is_open() {
+            return Err(PushError::Closed(self.end_reason()));
+        }
+        match self.outbound.check_room(size, &self.config.limits) {
+            Ok(()) => Ok(()),
+            Err(limit) => self.make_room(size, limit, when_full, now),
+        }
     }
 
     /// Sends a frame in pieces by a write that the caller makes at once: by this transmit, which is to be written and
@@ -200,7 +238,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_pieces(
+    pub fn write_pieces(
         &mut self,
         pieces: Pieces,
         now: Instant,
@@ -209,15 +247,7 @@ impl Connection {
         if let Err(limit) = framing.check(pieces.size()) {
             return Err(self.too_large(limit));
         }
-        let is_first = self.masep.is_some()
-            && self.phase == Phase::Open
-            && self.is_open()
-            && self.outbound.is_empty()
-            && self.rest.is_none()
-            && !self.has_ahead()
-            && !self.transmit_out
-            && !self.is_blocked;
-        if !is_first {
+        if self.masep.is_none() || !self.writes_alone() {
             return Ok(Err(pieces.into_frame()));
         }
         let number = self.outbound.pass();
@@ -512,6 +542,9 @@ impl Connection {
             if transmit.upto > self.written + 1 {
                 // The time at which the frames that waited were queued is not known.
                 self.last_send = Some(now);
+            }
+            if let Some(masep) = &mut self.masep {
+                masep.sent(now);
             }
             self.count_upto(transmit.upto);
             self.is_being_written = !self.outbound.is_empty();

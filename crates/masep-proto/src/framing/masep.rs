@@ -62,6 +62,22 @@ pub(super) fn put_header(form: FrameKind, size: usize, output: &mut Vec<u8>) {
     output.extend_from_slice(&header.to_bytes());
 }
 
+pub(super) fn written(bytes: &[u8]) -> Option<(usize, bool)> {
+    let header = Header::read(bytes).ok()??;
+    Some((header.whole(), header::frame_kind(header.kind).is_some()))
+}
+
+/// The form of a frame, by the bytes in front of its payload.
+pub(super) const fn kind(header: &[u8]) -> FrameKind {
+    match header.last_chunk::<{ HEADER - 4 }>() {
+        Some([kind, ..]) => match header::frame_kind(*kind) {
+            Some(form) => form,
+            None => FrameKind::Bytes,
+        },
+        None => FrameKind::Bytes,
+    }
+}
+
 pub(super) fn padding(size: usize) -> &'static [u8] {
     &[0; Header::ALIGNMENT][..header::padding(size)]
 }

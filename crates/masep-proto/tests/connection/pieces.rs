@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use masep_proto::connection::{PushError, Write};
+use masep_proto::connection::{PushError, WhenFull, Write};
 use masep_proto::{Array, DType, Dict, Limits, Message, Pieces, Value};
 
 use crate::pair::{Pair, copy};
@@ -62,7 +62,7 @@ fn play(size: usize, at_once: usize) {
     let transmit = pair
         .engine
         .core
-        .send_pieces(pieces, now)
+        .write_pieces(pieces, now)
         .expect("it is not too large")
         .expect("nothing waits");
     assert!(pair.engine.core.take_transmit().is_none(), "one is out");
@@ -130,7 +130,7 @@ fn pieces_behind_something_that_waits_are_a_frame() {
     pair.engine.send(b"before", now).unwrap();
     let (message, _) = message(10_000);
     let pieces = pieces(&pair, &message);
-    let refused = pair.engine.core.send_pieces(pieces, now).unwrap();
+    let refused = pair.engine.core.write_pieces(pieces, now).unwrap();
     let frame = refused.expect_err("another one waits");
     pair.engine.send(b"", now).unwrap();
     assert_eq!(frame, pair.engine.core.encoding().encode(&message).unwrap());
@@ -154,7 +154,7 @@ fn pieces_that_are_too_large_are_refused_as_frames_are() {
     let (large, returned) = message(100_000);
     let pieces = pieces(&pair, &large);
     drop(large);
-    let refused = pair.engine.core.send_pieces(pieces, pair.now);
+    let refused = pair.engine.core.write_pieces(pieces, pair.now);
     assert!(matches!(refused, Err(PushError::TooLarge(_))));
     assert!(returned.load(Ordering::Relaxed));
     let (message, _) = message(50_000);
@@ -163,11 +163,117 @@ fn pieces_that_are_too_large_are_refused_as_frames_are() {
     pair.engine
         .core
         .end(masep_proto::CloseReason::LocalBye, now);
-    let refused = pair.engine.core.send_pieces(pieces, now).unwrap();
-    let sent = pair.engine.core.send(
-        &mut refused.err(),
-        masep_proto::connection::WhenFull::Wait,
-        now,
-    );
+    let refused = pair.engine.core.write_pieces(pieces, now).unwrap();
+    let sent = pair
+        .engine
+        .core
+        .send(&mut refused.err(), WhenFull::Wait, now);
     assert!(matches!(sent, Err(PushError::Closed(_))));
+}
+
+/// Writes what waits in steps of so many bytes, while the number of whole frames that went out is right. `ends` are the
+/// places where they end.
+fn write_in_steps(pair: &mut Pair, step: usize, ends: &[usize]) {
+    let (now, mut sent) = (pair.now, 0);
+    while let Some(transmit) = pair.engine.core.take_transmit() {
+        let written = copy(&transmit, step, &mut pair.to_agent.bytes);
+        sent += written;
+        pair.engine
+            .core
+            .put_transmit(transmit, Write::Bytes(written), now);
+        let whole = ends.iter().filter(|end| **end <= sent).count();
+        assert_eq!(
+            pair.engine.core.written(),
+            whole as u64,
+            "{sent} of {ends:?}"
+        );
+    }
+    assert_eq!(Some(&sent), ends.last());
+}
+
+/// The places where frames with bodies of these sizes end.
+fn ends(sizes: &[usize]) -> Vec<usize> {
+    let end = |sent: &mut usize, size: &usize| {
+        *sent += 8 + size.next_multiple_of(8);
+        Some(*sent)
+    };
+    sizes.iter().scan(0, end).collect()
+}
+
+#[test]
+fn pieces_that_wait_are_written_from_where_they_are_among_other_frames() {
+    for size in [Pieces::ALONE_FROM, 5_001, 200_000] {
+        for step in [7, 60, 3_000, size / 2, size + 50, usize::MAX] {
+            let mut pair = Pair::open2();
+            let (message, returned) = message(size);
+            let now = pair.now;
+            let mut sizes = Vec::new();
+            pair.engine.send(b"before", now).expect("room");
+            sizes.push(6);
+            for _ in 0..2 {
+                let pieces = pieces(&pair, &message);
+                sizes.push(pieces.size());
+                let mut pieces = Some(Box::new(pieces));
+                let pushed = pair
+                    .engine
+                    .core
+                    .send_pieces(&mut pieces, WhenFull::Wait, now);
+                assert!(pushed.is_ok() && pieces.is_none());
+                pair.engine.send(&[7; 90], now).expect("room");
+                sizes.push(90);
+            }
+            let (expected, _) = self::message(size);
+            drop(message);
+            assert!(!returned.load(Ordering::Relaxed));
+            write_in_steps(&mut pair, step, &ends(&sizes));
+            assert!(returned.load(Ordering::Relaxed));
+            pair.settle();
+            let received = &pair.agent.received;
+            assert_eq!(received.len(), 5);
+            for at in [1, 3] {
+                let read = pair.agent.core.encoding().decode(received[at].clone());
+                assert_eq!(read.as_ref(), Ok(&expected));
+                assert_eq!(received[at + 1].bytes()[..], [7; 90]);
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_behind_a_large_one_are_counted_when_they_are_written() {
+    let mut pair = Pair::open2();
+    let mut sizes = vec![5_001];
+    sizes.resize(60, 200);
+    for size in &sizes {
+        pair.engine
+            .send(&vec![255; *size], pair.now)
+            .expect("room for it");
+    }
+    write_in_steps(&mut pair, 1_000, &ends(&sizes));
+}
+
+#[test]
+fn pieces_wait_for_room_as_frames_do() {
+    let mut pair = Pair::open2_with(&Limits::default().queue_messages(1));
+    let (message, _) = message(10_000);
+    let now = pair.now;
+    let send = |pair: &mut Pair| {
+        let mut pieces = Some(Box::new(pieces(pair, &message)));
+        let pushed = pair
+            .engine
+            .core
+            .send_pieces(&mut pieces, WhenFull::Wait, now);
+        (pushed, pieces.is_none())
+    };
+    assert!(matches!(send(&mut pair), (Ok(_), true)));
+    assert!(matches!(send(&mut pair), (Err(PushError::Full(_)), false)));
+    pair.settle();
+    assert!(matches!(send(&mut pair), (Ok(_), true)));
+    pair.engine
+        .core
+        .end(masep_proto::CloseReason::LocalBye, now);
+    assert!(matches!(
+        send(&mut pair),
+        (Err(PushError::Closed(_)), false)
+    ));
 }

@@ -113,7 +113,7 @@ impl Connection {
         let mut state = shared.write_now();
         state.is_used = true;
         let now = state.now;
-        let transmit = match state.core.send_pieces(pieces, now) {
+        let transmit = match state.core.write_pieces(pieces, now) {
             Ok(Ok(transmit)) => transmit,
             Ok(Err(frame)) => {
                 drop(state);
@@ -153,8 +153,9 @@ impl Connection {
     pub fn wait_in_reads(&self, time: Duration) -> io::Result<()> {
         let mut state = self.shared().lock();
         if let Some(stream) = &state.stream {
-            socket2::SockRef::from(&stream.0).set_read_timeout(Some(time))?;
+            stream.0.set_read_time(time)?;
             state.roles.read_time = Some(time);
+            state.roles.keeps_read_time = true;
         }
         Ok(())
     }

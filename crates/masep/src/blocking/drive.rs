@@ -63,7 +63,11 @@ impl Shared {
             // The effects of others' writes are told by others, not by the socket.
             let may_read = may_wait.reads && (awaits == Awaits::Bytes || may_wait.writes);
             let bound = earlier(until, deadline);
-            let read_waits = bound.is_none_or(|bound| state.read_ends_before(bound));
+            let read_waits = match (until, bound) {
+                (_, None) => true,
+                (None, Some(heartbeat)) => state.bound_read(heartbeat),
+                (Some(_), Some(bound)) => state.read_ends_before(bound),
+            };
             // Looks before it waits for a while: waiting takes a system call more.
             if wants.read == Want::Now || (may_read && !read_waits && !has_looked) {
                 has_looked = true;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use masep_proto::{Frame, Value};
+use masep_proto::{Dict, Frame, Message, Value};
 use masep_table::player::{End, Event, Session, Step, Turn};
 
 use super::{Client, Connection, TimedOut};
@@ -134,7 +134,9 @@ impl Player {
         if !self.session.act(action) {
             return Ok(false);
         }
-        let sent = self.send_by(|connection, frame| connection.try_send(frame));
+        let sent = self.send_by(|connection, message, turn| {
+            connection.try_send(connection.encoding().encode_turn(message, turn)?)
+        });
         if let (Err(_), Some(turn)) = (&sent, turn) {
             self.session.take_back(turn);
         }
@@ -269,23 +271,17 @@ impl Player {
     }
 
     fn send(&mut self) -> Result<(), SendError> {
-        self.send_by(Connection::send)
+        self.send_by(Connection::send_turn)
     }
 
     fn send_by(
         &mut self,
-        way: impl Fn(&Connection, Frame) -> Result<(), SendError>,
+        way: impl Fn(&Connection, &Message, Option<&Dict>) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         while let Some((message, turn)) = self.session.next_message() {
             let sent = match &self.client {
                 None => Ok(()),
-                Some(client) => {
-                    let connection = client.connection();
-                    let frame = connection.encoding().encode_turn(message, turn);
-                    frame
-                        .map_err(SendError::from)
-                        .and_then(|frame| way(connection, frame))
-                }
+                Some(client) => way(client.connection(), message, turn),
             };
             self.session.poll_message();
             match sent {

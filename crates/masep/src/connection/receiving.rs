@@ -82,8 +82,8 @@ impl<'a> Receiving<'a> {
             locked.task.reads = false;
             locked.wakes_receiver = true;
             let want = locked.core.wants_read();
-            let readable = if is_woken && locked.may_read_unasked(want) {
-                Poll::Ready(Reading::Known)
+            let readable = if is_woken && want == Want::Ready {
+                Poll::Ready(Reading::Woken)
             } else {
                 poll_readable(&mut locked, want, context)
             };

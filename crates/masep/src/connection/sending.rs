@@ -6,8 +6,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use masep_proto::Frame;
 use masep_proto::connection::{PushError, Pushed};
+use masep_proto::{Frame, Pieces};
 
 use super::Connection;
 use super::lock::Locked;
@@ -23,8 +23,34 @@ pub struct Sending<'a> {
     pub(super) connection: &'a Connection,
     /// Until it is queued.
     pub(super) frame: Option<Frame>,
+    /// The same in pieces, in place of the frame.
+    pub(super) pieces: Option<Box<Pieces>>,
     /// The place among those that wait for room.
     pub(super) key: Option<u64>,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) const fn new(connection: &'a Connection, frame: Frame) -> Self {
+        Self {
+            connection,
+            frame: Some(frame),
+            pieces: None,
+            key: None,
+        }
+    }
+
+    /// A call that sends a message as it was encoded.
+    pub(super) fn encoded(connection: &'a Connection, encoded: Result<Pieces, Frame>) -> Self {
+        match encoded {
+            Ok(pieces) => Self {
+                connection,
+                frame: None,
+                pieces: Some(Box::new(pieces)),
+                key: None,
+            },
+            Err(frame) => Self::new(connection, frame),
+        }
+    }
 }
 
 impl Future for Sending<'_> {
@@ -72,7 +98,10 @@ impl Sending<'_> {
         }
         locked.last_time = now();
         let time = locked.last_time;
-        let pushed = locked.core.send(&mut self.frame, WhenFull::Wait, time);
+        let pushed = match self.pieces {
+            None => locked.core.send(&mut self.frame, WhenFull::Wait, time),
+            Some(_) => (locked.core).send_pieces(&mut self.pieces, WhenFull::Wait, time),
+        };
         if let Err(PushError::Full(_)) = pushed {
             return self.wait(&mut locked, context);
         }

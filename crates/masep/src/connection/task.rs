@@ -89,6 +89,12 @@ impl State {
         crate::sync::set_waker(&mut self.task.waker, context);
     }
 
+    /// True if the task that rested is this one.
+    pub(crate) fn wakes(&self, context: &Context<'_>) -> bool {
+        let waker = self.task.waker.as_ref();
+        waker.is_some_and(|waker| waker.will_wake(context.waker()))
+    }
+
     /// The task looks at all there is. Returns true if it has not rested since it did.
     pub(crate) fn task_looks(&mut self) -> bool {
         self.task.is_awake = true;
@@ -113,13 +119,6 @@ impl State {
             self.task.defers_read = true;
             self.wake_task();
         }
-    }
-
-    /// True if one who was woken, most often by bytes that have arrived, may read without asking whether it was by them.
-    /// A read in vain must not be taken for silence.
-    #[inline]
-    pub(crate) fn may_read_unasked(&self, want: Want) -> bool {
-        want == Want::Ready && self.core.deadline().is_none()
     }
 
     /// Ready if a read is wanted, and brings something; how to read then.

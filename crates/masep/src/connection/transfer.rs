@@ -5,7 +5,7 @@ use std::io;
 use masep_proto::connection::{Read, Want, Write};
 
 use super::lock::Locked;
-use super::shared::{Shared, now};
+use super::shared::{Shared, State, now};
 use crate::transport;
 
 /// Reads of a stream at most without asking whether it is readable.
@@ -18,6 +18,8 @@ const MOST_LAST_STEPS: usize = 10_000;
 pub(crate) enum Reading {
     /// As far as something is known to have arrived.
     Known,
+    /// As one who was woken: that nothing has arrived does not count.
+    Woken,
     /// Asks the system if nothing is known to have arrived.
     Asking,
     /// Asks several times.
@@ -66,6 +68,8 @@ impl Shared {
                     let read = stream.try_read_eagerly(room.buffer(), EAGER_READS);
                     read.into()
                 }
+                // Nobody has asked the system.
+                (Read::Blocked, Reading::Woken) => Read::Bytes,
                 (read, _) => read,
             },
         };
@@ -74,7 +78,13 @@ impl Shared {
             locked.reader = stream;
         }
         if read == Read::Bytes {
-            locked.core.put_bytes(room, now);
+            let State {
+                core, last_time, ..
+            } = &mut *locked;
+            core.put_bytes(room, || {
+                *last_time = now();
+                *last_time
+            });
         } else {
             locked.last_time = now();
             let time = locked.last_time;

@@ -12,6 +12,13 @@ use crate::sync::time::{self, Sleep};
 pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
+    /// True if it will go off by this deadline, and has not yet: for the task that has polled it last.
+    pub(crate) fn is_set_for(&self, deadline: Instant) -> bool {
+        let deadline = time::Instant::from_std(deadline);
+        let sleep = self.0.as_ref();
+        sleep.is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
+    }
+
     /// Ready with the time when this deadline has passed.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         let deadline = time::Instant::from_std(deadline);

@@ -73,9 +73,9 @@ impl Keeper {
             wants = locked.core.wants();
         }
         let is_woken = !has_looked && !has_moved && !busy && shared.delivery == Delivery::Handler;
-        let readable = if is_woken && locked.core.was_open() && locked.may_read_unasked(wants.read)
-        {
-            Poll::Ready(Reading::Known)
+        let readable = if is_woken && locked.core.was_open() && wants.read == Want::Ready {
+            // Most often it was by bytes that have arrived.
+            Poll::Ready(Reading::Woken)
         } else if may_read(shared, deferral, &mut locked, wants.read, busy, context) {
             poll_readable(shared, &mut locked, wants.read, context)
         } else {
@@ -110,6 +110,7 @@ impl Keeper {
             .chain(call_until)
             .min();
         if let Some(wakes_at) = wakes_at
+            && !(locked.wakes(context) && alarm.is_set_for(wakes_at))
             && let Poll::Ready(now) = alarm.poll(context, wakes_at)
         {
             if locked.core.deadline().is_some_and(|due| due <= now) {

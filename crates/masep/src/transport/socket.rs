@@ -70,6 +70,11 @@ impl Socket {
         }
     }
 
+    /// Sets the time after which a read that waits is given up.
+    pub(crate) fn set_read_time(&self, time: Duration) -> io::Result<()> {
+        SockRef::from(&self.descriptor).set_read_timeout(Some(time))
+    }
+
     /// Sets whether calls on the socket wait, also those of others.
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         SockRef::from(&self.descriptor).set_nonblocking(nonblocking)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::buffer::Buffer;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
+use rustix::net::sockopt::Timeout;
 use shuttle::sync::MutexGuard;
 use shuttle::thread;
 
@@ -101,7 +102,9 @@ pub(crate) fn recv<Buf: Buffer<u8>>(
     flags: RecvFlags,
 ) -> rustix::io::Result<(Buf::Output, usize)> {
     if !flags.contains(RecvFlags::DONTWAIT) {
-        poll(&mut [PollFd::new(&socket, PollFlags::IN)], None)?;
+        let time = rustix::net::sockopt::socket_timeout(&socket, Timeout::Recv)?;
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        poll(&mut [PollFd::new(&socket, PollFlags::IN)], time.as_ref())?;
     }
     rustix::net::recv(socket, buffer, flags | RecvFlags::DONTWAIT)
 }

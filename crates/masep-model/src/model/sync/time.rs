@@ -126,6 +126,10 @@ impl Sleep {
         self.until
     }
 
+    pub(crate) fn is_elapsed(&self) -> bool {
+        self.until.0 <= CLOCK.state.lock().unwrap().now
+    }
+
     pub(crate) fn reset(self: Pin<&mut Self>, until: Instant) {
         self.get_mut().until = until;
     }

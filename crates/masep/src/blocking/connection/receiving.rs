@@ -143,10 +143,10 @@ impl Connection {
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
         let shared = self.shared();
         let (mut state, mut next) = (shared.lock(), None);
-        if !state.has_frames() && until.is_none() && shared.reads_alone(&state) {
+        if !state.has_frames() && until.is_none() && shared.reads_alone(&mut state) {
             state = shared.read(state, Wait::Yes);
         }
-        if state.has_frames() && state.is_at_rest() && !state.needs_clock() {
+        if state.has_frames() && state.is_at_rest() && state.needs_no_clock() {
             // Nobody else is to be seen to.
             next = state.next_frame();
         }

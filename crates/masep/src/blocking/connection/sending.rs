@@ -1,12 +1,13 @@
 //! Calls that send.
 
-use masep_proto::connection::{PushError, Want};
+use masep_proto::connection::{Connection as Core, PushError, Pushed, Want};
 use masep_proto::protocol2::Notice;
-use masep_proto::{Frame, Limit, LimitExceeded, Message};
+use masep_proto::{Dict, Frame, Limit, LimitExceeded, Message};
 
 use super::Connection;
 use crate::blocking::drive::Awaits;
 use crate::blocking::shared::State;
+use crate::sync::Instant;
 use crate::{CloseReason, SendError, WhenFull};
 
 impl Connection {
@@ -28,7 +29,7 @@ impl Connection {
         let (shared, frame) = (self.shared(), frame.into());
         tracing::trace!(connection = %shared.id, bytes = frame.size(), "sending");
         let mut frame = Some(frame);
-        let (state, mut number) = shared.write_alone(shared.lock(), &mut frame);
+        let (state, number) = shared.write_alone(shared.lock(), &mut frame);
         if number.is_some() && state.is_at_rest() {
             return Ok(());
         }
@@ -40,10 +41,21 @@ impl Connection {
             return Ok(());
         }
         drop(state);
-        shared
+        self.send_in_turn(number, |core, now| {
+            core.send(&mut frame, WhenFull::Wait, now)
+        })
+    }
+
+    /// Queues something when there is room, unless it was and has a number, and waits until it is written.
+    fn send_in_turn(
+        &self,
+        mut number: Option<u64>,
+        mut push: impl FnMut(&mut Core, Instant) -> Result<Pushed, PushError>,
+    ) -> Result<(), SendError> {
+        self.shared()
             .drive(None, Awaits::Room, |state| {
                 if number.is_none() {
-                    match state.queue(&mut frame) {
+                    match state.queue(&mut push) {
                         Ok(queued) => number = queued,
                         Err(error) => return Some(Err(error)),
                     }
@@ -112,7 +124,9 @@ impl Connection {
             shared.end(CloseReason::LocalBye);
             return Ok(None);
         }
-        let Some(number) = state.queue(&mut Some(frame))? else {
+        let mut frame = Some(frame);
+        let queued = state.queue(|core, now| core.send(&mut frame, WhenFull::Wait, now))?;
+        let Some(number) = queued else {
             let socket = state.stream.as_ref();
             let allowed = socket.map_or(0, |stream| stream.0.send_buffer_size());
             return Err(SendError::Full(LimitExceeded {
@@ -166,13 +180,31 @@ impl Connection {
         open.map(|()| is_all)
     }
 
-    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. For the same message to
-    /// many connections, see [`Registry::broadcast_message`](crate::blocking::Registry::broadcast_message).
+    /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. Large arrays are not copied (protocol
+    /// 2): they are written from where they are. For the same message to many connections, see
+    /// [`Registry::broadcast_message`](crate::blocking::Registry::broadcast_message).
     ///
     /// # Errors
     /// [`SendError::Encode`] for a message that cannot be sent, else as [`send`](Self::send).
     pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        self.send(self.encode(message)?)
+        self.send_turn(message, None)
+    }
+
+    /// [`send_message`](Self::send_message) with what belongs to the turn of a game.
+    pub(in crate::blocking) fn send_turn(
+        &self,
+        message: &Message,
+        turn: Option<&Dict>,
+    ) -> Result<(), SendError> {
+        let pieces = match self.encoding().encode_turn_pieces(message, turn)? {
+            Ok(pieces) => pieces,
+            Err(frame) => return self.send(frame),
+        };
+        tracing::trace!(connection = %self.shared().id, bytes = pieces.size(), "sending");
+        let mut pieces = Some(Box::new(pieces));
+        self.send_in_turn(None, |core, now| {
+            core.send_pieces(&mut pieces, WhenFull::Wait, now)
+        })
     }
 
     /// Tells the peer of something that was not accepted, which is no end (protocol 2). It overtakes frames that wait.
@@ -208,14 +240,17 @@ impl Connection {
 }
 
 impl State {
-    /// Queues the frame that there is, unless others wait for room. Gives its number if there was room for it.
-    fn queue(&mut self, frame: &mut Option<Frame>) -> Result<Option<u64>, SendError> {
+    /// Queues something, unless others wait for room. Gives its number if there was room for it.
+    fn queue(
+        &mut self,
+        push: impl FnOnce(&mut Core, Instant) -> Result<Pushed, PushError>,
+    ) -> Result<Option<u64>, SendError> {
         self.is_used = true;
         // A frame that waits for room is not accepted yet: it is not sent if the connection ends.
         if self.core.is_open() && self.is_blocked() {
             return Ok(None);
         }
-        match self.core.send(frame, WhenFull::Wait, self.now) {
+        match push(&mut self.core, self.now) {
             Ok(_) => Ok(Some(self.core.accepted())),
             Err(PushError::Full(_)) => Ok(None),
             Err(error) => {

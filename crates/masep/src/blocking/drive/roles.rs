@@ -1,5 +1,7 @@
 //! The threads around a connection: which of them waits for the socket, and what is left for others.
 
+use std::time::Duration;
+
 use masep_proto::connection::{Want, Wants};
 use masep_proto::protocol2::Protocol;
 
@@ -7,6 +9,11 @@ use crate::blocking::event_loop::Attendant;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Readiness, Waker};
 use crate::sync::{self, Instant};
+
+/// A read waits for no shorter time: the system counts in steps of some milliseconds.
+const LEAST_READ_TIME: Duration = Duration::from_millis(10);
+/// A heartbeat may be late by this part of the time until it is due: the time of reads is not set anew for each of them.
+const LATENESS: u32 = 64;
 
 /// The threads around a connection.
 #[derive(Debug, Default)]
@@ -31,20 +38,38 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) looks_until: Option<Instant>,
     /// The event loop that drives the connection in place of the keeper.
     pub(in crate::blocking) attendant: Option<Attendant>,
-    /// A read that waits ends after this time.
-    #[cfg(feature = "unstable-bindings")]
-    pub(in crate::blocking) read_time: Option<std::time::Duration>,
+    /// A read that waits ends after this time, which is the socket's.
+    pub(in crate::blocking) read_time: Option<Duration>,
+    /// No other time is set.
+    pub(in crate::blocking) keeps_read_time: bool,
 }
 
 impl State {
     /// True if a read that waits is over before this instant, whatever comes.
     pub(in crate::blocking) fn read_ends_before(&self, bound: Instant) -> bool {
-        #[cfg(feature = "unstable-bindings")]
-        if let Some(time) = self.roles.read_time {
-            return bound.saturating_duration_since(self.now) >= time;
+        let time = self.roles.read_time;
+        time.is_some_and(|time| bound.saturating_duration_since(self.now) >= time)
+    }
+
+    /// Sees to it that a read that waits is over when a heartbeat is due, or a little later: a wait for bytes and a read
+    /// are two calls of the system. False if it may not wait so long.
+    pub(in crate::blocking) fn bound_read(&mut self, heartbeat: Instant) -> bool {
+        let left = heartbeat.saturating_duration_since(self.now);
+        if left < LEAST_READ_TIME || !self.core.is_plain() {
+            return false;
         }
-        let _ = bound;
-        false
+        let is_right = |time: Duration| {
+            time <= left + left / LATENESS && (self.roles.keeps_read_time || time >= left / 2)
+        };
+        if self.roles.read_time.is_some_and(is_right) {
+            return true;
+        }
+        let is_set = !self.roles.keeps_read_time
+            && (self.stream.as_ref()).is_some_and(|stream| stream.0.set_read_time(left).is_ok());
+        if is_set {
+            self.roles.read_time = Some(left);
+        }
+        is_set
     }
 
     /// True if the socket is to be asked to tell when all is sent.
@@ -72,6 +97,11 @@ impl State {
 
     pub(in crate::blocking) fn has_news(&self) -> bool {
         self.core.has_events() || (self.core.has_news() && !self.holds_actions())
+    }
+
+    /// True if the core takes its frames out without the time.
+    pub(in crate::blocking) fn needs_no_clock(&self) -> bool {
+        self.core.is_plain() || !self.needs_clock()
     }
 
     /// True if the core needs the time, even if nothing is waited for.

@@ -130,7 +130,11 @@ impl Shared {
             outcome => outcome,
         };
         if outcome == Read::Bytes {
-            state.core.put_bytes(room, sync::now);
+            let State { core, now, .. } = &mut *state;
+            core.put_bytes(room, || {
+                *now = sync::now();
+                *now
+            });
         } else {
             let now = state.tick();
             state.core.put_room(room, outcome, now);
@@ -236,13 +240,18 @@ impl Shared {
     }
 
     /// True if this thread may read until bytes come, and nobody else is to be seen to.
-    pub(in crate::blocking) fn reads_alone(&self, state: &State) -> bool {
+    pub(in crate::blocking) fn reads_alone(&self, state: &mut State) -> bool {
         let wants = state.core.wants();
-        state.is_at_rest()
-            && !state.needs_clock()
+        let is_alone = state.is_at_rest()
+            && state.needs_no_clock()
             && self.busy_poll.is_zero()
             && wants.read == Want::Ready
-            && state.may_wait(wants).reads
+            && state.may_wait(wants).reads;
+        is_alone
+            && state.core.deadline().is_none_or(|heartbeat| {
+                state.tick();
+                state.bound_read(heartbeat)
+            })
     }
 
     pub(super) fn spins(&self, state: &State) -> bool {
