@@ -158,6 +158,8 @@ pub struct Session {
     answer: Option<Answer>,
     /// The newest decision of which the engine has told.
     known: Option<Last>,
+    /// The newest turn of which the user knows whether its answer counted.
+    settled: Option<u64>,
     outbox: VecDeque<(Message, Option<Dict>)>,
     events: VecDeque<Event>,
 }
@@ -179,6 +181,7 @@ impl Session {
             asked: None,
             answer: None,
             known: None,
+            settled: None,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -232,11 +235,13 @@ impl Session {
         let resume = welcome.and_then(|it| it.resume.as_ref().map(ToString::to_string));
         // A seat that was had by the resume text keeps it.
         let is_afresh = self.is_numbered && self.resume.is_some() && self.resume != resume;
-        let answer = self.answer.take_if(|_| is_new_engine || is_afresh || !self.is_numbered);
+        let answer = self
+            .answer
+            .take_if(|_| is_new_engine || is_afresh || !self.is_numbered);
         if is_new_engine || is_afresh || !self.is_numbered {
             self.inbox.clear();
             self.asked = None;
-            self.known = None;
+            (self.known, self.settled) = (None, None);
         }
         self.instance = instance;
         if self.is_numbered {
@@ -373,6 +378,7 @@ impl Session {
             return;
         }
         let turn = answer.turn;
+        self.settled = Some(turn);
         if last.played != Some(turn) {
             self.tell(Event::NotCounted {
                 turn,
@@ -391,11 +397,12 @@ impl Session {
         match (about, &mut self.answer) {
             // An action that has counted is no news.
             (Some(_), _) if code == "repeated" => {}
+            // It was told already.
+            (Some(turn), _) if self.settled >= Some(turn) => {}
             (Some(turn), answer) => {
-                let known = answer.as_mut().filter(|answer| answer.turn == turn);
-                if known.is_some_and(|answer| !std::mem::take(&mut answer.is_open)) {
-                    // It was told already.
-                    return;
+                if let Some(answer) = answer.as_mut().filter(|answer| answer.turn == turn) {
+                    answer.is_open = false;
+                    self.settled = Some(turn);
                 }
                 let how = None;
                 self.tell(Event::NotCounted { turn, how, code });

@@ -109,8 +109,11 @@ fn an_answer_to_a_turn_that_is_known_to_be_over_does_not_count() {
         code: String::new(),
     };
     assert_eq!(session.poll_event(), Some(not_counted));
-    // The engine says the same, which is no news.
+    // The engine says the same, which is no news, also if it comes when the next turn is answered.
     let notice = Notice::new("late", "").about(Dict::from([("turn", 5)]));
+    session.noticed(&notice);
+    let _six = session.next_turn(Instant::now());
+    assert!(session.act(Action::new(1)));
     session.noticed(&notice);
     assert_eq!(session.poll_event(), None);
 }

@@ -211,7 +211,10 @@ fn case_37_a_player_that_is_back_is_told_which_of_its_actions_counted_last() {
         assert!(notices.contains(&Got::Notice(code, Some(2))), "{notices:?}");
         room.ask(&["red", "blue"]);
         room.act(back, "a", 5, 5);
-        assert_eq!(room.decided().pop(), Some(("red".into(), How::Played, Some(5))));
+        assert_eq!(
+            room.decided().pop(),
+            Some(("red".into(), How::Played, Some(5)))
+        );
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use masep_proto::{Action, Dict, Element, Message, Role, TypeName, Value};
 use masep_table::{
-    Absence, Clock, Effect, Event, Hello, Kind, Last, Late, Outgoing, PeerKey, SeatId, Settings, Table,
-    Token, TurnData, TurnTime, Verdict, View, Welcome, action_turn,
+    Absence, Clock, Effect, Event, Hello, Kind, Last, Late, Outgoing, PeerKey, SeatId, Settings,
+    Table, Token, TurnData, TurnTime, Verdict, View, Welcome, action_turn,
 };
 
 use super::model::{Model, Rules};
