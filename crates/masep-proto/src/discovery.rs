@@ -4,12 +4,16 @@
 //! with a TTL of 1. The answer is `<ip>:<port>` in ASCII, sent back to the asker. pymasep puts the
 //! *asker's* address in it instead of the server's, so that it finds servers of its own host only;
 //! [`Found::address`] sees through that.
+//!
+//! masep's servers answer a second question too, with a [`Description`].
 
+mod description;
 mod responder;
 mod search;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+pub use description::{DESCRIPTION_BYTES, DESCRIPTION_QUESTION, Description, parse_description};
 pub use responder::{Asker, Responder};
 pub use search::{Found, Search, in_turn};
 
@@ -33,6 +37,9 @@ pub enum Ignored {
     /// It is not `<IPv4 address>:<port>`.
     #[error("not <IPv4 address>:<port>")]
     NotAnAnswer,
+    /// It is a map in CBOR that describes no server.
+    #[error("a map that describes no server")]
+    NotADescription,
     /// It names port 0 or an address that nobody can connect to (unspecified, multicast, broadcast).
     #[error("an address that cannot be connected to")]
     UnusableAddress,
@@ -69,6 +76,11 @@ pub fn parse_answer(datagram: &[u8]) -> Result<SocketAddrV4, Ignored> {
         .ok()
         .and_then(|text| text.parse().ok())
         .ok_or(Ignored::NotAnAnswer)?;
+    usable(address)
+}
+
+/// The address, if somebody can connect to it.
+fn usable(address: SocketAddrV4) -> Result<SocketAddrV4, Ignored> {
     let ip = address.ip();
     if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
         return Err(Ignored::UnusableAddress);

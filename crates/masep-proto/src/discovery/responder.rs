@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use super::{Ignored, QUESTION};
+use super::{DESCRIPTION_QUESTION, Description, Ignored, QUESTION};
 
 /// The asker, as far as it matters for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ impl Responder {
         }
     }
 
-    /// The answer to a datagram.
+    /// The answer to a datagram, of a server that does not describe itself.
     ///
     /// `local` is the address of the interface on which it came, `now` the time of arrival; one that
     /// lies before another counts as that one.
@@ -59,7 +59,24 @@ impl Responder {
         local: Ipv4Addr,
         asker: Asker,
     ) -> Result<Vec<u8>, Ignored> {
-        if datagram != QUESTION {
+        self.handle_describing(now, datagram, local, asker, || None)
+    }
+
+    /// As [`handle`](Self::handle), of a server that describes itself where there is something to tell. It is asked only when
+    /// the answer goes out. Answers of both kinds share one rate.
+    ///
+    /// # Errors
+    /// The reason why there is no answer.
+    pub fn handle_describing(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        local: Ipv4Addr,
+        asker: Asker,
+        describe: impl FnOnce() -> Option<Description>,
+    ) -> Result<Vec<u8>, Ignored> {
+        let wants_description = datagram == DESCRIPTION_QUESTION;
+        if datagram != QUESTION && !wants_description {
             return Err(Ignored::NotTheQuestion);
         }
         let now = self.latest.map_or(now, |latest| latest.max(now));
@@ -73,9 +90,12 @@ impl Responder {
             IpAddr::V6(_) => return Err(Ignored::OutOfReach),
         };
         self.spend(now, asker)?;
-        Ok(SocketAddrV4::new(ip, self.listening.port())
-            .to_string()
-            .into_bytes())
+        let address = SocketAddrV4::new(ip, self.listening.port());
+        if wants_description {
+            let description = describe().ok_or(Ignored::NotTheQuestion)?;
+            return Ok(description.write(address));
+        }
+        Ok(address.to_string().into_bytes())
     }
 
     /// Takes one answer out of what is left for all, and out of the asker's part.
@@ -135,6 +155,7 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse_description;
     use super::*;
 
     const ETH: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
@@ -192,6 +213,30 @@ mod tests {
             let answer = responder.handle(Instant::now(), other, ETH, Asker::ThisHost);
             assert_eq!(answer, Err(Ignored::NotTheQuestion));
         }
+    }
+
+    #[test]
+    fn a_server_that_describes_itself_answers_both_questions_within_one_rate() {
+        let now = Instant::now();
+        let mut responder = Responder::new("0.0.0.0:60000".parse().unwrap(), 3);
+        let described = Description {
+            game: Some("a.Game".into()),
+            ..Description::default()
+        };
+        let mut ask = |question: &[u8]| {
+            let describe = || Some(described.clone());
+            responder.handle_describing(now, question, ETH, Asker::ThisHost, describe)
+        };
+        assert_eq!(ask(QUESTION).unwrap(), b"10.0.0.7:60000");
+        let answer = ask(DESCRIPTION_QUESTION).unwrap();
+        let at = "10.0.0.7:60000".parse().unwrap();
+        assert_eq!(parse_description(&answer), Ok((at, described.clone())));
+        assert!(ask(QUESTION).is_ok());
+        assert_eq!(ask(DESCRIPTION_QUESTION), Err(Ignored::RateLimited));
+        assert_eq!(ask(b"masep server?"), Err(Ignored::NotTheQuestion));
+        let mut plain = Responder::new("0.0.0.0:60000".parse().unwrap(), 3);
+        let answer = plain.handle(now, DESCRIPTION_QUESTION, ETH, Asker::ThisHost);
+        assert_eq!(answer, Err(Ignored::NotTheQuestion));
     }
 
     #[test]

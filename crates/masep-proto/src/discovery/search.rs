@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use super::{Ignored, parse_answer};
+use super::description::is_description;
+use super::{Description, Ignored, parse_answer, parse_description};
 
 /// A server that answered a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +35,15 @@ impl Found {
 #[derive(Debug, Default)]
 pub struct Search {
     found: Vec<Found>,
+    /// Of each of them, in the same order.
+    descriptions: Vec<Option<Told>>,
+}
+
+/// A description, and whether the very host at the described address has sent it.
+#[derive(Debug)]
+struct Told {
+    description: Description,
+    is_own: bool,
 }
 
 impl Search {
@@ -48,7 +58,9 @@ impl Search {
         Self::default()
     }
 
-    /// Takes a datagram that came from `source` to a socket that asked from `asked_from`.
+    /// Takes a datagram that came from `source` to a socket that asked from `asked_from`: an address, or a
+    /// [description](Self::description). The description that is kept of an address is the first, and before those that
+    /// other hosts have sent the first that came from there.
     ///
     /// # Errors
     /// The reason why it is no new answer.
@@ -58,8 +70,14 @@ impl Search {
         source: SocketAddrV4,
         asked_from: Ipv4Addr,
     ) -> Result<Found, Ignored> {
+        let (announced, description) = if is_description(datagram) {
+            let (announced, description) = parse_description(datagram)?;
+            (announced, Some(description))
+        } else {
+            (parse_answer(datagram)?, None)
+        };
         let found = Found {
-            announced: parse_answer(datagram)?,
+            announced,
             source,
             asked_from,
         };
@@ -67,12 +85,16 @@ impl Search {
         if found.address().ip().is_loopback() && !from_here {
             return Err(Ignored::ForeignLoopback);
         }
-        if self
-            .found
-            .iter()
-            .any(|known| known.address() == found.address())
-        {
-            return Err(Ignored::Duplicate);
+        let is_own = found.address().ip() == *source.ip();
+        let told = description.map(|description| Told {
+            description,
+            is_own,
+        });
+        if let Some(at) = self.position(&found) {
+            let known = &mut self.descriptions[at];
+            let is_new = known.as_ref().is_none_or(|known| is_own && !known.is_own);
+            *known = Some(told.filter(|_| is_new).ok_or(Ignored::Duplicate)?);
+            return Ok(self.found[at]);
         }
         if self.found.len() >= Self::MAX_FOUND {
             return Err(Ignored::TooMany);
@@ -82,7 +104,22 @@ impl Search {
             return Err(Ignored::TooManyOfHost);
         }
         self.found.push(found);
+        self.descriptions.push(told);
         Ok(found)
+    }
+
+    /// The place of the server at this address.
+    fn position(&self, found: &Found) -> Option<usize> {
+        let address = found.address();
+        self.found
+            .iter()
+            .position(|known| known.address() == address)
+    }
+
+    /// The description of a server that was found, if it has sent one.
+    pub fn description(&self, found: &Found) -> Option<&Description> {
+        let told = self.descriptions.get(self.position(found)?)?.as_ref();
+        told.map(|told| &told.description)
     }
 
     /// The servers found so far, in the order of arrival.
@@ -136,6 +173,42 @@ mod tests {
         };
         assert_eq!(answer("10.0.0.9:10000"), Err(Ignored::ForeignLoopback));
         assert_eq!(answer("10.0.0.7:10000"), Ok("127.0.0.1:60000".into()));
+    }
+
+    #[test]
+    fn a_description_joins_its_address_whichever_comes_first() {
+        let description = |game: &str| Description {
+            game: Some(game.to_owned()),
+            ..Description::default()
+        };
+        let own = "10.0.0.9:10000".parse().unwrap();
+        let other = "10.0.0.4:10000".parse().unwrap();
+        let at = "10.0.0.9:60000".parse().unwrap();
+        for described_first in [false, true] {
+            let mut search = Search::new();
+            let told = description("a.Game").write(at);
+            let address = b"10.0.0.9:60000".to_vec();
+            let mut datagrams = [address, told.clone()];
+            if described_first {
+                datagrams.reverse();
+            }
+            let [first, second] = datagrams.map(|datagram| search.handle(&datagram, own, ETH));
+            assert_eq!(first.unwrap().announced, at);
+            // Only the address is known already.
+            assert_eq!(second.is_ok(), !described_first);
+            assert_eq!(search.handle(&told, own, ETH), Err(Ignored::Duplicate));
+            let [found] = search.found() else {
+                panic!("{:?}", search.found());
+            };
+            assert_eq!(search.description(found), Some(&description("a.Game")));
+        }
+        // The word of the host itself counts more than that of another, also if it comes later.
+        let mut search = Search::new();
+        let found = search.handle(&description("forged.Game").write(at), other, ETH);
+        assert!(search.handle(&description("a.Game").write(at), own, ETH).is_ok());
+        let again = search.handle(&description("forged.Game").write(at), other, ETH);
+        assert_eq!(again, Err(Ignored::Duplicate));
+        assert_eq!(search.description(&found.unwrap()), Some(&description("a.Game")));
     }
 
     /// The answer of a host for a server of its own.
