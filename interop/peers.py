@@ -153,6 +153,10 @@ class Peer:
             f"events not asked for:\n{passed}\nstderr:\n{''.join(self._stderr)}"
         )
 
+    def stderr(self) -> str:
+        """The last lines that the process has written to stderr so far."""
+        return "".join(list(self._stderr))
+
     def wait(self, timeout: float = PATIENCE) -> int:
         """The exit code, once the process has ended by itself."""
         try:
