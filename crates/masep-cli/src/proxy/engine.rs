@@ -100,7 +100,7 @@ impl EngineSide {
         };
         match self.connect(&id).await {
             Ok(far) => {
-                self.look();
+                self.look(false);
                 let passage = Visit {
                     side: self,
                     visitor: Mutex::new(visitor),
@@ -115,13 +115,19 @@ impl EngineSide {
         }
     }
 
-    /// Looks whether the engine can be reached past the proxy, until it has been found that it can, or is closed.
-    fn look(&self) {
-        if self.looks.swap(false, Ordering::Relaxed) {
+    /// Looks whether the engine can be reached past the proxy: for the first client, and when the proxy begins, unless the
+    /// engine is not there yet.
+    fn look(&self, at_begin: bool) {
+        let is_wanted = if at_begin {
+            self.looks.load(Ordering::Relaxed)
+        } else {
+            self.looks.swap(false, Ordering::Relaxed)
+        };
+        if is_wanted {
             let (to, looks) = (self.to.clone(), self.looks.clone());
             tokio::spawn(async move {
-                if reach::look(&to).await == reach::Found::NoEngine {
-                    looks.store(true, Ordering::Relaxed);
+                if reach::look(&to).await == reach::Found::Open {
+                    looks.store(false, Ordering::Relaxed);
                 }
             });
         }
@@ -130,7 +136,7 @@ impl EngineSide {
 
 impl Side for EngineSide {
     fn begin(&self) {
-        self.look();
+        self.look(true);
     }
 
     fn serve(&self, link: Link, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -21,10 +21,8 @@ const ID: &str = "masep proxy: can it be reached?";
 pub(super) enum Found {
     /// It can be reached, and a warning was given.
     Open,
-    /// It cannot, as far as can be known here.
+    /// It cannot, as far as can be known here, or it is not there yet.
     Closed,
-    /// The engine is not there yet.
-    NoEngine,
 }
 
 /// Looks, and warns.
@@ -40,11 +38,7 @@ pub(super) async fn look(to: &Target) -> Found {
         }
     }
     if open.is_empty() {
-        return if answers(SocketAddr::new([127, 0, 0, 1].into(), port)).await {
-            Found::Closed
-        } else {
-            Found::NoEngine
-        };
+        return Found::Closed;
     }
     let addresses: Vec<String> = open.iter().map(ToString::to_string).collect();
     tracing::warn!(

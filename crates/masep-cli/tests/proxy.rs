@@ -1,0 +1,413 @@
+//! `masep proxy`, at an interface and at an engine, between bare sockets that speak pymasep's protocol.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+mod socket;
+
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use masep::{Action, Dict, Element, Message, Role, TypeName};
+use nix::sys::signal::Signal;
+use program::run;
+use serde_json::Value as Json;
+use session::Session;
+use socket::{Heard, Socket, listen, nobody};
+
+const GAME: &str = "pkg.mod.Game";
+
+fn bytes(message: &Message) -> Vec<u8> {
+    message.to_bytes().unwrap().to_vec()
+}
+
+fn define(id: &str) -> Vec<u8> {
+    bytes(&Message::define(id, TypeName::from(GAME)))
+}
+
+fn register(id: &str, role: Role) -> Vec<u8> {
+    bytes(&Message::register(id, id, 0, role))
+}
+
+fn action(id: &str) -> Vec<u8> {
+    bytes(&Message::action(id, Action::new(1).with("step", (1, 0))))
+}
+
+/// Of about this size.
+fn observation(size: usize) -> Vec<u8> {
+    let state = format!("<State name=\"State\" filler=\"{}\" />", "x".repeat(size));
+    let state = Element::parse(state).unwrap();
+    bytes(&Message::observation("engine", state.into(), Dict::new()))
+}
+
+/// Both proxies before an engine made of a bare listener.
+struct Sidecar {
+    engine: TcpListener,
+    far: Session,
+    far_address: String,
+    near: Session,
+    address: String,
+}
+
+impl Sidecar {
+    fn new(options: &[&str]) -> Self {
+        let (engine, to) = listen();
+        let (far, far_address) = at_engine(to, options);
+        let (near, address) = at_interface(&far_address);
+        Self {
+            engine,
+            far,
+            far_address,
+            near,
+            address,
+        }
+    }
+
+    /// An interface that has come through to the engine, and its other end there.
+    fn join(&self, id: &str) -> (Socket, Socket) {
+        let mut interface = Socket::connect(&self.address);
+        interface.send(id);
+        let (at_engine, said) = Socket::welcome(&self.engine);
+        assert_eq!(said, id);
+        interface.expect("engine");
+        (interface, at_engine)
+    }
+
+    /// The same, registered and shown something.
+    fn play(&self, id: &str, role: Role) -> (Socket, Socket) {
+        let (mut interface, mut at_engine) = self.join(id);
+        for message in [define(id), register(id, role)] {
+            interface.send(&message);
+            at_engine.expect(&message);
+        }
+        at_engine.send(observation(10));
+        interface.expect(observation(10));
+        (interface, at_engine)
+    }
+}
+
+fn at_engine(to: SocketAddr, options: &[&str]) -> (Session, String) {
+    let to = to.to_string();
+    let mut args = vec![
+        "proxy",
+        "--json",
+        "--listen",
+        "masep://127.0.0.1:0",
+        "--to",
+        &to,
+    ];
+    args.extend(["--game", GAME, "--actors", "2", "--no-reach-check"]);
+    args.extend(options);
+    let mut far = Session::start(&args);
+    let address = far.address();
+    (far, address)
+}
+
+fn at_interface(far: &str) -> (Session, String) {
+    let to = format!("masep://{far}");
+    let mut near = Session::start(&["proxy", "--json", "--listen", "127.0.0.1:0", "--to", &to]);
+    let address = near.address();
+    (near, address)
+}
+
+/// The next event of this name.
+fn event(proxy: &mut Session, name: &str) -> Json {
+    loop {
+        let json = proxy.json();
+        if json["event"] == name {
+            return json;
+        }
+    }
+}
+
+#[test]
+fn what_an_interface_and_an_engine_say_goes_through_as_it_is() {
+    let mut sidecar = Sidecar::new(&[]);
+    let (mut interface, mut engine) = sidecar.play("actor-漢", Role::Actor);
+    interface.send(action("actor-漢"));
+    engine.expect(action("actor-漢"));
+    engine.send(observation(60_000));
+    interface.expect(observation(60_000));
+    engine.send(bytes(&Message::end("engine")));
+    interface.expect(bytes(&Message::end("engine")));
+    // As pymasep's interface leaves.
+    interface.send(bytes(&Message::quit("actor-漢")));
+    interface.send("BYE");
+    engine.expect_bye();
+    assert_eq!(event(&mut sidecar.near, "ended")["reason"], "peer_bye");
+    assert_eq!(event(&mut sidecar.far, "ended")["reason"], "peer_bye");
+}
+
+#[test]
+fn every_end_is_a_bye_at_the_other_side() {
+    let mut sidecar = Sidecar::new(&[]);
+    for number in 0..4 {
+        let id = format!("observer-{number}");
+        let (mut interface, mut engine) = sidecar.play(&id, Role::Observer);
+        match number {
+            0 => {
+                engine.send("BYE");
+                interface.expect_bye();
+            }
+            1 => {
+                engine.reset();
+                interface.expect_bye();
+            }
+            2 => {
+                interface.reset();
+                engine.expect_bye();
+            }
+            _ => {
+                drop(interface);
+                engine.expect_bye();
+            }
+        }
+    }
+    let reasons: Vec<_> = (0..4)
+        .map(|_| {
+            // Each link tells of both ends.
+            let (first, _) = (
+                event(&mut sidecar.far, "ended"),
+                event(&mut sidecar.far, "ended"),
+            );
+            first["reason"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(reasons[0], "peer_bye");
+    assert_eq!(reasons[1], "reset");
+    assert_eq!(
+        reasons[2..],
+        ["peer_bye", "peer_bye"],
+        "by the near proxy, in its words"
+    );
+}
+
+#[test]
+fn an_end_has_its_words_for_a_client_of_protocol_2() {
+    let (engine, to) = listen();
+    let (_far, far) = at_engine(to, &[]);
+    let mut client = Session::start(&["join", &format!("masep://{far}"), "--id", "a"]);
+    let (engine_end, _) = Socket::welcome(&engine);
+    assert_eq!(
+        client.event("connected")["peer"],
+        "engine",
+        "by the engine's id"
+    );
+    engine_end.reset();
+    let closed = client.event("closed");
+    assert_eq!(
+        (&closed["code"], &closed["may_return"]),
+        (&"link_lost".into(), &true.into())
+    );
+}
+
+#[test]
+fn a_proxy_that_ends_or_dies_leaves_nobody_waiting() {
+    for is_near in [true, false] {
+        let sidecar = Sidecar::new(&[]);
+        let (mut interface, mut engine) = sidecar.play("o", Role::Observer);
+        let ends = if is_near { &sidecar.near } else { &sidecar.far };
+        ends.signal(Signal::SIGTERM);
+        interface.expect_bye();
+        engine.expect_bye();
+        let ended = if is_near { sidecar.near } else { sidecar.far };
+        ended.end_in_peace();
+    }
+    let sidecar = Sidecar::new(&[]);
+    let (mut interface, _engine) = sidecar.play("o", Role::Observer);
+    sidecar.far.signal(Signal::SIGKILL);
+    interface.expect_bye();
+}
+
+#[test]
+fn an_interface_gets_a_hello_when_the_engine_has_said_one() {
+    let sidecar = Sidecar::new(&[]);
+    let mut interface = Socket::connect(&sidecar.address);
+    interface.send("a");
+    let mut engine = Socket::accept(&sidecar.engine);
+    engine.expect("a");
+    interface.stream.set_nonblocking(true).unwrap();
+    let early = interface.stream.peek(&mut [0]).unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::WouldBlock);
+    interface.stream.set_nonblocking(false).unwrap();
+    engine.send("the engine's own id");
+    interface.expect("the engine's own id");
+}
+
+#[test]
+fn an_interface_that_the_far_side_does_not_take_is_told_bye() {
+    // No engine.
+    let (_nobody, to) = nobody();
+    let (_far, far) = at_engine(to, &[]);
+    let (mut near, address) = at_interface(&far);
+    let mut interface = Socket::connect(&address);
+    interface.send("a");
+    let Heard::Frame(id) = interface.hear() else {
+        panic!("no hello");
+    };
+    assert!(id.starts_with(b"proxy-"), "{id:?}");
+    interface.expect_bye();
+    let refused = event(&mut near, "refused");
+    assert!(
+        refused["error"].as_str().unwrap().contains("unreachable"),
+        "{refused}"
+    );
+
+    // No far proxy.
+    let (_nobody, to) = nobody();
+    let (mut near, address) = at_interface(&to.to_string());
+    let mut interface = Socket::connect(&address);
+    interface.send("a");
+    assert!(matches!(interface.hear(), Heard::Frame(_)));
+    interface.expect_bye();
+    event(&mut near, "refused");
+
+    // One of the same id is there.
+    let sidecar = Sidecar::new(&[]);
+    let (mut first, mut at_engine) = sidecar.play("a", Role::Observer);
+    let (_other_near, address) = at_interface(&sidecar.far_address);
+    let mut second = Socket::connect(&address);
+    second.send("a");
+    assert!(matches!(second.hear(), Heard::Frame(_)));
+    second.expect_bye();
+    at_engine.send(observation(20));
+    first.expect(observation(20));
+}
+
+#[test]
+fn what_would_end_the_engine_stays_outside() {
+    let mut sidecar = Sidecar::new(&[]);
+    let (mut actor, mut engine) = sidecar.play("a", Role::Actor);
+    let float = Message::action("a", Action::new(1).with("step", 0.5));
+    for message in [
+        Vec::new(),
+        b"no XML".to_vec(),
+        bytes(&float),
+        action("b"),
+        bytes(&Message::quit("a")),
+        define("a"),
+    ] {
+        actor.send(&message);
+    }
+    actor.send(action("a"));
+    engine.expect(action("a"));
+    let codes: Vec<_> = (0..6)
+        .map(|_| {
+            event(&mut sidecar.far, "denied")["code"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    let expected = [
+        "no_message",
+        "no_message",
+        "bad_action",
+        "not_yours",
+        "quit_denied",
+        "repeated",
+    ];
+    assert_eq!(codes, expected);
+    // The interface cannot be told; who runs its proxy is.
+    assert_eq!(event(&mut sidecar.near, "denied")["code"], "no_message");
+    // One of another game does not stay.
+    let (mut stranger, mut at_engine) = sidecar.join("s");
+    stranger.send(bytes(&Message::define("s", TypeName::from("os.abort"))));
+    stranger.expect_bye();
+    at_engine.expect_bye();
+}
+
+#[test]
+fn nothing_goes_to_one_that_has_not_registered() {
+    let sidecar = Sidecar::new(&[]);
+    let (mut interface, mut engine) = sidecar.join("a");
+    engine.send(observation(10));
+    for message in [define("a"), register("a", Role::Observer)] {
+        interface.send(&message);
+        engine.expect(&message);
+    }
+    engine.send(observation(20));
+    interface.expect(observation(20));
+}
+
+#[test]
+fn a_flood_or_a_stall_on_one_link_touches_no_other() {
+    let sidecar = Sidecar::new(&[]);
+    let (mut flooding, _) = sidecar.play("flood", Role::Observer);
+    let (stalled, mut to_stalled) = sidecar.play("stalled", Role::Observer);
+    let (mut actor, mut engine) = sidecar.play("a", Role::Actor);
+    let frame = program::framed(action("flood"));
+    let flood = frame.repeat(1_000);
+    let flooder = std::thread::spawn(move || {
+        // Until the peer ends it, or takes no more in time.
+        let _ = flooding
+            .stream
+            .set_write_timeout(Some(std::time::Duration::from_secs(2)));
+        for _ in 0..100 {
+            if flooding.stream.write_all(&flood).is_err() {
+                break;
+            }
+        }
+    });
+    // What one does not read stays within its own bounds.
+    to_stalled.stream.set_nonblocking(true).unwrap();
+    let large = program::framed(observation(60_000));
+    let mut written = 0;
+    while written < 64 << 20
+        && to_stalled
+            .stream
+            .write(&large)
+            .is_ok_and(|it| it == large.len())
+    {
+        written += large.len();
+    }
+    for round in 0..100 {
+        actor.send(action("a"));
+        engine.expect(action("a"));
+        engine.send(observation(round));
+        actor.expect(observation(round));
+    }
+    flooder.join().unwrap();
+    drop(stalled);
+}
+
+#[test]
+fn frames_are_shown_where_they_are_asked_for() {
+    let mut sidecar = Sidecar::new(&["--show"]);
+    let (_interface, _engine) = sidecar.play("o", Role::Observer);
+    let mut said = Vec::new();
+    while said.len() < 5 {
+        let json = sidecar.far.json();
+        if json.get("event").is_none() {
+            let kind = json["message"]["msg_type"].as_str().unwrap_or("hello");
+            said.push(format!("{} {kind}", json["dir"].as_str().unwrap()));
+        }
+    }
+    let expected = [
+        "c2s hello",
+        "s2c hello",
+        "c2s define",
+        "c2s register",
+        "s2c observation",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn which_side_it_is_follows_from_where_it_connects() {
+    for (args, part) in [
+        (&["--to", "127.0.0.1:1"][..], "--game"),
+        (
+            &["--to", "masep://127.0.0.1:1", "--game", "a.B"][..],
+            "--game",
+        ),
+    ] {
+        let ran = run(&[&["proxy", "--listen", "127.0.0.1:0"], args].concat(), "");
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+}
