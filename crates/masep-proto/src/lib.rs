@@ -40,6 +40,7 @@ mod message;
 mod pieces;
 mod printable;
 pub mod protocol2;
+pub mod proxy_protocol;
 mod value;
 mod xml;
 

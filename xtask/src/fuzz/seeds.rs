@@ -110,6 +110,10 @@ fn seeds() -> Result<Seeds, Failure> {
             add(target, random.bytes(8 * number % 512));
         }
     }
+    // Headers of both versions.
+    add("proxy_protocol", b"PROXY TCP4 192.0.2.7 192.0.2.8 1 443\r\n".to_vec());
+    let signature = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    add("proxy_protocol", [signature, vec![1; 12]].concat());
     // Choices of whole games.
     let mut random = Random(2);
     for number in 0..RANDOM_SEEDS {
