@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::error::Error;
 use crate::output::{Elements, set_elements};
 use crate::status::{self, Status};
-use crate::{decode, demo, discover, encode, join, proxy, serve, tap};
+use crate::{cert, decode, demo, discover, encode, join, proxy, serve, tap};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -61,6 +61,7 @@ enum Verb {
     Discover(discover::Discover),
     Tap(tap::Tap),
     Proxy(Box<proxy::Proxy>),
+    Cert(cert::Cert),
     Encode(encode::Encode),
     Decode(decode::Decode),
     Demo(demo::Demo),
@@ -76,6 +77,7 @@ impl Cli {
             Verb::Discover(discover) => discover.run(),
             Verb::Tap(tap) => tap.run(),
             Verb::Proxy(proxy) => proxy.run(),
+            Verb::Cert(cert) => cert.run(),
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
             Verb::Demo(demo) => demo.run(),

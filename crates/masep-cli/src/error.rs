@@ -62,6 +62,9 @@ pub(crate) enum Error {
         address: Address,
         reason: CloseReason,
     },
+    /// A certificate cannot be made, or its files cannot be used.
+    #[error("{0}")]
+    Certificate(String),
     /// The demo's game did not come to its end.
     #[error(transparent)]
     Demo(#[from] crate::demo::DemoError),

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod cert;
 mod cli;
 mod clock;
 mod commands;
