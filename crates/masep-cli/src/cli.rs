@@ -1,10 +1,12 @@
 //! The command line: which verbs there are and what every one of them shares.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::Error;
+use crate::log::LogFormat;
 use crate::output::{Elements, set_elements};
 use crate::status::{self, Status};
+use crate::variables::{self, RULE};
 use crate::{cert, decode, demo, discover, encode, join, proxy, serve, tap};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
@@ -19,15 +21,15 @@ text, JSON or hexadecimal digits, so that it works in a pipe and with any langua
 Start with `masep VERB --help`: each verb has an example there.";
 
 const ENVIRONMENT: &str = "\
-Environment:
   MASEP_ADDRESS  the address to use where none is given: ADDR:PORT or unix:///PATH
+  MASEP_TOKEN    the access token, where no --token-file is given
   MASEP_LOG      what is logged to standard error: warn (the default), info, debug, trace, or a
                  filter such as masep=debug,warn; RUST_LOG is read if it is not set
   NO_COLOR       set to anything: no colors
 ";
 
 fn environment_and_exit_codes() -> String {
-    format!("{ENVIRONMENT}\n{}", status::help())
+    format!("Environment:\n{RULE}{ENVIRONMENT}\n{}", status::help())
 }
 
 /// The program's arguments.
@@ -52,6 +54,10 @@ pub(crate) struct Cli {
     /// The form of elements in lines of JSON that are written; both are read
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
     elements: Elements,
+
+    /// The form of the log on standard error
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +74,17 @@ enum Verb {
 }
 
 impl Cli {
+    /// What the command line and the environment say; ends the program if they make no sense.
+    pub(crate) fn from_command_line() -> Self {
+        let command = variables::with_variables(Self::command(), variables::is_set);
+        let matches = command.get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    pub(crate) const fn log_format(&self) -> LogFormat {
+        self.log_format
+    }
+
     /// Does what was asked for.
     pub(crate) fn run(self) -> Result<Status, Error> {
         set_elements(self.elements);
@@ -87,12 +104,11 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+        variables::with_variables(Cli::command(), |_| true).debug_assert();
     }
 }

@@ -34,17 +34,16 @@ mod status;
 mod stdout;
 mod tap;
 mod token;
+mod variables;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::status::Status;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    log::init();
+    let cli = cli::Cli::from_command_line();
+    log::init(cli.log_format());
     let status = cli.run().unwrap_or_else(|error| {
         let status = error.status();
         if status != Status::Done {

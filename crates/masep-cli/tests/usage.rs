@@ -6,7 +6,7 @@ use program::run;
 /// The verbs whose examples are whole: they end by themselves.
 const VERBS: [&str; 2] = ["encode", "decode"];
 /// The verbs that talk to others.
-const NETWORK_VERBS: [&str; 4] = ["serve", "join", "discover", "tap"];
+const NETWORK_VERBS: [&str; 5] = ["serve", "join", "discover", "tap", "proxy"];
 
 #[test]
 fn help_shows_the_verbs_the_environment_and_the_exit_codes() {
@@ -94,4 +94,71 @@ fn a_log_filter_that_is_not_understood_is_a_warning() {
         !log.contains('\u{1b}'),
         "no colors where nobody sees them: {log}"
     );
+}
+
+/// An encoder with these variables in its environment: exit code, standard output and error.
+fn encode(variables: &[(&str, &str)], args: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = program::command(&[&["encode"], args].concat())
+        .envs(variables.iter().copied())
+        .spawn()
+        .unwrap();
+    let message = br#"{"msg_type": "end", "params": null}"#;
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), message).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn options_are_variables_too_and_the_command_line_counts_more() {
+    let (plain, framed) = (
+        encode(&[], &["--id", "a"]),
+        encode(&[], &["--id", "a", "--frame"]),
+    );
+    assert_ne!(plain.1, framed.1);
+    assert_eq!(encode(&[("MASEP_ID", "a")], &[]), plain);
+    assert_eq!(encode(&[("MASEP_ID", "b")], &["--id", "a"]), plain);
+    for on in ["true", "1", "yes"] {
+        assert_eq!(
+            encode(&[("MASEP_FRAME", on), ("MASEP_ID", "a")], &[]),
+            framed
+        );
+    }
+    for off in ["false", "0", ""] {
+        assert_eq!(
+            encode(&[("MASEP_FRAME", off), ("MASEP_ID", "a")], &[]),
+            plain
+        );
+    }
+    let (code, _, error) = encode(&[("MASEP_PROTOCOL", "7")], &[]);
+    assert_eq!(code, Some(2), "{error}");
+    // This one is the address to use where none is given, and no option of that name.
+    let args = ["cert", "--name", "a", "--out", "/dev/null/x"];
+    let output = program::command(&args)
+        .env("MASEP_ADDRESS", "127.0.0.1:60000")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_log_is_json_where_it_is_asked_for() {
+    let wrong = ("MASEP_LOG", "masep=nonsense=x");
+    for (variables, args) in [
+        (vec![wrong], vec!["--id", "a", "--log-format", "json"]),
+        (vec![wrong, ("MASEP_LOG_FORMAT", "json")], vec!["--id", "a"]),
+    ] {
+        let (code, _, log) = encode(&variables, &args);
+        assert_eq!(code, Some(0));
+        let line: serde_json::Value = serde_json::from_str(log.trim()).unwrap();
+        assert_eq!(line["level"], "WARN", "{log}");
+        assert!(
+            line["fields"]["message"].is_string() && line["timestamp"].is_string(),
+            "{log}"
+        );
+    }
 }
