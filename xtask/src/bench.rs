@@ -53,7 +53,7 @@ const PEERS: [Peer; 5] = [
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     match args.split_first().map(|(first, rest)| (&**first, rest)) {
         Some(("python", rest)) => return python::bench("compare.py", rest),
-        Some(("environments", rest)) => return python::bench("environments.py", rest),
+        Some(("environments", rest)) => return python::bench_environments(rest),
         _ => {}
     }
     let mut missing = Vec::new();

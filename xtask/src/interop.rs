@@ -129,7 +129,7 @@ fn packages(python: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Makes the environment anew: what an older list of requirements installed is not kept.
-fn create(environment: &str) -> Result<(), Failure> {
+pub(crate) fn create(environment: &str) -> Result<(), Failure> {
     let python3 = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     Program::new(
         &python3,

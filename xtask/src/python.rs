@@ -1,5 +1,6 @@
 //! `cargo xtask python`: the Python package, built, installed beside pymasep, and tested.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::interop;
@@ -13,6 +14,9 @@ const REQUIREMENTS: &str = "bindings/python/tests/requirements.txt";
 /// pymasep as it was before, in a directory of the environment: only one can be installed.
 const OLDER: &str = "pymasep-0.1";
 const OLDER_REQUIREMENTS: &str = "bindings/python/tests/requirements-0.1.txt";
+/// The environment of other libraries that step environments elsewhere, for the bench.
+const PEERS: &str = ".venv-peers";
+const PEERS_REQUIREMENTS: &str = "bindings/python/bench/requirements.txt";
 const WHEELS: &str = "target/wheels";
 const OPTIMISED_WHEELS: &str = "target/wheels-optimised";
 
@@ -61,8 +65,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     Ok(tally)
 }
 
-/// `cargo xtask bench python` and `bench environments`: the package, optimised, by one of its programs, beside pymasep and bare
-/// sockets.
+/// `cargo xtask bench python`: the package, optimised, by one of its programs, beside pymasep and bare sockets.
 pub(crate) fn bench(program: &str, args: &[String]) -> Result<(), Failure> {
     let python = environment()?;
     let build = ["--release", "--out", OPTIMISED_WHEELS];
@@ -71,6 +74,42 @@ pub(crate) fn bench(program: &str, args: &[String]) -> Result<(), Failure> {
     let args = args.iter().map(String::as_str);
     let args: Vec<_> = [&*program].into_iter().chain(args).collect();
     Program::new(&python, &args).run()
+}
+
+/// `cargo xtask bench environments`: the same with the libraries of [`PEERS`] in an environment of their own.
+pub(crate) fn bench_environments(args: &[String]) -> Result<(), Failure> {
+    let mut args = args.to_vec();
+    if !args.iter().any(|arg| arg == "vector") {
+        let python = peers()?.display().to_string();
+        args.extend(["--peers".to_owned(), python]);
+    }
+    bench("environments.py", &args)
+}
+
+/// The Python that has other libraries, as far as each of them can be installed. The program names those that it misses.
+fn peers() -> Result<PathBuf, Failure> {
+    let python = root().join(PEERS).join("bin/python");
+    let wanted = fs::read_to_string(root().join(PEERS_REQUIREMENTS))
+        .map_err(|error| Failure::new(format!("cannot read {PEERS_REQUIREMENTS}: {error}")))?;
+    let stamp = root().join(PEERS).join("installed-requirements.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    interop::create(PEERS)?;
+    let mut all = true;
+    for package in wanted.lines().filter(|line| !line.starts_with('#')) {
+        let install = Program::new(&python, &[&PIP_INSTALL[..], &[package]].concat());
+        if let Err(failure) = install.run() {
+            println!("{package} is missing: {failure}");
+            all = false;
+        }
+    }
+    if all {
+        fs::write(&stamp, wanted).map_err(|error| {
+            Failure::new(format!("cannot write {}: {error}", stamp.display()))
+        })?;
+    }
+    Ok(python)
 }
 
 fn environment() -> Result<PathBuf, Failure> {

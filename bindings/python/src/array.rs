@@ -370,15 +370,29 @@ fn zeros(py: Python<'_>, dtype: DType, shape: &[usize]) -> PyResult<Bytes> {
     Ok(zeros.into())
 }
 
-/// numpy's `asarray`; none if numpy cannot be imported, which is tried once, when there is the first array.
-fn as_numpys(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyAny>>> {
-    static FUNCTION: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
-    let found = FUNCTION.get_or_try_init(py, || match py.import("numpy") {
-        Ok(numpy) => Ok(Some(numpy.getattr("asarray")?.unbind())),
+/// The parts of numpy that make arrays.
+struct Numpy {
+    /// The class `ndarray`.
+    class: Py<PyAny>,
+    /// Its types of items, in the order of [`DType::ALL`].
+    dtypes: Vec<Py<PyAny>>,
+}
+
+/// Those; none if numpy cannot be imported, which is tried once, when there is the first array.
+fn numpy(py: Python<'_>) -> PyResult<Option<&Numpy>> {
+    static NUMPY: PyOnceLock<Option<Numpy>> = PyOnceLock::new();
+    let found = NUMPY.get_or_try_init(py, || match py.import("numpy") {
+        Ok(numpy) => {
+            let dtype = |dtype: &DType| numpy.call_method1("dtype", (dtype.as_str(),));
+            let dtypes = DType::ALL.iter().map(|of| dtype(of).map(Bound::unbind));
+            let dtypes = dtypes.collect::<PyResult<_>>()?;
+            let class = numpy.getattr("ndarray")?.unbind();
+            Ok(Some(Numpy { class, dtypes }))
+        }
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyImportError>(py) => Ok(None),
         Err(error) => Err(error),
     })?;
-    Ok(found.as_ref().map(|function| function.bind(py)))
+    Ok(found.as_ref())
 }
 
 /// An array as Python gets it: numpy's if there is numpy, over memory that is its own.
@@ -387,9 +401,13 @@ pub(crate) fn to_python<'py>(
     array: Array,
     memory: Option<&FrameMemory>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let array = Bound::new(py, PyArray::new(array, memory))?.into_any();
-    match as_numpys(py)? {
-        Some(function) => function.call1((array,)),
-        None => Ok(array),
-    }
+    let Some(numpy) = numpy(py)? else {
+        return Ok(Bound::new(py, PyArray::new(array, memory))?.into_any());
+    };
+    let dtype = DType::ALL.iter().position(|of| *of == array.dtype());
+    let dtype = dtype.and_then(|at| numpy.dtypes.get(at));
+    let shape = PyTuple::new(py, array.shape())?;
+    let memory = Bound::new(py, PyArray::new(array, memory))?;
+    // Not by `asarray`, which looks for the type and the shape of whatever it is given.
+    numpy.class.bind(py).call1((shape, dtype, memory))
 }

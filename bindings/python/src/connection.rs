@@ -12,6 +12,7 @@ use masep::{
     SendError, SocketOptions, blocking,
 };
 use masep_proto::Pieces;
+use masep_proto::connection::FrameMemory;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -37,6 +38,20 @@ pub(crate) struct Connection {
     /// True if a call has failed because the connection has ended.
     told: AtomicBool,
     process: Process,
+}
+
+/// A message that was received: the size of its frame, and the memory of large frames.
+pub(crate) struct Incoming {
+    pub(crate) message: Message,
+    pub(crate) size: usize,
+    pub(crate) memory: Option<FrameMemory>,
+}
+
+impl Incoming {
+    /// The same for Python.
+    pub(crate) fn decoded(self) -> Decoded {
+        Decoded::received(self.message, self.size, self.memory)
+    }
 }
 
 impl Connection {
@@ -149,12 +164,12 @@ impl Connection {
         flushed
     }
 
-    /// The next frame as a message; none when the connection has ended.
+    /// The next frame as a message, with what its arrays can have; none when the connection has ended.
     pub(crate) fn receive_message(
         &self,
         py: Python<'_>,
         until: Option<Instant>,
-    ) -> PyResult<Option<Decoded>> {
+    ) -> PyResult<Option<Incoming>> {
         let received = self.receive_until(py, until)?;
         received.map(|frame| self.read(py, frame)).transpose()
     }
@@ -180,13 +195,16 @@ impl Connection {
     }
 
     /// The message in a frame, within the bounds of the connection.
-    fn read(&self, py: Python<'_>, frame: Frame) -> PyResult<Decoded> {
+    fn read(&self, py: Python<'_>, frame: Frame) -> PyResult<Incoming> {
         let inner = self.inner(py)?;
         let size = frame.size();
         let memory = (size > LARGE).then(|| inner.frame_memory());
         let message = inner.decode(frame);
-        let message = message.map_err(|error| errors::decode(py, &error))?;
-        Ok(Decoded::received(message, size, memory.flatten()))
+        Ok(Incoming {
+            message: message.map_err(|error| errors::decode(py, &error))?,
+            size,
+            memory: memory.flatten(),
+        })
     }
 
     /// Checks whether a message, of which these are the bytes, is within the bounds of the connection.
@@ -380,13 +398,13 @@ impl Connection {
     /// The next frame as a message; `None` when the connection has ended.
     #[pyo3(signature = (timeout=None))]
     fn recv_message(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Decoded>> {
-        let received = self.receive(py, timeout)?;
-        received.map(|frame| self.read(py, frame)).transpose()
+        let received = self.receive_message(py, waiting::deadline(py, timeout)?)?;
+        Ok(received.map(Incoming::decoded))
     }
 
     /// Reads a message within the bounds of the connection: of a frame of its.
     fn decode(&self, py: Python<'_>, received: &Received) -> PyResult<Decoded> {
-        self.read(py, received.frame.clone())
+        self.read(py, received.frame.clone()).map(Incoming::decoded)
     }
 
     /// A message in the form in which it is sent on this connection. With `as_text` as for

@@ -9,11 +9,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Incoming};
 use crate::from_python::{Others, text};
-use crate::message::Decoded;
 use crate::place::Place;
-use crate::{errors, to_python, waiting};
+use crate::{array, errors, frames, to_python, waiting};
 
 /// The time for which a read waits. A wait of the main thread is a little longer, see `waiting`.
 const READ_TIME: Duration = Duration::from_millis(40);
@@ -52,8 +51,9 @@ pub(crate) fn answer<'py>(
     timeout: Option<f64>,
 ) -> PyResult<Option<(Bound<'py, PyString>, Bound<'py, PyAny>)>> {
     let until = waiting::deadline(py, timeout)?;
-    let decoded = numbered(py, connection, request, until)?;
-    decoded.map(|decoded| decoded.into_parts(py)).transpose()
+    let incoming = numbered(py, connection, request, until)?;
+    let incoming = incoming.map(|incoming| incoming.decoded().into_parts(py));
+    incoming.transpose()
 }
 
 fn numbered(
@@ -61,15 +61,23 @@ fn numbered(
     connection: &Connection,
     request: i64,
     until: Option<Instant>,
-) -> PyResult<Option<Decoded>> {
+) -> PyResult<Option<Incoming>> {
     loop {
-        let Some(decoded) = connection.receive_message(py, until)? else {
+        let Some(incoming) = connection.receive_message(py, until)? else {
             return Ok(None);
         };
-        if decoded.number(py, REQUEST)? == Some(request) {
-            return Ok(Some(decoded));
+        if number(&incoming) == Some(request) {
+            return Ok(Some(incoming));
         }
     }
+}
+
+fn number(incoming: &Incoming) -> Option<i64> {
+    incoming.message.param(REQUEST)?.as_i64()
+}
+
+fn is_step(incoming: &Incoming) -> bool {
+    incoming.message.msg_type.as_str() == STEP
 }
 
 /// Has the calls that wait for messages on this connection make as few calls of the system as possible.
@@ -134,8 +142,8 @@ pub(crate) fn stepped<'py>(
 ) -> PyResult<(Option<Stepped<'py>>, Option<Other<'py>>)> {
     let until = waiting::deadline(py, timeout)?;
     match numbered(py, connection, request, until)? {
-        Some(decoded) if decoded.is_of_type(STEP) => Ok((Some(parts(py, decoded)?), None)),
-        Some(decoded) => Ok((None, Some(decoded.into_parts(py)?))),
+        Some(incoming) if is_step(&incoming) => Ok((Some(parts(py, incoming)?), None)),
+        Some(incoming) => Ok((None, Some(incoming.decoded().into_parts(py)?))),
         None => Ok((None, None)),
     }
 }
@@ -155,22 +163,42 @@ pub(crate) fn step<'py>(
     stepped(py, connection, request, timeout)
 }
 
-fn parts(py: Python<'_>, decoded: Decoded) -> PyResult<Stepped<'_>> {
+fn parts(py: Python<'_>, incoming: Incoming) -> PyResult<Stepped<'_>> {
     const KEYS: [&str; 5] = ["observation", "reward", "terminated", "truncated", "info"];
-    let (params, memory) = decoded.into_params();
+    let Incoming {
+        message,
+        size,
+        memory,
+    } = incoming;
+    let Message {
+        msg_type,
+        mut params,
+        src_sub_app,
+    } = message;
+    drop((msg_type, src_sub_app));
+    let is_array = matches!(params.get("observation"), Some(Value::Array(_)));
+    // An observation that is an array is taken last: all else of its frame is gone then, whose memory it gets.
+    let (mut array, others) = (None, memory.as_ref().filter(|_| !is_array));
+    if others.is_some() && frames::has_array(&params, size / 2) {
+        params = frames::apart(params, size / 2);
+    }
     let mut found = [const { None }; KEYS.len()];
     let mut rest = None;
-    if let Some(Value::Dict(params)) = params {
+    if let Value::Dict(params) = params {
         for (key, value) in params {
-            let value = to_python::value(py, value, memory.as_ref())?;
-            match KEYS.iter().position(|known| *known == &*key) {
-                Some(at) => found[at] = Some(value),
-                None if &*key == REQUEST => {}
-                None => rest
+            let at = KEYS.iter().position(|known| *known == &*key);
+            match (at, value) {
+                (Some(0), Value::Array(observation)) => array = Some(observation),
+                (Some(at), value) => found[at] = Some(to_python::value(py, value, others)?),
+                (None, _) if &*key == REQUEST => {}
+                (None, value) => rest
                     .get_or_insert_with(|| PyDict::new(py))
-                    .set_item(&*key, value)?,
+                    .set_item(&*key, to_python::value(py, value, others)?)?,
             }
         }
+    }
+    if let Some(observation) = array {
+        found[0] = Some(array::to_python(py, *observation, memory.as_ref())?);
     }
     match found {
         [
@@ -197,22 +225,23 @@ pub(crate) fn next_request<'py>(
     py: Python<'py>,
     connection: &Connection,
 ) -> PyResult<Option<Request<'py>>> {
-    let Some(decoded) = connection.receive_message(py, None)? else {
+    let Some(mut incoming) = connection.receive_message(py, None)? else {
         return Ok(None);
     };
-    let number = decoded.number(py, REQUEST)?;
-    if !decoded.is_of_type(STEP) {
-        let (kind, params) = decoded.into_parts(py)?;
+    let number = number(&incoming);
+    if !is_step(&incoming) {
+        let (kind, params) = incoming.decoded().into_parts(py)?;
         return Ok(Some((kind, number, params)));
     }
-    let (params, memory) = decoded.into_params();
-    let action = match params {
-        Some(Value::Dict(params)) => params.into_iter().find(|(key, _)| &**key == "action"),
+    let action = match &mut incoming.message.params {
+        Value::Dict(params) => params.remove("action"),
         _ => None,
     };
-    let Some((_, action)) = action else {
+    let Some(action) = action else {
         return Err(errors::profile(py, "a step has no action"));
     };
+    let memory = incoming.memory.clone();
+    drop(incoming);
     let action = to_python::value(py, action, memory.as_ref())?;
     Ok(Some((intern!(py, "step").clone(), number, action)))
 }

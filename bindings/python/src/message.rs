@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::from_python::Others;
 use crate::place::Place;
-use crate::{elements, errors, frames, from_python, to_python};
+use crate::{elements, errors, from_python, to_python};
 
 pub(crate) fn message<'py>(
     msg_type: &Bound<'py, PyString>,
@@ -142,7 +142,9 @@ pub(crate) struct Decoded {
     src_sub_app_id: ByteString,
     /// The parameters, until they were taken.
     params: Mutex<Option<Value>>,
+    /// That of the frame in which they came, of so many bytes.
     memory: Option<FrameMemory>,
+    size: usize,
 }
 
 impl Decoded {
@@ -150,17 +152,16 @@ impl Decoded {
         Self::received(message, 0, None)
     }
 
-    /// One from a connection, of which this is the memory, in a frame of so many bytes. If an array is most of that frame,
-    /// it is the only one that keeps it: it can have its memory then.
+    /// One from a connection, of which this is the memory, in a frame of so many bytes.
     pub(crate) fn received(mut message: Message, size: usize, memory: Option<FrameMemory>) -> Self {
-        let least = size / 2;
-        if memory.is_some() && frames::has_array(&message.params, least) {
-            message.params = frames::apart(message.params, least);
+        if memory.is_some() {
+            // So that they do not keep the frame, whose memory its array gets.
             message.msg_type = MessageType::from(message.msg_type.as_str());
             message.src_sub_app = ByteString::from(&*message.src_sub_app);
         }
         Self {
             memory,
+            size,
             msg_type: message.msg_type,
             src_sub_app_id: message.src_sub_app,
             params: Mutex::new(Some(message.params)),
@@ -190,22 +191,6 @@ fn gone(py: Python<'_>) -> PyErr {
 }
 
 impl Decoded {
-    /// The number that the parameters have under this key, if they have one.
-    pub(crate) fn number(&self, py: Python<'_>, key: &str) -> PyResult<Option<i64>> {
-        self.with(py, |params| params.get(key)?.as_i64())
-    }
-
-    /// The parameters as they were read, with the memory that they came in.
-    pub(crate) fn into_params(self) -> (Option<Value>, Option<FrameMemory>) {
-        let params = self.params.into_inner();
-        (params.unwrap_or_else(PoisonError::into_inner), self.memory)
-    }
-
-    /// True if the message is of this type.
-    pub(crate) fn is_of_type(&self, msg_type: &str) -> bool {
-        self.msg_type.as_str() == msg_type
-    }
-
     /// The type and the parameters.
     pub(crate) fn into_parts<'py>(
         self,
@@ -246,7 +231,7 @@ impl Decoded {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let params = params.ok_or_else(|| gone(py))?;
-        to_python::value(py, params, self.memory.as_ref())
+        to_python::params(py, params, self.size, self.memory.as_ref())
     }
 
     /// The bytes of the message.

@@ -7,7 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyTuple, PyType};
 use pyo3::{IntoPyObjectExt, intern};
 
-use crate::array;
+use crate::{array, frames};
 
 /// The class of ElementTree's elements.
 pub(crate) fn element_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
@@ -54,6 +54,42 @@ pub(crate) fn value<'py>(
         Value::Element(found) => element(py, &found),
         Value::Array(array) => array::to_python(py, *array, memory),
     }
+}
+
+/// The parameters of a message that came in a frame of so many bytes, of which this is the memory. An array that is most
+/// of it gets that memory: all else of the frame is gone by then.
+pub(crate) fn params<'py>(
+    py: Python<'py>,
+    params: Value,
+    size: usize,
+    memory: Option<&FrameMemory>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let least = size / 2;
+    if memory.is_none() || !frames::has_array(&params, least) {
+        return value(py, params, memory);
+    }
+    let is_large = |item: &Value| matches!(item, Value::Array(array) if array.bytes().len() >= least);
+    let dict = match params {
+        Value::Dict(dict) if dict.values().any(is_large) => dict,
+        // It is deeper inside.
+        other => return value(py, frames::apart(other, least), memory),
+    };
+    let result = PyDict::new(py);
+    let mut large = None;
+    for (key, item) in dict {
+        match item {
+            Value::Array(array) if large.is_none() && array.bytes().len() >= least => {
+                // In its place among the others.
+                result.set_item(&*key, py.None())?;
+                large = Some((PyString::new(py, &key), array));
+            }
+            other => result.set_item(&*key, value(py, other, None)?)?,
+        }
+    }
+    if let Some((key, array)) = large {
+        result.set_item(key, array::to_python(py, *array, memory)?)?;
+    }
+    Ok(result.into_any())
 }
 
 /// True if there is the name of a class in a value: one that may not be resolved.

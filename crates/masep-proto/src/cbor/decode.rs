@@ -40,6 +40,9 @@ const SMALL_INPUT: usize = 64 << 10;
 /// Of a larger input, what is smaller than this part of it is copied: a slice keeps all of it.
 const LEAST_PART: usize = 16;
 
+/// For so many items of a container, memory is taken when it begins.
+const FEW: usize = 8;
+
 /// A container that is being read.
 struct Open {
     container: Container,
@@ -185,6 +188,12 @@ impl<'a> Decoder<'a> {
     /// Opens a container that begins at `start`, whose head was just read.
     fn open(&mut self, container: Container, head: Head, start: usize) -> Result<(), Fault> {
         let rest = self.reader.count(head)?;
+        // At once for few, and for no more: the number is only claimed.
+        let few = rest.min(FEW);
+        self.values.reserve(few);
+        if container == Container::Dict {
+            self.keys.reserve(few);
+        }
         self.open.push(Open {
             container,
             start,

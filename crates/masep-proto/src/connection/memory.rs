@@ -155,7 +155,8 @@ impl FrameMemory {
             let buffer = Vec::from(memory);
             let size = buffer.capacity();
             if size <= pool::LARGE {
-                return;
+                // The thread that lets go of it is likely to read the next one.
+                return pool::lend(Bytes::from(buffer));
             }
             let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.push(Memory::Free(buffer), size);

@@ -15,6 +15,9 @@ from gymnasium import spaces
 from .. import _masep
 from .._exceptions import CallerError, MasepError
 
+_MADE = 64
+"""Actions of a Discrete space that are there before they are chosen."""
+
 _PLAIN = frozenset({np.ndarray, int, float, bool, str, bytes, type(None)})
 
 
@@ -108,7 +111,7 @@ def caster(space: spaces.Space[Any], outwards: bool) -> Callable[[Any], Any]:
     if isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
         return _array_caster(np.dtype(space.dtype), space.shape, may_be_flat=not outwards)
     if isinstance(space, spaces.Discrete):
-        return _integer if outwards else _scalar_caster(np.dtype(space.dtype).type)
+        return _integer if outwards else _scalar_caster(space)
     if isinstance(space, spaces.Text):
         return _text
     if isinstance(space, spaces.Dict):
@@ -159,9 +162,17 @@ def _integer(action: Any) -> int:
     return int(array.item())
 
 
-def _scalar_caster(scalar: Callable[[int], Any]) -> Callable[[Any], Any]:
+def _scalar_caster(space: spaces.Discrete) -> Callable[[Any], Any]:
+    scalar = np.dtype(space.dtype).type
+    # To make one takes longer than to receive it.
+    first = int(space.start)
+    made = {number: scalar(number) for number in range(first, first + min(int(space.n), _MADE))}
+
     def cast(action: Any) -> Any:
-        return scalar(action if type(action) is int else _integer(action))
+        if type(action) is not int:
+            action = _integer(action)
+        known = made.get(action)
+        return scalar(action) if known is None else known
 
     return cast
 
