@@ -105,9 +105,8 @@ fn peers() -> Result<PathBuf, Failure> {
         }
     }
     if all {
-        fs::write(&stamp, wanted).map_err(|error| {
-            Failure::new(format!("cannot write {}: {error}", stamp.display()))
-        })?;
+        fs::write(&stamp, wanted)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", stamp.display())))?;
     }
     Ok(python)
 }

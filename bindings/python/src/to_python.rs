@@ -68,7 +68,8 @@ pub(crate) fn params<'py>(
     if memory.is_none() || !frames::has_array(&params, least) {
         return value(py, params, memory);
     }
-    let is_large = |item: &Value| matches!(item, Value::Array(array) if array.bytes().len() >= least);
+    let is_large =
+        |item: &Value| matches!(item, Value::Array(array) if array.bytes().len() >= least);
     let dict = match params {
         Value::Dict(dict) if dict.values().any(is_large) => dict,
         // It is deeper inside.
