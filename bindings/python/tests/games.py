@@ -105,6 +105,7 @@ class Counter(AECEnv):
         self.infos = {agent: {} for agent in self.agents}
 
     def observe(self, agent):
+        _ = self.infos[agent]
         return np.int64(self.count)
 
     def step(self, action):

@@ -9,9 +9,12 @@ from typing import Any
 
 from .._environments.program import argument, end_by_signal
 from .._exceptions import MasepError
-from . import EnvironmentTable, Episode, make
+from . import EnvironmentServer, EnvironmentTable, Episode, make
 
-_ENV = "a module with env() or parallel_env(), or module:function for a function that makes one"
+_ENV = (
+    "the id of an environment, classic/tictactoe-v3; a module with env() or parallel_env(); or module:function for a "
+    "function that makes one"
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +53,22 @@ def _parser() -> argparse.ArgumentParser:
         help="give the seat of a player that is away to one with its id, without its resume text",
     )
     serve.add_argument("--game", default="", help="the name that players have to name; any if not given")
+    environments = commands.add_parser(
+        "serve-environments",
+        help="serve environments, each to a client of its own that plays all agents, until Ctrl-C",
+    )
+    environments.set_defaults(run=_serve_environments)
+    _add_common(environments)
+    environments.add_argument(
+        "--envs", type=int, default=8, metavar="N", help="clients at the same time (default 8)"
+    )
+    environments.add_argument(
+        "--allow",
+        action="append",
+        default=["render_mode"],
+        metavar="NAME",
+        help="an argument that clients may set beside render_mode; can be given several times",
+    )
     return parser
 
 
@@ -86,6 +105,19 @@ def _serve(given: argparse.Namespace) -> None:
         print(f"{env} at {table.target}", flush=True)
         for episode in table.play(given.episodes):
             _tell(episode)
+
+
+def _serve_environments(given: argparse.Namespace) -> None:
+    with EnvironmentServer(
+        given.env,
+        given.address,
+        envs=given.envs,
+        arguments=dict(map(argument, given.arg)),
+        allow=given.allow,
+        drop_formless=given.drop_formless,
+    ) as server:
+        print(f"environments at {server.target}", flush=True)
+        server.wait()
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from gymnasium import spaces
 
+from .._environments.remote import LIMITS
 from .._environments.spaces import space_from_json
 from .._environments.values import caster, from_wire, reader
 from .._exceptions import PeerError
@@ -18,10 +19,6 @@ from .._limits import Limits, SocketOptions
 from .._player import Last, Player, PlayerEvent, PlayerTurn
 from .._player import join as join_table
 from ._views import AgentView
-
-LIMITS = Limits(payload_bytes=256 << 20)
-"""The bound of what an environment may send at once, unless the user says otherwise."""
-
 
 @dataclass(frozen=True, eq=False)
 class AgentTurn(AgentView):
