@@ -118,7 +118,7 @@ def test_a_first_agent_has_fifteen_lines():
 
 
 SHOWN = {
-    PACKAGE / "README.md": ["drop_in.py", "table.py", "player.py", "first_agent.py", "first_agent_blocking.py", "engine.py", "exit_on_signals.py"],
+    PACKAGE / "README.md": ["drop_in.py", "table.py", "player.py", "first_agent.py", "first_agent_blocking.py", "engine.py", "tictactoe_player.py", "exit_on_signals.py"],
     ROOT / "README.md": ["table.py", "player.py"],
 }
 

@@ -389,6 +389,45 @@ def test_nobody_plays_on_when_all_players_are_gone(pool):
     assert episode.ended == "no player is left"
 
 
+def test_a_player_that_dies_in_the_middle_of_a_parallel_turn_costs_the_others_its_grace(pool):
+    with table(rps.parallel_env(max_cycles=3), late="random-legal", grace=0.3, seed=1) as host:
+        good = pool.submit(played, host.target, "player_1", lambda turn: 2)
+        with player(host.target, "player_0", "wait") as dies:
+            episodes = host.play(1)
+            playing = pool.submit(next, episodes)
+            dies.expect(lambda event: event["event"] == "ask")
+            # The other one has answered, or will: this one never does.
+            dies.signal(signal.SIGKILL)
+            episode = playing.result(SOON)
+        host.end()
+        assert episode.ended is None
+        assert [turn.kind for turn in good.result(SOON)] == ["ask"] * 3 + ["final"]
+
+
+def test_a_rule_of_the_host_that_fails_ends_the_game_with_a_reason(pool):
+    def late(view):
+        raise LookupError("no rule")
+
+    with table(rps.parallel_env(), late=late) as host:
+        good = pool.submit(played, host.target, "player_1", lambda turn: 2)
+        pool.submit(played, host.target, "player_0", lambda turn: 2, turns=1)
+        with pytest.raises(LookupError):
+            list(host.play(1))
+        assert good.result(SOON)[-1].ended == "the game has failed: LookupError: no rule"
+
+
+def test_an_environment_that_keeps_its_dead_does_not_run_for_ever(pool):
+    class Keeps(games.Counter):
+        def _was_dead_step(self, action):
+            pass
+
+    with table(Keeps()) as host:
+        for agent in ("odd", "even"):
+            pool.submit(played, host.target, agent, lambda turn: "x")
+        with pytest.raises(masep.CallerError, match="keeps its dead agent"):
+            list(host.play(1))
+
+
 def test_a_wrong_seat_and_a_taken_one_are_refused_with_the_reason():
     with table(tictactoe.env()) as host:
         with pytest.raises(masep.RejectedError) as refused:
@@ -413,7 +452,7 @@ def test_an_exception_of_the_environment_ends_the_game_with_a_reason(pool):
         for future in futures:
             last = future.result(SOON)[-1]
             assert (last.kind, last.truncated) == ("final", True)
-            assert last.ended == "the environment has failed: ZeroDivisionError: no such number"
+            assert last.ended == "the game has failed: ZeroDivisionError: no such number"
         with pytest.raises(masep.TransportError):
             next(host.play(1))
 
@@ -501,6 +540,12 @@ def test_a_player_of_pymaseps_protocol_is_refused_unless_there_is_a_state(pool):
     assert set(states) == {"odd"}
 
 
+def test_ctrl_c_ends_a_server_for_which_nobody_has_come():
+    with served("classic/tictactoe-v3", "127.0.0.1:0") as (server, _):
+        server.send_signal(signal.SIGINT)
+        assert (server.wait(SOON), server.stderr.read()) == (0, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_game_in_order(number):
     with served("pettingzoo.classic.tictactoe_v3", "127.0.0.1:0") as (server, address):
@@ -540,7 +585,7 @@ def test_the_program_tells_why_the_environment_has_failed():
                     pool.submit(played, address, agent, lambda turn: "raise no good") for agent in ("odd", "even")
                 ]
                 last = futures[0].result(SOON)[-1]
-            assert last.ended == "the environment has failed: ValueError: no good"
+            assert last.ended == "the game has failed: ValueError: no good"
             assert running.wait(SOON) == 1
             said = running.stderr.read()
             assert "Traceback" in said and said.splitlines()[-1] == "masep.pettingzoo: ValueError: no good"

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._environments.program import argument, end_by_signal
 from .._exceptions import MasepError
-from . import EnvironmentServer, EnvironmentTable, Episode, make
+from . import EnvironmentServer, EnvironmentTable, Episode
 
 _ENV = (
     "the id of an environment, classic/tictactoe-v3; a module with env() or parallel_env(); or module:function for a "
@@ -96,13 +96,19 @@ def _tell(episode: Episode) -> None:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    env = make(given.env, dict(map(argument, given.arg)), "aec" if given.aec else None)
     options: dict[str, Any] = {
         name: getattr(given, name)
         for name in ("seed", "deadline", "bank", "late", "illegal", "grace", "drop_formless", "game")
     }
-    with EnvironmentTable(env, given.address, rejoins_by_id=given.rejoin_by_id, **options) as table:
-        print(f"{env} at {table.target}", flush=True)
+    with EnvironmentTable(
+        given.env,
+        given.address,
+        arguments=dict(map(argument, given.arg)),
+        kind="aec" if given.aec else None,
+        rejoins_by_id=given.rejoin_by_id,
+        **options,
+    ) as table:
+        print(f"{table.env} at {table.target}", flush=True)
         for episode in table.play(given.episodes):
             _tell(episode)
 

@@ -83,6 +83,8 @@ class AECLives(_Lives):
                 return
             yield self._last()
             env.step(None)
+            if agent in env.agents:
+                raise CallerError(f"the environment keeps its dead agent {agent!r:.100}")
 
     def asked(self) -> list[AgentView]:
         return [self._last()] if self.env.agents else []

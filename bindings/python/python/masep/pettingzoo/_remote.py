@@ -31,6 +31,7 @@ class _Agent:
 class RemoteGame(Remote):
     """What both kinds of environments have in common."""
 
+    _kind: str
     _session: Session
 
     def __init__(
@@ -57,8 +58,6 @@ class RemoteGame(Remote):
             limits,
             socket_options,
         )
-
-    _kind = ""
 
     def _connect(self) -> None:
         self._session = session = Session(self._target, self._make_timeout)
@@ -190,6 +189,8 @@ class RemoteAECEnv(RemoteGame, AECEnv[Any, Any, Any]):  # type: ignore[misc]
     """
 
     _kind = "aec"
+    #: The agent that acts next, and what it sees, until somebody has looked.
+    _newest: tuple[Any, Any] | None = None
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         self._take(self._ask_to_reset(seed, options))
@@ -213,8 +214,6 @@ class RemoteAECEnv(RemoteGame, AECEnv[Any, Any, Any]):  # type: ignore[misc]
         else:
             observation = self._ask("observe", {"agent": agent})["observation"]
         return self._observation(agent, observation)
-
-    _newest: tuple[Any, Any] | None = None
 
     def _take(self, answer: dict[str, Any]) -> None:
         self._take_spaces(answer)

@@ -16,7 +16,7 @@ from .._exceptions import CallerError, MasepError, TransportError
 from .._limits import Limits, ServerLimits, SocketOptions
 from .._table import Move, Seat, Table, View
 from ._episodes import lives
-from ._making import Environment, Source, make, possible_agents
+from ._making import Environment, Kind, Source, make, possible_agents
 from ._rules import IllegalAction, Late, checked, late_function
 from ._spectators import shown
 from ._views import AgentForms, AgentView, information, plain_reward
@@ -33,9 +33,21 @@ class Episode:
     turns: int
     """The number of times that agents were asked."""
     returns: dict[str, float]
-    """The sum of the rewards of each agent."""
+    """The sum of the rewards that each agent was told."""
     ended: str | None
-    """Why it ended, if it did not by the rules of the game."""
+    """Why it ended, if it was given up."""
+
+
+_REASONS = {
+    "late": "its player is late",
+    "away": "its player is away",
+    "asleep": "its player has missed too many turns",
+    "gone": "its player is gone",
+    "vacant": "nobody plays it",
+    "dead": "its seat is closed",
+    "closed": "its turn was closed",
+    "undeliverable": "its player cannot take what it is sent",
+}
 
 
 class _GivenUp(Exception):
@@ -57,6 +69,7 @@ class EnvironmentTable:
     :param env: an environment, AEC or Parallel; or what :func:`make` takes
     :param address: as for :class:`masep.Server`
     :param arguments: those of the environment, if that is made here
+    :param kind: the kind that is made: ``"aec"`` or ``"parallel"``
     :param deadline: seconds that an agent has for a turn; None: any time
     :param bank: seconds for the whole game, see :class:`masep.Table`
     :param late: the action of an agent that has none of its own, because its player is late, asleep, away for too
@@ -91,6 +104,7 @@ class EnvironmentTable:
         address: str,
         *,
         arguments: dict[str, Any] | None = None,
+        kind: Kind | None = None,
         deadline: float | None = None,
         bank: float | None = None,
         late: Late | None = None,
@@ -113,9 +127,10 @@ class EnvironmentTable:
     ) -> None:
         if illegal not in ("late", "end", "environment"):
             raise CallerError(f"illegal is 'late', 'end' or 'environment', not {illegal!r:.100}")
-        self.env: Environment = (
-            env if isinstance(env, (AECEnv, ParallelEnv)) else make(env, arguments or {})
-        )
+        #: One that is made here is closed here.
+        self._is_made = not isinstance(env, (AECEnv, ParallelEnv))
+        made: Any = make(env, arguments or {}, kind) if self._is_made else env
+        self.env: Environment = made
         self._late = late_function(late, seed)
         self._illegal, self._show_of, self._state, self._act = illegal, show, state, act
         self._seed, self._options, self._drop_formless = seed, options, drop_formless
@@ -179,7 +194,11 @@ class EnvironmentTable:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.table.__exit__(kind, error, traceback)
+        try:
+            self.table.__exit__(kind, error, traceback)
+        finally:
+            if self._is_made:
+                self.env.close()
 
     def _gather(self) -> None:
         """Waits until each agent has a player, in place of those that are gone."""
@@ -244,7 +263,7 @@ class EnvironmentTable:
     def _action(self, move: Move, view: AgentView) -> Any:
         self._illegals.pop(view.agent, None)
         if move.how != "played":
-            return self._in_place(view, f"its player is {move.why}")
+            return self._in_place(view, _REASONS.get(move.why or "", str(move.why)))
         try:
             return checked(view, self._read(move.action, view.agent))
         except IllegalAction as error:
@@ -313,8 +332,8 @@ class EnvironmentTable:
 
     def _fail(self, error: Exception) -> None:
         """Tells the players that there is no more game."""
-        _log.exception("the environment has failed")
-        ended = f"the environment has failed: {type(error).__name__}: {error}"[:1_000]
+        _log.exception("the game has failed")
+        ended = f"the game has failed: {type(error).__name__}: {error}"[:1_000]
         ended = ended.encode(errors="replace").decode()
         # What it says of agents may be what has failed.
         self._drop_formless = True
