@@ -18,12 +18,14 @@ import games
 import numpy as np
 import peers
 import pytest
+from gymnasium import spaces
 from pettingzoo.classic.connect_four import connect_four
 from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
 
 import masep
-from masep.pettingzoo import EnvironmentTable, join, serve
+from masep.pettingzoo import AgentView, EnvironmentTable, join, serve
+from masep.pettingzoo._rules import IllegalAction, RandomLegal, checked
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
@@ -289,6 +291,46 @@ def test_an_action_that_is_none_is_told_and_in_its_place_comes_one_by_chance(poo
     assert "99 is not in Discrete(9)" in told
     assert len(told) >= 4
     assert not any(turn.illegal for turn in other)
+
+
+ANYTHING = [
+    None, True, 0, -1, 7, 2**63, -(2**70), 0.5, float("nan"), float("inf"), "", "a", "\0", b"x", [], [0], [1, 1],
+    [[1, 2], [3]], [None], ["a", 1], {}, {"a": 0}, {"a": 0, "b": [0.5, 0.5]}, (), (1,), (0, 0.5), {1, 2},
+    masep.TypeName("a.B"), Element("Action"), np.zeros(2, np.float32), np.full(2, np.nan), np.zeros((2, 1), np.int8),
+    np.int64(1), np.array(1), np.array([1, 0]), np.array([2**40, 1]),
+]  # fmt: skip
+SPACES = [
+    spaces.Discrete(3, start=-1),
+    spaces.Box(0, 1, (2,), np.float32),
+    spaces.Box(0, 255, (2, 1), np.uint8),
+    spaces.MultiDiscrete([2, 3]),
+    spaces.MultiBinary(2),
+    spaces.Text(3),
+    spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, ()))),
+    spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Box(0, 1, (2,), np.float64)}),
+    spaces.Sequence(spaces.Discrete(2)),
+]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_whatever_a_client_sends_is_an_element_of_the_space_or_illegal(space):
+    masks = [None, np.zeros(3, np.int8), np.array([0, 1, 1]), "no mask", [1, 1]]
+    legal = 0
+    for mask in masks:
+        view = AgentView("a", {"action_mask": mask}, 0, False, False, {}, space, space)
+        for value in [*ANYTHING, space.sample()]:
+            try:
+                action = checked(view, value)
+            except IllegalAction as error:
+                assert str(error)
+            else:
+                assert space.contains(action)
+                legal += 1
+    assert legal >= len(masks) - 1
+    chance = RandomLegal(1)
+    for mask in masks:
+        view = AgentView("a", {"action_mask": mask}, 0, False, False, {}, space, space)
+        assert all(space.contains(chance(view)) for _ in range(20))
 
 
 @pytest.mark.parametrize("illegal", ["late", "end", "environment"])

@@ -12,12 +12,12 @@ from xml.etree.ElementTree import Element
 from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
 from .._environments.values import to_wire
-from .._exceptions import CallerError, MasepError, TransportError
+from .._exceptions import MasepError, TransportError
 from .._limits import Limits, ServerLimits, SocketOptions
-from .._table import Move, Seat, Table, View
+from .._table import Seat, Table, View
 from ._episodes import lives
 from ._making import Environment, Kind, Source, make, possible_agents
-from ._rules import IllegalAction, Late, checked, late_function
+from ._rules import GivenUp, Late, Rules, by_type
 from ._spectators import shown
 from ._views import AgentForms, AgentView, information, plain_reward
 
@@ -36,22 +36,6 @@ class Episode:
     """The sum of the rewards that each agent was told."""
     ended: str | None
     """Why it ended, if it was given up."""
-
-
-_REASONS = {
-    "late": "its player is late",
-    "away": "its player is away",
-    "asleep": "its player has missed too many turns",
-    "gone": "its player is gone",
-    "vacant": "nobody plays it",
-    "dead": "its seat is closed",
-    "closed": "its turn was closed",
-    "undeliverable": "its player cannot take what it is sent",
-}
-
-
-class _GivenUp(Exception):
-    """The episode cannot go on."""
 
 
 class EnvironmentTable:
@@ -125,14 +109,12 @@ class EnvironmentTable:
         socket_options: SocketOptions | None = None,
         **more: Any,
     ) -> None:
-        if illegal not in ("late", "end", "environment"):
-            raise CallerError(f"illegal is 'late', 'end' or 'environment', not {illegal!r:.100}")
         #: One that is made here is closed here.
         self._is_made = not isinstance(env, (AECEnv, ParallelEnv))
         made: Any = make(env, arguments or {}, kind) if self._is_made else env
         self.env: Environment = made
-        self._late = late_function(late, seed)
-        self._illegal, self._show_of, self._state, self._act = illegal, show, state, act
+        self._rules = Rules(late, illegal, None if state is None else (act or by_type), seed)
+        self._show_of, self._state = show, state
         self._seed, self._options, self._drop_formless = seed, options, drop_formless
         self._forms = {
             agent: AgentForms(self.env.action_space(agent), self.env.observation_space(agent))
@@ -151,7 +133,7 @@ class EnvironmentTable:
             deadline=deadline,
             bank=bank,
             # Which action it is, is decided here. So the player is told that it was not its own.
-            late=None if self._late is None else "late",
+            late=None if late is None else "late",
             grace=grace,
             rejoins_by_id=rejoins_by_id,
             id=id,
@@ -220,8 +202,10 @@ class EnvironmentTable:
         try:
             try:
                 self._live(None if self._seed is None else self._seed + number)
-            except _GivenUp as error:
+            except GivenUp as error:
                 ended = str(error)
+                if error.agent is not None and error.illegal is not None:
+                    self._illegals[error.agent] = error.illegal
                 _log.warning("episode %d is given up: %s", number, ended)
                 self._lives.now()
             self._show(list(self._lives.views.values()))
@@ -258,39 +242,17 @@ class EnvironmentTable:
         self._turns += len(views)
         with self.table.open(views, lambda seat: self._wire(views[seat.name], seat)) as turn:
             moves = {move.seat: move for move in turn}
-        return {agent: self._action(moves[agent], view) for agent, view in views.items()}
+        actions = {}
+        for agent, view in views.items():
+            actions[agent], illegal = self._rules.action(moves[agent], view, self._is_deserted)
+            self._illegals.pop(agent, None)
+            if illegal is not None:
+                self._illegals[agent] = illegal
+        return actions
 
-    def _action(self, move: Move, view: AgentView) -> Any:
-        self._illegals.pop(view.agent, None)
-        if move.how != "played":
-            return self._in_place(view, _REASONS.get(move.why or "", str(move.why)))
-        try:
-            return checked(view, self._read(move.action, view.agent))
-        except IllegalAction as error:
-            self._illegals[view.agent] = str(error)
-            if error.is_masked and self._illegal == "environment":
-                return error.action
-            reason = f"its action is illegal: {error}"
-            if self._illegal == "end":
-                raise _GivenUp(f"{view.agent}: {reason}") from None
-            return self._in_place(view, reason)
-
-    def _in_place(self, view: AgentView, reason: str) -> Any:
-        """The action for an agent that has none."""
-        if self._late is None:
-            raise _GivenUp(f"{view.agent} has no action: {reason}")
-        if all(seat.state in ("open", "gone", "closed") for seat in self.table.seats):
-            raise _GivenUp("no player is left")
-        return self._late(view)
-
-    def _read(self, action: Any, agent: str) -> Any:
-        """The action of an interface of pymasep's is an element."""
-        if not isinstance(action, Element) or self._state is None:
-            return action
-        try:
-            return int(action.get("type", "")) if self._act is None else self._act(action, agent)
-        except (ValueError, TypeError, LookupError) as error:
-            raise IllegalAction(f"no action: {error!r:.200}") from None
+    def _is_deserted(self) -> bool:
+        """True if nobody plays any agent."""
+        return all(seat.state in ("open", "gone", "closed") for seat in self.table.seats)
 
     def _seat(self, agent: str) -> Seat | None:
         """The seat of an agent, where that makes a difference."""
