@@ -76,8 +76,8 @@ class RandomLegal:
             mask = mask.astype(np.int8) if mask.shape == (int(space.n),) else None
         try:
             return space.sample(mask)
-        except (AssertionError, TypeError, ValueError):
-            # A mask that this space has no use for.
+        except Exception:
+            # A mask that this space has no use for: each has errors of its own for that.
             return space.sample()
 
 
