@@ -128,7 +128,7 @@ impl Framing {
     }
 
     /// Appends what goes in front of a body of this form and size, which was checked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_header(self, kind: FrameKind, size: usize, output: &mut Vec<u8>) {
         match self {
             Self::Pymasep { .. } => {

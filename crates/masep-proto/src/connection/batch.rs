@@ -109,7 +109,7 @@ impl Batch {
 }
 
 impl Frames {
-    /// The next frame.
+    /// The next frame, which is counted out.
     #[inline]
     fn cut(&mut self) -> Option<Frame> {
         let bytes = match &self.buffer {
@@ -123,7 +123,7 @@ impl Frames {
         let body = start..start + extent.body;
         self.at += extent.whole();
         if extent.body < SHARE_FROM {
-            if extent.body > TOGETHER_UP_TO || self.left == 1 {
+            if extent.body > TOGETHER_UP_TO || self.left == 0 {
                 let body = Bytes::copy_from_slice(&bytes[body]);
                 return Some(Frame::of(extent.kind, body));
             }
@@ -155,13 +155,11 @@ impl Iterator for Batch {
     #[inline]
     fn next(&mut self) -> Option<Frame> {
         let frames = self.0.as_mut()?;
-        let frame = frames.cut();
-        debug_assert!(frame.is_some());
         frames.left -= 1;
-        if frames.left == 0 || frame.is_none() {
-            self.0 = None;
+        if frames.left == 0 {
+            return self.0.take()?.cut();
         }
-        frame
+        frames.cut()
     }
 }
 

@@ -118,9 +118,23 @@ impl Inbound {
     }
 
     /// Room for the next read, behind what is there. A large frame may go where the last one was.
+    #[inline]
     pub(super) fn take_room(&mut self, framing: Framing, kept: Option<&mut Masep>) -> Room {
         self.out = true;
         let room = (self.room as usize).max(LEAST_ROOM);
+        if self.last.bytes.capacity() == 0 && self.expected == 0 {
+            return Room::new(pool::take(room));
+        }
+        self.take_room_behind(room, framing, kept)
+    }
+
+    #[inline(never)]
+    fn take_room_behind(
+        &mut self,
+        room: usize,
+        framing: Framing,
+        kept: Option<&mut Masep>,
+    ) -> Room {
         if self.last.bytes.capacity() == 0 {
             return Room::new(self.fresh(room, framing, kept));
         }
@@ -155,11 +169,11 @@ impl Inbound {
         Room::new(mem::take(&mut self.last.bytes))
     }
 
-    /// A buffer without anything in it: for a frame as the last one, if that was large and came alone, so that none of it is
-    /// moved when its size is known; otherwise for so many bytes.
+    /// A buffer without anything in it: for a frame as the last one, which was large, if that came alone, so that none of it
+    /// is moved when its size is known; otherwise for so many bytes.
     fn fresh(&self, room: usize, framing: Framing, kept: Option<&mut Masep>) -> Vec<u8> {
         let bytes = self.expected + framing.header_bytes();
-        if self.expected == 0 || self.filled {
+        if self.filled {
             return pool::take(room);
         }
         match kept.and_then(|kept| kept.take_expected(bytes)) {
@@ -214,6 +228,7 @@ impl Inbound {
     }
 
     /// Takes a room back. Gives the number of bytes that were read into it.
+    #[inline]
     pub(super) fn put_room(&mut self, room: Room, kept: Option<&mut Masep>) -> usize {
         self.out = false;
         let (bytes, before) = room.into_parts();
@@ -247,6 +262,7 @@ impl Inbound {
 
     /// Walks over the frames that have arrived since the last walk. Each header is looked at once, and again as
     /// long as its frame is not whole. Stops at the first one that is over the bounds, if they are given.
+    #[inline]
     pub(super) fn walk(&mut self, framing: Framing, bounds: Option<&Limits>) -> Option<Found> {
         let max = match framing {
             Framing::Pymasep { max } => max,
@@ -411,6 +427,7 @@ impl Inbound {
     }
 
     /// Takes the only frame there is, unless something is behind it, or its body is large enough to be shared.
+    #[inline]
     pub(super) fn take_single(&mut self, framing: Framing) -> Option<Frame> {
         let last = &mut self.last;
         let is_single = self.frames == 1 && last.frames == 1 && last.end == last.bytes.len();
@@ -421,7 +438,8 @@ impl Inbound {
         let start = end - last.body_bytes;
         let kind = framing.kind(&last.bytes[..start]);
         let frame = Frame::of(kind, Bytes::copy_from_slice(&last.bytes[start..end]));
-        pool::give(mem::take(last).bytes);
+        pool::give(mem::take(&mut last.bytes));
+        (last.start, last.end, last.frames, last.body_bytes) = (0, 0, 0, 0);
         (self.frames, self.body_bytes) = (0, 0);
         Some(frame)
     }

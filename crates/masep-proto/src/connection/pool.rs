@@ -29,18 +29,29 @@ thread_local! {
 }
 
 /// Puts something into the place of what a thread keeps. A thread that is about to end keeps nothing.
+#[inline]
 fn exchange<T: Default>(kept: &'static LocalKey<Cell<T>>, new: T) -> T {
     kept.try_with(|kept| kept.replace(new)).unwrap_or_default()
 }
 
 /// An empty buffer for at least so many bytes.
+#[inline]
 pub(super) fn take(bytes: usize) -> Vec<u8> {
     match bytes {
         ..=SMALL => {
-            let mut buffer = exchange(&SMALL_ONE, Vec::new());
-            buffer.reserve(SMALL);
-            buffer
+            let buffer = exchange(&SMALL_ONE, Vec::new());
+            if buffer.capacity() >= SMALL {
+                return buffer;
+            }
+            Vec::with_capacity(SMALL)
         }
+        _ => take_more(bytes),
+    }
+}
+
+#[inline(never)]
+fn take_more(bytes: usize) -> Vec<u8> {
+    match bytes {
         MORE..=LARGE => take_large(),
         _ => Vec::with_capacity(bytes),
     }
@@ -91,6 +102,7 @@ fn take_lent() -> Vec<u8> {
 }
 
 /// Gives a buffer back, whatever is still in it.
+#[inline]
 pub(super) fn give(mut buffer: Vec<u8>) {
     buffer.clear();
     if SMALL_ONES.contains(&buffer.capacity()) {

@@ -57,6 +57,7 @@ pub enum Read {
 }
 
 impl From<io::Result<usize>> for Read {
+    #[inline]
     fn from(result: io::Result<usize>) -> Self {
         match result {
             Ok(0) => Self::End,
@@ -82,6 +83,7 @@ pub enum Write {
 }
 
 impl From<io::Result<usize>> for Write {
+    #[inline]
     fn from(result: io::Result<usize>) -> Self {
         match result {
             Ok(0) => Self::Blocked,

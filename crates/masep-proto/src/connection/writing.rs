@@ -109,7 +109,36 @@ impl Connection {
     /// `None`, with the frame still there, where it is not.
     #[inline]
     pub fn send_plainly(&mut self, frame: &mut Option<Frame>, now: Instant) -> Option<Pushed> {
-        let framing = self.framing();
+        match &self.masep {
+            None => {
+                let max = self.config.frame_bytes;
+                self.send_framed(frame, Framing::Pymasep { max }, now)
+            }
+            Some(masep) => {
+                let framing = masep.framing;
+                self.send_masep(frame, framing, now)
+            }
+        }
+    }
+
+    /// Apart, so that each of both is for one framing.
+    #[inline(never)]
+    fn send_masep(
+        &mut self,
+        frame: &mut Option<Frame>,
+        framing: Framing,
+        now: Instant,
+    ) -> Option<Pushed> {
+        self.send_framed(frame, framing, now)
+    }
+
+    #[inline(always)]
+    fn send_framed(
+        &mut self,
+        frame: &mut Option<Frame>,
+        framing: Framing,
+        now: Instant,
+    ) -> Option<Pushed> {
         let body = match frame {
             Some(plain) if self.takes_frames && self.is_ordinary(plain, framing) => plain.bytes(),
             _ => return None,
@@ -349,7 +378,7 @@ impl Connection {
     /// Decides who writes a frame that was just queued. The caller does so if the user has waited for the peer since
     /// the last one, so that no other is to be expected soon, if the last one is a while ago, or if as much waits as one
     /// write takes.
-    #[inline]
+    #[inline(always)]
     fn who_writes(&mut self, now: Instant) -> Pushed {
         let has_waited = std::mem::take(&mut self.has_waited);
         if self.is_being_written || self.transmit_out || self.is_blocked {

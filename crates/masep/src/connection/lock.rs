@@ -12,59 +12,62 @@ use super::shared::State;
 use crate::sync::MutexGuard;
 use crate::transport::Transport;
 
-/// The state behind its lock.
-pub(crate) struct Locked<'a> {
-    state: MutexGuard<'a, State>,
-    /// Nothing has changed that concerns others, or it is seen to later.
-    is_quiet: bool,
-    // Behind the lock, so that they come when that was let go.
-    effects: Option<Box<Effects>>,
-}
+/// The state behind its lock. None only when that is being let go.
+pub(crate) struct Locked<'a>(Option<MutexGuard<'a, State>>);
 
 impl Deref for Locked<'_> {
     type Target = State;
 
     #[inline]
     fn deref(&self) -> &State {
-        &self.state
+        match &self.0 {
+            Some(state) => state,
+            None => unreachable!("it is let go once"),
+        }
     }
 }
 
 impl DerefMut for Locked<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
+        match &mut self.0 {
+            Some(state) => state,
+            None => unreachable!("it is let go once"),
+        }
     }
 }
 
 impl Drop for Locked<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.is_quiet && self.state.concerns_others() {
-            self.settle();
+        if let Some(state) = self.0.take()
+            && state.concerns_others()
+        {
+            settle(state);
         }
     }
+}
+
+/// Lets the lock go, and does what follows.
+#[cold]
+fn settle(mut state: MutexGuard<'_, State>) {
+    let effects = state.settle();
+    drop(state);
+    drop(effects);
 }
 
 impl<'a> Locked<'a> {
     #[inline]
     pub(super) const fn new(state: MutexGuard<'a, State>) -> Self {
-        Self {
-            state,
-            is_quiet: false,
-            effects: None,
-        }
+        Self(Some(state))
     }
 
-    #[cold]
-    fn settle(&mut self) {
-        self.effects = self.state.settle();
-    }
-
-    /// Lets the lock go where nothing has changed for others.
+    /// Lets the lock go where nothing has changed for others, or that is seen to later.
     #[inline]
     pub(crate) fn release(mut self) {
-        self.is_quiet = true;
+        let state = self.0.take();
+        std::mem::forget(self);
+        drop(state);
     }
 }
 
@@ -108,7 +111,7 @@ impl State {
     }
 
     /// Takes the events of the core, and gives the work that follows for others.
-    fn settle(&mut self) -> Option<Box<Effects>> {
+    fn settle(&mut self) -> Effects {
         let mut effects = Effects::default();
         while let Some(action) = self.core.poll_action() {
             self.carry_out(action, &mut effects);
@@ -121,8 +124,7 @@ impl State {
             self.wake_task();
         }
         effects.wakers = std::mem::take(&mut self.woken);
-        let is_any = effects.stream.is_some() || !effects.wakers.is_empty();
-        is_any.then(|| Box::new(effects))
+        effects
     }
 
     #[cold]

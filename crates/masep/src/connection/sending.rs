@@ -120,6 +120,14 @@ impl Sending<'_> {
         })
     }
 
+    /// Gives up its place.
+    #[cold]
+    fn leave(&self, key: u64) {
+        let mut locked = self.connection.shared.lock();
+        let next = locked.senders.leave(key);
+        locked.wake(next);
+    }
+
     /// Waits for room, behind the calls that came first.
     fn wait(
         &mut self,
@@ -139,11 +147,10 @@ fn may_go_on(context: &mut Context<'_>) -> bool {
 }
 
 impl Drop for Sending<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let mut locked = self.connection.shared.lock();
-            let next = locked.senders.leave(key);
-            locked.wake(next);
+            self.leave(key);
         }
     }
 }

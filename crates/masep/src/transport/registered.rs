@@ -69,14 +69,18 @@ impl SocketTransport {
         }
     }
 
+    /// Sends so many bytes by a call.
     #[inline]
-    fn try_send(&self, buffers: &[IoSlice<'_>], more: SendFlags) -> io::Result<usize> {
+    fn try_send(
+        &self,
+        bytes: usize,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let mut sent_some = 0;
         // As for reads: one that was taken in part has filled the socket.
         let sent = self.try_io(Interest::WRITABLE, || {
-            let sent = send(self.as_fd(), buffers, more)?;
-            let is_part = || sent < buffers.iter().map(|buffer| buffer.len()).sum();
-            if TOLD_BY_EDGES && 0 < sent && is_part() {
+            let sent = call(self.as_fd())?;
+            if TOLD_BY_EDGES && 0 < sent && sent < bytes {
                 sent_some = sent;
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -84,6 +88,11 @@ impl SocketTransport {
         });
         if sent_some > 0 { Ok(sent_some) } else { sent }
     }
+}
+
+/// Bytes in all of them.
+fn total(buffers: &[IoSlice<'_>]) -> usize {
+    buffers.iter().map(|buffer| buffer.len()).sum()
 }
 
 impl AsFd for SocketTransport {
@@ -117,7 +126,13 @@ impl Stream for SocketTransport {
     }
 
     fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_send(buffers, SendFlags::empty())
+        self.try_send(total(buffers), |socket| {
+            send(socket, buffers, SendFlags::empty())
+        })
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send(bytes.len(), |socket| socket::send_one(socket, bytes))
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -187,7 +202,9 @@ impl TcpOptions for SocketTransport {
     }
 
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_send(buffers, socket::END_OF_SEGMENT)
+        self.try_send(total(buffers), |socket| {
+            send(socket, buffers, socket::END_OF_SEGMENT)
+        })
     }
 
     fn acknowledge(&self) {

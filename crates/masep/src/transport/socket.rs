@@ -92,6 +92,11 @@ impl Stream for Socket {
         send(self.as_fd(), buffers, SendFlags::empty())
     }
 
+    #[inline]
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        send_one(self.as_fd(), bytes)
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         shut(self.as_fd(), how)
     }
@@ -152,6 +157,18 @@ pub(super) const END_OF_SEGMENT: SendFlags = SendFlags::EOR;
 #[cfg(not(target_os = "linux"))]
 pub(super) const END_OF_SEGMENT: SendFlags = SendFlags::empty();
 
+/// No write waits, or raises a signal. Where there is no flag for that, the standard library has set the option.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
+
+/// Writes what there is room for, from one buffer.
+#[inline]
+pub(super) fn send_one(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SEND)?)
+}
+
 /// Writes what there is room for.
 #[inline]
 pub(super) fn send(
@@ -159,10 +176,7 @@ pub(super) fn send(
     buffers: &[IoSlice<'_>],
     more: SendFlags,
 ) -> io::Result<usize> {
-    let mut flags = SendFlags::DONTWAIT | more;
-    // Where there is no such flag, the standard library has set the option for it.
-    #[cfg(not(target_vendor = "apple"))]
-    flags.insert(SendFlags::NOSIGNAL);
+    let flags = SEND | more;
     if let [buffer] = buffers {
         return Ok(rustix::net::send(socket, buffer, flags)?);
     }
