@@ -96,6 +96,18 @@ impl Framing {
         }
     }
 
+    /// The frame of the user's at the beginning of these bytes, as [`scan`](Self::scan) finds it, if there is one.
+    #[inline]
+    pub(crate) fn users(self, bytes: &[u8]) -> Option<Extent> {
+        match self {
+            Self::Masep { receives, .. } => masep::users(bytes, receives),
+            Self::Pymasep { .. } => match self.scan(bytes) {
+                Next::Frame(extent) => Some(extent),
+                _ => None,
+            },
+        }
+    }
+
     /// Looks at the header of a frame that this side has written, whose body may be elsewhere: bytes of the frame, and
     /// whether it is one of the user's.
     pub(crate) fn written(self, bytes: &[u8]) -> Option<(usize, bool)> {

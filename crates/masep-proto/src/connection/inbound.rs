@@ -306,7 +306,7 @@ impl Inbound {
 
     /// Walks over the user's frames of protocol 2, up to the first thing that is none.
     pub(super) fn walk_plainly(&mut self, framing: Framing) {
-        while let Next::Frame(extent) = framing.scan(self.rest()) {
+        while let Some(extent) = framing.users(self.rest()) {
             let whole = extent.whole();
             self.expected = if whole > ALONE_FROM { whole } else { 0 };
             self.last.end += whole;
@@ -426,22 +426,32 @@ impl Inbound {
         }
     }
 
-    /// Takes the only frame there is, unless something is behind it, or its body is large enough to be shared.
+    /// True if there is one frame, and nothing behind it.
     #[inline]
-    pub(super) fn take_single(&mut self, framing: Framing) -> Option<Frame> {
+    pub(super) const fn has_single(&self) -> bool {
+        self.frames == 1 && self.last.frames == 1 && self.last.end == self.last.bytes.len()
+    }
+
+    /// Takes the only frame there is, in front of which and behind which is nothing. A large one is a slice of the buffer,
+    /// which `share` gets too.
+    #[inline]
+    pub(super) fn take_single(&mut self, framing: Framing, share: impl FnOnce(Bytes)) -> Frame {
         let last = &mut self.last;
-        let is_single = self.frames == 1 && last.frames == 1 && last.end == last.bytes.len();
-        if !is_single || last.body_bytes >= SHARE_FROM {
-            return None;
-        }
         let end = last.end - framing.padding(last.body_bytes);
         let start = end - last.body_bytes;
         let kind = framing.kind(&last.bytes[..start]);
-        let frame = Frame::of(kind, Bytes::copy_from_slice(&last.bytes[start..end]));
-        pool::give(mem::take(&mut last.bytes));
+        let (is_small, bytes) = (last.body_bytes < SHARE_FROM, mem::take(&mut last.bytes));
         (last.start, last.end, last.frames, last.body_bytes) = (0, 0, 0, 0);
         (self.frames, self.body_bytes) = (0, 0);
-        Some(frame)
+        if is_small {
+            let body = Bytes::copy_from_slice(&bytes[start..end]);
+            pool::give(bytes);
+            return Frame::of(kind, body);
+        }
+        let bytes = Bytes::from(bytes);
+        let body = bytes.slice(start..end);
+        share(bytes);
+        Frame::of(kind, body)
     }
 
     /// Moves the oldest frames into a batch without any: all of a buffer, or only one.

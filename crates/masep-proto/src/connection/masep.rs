@@ -368,6 +368,16 @@ impl Masep {
             .lend(bytes);
     }
 
+    /// Sees to the memory of a buffer with a single frame, of which a slice is given to the user.
+    pub(super) fn share(&mut self, bytes: Bytes, budget: &Arc<Budget>) {
+        if bytes.len() > pool::LARGE {
+            self.keep(&bytes, budget);
+        } else {
+            self.count_small();
+            pool::lend(bytes);
+        }
+    }
+
     /// Counts a buffer without a large frame.
     pub(super) fn count_small(&mut self) {
         if self.kept.as_ref().is_some_and(Kept::is_any) {
@@ -404,7 +414,15 @@ impl Masep {
     }
 
     /// Notes that a read has ended, after which this buffer has nothing in it.
+    #[inline]
     pub(super) fn put_expected(&mut self, unused: Vec<u8>) {
+        if self.expected.is_some() || unused.capacity() > 0 {
+            self.put_unused(unused);
+        }
+    }
+
+    #[inline(never)]
+    fn put_unused(&mut self, unused: Vec<u8>) {
         match (self.expected.take(), &self.kept) {
             (Some(share), Some(kept)) if unused.capacity() > 0 => kept.put_back(unused, share),
             (Some(share), _) if !self.incoming.has_share() => self.incoming.take_over(share),

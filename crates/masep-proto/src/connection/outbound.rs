@@ -340,8 +340,8 @@ impl Copies {
         true
     }
 
-    /// The same in protocol 2, apart so that the other one stays short.
-    #[inline(never)]
+    /// The same in protocol 2.
+    #[inline(always)]
     fn push_masep(&mut self, frame: &Frame, framing: Framing) -> bool {
         if !self.has_room(framing.whole(frame.size())) {
             return false;

@@ -3,8 +3,10 @@
 use std::io;
 use std::time::Instant;
 
+use super::batch::SHARE_FROM;
 use super::inbound::Found;
 use super::masep::Heard;
+use super::pool;
 use super::write_pattern::Acknowledgement;
 use super::{
     Batch, Connection, FrameMemory, HelloFailure, Outcome, Phase, Read, Room, Want, WhenFull,
@@ -82,12 +84,18 @@ impl Connection {
         if self.inbound.frames() > before {
             self.tell(event::FRAMES);
         }
-        if !is_all || !self.inbound.rest().is_empty() {
+        let rest = self.inbound.rest().len();
+        let is_plain = match &self.masep {
+            None => rest == 0 || self.pattern.is_plain_cut(bytes),
+            // Something else than a frame may be there.
+            Some(_) => rest == 0,
+        };
+        if !is_all || !is_plain {
             return false;
         }
         let all = !self.inbound.is_filled();
         self.has_waited |= all;
-        self.pattern.note_whole(all);
+        self.pattern.note_plain(all);
         true
     }
 
@@ -124,7 +132,8 @@ impl Connection {
             return;
         }
         let one = self.config.when_full != WhenFull::Wait;
-        if !self.has_room_for_frames() {
+        let was_full = !self.has_room_for_frames();
+        if was_full {
             // Nobody has listened.
             self.silent_since = Some(now);
         }
@@ -134,7 +143,9 @@ impl Connection {
         if let Some(masep) = &mut self.masep {
             batch.keep_for(masep, &self.config.budget);
         }
-        self.note_change();
+        if was_full || !self.is_plain {
+            self.note_change();
+        }
     }
 
     /// The oldest frame that has arrived, if there is one: of the batch, into which others are [taken](Self::take_frames)
@@ -148,12 +159,20 @@ impl Connection {
             match self.inbound.frames() {
                 0 => return None,
                 1 => {
-                    let single = self.inbound.take_single(self.framing());
-                    if single.is_some() {
-                        if let Some(masep) = &mut self.masep {
-                            masep.count_small();
-                        }
-                        return single;
+                    let framing = self.framing();
+                    if self.inbound.has_single() && !self.inbound.is_full(&self.config.limits) {
+                        return Some(match &mut self.masep {
+                            None => self.inbound.take_single(framing, pool::lend),
+                            Some(masep) => {
+                                let budget = &self.config.budget;
+                                let share = |bytes| masep.share(bytes, budget);
+                                let frame = self.inbound.take_single(framing, share);
+                                if frame.size() < SHARE_FROM {
+                                    masep.count_small();
+                                }
+                                frame
+                            }
+                        });
                     }
                 }
                 _ => {}

@@ -122,9 +122,16 @@ impl WritePattern {
         }
     }
 
+    /// True if nothing is to be learnt from a read of so many bytes that ends within a frame, where it is
+    /// [plain](Self::is_plain).
+    #[inline]
+    pub(super) fn is_plain_cut(&self, bytes: usize) -> bool {
+        self.verdict == Verdict::Cut || bytes >= LEAST_SEGMENT
+    }
+
     /// [Notes](Self::note) such a read.
     #[inline]
-    pub(super) const fn note_whole(&mut self, all: bool) {
+    pub(super) const fn note_plain(&mut self, all: bool) {
         self.drained = all;
     }
 

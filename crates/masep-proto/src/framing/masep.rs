@@ -55,7 +55,25 @@ pub(super) fn scan(bytes: &[u8], max: u32) -> Next {
     }
 }
 
-#[inline(never)]
+/// The frame of the user's at the beginning of these bytes, with a payload of so many bytes at most: what [`scan`] finds, in
+/// fewer steps.
+#[inline]
+pub(super) fn users(bytes: &[u8], max: u32) -> Option<Extent> {
+    let header = Header::read(bytes).ok()??;
+    let kind = header::frame_kind(header.kind)?;
+    let padding = bytes.get(HEADER + header.size()..header.whole())?;
+    if header.payload > max || padding.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    Some(Extent {
+        header: HEADER,
+        body: header.size(),
+        padding: padding.len().to_le_bytes()[0],
+        kind,
+    })
+}
+
+#[inline]
 pub(super) fn put_header(form: FrameKind, size: usize, output: &mut Vec<u8>) {
     let payload = u32::try_from(size).unwrap_or(u32::MAX);
     let header = Header::new(header::kind_of(form), payload);

@@ -9,8 +9,8 @@ pub(crate) struct Waiters {
     last: u64,
     /// Most often there is one.
     first: Option<Waiter>,
-    /// Those behind it; none if there is no first one.
-    others: VecDeque<Waiter>,
+    /// Those behind it, if there have been some; none if there is no first one.
+    others: Option<Box<VecDeque<Waiter>>>,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Waiters {
         };
         match self.first {
             None => self.first = Some(waiter),
-            Some(_) => self.others.push_back(waiter),
+            Some(_) => self.others.get_or_insert_default().push_back(waiter),
         }
         self.last
     }
@@ -56,10 +56,12 @@ impl Waiters {
     /// Gives a place up. The waker of the call that is the first one then, if it was not before.
     pub(crate) fn leave(&mut self, key: u64) -> Option<Waker> {
         if self.is_first(key) {
-            self.first = self.others.pop_front();
+            self.first = self.others.as_mut().and_then(|others| others.pop_front());
             return self.wake_first();
         }
-        self.others.retain(|waiter| waiter.key != key);
+        if let Some(others) = &mut self.others {
+            others.retain(|waiter| waiter.key != key);
+        }
         None
     }
 
@@ -74,6 +76,7 @@ impl Waiters {
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Waiter> {
-        self.first.iter_mut().chain(&mut self.others)
+        let others = self.others.iter_mut().flat_map(|others| others.iter_mut());
+        self.first.iter_mut().chain(others)
     }
 }

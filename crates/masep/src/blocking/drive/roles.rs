@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use masep_proto::connection::{Want, Wants};
-use masep_proto::protocol2::Protocol;
 
 use crate::blocking::event_loop::Attendant;
 use crate::blocking::shared::State;
@@ -86,8 +85,7 @@ impl State {
             && self.roles.looks_until.is_none()
             && !self.has_news()
             // Control frames are no user's.
-            && (self.core.protocol() == Protocol::Pymasep
-                || self.core.wants().write == Want::Nothing)
+            && self.core.wants_write() == Want::Nothing
     }
 
     /// True if the connection has ended and nobody has used it: it is closed when its user knows of the end.
