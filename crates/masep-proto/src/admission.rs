@@ -10,8 +10,13 @@
 //!   that has not said hello makes room: otherwise a host that opens enough silent ones would keep all others out.
 //! * An id belongs to one connection. Another one that says it waits for a moment in which the first may end: a
 //!   client that says `BYE` and comes back at once may be faster than its `BYE`.
+//! * Where there are access tokens ([`Admission::tokens`]), a client without a valid one is refused before anything else is
+//!   looked at, and one beyond the pace of its address without a word. A client of pymasep's protocol has no token: it comes
+//!   by an [`Entrance`] of its own, or not at all.
 //! * A refused peer may finish its hello and read the refusal. This holds for a bounded number of them at a time.
 
+mod attempts;
+mod banning;
 mod ids;
 mod origins;
 mod pace;
@@ -19,15 +24,19 @@ mod reject;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::protocol2::{Protocol, Rejected};
-use crate::{Limit, LimitExceeded, PeerId, ServerLimits};
+use crate::access::{Grant, Grants, Pass, Unauthorized};
+use crate::protocol2::{Hello, Rejected};
+use crate::{CloseReason, Limit, LimitExceeded, PeerId, ServerLimits};
 
 pub use ids::GRACE;
 pub use pace::Pace;
 pub use reject::RejectReason;
 
+use attempts::Attempts;
+use banning::Bans;
 use ids::{Ids, Step};
 use origins::Origins;
 
@@ -36,6 +45,8 @@ use origins::Origins;
 const MOST_REFUSALS: usize = 64;
 /// Calls that tell a handler of refusals and have not returned.
 const MOST_TELLING: usize = 1024;
+/// The time in which one that is sent away takes its last frames.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// The time for a handler to be told of an end.
 const TELL_TIME: Duration = Duration::from_secs(1);
 
@@ -50,6 +61,16 @@ pub enum Duplicates {
     /// [`CloseReason::Replaced`](crate::CloseReason::Replaced), and take the new one. Anyone who knows an id can
     /// then take it over.
     Replace,
+}
+
+/// The listener by which a connection comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Entrance {
+    /// The server's address.
+    #[default]
+    Main,
+    /// One for peers of pymasep's protocol, which have no tokens, beside it.
+    Pymasep,
 }
 
 /// The number of a connection at the door. Later ones are greater.
@@ -105,14 +126,18 @@ pub enum DoorEvent {
     Admit(Ticket),
     /// This connection, which waited or had not said hello, is not taken.
     Refuse(Ticket, Refusal),
+    /// The host is asked whether this connection, which has said HELLO, is [let in](Admission::let_in).
+    AskAccess(Ticket),
     /// The host is asked for a [decision](Admission::decide).
     Ask(Ticket),
+    /// End this connection, which was taken, for this reason.
+    End(Ticket, CloseReason),
     /// Read what arrives on this connection, for as long as the [`GRACE`] lasts: it may have ended.
     LookAt(Ticket),
     /// End this connection with [`CloseReason::Replaced`](crate::CloseReason::Replaced).
     Replace(Ticket),
-    /// Abort this connection, which did not end in time.
-    Abort(Ticket),
+    /// Abort this connection, which did not end in time, for this reason.
+    Abort(Ticket, CloseReason),
 }
 
 /// A server's door. See the [module](self).
@@ -120,6 +145,9 @@ pub enum DoorEvent {
 pub struct Admission {
     places: usize,
     duplicates: Duplicates,
+    access: Access,
+    attempts: Attempts,
+    bans: Bans,
     asks: bool,
     asks_all: bool,
     decision_time: Duration,
@@ -132,6 +160,8 @@ pub struct Admission {
     ids: Ids,
     /// Those about which the host was asked, in order, and by when it has to decide.
     asked: VecDeque<(Instant, Ticket)>,
+    /// Those whom the host has sent away, in order, and by when they are aborted.
+    leaving: VecDeque<(Instant, Ticket, CloseReason)>,
     /// Those whose handlers are being told of the end, in order, and by when their ids are free.
     told: VecDeque<(Instant, Ticket)>,
     refusals: usize,
@@ -141,10 +171,28 @@ pub struct Admission {
     events: VecDeque<DoorEvent>,
 }
 
+/// Who is let in.
+#[derive(Debug)]
+enum Access {
+    /// Everybody.
+    Open,
+    /// Those with a token.
+    Tokens(Grants),
+    /// Those whom the host lets in.
+    Host,
+}
+
 /// The share that a connection has of the server.
 #[derive(Debug)]
 struct Guest {
     id: Option<PeerId>,
+    from: Option<IpAddr>,
+    entrance: Entrance,
+    /// What it was let in with.
+    pass: Option<Pass>,
+    /// What it has said, while the host is asked whether it is let in.
+    hello: Option<Box<Hello>>,
+    is_taken: bool,
     network: Option<IpAddr>,
     place: Place,
     is_ending: bool,
@@ -163,6 +211,9 @@ impl Admission {
         Self {
             places: limits.connections,
             duplicates,
+            access: Access::Open,
+            attempts: Attempts::default(),
+            bans: Bans::default(),
             asks: false,
             asks_all: false,
             decision_time: limits.decision_time,
@@ -173,6 +224,7 @@ impl Admission {
             silent: BTreeSet::new(),
             ids: Ids::default(),
             asked: VecDeque::new(),
+            leaving: VecDeque::new(),
             told: VecDeque::new(),
             refusals: 0,
             telling: 0,
@@ -199,14 +251,35 @@ impl Admission {
         self
     }
 
+    /// Lets only those in who have one of these tokens, and peers of pymasep's protocol by their own entrance. Default:
+    /// everybody comes in.
+    #[must_use]
+    pub fn tokens(mut self, grants: Grants) -> Self {
+        self.access = Access::Tokens(grants);
+        self
+    }
+
+    /// Lets only those in whom the host [lets in](Self::let_in), and peers of pymasep's protocol by their own entrance.
+    /// The host has [`ServerLimits::decision_time`] to decide.
+    #[must_use]
+    pub fn asks_access(mut self) -> Self {
+        self.access = Access::Host;
+        self
+    }
+
     /// A connection has arrived. `from` is `None` for a stream that is not of the network.
-    pub fn arrive(&mut self, from: Option<IpAddr>) -> (Ticket, Greet) {
+    pub fn arrive(&mut self, from: Option<IpAddr>, entrance: Entrance) -> (Ticket, Greet) {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.guests.insert(
             ticket,
             Guest {
                 id: None,
+                from,
+                entrance,
+                pass: None,
+                hello: None,
+                is_taken: false,
                 network: None,
                 place: Place::None,
                 is_ending: false,
@@ -222,6 +295,9 @@ impl Admission {
     fn take_place(&mut self, ticket: Ticket, from: Option<IpAddr>) -> Result<(), RejectReason> {
         if self.is_stopped {
             return Err(RejectReason::Stopped);
+        }
+        if let Some(banned) = from.and_then(|address| self.bans.address(address)) {
+            return Err(RejectReason::Banned(banned));
         }
         // First: an address that has its share takes no place from others.
         let counted = self.origins.count(from);
@@ -256,13 +332,14 @@ impl Admission {
         self.refuse(ticket, too_many(others.min(self.places)))
     }
 
-    /// A connection has said hello, in this protocol.
+    /// A connection has said hello, with this `HELLO` if it speaks protocol 2. `date` is for the tokens that expire.
     pub fn hello(
         &mut self,
         ticket: Ticket,
         id: &PeerId,
-        protocol: Protocol,
+        hello: Option<&Hello>,
         now: Instant,
+        date: SystemTime,
     ) -> Verdict {
         if !self.silent.remove(&ticket) {
             // It was refused meanwhile: an event tells so, or has told so.
@@ -274,13 +351,112 @@ impl Admission {
         if self.is_stopped {
             return Verdict::Refuse(self.refuse(ticket, RejectReason::Stopped));
         }
-        if self.asks && (self.asks_all || protocol == Protocol::Masep2) {
-            let until = now.checked_add(self.decision_time).unwrap_or(now);
-            self.asked.push_back((until, ticket));
-            self.events.push_back(DoorEvent::Ask(ticket));
+        match self.let_in_or_ask(ticket, hello, now, date) {
+            Ok(true) => self.enter(ticket, hello.is_some(), now),
+            Ok(false) => Verdict::Wait,
+            Err(reason) => Verdict::Refuse(self.deny(ticket, reason, now)),
+        }
+    }
+
+    /// Whether a connection is let in; false where the host is asked that.
+    fn let_in_or_ask(
+        &mut self,
+        ticket: Ticket,
+        hello: Option<&Hello>,
+        now: Instant,
+        date: SystemTime,
+    ) -> Result<bool, RejectReason> {
+        let Some(guest) = self.guests.get_mut(&ticket) else {
+            return Ok(true);
+        };
+        match (&self.access, hello) {
+            (Access::Open, _) => {}
+            (_, None) if guest.entrance == Entrance::Pymasep => {}
+            (_, None) => return Err(RejectReason::Unauthorized(Unauthorized::Absent)),
+            (Access::Tokens(grants), Some(hello)) => guest.pass = Some(grants.judge(hello, date)?),
+            (Access::Host, Some(hello)) => {
+                guest.hello = Some(Box::new(hello.clone()));
+                self.wait_for_host(ticket, DoorEvent::AskAccess(ticket), now);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn wait_for_host(&mut self, ticket: Ticket, question: DoorEvent, now: Instant) {
+        let until = now.checked_add(self.decision_time).unwrap_or(now);
+        self.asked.push_back((until, ticket));
+        self.events.push_back(question);
+    }
+
+    /// The host has decided whether a connection is let in about which it was [asked](DoorEvent::AskAccess): as this, or
+    /// not at all. A decision that comes too late changes nothing.
+    pub fn let_in(&mut self, ticket: Ticket, grant: Option<Grant>, now: Instant) {
+        let guest = self.guests.get_mut(&ticket);
+        let Some((guest, hello)) = guest.and_then(|it| it.hello.take().map(|hello| (it, hello)))
+        else {
+            return;
+        };
+        self.asked.retain(|(_, asked)| *asked != ticket);
+        let pass = grant.map(|grant| Pass::of_host(grant, &hello));
+        let denied = match pass {
+            Some(Ok(pass)) => {
+                guest.pass = Some(pass);
+                None
+            }
+            Some(Err(forbidden)) => Some(RejectReason::Forbidden(forbidden)),
+            None => Some(RejectReason::Unauthorized(Unauthorized::Unknown)),
+        };
+        let verdict = match denied {
+            Some(reason) => Verdict::Refuse(self.deny(ticket, reason, now)),
+            None => self.enter(ticket, true, now),
+        };
+        self.tell_verdict(ticket, verdict);
+    }
+
+    /// Refuses a client for its token, or for want of one: without a word if there were too many from its address.
+    fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) -> Refusal {
+        let from = self.guests.get(&ticket).and_then(|guest| guest.from);
+        if self.attempts.fail(from, now) {
+            return self.refuse(ticket, reason);
+        }
+        self.release(ticket);
+        Refusal {
+            reason,
+            at_once: true,
+        }
+    }
+
+    /// A connection is let in: it is to have its id, when the host that is asked about it has decided.
+    fn enter(&mut self, ticket: Ticket, may_ask: bool, now: Instant) -> Verdict {
+        let Some(guest) = self.guests.get(&ticket) else {
+            return Verdict::Wait;
+        };
+        if let Some(banned) = self.bans.find(guest) {
+            return Verdict::Refuse(self.refuse(ticket, RejectReason::Banned(banned)));
+        }
+        if self.asks && (self.asks_all || may_ask) {
+            self.wait_for_host(ticket, DoorEvent::Ask(ticket), now);
             return Verdict::Wait;
         }
-        self.claim(ticket, id.clone(), self.duplicates, now)
+        match guest.id.clone() {
+            Some(id) => self.claim(ticket, id, self.duplicates, now),
+            None => Verdict::Wait,
+        }
+    }
+
+    fn tell_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
+        match verdict {
+            Verdict::Admit => self.events.push_back(DoorEvent::Admit(ticket)),
+            Verdict::Refuse(refusal) => self.events.push_back(DoorEvent::Refuse(ticket, refusal)),
+            Verdict::Wait => {}
+        }
+    }
+
+    /// What a connection was let in with; `None` where no token is needed.
+    pub fn grant(&self, ticket: Ticket) -> Option<Arc<Grant>> {
+        let pass = self.guests.get(&ticket)?.pass.as_ref();
+        pass.map(|pass| pass.grant.clone())
     }
 
     /// The host has decided about a connection that it was asked about. A decision that comes too late, or is about
@@ -289,6 +465,10 @@ impl Admission {
         let Some(at) = self.asked.iter().position(|(_, asked)| *asked == ticket) else {
             return;
         };
+        if self.guests.get(&ticket).is_some_and(|guest| guest.hello.is_some()) {
+            // That is another question.
+            return;
+        }
         self.asked.remove(at);
         let duplicates = match decision {
             Decision::Admit => self.duplicates,
@@ -300,11 +480,8 @@ impl Admission {
         let Some(id) = self.guests.get(&ticket).and_then(|guest| guest.id.clone()) else {
             return;
         };
-        match self.claim(ticket, id, duplicates, now) {
-            Verdict::Admit => self.events.push_back(DoorEvent::Admit(ticket)),
-            Verdict::Refuse(refusal) => self.events.push_back(DoorEvent::Refuse(ticket, refusal)),
-            Verdict::Wait => {}
-        }
+        let verdict = self.claim(ticket, id, duplicates, now);
+        self.tell_verdict(ticket, verdict);
     }
 
     /// Gives the id to a connection, or has it wait for it.
@@ -316,8 +493,12 @@ impl Admission {
         now: Instant,
     ) -> Verdict {
         let Some(holder) = self.ids.holder(&id) else {
-            self.ids.hold(id, ticket);
+            self.hold(id, ticket);
             return Verdict::Admit;
+        };
+        let duplicates = match self.is_same_holder(holder, ticket) {
+            true => duplicates,
+            false => Duplicates::Refuse,
         };
         match duplicates {
             Duplicates::Refuse => {
@@ -364,6 +545,7 @@ impl Admission {
         self.release(ticket);
         self.guests.remove(&ticket);
         self.told.retain(|(_, told)| *told != ticket);
+        self.leaving.retain(|(_, leaving, _)| *leaving != ticket);
     }
 
     /// The server stops accepting: those that were not taken yet are refused.
@@ -387,7 +569,8 @@ impl Admission {
     pub fn deadline(&self) -> Option<Instant> {
         let asked = self.asked.front().map(|(until, _)| *until);
         let told = self.told.front().map(|(until, _)| *until);
-        let others = asked.into_iter().chain(told);
+        let leaving = self.leaving.front().map(|(until, ..)| *until);
+        let others = asked.into_iter().chain(told).chain(leaving);
         others.chain(self.ids.deadline()).min()
     }
 
@@ -397,6 +580,9 @@ impl Admission {
             && until <= now
         {
             self.refuse_later(ticket, RejectReason::Undecided(self.decision_time));
+        }
+        while let Some((_, ticket, reason)) = self.leaving.pop_front_if(|(until, ..)| *until <= now) {
+            self.events.push_back(DoorEvent::Abort(ticket, reason));
         }
         while let Some((until, ticket)) = self.told.front().copied()
             && until <= now
@@ -421,7 +607,7 @@ impl Admission {
                     self.refuse_later(due.ticket, RejectReason::DuplicateId(due.id));
                 }
                 Step::Ending => {
-                    self.events.push_back(DoorEvent::Abort(holder));
+                    self.events.push_back(DoorEvent::Abort(holder, CloseReason::Replaced));
                     self.ids.wait(due.ticket, due.id, Step::Aborting, now);
                 }
                 // A handler that does not return keeps nobody out.
@@ -430,8 +616,21 @@ impl Admission {
         }
     }
 
-    fn give(&mut self, id: PeerId, ticket: Ticket) {
+    /// Whether two connections came with the same token, or both without.
+    fn is_same_holder(&self, one: Ticket, other: Ticket) -> bool {
+        let name = |ticket| self.guests.get(&ticket).and_then(Guest::token_name);
+        name(one) == name(other)
+    }
+
+    fn hold(&mut self, id: PeerId, ticket: Ticket) {
         self.ids.hold(id, ticket);
+        if let Some(guest) = self.guests.get_mut(&ticket) {
+            guest.is_taken = true;
+        }
+    }
+
+    fn give(&mut self, id: PeerId, ticket: Ticket) {
+        self.hold(id, ticket);
         self.events.push_back(DoorEvent::Admit(ticket));
     }
 
@@ -471,12 +670,17 @@ impl Admission {
             return;
         };
         let id = guest.id.take();
+        guest.is_taken = false;
+        guest.hello = None;
         self.silent.remove(&ticket);
         self.asked.retain(|(_, asked)| *asked != ticket);
         self.ids.stop_waiting(ticket);
         if let Some(id) = id
             && let Some(next) = self.ids.leave(&id, ticket)
         {
+            if let Some(guest) = self.guests.get_mut(&next) {
+                guest.is_taken = true;
+            }
             self.events.push_back(DoorEvent::Admit(next));
         }
     }

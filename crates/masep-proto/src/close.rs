@@ -53,6 +53,10 @@ pub enum CloseReason {
     Shutdown,
     /// A newer connection with the same id took its place.
     Replaced,
+    /// The access token of the peer was taken out of those of the server, or its time is over.
+    Revoked,
+    /// The host has sent the peer away.
+    Kicked,
     /// A handler panicked, or the owner of the connection was dropped with the connection still open.
     Aborted,
     /// The operating system reported another error.
@@ -78,6 +82,8 @@ impl CloseReason {
             Self::QueueFull(_) => "queue_full",
             Self::Shutdown => "shutdown",
             Self::Replaced => "replaced",
+            Self::Revoked => "revoked",
+            Self::Kicked => "kicked",
             Self::Aborted => "aborted",
             Self::Io(_) => "io",
         }
@@ -89,7 +95,13 @@ impl CloseReason {
     pub const fn is_orderly(&self) -> bool {
         matches!(
             self,
-            Self::PeerBye | Self::PeerByeWith(_) | Self::LocalBye | Self::Shutdown | Self::Replaced
+            Self::PeerBye
+                | Self::PeerByeWith(_)
+                | Self::LocalBye
+                | Self::Shutdown
+                | Self::Replaced
+                | Self::Revoked
+                | Self::Kicked
         )
     }
 
@@ -112,7 +124,7 @@ impl CloseReason {
             Self::LocalBye => return Bye::new(Bye::PLAIN, ""),
             Self::UnsupportedFrame(_) => return Bye::new("unsupported", self.to_string()),
             Self::Aborted => "the connection was given up".into(),
-            Self::Replaced => {
+            Self::Replaced | Self::Revoked | Self::Kicked => {
                 return Bye::new(self.as_str(), self.to_string()).may_return(false);
             }
             Self::IdleTimeout | Self::HeartbeatTimeout => "nothing was heard for too long".into(),
@@ -181,6 +193,8 @@ impl fmt::Display for CloseReason {
             Self::QueueFull(limit) => write!(f, "a queue was full: {limit}"),
             Self::Shutdown => f.write_str("the server was shut down"),
             Self::Replaced => f.write_str("a newer connection has the same id"),
+            Self::Revoked => f.write_str("the access token is not valid any more"),
+            Self::Kicked => f.write_str("the host has ended the connection"),
             Self::Aborted => f.write_str("the connection's task was aborted"),
             Self::Io(kind) => write!(f, "input/output error: {kind}"),
         }

@@ -8,6 +8,7 @@
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
 //! * [`protocol2`]: frames, control messages and the agreement of protocol 2;
 //! * [`Handshake`]: how two peers learn each other's id;
+//! * [`access`]: access tokens, and what their holders may do;
 //! * [`admission`]: a server's door: places, ids, and who is refused;
 //! * [`connection`]: the life of one connection, from its first byte to its last;
 //! * [`discovery`]: the datagrams by which an interface finds an engine on the LAN;
@@ -19,6 +20,7 @@
 //! `PROTOCOL.md` at the root of the repository is the normative description.
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod action;
 pub mod admission;
 pub mod cbor;

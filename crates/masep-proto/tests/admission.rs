@@ -1,13 +1,13 @@
 //! A server's door: places, ids, who makes room, and who is refused.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Duplicates, Greet, RejectReason, Ticket, Verdict,
+    Admission, Decision, DoorEvent, Duplicates, Entrance, Greet, RejectReason, Ticket, Verdict,
 };
-use masep_proto::protocol2::{Protocol, Rejected};
-use masep_proto::{PeerId, ServerLimits};
+use masep_proto::protocol2::{Hello, Rejected};
+use masep_proto::{CloseReason, PeerId, ServerLimits};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -26,12 +26,14 @@ impl Door {
     }
 
     fn arrive(&mut self) -> (Ticket, Greet) {
-        self.admission.arrive(None)
+        self.admission.arrive(None, Entrance::Main)
     }
 
     fn hello(&mut self, ticket: Ticket, id: &str) -> Verdict {
+        let hello = Hello::new(PeerId::from(id), 0);
+        let date = SystemTime::now();
         self.admission
-            .hello(ticket, &PeerId::from(id), Protocol::Masep2, self.now)
+            .hello(ticket, &hello.id, Some(&hello), self.now, date)
     }
 
     /// One that has said this hello, and what came of it.
@@ -94,14 +96,14 @@ fn each_address_has_its_share_and_takes_no_place_beyond_it() {
     let limits = ServerLimits::default().connections_per_address(Some(1));
     let mut door = Door::new(&limits, Duplicates::Refuse);
     let from: IpAddr = "192.0.2.1".parse().unwrap();
-    let (first, greet) = door.admission.arrive(Some(from));
+    let (first, greet) = door.admission.arrive(Some(from), Entrance::Main);
     assert_eq!(greet, Greet::Hear);
-    let (_, refused) = door.admission.arrive(Some(from));
+    let (_, refused) = door.admission.arrive(Some(from), Entrance::Main);
     assert!(matches!(refused, Greet::Refuse(_)));
     assert_eq!(door.admission.connections(), 1);
     assert!(door.events().is_empty(), "nobody was crowded out");
     assert!(door.admission.failed(first), "it may be told why");
-    assert_eq!(door.admission.arrive(Some(from)).1, Greet::Hear);
+    assert_eq!(door.admission.arrive(Some(from), Entrance::Main).1, Greet::Hear);
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
     assert_eq!(verdict, Verdict::Wait);
     assert_eq!(door.events(), [DoorEvent::Replace(old)]);
     door.pass(Duration::from_secs(1));
-    assert_eq!(door.events(), [DoorEvent::Abort(old)]);
+    assert_eq!(door.events(), [DoorEvent::Abort(old, CloseReason::Replaced)]);
     door.pass(Duration::from_secs(1));
     assert_eq!(door.events(), [DoorEvent::Admit(new)]);
     // The end of the old one does not free the id of its successor.
@@ -237,9 +239,9 @@ fn the_host_is_asked_and_may_decide_late() {
 fn nobody_is_asked_about_a_peer_that_has_said_no_more_than_its_id() {
     let admission = Admission::new(&ServerLimits::default(), Duplicates::Refuse);
     let mut admission = admission.asks(true);
-    let (ticket, _) = admission.arrive(None);
+    let (ticket, _) = admission.arrive(None, Entrance::Main);
     let id = PeerId::from("agent");
-    let verdict = admission.hello(ticket, &id, Protocol::Pymasep, Instant::now());
+    let verdict = admission.hello(ticket, &id, None, Instant::now(), SystemTime::now());
     assert_eq!(verdict, Verdict::Admit);
     assert_eq!(admission.poll_event(), None);
 }
@@ -307,7 +309,7 @@ fn places_are_counted_right_whatever_happens() {
             match (draw(7), ticket) {
                 (0 | 1, _) => {
                     let from = IpAddr::from([192, 0, 2, u8::try_from(draw(3)).unwrap()]);
-                    tickets.push(door.admission.arrive(Some(from)).0);
+                    tickets.push(door.admission.arrive(Some(from), Entrance::Main).0);
                 }
                 (2, Some(ticket)) => {
                     let _ = door.hello(ticket, ["a", "b"][draw(2)]);

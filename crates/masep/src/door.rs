@@ -4,19 +4,21 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
+use masep_proto::access::{Grant, Grants, Subject};
 use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Greet, Pace, Refusal, Ticket, Verdict,
+    Admission, Decision, DoorEvent, Entrance, Greet, Pace, Refusal, Ticket, Verdict,
 };
-use masep_proto::connection::{Config, Connection as Core};
+use masep_proto::connection::{Config, Connection as Core, Protocols};
 use masep_proto::protocol2::{Rejected, Welcome};
 use masep_proto::{PeerId, ServerLimits};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field};
 
+use crate::access::{AccessRequest, Gate, Renews};
 use crate::connection::{Delivery, Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
@@ -34,8 +36,12 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// One for each server.
 pub(crate) struct Door {
+    itself: Weak<Self>,
     id: PeerId,
     config: Arc<Config>,
+    /// That of those who come by the entrance for pymasep's protocol.
+    pymasep_config: Arc<Config>,
+    gate: Gate,
     socket_options: SocketOptions,
     delivery: Delivery,
     registry: Registry,
@@ -51,6 +57,8 @@ struct Guests {
     admission: Admission,
     connections: BTreeMap<Ticket, Arc<Shared>>,
     requests: Requests,
+    /// Those about which the host's function is to be asked, when the lock is let go.
+    access: Vec<AccessRequest>,
 }
 
 /// What a door does for each server differently.
@@ -58,6 +66,7 @@ pub(crate) struct Rules {
     pub(crate) socket_options: SocketOptions,
     pub(crate) duplicates: Duplicates,
     pub(crate) asks: Asks,
+    pub(crate) gate: Gate,
     pub(crate) delivery: Delivery,
 }
 
@@ -68,22 +77,32 @@ impl Door {
         limits: &ServerLimits,
         rules: Rules,
         registry: Registry,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> io::Result<Arc<Self>> {
+        let admission = rules.asks.admission(limits, rules.duplicates);
+        let pymasep = config.clone().protocols(Protocols::Pymasep);
+        let door = Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
             guests: Mutex::new(Guests {
-                admission: rules.asks.admission(limits, rules.duplicates),
+                admission: rules.gate.guard(admission),
                 connections: BTreeMap::new(),
                 requests: Requests::default(),
+                access: Vec::new(),
             }),
             id,
+            pymasep_config: Arc::new(pymasep),
             config: Arc::new(config),
+            gate: rules.gate,
             socket_options: rules.socket_options,
             delivery: rules.delivery,
             registry,
             changed: Notify::new(),
             requested: Notify::new(),
             stopped: watch::channel(false).0,
-        })
+        });
+        if let Gate::Tokens(tokens) = &door.gate {
+            tokens.subscribe(&door)?;
+        }
+        Ok(door)
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
@@ -91,7 +110,7 @@ impl Door {
     }
 
     /// Makes a call of the admission, and carries out its decisions.
-    fn ask<R>(&self, call: impl FnOnce(&mut Admission) -> R) -> R {
+    pub(crate) fn ask<R>(&self, call: impl FnOnce(&mut Admission) -> R) -> R {
         self.update(|guests| call(&mut guests.admission))
     }
 
@@ -105,20 +124,27 @@ impl Door {
         if guests.admission.deadline().is_some() {
             self.changed.notify_one();
         }
+        let access = std::mem::take(&mut guests.access);
+        drop(guests);
+        for request in access {
+            self.gate.ask(request);
+        }
         answer
     }
 
     fn act(&self, guests: &mut Guests, event: DoorEvent) {
         let Guests {
+            admission,
             connections,
             requests,
-            ..
+            access,
         } = guests;
         let connection = |ticket| connections.get(&ticket);
         match event {
             DoorEvent::Admit(ticket) => {
                 let welcome = requests.take_welcome(ticket);
-                connection(ticket).inspect(|guest| self.admit(guest, welcome));
+                let grant = admission.grant(ticket);
+                connection(ticket).inspect(|guest| self.admit(guest, welcome, grant));
             }
             DoorEvent::Refuse(ticket, refusal) => {
                 connection(ticket).inspect(|guest| refuse(guest, refusal));
@@ -129,11 +155,21 @@ impl Door {
             DoorEvent::Replace(ticket) => {
                 connection(ticket).inspect(|guest| guest.end(CloseReason::Replaced));
             }
-            DoorEvent::Abort(ticket) => {
-                connection(ticket).inspect(|guest| guest.abort(CloseReason::Replaced));
+            DoorEvent::End(ticket, reason) => {
+                connection(ticket).inspect(|guest| guest.end(reason));
+            }
+            DoorEvent::Abort(ticket, reason) => {
+                connection(ticket).inspect(|guest| guest.abort(reason));
+            }
+            DoorEvent::AskAccess(ticket) => {
+                let peer = connection(ticket).and_then(|guest| self.peer(guest, None));
+                if let Some((peer, door)) = peer.zip(self.itself.upgrade()) {
+                    access.push(AccessRequest::new(peer, ticket, door));
+                }
             }
             DoorEvent::Ask(ticket) => {
-                if let Some(peer) = connection(ticket).and_then(|guest| self.peer(guest)) {
+                let grant = admission.grant(ticket);
+                if let Some(peer) = connection(ticket).and_then(|guest| self.peer(guest, grant)) {
                     requests.ask(ticket, peer);
                     self.requested.notify_one();
                 }
@@ -142,7 +178,7 @@ impl Door {
     }
 
     /// The client about which the host is asked.
-    fn peer(&self, guest: &Shared) -> Option<Peer> {
+    fn peer(&self, guest: &Shared, grant: Option<Arc<Grant>>) -> Option<Peer> {
         let (hello, protocol) = guest.look_at(Peer::hello)?;
         Some(Peer {
             hello,
@@ -150,11 +186,13 @@ impl Door {
             address: guest.address.clone(),
             connection: guest.id,
             server: self.id.clone(),
+            grant,
         })
     }
 
     /// Admits a connection. It is in the registry before its peer can know.
-    fn admit(&self, guest: &Arc<Shared>, welcome: Option<Welcome>) {
+    fn admit(&self, guest: &Arc<Shared>, welcome: Option<Welcome>, grant: Option<Arc<Grant>>) {
+        guest.note_grant(grant);
         self.registry.add_connection(Connection::new(guest.clone()));
         let mut locked = guest.lock();
         match welcome {
@@ -195,6 +233,24 @@ impl Door {
         self.lock().requests.end(ticket, outcome);
     }
 
+    /// Ends the connections of these.
+    pub(crate) fn kick(&self, subject: &Subject) -> usize {
+        self.ask(|admission| admission.kick(subject, now()))
+    }
+
+    /// As [`kick`](Self::kick), and keeps them out.
+    pub(crate) fn ban(&self, subject: Subject) -> usize {
+        self.ask(|admission| admission.ban(subject, now()))
+    }
+
+    pub(crate) fn unban(&self, subject: Subject) -> bool {
+        self.ask(|admission| admission.unban(subject))
+    }
+
+    pub(crate) fn bans(&self) -> Vec<Subject> {
+        self.lock().admission.bans().cloned().collect()
+    }
+
     /// Stops accepting. Connections that were not admitted yet are refused.
     pub(crate) fn stop(&self) {
         self.ask(Admission::stop);
@@ -222,7 +278,20 @@ impl Door {
     }
 }
 
+impl Renews for Door {
+    fn renew(&self, grants: Option<Grants>, date: SystemTime) {
+        self.ask(|admission| match grants {
+            Some(grants) => admission.renew(grants, now(), date),
+            None => admission.expire(now(), date),
+        });
+    }
+}
+
 impl Decides for Door {
+    fn let_in(&self, ticket: Ticket, grant: Option<Grant>) {
+        self.ask(|admission| admission.let_in(ticket, grant, now()));
+    }
+
     fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
         self.lock().requests.keep_welcome(ticket, welcome);
         self.ask(|admission| admission.decide(ticket, decision, now()));
@@ -297,6 +366,7 @@ impl Place {
 /// connection, when all has ended.
 pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
     listener: L,
+    entrance: Entrance,
     door: Arc<Door>,
     handler: Arc<H>,
     hand_out: Option<HandOut>,
@@ -323,7 +393,7 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
                     peer = field::Empty,
                 );
                 // Here, so that those who make room for others are those who came first.
-                let arrived = arrive(&door, transport, address.clone(), alive.clone());
+                let arrived = arrive(&door, transport, entrance, address.clone(), alive.clone());
                 let (door, handler) = (door.clone(), handler.clone());
                 let taking = take(
                     door,
@@ -420,11 +490,16 @@ impl Drop for Telling<'_> {
 fn arrive(
     door: &Arc<Door>,
     transport: impl Transport,
+    entrance: Entrance,
     address: Address,
     alive: mpsc::Sender<Infallible>,
 ) -> Option<Keeper> {
     transport::prepare(&transport, door.config.limits(), &door.socket_options).ok()?;
-    let core = Core::accept(door.config.clone(), now());
+    let config = match entrance {
+        Entrance::Main => &door.config,
+        Entrance::Pymasep => &door.pymasep_config,
+    };
+    let core = Core::accept(config.clone(), now());
     let from = address.tcp().map(|address| address.ip());
     let shared = Shared::new(
         core,
@@ -434,7 +509,7 @@ fn arrive(
         door.socket_options.busy_poll,
     );
     let (ticket, greet) = door.update(|guests| {
-        let (ticket, greet) = guests.admission.arrive(from);
+        let (ticket, greet) = guests.admission.arrive(from, entrance);
         // The next one that arrives may crowd it out.
         guests.connections.insert(ticket, shared.clone());
         (ticket, greet)
@@ -483,9 +558,15 @@ impl Place {
             return;
         };
         let id: PeerId = guest.peer().clone();
-        let protocol = guest.look_at(Core::protocol);
-        match door.ask(|admission| admission.hello(*ticket, &id, protocol, now())) {
-            Verdict::Admit => door.admit(guest, None),
+        let hello = guest.look_at(|core| core.hello().cloned());
+        let hear = |admission: &mut Admission| {
+            let date = SystemTime::now();
+            let verdict = admission.hello(*ticket, &id, hello.as_ref(), now(), date);
+            (verdict, admission.grant(*ticket))
+        };
+        let (verdict, grant) = door.ask(hear);
+        match verdict {
+            Verdict::Admit => door.admit(guest, None, grant),
             Verdict::Refuse(refusal) => refuse(guest, refusal),
             Verdict::Wait => {}
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use masep_proto::connection::{Config, HelloFailure, KnownPymasep, Protocols};
 use masep_proto::protocol2::Hello;
-use masep_proto::{HelloError, Limits, PeerId, Role};
+use masep_proto::{HelloError, Limits, PeerId};
 
 use crate::connection::Delivery;
 use crate::{Address, ConnectErrorKind, SocketOptions, TokenError, WhenFull};
@@ -144,14 +144,6 @@ fn known() -> MutexGuard<'static, KnownPymasep<Address>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The word for a role in HELLO.
-pub(crate) const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Actor => "actor",
-        Role::Observer => "observer",
-    }
-}
-
 /// The calls of a client's builder for what its HELLO has.
 macro_rules! hello_calls {
     () => {
@@ -162,7 +154,7 @@ macro_rules! hello_calls {
         /// for [`game`](Self::game), [`seat`](Self::seat), [`table`](Self::table), [`resume`](Self::resume),
         /// [`profile`](Self::profile) and [`make`](Self::make).
         pub fn role(mut self, role: crate::Role) -> Self {
-            self.endpoint.offer.role = Some(crate::endpoint::role_name(role).into());
+            self.endpoint.offer.role = Some(role.hello_name().into());
             self
         }
 

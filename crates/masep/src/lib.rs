@@ -52,9 +52,11 @@
 //! * Every queue, buffer, count and wait is bounded: by [`Limits`], [`ServerLimits`] and [`SocketOptions`].
 //! * Every connection ends with one [`CloseReason`], which each call that receives gives when nothing is left;
 //!   [`CloseReason::is_orderly`] tells an orderly end from a failure.
+//! * Who may come, and as what, is told by access tokens, where a server has some: [`access`].
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod address;
 pub mod blocking;
 mod client;
@@ -75,7 +77,6 @@ pub mod model;
 #[cfg(not(masep_model))]
 pub mod player;
 mod queue;
-#[cfg(not(masep_model))]
 mod random;
 mod registry;
 mod request;
@@ -98,6 +99,7 @@ pub use masep_proto::{
     MessageType, Node, PeerId, QName, Role, ServerLimits, TypeName, Value, is_printable,
 };
 
+pub use access::{ConnectionString, Tokens};
 pub use address::{Address, IntoTarget, InvalidAddress, Target};
 pub use client::{Client, ClientBuilder};
 pub use close::CloseReason;

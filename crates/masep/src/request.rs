@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use masep_proto::access::Grant;
 use masep_proto::admission::{Admission, Decision, Duplicates, Ticket};
 use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::{Hello, Protocol, Rejected, Welcome};
@@ -61,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) connection: ConnectionId,
     /// The server's own id.
     pub(crate) server: PeerId,
+    /// What it was let in with.
+    pub(crate) grant: Option<Arc<Grant>>,
 }
 
 impl Peer {
@@ -78,6 +81,9 @@ impl Peer {
 /// The door, which carries decisions out.
 pub(crate) trait Decides: Send + Sync {
     fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>);
+
+    /// Lets the client in as this, or not at all.
+    fn let_in(&self, ticket: Ticket, grant: Option<Grant>);
 
     /// Gives up the client for somebody who goes on with its stream; `None` if it has gone, or cannot be given.
     #[cfg(feature = "unstable-bindings")]
@@ -103,6 +109,16 @@ impl Request {
     /// The client's id, by its own word.
     pub const fn peer(&self) -> &PeerId {
         &self.peer.hello.id
+    }
+
+    /// What the client may do, by its access token; `None` where the server asks for none.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.peer.grant.as_deref()
+    }
+
+    /// The same, for one who keeps it.
+    pub(crate) fn shared_grant(&self) -> Option<Arc<Grant>> {
+        self.peer.grant.clone()
     }
 
     /// The client's address.

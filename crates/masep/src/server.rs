@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use masep_proto::admission::Duplicates;
+use masep_proto::admission::Entrance;
 use masep_proto::connection::{Config, Protocols};
 use masep_proto::{Limits, PeerId, ServerLimits};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use crate::access::{self, Gate, access_calls, kick_calls};
 use crate::discovery::Announcement;
 use crate::door::{Door, Rules, accept_connections};
 use crate::endpoint::Endpoint;
@@ -23,7 +25,7 @@ use crate::request::Asks;
 use crate::transport::{Listener, SocketListener};
 use crate::{
     AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request,
-    SocketHandler, SocketOptions, WhenFull,
+    SocketHandler, SocketOptions, Target, WhenFull,
 };
 
 /// Configures a [`Server`].
@@ -35,6 +37,8 @@ pub struct ServerBuilder<H = NoHandler> {
     duplicates: Duplicates,
     announce: bool,
     asks: Asks,
+    gate: Gate,
+    pymasep: Option<Target>,
     handler: H,
 }
 
@@ -50,6 +54,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
             duplicates: self.duplicates,
             announce: self.announce,
             asks: self.asks,
+            gate: self.gate,
+            pymasep: self.pymasep,
             handler,
         }
     }
@@ -110,6 +116,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
         self
     }
 
+    access_calls!();
+
     /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
@@ -141,7 +149,12 @@ impl<H: SocketHandler> ServerBuilder<H> {
     pub async fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
         let config = self.config(target.protocols())?;
-        self.start(config, SocketListener::bind(&target).await?)
+        let listener = SocketListener::bind(&target).await?;
+        let pymasep = match &self.pymasep {
+            Some(target) => Some(SocketListener::bind(target).await?),
+            None => None,
+        };
+        self.start(config, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -152,20 +165,28 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// What the system says of the socket, and `InvalidInput` for an id that cannot be sent in a hello.
     pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         let config = self.config(None)?;
-        self.start(config, SocketListener::new(listener)?)
+        access::check_sole_listener(self.pymasep.as_ref())?;
+        self.start(config, SocketListener::new(listener)?, None)
     }
 
     /// The configuration that the connections share, if the id can be sent in a hello.
     fn config(&self, insisted: Option<Protocols>) -> io::Result<Config> {
         let protocols = insisted.unwrap_or(self.endpoint.protocols);
+        let protocols = self.gate.protocols(protocols)?;
         let config = self.endpoint.config(protocols);
         config
             .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
-    fn start<L: Listener>(self, config: Config, listener: L) -> io::Result<Server> {
+    fn start<L: Listener>(
+        self,
+        config: Config,
+        listener: L,
+        pymasep: Option<SocketListener>,
+    ) -> io::Result<Server> {
         let local_address = listener.local_address()?;
+        let pymasep_address = pymasep.as_ref().map(Listener::local_address).transpose()?;
         let announcement = if self.announce {
             Some(Announcement::start(
                 local_address.clone(),
@@ -182,20 +203,33 @@ impl<H: SocketHandler> ServerBuilder<H> {
             socket_options: self.endpoint.socket_options.clone(),
             duplicates: self.duplicates,
             asks: self.asks,
+            gate: self.gate,
             delivery: self.endpoint.delivery(),
         };
         let limits = &self.server_limits;
-        let door = Door::new(id.clone(), config, limits, rules, registry.clone());
+        let door = Door::new(id.clone(), config, limits, rules, registry.clone())?;
         let span = tracing::info_span!("server", ?id, address = %local_address);
         let hand_out = (!is_handled).then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
         let handler = Arc::new(self.handler);
-        let accepting = accept_connections(listener, door.clone(), handler, hand_out, alive);
+        if let Some((listener, address)) = pymasep.zip(pymasep_address.as_ref()) {
+            let span = tracing::info_span!("server", ?id, %address);
+            let (door, handler, hand_out) = (door.clone(), handler.clone(), hand_out.clone());
+            let entrance = Entrance::Pymasep;
+            let alive = alive.clone();
+            let accepting = accept_connections(listener, entrance, door, handler, hand_out, alive);
+            tokio::spawn(accepting.instrument(span));
+        }
+        let entrance = Entrance::Main;
+        let door_of_main = door.clone();
+        let accepting =
+            accept_connections(listener, entrance, door_of_main, handler, hand_out, alive);
         tokio::spawn(accepting.instrument(span));
         Ok(Server {
             id,
             limits: self.server_limits,
             local_address,
+            pymasep_address,
             registry,
             door,
             accepted: tokio::sync::Mutex::new(accepted),
@@ -217,7 +251,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// address.
     pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Server> {
         let config = self.config(None)?;
-        self.start(config, listener)
+        access::check_sole_listener(self.pymasep.as_ref())?;
+        self.start(config, listener, None)
     }
 }
 
@@ -232,6 +267,7 @@ pub struct Server {
     id: PeerId,
     limits: ServerLimits,
     local_address: Address,
+    pymasep_address: Option<Address>,
     registry: Registry,
     door: Arc<Door>,
     accepted: tokio::sync::Mutex<Accepted>,
@@ -266,6 +302,8 @@ impl Server {
             duplicates: Duplicates::default(),
             announce: false,
             asks: Asks::Nobody,
+            gate: Gate::Open,
+            pymasep: None,
             handler: NoHandler(()),
         }
     }
@@ -279,6 +317,8 @@ impl Server {
     pub fn local_address(&self) -> Address {
         self.local_address.clone()
     }
+
+    kick_calls!();
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {

@@ -54,7 +54,7 @@ impl Origins {
 }
 
 /// The address that counts: of IPv6, where a single host has as many as it likes, its network.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

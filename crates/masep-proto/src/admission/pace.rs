@@ -26,6 +26,13 @@ impl Pace {
         }
     }
 
+    /// True if as many may be said at once as in the beginning.
+    pub(super) fn is_rested(&self, now: Instant) -> bool {
+        let missing = self.every.checked_mul(self.burst - self.left);
+        let full = missing.and_then(|missing| self.filled?.checked_add(missing));
+        full.is_none_or(|full| full <= now)
+    }
+
     /// Counts one. If it is said now, this is the number of those that were not since the last that was.
     pub fn take(&mut self, now: Instant) -> Option<u64> {
         let filled = *self.filled.get_or_insert(now);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::access::{Denial, Forbidden, Subject, Unauthorized};
 use crate::connection::HelloFailure;
 use crate::protocol2::{Protocol, Rejected};
 use crate::{HelloError, LimitExceeded, PeerId};
@@ -41,6 +42,15 @@ pub enum RejectReason {
     /// [`ServerLimits::decision_time`](crate::ServerLimits::decision_time).
     #[error("no decision within {0:?}")]
     Undecided(Duration),
+    /// The server has access tokens, and the client has no valid one. It is told that one is needed, and nothing else.
+    #[error(transparent)]
+    Unauthorized(Unauthorized),
+    /// Its access token does not allow what it wants to be.
+    #[error(transparent)]
+    Forbidden(Forbidden),
+    /// The host keeps it out.
+    #[error("{0} is banned")]
+    Banned(Subject),
 }
 
 impl RejectReason {
@@ -57,6 +67,9 @@ impl RejectReason {
             Self::OtherProtocol(_) => "other_protocol",
             Self::Rejected(_) => "denied",
             Self::Undecided(_) => "undecided",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Forbidden(_) => "forbidden",
+            Self::Banned(_) => "banned",
         }
     }
 }
@@ -78,6 +91,15 @@ impl From<HelloFailure> for RejectReason {
     }
 }
 
+impl From<Denial> for RejectReason {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Unauthorized(why) => Self::Unauthorized(why),
+            Denial::Forbidden(why) => Self::Forbidden(why),
+        }
+    }
+}
+
 /// The time after which a client may come again that was refused for lack of places or of a decision, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
@@ -91,6 +113,11 @@ impl From<&RejectReason> for Rejected {
             | RejectReason::Undecided(_) => {
                 Self::new(reason.as_str(), reason.to_string()).retry_ms(RETRY_MS)
             }
+            // The same words whatever is wrong with the token, or with whom there is a ban for.
+            RejectReason::Unauthorized(_) => {
+                Self::new(reason.as_str(), "a valid access token is needed here")
+            }
+            RejectReason::Banned(_) => Self::new(reason.as_str(), "the host keeps this peer out"),
             _ => Self::new(reason.as_str(), reason.to_string()),
         }
     }

@@ -123,6 +123,14 @@ impl Role {
             Self::Observer => "Observer",
         }
     }
+
+    /// The role as it stands in a `HELLO`: `"actor"` or `"observer"`.
+    pub const fn hello_name(self) -> &'static str {
+        match self {
+            Self::Actor => "actor",
+            Self::Observer => "observer",
+        }
+    }
 }
 
 impl fmt::Display for Role {

@@ -140,6 +140,11 @@ impl Connection {
         self.shared().lock().core.welcome().cloned()
     }
 
+    /// What the peer may do, by its access token; `None` at a client, and at a server that asks for no tokens.
+    pub fn grant(&self) -> Option<&crate::access::Grant> {
+        self.shared().grant()
+    }
+
     /// What the client said of itself in its HELLO (protocol 2): its role, game, seat, features. Access token, resume text
     /// and `make` are for the [verdict](crate::Request) and not kept. `None` on a client's connection, and in pymasep's
     /// protocol, which has no such thing.

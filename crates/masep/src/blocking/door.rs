@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use masep_proto::PeerId;
-use masep_proto::admission::{Admission, Decision, DoorEvent, GRACE, Greet, Pace, Ticket, Verdict};
-use masep_proto::connection::{Config, Connection as Core, HelloFailure};
+use masep_proto::access::{Grant, Grants, Subject};
+use masep_proto::admission::{
+    Admission, Decision, DoorEvent, Entrance, GRACE, Greet, Pace, Ticket, Verdict,
+};
+use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
 use masep_proto::protocol2::Welcome;
 
 use super::accepted::Accepted;
@@ -18,6 +21,7 @@ use super::keeper;
 use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
+use crate::access::{AccessRequest, Gate, Renews};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
 use crate::request::{Decides, Peer, Request, Requests};
 use crate::server::FAR;
@@ -27,8 +31,12 @@ use crate::{Address, CloseReason, RejectReason, SocketOptions, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
+    itself: Weak<Self>,
     id: PeerId,
     config: Arc<Config>,
+    /// That of those who come by the entrance for pymasep's protocol.
+    pymasep_config: Arc<Config>,
+    gate: Gate,
     socket_options: SocketOptions,
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
@@ -41,6 +49,14 @@ pub(super) struct Door {
     is_stopped: AtomicBool,
 }
 
+/// What a door does for each server differently.
+pub(super) struct Rules {
+    pub(super) id: PeerId,
+    pub(super) socket_options: SocketOptions,
+    pub(super) gate: Gate,
+    pub(super) handler: Option<Arc<dyn SocketHandler>>,
+}
+
 struct Inner {
     admission: Admission,
     connections: BTreeMap<Ticket, Arc<Shared>>,
@@ -50,7 +66,7 @@ struct Inner {
 
 /// A decision of the door, with the connection that it is about.
 enum Due {
-    Admit(Option<Welcome>),
+    Admit(Option<Welcome>, Option<Arc<Grant>>),
     Other(DoorEvent),
 }
 
@@ -63,21 +79,20 @@ pub(super) struct Place {
 
 impl Door {
     pub(super) fn new(
-        id: PeerId,
-        config: Arc<Config>,
+        config: Config,
         admission: Admission,
         connections: usize,
-        socket_options: SocketOptions,
-        handler: Option<Arc<dyn SocketHandler>>,
+        rules: Rules,
         wake: PipeWriter,
-    ) -> Self {
-        Self {
-            id,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
+            id: rules.id,
             registry: Registry::default(),
-            handler,
+            handler: rules.handler,
             accepted: Arc::new(Accepted::new(connections)),
             inner: Mutex::new(Inner {
-                admission,
+                admission: rules.gate.guard(admission),
                 connections: BTreeMap::new(),
                 requests: Requests::default(),
                 is_closed: false,
@@ -85,9 +100,11 @@ impl Door {
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
-            config,
-            socket_options,
-        }
+            pymasep_config: Arc::new(config.clone().protocols(Protocols::Pymasep)),
+            config: Arc::new(config),
+            gate: rules.gate,
+            socket_options: rules.socket_options,
+        })
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -129,22 +146,37 @@ impl Door {
         let before = inner.admission.deadline();
         let result = change(&mut inner);
         let mut events = Vec::new();
+        let mut access = Vec::new();
         while let Some(event) = inner.admission.poll_event() {
             let (DoorEvent::Admit(ticket)
             | DoorEvent::Refuse(ticket, _)
+            | DoorEvent::AskAccess(ticket)
             | DoorEvent::Ask(ticket)
             | DoorEvent::LookAt(ticket)
             | DoorEvent::Replace(ticket)
-            | DoorEvent::Abort(ticket)) = &event;
+            | DoorEvent::End(ticket, _)
+            | DoorEvent::Abort(ticket, _)) = &event;
             let Some(shared) = inner.connections.get(ticket).cloned() else {
                 continue;
             };
             let due = match event {
-                DoorEvent::Ask(ticket) => {
-                    self.ask(&mut inner.requests, ticket, &shared);
+                DoorEvent::AskAccess(ticket) => {
+                    let peer = self.peer(&shared, None);
+                    let door = self.itself.upgrade();
+                    access.extend(peer.zip(door).map(|(peer, door)| {
+                        AccessRequest::new(peer, ticket, door)
+                    }));
                     continue;
                 }
-                DoorEvent::Admit(ticket) => Due::Admit(inner.requests.take_welcome(ticket)),
+                DoorEvent::Ask(ticket) => {
+                    let grant = inner.admission.grant(ticket);
+                    self.ask(&mut inner.requests, ticket, self.peer(&shared, grant));
+                    continue;
+                }
+                DoorEvent::Admit(ticket) => {
+                    let welcome = inner.requests.take_welcome(ticket);
+                    Due::Admit(welcome, inner.admission.grant(ticket))
+                }
                 event => Due::Other(event),
             };
             events.push((shared, due));
@@ -156,9 +188,15 @@ impl Door {
         }
         for (shared, due) in events {
             match due {
-                Due::Admit(welcome) => shared.admit(welcome),
+                Due::Admit(welcome, grant) => {
+                    shared.note_grant(grant);
+                    shared.admit(welcome);
+                }
                 Due::Other(event) => act(&shared, event),
             }
+        }
+        for request in access {
+            self.gate.ask(request);
         }
         result
     }
@@ -168,19 +206,42 @@ impl Door {
     }
 
     /// Has the host decide about a connection.
-    fn ask(&self, requests: &mut Requests, ticket: Ticket, shared: &Shared) {
-        let said = Peer::hello(&shared.lock().core);
-        if let Some((hello, protocol)) = said {
-            let peer = Peer {
-                hello,
-                protocol,
-                address: shared.address.clone(),
-                connection: shared.id,
-                server: self.id.clone(),
-            };
+    fn ask(&self, requests: &mut Requests, ticket: Ticket, peer: Option<Peer>) {
+        if let Some(peer) = peer {
             requests.ask(ticket, peer);
             self.requested.notify_all();
         }
+    }
+
+    /// The client about which the host is asked.
+    fn peer(&self, shared: &Shared, grant: Option<Arc<Grant>>) -> Option<Peer> {
+        let (hello, protocol) = Peer::hello(&shared.lock().core)?;
+        Some(Peer {
+            hello,
+            protocol,
+            address: shared.address.clone(),
+            connection: shared.id,
+            server: self.id.clone(),
+            grant,
+        })
+    }
+
+    /// Ends the connections of these.
+    pub(super) fn kick(&self, subject: &Subject) -> usize {
+        self.update(|inner| inner.admission.kick(subject, Instant::now()))
+    }
+
+    /// As [`kick`](Self::kick), and keeps them out.
+    pub(super) fn ban(&self, subject: Subject) -> usize {
+        self.update(|inner| inner.admission.ban(subject, Instant::now()))
+    }
+
+    pub(super) fn unban(&self, subject: Subject) -> bool {
+        self.update(|inner| inner.admission.unban(subject))
+    }
+
+    pub(super) fn bans(&self) -> Vec<Subject> {
+        self.lock().admission.bans().cloned().collect()
     }
 
     /// The next connection about which the host is asked; `None` when none comes any more.
@@ -194,7 +255,11 @@ impl Door {
     }
 
     /// Accepts until the server is stopped.
-    pub(super) fn run(self: &Arc<Self>, listener: &ListeningSocket, mut woken: &PipeReader) {
+    pub(super) fn run(
+        self: &Arc<Self>,
+        listeners: &[(Entrance, ListeningSocket)],
+        mut woken: &PipeReader,
+    ) {
         // Ten in a second would be many.
         let mut rest_log = Pace::new(8, Duration::from_secs(60));
         tracing::info!(id = ?self.id, "listening");
@@ -206,7 +271,7 @@ impl Door {
             });
             let mut asked = vec![poll_fd(&woken, WOKEN)];
             if rests_until.is_none() {
-                asked.push(poll_fd(listener, WOKEN));
+                asked.extend(listeners.iter().map(|(_, listener)| poll_fd(listener, WOKEN)));
             }
             let waited = wait_for(&mut asked, earlier(deadline, rests_until));
             if readiness(&asked[0]).reads {
@@ -217,42 +282,53 @@ impl Door {
                 continue;
             }
             rests_until = None;
-            match waited
-                .map_err(io::Error::from)
-                .and_then(|()| listener.accept())
-            {
-                Ok((socket, address)) => self.greet(socket, address),
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    if let Some(skipped) = rest_log.take(Instant::now()) {
-                        tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
-                    }
-                    rests_until = after(ACCEPT_REST);
+            let waited = waited.map_err(io::Error::from);
+            let accepted = waited.and_then(|()| self.accept_each(listeners));
+            if let Err(error) = accepted {
+                if let Some(skipped) = rest_log.take(Instant::now()) {
+                    tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
                 }
+                rests_until = after(ACCEPT_REST);
             }
         }
         tracing::info!(id = ?self.id, "stopped accepting");
     }
 
-    fn greet(self: &Arc<Self>, socket: Socket, address: Address) {
+    /// Takes one connection of each listener that has some.
+    fn accept_each(self: &Arc<Self>, listeners: &[(Entrance, ListeningSocket)]) -> io::Result<()> {
+        for (entrance, listener) in listeners {
+            match listener.accept() {
+                Ok((socket, address)) => self.greet(socket, *entrance, address),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn greet(self: &Arc<Self>, socket: Socket, entrance: Entrance, address: Address) {
         if self.prepare(&socket).is_err() {
             return self.reject(&address, &RejectReason::ClosedBeforeHello);
         }
         let from = address.tcp().map(|address| address.ip());
+        let config = match entrance {
+            Entrance::Main => &self.config,
+            Entrance::Pymasep => &self.pymasep_config,
+        };
         let (shared, refusal) = self.update(|inner| {
-            let (ticket, greet) = inner.admission.arrive(from);
+            let (ticket, greet) = inner.admission.arrive(from, entrance);
             let place = Place {
                 door: self.clone(),
                 ticket,
             };
-            let core = Core::accept(self.config.clone(), Instant::now());
+            let core = Core::accept(config.clone(), Instant::now());
             let owner = (self.registry.clone(), Some(place), self.handler.is_some());
             let shared = Shared::new(
                 core,
                 socket,
                 address,
-                self.config.clone(),
+                config.clone(),
                 self.socket_options.busy_poll,
                 owner,
             );
@@ -304,13 +380,27 @@ fn act(shared: &Arc<Shared>, event: DoorEvent) {
         DoorEvent::Refuse(_, refusal) => shared.refuse(refusal.reason, refusal.at_once),
         DoorEvent::LookAt(_) => shared.look(),
         DoorEvent::Replace(_) => shared.begin_end(CloseReason::Replaced),
-        DoorEvent::Abort(_) => shared.abort(CloseReason::Replaced),
+        DoorEvent::End(_, reason) => shared.begin_end(reason),
+        DoorEvent::Abort(_, reason) => shared.abort(reason),
         // Those are seen to before.
-        DoorEvent::Admit(_) | DoorEvent::Ask(_) => {}
+        DoorEvent::Admit(_) | DoorEvent::AskAccess(_) | DoorEvent::Ask(_) => {}
+    }
+}
+
+impl Renews for Door {
+    fn renew(&self, grants: Option<Grants>, date: SystemTime) {
+        self.update(|inner| match grants {
+            Some(grants) => inner.admission.renew(grants, Instant::now(), date),
+            None => inner.admission.expire(Instant::now(), date),
+        });
     }
 }
 
 impl Decides for Door {
+    fn let_in(&self, ticket: Ticket, grant: Option<Grant>) {
+        self.update(|inner| inner.admission.let_in(ticket, grant, Instant::now()));
+    }
+
     fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
         self.update(|inner| {
             inner.requests.keep_welcome(ticket, welcome);
@@ -363,14 +453,19 @@ impl Shared {
 /// Calls for a connection that has the place.
 impl Place {
     pub(super) fn hello(&self, shared: &Arc<Shared>) {
-        let protocol = shared.lock().core.protocol();
-        let verdict = self.door.update(|inner| {
-            inner
-                .admission
-                .hello(self.ticket, shared.peer(), protocol, Instant::now())
+        let hello = shared.lock().core.hello().cloned();
+        let (verdict, grant) = self.door.update(|inner| {
+            let (now, date) = (Instant::now(), SystemTime::now());
+            let admission = &mut inner.admission;
+            let verdict =
+                admission.hello(self.ticket, shared.peer(), hello.as_ref(), now, date);
+            (verdict, admission.grant(self.ticket))
         });
         match verdict {
-            Verdict::Admit => shared.admit(None),
+            Verdict::Admit => {
+                shared.note_grant(grant);
+                shared.admit(None);
+            }
             Verdict::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
             Verdict::Wait => {}
         }

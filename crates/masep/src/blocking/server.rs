@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use masep_proto::admission::Entrance;
 use masep_proto::connection::{Config, Protocols};
 use masep_proto::{Limits, PeerId, ServerLimits};
 
 use super::announcing::Announcing;
-use super::door::Door;
+use super::door::{Door, Rules};
 use super::endpoint;
 use super::stream::after;
 use super::{Connection, Registry, Request, SocketHandler, TimedOut};
+use crate::access::{self, Gate, access_calls, kick_calls};
 use crate::close::is_bye_of_peer;
 use crate::endpoint::Endpoint;
 use crate::error::ListenError;
@@ -23,7 +25,7 @@ use crate::sync::Instant;
 use crate::transport::ListeningSocket;
 use crate::{
     AcceptError, AcceptTimeoutError, Address, CloseReason, Duplicates, IntoTarget, ShutdownReport,
-    SocketOptions, WhenFull,
+    SocketOptions, Target, WhenFull,
 };
 
 /// Configures a [`Server`].
@@ -35,6 +37,8 @@ pub struct ServerBuilder {
     duplicates: Duplicates,
     announce: bool,
     asks: Asks,
+    gate: Gate,
+    pymasep: Option<Target>,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -103,6 +107,8 @@ impl ServerBuilder {
         self
     }
 
+    access_calls!();
+
     /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
@@ -135,9 +141,9 @@ impl ServerBuilder {
         let target = address.into_target()?;
         self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
         self.config()?;
-        let addresses = target.resolve_blocking();
-        let addresses = addresses.map_err(|error| ListenError::wrap(&target, error))?;
-        self.start(ListeningSocket::bind(&addresses)?)
+        let listener = listen(&target)?;
+        let pymasep = self.pymasep.as_ref().map(listen).transpose()?;
+        self.start(listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -148,26 +154,33 @@ impl ServerBuilder {
     /// As [`bind`](Self::bind).
     pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         self.config()?;
-        self.start(ListeningSocket::new(listener)?)
+        access::check_sole_listener(self.pymasep.as_ref())?;
+        self.start(ListeningSocket::new(listener)?, None)
     }
 
-    fn start(self, listener: ListeningSocket) -> io::Result<Server> {
-        let local_address = listener.address().clone();
+    fn start(self, main: ListeningSocket, pymasep: Option<ListeningSocket>) -> io::Result<Server> {
+        let local_address = main.address().clone();
+        let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
+        let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];
+        let listeners = listeners.map(|(entrance, listener)| Some((entrance, listener?)));
+        let listeners: Vec<_> = listeners.into_iter().flatten().collect();
         let config = self.config()?;
         let (woken, wake) = io::pipe()?;
         let Endpoint {
             id, socket_options, ..
         } = self.endpoint;
         let admission = self.asks.admission(&self.server_limits, self.duplicates);
-        let door = Arc::new(Door::new(
-            id.clone(),
-            Arc::new(config),
-            admission,
-            self.server_limits.connections,
+        let rules = Rules {
+            id: id.clone(),
             socket_options,
-            self.handler,
-            wake,
-        ));
+            gate: self.gate.clone(),
+            handler: self.handler,
+        };
+        let connections = self.server_limits.connections;
+        let door = Door::new(config, admission, connections, rules, wake);
+        if let Gate::Tokens(tokens) = &self.gate {
+            tokens.subscribe(&door)?;
+        }
         let announcement = if self.announce {
             Some(Announcing::start(
                 local_address.clone(),
@@ -179,12 +192,13 @@ impl ServerBuilder {
         let accepting = door.clone();
         let thread = thread::Builder::new()
             .name("masep-accept".into())
-            .spawn(move || accepting.run(&listener, &woken))?;
+            .spawn(move || accepting.run(&listeners, &woken))?;
         Ok(Server {
             id,
             asks: self.asks,
             limits: self.server_limits,
             local_address,
+            pymasep_address,
             door,
             accepting: Mutex::new(Some(thread)),
             announcement: Mutex::new(announcement),
@@ -193,11 +207,19 @@ impl ServerBuilder {
 
     /// The configuration that the connections share, if the id can be sent in a hello.
     fn config(&self) -> io::Result<Config> {
-        let config = self.endpoint.config(self.endpoint.protocols);
+        let protocols = self.gate.protocols(self.endpoint.protocols)?;
+        let config = self.endpoint.config(protocols);
         config
             .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
+}
+
+/// Listens on a target.
+fn listen(target: &Target) -> io::Result<ListeningSocket> {
+    let addresses = target.resolve_blocking();
+    let addresses = addresses.map_err(|error| ListenError::wrap(target, error))?;
+    ListeningSocket::bind(&addresses)
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -208,6 +230,7 @@ impl fmt::Debug for ServerBuilder {
             .field("duplicates", &self.duplicates)
             .field("announce", &self.announce)
             .field("asks", &self.asks)
+            .field("gate", &self.gate)
             .finish_non_exhaustive()
     }
 }
@@ -232,6 +255,7 @@ pub struct Server {
     asks: Asks,
     limits: ServerLimits,
     local_address: Address,
+    pymasep_address: Option<Address>,
     door: Arc<Door>,
     /// The thread that accepts.
     accepting: Mutex<Option<JoinHandle<()>>>,
@@ -247,6 +271,8 @@ impl Server {
             duplicates: Duplicates::default(),
             announce: false,
             asks: Asks::Nobody,
+            gate: Gate::Open,
+            pymasep: None,
             handler: None,
         }
     }
@@ -260,6 +286,8 @@ impl Server {
     pub fn local_address(&self) -> Address {
         self.local_address.clone()
     }
+
+    kick_calls!();
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {

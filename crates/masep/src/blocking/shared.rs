@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use masep_proto::PeerId;
+use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Config, Connection as Core, Event};
 
 use super::Registry;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) handled: bool,
     /// From the peer's hello on.
     peer: OnceLock<PeerId>,
+    /// What the peer was let in with.
+    grant: OnceLock<Arc<Grant>>,
     /// From the end on.
     pub(super) ended: OnceLock<CloseReason>,
     state: Mutex<State>,
@@ -117,6 +120,7 @@ impl Shared {
             place,
             handled,
             peer: OnceLock::new(),
+            grant: OnceLock::new(),
             ended: OnceLock::new(),
             state: Mutex::new(State {
                 now: sync::now(),
@@ -149,6 +153,18 @@ impl Shared {
         self.peer
             .get()
             .expect("handles are of those that have said hello")
+    }
+
+    /// What the peer may do, by its access token.
+    pub(super) fn grant(&self) -> Option<&Grant> {
+        self.grant.get().map(|grant| &**grant)
+    }
+
+    pub(super) fn note_grant(&self, grant: Option<Arc<Grant>>) {
+        if let Some(grant) = grant {
+            // It is told once.
+            let _ = self.grant.set(grant);
+        }
     }
 
     pub(super) fn note_peer(&self, state: &State) {

@@ -10,6 +10,7 @@ use std::task::Waker;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Connection as Core, Event, WhenFull};
 use masep_proto::protocol2::Notice;
 use masep_proto::{Encoding, Frame, PeerId};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) id: ConnectionId,
     pub(crate) address: Address,
     pub(super) peer: OnceLock<PeerId>,
+    /// What the peer was let in with.
+    grant: OnceLock<Arc<Grant>>,
     pub(crate) delivery: Delivery,
     pub(crate) busy_poll: Duration,
     pub(super) state: Mutex<State>,
@@ -182,6 +185,18 @@ impl State {
 }
 
 impl Shared {
+    /// What the peer may do, by its access token.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        self.grant.get().map(|grant| &**grant)
+    }
+
+    pub(crate) fn note_grant(&self, grant: Option<Arc<Grant>>) {
+        if let Some(grant) = grant {
+            // It is told once.
+            let _ = self.grant.set(grant);
+        }
+    }
+
     pub(crate) fn new(
         mut core: Core,
         stream: impl Transport,
@@ -199,6 +214,7 @@ impl Shared {
             id: ConnectionId::next(),
             address,
             peer: OnceLock::new(),
+            grant: OnceLock::new(),
             delivery,
             busy_poll,
             state: Mutex::new(State {

@@ -16,7 +16,12 @@ pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 
 /// The first bytes of a client with this id, which takes payloads of 1 MiB.
 pub fn first_bytes(id: &str) -> Vec<u8> {
-    let hello = Control::Hello(Box::new(Hello::new(id.into(), 1 << 20)));
+    first_bytes_of(Hello::new(id.into(), 1 << 20))
+}
+
+/// The first bytes of a client that says this.
+pub fn first_bytes_of(hello: Hello) -> Vec<u8> {
+    let hello = Control::Hello(Box::new(hello));
     let payload = hello.encode().unwrap();
     [preamble::CLIENT, &frame(hello.kind(), &payload)[..]].concat()
 }

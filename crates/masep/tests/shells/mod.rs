@@ -19,6 +19,7 @@ use std::io;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use masep::access::{Grant, Subject};
 use masep::{
     AcceptError, AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, ConnectionId,
     DecodeError, Frame, Hello, IntoTarget, Message, Notice, PeerLimits, Protocol, RecvMessageError,
@@ -227,6 +228,9 @@ face! { Connection for blocking::Connection, masep::Connection;
         fn try_send_frame(&self, frame: Frame) -> Result<(), SendError> {
             self.try_send(frame)
         }
+        fn grant(&self) -> Option<Grant> {
+            self.grant().cloned()
+        }
     }
     in blocking {
         fn send_frame(&self, frame: Frame) -> Result<(), SendError> {
@@ -254,6 +258,7 @@ face! { Connection for blocking::Connection, masep::Connection;
         fn handle(&self) -> Handle;
         fn peer(&self) -> String;
         fn close_reason(&self) -> Option<CloseReason>;
+        fn grant(&self) -> Option<Grant>;
         fn send_frame(&self, frame: Frame) -> Result<(), SendError>;
         fn try_send_frame(&self, frame: Frame) -> Result<(), SendError>;
         fn recv(&self) -> Result<Frame, CloseReason>;
@@ -287,6 +292,10 @@ face! { Registry for blocking::Registry, masep::Registry;
 }
 
 face! { Server for blocking::Server, masep::Server;
+    fn kick(&self, subject: &Subject) -> usize;
+    fn ban(&self, subject: Subject) -> usize;
+    fn unban(&self, subject: Subject) -> bool;
+    fn bans(&self) -> Vec<Subject>;
     in both {
         fn address(&self) -> Address {
             self.local_address()
@@ -296,6 +305,9 @@ face! { Server for blocking::Server, masep::Server;
         }
         fn stop_accepting(&self) {
             self.stop_accepting();
+        }
+        fn pymasep_address(&self) -> Option<Address> {
+            self.pymasep_address().cloned()
         }
     }
     in blocking {
@@ -338,6 +350,7 @@ face! { Server for blocking::Server, masep::Server;
         /// Within a time that is long for what has happened already.
         fn next_request(&self) -> Result<Request, AcceptError>;
         fn stop_accepting(&self);
+        fn pymasep_address(&self) -> Option<Address>;
         fn announce(&self) -> io::Result<()>;
         fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
     }

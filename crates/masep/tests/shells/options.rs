@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use masep::access::{AccessRequest, Tokens};
 use masep::{
     ConnectError, Dict, Duplicates, IntoTarget, Limits, Protocols, Role, ServerLimits,
     SocketOptions, WhenFull, blocking,
@@ -10,6 +11,10 @@ use masep::{
 
 use super::handler::{Adapter, Handler};
 use super::{Client, Server, Shell, wait};
+
+/// A host's own function.
+#[derive(Clone)]
+pub struct Admit(Arc<dyn Fn(AccessRequest) + Send + Sync>);
 
 /// What is not given is the library's own.
 #[derive(Clone, Default)]
@@ -23,6 +28,9 @@ pub struct Options {
     announce: bool,
     asks: bool,
     asks_all: bool,
+    tokens: Option<Tokens>,
+    admit: Option<Admit>,
+    pymasep_listen: Option<String>,
     says: Says,
     /// Of a server; `engine` unless it is given.
     id: Option<String>,
@@ -49,7 +57,14 @@ impl Options {
         announce: bool,
         asks: bool,
         asks_all: bool,
+        tokens: Tokens,
+        pymasep_listen: String,
         says: Says,
+    }
+
+    pub fn admit(mut self, admit: impl Fn(AccessRequest) + Send + Sync + 'static) -> Self {
+        self.admit = Some(Admit(Arc::new(admit)));
+        self
     }
 
     pub fn id(mut self, id: &str) -> Self {
@@ -80,6 +95,7 @@ options_from! {
     duplicates: Duplicates,
     when_full: WhenFull,
     protocols: Protocols,
+    tokens: Tokens,
     says: Says,
 }
 
@@ -128,6 +144,15 @@ macro_rules! server {
             .announce($options.announce);
         if let Some(duplicates) = $options.duplicates {
             builder = builder.duplicates(duplicates);
+        }
+        if let Some(tokens) = $options.tokens {
+            builder = builder.tokens(tokens);
+        }
+        if let Some(Admit(admit)) = $options.admit {
+            builder = builder.admit(move |request| admit(request));
+        }
+        if let Some(address) = $options.pymasep_listen {
+            builder = builder.pymasep_listen(address)?;
         }
         if $options.asks {
             builder = builder.ask();

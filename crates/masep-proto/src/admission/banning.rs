@@ -1,0 +1,147 @@
+//! Those whom the host sends away: by the end of their tokens, for once, or for good.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime};
+
+use super::origins::network;
+use super::{Access, Admission, DoorEvent, Guest, LEAVE_TIME, RejectReason, Ticket};
+use crate::CloseReason;
+use crate::access::{Grants, Subject, Unauthorized};
+use crate::protocol2::Rejected;
+
+/// Those whom the host keeps out.
+#[derive(Debug, Default)]
+pub(super) struct Bans(BTreeSet<Subject>);
+
+impl Bans {
+    /// The ban for this address, if there is one.
+    pub(super) fn address(&self, address: IpAddr) -> Option<Subject> {
+        self.get(Subject::Address(network(address)))
+    }
+
+    /// The ban for this one, if there is one.
+    pub(super) fn find(&self, guest: &Guest) -> Option<Subject> {
+        let id = guest.id.clone().and_then(|id| self.get(Subject::Id(id)));
+        id.or_else(|| self.get(Subject::Token(guest.token_name()?.into())))
+            .or_else(|| self.address(guest.from?))
+    }
+
+    fn get(&self, subject: Subject) -> Option<Subject> {
+        self.0.get(&subject).cloned()
+    }
+}
+
+impl Guest {
+    /// The name of its token.
+    pub(super) fn token_name(&self) -> Option<&str> {
+        self.pass.as_ref().map(|pass| &*pass.grant.name)
+    }
+
+    fn is(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Id(id) => self.id.as_ref() == Some(id),
+            Subject::Token(name) => self.token_name() == Some(name),
+            Subject::Address(address) => self.from.map(network) == Some(network(*address)),
+        }
+    }
+}
+
+/// The ban under which this subject is found again.
+fn canonical(subject: Subject) -> Subject {
+    match subject {
+        Subject::Address(address) => Subject::Address(network(address)),
+        other => other,
+    }
+}
+
+impl Admission {
+    /// Sets the tokens anew, and ends the connections of those that are not among them any more, that have expired by
+    /// this date, or that do not allow any more what was said in HELLO. Of a server that had no tokens, nothing changes.
+    pub fn renew(&mut self, grants: Grants, now: Instant, date: SystemTime) {
+        if let Access::Tokens(current) = &mut self.access {
+            *current = grants;
+        }
+        self.expire(now, date);
+    }
+
+    /// Ends the connections of those whose tokens have expired by this date.
+    pub fn expire(&mut self, now: Instant, date: SystemTime) {
+        let grants = match &self.access {
+            Access::Tokens(grants) => Some(grants),
+            Access::Open | Access::Host => None,
+        };
+        let mut over = Vec::new();
+        for (ticket, guest) in &mut self.guests {
+            if let Some(pass) = &mut guest.pass
+                && !pass.renew(grants, date)
+            {
+                over.push(*ticket);
+            }
+        }
+        for ticket in over {
+            let reason = RejectReason::Unauthorized(Unauthorized::Unknown);
+            self.send_away(ticket, CloseReason::Revoked, reason, now);
+        }
+    }
+
+    /// Ends the connections of these, and refuses those that wait. They may come back, unless they are
+    /// [banned](Self::ban). Returns their number.
+    pub fn kick(&mut self, subject: &Subject, now: Instant) -> usize {
+        let those = self.guests.iter().filter(|(_, guest)| guest.is(subject));
+        let those: Vec<Ticket> = those.map(|(ticket, _)| *ticket).collect();
+        let reason = || {
+            let end = CloseReason::Kicked;
+            RejectReason::Rejected(Rejected::new(end.as_str(), end.to_string()))
+        };
+        those
+            .into_iter()
+            .filter(|ticket| self.send_away(*ticket, CloseReason::Kicked, reason(), now))
+            .count()
+    }
+
+    /// As [`kick`](Self::kick), and refuses all that come, until [`unban`](Self::unban). A ban lasts as long as the door.
+    pub fn ban(&mut self, subject: Subject, now: Instant) -> usize {
+        let kicked = self.kick(&subject, now);
+        self.bans.0.insert(canonical(subject));
+        kicked
+    }
+
+    /// Lets these come again. False if they were not banned.
+    pub fn unban(&mut self, subject: Subject) -> bool {
+        self.bans.0.remove(&canonical(subject))
+    }
+
+    /// Those who are kept out, in order.
+    pub fn bans(&self) -> impl Iterator<Item = &Subject> {
+        self.bans.0.iter()
+    }
+
+    /// Ends a connection that was taken, or refuses one that was not yet. False if it is over already.
+    fn send_away(
+        &mut self,
+        ticket: Ticket,
+        end: CloseReason,
+        refusal: RejectReason,
+        now: Instant,
+    ) -> bool {
+        let Some(guest) = self.guests.get(&ticket) else {
+            return false;
+        };
+        if guest.is_taken {
+            let is_leaving = self.leaving.iter().any(|(_, leaving, _)| *leaving == ticket);
+            if is_leaving || guest.is_ending {
+                return false;
+            }
+            let until = now.checked_add(LEAVE_TIME).unwrap_or(now);
+            self.leaving.push_back((until, ticket, end.clone()));
+            self.events.push_back(DoorEvent::End(ticket, end));
+            return true;
+        }
+        let has_said_hello = guest.id.is_some();
+        if has_said_hello {
+            self.refuse_later(ticket, refusal);
+        }
+        has_said_hello
+    }
+}

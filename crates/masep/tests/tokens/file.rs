@@ -1,0 +1,83 @@
+//! Tokens in a file.
+
+use std::fs;
+
+use masep::access::{AccessToken, Tokens, generate_token};
+use masep::{CloseReason, ConnectErrorKind};
+
+use super::{House, bye, digest, talk};
+use crate::directory::Directory;
+use crate::shells::{Shell, of_each_shell, until};
+
+of_each_shell! {
+    a_file_is_read_anew_when_it_changes
+}
+
+fn entry(name: &str, token: &str) -> String {
+    format!("[[token]]\nname = \"{name}\"\nsha256 = \"{}\"\n", digest(token))
+}
+
+fn a_file_is_read_anew_when_it_changes(shell: Shell) {
+    let directory = Directory::new();
+    let path = directory.path("tokens.toml");
+    let write = |text: &str| {
+        // As an editor does, in place of the one before.
+        let new = directory.path("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, &path).unwrap();
+    };
+    write(&(entry("one", "first") + &entry("two", "second")));
+    let tokens = Tokens::file(&path).unwrap();
+    let house = House::new(shell, shell, tokens.clone());
+    let (one, at_server) = house.joins("a", "first");
+    let (two, other) = house.joins("b", "second");
+
+    // Broken, gone, and there again without one of them.
+    write("[[token]]\nname = ");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(tokens.grants().len(), 2);
+    write(&(entry("two", "second") + &entry("three", "third")));
+    assert_eq!(bye(&*one), "revoked");
+    assert_eq!(at_server.end(), CloseReason::Revoked);
+    assert_eq!(house.refuses("a", Some("first")), "unauthorized");
+    drop(house.joins("c", "third"));
+    talk(&*two, &other);
+
+    // Written in place: there may be a moment in which it is empty.
+    fs::write(&path, entry("three", "third")).unwrap();
+    assert_eq!(bye(&*two), "revoked");
+    until(|| tokens.grants().len() == 1);
+}
+
+#[test]
+fn a_file_that_is_none_is_an_error() {
+    let directory = Directory::new();
+    let path = directory.path("tokens.toml");
+    let error = Tokens::file(&path).unwrap_err().to_string();
+    assert!(error.contains("tokens.toml"), "{error}");
+    fs::write(&path, "token = 1").unwrap();
+    let error = Tokens::file(&path).unwrap_err().to_string();
+    assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn tokens_are_made_of_random_numbers() {
+    let [one, other] = [(); 2].map(|()| generate_token().unwrap());
+    assert_ne!(one, other);
+    assert_eq!(one.reveal().len(), 64);
+    assert_eq!(AccessToken::from(one.reveal()), one);
+}
+
+#[test]
+fn a_client_without_protection_says_none() {
+    let house = House::new(Shell::Async, Shell::Blocking, super::tokens([]));
+    drop(house);
+    let server = Shell::Async.serve(super::tokens([]));
+    let says = crate::shells::Says {
+        token: Some("secret"),
+        ..Default::default()
+    };
+    let error = Shell::Blocking.connect("agent", format!("masep://{}", server.address()), says);
+    let error = error.map(drop).unwrap_err();
+    assert!(matches!(error.kind, ConnectErrorKind::Token(_)), "{error}");
+}

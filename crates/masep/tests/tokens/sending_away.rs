@@ -1,0 +1,90 @@
+//! Who is sent away: by the end of a token, by kick and ban.
+
+use masep::CloseReason;
+use masep::access::{Grant, Subject};
+
+use super::{House, bye, grants, talk, tokens};
+use crate::shells::{Options, Peer, Shell, accept, frame, of_each_pair, of_each_shell};
+
+of_each_pair! {
+    a_token_that_is_taken_out_ends_its_connections
+    those_who_are_kicked_may_come_back_and_those_who_are_banned_may_not
+}
+
+of_each_shell! {
+    a_peer_that_takes_nothing_is_cut_off
+    an_address_is_banned
+}
+
+fn a_token_that_is_taken_out_ends_its_connections(of_server: Shell, of_client: Shell) {
+    let tokens = tokens([("one", Grant::new("one")), ("two", Grant::new("two"))]);
+    let house = House::new(of_server, of_client, tokens.clone());
+    let (one, at_server) = house.joins("a", "one");
+    let (two, other) = house.joins("b", "two");
+    tokens.replace(grants([("two", Grant::new("two")), ("three", Grant::new("three"))]));
+    assert_eq!(bye(&*one), "revoked");
+    let end = at_server.end();
+    assert_eq!(end, CloseReason::Revoked);
+    assert!(end.is_orderly());
+    assert_eq!(house.refuses("a", Some("one")), "unauthorized");
+    talk(&*two, &other);
+    drop(house.joins("c", "three"));
+}
+
+fn those_who_are_kicked_may_come_back_and_those_who_are_banned_may_not(
+    of_server: Shell,
+    of_client: Shell,
+) {
+    let tokens = tokens([("one", Grant::new("one")), ("two", Grant::new("two"))]);
+    let house = House::new(of_server, of_client, tokens);
+    let (bystander, its) = house.joins("bystander", "two");
+    for subject in [Subject::Id("a".into()), Subject::Token("one".into())] {
+        let (client, at_server) = house.joins("a", "one");
+        assert_eq!(house.server.kick(&subject), 1);
+        assert_eq!(bye(&*client), "kicked");
+        assert_eq!(at_server.end(), CloseReason::Kicked);
+
+        let (client, at_server) = house.joins("a", "one");
+        assert_eq!(house.server.ban(subject.clone()), 1);
+        assert_eq!(bye(&*client), "kicked");
+        assert_eq!(at_server.end(), CloseReason::Kicked);
+        assert_eq!(house.refuses("a", Some("one")), "banned");
+        assert_eq!(house.server.bans(), [subject.clone()]);
+        assert!(house.server.unban(subject.clone()));
+        assert!(!house.server.unban(subject.clone()));
+        assert_eq!(house.server.kick(&subject), 0);
+    }
+    talk(&*bystander, &its);
+}
+
+fn an_address_is_banned(shell: Shell) {
+    let server = shell.serve(Options::default());
+    let subject = || Subject::Address("127.0.0.1".parse().unwrap());
+    let mut peers = ["a", "b"].map(|id| Peer::join(server.address(), id));
+    let connections = [(); 2].map(|()| accept(&*server));
+    assert_eq!(server.ban(subject()), 2);
+    for (peer, connection) in peers.iter_mut().zip(connections) {
+        peer.expect(b"BYE");
+        assert_eq!(connection.end(), CloseReason::Kicked);
+    }
+    let mut peer = Peer::connect(server.address());
+    peer.write(&frame(b"c"));
+    peer.expect(b"engine");
+    peer.expect(b"BYE");
+    assert!(server.unban(subject()));
+    let peer = Peer::join(server.address(), "d");
+    drop((peer, accept(&*server)));
+}
+
+/// What is queued for it is not for it any more.
+fn a_peer_that_takes_nothing_is_cut_off(shell: Shell) {
+    let tokens = tokens([("one", Grant::new("one"))]);
+    let house = House::new(shell, shell, tokens.clone());
+    let mut silent = house.stream();
+    std::io::Write::write_all(&mut silent, &super::guess("one")).unwrap();
+    let connection = accept(&*house.server);
+    crate::shells::fill(&*connection);
+    tokens.replace(grants([]));
+    assert_eq!(connection.closed(), CloseReason::Revoked);
+    crate::shells::until(|| house.server.registry().len() == 0);
+}
