@@ -465,7 +465,11 @@ impl Admission {
         let Some(at) = self.asked.iter().position(|(_, asked)| *asked == ticket) else {
             return;
         };
-        if self.guests.get(&ticket).is_some_and(|guest| guest.hello.is_some()) {
+        if self
+            .guests
+            .get(&ticket)
+            .is_some_and(|guest| guest.hello.is_some())
+        {
             // That is another question.
             return;
         }
@@ -581,7 +585,8 @@ impl Admission {
         {
             self.refuse_later(ticket, RejectReason::Undecided(self.decision_time));
         }
-        while let Some((_, ticket, reason)) = self.leaving.pop_front_if(|(until, ..)| *until <= now) {
+        while let Some((_, ticket, reason)) = self.leaving.pop_front_if(|(until, ..)| *until <= now)
+        {
             self.events.push_back(DoorEvent::Abort(ticket, reason));
         }
         while let Some((until, ticket)) = self.told.front().copied()
@@ -607,7 +612,8 @@ impl Admission {
                     self.refuse_later(due.ticket, RejectReason::DuplicateId(due.id));
                 }
                 Step::Ending => {
-                    self.events.push_back(DoorEvent::Abort(holder, CloseReason::Replaced));
+                    self.events
+                        .push_back(DoorEvent::Abort(holder, CloseReason::Replaced));
                     self.ids.wait(due.ticket, due.id, Step::Aborting, now);
                 }
                 // A handler that does not return keeps nobody out.

@@ -76,7 +76,11 @@ fn told(verdict: &Verdict) -> (String, String, bool) {
         panic!("{verdict:?}");
     };
     let rejected = Rejected::from(&refusal.reason);
-    (rejected.code.to_string(), rejected.text.to_string(), !refusal.at_once)
+    (
+        rejected.code.to_string(),
+        rejected.text.to_string(),
+        !refusal.at_once,
+    )
 }
 
 fn code(verdict: &Verdict) -> String {
@@ -87,11 +91,17 @@ fn code(verdict: &Verdict) -> String {
 fn a_refusal_for_the_token_tells_nothing() {
     let mut door = door(admission(Duplicates::Refuse));
     let expired = Grant::new("old").expires(door.date);
-    let tokens = grants([("good", Grant::new("lab3").id("a").game("g")), ("old", expired)]);
+    let tokens = grants([
+        ("good", Grant::new("lab3").id("a").game("g")),
+        ("old", expired),
+    ]);
     door.admission = admission(Duplicates::Refuse).tokens(tokens);
     let (taken, verdict) = door.says(&hello("a", Some("good")));
     assert_eq!(verdict, Verdict::Admit);
-    assert_eq!(door.admission.grant(taken).map(|it| it.name.to_string()), Some("lab3".into()));
+    assert_eq!(
+        door.admission.grant(taken).map(|it| it.name.to_string()),
+        Some("lab3".into())
+    );
 
     // The id is in use, the game is another one: nothing of that is looked at.
     let mut all = Vec::new();
@@ -117,7 +127,11 @@ fn a_refusal_for_the_token_tells_nothing() {
 
 #[test]
 fn a_grant_is_for_ids_roles_games_and_seats() {
-    let narrow = Grant::new("narrow").id("a").role(Role::Actor).game("g").seat("red");
+    let narrow = Grant::new("narrow")
+        .id("a")
+        .role(Role::Actor)
+        .game("g")
+        .seat("red");
     let mut door = door(admission(Duplicates::Refuse));
     door.admission = admission(Duplicates::Refuse)
         .tokens(grants([("narrow", narrow), ("wide", Grant::new("wide"))]));
@@ -161,11 +175,17 @@ fn guesses_beyond_the_pace_are_not_answered_and_cost_the_holder_nothing() {
     }
     assert_eq!(answered, 16, "those at once");
     let ticket = door.arrive(Some("192.0.2.1"));
-    assert_eq!(door.hears(ticket, &hello("a", Some("good"))), Verdict::Admit);
+    assert_eq!(
+        door.hears(ticket, &hello("a", Some("good"))),
+        Verdict::Admit
+    );
     assert_eq!(door.admission.connections(), 1);
     door.now += Duration::from_secs(2);
     let other = door.arrive(Some("192.0.2.2"));
-    assert!(told(&door.hears(other, &hello("b", None))).2, "another address");
+    assert!(
+        told(&door.hears(other, &hello("b", None))).2,
+        "another address"
+    );
 }
 
 #[test]
@@ -194,7 +214,8 @@ fn one_who_is_asked_by_a_function_waits_and_is_let_in_as_what_it_says() {
     assert_eq!(door.events(), [DoorEvent::AskAccess(ticket)]);
     door.admission.decide(ticket, Decision::Admit, door.now);
     assert_eq!(door.events(), [], "that is the second question");
-    door.admission.let_in(ticket, Some(Grant::new("lab3")), door.now);
+    door.admission
+        .let_in(ticket, Some(Grant::new("lab3")), door.now);
     assert_eq!(door.events(), [DoorEvent::Ask(ticket)]);
     door.admission.let_in(ticket, None, door.now);
     assert_eq!(door.events(), [], "it was answered");
@@ -219,7 +240,8 @@ fn one_who_is_asked_by_a_function_waits_and_is_let_in_as_what_it_says() {
     door.now = door.admission.deadline().expect("the host has its time");
     door.admission.handle_timeout(door.now);
     assert_eq!(refused(&mut door), "undecided");
-    door.admission.let_in(ticket, Some(Grant::new("late")), door.now);
+    door.admission
+        .let_in(ticket, Some(Grant::new("late")), door.now);
     assert_eq!(door.events(), []);
 }
 
@@ -238,20 +260,30 @@ fn a_token_that_is_taken_out_or_expires_ends_its_connections() {
     let mut red = hello("c", Some("moves"));
     red.seat = Some("red".into());
     let (moves, moved) = door.says(&red);
-    assert_eq!([stays, soon, moved], [Verdict::Admit, Verdict::Admit, Verdict::Admit]);
+    assert_eq!(
+        [stays, soon, moved],
+        [Verdict::Admit, Verdict::Admit, Verdict::Admit]
+    );
 
     // Another entry that still allows it: nothing happens. One that does not: it ends.
     let wider = Grant::new("renamed").seat("red");
     door.admission.renew(all(Some(wider)), door.now, door.date);
     assert_eq!(door.events(), []);
-    assert_eq!(door.admission.grant(moves).map(|it| it.name.to_string()), Some("renamed".into()));
+    assert_eq!(
+        door.admission.grant(moves).map(|it| it.name.to_string()),
+        Some("renamed".into())
+    );
     let narrower = Grant::new("renamed").seat("blue");
-    door.admission.renew(all(Some(narrower)), door.now, door.date);
+    door.admission
+        .renew(all(Some(narrower)), door.now, door.date);
     assert_eq!(door.events(), [DoorEvent::End(moves, CloseReason::Revoked)]);
 
     door.date += DAY;
     door.admission.expire(door.now, door.date);
-    assert_eq!(door.events(), [DoorEvent::End(soon_ends, CloseReason::Revoked)]);
+    assert_eq!(
+        door.events(),
+        [DoorEvent::End(soon_ends, CloseReason::Revoked)]
+    );
     door.admission.expire(door.now, door.date);
     assert_eq!(door.events(), [], "it is told once");
 
@@ -259,15 +291,20 @@ fn a_token_that_is_taken_out_or_expires_ends_its_connections() {
     door.admission.gone(moves);
     door.now = door.admission.deadline().expect("the other is waited for");
     door.admission.handle_timeout(door.now);
-    assert_eq!(door.events(), [DoorEvent::Abort(soon_ends, CloseReason::Revoked)]);
+    assert_eq!(
+        door.events(),
+        [DoorEvent::Abort(soon_ends, CloseReason::Revoked)]
+    );
     assert_eq!(door.admission.deadline(), None);
 }
 
 #[test]
 fn an_id_that_is_in_use_is_given_to_nobody_with_another_token() {
     let mut door = door(admission(Duplicates::Refuse));
-    door.admission = admission(Duplicates::Replace)
-        .tokens(grants([("one", Grant::new("one")), ("two", Grant::new("two"))]));
+    door.admission = admission(Duplicates::Replace).tokens(grants([
+        ("one", Grant::new("one")),
+        ("two", Grant::new("two")),
+    ]));
     let (first, _) = door.says(&hello("a", Some("one")));
     let (_, verdict) = door.says(&hello("a", Some("two")));
     assert_eq!(verdict, Verdict::Wait);
@@ -280,8 +317,10 @@ fn an_id_that_is_in_use_is_given_to_nobody_with_another_token() {
 #[test]
 fn those_who_are_sent_away_are_ended_and_those_who_are_banned_stay_away() {
     let mut door = door(admission(Duplicates::Refuse));
-    door.admission = admission(Duplicates::Refuse)
-        .tokens(grants([("one", Grant::new("one")), ("two", Grant::new("two"))]));
+    door.admission = admission(Duplicates::Refuse).tokens(grants([
+        ("one", Grant::new("one")),
+        ("two", Grant::new("two")),
+    ]));
     let from = Some("2001:db8::1");
     let come = |door: &mut Door, id: &str, token: &str| {
         let ticket = door.arrive(from);
@@ -331,6 +370,10 @@ fn nothing_shows_a_token() {
     let mut door = door(admission(Duplicates::Refuse).tokens(tokens.clone()));
     let (ticket, _) = door.says(&hello("a", Some("a secret")));
     let wrong = door.says(&hello("b", Some("a secret guess")));
-    let shown = format!("{tokens:?} {:?} {:?} {wrong:?}", door.admission, door.admission.grant(ticket));
+    let shown = format!(
+        "{tokens:?} {:?} {:?} {wrong:?}",
+        door.admission,
+        door.admission.grant(ticket)
+    );
     assert!(!shown.contains("a secret"), "{shown}");
 }

@@ -103,7 +103,10 @@ fn each_address_has_its_share_and_takes_no_place_beyond_it() {
     assert_eq!(door.admission.connections(), 1);
     assert!(door.events().is_empty(), "nobody was crowded out");
     assert!(door.admission.failed(first), "it may be told why");
-    assert_eq!(door.admission.arrive(Some(from), Entrance::Main).1, Greet::Hear);
+    assert_eq!(
+        door.admission.arrive(Some(from), Entrance::Main).1,
+        Greet::Hear
+    );
 }
 
 #[test]
@@ -182,7 +185,10 @@ fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
     assert_eq!(verdict, Verdict::Wait);
     assert_eq!(door.events(), [DoorEvent::Replace(old)]);
     door.pass(Duration::from_secs(1));
-    assert_eq!(door.events(), [DoorEvent::Abort(old, CloseReason::Replaced)]);
+    assert_eq!(
+        door.events(),
+        [DoorEvent::Abort(old, CloseReason::Replaced)]
+    );
     door.pass(Duration::from_secs(1));
     assert_eq!(door.events(), [DoorEvent::Admit(new)]);
     // The end of the old one does not free the id of its successor.

@@ -49,8 +49,14 @@ impl Table {
         {
             player.is_heard = true;
         }
+        let is_own = *message.src_sub_app == *known.id.as_str();
         match message.msg_type {
-            MessageType::Define | MessageType::Register => self.handle_joining(peer, message, now),
+            MessageType::Register => self.handle_register(peer, message, now),
+            // pymasep's engine believes each name that a message has.
+            MessageType::Define | MessageType::Action | MessageType::Quit if !is_own => {
+                self.ignore(peer, Code::NotYours, None);
+            }
+            MessageType::Define => self.handle_define(peer, message, now),
             MessageType::Action => self.handle_action(peer, message, turn, at, now),
             MessageType::Quit => self.handle_quit(peer, now),
             // Only engines say others.
@@ -74,9 +80,6 @@ impl Table {
             Place::Seat(seat) => seat,
             Place::Spectator | Place::Guest => return self.ignore(peer, Code::NotAPlayer, None),
         };
-        if *message.src_sub_app != *known.id.as_str() {
-            return self.ignore(peer, Code::NotYours, None);
-        }
         let manner = known.manner;
         let action = message.param("action").filter(|it| **it != Value::None);
         let arrived = Arrived {

@@ -33,7 +33,9 @@ impl Table {
         };
         let seat = self.seats.iter().position(|seat| {
             let player = seat.player.as_ref();
-            player.is_some_and(|it| it.token == Some(token) && it.principal == hello.principal)
+            player.is_some_and(|it| {
+                it.token == Some(token) && it.principal.as_deref() == hello.principal()
+            })
         });
         match seat {
             Some(seat) if self.seats[seat].presence == Presence::Gone => Err(Code::Gone),
@@ -41,6 +43,8 @@ impl Table {
             Some(seat) if self.holder(&hello.id).is_some_and(|other| other != seat) => {
                 Err(Code::DuplicateId)
             }
+            // The token may be for other seats than before.
+            Some(seat) if !hello.may_sit(&self.seats[seat].name) => Err(Code::Forbidden),
             Some(seat) => Ok((Some(SeatId(seat)), None)),
             None => Ok((None, Some(Code::UnknownResume))),
         }
@@ -63,8 +67,13 @@ impl Table {
                 vec![self.seat(name).ok_or(Code::UnknownSeat)?],
                 Code::SeatTaken,
             ),
-            None => (self.seats().collect(), Code::Full),
+            None => (self.seats().collect::<Vec<_>>(), Code::Full),
         };
+        let may_sit = |seat: &SeatId| hello.may_sit(&self.seats[seat.0].name);
+        let candidates: Vec<SeatId> = candidates.into_iter().filter(may_sit).collect();
+        if candidates.is_empty() && !self.seats.is_empty() {
+            return Err(Code::Forbidden);
+        }
         let open = candidates.iter().find(|seat| may_take(**seat));
         let open = open.map(|seat| (*seat, Title::Open));
         let left = || candidates.iter().find(|seat| may_take_over(**seat));
@@ -86,17 +95,18 @@ impl Table {
         let seat = &self.seats[at];
         let theirs = seat.player.as_ref().map(|player| player.manner);
         let player = seat.player.as_ref();
-        let is_same_principal = player.is_some_and(|it| it.principal == hello.principal);
+        let is_same_principal =
+            player.is_some_and(|it| it.principal.as_deref() == hello.principal());
         let are_pymaseps = manner == Manner::Pymasep && theirs == Some(Manner::Pymasep);
         // One that has said nothing may not have had its WELCOME, and with it the resume text.
         let is_heard = player.is_none_or(|player| player.is_heard);
         let may_have = if seat.is_away() {
-            are_pymaseps || (self.settings.rejoins_by_id || !is_heard) && is_same_principal
+            are_pymaseps || self.settings.rejoins_by_id || !is_heard
         } else {
             are_pymaseps && self.settings.replaces_same_id
         };
         Some(
-            may_have
+            (may_have && is_same_principal && hello.may_sit(&seat.name))
                 .then_some((SeatId(at), Title::Same))
                 .ok_or(Code::DuplicateId),
         )

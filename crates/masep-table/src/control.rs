@@ -6,8 +6,8 @@ use masep_proto::{Dict, Role, protocol2};
 
 use crate::{Code, Hello, Notice, Welcome};
 
-/// The table's part of a `HELLO`. Its access token is no part of that: whoever checks tokens sets
-/// [`Hello::principal`].
+/// The table's part of a `HELLO`. Its access token is no part of that: the one who checks tokens sets
+/// [`Hello::grant`].
 ///
 /// The error is that of a role that is neither `actor` nor `observer`, for a
 /// [`Verdict::reject`](crate::Verdict::reject).

@@ -166,6 +166,8 @@ pub enum Code {
     UnknownSeat,
     /// There is no role of the name that it gives.
     UnknownRole,
+    /// Its access token is not for this game, role or seat.
+    Forbidden,
     /// Its seat was away for too long.
     Gone,
     /// The game is over.
@@ -184,7 +186,7 @@ pub enum Code {
     Repeated,
     /// There is no action in its action.
     NoAction,
-    /// Its action is in the name of somebody else.
+    /// Its message is in the name of somebody else.
     NotYours,
     /// It was not asked.
     NotAsked,
@@ -209,6 +211,7 @@ impl Code {
             Self::SeatTaken => "seat_taken",
             Self::UnknownSeat => "unknown_seat",
             Self::UnknownRole => "unknown_role",
+            Self::Forbidden => "forbidden",
             Self::Gone => "gone",
             Self::Over => "over",
             Self::Replaced => "replaced",
@@ -237,6 +240,7 @@ impl Code {
             Self::SeatTaken => "this seat is not open",
             Self::UnknownSeat => "there is no such seat",
             Self::UnknownRole => "the role is actor or observer",
+            Self::Forbidden => "the access token is not for this game, role or seat",
             Self::Gone => "the game has gone on without you for too long",
             Self::Over => "the game is over",
             Self::Replaced => "another connection has your seat now",
@@ -246,7 +250,7 @@ impl Code {
             Self::Late => "the action came too late",
             Self::Repeated => "the action has counted already",
             Self::NoAction => "there is no action in the message",
-            Self::NotYours => "the action is in the name of somebody else",
+            Self::NotYours => "the message is in the name of somebody else",
             Self::NotAsked => "no action was asked for",
             Self::NotAPlayer => "a spectator does not act",
             Self::OtherRole => "the role cannot be changed",

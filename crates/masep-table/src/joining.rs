@@ -1,9 +1,11 @@
 //! How a connection comes to a seat or to the spectators.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
-use masep_proto::{Message, MessageType, PeerId, Role, Value};
+use masep_proto::access::Grant;
+use masep_proto::{Message, PeerId, Role, Value};
 
 use crate::claims::Title;
 use crate::names::{self, Token};
@@ -25,8 +27,9 @@ pub struct Hello {
     pub seat: Option<String>,
     /// The resume text of an earlier `WELCOME`.
     pub resume: Option<String>,
-    /// Its name by its access token. A resume text belongs to one name.
-    pub principal: Option<String>,
+    /// What it may do, by its access token: from whoever checks tokens. A seat in its grace, and with it the resume text,
+    /// belongs to one [name](Grant::name). Without it, it may do everything.
+    pub grant: Option<Arc<Grant>>,
 }
 
 impl fmt::Debug for Hello {
@@ -37,7 +40,7 @@ impl fmt::Debug for Hello {
             .field("game", &self.game)
             .field("seat", &self.seat)
             .field("resume", &self.resume.as_ref().map(|_| "..."))
-            .field("principal", &self.principal)
+            .field("grant", &self.grant)
             .finish()
     }
 }
@@ -51,8 +54,32 @@ impl Hello {
             game: None,
             seat: None,
             resume: None,
-            principal: None,
+            grant: None,
         }
+    }
+
+    /// The name by which its token is known.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        self.grant.as_ref().map(|grant| &*grant.name)
+    }
+
+    /// Whether its token allows this role.
+    fn may_be(&self, role: Role) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.may_be(role))
+    }
+
+    /// Whether its token allows a seat of this name.
+    pub(crate) fn may_sit(&self, seat: &str) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.may_sit(seat))
+    }
+
+    /// Whether its token allows this game. At a table without one it allows what it says, if it says any.
+    fn may_play(&self, game: Option<&str>) -> bool {
+        let game = game.or(self.game.as_deref());
+        self.grant.as_ref().is_none_or(|grant| match game {
+            Some(game) => grant.may_play(game),
+            None => grant.games.is_empty(),
+        })
     }
 }
 
@@ -104,6 +131,11 @@ impl Table {
         if game.is_some_and(|(ours, theirs)| ours != theirs) {
             return Err(Code::UnknownGame);
         }
+        if !hello.may_play(self.settings.game.as_deref())
+            || hello.role.is_some_and(|role| !hello.may_be(role))
+        {
+            return Err(Code::Forbidden);
+        }
         match hello.role {
             Some(Role::Actor) => return self.judge_actor(peer, hello, token, now),
             Some(Role::Observer) if self.spectators.len() >= self.settings.spectators => {
@@ -112,8 +144,9 @@ impl Table {
             _ => self.check_room()?,
         }
         let (role, manner) = (hello.role, manner_of(&hello));
-        self.peers
-            .insert(peer, Peer::new(hello.id, Wire::V2, manner));
+        let mut known = Peer::new(hello.id, Wire::V2, manner);
+        known.grant = hello.grant;
+        self.peers.insert(peer, known);
         let welcome = self.welcome();
         self.admit(peer, welcome, false);
         if role.is_some() {
@@ -158,7 +191,7 @@ impl Table {
             manner: Manner::Numbered,
             token: Some(token),
             is_heard: proved,
-            principal: hello.principal,
+            principal: hello.principal().map(str::to_owned),
         };
         let replaces = older_id.is_some_and(|id| id == hello.id);
         self.peers
@@ -200,37 +233,57 @@ impl Table {
         }
     }
 
-    /// `DEFINE` or `REGISTER`.
-    pub(crate) fn handle_joining(&mut self, peer: PeerKey, message: &Message, now: Instant) {
-        if message.msg_type == MessageType::Define {
-            let theirs = message.param("game").and_then(Value::as_type);
-            let ours = self.settings.game.as_deref();
-            if ours.is_some_and(|ours| theirs.is_none_or(|theirs| theirs.as_str() != ours)) {
-                self.turn_out(peer, Code::UnknownGame, false, now);
-            }
-            return;
+    /// `DEFINE`, which says the game.
+    pub(crate) fn handle_define(&mut self, peer: PeerKey, message: &Message, now: Instant) {
+        let theirs = message.param("game").and_then(Value::as_type);
+        let ours = self.settings.game.as_deref();
+        if ours.is_some_and(|ours| theirs.is_none_or(|theirs| theirs.as_str() != ours)) {
+            self.turn_out(peer, Code::UnknownGame, false, now);
         }
+    }
+
+    /// `REGISTER`, which says the role.
+    pub(crate) fn handle_register(&mut self, peer: PeerKey, message: &Message, now: Instant) {
         let Some(known) = self.peers.get(&peer) else {
             return;
         };
         let is_actor = message.param("role").and_then(Value::as_str) == Some("Actor");
-        match known.place {
-            Place::Guest => {}
-            Place::Seat(_) if is_actor => return,
-            Place::Spectator if !is_actor => return,
-            Place::Seat(_) | Place::Spectator => return self.ignore(peer, Code::OtherRole, None),
-        }
         let named = message.param("id").and_then(Value::as_str);
-        if named != Some(known.id.as_str()) {
-            self.dismiss(peer, Code::IdMismatch, false);
-        } else if let Err(code) = self.register(peer, is_actor, now) {
-            self.dismiss(peer, code, false);
+        let id = known.id.as_str();
+        let is_own = named == Some(id) && *message.src_sub_app == *id;
+        match known.place {
+            Place::Guest if !is_own => self.dismiss(peer, Code::IdMismatch, false),
+            Place::Guest => {
+                if let Err(code) = self.register(peer, is_actor, now) {
+                    self.dismiss(peer, code, false);
+                }
+            }
+            Place::Seat(_) | Place::Spectator if !is_own => {
+                self.ignore(peer, Code::NotYours, None);
+            }
+            // The first one counts.
+            Place::Seat(_) if is_actor => {}
+            Place::Spectator if !is_actor => {}
+            Place::Seat(_) | Place::Spectator => self.ignore(peer, Code::OtherRole, None),
         }
     }
 
     fn register(&mut self, peer: PeerKey, is_actor: bool, now: Instant) -> Result<(), Code> {
         if self.is_ending() {
             return Err(Code::Over);
+        }
+        let Some(known) = self.peers.get(&peer) else {
+            return Ok(());
+        };
+        let mut hello = Hello::new(known.id.clone());
+        hello.grant.clone_from(&known.grant);
+        let role = if is_actor {
+            Role::Actor
+        } else {
+            Role::Observer
+        };
+        if !hello.may_be(role) {
+            return Err(Code::Forbidden);
         }
         if !is_actor {
             if self.spectators.len() >= self.settings.spectators {
@@ -239,17 +292,14 @@ impl Table {
             self.add_spectator(peer, now);
             return Ok(());
         }
-        let Some(known) = self.peers.get(&peer) else {
-            return Ok(());
-        };
         let player = Player {
             id: known.id.clone(),
             manner: known.manner,
             token: None,
             is_heard: true,
-            principal: None,
+            principal: hello.principal().map(str::to_owned),
         };
-        let (seat, title) = self.find_seat(&Hello::new(player.id.clone()), player.manner)?;
+        let (seat, title) = self.find_seat(&hello, player.manner)?;
         self.replace_older(seat);
         self.attach(seat, peer, player, title, now);
         Ok(())

@@ -1,8 +1,10 @@
 //! One connection, as the table sees it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use masep_proto::PeerId;
+use masep_proto::access::Grant;
 
 use crate::SeatId;
 
@@ -48,6 +50,8 @@ pub(crate) struct Peer {
     pub(crate) wire: Wire,
     pub(crate) manner: Manner,
     pub(crate) place: Place,
+    /// What it may do, until it has a place.
+    pub(crate) grant: Option<Arc<Grant>>,
     pub(crate) epoch: u64,
     /// Observations that the stream has not taken.
     pub(crate) unsent: u32,
@@ -80,6 +84,7 @@ impl Peer {
             wire,
             manner,
             place: Place::Guest,
+            grant: None,
             epoch: 0,
             unsent: 0,
             tellings: MOST_TELLINGS,

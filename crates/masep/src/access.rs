@@ -103,11 +103,6 @@ impl Gate {
             tracing::error!("the function that admits clients panicked");
         }
     }
-
-    /// Whether everybody comes in.
-    pub(crate) const fn is_open(&self) -> bool {
-        matches!(self, Self::Open)
-    }
 }
 
 impl Gate {
@@ -174,10 +169,7 @@ macro_rules! access_calls {
         ///
         /// # Errors
         /// Text that is no address, or one of protocol 2.
-        pub fn pymasep_listen(
-            mut self,
-            address: impl crate::IntoTarget,
-        ) -> std::io::Result<Self> {
+        pub fn pymasep_listen(mut self, address: impl crate::IntoTarget) -> std::io::Result<Self> {
             self.pymasep = Some(crate::access::pymasep_target(address.into_target()?)?);
             Ok(self)
         }

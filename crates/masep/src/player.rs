@@ -26,7 +26,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use masep_proto::connection::Protocols;
-use masep_proto::protocol2::{Notice, Rejected};
+use masep_proto::protocol2::{AccessToken, Notice, Rejected};
 use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
 use masep_table::player::{Closed, Part, Session, Step};
 use tokio::time::{sleep_until, timeout};
@@ -48,6 +48,7 @@ pub struct PlayerBuilder {
     pub(crate) part: Part,
     pub(crate) seat: Option<String>,
     resume: Option<String>,
+    pub(crate) token: Option<AccessToken>,
     pub(crate) limits: Limits,
     pub(crate) socket_options: SocketOptions,
     pub(crate) protocols: Protocols,
@@ -69,6 +70,12 @@ impl PlayerBuilder {
     /// The [resume text](Player::resume) of an earlier process, which had the seat.
     pub fn resume(mut self, resume: impl Into<String>) -> Self {
         self.resume = Some(resume.into());
+        self
+    }
+
+    /// The access token, which says who it is and what it may do, see [`ClientBuilder::token`].
+    pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
+        self.token = Some(token.into());
         self
     }
 
@@ -167,6 +174,9 @@ macro_rules! client_builder {
             .protocols(options.protocols)
             .role(options.part.role)
             .game(options.part.game.clone());
+        if let Some(token) = &options.token {
+            builder = builder.token(token.clone());
+        }
         if let Some(seat) = &options.seat {
             builder = builder.seat(seat);
         }
@@ -241,6 +251,7 @@ impl Player {
             },
             seat: None,
             resume: None,
+            token: None,
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
             protocols: Protocols::Both,

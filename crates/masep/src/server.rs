@@ -118,6 +118,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
 
     access_calls!();
 
+    /// Lets these in, and has this listener beside the other. For a table.
+    #[cfg(not(masep_model))]
+    pub(crate) fn access(mut self, gate: Gate, pymasep: Option<Target>) -> Self {
+        (self.gate, self.pymasep) = (gate, pymasep);
+        self
+    }
+
     /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;

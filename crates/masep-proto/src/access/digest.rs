@@ -84,7 +84,12 @@ mod tests {
     fn what_has_not_64_digits_is_none() {
         let whole = Digest::of_bytes(b"").to_string();
         assert_eq!(whole.len(), 64);
-        for text in ["", &whole[1..], &format!("{whole}0"), &whole.replace('e', "g")] {
+        for text in [
+            "",
+            &whole[1..],
+            &format!("{whole}0"),
+            &whole.replace('e', "g"),
+        ] {
             assert_eq!(text.parse::<Digest>(), Err(InvalidDigest), "{text}");
         }
         let upper = whole.to_uppercase();

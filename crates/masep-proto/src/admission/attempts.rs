@@ -64,7 +64,10 @@ mod tests {
             attempts.fail(address(n), start + 2 * EVERY);
         }
         assert_eq!(attempts.addresses.len(), MOST);
-        assert!(!attempts.fail(address(20_000), start + 2 * EVERY), "they share a pace");
+        assert!(
+            !attempts.fail(address(20_000), start + 2 * EVERY),
+            "they share a pace"
+        );
         assert!(attempts.fail(address(20_000), start + 100 * EVERY));
         assert_eq!(attempts.addresses.len(), 1, "those that rest are forgotten");
     }

@@ -129,7 +129,10 @@ impl Admission {
             return false;
         };
         if guest.is_taken {
-            let is_leaving = self.leaving.iter().any(|(_, leaving, _)| *leaving == ticket);
+            let is_leaving = self
+                .leaving
+                .iter()
+                .any(|(_, leaving, _)| *leaving == ticket);
             if is_leaving || guest.is_ending {
                 return false;
             }

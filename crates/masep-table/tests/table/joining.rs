@@ -1,5 +1,6 @@
 //! Cases 1 to 15, and how seats are found.
 
+use masep_proto::access::Grant;
 use masep_proto::{Element, Message, Role, TypeName};
 use masep_table::{Code, Event, Hello, Kind, SeatState, TurnData, Verdict, View};
 
@@ -320,13 +321,13 @@ fn case_15_a_newcomer_in_mid_turn_gets_a_view_of_its_own() {
 fn a_resume_text_belongs_to_an_access_token() {
     let mut room = Room::new(settings());
     let ann = |resume| Hello {
-        principal: Some("ann".into()),
+        grant: Some(Grant::new("ann").into()),
         resume,
         ..actor("a")
     };
     let (_, welcome) = room.player(ann(None));
     let thief = Hello {
-        principal: Some("eve".into()),
+        grant: Some(Grant::new("eve").into()),
         ..ann(welcome.resume.clone())
     };
     assert_eq!(room.rejected(thief), Code::DuplicateId);

@@ -9,4 +9,5 @@ mod model;
 mod play;
 mod properties;
 mod pymasep;
+mod roles;
 mod room;

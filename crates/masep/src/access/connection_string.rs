@@ -29,7 +29,9 @@ pub struct ConnectionString {
 
 /// A text that is no [`ConnectionString`]. It does not show the text, which may be a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no address with an access token, as `masep token new` prints it: ADDRESS?token=TOKEN or ADDRESS?token=TOKEN&ca=SHA256")]
+#[error(
+    "this is no address with an access token, as `masep token new` prints it: ADDRESS?token=TOKEN or ADDRESS?token=TOKEN&ca=SHA256"
+)]
 pub struct InvalidConnectionString;
 
 impl ConnectionString {

@@ -286,7 +286,10 @@ mod tests {
             (entry("expires = 2027-01-31"), "in UTC"),
             (entry("expires = 2027-01-31T12:00:00+01:00"), "in UTC"),
             ("[[token]]\nname = 'a'".into(), "missing field `sha256`"),
-            ("[[token]]\nname = 'a'\nsha256 = 'b'".into(), "64 hexadecimal digits"),
+            (
+                "[[token]]\nname = 'a'\nsha256 = 'b'".into(),
+                "64 hexadecimal digits",
+            ),
             ("tokens = []".into(), "line 1: unknown field"),
             (twice, "are the same token"),
             (same_name, "two tokens with the name \"lab3\""),

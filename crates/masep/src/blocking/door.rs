@@ -163,9 +163,10 @@ impl Door {
                 DoorEvent::AskAccess(ticket) => {
                     let peer = self.peer(&shared, None);
                     let door = self.itself.upgrade();
-                    access.extend(peer.zip(door).map(|(peer, door)| {
-                        AccessRequest::new(peer, ticket, door)
-                    }));
+                    access.extend(
+                        peer.zip(door)
+                            .map(|(peer, door)| AccessRequest::new(peer, ticket, door)),
+                    );
                     continue;
                 }
                 DoorEvent::Ask(ticket) => {
@@ -271,7 +272,11 @@ impl Door {
             });
             let mut asked = vec![poll_fd(&woken, WOKEN)];
             if rests_until.is_none() {
-                asked.extend(listeners.iter().map(|(_, listener)| poll_fd(listener, WOKEN)));
+                asked.extend(
+                    listeners
+                        .iter()
+                        .map(|(_, listener)| poll_fd(listener, WOKEN)),
+                );
             }
             let waited = wait_for(&mut asked, earlier(deadline, rests_until));
             if readiness(&asked[0]).reads {
@@ -457,8 +462,7 @@ impl Place {
         let (verdict, grant) = self.door.update(|inner| {
             let (now, date) = (Instant::now(), SystemTime::now());
             let admission = &mut inner.admission;
-            let verdict =
-                admission.hello(self.ticket, shared.peer(), hello.as_ref(), now, date);
+            let verdict = admission.hello(self.ticket, shared.peer(), hello.as_ref(), now, date);
             (verdict, admission.grant(self.ticket))
         });
         match verdict {

@@ -109,6 +109,13 @@ impl ServerBuilder {
 
     access_calls!();
 
+    /// Lets these in, and has this listener beside the other. For a table.
+    #[cfg(not(masep_model))]
+    pub(crate) fn access(mut self, gate: Gate, pymasep: Option<Target>) -> Self {
+        (self.gate, self.pymasep) = (gate, pymasep);
+        self
+    }
+
     /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;

@@ -12,8 +12,9 @@ use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
+use crate::access::{Gate, access_calls};
 use crate::random::random_bytes;
-use crate::{Duplicates, SocketOptions};
+use crate::{Duplicates, SocketOptions, Target};
 
 /// Configures a [`Table`](super::Table).
 #[must_use]
@@ -30,6 +31,8 @@ pub struct TableBuilder {
     pub(crate) protocols: Protocols,
     pub(crate) announce: bool,
     pub(crate) duplicates: Duplicates,
+    pub(crate) gate: Gate,
+    pub(crate) pymasep: Option<Target>,
 }
 
 /// A change of the settings.
@@ -49,6 +52,8 @@ impl TableBuilder {
             protocols: Protocols::Both,
             announce: false,
             duplicates: Duplicates::Refuse,
+            gate: Gate::Open,
+            pymasep: None,
         }
     }
 
@@ -146,6 +151,8 @@ impl TableBuilder {
         self.protocols = protocols;
         self
     }
+
+    access_calls!();
 
     /// Answers the LAN search from the start until the end of the table. Default off.
     pub fn announce(mut self, announce: bool) -> Self {

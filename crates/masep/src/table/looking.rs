@@ -435,7 +435,10 @@ impl Inner {
 
     /// Asks the table about one that has said `HELLO`.
     fn ask(&mut self, request: Request) {
-        let hello = Hello::try_from(request.hello());
+        let mut hello = Hello::try_from(request.hello());
+        if let Ok(hello) = &mut hello {
+            hello.grant = request.shared_grant();
+        }
         match hello.map(|hello| (hello, random_bytes())) {
             Ok((hello, Ok(token))) => {
                 let key = self.driver.hello(hello, Token(token), now());

@@ -108,6 +108,7 @@ impl TableBuilder {
             .protocols(self.protocols)
             .announce(self.announce)
             .duplicates(self.duplicates)
+            .access(self.gate.clone(), self.pymasep.clone())
             .ask()
     }
 
@@ -150,7 +151,9 @@ impl Table {
         self.server.local_address()
     }
 
-    /// The server below. Its connections are the table's: ends and refusals belong to that.
+    /// The server below: [`kick`](Server::kick) and [`ban`](Server::ban) are its calls. Its connections are the table's:
+    /// ends and refusals belong to that. The seat of a player that is sent away is kept for its grace, as that of one whose
+    /// connection is lost.
     pub fn server(&self) -> &Server {
         &self.server
     }

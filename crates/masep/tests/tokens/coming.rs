@@ -10,9 +10,7 @@ use masep::{Protocols, Role, ServerLimits};
 use masep_proto::protocol2::preamble;
 
 use super::{House, SECOND, guess, refused, talk, tokens};
-use crate::shells::{
-    Options, Peer, Says, Shell, accept, frame, of_each_pair, of_each_shell,
-};
+use crate::shells::{Options, Peer, Says, Shell, accept, frame, of_each_pair, of_each_shell};
 
 of_each_pair! {
     only_those_with_a_token_come_in
@@ -45,7 +43,11 @@ fn only_those_with_a_token_come_in(of_server: Shell, of_client: Shell) {
 }
 
 fn a_token_is_for_what_it_says(shell: Shell) {
-    let narrow = Grant::new("narrow").id("a").role(Role::Actor).game("g").seat("red");
+    let narrow = Grant::new("narrow")
+        .id("a")
+        .role(Role::Actor)
+        .game("g")
+        .seat("red");
     let house = House::new(shell, shell, tokens([("narrow", narrow)]));
     let says = |role, game, seat| Says {
         token: Some("narrow"),
@@ -88,7 +90,10 @@ fn pymaseps_peers_come_by_a_listener_of_their_own(shell: Shell) {
     old.write(&frame(b"old"));
     old.expect(b"engine");
     let connection = accept(&*server);
-    assert_eq!((connection.peer().as_str(), connection.grant()), ("old", None));
+    assert_eq!(
+        (connection.peer().as_str(), connection.grant()),
+        ("old", None)
+    );
     old.write(&frame(b"hi"));
     assert_eq!(connection.recv(), Ok(masep::Frame::new("hi")));
     // The main one is as before, and this one speaks nothing else.
@@ -108,7 +113,10 @@ fn a_listener_that_cannot_be_is_the_callers_error(shell: Shell) {
     for (target, options) in [
         ("pymasep://127.0.0.1:0", options()),
         ("127.0.0.1:0", options().protocols(Protocols::Pymasep)),
-        ("127.0.0.1:0", options().pymasep_listen("masep://127.0.0.1:0".to_owned())),
+        (
+            "127.0.0.1:0",
+            options().pymasep_listen("masep://127.0.0.1:0".to_owned()),
+        ),
     ] {
         let error = shell.bind(target, options).map(drop).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
@@ -129,7 +137,10 @@ fn a_function_of_the_host_lets_in_when_it_knows(of_server: Shell, of_client: She
                 let client = scope.spawn(comes);
                 let request = requests.recv().unwrap();
                 assert_eq!(&**request.peer(), id);
-                assert_eq!(request.hello().token.as_ref().unwrap().reveal(), "token of the host");
+                assert_eq!(
+                    request.hello().token.as_ref().unwrap().reveal(),
+                    "token of the host"
+                );
                 assert!(!format!("{request:?}").contains("of the host"));
                 (client, request)
             })

@@ -14,7 +14,10 @@ of_each_shell! {
 }
 
 fn entry(name: &str, token: &str) -> String {
-    format!("[[token]]\nname = \"{name}\"\nsha256 = \"{}\"\n", digest(token))
+    format!(
+        "[[token]]\nname = \"{name}\"\nsha256 = \"{}\"\n",
+        digest(token)
+    )
 }
 
 fn a_file_is_read_anew_when_it_changes(shell: Shell) {

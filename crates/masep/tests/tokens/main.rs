@@ -10,6 +10,7 @@ mod coming;
 mod file;
 mod secrecy;
 mod sending_away;
+mod table;
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -59,7 +60,11 @@ impl House {
         format!("masep+{}", self.server.address())
     }
 
-    fn comes(&self, id: &str, token: Option<&'static str>) -> Result<Box<dyn Client>, ConnectError> {
+    fn comes(
+        &self,
+        id: &str,
+        token: Option<&'static str>,
+    ) -> Result<Box<dyn Client>, ConnectError> {
         let says = Says {
             token,
             ..Says::default()

@@ -71,7 +71,11 @@ fn nothing_that_is_shown_has_a_token_in_it(shell: Shell) {
     let Event::Connected(connection) = connected else {
         panic!("{connected:?}");
     };
-    show(&(connection.hello(), connection.grant(), client.connection().welcome()));
+    show(&(
+        connection.hello(),
+        connection.grant(),
+        client.connection().welcome(),
+    ));
     let failures: Vec<ConnectError> = [Some("s3cret-wrong"), Some("s3cret-narrow"), None]
         .into_iter()
         .map(|token| house.comes("a", token).map(drop).unwrap_err())
@@ -109,7 +113,10 @@ fn nothing_that_is_shown_has_a_token_in_it(shell: Shell) {
     drop(house);
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     let log = String::from_utf8_lossy(&log);
-    assert!(log.contains("refused") && log.contains("connected"), "{log}");
+    assert!(
+        log.contains("refused") && log.contains("connected"),
+        "{log}"
+    );
     for (name, text) in [("log", &*log), ("errors and events", &shown)] {
         assert!(!text.contains("s3cret"), "{name}: {text}");
     }

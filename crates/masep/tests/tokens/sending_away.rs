@@ -21,7 +21,10 @@ fn a_token_that_is_taken_out_ends_its_connections(of_server: Shell, of_client: S
     let house = House::new(of_server, of_client, tokens.clone());
     let (one, at_server) = house.joins("a", "one");
     let (two, other) = house.joins("b", "two");
-    tokens.replace(grants([("two", Grant::new("two")), ("three", Grant::new("three"))]));
+    tokens.replace(grants([
+        ("two", Grant::new("two")),
+        ("three", Grant::new("three")),
+    ]));
     assert_eq!(bye(&*one), "revoked");
     let end = at_server.end();
     assert_eq!(end, CloseReason::Revoked);

@@ -94,10 +94,11 @@ pub(super) fn take_requests(shared: &Arc<Shared>, server: &Server) {
 /// Sees one in.
 fn seat(shared: &Arc<Shared>, request: Request) {
     let refuse = |request: Request, code: Code| request.refuse(code.rejected(code.text()));
-    let hello = match Hello::try_from(request.hello()) {
+    let mut hello = match Hello::try_from(request.hello()) {
         Ok(hello) => hello,
         Err(code) => return refuse(request, code),
     };
+    hello.grant = request.shared_grant();
     let Ok(token) = random_bytes() else {
         return refuse(request, Code::Failed);
     };

@@ -68,6 +68,7 @@ impl TableBuilder {
             .protocols(self.protocols)
             .announce(self.announce)
             .duplicates(self.duplicates)
+            .access(self.gate, self.pymasep)
             .handler(Handling(shared.clone()))
             .ask()
             .bind(address)?;
@@ -91,7 +92,9 @@ impl Table {
         self.server.local_address()
     }
 
-    /// The server below. Its connections are the table's: ends and refusals belong to that.
+    /// The server below: [`kick`](Server::kick) and [`ban`](Server::ban) are its calls. Its connections are the table's:
+    /// ends and refusals belong to that. The seat of a player that is sent away is kept for its grace, as that of one whose
+    /// connection is lost.
     pub fn server(&self) -> &Server {
         &self.server
     }
