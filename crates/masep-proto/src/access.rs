@@ -1,8 +1,8 @@
 //! Access tokens: who may come to a server, and as what.
 //!
 //! A server knows the SHA-256 of each token ([`Digest`]) and what its holder may do ([`Grant`]), and never the token. A
-//! client says the token in its `HELLO`. [`Grants::judge`] is the verdict; the [door](crate::admission) asks for it before it looks
-//! at anything else, so that a refusal tells nothing of ids, games or places.
+//! client says the token in its `HELLO`. The [door](crate::admission) judges it by the [`Grants`] before it looks at anything
+//! else, so that a refusal tells nothing of ids, games or places.
 //!
 //! A digest without salt is enough for texts of 128 random bits or more, which nobody can go through. A word that a
 //! person has made up is no access token.

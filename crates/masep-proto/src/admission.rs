@@ -18,16 +18,16 @@
 mod attempts;
 mod banning;
 mod ids;
+mod letting_in;
 mod origins;
 mod pace;
 mod reject;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::access::{Grant, Grants, Pass, Unauthorized};
+use crate::access::Pass;
 use crate::protocol2::{Hello, Rejected};
 use crate::{CloseReason, Limit, LimitExceeded, PeerId, ServerLimits};
 
@@ -38,6 +38,7 @@ pub use reject::RejectReason;
 use attempts::Attempts;
 use banning::Bans;
 use ids::{Ids, Step};
+use letting_in::Access;
 use origins::Origins;
 
 /// Refused peers that have time to read the refusal, at the same time. Those beyond get only as much as their streams
@@ -58,7 +59,7 @@ pub enum Duplicates {
     #[default]
     Refuse,
     /// End the old connection with a `BYE` and
-    /// [`CloseReason::Replaced`](crate::CloseReason::Replaced), and take the new one. Anyone who knows an id can
+    /// [`CloseReason::Replaced`], and take the new one. Anyone who knows an id can
     /// then take it over.
     Replace,
 }
@@ -134,7 +135,7 @@ pub enum DoorEvent {
     End(Ticket, CloseReason),
     /// Read what arrives on this connection, for as long as the [`GRACE`] lasts: it may have ended.
     LookAt(Ticket),
-    /// End this connection with [`CloseReason::Replaced`](crate::CloseReason::Replaced).
+    /// End this connection with [`CloseReason::Replaced`].
     Replace(Ticket),
     /// Abort this connection, which did not end in time, for this reason.
     Abort(Ticket, CloseReason),
@@ -169,17 +170,6 @@ pub struct Admission {
     refusal_log: Pace,
     is_stopped: bool,
     events: VecDeque<DoorEvent>,
-}
-
-/// Who is let in.
-#[derive(Debug)]
-enum Access {
-    /// Everybody.
-    Open,
-    /// Those with a token.
-    Tokens(Grants),
-    /// Those whom the host lets in.
-    Host,
 }
 
 /// The share that a connection has of the server.
@@ -248,22 +238,6 @@ impl Admission {
     #[must_use]
     pub const fn asks_all(mut self, asks: bool) -> Self {
         self.asks_all = asks;
-        self
-    }
-
-    /// Lets only those in who have one of these tokens, and peers of pymasep's protocol by their own entrance. Default:
-    /// everybody comes in.
-    #[must_use]
-    pub fn tokens(mut self, grants: Grants) -> Self {
-        self.access = Access::Tokens(grants);
-        self
-    }
-
-    /// Lets only those in whom the host [lets in](Self::let_in), and peers of pymasep's protocol by their own entrance.
-    /// The host has [`ServerLimits::decision_time`] to decide.
-    #[must_use]
-    pub fn asks_access(mut self) -> Self {
-        self.access = Access::Host;
         self
     }
 
@@ -356,107 +330,6 @@ impl Admission {
             Ok(false) => Verdict::Wait,
             Err(reason) => Verdict::Refuse(self.deny(ticket, reason, now)),
         }
-    }
-
-    /// Whether a connection is let in; false where the host is asked that.
-    fn let_in_or_ask(
-        &mut self,
-        ticket: Ticket,
-        hello: Option<&Hello>,
-        now: Instant,
-        date: SystemTime,
-    ) -> Result<bool, RejectReason> {
-        let Some(guest) = self.guests.get_mut(&ticket) else {
-            return Ok(true);
-        };
-        match (&self.access, hello) {
-            (Access::Open, _) => {}
-            (_, None) if guest.entrance == Entrance::Pymasep => {}
-            (_, None) => return Err(RejectReason::Unauthorized(Unauthorized::Absent)),
-            (Access::Tokens(grants), Some(hello)) => guest.pass = Some(grants.judge(hello, date)?),
-            (Access::Host, Some(hello)) => {
-                guest.hello = Some(Box::new(hello.clone()));
-                self.wait_for_host(ticket, DoorEvent::AskAccess(ticket), now);
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn wait_for_host(&mut self, ticket: Ticket, question: DoorEvent, now: Instant) {
-        let until = now.checked_add(self.decision_time).unwrap_or(now);
-        self.asked.push_back((until, ticket));
-        self.events.push_back(question);
-    }
-
-    /// The host has decided whether a connection is let in about which it was [asked](DoorEvent::AskAccess): as this, or
-    /// not at all. A decision that comes too late changes nothing.
-    pub fn let_in(&mut self, ticket: Ticket, grant: Option<Grant>, now: Instant) {
-        let guest = self.guests.get_mut(&ticket);
-        let Some((guest, hello)) = guest.and_then(|it| it.hello.take().map(|hello| (it, hello)))
-        else {
-            return;
-        };
-        self.asked.retain(|(_, asked)| *asked != ticket);
-        let pass = grant.map(|grant| Pass::of_host(grant, &hello));
-        let denied = match pass {
-            Some(Ok(pass)) => {
-                guest.pass = Some(pass);
-                None
-            }
-            Some(Err(forbidden)) => Some(RejectReason::Forbidden(forbidden)),
-            None => Some(RejectReason::Unauthorized(Unauthorized::Unknown)),
-        };
-        let verdict = match denied {
-            Some(reason) => Verdict::Refuse(self.deny(ticket, reason, now)),
-            None => self.enter(ticket, true, now),
-        };
-        self.tell_verdict(ticket, verdict);
-    }
-
-    /// Refuses a client for its token, or for want of one: without a word if there were too many from its address.
-    fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) -> Refusal {
-        let from = self.guests.get(&ticket).and_then(|guest| guest.from);
-        if self.attempts.fail(from, now) {
-            return self.refuse(ticket, reason);
-        }
-        self.release(ticket);
-        Refusal {
-            reason,
-            at_once: true,
-        }
-    }
-
-    /// A connection is let in: it is to have its id, when the host that is asked about it has decided.
-    fn enter(&mut self, ticket: Ticket, may_ask: bool, now: Instant) -> Verdict {
-        let Some(guest) = self.guests.get(&ticket) else {
-            return Verdict::Wait;
-        };
-        if let Some(banned) = self.bans.find(guest) {
-            return Verdict::Refuse(self.refuse(ticket, RejectReason::Banned(banned)));
-        }
-        if self.asks && (self.asks_all || may_ask) {
-            self.wait_for_host(ticket, DoorEvent::Ask(ticket), now);
-            return Verdict::Wait;
-        }
-        match guest.id.clone() {
-            Some(id) => self.claim(ticket, id, self.duplicates, now),
-            None => Verdict::Wait,
-        }
-    }
-
-    fn tell_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
-        match verdict {
-            Verdict::Admit => self.events.push_back(DoorEvent::Admit(ticket)),
-            Verdict::Refuse(refusal) => self.events.push_back(DoorEvent::Refuse(ticket, refusal)),
-            Verdict::Wait => {}
-        }
-    }
-
-    /// What a connection was let in with; `None` where no token is needed.
-    pub fn grant(&self, ticket: Ticket) -> Option<Arc<Grant>> {
-        let pass = self.guests.get(&ticket)?.pass.as_ref();
-        pass.map(|pass| pass.grant.clone())
     }
 
     /// The host has decided about a connection that it was asked about. A decision that comes too late, or is about

@@ -138,7 +138,7 @@ impl Request {
         Welcome::new(self.peer.server.clone(), 0)
     }
 
-    /// Takes the client, by the server's rule for ids that are in use ([`Duplicates`](crate::Duplicates)), with a WELCOME
+    /// Takes the client, by the server's rule for ids that are in use ([`Duplicates`]), with a WELCOME
     /// that has this, or nothing. Does not wait. The connection then comes as any other: to the handler, or out of the
     /// server's `accept`.
     ///

@@ -17,18 +17,18 @@ pub(super) struct Bans(BTreeSet<Subject>);
 impl Bans {
     /// The ban for this address, if there is one.
     pub(super) fn address(&self, address: IpAddr) -> Option<Subject> {
-        self.get(Subject::Address(network(address)))
+        self.get(&Subject::Address(network(address)))
     }
 
     /// The ban for this one, if there is one.
     pub(super) fn find(&self, guest: &Guest) -> Option<Subject> {
-        let id = guest.id.clone().and_then(|id| self.get(Subject::Id(id)));
-        id.or_else(|| self.get(Subject::Token(guest.token_name()?.into())))
+        let id = guest.id.clone().and_then(|id| self.get(&Subject::Id(id)));
+        id.or_else(|| self.get(&Subject::Token(guest.token_name()?.into())))
             .or_else(|| self.address(guest.from?))
     }
 
-    fn get(&self, subject: Subject) -> Option<Subject> {
-        self.0.get(&subject).cloned()
+    fn get(&self, subject: &Subject) -> Option<Subject> {
+        self.0.get(subject).cloned()
     }
 }
 

@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_no_entry_is_an_error_with_its_place() {
         let twice = entry("") + &entry("");
-        let same_name = entry("") + &entry("").replace("ab", "cd");
+        let same_name = entry("") + &entry("").replace("abab", "cdcd");
         for (text, expected) in [
             (entry("role = ['actor']"), "line 4: unknown field `role`"),
             (entry("roles = ['king']"), "line 4: unknown variant `king`"),

@@ -93,6 +93,13 @@ pub fn wait<T>(call: impl Future<Output = T>) -> T {
     RUNTIME.block_on(call).expect("it returns in time")
 }
 
+/// Has the runtime of all tests do this.
+pub fn spawn<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    RUNTIME.spawn(work)
+}
+
 /// Waits for what another thread or task does at once.
 pub fn until(holds: impl Fn() -> bool) {
     let end = Instant::now() + SOON;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use masep::access::{AccessRequest, Grant};
 use masep::{Protocols, Role, ServerLimits};
@@ -205,7 +205,7 @@ fn guesses(shell: Shell, number: usize) {
                 }
             })
         });
-        let mut longest = SECOND * 0;
+        let mut longest = Duration::ZERO;
         let mut newcomers = 0;
         while guessers.iter().any(|guesser| !guesser.is_finished()) {
             let begin = Instant::now();

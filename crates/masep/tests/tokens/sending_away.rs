@@ -52,7 +52,7 @@ fn those_who_are_kicked_may_come_back_and_those_who_are_banned_may_not(
         assert_eq!(bye(&*client), "kicked");
         assert_eq!(at_server.end(), CloseReason::Kicked);
         assert_eq!(house.refuses("a", Some("one")), "banned");
-        assert_eq!(house.server.bans(), [subject.clone()]);
+        assert_eq!(house.server.bans(), std::slice::from_ref(&subject));
         assert!(house.server.unban(subject.clone()));
         assert!(!house.server.unban(subject.clone()));
         assert_eq!(house.server.kick(&subject), 0);

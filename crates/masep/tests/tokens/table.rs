@@ -9,7 +9,7 @@ use masep::{Action, Element, Player, Role, blocking};
 
 use super::{grants, tokens};
 use crate::directory::Directory;
-use crate::shells::{Peer, frame, wait};
+use crate::shells::{self, Peer, frame, wait};
 
 const GAME: &str = "pursuit.PursuitGame";
 
@@ -57,7 +57,7 @@ fn comes(
 }
 
 fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> impl FnOnce() -> T {
-    let task = wait(async { tokio::spawn(work) });
+    let task = shells::spawn(work);
     || wait(task).unwrap()
 }
 
