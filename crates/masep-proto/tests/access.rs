@@ -254,7 +254,7 @@ fn a_token_that_is_taken_out_or_expires_ends_its_connections() {
         let list = [("stays", Grant::new("stays")), ("soon", soon.clone())];
         grants(list.into_iter().chain(extra.map(|extra| ("moves", extra))))
     };
-    door.admission = admission(Duplicates::Refuse).tokens(all(Some(seated.clone())));
+    door.admission = admission(Duplicates::Refuse).tokens(all(Some(seated)));
     let (_, stays) = door.says(&hello("a", Some("stays")));
     let (soon_ends, soon) = door.says(&hello("b", Some("soon")));
     let mut red = hello("c", Some("moves"));

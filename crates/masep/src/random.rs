@@ -17,6 +17,7 @@ pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
 }
 
 /// A random number, or 0 where the system has none.
+#[cfg(not(masep_model))]
 pub(crate) fn random_u64() -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = random_bytes().unwrap_or_default();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])

@@ -117,6 +117,7 @@ impl Request {
     }
 
     /// The same, for one who keeps it.
+    #[cfg(not(masep_model))]
     pub(crate) fn shared_grant(&self) -> Option<Arc<Grant>> {
         self.peer.grant.clone()
     }

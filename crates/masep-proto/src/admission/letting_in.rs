@@ -92,7 +92,7 @@ impl Admission {
     }
 
     /// Refuses a client for its token, or for want of one: without a word if there were too many from its address.
-    fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) -> Refusal {
+    pub(super) fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) -> Refusal {
         let from = self.guests.get(&ticket).and_then(|guest| guest.from);
         if self.attempts.fail(from, now) {
             return self.refuse(ticket, reason);
