@@ -5,6 +5,7 @@ use std::io;
 
 use crate::LimitExceeded;
 use crate::protocol2::Bye;
+use crate::tls::TlsFault;
 
 /// The reason for which a connection ended: exactly one for each, the same for the handler, the log and every call
 /// that asks.
@@ -59,6 +60,8 @@ pub enum CloseReason {
     Kicked,
     /// A handler panicked, or the owner of the connection was dropped with the connection still open.
     Aborted,
+    /// TLS was broken, or cut ([`TlsFault::Truncated`]).
+    Tls(TlsFault),
     /// The operating system reported another error.
     Io(io::ErrorKind),
 }
@@ -85,6 +88,8 @@ impl CloseReason {
             Self::Revoked => "revoked",
             Self::Kicked => "kicked",
             Self::Aborted => "aborted",
+            Self::Tls(TlsFault::Truncated) => "truncated",
+            Self::Tls(_) => "tls",
             Self::Io(_) => "io",
         }
     }
@@ -142,6 +147,7 @@ impl CloseReason {
                 | Self::Rejected
                 | Self::Reset
                 | Self::WriteTimeout
+                | Self::Tls(_)
                 | Self::Io(_)
         )
     }
@@ -196,6 +202,7 @@ impl fmt::Display for CloseReason {
             Self::Revoked => f.write_str("the access token is not valid any more"),
             Self::Kicked => f.write_str("the host has ended the connection"),
             Self::Aborted => f.write_str("the connection's task was aborted"),
+            Self::Tls(fault) => fault.fmt(f),
             Self::Io(kind) => write!(f, "input/output error: {kind}"),
         }
     }

@@ -69,13 +69,13 @@ mod write_pattern;
 mod writing;
 
 use std::fmt;
-use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::framing::Framing;
 use crate::protocol2::{Hello, Notice, Protocol, Rejected, Welcome};
+use crate::tls::LayerState;
 use crate::{CloseReason, Encoding, Frame, PeerId};
 
 pub use batch::Batch;
@@ -113,10 +113,13 @@ pub struct Connection {
     ignores_frames: bool,
     /// The peer's stream has ended or failed.
     input_over: bool,
-    /// It did, with this error if any, while our hello was being written.
-    early_end: Option<Option<io::ErrorKind>>,
+    /// It did, while our hello was being written.
+    early_end: Option<Read>,
     /// A read is wanted whether or not the stream is known to be readable.
     probes: bool,
+
+    /// What the layer below has said last.
+    layer: LayerState,
 
     outbound: Outbound,
     /// The rest of a transmit that the stream took in part.
@@ -272,6 +275,7 @@ impl Connection {
             input_over: false,
             early_end: None,
             probes: false,
+            layer: LayerState::default(),
             outbound: Outbound::default(),
             rest: None,
             transmit_out: false,
@@ -312,6 +316,23 @@ impl Connection {
         this.tell(event::OPEN);
         this.note_change();
         this
+    }
+
+    /// What a layer between this connection and the stream says after a call of it: to be told with each
+    /// [`put_room`](Self::put_room) and [`put_transmit`](Self::put_transmit), before it, by a shell whose stream has one.
+    pub fn note_layer(&mut self, layer: LayerState) {
+        self.layer = layer;
+        self.note_change();
+    }
+
+    /// True if the peer speaks TLS.
+    pub const fn is_secure(&self) -> bool {
+        self.layer.secure
+    }
+
+    /// True if a read would bring something, though the stream is not readable.
+    pub const fn has_more(&self) -> bool {
+        self.layer.more && !self.input_over
     }
 
     /// The configuration of this side.

@@ -43,6 +43,7 @@ mod pieces;
 mod printable;
 pub mod protocol2;
 pub mod proxy_protocol;
+pub mod tls;
 mod value;
 mod xml;
 

@@ -19,10 +19,11 @@ use crate::door::Place;
 use crate::endpoint::{Agreement, Endpoint, hello_calls};
 use crate::hearing::Hearing;
 use crate::keeper::Keeper;
+use crate::tls::Connector;
 use crate::transport::{self, Transport};
 use crate::{
     Address, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget, InvalidAddress,
-    NoHandler, Registry, SocketHandler, SocketOptions, WhenFull,
+    NoHandler, Registry, SocketHandler, SocketOptions, TlsError, WhenFull,
 };
 
 /// The time that an answer to a search is tried before the next is tried beside it. A server says hello
@@ -100,9 +101,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let target = address.into_target().map_err(invalid)?;
         self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
         let name = target.to_string();
+        let connector = (self.endpoint.connector(&target)).map_err(|error| no_tls(&name, error))?;
         let limit = self.endpoint.socket_options.connect_time;
         let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
-        self.connect_any(&name, &addresses, transport::connect, true)
+        self.connect_any(&name, &addresses, transport::connect, true, connector)
             .await
     }
 
@@ -116,7 +118,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     ///
     /// # Errors
     /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
-    pub async fn discover(self, options: &SearchOptions) -> Result<Client, ConnectError> {
+    pub async fn discover(mut self, options: &SearchOptions) -> Result<Client, ConnectError> {
         let target = "the LAN";
         let report = search(options).await.map_err(|error| ConnectError {
             phase: ConnectPhase::Discover,
@@ -127,7 +129,13 @@ impl<H: SocketHandler> ClientBuilder<H> {
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
-        let (address, greeted) = self.race(target, addresses).await?;
+        // All of them are found by address: the name that a certificate is to have is set in what is trusted, or is that.
+        let mut waiting = Vec::new();
+        for address in addresses {
+            let connector = self.connector(&address)?;
+            waiting.push((address, connector));
+        }
+        let (address, greeted) = self.race(target, waiting).await?;
         Ok(self.start(&address, greeted))
     }
 
@@ -136,17 +144,20 @@ impl<H: SocketHandler> ClientBuilder<H> {
     async fn race(
         &self,
         target: &str,
-        addresses: Vec<Address>,
+        addresses: Vec<(Address, Option<Connector>)>,
     ) -> Result<(Address, Keeper), ConnectError> {
         let mut failure = not_found(ConnectPhase::Discover, target);
         let mut waiting = addresses.into_iter();
         let mut attempts = Vec::new();
         loop {
             if attempts.len() < MAX_ATTEMPTS
-                && let Some(address) = waiting.next()
+                && let Some((address, connector)) = waiting.next()
             {
                 attempts.push(Box::pin(async move {
-                    let greeted = self.try_connect(&address, transport::connect, true).await;
+                    let connect = transport::connect;
+                    let greeted = self
+                        .try_connect(&address, connect, true, connector.as_ref())
+                        .await;
                     greeted.map(|greeted| (address, greeted))
                 }));
             }
@@ -171,6 +182,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         addresses: &[Address],
         connect: impl Fn(Address) -> F,
         remembers: bool,
+        connector: Option<Connector>,
     ) -> Result<Client, ConnectError>
     where
         T: Transport,
@@ -178,7 +190,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
     {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.try_connect(address, &connect, remembers).await {
+            match self
+                .try_connect(address, &connect, remembers, connector.as_ref())
+                .await
+            {
                 Ok(greeted) => return Ok(self.start(address, greeted)),
                 Err(error) => failure = error,
             }
@@ -193,6 +208,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         address: &Address,
         connect: impl Fn(Address) -> F,
         remembers: bool,
+        connector: Option<&Connector>,
     ) -> Result<Keeper, ConnectError>
     where
         T: Transport,
@@ -201,7 +217,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let mut agreement = Agreement::begin(&self.endpoint, address, remembers, now());
         loop {
             // First: a server is not connected to if the hello cannot be sent.
-            let config = self.config(address, agreement.protocols())?;
+            let config = self.config(address, agreement.protocols(), connector.is_some())?;
             let transport = within(
                 ConnectPhase::Connect,
                 &address.to_string(),
@@ -209,7 +225,10 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 connect(address.clone()),
             )
             .await?;
-            match self.shake_hands(config, transport, address).await? {
+            match self
+                .shake_hands(config, transport, address, connector)
+                .await?
+            {
                 Ok(keeper) => return Ok(keeper),
                 Err(failure) if agreement.fails(&failure, now()) => {}
                 Err(failure) => return Err(no_hello(address, failure)),
@@ -217,9 +236,20 @@ impl<H: SocketHandler> ClientBuilder<H> {
         }
     }
 
-    fn config(&self, address: &Address, protocols: Protocols) -> Result<Arc<Config>, ConnectError> {
+    /// What is needed for TLS with this address.
+    fn connector(&mut self, address: &Address) -> Result<Option<Connector>, ConnectError> {
+        let target = address.into_target().map_err(invalid)?;
+        (self.endpoint.connector(&target)).map_err(|error| no_tls(&address.to_string(), error))
+    }
+
+    fn config(
+        &self,
+        address: &Address,
+        protocols: Protocols,
+        has_tls: bool,
+    ) -> Result<Arc<Config>, ConnectError> {
         self.endpoint
-            .client_config(address, protocols)
+            .client_config(address, protocols, has_tls)
             .map_err(|kind| no_hello(address, kind))
     }
 
@@ -228,6 +258,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         config: Arc<Config>,
         transport: T,
         address: &Address,
+        connector: Option<&Connector>,
     ) -> Result<Result<Keeper, HelloFailure>, ConnectError> {
         transport::prepare(
             &transport,
@@ -240,13 +271,16 @@ impl<H: SocketHandler> ClientBuilder<H> {
             kind: error.into(),
         })?;
         let core = Core::connect(config, now());
-        let shared = Shared::new(
-            core,
-            transport,
-            address.clone(),
-            self.endpoint.delivery(),
-            self.endpoint.socket_options.busy_poll,
-        );
+        let (address, delivery) = (address.clone(), self.endpoint.delivery());
+        let busy_poll = self.endpoint.socket_options.busy_poll;
+        let shared = match connector {
+            None => Shared::new(core, transport, address, delivery, busy_poll),
+            Some(connector) => {
+                let transport = connector.wrap(transport);
+                let transport = transport.map_err(|error| no_tls(&address.to_string(), error))?;
+                Shared::new(core, transport, address, delivery, busy_poll)
+            }
+        };
         let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
         if let Err(failure) = keeper.hello().await {
             if failure == HelloFailure::ConnectAgain {
@@ -288,7 +322,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with<T, F>(
-        self,
+        mut self,
         address: impl Into<Address>,
         connect: impl Fn(Address) -> F,
     ) -> Result<Client, ConnectError>
@@ -297,11 +331,13 @@ impl<H: SocketHandler> ClientBuilder<H> {
         F: Future<Output = io::Result<T>>,
     {
         let address = address.into();
+        let connector = self.connector(&address)?;
         self.connect_any(
             &address.to_string(),
             std::slice::from_ref(&address),
             connect,
             false,
+            connector,
         )
         .await
     }
@@ -314,13 +350,17 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_over<T: Transport>(
-        self,
+        mut self,
         transport: T,
         address: impl Into<Address>,
     ) -> Result<Client, ConnectError> {
         let address = address.into();
-        let config = self.config(&address, self.endpoint.protocols)?;
-        match self.shake_hands(config, transport, &address).await? {
+        let connector = self.connector(&address)?;
+        let config = self.config(&address, self.endpoint.protocols, connector.is_some())?;
+        match self
+            .shake_hands(config, transport, &address, connector.as_ref())
+            .await?
+        {
             Ok(greeted) => Ok(self.start(&address, greeted)),
             Err(failure) => Err(no_hello(&address, failure)),
         }
@@ -337,11 +377,11 @@ async fn part(mut keeper: Keeper) {
 }
 
 fn no_hello(address: &Address, kind: impl Into<ConnectErrorKind>) -> ConnectError {
-    ConnectError {
-        phase: ConnectPhase::Hello,
-        target: address.to_string(),
-        kind: kind.into(),
-    }
+    ConnectError::in_hello(address.to_string(), kind.into())
+}
+
+fn no_tls(target: &str, error: TlsError) -> ConnectError {
+    ConnectError::in_hello(target.to_owned(), error.into())
 }
 
 /// Waits until one of these has ended, and takes it out.

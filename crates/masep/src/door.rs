@@ -24,6 +24,7 @@ use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
 use crate::request::{Asks, Decides, Peer, Request, Requests};
+use crate::tls::Acceptor;
 use crate::transport::{self, Listener, Transport};
 use crate::{
     Address, CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler,
@@ -44,6 +45,7 @@ pub(crate) struct Door {
     gate: Gate,
     socket_options: SocketOptions,
     delivery: Delivery,
+    acceptor: Option<Acceptor>,
     registry: Registry,
     guests: Mutex<Guests>,
     /// A deadline may be earlier than before.
@@ -68,6 +70,7 @@ pub(crate) struct Rules {
     pub(crate) asks: Asks,
     pub(crate) gate: Gate,
     pub(crate) delivery: Delivery,
+    pub(crate) acceptor: Option<Acceptor>,
 }
 
 impl Door {
@@ -79,7 +82,7 @@ impl Door {
         registry: Registry,
     ) -> io::Result<Arc<Self>> {
         let admission = rules.asks.admission(limits, rules.duplicates);
-        let pymasep = config.clone().protocols(Protocols::Pymasep);
+        let pymasep = config.clone().tls(false).protocols(Protocols::Pymasep);
         let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             guests: Mutex::new(Guests {
@@ -94,6 +97,7 @@ impl Door {
             gate: rules.gate,
             socket_options: rules.socket_options,
             delivery: rules.delivery,
+            acceptor: rules.acceptor,
             registry,
             changed: Notify::new(),
             requested: Notify::new(),
@@ -103,6 +107,12 @@ impl Door {
             tokens.subscribe(&door)?;
         }
         Ok(door)
+    }
+
+    /// The state of the certificate, if there is one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificate(&self) -> Option<crate::tls::CertificateState> {
+        self.acceptor.as_ref().map(Acceptor::certificate)
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
@@ -501,13 +511,14 @@ fn arrive(
     };
     let core = Core::accept(config.clone(), now());
     let from = address.tcp().map(|address| address.ip());
-    let shared = Shared::new(
-        core,
-        transport,
-        address,
-        door.delivery,
-        door.socket_options.busy_poll,
-    );
+    let (delivery, busy_poll) = (door.delivery, door.socket_options.busy_poll);
+    let shared = match &door.acceptor {
+        Some(acceptor) if entrance == Entrance::Main => {
+            let transport = acceptor.wrap(transport);
+            Shared::new(core, transport, address, delivery, busy_poll)
+        }
+        _ => Shared::new(core, transport, address, delivery, busy_poll),
+    };
     let (ticket, greet) = door.update(|guests| {
         let (ticket, greet) = guests.admission.arrive(from, entrance);
         // The next one that arrives may crowd it out.

@@ -8,7 +8,8 @@ use masep_proto::protocol2::Hello;
 use masep_proto::{HelloError, Limits, PeerId};
 
 use crate::connection::Delivery;
-use crate::{Address, ConnectErrorKind, SocketOptions, TokenError, WhenFull};
+use crate::tls::{Acceptor, ClientTls, Connector, ServerTls};
+use crate::{Address, ConnectErrorKind, SocketOptions, Target, TlsError, TokenError, WhenFull};
 
 /// One side of connections, as its builder describes it.
 #[derive(Clone, Debug)]
@@ -22,6 +23,9 @@ pub(crate) struct Endpoint {
     pub(crate) is_handled: bool,
     /// What a client says of itself in HELLO, and the features of either side.
     pub(crate) offer: Box<Hello>,
+    /// Whom a client trusts, and who a server is.
+    pub(crate) client_tls: Option<Box<ClientTls>>,
+    pub(crate) server_tls: Option<Box<ServerTls>>,
 }
 
 impl Endpoint {
@@ -34,6 +38,8 @@ impl Endpoint {
             protocols: Protocols::Both,
             is_handled: false,
             offer: Box::new(Hello::new(id.clone(), 0)),
+            client_tls: None,
+            server_tls: None,
             id,
         }
     }
@@ -61,13 +67,47 @@ impl Endpoint {
         })
     }
 
+    /// What a server needs for TLS, if it has any, at this target or at a socket that listens already. If all peers have to
+    /// use it, protocol 2 is insisted on.
+    pub(crate) fn acceptor(
+        &mut self,
+        target: Option<&Target>,
+    ) -> Result<Option<Acceptor>, TlsError> {
+        let insists = target.is_some_and(Target::is_tls);
+        let Some(tls) = &self.server_tls else {
+            return if insists {
+                Err(TlsError::no_server())
+            } else {
+                Ok(None)
+            };
+        };
+        let acceptor = Acceptor::load(tls, insists)?;
+        if acceptor.as_ref().is_some_and(Acceptor::requires) {
+            if let Some(target) = target.filter(|target| !target.may_be_tls()) {
+                return Err(TlsError::PlainScheme(target.scheme()));
+            }
+            self.protocols = Protocols::Masep2;
+        }
+        Ok(acceptor)
+    }
+
+    /// What a client needs for TLS with this target, if there is TLS. Then protocol 2 is insisted on.
+    pub(crate) fn connector(&mut self, target: &Target) -> Result<Option<Connector>, TlsError> {
+        let connector = Connector::load(self.client_tls.as_deref(), target)?;
+        if connector.is_some() {
+            self.protocols = Protocols::Masep2;
+        }
+        Ok(connector)
+    }
+
     /// The configuration of a client's connection to this address, if its hello can be sent there.
     pub(crate) fn client_config(
         &self,
         address: &Address,
         protocols: Protocols,
+        has_tls: bool,
     ) -> Result<Arc<Config>, ConnectErrorKind> {
-        let config = self.config(protocols)?;
+        let config = self.config(protocols)?.tls(has_tls);
         if protocols != Protocols::Pymasep {
             config.check_offer()?;
         }
@@ -75,7 +115,7 @@ impl Endpoint {
             if protocols == Protocols::Pymasep {
                 return Err(TokenError::NoPlace.into());
             }
-            if address.unix_path().is_none() {
+            if address.unix_path().is_none() && !has_tls {
                 return Err(TokenError::Unprotected.into());
             }
         }
@@ -195,12 +235,23 @@ macro_rules! hello_calls {
             self
         }
 
-        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It goes over Unix
-        /// sockets alone, and only to a server that has said that it speaks protocol 2, which takes one more round trip;
-        /// otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
+        /// The access token, which says who the client is and what it may do: at most 2,048 bytes. It goes in TLS
+        /// (`masep+tls://`), to a server of which that has made sure, and over Unix sockets, to a server that has said that
+        /// it speaks protocol 2, which takes one more round trip; otherwise connecting is an error ([`ConnectErrorKind::Token`](crate::ConnectErrorKind::Token)). A client with
         /// a token does not fall back to pymasep's protocol.
         pub fn token(mut self, token: impl Into<crate::AccessToken>) -> Self {
             self.endpoint.offer.token = Some(token.into());
+            self
+        }
+
+        /// Whom the client trusts in TLS. Connections are then in TLS, also where the address has no scheme; one that says
+        /// that there is none (`masep://`, `pymasep://`, `tcp://` excepted, and Unix sockets) is an error. An address that
+        /// begins with `masep+tls://` is enough for TLS with the system's authorities.
+        ///
+        /// Files are read by each call that connects: at most some milliseconds for the system's authorities.
+        #[cfg(feature = "tls")]
+        pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
+            self.endpoint.client_tls = Some(Box::new(tls));
             self
         }
     };

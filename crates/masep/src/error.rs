@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use masep_proto::admission::RejectReason;
 use masep_proto::connection::{HelloFailure, PushError, TooLarge};
 use masep_proto::protocol2::{Protocol, Rejected};
+use masep_proto::tls::TlsFault;
 use masep_proto::{
     DecodeError, EncodeError, Encoding, Frame, HelloError, LimitExceeded, Message, PeerId,
 };
@@ -213,6 +216,8 @@ pub enum ConnectPhase {
     Resolve,
     /// Opening the connection of TCP or of a Unix socket.
     Connect,
+    /// Agreeing on TLS with the server.
+    Tls,
     /// Waiting for the server's hello.
     Hello,
 }
@@ -223,6 +228,7 @@ impl fmt::Display for ConnectPhase {
             Self::Discover => "looking for a server",
             Self::Resolve => "resolving",
             Self::Connect => "connecting to",
+            Self::Tls => "agreeing on TLS with",
             Self::Hello => "waiting for the hello of",
         })
     }
@@ -239,6 +245,26 @@ pub struct ConnectError {
     /// The error.
     #[source]
     pub kind: ConnectErrorKind,
+}
+
+impl ConnectError {
+    /// Behind the connection of the network: TLS, or the hello.
+    pub(crate) fn in_hello(target: String, kind: ConnectErrorKind) -> Self {
+        let is_tls = matches!(
+            kind,
+            ConnectErrorKind::Tls(_) | ConnectErrorKind::TlsSettings(_)
+        );
+        let phase = if is_tls {
+            ConnectPhase::Tls
+        } else {
+            ConnectPhase::Hello
+        };
+        Self {
+            phase,
+            target,
+            kind,
+        }
+    }
 }
 
 /// The error in a phase of a connection attempt.
@@ -271,18 +297,86 @@ pub enum ConnectErrorKind {
     /// The access token is not sent on such a connection. Nothing was said to the server.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// TLS failed, or the server does not speak it: its certificate is not accepted, for example.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
+    /// What was given for TLS cannot be used. Nothing was said to the server.
+    #[error(transparent)]
+    TlsSettings(#[from] TlsError),
     /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Why TLS cannot be used as it was asked for. It is the caller's error.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// What should be PEM is none: where, and why.
+    #[error("{0}: {1}")]
+    Pem(String, &'static str),
+    /// There is no certificate in this place.
+    #[error("{0}: there is no certificate in it")]
+    NoCertificate(String),
+    /// There is no private key in this place.
+    #[error("{0}: there is no private key in it")]
+    NoKey(String),
+    /// A certificate or a key is of no use, or they do not belong together.
+    #[error("the certificate or its key cannot be used: {0}")]
+    Certificate(String),
+    /// The system has no authorities that could be trusted.
+    #[error("no authorities of the system were found, so name one (a CA): {0}")]
+    NoAuthorities(String),
+    /// This is no name that a certificate could have.
+    #[error("{0:?} is no name that a certificate could have")]
+    Name(String),
+    /// The cryptography that was given cannot do what is needed.
+    #[error("the provider of cryptography: {0}")]
+    Provider(String),
+    /// TLS was asked for, and the scheme of the address says that there is none.
+    #[error("TLS was asked for, and {0}:// is without it: expected masep+tls://HOST:PORT")]
+    PlainScheme(&'static str),
+    /// An address says that there is TLS, and a server has no certificate.
+    #[error("masep+tls:// needs a certificate and a key")]
+    NeedsCertificate,
+    /// The program was built without the feature `tls`.
+    #[error("this program was built without TLS")]
+    Absent,
+}
+
+impl TlsError {
+    /// A server is to speak TLS, and has nothing for it.
+    pub(crate) const fn no_server() -> Self {
+        if cfg!(feature = "tls") {
+            Self::NeedsCertificate
+        } else {
+            Self::Absent
+        }
+    }
+}
+
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
 }
 
 /// Why a client sends no access token. It is the caller's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Others could read it on the way: it is sent over Unix sockets alone.
+    /// Others could read it on the way: it is sent in TLS (`masep+tls://`) and over Unix sockets alone.
     #[error(
-        "an access token is sent over Unix sockets alone, since others could read it on the way"
+        "an access token is sent in TLS (masep+tls://) and over Unix sockets alone, since others could read it on the way"
     )]
     Unprotected,
     /// pymasep's protocol, which this client was told to speak, has no place for it.
@@ -296,6 +390,7 @@ impl From<HelloFailure> for ConnectErrorKind {
             HelloFailure::TimedOut(time) => Self::TimedOut(time),
             HelloFailure::Bad(error) => Self::Hello(error),
             HelloFailure::Io(kind) => Self::Io(kind.into()),
+            HelloFailure::Tls(fault) => Self::Tls(fault),
             HelloFailure::Rejected(rejected) => Self::Rejected(rejected),
             HelloFailure::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
             // Over one stream nobody can connect again.

@@ -85,6 +85,11 @@ mod socket_options;
 mod sync;
 #[cfg(not(masep_model))]
 pub mod table;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 #[cfg(feature = "unstable-transport")]
 pub mod transport;
 #[cfg(not(feature = "unstable-transport"))]
@@ -106,8 +111,8 @@ pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{
     AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase,
-    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TokenError, TryRecvError,
-    Undelivered,
+    RecvMessageError, RecvTimeoutError, RejectReason, SendError, TlsError, TokenError,
+    TryRecvError, Undelivered,
 };
 pub use handler::{NoHandler, SocketHandler};
 #[cfg(not(masep_model))]

@@ -22,6 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::hand_out::{Accepted, hand_out};
 use crate::keeper::CLOSE_GRACE;
 use crate::request::Asks;
+use crate::tls::Acceptor;
 use crate::transport::{Listener, SocketListener};
 use crate::{
     AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request,
@@ -138,6 +139,16 @@ impl<H: SocketHandler> ServerBuilder<H> {
         self
     }
 
+    /// Has peers use TLS, with this certificate: all of them, or those that do so by themselves
+    /// ([`TlsMode`](crate::tls::TlsMode)). Where all do, pymasep's protocol is not spoken, and an address whose scheme says
+    /// that there is no TLS is an error. The certificate is read by the call that begins to listen. A handshake of TLS is a
+    /// part of the hello, with its time ([`Limits::hello_time`]).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
+        self.endpoint.server_tls = Some(Box::new(tls));
+        self
+    }
+
     /// Binds an address and starts to accept, in tasks of the current tokio runtime. Port 0 takes a
     /// free one, see [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
@@ -153,15 +164,17 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Whatever the system says of the address, which is named, with the error of the system as its source: `AddrInUse`
     /// where another server listens, `AlreadyExists` for a path at which there is something other than a socket; and
     /// `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
-    pub async fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
+    pub async fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
-        let config = self.config(target.protocols())?;
+        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
+        let acceptor = self.endpoint.acceptor(Some(&target))?;
+        let config = self.config(acceptor.as_ref())?;
         let listener = SocketListener::bind(&target).await?;
         let pymasep = match &self.pymasep {
             Some(target) => Some(SocketListener::bind(target).await?),
             None => None,
         };
-        self.start(config, listener, pymasep)
+        self.start(config, acceptor, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -170,25 +183,27 @@ impl<H: SocketHandler> ServerBuilder<H> {
     ///
     /// # Errors
     /// What the system says of the socket, and `InvalidInput` for an id that cannot be sent in a hello.
-    pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
-        let config = self.config(None)?;
+    pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
+        let acceptor = self.endpoint.acceptor(None)?;
+        let config = self.config(acceptor.as_ref())?;
         access::check_sole_listener(self.pymasep.as_ref())?;
-        self.start(config, SocketListener::new(listener)?, None)
+        self.start(config, acceptor, SocketListener::new(listener)?, None)
     }
 
     /// The configuration that the connections share, if the id can be sent in a hello.
-    fn config(&self, insisted: Option<Protocols>) -> io::Result<Config> {
-        let protocols = insisted.unwrap_or(self.endpoint.protocols);
-        let protocols = self.gate.protocols(protocols)?;
+    fn config(&self, acceptor: Option<&Acceptor>) -> io::Result<Config> {
+        let protocols = self.gate.protocols(self.endpoint.protocols)?;
         let config = self.endpoint.config(protocols);
         config
             .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
+            .map(|config| config.tls(acceptor.is_some_and(Acceptor::requires)))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
     fn start<L: Listener>(
         self,
         config: Config,
+        acceptor: Option<Acceptor>,
         listener: L,
         pymasep: Option<SocketListener>,
     ) -> io::Result<Server> {
@@ -212,6 +227,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             asks: self.asks,
             gate: self.gate,
             delivery: self.endpoint.delivery(),
+            acceptor,
         };
         let limits = &self.server_limits;
         let door = Door::new(id.clone(), config, limits, rules, registry.clone())?;
@@ -256,10 +272,11 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// # Errors
     /// `InvalidInput` for an id that cannot be sent in a hello, and the error of the listener for its
     /// address.
-    pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Server> {
-        let config = self.config(None)?;
+    pub fn serve_over<L: Listener>(mut self, listener: L) -> io::Result<Server> {
+        let acceptor = self.endpoint.acceptor(None)?;
+        let config = self.config(acceptor.as_ref())?;
         access::check_sole_listener(self.pymasep.as_ref())?;
-        self.start(config, listener, None)
+        self.start(config, acceptor, listener, None)
     }
 }
 
@@ -326,6 +343,12 @@ impl Server {
     }
 
     kick_calls!();
+
+    /// The state of the server's certificate; `None` where it has no TLS. Looks at its files, as a new connection does.
+    #[cfg(feature = "tls")]
+    pub fn certificate(&self) -> Option<crate::tls::CertificateState> {
+        self.door.certificate()
+    }
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {

@@ -19,6 +19,8 @@ mod readiness;
 mod registered;
 mod socket;
 mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod unix;
 
 use std::future::Future;
@@ -27,7 +29,8 @@ use std::net::Shutdown;
 use std::task::{Context, Poll};
 
 use masep_proto::Limits;
-use masep_proto::connection::Transmit;
+use masep_proto::connection::{Transmit, Write};
+use masep_proto::tls::LayerState;
 
 use crate::{Address, SocketOptions};
 
@@ -77,6 +80,20 @@ pub trait Stream: Send + Sync + 'static {
     /// Lets the drop be a reset, where there is such a thing: the other side finds an error, not the end of the
     /// stream.
     fn reset_on_drop(&self);
+
+    /// What a layer of this stream, such as TLS, says after a call of it. By default there is none.
+    fn layer(&self) -> Option<LayerState> {
+        None
+    }
+
+    /// Writes what the [layer](Self::layer) owes. By default that is nothing.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room for all of it; others as for
+    /// [`try_write_vectored`](Self::try_write_vectored).
+    fn try_flush(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The options that only TCP has. By default it is none.
     fn tcp(&self) -> Option<&dyn TcpOptions> {
@@ -189,21 +206,28 @@ pub(crate) fn prepare(
 
 /// One write.
 #[inline]
-pub(crate) fn write(stream: &(impl Stream + ?Sized), transmit: &Transmit) -> io::Result<usize> {
+pub(crate) fn write(stream: &(impl Stream + ?Sized), transmit: &Transmit) -> Write {
     if let Some(bytes) = transmit.as_slice()
         && !transmit.fresh_segment()
+        && !bytes.is_empty()
     {
-        return stream.try_write(bytes);
+        return stream.try_write(bytes).into();
     }
     write_pieces(stream, transmit)
 }
 
-fn write_pieces(stream: &(impl Stream + ?Sized), transmit: &Transmit) -> io::Result<usize> {
+fn write_pieces(stream: &(impl Stream + ?Sized), transmit: &Transmit) -> Write {
+    if transmit.is_empty() {
+        return match stream.try_flush() {
+            Ok(()) => Write::Bytes(0),
+            Err(error) => Err(error).into(),
+        };
+    }
     let mut slices = [IoSlice::new(&[]); Transmit::MOST_SLICES];
     let used = transmit.slices(&mut slices);
     let slices = &slices[..used];
     match stream.tcp() {
-        Some(tcp) if transmit.fresh_segment() => tcp.try_write_apart(slices),
-        _ => stream.try_write_vectored(slices),
+        Some(tcp) if transmit.fresh_segment() => tcp.try_write_apart(slices).into(),
+        _ => stream.try_write_vectored(slices).into(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::access::{Denial, Forbidden, Subject, Unauthorized};
 use crate::connection::HelloFailure;
 use crate::protocol2::{Protocol, Rejected};
+use crate::tls::TlsFault;
 use crate::{HelloError, LimitExceeded, PeerId};
 
 /// The reason why a server did not take a connection.
@@ -35,6 +36,9 @@ pub enum RejectReason {
     /// It speaks this generation of the protocol, which the server does not.
     #[error("it speaks {0}, and the server does not")]
     OtherProtocol(Protocol),
+    /// It speaks TLS and should not, or it should and does not, or not as this side does.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// The host, who was asked, did not admit it. This is what the client was told.
     #[error("not admitted: {0}")]
     Rejected(Rejected),
@@ -65,6 +69,7 @@ impl RejectReason {
             Self::TooManyConnections(_) => "too_many_connections",
             Self::Stopped => "stopped",
             Self::OtherProtocol(_) => "other_protocol",
+            Self::Tls(fault) => fault.as_str(),
             Self::Rejected(_) => "denied",
             Self::Undecided(_) => "undecided",
             Self::Unauthorized(_) => "unauthorized",
@@ -85,6 +90,7 @@ impl From<HelloFailure> for RejectReason {
             HelloFailure::Bad(error) => Self::Hello(error),
             HelloFailure::Refused => Self::Stopped,
             HelloFailure::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
+            HelloFailure::Tls(fault) => Self::Tls(fault),
             // Those are a client's.
             HelloFailure::ConnectAgain | HelloFailure::Rejected(_) => Self::ClosedBeforeHello,
         }

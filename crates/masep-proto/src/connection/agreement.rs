@@ -8,6 +8,7 @@ use super::{Connection, HelloFailure, Outcome, Phase, Protocols};
 use crate::framing::Next;
 use crate::protocol2::preamble::{self, First};
 use crate::protocol2::{Control, Hello, Protocol, Rejected, Welcome};
+use crate::tls::{FirstBytes, TlsFault};
 use crate::{HelloError, LimitExceeded};
 
 /// The generation that this side speaks beside pymasep's.
@@ -18,12 +19,26 @@ impl Connection {
     /// a server of protocol 2 alone: then HELLO waits until that has said its own first bytes.
     pub(super) fn open_agreement(&mut self, now: Instant) {
         let mut masep = Box::new(Masep::new(now));
-        if self.config.offer.token.is_some() {
+        if self.awaits_preamble() {
             masep.say_preamble(preamble::CLIENT);
             self.masep = Some(masep);
         } else {
             self.masep = Some(masep);
             self.say_hello(now);
+        }
+    }
+
+    /// True if HELLO waits for the server's first bytes. In TLS it is known already what the server speaks.
+    fn awaits_preamble(&self) -> bool {
+        self.config.offer.token.is_some() && !self.config.tls
+    }
+
+    /// The generations of the protocol that this side speaks here: in TLS, protocol 2 alone.
+    pub(super) fn protocols(&self) -> Protocols {
+        if self.layer.secure {
+            Protocols::Masep2
+        } else {
+            self.config.protocols
         }
     }
 
@@ -48,19 +63,23 @@ impl Connection {
     }
 
     fn hears_client(&mut self, now: Instant) -> bool {
+        if let Some(fault) = self.tls_fault() {
+            self.fail(HelloFailure::Tls(fault), now);
+            return true;
+        }
         if self.masep.is_none() {
             match preamble::of_client(self.inbound.rest()) {
                 First::Undecided => return false,
                 First::Partial => return true,
                 First::Id => {
-                    if self.config.protocols != Protocols::Masep2 {
+                    if self.protocols() != Protocols::Masep2 {
                         return false;
                     }
                     self.fail(HelloFailure::OtherProtocol(Protocol::Pymasep), now);
                     return true;
                 }
                 First::Preamble { generation, bytes } => {
-                    if self.config.protocols == Protocols::Pymasep {
+                    if self.protocols() == Protocols::Pymasep {
                         self.fail(HelloFailure::OtherProtocol(Protocol::Masep2), now);
                         return true;
                     }
@@ -85,6 +104,19 @@ impl Connection {
             Err(error) => self.fail(HelloFailure::Bad(error), now),
         }
         true
+    }
+
+    /// What is wrong with the first bytes of a client, if it is that they are in TLS or not.
+    fn tls_fault(&self) -> Option<TlsFault> {
+        if self.layer.secure || self.inbound.rest().is_empty() {
+            None
+        } else if self.config.tls {
+            Some(TlsFault::Required)
+        } else if FirstBytes::of(self.inbound.rest()) == FirstBytes::Tls {
+            Some(TlsFault::Unexpected)
+        } else {
+            None
+        }
     }
 
     /// Says the server's first bytes if the client may wait for them: where nothing is behind its own.
@@ -168,7 +200,7 @@ impl Connection {
                 }
                 First::Preamble { generation, bytes } if generation == VERSION => {
                     self.begin_masep(bytes, now);
-                    if self.config.offer.token.is_some() {
+                    if self.awaits_preamble() {
                         self.say_hello(now);
                     }
                 }
@@ -220,7 +252,7 @@ impl Connection {
             Ok(_) if self.config.offer.token.is_some() => {
                 HelloFailure::OtherProtocol(Protocol::Pymasep)
             }
-            Ok(_) if self.config.protocols == Protocols::Masep2 => {
+            Ok(_) if self.protocols() == Protocols::Masep2 => {
                 HelloFailure::OtherProtocol(Protocol::Pymasep)
             }
             Ok(_) => HelloFailure::ConnectAgain,
@@ -309,7 +341,7 @@ impl Connection {
 
     /// True if the first bytes are those of protocol 2, and the message behind them is not there.
     pub(super) fn is_masep_partial(&self) -> bool {
-        if self.connects || self.config.protocols == Protocols::Pymasep {
+        if self.connects || self.protocols() == Protocols::Pymasep {
             return false;
         }
         let heard = self.inbound.rest();
@@ -331,7 +363,7 @@ impl Connection {
         if self.connects || self.masep.is_some() {
             return self.masep.is_some();
         }
-        if self.config.protocols == Protocols::Pymasep {
+        if self.protocols() == Protocols::Pymasep {
             return false;
         }
         let heard = preamble::of_client(self.inbound.rest());
@@ -370,6 +402,7 @@ impl HelloFailure {
             Self::TimedOut(_) => "hello_timeout",
             Self::Bad(HelloError::Version(..)) => "version",
             Self::Bad(_) => "bad_hello",
+            Self::Tls(fault) => fault.as_str(),
             _ => "refused",
         };
         let text = match self {

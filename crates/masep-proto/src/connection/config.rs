@@ -51,6 +51,8 @@ pub struct Config {
     /// The policy for a frame that arrives when as many wait as may.
     pub(super) when_full: WhenFull,
     pub(super) protocols: Protocols,
+    /// A server takes peers in TLS alone; a client's connections are in TLS.
+    pub(super) tls: bool,
     /// This side's id, and what else its HELLO has.
     pub(super) offer: Box<Hello>,
     /// The memory for large frames on their way in, on all connections together.
@@ -76,6 +78,7 @@ impl Config {
             limits,
             when_full: WhenFull::default(),
             protocols: Protocols::default(),
+            tls: false,
             offer: Box::new(offer(id)),
             budget: Budget::new(usize::MAX),
         })
@@ -93,6 +96,15 @@ impl Config {
     #[must_use]
     pub const fn protocols(mut self, protocols: Protocols) -> Self {
         self.protocols = protocols;
+        self
+    }
+
+    /// Sets whether a server takes peers in TLS alone, and whether a client's connections are in TLS that has made sure of
+    /// the server. Default false. What arrives in TLS, as [`Connection::note_layer`](super::Connection::note_layer) tells,
+    /// is protocol 2 alone.
+    #[must_use]
+    pub const fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
         self
     }
 

@@ -72,6 +72,7 @@ impl Connection {
                     | CloseReason::EndOfStream { .. }
                     | CloseReason::Reset
                     | CloseReason::ProtocolError(_)
+                    | CloseReason::Tls(_)
                     | CloseReason::Io(_)
             )
         };

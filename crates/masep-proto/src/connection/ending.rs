@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Connection, HelloFailure, Outcome, Phase, action, event};
 use crate::CloseReason;
 use crate::protocol2::Bye;
+use crate::tls::TlsFault;
 
 /// The time for delivering the queue and the `BYE`, where this side did not ask for the end.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -160,10 +161,12 @@ impl Connection {
             self.answer.get_or_insert(reason);
             return;
         }
+        // One that has broken TLS was told so, which a reset could overtake.
+        let is_told = matches!(reason, CloseReason::Tls(fault) if fault != TlsFault::Truncated);
         let peer_said_bye = reason.is_peer_bye() || reason == CloseReason::Rejected;
         let may_read = reason.peer_may_read() && !matches!(self.outcome, Outcome::WriteFailed(_));
         self.settle(reason);
-        if peer_said_bye {
+        if peer_said_bye || is_told {
             self.part(now);
         } else if !may_read {
             self.give_up();

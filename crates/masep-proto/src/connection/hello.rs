@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Bye, Config, Connection, Outcome, Phase, Protocols, event};
 use crate::hello::read_hello;
 use crate::protocol2::{Protocol, Rejected};
+use crate::tls::{FirstBytes, TlsFault};
 use crate::{CloseReason, FrameCodec, HelloError};
 
 /// The time in which a peer that is refused may finish its hello. A pymasep client sends it in two writes, and
@@ -35,6 +36,9 @@ pub enum HelloFailure {
     /// The stream failed.
     #[error("input/output error: {0}")]
     Io(io::ErrorKind),
+    /// There is no TLS, where there should be, or it was not agreed on.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// This side gave up, or did not admit the peer.
     #[error("refused by this side")]
     Refused,
@@ -191,7 +195,7 @@ impl Connection {
         self.tell(event::FAILED);
         if is_broken {
             self.give_up();
-        } else if is_told {
+        } else if is_told || self.is_layer_broken() {
             self.part(now);
         } else if is_awaited && !self.is_hurried && !self.is_hello_whole() {
             self.phase = Phase::Refusing;
@@ -205,6 +209,14 @@ impl Connection {
         }
     }
 
+    /// True if the failure is one of the layer below, in which nothing can be said.
+    const fn is_layer_broken(&self) -> bool {
+        let Outcome::Failed(HelloFailure::Tls(fault)) = &self.outcome else {
+            return false;
+        };
+        !matches!(fault, TlsFault::Required | TlsFault::Unexpected)
+    }
+
     /// True if the first bytes of a peer that is told at once what becomes of it may have arrived and were not read. One
     /// of protocol 2 that is answered in pymasep's would come back with that.
     fn may_have_spoken(&self) -> bool {
@@ -213,7 +225,7 @@ impl Connection {
             && !self.input_over
             && !self.inbound.is_out()
             && self.inbound.rest().is_empty()
-            && self.config.protocols != Protocols::Pymasep
+            && self.protocols() != Protocols::Pymasep
     }
 
     /// The stream failed before the connection was open.
@@ -238,6 +250,9 @@ impl Connection {
         let heard = self.inbound.rest();
         if self.is_masep_partial() {
             return false;
+        }
+        if FirstBytes::of(heard) == FirstBytes::Tls {
+            return true;
         }
         FrameCodec::claimed_bytes(heard).is_some_and(|whole| whole <= heard.len())
     }

@@ -13,6 +13,7 @@ use super::{
     action, event,
 };
 use crate::framing::Framing;
+use crate::tls::TlsFault;
 use crate::{CloseReason, Frame};
 
 impl Connection {
@@ -111,6 +112,7 @@ impl Connection {
             Read::Blocked => self.found_nothing(now),
             Read::End => self.found_end(now),
             Read::Failed(kind) => self.found_failure(kind, now),
+            Read::Tls(fault) => self.found_tls(fault, now),
         }
     }
 
@@ -230,7 +232,7 @@ impl Connection {
             || (self.inbound.frames() > 0 && !self.has_room_for_frames())
         {
             Want::Nothing
-        } else if self.probes || self.inbound.is_filled() {
+        } else if self.probes || self.inbound.is_filled() || self.layer.more {
             Want::Now
         } else {
             Want::Ready
@@ -249,7 +251,7 @@ impl Connection {
         };
         if !self.can_read() {
             Want::Nothing
-        } else if self.probes || is_last || self.inbound.is_filled() {
+        } else if self.probes || is_last || self.inbound.is_filled() || self.layer.more {
             Want::Now
         } else {
             Want::Ready
@@ -424,7 +426,7 @@ impl Connection {
         self.last_reads = 0;
         match self.phase {
             Phase::Refusing => self.say_refusal(now),
-            Phase::Answering if self.transmit_out => self.early_end = Some(None),
+            Phase::Answering if self.transmit_out => self.early_end = Some(Read::End),
             _ if self.is_before_open() => self.fail(HelloFailure::Closed, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
             // No bytes come that would make the close a reset.
@@ -442,7 +444,7 @@ impl Connection {
         self.input_over = true;
         self.last_reads = 0;
         match self.phase {
-            Phase::Answering if self.transmit_out => self.early_end = Some(Some(kind)),
+            Phase::Answering if self.transmit_out => self.early_end = Some(Read::Failed(kind)),
             _ if self.is_before_open() => self.fail_stream(kind, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
             Phase::Open | Phase::Draining if !self.is_settled() => {
@@ -458,13 +460,34 @@ impl Connection {
         }
     }
 
+    /// The layer below is of no use any more. It has told the peer why, if it can be told.
+    fn found_tls(&mut self, fault: TlsFault, now: Instant) {
+        let is_cut = fault == TlsFault::Truncated;
+        match self.phase {
+            Phase::Answering if self.transmit_out => self.early_end = Some(Read::Tls(fault)),
+            Phase::Open | Phase::Draining if !self.is_settled() => {
+                self.last_reads = 0;
+                self.input_over = is_cut;
+                self.conclude(CloseReason::Tls(fault), now);
+            }
+            // Where nothing more is expected, a cut is as good as an end.
+            _ if is_cut => self.found_end(now),
+            _ if self.is_before_open() && !self.is_settled() => {
+                self.last_reads = 0;
+                self.fail(HelloFailure::Tls(fault), now);
+            }
+            _ => self.found_failure(io::ErrorKind::InvalidData, now),
+        }
+    }
+
     /// Handles an end that was found while our hello was being written: the peer may have got the hello and left before
     /// the write came back to this side.
     pub(super) fn find_early_end(&mut self, now: Instant) {
         match self.early_end.take() {
-            Some(Some(kind)) => self.found_failure(kind, now),
-            Some(None) => self.found_end(now),
-            None => {}
+            Some(Read::Failed(kind)) => self.found_failure(kind, now),
+            Some(Read::Tls(fault)) => self.found_tls(fault, now),
+            Some(Read::End) => self.found_end(now),
+            Some(Read::Bytes | Read::Blocked) | None => {}
         }
     }
 

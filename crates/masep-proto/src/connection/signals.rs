@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::tls::TlsFault;
+
 /// Room for one read: bytes that the shell reads are appended to [`buffer`](Self::buffer), within its capacity.
 ///
 /// It leaves the connection for the system call, so that no lock is held in it, and comes back with
@@ -54,8 +56,11 @@ pub enum Read {
     End,
     /// The stream failed.
     Failed(io::ErrorKind),
+    /// The TLS of the stream failed, or is none.
+    Tls(TlsFault),
 }
 
+/// An error that is a [`TlsFault`] counts as such.
 impl From<io::Result<usize>> for Read {
     #[inline]
     fn from(result: io::Result<usize>) -> Self {
@@ -65,7 +70,10 @@ impl From<io::Result<usize>> for Read {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => Self::Blocked,
                 io::ErrorKind::Interrupted => Self::Bytes,
-                kind => Self::Failed(kind),
+                kind => {
+                    let fault = error.get_ref().and_then(|error| error.downcast_ref());
+                    fault.map_or(Self::Failed(kind), |fault| Self::Tls(*fault))
+                }
             },
         }
     }

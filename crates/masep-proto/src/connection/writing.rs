@@ -467,7 +467,8 @@ impl Connection {
         if !self.may_write() {
             return None;
         }
-        let transmit = self.rest.take().or_else(|| self.fill_transmit())?;
+        let next = self.rest.take().or_else(|| self.fill_transmit());
+        let transmit = next.or_else(|| self.layer.owes.then(Transmit::default))?;
         self.transmit_out = true;
         if self.wants_room && self.has_send_room(0) {
             self.wants_room = false;
@@ -535,8 +536,11 @@ impl Connection {
 
     #[inline(never)]
     pub(super) fn want_to_write(&self) -> Want {
-        let is_due =
-            self.rest.is_some() || !self.outbound.is_empty() || self.has_ahead() || self.says_bye();
+        let is_due = self.rest.is_some()
+            || !self.outbound.is_empty()
+            || self.has_ahead()
+            || self.says_bye()
+            || self.layer.owes;
         if self.transmit_out || !is_due || !self.may_write() {
             Want::Nothing
         } else if self.is_blocked {
@@ -586,6 +590,9 @@ impl Connection {
 
     #[inline(never)]
     fn put_transmit_otherwise(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
+        if transmit.is_empty() {
+            return self.put_flush(write, now);
+        }
         if self.phase == Phase::Open && write == Write::Bytes(transmit.len()) {
             if transmit.upto > self.written + 1 {
                 self.last_send = Some(now);
@@ -645,6 +652,22 @@ impl Connection {
                 self.rest = Some(transmit);
                 self.found_no_room(now);
             }
+            Write::Failed(kind) => self.fail_write(kind, now),
+        }
+        self.is_being_written = self.want_to_write() != Want::Nothing;
+    }
+
+    /// Takes back the transmit that had the layer below write what it owes.
+    fn put_flush(&mut self, write: Write, now: Instant) {
+        if !self.may_write() {
+            return;
+        }
+        match write {
+            Write::Bytes(_) => {
+                self.is_blocked = false;
+                self.write_until = None;
+            }
+            Write::Blocked => self.found_no_room(now),
             Write::Failed(kind) => self.fail_write(kind, now),
         }
         self.is_being_written = self.want_to_write() != Want::Nothing;

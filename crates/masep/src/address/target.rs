@@ -23,10 +23,11 @@ pub(super) const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_o
 /// | text | what |
 /// | --- | --- |
 /// | `HOST:PORT`, `tcp://HOST:PORT`, `masep://HOST:PORT`, `pymasep://HOST:PORT` | TCP. HOST is a name, an IPv4 address or an IPv6 address in brackets, which may have a zone: `[fe80::7%eth0]:60000` |
+/// | `masep+tls://HOST:PORT` | TCP, and TLS in it |
 /// | `unix:///PATH`, `masep+unix:///PATH`, `pymasep+unix:///PATH` | a Unix socket. The path is absolute, and taken as it is: `%20` is no space |
 ///
-/// `masep` insists on protocol 2 and `pymasep` on pymasep's protocol, see [`protocols`](Self::protocols). Other schemes are
-/// errors; `masep+tls://` is kept for later.
+/// `masep` and `masep+tls` insist on protocol 2 and `pymasep` on pymasep's protocol, see [`protocols`](Self::protocols). Other
+/// schemes are errors.
 ///
 /// ```
 /// use masep::Target;
@@ -49,6 +50,7 @@ enum Scheme {
     Unix,
     Masep,
     MasepUnix,
+    MasepTls,
     Pymasep,
     PymasepUnix,
 }
@@ -68,6 +70,7 @@ impl Scheme {
             "unix" => Self::Unix,
             "masep" => Self::Masep,
             "masep+unix" => Self::MasepUnix,
+            "masep+tls" => Self::MasepTls,
             "pymasep" => Self::Pymasep,
             "pymasep+unix" => Self::PymasepUnix,
             _ => return None,
@@ -76,7 +79,7 @@ impl Scheme {
 
     /// Those that are not there yet.
     fn comes_later(name: &str) -> bool {
-        matches!(name, "masep+tls" | "ws" | "wss")
+        matches!(name, "ws" | "wss")
     }
 
     const fn is_unix(self) -> bool {
@@ -90,18 +93,19 @@ impl Target {
     pub const fn protocols(&self) -> Option<Protocols> {
         match self.scheme {
             Scheme::Tcp | Scheme::Unix => None,
-            Scheme::Masep | Scheme::MasepUnix => Some(Protocols::Masep2),
+            Scheme::Masep | Scheme::MasepUnix | Scheme::MasepTls => Some(Protocols::Masep2),
             Scheme::Pymasep | Scheme::PymasepUnix => Some(Protocols::Pymasep),
         }
     }
 
-    /// The scheme: `tcp` where none was given, `unix`, `masep`, `masep+unix`, `pymasep` or `pymasep+unix`.
+    /// The scheme: `tcp` where none was given, `unix`, `masep`, `masep+unix`, `masep+tls`, `pymasep` or `pymasep+unix`.
     pub const fn scheme(&self) -> &'static str {
         match self.scheme {
             Scheme::Tcp => "tcp",
             Scheme::Unix => "unix",
             Scheme::Masep => "masep",
             Scheme::MasepUnix => "masep+unix",
+            Scheme::MasepTls => "masep+tls",
             Scheme::Pymasep => "pymasep",
             Scheme::PymasepUnix => "pymasep+unix",
         }
@@ -120,6 +124,26 @@ impl Target {
         match &self.place {
             Place::Unix(path) => Some(path),
             _ => None,
+        }
+    }
+
+    /// True if the scheme says that there is TLS in the connection.
+    pub const fn is_tls(&self) -> bool {
+        matches!(self.scheme, Scheme::MasepTls)
+    }
+
+    /// False if the scheme says that there is no TLS.
+    pub(crate) const fn may_be_tls(&self) -> bool {
+        matches!(self.scheme, Scheme::MasepTls | Scheme::Tcp)
+    }
+
+    /// The name that the certificate of a server is to have, as far as the address says one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_name(&self) -> Option<String> {
+        match &self.place {
+            Place::Host(host, _) => Some(host.clone()),
+            Place::Sockets(addresses) => addresses.first().map(|address| address.ip().to_string()),
+            Place::Unix(_) => None,
         }
     }
 
@@ -189,6 +213,7 @@ impl fmt::Display for Target {
         match self.scheme {
             Scheme::Masep => f.write_str("masep://")?,
             Scheme::MasepUnix => f.write_str("masep+")?,
+            Scheme::MasepTls => f.write_str("masep+tls://")?,
             _ => {}
         }
         match &self.place {

@@ -12,6 +12,7 @@ fn a_target_is_a_host_and_a_port_or_a_path() {
         ("pymasep://[::]:5", "pymasep", "[::]:5"),
         ("masep://[::]:5", "masep", "masep://[::]:5"),
         ("masep+unix:///run/x", "masep+unix", "masep+unix:///run/x"),
+        ("masep+tls://[::]:5", "masep+tls", "masep+tls://[::]:5"),
         (
             "unix:///run/a b%20?.sock",
             "unix",
@@ -42,7 +43,6 @@ fn what_is_wrong_with_an_address_is_said() {
         ("host:+1", "\"+1\" is no port"),
         ("tcp://host:1/path", "\"1/path\" is no port"),
         ("ftp://host:1", "unknown scheme \"ftp\""),
-        ("masep+tls://host:1", "masep+tls:// is not supported yet"),
         ("wss://host:1", "wss:// is not supported yet"),
         ("unix:run/x", "begins with a slash"),
         ("unix:/run/x", "unix:///run/game.sock"),

@@ -20,6 +20,7 @@ use crate::client::{HEAD_START, MAX_ATTEMPTS, invalid, not_found};
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::endpoint::{Agreement, Endpoint, hello_calls};
 use crate::sync;
+use crate::tls::Connector;
 use crate::transport;
 use crate::{
     Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, SocketOptions, Target,
@@ -94,8 +95,11 @@ impl ClientBuilder {
     pub fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
         self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
+        let name = target.to_string();
+        let connector = (self.endpoint.connector(&target))
+            .map_err(|error| ConnectError::in_hello(name.clone(), error.into()))?;
         let addresses = self.resolve(&target)?;
-        self.connect_any(&target.to_string(), &addresses)
+        self.connect_any(&name, &addresses, connector)
     }
 
     /// Searches the LAN and connects to the first server that takes the connection. Blocks as
@@ -108,7 +112,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
-    pub fn discover(self, options: &SearchOptions) -> Result<Client, ConnectError> {
+    pub fn discover(mut self, options: &SearchOptions) -> Result<Client, ConnectError> {
         let target = "the LAN";
         let report = search_blocking(options)
             .map_err(|error| failed(ConnectPhase::Discover, target, error))?;
@@ -116,13 +120,23 @@ impl ClientBuilder {
         if addresses.is_empty() {
             return Err(not_found(ConnectPhase::Discover, target));
         }
-        let opened = self.race(target, addresses)?;
+        // All of them are found by address: the name that a certificate is to have is set in what is trusted, or is that.
+        let mut waiting = Vec::new();
+        for address in addresses {
+            let connector = self.connector(&address)?;
+            waiting.push((address, connector));
+        }
+        let opened = self.race(target, waiting)?;
         self.start(opened)
     }
 
     /// Tries addresses side by side, each a while after the one before; the first server that says
     /// hello is taken.
-    fn race(&self, target: &str, addresses: Vec<Address>) -> Result<Arc<Handle>, ConnectError> {
+    fn race(
+        &self,
+        target: &str,
+        addresses: Vec<(Address, Option<Connector>)>,
+    ) -> Result<Arc<Handle>, ConnectError> {
         let mut failure = not_found(ConnectPhase::Discover, target);
         let mut waiting = addresses.into_iter();
         let (outcomes, ended) = mpsc::channel();
@@ -130,10 +144,10 @@ impl ClientBuilder {
         let mut attempts = 0;
         loop {
             if attempts < MAX_ATTEMPTS
-                && let Some(address) = waiting.next()
+                && let Some((address, connector)) = waiting.next()
             {
                 attempts += 1;
-                self.attempt(address, &outcomes, won.clone());
+                self.attempt(address, connector, &outcomes, won.clone());
             }
             if attempts == 0 {
                 return Err(failure);
@@ -156,6 +170,7 @@ impl ClientBuilder {
     fn attempt(
         &self,
         address: Address,
+        connector: Option<Connector>,
         outcomes: &mpsc::Sender<Result<Arc<Handle>, ConnectError>>,
         won: Arc<AtomicBool>,
     ) {
@@ -164,7 +179,7 @@ impl ClientBuilder {
         let started = thread::Builder::new()
             .name("masep-connect".into())
             .spawn(move || {
-                let outcome = client.connect_one(&address);
+                let outcome = client.connect_one(&address, connector.as_ref());
                 match outcome {
                     // It says BYE.
                     Ok(late) if won.swap(true, Ordering::AcqRel) => drop(late),
@@ -202,10 +217,15 @@ impl ClientBuilder {
         }
     }
 
-    fn connect_any(self, target: &str, addresses: &[Address]) -> Result<Client, ConnectError> {
+    fn connect_any(
+        self,
+        target: &str,
+        addresses: &[Address],
+        connector: Option<Connector>,
+    ) -> Result<Client, ConnectError> {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.connect_one(address) {
+            match self.connect_one(address, connector.as_ref()) {
                 Ok(opened) => return self.start(opened),
                 Err(error) => failure = error,
             }
@@ -214,14 +234,18 @@ impl ClientBuilder {
     }
 
     /// Connects, and once more if the server turns out to speak pymasep's protocol and that will do.
-    fn connect_one(&self, address: &Address) -> Result<Arc<Handle>, ConnectError> {
+    fn connect_one(
+        &self,
+        address: &Address,
+        connector: Option<&Connector>,
+    ) -> Result<Arc<Handle>, ConnectError> {
         let mut agreement = Agreement::begin(&self.endpoint, address, true, sync::now());
         loop {
-            match self.connect_in(address, agreement.protocols())? {
+            match self.connect_in(address, agreement.protocols(), connector)? {
                 Ok(opened) => return Ok(opened),
                 Err(failure) if agreement.fails(&failure, sync::now()) => {}
                 Err(failure) => {
-                    return Err(failed(ConnectPhase::Hello, &address.to_string(), failure));
+                    return Err(ConnectError::in_hello(address.to_string(), failure.into()));
                 }
             }
         }
@@ -231,11 +255,14 @@ impl ClientBuilder {
         &self,
         address: &Address,
         protocols: Protocols,
+        connector: Option<&Connector>,
     ) -> Result<Result<Arc<Handle>, HelloFailure>, ConnectError> {
         let target = address.to_string();
         // First: a server is not connected to if the hello cannot be sent.
-        let config = (self.endpoint.client_config(address, protocols))
-            .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))?;
+        let config = (self
+            .endpoint
+            .client_config(address, protocols, connector.is_some()))
+        .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))?;
         let limit = self.endpoint.socket_options.connect_time;
         let stream = transport::connect_blocking(address, limit)
             .and_then(|stream| {
@@ -251,6 +278,11 @@ impl ClientBuilder {
                 _ => error.into(),
             })
             .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
+        let stream = match connector {
+            None => stream,
+            Some(connector) => (connector.wrap_socket(stream))
+                .map_err(|error| ConnectError::in_hello(target, error.into()))?,
+        };
         let core = Core::connect(config.clone(), sync::now());
         let owner = (Registry::default(), None, self.handler.is_some());
         let shared = Shared::new(
@@ -272,6 +304,13 @@ impl ClientBuilder {
         // The keeper sees a connection out that failed.
         let greeted = greeted.unwrap_or(Ok(()));
         Ok(greeted.map(|()| Handle::new(shared)))
+    }
+
+    /// What is needed for TLS with this address.
+    fn connector(&mut self, address: &Address) -> Result<Option<Connector>, ConnectError> {
+        let target = address.into_target().map_err(invalid)?;
+        (self.endpoint.connector(&target))
+            .map_err(|error| ConnectError::in_hello(address.to_string(), error.into()))
     }
 
     fn start(self, handle: Arc<Handle>) -> Result<Client, ConnectError> {

@@ -26,6 +26,7 @@ use crate::door::{ACCEPT_REST, concerns_one_connection};
 use crate::request::{Decides, Peer, Request, Requests};
 use crate::server::FAR;
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::tls::Acceptor;
 use crate::transport::{self, ListeningSocket, Socket};
 use crate::{Address, CloseReason, RejectReason, SocketOptions, WhenFull};
 
@@ -40,6 +41,7 @@ pub(super) struct Door {
     socket_options: SocketOptions,
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
+    acceptor: Option<Acceptor>,
     accepted: Arc<Accepted>,
     inner: Mutex<Inner>,
     /// The host is asked about a connection, or will not be any more.
@@ -55,6 +57,7 @@ pub(super) struct Rules {
     pub(super) socket_options: SocketOptions,
     pub(super) gate: Gate,
     pub(super) handler: Option<Arc<dyn SocketHandler>>,
+    pub(super) acceptor: Option<Acceptor>,
 }
 
 struct Inner {
@@ -90,6 +93,7 @@ impl Door {
             id: rules.id,
             registry: Registry::default(),
             handler: rules.handler,
+            acceptor: rules.acceptor,
             accepted: Arc::new(Accepted::new(connections)),
             inner: Mutex::new(Inner {
                 admission: rules.gate.guard(admission),
@@ -100,11 +104,17 @@ impl Door {
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
-            pymasep_config: Arc::new(config.clone().protocols(Protocols::Pymasep)),
+            pymasep_config: Arc::new(config.clone().tls(false).protocols(Protocols::Pymasep)),
             config: Arc::new(config),
             gate: rules.gate,
             socket_options: rules.socket_options,
         })
+    }
+
+    /// The state of the certificate, if there is one.
+    #[cfg(feature = "tls")]
+    pub(super) fn certificate(&self) -> Option<crate::tls::CertificateState> {
+        self.acceptor.as_ref().map(Acceptor::certificate)
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -316,6 +326,10 @@ impl Door {
         if self.prepare(&socket).is_err() {
             return self.reject(&address, &RejectReason::ClosedBeforeHello);
         }
+        let socket = match &self.acceptor {
+            Some(acceptor) if entrance == Entrance::Main => acceptor.wrap_socket(socket),
+            _ => socket,
+        };
         let from = address.tcp().map(|address| address.ip());
         let config = match entrance {
             Entrance::Main => &self.config,

@@ -221,7 +221,12 @@ impl Shared {
         Some(Waits {
             reads: wants.read != Want::Nothing && !state.roles.is_shut,
             writes: wants.write != Want::Nothing || wants.sent,
-            wakes_at: state.core.deadline(),
+            // The socket does not tell of what was read from it already.
+            wakes_at: if wants.read == Want::Now && state.core.has_more() {
+                Some(state.now)
+            } else {
+                state.core.deadline()
+            },
             has_news: state.has_frames() || state.core.reason().is_some(),
         })
     }

@@ -22,6 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::ListenError;
 use crate::request::Asks;
 use crate::sync::Instant;
+use crate::tls::Acceptor;
 use crate::transport::ListeningSocket;
 use crate::{
     AcceptError, AcceptTimeoutError, Address, CloseReason, Duplicates, IntoTarget, ShutdownReport,
@@ -129,6 +130,16 @@ impl ServerBuilder {
         self
     }
 
+    /// Has peers use TLS, with this certificate: all of them, or those that do so by themselves
+    /// ([`TlsMode`](crate::tls::TlsMode)). Where all do, pymasep's protocol is not spoken, and an address whose scheme says
+    /// that there is no TLS is an error. The certificate is read by the call that begins to listen. A handshake of TLS is a
+    /// part of the hello, with its time ([`Limits::hello_time`]).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
+        self.endpoint.server_tls = Some(Box::new(tls));
+        self
+    }
+
     /// Binds an address and starts to accept, in a background thread. Port 0 takes a free one, see
     /// [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
     ///
@@ -147,10 +158,11 @@ impl ServerBuilder {
     pub fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
         self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
-        self.config()?;
+        let acceptor = self.endpoint.acceptor(Some(&target))?;
+        let config = self.config(acceptor.as_ref())?;
         let listener = listen(&target)?;
         let pymasep = self.pymasep.as_ref().map(listen).transpose()?;
-        self.start(listener, pymasep)
+        self.start(config, acceptor, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -159,19 +171,25 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
-        self.config()?;
+    pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
+        let acceptor = self.endpoint.acceptor(None)?;
+        let config = self.config(acceptor.as_ref())?;
         access::check_sole_listener(self.pymasep.as_ref())?;
-        self.start(ListeningSocket::new(listener)?, None)
+        self.start(config, acceptor, ListeningSocket::new(listener)?, None)
     }
 
-    fn start(self, main: ListeningSocket, pymasep: Option<ListeningSocket>) -> io::Result<Server> {
+    fn start(
+        self,
+        config: Config,
+        acceptor: Option<Acceptor>,
+        main: ListeningSocket,
+        pymasep: Option<ListeningSocket>,
+    ) -> io::Result<Server> {
         let local_address = main.address().clone();
         let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
         let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];
         let listeners = listeners.map(|(entrance, listener)| Some((entrance, listener?)));
         let listeners: Vec<_> = listeners.into_iter().flatten().collect();
-        let config = self.config()?;
         let (woken, wake) = io::pipe()?;
         let Endpoint {
             id, socket_options, ..
@@ -182,6 +200,7 @@ impl ServerBuilder {
             socket_options,
             gate: self.gate.clone(),
             handler: self.handler,
+            acceptor,
         };
         let connections = self.server_limits.connections;
         let door = Door::new(config, admission, connections, rules, wake);
@@ -213,11 +232,12 @@ impl ServerBuilder {
     }
 
     /// The configuration that the connections share, if the id can be sent in a hello.
-    fn config(&self) -> io::Result<Config> {
+    fn config(&self, acceptor: Option<&Acceptor>) -> io::Result<Config> {
         let protocols = self.gate.protocols(self.endpoint.protocols)?;
         let config = self.endpoint.config(protocols);
         config
             .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
+            .map(|config| config.tls(acceptor.is_some_and(Acceptor::requires)))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 }
@@ -295,6 +315,12 @@ impl Server {
     }
 
     kick_calls!();
+
+    /// The state of the server's certificate; `None` where it has no TLS. Looks at its files, as a new connection does.
+    #[cfg(feature = "tls")]
+    pub fn certificate(&self) -> Option<crate::tls::CertificateState> {
+        self.door.certificate()
+    }
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {

@@ -14,7 +14,7 @@ use super::drive::Roles;
 use super::stream::Stream;
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
-use crate::transport::Socket;
+use crate::transport::{Socket, Stream as _};
 use crate::{Address, CloseReason, ConnectionId, RejectReason};
 
 /// One connection, shared by its handles, the thread in the background, and the server's door.
@@ -212,6 +212,14 @@ impl State {
         self.end_is_seen = true;
         if self.core.is_over() {
             self.stream = None;
+        }
+    }
+
+    /// Has the core know what a layer of the stream says after a call of it. With the lock, so that what is told last is the
+    /// latest.
+    pub(super) fn note_layer(&mut self) {
+        if let Some(layer) = self.stream.as_ref().and_then(|stream| stream.0.layer()) {
+            self.core.note_layer(layer);
         }
     }
 

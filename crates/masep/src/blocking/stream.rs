@@ -94,7 +94,7 @@ impl Stream {
 
     /// One write, which does not wait.
     pub(super) fn write(&self, transmit: &Transmit) -> Write {
-        transport::write(&self.0, transmit).into()
+        transport::write(&self.0, transmit)
     }
 
     pub(super) fn act(&self, action: Action) {

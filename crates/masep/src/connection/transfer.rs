@@ -74,8 +74,13 @@ impl Shared {
             },
         };
         let mut locked = self.lock();
+        // With the lock, so that what is told last is the latest.
+        let layer = stream.as_ref().and_then(|stream| stream.layer());
         if locked.stream.is_some() {
             locked.reader = stream;
+        }
+        if let Some(layer) = layer {
+            locked.core.note_layer(layer);
         }
         if read == Read::Bytes {
             let State {
@@ -105,12 +110,16 @@ impl Shared {
         locked.release();
         let write = match &stream {
             None => Write::Failed(io::ErrorKind::NotConnected),
-            Some(stream) => transport::write(&**stream, &transmit).into(),
+            Some(stream) => transport::write(&**stream, &transmit),
         };
         let is_all = write == Write::Bytes(transmit.len());
         let mut locked = self.lock();
+        let layer = stream.as_ref().and_then(|stream| stream.layer());
         if locked.stream.is_some() {
             locked.writer = stream;
+        }
+        if let Some(layer) = layer {
+            locked.core.note_layer(layer);
         }
         if !is_all || !locked.core.is_plain() || locked.core.is_burst() {
             // There may be a deadline now, a ping whose way is measured, or the end of a burst.

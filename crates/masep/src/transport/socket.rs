@@ -11,14 +11,20 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec};
 use socket2::{SockAddr, SockRef};
 
+#[cfg(feature = "tls")]
+use super::tls::Layer;
 use super::{Stream, TcpOptions, tcp, unix};
 use crate::{Address, SocketOptions, sync};
+#[cfg(feature = "tls")]
+use masep_proto::tls::LayerState;
 
 /// A connected stream socket, of TCP or of another kind, such as a Unix socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     descriptor: OwnedFd,
     is_tcp: bool,
+    #[cfg(feature = "tls")]
+    layer: Option<Box<Layer>>,
 }
 
 impl Socket {
@@ -38,11 +44,46 @@ impl Socket {
         Self {
             descriptor,
             is_tcp: matches!(address, Address::Tcp(_)),
+            #[cfg(feature = "tls")]
+            layer: None,
         }
+    }
+
+    /// Puts TLS between the socket and a connection.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_layer(self, layer: Layer) -> Self {
+        Self {
+            layer: Some(Box::new(layer)),
+            ..self
+        }
+    }
+
+    /// The layer that reads of this socket go through.
+    #[cfg(feature = "tls")]
+    fn reading_layer(&self) -> Option<&Layer> {
+        self.layer.as_deref().filter(|layer| !layer.is_plain())
+    }
+
+    /// The layer that writes to this socket go through.
+    #[cfg(feature = "tls")]
+    fn writing_layer(&self) -> Option<&Layer> {
+        self.layer
+            .as_deref()
+            .filter(|layer| !layer.writes_plainly())
+    }
+
+    #[cfg(feature = "tls")]
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        send_one(self.as_fd(), bytes)
     }
 
     /// Reads as [`Stream::try_read`] does, and waits where that would not. The socket is one that is set to block.
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(layer) = self.reading_layer() {
+            let recv = &mut |buffer: &mut Vec<u8>| recv(self.as_fd(), buffer, RecvFlags::empty());
+            return layer.read(buffer, true, recv, &|bytes| self.send_now(bytes));
+        }
         recv(self.as_fd(), buffer, RecvFlags::empty())
     }
 
@@ -84,20 +125,50 @@ impl Socket {
 impl Stream for Socket {
     #[inline]
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(layer) = self.reading_layer() {
+            let recv = &mut |buffer: &mut Vec<u8>| recv(self.as_fd(), buffer, RecvFlags::DONTWAIT);
+            return layer.read(buffer, false, recv, &|bytes| self.send_now(bytes));
+        }
         recv(self.as_fd(), buffer, RecvFlags::DONTWAIT)
     }
 
     #[inline]
     fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(layer) = self.writing_layer() {
+            return layer.write(buffers, &|bytes| self.send_now(bytes));
+        }
         send(self.as_fd(), buffers, SendFlags::empty())
     }
 
     #[inline]
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(layer) = self.writing_layer() {
+            return layer.write(&[IoSlice::new(bytes)], &|bytes| self.send_now(bytes));
+        }
         send_one(self.as_fd(), bytes)
     }
 
+    #[cfg(feature = "tls")]
+    fn layer(&self) -> Option<LayerState> {
+        self.layer.as_deref().map(Layer::state)
+    }
+
+    #[cfg(feature = "tls")]
+    fn try_flush(&self) -> io::Result<()> {
+        match &self.layer {
+            Some(layer) => layer.flush(&|bytes| self.send_now(bytes)),
+            None => Ok(()),
+        }
+    }
+
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(layer) = self.reading_layer().filter(|_| how != Shutdown::Read) {
+            layer.close(&|bytes| self.send_now(bytes));
+        }
         shut(self.as_fd(), how)
     }
 
@@ -117,14 +188,28 @@ impl TcpOptions for Socket {
     }
 
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(layer) = self.writing_layer() {
+            return layer.write(buffers, &|bytes| self.send_now(bytes));
+        }
         send(self.as_fd(), buffers, END_OF_SEGMENT)
     }
 
     fn acknowledge(&self) {
+        // What they tell of a peer is of pymasep's protocol.
+        #[cfg(feature = "tls")]
+        if self.reading_layer().is_some() {
+            return;
+        }
         tcp::rearm_quickack(&self.descriptor);
     }
 
     fn withhold_acknowledgement(&self) {
+        // What they tell of a peer is of pymasep's protocol.
+        #[cfg(feature = "tls")]
+        if self.reading_layer().is_some() {
+            return;
+        }
         tcp::withhold_acknowledgement(&self.descriptor);
     }
 

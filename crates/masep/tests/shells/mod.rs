@@ -316,6 +316,10 @@ face! { Server for blocking::Server, masep::Server;
         fn pymasep_address(&self) -> Option<Address> {
             self.pymasep_address().cloned()
         }
+        #[cfg(feature = "tls")]
+        fn certificate(&self) -> Option<masep::tls::CertificateState> {
+            self.certificate()
+        }
     }
     in blocking {
         fn accept(&self) -> Result<Handle, AcceptError> {
@@ -358,6 +362,8 @@ face! { Server for blocking::Server, masep::Server;
         fn next_request(&self) -> Result<Request, AcceptError>;
         fn stop_accepting(&self);
         fn pymasep_address(&self) -> Option<Address>;
+        #[cfg(feature = "tls")]
+        fn certificate(&self) -> Option<masep::tls::CertificateState>;
         fn announce(&self) -> io::Result<()>;
         fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
     }

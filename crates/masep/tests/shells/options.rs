@@ -35,6 +35,10 @@ pub struct Options {
     /// Of a server; `engine` unless it is given.
     id: Option<String>,
     handler: Option<Arc<dyn Handler>>,
+    #[cfg(feature = "tls")]
+    server_tls: Option<masep::tls::ServerTls>,
+    #[cfg(feature = "tls")]
+    client_tls: Option<masep::tls::ClientTls>,
 }
 
 macro_rules! setters {
@@ -69,6 +73,18 @@ impl Options {
 
     pub fn id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
+        self
+    }
+
+    #[cfg(feature = "tls")]
+    pub fn server_tls(mut self, tls: masep::tls::ServerTls) -> Self {
+        self.server_tls = Some(tls);
+        self
+    }
+
+    #[cfg(feature = "tls")]
+    pub fn client_tls(mut self, tls: masep::tls::ClientTls) -> Self {
+        self.client_tls = Some(tls);
         self
     }
 
@@ -160,14 +176,24 @@ macro_rules! server {
         if $options.asks_all {
             builder = builder.ask_all();
         }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = $options.server_tls {
+            builder = builder.tls(tls);
+        }
         builder
     }};
 }
 
 macro_rules! client {
-    ($builder:expr, $options:ident) => {
-        say!(set!($builder, $options), $options.says: role, game, seat, table, resume, profile, make, token)
-    };
+    ($builder:expr, $options:ident) => {{
+        #[allow(unused_mut, reason = "for TLS")]
+        let mut builder = set!($builder, $options);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = $options.client_tls {
+            builder = builder.tls(tls);
+        }
+        say!(builder, $options.says: role, game, seat, table, resume, profile, make, token)
+    }};
 }
 
 macro_rules! say {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use masep_proto::Frame;
 use masep_proto::connection::{Action, Read, Room, Transmit, Want, Write};
+use masep_proto::tls::TlsFault;
 
 use super::{Guard, is_past};
 use crate::blocking::events::News;
@@ -101,6 +102,7 @@ impl Shared {
             stream.write(&transmit)
         });
         state = self.lock();
+        state.note_layer();
         let now = match outcome {
             Write::Bytes(_) => state.now,
             _ => state.tick(),
@@ -125,8 +127,9 @@ impl Shared {
     }
 
     fn put_room<'a>(&'a self, mut state: Guard<'a>, room: Room, outcome: Read) -> Guard<'a> {
+        state.note_layer();
         let outcome = match outcome {
-            Read::End if state.roles.is_shut => Read::Blocked,
+            Read::End | Read::Tls(TlsFault::Truncated) if state.roles.is_shut => Read::Blocked,
             outcome => outcome,
         };
         if outcome == Read::Bytes {

@@ -1,0 +1,50 @@
+//! TLS of connections: who a server is, and whom a client trusts. Behind the feature `tls`.
+//!
+//! A server gets a certificate and its key by [`ServerBuilder::tls`](crate::ServerBuilder::tls). A client connects to
+//! `masep+tls://HOST:PORT`, and trusts the system's authorities unless [`ClientBuilder::tls`](crate::ClientBuilder::tls)
+//! says whom else. It is TLS 1.3, with protocol 2 inside (`masep/2` by ALPN on both sides), without early data and
+//! without resumption. pymasep's protocol never goes through TLS.
+//!
+//! ```no_run
+//! use masep::tls::{ClientTls, ServerTls};
+//! use masep::{Client, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder("engine")
+//!     .tls(ServerTls::files("server.pem", "server.key"))
+//!     .bind("0.0.0.0:60443")
+//!     .await?;
+//! let client = Client::builder("agent")
+//!     .tls(ClientTls::new().ca_file("ca.pem"))
+//!     .connect("masep+tls://engine.lan:60443")
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The cryptography is that of a [`CryptoProvider`](rustls::crypto::CryptoProvider) of [`rustls`], by default ring's.
+
+mod client;
+mod pem;
+mod reload;
+mod server;
+mod verify;
+
+pub use masep_proto::tls::{CertificateFault, TlsFault};
+pub use rustls;
+
+pub use client::ClientTls;
+pub use reload::CertificateState;
+pub use server::{ServerTls, TlsMode};
+
+pub(crate) use client::Connector;
+pub(crate) use server::Acceptor;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+fn default_provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

@@ -1,0 +1,118 @@
+//! Certificates and keys in the form PEM, in files or in memory.
+
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::TlsError;
+
+/// The largest file that is read: a bundle of a system's authorities has a quarter of that.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The place where there is PEM.
+#[derive(Clone)]
+pub(super) enum Source {
+    File(PathBuf),
+    Memory(Arc<[u8]>),
+}
+
+/// What of a file tells that it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    changed: Option<SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Source {
+    pub(super) fn read(&self) -> Result<Arc<[u8]>, TlsError> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.clone()),
+            Self::File(path) => read_file(path).map_err(|source| TlsError::File {
+                path: path.clone(),
+                source: Arc::new(source),
+            }),
+        }
+    }
+
+    /// `None` for what is in memory, and for a file that is not there.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        let Self::File(path) = self else {
+            return None;
+        };
+        fs::metadata(path).ok().map(|found| Stamp::of(&found))
+    }
+
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let bytes = self.read()?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let found = found.map_err(|error| self.unreadable(&error))?;
+        if found.is_empty() {
+            return Err(TlsError::NoCertificate(self.to_string()));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let bytes = self.read()?;
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+            pem::Error::NoItemsFound => TlsError::NoKey(self.to_string()),
+            error => self.unreadable(&error),
+        })
+    }
+
+    fn unreadable(&self, error: &pem::Error) -> TlsError {
+        // The error may have a line of a key in it.
+        let what = match error {
+            pem::Error::Base64Decode(_) => "its base64 is damaged",
+            pem::Error::MissingSectionEnd { .. } => "a section has no end",
+            _ => "it is no PEM",
+        };
+        TlsError::Pem(self.to_string(), what)
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            changed: metadata.modified().ok(),
+            bytes: metadata.len(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Arc<[u8]>> {
+    let bytes = fs::metadata(path)?.len();
+    if bytes > MOST_BYTES {
+        let message = format!("it has {bytes} bytes, and {MOST_BYTES} are allowed");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    fs::read(path).map(Arc::from)
+}
+
+/// Never what is in it: that may be a key.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Memory(_) => f.write_str("the PEM that was given"),
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.fmt(f),
+            Self::Memory(_) => f.write_str("in memory"),
+        }
+    }
+}

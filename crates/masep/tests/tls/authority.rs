@@ -1,0 +1,106 @@
+//! Certificates of tests.
+
+use std::time::{Duration, SystemTime};
+
+use masep::tls::rustls::crypto::hash::{HashAlgorithm, Output};
+use masep::tls::rustls::{self, SupportedCipherSuite};
+use masep::tls::{ClientTls, ServerTls};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// One that makes certificates.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// The PEM of a certificate, of those above it, and of its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+/// When a certificate is valid, from now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Validity {
+    Now,
+    Over,
+    Later,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        Self::named("masep's tests")
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        let hash = rustls_sha256(self.0.der());
+        hash.as_ref().try_into().unwrap()
+    }
+
+    /// A certificate for these names, or addresses.
+    pub(crate) fn server(&self, names: &[&str]) -> Server {
+        self.server_at(names, Validity::Now)
+    }
+
+    pub(crate) fn server_at(&self, names: &[&str], validity: Validity) -> Server {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let now = SystemTime::now();
+        (params.not_before, params.not_after) = match validity {
+            Validity::Now => ((now - DAY).into(), (now + DAY).into()),
+            Validity::Over => ((now - 2 * DAY).into(), (now - DAY).into()),
+            Validity::Later => ((now + DAY).into(), (now + 2 * DAY).into()),
+        };
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Server {
+            chain: format!("{}{}", certificate.pem(), self.pem()),
+            key: key.serialize_pem(),
+        }
+    }
+
+    pub(crate) fn trusted(&self) -> ClientTls {
+        ClientTls::new().ca_pem(self.pem())
+    }
+}
+
+impl Server {
+    pub(crate) fn tls(&self) -> ServerTls {
+        ServerTls::pem(&self.chain, &self.key)
+    }
+}
+
+fn rustls_sha256(bytes: &[u8]) -> Output {
+    let provider = rustls::crypto::ring::default_provider();
+    let suites = provider.cipher_suites.iter();
+    let mut hashes = suites.map(|suite| match suite {
+        SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
+        #[allow(
+            unreachable_patterns,
+            reason = "there are others where rustls has TLS 1.2"
+        )]
+        _ => unreachable!(),
+    });
+    let sha256 = hashes.find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
+    sha256.unwrap().hash(bytes)
+}

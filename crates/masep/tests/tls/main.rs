@@ -1,0 +1,11 @@
+//! Connections in TLS, with each library on each side, and against others.
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+#[path = "../directory/mod.rs"]
+mod directory;
+#[path = "../shells/mod.rs"]
+mod shells;
+
+mod authority;
+mod sessions;
+mod trust;

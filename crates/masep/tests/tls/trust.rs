@@ -1,0 +1,368 @@
+//! Whom a client trusts, and what each side is told when it does not.
+
+use masep::tls::{CertificateFault, ClientTls, TlsFault, TlsMode};
+use masep::{
+    ConnectError, ConnectErrorKind, ConnectPhase, Protocol, Protocols, RejectReason, TlsError,
+    TokenError,
+};
+
+use crate::authority::{Authority, Validity};
+use crate::directory::Directory;
+use crate::shells::{
+    Event, Options, Says, Server, Shell, accept, next_rejected, of_each_pair, of_each_shell,
+};
+
+of_each_pair! {
+    a_certificate_that_is_not_accepted_is_an_error_at_both_sides
+    an_authority_can_be_known_by_its_hash
+    a_server_that_requires_tls_tells_those_without
+    a_server_without_tls_tells_those_with_it
+    one_port_takes_both
+    a_token_goes_through_tls
+}
+
+of_each_shell! {
+    what_cannot_be_is_an_error_of_the_caller
+    files_that_change_are_read_anew
+}
+
+fn in_tls(server: &dyn Server) -> String {
+    format!("masep+tls://{}", server.address())
+}
+
+/// A server of this certificate that tells whom it refuses.
+fn serve(shell: Shell, options: Options) -> (Box<dyn Server>, std::sync::mpsc::Receiver<Event>) {
+    let (handler, events) = crate::shells::Events::new();
+    (shell.serve(options.handler(handler)), events)
+}
+
+fn fault_of(outcome: Result<Box<dyn crate::shells::Client>, ConnectError>) -> TlsFault {
+    let error = outcome.map(drop).expect_err("it is no use");
+    assert_eq!(error.phase, ConnectPhase::Tls, "{error}");
+    match error.kind {
+        ConnectErrorKind::Tls(fault) => fault,
+        other => panic!("{other}"),
+    }
+}
+
+fn a_certificate_that_is_not_accepted_is_an_error_at_both_sides(server: Shell, client: Shell) {
+    const NAMES: &[&str] = &["127.0.0.1", "engine.test"];
+    let (authority, other) = (Authority::new(), Authority::named("another"));
+    let namesake = Authority::new();
+    let trusted = authority.trusted();
+    let named = |name: &str| trusted.clone().server_name(name);
+    let cases = [
+        (
+            authority.server(NAMES),
+            other.trusted(),
+            CertificateFault::Issuer,
+            48,
+        ),
+        (
+            authority.server(NAMES),
+            namesake.trusted(),
+            CertificateFault::Issuer,
+            51,
+        ),
+        (
+            authority.server_at(NAMES, Validity::Over),
+            trusted.clone(),
+            CertificateFault::Expired,
+            45,
+        ),
+        (
+            authority.server_at(NAMES, Validity::Later),
+            trusted.clone(),
+            CertificateFault::NotYetValid,
+            45,
+        ),
+        (
+            authority.server(&["engine.test"]),
+            trusted.clone(),
+            CertificateFault::Name,
+            42,
+        ),
+        (
+            authority.server(NAMES),
+            named("other.test"),
+            CertificateFault::Name,
+            42,
+        ),
+        // The system's authorities do not know it.
+        (
+            authority.server(NAMES),
+            ClientTls::new(),
+            CertificateFault::Issuer,
+            48,
+        ),
+        (
+            authority.server(NAMES),
+            ClientTls::new().ca_sha256(other.sha256()),
+            CertificateFault::Issuer,
+            48,
+        ),
+        // That of the server is none of an authority.
+        (
+            authority.server_at(NAMES, Validity::Over),
+            ClientTls::new().ca_sha256(authority.sha256()),
+            CertificateFault::Expired,
+            45,
+        ),
+    ];
+    for (certificate, trust, expected, alert) in cases {
+        let (server, events) = serve(server, Options::default().server_tls(certificate.tls()));
+        let case = format!("{expected:?} {trust:?}");
+        let options = Options::default().client_tls(trust);
+        let refused = client.connect("agent", in_tls(&*server), options);
+        if let Err(error) = &refused
+            && matches!(
+                error.kind,
+                ConnectErrorKind::TlsSettings(TlsError::NoAuthorities(_))
+            )
+        {
+            // A machine without any.
+            continue;
+        }
+        assert_eq!(fault_of(refused), TlsFault::Certificate(expected), "{case}");
+        assert_eq!(
+            next_rejected(&events),
+            RejectReason::Tls(TlsFault::Alert(alert)),
+            "{case}"
+        );
+        // The server is as it was.
+        let options = Options::default().client_tls(named("engine.test"));
+        let good = client.connect("agent", in_tls(&*server), options);
+        let is_valid = !matches!(
+            expected,
+            CertificateFault::Expired | CertificateFault::NotYetValid
+        );
+        assert_eq!(good.is_ok(), is_valid, "{case}");
+    }
+}
+
+fn an_authority_can_be_known_by_its_hash(server: Shell, client: Shell) {
+    let authority = Authority::new();
+    // For a name that nobody has.
+    let certificate = authority.server(&["elsewhere.test"]);
+    let server = server.serve(Options::default().server_tls(certificate.tls()));
+    let trust = ClientTls::new().ca_sha256(authority.sha256());
+    let options = Options::default().client_tls(trust);
+    let client = client.connect("agent", in_tls(&*server), options).unwrap();
+    let connection = accept(&*server);
+    client.connection().send("hi").unwrap();
+    assert_eq!(connection.recv().unwrap().bytes(), "hi");
+}
+
+fn a_server_that_requires_tls_tells_those_without(server: Shell, client: Shell) {
+    let tls = Authority::new().server(&["127.0.0.1"]).tls();
+    let (server, events) = serve(server, Options::default().server_tls(tls));
+    let address = server.address();
+    for protocols in [Protocols::Both, Protocols::Masep2] {
+        let refused = client
+            .connect("agent", &address, protocols)
+            .map(drop)
+            .unwrap_err();
+        let ConnectErrorKind::Rejected(rejected) = refused.kind else {
+            panic!("{refused}");
+        };
+        assert_eq!(rejected.code, "tls_required");
+        assert_eq!(
+            next_rejected(&events),
+            RejectReason::Tls(TlsFault::Required)
+        );
+    }
+    // pymasep's protocol has no word for it.
+    let pymasep = client
+        .connect("agent", &address, Protocols::Pymasep)
+        .unwrap();
+    assert_eq!(pymasep.connection().end().as_str(), "rejected");
+    assert_eq!(
+        next_rejected(&events),
+        RejectReason::Tls(TlsFault::Required)
+    );
+}
+
+fn a_server_without_tls_tells_those_with_it(server: Shell, client: Shell) {
+    for protocols in [Protocols::Both, Protocols::Masep2, Protocols::Pymasep] {
+        let (server, events) = serve(server, protocols.into());
+        let refused = client.connect(
+            "agent",
+            in_tls(&*server),
+            Options::default().client_tls(Authority::new().trusted()),
+        );
+        assert_eq!(fault_of(refused), TlsFault::NotTls);
+        assert_eq!(
+            next_rejected(&events),
+            RejectReason::Tls(TlsFault::Unexpected)
+        );
+    }
+}
+
+fn one_port_takes_both(server: Shell, client: Shell) {
+    let authority = Authority::new();
+    let tls = authority.server(&["127.0.0.1"]).tls().mode(TlsMode::Allow);
+    let server = server.serve(Options::default().server_tls(tls));
+    let secure = Options::default().client_tls(authority.trusted());
+    let plain = server.address();
+    for (target, options, protocol) in [
+        (in_tls(&*server), secure, Protocol::Masep2),
+        (plain.to_string(), Options::default(), Protocol::Masep2),
+        (
+            format!("pymasep://{plain}"),
+            Options::default(),
+            Protocol::Pymasep,
+        ),
+    ] {
+        let client = client.connect("agent", target, options).unwrap();
+        let connection = accept(&*server);
+        assert_eq!(connection.protocol(), protocol);
+        client.connection().send("hi").unwrap();
+        assert_eq!(connection.recv().unwrap().bytes(), "hi");
+        connection.send("ho").unwrap();
+        assert_eq!(client.connection().recv().unwrap().bytes(), "ho");
+        client.connection().bye();
+        assert_eq!(connection.end().as_str(), "peer_bye");
+    }
+}
+
+fn a_token_goes_through_tls(server: Shell, client: Shell) {
+    let authority = Authority::new();
+    let tls = authority.server(&["127.0.0.1"]).tls();
+    let server = server.serve(Options::default().server_tls(tls).asks(true));
+    let says = Says {
+        token: Some("secret"),
+        ..Says::default()
+    };
+    let options = Options::from(says.clone()).client_tls(authority.trusted());
+    let address = in_tls(&*server);
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| client.connect("agent", address, options));
+        let request = server.next_request().unwrap();
+        let token = request.hello().token.clone().unwrap();
+        assert_eq!(token.reveal(), "secret");
+        drop(request.admit(None));
+        client.join().unwrap().unwrap();
+    });
+    let unprotected = client.connect("agent", server.address(), says).map(drop);
+    assert!(matches!(
+        unprotected.unwrap_err().kind,
+        ConnectErrorKind::Token(TokenError::Unprotected)
+    ));
+}
+
+fn what_cannot_be_is_an_error_of_the_caller(shell: Shell) {
+    let authority = Authority::new();
+    let certificate = authority.server(&["127.0.0.1"]);
+    let bind = |target: &str, options: Options| {
+        let error = shell.bind(target, options).map(drop).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
+        error.to_string()
+    };
+    let with = |chain: &str, key: &str| {
+        Options::default().server_tls(masep::tls::ServerTls::pem(chain, key))
+    };
+    let (chain, key) = (&*certificate.chain, &*certificate.key);
+    let other = authority.server(&["127.0.0.1"]).key;
+    for (target, options, text) in [
+        (
+            "masep+tls://127.0.0.1:0",
+            Options::default(),
+            "needs a certificate",
+        ),
+        (
+            "masep://127.0.0.1:0",
+            with(chain, key),
+            "masep:// is without it",
+        ),
+        (
+            "pymasep://127.0.0.1:0",
+            with(chain, key),
+            "pymasep:// is without it",
+        ),
+        ("127.0.0.1:0", with(chain, &other), "cannot be used"),
+        ("127.0.0.1:0", with(key, key), "no certificate in it"),
+        ("127.0.0.1:0", with(chain, chain), "no private key in it"),
+        ("127.0.0.1:0", with("", ""), "no certificate in it"),
+    ] {
+        let error = bind(target, options);
+        assert!(error.contains(text), "{error}");
+        assert!(!error.contains("PRIVATE"), "{error}");
+    }
+    let files = masep::tls::ServerTls::files("/nowhere/server.pem", "/nowhere/server.key");
+    let error = bind("127.0.0.1:0", Options::default().server_tls(files));
+    assert!(error.contains("/nowhere/server.pem"), "{error}");
+    for (target, tls, text) in [
+        (
+            "masep://127.0.0.1:1",
+            ClientTls::new(),
+            "masep:// is without it",
+        ),
+        (
+            "pymasep://127.0.0.1:1",
+            ClientTls::new(),
+            "pymasep:// is without it",
+        ),
+        ("unix:///nowhere", ClientTls::new(), "unix:// is without it"),
+        (
+            "masep+tls://127.0.0.1:1",
+            ClientTls::new().ca_file("/nowhere/ca.pem"),
+            "/nowhere/ca.pem",
+        ),
+        (
+            "masep+tls://127.0.0.1:1",
+            authority.trusted().server_name("a b"),
+            "no name",
+        ),
+    ] {
+        let options = Options::default().client_tls(tls);
+        let error = shell
+            .connect("agent", target, options)
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            matches!(error.kind, ConnectErrorKind::TlsSettings(_)),
+            "{error}"
+        );
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+fn files_that_change_are_read_anew(shell: Shell) {
+    let directory = Directory::new();
+    let (chain, key) = (directory.path("server.pem"), directory.path("server.key"));
+    let write = |server: &crate::authority::Server| {
+        std::fs::write(&key, &server.key).unwrap();
+        std::fs::write(&chain, &server.chain).unwrap();
+    };
+    let (first, second) = (Authority::new(), Authority::new());
+    write(&first.server(&["127.0.0.1"]));
+    let tls = masep::tls::ServerTls::files(&chain, &key);
+    let server = shell.serve(Options::default().server_tls(tls));
+    let connect = |id, authority: &Authority| {
+        let options = Options::default().client_tls(authority.trusted());
+        shell.connect(id, in_tls(&*server), options)
+    };
+    let old = connect("old", &first).unwrap();
+    let connection = accept(&*server);
+    let state = || server.certificate().unwrap();
+    assert_eq!((state().loads, state().error.is_none()), (1, true));
+
+    // Broken, or half written: the old one stays.
+    std::fs::write(&chain, "no PEM").unwrap();
+    crate::shells::until(|| state().error.is_some());
+    assert_eq!(state().loads, 1);
+    drop(connect("agent", &first).unwrap());
+    drop(accept(&*server));
+
+    write(&second.server(&["127.0.0.1"]));
+    crate::shells::until(|| state().loads == 2);
+    assert!(state().error.is_none());
+    assert_eq!(
+        fault_of(connect("other", &first)),
+        TlsFault::Certificate(CertificateFault::Issuer)
+    );
+    assert!(connect("new", &second).is_ok());
+    // Those that are there go on.
+    old.connection().send("still here").unwrap();
+    assert_eq!(connection.recv().unwrap().bytes(), "still here");
+}
