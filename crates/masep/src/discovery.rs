@@ -29,9 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use interfaces::Interface;
+use masep_proto::discovery::DESCRIPTION_BYTES;
 
 pub use announce::Announcement;
-pub use masep_proto::discovery::{Found, GROUP, Ignored, PORT, QUESTION, in_turn};
+pub(crate) use announce::Describe;
+pub use masep_proto::discovery::{Description, Found, GROUP, Ignored, PORT, QUESTION, in_turn};
 pub use search::{InterfaceProbe, SearchOptions, SearchReport, discover, search, search_blocking};
 
 /// The time after which a server looks again for interfaces that have come or gone. Listing them takes some
@@ -40,7 +42,7 @@ const RESCAN: Duration = Duration::from_secs(2);
 
 /// Room for one datagram: more than any question or answer has, so that a longer one, which is cut
 /// to this size, is still seen to be too long.
-const DATAGRAM_BYTES: usize = 64;
+const DATAGRAM_BYTES: usize = DESCRIPTION_BYTES + 1;
 
 /// The network that a search takes place on. There is one, [`Lan::default`]; the tests have others,
 /// so that they run side by side and need no network.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::access::{self, Gate, access_calls, kick_calls};
-use crate::discovery::Announcement;
+use crate::discovery::{Announcement, Describe, Description};
 use crate::door::{Door, Rules, accept_connections};
 use crate::endpoint::Endpoint;
 use crate::hand_out::{Accepted, hand_out};
@@ -37,6 +37,7 @@ pub struct ServerBuilder<H = NoHandler> {
     server_limits: ServerLimits,
     duplicates: Duplicates,
     announce: bool,
+    describe: Option<Describe>,
     asks: Asks,
     gate: Gate,
     pymasep: Option<Target>,
@@ -54,6 +55,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             server_limits: self.server_limits,
             duplicates: self.duplicates,
             announce: self.announce,
+            describe: self.describe,
             asks: self.asks,
             gate: self.gate,
             pymasep: self.pymasep,
@@ -129,6 +131,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
+        self
+    }
+
+    /// Gives what searches of masep are told of this server beside its address. Called for each answer, in the task that
+    /// answers: it must not wait. Default: the server's id.
+    pub fn describe(mut self, describe: impl Fn() -> Description + Send + Sync + 'static) -> Self {
+        self.describe = Some(Describe::new(describe));
         self
     }
 
@@ -209,10 +218,12 @@ impl<H: SocketHandler> ServerBuilder<H> {
     ) -> io::Result<Server> {
         let local_address = listener.local_address()?;
         let pymasep_address = pymasep.as_ref().map(Listener::local_address).transpose()?;
+        let describe = describing(self.describe, &self.endpoint.id);
         let announcement = if self.announce {
-            Some(Announcement::start(
+            Some(Announcement::start_at(
                 local_address.clone(),
                 &self.server_limits,
+                Some(describe.clone()),
             )?)
         } else {
             None
@@ -260,6 +271,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             asks: self.asks,
             all_ended,
             announcement: Mutex::new(announcement),
+            describe,
         })
     }
 }
@@ -302,6 +314,18 @@ pub struct Server {
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
+    describe: Describe,
+}
+
+/// The description of a server with this id, where its host gives no other.
+pub(crate) fn describing(describe: Option<Describe>, id: &PeerId) -> Describe {
+    let id = id.as_str().to_owned();
+    describe.unwrap_or_else(|| {
+        Describe::new(move || Description {
+            id: Some(id.clone()),
+            ..Description::default()
+        })
+    })
 }
 
 /// The longest wait that a clock can be asked for: thirty years.
@@ -325,6 +349,7 @@ impl Server {
             server_limits: ServerLimits::default(),
             duplicates: Duplicates::default(),
             announce: false,
+            describe: None,
             asks: Asks::Nobody,
             gate: Gate::Open,
             pymasep: None,
@@ -439,9 +464,10 @@ impl Server {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if announcement.is_none() {
-            *announcement = Some(Announcement::start(
+            *announcement = Some(Announcement::start_at(
                 self.local_address.clone(),
                 &self.limits,
+                Some(self.describe.clone()),
             )?);
         }
         Ok(())

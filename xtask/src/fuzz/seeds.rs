@@ -111,7 +111,10 @@ fn seeds() -> Result<Seeds, Failure> {
         }
     }
     // Headers of both versions.
-    add("proxy_protocol", b"PROXY TCP4 192.0.2.7 192.0.2.8 1 443\r\n".to_vec());
+    add(
+        "proxy_protocol",
+        b"PROXY TCP4 192.0.2.7 192.0.2.8 1 443\r\n".to_vec(),
+    );
     let signature = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     add("proxy_protocol", [signature, vec![1; 12]].concat());
     // Choices of whole games.

@@ -205,10 +205,17 @@ mod tests {
         // The word of the host itself counts more than that of another, also if it comes later.
         let mut search = Search::new();
         let found = search.handle(&description("forged.Game").write(at), other, ETH);
-        assert!(search.handle(&description("a.Game").write(at), own, ETH).is_ok());
+        assert!(
+            search
+                .handle(&description("a.Game").write(at), own, ETH)
+                .is_ok()
+        );
         let again = search.handle(&description("forged.Game").write(at), other, ETH);
         assert_eq!(again, Err(Ignored::Duplicate));
-        assert_eq!(search.description(&found.unwrap()), Some(&description("a.Game")));
+        assert_eq!(
+            search.description(&found.unwrap()),
+            Some(&description("a.Game"))
+        );
     }
 
     /// The answer of a host for a server of its own.

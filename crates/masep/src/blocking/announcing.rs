@@ -8,7 +8,7 @@ use masep_proto::ServerLimits;
 use tokio::sync::oneshot;
 
 use crate::Address;
-use crate::discovery::Announcement;
+use crate::discovery::{Announcement, Describe};
 
 /// An [`Announcement`] with a thread and a runtime of its own: it waits on several sockets, none of
 /// which is anybody's who would drive it. Ends when it is dropped.
@@ -20,14 +20,18 @@ pub(super) struct Announcing {
 }
 
 impl Announcing {
-    pub(super) fn start(listening: Address, limits: &ServerLimits) -> io::Result<Self> {
+    pub(super) fn start(
+        listening: Address,
+        limits: &ServerLimits,
+        describe: Describe,
+    ) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, start) = mpsc::sync_channel(1);
         let limits = limits.clone();
         let thread = thread::Builder::new()
             .name("masep-announce".into())
             .spawn(move || {
-                let announced = announce(listening, &limits, stopped, &started);
+                let announced = announce(listening, &limits, describe, stopped, &started);
                 if let Err(error) = announced {
                     let _ = started.send(Err(error));
                 }
@@ -45,6 +49,7 @@ impl Announcing {
 fn announce(
     listening: Address,
     limits: &ServerLimits,
+    describe: Describe,
     stopped: oneshot::Receiver<()>,
     started: &mpsc::SyncSender<io::Result<()>>,
 ) -> io::Result<()> {
@@ -52,7 +57,7 @@ fn announce(
         .enable_all()
         .build()?
         .block_on(async {
-            let announcement = Announcement::start(listening, limits)?;
+            let announcement = Announcement::start_at(listening, limits, Some(describe))?;
             let _ = started.send(Ok(()));
             // An error is the other end's drop: that is the sign.
             let _ = stopped.await;

@@ -18,9 +18,11 @@ use super::stream::after;
 use super::{Connection, Registry, Request, SocketHandler, TimedOut};
 use crate::access::{self, Gate, access_calls, kick_calls};
 use crate::close::is_bye_of_peer;
+use crate::discovery::{Describe, Description};
 use crate::endpoint::Endpoint;
 use crate::error::ListenError;
 use crate::request::Asks;
+use crate::server::describing;
 use crate::sync::Instant;
 use crate::tls::Acceptor;
 use crate::transport::ListeningSocket;
@@ -37,6 +39,7 @@ pub struct ServerBuilder {
     server_limits: ServerLimits,
     duplicates: Duplicates,
     announce: bool,
+    describe: Option<Describe>,
     asks: Asks,
     gate: Gate,
     pymasep: Option<Target>,
@@ -120,6 +123,13 @@ impl ServerBuilder {
     /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
+        self
+    }
+
+    /// Gives what searches of masep are told of this server beside its address. Called for each answer, in the thread that
+    /// answers: it must not wait. Default: the server's id.
+    pub fn describe(mut self, describe: impl Fn() -> Description + Send + Sync + 'static) -> Self {
+        self.describe = Some(Describe::new(describe));
         self
     }
 
@@ -207,10 +217,12 @@ impl ServerBuilder {
         if let Gate::Tokens(tokens) = &self.gate {
             tokens.subscribe(&door)?;
         }
+        let describe = describing(self.describe, &id);
         let announcement = if self.announce {
             Some(Announcing::start(
                 local_address.clone(),
                 &self.server_limits,
+                describe.clone(),
             )?)
         } else {
             None
@@ -228,6 +240,7 @@ impl ServerBuilder {
             door,
             accepting: Mutex::new(Some(thread)),
             announcement: Mutex::new(announcement),
+            describe,
         })
     }
 
@@ -287,6 +300,7 @@ pub struct Server {
     /// The thread that accepts.
     accepting: Mutex<Option<JoinHandle<()>>>,
     announcement: Mutex<Option<Announcing>>,
+    describe: Describe,
 }
 
 impl Server {
@@ -297,6 +311,7 @@ impl Server {
             server_limits: ServerLimits::default(),
             duplicates: Duplicates::default(),
             announce: false,
+            describe: None,
             asks: Asks::Nobody,
             gate: Gate::Open,
             pymasep: None,
@@ -407,7 +422,11 @@ impl Server {
     pub fn announce(&self) -> io::Result<()> {
         let mut announcement = lock(&self.announcement);
         if announcement.is_none() {
-            *announcement = Some(Announcing::start(self.local_address.clone(), &self.limits)?);
+            *announcement = Some(Announcing::start(
+                self.local_address.clone(),
+                &self.limits,
+                self.describe.clone(),
+            )?);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use masep_proto::ServerLimits;
-use masep_proto::discovery::{Asker, Responder};
+use masep_proto::discovery::{Asker, Description, Responder};
 use nix::cmsg_space;
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::socket::{
@@ -27,6 +27,22 @@ use crate::Address;
 
 /// Pause after an error of the socket, so that one that does not go away costs no processor time.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Gives the description of a server. Called when the search asks for it, at most as often as it is answered.
+#[derive(Clone)]
+pub(crate) struct Describe(Arc<dyn Fn() -> Description + Send + Sync>);
+
+impl Describe {
+    pub(crate) fn new(describe: impl Fn() -> Description + Send + Sync + 'static) -> Self {
+        Self(Arc::new(describe))
+    }
+}
+
+impl fmt::Debug for Describe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Describe(..)")
+    }
+}
 
 /// Announces a server: answers the LAN search until it is stopped or dropped.
 ///
@@ -64,25 +80,46 @@ impl Announcement {
     /// * Any other error of the operating system when it opens the socket. That an interface cannot
     ///   be joined, or that there is none, is no error but a warning in the log.
     pub fn start(listening: impl Into<Address>, limits: &ServerLimits) -> io::Result<Self> {
-        let listening = listening.into();
+        Self::start_at(listening.into(), limits, None)
+    }
+
+    /// As [`start`](Self::start), for a server that describes itself to searches of masep. `describe` is called for each
+    /// answer, in the task that answers: it must not wait.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_describing(
+        listening: impl Into<Address>,
+        limits: &ServerLimits,
+        describe: impl Fn() -> Description + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::start_at(listening.into(), limits, Some(Describe::new(describe)))
+    }
+
+    pub(crate) fn start_at(
+        listening: Address,
+        limits: &ServerLimits,
+        describe: Option<Describe>,
+    ) -> io::Result<Self> {
         let listening = listening.tcp().ok_or_else(|| {
             let reason = "it is a Unix socket, which only this machine can reach";
             let message = format!("cannot announce {listening}: {reason}");
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        Self::start_on(Lan::default(), listening, limits)
+        Self::start_on(Lan::default(), listening, limits, describe)
     }
 
     pub(super) fn start_on(
         lan: Lan,
         listening: SocketAddr,
         limits: &ServerLimits,
+        describe: Option<Describe>,
     ) -> io::Result<Self> {
         check_announceable(listening)?;
         let runtime = Handle::try_current()
             .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
         let responder = Responder::new(listening, limits.answers_per_second);
-        let announcer = Announcer::open(lan, responder)?;
+        let announcer = Announcer::open(lan, responder, describe)?;
         let answering = announcer.answering.clone();
         let task = runtime.spawn(announcer.run()).abort_handle();
         tracing::info!(%listening, "announces the server on the LAN");
@@ -191,17 +228,23 @@ pub(super) struct Announcer {
     lan: Lan,
     membership: Membership,
     pub(super) answering: Answering,
+    describe: Option<Describe>,
 }
 
 impl Announcer {
     /// Opens the socket and joins the group, so that who has started an announcement can be found at
     /// once.
-    pub(super) fn open(lan: Lan, responder: Responder) -> io::Result<Self> {
+    pub(super) fn open(
+        lan: Lan,
+        responder: Responder,
+        describe: Option<Describe>,
+    ) -> io::Result<Self> {
         let mut announcer = Self {
             socket: open(lan.group.port())?,
             membership: Membership::new(*lan.group.ip()),
             answering: Answering(Arc::new(Mutex::new(Some(responder)))),
             lan,
+            describe,
         };
         announcer.update_membership();
         Ok(announcer)
@@ -245,7 +288,9 @@ impl Announcer {
         } else {
             Asker::Other(*source.ip())
         };
-        match responder.handle(Instant::now(), datagram, question.local, asker) {
+        let describe = || self.describe.as_ref().map(|Describe(describe)| describe());
+        let now = Instant::now();
+        match responder.handle_describing(now, datagram, question.local, asker, describe) {
             Ok(answer) => match send(&self.socket, &answer, question, asker) {
                 Ok(()) => tracing::debug!(%source, "answered a search"),
                 // A lost answer is like a lost datagram: the asker asks again.

@@ -1,5 +1,6 @@
 //! The side that asks.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -7,7 +8,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use masep_proto::discovery::{Found, Ignored, QUESTION, Search};
+use masep_proto::discovery::{DESCRIPTION_QUESTION, Description, Found, Ignored, QUESTION, Search};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
@@ -72,6 +73,9 @@ pub struct SearchReport {
     /// The servers that answered, in the order of their first answers; each address once. A server
     /// of this host that listens on all its addresses is found at each of them.
     pub found: Vec<Found>,
+    /// The descriptions that they sent, by [`Found::address`]. pymasep's servers send none. Nothing in them is proved, and
+    /// texts may hold anything: escape them before they reach a terminal.
+    pub descriptions: BTreeMap<SocketAddr, Description>,
     /// The interfaces on which the question was asked: one entry for each IPv4 address of one that is up.
     pub interfaces: Vec<InterfaceProbe>,
     /// Datagrams that were no answers, with their senders: the first 64 of them. Repeated answers
@@ -227,6 +231,12 @@ impl Inquiry {
                 *sent = question.map(|_| ());
             }
         }
+        for Probe { socket, .. } in &self.probes {
+            if let Ok(socket) = socket {
+                // It is an addition: the first question finds servers by itself.
+                let _ = SockRef::from(socket).send_to(DESCRIPTION_QUESTION, &self.group.into());
+            }
+        }
     }
 
     /// Takes answers until the time is over, and asks once more meanwhile.
@@ -307,7 +317,12 @@ impl Inquiry {
             name: probe.interface.name,
             address: probe.interface.address,
         });
+        let described = self.search.found().iter().filter_map(|found| {
+            let description = self.search.description(found)?;
+            Some((found.address(), description.clone()))
+        });
         SearchReport {
+            descriptions: described.collect(),
             found: self.search.found().to_vec(),
             interfaces: interfaces.collect(),
             ignored: self.ignored,

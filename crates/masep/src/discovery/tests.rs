@@ -44,7 +44,14 @@ impl Loopback {
 
     fn announce(&self, listening: &str) -> Announcement {
         let listening = listening.parse().unwrap();
-        Announcement::start_on(self.lan.clone(), listening, &ServerLimits::default()).unwrap()
+        Announcement::start_on(self.lan.clone(), listening, &ServerLimits::default(), None).unwrap()
+    }
+
+    /// A server that describes itself so.
+    fn announce_described(&self, listening: &str, description: Description) -> Announcement {
+        let (listening, limits) = (listening.parse().unwrap(), ServerLimits::default());
+        let describe = Describe::new(move || description.clone());
+        Announcement::start_on(self.lan.clone(), listening, &limits, Some(describe)).unwrap()
     }
 
     async fn search(&self) -> SearchReport {
@@ -127,6 +134,27 @@ async fn an_announced_server_is_found() {
     assert_eq!(probe.address, Ipv4Addr::LOCALHOST);
     assert_eq!(probe.answers, 1, "one server, though it is asked twice");
     assert!(probe.outcome.is_ok() && !probe.name.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_describes_itself_is_described_and_another_is_not() {
+    let network = Loopback::new();
+    let description = Description {
+        id: Some("engine\u{1b}[2J".to_owned()),
+        game: Some("a.Game".to_owned()),
+        seats: Some(3),
+        free: Some(1),
+    };
+    let _described = network.announce_described("127.0.0.1:60000", description.clone());
+    let _other = network.announce("127.0.0.1:60001");
+    let report = network.search().await;
+    assert_eq!(addresses(&report), ["127.0.0.1:60000", "127.0.0.1:60001"]);
+    let described = ("127.0.0.1:60000".parse().unwrap(), description);
+    assert_eq!(
+        report.descriptions.into_iter().collect::<Vec<_>>(),
+        [described]
+    );
+    assert!(report.ignored.is_empty(), "{:?}", report.ignored);
 }
 
 /// The real port, which anybody on this machine and its LAN may use at the same time.

@@ -13,6 +13,7 @@ use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
 use crate::access::{Gate, access_calls};
+use crate::discovery::Description;
 use crate::random::random_bytes;
 use crate::{Duplicates, SocketOptions, Target};
 
@@ -154,10 +155,22 @@ impl TableBuilder {
 
     access_calls!();
 
-    /// Answers the LAN search from the start until the end of the table. Default off.
+    /// Answers the LAN search from the start until the end of the table, and searches of masep with its id, game and free
+    /// seats. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
         self
+    }
+
+    /// What the search is told while nobody sits there.
+    pub(crate) fn description(&self) -> Description {
+        let seats = u64::try_from(self.seats.len()).ok();
+        Description {
+            id: Some(self.id.as_str().to_owned()),
+            game: Some(self.game.clone()).filter(|game| !game.is_empty()),
+            seats,
+            free: seats,
+        }
     }
 
     /// The table and its connections.

@@ -49,7 +49,7 @@ mod turn;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use masep_table::TableError as Error;
 use tokio::task::JoinHandle;
@@ -64,6 +64,7 @@ pub use masep_table::{
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
+use crate::discovery::Description;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
@@ -86,6 +87,9 @@ pub struct Table {
     task: JoinHandle<()>,
 }
 
+/// The table, when it is there: its server begins before it.
+type Place = Arc<OnceLock<Weak<Shared>>>;
+
 impl TableBuilder {
     /// Binds an address, as [`ServerBuilder::bind`](crate::ServerBuilder::bind) does: players and spectators can come from
     /// now on. Must be called in a tokio runtime with time.
@@ -96,25 +100,37 @@ impl TableBuilder {
     /// As [`ServerBuilder::bind`](crate::ServerBuilder::bind); `InvalidInput` also for no seats, or two of one name.
     pub async fn bind(self, address: impl IntoTarget) -> io::Result<Table> {
         let driver = self.driver()?;
-        let server = self.server_builder().bind(address).await?;
-        Ok(self.start(driver, server))
+        let place = Place::default();
+        let server = self.server_builder(&place).bind(address).await?;
+        Ok(self.start(driver, server, &place))
     }
 
-    fn server_builder(&self) -> ServerBuilder {
+    fn server_builder(&self, place: &Place) -> ServerBuilder {
+        let (place, whole) = (place.clone(), self.description());
+        let describe = move || {
+            let table = place.get().and_then(Weak::upgrade);
+            let free = table.map(|table| table.lock().driver.free_seats());
+            Description {
+                free: free.or(whole.free),
+                ..whole.clone()
+            }
+        };
         Server::builder(self.id.clone())
             .limits(self.limits.clone())
             .server_limits(self.server_limits.clone())
             .socket_options(self.socket_options.clone())
             .protocols(self.protocols)
             .announce(self.announce)
+            .describe(describe)
             .duplicates(self.duplicates)
             .access(self.gate.clone(), self.pymasep.clone())
             .ask()
     }
 
-    fn start(self, driver: Driver<Connection>, server: Server) -> Table {
+    fn start(self, driver: Driver<Connection>, server: Server, place: &Place) -> Table {
         let server = Arc::new(server);
         let shared = Shared::new(driver, Door::new(server.clone()));
+        let _ = place.set(Arc::downgrade(&shared));
         let task = tokio::spawn(shared.clone().keep());
         Table {
             shared,
@@ -134,8 +150,9 @@ impl TableBuilder {
     /// Those of [`bind`](Self::bind) that are not about sockets, and that of the listener for its address.
     pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Table> {
         let driver = self.driver()?;
-        let server = self.server_builder().serve_over(listener)?;
-        Ok(self.start(driver, server))
+        let place = Place::default();
+        let server = self.server_builder(&place).serve_over(listener)?;
+        Ok(self.start(driver, server, &place))
     }
 }
 

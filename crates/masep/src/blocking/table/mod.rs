@@ -20,6 +20,7 @@ pub use self::bindings::{OpenActions, OpenTurn};
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
 use super::{Connection, Server, TimedOut};
+use crate::discovery::Description;
 use crate::table::driver::Driver;
 use crate::table::seat::{LateAction, guarded};
 use crate::table::{Found, Host, Move, Seat, TableBuilder, host_calls, make_views};
@@ -61,12 +62,18 @@ impl TableBuilder {
     /// As [`bind`](Self::bind), and where the system has no thread.
     pub fn bind_blocking(self, address: impl IntoTarget) -> io::Result<Table> {
         let shared = Shared::new(self.driver()?);
+        let (place, whole) = (Arc::downgrade(&shared), self.description());
+        let describe = move || Description {
+            free: place.upgrade().map(|it| it.lock().driver.free_seats()),
+            ..whole.clone()
+        };
         let server = Server::builder(self.id)
             .limits(self.limits)
             .server_limits(self.server_limits)
             .socket_options(self.socket_options)
             .protocols(self.protocols)
             .announce(self.announce)
+            .describe(describe)
             .duplicates(self.duplicates)
             .access(self.gate, self.pymasep)
             .handler(Handling(shared.clone()))

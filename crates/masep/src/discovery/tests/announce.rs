@@ -27,7 +27,7 @@ async fn a_question_that_came_before_the_stop_is_not_answered_after_it() {
     let network = Loopback::new();
     let listening: SocketAddr = "0.0.0.0:60000".parse().unwrap();
     let responder = Responder::new(listening, 10);
-    let announcer = Announcer::open(network.lan.clone(), responder).unwrap();
+    let announcer = Announcer::open(network.lan.clone(), responder, None).unwrap();
     let asker = asker();
     network.send(&asker, QUESTION);
     assert_eq!(
@@ -83,7 +83,7 @@ async fn a_flood_of_questions_is_answered_at_a_bounded_rate() {
     let network = Loopback::new();
     let limits = ServerLimits::default().answers_per_second(0);
     let silent = "0.0.0.0:60001".parse().unwrap();
-    let _silent = Announcement::start_on(network.lan.clone(), silent, &limits).unwrap();
+    let _silent = Announcement::start_on(network.lan.clone(), silent, &limits, None).unwrap();
     let _other = network.announce("0.0.0.0:60002");
     assert_eq!(addresses(&network.search().await), ["127.0.0.1:60002"]);
 }
@@ -131,7 +131,12 @@ async fn a_server_that_cannot_be_announced_is_refused_with_the_reason() {
     let network = Loopback::new();
     let start = |listening: &str| {
         let listening: SocketAddr = listening.parse().unwrap();
-        Announcement::start_on(network.lan.clone(), listening, &ServerLimits::default())
+        Announcement::start_on(
+            network.lan.clone(),
+            listening,
+            &ServerLimits::default(),
+            None,
+        )
     };
     for listening in ["0.0.0.0:0", "[::1]:60000", "[fe80::1]:60000"] {
         let error = start(listening).unwrap_err();

@@ -23,6 +23,9 @@ async fn a_lost_question_is_asked_again() {
     let server = std::thread::spawn(move || {
         let mut datagram = [0; 64];
         let (_, first) = member.recv_from(&mut datagram).unwrap();
+        let (_, described) = member.recv_from(&mut datagram).unwrap();
+        assert_eq!(first, described);
+        assert!(datagram.starts_with(b"masep server?"));
         let (length, second) = member.recv_from(&mut datagram).unwrap();
         assert_eq!(&datagram[..length], QUESTION);
         assert_eq!(first, second);
