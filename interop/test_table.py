@@ -13,6 +13,8 @@ from lanterns.tables import Table
 from masep import Masep
 
 SEATS = ["red", "blue"]
+#: The turn, by its episode and its place there, in which a player is killed.
+KILLED = (1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +23,10 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return tables.questions(tmp_path_factory.mktemp("recording"))
 
 
-def test_unmodified_interfaces_play_two_episodes_and_one_is_late(masep: Masep, questions: list[dict[str, Any]]) -> None:
-    rules = ["--seats", ",".join(SEATS), "--game", session.GAME, "--misses", "0"]
+def test_unmodified_interfaces_play_two_episodes_one_is_late_and_one_is_killed(
+    masep: Masep, questions: list[dict[str, Any]]
+) -> None:
+    rules = ["--seats", ",".join(SEATS), "--game", session.GAME, "--misses", "0", "--grace", "500ms"]
     with masep.serve(*rules) as (engine, port), ExitStack() as stack:
         table = Table(engine)
         players = {}
@@ -45,13 +49,24 @@ def test_unmodified_interfaces_play_two_episodes_and_one_is_late(masep: Masep, q
                     players["red"].signal(signal.SIGCONT)
                     late += 1
                     continue
+                if (episode, number) == KILLED:
+                    players["blue"].signal(signal.SIGKILL)
+                    engine.expect("away")
                 decisions = table.ask(question)
-                assert {decision["how"] for decision in decisions.values()} == {"played"}, (episode, number)
+                hows = {seat: decision.get("why", decision["how"]) for seat, decision in decisions.items()}
+                # It cannot come back: it has an id of its own at each start.
+                blue = "played" if (episode, number) < KILLED else "gone"
+                assert hows == {"red": "played", "blue": blue}, (episode, number)
+                if (episode, number) == KILLED:
+                    with session.interface_as_is("actor", port, masep.directory) as again:
+                        again.expect("connected")
+                        ignored = engine.silent_for(0.5)
+                    assert not [event for event in ignored if event["event"] == "seated"], ignored
                 engine.send({"show": question["observation"], "information": question["additional_information"]})
             engine.send(table.views(questions[-1], "finish"))
         assert late == 1
         engine.send({"end": True})
-        for player in [*players.values(), watching]:
+        for player in [players["red"], watching]:
             events = list(player.events())
             assert events[-1] == {"event": "ended"}
             assert player.wait() == 0

@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use masep_fuzz::Memory;
-use masep_proto::discovery::{Asker, Ignored, QUESTION, Responder, Search, parse_answer};
+use masep_proto::discovery::{
+    Asker, DESCRIPTION_BYTES, DESCRIPTION_QUESTION, Description, Ignored, QUESTION, Responder,
+    Search, parse_answer, parse_description,
+};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     listening: (Host, u16),
+    /// What the server says of itself, if anything.
+    game: Option<&'a str>,
     per_second: u8,
     datagrams: Vec<Datagram<'a>>,
 }
@@ -39,7 +44,9 @@ impl From<Host> for Ipv4Addr {
 #[derive(Arbitrary, Debug)]
 enum Text<'a> {
     Question,
+    DescriptionQuestion,
     Address(Host, u16),
+    Description(Host, u16, &'a str, u8, u8),
     Other(&'a [u8]),
 }
 
@@ -47,6 +54,14 @@ impl Text<'_> {
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Question => QUESTION.to_vec(),
+            Self::DescriptionQuestion => DESCRIPTION_QUESTION.to_vec(),
+            Self::Description(host, port, id, seats, free) => Description {
+                id: Some((*id).to_owned()),
+                game: None,
+                seats: Some((*seats).into()),
+                free: Some((*free).into()),
+            }
+            .to_datagram(SocketAddrV4::new((*host).into(), *port)),
             Self::Address(host, port) => SocketAddrV4::new((*host).into(), *port)
                 .to_string()
                 .into_bytes(),
@@ -99,6 +114,7 @@ impl Answers {
 fn ask(
     responder: &mut Responder,
     listening: SocketAddr,
+    game: Option<&str>,
     datagram: &Datagram<'_>,
     now: Instant,
 ) -> bool {
@@ -107,10 +123,18 @@ fn ask(
         true => Asker::ThisHost,
         false => Asker::Other(datagram.from.0.into()),
     };
-    let answer = match responder.handle(now, &bytes, local, asker) {
+    let describe = || {
+        game.map(|game| Description {
+            game: Some(game.to_owned()),
+            ..Description::default()
+        })
+    };
+    let is_about_descriptions = bytes == DESCRIPTION_QUESTION;
+    let answer = match responder.handle_describing(now, &bytes, local, asker, describe) {
         Ok(answer) => answer,
         Err(Ignored::NotTheQuestion) => {
             assert_ne!(bytes, QUESTION);
+            assert!(!is_about_descriptions || game.is_none());
             return false;
         }
         Err(Ignored::RateLimited) => return false,
@@ -120,18 +144,21 @@ fn ask(
         }
         Err(other) => panic!("{other} is no reason of the one who answers"),
     };
-    assert_eq!(bytes, QUESTION);
+    assert!(is_about_descriptions || bytes == QUESTION);
+    assert!(answer.len() * 10 <= bytes.len() * 14, "amplified");
     let ip = match listening.ip() {
         ip if ip.is_unspecified() => local.into(),
         ip => ip,
     };
     assert!(!ip.is_loopback() || datagram.this_host || listening.ip().is_unspecified());
-    assert_eq!(
-        answer,
-        SocketAddr::new(ip, listening.port())
-            .to_string()
-            .into_bytes()
-    );
+    let address = SocketAddr::new(ip, listening.port());
+    if is_about_descriptions {
+        if let Ok((at, _)) = parse_description(&answer) {
+            assert_eq!(SocketAddr::from(at), address);
+        }
+    } else {
+        assert_eq!(answer, address.to_string().into_bytes());
+    }
     true
 }
 
@@ -146,12 +173,19 @@ fn answer(search: &mut Search, datagram: &Datagram<'_>) {
         assert!(added.is_empty());
         return;
     };
-    assert_eq!(added, [found]);
-    assert!(search.found().len() <= Search::MAX_FOUND);
-    assert_eq!(parse_answer(&bytes), Ok(found.announced));
+    let told = parse_description(&bytes);
     let address = found.address();
     let known = &search.found()[..before];
-    assert!(known.iter().all(|other| other.address() != address));
+    if let Ok((_, description)) = told {
+        assert!(bytes.len() <= DESCRIPTION_BYTES);
+        assert_eq!(search.description(&found), Some(&description));
+        assert!(added == [found] || added.is_empty() && known.contains(&found));
+    } else {
+        assert_eq!(added, [found]);
+        assert_eq!(parse_answer(&bytes), Ok(found.announced));
+        assert!(known.iter().all(|other| other.address() != address));
+    }
+    assert!(search.found().len() <= Search::MAX_FOUND);
     assert_ne!(address.port(), 0);
     let from_here = source.ip().is_loopback() || *source.ip() == asked_from;
     assert!(
@@ -177,10 +211,17 @@ fuzz_target!(|input: Input<'_>| {
             0.. => passed + step,
             _ => passed.saturating_sub(step),
         };
-        if datagram.text.bytes() == QUESTION {
+        let bytes = datagram.text.bytes();
+        if bytes == QUESTION || bytes == DESCRIPTION_QUESTION && input.game.is_some() {
             latest = latest.max(passed);
         }
-        if ask(&mut responder, listening, datagram, start + passed) {
+        if ask(
+            &mut responder,
+            listening,
+            input.game,
+            datagram,
+            start + passed,
+        ) {
             let asker = (!datagram.this_host).then(|| datagram.from.0.into());
             answers.0.push((latest, asker));
             answers.check(per_second);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use masep::blocking::Client;
-use masep::discovery::{SearchOptions, in_turn, search_blocking};
+use masep::discovery::{SearchOptions, SearchReport, in_turn, search_blocking};
 use masep::{IntoTarget, Limits, Protocols, Target};
 use masep_proto::{Handshake, HelloError};
 use pyo3::prelude::*;
@@ -108,6 +108,27 @@ pub(crate) fn connect_found(py: Python<'_>, id: String, timeout: f64) -> PyResul
     ))
 }
 
+/// A server of a search: host and port, and id, game, seats and free seats by its own word.
+type FoundServer = (
+    (String, u16),
+    Option<String>,
+    Option<String>,
+    Option<u64>,
+    Option<u64>,
+);
+
+/// As `discover`, with what the servers say of themselves.
+#[pyfunction]
+pub(crate) fn search(py: Python<'_>, timeout: f64) -> PyResult<Vec<FoundServer>> {
+    let report = run_search(py, timeout, false)?;
+    let describe = |address| {
+        let told = report.descriptions.get(&address).cloned().unwrap_or_default();
+        let place = server::host_and_port(address);
+        (place, told.id, told.game, told.seats, told.free)
+    };
+    Ok(in_turn(&report.found).into_iter().map(describe).collect())
+}
+
 /// The addresses of the servers that answer the search within this many seconds, in the order in
 /// which to try them.
 #[pyfunction]
@@ -117,12 +138,16 @@ pub(crate) fn discover(
     timeout: f64,
     first_only: bool,
 ) -> PyResult<Vec<(String, u16)>> {
+    let report = run_search(py, timeout, first_only)?;
+    let found = in_turn(&report.found).into_iter();
+    Ok(found.map(server::host_and_port).collect())
+}
+
+fn run_search(py: Python<'_>, timeout: f64, first_only: bool) -> PyResult<SearchReport> {
     let mut options = SearchOptions::default().first_only(first_only);
     if let Some(time) = seconds(py, Some(timeout))? {
         options = options.timeout(time);
     }
     let report = waiting::call(py, move || search_blocking(&options))?;
-    let report = report.map_err(|error| errors::transport(py, error.to_string(), "io"))?;
-    let found = in_turn(&report.found).into_iter();
-    Ok(found.map(server::host_and_port).collect())
+    report.map_err(|error| errors::transport(py, error.to_string(), "io"))
 }

@@ -65,6 +65,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(client::connect, module)?)?;
     module.add_function(wrap_pyfunction!(client::connect_found, module)?)?;
     module.add_function(wrap_pyfunction!(client::discover, module)?)?;
+    module.add_function(wrap_pyfunction!(client::search, module)?)?;
     module.add_function(wrap_pyfunction!(connection::close_all, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::check_timeout, module)?)?;
     module.add_function(wrap_pyfunction!(waiting::forked, module)?)?;

@@ -55,6 +55,25 @@ def test_a_server_of_masep_is_found_and_connected_to():
             assert server.accept(SOON).recv(SOON) == b"hi"
 
 
+def test_a_table_tells_its_game_and_its_free_seats():
+    with masep.Table("a.Game", ["red", "blue"], "0.0.0.0:0", id="host", announce=True) as host:
+        with masep.join(host.target, id="p", game="a.Game") as player:
+            with pytest.raises(masep.TimedOut):
+                player.next_turn(0.3)
+
+            def own(search):
+                for _ in range(TRIES):
+                    for server in search():
+                        if server.port == host.address[1]:
+                            return server
+                return None
+
+            for search in (lambda: masep.search(1.0), lambda: asyncio.run(masep.aio.search(1.0))):
+                server = own(search)
+                assert (server.id, server.game, server.seats, server.free) == ("host", "a.Game", 2, 1)
+                assert (server.host, server.port) in masep.discover(1.0)
+
+
 def test_a_server_is_found_in_asyncio():
     def search():
         return asyncio.run(masep.aio.discover(1.0))

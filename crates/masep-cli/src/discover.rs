@@ -5,12 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use clap::Args;
-use masep::discovery::{Found, InterfaceProbe, SearchOptions, SearchReport, search_blocking};
+use masep::discovery::{
+    Description, Found, InterfaceProbe, SearchOptions, SearchReport, search_blocking,
+};
 use serde::Serialize;
 
 use crate::duration;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, push_printable};
 use crate::status::Status;
 
 const LONG_ABOUT: &str = "\
@@ -18,7 +20,8 @@ Search the LAN for servers, of masep and of pymasep, as pymasep's Client.search_
 to the multicast group 224.3.29.71, port 10000, on every interface of this host that is up.
 
 Every server that answers is a line of a table; with --json a line {\"address\":...,\"announced\":..., \
-\"source\":...,\"asked_from\":...}. Connect to \"address\". It is what the answer says (\"announced\"), \
+\"source\":...,\"asked_from\":...}. Servers of masep also tell their id, game, seats and how many of them are free: \
+with --json \"id\", \"game\", \"seats\" and \"free\". Nothing of it is proved. Connect to \"address\". It is what the answer says (\"announced\"), \
 except where a pymasep server has put the asker's own address in it: then it is the host that the \
 answer came from (\"source\").
 
@@ -28,6 +31,9 @@ there, and the datagrams that were no answers; with --json these are lines {\"in
 
 The exit code is 3 if no server answered. Networks that do not pass multicast are common (clouds, \
 containers, some Wi-Fi); then connect by address.";
+
+/// The most characters of a name that stand in the table.
+const MOST_OF_NAME: usize = 60;
 
 /// Servers on the LAN
 #[derive(Debug, Args)]
@@ -48,11 +54,19 @@ pub(crate) struct Discover {
 
 /// A server.
 #[derive(Serialize)]
-struct ServerLine {
+struct ServerLine<'a> {
     address: SocketAddr,
     announced: SocketAddrV4,
     source: SocketAddrV4,
     asked_from: Ipv4Addr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    game: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<u64>,
 }
 
 /// An interface that was asked on.
@@ -73,15 +87,43 @@ struct IgnoredLine {
     reason: String,
 }
 
-impl From<&Found> for ServerLine {
-    fn from(found: &Found) -> Self {
+impl<'a> ServerLine<'a> {
+    fn new(found: &Found, report: &'a SearchReport) -> Self {
+        let description = report.descriptions.get(&found.address());
         Self {
             address: found.address(),
             announced: found.announced,
             source: found.source,
             asked_from: found.asked_from,
+            id: description.and_then(|it| it.id.as_deref()),
+            game: description.and_then(|it| it.game.as_deref()),
+            seats: description.and_then(|it| it.seats),
+            free: description.and_then(|it| it.free),
         }
     }
+}
+
+/// What a server says of itself, in columns.
+fn described(description: Option<&Description>) -> String {
+    let Some(Description {
+        id,
+        game,
+        seats,
+        free,
+    }) = description
+    else {
+        return String::new();
+    };
+    let free = match (free, seats) {
+        (Some(free), Some(seats)) => format!("{free} of {seats}"),
+        _ => String::new(),
+    };
+    let mut line = format!("{free:<9}");
+    for name in [id, game].into_iter().flatten() {
+        line.push(' ');
+        push_printable(&mut line, name, MOST_OF_NAME);
+    }
+    line
 }
 
 impl<'a> From<&'a InterfaceProbe> for InterfaceLine<'a> {
@@ -118,7 +160,7 @@ impl Discover {
         output: &mut Output<impl io::Write>,
     ) -> Result<(), Error> {
         for found in &report.found {
-            output.json(&ServerLine::from(found))?;
+            output.json(&ServerLine::new(found, report))?;
         }
         if !self.explain {
             return Ok(());
@@ -141,17 +183,18 @@ impl Discover {
         output: &mut Output<impl io::Write>,
     ) -> Result<(), Error> {
         if !report.found.is_empty() {
-            output.text(&format!("{:<22}{:<22}ASKED FROM", "SERVER", "ANSWER FROM"))?;
+            let heads = ["SERVER", "ANSWER FROM", "ASKED FROM", "FREE"];
+            let [server, source, asked, free] = heads;
+            let line = format!("{server:<22}{source:<22}{asked:<17}{free:<9} ENGINE, GAME");
+            output.text(&line)?;
         }
         for found in &report.found {
-            let ServerLine {
-                address,
-                source,
-                asked_from,
-                ..
-            } = found.into();
-            let (address, source) = (address.to_string(), source.to_string());
-            output.text(&format!("{address:<22}{source:<22}{asked_from}"))?;
+            // As texts: a width does not apply to an address by itself.
+            let address = found.address().to_string();
+            let (source, asked) = (found.source.to_string(), found.asked_from.to_string());
+            let told = described(report.descriptions.get(&found.address()));
+            let line = format!("{address:<22}{source:<22}{asked:<17}{told}");
+            output.text(line.trim_end())?;
         }
         if self.explain {
             explain(report, output)?;
@@ -185,4 +228,24 @@ fn explain(report: &SearchReport, output: &mut Output<impl io::Write>) -> Result
         output.text(&format!("{source:<22}{reason}"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_of_itself_is_one_line_and_does_nothing_to_a_terminal() {
+        let hostile = Description {
+            id: Some("a\u{1b}[2J\nb\u{202e}".to_owned()),
+            game: Some("x".repeat(200)),
+            seats: Some(3),
+            free: Some(1),
+        };
+        let line = described(Some(&hostile));
+        let dots = "x".repeat(MOST_OF_NAME);
+        let expected = format!("1 of 3    a\\u{{1b}}[2J\\nb\\u{{202e}} {dots}... (140 more)");
+        assert_eq!(line, expected);
+        assert_eq!(described(None), "");
+    }
 }

@@ -121,6 +121,25 @@ impl Formatter for OneLine {
     }
 }
 
+/// Appends text that is one line and does nothing to a terminal, whoever sent it.
+pub(crate) fn push_printable(line: &mut String, text: &str, length: usize) {
+    use std::fmt::Write as _;
+    let mut chars = text.chars();
+    for c in chars.by_ref().take(length) {
+        if is_printable(c) {
+            line.push(c);
+        } else {
+            line.extend(c.escape_default());
+        }
+    }
+    match chars.count() {
+        0 => {}
+        more => {
+            let _ = write!(line, "... ({more} more)");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,12 @@ fn turn() -> File {
 
 /// A server that answers the search, or `None` where that cannot be had.
 fn announced() -> Option<(Session, String)> {
-    let mut server = Session::start(&["serve", "127.0.0.1:0", "--announce"]);
+    announced_with(&["--announce"])
+}
+
+/// The same with these options.
+fn announced_with(options: &[&str]) -> Option<(Session, String)> {
+    let mut server = Session::start(&[&["serve", "127.0.0.1:0"], options].concat());
     match server.line() {
         Some(line) => {
             let listening: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -93,6 +98,46 @@ fn an_announced_server_is_found() {
         "{table}"
     );
     assert!(!table.contains("INTERFACE"), "{table}");
+}
+
+#[test]
+fn a_table_tells_its_game_and_free_seats() {
+    let _turn = turn();
+    let options = [
+        "--announce",
+        "--seats",
+        "red,blue",
+        "--game",
+        "a.Game",
+        "--id",
+        "host",
+    ];
+    let Some((_server, address)) = announced_with(&options) else {
+        return;
+    };
+    let player = [
+        "join", &address, "--turns", "--game", "a.Game", "--role", "actor",
+    ];
+    let mut player = Session::start(&player);
+    let joined: serde_json::Value = serde_json::from_str(&player.line().unwrap()).unwrap();
+    assert_eq!(joined["event"], "joined");
+    let found = run(&["discover", "--json"], "");
+    let lines = found.lines().into_iter();
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let server = lines
+        .into_iter()
+        .find(|it| it["address"] == address.as_str());
+    let server = server.expect("our server");
+    let told = ["id", "game", "seats", "free"].map(|key| server[key].clone());
+    assert_eq!(
+        serde_json::json!(told),
+        serde_json::json!(["host", "a.Game", 2, 1])
+    );
+    let table = run(&["discover"], "").stdout;
+    let line = table
+        .lines()
+        .find(|line| line.starts_with(&format!("{address} ")));
+    assert!(line.unwrap().ends_with(" 1 of 2    host a.Game"), "{table}");
 }
 
 /// Runs the program on a host without any network, or not at all where that cannot be had.

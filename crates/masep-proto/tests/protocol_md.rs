@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use masep_proto::connection::{Config, Connection, Protocols};
-use masep_proto::discovery::{QUESTION, Search};
+use masep_proto::discovery::{
+    DESCRIPTION_BYTES, DESCRIPTION_QUESTION, Description, QUESTION, Search, parse_description,
+};
 use masep_proto::protocol2::{Control, Header, preamble};
 use masep_proto::{
     Dict, Frame, FrameCodec, Handshake, Limits, Message, MessageType, ServerLimits, Value, cbor,
@@ -338,6 +340,25 @@ fn streams_of_protocol_2() {
         }
         assert_eq!(kinds, example.json::<Vec<u8>>("kinds"));
         assert!(rest.is_empty());
+    }
+}
+
+#[test]
+fn descriptions_of_servers() {
+    assert_eq!(DESCRIPTION_QUESTION.len(), DESCRIPTION_BYTES);
+    let words = DESCRIPTION_QUESTION.trim_ascii_end();
+    assert_eq!(words, b"masep server?");
+    for example in examples_in(protocol_2(), "description") {
+        let description = Description {
+            id: Some(example.json("id")),
+            game: Some(example.json("game")),
+            seats: Some(example.parse("seats")),
+            free: Some(example.parse("free")),
+        };
+        let (at, bytes) = (example.parse("at"), example.bytes());
+        let line = example.line;
+        assert_eq!(description.to_datagram(at), bytes, "PROTOCOL2.md:{line}");
+        assert_eq!(parse_description(&bytes), Ok((at, description)));
     }
 }
 

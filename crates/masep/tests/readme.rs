@@ -231,15 +231,31 @@ fn the_engine_survives_agents_that_crash_send_nonsense_or_say_nothing() {
     play_a_game(&mut engine, &address);
 }
 
-/// A player is killed in mid-game and started again, one stops for longer than a turn, and a pymasep interface watches: the
-/// game goes on as the rules say, to its end.
+/// A spectator in pymasep's protocol; the numbers that it is shown.
+fn watch(address: &str) -> thread::JoinHandle<Vec<u32>> {
+    let watcher = masep::Player::builder("watcher", "countdown.Countdown")
+        .role(masep::Role::Observer)
+        .protocols(masep::Protocols::Pymasep);
+    let mut watcher = watcher.join_blocking(address).unwrap();
+    thread::spawn(move || {
+        let mut shown = Vec::new();
+        while let Some(turn) = watcher.next_turn() {
+            let left = turn.view().as_element().unwrap().attribute("left");
+            shown.push(left.unwrap().parse().unwrap());
+        }
+        shown
+    })
+}
+
+/// A player is killed in mid-game and started again, one answers a turn too late, and a spectator of pymasep's protocol
+/// watches: the game goes on as the rules say, to its end.
 #[test]
 fn a_game_at_a_table_survives_its_players() {
     let mut engine = Program::start("table_engine", "127.0.0.1:0");
     let line = engine.line_with("listening on ");
     let (_, address) = line.split_once("listening on ").unwrap();
     let mut ann = Program::start_with("table_agent", &[address, "ann"]);
-    // It has a seat, and nobody else.
+    let watching = watch(address);
     let ben = Program::start_with("table_agent", &[address, "ben"]);
     ann.line_with("turn 1: ");
     let kill = |signal: &str, program: &Program| {
@@ -257,6 +273,9 @@ fn a_game_at_a_table_survives_its_players() {
     drop(ann);
     let mut ann = Program::start_with("table_agent", &[address, "ann"]);
     ann.line_with("turn ");
+    // His answer comes when the turn is over.
+    let late = engine.line_with(" Default(Late)");
+    engine.others.push(late);
     kill("-CONT", &ben);
     ann.line_with("it ended: Some(Finished)");
     let mut turns = Vec::new();
@@ -275,4 +294,7 @@ fn a_game_at_a_table_survives_its_players() {
     }
     assert!(engine.child.wait().unwrap().success());
     drop(ben);
+    let shown = watching.join().unwrap();
+    assert!(shown.is_sorted_by(|a, b| a > b), "{shown:?}");
+    assert_eq!(shown.last(), Some(&1));
 }

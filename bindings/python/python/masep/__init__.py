@@ -10,7 +10,7 @@
 """
 
 from . import _registration
-from ._blocking import Connection, Request, Server, connect, discover
+from ._blocking import Connection, FoundServer, Request, Server, connect, discover, search
 from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._exceptions import (
     CallerError,
@@ -37,6 +37,7 @@ __all__ = [
     "Bye",
     "CallerError",
     "Connection",
+    "FoundServer",
     "Frame",
     "Hello",
     "Last",
@@ -71,6 +72,7 @@ __all__ = [
     "connect",
     "discover",
     "join",
+    "search",
 ]
 
 _registration.register()

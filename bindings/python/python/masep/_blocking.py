@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
@@ -421,3 +422,39 @@ def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
     :raises TransportError: if the search is not possible on this host
     """
     return _masep.discover(timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundServer:
+    """A server on the LAN that has answered the search. Nothing of it is proved, and texts come from outside: escape them
+    before they reach a terminal."""
+
+    host: str
+    """The host to connect to."""
+    port: int
+    """The port to connect to."""
+    id: str | None
+    """The server's id, as servers of masep tell it; ``None`` of others."""
+    game: str | None
+    """The game, where it is told."""
+    seats: int | None
+    """The number of seats, of a table."""
+    free: int | None
+    """The number of those that nobody has."""
+
+
+def search(timeout: float = 1.0) -> list[FoundServer]:
+    """The servers on the LAN that answer the search, with what those of masep tell of themselves, in the order of
+    :func:`discover`.
+
+    :param timeout: seconds to wait for answers
+    :raises TransportError: if the search is not possible on this host
+    """
+    return found_servers(_masep.search(timeout))
+
+
+def found_servers(
+    found: list[tuple[tuple[str, int], str | None, str | None, int | None, int | None]],
+) -> list[FoundServer]:
+    """The servers of a search, as the extension module gives them."""
+    return [FoundServer(*address, *told) for address, *told in found]

@@ -23,14 +23,14 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from . import _live, _masep, communication
 from ._aio_table import Actions, Player, Table, Turn, join
-from ._blocking import Request, body_of, read
+from ._blocking import FoundServer, Request, body_of, found_servers, read
 from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._message import Message
 from ._threads import in_thread
 
-__all__ = ["Actions", "Connection", "Player", "Server", "Table", "Turn", "connect", "discover", "join"]
+__all__ = ["Actions", "Connection", "Player", "Server", "Table", "Turn", "connect", "discover", "join", "search"]
 
 _TURN_BYTES = 64 * 1024
 """The bytes that calls may send and receive in a row before the other tasks of the loop have their
@@ -649,3 +649,13 @@ async def discover(timeout: float = 1.0) -> list[tuple[str, int]]:
     :raises TransportError: if the search is not possible on this host
     """
     return await in_thread(lambda: _masep.discover(timeout))
+
+
+async def search(timeout: float = 1.0) -> list[FoundServer]:
+    """The servers on the LAN that answer the search, with what those of masep tell of themselves, in the order of
+    :func:`discover`.
+
+    :param timeout: seconds to wait for answers
+    :raises TransportError: if the search is not possible on this host
+    """
+    return found_servers(await in_thread(lambda: _masep.search(timeout)))

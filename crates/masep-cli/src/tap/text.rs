@@ -1,12 +1,11 @@
 //! The lines of `masep tap` for people.
 
-use std::fmt::Write;
-
-use masep::{Frame, is_printable};
+use masep::Frame;
 use serde_json::Value as Json;
 
 use super::entry::{Entry, Meaning, PREAMBLE_BYTES, What};
 use crate::failure::Failure;
+use crate::output::push_printable;
 use crate::payload::{self, Payload};
 
 /// Characters of a message that a line shows if it is not to show all.
@@ -90,22 +89,4 @@ fn frame2_columns(size: usize, payload: Payload, full: bool) -> Columns {
 fn bytes_columns(bytes: &[u8], error: &Failure) -> Columns {
     let said = format!("({}) {}", error.message, hex::encode(bytes));
     (Some(bytes.len()), "bytes".into(), said)
-}
-
-/// Appends text that is one line and does nothing to a terminal, whoever sent it.
-fn push_printable(line: &mut String, text: &str, length: usize) {
-    let mut chars = text.chars();
-    for c in chars.by_ref().take(length) {
-        if is_printable(c) {
-            line.push(c);
-        } else {
-            line.extend(c.escape_default());
-        }
-    }
-    match chars.count() {
-        0 => {}
-        more => {
-            let _ = write!(line, "... ({more} more)");
-        }
-    }
 }

@@ -49,7 +49,7 @@ const fn question() -> [u8; DESCRIPTION_BYTES] {
 
 impl Description {
     /// The answer of the server at this address: a map in CBOR of at most 512 bytes.
-    pub(super) fn write(&self, at: SocketAddrV4) -> Vec<u8> {
+    pub fn to_datagram(&self, at: SocketAddrV4) -> Vec<u8> {
         let mut map = Writer::new();
         map.text("at", &at.to_string());
         for (key, name) in [("id", &self.id), ("game", &self.game)] {
@@ -121,7 +121,7 @@ mod tests {
                 seats: Some(seats.max(free)),
                 free: Some(free.min(seats)),
             };
-            let datagram = description.write(at());
+            let datagram = description.to_datagram(at());
             prop_assert!(datagram.len() <= DESCRIPTION_QUESTION.len());
             let short = |name: Option<String>| name.filter(|name| name.len() <= MOST_NAME);
             let told = Description {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn descriptions_that_are_none_are_ignored() {
-        let written = Description::default().write(at());
+        let written = Description::default().to_datagram(at());
         let mut twice = written.clone();
         twice[0] += 1;
         twice.extend_from_slice(&written[1..]);

@@ -93,7 +93,7 @@ impl Responder {
         let address = SocketAddrV4::new(ip, self.listening.port());
         if wants_description {
             let description = describe().ok_or(Ignored::NotTheQuestion)?;
-            return Ok(description.write(address));
+            return Ok(description.to_datagram(address));
         }
         Ok(address.to_string().into_bytes())
     }

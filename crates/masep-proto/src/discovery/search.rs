@@ -186,7 +186,7 @@ mod tests {
         let at = "10.0.0.9:60000".parse().unwrap();
         for described_first in [false, true] {
             let mut search = Search::new();
-            let told = description("a.Game").write(at);
+            let told = description("a.Game").to_datagram(at);
             let address = b"10.0.0.9:60000".to_vec();
             let mut datagrams = [address, told.clone()];
             if described_first {
@@ -204,13 +204,13 @@ mod tests {
         }
         // The word of the host itself counts more than that of another, also if it comes later.
         let mut search = Search::new();
-        let found = search.handle(&description("forged.Game").write(at), other, ETH);
+        let found = search.handle(&description("forged.Game").to_datagram(at), other, ETH);
         assert!(
             search
-                .handle(&description("a.Game").write(at), own, ETH)
+                .handle(&description("a.Game").to_datagram(at), own, ETH)
                 .is_ok()
         );
-        let again = search.handle(&description("forged.Game").write(at), other, ETH);
+        let again = search.handle(&description("forged.Game").to_datagram(at), other, ETH);
         assert_eq!(again, Err(Ignored::Duplicate));
         assert_eq!(
             search.description(&found.unwrap()),

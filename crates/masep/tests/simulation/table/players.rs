@@ -26,6 +26,8 @@ struct Part {
     stop: Instant,
     /// The question that was seen last, of this process.
     mark: Option<Mark>,
+    /// The engine numbers its turns: it speaks protocol 2 on this connection.
+    is_numbered: bool,
     /// Its last answer to an engine that numbers turns, until it is told otherwise: the question and its turn.
     answered: Option<(Mark, u64)>,
 }
@@ -46,6 +48,7 @@ pub(crate) async fn player(
         role,
         stop: Instant::now() + active,
         mark: None,
+        is_numbered: false,
         answered: None,
     };
     part.pause(200).await;
@@ -131,7 +134,14 @@ impl Part {
             Event::NotCounted { turn, .. } => {
                 self.answered.take_if(|(_, answered)| answered == turn);
             }
-            Event::Joined { is_new_engine, .. } if *is_new_engine => self.answered = None,
+            Event::Joined {
+                is_new_engine,
+                seat,
+                ..
+            } => {
+                self.is_numbered = seat.is_some();
+                self.answered.take_if(|_| *is_new_engine || seat.is_none());
+            }
             Event::Unknown { turn } => {
                 let known = self.answered.take_if(|(_, answered)| answered == turn);
                 self.stage.ledger.lock().figures.unknown += 1;
@@ -162,7 +172,7 @@ impl Part {
             turn.kind(),
             turn.last()
         ));
-        self.look(player, turn, mark);
+        self.look(turn, mark);
         if turn.kind() == Kind::Final || self.role == Role::Observer || !turn.is_question() {
             return true;
         }
@@ -174,18 +184,17 @@ impl Part {
         true
     }
 
-    fn look(&mut self, player: &Player, turn: &Turn, mark: Mark) {
+    fn look(&mut self, turn: &Turn, mark: Mark) {
         let mut book = self.stage.ledger.lock();
         let mut seen = book.saw(self.host, mark);
-        // An engine of pymasep's protocol numbers no turns.
-        if player.resume().is_some() && turn.is_question() {
+        if self.is_numbered && turn.is_question() {
             seen = seen.and_then(|()| book.saw_turn(mark, turn.number()));
         }
         if let Some(last) = turn.last() {
             book.claim(self.host, mark, last.turn, Some(last.how));
         }
         // All that has happened was told before: an answer of which nothing was said has counted.
-        if player.resume().is_some()
+        if self.is_numbered
             && let Some((answered, number)) = self.answered.take_if(|(_, it)| *it < turn.number())
         {
             book.claim(self.host, answered, number, Some(How::Played));
@@ -218,7 +227,7 @@ impl Part {
         if player.is_asked() {
             // Before the host can know of it.
             self.stage.ledger.lock().answered(self.host, mark);
-            self.answered = player.resume().map(|_| (mark, turn.number()));
+            self.answered = self.is_numbered.then(|| (mark, turn.number()));
         }
         let answer = player.act(Action::new(mark.number(0)));
         match timeout(Duration::from_secs(30), answer).await {
