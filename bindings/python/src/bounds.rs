@@ -31,6 +31,7 @@ struct GivenLimits {
 struct GivenServerLimits {
     connections: usize,
     connections_per_address: Option<usize>,
+    decision_time: f64,
     incoming_bytes: usize,
     answers_per_second: u32,
 }
@@ -114,10 +115,12 @@ pub(crate) fn server_limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Serve
     let Some(object) = object else {
         return Ok(ServerLimits::default());
     };
+    let py = object.py();
     let it: GivenServerLimits = given(object)?;
     Ok(ServerLimits::default()
         .connections(it.connections)
         .connections_per_address(it.connections_per_address)
+        .decision_time(seconds(py, "decision_time", it.decision_time)?)
         .incoming_bytes(it.incoming_bytes)
         .answers_per_second(it.answers_per_second))
 }

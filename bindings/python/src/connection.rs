@@ -287,6 +287,12 @@ impl Connection {
             .map_err(|error| errors::transport(py, error.to_string(), "io"))
     }
 
+    /// A number that no other connection of this process has.
+    #[getter]
+    fn key(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.inner(py)?.id().number())
+    }
+
     /// The id of the peer.
     #[getter]
     fn peer(&self, py: Python<'_>) -> PyResult<&str> {

@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use masep::{CloseReason, ConnectError, ConnectErrorKind, Rejected, SendError};
+use masep::{CloseReason, ConnectError, ConnectErrorKind, Rejected, SendError, Undelivered};
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// The classes are written in Python, where they can have two bases.
 fn exception<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
@@ -121,8 +122,22 @@ pub(crate) fn send(py: Python<'_>, error: &SendError) -> PyErr {
         SendError::Full(exceeded) => limit(py, exceeded),
         SendError::Encode(error) => encode(py, error),
         SendError::Closed(reason) => ended(py, reason),
+        SendError::Undelivered(undelivered) => self::undelivered(py, undelivered),
         other => transport(py, other.to_string(), "io"),
     }
+}
+
+/// Some peers cannot be sent what all were to be sent.
+fn undelivered(py: Python<'_>, undelivered: &Undelivered) -> PyErr {
+    let peers = PyDict::new(py);
+    for (peer, error) in &undelivered.peers {
+        let error = send(py, error).into_value(py);
+        if let Err(error) = peers.set_item(peer.as_str(), error) {
+            return error;
+        }
+    }
+    let args = (undelivered.to_string(), undelivered.sent, peers);
+    exception(py, "UndeliveredError", args)
 }
 
 /// No connection came about.

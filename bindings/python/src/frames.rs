@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use masep_proto::{Array, Dict, Frame, Pieces, TypeName, Value};
+use masep_proto::{Array, Dict, Frame, FrameKind, Message, Pieces, TypeName, Value};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::message::{self, Decoded};
 
 /// Bytes of Python's from this size on are sent from where they are.
 const SHARE_FROM: usize = 4 * 1024;
@@ -44,6 +46,62 @@ pub(crate) fn outgoing(body: &Bound<'_, PyAny>) -> PyResult<Result<Pieces, Frame
     }
     let shared: PyBackedBytes = body.cast::<PyBytes>()?.clone().into();
     Ok(Err(Frame::new(Bytes::from_owner(shared))))
+}
+
+/// Something that is sent on many connections, without anything that Python could change meanwhile.
+#[pyclass(frozen, module = "masep._masep")]
+pub(crate) struct ForAll {
+    pub(crate) what: Whole,
+}
+
+/// A message, or a frame.
+#[derive(Clone)]
+pub(crate) enum Whole {
+    Message(Message),
+    Frame(Frame),
+}
+
+impl ForAll {
+    fn message(mut message: Message) -> Self {
+        message.params = apart(message.params, usize::MAX);
+        let what = Whole::Message(message);
+        Self { what }
+    }
+}
+
+#[pymethods]
+impl ForAll {
+    /// Bytes; a message in XML if so.
+    #[staticmethod]
+    fn of_bytes(body: &[u8], is_xml: bool) -> Self {
+        let body = Bytes::copy_from_slice(body);
+        let what = Whole::Frame(if is_xml {
+            Frame::of(FrameKind::Xml, body)
+        } else {
+            Frame::new(body)
+        });
+        Self { what }
+    }
+
+    /// A message that was read.
+    #[staticmethod]
+    fn of_decoded(py: Python<'_>, decoded: &Decoded) -> PyResult<Self> {
+        Ok(Self::message(decoded.message(py)?))
+    }
+
+    /// A message. With `as_text` as for [`encode_message`](message::encode_message).
+    #[staticmethod]
+    #[pyo3(signature = (msg_type, params, src_sub_app_id, as_text=None))]
+    fn of_message<'py>(
+        msg_type: &Bound<'py, PyString>,
+        params: &Bound<'py, PyAny>,
+        src_sub_app_id: &Bound<'py, PyString>,
+        as_text: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let others = message::others(as_text);
+        let message = message::message(msg_type, params, src_sub_app_id, others)?;
+        Ok(Self::message(message))
+    }
 }
 
 /// A frame that was received.

@@ -42,6 +42,7 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add_class::<message::Decoded>()?;
     module.add_class::<array::PyArray>()?;
+    module.add_class::<frames::ForAll>()?;
     module.add_class::<frames::Outgoing>()?;
     module.add_class::<frames::Received>()?;
     module.add_class::<connection::Connection>()?;

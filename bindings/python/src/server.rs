@@ -6,11 +6,14 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use masep::{AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, blocking};
+use masep::{
+    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, WhenFull, blocking,
+};
 use pyo3::prelude::*;
 
 use crate::bounds::Heeded;
 use crate::connection::Connection;
+use crate::frames::{ForAll, Whole};
 use crate::request::Request;
 use crate::waiting::{self, Process};
 use crate::{bounds, client, errors};
@@ -184,6 +187,41 @@ impl Server {
             errors::caller(py, "the server asks nobody: it was made without ask=True")
         })?;
         Ok(request.map(Request::new))
+    }
+
+    /// The connections that are alive.
+    fn connections(&self, py: Python<'_>) -> PyResult<Vec<Connection>> {
+        let connections = self.with(py, |server| server.registry().connections())?;
+        let connections = connections.unwrap_or_default().into_iter();
+        let own = |connection| Connection::new(connection, self.heeded);
+        Ok(connections.map(own).collect())
+    }
+
+    /// The one with this id.
+    fn connection(&self, py: Python<'_>, id: &str) -> PyResult<Option<Connection>> {
+        let found = self.with(py, |server| server.registry().get_connection(id))?;
+        let own = |connection| Connection::new(connection, self.heeded);
+        Ok(found.flatten().map(own))
+    }
+
+    /// Sends this to all connections: to how many.
+    fn broadcast(&self, py: Python<'_>, what: &ForAll, when_full: &str) -> PyResult<usize> {
+        let when_full = bounds::when_full(py, when_full)?;
+        let registry = self.with(py, |server| server.registry().clone())?;
+        let Some(registry) = registry else {
+            return Ok(0);
+        };
+        let what = what.what.clone();
+        let send = move || match &what {
+            Whole::Message(message) => registry.broadcast_message(message, when_full),
+            Whole::Frame(frame) => registry.broadcast(frame, when_full),
+        };
+        let sent = match when_full {
+            WhenFull::Wait => waiting::call(py, send)?,
+            // It does not wait.
+            _ => py.detach(send),
+        };
+        sent.map_err(|error| errors::send(py, &error))
     }
 
     /// Takes no more connections.

@@ -80,7 +80,7 @@ def test_a_class_that_may_not_be_had_ends_nothing(server):
 def test_all_exceptions_have_one_base():
     names = [name for name in masep.__all__ if isinstance(getattr(masep, name), type)]
     exceptions = [getattr(masep, name) for name in names if issubclass(getattr(masep, name), Exception)]
-    assert len(exceptions) == 9
+    assert len(exceptions) == 10
     assert all(issubclass(one, masep.MasepError) for one in exceptions)
     for one, python in {
         masep.CallerError: TypeError,

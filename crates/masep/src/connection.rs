@@ -41,6 +41,11 @@ impl ConnectionId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The number, which no other connection of this process has.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// The number, as a key of this process.
     pub(crate) const fn as_key(self) -> usize {
         self.0 as usize

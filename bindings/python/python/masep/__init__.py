@@ -21,6 +21,7 @@ from ._exceptions import (
     RejectedError,
     TimedOut,
     TransportError,
+    UndeliveredError,
     UnsupportedError,
 )
 from ._limits import Limits, ServerLimits, SocketOptions
@@ -65,6 +66,7 @@ __all__ = [
     "TransportError",
     "Turn",
     "TypeName",
+    "UndeliveredError",
     "UnsupportedError",
     "View",
     "Welcome",

@@ -12,13 +12,13 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import EllipsisType, TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from . import _masep
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
 from ._player import PlayerTurn, _BasePlayer
-from ._table import Move, Seat, TableEvent, _BaseTable, _time
+from ._table import _M, Move, Seat, TableEvent, _BaseActions, _BaseTable, _BaseTurn, _time
 from ._threads import in_thread
 
 _T = TypeVar("_T")
@@ -146,23 +146,21 @@ def _watch(
         del it
 
 
-class Actions:
-    """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
-    closed. At the end of an ``async with`` block, or when nobody keeps it, its turns are closed."""
+class _Moves(Generic[_M]):
+    """Decisions as they come. ``async for`` gives them."""
 
-    def __init__(self, table: Table, actions: _masep.Actions) -> None:
-        self._table = table
-        self._actions = actions
+    _table: Table
+    _moves: _M
 
     async def next(self) -> Move | None:
-        """The next decision; None when nobody plays any more. When it is cancelled, nothing is lost."""
-        return await self._table._await(lambda: self._actions.next(0))
+        """The next decision; None when no more come: each seat of a turn has decided, or nobody plays any more.
+        When it is cancelled, nothing is lost."""
+        return await self._table._await(lambda: self._moves.next(0))
 
-    def close(self) -> None:
-        """Closes the turns that are open."""
-        self._actions.close()
+    def _leave(self) -> None:
+        raise NotImplementedError
 
-    def __aiter__(self) -> Actions:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Move:
@@ -170,7 +168,7 @@ class Actions:
             raise StopAsyncIteration
         return move
 
-    async def __aenter__(self) -> Actions:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -179,51 +177,25 @@ class Actions:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self._leave()
 
 
-class Turn:
+class Actions(_BaseActions, _Moves[_masep.Actions]):
+    """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
+    closed. At the end of an ``async with`` block, or when nobody keeps it, its turns are closed."""
+
+    def __init__(self, table: Table, actions: _masep.Actions) -> None:
+        super().__init__(actions)
+        self._table = table
+
+
+class Turn(_BaseTurn, _Moves[_masep.Turn]):
     """A turn that is open until each of its seats has decided. With ``async with`` it is closed at the end
     of the block; ``async for`` gives decisions as they come."""
 
     def __init__(self, table: Table, turn: _masep.Turn) -> None:
+        super().__init__(turn)
         self._table = table
-        self._turn = turn
-
-    @property
-    def number(self) -> int:
-        """The number of the turn. It rises for as long as the table lives."""
-        return self._turn.number
-
-    async def next(self) -> Move | None:
-        """The next decision; None when each seat has decided. When it is cancelled, nothing is lost."""
-        return await self._table._await(lambda: self._turn.next(0))
-
-    def extend(self, seconds: float) -> None:
-        """As :meth:`masep.Turn.extend`."""
-        self._turn.extend(seconds)
-
-    def close(self) -> None:
-        """As :meth:`masep.Turn.close`."""
-        self._turn.close()
-
-    async def __aiter__(self) -> AsyncIterator[Move]:
-        while (move := await self.next()) is not None:
-            yield move
-
-    async def __aenter__(self) -> Turn:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._turn.forget()
-
-    def __repr__(self) -> str:
-        return f"<masep.aio.Turn {self.number}>"
 
 
 class Player(_BasePlayer):

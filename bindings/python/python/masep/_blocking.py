@@ -8,82 +8,29 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from . import _live, _masep, communication
-from ._control import Bye, Hello, Notice, PeerLimits, Welcome
+from . import _masep, communication
+from ._control import Hello
 from ._exceptions import RejectedError
-from ._limits import Limits, ServerLimits, SocketOptions
+from ._facts import ConnectionFacts
+from ._limits import Limits, SocketOptions
+from ._listening import Listener, for_all
 from ._message import Message
 
 _log = logging.getLogger("masep")
 
 
-class Connection:
+class Connection(ConnectionFacts):
     """A connection to a peer that has said hello. Any thread may use it.
 
     As a context manager it is closed at the end of the block; as an iterator it gives messages until
     the connection has ended.
     """
 
-    __slots__ = ("_connection", "__weakref__")
+    __slots__ = ()
 
     def __init__(self, connection: _masep.Connection) -> None:
-        self._connection = _live.connection(connection)
+        super().__init__(connection)
         _log.debug("connected to %s at %s", _masep.quoted(connection.peer), connection.target)
-
-    @property
-    def peer(self) -> str:
-        """The id that the peer gave itself."""
-        return self._connection.peer
-
-    @property
-    def address(self) -> tuple[str, int] | str:
-        """The host and the port of the peer; on a Unix socket, the text ``"unix:///path"`` of the
-        server's."""
-        return self._connection.address
-
-    @property
-    def target(self) -> str:
-        """The address of the peer as text: ``"127.0.0.1:60000"``, ``"unix:///run/game.sock"``."""
-        return self._connection.target
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason why the connection ended, if it has and a call has noticed: ``"peer_bye"``,
-        ``"local_bye"``, ``"rejected"``, ``"end_of_stream"``, ``"reset"``, ``"idle_timeout"``,
-        ``"write_timeout"``, ..."""
-        return self._connection.close_reason
-
-    @property
-    def closed(self) -> bool:
-        """True if the connection has ended and a call has noticed."""
-        return self._connection.close_reason is not None
-
-    @property
-    def protocol(self) -> int:
-        """The generation of the protocol that is spoken: 1, which is pymasep's, or 2."""
-        return self._connection.protocol
-
-    @property
-    def peer_limits(self) -> PeerLimits:
-        """What the peer can be sent."""
-        return self._connection.peer_limits
-
-    @property
-    def welcome(self) -> Welcome | None:
-        """What the server said when it took this client; None on a server's connection, and in pymasep's
-        protocol."""
-        return self._connection.welcome
-
-    @property
-    def peer_bye(self) -> Bye | None:
-        """What the peer said at its end, if it said why; None in pymasep's protocol."""
-        return self._connection.peer_bye
-
-    @property
-    def rtt(self) -> float | None:
-        """The seconds of the last round trip of a ping, which is answered and read within calls that
-        receive; None before the first, and in pymasep's protocol."""
-        return self._connection.rtt
 
     def ping(self) -> bool:
         """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
@@ -102,12 +49,6 @@ class Connection:
         :raises TransportError: if the connection has ended
         """
         self._connection.notice(code, text, about)
-
-    def try_notice(self) -> Notice | None:
-        """The oldest notice of the peer's that has arrived and was not taken: something that it did not
-        accept. Does not wait. They are read by calls that receive, so ask after one of those; the latest
-        16 are kept."""
-        return self._connection.try_notice()
 
     def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
@@ -188,9 +129,6 @@ class Connection:
     def __iter__(self) -> Iterator[Message]:
         while (message := self.recv_message()) is not None:
             yield message
-
-    def __repr__(self) -> str:
-        return f"<masep.Connection to {_masep.quoted(self.peer)}>"
 
 
 def body_of(
@@ -305,63 +243,16 @@ class Request:
         return f"<masep.Request of {_masep.quoted(self.peer)}>"
 
 
-class Server:
-    """A server, which accepts at once. No peer holds up another.
+class Server(Listener[Connection]):
+    __doc__ = (
+        f"""{Listener.__doc__}
+    As a context manager it is shut down at the end of the block; as an iterator it gives connections."""
+    )
 
-    As a context manager it is shut down at the end of the block; as an iterator it gives connections.
+    __slots__ = ()
 
-    :param id: the id by which clients shall know it
-    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or
-        ``"unix:///path"``: a Unix socket, the fastest way between processes of one machine. A socket
-        file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
-        who may connect
-    :param announce: whether to answer the search on the LAN
-    :param duplicates: what to do with a client whose id is in use: ``"refuse"`` it, or let it
-        ``"replace"`` the one that is there
-    :param when_full: what to do with a frame that arrives when as many as may wait to be received:
-        ``"wait"`` with reading, which holds the peer up; drop the oldest for the ``"newest"``;
-        ``"disconnect"``
-    :param limits: what messages and each connection are bound by
-    :param server_limits: what the server is bound by
-    :param socket_options: how sockets are watched and waited for
-    :param protocol: 2 to take clients of protocol 2 alone, 1 those of pymasep's; else both
-    :param ask: whether :meth:`next_request` gives each client of protocol 2 first, to be decided about. One
-        about which nothing is decided for 4 seconds is refused. Peers of pymasep's protocol are taken
-        without a question
-    :raises CallerError: if the address is none
-    :raises OSError: if the address cannot be had
-    """
-
-    __slots__ = ("_server", "__weakref__")
-
-    def __init__(
-        self,
-        id: str,
-        address: str,
-        *,
-        announce: bool = False,
-        duplicates: Literal["refuse", "replace"] = "refuse",
-        when_full: Literal["wait", "newest", "disconnect"] = "wait",
-        limits: Limits | None = None,
-        server_limits: ServerLimits | None = None,
-        socket_options: SocketOptions | None = None,
-        protocol: Literal[1, 2] | None = None,
-        ask: bool = False,
-    ) -> None:
-        policies = (announce, duplicates, when_full)
-        options = (*policies, limits, server_limits, socket_options, protocol, ask)
-        self._server = _live.server(_masep.Server.bind(id, address, *options))
-
-    @property
-    def address(self) -> tuple[str, int] | str:
-        """The host and the port on which it listens; for a Unix socket, the text
-        ``"unix:///path"``."""
-        return self._server.address
-
-    @property
-    def target(self) -> str:
-        """The same as text, which :func:`connect` takes."""
-        return self._server.target
+    def _wrapped(self, connection: _masep.Connection) -> Connection:
+        return Connection(connection)
 
     def accept(self, timeout: float | None = None) -> Connection | None:
         """The next connection; None when the server has stopped accepting.
@@ -370,7 +261,26 @@ class Server:
         :raises TimedOut: if none came in that time
         """
         connection = self._server.accept(timeout)
-        return None if connection is None else Connection(connection)
+        return None if connection is None else self._of(connection)
+
+    def broadcast(
+        self,
+        message: communication.Message | bytes,
+        when_full: Literal["wait", "newest", "disconnect"] = "wait",
+    ) -> int:
+        """Sends a message, or bytes, to all connections: the number of those to which it was sent. It is
+        encoded once for each generation of the protocol that is spoken, and its arrays are copied once. Those
+        that have room get it at once, before others are waited for.
+
+        :param when_full: what to do for a peer that does not take what was sent before: ``"wait"`` for it, for
+            ``write_time`` of :class:`Limits` at most; drop its oldest frames for the ``"newest"``; ``"disconnect"``
+        :raises UndeliveredError: if some cannot be sent it, such as an array to peers of pymasep's protocol; the
+            others have it
+        :raises UnsupportedError: if nobody can
+        :raises LimitError: if it is too large for all
+        :raises CallerError: for a message that cannot be sent
+        """
+        return self._server.broadcast(for_all(message), when_full)
 
     def next_request(self, timeout: float | None = None) -> Request | None:
         """The next client of protocol 2 that waits for the host's word; None when the server has stopped
@@ -409,9 +319,6 @@ class Server:
     def __iter__(self) -> Iterator[Connection]:
         while (connection := self.accept()) is not None:
             yield connection
-
-    def __repr__(self) -> str:
-        return f"<masep.Server at {self.target}>"
 
 
 def discover(timeout: float = 1.0) -> list[tuple[str, int]]:

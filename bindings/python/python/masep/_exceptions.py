@@ -11,6 +11,7 @@ __all__ = [
     "RejectedError",
     "TimedOut",
     "TransportError",
+    "UndeliveredError",
     "UnsupportedError",
 ]
 
@@ -103,6 +104,25 @@ class LimitError(MasepError, OverflowError):
 
     def __reduce__(self) -> tuple[type[LimitError], tuple[object, ...]]:
         return type(self), (self.args[0], self.limit, self.actual, self.allowed)
+
+
+class UndeliveredError(MasepError):
+    """Some of all connections cannot be sent what all were to be sent, and live on; the others have it."""
+
+    sent: int
+    """The number of peers to which it was sent."""
+    peers: dict[str, MasepError]
+    """The ids of those that did not get it, and why."""
+
+    def __init__(
+        self, text: str, sent: int = 0, peers: dict[str, MasepError] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.sent = sent
+        self.peers = peers or {}
+
+    def __reduce__(self) -> tuple[type[UndeliveredError], tuple[object, ...]]:
+        return type(self), (self.args[0], self.sent, self.peers)
 
 
 class RefusedError(TransportError, ConnectionRefusedError):

@@ -57,6 +57,9 @@ class ServerLimits:
     """Connections at the same time, those that have not said hello included."""
     connections_per_address: int | None = None
     """Of these, from one address; None: as many as there may be."""
+    decision_time: float = 4.0
+    """Seconds in which a host that is asked decides about a client of protocol 2; after them the client is refused with the
+    code ``"undecided"``. Such a client gives up by itself after 5 seconds."""
     incoming_bytes: int = 64 << 20
     """Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in."""
     answers_per_second: int = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import EllipsisType, TracebackType
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from . import _live, _masep
 from ._limits import Limits, ServerLimits, SocketOptions
@@ -411,80 +411,73 @@ class Table(_BaseTable):
             self._table.close()
 
 
-class Actions:
-    """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
-    closed. At the end of a ``with`` block, or when nobody keeps it, its turns are closed."""
-
-    __slots__ = ("_actions",)
+class _BaseActions:
+    """What the decisions of all seats have in common with and without async."""
 
     def __init__(self, actions: _masep.Actions) -> None:
-        self._actions = actions
-
-    def next(self, timeout: float | None = None) -> Move | None:
-        """The next decision; None when nobody plays any more.
-
-        :param timeout: seconds to wait at most
-        :raises TimedOut: if no seat decided in that time; nothing is lost
-        """
-        return self._actions.next(timeout)
+        self._moves = actions
 
     def close(self) -> None:
         """Closes the turns that are open."""
-        self._actions.close()
+        self._moves.close()
 
-    def __iter__(self) -> Iterator[Move]:
-        while (move := self.next()) is not None:
-            yield move
-
-    def __enter__(self) -> Actions:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _leave(self) -> None:
+        self._moves.close()
 
 
-class Turn:
-    """A turn that is open until each of its seats has decided. As a context manager it is closed at the end
-    of the block; as an iterator it gives decisions as they come."""
-
-    __slots__ = ("_turn",)
+class _BaseTurn:
+    """What turns have in common with and without async."""
 
     def __init__(self, turn: _masep.Turn) -> None:
-        self._turn = turn
+        self._moves = turn
 
     @property
     def number(self) -> int:
         """The number of the turn. It rises for as long as the table lives."""
-        return self._turn.number
-
-    def next(self, timeout: float | None = None) -> Move | None:
-        """The next decision; None when each seat has decided.
-
-        :param timeout: seconds to wait at most
-        :raises TimedOut: if no seat decided in that time; nothing is lost
-        """
-        return self._turn.next(timeout)
+        return self._moves.number
 
     def extend(self, seconds: float) -> None:
         """Adds to the time of the turn, for all of its seats that are undecided. Players that were asked
         are not told."""
-        self._turn.extend(seconds)
+        self._moves.extend(seconds)
 
     def close(self) -> None:
         """Closes the turn: its seats that are undecided are decided without an action. :meth:`next` gives
         those decisions."""
-        self._turn.close()
+        self._moves.close()
+
+    def _leave(self) -> None:
+        self._moves.forget()
+
+    def __repr__(self) -> str:
+        package = type(self).__module__.removesuffix("._table").replace("._aio_table", ".aio")
+        return f"<{package}.Turn {self.number}>"
+
+
+_M = TypeVar("_M", _masep.Actions, _masep.Turn)
+
+
+class _Moves(Generic[_M]):
+    """Decisions as they come, without async. As an iterator it gives them."""
+
+    _moves: _M
+
+    def next(self, timeout: float | None = None) -> Move | None:
+        """The next decision; None when no more come: each seat of a turn has decided, or nobody plays any more.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if no seat decided in that time; nothing is lost
+        """
+        return self._moves.next(timeout)
+
+    def _leave(self) -> None:
+        raise NotImplementedError
 
     def __iter__(self) -> Iterator[Move]:
         while (move := self.next()) is not None:
             yield move
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -493,7 +486,14 @@ class Turn:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._turn.forget()
+        self._leave()
 
-    def __repr__(self) -> str:
-        return f"<masep.Turn {self.number}>"
+
+class Actions(_BaseActions, _Moves[_masep.Actions]):
+    """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
+    closed. At the end of a ``with`` block, or when nobody keeps it, its turns are closed."""
+
+
+class Turn(_BaseTurn, _Moves[_masep.Turn]):
+    """A turn that is open until each of its seats has decided. As a context manager it is closed at the end
+    of the block; as an iterator it gives decisions as they come."""

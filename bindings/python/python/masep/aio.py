@@ -21,12 +21,14 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from . import _live, _masep, communication
+from . import _masep, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
 from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
-from ._limits import Limits, ServerLimits, SocketOptions
+from ._facts import ConnectionFacts
+from ._limits import Limits, SocketOptions
+from ._listening import Listener, for_all
 from ._message import Message
 from ._threads import in_thread
 
@@ -87,7 +89,7 @@ class _Loop:
         self.left = _TURN_BYTES
 
 
-class Connection:
+class Connection(ConnectionFacts):
     """A connection to a peer that has said hello. Any task of its event loop may use it.
 
     With ``async with`` it is closed at the end of the block; ``async for`` gives messages until the
@@ -98,7 +100,7 @@ class Connection:
     """
 
     def __init__(self, connection: _masep.Connection) -> None:
-        self._connection = _live.connection(connection)
+        super().__init__(connection)
         self._loop = asyncio.get_running_loop()
         self._shared = _Loop.of(self._loop)
         self._in_turn = asyncio.Lock()
@@ -121,59 +123,6 @@ class Connection:
         else:
             stop()
 
-    @property
-    def peer(self) -> str:
-        """The id that the peer gave itself."""
-        return self._connection.peer
-
-    @property
-    def address(self) -> tuple[str, int] | str:
-        """The host and the port of the peer; on a Unix socket, the text ``"unix:///path"`` of the
-        server's."""
-        return self._connection.address
-
-    @property
-    def target(self) -> str:
-        """The address of the peer as text: ``"127.0.0.1:60000"``, ``"unix:///run/game.sock"``."""
-        return self._connection.target
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason why the connection ended, if it has and all that came before was received."""
-        return self._connection.close_reason
-
-    @property
-    def closed(self) -> bool:
-        """True if the connection has ended and all that came before was received."""
-        return self._connection.close_reason is not None
-
-    @property
-    def protocol(self) -> int:
-        """The generation of the protocol that is spoken: 1, which is pymasep's, or 2."""
-        return self._connection.protocol
-
-    @property
-    def peer_limits(self) -> PeerLimits:
-        """What the peer can be sent."""
-        return self._connection.peer_limits
-
-    @property
-    def welcome(self) -> Welcome | None:
-        """What the server said when it took this client; None on a server's connection, and in pymasep's
-        protocol."""
-        return self._connection.welcome
-
-    @property
-    def peer_bye(self) -> Bye | None:
-        """What the peer said at its end, if it said why; None in pymasep's protocol."""
-        return self._connection.peer_bye
-
-    @property
-    def rtt(self) -> float | None:
-        """The seconds of the last round trip of a ping, which is answered and read within calls that
-        receive; None before the first, and in pymasep's protocol."""
-        return self._connection.rtt
-
     def ping(self) -> bool:
         """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
         Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
@@ -194,12 +143,6 @@ class Connection:
         """
         self._connection.notice(code, text, about)
         self._look()
-
-    def try_notice(self) -> Notice | None:
-        """The oldest notice of the peer's that has arrived and was not taken: something that it did not
-        accept. Does not wait. They are read by calls that receive, so ask after one of those; the latest
-        16 are kept."""
-        return self._connection.try_notice()
 
     async def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
@@ -383,9 +326,6 @@ class Connection:
         while (message := await self.recv_message()) is not None:
             yield message
 
-    def __repr__(self) -> str:
-        return f"<masep.aio.Connection to {_masep.quoted(self.peer)}>"
-
 
 def _ready(connection: ref[Connection], readable: bool, writable: bool) -> None:
     """Called by the loop when a socket is."""
@@ -482,70 +422,31 @@ def connect(
     return _Connecting(lambda: _masep.connect(id, address, *options))
 
 
-class Server:
-    """A server, which accepts at once: ``async with Server("engine", "127.0.0.1:0") as server``.
+class Server(Listener[Connection]):
+    __doc__ = (
+        f"""{Listener.__doc__}
+    ``async with Server("engine", "127.0.0.1:0") as server``: it is shut down at the end of the block; ``async for``
+    gives connections. It is made in the event loop to which its connections belong. ``busy_poll`` of
+    :class:`SocketOptions` has no effect here."""
+    )
 
-    With ``async with`` it is shut down at the end of the block; ``async for`` gives connections. It
-    is made in the event loop to which its connections belong.
-
-    :param id: the id by which clients shall know it
-    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or
-        ``"unix:///path"``: a Unix socket, the fastest way between processes of one machine. A socket
-        file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
-        who may connect
-    :param announce: whether to answer the search on the LAN
-    :param duplicates: as for :class:`masep.Server`
-    :param when_full: as for :class:`masep.Server`
-    :param limits: what messages and each connection are bound by
-    :param server_limits: what the server is bound by
-    :param socket_options: how sockets are watched; ``busy_poll`` has no effect here
-    :param protocol: as for :class:`masep.Server`
-    :param ask: as for :class:`masep.Server`
-    :raises CallerError: if the address is none
-    :raises OSError: if the address cannot be had
-    """
-
-    def __init__(
-        self,
-        id: str,
-        address: str,
-        *,
-        announce: bool = False,
-        duplicates: Literal["refuse", "replace"] = "refuse",
-        when_full: Literal["wait", "newest", "disconnect"] = "wait",
-        limits: Limits | None = None,
-        server_limits: ServerLimits | None = None,
-        socket_options: SocketOptions | None = None,
-        protocol: Literal[1, 2] | None = None,
-        ask: bool = False,
-    ) -> None:
+    def _begin(self, asks: bool) -> None:
         loop = asyncio.get_running_loop()
-        policies = (announce, duplicates, when_full)
-        options = (*policies, limits, server_limits, socket_options, protocol, ask)
-        self._server = _live.server(_masep.Server.bind(id, address, *options))
         self._turn = _Loop.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
         self._requests: asyncio.Queue[_masep.Request | None] | None = None
         _start_giving(self._server.accept, loop, self._accepted)
-        if ask:
+        if asks:
             self._requests = asyncio.Queue()
             _start_giving(self._server.next_request, loop, self._requests)
 
+    def _wrapped(self, connection: _masep.Connection) -> Connection:
+        return Connection(connection)
+
     def __del__(self) -> None:
         # The thread that accepts keeps the server; this ends it.
-        if "_server" in self.__dict__:
+        if hasattr(self, "_server"):
             self._server.stop_accepting()
-
-    @property
-    def address(self) -> tuple[str, int] | str:
-        """The host and the port on which it listens; for a Unix socket, the text
-        ``"unix:///path"``."""
-        return self._server.address
-
-    @property
-    def target(self) -> str:
-        """The same as text, which :func:`connect` takes."""
-        return self._server.target
 
     async def accept(self) -> Connection | None:
         """The next connection; None when the server has stopped accepting. When it is cancelled, no
@@ -555,7 +456,16 @@ class Server:
         if connection is None:
             self._accepted.put_nowait(None)
             return None
-        return Connection(connection)
+        return self._of(connection)
+
+    async def broadcast(
+        self,
+        message: communication.Message | bytes,
+        when_full: Literal["wait", "newest", "disconnect"] = "wait",
+    ) -> int:
+        """As :meth:`masep.Server.broadcast`. The message is taken as it is now. When it is cancelled, it goes on."""
+        sent = for_all(message)
+        return await in_thread(lambda: self._server.broadcast(sent, when_full))
 
     async def next_request(self) -> Request | None:
         """The next client of protocol 2 that waits for the host's word; None when the server has stopped
@@ -599,11 +509,6 @@ class Server:
     async def __aiter__(self) -> AsyncIterator[Connection]:
         while (connection := await self.accept()) is not None:
             yield connection
-
-    def __repr__(self) -> str:
-        return f"<masep.aio.Server at {self.target}>"
-
-
 
 
 def _start_giving(

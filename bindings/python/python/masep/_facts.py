@@ -1,0 +1,80 @@
+"""What connections tell of themselves, with and without async."""
+
+from __future__ import annotations
+
+from . import _live, _masep
+from ._control import Bye, Notice, PeerLimits, Welcome
+
+
+class ConnectionFacts:
+    """The facts of a connection, none of which waits."""
+
+    __slots__ = ("_connection", "__weakref__")
+
+    def __init__(self, connection: _masep.Connection) -> None:
+        self._connection = _live.connection(connection)
+
+    @property
+    def peer(self) -> str:
+        """The id that the peer gave itself."""
+        return self._connection.peer
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port of the peer; on a Unix socket, the text ``"unix:///path"`` of the
+        server's."""
+        return self._connection.address
+
+    @property
+    def target(self) -> str:
+        """The address of the peer as text: ``"127.0.0.1:60000"``, ``"unix:///run/game.sock"``."""
+        return self._connection.target
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason why the connection ended, if it has and that was noticed: by a call, or in asyncio by
+        the event loop when all that came before was received. ``"peer_bye"``, ``"local_bye"``,
+        ``"rejected"``, ``"end_of_stream"``, ``"reset"``, ``"idle_timeout"``, ``"write_timeout"``, ..."""
+        return self._connection.close_reason
+
+    @property
+    def closed(self) -> bool:
+        """True if there is a :attr:`close_reason`."""
+        return self._connection.close_reason is not None
+
+    @property
+    def protocol(self) -> int:
+        """The generation of the protocol that is spoken: 1, which is pymasep's, or 2."""
+        return self._connection.protocol
+
+    @property
+    def peer_limits(self) -> PeerLimits:
+        """What the peer can be sent."""
+        return self._connection.peer_limits
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """What the server said when it took this client; None on a server's connection, and in pymasep's
+        protocol."""
+        return self._connection.welcome
+
+    @property
+    def peer_bye(self) -> Bye | None:
+        """What the peer said at its end, if it said why; None in pymasep's protocol."""
+        return self._connection.peer_bye
+
+    @property
+    def rtt(self) -> float | None:
+        """The seconds of the last round trip of a ping, which is answered and read within calls that
+        receive; None before the first, and in pymasep's protocol."""
+        return self._connection.rtt
+
+    def try_notice(self) -> Notice | None:
+        """The oldest notice of the peer's that has arrived and was not taken: something that it did not
+        accept. Does not wait. They are read by calls that receive, so ask after one of those; the latest
+        16 are kept."""
+        return self._connection.try_notice()
+
+    def __repr__(self) -> str:
+        package = type(self).__module__.removesuffix("._blocking")
+        return f"<{package}.Connection to {_masep.quoted(self.peer)}>"

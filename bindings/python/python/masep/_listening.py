@@ -1,0 +1,118 @@
+"""What servers have in common, with and without async."""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, Literal, TypeVar
+from weakref import WeakValueDictionary
+
+from . import _live, _masep, communication
+from ._facts import ConnectionFacts
+from ._limits import Limits, ServerLimits, SocketOptions
+
+C = TypeVar("C", bound=ConnectionFacts)
+
+
+class Listener(Generic[C]):
+    """A server, which accepts at once. No peer holds up another.
+
+    :param id: the id by which clients shall know it
+    :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or
+        ``"unix:///path"``: a Unix socket, the fastest way between processes of one machine. A socket
+        file on which nobody listens is replaced, the file goes with the server, and umask(2) decides
+        who may connect
+    :param announce: whether to answer the search on the LAN
+    :param duplicates: what to do with a client whose id is in use: ``"refuse"`` it, or let it
+        ``"replace"`` the one that is there
+    :param when_full: what to do with a frame that arrives when as many as may wait to be received:
+        ``"wait"`` with reading, which holds the peer up; drop the oldest for the ``"newest"``;
+        ``"disconnect"``
+    :param limits: what messages and each connection are bound by
+    :param server_limits: what the server is bound by
+    :param socket_options: how sockets are watched and waited for
+    :param protocol: 2 to take clients of protocol 2 alone, 1 those of pymasep's; else both
+    :param ask: whether :meth:`next_request` gives each client of protocol 2 first, to be decided about. One
+        about which nothing is decided for ``decision_time`` of :class:`ServerLimits` is refused. Peers of pymasep's
+        protocol are taken without a question
+    :raises CallerError: if the address is none
+    :raises OSError: if the address cannot be had
+    """
+
+    __slots__ = ("_server", "_known", "_lock", "__weakref__")
+
+    def __init__(
+        self,
+        id: str,
+        address: str,
+        *,
+        announce: bool = False,
+        duplicates: Literal["refuse", "replace"] = "refuse",
+        when_full: Literal["wait", "newest", "disconnect"] = "wait",
+        limits: Limits | None = None,
+        server_limits: ServerLimits | None = None,
+        socket_options: SocketOptions | None = None,
+        protocol: Literal[1, 2] | None = None,
+        ask: bool = False,
+    ) -> None:
+        policies = (announce, duplicates, when_full)
+        options = (*policies, limits, server_limits, socket_options, protocol, ask)
+        self._server = _live.server(_masep.Server.bind(id, address, *options))
+        #: The objects for connections that somebody has, so that each has one.
+        self._known: WeakValueDictionary[int, C] = WeakValueDictionary()
+        self._lock = threading.Lock()
+        self._begin(ask)
+
+    def _begin(self, asks: bool) -> None:
+        """What follows when it listens."""
+
+    def _wrapped(self, connection: _masep.Connection) -> C:
+        """The object for a connection that nobody has."""
+        raise NotImplementedError
+
+    def _of(self, connection: _masep.Connection) -> C:
+        with self._lock:
+            known = self._known.get(connection.key)
+            if known is None:
+                known = self._known[connection.key] = self._wrapped(connection)
+            return known
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port on which it listens; for a Unix socket, the text
+        ``"unix:///path"``."""
+        return self._server.address
+
+    @property
+    def target(self) -> str:
+        """The same as text, which :func:`masep.connect` takes."""
+        return self._server.target
+
+    @property
+    def connections(self) -> list[C]:
+        """The connections that are alive, in no particular order: those that were accepted and that somebody
+        has, and those that wait to be."""
+        return [self._of(connection) for connection in self._server.connections()]
+
+    def connection(self, id: str) -> C | None:
+        """The one of the peer with this id; None if there is none."""
+        found = self._server.connection(id)
+        return None if found is None else self._of(found)
+
+    def __repr__(self) -> str:
+        package = type(self).__module__.removesuffix("._blocking")
+        return f"<{package}.Server at {self.target}>"
+
+
+def for_all(message: communication.Message | bytes) -> _masep.ForAll:
+    """The same thing for many connections, as it is now: what is done to the message or its arrays from here on
+    does not change it."""
+    if not isinstance(message, communication.Message):
+        return _masep.ForAll.of_bytes(message, False)
+    if message._has_own_bytes():
+        return _masep.ForAll.of_bytes(message.to_bytes(), True)
+    decoded = message._unread()
+    if decoded is not None:
+        return _masep.ForAll.of_decoded(decoded)
+    return _masep.ForAll.of_message(
+        message.msg_type, message.params, message.src_sub_app_id, type(message)._as_text
+    )
