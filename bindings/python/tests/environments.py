@@ -85,6 +85,8 @@ class Wilful(gymnasium.Env):
             entered, left = rest.split(" ")
             open(entered, "w").close()
             open(left).close()
+        if verb == "walk":
+            return self.np_random.normal(size=2), self.np_random.random(), False, False, info
         return np.full(2, len(rest), np.float64), 1.0, False, False, info
 
     def close(self):

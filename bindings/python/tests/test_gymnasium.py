@@ -298,8 +298,12 @@ def test_a_crash_a_hang_and_a_client_that_is_killed_cost_nobody_else(monkeypatch
         )
         assert killed.stdout.readline() == b"ready\n"
         crashes, hangs, *others = [RemoteEnv(server.target) for _ in range(7)]
-        pids = {int(env.reset()[0][0]) for env in [crashes, hangs, *others]}
+        seeded = [crashes, hangs, *others]
+        pids = {int(env.reset(seed=seed)[0][0]) for seed, env in enumerate(seeded)}
         assert len(pids) == 7
+        here = [environments.Wilful() for _ in others]
+        for seed, env in enumerate(here, 2):
+            env.reset(seed=seed)
         entered, left = tmp_path / "entered", tmp_path / "left"
         os.mkfifo(entered)
         os.mkfifo(left)
@@ -309,17 +313,23 @@ def test_a_crash_a_hang_and_a_client_that_is_killed_cost_nobody_else(monkeypatch
         killed.communicate()
         with pytest.raises(masep.TransportError):
             crashes.step("crash")
-        for length in range(50):
-            for env in others:
-                assert env.step("go " + "x" * length)[0].tolist() == [length, length]
+        for _ in range(50):
+            for ours, theirs in zip(here, others, strict=True):
+                assert same(ours.step("walk"), theirs.step("walk"))
         hangs.close()
         # The place of each is free again: of the client that was killed, of the crash, and of the hang.
         again = [RemoteEnv(server.target) for _ in range(3)]
         for env in again:
+            pids.add(int(env.reset()[0][0]))
             assert env.step("go 1234")[0].tolist() == [4, 4]
         for env in [*others, *again]:
             env.close()
-    del crashes, hangs, others, again, env
+    # Seven, and one in place of each that is gone but the one that was killed with its client.
+    assert len(pids) >= 8
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    with pytest.raises(masep.RefusedError):
+        masep.connect(server.target, id="late", protocol=2)
+    del crashes, hangs, others, again, seeded, env, theirs
     assert descriptors() <= before
 
 

@@ -24,7 +24,6 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 from . import _masep, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
-from ._control import Bye, Notice, PeerLimits, Welcome
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
 from ._facts import ConnectionFacts
 from ._limits import Limits, SocketOptions
