@@ -268,7 +268,7 @@ def test_an_action_that_does_not_fit_is_not_sent():
         with pytest.raises(masep.CallerError, match="'nobody'"):
             env.step({"nobody": 1})
         assert env.step({"early": 1, "always": 1})[1] == {"early": np.float32(0.1), "always": np.float32(0.1)}
-        # What is in no bounds is the environment's affair.
+        # Bounds are the environment's affair.
         with pytest.raises(RemoteError, match="AssertionError"):
             env.step({"early": 9, "late": 1, "always": 1})
         env.close()

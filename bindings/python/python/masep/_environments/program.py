@@ -1,4 +1,4 @@
-"""What the programs ``python -m masep.gymnasium`` and ``python -m masep.pettingzoo`` have in common."""
+"""The parts that the programs ``python -m masep.gymnasium`` and ``python -m masep.pettingzoo`` share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def argument(text: str) -> tuple[str, Any]:
-    """An argument of an environment, ``NAME=JSON``. What is no JSON is a text."""
+    """An argument of an environment, ``NAME=JSON``. Anything but JSON is a text."""
     name, _, value = text.partition("=")
     try:
         return name, json.loads(value)

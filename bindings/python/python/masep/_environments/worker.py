@@ -48,7 +48,7 @@ class Setting(ABC):
 
     @abstractmethod
     def requests(self, connection: _masep.Connection, env: Any, client: Client) -> Requests:
-        """What answers the requests of its client."""
+        """The part that answers the requests of its client."""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from .._environments.spaces import space_to_json
 from .._environments.values import caster, to_wire, without_formless
 from .._environments.worker import Client, Setting
 from .._exceptions import CallerError
-from ._making import Environment, Kind, checked_agent, make, possible_agents
+from ._making import Environment, checked_agent, make, possible_agents
 
 
 class GameSetting(Setting):
     """Environments of PettingZoo."""
 
     def make(self, client: Client) -> Environment:
-        kind: Kind = "parallel" if client.kind == "parallel" else "aec"
-        return make(self.env, {**self.arguments, **client.arguments}, kind)
+        arguments = {**self.arguments, **client.arguments}
+        return make(self.env, arguments, "parallel" if client.kind == "parallel" else "aec")
 
     def describe(self, env: Environment, client: Client) -> dict[str, Any]:
         has_agents = getattr(env, "possible_agents", None) is not None
@@ -57,7 +57,7 @@ def spaces_of(env: Environment, agents: Iterable[str]) -> dict[str, dict[str, An
 
 
 class _Steps(Requests):
-    """What is the same for both kinds."""
+    """The requests that are the same for both kinds."""
 
     def __init__(
         self, connection: _masep.Connection, env: Environment, id: str, drop_formless: bool

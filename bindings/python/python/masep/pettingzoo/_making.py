@@ -16,13 +16,16 @@ from pettingzoo.utils.conversions import aec_to_parallel, parallel_to_aec  # typ
 from .._exceptions import CallerError
 
 Environment: TypeAlias = AECEnv[Any, Any, Any] | ParallelEnv[Any, Any, Any]
-Kind: TypeAlias = Literal["aec", "parallel"]
 Source: TypeAlias = str | ModuleType | Callable[..., Environment]
 
 _FUNCTIONS = {"aec": "env", "parallel": "parallel_env"}
 
 
-def make(source: Source, arguments: dict[str, Any], kind: Kind | None = None) -> Environment:
+def make(
+    source: Source,
+    arguments: dict[str, Any],
+    kind: Literal["aec", "parallel"] | None = None,
+) -> Environment:
     """An environment.
 
     :param source: the id of an environment that is registered, ``"classic/tictactoe-v3"``; the name of a module
@@ -40,7 +43,7 @@ def make(source: Source, arguments: dict[str, Any], kind: Kind | None = None) ->
     return made if kind is None else _converted(made, kind)
 
 
-def _registered(id: str, kind: Kind | None) -> Callable[..., Any]:
+def _registered(id: str, kind: str | None) -> Callable[..., Any]:
     if not hasattr(pettingzoo, "make"):
         raise CallerError(f"this version of PettingZoo has no registry for {id!r}: name the module")
     registries = {"parallel": pettingzoo.parallel_registry, "aec": pettingzoo.aec_registry}
@@ -51,7 +54,7 @@ def _registered(id: str, kind: Kind | None) -> Callable[..., Any]:
     raise CallerError(f"PettingZoo has no environment {id!r}")
 
 
-def _function(source: Source, kind: Kind | None) -> Callable[..., Any]:
+def _function(source: Source, kind: str | None) -> Callable[..., Any]:
     if isinstance(source, str):
         name, _, function = source.partition(":")
         with warnings.catch_warnings():
@@ -69,7 +72,7 @@ def _function(source: Source, kind: Kind | None) -> Callable[..., Any]:
     raise CallerError(f"the module {source.__name__} has no env() and no parallel_env()")
 
 
-def _converted(env: Environment, kind: Kind) -> Environment:
+def _converted(env: Environment, kind: str) -> Environment:
     if kind == "aec":
         return parallel_to_aec(env) if isinstance(env, ParallelEnv) else env
     if isinstance(env, ParallelEnv):

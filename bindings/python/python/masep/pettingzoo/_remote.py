@@ -29,7 +29,7 @@ class _Agent:
 
 
 class RemoteGame(Remote):
-    """What both kinds of environments have in common."""
+    """The parts that both kinds of environments have."""
 
     _kind: str
     _session: Session

@@ -108,7 +108,7 @@ def by_type(element: Element, agent: str) -> int:
 
 
 class Rules:
-    """What an environment is told for a move.
+    """The actions that an environment is told for moves.
 
     :param act: reads the elements of pymasep's interfaces; None: there are none here
     """

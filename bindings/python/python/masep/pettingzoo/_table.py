@@ -16,7 +16,7 @@ from .._exceptions import MasepError, TransportError
 from .._limits import Limits, ServerLimits, SocketOptions
 from .._table import Seat, Table, View
 from ._episodes import lives
-from ._making import Environment, Kind, Source, make, possible_agents
+from ._making import Environment, Source, make, possible_agents
 from ._rules import GivenUp, Late, Rules, by_type
 from ._spectators import shown
 from ._views import AgentForms, AgentView, information, plain_reward
@@ -64,8 +64,8 @@ class EnvironmentTable:
         masked is left to the environment, which may have a rule for it, and others are as if they had not
         come
     :param show: what spectators see, a function of the environment; None: a frame of it in the render mode
-        ``"rgb_array"`` or ``"ansi"``, else the observations of all agents. Whoever may not see these may not
-        watch
+        ``"rgb_array"`` or ``"ansi"``, else what the agents see that are asked, which nobody may watch then who
+        may not see it
     :param state: makes the State of an agent for an interface of pymasep's, of the environment and the
         agent's name. Without it only players of protocol 2 are taken
     :param act: makes an action of the element that such an interface sends, and the agent's name; None: the
@@ -88,7 +88,7 @@ class EnvironmentTable:
         address: str,
         *,
         arguments: dict[str, Any] | None = None,
-        kind: Kind | None = None,
+        kind: Literal["aec", "parallel"] | None = None,
         deadline: float | None = None,
         bank: float | None = None,
         late: Late | None = None,
@@ -297,7 +297,7 @@ class EnvironmentTable:
         _log.exception("the game has failed")
         ended = f"the game has failed: {type(error).__name__}: {error}"[:1_000]
         ended = ended.encode(errors="replace").decode()
-        # What it says of agents may be what has failed.
+        # The info of an agent may be what has failed.
         self._drop_formless = True
         for agent, view in self._lives.views.items():
             self._lives.views[agent] = replace(view, reward=0.0)

@@ -14,7 +14,7 @@ from .._environments.values import to_wire, without_formless
 
 @dataclass(frozen=True)
 class AgentView:
-    """What an agent is told when it is asked, or last: all that the environment says to it."""
+    """All that the environment says to an agent: when it is asked, or last."""
 
     agent: str
     """Its name, which is that of its seat."""
@@ -27,7 +27,7 @@ class AgentView:
     truncated: bool
     """The same, by a bound of time, or because the episode was given up."""
     info: dict[str, Any]
-    """What the environment tells beside that."""
+    """Anything else that the environment tells."""
     action_space: spaces.Space[Any]
     """The space of its actions."""
     observation_space: spaces.Space[Any]
