@@ -41,7 +41,7 @@ with warnings.catch_warnings():
     )
 
 HERE = Path(__file__).resolve().parent
-SOON = 20
+SOON = 30
 
 AEC = {
     "tictactoe": tictactoe.env,
@@ -63,6 +63,10 @@ PARALLEL = {
 CYCLES = {"cooperative_pong": 30}
 #: Their observations, or their spaces, are other ones each time.
 BY_CHANCE = {"generated"}
+
+
+LONG = pytest.mark.timeout(300)
+"""On a machine that does other things too."""
 
 
 def served(env, **options):
@@ -131,6 +135,7 @@ def sampled(random, env, agent, view, info):
     return int(legal[random.integers(len(legal))] + space.start)
 
 
+@LONG
 @pytest.mark.parametrize("name", [name for name in AEC if name not in BY_CHANCE])
 def test_a_thousand_steps_of_an_aec_environment_are_those_of_a_local_one(name, quiet):
     local = make(AEC[name], {}, "aec")
@@ -171,6 +176,7 @@ def compare(local, remote):
         assert same(local.observe(agent), remote.observe(agent))
 
 
+@LONG
 @pytest.mark.parametrize("name", [name for name in PARALLEL if name not in BY_CHANCE])
 def test_a_thousand_steps_of_a_parallel_environment_are_those_of_a_local_one(name, quiet):
     local = make(PARALLEL[name], {}, "parallel")

@@ -29,7 +29,7 @@ from masep.pettingzoo._rules import IllegalAction, RandomLegal, checked
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent / "examples"
-SOON = 20
+SOON = 30
 GAMES = 100
 
 
@@ -215,6 +215,7 @@ def test_a_spectator_sees_frames_where_the_environment_has_some_or_what_the_host
         assert last in ([7.0, 0.5], np.full((2, 3, 3), 7).tolist())
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 @pytest.mark.skipif("MASEP_BIN" not in os.environ, reason="MASEP_BIN does not say where the program masep is")
 def test_a_hundred_games_with_players_in_two_languages_and_a_spectator_each_in_its_process(tmp_path):
