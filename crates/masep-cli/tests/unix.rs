@@ -94,7 +94,7 @@ fn bad_addresses_are_usage_errors_that_name_the_form() {
     for (target, part) in [
         ("unix://relative", "begins with a slash"),
         ("nonsense", "expected HOST:PORT or unix:///PATH"),
-        ("masep+tls://localhost:1", "not supported yet"),
+        ("wss://localhost:1", "not supported yet"),
         (&*format!("unix:///{}", "x".repeat(200)), "at most"),
     ] {
         for verb in [

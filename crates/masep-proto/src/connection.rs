@@ -321,8 +321,10 @@ impl Connection {
     /// What a layer between this connection and the stream says after a call of it: to be told with each
     /// [`put_room`](Self::put_room) and [`put_transmit`](Self::put_transmit), before it, by a shell whose stream has one.
     pub fn note_layer(&mut self, layer: LayerState) {
-        self.layer = layer;
-        self.note_change();
+        if self.layer != layer {
+            self.layer = layer;
+            self.note_change();
+        }
     }
 
     /// True if the peer speaks TLS.
@@ -531,6 +533,8 @@ impl Connection {
             && !self.input_over
             && !self.probes
             && !self.is_blocked
+            && !self.layer.more
+            && !self.layer.owes
             && self.rest.is_none()
             && self.phase_until.is_none()
             && self.write_until.is_none()
