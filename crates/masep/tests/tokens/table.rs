@@ -147,7 +147,7 @@ fn game(table: &dyn Host, tokens: &Tokens, address: &str) {
         ["red", "blue"].map(|seat| spawn(comes(address, seat, Some(seat), Role::Actor)));
     let eve = spawn(comes(address, "eve", Some("eve"), Role::Observer));
     table.filled();
-    crate::shells::until(|| table.spectators() == 1);
+    shells::until(|| table.spectators() == 1);
     let (views, end) = wait(comes(address, "other", Some("red"), Role::Actor));
     assert_eq!((views, code(&end)), (0, "full"), "its seat is taken");
     for tick in 0..5 {
