@@ -99,7 +99,7 @@ impl ClientBuilder {
         let connector = (self.endpoint.connector(&target))
             .map_err(|error| ConnectError::in_hello(name.clone(), error.into()))?;
         let addresses = self.resolve(&target)?;
-        self.connect_any(&name, &addresses, connector)
+        self.connect_any(&name, &addresses, connector.as_ref())
     }
 
     /// Searches the LAN and connects to the first server that takes the connection. Blocks as
@@ -221,11 +221,11 @@ impl ClientBuilder {
         self,
         target: &str,
         addresses: &[Address],
-        connector: Option<Connector>,
+        connector: Option<&Connector>,
     ) -> Result<Client, ConnectError> {
         let mut failure = not_found(ConnectPhase::Resolve, target);
         for address in addresses {
-            match self.connect_one(address, connector.as_ref()) {
+            match self.connect_one(address, connector) {
                 Ok(opened) => return self.start(opened),
                 Err(error) => failure = error,
             }
