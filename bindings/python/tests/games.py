@@ -11,15 +11,22 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import AgentSelector
 
 
+def pass_gate(entered, left):
+    """Says at one named pipe that it is here, and waits at another one until somebody lets it go on."""
+    open(entered, "w").close()
+    open(left).close()
+
+
 class Shifts(ParallelEnv):
     """Agents come and go: each lives for as many steps as its number says, from a step on."""
 
     metadata = {"name": "shifts_v0", "render_modes": ["rgb_array", "ansi"], "is_parallelizable": True}
     LIVES = {"early": (0, 3), "late": (2, 6), "always": (0, 7)}
 
-    def __init__(self, render_mode=None, max_cycles=100, strange=None):
+    def __init__(self, render_mode=None, max_cycles=100, strange=None, hides_dead=False):
         self.possible_agents = list(self.LIVES)
         self.render_mode, self.max_cycles, self.strange = render_mode, max_cycles, strange
+        self.hides_dead = hides_dead
         self.spaces = {
             agent: (spaces.Box(0, 255, (6, 5, 3), np.uint8), spaces.Discrete(3, start=1))
             for agent in self.possible_agents
@@ -43,11 +50,14 @@ class Shifts(ParallelEnv):
     def reset(self, seed=None, options=None):
         self.random, _ = seeding.np_random(seed)
         self.now, self.seen = 0, []
+        self.gate = (options or {}).get("gate")
         self.agents = self.alive()
         return self.observed(), {agent: {"options": options} for agent in self.agents}
 
     def step(self, actions):
         assert set(actions) == set(self.agents), actions
+        if self.gate:
+            pass_gate(*self.gate)
         for agent, action in actions.items():
             assert self.action_space(agent).contains(action), action
         self.seen.append({agent: int(action) for agent, action in actions.items()})
@@ -65,6 +75,8 @@ class Shifts(ParallelEnv):
             {agent: {"now": np.int64(self.now)} for agent in self.agents},
         )
         self.agents = [] if is_over else alive
+        if self.hides_dead:
+            result = ({agent: one for agent, one in result[0].items() if agent in alive}, *result[1:])
         return result
 
     def state(self):
@@ -120,10 +132,7 @@ class Counter(AECEnv):
         if verb == "formless":
             self.infos = {name: {"bad": object(), "good": 1} for name in self.agents}
         if verb == "gate":
-            # Both wait for the other end.
-            entered, left = rest.split(" ")
-            open(entered, "w").close()
-            open(left).close()
+            pass_gate(*rest.split(" "))
         self._cumulative_rewards[agent] = 0
         self.count += 1
         self.rewards = dict.fromkeys(self.agents, 0)

@@ -75,6 +75,15 @@ def served(env, **options):
 
 
 @pytest.fixture
+def gate(tmp_path):
+    """Two named pipes: a step opens the first when it has begun, and goes on when somebody opens the second."""
+    pipes = [str(tmp_path / name) for name in ("entered", "left")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    return pipes
+
+
+@pytest.fixture
 def quiet():
     """PettingZoo's tests warn, of environments of its own."""
     with warnings.catch_warnings():
@@ -313,49 +322,59 @@ class RemoteEnvWithAutoreset(RemoteAECEnv):
         super()._begin(address, kind, arguments, "next_step", *rest)
 
 
-def test_a_crash_costs_its_client_only_and_a_client_that_dies_in_a_step_frees_its_worker(tmp_path, monkeypatch):
+DRIVERS = {
+    RemoteAECEnv: "env.reset()\nenv.step('gate %s %s' % tuple(sys.argv[2:]))\n",
+    RemoteParallelEnv: "env.reset(options={'gate': sys.argv[2:]})\nenv.step({agent: 1 for agent in env.agents})\n",
+}
+STEPS = {
+    RemoteAECEnv: lambda env: env.step("x"),
+    RemoteParallelEnv: lambda env: env.step({agent: 1 for agent in env.agents}),
+}
+
+
+@pytest.mark.parametrize("kind", DRIVERS, ids=["aec", "parallel"])
+def test_a_client_that_dies_in_the_middle_of_a_step_frees_its_worker(kind, gate, monkeypatch):
     monkeypatch.setattr(serving, "LEAVE_SECONDS", 0.5)
-    entered, left = (tmp_path / name for name in ("entered", "left"))
-    for fifo in (entered, left):
-        os.mkfifo(fifo)
+    entered, left = gate
     driver = (
-        "import sys\n"
-        "from masep.pettingzoo import RemoteAECEnv\n"
-        "env = RemoteAECEnv(sys.argv[1])\n"
-        "env.reset()\n"
-        "env.step('gate %s %s' % tuple(sys.argv[2:]))\n"
+        f"import sys\nfrom masep.pettingzoo import {kind.__name__}\n"
+        f"env = {kind.__name__}(sys.argv[1], id='dies')\n{DRIVERS[kind]}"
     )
-    with served(games.Counter, envs=3) as server:
-        lives = RemoteAECEnv(server.target, id="lives")
+    step = STEPS[kind]
+    with served(games.Counter if kind is RemoteAECEnv else games.Shifts, envs=2) as server:
+        lives = kind(server.target, id="lives")
         lives.reset()
-        dies = RemoteAECEnv(server.target, id="dies")
-        dies.reset()
-        command = [sys.executable, "-c", driver, server.target, str(entered), str(left)]
-        with subprocess.Popen(command) as killed:
+        step(lives)
+        with subprocess.Popen([sys.executable, "-c", driver, server.target, entered, left]) as killed:
             open(entered).close()
-            # It is in the middle of its step.
+            # It is in the middle of its step, and so is its worker, which nobody lets go on.
             killed.send_signal(signal.SIGKILL)
+        comes = kind(server.target, id="comes")
+        comes.reset()
+        step(comes)
+        step(lives)
+        assert lives.agents and comes.agents
+        lives.close()
+        comes.close()
+
+
+def test_a_crash_costs_its_client_only():
+    with served(games.Counter, envs=2) as server:
+        lives, crashes = (RemoteAECEnv(server.target, id=id) for id in ("lives", "crashes"))
+        lives.reset()
+        crashes.reset()
         with pytest.raises(masep.TransportError):
-            dies.step("crash")
+            crashes.step("crash")
         lives.step("x")
-        # Both workers come back, one of them by force.
-        again = [RemoteAECEnv(server.target, id=f"again {number}") for number in range(2)]
-        for env in (*again, dies):
-            if env is dies:
-                again[0].close()
-            env.reset()
-            env.step("x")
-            assert env.agent_selection == "even"
-        lives.step("y")
-        assert lives.observe("even") == 2
-        for env in (lives, *again, dies):
-            env.close()
+        crashes.reset()
+        crashes.step("x")
+        assert (crashes.agent_selection, int(lives.observe("even"))) == ("even", 1)
+        lives.close()
+        crashes.close()
 
 
-def test_ctrl_c_in_a_step_leaves_nothing_behind_that_the_next_reset_could_take(tmp_path):
-    entered, left = (tmp_path / name for name in ("entered", "left"))
-    for fifo in (entered, left):
-        os.mkfifo(fifo)
+def test_ctrl_c_in_a_step_leaves_nothing_behind_that_the_next_reset_could_take(gate):
+    entered, left = gate
     with served(games.Counter) as server:
         env = RemoteAECEnv(server.target)
         env.reset()

@@ -158,8 +158,9 @@ def local_parallel(env, seed):
         observations, rewards, terminations, truncations, infos = env.step(actions)
 
 
-def test_agents_that_come_and_go_are_asked_while_they_live(pool):
-    env = games.Shifts()
+@pytest.mark.parametrize("hides_dead", [False, True])
+def test_agents_that_come_and_go_are_asked_while_they_live(pool, hides_dead):
+    env = games.Shifts(hides_dead=hides_dead)
     with table(env) as host:
         futures = {
             agent: pool.submit(played, host.target, agent, lambda turn: turn.number % 3 + 1)
@@ -174,6 +175,7 @@ def test_agents_that_come_and_go_are_asked_while_they_live(pool):
         *asked, final = turns[agent]
         assert [turn.kind for turn in turns[agent]] == ["ask"] * (dies - born) + ["final"]
         assert (final.terminated, final.truncated) == (True, False)
+        assert (final.view is None) == hides_dead
         assert final.reward == pytest.approx(dies / 10)
         assert [int(turn.info["now"]) for turn in asked if "now" in turn.info] == list(range(max(born, 1), dies))
         acted = [turn.number % 3 + 1 for turn in asked]
@@ -360,7 +362,7 @@ def test_a_masked_action_is_what_the_host_says(pool, illegal):
 
 
 def test_a_late_player_has_an_action_by_chance_and_is_told(pool):
-    with table(rps.parallel_env(max_cycles=4), deadline=0.2, misses=0, late="random-legal", seed=1) as host:
+    with table(rps.parallel_env(max_cycles=4), deadline=2, misses=0, late="random-legal", seed=1) as host:
         good = pool.submit(played, host.target, "player_1", lambda turn: 2)
 
         def slow():
@@ -469,6 +471,21 @@ def test_an_environment_that_keeps_its_dead_does_not_run_for_ever(pool):
             pool.submit(played, host.target, agent, lambda turn: "x")
         with pytest.raises(masep.CallerError, match="keeps its dead agent"):
             list(host.play(1))
+
+
+def test_when_all_players_are_killed_others_can_play(pool):
+    with table(tictactoe.env(), grace=0.5) as host, ExitStack() as stack:
+        agents = host.env.possible_agents
+        killed = [stack.enter_context(player(host.target, agent, "wait")) for agent in agents]
+        episodes = host.play(2)
+        given_up = pool.submit(next, episodes)
+        killed[0].expect(lambda event: event["event"] == "ask")
+        for one in killed:
+            one.signal(signal.SIGKILL)
+        assert given_up.result(SOON).ended == "player_1 has no action: its player is gone"
+        for agent in agents:
+            pool.submit(played, host.target, agent, first_legal)
+        assert next(episodes).ended is None
 
 
 def test_a_wrong_seat_and_a_taken_one_are_refused_with_the_reason():
@@ -601,18 +618,22 @@ def test_a_signal_ends_the_game_in_order(number):
             assert server.stderr.read() == ""
 
 
-def test_the_program_says_what_is_wrong():
-    for arguments, said in (
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
         (["no.such.module", "127.0.0.1:0"], "No module named 'no'"),
         (["pettingzoo.classic.tictactoe_v3:nothing", "127.0.0.1:0"], "nothing"),
+        (["classic/no-v1", "127.0.0.1:0"], "no environment 'classic/no-v1'"),
         (["json", "127.0.0.1:0"], "no env() and no parallel_env()"),
         (["pettingzoo.classic.tictactoe_v3", "nowhere"], "nowhere"),
-    ):
-        command = [sys.executable, "-m", "masep.pettingzoo", "serve", *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=SOON)
-        assert ended.returncode == 1
-        assert said in ended.stderr and ended.stderr.startswith("masep.pettingzoo: ")
-        assert "Traceback" not in ended.stderr
+    ],
+)
+def test_the_program_says_what_is_wrong(arguments, said):
+    command = [sys.executable, "-m", "masep.pettingzoo", "serve", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SOON)
+    assert ended.returncode == 1
+    assert said in ended.stderr and ended.stderr.startswith("masep.pettingzoo: ")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_program_tells_why_the_environment_has_failed():

@@ -130,14 +130,15 @@ class ParallelLives(_Lives):
         infos: dict[Any, Any],
     ) -> None:
         agents = set(self.env.agents)
-        for agent, observation in observations.items():
+        # Some environments give no observation of those that have died.
+        for agent in dict.fromkeys([*observations, *terminations, *truncations]):
             is_over = terminations.get(agent) or truncations.get(agent)
-            if agent not in agents and not is_over:
+            if not is_over and (agent not in agents or agent not in observations):
                 # More than the agents may be told of, such as "common".
                 continue
             view = self.view(
                 agent,
-                observation,
+                observations.get(agent),
                 rewards.get(agent, 0),
                 terminations.get(agent),
                 truncations.get(agent),

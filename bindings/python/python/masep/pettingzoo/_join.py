@@ -182,6 +182,7 @@ def join(
     patience: float = 60.0,
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
+    **more: Any,
 ) -> AgentPlayer:
     """The player of an agent of the environment at this address, which :func:`masep.pettingzoo.serve` serves.
     Nothing is connected before the first turn is asked for.
@@ -200,6 +201,7 @@ def join(
         given up
     :param limits: what messages and the connection are bound by; at most 256 MiB at once if not given
     :param socket_options: how the socket is opened, watched and waited for
+    :param more: the other arguments of :func:`masep.join`
     :raises CallerError: if the address is none
     """
     player = join_table(
@@ -212,5 +214,6 @@ def join(
         limits=LIMITS if limits is None else limits,
         socket_options=socket_options,
         protocol=2,
+        **more,
     )
     return AgentPlayer(player)

@@ -70,7 +70,8 @@ class EnvironmentTable:
         agent's name. Without it only players of protocol 2 are taken
     :param act: makes an action of the element that such an interface sends, and the agent's name; None: the
         ``type`` of the element, an int
-    :param grace: seconds that turns wait for a player whose connection is lost, see :class:`masep.Table`
+    :param grace: seconds that a player whose connection is lost has to come back; then somebody else can play its
+        agent. None: nobody waits for it, see :class:`masep.Table`
     :param rejoins_by_id: take the id of a player that is away for proof enough of its seat
     :param seed: that of the first episode, which rises by one with each, and of ``"random-legal"``
     :param options: those of each reset
@@ -126,6 +127,9 @@ class EnvironmentTable:
         self._returns: dict[str, float] = {}
         self._actions: dict[str, Any] = {}
         self._played = self._turns = 0
+        if grace is not None:
+            # A table whose players are all away would hold longer, for them alone.
+            more.setdefault("forget_time", grace)
         self.table = Table(
             game,
             self._forms,
