@@ -4,6 +4,7 @@ use masep::{Address, Target};
 use serde::Serializer;
 
 use crate::error::Error;
+use crate::token::Credentials;
 
 /// The variable that holds the address to use where none is given.
 const VARIABLE: &str = "MASEP_ADDRESS";
@@ -23,10 +24,30 @@ pub(crate) fn or_default(given: Option<Target>) -> Result<Target, Error> {
     parse(&value).map_err(|reason| Error::Usage(format!("{VARIABLE} is {value:?}: {reason}")))
 }
 
+/// As [`or_default`], but the address that goes with a token counts more than those that are not given.
+pub(crate) fn with_token(
+    given: Option<Target>,
+    credentials: Option<&Credentials>,
+) -> Result<Target, Error> {
+    or_default(given.or_else(|| credentials?.address.clone()))
+}
+
 /// An address among the arguments. clap says itself what it was that is none.
 pub(crate) fn parse(text: &str) -> Result<Target, String> {
     text.parse()
         .map_err(|error: masep::InvalidAddress| error.reason())
+}
+
+/// The same for one that may not be there.
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+pub(crate) fn as_text_if_some<S: Serializer>(
+    address: &Option<Address>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(address) => as_text(address, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// An address in JSON is its text.

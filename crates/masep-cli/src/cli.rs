@@ -7,7 +7,7 @@ use crate::log::LogFormat;
 use crate::output::{Elements, set_elements};
 use crate::status::{self, Status};
 use crate::variables::{self, RULE};
-use crate::{cert, decode, demo, discover, encode, join, proxy, serve, tap};
+use crate::{cert, decode, demo, discover, encode, join, proxy, serve, tap, token};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -22,7 +22,7 @@ Start with `masep VERB --help`: each verb has an example there.";
 
 const ENVIRONMENT: &str = "\
   MASEP_ADDRESS  the address to use where none is given: ADDR:PORT or unix:///PATH
-  MASEP_TOKEN    the access token, where no --token-file is given
+  MASEP_TOKEN    the access token, or the line of masep token new, where no --token-file is given
   MASEP_LOG      what is logged to standard error: warn (the default), info, debug, trace, or a
                  filter such as masep=debug,warn; RUST_LOG is read if it is not set
   NO_COLOR       set to anything: no colors
@@ -68,6 +68,7 @@ enum Verb {
     Tap(tap::Tap),
     Proxy(Box<proxy::Proxy>),
     Cert(cert::Cert),
+    Token(token::TokenVerb),
     Encode(encode::Encode),
     Decode(decode::Decode),
     Demo(demo::Demo),
@@ -95,6 +96,7 @@ impl Cli {
             Verb::Tap(tap) => tap.run(),
             Verb::Proxy(proxy) => proxy.run(),
             Verb::Cert(cert) => cert.run(),
+            Verb::Token(token) => token.run(),
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
             Verb::Demo(demo) => demo.run(),

@@ -1,12 +1,14 @@
 //! The commands of `masep serve` and `masep join`: lines of JSON on standard input.
 
 mod input;
+mod send_away;
 
 use bytes::Bytes;
 use masep::{Connection, Frame, Message, SendError};
 use serde_json::{Map, Value as Json};
 
 pub(crate) use self::input::{Input, Line};
+pub(crate) use self::send_away::SendAway;
 use crate::failure::Failure;
 use crate::lines::parse_json;
 
@@ -18,6 +20,8 @@ pub(crate) enum Command {
         to: Option<Recipient>,
         content: Content,
     },
+    /// Send somebody away.
+    SendAway(SendAway),
     /// Send what waits, say `BYE` to all and end.
     Shutdown,
 }
@@ -60,6 +64,8 @@ const NO_OBJECT: &str = "a line is a JSON object";
 pub(crate) struct Form {
     /// A line that could be done.
     pub(crate) example: &'static str,
+    /// Whether lines can send somebody away.
+    pub(crate) is_servers: bool,
 }
 
 /// The id that stands for all who are connected. It is nobody's own: a peer that says it in its hello is
@@ -69,7 +75,7 @@ pub(crate) const EVERYONE: &str = "*";
 impl Command {
     /// Reads a line. A message without `src_sub_app` is from `sender`.
     fn parse(line: &[u8], sender: &str, form: Form) -> Result<Self, Failure> {
-        Self::parse_line(line, sender).map_err(|mut failure| {
+        Self::parse_line(line, sender, form).map_err(|mut failure| {
             if matches!(failure.kind, "json" | "missing_key" | "unknown_key")
                 || failure.message == NO_OBJECT
             {
@@ -82,7 +88,7 @@ impl Command {
         })
     }
 
-    fn parse_line(line: &[u8], sender: &str) -> Result<Self, Failure> {
+    fn parse_line(line: &[u8], sender: &str, form: Form) -> Result<Self, Failure> {
         let Json::Object(object) = parse_json(line)? else {
             return Err(Failure::new("unexpected", NO_OBJECT));
         };
@@ -92,6 +98,9 @@ impl Command {
             match key.as_str() {
                 "to" => to = Some(recipient(value)?),
                 "message" | "bytes_hex" | "bye" | "shutdown" => actions.push((key.as_str(), value)),
+                action if form.is_servers && SendAway::ACTIONS.contains(&action) => {
+                    actions.push((action, value));
+                }
                 _ => return Err(unknown_key(key, &object)),
             }
         }
@@ -109,6 +118,14 @@ impl Command {
                     return Err(Failure::new("unexpected", message));
                 }
                 return Ok(Self::Shutdown);
+            }
+            [(action, value)] if SendAway::ACTIONS.contains(&action) => {
+                if to.is_some() {
+                    let message =
+                        format!("{action:?} says itself who it is about: it has no \"to\"");
+                    return Err(Failure::new("unexpected", message));
+                }
+                return Ok(Self::SendAway(SendAway::parse(action, value)?));
             }
             [] => {
                 let message = "no \"message\", \"bytes_hex\", \"bye\" or \"shutdown\" in the line";
@@ -170,6 +187,7 @@ mod tests {
 
     const FORM: Form = Form {
         example: r#"{"to":"agent","message":{"msg_type":"quit"}}"#,
+        is_servers: true,
     };
 
     fn parse(line: &str) -> Result<Command, &'static str> {

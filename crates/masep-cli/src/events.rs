@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use self::turns::{Turn, Turns};
 pub(crate) use self::writer::EventWriter;
-use crate::address::as_text;
+use crate::address::{as_text, as_text_if_some};
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::json_line;
@@ -31,6 +31,11 @@ pub(crate) enum Event<'a> {
         id: &'a str,
         #[serde(serialize_with = "as_text")]
         address: Address,
+        #[serde(
+            serialize_with = "as_text_if_some",
+            skip_serializing_if = "Option::is_none"
+        )]
+        pymasep_address: Option<Address>,
     },
     /// A peer said hello. `protocol` is there where it is not pymasep's, `id` is our own, where it was not told before.
     Connected {
@@ -41,6 +46,9 @@ pub(crate) enum Event<'a> {
         protocol: u16,
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a str>,
+        /// The name of its access token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<&'a str>,
     },
     /// A peer sent a message. `peer` is the id of its connection; whom it claims to be from is in the
     /// message.
@@ -391,6 +399,7 @@ mod tests {
                 Event::Listening {
                     id: "e",
                     address: address.clone(),
+                    pymasep_address: None,
                 },
                 r#"{"event":"listening","id":"e","address":"[::1]:60000"}"#,
             ),
@@ -400,6 +409,7 @@ mod tests {
                     address: address.clone(),
                     protocol: 1,
                     id: None,
+                    token: None,
                 },
                 r#"{"event":"connected","peer":"a","address":"[::1]:60000"}"#,
             ),

@@ -23,6 +23,7 @@ use crate::limits::ConnectionLimits;
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
+use crate::token::TokenFile;
 use crate::{duration, id, runtime};
 
 const LONG_ABOUT: &str = "\
@@ -84,6 +85,7 @@ newest. {\"leave\":true} gives the seat up; without that, it can be had again.";
 
 const FORM: Form = Form {
     example: r#"{"message":{"msg_type":"action","params":{"action":{"$xml":"<Action type=\"1\" />"}}}}"#,
+    is_servers: false,
 };
 
 /// The most time until a connection is known not to be rejected: as long as its BYE may take
@@ -159,6 +161,9 @@ pub(crate) struct Join {
     /// Keep in this file what proves the seat, and take it from there: for a player that is killed and started again
     #[arg(long, value_name = "FILE", requires = "turns")]
     resume_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    token_file: TokenFile,
 
     /// When standard output is read slowly, skip observations that have a newer one behind them
     ///
@@ -346,12 +351,16 @@ impl Join {
 
     async fn connect(&self, id: &str) -> Result<Client, Error> {
         let options = self.limits.socket_options();
-        let client = Client::builder(id)
+        let credentials = self.token_file.read()?;
+        let mut client = Client::builder(id)
             .limits(self.limits.limits())
             .protocols(self.protocols.into())
             .socket_options(options.connect_time(self.connect_time));
+        if let Some(credentials) = &credentials {
+            client = client.token(credentials.token.clone());
+        }
         if !self.discover {
-            let address = address::or_default(self.address.clone())?;
+            let address = address::with_token(self.address.clone(), credentials.as_ref())?;
             return client.connect(address).await.map_err(Error::Connect);
         }
         let options = SearchOptions::default().timeout(self.search_time);

@@ -5,11 +5,14 @@ mod sending;
 mod table;
 mod told;
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{Duplicates, Server, ServerLimits, Target, WhenFull};
+use masep::{Duplicates, Server, ServerLimits, Target, Tokens, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
 use self::handler::TellEvents;
@@ -31,7 +34,9 @@ standard input says. Both are lines of JSON.
 
 Out, one object a line:
   {\"event\":\"listening\",\"id\":...,\"address\":...}                 first: connections are taken
-  {\"event\":\"connected\",\"peer\":ID,\"address\":...}             \"protocol\":2 if it is not pymasep's
+                                          \"pymasep_address\" with --pymasep-listen
+  {\"event\":\"connected\",\"peer\":ID,\"address\":...}             \"protocol\":2 if it is not pymasep's; \"token\": the
+                                          name of its access token, with --tokens
   {\"event\":\"message\",\"peer\":ID,\"message\":{...}}                see masep encode --help
   {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}    a frame that is no message
   {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}         something was not accepted; \"about\" if it says what
@@ -41,9 +46,9 @@ Out, one object a line:
   {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}          that line was not done
 
 Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
-protocol_error, queue_full, shutdown, replaced, aborted, io; of protocol 2 also heartbeat_timeout, \
+protocol_error, queue_full, shutdown, replaced, revoked, kicked, aborted, io; of protocol 2 also heartbeat_timeout, \
 unsupported_frame, bad_frame, slow_frame. Reasons of rejected: closed_before_hello, \
-bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped, other_protocol; \
+bad_hello, hello_timeout, crowded_out, duplicate_id, reserved_id, too_many_connections, stopped, other_protocol, unauthorized, forbidden, banned; \
 \"skipped\":N says that N before it could not be told. \"detail\" is for people.
 
 \"peer\" is the id that the connection said in its hello; the \"src_sub_app\" in a message is a claim, \
@@ -54,7 +59,10 @@ In, one object a line, with one of these actions:
   {\"to\":ID,\"message\":{...}}     send a message; without src_sub_app it is from this server
   {\"to\":ID,\"bytes_hex\":\"00ff\"}  send a frame of these bytes
   {\"to\":ID,\"bye\":true}          send what waits and BYE, and close
-  {\"shutdown\":true}             the same for all, and end
+  {\"kick\":{\"id\":ID}}           end its connection, with the code kicked; {\"token\":NAME} and {\"address\":IP}
+                                in place of {\"id\":ID} are all with that token, or from that address
+  {\"ban\":{\"id\":ID}}            the same, and refuse it from then on; {\"unban\":{...}} lets it come again
+  {\"shutdown\":true}             bye for all, and end
 \"to\":\"*\" is for all who are connected; a peer with the id * is not taken, so that the id of an event \
 never means everybody. A line that cannot be done gives an error event and has no other effect; it \
 does not change the exit code.
@@ -81,6 +89,7 @@ Example: an engine that greets (two terminals)
 
 const FORM: Form = Form {
     example: r#"{"to":"agent","message":{"msg_type":"observation","params":{"step":0}}}"#,
+    is_servers: true,
 };
 
 /// The time that a line for a peer whose queue is full holds up the lines after it: long enough for one
@@ -117,6 +126,20 @@ pub(crate) struct Serve {
     /// Let a new connection take the id of an old one, which is ended, instead of refusing it
     #[arg(long)]
     replace: bool,
+
+    /// Take only those who have one of the tokens in this file, which `masep token` makes
+    ///
+    /// The file is read anew when it changes: a token that is taken out ends its connections. Peers of pymasep's protocol have
+    /// no tokens: they are refused, unless there is --pymasep-listen.
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    /// Listen on this address too, for peers of pymasep's protocol alone, which need no token there
+    ///
+    /// A Unix socket, or an address that strangers do not reach. No address is trusted for being a local one: behind a
+    /// tunnel, a reverse proxy or a container every stranger comes from 127.0.0.1.
+    #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
+    pymasep_listen: Option<Target>,
 
     /// Policy for a frame to a peer that already has as many waiting as it may
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = FullPolicy::Wait)]
@@ -213,11 +236,11 @@ impl Serve {
         let input = Input::start(id.clone(), FORM, self.end_with_stdin)?;
         let (stop_input, undone) = (input.stop(), input.undone());
         let server = tokio::select! {
-            server = self.listen(&id, &events) => server?,
+            server = self.listen(&id, &events) => Arc::new(server?),
             status = signals.next() => return Ok(status),
         };
         let sending = Sending {
-            registry: server.registry().clone(),
+            server: server.clone(),
             events: events.clone(),
             when_full: self.when_full.into(),
             patience: self.limits.limits().write_time.min(PATIENCE),
@@ -242,6 +265,8 @@ impl Serve {
                 } else {
                     undone.load(Ordering::Relaxed)
                 };
+            } else {
+                drop(lines);
             }
             let time = deadline.saturating_duration_since(Instant::now());
             shut_down(server, time, left, &events).await
@@ -269,7 +294,7 @@ impl Serve {
     async fn listen(&self, id: &str, events: &Events) -> Result<Server, Error> {
         let address = address::or_default(self.address.clone())?;
         let (handler, started) = TellEvents::new(events.clone(), self.bad_frames);
-        let server = Server::builder(id)
+        let mut builder = Server::builder(id)
             .limits(self.limits.limits())
             .server_limits(self.server_limits())
             .socket_options(self.limits.socket_options())
@@ -279,7 +304,14 @@ impl Serve {
                 Duplicates::Refuse
             })
             .protocols(self.protocols.into())
-            .handler(handler)
+            .handler(handler);
+        if let Some(tokens) = self.tokens()? {
+            builder = builder.tokens(tokens);
+        }
+        if let Some(pymasep) = &self.pymasep_listen {
+            builder = builder.pymasep_listen(pymasep).map_err(usage)?;
+        }
+        let server = builder
             .bind(&address)
             .await
             .map_err(|source| Error::listen(&address, &source))?;
@@ -289,10 +321,17 @@ impl Serve {
         let listening = Event::Listening {
             id,
             address: server.local_address(),
+            pymasep_address: server.pymasep_address().cloned(),
         };
         events.tell(Source::Program, &listening).await;
         started.send_replace(true);
         Ok(server)
+    }
+
+    /// Those who are taken; `None` for everybody.
+    fn tokens(&self) -> Result<Option<Tokens>, Error> {
+        let tokens = self.tokens.as_ref().map(Tokens::file).transpose();
+        tokens.map_err(|error| Error::Usage(error.to_string()))
     }
 
     fn server_limits(&self) -> ServerLimits {
@@ -302,12 +341,20 @@ impl Serve {
     }
 }
 
+fn usage(error: io::Error) -> Error {
+    Error::Usage(error.to_string())
+}
+
 /// Ends all connections, and tells what was not sent by then: to peers, and of the lines that were read.
-async fn shut_down(server: Server, time: Duration, undone: usize, events: &Events) -> Status {
+async fn shut_down(server: Arc<Server>, time: Duration, undone: usize, events: &Events) -> Status {
     if undone > 0 {
         events.tell(Source::Program, &Event::undone(undone)).await;
     }
     let connections = server.registry().connections();
+    // The lines have ended, and with them their part of it.
+    let Some(server) = Arc::into_inner(server) else {
+        return Status::NotSent;
+    };
     let report = server.shutdown(time).await;
     for connection in &connections {
         if report.cut.contains(connection.peer()) {

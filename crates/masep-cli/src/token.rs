@@ -1,34 +1,85 @@
-//! Access tokens, from a file or from the environment: an argument would be seen by everybody on the machine.
+//! Access tokens: those that a client is given, and `masep token`, which makes them.
+//!
+//! A token comes from a file or from the environment: an argument would be seen by everybody on the machine.
 
-use std::path::Path;
+mod file;
+mod verb;
 
-use masep::AccessToken;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use masep::access::Digest;
+use masep::{AccessToken, ConnectionString, Target};
 
 use crate::error::Error;
+
+pub(crate) use self::verb::TokenVerb;
 
 /// The variable that has the token where no file is given.
 const VARIABLE: &str = "MASEP_TOKEN";
 
+/// The option of verbs that connect.
+#[derive(Debug, Args)]
+pub(crate) struct TokenFile {
+    /// A file with the access token, or with the line of `masep token new`; without it that of `MASEP_TOKEN`, if there is one
+    ///
+    /// With that line, which has the server's address too, no ADDRESS is needed. A token goes over Unix sockets alone.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenFile {
+    /// What the file has, else `MASEP_TOKEN`, if there is one.
+    pub(crate) fn read(&self) -> Result<Option<Credentials>, Error> {
+        credentials(self.token_file.as_deref())
+    }
+}
+
+/// A token, and where it is for, if that is known.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) token: AccessToken,
+    pub(crate) address: Option<Target>,
+    /// The SHA-256 of the certificate authority of the server.
+    #[expect(dead_code, reason = "for TLS")]
+    pub(crate) ca: Option<Digest>,
+}
+
 /// The token in the file, else that of `MASEP_TOKEN`, if there is one. White space around it does not count.
 pub(crate) fn read(file: Option<&Path>) -> Result<Option<AccessToken>, Error> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|error| {
-            Error::Usage(format!(
-                "cannot read the token file {}: {error}",
-                file.display()
-            ))
-        })?,
+    Ok(credentials(file)?.map(|credentials| credentials.token))
+}
+
+fn credentials(file: Option<&Path>) -> Result<Option<Credentials>, Error> {
+    let (text, source) = match file {
+        Some(file) => {
+            let source = format!("the token file {}", file.display());
+            let text = std::fs::read_to_string(file);
+            let text = text.map_err(|error| Error::Usage(format!("cannot read {source}: {error}")));
+            (text?, source)
+        }
         None => match std::env::var(VARIABLE) {
-            Ok(value) => value,
+            Ok(value) => (value, VARIABLE.to_owned()),
             Err(_) => return Ok(None),
         },
     };
     match (text.trim(), file) {
-        ("", Some(file)) => Err(Error::Usage(format!(
-            "the token file {} has no token",
-            file.display()
-        ))),
+        ("", Some(_)) => Err(Error::Usage(format!("{source} has no token"))),
         ("", None) => Ok(None),
-        (token, _) => Ok(Some(AccessToken::from(token))),
+        (text, _) if text.contains("://") => {
+            let string: ConnectionString = text
+                .parse()
+                .map_err(|error| Error::Usage(format!("{source}: {error}")))?;
+            Ok(Some(Credentials {
+                token: string.token().clone(),
+                address: string.address().parse().ok(),
+                ca: string.ca(),
+            }))
+        }
+        (token, _) => Ok(Some(Credentials {
+            token: AccessToken::from(token),
+            address: None,
+            ca: None,
+        })),
     }
 }

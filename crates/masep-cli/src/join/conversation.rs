@@ -60,6 +60,7 @@ impl Conversation {
             peer: self.connection.peer(),
             address: self.connection.address(),
             protocol: self.connection.protocol().number(),
+            token: None,
             id: Some(&self.id),
         };
         self.events.tell(&self.connection, &connected).await;
@@ -208,7 +209,8 @@ impl Conversation {
     pub(super) async fn do_lines(&self, mut input: Input) {
         while let Some(Line { number, command }) = input.next().await {
             let done = match command {
-                Ok(Command::Shutdown) => return,
+                // Only a server's lines have the other.
+                Ok(Command::Shutdown | Command::SendAway(_)) => return,
                 Ok(Command::Send { to, content }) => {
                     let is_bye = content.is_bye();
                     let sent = self.send(to, &content).await;

@@ -87,7 +87,11 @@ fn join(options: &Join) -> Result<Player, Error> {
             Err(error) => return Err(cannot("read", file, &error)),
         }
     }
-    let target = address::or_default(options.address.clone())?;
+    let credentials = options.token_file.read()?;
+    if let Some(credentials) = &credentials {
+        builder = builder.token(credentials.token.clone());
+    }
+    let target = address::with_token(options.address.clone(), credentials.as_ref())?;
     builder
         .join(target)
         .map_err(|error| Error::Usage(error.to_string()))

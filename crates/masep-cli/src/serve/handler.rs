@@ -63,6 +63,7 @@ impl TellEvents {
             address: connection.address(),
             protocol: connection.protocol().number(),
             id: None,
+            token: connection.grant().map(|grant| &*grant.name),
         };
         self.events.tell(connection, &connected).await;
         self.told.set_connected(connection);

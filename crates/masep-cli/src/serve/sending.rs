@@ -1,8 +1,9 @@
 //! Does what the lines of standard input ask for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use masep::{Connection, EncodeError, Frame, PeerId, Protocol, Registry, SendError, WhenFull};
+use masep::{Connection, EncodeError, Frame, PeerId, Protocol, SendError, Server, WhenFull};
 use tokio::time::{Instant, timeout_at};
 
 use crate::commands::{Command, Content, EVERYONE, Input, Line, Recipient};
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 
 /// The parts that sending needs.
 pub(super) struct Sending {
-    pub(super) registry: Registry,
+    pub(super) server: Arc<Server>,
     pub(super) events: Events,
     /// The policy for a frame to a peer whose queue is full.
     pub(super) when_full: WhenFull,
@@ -27,6 +28,7 @@ impl Sending {
             let done = match command {
                 Ok(Command::Shutdown) => return,
                 Ok(Command::Send { to, content }) => self.send(to, &content).await,
+                Ok(Command::SendAway(who)) => who.carry_out(&self.server),
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = done {
@@ -44,7 +46,7 @@ impl Sending {
             }
             Some(Recipient::Peer(id)) => {
                 // Never [`EVERYONE`], which is another recipient.
-                let Some(connection) = self.registry.get_connection(&id) else {
+                let Some(connection) = self.server.registry().get_connection(&id) else {
                     return Err(SendError::UnknownPeer(PeerId::from(id)).into());
                 };
                 let frame = content.frame(&connection)?;
@@ -74,7 +76,7 @@ impl Sending {
     async fn broadcast(&self, deadline: Instant, content: &Content) -> Result<(), Failure> {
         let mut forms = Forms::default();
         let (mut sent, mut full, mut refused) = (0, Vec::new(), Vec::new());
-        for connection in self.registry.connections() {
+        for connection in self.server.registry().connections() {
             if **connection.peer() == *EVERYONE {
                 // It is about to be told that it is not taken.
                 continue;

@@ -38,7 +38,8 @@ ended; ignored, error.
 
 In, one object a line: {\"ask\":{\"red\":VIEW,\"blue\":VIEW}}; a seat can be asked again when it is decided, whatever the \
 others do. {\"deadline\":\"5s\"} beside ask is for this turn. {\"show\":VIEW} to the spectators; {\"finish\":{\"red\":VIEW}} \
-ends an episode; {\"close\":N} ends turn N early; {\"close_seat\":\"red\"}, {\"open_seat\":\"red\"}; {\"pause\":true}, \
+ends an episode; {\"close\":N} ends turn N early; {\"close_seat\":\"red\"}, {\"open_seat\":\"red\"}; kick, ban and unban, as without --seats: the seat is kept for \
+--grace; {\"pause\":true}, \
 {\"resume\":true}; {\"end\":true}. A VIEW is any value, for pymasep peers a State: {\"$xml\":\"<State .../>\"}. Beside ask and \
 finish {\"information\":{\"red\":{\"reward\":1}}}, beside show {\"information\":{...}} is what goes beside the State.";
 
@@ -118,6 +119,7 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
     let listening = TableEvent::Listening {
         id: &id,
         address: table.local_address(),
+        pymasep_address: table.server().pymasep_address().cloned(),
         seats: &options.table.seats,
     };
     events.tell_other(&listening).await;
@@ -176,6 +178,12 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         .server_limits(options.server_limits())
         .socket_options(options.limits.socket_options())
         .protocols(options.protocols.into());
+    if let Some(tokens) = options.tokens()? {
+        builder = builder.tokens(tokens);
+    }
+    if let Some(pymasep) = &options.pymasep_listen {
+        builder = builder.pymasep_listen(pymasep).map_err(super::usage)?;
+    }
     for seat in &rules.finals_unanswered {
         let seat = seat.clone();
         builder = builder.settings(move |settings| settings.finals_unanswered(&seat));
@@ -233,6 +241,7 @@ impl Engine {
             Command::OpenSeat(seat) => table.open_seat(&seat)?,
             Command::Pause => table.pause(),
             Command::Resume => table.resume(),
+            Command::SendAway(who) => who.carry_out(table.server())?,
             Command::End => {}
         }
         Ok(())

@@ -26,6 +26,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
         .args(args)
         .env_remove("MASEP_ADDRESS")
+        .env_remove("MASEP_TOKEN")
         .env_remove("MASEP_LOG")
         .env_remove("RUST_LOG")
         .stdin(Stdio::piped())

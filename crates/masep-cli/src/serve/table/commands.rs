@@ -4,6 +4,7 @@ use masep::table::{TurnTime, View};
 use masep::{Dict, Value};
 use serde_json::{Map, Value as Json};
 
+use crate::commands::SendAway;
 use crate::duration;
 use crate::failure::Failure;
 use crate::lines::parse_json;
@@ -19,6 +20,7 @@ pub(super) enum Command {
     OpenSeat(String),
     Pause,
     Resume,
+    SendAway(SendAway),
     End,
 }
 
@@ -32,7 +34,7 @@ pub(super) struct Ask {
 const EXAMPLE: &str = r#"{"ask":{"red":{"$xml":"<State />"}}}"#;
 
 /// The keys that say what to do.
-const ACTIONS: [&str; 9] = [
+const ACTIONS: [&str; 12] = [
     "ask",
     "show",
     "finish",
@@ -41,6 +43,9 @@ const ACTIONS: [&str; 9] = [
     "open_seat",
     "pause",
     "resume",
+    "kick",
+    "ban",
+    "unban",
     "end",
 ];
 
@@ -96,6 +101,9 @@ fn command(action: &str, value: &Json, object: &Map<String, Json>) -> Result<Com
         ),
         "close_seat" => Command::CloseSeat(seat(action, value)?),
         "open_seat" => Command::OpenSeat(seat(action, value)?),
+        _ if SendAway::ACTIONS.contains(&action) => {
+            Command::SendAway(SendAway::parse(action, value)?)
+        }
         _ if *value != Json::Bool(true) => {
             return Err(unexpected(format!("the only value of {action:?} is true")));
         }
@@ -165,6 +173,8 @@ fn unexpected(message: impl Into<String>) -> Failure {
 mod tests {
     use std::time::Duration;
 
+    use masep::access::Subject;
+
     use super::*;
 
     fn parsed(line: &str) -> Result<Command, &'static str> {
@@ -211,6 +221,16 @@ mod tests {
             ),
             (r#"{"pause":true}"#, Ok(Command::Pause)),
             (r#"{"resume":true}"#, Ok(Command::Resume)),
+            (
+                r#"{"kick":{"id":"a"}}"#,
+                Ok(Command::SendAway(SendAway::Kick(Subject::Id("a".into())))),
+            ),
+            (
+                r#"{"unban":{"token":"lab3"}}"#,
+                Ok(Command::SendAway(SendAway::Unban(Subject::Token(
+                    "lab3".into(),
+                )))),
+            ),
             (r#"{"end":true}"#, Ok(Command::End)),
         ] {
             assert_eq!(parsed(line), command, "{line}");
@@ -235,6 +255,9 @@ mod tests {
             (r#"{"show":1,"deadline":"2s"}"#, "unknown_key"),
             (r#"{"close":"7"}"#, "unexpected"),
             (r#"{"end":false}"#, "unexpected"),
+            (r#"{"kick":"a"}"#, "unexpected"),
+            (r#"{"ban":{"id":"a","token":"b"}}"#, "unexpected"),
+            (r#"{"ban":{"address":"a"}}"#, "unexpected"),
         ] {
             assert_eq!(parsed(line), Err(kind), "{line}");
         }

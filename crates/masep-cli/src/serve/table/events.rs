@@ -4,7 +4,7 @@ use masep::table::{Event, Table};
 use masep::{Address, Value};
 use serde::Serialize;
 
-use crate::address::as_text;
+use crate::address::{as_text, as_text_if_some};
 
 /// Something that happened. Its name and keys are what programs read: they do not change.
 #[derive(Debug, Serialize)]
@@ -14,6 +14,11 @@ pub(super) enum TableEvent<'a> {
         id: &'a str,
         #[serde(serialize_with = "as_text")]
         address: Address,
+        #[serde(
+            serialize_with = "as_text_if_some",
+            skip_serializing_if = "Option::is_none"
+        )]
+        pymasep_address: Option<Address>,
         seats: &'a [String],
     },
     Seated {

@@ -1,0 +1,312 @@
+//! Servers that ask for tokens, and `masep token`, which makes them.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use program::{command, run};
+use serde_json::{Value as Json, json};
+use session::Session;
+
+/// A directory for a socket and a file of tokens.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = PathBuf::from(format!("/tmp/masep-tokens-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}", self.path("x.sock"))
+    }
+
+    fn tokens(&self) -> String {
+        self.path("tokens.toml")
+    }
+
+    /// `masep token` with these arguments for the file.
+    fn token(&self, args: &[&str]) -> program::Run {
+        let file = self.tokens();
+        run(&[&["token"], args, &["--file", &file]].concat(), "")
+    }
+
+    /// A new token: the line that was printed.
+    fn new_token(&self, args: &[&str]) -> String {
+        let address = self.address();
+        let run = self.token(&[&["new", "--address", &address], args].concat());
+        assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+        let line = run.stdout.strip_suffix('\n').unwrap();
+        assert!(line.starts_with(&format!("{address}?token=")), "{line}");
+        line.to_owned()
+    }
+
+    fn serve(&self, args: &[&str]) -> Session {
+        let (address, file) = (self.address(), self.tokens());
+        let serve = ["serve", &address, "--id", "engine", "--tokens", &file];
+        let mut command = command(&[&serve, args].concat());
+        Session::spawn(command.env("MASEP_LOG", "trace"))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A client that has this in its environment, and no address.
+fn join(token: &str, args: &[&str]) -> Session {
+    let mut command = command(&[&["join"], args].concat());
+    command.env("MASEP_TOKEN", token).env("MASEP_LOG", "trace");
+    let mut session = Session::spawn(&mut command);
+    session.read();
+    session
+}
+
+/// The secret in a line.
+fn secret(line: &str) -> &str {
+    line.split_once("token=").unwrap().1
+}
+
+#[test]
+fn one_line_is_all_that_a_client_needs() {
+    let directory = Directory::new("line");
+    let lab3 = directory.new_token(&["--name", "lab3", "--id", "a"]);
+    let lab4 = directory.new_token(&["--name", "lab4"]);
+    let mode = fs::metadata(directory.tokens())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut engine = directory.serve(&[]);
+    engine.read();
+    engine.event("listening");
+
+    let mut a = join(&lab3, &["--id", "a"]);
+    assert_eq!(a.event("connected")["peer"], "engine");
+    let connected = engine.event("connected");
+    assert_eq!(
+        (&connected["peer"], &connected["token"]),
+        (&json!("a"), &json!("lab3"))
+    );
+    // From a file, with an address beside it.
+    fs::write(directory.path("lab4.token"), secret(&lab4)).unwrap();
+    let file = directory.path("lab4.token");
+    let address = directory.address();
+    let mut b = Session::start(&["join", &address, "--token-file", &file, "--id", "b"]);
+    b.event("connected");
+    assert_eq!(engine.event("connected")["token"], "lab4");
+
+    // Who has none, or one for another id, is told so.
+    let mut all = Vec::new();
+    for (token, id, code) in [
+        ("", "c", "unauthorized"),
+        ("wrong", "c", "unauthorized"),
+        (secret(&lab3), "c", "forbidden"),
+    ] {
+        let mut refused = join(token, &[&address, "--id", id]);
+        assert_eq!(refused.event("rejected")["code"], code);
+        let (exit, stderr) = refused.end();
+        assert_eq!(exit, Some(5));
+        all.push(stderr);
+        assert_eq!(engine.event("rejected")["reason"], code);
+    }
+
+    engine.send(json!({"kick": {"token": "lab4"}}));
+    assert_eq!(b.event("closed")["code"], "kicked");
+    assert_eq!(engine.event("closed")["reason"], "kicked");
+    engine.send(json!({"kick": {"id": "b"}}));
+    assert_eq!(engine.event("error")["kind"], "unknown_peer");
+    engine.send(json!({"ban": {"token": "lab4"}}));
+    let mut banned = join(&lab4, &["--id", "b"]);
+    assert_eq!(banned.event("rejected")["code"], "banned");
+    engine.event("rejected");
+
+    let run = directory.token(&["remove", "lab3"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(a.event("closed")["code"], "revoked");
+    let closed = engine.event("closed");
+    assert_eq!(
+        (&closed["peer"], &closed["reason"]),
+        (&json!("a"), &json!("revoked"))
+    );
+    let again = join(&lab3, &["--id", "a"]);
+    assert_eq!(again.end().0, Some(5));
+    engine.event("rejected");
+
+    engine.send(json!({"shutdown": true}));
+    all.extend([engine, a, b, banned].map(|session| session.end().1));
+    let all = all.concat();
+    assert!(
+        all.contains("refused") && all.contains("connected"),
+        "{all}"
+    );
+    for line in [&lab3, &lab4] {
+        assert!(!all.contains(secret(line)), "{all}");
+    }
+}
+
+#[test]
+fn a_table_takes_its_players_and_sends_them_away() {
+    let directory = Directory::new("table");
+    let game = "pursuit.PursuitGame";
+    let player = [
+        "--role", "actor", "--game", game, "--seat", "red", "--name", "red",
+    ];
+    let red = directory.new_token(&player);
+    let eye = directory.new_token(&["--role", "observer", "--name", "eye"]);
+    let mut engine = directory.serve(&["--seats", "red", "--game", game]);
+    engine.read();
+    engine.event("listening");
+    let turns = ["--turns", "--game", game, "--id", "r"];
+    let mut r = join(&red, &turns);
+    r.event("joined");
+    assert_eq!(engine.event("seated")["seat"], "red");
+    engine.event("filled");
+    let observer = join(&eye, &turns);
+    assert_eq!(observer.end().0, Some(5), "it would be an actor");
+    engine.send(json!({"ask": {"red": 1}}));
+    engine.event("asked");
+    r.event("turn");
+    r.send(json!({"action": 2}));
+    assert_eq!(engine.event("decision")["action"], 2);
+    engine.send(json!({"kick": {"token": "red"}}));
+    assert_eq!(engine.event("away")["seat"], "red");
+    let over = loop {
+        let json = r.json();
+        if json["event"] == "over" {
+            break json;
+        }
+    };
+    assert!(over.to_string().contains("kicked"), "{over}");
+    engine.send(json!({"end": true}));
+    while engine.json()["event"] != "ended" {}
+    let (_, log) = engine.end();
+    assert!(!log.contains(secret(&red)) && !log.contains(secret(&eye)));
+}
+
+#[test]
+fn tokens_are_listed_without_themselves_and_what_people_wrote_stays() {
+    let directory = Directory::new("list");
+    fs::write(directory.tokens(), "# of the lab\n").unwrap();
+    let all = [
+        "--name",
+        "lab3",
+        "--role",
+        "actor",
+        "--game",
+        "g.G",
+        "--seat",
+        "red",
+        "--id",
+        "a",
+        "--expires",
+        "2027-01-31T12:00:00Z",
+    ];
+    let line = directory.new_token(&all);
+    directory.new_token(&["--name", "old", "--expires", "2001-01-01T00:00:00Z"]);
+    let listed = directory.token(&["list"]);
+    let listed: Vec<Json> = listed
+        .lines()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            json!({"name": "lab3", "roles": ["actor"], "games": ["g.G"], "seats": ["red"], "ids": ["a"],
+                "expires": "2027-01-31T12:00:00Z"}),
+            json!({"name": "old", "expires": "2001-01-01T00:00:00Z", "expired": true}),
+        ]
+    );
+    let text = fs::read_to_string(directory.tokens()).unwrap();
+    assert!(
+        text.starts_with("# of the lab\n") && !text.contains(secret(&line)),
+        "{text}"
+    );
+
+    for (args, reason) in [
+        (&["new", "--name", "lab3"][..], "the name \"lab3\""),
+        (&["remove", "lab5"], "the name \"lab5\""),
+        (&["new", "--name", "a", "--address", "a b"], "no address"),
+        (&["new", "--name", "a", "--expires", "soon"], "30d"),
+    ] {
+        let run = directory.token(args);
+        assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{}", run.stderr);
+        assert!(run.stderr.contains(reason), "{}", run.stderr);
+    }
+    assert_eq!(fs::read_to_string(directory.tokens()).unwrap(), text);
+
+    fs::write(directory.tokens(), "token = 1").unwrap();
+    for args in [&["list"][..], &["new", "--name", "a"]] {
+        let run = directory.token(args);
+        assert_eq!(run.code, Some(2));
+        assert!(run.stderr.contains("line 1"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_sha256_of_the_ca_goes_with_the_token() {
+    let directory = Directory::new("ca");
+    let pem = "-----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+    fs::write(directory.path("ca.pem"), pem).unwrap();
+    let file = directory.path("ca.pem");
+    let run = directory.token(&[
+        "new",
+        "--name",
+        "a",
+        "--address",
+        "unix:///a",
+        "--tls-ca",
+        &file,
+    ]);
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert!(
+        run.stdout.ends_with(&format!("&ca={abc}\n")),
+        "{}",
+        run.stdout
+    );
+    fs::write(directory.path("ca.pem"), pem.repeat(2)).unwrap();
+    let run = directory.token(&[
+        "new",
+        "--name",
+        "b",
+        "--address",
+        "unix:///a",
+        "--tls-ca",
+        &file,
+    ]);
+    assert!(run.stderr.contains("one certificate"), "{}", run.stderr);
+}
+
+#[test]
+fn pymaseps_peers_are_refused_or_have_an_address_of_their_own() {
+    let directory = Directory::new("pymasep");
+    directory.new_token(&["--name", "a"]);
+    let mut engine = directory.serve(&["--pymasep-listen", "127.0.0.1:0"]);
+    engine.read();
+    let listening = engine.event("listening");
+    let address = listening["pymasep_address"].as_str().unwrap();
+    let address = format!("pymasep://{address}");
+    let mut old = Session::start(&["join", &address, "--id", "old"]);
+    assert_eq!(old.event("connected")["protocol"], Json::Null);
+    assert_eq!(engine.event("connected")["peer"], "old");
+    let main = format!("py{}", directory.address().replace("unix", "masep+unix"));
+    let refused = Session::start(&["join", &main, "--id", "other"]);
+    assert_eq!(refused.end().0, Some(5));
+    assert_eq!(engine.event("rejected")["reason"], "other_protocol");
+}
