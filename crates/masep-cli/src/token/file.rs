@@ -113,17 +113,32 @@ fn put<'a>(table: &mut Table, key: &str, values: impl Iterator<Item = &'a str>) 
     }
 }
 
-/// Takes a token out.
+/// Takes a token out. The comments in front of it stay.
 pub(super) fn remove(document: &mut DocumentMut, name: &str) -> Result<(), String> {
     let tokens = document
         .get_mut(TOKEN)
         .and_then(Item::as_array_of_tables_mut);
     let found = tokens.and_then(|tokens| {
         let at = tokens.iter().position(|table| is_named(table, name))?;
+        let comments = tokens.get(at).map(prefix).unwrap_or_default();
         tokens.remove(at);
-        Some(())
+        if let Some(next) = tokens.get_mut(at) {
+            let comments = comments + &prefix(next);
+            next.decor_mut().set_prefix(comments);
+            return Some(String::new());
+        }
+        Some(comments)
     });
-    found.ok_or_else(|| format!("there is no token with the name {name:?}"))
+    let comments = found.ok_or_else(|| format!("there is no token with the name {name:?}"))?;
+    let behind = document.trailing().as_str().unwrap_or_default();
+    document.set_trailing(comments + behind);
+    Ok(())
+}
+
+/// What stands in front of a token.
+fn prefix(table: &Table) -> String {
+    let prefix = table.decor().prefix().and_then(|prefix| prefix.as_str());
+    prefix.unwrap_or_default().to_owned()
 }
 
 fn is_named(table: &Table, name: &str) -> bool {
