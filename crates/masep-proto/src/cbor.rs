@@ -58,6 +58,16 @@ pub mod tag {
     pub const BOOL: u64 = 39_734;
 }
 
+pub use map::MapWriter;
+
+/// A message of which everybody is sent the same, but for what belongs to the turn: its payload up to that.
+///
+/// # Errors
+/// As [`encode_message`]. 64 of the items that [`Limits::nodes`] allows are left to the turn.
+pub(crate) fn encode_open(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
+    encode::open(message, limits)
+}
+
 /// A message as CBOR, with what belongs to the turn of a game.
 ///
 /// # Errors

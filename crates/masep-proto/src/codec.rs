@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::connection::{Config, PeerLimits};
 use crate::protocol2::Protocol;
 use crate::{
@@ -74,6 +76,21 @@ impl Encoding {
             Protocol::Masep2 => {
                 let body = cbor::encode_message(message, turn, &self.sending())?;
                 Ok(Frame::of(FrameKind::Cbor, body))
+            }
+        }
+    }
+
+    /// A message that many are sent, each with a turn of its own: it is encoded once. `None` in pymasep's protocol, which has
+    /// no place for turns.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_for_turns(&self, message: &Message) -> Result<Option<ForTurns>, EncodeError> {
+        match self.limits.protocol {
+            Protocol::Pymasep => Ok(None),
+            Protocol::Masep2 => {
+                let payload = cbor::encode_open(message, &self.sending())?;
+                Ok(Some(ForTurns(payload)))
             }
         }
     }
@@ -159,6 +176,21 @@ impl Encoding {
             });
         }
         cbor::decode_message(&body, &large(limits, self.receives as usize))
+    }
+}
+
+/// A message without what belongs to the turn of a game: see [`Encoding::encode_for_turns`].
+#[derive(Clone, Debug)]
+pub struct ForTurns(Bytes);
+
+impl ForTurns {
+    /// The message as a frame, with the data of a turn: a map in CBOR of at most 64 items, as a
+    /// [`MapWriter`](crate::cbor::MapWriter) writes it.
+    pub fn frame(&self, turn: &[u8]) -> Frame {
+        let mut payload = Vec::with_capacity(self.0.len() + turn.len());
+        payload.extend_from_slice(&self.0);
+        payload.extend_from_slice(turn);
+        Frame::of(FrameKind::Cbor, Bytes::from(payload))
     }
 }
 

@@ -50,7 +50,7 @@ mod xml;
 pub use action::Action;
 pub use circular::CircularHeadList;
 pub use close::CloseReason;
-pub use codec::Encoding;
+pub use codec::{Encoding, ForTurns};
 pub use element::{Element, Node, OpenElement, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
 pub use frame::{Frame, FrameCodec, FrameKind};

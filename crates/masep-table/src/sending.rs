@@ -10,6 +10,17 @@ use crate::seat::Unsent;
 use crate::view::View;
 use crate::{Attachment, Cause, Effect, Event, Kind, Outgoing, PeerKey, SeatId, Table, TurnData};
 
+/// The last view that was sent in one form, and its message: who is sent an equal one gets the same message, so that it is
+/// made and encoded once for all of them.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    number: u64,
+    view: View,
+    message: Arc<Message>,
+    /// The step that a pymasep peer sees.
+    step: Option<i64>,
+}
+
 /// The next observation for a seat.
 enum Next {
     Final(Unsent),
@@ -103,26 +114,55 @@ impl Table {
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
         };
-        let is_pymaseps = known.manner == Manner::Pymasep;
-        let view = if is_pymaseps {
-            view.numbered(number, self.settings.keeps_env_step)
-        } else {
-            Some(view)
-        };
+        let manner = known.manner;
         if kind == Kind::Ask {
             known.asked = number;
         }
-        let Some(view) = view else {
+        let Some((message, step)) = self.message_of(view, manner, number) else {
             if kind == Kind::Ask {
                 self.decide(seat, Err(Cause::Undeliverable), now);
             }
             return;
         };
-        if is_pymaseps {
-            self.note_question(seat, peer, kind, number, &view, now);
+        if manner == Manner::Pymasep {
+            self.note_question(seat, peer, kind, number, step, now);
         }
         let turn = self.turn_data(seat, kind, number, episode, now);
-        self.send_observation(peer, self.observation(view), turn, now);
+        self.send_observation(peer, message, turn, now);
+    }
+
+    /// The message for a view, and its step; `None` if it has no form for such a peer.
+    fn message_of(
+        &mut self,
+        view: View,
+        manner: Manner,
+        number: u64,
+    ) -> Option<(Arc<Message>, Option<i64>)> {
+        let at = usize::from(manner == Manner::Pymasep);
+        if let Some(sent) = &self.sent[at]
+            && sent.number == number
+            && sent.view == view
+        {
+            return Some((sent.message.clone(), sent.step));
+        }
+        let (shown, step) = match manner {
+            Manner::Numbered => (view.clone(), None),
+            Manner::Pymasep => {
+                let shown = view
+                    .clone()
+                    .numbered(number, self.settings.keeps_env_step)?;
+                let step = shown.env_step();
+                (shown, step)
+            }
+        };
+        let message = self.observation(shown);
+        self.sent[at] = Some(Sent {
+            number,
+            view,
+            message: message.clone(),
+            step,
+        });
+        Some((message, step))
     }
 
     /// A pymasep peer is about to be asked.
@@ -132,7 +172,7 @@ impl Table {
         peer: PeerKey,
         kind: Kind,
         turn: u64,
-        view: &View,
+        step: Option<i64>,
         now: Instant,
     ) {
         let is_answered = kind == Kind::Ask
@@ -148,7 +188,6 @@ impl Table {
             _ if is_answered => Answer::Owing { turn, since: now },
             _ => Answer::Clear,
         };
-        let step = view.env_step();
         let before = known.step;
         known.step = step.max(before);
         if is_answered && before.is_some() && step <= before {

@@ -8,6 +8,7 @@ use masep_proto::{Message, PeerId};
 
 use crate::peer::{Manner, Peer};
 use crate::seat::{Presence, Seat};
+use crate::sending::Sent;
 use crate::spectators::Shown;
 use crate::{Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
 
@@ -39,6 +40,8 @@ pub struct Table {
     /// The number of seats that are asked and undecided.
     pub(crate) open: usize,
     pub(crate) shown: Option<Shown>,
+    /// Of players that say the numbers of turns, and of pymasep peers.
+    pub(crate) sent: [Option<Sent>; 2],
     pub(crate) is_paused: bool,
     /// Nobody can decide, and somebody may come back: clocks stand still.
     pub(crate) is_holding: bool,
@@ -72,6 +75,7 @@ impl Table {
             episode: 0,
             open: 0,
             shown: None,
+            sent: [None, None],
             is_paused: false,
             is_holding: false,
             present: 0,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use masep_proto::cbor::MapWriter;
 use masep_proto::{Dict, Value};
 
 /// The kind of an observation.
@@ -171,6 +172,22 @@ impl Last {
         dict
     }
 
+    fn to_cbor(self) -> Vec<u8> {
+        let mut map = MapWriter::new();
+        map.number("n", self.turn);
+        map.text("how", self.how.as_str());
+        if let Some(cause) = self.how.cause() {
+            map.text("why", cause.as_str());
+        }
+        if let Some(after) = self.after {
+            map.number("after_ms", millis(after));
+        }
+        if let Some(played) = self.played.filter(|_| self.how != How::Played) {
+            map.number("played", played);
+        }
+        map.finish()
+    }
+
     /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
     pub fn from_dict(dict: &Dict) -> Option<Self> {
         let turn = number(dict, "n")?;
@@ -214,6 +231,27 @@ impl TurnData {
             dict.insert("skipped", self.skipped);
         }
         dict
+    }
+
+    /// The same in CBOR.
+    pub fn to_cbor(&self) -> Vec<u8> {
+        let mut map = MapWriter::new();
+        map.number("n", self.number);
+        map.number("episode", self.episode);
+        map.text("kind", self.kind.as_str());
+        if let Some(left) = self.left {
+            map.number("left_ms", millis(left));
+        }
+        if let Some(bank) = self.bank {
+            map.number("bank_ms", millis(bank));
+        }
+        if let Some(last) = self.last {
+            map.item("last", &last.to_cbor());
+        }
+        if self.skipped > 0 {
+            map.number("skipped", self.skipped);
+        }
+        map.finish()
     }
 
     /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
@@ -267,6 +305,9 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use masep_proto::Limits;
+    use masep_proto::cbor::encode_value;
+
     use super::*;
 
     #[test]
@@ -291,6 +332,9 @@ mod tests {
                     skipped: 2,
                 };
                 assert_eq!(TurnData::from_dict(&turn.to_dict()), Some(turn));
+                let limits = Limits::default();
+                let encoded = encode_value(&turn.to_dict().into(), &limits).unwrap();
+                assert_eq!(turn.to_cbor(), encoded);
             }
         }
         let short = Dict::new()

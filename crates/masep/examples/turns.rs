@@ -1,5 +1,5 @@
 //! The cost of a table: turns of one actor and of several, beside bare connections of the same build, and with spectators of
-//! which some do not read. `cargo run --release --example turns [ROUNDS]`.
+//! which some do not read. `cargo run --release --example turns [ROUNDS]`; ratios alone mean something on a busy machine.
 
 use std::time::{Duration, Instant};
 
@@ -115,34 +115,72 @@ async fn at_a_table(
     Ok(Times(times))
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Outcome<()> {
-    let rounds = std::env::args()
-        .nth(1)
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(3);
-    for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-        for actors in [1, 10, 100] {
-            let mut ratios = Vec::new();
-            let (mut without, mut with) = (Duration::MAX, Duration::MAX);
-            for _ in 0..rounds {
-                let one = bare(actors, protocols).await?.quantile(0.5);
-                let other = at_a_table(actors, protocols, 0, 0).await?.quantile(0.5);
-                ratios.push(other.as_secs_f64() / one.as_secs_f64());
-                (without, with) = (without.min(one), with.min(other));
-            }
-            ratios.sort_by(f64::total_cmp);
-            let ratio = ratios[ratios.len() / 2];
-            println!(
-                "{protocols:?}, {actors} actors: bare {without:.1?}, table {with:.1?}, ratio {ratio:.2}"
-            );
-        }
+/// The ratio of a turn at a table to one over bare connections, both of this run.
+async fn compare(rounds: usize, protocols: Protocols, actors: usize) -> Outcome<()> {
+    let mut ratios = Vec::new();
+    let (mut without, mut with) = (Duration::MAX, Duration::MAX);
+    for _ in 0..rounds {
+        let one = bare(actors, protocols).await?.quantile(0.5);
+        let other = at_a_table(actors, protocols, 0, 0).await?.quantile(0.5);
+        ratios.push(other.as_secs_f64() / one.as_secs_f64());
+        (without, with) = (without.min(one), with.min(other));
     }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ratios.len() / 2];
+    println!(
+        "{protocols:?}, {actors} actors: bare {without:.1?}, table {with:.1?}, ratio {ratio:.2}"
+    );
+    Ok(())
+}
+
+/// One actor with 1,000 spectators, with and without ten that do not read.
+async fn watched(rounds: usize) -> Outcome<()> {
+    let mut ratios = Vec::new();
     for _ in 0..rounds {
         let all_read = at_a_table(1, Protocols::Masep2, 1_000, 0).await?;
         let some_stall = at_a_table(1, Protocols::Masep2, 1_000, 10).await?;
         let (one, other) = (all_read.quantile(0.99), some_stall.quantile(0.99));
+        ratios.push(other.as_secs_f64() / one.as_secs_f64());
         println!("1,000 spectators: p99 {one:.1?}, with ten that do not read {other:.1?}");
     }
+    ratios.sort_by(f64::total_cmp);
+    println!("1,000 spectators: ratio {:.2}", ratios[ratios.len() / 2]);
     Ok(())
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|it| it.parse().ok());
+    let rounds = number(0).unwrap_or(3);
+    // One part of it, for a profiler: `turns ROUNDS bare|table 1|2 ACTORS`, `turns ROUNDS watched`.
+    match arguments.get(1).map(String::as_str) {
+        Some("watched") => return watched(rounds).await,
+        Some(kind @ ("bare" | "table")) => {
+            let protocols = match number(2) {
+                Some(1) => Protocols::Pymasep,
+                _ => Protocols::Masep2,
+            };
+            let actors = number(3).unwrap_or(10);
+            for _ in 0..rounds {
+                let times = match kind {
+                    "bare" => bare(actors, protocols).await?,
+                    _ => at_a_table(actors, protocols, 0, 0).await?,
+                };
+                println!(
+                    "{kind}: {} turns, {:.1?}",
+                    times.0.len(),
+                    times.quantile(0.5)
+                );
+            }
+            return Ok(());
+        }
+        _ => {}
+    }
+    for protocols in [Protocols::Pymasep, Protocols::Masep2] {
+        for actors in [1, 10, 100, 1_000] {
+            compare(rounds, protocols, actors).await?;
+        }
+    }
+    watched(rounds).await
 }

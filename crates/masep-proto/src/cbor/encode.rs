@@ -43,6 +43,17 @@ pub(crate) fn pieces(
     encoded(message, turn, encoder)
 }
 
+/// A message up to the value of `turn`, which is to follow.
+pub(super) fn open(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
+    let encoder = Encoder {
+        is_open: true,
+        nodes_left: limits.nodes.saturating_sub(NODES_OF_TURN),
+        ..Encoder::new(limits)
+    };
+    let pieces = encoded(message, None, encoder)?;
+    Ok(pieces.into_frame().into_bytes())
+}
+
 fn encoded(
     message: &Message,
     turn: Option<&Dict>,
@@ -78,6 +89,9 @@ pub(super) fn value(value: &Value, limits: &Limits) -> Result<Bytes, EncodeError
     Ok(pieces.into_frame().into_bytes())
 }
 
+/// Items that are left to what belongs to a turn, where that is written by others.
+const NODES_OF_TURN: usize = 64;
+
 /// A container that is being written.
 enum Open<'a> {
     Items(slice::Iter<'a, Value>),
@@ -104,6 +118,8 @@ struct Encoder<'a> {
     /// Large arrays, which stay where they are, each with its place; their bytes. `None` if all are copied.
     pieces: Option<Vec<(usize, Bytes)>>,
     elsewhere: usize,
+    /// `turn` follows, which is written by others.
+    is_open: bool,
 }
 
 impl<'a> Encoder<'a> {
@@ -115,6 +131,7 @@ impl<'a> Encoder<'a> {
             refused: None,
             pieces: None,
             elsewhere: 0,
+            is_open: false,
         }
     }
 
@@ -198,7 +215,8 @@ impl<'a> Encoder<'a> {
         params: Option<&Dict>,
         turn: Option<&Dict>,
     ) -> Result<(), Stop> {
-        let keys = 2 + u64::from(params.is_some()) + u64::from(turn.is_some());
+        let has_turn = turn.is_some() || self.is_open;
+        let keys = 2 + u64::from(params.is_some()) + u64::from(has_turn);
         self.head(Major::Map, keys)?;
         self.text("type")?;
         self.text(message.msg_type.as_str())?;
@@ -211,6 +229,9 @@ impl<'a> Encoder<'a> {
                 self.head(Major::Map, dict.len() as u64)?;
                 self.run(vec![Open::Entries(dict.iter())], PARAMS_DEPTH)?;
             }
+        }
+        if self.is_open {
+            self.text("turn")?;
         }
         Ok(())
     }
@@ -340,5 +361,37 @@ impl<'a> Encoder<'a> {
         };
         self.head(Major::Tag, tag)?;
         self.content(Major::Bytes, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Element;
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_open_is_the_same_with_a_turn_behind_it() {
+        let limits = Limits::default();
+        let state = Element::parse("<State env_step=\"1\" />").unwrap();
+        let turn = Dict::new().with("n", 7).with("kind", "ask");
+        for params in [Dict::new(), Dict::new().with("a", 1).with("b", "c")] {
+            let observation = Message::observation("engine", state.clone().into(), params);
+            for message in [observation, Message::quit("a")] {
+                let whole = super::message(&message, Some(&turn), &limits).unwrap();
+                let open = super::open(&message, &limits).unwrap();
+                let turn = super::value(&turn.clone().into(), &limits).unwrap();
+                assert_eq!([&open[..], &turn].concat(), whole);
+            }
+        }
+        // The items of a turn are left to it.
+        let many = Value::List(vec![Value::None; limits.nodes - 30]);
+        let message = Message::new(
+            crate::MessageType::Action,
+            Dict::new().with("action", many),
+            "a",
+        );
+        assert!(super::message(&message, None, &limits).is_ok());
+        assert!(super::open(&message, &limits).is_err());
     }
 }

@@ -163,15 +163,22 @@ impl<'a> Field<'_, 'a> {
     }
 }
 
-/// A map that is written.
+/// Writes a map of known keys, of which there are at most 23, in CBOR.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub struct MapWriter {
     output: Vec<u8>,
     entries: u8,
 }
 
-impl Writer {
-    pub(crate) fn new() -> Self {
+impl Default for MapWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MapWriter {
+    /// An empty map.
+    pub fn new() -> Self {
         // The place of the head.
         let output = vec![0];
         Self { output, entries: 0 }
@@ -182,12 +189,14 @@ impl Writer {
         push_text(&mut self.output, key);
     }
 
-    pub(crate) fn text(&mut self, key: &str, text: &str) {
+    /// Adds a text.
+    pub fn text(&mut self, key: &str, text: &str) {
         self.key(key);
         push_text(&mut self.output, text);
     }
 
-    pub(crate) fn number(&mut self, key: &str, number: u64) {
+    /// Adds a number.
+    pub fn number(&mut self, key: &str, number: u64) {
         self.key(key);
         head::push(&mut self.output, Major::Unsigned, number);
     }
@@ -212,13 +221,14 @@ impl Writer {
         }
     }
 
-    /// Bytes of CBOR that are the value.
-    pub(crate) fn item(&mut self, key: &str, item: &[u8]) {
+    /// Adds a value, whose bytes in CBOR these are.
+    pub fn item(&mut self, key: &str, item: &[u8]) {
         self.key(key);
         self.output.extend_from_slice(item);
     }
 
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    /// The bytes of the map.
+    pub fn finish(mut self) -> Vec<u8> {
         debug_assert!(self.entries < 24, "the head has one byte");
         self.output[0] = (Major::Map as u8) << 5 | self.entries;
         self.output

@@ -5,7 +5,7 @@
 use std::net::SocketAddrV4;
 
 use super::{Ignored, usable};
-use crate::cbor::map::{self, Bounds, Writer};
+use crate::cbor::map::{self, Bounds, MapWriter};
 
 /// The length of the question, and the longest answer, in bytes.
 pub const DESCRIPTION_BYTES: usize = 512;
@@ -50,7 +50,7 @@ const fn question() -> [u8; DESCRIPTION_BYTES] {
 impl Description {
     /// The answer of the server at this address: a map in CBOR of at most 512 bytes.
     pub fn to_datagram(&self, at: SocketAddrV4) -> Vec<u8> {
-        let mut map = Writer::new();
+        let mut map = MapWriter::new();
         map.text("at", &at.to_string());
         for (key, name) in [("id", &self.id), ("game", &self.game)] {
             if let Some(name) = name.as_ref().filter(|name| name.len() <= MOST_NAME) {

@@ -162,6 +162,32 @@ impl Player {
         }
     }
 
+    /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
+    /// `None` when the part is over and all was told. Turns that come wait.
+    pub fn event(&mut self) -> Option<Event> {
+        self.event_until(None).unwrap_or(None)
+    }
+
+    /// [`event`](Self::event) that blocks no longer than `time`, or until an attempt to connect is over.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if nothing has happened in that time.
+    pub fn event_timeout(&mut self, time: Duration) -> Result<Option<Event>, TimedOut> {
+        self.event_until(Instant::now().checked_add(time))
+    }
+
+    fn event_until(&mut self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Ok(Some(event));
+            }
+            let goes_on = self.go_on(until)?;
+            if !goes_on && !self.session.has_events() {
+                return Ok(None);
+            }
+        }
+    }
+
     /// Answers the turn that [`next_turn`](Self::next_turn) gave last. If the connection is lost, the answer goes out when
     /// the engine asks again. The next turn tells whether it counted ([`Turn::last`]), and so do [`events`](Self::events).
     ///

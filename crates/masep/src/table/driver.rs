@@ -347,7 +347,7 @@ impl<L: Link> Driver<L> {
             return Some(Found::Request(request, self.seat(request.seat)));
         }
         let decision = self.take_decision(turn)?;
-        let name = self.seat(decision.seat).shared_name();
+        let name = self.name(decision.seat);
         Some(Found::Decision(Box::new(decision), name))
     }
 
@@ -415,14 +415,18 @@ impl<L: Link> Driver<L> {
 
     /// A seat as it is now.
     pub(crate) fn seat(&self, seat: SeatId) -> Seat {
-        let name = self.names.get(seat.index());
         Seat::new(
             seat,
-            name.cloned().unwrap_or_else(|| "".into()),
+            self.name(seat),
             self.table.player(seat).cloned(),
             self.table.state(seat),
             self.table.has_pymaseps_player(seat),
         )
+    }
+
+    fn name(&self, seat: SeatId) -> Arc<str> {
+        let name = self.names.get(seat.index());
+        name.cloned().unwrap_or_else(|| "".into())
     }
 
     /// The seats of these names.

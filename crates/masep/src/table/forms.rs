@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use masep_proto::protocol2::Protocol;
-use masep_proto::{EncodeError, Encoding, Frame, Message};
+use masep_proto::{EncodeError, Encoding, ForTurns, Frame, Message};
 use masep_table::TurnData;
 
 /// The last observation in the forms in which it was sent: all spectators get the same.
@@ -11,7 +11,9 @@ use masep_table::TurnData;
 pub(crate) struct Forms {
     message: Option<Arc<Message>>,
     pymasep: Option<Frame>,
-    masep2: Option<(Option<TurnData>, Frame)>,
+    /// With the turn of the last one that was sent it.
+    masep2: Option<(TurnData, Frame)>,
+    for_turns: Option<ForTurns>,
 }
 
 impl Forms {
@@ -35,14 +37,24 @@ impl Forms {
                 None => Ok(self.pymasep.insert(encoding.encode(message)?).clone()),
             };
         }
-        match &self.masep2 {
-            Some((last, frame)) if *last == turn => Ok(frame.clone()),
-            _ => {
-                let dict = turn.map(|turn| turn.to_dict());
-                let frame = encoding.encode_turn(message, dict.as_ref())?;
-                self.masep2 = Some((turn, frame.clone()));
-                Ok(frame)
-            }
+        let Some(turn) = turn else {
+            return encoding.encode(message);
+        };
+        if let Some((last, frame)) = &self.masep2
+            && *last == turn
+        {
+            return Ok(frame.clone());
         }
+        let made = match self.for_turns.take() {
+            Some(made) => made,
+            None => match encoding.encode_for_turns(message)? {
+                Some(made) => made,
+                None => return encoding.encode(message),
+            },
+        };
+        let frame = made.frame(&turn.to_cbor());
+        self.for_turns = Some(made);
+        self.masep2 = Some((turn, frame.clone()));
+        Ok(frame)
     }
 }

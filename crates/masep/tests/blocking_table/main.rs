@@ -317,3 +317,26 @@ fn players_without_async_come_back_and_no_action_is_shifted() {
         }
     }
 }
+
+#[test]
+fn a_player_without_async_is_told_what_happens_while_it_thinks() {
+    let table = builder()
+        .seats(["red"])
+        .bind_blocking("127.0.0.1:0")
+        .unwrap();
+    let player = Player::builder("ann", GAME).protocols(Protocols::Masep2);
+    let mut player = player.join_blocking(table.local_address()).unwrap();
+    let joined = player.event();
+    assert!(
+        matches!(joined, Some(masep::player::Event::Joined { .. })),
+        "{joined:?}"
+    );
+    assert!(player.event_timeout(ms(20)).is_err(), "nothing happens");
+    table.filled().unwrap();
+    drop(table);
+    let lost = player.event();
+    assert!(
+        matches!(lost, Some(masep::player::Event::Lost(_))),
+        "{lost:?}"
+    );
+}

@@ -221,3 +221,43 @@ async fn one_absence_costs_the_others_no_more_than_the_grace() {
         blue.await.unwrap();
     }
 }
+
+/// Both players are lost in mid-turn, so that nobody can decide: no clock runs, others come and watch, and the turn goes on
+/// when one of them is back.
+#[tokio::test]
+async fn a_table_that_holds_lets_others_come_and_goes_on_when_a_player_is_back() {
+    let table = builder().bind("127.0.0.1:0").await.unwrap();
+    let [mut ann, mut ben] = ["ann", "ben"].map(|id| player(&table, id, Protocols::Masep2));
+    let (mut turn, _, _) = patiently("joining", async {
+        let opened = async {
+            table.filled().await.unwrap();
+            table.open(["red", "blue"], |seat| view(1, seat)).unwrap()
+        };
+        tokio::join!(opened, ann.next_turn(), ben.next_turn())
+    })
+    .await;
+    let resume = ann.resume().unwrap().to_owned();
+    drop((ann, ben));
+    event(&table, |event| *event == Event::Emptied).await;
+    let waiting = tokio::time::timeout(ms(100), turn.next()).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    table.show(crate::agents::state(9)).unwrap();
+    let eve = Agent::join(&table, "eve", Role::Observer, Protocols::Pymasep).await;
+    assert_eq!(eve.seen().await.tick, 9);
+    let stranger = Player::builder("stranger", GAME).protocols(Protocols::Masep2);
+    let mut stranger = stranger.join(table.local_address()).unwrap();
+    assert_eq!(patiently("a refusal", stranger.next_turn()).await, None);
+    assert!(
+        matches!(stranger.end(), Some(End::Rejected(_))),
+        "{stranger:?}"
+    );
+    let back = Player::builder("ann", GAME).protocols(Protocols::Masep2);
+    let back = back.resume(resume).join(table.local_address()).unwrap();
+    let back = tokio::spawn(play(back));
+    let its = patiently("a decision", turn.next()).await.unwrap().unwrap();
+    assert_eq!((its.how(), number(its.action())), (How::Played, Some(1)));
+    turn.close();
+    drop(turn);
+    patiently("the end", table.end()).await;
+    back.await.unwrap();
+}

@@ -7,13 +7,13 @@ use super::super::limits::{
     TEXT_BYTES, TOKEN_BYTES,
 };
 use super::{AccessToken, Bye, Hello, Notice, Rejected, Welcome};
-use crate::cbor::{self, map::Writer};
+use crate::cbor::{self, map::MapWriter};
 use crate::{Dict, EncodeError, Limit, LimitExceeded, Limits, Value};
 
 type Written = Result<Vec<u8>, LimitExceeded>;
 
 /// A map whose texts are checked.
-struct Fields(Writer);
+struct Fields(MapWriter);
 
 impl Fields {
     fn text(&mut self, key: &str, text: &str, most: usize) -> Result<(), LimitExceeded> {
@@ -68,7 +68,7 @@ fn range((least, most): (u16, u16)) -> (u64, u64) {
 }
 
 pub(super) fn hello(hello: &Hello) -> Written {
-    let mut fields = Fields(Writer::new());
+    let mut fields = Fields(MapWriter::new());
     fields.0.range("v", range(hello.versions));
     fields.text("id", &hello.id, ID_BYTES)?;
     for (key, text) in [
@@ -91,7 +91,7 @@ pub(super) fn hello(hello: &Hello) -> Written {
 }
 
 pub(super) fn welcome(welcome: &Welcome) -> Written {
-    let mut fields = Fields(Writer::new());
+    let mut fields = Fields(MapWriter::new());
     fields.0.number("v", welcome.version.into());
     fields.text("id", &welcome.id, ID_BYTES)?;
     fields.0.number("max", welcome.max.into());
@@ -111,7 +111,7 @@ pub(super) fn welcome(welcome: &Welcome) -> Written {
 }
 
 pub(super) fn rejected(rejected: &Rejected) -> Written {
-    let mut fields = Fields(Writer::new());
+    let mut fields = Fields(MapWriter::new());
     fields.text("code", &rejected.code, CODE_BYTES)?;
     fields.text("text", &rejected.text, TEXT_BYTES)?;
     fields.0.range("v", range(rejected.versions));
@@ -122,7 +122,7 @@ pub(super) fn rejected(rejected: &Rejected) -> Written {
 }
 
 pub(super) fn bye(bye: &Bye) -> Written {
-    let mut fields = Fields(Writer::new());
+    let mut fields = Fields(MapWriter::new());
     fields.text("code", &bye.code, CODE_BYTES)?;
     fields.text("text", &bye.text, TEXT_BYTES)?;
     if let Some(may) = bye.may_return {
@@ -132,7 +132,7 @@ pub(super) fn bye(bye: &Bye) -> Written {
 }
 
 pub(super) fn notice(notice: &Notice) -> Written {
-    let mut fields = Fields(Writer::new());
+    let mut fields = Fields(MapWriter::new());
     fields.text("code", &notice.code, CODE_BYTES)?;
     fields.text("text", &notice.text, TEXT_BYTES)?;
     fields.dict("about", notice.about.as_ref())?;
