@@ -104,6 +104,16 @@ impl Connection {
         self.note_change();
     }
 
+    /// [Aborts](Self::abort) a connection of which a frame that was taken out is lost. However it has ended meanwhile, that is
+    /// the reason: a peer that said `BYE` behind the frame would be told of success otherwise.
+    pub fn lose(&mut self, reason: CloseReason, now: Instant) {
+        self.abort(reason.clone(), now);
+        if let Outcome::Ended(ended) = &mut self.outcome {
+            *ended = reason;
+        }
+        self.note_change();
+    }
+
     /// All that was written was sent, or never will be.
     pub fn sent(&mut self, now: Instant) {
         if self.phase == Phase::SendingOut {

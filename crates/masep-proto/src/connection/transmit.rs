@@ -77,7 +77,7 @@ impl Transmit {
     pub(super) fn append_pieces(&mut self, pieces: Pieces, framing: Framing) {
         let size = pieces.size();
         let kind = pieces.kind();
-        let (written, arrays) = pieces.into_parts();
+        let (written, mut arrays) = pieces.into_parts();
         let whole = framing.whole(size);
         self.left += whole;
         let around = whole - size + written.len();
@@ -86,8 +86,15 @@ impl Transmit {
         let header = bytes.len();
         bytes.extend_from_slice(&written);
         framing.put_padding(size, bytes);
-        let place = |(place, array)| (header + place, array);
-        self.more().bodies.extend(arrays.into_iter().map(place));
+        for (place, _) in &mut arrays {
+            *place += header;
+        }
+        let bodies = &mut self.more().bodies;
+        if bodies.is_empty() {
+            *bodies = arrays;
+        } else {
+            bodies.append(&mut arrays);
+        }
     }
 
     /// Copies what is left, if it is another's.

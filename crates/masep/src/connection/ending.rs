@@ -35,9 +35,10 @@ impl Shared {
         let mut locked = self.lock();
         let is_behind = locked.is_behind || locked.core.frames() > 0;
         if self.delivery == Delivery::Handler && is_behind && !locked.core.is_aborted() {
-            locked.lost = Some(Box::new(reason.clone()));
+            locked.core.lose(reason, now());
+        } else {
+            locked.core.abort(reason, now());
         }
-        locked.core.abort(reason, now());
         self.set_aborted();
         locked.wake_task();
     }
@@ -63,11 +64,8 @@ impl Shared {
     /// The reason for which the connection has ended, as far as it is settled.
     pub(crate) fn end_reason(&self) -> CloseReason {
         let locked = self.lock();
-        match (&locked.lost, locked.core.reason()) {
-            (Some(reason), _) => (**reason).clone(),
-            (None, Some(reason)) => reason.clone(),
-            (None, None) => CloseReason::Aborted,
-        }
+        let reason = locked.core.reason().cloned();
+        reason.unwrap_or(CloseReason::Aborted)
     }
 
     /// Ends the connection when the queue was sent, and tells the peer why if it can be told.
@@ -83,11 +81,12 @@ impl Shared {
         locked.core.has_said_bye() && !locked.core.is_closed()
     }
 
-    /// Ends the connection because a frame that was taken out has no room. However it has ended meanwhile, that
-    /// is the reason: a peer that said `BYE` behind the frame would be told of success otherwise.
+    /// Ends the connection because a frame that was taken out is lost.
     pub(crate) fn lose(&self, reason: CloseReason) {
-        self.lock().lost = Some(Box::new(reason.clone()));
-        self.abort(reason);
+        let mut locked = self.lock();
+        locked.core.lose(reason, now());
+        self.set_aborted();
+        locked.wake_task();
     }
 
     /// A call of the handler that waited has returned, or was given up. One that was given up behind a failed write has

@@ -86,8 +86,6 @@ pub(crate) struct State {
     pub(super) is_left: bool,
     /// One who waits until all is written.
     pub(super) awaits_written: Option<Waker>,
-    /// The reason for which a frame that had been taken out was lost.
-    pub(super) lost: Option<Box<CloseReason>>,
     /// The reason for which the server's door refuses it.
     pub(crate) refusal: Option<Box<RejectReason>>,
     /// The wakers of those that are woken when the lock is let go.
@@ -235,7 +233,6 @@ impl Shared {
                 is_behind: false,
                 is_left: false,
                 awaits_written: None,
-                lost: None,
                 refusal: None,
                 woken: Vec::new(),
             }),
