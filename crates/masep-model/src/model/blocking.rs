@@ -13,7 +13,7 @@ use shuttle::thread::{self, JoinHandle};
 use socket2::SockRef;
 
 use super::{Count, random};
-use crate::blocking::{Connection, EventLoop};
+use crate::blocking::{Connection, EventLoop, Offer};
 use crate::sync::{now, poll};
 use crate::{CloseReason, SendError, SocketOptions, TryRecvError};
 
@@ -265,7 +265,7 @@ fn drive(
                 }
             };
             while let Some(number) = numbers.peek()
-                && connection.offer(vec![*number; SIZE]).is_ok()
+                && let Ok(Offer::Sent | Offer::Rest(_)) = connection.offer(vec![*number; SIZE])
             {
                 sent.extend(numbers.next());
             }
