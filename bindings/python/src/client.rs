@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::waiting;
-use crate::{bounds, control, errors, server};
+use crate::{bounds, control, errors, server, tls};
 
 fn seconds(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Duration>> {
     let Some(seconds) = timeout else {
@@ -40,7 +40,7 @@ pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (
     id, address, timeout=None, when_full="wait", limits=None, socket_options=None, protocol=None,
-    profile=None, make=None,
+    profile=None, make=None, trust=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "the options of a client")]
 pub(crate) fn connect(
@@ -54,6 +54,7 @@ pub(crate) fn connect(
     protocol: Option<u16>,
     profile: Option<String>,
     make: Option<&Bound<'_, PyAny>>,
+    trust: Option<tls::Trust>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
     let text = address;
@@ -77,6 +78,9 @@ pub(crate) fn connect(
     }
     if let Some(make) = make {
         client = client.make(control::dict_of("make", make)?);
+    }
+    if let Some(tls) = tls::client(trust) {
+        client = client.tls(tls);
     }
     let client: Result<Client, _> = waiting::call(py, move || client.connect(address))?;
     let client = client.map_err(|error| errors::connect(py, &error))?;

@@ -151,6 +151,8 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::Rejected(why) => rejected(py, text, why),
         ConnectErrorKind::OtherProtocol(_) => transport(py, text, "other_protocol"),
         ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
+        ConnectErrorKind::Tls(fault) => transport(py, text, fault.as_str()),
+        ConnectErrorKind::TlsSettings(error) => caller(py, error.to_string()),
         ConnectErrorKind::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
             exception(py, "RefusedError", (text, "refused"))
         }

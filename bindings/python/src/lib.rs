@@ -19,6 +19,7 @@ mod player;
 mod request;
 mod server;
 mod table;
+mod tls;
 mod to_python;
 mod waiting;
 

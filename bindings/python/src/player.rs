@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use crate::bounds::{self, seconds};
 use crate::table::values;
 use crate::waiting::{self, Process};
-use crate::{client, errors};
+use crate::{client, errors, tls};
 
 /// The time for which a call keeps the player from others, and a signal waiting.
 const SLICE: Duration = Duration::from_millis(50);
@@ -31,6 +31,7 @@ struct Part<'py> {
     limits: Option<Bound<'py, PyAny>>,
     socket_options: Option<Bound<'py, PyAny>>,
     protocol: Option<u16>,
+    trust: Option<tls::Trust>,
 }
 
 /// A player or a spectator, which connects and comes back by itself.
@@ -164,6 +165,9 @@ impl Player {
         }
         if let Some(resume) = part.resume {
             builder = builder.resume(resume);
+        }
+        if let Some(tls) = tls::client(part.trust) {
+            builder = builder.tls(tls);
         }
         let player = builder.join_blocking(target);
         let player = player.map_err(|error| errors::caller(py, error.to_string()))?;

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::frames::{ForAll, Whole};
 use crate::request::Request;
 use crate::waiting::{self, Process};
-use crate::{bounds, client, errors};
+use crate::{bounds, client, errors, tls};
 
 pub(crate) fn host_and_port(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
@@ -38,12 +38,23 @@ impl From<Address> for PythonAddress {
     }
 }
 
+/// The address of a server as clients take it.
+pub(crate) fn target_of(server: &blocking::Server) -> String {
+    let address = server.local_address();
+    match server.certificate() {
+        Some(_) if address.tcp().is_some() => format!("masep+tls://{address}"),
+        _ => address.to_string(),
+    }
+}
+
 /// The side that is connected to.
 #[pyclass(frozen, weakref, module = "masep._masep")]
 pub(crate) struct Server {
     /// Taken out by the shutdown. A call that accepts holds the lock to read, without the GIL.
     inner: RwLock<Option<blocking::Server>>,
     address: Address,
+    /// It as text, with the scheme that clients need.
+    target: String,
     /// Of its connections.
     heeded: Heeded,
     process: Process,
@@ -51,9 +62,13 @@ pub(crate) struct Server {
 
 impl Server {
     fn new(py: Python<'_>, inner: io::Result<blocking::Server>, heeded: Heeded) -> PyResult<Self> {
-        let inner = inner.map_err(|error| errors::os(py, &error))?;
+        let inner = inner.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => errors::caller(py, error.to_string()),
+            _ => errors::os(py, &error),
+        })?;
         Ok(Self {
             address: inner.local_address(),
+            target: target_of(&inner),
             inner: RwLock::new(Some(inner)),
             heeded,
             process: Process::this(),
@@ -88,7 +103,7 @@ impl Server {
     #[staticmethod]
     #[pyo3(signature = (
         id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
-        socket_options=None, protocol=None, ask=false,
+        socket_options=None, protocol=None, ask=false, certificate=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of a server")]
     fn bind(
@@ -103,6 +118,7 @@ impl Server {
         socket_options: Option<&Bound<'_, PyAny>>,
         protocol: Option<u16>,
         ask: bool,
+        certificate: Option<tls::Certificate>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = client::target(py, &address)?;
@@ -119,6 +135,9 @@ impl Server {
             .socket_options(bounds::socket_options(socket_options)?);
         if ask {
             server = server.ask();
+        }
+        if let Some(tls) = tls::server(py, certificate)? {
+            server = server.tls(tls);
         }
         Self::new(py, waiting::call(py, move || server.bind(target))?, heeded)
     }
@@ -147,7 +166,7 @@ impl Server {
     /// The same as text, as `connect` takes it.
     #[getter]
     fn target(&self) -> String {
-        self.address.to_string()
+        self.target.clone()
     }
 
     /// The next connection; `None` when no more come.

@@ -3,7 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use masep::{Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Target};
+use masep::tls::TlsFault;
+use masep::{
+    Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Target, TlsError,
+};
 
 use crate::status::Status;
 
@@ -82,7 +85,9 @@ impl Error {
     /// The error of an address that cannot be listened on.
     pub(crate) fn listen(address: &Target, source: &io::Error) -> Self {
         // The library names the address too; here it is named as it was given.
-        let of_system = source.get_ref().and_then(|inner| inner.source());
+        let inner = source.get_ref();
+        let is_tls = inner.is_some_and(|inner| inner.is::<TlsError>());
+        let of_system = inner.and_then(|inner| inner.source()).filter(|_| !is_tls);
         let reason = of_system.map_or_else(|| source.to_string(), ToString::to_string);
         Self::Listen {
             address: address.to_string(),
@@ -95,7 +100,10 @@ impl Error {
         match self {
             Self::NothingFound(_) => true,
             Self::Connect(error) => match &error.kind {
-                ConnectErrorKind::Hello(_) | ConnectErrorKind::OtherProtocol(_) => false,
+                ConnectErrorKind::Hello(_)
+                | ConnectErrorKind::OtherProtocol(_)
+                | ConnectErrorKind::TlsSettings(_)
+                | ConnectErrorKind::Tls(TlsFault::Certificate(_)) => false,
                 // A server that has no place says when there may be one.
                 ConnectErrorKind::Rejected(rejected) => rejected.retry_ms.is_some(),
                 _ => true,
@@ -153,6 +161,7 @@ fn connect_sentence(error: &ConnectError) -> String {
         (ConnectPhase::Hello, Kind::Rejected(rejected)) => {
             format!("rejected by the server at {target}: {rejected}")
         }
+        (ConnectPhase::Tls, _) => format!("no TLS with {target}: {reason}"),
         (ConnectPhase::Hello, _) => format!("cannot shake hands with {target}: {reason}"),
         _ => format!("cannot connect to {target}: {reason}"),
     }

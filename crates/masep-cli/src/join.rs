@@ -23,6 +23,7 @@ use crate::limits::ConnectionLimits;
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
+use crate::tls::Trust;
 use crate::token::TokenFile;
 use crate::{duration, id, runtime};
 
@@ -135,6 +136,9 @@ pub(crate) struct Join {
     /// server of pymasep's protocol is connected to a second time, and for a minute not asked again.
     #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
     protocols: ProtocolNames,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// Take part in a game: say define and register by itself, and quit and BYE when it ends; with --turns, an actor
     /// unless it says observer
@@ -352,15 +356,24 @@ impl Join {
     async fn connect(&self, id: &str) -> Result<Client, Error> {
         let options = self.limits.socket_options();
         let credentials = self.token_file.read()?;
+        let address = match self.discover {
+            true => None,
+            false => Some(address::with_token(
+                self.address.clone(),
+                credentials.as_ref(),
+            )?),
+        };
         let mut client = Client::builder(id)
             .limits(self.limits.limits())
             .protocols(self.protocols.into())
             .socket_options(options.connect_time(self.connect_time));
-        if let Some(credentials) = &credentials {
-            client = client.token(credentials.token.clone());
+        if let Some(tls) = self.trust.tls(address.as_ref())? {
+            client = client.tls(tls);
         }
-        if !self.discover {
-            let address = address::with_token(self.address.clone(), credentials.as_ref())?;
+        if let Some(credentials) = credentials {
+            client = client.token(credentials.token);
+        }
+        if let Some(address) = address {
             return client.connect(address).await.map_err(Error::Connect);
         }
         let options = SearchOptions::default().timeout(self.search_time);

@@ -33,6 +33,7 @@ mod signals;
 mod status;
 mod stdout;
 mod tap;
+mod tls;
 mod token;
 mod variables;
 

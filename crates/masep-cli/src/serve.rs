@@ -26,6 +26,7 @@ use crate::limits::ConnectionLimits;
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
+use crate::tls::Certificate;
 use crate::{duration, id, runtime};
 
 const LONG_ABOUT: &str = "\
@@ -122,6 +123,9 @@ pub(crate) struct Serve {
     /// masep:// and pymasep:// in front of the address are the same as these names here, and count more.
     #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
     protocols: ProtocolNames,
+
+    #[command(flatten)]
+    certificate: Certificate,
 
     /// Let a new connection take the id of an old one, which is ended, instead of refusing it
     #[arg(long)]
@@ -294,7 +298,11 @@ impl Serve {
     async fn listen(&self, id: &str, events: &Events) -> Result<Server, Error> {
         let address = address::or_default(self.address.clone())?;
         let (handler, started) = TellEvents::new(events.clone(), self.bad_frames);
-        let mut builder = Server::builder(id)
+        let mut builder = Server::builder(id);
+        if let Some(tls) = self.certificate.tls() {
+            builder = builder.tls(tls);
+        }
+        let mut builder = builder
             .limits(self.limits.limits())
             .server_limits(self.server_limits())
             .socket_options(self.limits.socket_options())

@@ -254,6 +254,13 @@ macro_rules! hello_calls {
             self.endpoint.client_tls = Some(Box::new(tls));
             self
         }
+
+        /// [`tls`](Self::tls), for a player.
+        #[cfg(not(masep_model))]
+        pub(crate) fn maybe_tls(mut self, tls: Option<Box<crate::tls::ClientTls>>) -> Self {
+            self.endpoint.client_tls = tls;
+            self
+        }
     };
 }
 

@@ -26,6 +26,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use masep_proto::connection::Protocols;
+use masep_proto::tls::TlsFault;
 use masep_proto::protocol2::{AccessToken, Notice, Rejected};
 use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
 use masep_table::player::{Closed, Part, Session, Step};
@@ -36,6 +37,7 @@ pub use masep_table::player::{Backoff, End, Event, Turn};
 use crate::connection::now;
 use crate::keeper::CLOSE_GRACE;
 use crate::random::random_u64;
+use crate::tls::ClientTls;
 use crate::{
     Client, ClientBuilder, CloseReason, ConnectError, ConnectErrorKind, Connection, IntoTarget,
     InvalidAddress, SendError, SocketOptions, Target,
@@ -52,6 +54,7 @@ pub struct PlayerBuilder {
     pub(crate) limits: Limits,
     pub(crate) socket_options: SocketOptions,
     pub(crate) protocols: Protocols,
+    pub(crate) tls: Option<Box<ClientTls>>,
 }
 
 impl PlayerBuilder {
@@ -101,6 +104,13 @@ impl PlayerBuilder {
     /// more.
     pub const fn protocols(mut self, protocols: Protocols) -> Self {
         self.protocols = protocols;
+        self
+    }
+
+    /// Whom it trusts in TLS, see [`ClientBuilder::tls`].
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(Box::new(tls));
         self
     }
 
@@ -172,6 +182,7 @@ macro_rules! client_builder {
             .limits(options.limits.clone())
             .socket_options(options.socket_options.clone())
             .protocols(options.protocols)
+            .maybe_tls(options.tls.clone())
             .role(options.part.role)
             .game(options.part.game.clone());
         if let Some(token) = &options.token {
@@ -197,6 +208,15 @@ pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant, ra
         }
         ConnectErrorKind::OtherProtocol(_) => {
             let rejected = Rejected::new("version", error.to_string());
+            session.refused(rejected, now, random);
+        }
+        // Another attempt would end as this one.
+        ConnectErrorKind::TlsSettings(_) | ConnectErrorKind::Token(_) => {
+            let rejected = Rejected::new("settings", error.to_string());
+            session.refused(rejected, now, random);
+        }
+        ConnectErrorKind::Tls(fault @ TlsFault::Certificate(_)) => {
+            let rejected = Rejected::new(fault.as_str(), error.to_string());
             session.refused(rejected, now, random);
         }
         _ => session.failed(error.to_string(), now, random),
@@ -255,6 +275,7 @@ impl Player {
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
             protocols: Protocols::Both,
+            tls: None,
         }
     }
 

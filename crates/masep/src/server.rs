@@ -121,6 +121,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
 
     access_calls!();
 
+    /// [`tls`](Self::tls), for a table.
+    #[cfg(not(masep_model))]
+    pub(crate) fn maybe_tls(mut self, tls: Option<Box<crate::tls::ServerTls>>) -> Self {
+        self.endpoint.server_tls = tls;
+        self
+    }
+
     /// Lets these in, and has this listener beside the other. For a table.
     #[cfg(not(masep_model))]
     pub(crate) fn access(mut self, gate: Gate, pymasep: Option<Target>) -> Self {

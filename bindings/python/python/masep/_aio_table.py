@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import EllipsisType, TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from . import _masep
+from . import _masep, _tls
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
 from ._player import PlayerTurn, _BasePlayer
@@ -307,6 +307,8 @@ def join(
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
     protocol: Literal[1, 2] | None = None,
+    tls_ca: _tls.Path | None = None,
+    tls_name: str | None = None,
 ) -> Player:
     """A player of the game at this address: ``async with join(...) as seat``, ``async for turn in seat``. The
     arguments are those of :func:`masep.join`; ``turn.act`` does not wait, and is no coroutine.
@@ -324,4 +326,6 @@ def join(
         limits=limits,
         socket_options=socket_options,
         protocol=protocol,
+        tls_ca=tls_ca,
+        tls_name=tls_name,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from . import _masep, communication
+from . import _masep, _tls, communication
 from ._control import Hello
 from ._exceptions import RejectedError
 from ._facts import ConnectionFacts
@@ -167,12 +167,14 @@ def connect(
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
     protocol: Literal[1, 2] | None = None,
+    tls_ca: _tls.Path | None = None,
+    tls_name: str | None = None,
 ) -> Connection:
     """Connects to a server.
 
     :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
         socket. With ``"masep://host:port"`` or ``"masep+unix:///path"`` it has to speak protocol 2, with
-        ``"pymasep://..."`` or ``"pymasep+unix:///..."`` pymasep's is spoken
+        ``"pymasep://..."`` or ``"pymasep+unix:///..."`` pymasep's is spoken. ``"masep+tls://host:port"`` is in TLS
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
@@ -183,12 +185,15 @@ def connect(
     :param socket_options: how the socket is opened, watched and waited for
     :param protocol: 2 to insist on protocol 2, 1 to speak pymasep's; else the server is asked for
         protocol 2, and connected to once more if it speaks pymasep's
+    :param tls_ca: a file of PEM with the authorities to trust for ``"masep+tls://host:port"``, instead of the system's
+    :param tls_name: the name that the server's certificate has, where it is not the host of the address
     :raises CallerError: if the address is none
     :raises RejectedError: if a server of protocol 2 refuses this client, with its reason
     :raises TransportError: which of them failed, and why
     """
     options = (timeout, when_full, limits, socket_options, protocol)
-    return Connection(_masep.connect(id, address, *options))
+    trust = _tls.trust(tls_ca, tls_name)
+    return Connection(_masep.connect(id, address, *options, trust=trust))
 
 
 class Request:

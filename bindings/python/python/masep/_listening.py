@@ -6,7 +6,7 @@ import threading
 from typing import Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
-from . import _live, _masep, communication
+from . import _live, _masep, _tls, communication
 from ._facts import ConnectionFacts
 from ._limits import Limits, ServerLimits, SocketOptions
 
@@ -34,6 +34,11 @@ class Listener(Generic[C]):
     :param ask: whether :meth:`next_request` gives each client of protocol 2 first, to be decided about. One
         about which nothing is decided for ``decision_time`` of :class:`ServerLimits` is refused. Peers of pymasep's
         protocol are taken without a question
+    :param tls_cert: a file of PEM with the server's certificate, then those above it: connections are in TLS, at
+        ``"masep+tls://host:port"``
+    :param tls_key: the file with its key
+    :param tls: ``"require"`` (all are, which is what is meant if nothing is said), ``"allow"`` (those that are, and those
+        that are not, on one port) or ``"off"``
     :raises CallerError: if the address is none
     :raises OSError: if the address cannot be had
     """
@@ -53,9 +58,13 @@ class Listener(Generic[C]):
         socket_options: SocketOptions | None = None,
         protocol: Literal[1, 2] | None = None,
         ask: bool = False,
+        tls_cert: _tls.Path | None = None,
+        tls_key: _tls.Path | None = None,
+        tls: _tls.Mode | None = None,
     ) -> None:
         policies = (announce, duplicates, when_full)
-        options = (*policies, limits, server_limits, socket_options, protocol, ask)
+        certificate = _tls.certificate(tls_cert, tls_key, tls)
+        options = (*policies, limits, server_limits, socket_options, protocol, ask, certificate)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
         #: The objects for connections that somebody has, so that each has one.
         self._known: WeakValueDictionary[int, C] = WeakValueDictionary()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
 
-from . import _live, _masep
+from . import _live, _masep, _tls
 from ._exceptions import RejectedError, TransportError
 from ._limits import Limits, SocketOptions
 
@@ -72,6 +72,7 @@ class _Part:
     limits: Limits | None
     socket_options: SocketOptions | None
     protocol: int | None
+    trust: tuple[str | None, str | None] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +139,8 @@ class _BasePlayer:
         limits: Limits | None = None,
         socket_options: SocketOptions | None = None,
         protocol: Literal[1, 2] | None = None,
+        tls_ca: _tls.Path | None = None,
+        tls_name: str | None = None,
     ) -> None:
         part = _Part(
             id=id,
@@ -149,6 +152,7 @@ class _BasePlayer:
             limits=limits,
             socket_options=socket_options,
             protocol=protocol,
+            trust=_tls.trust(tls_ca, tls_name),
         )
         self._id = id
         self._player = _live.player(_masep.Player.join(address, part))
@@ -283,6 +287,8 @@ def join(
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
     protocol: Literal[1, 2] | None = None,
+    tls_ca: _tls.Path | None = None,
+    tls_name: str | None = None,
 ) -> Player:
     """A player of the game at this address, which may be a table's or that of an engine of pymasep's
     protocol. Nothing is connected before the first turn is asked for.
@@ -303,6 +309,8 @@ def join(
     :param limits: what messages and the connection are bound by
     :param socket_options: how the socket is opened, watched and waited for
     :param protocol: as for :func:`masep.connect`
+    :param tls_ca: as for :func:`masep.connect`
+    :param tls_name: as for :func:`masep.connect`
     :raises CallerError: if the address is none
     """
     return Player(
@@ -316,4 +324,6 @@ def join(
         limits=limits,
         socket_options=socket_options,
         protocol=protocol,
+        tls_ca=tls_ca,
+        tls_name=tls_name,
     )

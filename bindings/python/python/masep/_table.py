@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import EllipsisType, TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from . import _live, _masep
+from . import _live, _masep, _tls
 from ._limits import Limits, ServerLimits, SocketOptions
 
 __all__ = ["Actions", "Move", "Seat", "Table", "TableEvent", "Turn", "View"]
@@ -112,6 +112,7 @@ class _Rules:
     server_limits: ServerLimits | None
     socket_options: SocketOptions | None
     protocol: int | None
+    certificate: tuple[str, str, str] | None
 
 
 def _time(deadline: float | None | EllipsisType) -> float | None:
@@ -150,6 +151,9 @@ class _BaseTable:
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
         protocol: Literal[1, 2] | None = None,
+        tls_cert: _tls.Path | None = None,
+        tls_key: _tls.Path | None = None,
+        tls: _tls.Mode | None = None,
     ) -> None:
         rules = _Rules(
             id=id,
@@ -172,6 +176,7 @@ class _BaseTable:
             server_limits=server_limits,
             socket_options=socket_options,
             protocol=protocol,
+            certificate=_tls.certificate(tls_cert, tls_key, tls),
         )
         self._table = _live.table(_masep.Table.bind(game, list(seats), address, rules))
 
@@ -313,6 +318,11 @@ class Table(_BaseTable):
     :param server_limits: what the server is bound by
     :param socket_options: how sockets are watched and waited for
     :param protocol: 2 to take peers of protocol 2 alone, 1 those of pymasep's; else both
+    :param tls_cert: a file of PEM with the server's certificate, then those above it: connections are in TLS, at
+        ``"masep+tls://host:port"``
+    :param tls_key: the file with its key
+    :param tls: ``"require"`` (all are, which is what is meant if nothing is said), ``"allow"`` (those that are, and those
+        that are not, on one port) or ``"off"``
     :raises CallerError: if the address is none, or the seats are
     :raises OSError: if the address cannot be had
     """

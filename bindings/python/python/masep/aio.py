@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from . import _masep, communication
+from . import _masep, _tls, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
@@ -401,6 +401,8 @@ def connect(
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
     protocol: Literal[1, 2] | None = None,
+    tls_ca: _tls.Path | None = None,
+    tls_name: str | None = None,
 ) -> _Connecting:
     """Connects to a server: ``connection = await connect(...)``, or ``async with connect(...) as
     connection``.
@@ -413,12 +415,15 @@ def connect(
     :param limits: what messages and the connection are bound by
     :param socket_options: how the socket is opened and watched; ``busy_poll`` has no effect here
     :param protocol: as for :func:`masep.connect`
+    :param tls_ca: as for :func:`masep.connect`
+    :param tls_name: as for :func:`masep.connect`
     :raises CallerError: if the address is none
     :raises RejectedError: if a server of protocol 2 refuses this client, with its reason
     :raises TransportError: which of them failed, and why
     """
     options = (timeout, when_full, limits, socket_options, protocol)
-    return _Connecting(lambda: _masep.connect(id, address, *options))
+    trust = _tls.trust(tls_ca, tls_name)
+    return _Connecting(lambda: _masep.connect(id, address, *options, trust=trust))
 
 
 class Server(Listener[Connection]):

@@ -14,9 +14,9 @@ use pyo3::prelude::*;
 pub(crate) use turn::{Actions, Turn};
 
 use crate::bounds::{self, seconds};
-use crate::server::PythonAddress;
+use crate::server::{PythonAddress, target_of};
 use crate::waiting::{self, Process};
-use crate::{client, errors};
+use crate::{client, errors, tls};
 
 /// `masep._table._Rules`, by its attributes. Times are seconds.
 #[derive(FromPyObject)]
@@ -41,6 +41,7 @@ struct Rules<'py> {
     server_limits: Option<Bound<'py, PyAny>>,
     socket_options: Option<Bound<'py, PyAny>>,
     protocol: Option<u16>,
+    certificate: Option<tls::Certificate>,
 }
 
 impl Rules<'_> {
@@ -62,6 +63,9 @@ impl Rules<'_> {
             ..
         } = *self;
         let finals_unanswered = self.finals_unanswered.clone();
+        if let Some(tls) = tls::server(py, self.certificate.clone())? {
+            builder = builder.tls(tls);
+        }
         builder = builder
             .id(self.id.as_str())
             .clock(clock)
@@ -106,6 +110,7 @@ pub(crate) struct Table {
     /// Taken out by the end.
     inner: RwLock<Option<Arc<blocking::Table>>>,
     address: Address,
+    target: String,
     process: Process,
 }
 
@@ -180,6 +185,7 @@ impl Table {
         })?;
         Ok(Self {
             address: table.local_address(),
+            target: target_of(table.server()),
             inner: RwLock::new(Some(Arc::new(table))),
             process: Process::this(),
         })
@@ -194,7 +200,7 @@ impl Table {
     /// The same as text, as `join` takes it.
     #[getter]
     fn target(&self) -> String {
-        self.address.to_string()
+        self.target.clone()
     }
 
     /// The seats as they are now.

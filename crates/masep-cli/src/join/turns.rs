@@ -92,6 +92,9 @@ fn join(options: &Join) -> Result<Player, Error> {
         builder = builder.token(credentials.token.clone());
     }
     let target = address::with_token(options.address.clone(), credentials.as_ref())?;
+    if let Some(tls) = options.trust.tls(Some(&target))? {
+        builder = builder.tls(tls);
+    }
     builder
         .join(target)
         .map_err(|error| Error::Usage(error.to_string()))

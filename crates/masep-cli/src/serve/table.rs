@@ -188,6 +188,9 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         let seat = seat.clone();
         builder = builder.settings(move |settings| settings.finals_unanswered(&seat));
     }
+    if let Some(tls) = options.certificate.tls() {
+        builder = builder.tls(tls);
+    }
     if let Some(late) = &rules.late {
         builder = builder.late_action(late.clone());
     }

@@ -15,6 +15,7 @@ use super::seat::LateAction;
 use crate::access::{Gate, access_calls};
 use crate::discovery::Description;
 use crate::random::random_bytes;
+use crate::tls::ServerTls;
 use crate::{Duplicates, SocketOptions, Target};
 
 /// Configures a [`Table`](super::Table).
@@ -34,6 +35,7 @@ pub struct TableBuilder {
     pub(crate) duplicates: Duplicates,
     pub(crate) gate: Gate,
     pub(crate) pymasep: Option<Target>,
+    pub(crate) tls: Option<Box<ServerTls>>,
 }
 
 /// A change of the settings.
@@ -55,6 +57,7 @@ impl TableBuilder {
             duplicates: Duplicates::Refuse,
             gate: Gate::Open,
             pymasep: None,
+            tls: None,
         }
     }
 
@@ -154,6 +157,13 @@ impl TableBuilder {
     }
 
     access_calls!();
+
+    /// Has peers use TLS, with this certificate, see [`ServerBuilder::tls`](crate::ServerBuilder::tls).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(Box::new(tls));
+        self
+    }
 
     /// Answers the LAN search from the start until the end of the table, and searches of masep with its id, game and free
     /// seats. Default off.

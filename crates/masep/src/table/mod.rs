@@ -124,6 +124,7 @@ impl TableBuilder {
             .describe(describe)
             .duplicates(self.duplicates)
             .access(self.gate.clone(), self.pymasep.clone())
+            .maybe_tls(self.tls.clone())
             .ask()
     }
 

@@ -258,7 +258,7 @@ fn an_address_that_is_none_is_the_callers_error(shell: Shell) {
         (&*long, "at most"),
         ("unix://relative", "begins with a slash"),
         ("localhost", "expected HOST:PORT or unix:///PATH"),
-        ("masep+tls://localhost:1", "not supported yet"),
+        ("wss://localhost:1", "not supported yet"),
     ] {
         let error = shell.bind(target, Options::default()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -76,6 +76,7 @@ impl TableBuilder {
             .describe(describe)
             .duplicates(self.duplicates)
             .access(self.gate, self.pymasep)
+            .maybe_tls(self.tls)
             .handler(Handling(shared.clone()))
             .ask()
             .bind(address)?;

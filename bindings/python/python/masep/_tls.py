@@ -1,0 +1,31 @@
+"""Options of TLS, for the extension module."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypeAlias
+
+from ._exceptions import CallerError
+
+Path: TypeAlias = "str | os.PathLike[str]"
+Mode: TypeAlias = Literal["require", "allow", "off"]
+
+
+def certificate(
+    tls_cert: Path | None, tls_key: Path | None, tls: Mode | None
+) -> tuple[str, str, str] | None:
+    """Who a server is."""
+    if tls_cert is None and tls_key is None:
+        if tls not in (None, "off"):
+            raise CallerError("tls needs tls_cert and tls_key")
+        return None
+    if tls_cert is None or tls_key is None:
+        raise CallerError("tls_cert and tls_key go together")
+    return os.fspath(tls_cert), os.fspath(tls_key), tls or "require"
+
+
+def trust(tls_ca: Path | None, tls_name: str | None) -> tuple[str | None, str | None] | None:
+    """Whom a client trusts."""
+    if tls_ca is None and tls_name is None:
+        return None
+    return None if tls_ca is None else os.fspath(tls_ca), tls_name

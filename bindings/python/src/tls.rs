@@ -1,0 +1,47 @@
+//! TLS, as the Python package says it.
+
+use std::path::PathBuf;
+
+use masep::tls::{ClientTls, ServerTls, TlsMode};
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// The files of a certificate and of its key, and whether peers have to use TLS.
+pub(crate) type Certificate = (PathBuf, PathBuf, String);
+
+/// A file of authorities, and the name that a server's certificate has.
+pub(crate) type Trust = (Option<PathBuf>, Option<String>);
+
+/// Who a server is.
+pub(crate) fn server(
+    py: Python<'_>,
+    certificate: Option<Certificate>,
+) -> PyResult<Option<ServerTls>> {
+    let Some((certificate, key, mode)) = certificate else {
+        return Ok(None);
+    };
+    let mode = match mode.as_str() {
+        "require" => TlsMode::Require,
+        "allow" => TlsMode::Allow,
+        "off" => TlsMode::Off,
+        other => {
+            let text = format!("tls is \"require\", \"allow\" or \"off\", not {other:?}");
+            return Err(errors::caller(py, text));
+        }
+    };
+    Ok(Some(ServerTls::files(certificate, key).mode(mode)))
+}
+
+/// Whom a client trusts, if that was said.
+pub(crate) fn client(trust: Option<Trust>) -> Option<ClientTls> {
+    let (authorities, name) = trust?;
+    let mut tls = ClientTls::new();
+    if let Some(file) = authorities {
+        tls = tls.ca_file(file);
+    }
+    if let Some(name) = name {
+        tls = tls.server_name(name);
+    }
+    Some(tls)
+}

@@ -1,0 +1,91 @@
+//! The options of TLS, which all verbs that listen or connect have in common.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use masep::Target;
+use masep::tls::{ClientTls, ServerTls, TlsMode};
+
+use crate::error::Error;
+
+/// Who a server is.
+#[derive(Debug, Args)]
+pub(crate) struct Certificate {
+    /// Take connections in TLS, with the certificate in this file (PEM); then those above it
+    ///
+    /// Clients connect to masep+tls://HOST:PORT. `masep cert` makes one for a LAN. A file that changes is read anew for
+    /// the next connection; a broken one is not taken, and said so in the log.
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+
+    /// Whether clients have to use TLS; with `allow`, one port is for both [default: require, if there is a certificate]
+    #[arg(long, value_name = "MODE", value_enum, requires = "tls_cert", help_heading = "TLS")]
+    tls: Option<Mode>,
+}
+
+/// See [`TlsMode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// All do
+    Require,
+    /// Those that do, and those that do not
+    Allow,
+    /// Nobody does
+    Off,
+}
+
+impl Certificate {
+    /// The certificate, if one was given.
+    pub(crate) fn tls(&self) -> Option<ServerTls> {
+        let (certificate, key) = self.tls_cert.as_ref().zip(self.tls_key.as_ref())?;
+        Some(ServerTls::files(certificate, key).mode(match self.tls {
+            None | Some(Mode::Require) => TlsMode::Require,
+            Some(Mode::Allow) => TlsMode::Allow,
+            Some(Mode::Off) => TlsMode::Off,
+        }))
+    }
+}
+
+/// Whom a client trusts.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Trust {
+    /// Trust the authorities (CA) in this file (PEM), for masep+tls://, instead of those of the system
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    tls_ca: Option<PathBuf>,
+
+    /// The name that the server's certificate has, where it is not the host of the address
+    #[arg(long, value_name = "NAME", help_heading = "TLS")]
+    tls_name: Option<String>,
+}
+
+impl Trust {
+    /// What was said of it, for this address, or for one that is searched.
+    ///
+    /// # Errors
+    /// It was said for an address without TLS. As variables, they are for the addresses that have it.
+    pub(crate) fn tls(&self, target: Option<&Target>) -> Result<Option<ClientTls>, Error> {
+        if self.tls_ca.is_none() && self.tls_name.is_none() {
+            return Ok(None);
+        }
+        if target.is_some_and(|target| !target.is_tls()) {
+            let is_variable = |name| std::env::var_os(name).is_some();
+            if is_variable("MASEP_TLS_CA") || is_variable("MASEP_TLS_NAME") {
+                return Ok(None);
+            }
+            let text = "--tls-ca and --tls-name are for masep+tls://HOST:PORT";
+            return Err(Error::Usage(text.into()));
+        }
+        let mut tls = ClientTls::new();
+        if let Some(file) = &self.tls_ca {
+            tls = tls.ca_file(file);
+        }
+        if let Some(name) = &self.tls_name {
+            tls = tls.server_name(name);
+        }
+        Ok(Some(tls))
+    }
+}
