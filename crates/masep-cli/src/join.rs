@@ -367,11 +367,11 @@ impl Join {
             .limits(self.limits.limits())
             .protocols(self.protocols.into())
             .socket_options(options.connect_time(self.connect_time));
+        if let Some(credentials) = &credentials {
+            client = credentials.of_client(client);
+        }
         if let Some(tls) = self.trust.tls(address.as_ref())? {
             client = client.tls(tls);
-        }
-        if let Some(credentials) = credentials {
-            client = client.token(credentials.token);
         }
         if let Some(address) = address {
             return client.connect(address).await.map_err(Error::Connect);

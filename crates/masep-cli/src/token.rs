@@ -8,8 +8,7 @@ mod verb;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use masep::access::Digest;
-use masep::{AccessToken, ConnectionString, Target};
+use masep::{AccessToken, ClientBuilder, ConnectionString, PlayerBuilder, Target};
 
 use crate::error::Error;
 
@@ -23,7 +22,7 @@ const VARIABLE: &str = "MASEP_TOKEN";
 pub(crate) struct TokenFile {
     /// A file with the access token, or with the line of `masep token new`; without it that of `MASEP_TOKEN`, if there is one
     ///
-    /// With that line, which has the server's address too, no ADDRESS is needed. A token goes over Unix sockets alone.
+    /// With that line, which has the server's address too, no ADDRESS is needed. A token goes in TLS (masep+tls://) and over Unix sockets alone.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -40,9 +39,26 @@ impl TokenFile {
 pub(crate) struct Credentials {
     pub(crate) token: AccessToken,
     pub(crate) address: Option<Target>,
-    /// The SHA-256 of the certificate authority of the server.
-    #[expect(dead_code, reason = "for TLS")]
-    pub(crate) ca: Option<Digest>,
+    /// The line that it stands in.
+    string: Option<ConnectionString>,
+}
+
+impl Credentials {
+    /// A client that has these.
+    pub(crate) fn of_client(&self, builder: ClientBuilder) -> ClientBuilder {
+        match &self.string {
+            Some(string) => builder.credentials(string),
+            None => builder.token(self.token.clone()),
+        }
+    }
+
+    /// A player that has these.
+    pub(crate) fn of_player(&self, builder: PlayerBuilder) -> PlayerBuilder {
+        match &self.string {
+            Some(string) => builder.credentials(string),
+            None => builder.token(self.token.clone()),
+        }
+    }
 }
 
 /// The token in the file, else that of `MASEP_TOKEN`, if there is one. White space around it does not count.
@@ -73,13 +89,13 @@ fn credentials(file: Option<&Path>) -> Result<Option<Credentials>, Error> {
             Ok(Some(Credentials {
                 token: string.token().clone(),
                 address: string.address().parse().ok(),
-                ca: string.ca(),
+                string: Some(string),
             }))
         }
         (token, _) => Ok(Some(Credentials {
             token: AccessToken::from(token),
             address: None,
-            ca: None,
+            string: None,
         })),
     }
 }

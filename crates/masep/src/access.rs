@@ -2,7 +2,7 @@
 //!
 //! A server without tokens takes everybody: an id is a claim. With [`Tokens`] it takes clients of protocol 2 that say one of
 //! them in their HELLO, and with a function of its own ([`ServerBuilder::admit`](crate::ServerBuilder::admit)) those that
-//! the function lets in. A token is a secret: it goes over Unix sockets alone.
+//! the function lets in. A token is a secret: it goes in TLS and over Unix sockets alone.
 //!
 //! Peers of pymasep's protocol have no tokens. A server that has some refuses them, unless it has a listener for them
 //! ([`ServerBuilder::pymasep_listen`](crate::ServerBuilder::pymasep_listen)): no address is trusted for being a local one, since
@@ -50,8 +50,8 @@ pub use file::TokenFileError;
 pub use request::AccessRequest;
 pub use tokens::Tokens;
 
-use crate::Target;
 use crate::random::random_bytes;
+use crate::{Address, Target};
 
 pub(crate) use tokens::Renews;
 
@@ -104,6 +104,29 @@ impl Gate {
         }
     }
 }
+
+/// Whether anybody may come to a server with these addresses: others reach it, and it has neither TLS nor tokens. The log
+/// says so. `has_tls`: all have to use TLS at the main one.
+pub(crate) fn warn_if_exposed(
+    main: &Address,
+    pymasep: Option<&Address>,
+    gate: &Gate,
+    has_tls: bool,
+) -> bool {
+    let is_reached = |address: &Address| {
+        let address = address.tcp().map(|address| address.ip().to_canonical());
+        address.is_some_and(|address| !address.is_loopback())
+    };
+    let is_guarded = has_tls || !matches!(gate, Gate::Open);
+    let main = Some(main).filter(|main| !is_guarded && is_reached(main));
+    let exposed = main.or(pymasep.filter(|address| is_reached(address)));
+    if let Some(address) = exposed {
+        tracing::warn!(%address, "{EXPOSED}");
+    }
+    exposed.is_some()
+}
+
+const EXPOSED: &str = "listening without TLS or tokens: whoever reaches this address can join, and read what others send";
 
 impl Gate {
     /// The generations of the protocol that the server's own address may speak, of those that its host wants: peers of
@@ -184,6 +207,12 @@ macro_rules! kick_calls {
         /// The address for peers of pymasep's protocol alone, where there is one.
         pub const fn pymasep_address(&self) -> Option<&crate::Address> {
             self.pymasep_address.as_ref()
+        }
+
+        /// Whether the server listens on more than local addresses without TLS and without tokens, as a warning in the log
+        /// has said: then whoever reaches it can join.
+        pub const fn is_exposed(&self) -> bool {
+            self.is_exposed
         }
 
         /// Ends the connections of these, with the code `kicked`, and returns their number. They may come back, unless they

@@ -244,6 +244,18 @@ macro_rules! hello_calls {
             self
         }
 
+        /// The token of a connection string, and the certificate authority in it as the one that is trusted in TLS. Its
+        /// [address](crate::ConnectionString::address) is for `connect`.
+        pub fn credentials(mut self, string: &crate::ConnectionString) -> Self {
+            self.endpoint.offer.token = Some(string.token().clone());
+            #[cfg(feature = "tls")]
+            if let Some(ca) = string.ca() {
+                let tls = crate::tls::ClientTls::new().ca_sha256(*ca.as_bytes());
+                self.endpoint.client_tls = Some(Box::new(tls));
+            }
+            self
+        }
+
         /// Whom the client trusts in TLS. Connections are then in TLS, also where the address has no scheme; one that says
         /// that there is none (`masep://`, `pymasep://`, `tcp://` excepted, and Unix sockets) is an error. An address that
         /// begins with `masep+tls://` is enough for TLS with the system's authorities.

@@ -39,8 +39,8 @@ use crate::keeper::CLOSE_GRACE;
 use crate::random::random_u64;
 use crate::tls::ClientTls;
 use crate::{
-    Client, ClientBuilder, CloseReason, ConnectError, ConnectErrorKind, Connection, IntoTarget,
-    InvalidAddress, SendError, SocketOptions, Target,
+    Client, ClientBuilder, CloseReason, ConnectError, ConnectErrorKind, Connection,
+    ConnectionString, IntoTarget, InvalidAddress, SendError, SocketOptions, Target,
 };
 
 /// Configures a [`Player`].
@@ -51,6 +51,7 @@ pub struct PlayerBuilder {
     pub(crate) seat: Option<String>,
     resume: Option<String>,
     pub(crate) token: Option<AccessToken>,
+    pub(crate) credentials: Option<ConnectionString>,
     pub(crate) limits: Limits,
     pub(crate) socket_options: SocketOptions,
     pub(crate) protocols: Protocols,
@@ -79,6 +80,12 @@ impl PlayerBuilder {
     /// The access token, which says who it is and what it may do, see [`ClientBuilder::token`].
     pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
         self.token = Some(token.into());
+        self
+    }
+
+    /// The token of a connection string, and whom to trust in TLS, see [`ClientBuilder::credentials`].
+    pub fn credentials(mut self, string: &ConnectionString) -> Self {
+        self.credentials = Some(string.clone());
         self
     }
 
@@ -185,6 +192,9 @@ macro_rules! client_builder {
             .maybe_tls(options.tls.clone())
             .role(options.part.role)
             .game(options.part.game.clone());
+        if let Some(string) = &options.credentials {
+            builder = builder.credentials(string);
+        }
         if let Some(token) = &options.token {
             builder = builder.token(token.clone());
         }
@@ -272,6 +282,7 @@ impl Player {
             seat: None,
             resume: None,
             token: None,
+            credentials: None,
             limits: Limits::default(),
             socket_options: SocketOptions::default(),
             protocols: Protocols::Both,

@@ -225,6 +225,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
     ) -> io::Result<Server> {
         let local_address = listener.local_address()?;
         let pymasep_address = pymasep.as_ref().map(Listener::local_address).transpose()?;
+        let has_tls = acceptor.as_ref().is_some_and(Acceptor::requires);
+        let is_exposed = access::warn_if_exposed(
+            &local_address,
+            pymasep_address.as_ref(),
+            &self.gate,
+            has_tls,
+        );
         let describe = describing(self.describe, &self.endpoint.id);
         let announcement = if self.announce {
             Some(Announcement::start_at(
@@ -271,6 +278,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             limits: self.server_limits,
             local_address,
             pymasep_address,
+            is_exposed,
             registry,
             door,
             accepted: tokio::sync::Mutex::new(accepted),
@@ -311,6 +319,7 @@ pub struct Server {
     limits: ServerLimits,
     local_address: Address,
     pymasep_address: Option<Address>,
+    is_exposed: bool,
     registry: Registry,
     door: Arc<Door>,
     accepted: tokio::sync::Mutex<Accepted>,

@@ -89,7 +89,7 @@ fn join(options: &Join) -> Result<Player, Error> {
     }
     let credentials = options.token_file.read()?;
     if let Some(credentials) = &credentials {
-        builder = builder.token(credentials.token.clone());
+        builder = credentials.of_player(builder);
     }
     let target = address::with_token(options.address.clone(), credentials.as_ref())?;
     if let Some(tls) = options.trust.tls(Some(&target))? {

@@ -204,6 +204,13 @@ impl ServerBuilder {
     ) -> io::Result<Server> {
         let local_address = main.address().clone();
         let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
+        let has_tls = acceptor.as_ref().is_some_and(Acceptor::requires);
+        let is_exposed = access::warn_if_exposed(
+            &local_address,
+            pymasep_address.as_ref(),
+            &self.gate,
+            has_tls,
+        );
         let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];
         let listeners = listeners.map(|(entrance, listener)| Some((entrance, listener?)));
         let listeners: Vec<_> = listeners.into_iter().flatten().collect();
@@ -244,6 +251,7 @@ impl ServerBuilder {
             limits: self.server_limits,
             local_address,
             pymasep_address,
+            is_exposed,
             door,
             accepting: Mutex::new(Some(thread)),
             announcement: Mutex::new(announcement),
@@ -303,6 +311,7 @@ pub struct Server {
     limits: ServerLimits,
     local_address: Address,
     pymasep_address: Option<Address>,
+    is_exposed: bool,
     door: Arc<Door>,
     /// The thread that accepts.
     accepting: Mutex<Option<JoinHandle<()>>>,

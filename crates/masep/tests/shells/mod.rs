@@ -303,6 +303,7 @@ face! { Server for blocking::Server, masep::Server;
     fn ban(&self, subject: Subject) -> usize;
     fn unban(&self, subject: Subject) -> bool;
     fn bans(&self) -> Vec<Subject>;
+    fn is_exposed(&self) -> bool;
     in both {
         fn address(&self) -> Address {
             self.local_address()

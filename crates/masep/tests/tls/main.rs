@@ -6,6 +6,7 @@ mod directory;
 #[path = "../shells/mod.rs"]
 mod shells;
 
+mod access;
 mod authority;
 mod sessions;
 mod trust;

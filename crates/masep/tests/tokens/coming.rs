@@ -25,6 +25,7 @@ of_each_shell! {
     #[ignore = "takes minutes"]
     a_hundred_thousand_guesses_cost_others_nothing
     a_function_that_panics_lets_nobody_in
+    a_server_that_anybody_reaches_says_so
 }
 
 fn only_those_with_a_token_come_in(of_server: Shell, of_client: Shell) {
@@ -222,4 +223,23 @@ fn guesses(shell: Shell, number: usize) {
         assert!(newcomers > 0);
         println!("the longest of the player's round trips took {longest:?}");
     });
+}
+
+fn a_server_that_anybody_reaches_says_so(shell: Shell) {
+    let tokens = || tokens([("good", Grant::new("lab3"))]);
+    let open = Options::default;
+    for (address, options, is_exposed) in [
+        ("127.0.0.1:0", open(), false),
+        ("[::1]:0", open(), false),
+        ("0.0.0.0:0", open(), true),
+        ("0.0.0.0:0", tokens().into(), false),
+        (
+            "127.0.0.1:0",
+            Options::from(tokens()).pymasep_listen("0.0.0.0:0".to_owned()),
+            true,
+        ),
+    ] {
+        let server = shell.bind(address, options).unwrap();
+        assert_eq!(server.is_exposed(), is_exposed, "{address}");
+    }
 }
