@@ -8,5 +8,7 @@ mod shells;
 
 mod access;
 mod authority;
+mod foreign;
+mod hostile;
 mod sessions;
 mod trust;

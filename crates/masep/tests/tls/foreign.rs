@@ -1,0 +1,122 @@
+//! Peers that speak TLS by rustls alone, and do what no masep peer would.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+
+use masep::tls::rustls::client::WebPkiServerVerifier;
+use masep::tls::rustls::pki_types::pem::PemObject;
+use masep::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use masep::tls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring,
+};
+
+use crate::authority::{Authority, Server};
+use crate::shells::SOON;
+
+/// A client of TLS.
+pub(crate) type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// What protocol 2's client says first: `masep/2`, BYE, nothing; and a HELLO of the id `foreign`.
+pub(crate) const HELLO: &[u8] = b"\x07\0masep/2\x03\0BYE\0\0\
+    \x2c\x00\x00\x00\x01\x00\x00\x00\xa5av\x82\x02\x02bidgforeigncmax\x1a\x00\x10\x00\x00hfeatures\x80eagentax\x00\x00\x00\x00";
+
+fn connected(address: impl ToSocketAddrs) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_write_timeout(Some(SOON)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Connects to a server of this authority, and names these protocols.
+pub(crate) fn connect(address: impl ToSocketAddrs, authority: &Authority, alpn: &[&str]) -> Client {
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(authority.pem().as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_webpki_verifier(verifier.build().unwrap())
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(connection, connected(address))
+}
+
+/// Takes one connection with this certificate, and names these protocols.
+pub(crate) fn accept(
+    listener: &TcpListener,
+    certificate: &Server,
+    alpn: &[&str],
+) -> StreamOwned<ServerConnection, TcpStream> {
+    let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let connection = ServerConnection::new(Arc::new(config)).unwrap();
+    StreamOwned::new(connection, stream)
+}
+
+/// All that comes until the end, or until an error.
+pub(crate) fn rest(stream: &mut impl Read) -> (Vec<u8>, Option<ErrorKind>) {
+    let mut bytes = Vec::new();
+    let error = stream.read_to_end(&mut bytes).err();
+    (bytes, error.map(|error| error.kind()))
+}
+
+/// Stands between a client and a server, and forwards so many bytes of each side at most, in pieces of this size; then it
+/// ends both streams.
+pub(crate) fn relay(
+    listener: TcpListener,
+    to: impl ToSocketAddrs,
+    (from_client, from_server): (usize, usize),
+    piece: usize,
+) -> std::thread::JoinHandle<()> {
+    let to = to.to_socket_addrs().unwrap().next().unwrap();
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = connected(to);
+        client.set_nodelay(true).unwrap();
+        let end = |stream: &TcpStream| drop(stream.shutdown(Shutdown::Both));
+        std::thread::scope(|scope| {
+            let forward = |mut from: &TcpStream, mut to: &TcpStream, most: usize| {
+                let mut buffer = vec![0; piece];
+                let mut left = most;
+                while left > 0 {
+                    let wanted = left.min(piece);
+                    match from.read(&mut buffer[..wanted]) {
+                        Ok(0) | Err(_) => {
+                            // The end is carried too.
+                            let _ = to.shutdown(Shutdown::Write);
+                            return;
+                        }
+                        Ok(read) => {
+                            if to.write_all(&buffer[..read]).is_err() {
+                                break;
+                            }
+                            left -= read;
+                        }
+                    }
+                }
+                end(from);
+                end(to);
+            };
+            let (client, server) = (&client, &server);
+            scope.spawn(move || forward(client, server, from_client));
+            forward(server, client, from_server);
+        });
+    })
+}
