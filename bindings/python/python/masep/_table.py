@@ -106,6 +106,7 @@ class _Rules:
     keeps_env_step: bool
     hears_echo: bool
     finals_unanswered: list[str]
+    most_peers: int
     most_spectators: int
     announce: bool
     limits: Limits | None
@@ -146,6 +147,7 @@ class _BaseTable:
         keeps_env_step: bool = False,
         hears_echo: bool = True,
         finals_unanswered: Iterable[str] = (),
+        most_peers: int = 4_096,
         most_spectators: int = 2_048,
         limits: Limits | None = None,
         server_limits: ServerLimits | None = None,
@@ -170,6 +172,7 @@ class _BaseTable:
             keeps_env_step=keeps_env_step,
             hears_echo=hears_echo,
             finals_unanswered=list(finals_unanswered),
+            most_peers=most_peers,
             most_spectators=most_spectators,
             announce=announce,
             limits=limits,
@@ -313,6 +316,7 @@ class Table(_BaseTable):
         the turn that it is for
     :param finals_unanswered: the seats whose pymasep peers do not answer final observations; pymasep's
         own do
+    :param most_peers: the number of connections, in seats or not; more are turned away
     :param most_spectators: more are turned away
     :param limits: what messages and each connection are bound by
     :param server_limits: what the server is bound by

@@ -35,6 +35,7 @@ struct Rules<'py> {
     keeps_env_step: bool,
     hears_echo: bool,
     finals_unanswered: Vec<String>,
+    most_peers: usize,
     most_spectators: usize,
     announce: bool,
     limits: Option<Bound<'py, PyAny>>,
@@ -59,6 +60,7 @@ impl Rules<'_> {
             strangers,
             keeps_env_step,
             hears_echo,
+            most_peers,
             most_spectators,
             ..
         } = *self;
@@ -84,6 +86,7 @@ impl Rules<'_> {
                     .strangers(strangers)
                     .keeps_env_step(keeps_env_step)
                     .hears_echo(hears_echo)
+                    .peers(most_peers)
                     .spectators(most_spectators);
                 let seats = finals_unanswered.iter();
                 seats.fold(settings, |settings, seat| settings.finals_unanswered(seat))

@@ -10,6 +10,9 @@ use super::reader::{Fault, Reader};
 use crate::value::excerpt;
 use crate::{DecodeError, DecodeErrorKind, Dict, Limit, Limits, Value};
 
+/// Room for a map, in bytes: most need no more.
+const TYPICAL: usize = 128;
+
 /// null.
 const NULL: u8 = 0xf6;
 
@@ -179,8 +182,9 @@ impl Default for MapWriter {
 impl MapWriter {
     /// An empty map.
     pub fn new() -> Self {
+        let mut output = Vec::with_capacity(TYPICAL);
         // The place of the head.
-        let output = vec![0];
+        output.push(0);
         Self { output, entries: 0 }
     }
 

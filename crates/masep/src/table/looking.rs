@@ -80,7 +80,7 @@ struct Task {
 enum TaskState {
     /// Calls look after the table.
     Parked,
-    /// There has been a call. If there is no other for a while, the task looks after the table.
+    /// There has been a call, and perhaps another waits. If there is none for a while, the task looks after the table.
     Leased,
     #[default]
     Looking,
@@ -193,7 +193,7 @@ impl Shared {
         let inner = &mut *guard;
         crate::sync::set_waker(&mut inner.task.waker, context);
         loop {
-            if !inner.calls.is_empty() {
+            if !inner.calls.is_empty() && inner.task.state == TaskState::Looking {
                 inner.task.state = TaskState::Parked;
             }
             match inner.task.state {
@@ -209,10 +209,13 @@ impl Shared {
                     if over.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
                     }
-                    if *before == visits {
-                        inner.task.state = TaskState::Looking;
-                    }
+                    let is_alone = *before == visits;
                     inner.task.lease = None;
+                    inner.task.state = match inner.calls.is_empty() {
+                        true if is_alone => TaskState::Looking,
+                        true => TaskState::Leased,
+                        false => TaskState::Parked,
+                    };
                 }
                 TaskState::Looking => {
                     inner.drive(&self.ready, context);
@@ -265,7 +268,10 @@ impl Inner {
         if let Some((_, waker)) = call {
             crate::sync::set_waker(waker, context);
         }
-        self.task.state = TaskState::Parked;
+        // A lease that runs goes on: else the task would be woken for a new one in each turn.
+        if self.task.state == TaskState::Looking {
+            self.task.state = TaskState::Parked;
+        }
         woken
     }
 
