@@ -135,8 +135,8 @@ impl Connection {
             stream.0.widen_send_buffer(size);
         }
         drop(shared.write_out(state, transmit));
-        let is_sent = shared.write_now().core.written() >= number;
-        Ok(Offer::of((!is_sent).then_some(number)))
+        let rest = shared.leave_written(shared.write_now(), number);
+        Ok(Offer::of(rest))
     }
 
     /// The memory of large frames that were received, for those who write to what they got.

@@ -129,6 +129,16 @@ impl Shared {
         }
     }
 
+    /// [Leaves](Self::leave) if the frame with this number is written: what others have left to the one who was writing is
+    /// to be done. Otherwise gives the number, for the caller to see to the rest.
+    pub(super) fn leave_written(self: &Arc<Self>, state: Guard<'_>, number: u64) -> Option<u64> {
+        if state.core.written() < number {
+            return Some(number);
+        }
+        self.leave(state);
+        None
+    }
+
     /// Does all the work that needs no wait and is not left to another call.
     pub(super) fn advance<'a>(self: &'a Arc<Self>, mut state: Guard<'a>) -> Guard<'a> {
         loop {

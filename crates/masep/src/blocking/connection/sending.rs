@@ -115,7 +115,7 @@ impl Connection {
         let mut frame = Some(frame);
         let (state, number) = shared.write_alone(shared.lock(), &mut frame);
         let Some(frame) = frame else {
-            return Ok(number.filter(|number| state.core.written() < *number));
+            return Ok(number.and_then(|number| shared.leave_written(state, number)));
         };
         drop(state);
         let mut state = shared.write_now();
@@ -136,8 +136,7 @@ impl Connection {
             }));
         };
         drop(state);
-        let is_written = shared.write_now().core.written() >= number;
-        Ok((!is_written).then_some(number))
+        Ok(shared.leave_written(shared.write_now(), number))
     }
 
     /// Has a background thread write the rest.
