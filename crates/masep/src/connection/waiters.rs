@@ -10,6 +10,7 @@ pub(crate) struct Waiters {
     /// Most often there is one.
     first: Option<Waiter>,
     /// Those behind it, if there have been some; none if there is no first one.
+    #[expect(clippy::box_collection, reason = "most connections have none")]
     others: Option<Box<VecDeque<Waiter>>>,
 }
 
