@@ -30,6 +30,8 @@ class Connection(ConnectionFacts):
 
     def __init__(self, connection: _masep.Connection) -> None:
         super().__init__(connection)
+        # The main thread always has a deadline: it looks for signals.
+        _masep.wait_in_reads(connection)
         _log.debug("connected to %s at %s", _masep.quoted(connection.peer), connection.target)
 
     def ping(self) -> bool:

@@ -205,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn memory_of_a_frame_of_medium_size_is_taken_again_by_the_thread_that_gives_it_back() {
+        let kept = kept();
+        let frame = Bytes::from(vec![7; 30_000]);
+        let place = frame.as_ptr();
+        let array = frame.slice(64..);
+        drop(frame);
+        let memory = kept.handle();
+        memory.give_back(memory.take_out(array).unwrap());
+        assert!(!kept.is_any(), "the thread has it, not the connection");
+        let again = pool::take_exact(30_000);
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+    }
+
+    #[test]
     fn memory_outlives_its_connection() {
         let kept = kept();
         let frame = Bytes::from(vec![7; 1 << 20]);
