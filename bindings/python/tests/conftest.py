@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # pymasep imports pygame.
@@ -27,3 +28,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def pool():
+    """Threads for what goes on beside a test."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool

@@ -189,11 +189,14 @@ macro_rules! client_builder {
             .limits(options.limits.clone())
             .socket_options(options.socket_options.clone())
             .protocols(options.protocols)
-            .maybe_tls(options.tls.clone())
             .role(options.part.role)
             .game(options.part.game.clone());
         if let Some(string) = &options.credentials {
             builder = builder.credentials(string);
+        }
+        // What was said of TLS counts more than what stands in a connection string.
+        if options.tls.is_some() {
+            builder = builder.maybe_tls(options.tls.clone());
         }
         if let Some(token) = &options.token {
             builder = builder.token(token.clone());

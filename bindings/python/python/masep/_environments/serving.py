@@ -9,16 +9,15 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from .. import _masep
 from .._blocking import Request, Server
 from .._exceptions import CallerError
-from .._limits import Limits, ServerLimits, SocketOptions
+from .._limits import ServerLimits
 from .session import PROFILE
 from .worker import MESSAGE_BYTES, Client, Setting
 from .worker_process import WorkerProcess

@@ -1,0 +1,50 @@
+"""Tables of environments that the tests serve, and players of their agents."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import peers
+
+from masep.pettingzoo import EnvironmentTable, join
+
+HERE = Path(__file__).resolve().parent
+SOON = 30
+
+
+def table(env, **options):
+    return EnvironmentTable(env, "127.0.0.1:0", **options)
+
+
+@contextmanager
+def player(address, agent, *rest):
+    """A process of `agent_player.py`."""
+    command = [sys.executable, str(HERE / "agent_player.py"), address, agent, *rest]
+    with peers.started(command, Path.cwd()) as started:
+        yield started
+
+
+def played(address, agent, policy, turns=None, id=None):
+    """Plays to the end, and gives all that was seen."""
+    seen = []
+    with join(address, agent, id=id) as playing:
+        for turn in playing:
+            seen.append(turn)
+            if turn.kind == "ask":
+                turn.act(policy(turn))
+            if turns is not None and len(seen) == turns:
+                break
+    return seen
+
+
+def first_legal(turn):
+    return int(np.argmax(turn.mask)) if turn.mask is not None else int(turn.action_space.start)
+
+
+def seated(table, count):
+    """Waits until so many agents have a player."""
+    while sum(seat.state == "present" for seat in table.table.seats) < count:
+        table.table.event(SOON)
