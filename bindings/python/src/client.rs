@@ -126,7 +126,11 @@ type FoundServer = (
 pub(crate) fn search(py: Python<'_>, timeout: f64) -> PyResult<Vec<FoundServer>> {
     let report = run_search(py, timeout, false)?;
     let describe = |address| {
-        let told = report.descriptions.get(&address).cloned().unwrap_or_default();
+        let told = report
+            .descriptions
+            .get(&address)
+            .cloned()
+            .unwrap_or_default();
         let place = server::host_and_port(address);
         (place, told.id, told.game, told.seats, told.free)
     };

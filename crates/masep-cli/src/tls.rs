@@ -23,7 +23,13 @@ pub(crate) struct Certificate {
     tls_key: Option<PathBuf>,
 
     /// Whether clients have to use TLS; with `allow`, one port is for both [default: require, if there is a certificate]
-    #[arg(long, value_name = "MODE", value_enum, requires = "tls_cert", help_heading = "TLS")]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        requires = "tls_cert",
+        help_heading = "TLS"
+    )]
     tls: Option<Mode>,
 }
 

@@ -26,8 +26,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 use masep_proto::connection::Protocols;
-use masep_proto::tls::TlsFault;
 use masep_proto::protocol2::{AccessToken, Notice, Rejected};
+use masep_proto::tls::TlsFault;
 use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
 use masep_table::player::{Closed, Part, Session, Step};
 use tokio::time::{sleep_until, timeout};

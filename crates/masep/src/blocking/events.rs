@@ -50,7 +50,8 @@ impl Shared {
         use masep_proto::connection::HandOver;
         let mut state = self.lock();
         if state.core.is_secure() {
-            let text = "a client in TLS cannot be given away: what its TLS needs is in this process";
+            let text =
+                "a client in TLS cannot be given away: what its TLS needs is in this process";
             let error = std::io::Error::new(std::io::ErrorKind::Unsupported, text);
             return Some(Err(error));
         }

@@ -55,7 +55,10 @@ impl Setting {
         shell: Shell,
         bounds: (usize, usize),
         piece: usize,
-    ) -> (Result<Box<dyn crate::shells::Client>, masep::ConnectError>, thread::JoinHandle<()>) {
+    ) -> (
+        Result<Box<dyn crate::shells::Client>, masep::ConnectError>,
+        thread::JoinHandle<()>,
+    ) {
         let (listener, address) = listen();
         let relay = foreign::relay(listener, self.server.address(), bounds, piece);
         let options = Options::default().client_tls(self.authority.trusted());
@@ -67,7 +70,9 @@ impl Setting {
 fn a_stream_that_is_cut_anywhere_has_no_orderly_end(server: Shell, client: Shell) {
     let setting = serve(server, Limits::default());
     // The hello is about 250 and 900 bytes long, the frames behind it 5,000 each.
-    let lengths = (0..24).map(|n| n * 61).chain((0..12).map(|n| 1_500 + n * 997));
+    let lengths = (0..24)
+        .map(|n| n * 61)
+        .chain((0..12).map(|n| 1_500 + n * 997));
     let cuts = lengths.flat_map(|length| [(length, ANY), (ANY, length)]);
     for cut in cuts {
         let (connected, relay) = setting.connect_through(client, cut, 65_536);
@@ -83,7 +88,11 @@ fn a_stream_that_is_cut_anywhere_has_no_orderly_end(server: Shell, client: Shell
                 let connection = client.connection();
                 for _ in 0..3 {
                     let _ = connection.send(vec![7; 5_000]);
-                    let _ = setting.server.registry().get_connection("agent").map(|agent| agent.send(vec![8; 5_000]));
+                    let _ = setting
+                        .server
+                        .registry()
+                        .get_connection("agent")
+                        .map(|agent| agent.send(vec![8; 5_000]));
                 }
                 let end = loop {
                     match connection.recv() {
@@ -91,7 +100,10 @@ fn a_stream_that_is_cut_anywhere_has_no_orderly_end(server: Shell, client: Shell
                         Err(end) => break end,
                     }
                 };
-                let is_cut = matches!(end, CloseReason::Tls(TlsFault::Truncated) | CloseReason::Reset);
+                let is_cut = matches!(
+                    end,
+                    CloseReason::Tls(TlsFault::Truncated) | CloseReason::Reset
+                );
                 assert!(is_cut, "{cut:?} {end:?}");
             }
         }
@@ -102,11 +114,19 @@ fn a_stream_that_is_cut_anywhere_has_no_orderly_end(server: Shell, client: Shell
     while let Ok(event) = setting.events.try_recv() {
         match event {
             Event::Closed(_, end) => assert!(
-                matches!(end, CloseReason::Tls(TlsFault::Truncated) | CloseReason::Reset | CloseReason::Shutdown),
+                matches!(
+                    end,
+                    CloseReason::Tls(TlsFault::Truncated)
+                        | CloseReason::Reset
+                        | CloseReason::Shutdown
+                ),
                 "{end:?}"
             ),
             Event::Rejected(_, reason) => assert!(
-                matches!(reason, RejectReason::ClosedBeforeHello | RejectReason::DuplicateId(_)),
+                matches!(
+                    reason,
+                    RejectReason::ClosedBeforeHello | RejectReason::DuplicateId(_)
+                ),
                 "{reason}"
             ),
             Event::Connected(_) | Event::Received(..) => {}
@@ -167,12 +187,17 @@ fn bytes_that_were_changed_are_an_error(server: Shell, client: Shell) {
         forth.join().unwrap();
     });
     let options = Options::default().client_tls(setting.authority.trusted());
-    let client = client.connect("agent", format!("masep+tls://{address}"), options).unwrap();
+    let client = client
+        .connect("agent", format!("masep+tls://{address}"), options)
+        .unwrap();
     let Event::Connected(at_server) = next(&setting.events) else {
         panic!("it is connected");
     };
     at_server.send(vec![9; 10_000]).unwrap();
-    assert_eq!(client.connection().end(), CloseReason::Tls(TlsFault::Broken));
+    assert_eq!(
+        client.connection().end(),
+        CloseReason::Tls(TlsFault::Broken)
+    );
     // 20: a record whose mark does not fit.
     let Event::Closed(_, end) = next(&setting.events) else {
         panic!("the end");
@@ -191,7 +216,11 @@ fn a_peer_that_names_no_protocol_gets_nowhere(shell: Shell) {
         assert_eq!(answer, b"", "{alpn:?}");
         assert!(sent.is_err() || error.is_some(), "{alpn:?}");
         let rejected = next_rejected(&setting.events);
-        assert_eq!(rejected, RejectReason::Tls(TlsFault::NoProtocol), "{alpn:?}");
+        assert_eq!(
+            rejected,
+            RejectReason::Tls(TlsFault::NoProtocol),
+            "{alpn:?}"
+        );
     }
 }
 
@@ -207,7 +236,10 @@ fn a_server_that_names_no_protocol_is_told_nothing(shell: Shell) {
     let options = Options::default().client_tls(authority.trusted());
     let refused = shell.connect("agent", format!("masep+tls://{address}"), options);
     let error = refused.map(drop).unwrap_err();
-    assert!(matches!(error.kind, ConnectErrorKind::Tls(TlsFault::NoProtocol)), "{error}");
+    assert!(
+        matches!(error.kind, ConnectErrorKind::Tls(TlsFault::NoProtocol)),
+        "{error}"
+    );
     assert_eq!(server.join().unwrap(), b"");
 }
 
@@ -220,7 +252,9 @@ fn a_flood_of_key_updates_is_ended(shell: Shell) {
     let address = format!("masep+tls://{}", setting.server.address());
     let good = shell.connect("good", address, options).unwrap();
     for _ in 0..1_000 {
-        if client.conn.refresh_traffic_keys().is_err() || client.conn.complete_io(&mut client.sock).is_err() {
+        if client.conn.refresh_traffic_keys().is_err()
+            || client.conn.complete_io(&mut client.sock).is_err()
+        {
             break;
         }
     }
@@ -233,12 +267,18 @@ fn a_flood_of_key_updates_is_ended(shell: Shell) {
     };
     assert_eq!(ended, CloseReason::Tls(TlsFault::Broken));
     good.connection().send("still here").unwrap();
-    assert!(matches!(next(&setting.events), Event::Received(_, frame) if frame == Frame::from("still here")));
+    assert!(
+        matches!(next(&setting.events), Event::Received(_, frame) if frame == Frame::from("still here"))
+    );
 }
 
 fn a_client_of_rustls_alone_says_hello(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let mut client = foreign::connect(setting.server.address(), &setting.authority, &["h2", "masep/2"]);
+    let mut client = foreign::connect(
+        setting.server.address(),
+        &setting.authority,
+        &["h2", "masep/2"],
+    );
     client.write_all(HELLO).unwrap();
     let mut answer = [0; 9];
     client.read_exact(&mut answer).unwrap();
