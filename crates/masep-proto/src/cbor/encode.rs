@@ -379,8 +379,8 @@ mod tests {
             let observation = Message::observation("engine", state.clone().into(), params);
             for message in [observation, Message::quit("a")] {
                 let whole = super::message(&message, Some(&turn), &limits).unwrap();
-                let open = super::open(&message, &limits).unwrap();
-                let turn = super::value(&turn.clone().into(), &limits).unwrap();
+                let open = open(&message, &limits).unwrap();
+                let turn = value(&turn.clone().into(), &limits).unwrap();
                 assert_eq!([&open[..], &turn].concat(), whole);
             }
         }
@@ -392,6 +392,6 @@ mod tests {
             "a",
         );
         assert!(super::message(&message, None, &limits).is_ok());
-        assert!(super::open(&message, &limits).is_err());
+        assert!(open(&message, &limits).is_err());
     }
 }
