@@ -10,5 +10,6 @@ mod access;
 mod authority;
 mod foreign;
 mod hostile;
+mod openssl;
 mod sessions;
 mod trust;
