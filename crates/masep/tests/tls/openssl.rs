@@ -62,7 +62,13 @@ fn a_client_of_openssl_says_hello(shell: Shell) {
     let mut stdin = client.0.stdin.take().unwrap();
     stdin.write_all(HELLO).unwrap();
     let mut answer = [0; 9];
-    client.0.stdout.take().unwrap().read_exact(&mut answer).unwrap();
+    client
+        .0
+        .stdout
+        .take()
+        .unwrap()
+        .read_exact(&mut answer)
+        .unwrap();
     assert_eq!(&answer, b"\x07\0masep/2");
     let Event::Connected(connection) = next(&events) else {
         panic!("it is connected");
@@ -82,15 +88,28 @@ fn clients_of_openssl_that_are_not_ours_are_refused(shell: Shell) {
         (&["-tls1_2", "-alpn", "masep/2"][..], TlsFault::Version),
         (&["-tls1_3"], TlsFault::NoProtocol),
         (&["-tls1_3", "-alpn", "h2,http/1.1"], TlsFault::NoProtocol),
-        (&["-tls1_3", "-alpn", "masep/2", "-groups", "P-521"], TlsFault::Incompatible),
+        (
+            &["-tls1_3", "-alpn", "masep/2", "-groups", "P-521"],
+            TlsFault::Incompatible,
+        ),
     ] {
         let arguments = [&["s_client", "-connect", &address][..], arguments].concat();
         let mut client = openssl(&arguments);
         let mut told = String::new();
-        client.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        client
+            .0
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut told)
+            .unwrap();
         assert!(told.contains("alert"), "{arguments:?} {told}");
         assert!(!client.0.wait().unwrap().success());
-        assert_eq!(next_rejected(&events), masep::RejectReason::Tls(fault), "{arguments:?}");
+        assert_eq!(
+            next_rejected(&events),
+            masep::RejectReason::Tls(fault),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -124,22 +143,37 @@ fn a_server_of_openssl_is_checked(shell: Shell) {
     let trusted = || Options::default().client_tls(authority.trusted());
     let stranger = Options::default().client_tls(Authority::named("another").trusted());
     let kind = connect(&["-alpn", "masep/2"], stranger);
-    assert!(matches!(kind, ConnectErrorKind::Tls(TlsFault::Certificate(_))), "{kind}");
+    assert!(
+        matches!(kind, ConnectErrorKind::Tls(TlsFault::Certificate(_))),
+        "{kind}"
+    );
     let kind = connect(&["-alpn", "h2"], trusted());
     assert!(
-        matches!(kind, ConnectErrorKind::Tls(TlsFault::NoProtocol | TlsFault::Alert(120))),
+        matches!(
+            kind,
+            ConnectErrorKind::Tls(TlsFault::NoProtocol | TlsFault::Alert(120))
+        ),
         "{kind}"
     );
     let kind = connect(&[], trusted());
-    assert!(matches!(kind, ConnectErrorKind::Tls(TlsFault::NoProtocol)), "{kind}");
+    assert!(
+        matches!(kind, ConnectErrorKind::Tls(TlsFault::NoProtocol)),
+        "{kind}"
+    );
     let kind = connect(&["-tls1_2", "-alpn", "masep/2"], trusted());
     assert!(
-        matches!(kind, ConnectErrorKind::Tls(TlsFault::Version | TlsFault::Alert(70))),
+        matches!(
+            kind,
+            ConnectErrorKind::Tls(TlsFault::Version | TlsFault::Alert(70))
+        ),
         "{kind}"
     );
     // TLS is agreed on, and nothing is said in it.
     let time = Duration::from_millis(500);
     let patient = trusted().limits(Limits::default().hello_time(time));
     let kind = connect(&["-alpn", "masep/2"], patient);
-    assert!(matches!(kind, ConnectErrorKind::TimedOut(it) if it == time), "{kind}");
+    assert!(
+        matches!(kind, ConnectErrorKind::TimedOut(it) if it == time),
+        "{kind}"
+    );
 }

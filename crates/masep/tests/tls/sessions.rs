@@ -2,11 +2,14 @@
 
 use std::thread;
 
-use masep::{Array, Bye, CloseReason, Dict, Frame, Message, MessageType, Notice, Protocol, Value, WhenFull};
+use masep::{
+    Array, Bye, CloseReason, Dict, Frame, Message, MessageType, Notice, Protocol, Value, WhenFull,
+};
 
 use crate::authority::Authority;
 use crate::shells::{
-    Client, Event, Events, Handle, Options, SOON, Server, Shell, accept, fill, next, of_each_pair, until,
+    Client, Event, Events, Handle, Options, SOON, Server, Shell, accept, fill, next, of_each_pair,
+    until,
 };
 
 of_each_pair! {
@@ -74,7 +77,10 @@ fn large_frames_arrive_bit_for_bit(of_server: Shell, of_client: Shell) {
 /// What the socket does not take stays whole, however it is cut.
 fn all_that_was_taken_arrives_at_one_that_reads_late(of_server: Shell, of_client: Shell) {
     let (_server, connection, client) = pair(of_server, of_client);
-    for (from, to) in [(&*connection, client.connection()), (client.connection(), &*connection)] {
+    for (from, to) in [
+        (&*connection, client.connection()),
+        (client.connection(), &*connection),
+    ] {
         let taken = fill(from);
         assert!(taken > 0);
         for n in 0..taken {
@@ -86,7 +92,9 @@ fn all_that_was_taken_arrives_at_one_that_reads_late(of_server: Shell, of_client
     // The newest wins only among what is not on its way.
     for n in 0..500_u32 {
         let frame = n.to_le_bytes().repeat(15_000);
-        connection.send_or(Frame::from(frame), WhenFull::NewestWins).unwrap();
+        connection
+            .send_or(Frame::from(frame), WhenFull::NewestWins)
+            .unwrap();
     }
     let mut last = None;
     while last != Some(499) {

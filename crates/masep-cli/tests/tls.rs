@@ -1,0 +1,92 @@
+//! `masep serve` and `join` in TLS, with what `masep cert` makes.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+use session::Session;
+
+/// The files of a CA and a server.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("masep-tls-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        let files = Self(path);
+        let out = files.0.join("out");
+        let names = ["--name", "engine.lan", "--address", "127.0.0.1"];
+        let args = [&["cert", "--out", out.to_str().unwrap()][..], &names].concat();
+        let made = program::run(&args, "");
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        files
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join("out").join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn serve(files: &Files, more: &[&str]) -> Session {
+    let (cert, key) = (files.path("server.pem"), files.path("server-key.pem"));
+    let args = ["serve", "127.0.0.1:0", "--id", "engine", "--tls-cert", &cert, "--tls-key", &key];
+    Session::start(&[&args[..], more].concat())
+}
+
+#[test]
+fn an_engine_and_an_interface_talk_in_tls() {
+    let files = Files::new("talk");
+    let mut engine = serve(&files, &[]);
+    let address = format!("masep+tls://{}", engine.address());
+    let ca = files.path("ca.pem");
+    for more in [&[][..], &["--tls-name", "engine.lan"]] {
+        let args = ["join", &address, "--id", "agent", "--tls-ca", &ca];
+        let mut agent = Session::start(&[&args[..], more].concat());
+        assert_eq!(agent.event("connected")["protocol"], json!(2));
+        assert_eq!(engine.event("connected")["peer"], json!("agent"));
+        agent.send(json!({"bytes_hex": "00ff"}));
+        assert_eq!(engine.event("frame")["bytes_hex"], json!("00ff"));
+        agent.send(json!({"bye": true}));
+        assert_eq!(engine.event("closed")["reason"], json!("peer_bye"));
+        assert_eq!(agent.end().0, Some(0));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let (files, others) = (Files::new("wrong"), Files::new("others"));
+    let engine = serve(&files, &[]);
+    let mut engine = engine;
+    let plain = engine.address();
+    let address = format!("masep+tls://{plain}");
+    let (ca, other) = (files.path("ca.pem"), others.path("ca.pem"));
+    for (args, code, text) in [
+        (&["join", &address, "--tls-ca", &other][..], 3, "authority that is not trusted"),
+        (&["join", &address, "--tls-ca", &ca, "--tls-name", "other.lan"], 3, "is for other names"),
+        (&["join", &address, "--tls-ca", "/nowhere/ca.pem"], 3, "/nowhere/ca.pem"),
+        (&["join", &plain, "--protocols", "masep"], 5, "TLS is required"),
+        (&["join", &plain, "--tls-ca", &ca], 2, "are for masep+tls://"),
+        (&["serve", "127.0.0.1:0", "--tls-cert", &ca], 2, "--tls-key"),
+        (&["serve", "127.0.0.1:0", "--tls-cert", &ca, "--tls-key", &ca], 1, "no private key"),
+        (&["serve", "masep+tls://127.0.0.1:0"], 1, "needs a certificate and a key"),
+    ] {
+        let run = program::run(args, "");
+        assert_eq!(run.code, Some(code), "{args:?} {}", run.stderr);
+        assert!(run.stderr.contains(text), "{args:?} {}", run.stderr);
+    }
+}
