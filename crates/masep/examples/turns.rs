@@ -101,7 +101,12 @@ async fn at_a_table(
     }
     let mut times = Vec::new();
     let (state, shown) = (state(), "x".repeat(20_000));
-    for _ in 0..TURNS / actors.clamp(1, 20) {
+    let turns = match spectators {
+        0 => TURNS / actors.clamp(1, 20),
+        // Twenty megabytes each.
+        _ => 300,
+    };
+    for _ in 0..turns {
         if spectators > 0 {
             table.show(masep::table::View::new(state.clone()).with("large", &*shown))?;
             // A host thinks between the turns.

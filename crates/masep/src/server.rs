@@ -235,7 +235,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         let describe = describing(self.describe, &self.endpoint.id);
         let announcement = if self.announce {
             Some(Announcement::start_at(
-                local_address.clone(),
+                &local_address,
                 &self.server_limits,
                 Some(describe.clone()),
             )?)
@@ -481,7 +481,7 @@ impl Server {
             .unwrap_or_else(PoisonError::into_inner);
         if announcement.is_none() {
             *announcement = Some(Announcement::start_at(
-                self.local_address.clone(),
+                &self.local_address,
                 &self.limits,
                 Some(self.describe.clone()),
             )?);

@@ -31,7 +31,7 @@ impl Announcing {
         let thread = thread::Builder::new()
             .name("masep-announce".into())
             .spawn(move || {
-                let announced = announce(listening, &limits, describe, stopped, &started);
+                let announced = announce(&listening, &limits, describe, stopped, &started);
                 if let Err(error) = announced {
                     let _ = started.send(Err(error));
                 }
@@ -47,7 +47,7 @@ impl Announcing {
 }
 
 fn announce(
-    listening: Address,
+    listening: &Address,
     limits: &ServerLimits,
     describe: Describe,
     stopped: oneshot::Receiver<()>,

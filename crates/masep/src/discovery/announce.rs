@@ -80,7 +80,7 @@ impl Announcement {
     /// * Any other error of the operating system when it opens the socket. That an interface cannot
     ///   be joined, or that there is none, is no error but a warning in the log.
     pub fn start(listening: impl Into<Address>, limits: &ServerLimits) -> io::Result<Self> {
-        Self::start_at(listening.into(), limits, None)
+        Self::start_at(&listening.into(), limits, None)
     }
 
     /// As [`start`](Self::start), for a server that describes itself to searches of masep. `describe` is called for each
@@ -93,11 +93,11 @@ impl Announcement {
         limits: &ServerLimits,
         describe: impl Fn() -> Description + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        Self::start_at(listening.into(), limits, Some(Describe::new(describe)))
+        Self::start_at(&listening.into(), limits, Some(Describe::new(describe)))
     }
 
     pub(crate) fn start_at(
-        listening: Address,
+        listening: &Address,
         limits: &ServerLimits,
         describe: Option<Describe>,
     ) -> io::Result<Self> {
