@@ -57,6 +57,8 @@ pub(crate) struct End {
     pub(crate) patience: Ticks,
     /// When the program last got and gave bytes.
     pub(crate) last_read: Ticks,
+    /// The longest time between two reads that brought bytes.
+    pub(crate) silence: Ticks,
     pub(crate) last_write: Ticks,
     /// When the end of the stream or an error arrived.
     pub(crate) end_arrived: Option<Ticks>,
@@ -81,6 +83,7 @@ impl End {
             keepalive: None,
             patience: Ticks::MAX,
             last_read: now,
+            silence: 0,
             last_write: now,
             end_arrived: None,
         }

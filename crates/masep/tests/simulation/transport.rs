@@ -51,6 +51,7 @@ impl Stream for SimTransport {
             }
             if count > 0 {
                 if !end.shut {
+                    end.silence = end.silence.max(now - end.last_read);
                     end.last_read = now;
                 }
                 let (first, second) = end.unread.as_slices();

@@ -100,8 +100,9 @@ impl Judgement<'_> {
             }
             // A sign of life is any byte. Two pings are sent before it is given up.
             CloseReason::HeartbeatTimeout => plan.limits.heartbeat.is_some_and(|time| {
-                let silent_from = end.last_read + 2 * ticks(time);
-                self.side().of_masep && at + SLACK >= silent_from
+                // Bytes that come while the peer is told are read too, and change nothing.
+                let silence = end.silence.max(at.saturating_sub(end.last_read));
+                self.side().of_masep && silence + SLACK >= 2 * ticks(time)
             }),
             CloseReason::LocalBye => self.log.ending.contains_key(&self.key),
             CloseReason::EndOfStream { .. } => self.link().disturbed,
