@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,17 @@ SOON = 30
 
 
 def table(env, **options):
-    return EnvironmentTable(env, "127.0.0.1:0", **options)
+    """A table, with a queue of what happens at it."""
+    happened = queue.SimpleQueue()
+    host = EnvironmentTable(env, "127.0.0.1:0", on_event=happened.put, **options)
+    host.happened = happened
+    return host
+
+
+def happens(host, kind):
+    """Waits for something of this kind."""
+    while host.happened.get(timeout=SOON).kind != kind:
+        pass
 
 
 @contextmanager
@@ -44,7 +55,7 @@ def first_legal(turn):
     return int(np.argmax(turn.mask)) if turn.mask is not None else int(turn.action_space.start)
 
 
-def seated(table, count):
-    """Waits until so many agents have a player."""
-    while sum(seat.state == "present" for seat in table.table.seats) < count:
-        table.table.event(SOON)
+def seated(host, count):
+    """Waits until so many more agents have a player."""
+    for _ in range(count):
+        happens(host, "seated")

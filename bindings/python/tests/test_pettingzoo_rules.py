@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
-from agents import SOON, first_legal, played, seated, table
+from agents import SOON, first_legal, happens, played, seated, table
 from gymnasium import spaces
 from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
@@ -170,6 +171,30 @@ def test_without_a_rule_for_the_late_an_episode_is_given_up_and_the_next_waits_f
         (given_up.ended, True, False),
         (None, False, True),
     ]
+
+
+def test_somebody_can_play_on_for_one_that_has_left_in_the_middle_of_a_game(pool):
+    with table(rps.parallel_env(max_cycles=200), late="random-legal", seed=1) as host:
+        acts = threading.Event()
+
+        def patient(turn):
+            acts.wait(SOON)
+            return 2
+
+        stays = pool.submit(played, host.target, "player_1", patient)
+        leaves = pool.submit(played, host.target, "player_0", lambda turn: 1, turns=1)
+        playing = pool.submit(list, host.play(1))
+        leaves.result(SOON)
+        happens(host, "gone")
+        comes = pool.submit(played, host.target, "player_0", lambda turn: 1)
+        happens(host, "seated")
+        acts.set()
+        (episode,) = playing.result(SOON)
+        host.end()
+        assert episode.ended is None
+        assert len(stays.result(SOON)) == 201
+        seen = comes.result(SOON)
+        assert (seen[0].kind, seen[-1].kind, seen[-1].ended) == ("ask", "final", None)
 
 
 def test_nobody_plays_on_when_all_players_are_gone(pool):

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import games
 import numpy as np
 import pytest
-from agents import SOON, first_legal, played, seated, table
+from agents import SOON, first_legal, happens, played, seated, table
 from pettingzoo.classic.connect_four import connect_four
 from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
@@ -109,8 +109,7 @@ def test_agents_that_come_and_go_are_asked_while_they_live(pool, hides_dead):
 def test_a_spectator_sees_the_game(pool):
     with table(tictactoe.env(), seed=1) as host:
         watching = pool.submit(watched, host.target)
-        while host.table.event(SOON).kind != "spectators":
-            pass
+        happens(host, "spectators")
         for agent in host.env.possible_agents:
             pool.submit(played, host.target, agent, first_legal)
         list(host.play(1))
@@ -129,8 +128,7 @@ def test_a_spectator_sees_frames_where_the_environment_has_some_or_what_the_host
     ):
         with table(**options) as host:
             watching = pool.submit(watched, host.target)
-            while host.table.event(SOON).kind != "spectators":
-                pass
+            happens(host, "spectators")
             for agent in host.env.possible_agents:
                 pool.submit(played, host.target, agent, first_legal)
             list(host.play(1))

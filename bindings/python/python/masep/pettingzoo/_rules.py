@@ -86,7 +86,7 @@ _REASONS = {
     "away": "its player is away",
     "asleep": "its player has missed too many turns",
     "gone": "its player is gone",
-    "vacant": "nobody plays it",
+    "vacant": "its player is gone",
     "dead": "its seat is closed",
     "closed": "its turn was closed",
     "undeliverable": "its player cannot take what it is sent",
@@ -133,16 +133,16 @@ class Rules:
         self._act = act
 
     def action(
-        self, move: Move, view: AgentView, is_deserted: Callable[[], bool]
+        self, move: Move, view: AgentView, count_players: Callable[[], int]
     ) -> tuple[Any, str | None]:
         """The action of an agent, and why its own is illegal, if it is.
 
-        :param is_deserted: tells whether nobody is left who plays
+        :param count_players: gives the number of agents that somebody plays
         :raises GivenUp: if there is none
         """
         if move.how != "played":
             reason = _REASONS.get(move.why or "", str(move.why))
-            return self._in_place(view, reason, is_deserted), None
+            return self._in_place(view, reason, count_players), None
         try:
             return checked(view, self._read(move.action, view.agent)), None
         except IllegalAction as error:
@@ -152,15 +152,15 @@ class Rules:
             if self._illegal == "end":
                 raise GivenUp(f"{view.agent}: {reason}", view.agent, str(error)) from None
             try:
-                return self._in_place(view, reason, is_deserted), str(error)
+                return self._in_place(view, reason, count_players), str(error)
             except GivenUp as given_up:
                 raise GivenUp(str(given_up), view.agent, str(error)) from None
 
-    def _in_place(self, view: AgentView, reason: str, is_deserted: Callable[[], bool]) -> Any:
+    def _in_place(self, view: AgentView, reason: str, count_players: Callable[[], int]) -> Any:
         """The action for an agent that has none."""
         if self._late is None:
             raise GivenUp(f"{view.agent} has no action: {reason}")
-        if is_deserted():
+        if not count_players():
             raise GivenUp("no player is left")
         return self._late(view)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -14,7 +15,7 @@ from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 from .._environments.values import to_wire
 from .._exceptions import MasepError, TransportError
 from .._limits import Limits, ServerLimits, SocketOptions
-from .._table import Seat, Table, View
+from .._table import Seat, Table, TableEvent, View
 from ._episodes import lives
 from ._making import Environment, Source, make, possible_agents
 from ._rules import GivenUp, Late, Rules, by_type
@@ -76,6 +77,7 @@ class EnvironmentTable:
     :param seed: that of the first episode, which rises by one with each, and of ``"random-legal"``
     :param options: those of each reset
     :param drop_formless: whether an object of an info that cannot be sent is left out; else it is an error
+    :param on_event: called with all that happens at the table, in a thread of its own
     :param game: the name of the game that players have to name; "" for any
     :param more: the other arguments of :class:`masep.Table`
     :raises CallerError: if the environment has no ``possible_agents`` or a space that cannot be sent, or for an
@@ -102,6 +104,7 @@ class EnvironmentTable:
         seed: int | None = None,
         options: dict[str, Any] | None = None,
         drop_formless: bool = False,
+        on_event: Callable[[TableEvent], object] | None = None,
         game: str = "",
         id: str = "environment",
         announce: bool = False,
@@ -148,6 +151,14 @@ class EnvironmentTable:
             protocol=2 if state is None else None,
             **more,
         )
+        self._on_event = on_event
+        self._has_ended = False
+        #: Told when something has happened at the table.
+        self._changed = threading.Condition()
+        self._looking = threading.Thread(
+            target=self._look_after_seats, name="masep-seats", daemon=True
+        )
+        self._looking.start()
 
     @property
     def target(self) -> str:
@@ -183,20 +194,40 @@ class EnvironmentTable:
         try:
             self.table.__exit__(kind, error, traceback)
         finally:
+            self._looking.join()
             if self._is_made:
                 self.env.close()
 
+    def _look_after_seats(self) -> None:
+        """Opens the seats of those that are gone at once, so that nobody who comes is refused."""
+        try:
+            while (event := self.table.event()) is not None:
+                if event.kind == "gone" and event.seat is not None:
+                    self.table.open_seat(event.seat)
+                _log.info("%s: %s %s", event.kind, event.seat, event.id)
+                with self._changed:
+                    self._changed.notify_all()
+                if self._on_event is not None:
+                    self._on_event(event)
+        except MasepError:
+            # The table has ended.
+            pass
+        finally:
+            with self._changed:
+                self._has_ended = True
+                self._changed.notify_all()
+
     def _gather(self) -> None:
         """Waits until each agent has a player, in place of those that are gone."""
-        for seat in self.table.seats:
-            if seat.state == "gone":
-                self.table.open_seat(seat.name)
-        while any(seat.state in ("open", "gone") for seat in self.table.seats):
-            if (event := self.table.event()) is None:
-                raise TransportError("the table has ended", "over")
-            _log.info("%s: %s %s", event.kind, event.seat, event.id)
-        # Those that were not waited for.
-        self.table.events()
+        with self._changed:
+            while not self._has_ended and self._count_players() < len(self._forms):
+                self._changed.wait()
+        if self._has_ended:
+            raise TransportError("the table has ended", "over")
+
+    def _count_players(self) -> int:
+        """The number of agents that somebody plays, who may be away."""
+        return sum(seat.state not in ("open", "gone", "closed") for seat in self.table.seats)
 
     def _play_one(self) -> Episode:
         number, ended = self._played, None
@@ -248,15 +279,11 @@ class EnvironmentTable:
             moves = {move.seat: move for move in turn}
         actions = {}
         for agent, view in views.items():
-            actions[agent], illegal = self._rules.action(moves[agent], view, self._is_deserted)
+            actions[agent], illegal = self._rules.action(moves[agent], view, self._count_players)
             self._illegals.pop(agent, None)
             if illegal is not None:
                 self._illegals[agent] = illegal
         return actions
-
-    def _is_deserted(self) -> bool:
-        """True if nobody plays any agent."""
-        return all(seat.state in ("open", "gone", "closed") for seat in self.table.seats)
 
     def _seat(self, agent: str) -> Seat | None:
         """The seat of an agent, where that makes a difference."""
