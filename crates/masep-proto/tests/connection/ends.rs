@@ -426,3 +426,27 @@ fn frames_that_the_stream_took_count_as_written_though_the_end_came_meanwhile() 
 fn events(core: &mut Connection) -> Vec<Event> {
     std::iter::from_fn(|| core.poll_event()).collect()
 }
+
+#[test]
+fn a_lost_frame_is_the_reason_however_the_connection_has_ended_meanwhile() {
+    let lost = CloseReason::QueueFull(LimitExceeded {
+        limit: Limit::QueueMessages,
+        actual: 2,
+        allowed: 1,
+    });
+    let own_end: fn(&mut Pair) = |pair| pair.engine.core.end(CloseReason::LocalBye, pair.now);
+    let peers_end: fn(&mut Pair) = |pair| {
+        pair.agent.core.end(CloseReason::LocalBye, pair.now);
+        while pair.step(true) || pair.step(false) {}
+    };
+    for end in [own_end, peers_end, |_| {}] {
+        let mut pair = Pair::open();
+        pair.agent.send(b"1", pair.now).unwrap();
+        while pair.step(true) || pair.step(false) {}
+        end(&mut pair);
+        pair.engine.core.lose(lost.clone(), pair.now);
+        pair.settle();
+        assert_eq!(pair.engine.reason(), Some(lost.clone()));
+        assert!(pair.engine.core.is_over());
+    }
+}
