@@ -1,4 +1,4 @@
-//! Who is let in, before anything else is looked at.
+//! The first question of the door: may this one come in at all?
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -7,7 +7,7 @@ use super::{Admission, DoorEvent, Entrance, Refusal, RejectReason, Ticket, Verdi
 use crate::access::{Grant, Grants, Pass, Unauthorized};
 use crate::protocol2::Hello;
 
-/// Who is let in.
+/// The rule for those who come.
 #[derive(Debug)]
 pub(super) enum Access {
     /// Everybody.
@@ -28,7 +28,7 @@ impl Admission {
     }
 
     /// Lets only those in whom the host [lets in](Self::let_in), and peers of pymasep's protocol by their own entrance.
-    /// The host has [`ServerLimits::decision_time`] to decide.
+    /// The host has [`ServerLimits::decision_time`](crate::ServerLimits::decision_time) to decide.
     #[must_use]
     pub fn asks_access(mut self) -> Self {
         self.access = Access::Host;

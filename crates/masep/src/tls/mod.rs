@@ -23,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! The cryptography is that of a [`CryptoProvider`](rustls::crypto::CryptoProvider) of [`rustls`], by default ring's.
+//! The cryptography is that of a [`CryptoProvider`] of rustls, by default ring's.
 
 mod client;
 mod pem;

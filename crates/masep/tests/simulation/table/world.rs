@@ -136,7 +136,7 @@ impl World {
         self.stage.ledger.lock().figures.faults += 1;
         match fault {
             Fault::Cut(time) => {
-                self.in_time(|network| network.change(|state| state.cut(hit, time)))
+                self.in_time(|network| network.change(|state| state.cut(hit, time)));
             }
             Fault::Crash { machine, down } if self.processes[hit].is_some() => {
                 self.in_time(|network| network.change(|state| state.crash(hit, machine)));
