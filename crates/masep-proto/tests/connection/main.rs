@@ -8,6 +8,7 @@ mod deadlines;
 mod ends;
 mod frames;
 mod hello;
+mod layer;
 mod pair;
 mod pieces;
 mod properties;

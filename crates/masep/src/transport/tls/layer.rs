@@ -22,6 +22,8 @@ const LEAST_READ: usize = 4 * 1024;
 const MOST_READ: usize = 64 * 1024;
 /// The most plaintext that is encrypted before it is written.
 const MOST_WRITE: usize = 4 * RECORD;
+/// The largest buffer that a thread keeps for the next write.
+const MOST_KEPT: usize = MOST_WRITE + 4 * 1024;
 /// Bytes of a peer that are thrown away at once, of one that has broken TLS.
 const MOST_DISCARDED: usize = 64 * 1024;
 
@@ -70,6 +72,7 @@ thread_local! {
     /// Buffers of this thread, which connections have for the time of a call.
     static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static WRITE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Layer {
@@ -323,6 +326,9 @@ impl Layer {
         if session.is_closed() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        if session.out().capacity() == 0 {
+            *session.out() = OUT.take();
+        }
         let room = session.early_room();
         let is_early = room != usize::MAX;
         let most = room.min(MOST_WRITE);
@@ -434,9 +440,13 @@ impl Outgoing {
             (self.written - before).min(self.unsaid.saturating_sub(1))
         };
         self.unsaid -= said;
-        if self.is_empty() {
+        if self.is_empty() && self.bytes.capacity() > 0 {
             self.written = 0;
-            self.bytes = Vec::new();
+            let mut spare = mem::take(&mut self.bytes);
+            if spare.capacity() <= MOST_KEPT {
+                spare.clear();
+                OUT.set(spare);
+            }
         }
         Ok(said)
     }
