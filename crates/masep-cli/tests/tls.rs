@@ -44,7 +44,16 @@ impl Drop for Files {
 
 fn serve(files: &Files, more: &[&str]) -> Session {
     let (cert, key) = (files.path("server.pem"), files.path("server-key.pem"));
-    let args = ["serve", "127.0.0.1:0", "--id", "engine", "--tls-cert", &cert, "--tls-key", &key];
+    let args = [
+        "serve",
+        "127.0.0.1:0",
+        "--id",
+        "engine",
+        "--tls-cert",
+        &cert,
+        "--tls-key",
+        &key,
+    ];
     Session::start(&[&args[..], more].concat())
 }
 
@@ -76,14 +85,42 @@ fn what_is_wrong_is_said() {
     let address = format!("masep+tls://{plain}");
     let (ca, other) = (files.path("ca.pem"), others.path("ca.pem"));
     for (args, code, text) in [
-        (&["join", &address, "--tls-ca", &other][..], 3, "authority that is not trusted"),
-        (&["join", &address, "--tls-ca", &ca, "--tls-name", "other.lan"], 3, "is for other names"),
-        (&["join", &address, "--tls-ca", "/nowhere/ca.pem"], 3, "/nowhere/ca.pem"),
-        (&["join", &plain, "--protocols", "masep"], 5, "TLS is required"),
-        (&["join", &plain, "--tls-ca", &ca], 2, "are for masep+tls://"),
+        (
+            &["join", &address, "--tls-ca", &other][..],
+            3,
+            "authority that is not trusted",
+        ),
+        (
+            &["join", &address, "--tls-ca", &ca, "--tls-name", "other.lan"],
+            3,
+            "is for other names",
+        ),
+        (
+            &["join", &address, "--tls-ca", "/nowhere/ca.pem"],
+            3,
+            "/nowhere/ca.pem",
+        ),
+        (
+            &["join", &plain, "--protocols", "masep"],
+            5,
+            "TLS is required",
+        ),
+        (
+            &["join", &plain, "--tls-ca", &ca],
+            2,
+            "are for masep+tls://",
+        ),
         (&["serve", "127.0.0.1:0", "--tls-cert", &ca], 2, "--tls-key"),
-        (&["serve", "127.0.0.1:0", "--tls-cert", &ca, "--tls-key", &ca], 1, "no private key"),
-        (&["serve", "masep+tls://127.0.0.1:0"], 1, "needs a certificate and a key"),
+        (
+            &["serve", "127.0.0.1:0", "--tls-cert", &ca, "--tls-key", &ca],
+            1,
+            "no private key",
+        ),
+        (
+            &["serve", "masep+tls://127.0.0.1:0"],
+            1,
+            "needs a certificate and a key",
+        ),
     ] {
         let run = program::run(args, "");
         assert_eq!(run.code, Some(code), "{args:?} {}", run.stderr);

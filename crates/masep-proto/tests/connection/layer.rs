@@ -124,7 +124,11 @@ fn a_fault_closes_in_order_so_that_the_peer_reads_the_alert() {
     written(&mut core, now);
     read(&mut core, Read::Tls(TlsFault::NotTls), now);
     assert_eq!(core.failure(), Some(&HelloFailure::Tls(TlsFault::NotTls)));
-    assert_eq!(written(&mut core, now), b"", "nothing is said in what is no TLS");
+    assert_eq!(
+        written(&mut core, now),
+        b"",
+        "nothing is said in what is no TLS"
+    );
 }
 
 #[test]
@@ -135,7 +139,9 @@ fn a_server_that_requires_tls_answers_in_the_peers_protocol() {
         let mut core = Connection::accept(config(true, Protocols::Masep2), now);
         let mut hello = preamble::CLIENT.to_vec();
         hello.extend_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0, 0xa0, 0, 0, 0, 0, 0, 0, 0]);
-        hello.chunks(piece).for_each(|bytes| hear(&mut core, bytes, now));
+        hello
+            .chunks(piece)
+            .for_each(|bytes| hear(&mut core, bytes, now));
         assert_eq!(core.failure(), Some(&required));
         let answer = written(&mut core, now);
         assert!(answer.starts_with(preamble::SERVER), "{answer:x?}");
@@ -143,7 +149,9 @@ fn a_server_that_requires_tls_answers_in_the_peers_protocol() {
         assert!(answer.windows(code.len()).any(|at| at == code));
 
         let mut core = Connection::accept(config(true, Protocols::Masep2), now);
-        b"\x05\0agent".chunks(piece).for_each(|bytes| hear(&mut core, bytes, now));
+        b"\x05\0agent"
+            .chunks(piece)
+            .for_each(|bytes| hear(&mut core, bytes, now));
         assert_eq!(core.failure(), Some(&required));
         assert_eq!(written(&mut core, now), b"\x06\0engine\x03\0BYE");
     }
@@ -158,7 +166,10 @@ fn a_server_without_tls_knows_it_at_once_and_waits_for_nothing() {
             assert_eq!(core.failure(), None);
             hear(&mut core, &[*byte], now);
         }
-        assert_eq!(core.failure(), Some(&HelloFailure::Tls(TlsFault::Unexpected)));
+        assert_eq!(
+            core.failure(),
+            Some(&HelloFailure::Tls(TlsFault::Unexpected))
+        );
         assert!(!written(&mut core, now).is_empty());
     }
 }
@@ -169,5 +180,8 @@ fn in_tls_nothing_but_protocol_2_is_spoken() {
     let mut core = Connection::accept(config(false, Protocols::Both), now);
     core.note_layer(SECURE);
     hear(&mut core, b"\x05\0agent", now + Duration::from_millis(1));
-    assert!(matches!(core.failure(), Some(HelloFailure::OtherProtocol(_))));
+    assert!(matches!(
+        core.failure(),
+        Some(HelloFailure::OtherProtocol(_))
+    ));
 }

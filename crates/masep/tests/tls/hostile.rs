@@ -7,6 +7,9 @@ use std::thread;
 use masep::tls::TlsFault;
 use masep::{CloseReason, ConnectErrorKind, Frame, Limits, RejectReason};
 
+use rand::{RngExt, SeedableRng};
+use rand_xorshift::XorShiftRng;
+
 use crate::authority::Authority;
 use crate::foreign::{self, HELLO};
 use crate::shells::{
@@ -26,6 +29,7 @@ of_each_shell! {
     a_flood_of_key_updates_is_ended
     a_client_of_rustls_alone_says_hello
     handshakes_that_stand_still_cost_the_others_nothing
+    no_bytes_of_a_handshake_do_harm
 }
 
 const ANY: usize = usize::MAX;
@@ -300,15 +304,7 @@ fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
     const STILL: usize = 200;
     let time = std::time::Duration::from_millis(1_500);
     let setting = serve(shell, Limits::default().hello_time(time));
-    // The beginning of a client's first record: that of one that is not there whole, and of one that is.
-    let mut first = Vec::new();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = listener.local_addr().unwrap();
-    let mut probe = foreign::connect(to, &setting.authority, &["masep/2"]);
-    let (mut seen, _) = listener.accept().unwrap();
-    probe.conn.write_tls(&mut probe.sock).unwrap();
-    drop(probe);
-    seen.read_to_end(&mut first).unwrap();
+    let first = first_record(&setting.authority);
     let still: Vec<Peer> = (0..STILL)
         .map(|n| {
             let mut peer = Peer::connect(setting.server.address());
@@ -333,4 +329,48 @@ fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
         }
     }
     drop(still);
+}
+
+/// The first bytes of a client.
+fn first_record(authority: &Authority) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut probe = foreign::connect(listener.local_addr().unwrap(), authority, &["masep/2"]);
+    let (mut seen, _) = listener.accept().unwrap();
+    probe.conn.write_tls(&mut probe.sock).unwrap();
+    drop(probe);
+    let mut first = Vec::new();
+    seen.read_to_end(&mut first).unwrap();
+    first
+}
+
+/// Each of them ends in a refusal: a task or a thread that had panicked would tell none.
+fn no_bytes_of_a_handshake_do_harm(shell: Shell) {
+    let setting = serve(shell, Limits::default());
+    let first = first_record(&setting.authority);
+    let mut random = XorShiftRng::seed_from_u64(20);
+    for _ in 0..300 {
+        let mut bytes = first.clone();
+        for _ in 0..random.random_range(0..4) {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+        }
+        // Records and messages that are cut, of any kind, and many of them.
+        if random.random_bool(0.3) {
+            let kind = random.random_range(0x14..0x19);
+            let length: u8 = random.random_range(0..64);
+            bytes.extend_from_slice(&[kind, 3, 3, 0, length]);
+            bytes.extend((0..length).map(|_| random.random::<u8>()));
+        }
+        bytes.truncate(random.random_range(1..=bytes.len()));
+        let mut peer = Peer::connect(setting.server.address());
+        // It may be given up within.
+        let _ = bytes
+            .chunks(random.random_range(1..=bytes.len()))
+            .try_for_each(|piece| peer.stream.write_all(piece));
+        let _ = peer.stream.shutdown(std::net::Shutdown::Write);
+        next_rejected(&setting.events);
+    }
+    let options = Options::default().client_tls(setting.authority.trusted());
+    let address = format!("masep+tls://{}", setting.server.address());
+    shell.connect("good", address, options).unwrap();
 }
