@@ -8,6 +8,7 @@ use masep::{IntoTarget, Limits, Protocols, Target};
 use masep_proto::{Handshake, HelloError};
 use pyo3::prelude::*;
 
+use crate::access::{Way, with_credentials};
 use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::waiting;
@@ -40,7 +41,7 @@ pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (
     id, address, timeout=None, when_full="wait", limits=None, socket_options=None, protocol=None,
-    profile=None, make=None, trust=None,
+    profile=None, make=None, trust=None, token=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "the options of a client")]
 pub(crate) fn connect(
@@ -55,11 +56,10 @@ pub(crate) fn connect(
     profile: Option<String>,
     make: Option<&Bound<'_, PyAny>>,
     trust: Option<tls::Trust>,
+    token: Option<String>,
 ) -> PyResult<Connection> {
     check_id(py, &id)?;
-    let text = address;
-    let address = target(py, &text)?;
-    let protocols = bounds::protocols(py, protocol, &text, address.protocols())?;
+    let way = Way::new(py, &address, token, protocol)?;
     let when_full = bounds::when_full(py, when_full)?;
     let mut limits = bounds::limits(limits)?;
     let mut options = bounds::socket_options(socket_options)?;
@@ -69,10 +69,11 @@ pub(crate) fn connect(
     }
     let heeded = Heeded::of(&limits);
     let mut client = Client::builder(id)
-        .protocols(protocols)
+        .protocols(way.protocols)
         .limits(limits)
         .when_full(when_full)
         .socket_options(options);
+    client = with_credentials!(way, client);
     if let Some(profile) = profile {
         client = client.profile(&profile);
     }
@@ -82,7 +83,7 @@ pub(crate) fn connect(
     if let Some(tls) = tls::client(trust) {
         client = client.tls(tls);
     }
-    let client: Result<Client, _> = waiting::call(py, move || client.connect(address))?;
+    let client: Result<Client, _> = waiting::call(py, move || client.connect(way.target))?;
     let client = client.map_err(|error| errors::connect(py, &error))?;
     Ok(Connection::new(client.connection().clone(), heeded))
 }

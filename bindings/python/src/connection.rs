@@ -483,6 +483,13 @@ impl Connection {
         Ok(self.inner(py)?.protocol().number())
     }
 
+    /// The name of the access token with which the peer was let in.
+    #[getter]
+    fn token_name(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let grant = self.inner(py)?.grant();
+        Ok(grant.map(|grant| grant.name.to_string()))
+    }
+
     /// The bounds of what the peer can be sent: a `masep.PeerLimits`.
     #[getter]
     fn peer_limits<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

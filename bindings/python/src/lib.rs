@@ -1,6 +1,7 @@
 //! The extension module `masep._masep`: the crates for Python. Code that can be in Python is
 //! there, in `python/masep/`; the crates alone decide which bytes go over the wire.
 
+mod access;
 mod array;
 mod bounds;
 mod buffer;

@@ -11,6 +11,7 @@ use masep_proto::{Role, TypeName};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::access::{Way, with_credentials};
 use crate::bounds::{self, seconds};
 use crate::table::values;
 use crate::waiting::{self, Process};
@@ -27,6 +28,7 @@ struct Part<'py> {
     role: String,
     seat: Option<String>,
     resume: Option<String>,
+    token: Option<String>,
     patience: f64,
     limits: Option<Bound<'py, PyAny>>,
     socket_options: Option<Bound<'py, PyAny>>,
@@ -140,8 +142,7 @@ impl Player {
     #[staticmethod]
     fn join(py: Python<'_>, address: &str, part: Part<'_>) -> PyResult<Self> {
         client::check_id(py, &part.id)?;
-        let target = client::target(py, address)?;
-        let protocols = bounds::protocols(py, part.protocol, address, target.protocols())?;
+        let way = Way::new(py, address, part.token, part.protocol)?;
         let role = match part.role.as_str() {
             "actor" => Role::Actor,
             "observer" => Role::Observer,
@@ -159,7 +160,8 @@ impl Player {
             .backoff(backoff)
             .limits(bounds::limits(part.limits.as_ref())?)
             .socket_options(bounds::socket_options(part.socket_options.as_ref())?)
-            .protocols(protocols);
+            .protocols(way.protocols);
+        builder = with_credentials!(way, builder);
         if let Some(seat) = part.seat {
             builder = builder.seat(seat);
         }
@@ -169,7 +171,7 @@ impl Player {
         if let Some(tls) = tls::client(part.trust) {
             builder = builder.tls(tls);
         }
-        let player = builder.join_blocking(target);
+        let player = builder.join_blocking(way.target);
         let player = player.map_err(|error| errors::caller(py, error.to_string()))?;
         Ok(Self {
             inner: Arc::new(Mutex::new(Some(player))),

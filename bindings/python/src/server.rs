@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::connection::Connection;
 use crate::frames::{ForAll, Whole};
 use crate::request::Request;
 use crate::waiting::{self, Process};
-use crate::{bounds, client, errors, tls};
+use crate::{access, bounds, client, errors, tls};
 
 pub(crate) fn host_and_port(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
@@ -103,7 +104,7 @@ impl Server {
     #[staticmethod]
     #[pyo3(signature = (
         id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
-        socket_options=None, protocol=None, ask=false, certificate=None,
+        socket_options=None, protocol=None, ask=false, certificate=None, tokens=None, pymasep_listen=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of a server")]
     fn bind(
@@ -119,6 +120,8 @@ impl Server {
         protocol: Option<u16>,
         ask: bool,
         certificate: Option<tls::Certificate>,
+        tokens: Option<PathBuf>,
+        pymasep_listen: Option<String>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = client::target(py, &address)?;
@@ -138,6 +141,13 @@ impl Server {
         }
         if let Some(tls) = tls::server(py, certificate)? {
             server = server.tls(tls);
+        }
+        if let Some(tokens) = access::tokens(py, tokens)? {
+            server = server.tokens(tokens);
+        }
+        if let Some(address) = pymasep_listen {
+            let listening = server.pymasep_listen(address);
+            server = listening.map_err(|error| errors::caller(py, error.to_string()))?;
         }
         Self::new(py, waiting::call(py, move || server.bind(target))?, heeded)
     }
@@ -167,6 +177,62 @@ impl Server {
     #[getter]
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    /// The address for peers of pymasep's protocol alone, as text.
+    #[getter]
+    fn pymasep_target(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let address = self.with(py, |server| server.pymasep_address().cloned())?;
+        Ok(address.flatten().map(|address| address.to_string()))
+    }
+
+    /// Whether anybody who reaches it can join.
+    #[getter]
+    fn is_exposed(&self, py: Python<'_>) -> PyResult<bool> {
+        let exposed = self.with(py, blocking::Server::is_exposed)?;
+        Ok(exposed.unwrap_or_default())
+    }
+
+    /// Ends the connections of these: how many there were.
+    #[pyo3(signature = (id=None, token=None, address=None))]
+    fn kick(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        token: Option<String>,
+        address: Option<String>,
+    ) -> PyResult<usize> {
+        let subject = access::subject(py, id, token, address)?;
+        let kicked = self.with(py, move |server| server.kick(&subject))?;
+        Ok(kicked.unwrap_or_default())
+    }
+
+    /// The same, and keeps them out.
+    #[pyo3(signature = (id=None, token=None, address=None))]
+    fn ban(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        token: Option<String>,
+        address: Option<String>,
+    ) -> PyResult<usize> {
+        let subject = access::subject(py, id, token, address)?;
+        let kicked = self.with(py, move |server| server.ban(subject))?;
+        Ok(kicked.unwrap_or_default())
+    }
+
+    /// Lets these come again. False if they were not banned.
+    #[pyo3(signature = (id=None, token=None, address=None))]
+    fn unban(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        token: Option<String>,
+        address: Option<String>,
+    ) -> PyResult<bool> {
+        let subject = access::subject(py, id, token, address)?;
+        let unbanned = self.with(py, move |server| server.unban(subject))?;
+        Ok(unbanned.unwrap_or_default())
     }
 
     /// The next connection; `None` when no more come.

@@ -309,6 +309,7 @@ def join(
     protocol: Literal[1, 2] | None = None,
     tls_ca: _tls.Path | None = None,
     tls_name: str | None = None,
+    token: str | None = None,
 ) -> Player:
     """A player of the game at this address: ``async with join(...) as seat``, ``async for turn in seat``. The
     arguments are those of :func:`masep.join`; ``turn.act`` does not wait, and is no coroutine.
@@ -328,4 +329,5 @@ def join(
         protocol=protocol,
         tls_ca=tls_ca,
         tls_name=tls_name,
+        token=token,
     )

@@ -171,12 +171,14 @@ def connect(
     protocol: Literal[1, 2] | None = None,
     tls_ca: _tls.Path | None = None,
     tls_name: str | None = None,
+    token: str | None = None,
 ) -> Connection:
     """Connects to a server.
 
     :param address: ``"host:port"``, ``"[::1]:port"``, or ``"unix:///path"`` of a server on a Unix
         socket. With ``"masep://host:port"`` or ``"masep+unix:///path"`` it has to speak protocol 2, with
-        ``"pymasep://..."`` or ``"pymasep+unix:///..."`` pymasep's is spoken. ``"masep+tls://host:port"`` is in TLS
+        ``"pymasep://..."`` or ``"pymasep+unix:///..."`` pymasep's is spoken. ``"masep+tls://host:port"`` is in TLS. Or
+        the line that ``masep token new`` has printed: address and access token in one
     :param id: the id by which the server shall know this side
     :param timeout: seconds for each of: resolving the name, connecting, the server's hello; 5 each if
         not given
@@ -189,13 +191,15 @@ def connect(
         protocol 2, and connected to once more if it speaks pymasep's
     :param tls_ca: a file of PEM with the authorities to trust for ``"masep+tls://host:port"``, instead of the system's
     :param tls_name: the name that the server's certificate has, where it is not the host of the address
+    :param token: the access token, which says who this side is and what it may do. It goes in TLS and over Unix
+        sockets alone. Nothing is read from the environment: ``token=os.environ["MASEP_TOKEN"]``
     :raises CallerError: if the address is none
     :raises RejectedError: if a server of protocol 2 refuses this client, with its reason
     :raises TransportError: which of them failed, and why
     """
     options = (timeout, when_full, limits, socket_options, protocol)
     trust = _tls.trust(tls_ca, tls_name)
-    return Connection(_masep.connect(id, address, *options, trust=trust))
+    return Connection(_masep.connect(id, address, *options, trust=trust, token=token))
 
 
 class Request:

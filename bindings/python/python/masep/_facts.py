@@ -48,6 +48,11 @@ class ConnectionFacts:
         return self._connection.protocol
 
     @property
+    def token_name(self) -> str | None:
+        """The name of the access token with which the peer was let in, at a server that asks for tokens."""
+        return self._connection.token_name
+
+    @property
     def peer_limits(self) -> PeerLimits:
         """What the peer can be sent."""
         return self._connection.peer_limits

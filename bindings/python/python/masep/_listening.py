@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from typing import Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
@@ -9,6 +11,8 @@ from weakref import WeakValueDictionary
 from . import _live, _masep, _tls, communication
 from ._facts import ConnectionFacts
 from ._limits import Limits, ServerLimits, SocketOptions
+
+_log = logging.getLogger("masep")
 
 C = TypeVar("C", bound=ConnectionFacts)
 
@@ -39,7 +43,11 @@ class Listener(Generic[C]):
     :param tls_key: the file with its key
     :param tls: ``"require"`` (all are, which is what is meant if nothing is said), ``"allow"`` (those that are, and those
         that are not, on one port) or ``"off"``
-    :raises CallerError: if the address is none
+    :param tokens: a file of access tokens (``masep token new`` makes it): only clients of protocol 2 that say one of
+        them are taken, before anything else is looked at. It is read anew when it changes; a token that is taken out
+        ends its connections. Peers of pymasep's protocol have no tokens, and are refused
+    :param pymasep_listen: an address for these, beside the other: a Unix socket, or one that strangers do not reach
+    :raises CallerError: if the address is none, or the file of tokens
     :raises OSError: if the address cannot be had
     """
 
@@ -61,11 +69,15 @@ class Listener(Generic[C]):
         tls_cert: _tls.Path | None = None,
         tls_key: _tls.Path | None = None,
         tls: _tls.Mode | None = None,
+        tokens: str | os.PathLike[str] | None = None,
+        pymasep_listen: str | None = None,
     ) -> None:
         policies = (announce, duplicates, when_full)
         certificate = _tls.certificate(tls_cert, tls_key, tls)
-        options = (*policies, limits, server_limits, socket_options, protocol, ask, certificate)
+        access = (ask, certificate, tokens, pymasep_listen)
+        options = (*policies, limits, server_limits, socket_options, protocol, *access)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
+        warn_if_exposed(self._server)
         #: The objects for connections that somebody has, so that each has one.
         self._known: WeakValueDictionary[int, C] = WeakValueDictionary()
         self._lock = threading.Lock()
@@ -107,9 +119,47 @@ class Listener(Generic[C]):
         found = self._server.connection(id)
         return None if found is None else self._of(found)
 
+    def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """Ends the connections of the peer with this id, of those with the access token of this name, or of those
+        from this IP address, with the code ``kicked``: their number. They may come back, unless they are banned. Does
+        not wait: a peer that does not take its last frames within a second is cut off.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._server.kick(id, token, address)
+
+    def ban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """As :meth:`kick`, and refuses all that come, with the code ``banned``, until :meth:`unban` or the end of
+        the server.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._server.ban(id, token, address)
+
+    def unban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> bool:
+        """Lets these come again: False if they were not banned.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._server.unban(id, token, address)
+
+    @property
+    def pymasep_target(self) -> str | None:
+        """The address of ``pymasep_listen``, as text."""
+        return self._server.pymasep_target
+
     def __repr__(self) -> str:
         package = type(self).__module__.removesuffix("._blocking")
         return f"<{package}.Server at {self.target}>"
+
+
+def warn_if_exposed(server: _masep.Server | _masep.Table) -> None:
+    """Says so in the log where anybody can come who reaches the server."""
+    if server.is_exposed:
+        _log.warning(
+            "listening on %s without TLS or tokens: whoever reaches this address can join, and read what others send",
+            server.target,
+        )
 
 
 def for_all(message: communication.Message | bytes) -> _masep.ForAll:

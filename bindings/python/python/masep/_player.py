@@ -73,6 +73,7 @@ class _Part:
     socket_options: SocketOptions | None
     protocol: int | None
     trust: tuple[str | None, str | None] | None
+    token: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +142,7 @@ class _BasePlayer:
         protocol: Literal[1, 2] | None = None,
         tls_ca: _tls.Path | None = None,
         tls_name: str | None = None,
+        token: str | None = None,
     ) -> None:
         part = _Part(
             id=id,
@@ -153,6 +155,7 @@ class _BasePlayer:
             socket_options=socket_options,
             protocol=protocol,
             trust=_tls.trust(tls_ca, tls_name),
+            token=token,
         )
         self._id = id
         self._player = _live.player(_masep.Player.join(address, part))
@@ -289,6 +292,7 @@ def join(
     protocol: Literal[1, 2] | None = None,
     tls_ca: _tls.Path | None = None,
     tls_name: str | None = None,
+    token: str | None = None,
 ) -> Player:
     """A player of the game at this address, which may be a table's or that of an engine of pymasep's
     protocol. Nothing is connected before the first turn is asked for.
@@ -311,6 +315,7 @@ def join(
     :param protocol: as for :func:`masep.connect`
     :param tls_ca: as for :func:`masep.connect`
     :param tls_name: as for :func:`masep.connect`
+    :param token: as for :func:`masep.connect`
     :raises CallerError: if the address is none
     """
     return Player(
@@ -326,4 +331,5 @@ def join(
         protocol=protocol,
         tls_ca=tls_ca,
         tls_name=tls_name,
+        token=token,
     )

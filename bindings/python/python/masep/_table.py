@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import EllipsisType, TracebackType
@@ -9,6 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from . import _live, _masep, _tls
 from ._limits import Limits, ServerLimits, SocketOptions
+from ._listening import warn_if_exposed
 
 __all__ = ["Actions", "Move", "Seat", "Table", "TableEvent", "Turn", "View"]
 
@@ -114,6 +116,8 @@ class _Rules:
     socket_options: SocketOptions | None
     protocol: int | None
     certificate: tuple[str, str, str] | None
+    tokens: str | os.PathLike[str] | None
+    pymasep_listen: str | None
 
 
 def _time(deadline: float | None | EllipsisType) -> float | None:
@@ -156,6 +160,8 @@ class _BaseTable:
         tls_cert: _tls.Path | None = None,
         tls_key: _tls.Path | None = None,
         tls: _tls.Mode | None = None,
+        tokens: str | os.PathLike[str] | None = None,
+        pymasep_listen: str | None = None,
     ) -> None:
         rules = _Rules(
             id=id,
@@ -180,8 +186,11 @@ class _BaseTable:
             socket_options=socket_options,
             protocol=protocol,
             certificate=_tls.certificate(tls_cert, tls_key, tls),
+            tokens=tokens,
+            pymasep_listen=pymasep_listen,
         )
         self._table = _live.table(_masep.Table.bind(game, list(seats), address, rules))
+        warn_if_exposed(self._table)
 
     @property
     def address(self) -> tuple[str, int] | str:
@@ -264,6 +273,35 @@ class _BaseTable:
         """
         self._table.open_seat(name)
 
+    def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """Ends the connections of the peer with this id, of those with the access token of this name, or of those
+        from this IP address, with the code ``kicked``: their number. They may come back, unless they are banned. Does
+        not wait: a peer that does not take its last frames within a second is cut off.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._table.kick(id, token, address)
+
+    def ban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """As :meth:`kick`, and refuses all that come, with the code ``banned``, until :meth:`unban`. The seat of
+        a player that is sent away is kept for ``grace``, as that of one whose connection is lost.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._table.ban(id, token, address)
+
+    def unban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> bool:
+        """Lets these come again: False if they were not banned.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._table.unban(id, token, address)
+
+    @property
+    def pymasep_target(self) -> str | None:
+        """The address of ``pymasep_listen``, as text."""
+        return self._table.pymasep_target
+
     def events(self) -> list[TableEvent]:
         """The things that have happened and were not taken, in order. Does not wait. The latest 4,096 are
         kept, see :attr:`missed_events`."""
@@ -327,7 +365,11 @@ class Table(_BaseTable):
     :param tls_key: the file with its key
     :param tls: ``"require"`` (all are, which is what is meant if nothing is said), ``"allow"`` (those that are, and those
         that are not, on one port) or ``"off"``
-    :raises CallerError: if the address is none, or the seats are
+    :param tokens: a file of access tokens (``masep token new`` makes it): only clients of protocol 2 that say one of
+        them are taken, before anything else is looked at. It is read anew when it changes; a token that is taken out
+        ends its connections. Peers of pymasep's protocol have no tokens, and are refused
+    :param pymasep_listen: an address for these, beside the other: a Unix socket, or one that strangers do not reach
+    :raises CallerError: if the address is none, or the seats are, or the file of tokens
     :raises OSError: if the address cannot be had
     """
 

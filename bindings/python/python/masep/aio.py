@@ -403,6 +403,7 @@ def connect(
     protocol: Literal[1, 2] | None = None,
     tls_ca: _tls.Path | None = None,
     tls_name: str | None = None,
+    token: str | None = None,
 ) -> _Connecting:
     """Connects to a server: ``connection = await connect(...)``, or ``async with connect(...) as
     connection``.
@@ -417,13 +418,14 @@ def connect(
     :param protocol: as for :func:`masep.connect`
     :param tls_ca: as for :func:`masep.connect`
     :param tls_name: as for :func:`masep.connect`
+    :param token: as for :func:`masep.connect`
     :raises CallerError: if the address is none
     :raises RejectedError: if a server of protocol 2 refuses this client, with its reason
     :raises TransportError: which of them failed, and why
     """
     options = (timeout, when_full, limits, socket_options, protocol)
     trust = _tls.trust(tls_ca, tls_name)
-    return _Connecting(lambda: _masep.connect(id, address, *options, trust=trust))
+    return _Connecting(lambda: _masep.connect(id, address, *options, trust=trust, token=token))
 
 
 class Server(Listener[Connection]):

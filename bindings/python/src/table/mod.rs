@@ -3,6 +3,7 @@
 mod turn;
 pub(crate) mod values;
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub(crate) use turn::{Actions, Turn};
 use crate::bounds::{self, seconds};
 use crate::server::{PythonAddress, target_of};
 use crate::waiting::{self, Process};
-use crate::{client, errors, tls};
+use crate::{access, client, errors, tls};
 
 /// `masep._table._Rules`, by its attributes. Times are seconds.
 #[derive(FromPyObject)]
@@ -43,6 +44,8 @@ struct Rules<'py> {
     socket_options: Option<Bound<'py, PyAny>>,
     protocol: Option<u16>,
     certificate: Option<tls::Certificate>,
+    tokens: Option<PathBuf>,
+    pymasep_listen: Option<String>,
 }
 
 impl Rules<'_> {
@@ -91,6 +94,13 @@ impl Rules<'_> {
                 let seats = finals_unanswered.iter();
                 seats.fold(settings, |settings, seat| settings.finals_unanswered(seat))
             });
+        if let Some(tokens) = access::tokens(py, self.tokens.clone())? {
+            builder = builder.tokens(tokens);
+        }
+        if let Some(address) = &self.pymasep_listen {
+            let listening = builder.pymasep_listen(address.as_str());
+            builder = listening.map_err(|error| errors::caller(py, error.to_string()))?;
+        }
         Ok(match &self.late {
             None => builder,
             Some(late) if late.is_callable() && !late.is_instance_of::<pyo3::types::PyType>() => {
@@ -204,6 +214,58 @@ impl Table {
     #[getter]
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    /// The address for peers of pymasep's protocol alone, as text.
+    #[getter]
+    fn pymasep_target(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let address = self.with(py, |table| table.server().pymasep_address().cloned())?;
+        Ok(address.map(|address| address.to_string()))
+    }
+
+    /// Whether anybody who reaches it can join.
+    #[getter]
+    fn is_exposed(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |table| table.server().is_exposed())
+    }
+
+    /// Ends the connections of these: how many there were.
+    #[pyo3(signature = (id=None, token=None, address=None))]
+    fn kick(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        token: Option<String>,
+        address: Option<String>,
+    ) -> PyResult<usize> {
+        let subject = access::subject(py, id, token, address)?;
+        self.with(py, move |table| table.server().kick(&subject))
+    }
+
+    /// The same, and keeps them out.
+    #[pyo3(signature = (id=None, token=None, address=None))]
+    fn ban(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        token: Option<String>,
+        address: Option<String>,
+    ) -> PyResult<usize> {
+        let subject = access::subject(py, id, token, address)?;
+        self.with(py, move |table| table.server().ban(subject))
+    }
+
+    /// Lets these come again. False if they were not banned.
+    #[pyo3(signature = (id=None, token=None, address=None))]
+    fn unban(
+        &self,
+        py: Python<'_>,
+        id: Option<String>,
+        token: Option<String>,
+        address: Option<String>,
+    ) -> PyResult<bool> {
+        let subject = access::subject(py, id, token, address)?;
+        self.with(py, move |table| table.server().unban(subject))
     }
 
     /// The seats as they are now.
