@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use masep::{
-    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, WhenFull, blocking,
+    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, TlsError, WhenFull, blocking,
 };
 use pyo3::prelude::*;
 
@@ -63,8 +63,8 @@ pub(crate) struct Server {
 
 impl Server {
     fn new(py: Python<'_>, inner: io::Result<blocking::Server>, heeded: Heeded) -> PyResult<Self> {
-        let inner = inner.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => errors::caller(py, error.to_string()),
+        let inner = inner.map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<TlsError>() => errors::caller(py, error.to_string()),
             _ => errors::os(py, &error),
         })?;
         Ok(Self {

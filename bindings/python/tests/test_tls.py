@@ -99,7 +99,7 @@ def test_a_table_and_a_player_in_tls(files: Files) -> None:
     player.start()
     with table:
         table.filled(30)
-        moves = table.turn(lambda seat: 3)
+        moves = table.ask_all(lambda seat: 3)
         assert [move.action for move in moves] == [7]
     player.join(30)
     assert views and views[0] == 3
@@ -178,10 +178,11 @@ def test_pythons_ssl_as_a_server(files: Files, version: ssl.TLSVersion) -> None:
                     secure = serving.wrap_socket(stream, server_side=True)
                 except (ssl.SSLError, OSError):
                     return
-                secure.recv(16)
-                secure.sendall(b"\x07\0masep/2\0\0\0\0\0\0\0")
-                # Without unwrap: the end of the stream is none of TLS.
-                socket.socket.shutdown(secure, socket.SHUT_RDWR)
+                with secure:
+                    secure.recv(16)
+                    secure.sendall(b"\x07\0masep/2\0\0\0\0\0\0\0")
+                    # Without unwrap: the end of the stream is none of TLS.
+                    socket.socket.shutdown(secure, socket.SHUT_RDWR)
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -133,7 +133,7 @@ with masep.connect(sys.argv[1], id="agent"):
         ("unix://relative", "begins with a slash"),
         ("unix:///" + "x" * 200, "at most"),
         ("localhost", "HOST:PORT"),
-        ("masep+tls://localhost:1", "not supported yet"),
+        ("wss://localhost:1", "not supported yet"),
     ],
 )
 def test_an_address_that_is_none_is_the_callers_error(target, text):

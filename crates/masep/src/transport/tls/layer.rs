@@ -22,6 +22,8 @@ const LEAST_READ: usize = 4 * 1024;
 const MOST_READ: usize = 64 * 1024;
 /// The most plaintext that is encrypted before it is written.
 const MOST_WRITE: usize = 4 * RECORD;
+/// Reads in a row that bring no plaintext, after which others have their turn.
+const MOST_IN_VAIN: usize = 8;
 /// The largest buffer that a thread keeps for the next write.
 const MOST_KEPT: usize = MOST_WRITE + 4 * 1024;
 /// Bytes of a peer that are thrown away at once, of one that has broken TLS.
@@ -165,6 +167,7 @@ impl Layer {
         } else if self.more.load(Ordering::Acquire) {
             self.go_on(room);
         }
+        let mut vain = 0;
         loop {
             self.flush_owed(send)?;
             let read = room.len() - before;
@@ -179,10 +182,16 @@ impl Layer {
                     error_of(fault)
                 });
             }
-            if waits && self.owes.load(Ordering::Acquire) {
-                // Somebody is to see to that before this one waits.
+            // Records may have nothing in them, without end. One that waits looks at its time, and at what is owed.
+            let is_over = if waits {
+                vain > 0 || self.owes.load(Ordering::Acquire)
+            } else {
+                vain == MOST_IN_VAIN
+            };
+            if is_over {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
+            vain += 1;
             if self.receive(room, recv)? == 0 {
                 return Err(error_of(TlsFault::Truncated));
             }
