@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use masep_proto::tls::ALPN;
 use rustls::client::Resumption;
@@ -26,6 +26,8 @@ pub struct ClientTls {
     trust: Trust,
     name: Option<String>,
     provider: Option<Arc<CryptoProvider>>,
+    /// What was made of these, where that is the same for each connection.
+    made: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,22 +46,25 @@ impl ClientTls {
     }
 
     /// Trusts the authorities in this file of PEM, and no others.
-    pub fn ca_file(mut self, file: impl AsRef<Path>) -> Self {
-        self.trust = Trust::Authorities(Source::File(file.as_ref().to_owned()));
-        self
+    pub fn ca_file(self, file: impl AsRef<Path>) -> Self {
+        self.trust(Trust::Authorities(Source::File(file.as_ref().to_owned())))
     }
 
     /// As [`ca_file`](Self::ca_file), what is in such a file.
-    pub fn ca_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
-        self.trust = Trust::Authorities(Source::Memory(pem.as_ref().into()));
-        self
+    pub fn ca_pem(self, pem: impl AsRef<[u8]>) -> Self {
+        self.trust(Trust::Authorities(Source::Memory(pem.as_ref().into())))
     }
 
     /// Trusts the one authority whose certificate (DER) has this SHA-256, and no other. The server sends that certificate
     /// with its own. The name is not looked at: any server of that authority is trusted, for where it can be found may
     /// change. So this is for an authority that is the host's own.
-    pub fn ca_sha256(mut self, hash: [u8; 32]) -> Self {
-        self.trust = Trust::Hash(hash);
+    pub fn ca_sha256(self, hash: [u8; 32]) -> Self {
+        self.trust(Trust::Hash(hash))
+    }
+
+    fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self.made = Arc::default();
         self
     }
 
@@ -72,10 +77,27 @@ impl ClientTls {
     /// The cryptography. Default: ring's.
     pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
         self.provider = Some(provider);
+        self.made = Arc::default();
         self
     }
 
+    /// Files, and the system's authorities, may change: they are read for each connection.
     fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let is_constant = match &self.trust {
+            Trust::System | Trust::Authorities(Source::File(_)) => false,
+            Trust::Authorities(Source::Memory(_)) | Trust::Hash(_) => true,
+        };
+        if let Some(made) = self.made.get() {
+            return Ok(made.clone());
+        }
+        let config = self.make()?;
+        if is_constant {
+            let _ = self.made.set(config.clone());
+        }
+        Ok(config)
+    }
+
+    fn make(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let provider = self.provider.clone().unwrap_or_else(default_provider);
         let verifier: Arc<dyn ServerCertVerifier> = match &self.trust {
             Trust::System => by_authorities(system_authorities()?, &provider)?,
