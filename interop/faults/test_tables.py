@@ -1,5 +1,8 @@
-"""Players at a table whose cables are pulled in mid-turn, for less and for more than the grace: the others wait no longer than
-the rules say, no action is shifted or counts twice, and a player that is back knows which of its actions counted."""
+"""Players at a table whose cables are pulled in mid-turn, for less and for more than the grace.
+
+The others wait no longer than the rules say, no action is shifted or counts twice, and a player that is back knows which
+of its actions counted.
+"""
 
 from __future__ import annotations
 
@@ -95,8 +98,8 @@ class Engine:
 
     def decided(self, turn: int, seat: str) -> Event:
         """The decision of a seat; what was played is the answer to what this seat was shown in this turn."""
-        wanted = lambda event: (event.get("event"), event.get("turn"), event.get("seat")) == ("decision", turn, seat)  # noqa: E731
-        decision = self.engine.expect(wanted)
+        wanted = {"event": "decision", "turn": turn, "seat": seat}
+        decision = self.engine.expect(lambda event: wanted.items() <= event.items())
         assert (turn, seat) not in self.decisions
         self.decisions[turn, seat] = decision
         if decision["how"] == "played":
@@ -114,6 +117,7 @@ class Engine:
 
 @contextmanager
 def playing(host: Host, masep: Masep, address: str, ident: str, seat: str) -> Iterator[Player]:
+    """A player on a host, in this seat, which plays."""
     options = ["--turns", "--game", GAME, "--seat", seat, "--heartbeat", f"{HEARTBEAT}s", "--connect-time", "300ms"]
     with ends.join(host, masep, f"masep://{address}", *options, "--role", "actor", ident=ident) as peer:
         player = Player(peer)
@@ -152,7 +156,8 @@ def test_a_cable_pulled_in_mid_turn_costs_no_more_than_the_rules_say(
 ) -> None:
     lan = network(hosts=3)
     one, two, three = lan.hosts
-    rules = ["--seats", "red,blue", "--game", GAME, "--grace", f"{GRACE}s", "--misses", "0", "--heartbeat", f"{HEARTBEAT}s"]
+    rules = ["--seats", "red,blue", "--game", GAME, "--grace", f"{GRACE}s", "--misses", "0"]
+    rules += ["--heartbeat", f"{HEARTBEAT}s"]
     rules += [] if deadline is None else ["--deadline", f"{deadline}s"]
     bound = min(LIVENESS + GRACE, deadline or PATIENCE)
     with ends.serve(one, masep, *rules) as (engine, address), ExitStack() as stack:
