@@ -165,6 +165,28 @@ def test_an_array_has_the_memory_of_its_frame(size):
             assert len(set(places[1:])) == 1
 
 
+@pytest.mark.parametrize("size", [30_000, 300_000])
+def test_an_array_that_is_most_of_its_message_keeps_its_place_among_the_others(agent, size):
+    """It is taken last, because it gets the memory of the frame."""
+    large, small = filled("uint8", (size,)), filled("float32", (3, 2))
+    sent = {"a": "text", "camera": large, "small": small, "z": {"x": [1, small]}, "bytes": b"x" * 100}
+    others = [{"in": {"deep": large}, "z": small}, {"one": large, "two": large}, {"camera": large[: size // 2], "text": "y" * size}]
+    for params in [sent, *others, sent]:
+        agent.send(Message("action", params, "agent"))
+        got = agent.recv_message(SOON).params
+        assert same(got, params)
+
+
+def same(one, other):
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray):
+        return one.flags.writeable and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    return one == other
+
+
 def test_numbers_that_are_easily_changed_are_not(agent):
     for dtype, bits in [
         ("float16", [0x7E01, 0xFC01, 0x8000, 0x0001]),

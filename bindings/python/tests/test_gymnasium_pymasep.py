@@ -28,6 +28,9 @@ import masep
 from masep import Message
 from masep.gymnasium import GameView, PymasepEnv
 
+# Some start several engines of pymasep's, of which each takes seconds on a machine that does other things too.
+pytestmark = pytest.mark.timeout(300)
+
 STEPS = 14
 ENVIRONMENT = {
     "PYTHONPATH": str(peers.HERE),
