@@ -375,4 +375,6 @@ def found_servers(
     found: list[tuple[tuple[str, int], str | None, str | None, int | None, int | None]],
 ) -> list[FoundServer]:
     """The servers of a search, as the extension module gives them."""
-    return [FoundServer(*address, *told) for address, *told in found]
+    return [
+        FoundServer(*address, id, game, seats, free) for address, id, game, seats, free in found
+    ]
