@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use masep_proto::admission::{
 use masep_proto::connection::{Config, Connection as Core, Protocols};
 use masep_proto::protocol2::{Rejected, Welcome};
 use masep_proto::{PeerId, ServerLimits};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field};
 
@@ -23,6 +24,7 @@ use crate::connection::{Delivery, Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
+use crate::preface::Preface;
 use crate::request::{Asks, Decides, Peer, Request, Requests};
 use crate::tls::Acceptor;
 use crate::transport::{self, Listener, Transport};
@@ -46,6 +48,8 @@ pub(crate) struct Door {
     socket_options: SocketOptions,
     delivery: Delivery,
     acceptor: Option<Acceptor>,
+    /// Places for connections whose header of the PROXY protocol is to come, where one is expected.
+    prefaces: Option<Arc<Semaphore>>,
     registry: Registry,
     guests: Mutex<Guests>,
     /// A deadline may be earlier than before.
@@ -69,6 +73,7 @@ pub(crate) struct Rules {
     pub(crate) duplicates: Duplicates,
     pub(crate) asks: Asks,
     pub(crate) gate: Gate,
+    pub(crate) proxy_protocol: bool,
     pub(crate) delivery: Delivery,
     pub(crate) acceptor: Option<Acceptor>,
 }
@@ -98,6 +103,11 @@ impl Door {
             socket_options: rules.socket_options,
             delivery: rules.delivery,
             acceptor: rules.acceptor,
+            prefaces: rules.proxy_protocol.then(|| {
+                Arc::new(Semaphore::new(
+                    limits.connections.min(Semaphore::MAX_PERMITS),
+                ))
+            }),
             registry,
             changed: Notify::new(),
             requested: Notify::new(),
@@ -261,6 +271,17 @@ impl Door {
         self.lock().admission.bans().cloned().collect()
     }
 
+    /// A connection has not said where it comes from.
+    fn log_no_preface(&self, address: &Address, why: &dyn std::fmt::Display) {
+        match self.ask(|admission| admission.log_refusal(now())) {
+            Some(skipped) => {
+                let skipped = (skipped > 0).then_some(skipped);
+                tracing::info!(%address, skipped, "refused: {why}");
+            }
+            None => tracing::debug!(%address, "refused: {why}"),
+        }
+    }
+
     /// Stops accepting. Connections that were not admitted yet are refused.
     pub(crate) fn stop(&self) {
         self.ask(Admission::stop);
@@ -396,24 +417,26 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
         };
         match accepted {
             Ok((transport, address)) => {
-                let span = tracing::info_span!(
-                    "connection",
-                    %address,
-                    connection = field::Empty,
-                    peer = field::Empty,
-                );
-                // Here, so that those who make room for others are those who came first.
-                let arrived = arrive(&door, transport, entrance, address.clone(), alive.clone());
-                let (door, handler) = (door.clone(), handler.clone());
-                let taking = take(
-                    door,
-                    handler,
-                    arrived,
-                    address,
-                    hand_out.clone(),
-                    alive.clone(),
-                );
-                tokio::spawn(taking.instrument(span));
+                let begun = Begun {
+                    door: door.clone(),
+                    handler: handler.clone(),
+                    hand_out: hand_out.clone(),
+                    alive: alive.clone(),
+                };
+                match door
+                    .prefaces
+                    .as_ref()
+                    .filter(|_| entrance == Entrance::Main)
+                {
+                    None => begun.arrive(transport, entrance, address),
+                    Some(places) => match places.clone().try_acquire_owned() {
+                        Ok(place) => {
+                            tokio::spawn(begun.hear_preface(transport, address, place));
+                        }
+                        // As many have not said where they come from as may.
+                        Err(_full) => drop(transport),
+                    },
+                }
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -428,6 +451,72 @@ pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
     // Before the senders: when all has ended, the address is free.
     drop(listener);
     tracing::info!("stopped accepting");
+}
+
+/// A connection that was accepted, and what its task needs.
+struct Begun<H> {
+    door: Arc<Door>,
+    handler: Arc<H>,
+    hand_out: Option<HandOut>,
+    alive: mpsc::Sender<Infallible>,
+}
+
+impl<H: SocketHandler> Begun<H> {
+    /// Gives it a place, and a task that takes it.
+    fn arrive(self, transport: impl Transport, entrance: Entrance, address: Address) {
+        let span = tracing::info_span!(
+            "connection",
+            %address,
+            connection = field::Empty,
+            peer = field::Empty,
+        );
+        // Here, so that those who make room for others are those who came first.
+        let alive = self.alive.clone();
+        let arrived = arrive(&self.door, transport, entrance, address.clone(), alive);
+        let Self {
+            door,
+            handler,
+            hand_out,
+            alive,
+        } = self;
+        let taking = take(door, handler, arrived, address, hand_out, alive);
+        tokio::spawn(taking.instrument(span));
+    }
+
+    /// Reads the header of the PROXY protocol first, for as long as a hello may take.
+    async fn hear_preface(
+        self,
+        transport: impl Transport,
+        address: Address,
+        place: OwnedSemaphorePermit,
+    ) {
+        let mut stopped = self.door.stopped.subscribe();
+        let time = self.door.config.limits().hello_time;
+        let mut preface = Preface::default();
+        let heard = timeout(time, async {
+            loop {
+                match preface.read(&transport, &address) {
+                    Ok(Some(of_client)) => return Ok(of_client),
+                    Ok(None) => poll_fn(|context| transport.poll_readable(context)).await?,
+                    Err(error) => return Err(error),
+                }
+            }
+        });
+        let heard = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            heard = heard => heard,
+        };
+        drop(place);
+        match heard {
+            Ok(Ok(of_client)) => self.arrive(transport, Entrance::Main, of_client),
+            Ok(Err(error)) => self.door.log_no_preface(&address, &error),
+            Err(_elapsed) => {
+                let error = format_args!("no header of the PROXY protocol within {time:?}");
+                self.door.log_no_preface(&address, &error);
+            }
+        }
+    }
 }
 
 /// Errors that `accept(2)` reports of a connection that is already gone.

@@ -76,6 +76,7 @@ mod keeper;
 pub mod model;
 #[cfg(not(masep_model))]
 pub mod player;
+mod preface;
 mod queue;
 mod random;
 mod registry;

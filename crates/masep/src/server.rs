@@ -41,6 +41,7 @@ pub struct ServerBuilder<H = NoHandler> {
     asks: Asks,
     gate: Gate,
     pymasep: Option<Target>,
+    proxy_protocol: bool,
     handler: H,
 }
 
@@ -59,6 +60,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             asks: self.asks,
             gate: self.gate,
             pymasep: self.pymasep,
+            proxy_protocol: self.proxy_protocol,
             handler,
         }
     }
@@ -132,6 +134,18 @@ impl<H: SocketHandler> ServerBuilder<H> {
     #[cfg(not(masep_model))]
     pub(crate) fn access(mut self, gate: Gate, pymasep: Option<Target>) -> Self {
         (self.gate, self.pymasep) = (gate, pymasep);
+        self
+    }
+
+    /// Expects a header of the PROXY protocol, version 1 or 2, in front of each connection, from the load balancer or the
+    /// tunnel that all connections come through. The client's address is then the one that is said there: for
+    /// [`ServerLimits::connections_per_address`], for logs and events. Default off.
+    ///
+    /// The header is a claim: turn it on only where nobody else can connect. One that does not begin with a header is
+    /// closed, and so is one whose header is not whole within [`Limits::hello_time`]. As many may be on their way as there
+    /// may be connections.
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
         self
     }
 
@@ -251,6 +265,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
             duplicates: self.duplicates,
             asks: self.asks,
             gate: self.gate,
+            proxy_protocol: self.proxy_protocol,
             delivery: self.endpoint.delivery(),
             acceptor,
         };
@@ -369,6 +384,7 @@ impl Server {
             asks: Asks::Nobody,
             gate: Gate::Open,
             pymasep: None,
+            proxy_protocol: false,
             handler: NoHandler(()),
         }
     }

@@ -35,6 +35,11 @@ impl Accepted {
         }
     }
 
+    /// The places for connections.
+    pub(super) const fn places(&self) -> usize {
+        self.places
+    }
+
     /// One more may come, which [arrives](Self::arrive) or [leaves](Self::leave).
     pub(super) fn expect(&self) {
         self.lock().arriving += 1;

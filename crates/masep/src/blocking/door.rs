@@ -7,17 +7,18 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use masep_proto::PeerId;
 use masep_proto::access::{Grant, Grants, Subject};
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Entrance, GRACE, Greet, Pace, Ticket, Verdict,
 };
 use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
 use masep_proto::protocol2::Welcome;
+use masep_proto::{Limits, PeerId};
 
 use super::accepted::Accepted;
 use super::handler::{self, guarded};
 use super::keeper;
+use super::prefaces::Prefaces;
 use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
@@ -265,12 +266,15 @@ impl Door {
         Ok(inner.requests.next(|| self.clone()))
     }
 
-    /// Accepts until the server is stopped.
+    /// Accepts until the server is stopped. `expects`: a header of the PROXY protocol in front of each connection that does
+    /// not come by an entrance of its own.
     pub(super) fn run(
         self: &Arc<Self>,
         listeners: &[(Entrance, ListeningSocket)],
         mut woken: &PipeReader,
+        expects: bool,
     ) {
+        let mut prefaces = Prefaces::new(expects);
         // Ten in a second would be many.
         let mut rest_log = Pace::new(8, Duration::from_secs(60));
         tracing::info!(id = ?self.id, "listening");
@@ -281,6 +285,7 @@ impl Door {
                 inner.admission.deadline()
             });
             let mut asked = vec![poll_fd(&woken, WOKEN)];
+            asked.extend(prefaces.waiting());
             if rests_until.is_none() {
                 asked.extend(
                     listeners
@@ -288,8 +293,11 @@ impl Door {
                         .map(|(_, listener)| poll_fd(listener, WOKEN)),
                 );
             }
-            let waited = wait_for(&mut asked, earlier(deadline, rests_until));
-            if readiness(&asked[0]).reads {
+            let until = earlier(earlier(deadline, rests_until), prefaces.deadline());
+            let waited = wait_for(&mut asked, until);
+            let is_woken = readiness(&asked[0]).reads;
+            prefaces.read(self);
+            if is_woken {
                 let _ = woken.read(&mut [0; 64]);
                 continue;
             }
@@ -298,7 +306,7 @@ impl Door {
             }
             rests_until = None;
             let waited = waited.map_err(io::Error::from);
-            let accepted = waited.and_then(|()| self.accept_each(listeners));
+            let accepted = waited.and_then(|()| self.accept_each(listeners, &mut prefaces));
             if let Err(error) = accepted {
                 if let Some(skipped) = rest_log.take(Instant::now()) {
                     tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
@@ -310,9 +318,16 @@ impl Door {
     }
 
     /// Takes one connection of each listener that has some.
-    fn accept_each(self: &Arc<Self>, listeners: &[(Entrance, ListeningSocket)]) -> io::Result<()> {
+    fn accept_each(
+        self: &Arc<Self>,
+        listeners: &[(Entrance, ListeningSocket)],
+        prefaces: &mut Prefaces,
+    ) -> io::Result<()> {
         for (entrance, listener) in listeners {
             match listener.accept() {
+                Ok((socket, address)) if prefaces.are_expected_at(*entrance) => {
+                    prefaces.add(self, socket, address);
+                }
                 Ok((socket, address)) => self.greet(socket, *entrance, address),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -322,7 +337,7 @@ impl Door {
         Ok(())
     }
 
-    fn greet(self: &Arc<Self>, socket: Socket, entrance: Entrance, address: Address) {
+    pub(super) fn greet(self: &Arc<Self>, socket: Socket, entrance: Entrance, address: Address) {
         if self.prepare(&socket).is_err() {
             return self.reject(&address, &RejectReason::ClosedBeforeHello);
         }
@@ -358,6 +373,27 @@ impl Door {
         match refusal {
             Greet::Hear => keeper::watch(&shared),
             Greet::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
+        }
+    }
+
+    /// The bounds of connections.
+    pub(super) fn limits(&self) -> &Limits {
+        self.config.limits()
+    }
+
+    /// Connections that may have arrived and not said where they come from.
+    pub(super) fn most_prefaces(&self) -> usize {
+        self.accepted.places()
+    }
+
+    /// A connection has not said where it comes from.
+    pub(super) fn log_no_preface(self: &Arc<Self>, address: &Address, why: &dyn std::fmt::Display) {
+        match self.update(|inner| inner.admission.log_refusal(Instant::now())) {
+            Some(skipped) => {
+                let skipped = (skipped > 0).then_some(skipped);
+                tracing::info!(%address, skipped, "refused: {why}");
+            }
+            None => tracing::debug!(%address, "refused: {why}"),
         }
     }
 

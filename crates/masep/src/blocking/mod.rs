@@ -65,6 +65,7 @@ mod keeper;
 #[cfg(not(masep_model))]
 mod player;
 mod poller;
+mod prefaces;
 mod queue;
 mod registry;
 mod server;

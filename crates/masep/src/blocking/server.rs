@@ -43,6 +43,7 @@ pub struct ServerBuilder {
     asks: Asks,
     gate: Gate,
     pymasep: Option<Target>,
+    proxy_protocol: bool,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -124,6 +125,18 @@ impl ServerBuilder {
     #[cfg(not(masep_model))]
     pub(crate) fn access(mut self, gate: Gate, pymasep: Option<Target>) -> Self {
         (self.gate, self.pymasep) = (gate, pymasep);
+        self
+    }
+
+    /// Expects a header of the PROXY protocol, version 1 or 2, in front of each connection, from the load balancer or the
+    /// tunnel that all connections come through. The client's address is then the one that is said there: for
+    /// [`ServerLimits::connections_per_address`], for logs and events. Default off.
+    ///
+    /// The header is a claim: turn it on only where nobody else can connect. One that does not begin with a header is
+    /// closed, and so is one whose header is not whole within [`Limits::hello_time`]. As many may be on their way as there
+    /// may be connections.
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
         self
     }
 
@@ -242,9 +255,10 @@ impl ServerBuilder {
             None
         };
         let accepting = door.clone();
+        let expects = self.proxy_protocol;
         let thread = thread::Builder::new()
             .name("masep-accept".into())
-            .spawn(move || accepting.run(&listeners, &woken))?;
+            .spawn(move || accepting.run(&listeners, &woken, expects))?;
         Ok(Server {
             id,
             asks: self.asks,
@@ -331,6 +345,7 @@ impl Server {
             asks: Asks::Nobody,
             gate: Gate::Open,
             pymasep: None,
+            proxy_protocol: false,
             handler: None,
         }
     }

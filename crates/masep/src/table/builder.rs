@@ -32,6 +32,7 @@ pub struct TableBuilder {
     pub(crate) socket_options: SocketOptions,
     pub(crate) protocols: Protocols,
     pub(crate) announce: bool,
+    pub(crate) proxy_protocol: bool,
     pub(crate) duplicates: Duplicates,
     pub(crate) gate: Gate,
     pub(crate) pymasep: Option<Target>,
@@ -54,6 +55,7 @@ impl TableBuilder {
             socket_options: SocketOptions::default(),
             protocols: Protocols::Both,
             announce: false,
+            proxy_protocol: false,
             duplicates: Duplicates::Refuse,
             gate: Gate::Open,
             pymasep: None,
@@ -162,6 +164,13 @@ impl TableBuilder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(Box::new(tls));
+        self
+    }
+
+    /// Expects a header of the PROXY protocol in front of each connection, as
+    /// [`ServerBuilder::proxy_protocol`](crate::ServerBuilder::proxy_protocol) has it. Default off.
+    pub fn proxy_protocol(mut self, expected: bool) -> Self {
+        self.proxy_protocol = expected;
         self
     }
 

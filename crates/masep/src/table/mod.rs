@@ -122,6 +122,7 @@ impl TableBuilder {
             .protocols(self.protocols)
             .announce(self.announce)
             .describe(describe)
+            .proxy_protocol(self.proxy_protocol)
             .duplicates(self.duplicates)
             .access(self.gate.clone(), self.pymasep.clone())
             .maybe_tls(self.tls.clone())

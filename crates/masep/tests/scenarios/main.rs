@@ -20,6 +20,7 @@ mod hostile;
 mod hostile2;
 mod messages;
 mod protocol2;
+mod proxied;
 mod rejection;
 mod requests;
 mod sends;

@@ -31,6 +31,7 @@ pub struct Options {
     tokens: Option<Tokens>,
     admit: Option<Admit>,
     pymasep_listen: Option<String>,
+    proxy_protocol: bool,
     says: Says,
     /// Of a server; `engine` unless it is given.
     id: Option<String>,
@@ -63,6 +64,7 @@ impl Options {
         asks_all: bool,
         tokens: Tokens,
         pymasep_listen: String,
+        proxy_protocol: bool,
         says: Says,
     }
 
@@ -157,7 +159,8 @@ macro_rules! server {
     ($builder:expr, $options:ident) => {{
         let mut builder = set!($builder, $options)
             .server_limits($options.server_limits)
-            .announce($options.announce);
+            .announce($options.announce)
+            .proxy_protocol($options.proxy_protocol);
         if let Some(duplicates) = $options.duplicates {
             builder = builder.duplicates(duplicates);
         }

@@ -74,6 +74,7 @@ impl TableBuilder {
             .protocols(self.protocols)
             .announce(self.announce)
             .describe(describe)
+            .proxy_protocol(self.proxy_protocol)
             .duplicates(self.duplicates)
             .access(self.gate, self.pymasep)
             .maybe_tls(self.tls)
