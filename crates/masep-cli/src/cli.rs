@@ -7,7 +7,7 @@ use crate::log::LogFormat;
 use crate::output::{Elements, set_elements};
 use crate::status::{self, Status};
 use crate::variables::{self, RULE};
-use crate::{cert, decode, demo, discover, encode, join, proxy, serve, tap, token};
+use crate::{cert, check, decode, demo, discover, encode, join, proxy, serve, tap, token};
 
 const ABOUT: &str = "Messages between a game engine and its players, agents and observers";
 
@@ -69,6 +69,7 @@ enum Verb {
     Proxy(Box<proxy::Proxy>),
     Cert(cert::Cert),
     Token(token::TokenVerb),
+    Check(check::Check),
     Encode(encode::Encode),
     Decode(decode::Decode),
     Demo(demo::Demo),
@@ -97,6 +98,7 @@ impl Cli {
             Verb::Proxy(proxy) => proxy.run(),
             Verb::Cert(cert) => cert.run(),
             Verb::Token(token) => token.run(),
+            Verb::Check(check) => check.run(),
             Verb::Encode(encode) => encode.run(),
             Verb::Decode(decode) => decode.run(),
             Verb::Demo(demo) => demo.run(),

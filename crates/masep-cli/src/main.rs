@@ -5,6 +5,7 @@
 
 mod address;
 mod cert;
+mod check;
 mod cli;
 mod clock;
 mod commands;

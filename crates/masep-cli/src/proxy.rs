@@ -81,6 +81,12 @@ pub(crate) struct Proxy {
     #[arg(long)]
     announce: bool,
 
+    /// Expect a header of the PROXY protocol (version 1 or 2) in front of each connection: behind a load balancer
+    ///
+    /// Clients then have the addresses that it says. Only where nobody else can connect: the header is a claim.
+    #[arg(long)]
+    proxy_protocol: bool,
+
     /// Connections at the same time
     #[arg(
         long,
@@ -238,6 +244,7 @@ impl Proxy {
             .limits(self.limits.limits())
             .server_limits(limits)
             .socket_options(self.limits.socket_options())
+            .proxy_protocol(self.proxy_protocol)
             .ask_all()
             .bind(&self.listen)
             .await

@@ -118,6 +118,12 @@ pub(crate) struct Serve {
     #[arg(long)]
     announce: bool,
 
+    /// Expect a header of the PROXY protocol (version 1 or 2) in front of each connection: behind a load balancer
+    ///
+    /// Clients then have the addresses that it says. Only where nobody else can connect: the header is a claim.
+    #[arg(long)]
+    proxy_protocol: bool,
+
     /// The generations of the protocol that peers may speak
     ///
     /// masep:// and pymasep:// in front of the address are the same as these names here, and count more.
@@ -312,6 +318,7 @@ impl Serve {
                 Duplicates::Refuse
             })
             .protocols(self.protocols.into())
+            .proxy_protocol(self.proxy_protocol)
             .handler(handler);
         if let Some(tokens) = self.tokens()? {
             builder = builder.tokens(tokens);

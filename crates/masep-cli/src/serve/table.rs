@@ -176,6 +176,7 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         .replaces_same_id(options.replace)
         .limits(options.limits.limits())
         .server_limits(options.server_limits())
+        .proxy_protocol(options.proxy_protocol)
         .socket_options(options.limits.socket_options())
         .protocols(options.protocols.into());
     if let Some(tokens) = options.tokens()? {
