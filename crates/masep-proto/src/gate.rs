@@ -28,6 +28,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::access::Grant;
 use crate::protocol2::{Bye, Hello, Notice, Rejected};
 use crate::{Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, Value, cbor};
 
@@ -51,8 +52,8 @@ pub struct Gate {
 #[derive(Debug)]
 pub struct Visitor {
     id: PeerId,
-    /// The only role that it may have, if it is not to choose.
-    may_be: Option<Role>,
+    /// The roles that it may have.
+    roles: Vec<Role>,
     phase: Phase,
 }
 
@@ -134,34 +135,36 @@ impl Gate {
         &self.rules
     }
 
-    /// Takes a client by what it says of itself, or not. `may_be` is the one role that somebody else allows it, such as a
-    /// token's; HELLO may say one too, and the client is held to both.
+    /// Takes a client by what it says of itself, or not; and by what its token allows it, where it has one. It is held to
+    /// both.
     ///
-    /// It is to be asked before the engine knows of the client: each id costs a pymasep engine a socket for ever.
+    /// It is to be asked before the engine knows of the client: each id costs a pymasep engine descriptors for ever.
     ///
     /// # Errors
     /// An id that pymasep cannot read, or one too many; another game; a role that there is not, or may not be.
-    pub fn enter(&mut self, hello: &Hello, may_be: Option<Role>) -> Result<Visitor, Refusal> {
+    pub fn enter(&mut self, hello: &Hello, grant: Option<&Grant>) -> Result<Visitor, Refusal> {
         if !action::is_text(&hello.id) || hello.id.contains(char::is_control) {
             return Err(Refusal::new("bad_id", "pymasep cannot read this id"));
         }
-        if let Some(game) = &hello.game
-            && **game != *self.rules.game.as_str()
-        {
+        let game = self.rules.game.as_str();
+        if hello.game.as_deref().is_some_and(|said| said != game) {
             return Err(self.other_game());
         }
-        let said = match hello.role.as_deref() {
-            None => None,
-            Some("actor") => Some(Role::Actor),
-            Some("observer") => Some(Role::Observer),
-            Some(_) => return Err(Refusal::new("unknown_role", "there is no such role")),
-        };
-        let may_be = match (said, may_be) {
-            (Some(said), Some(may_be)) if said != may_be => {
-                return Err(Refusal::new("other_role", "it may not have this role"));
+        if !grant.is_none_or(|grant| grant.may_play(game)) {
+            return Err(Refusal::new("forbidden", "its token is not for this game"));
+        }
+        let mut roles = vec![Role::Actor, Role::Observer];
+        roles.retain(|role| grant.is_none_or(|grant| grant.may_be(*role)));
+        if let Some(said) = hello.role.as_deref() {
+            let is_role = |role: &Role| role.hello_name() == said;
+            if ![Role::Actor, Role::Observer].iter().any(is_role) {
+                return Err(Refusal::new("unknown_role", "there is no such role"));
             }
-            (said, may_be) => said.or(may_be),
-        };
+            roles.retain(is_role);
+        }
+        if roles.is_empty() {
+            return Err(Refusal::new("other_role", "it may not have this role"));
+        }
         let is_known = self.ids.contains(&hello.id);
         if !is_known && self.ids.len() >= self.rules.ids {
             let text = "as many ids as may be have been here in the life of the engine";
@@ -172,7 +175,7 @@ impl Gate {
         }
         Ok(Visitor {
             id: hello.id.clone(),
-            may_be,
+            roles,
             phase: Phase::New,
         })
     }
@@ -270,7 +273,7 @@ impl Gate {
             Some(Value::Str(role)) if *role == Role::Observer.as_str() => Role::Observer,
             _ => return end("unknown_role", "there is no such role"),
         };
-        if visitor.may_be.is_some_and(|may_be| may_be != role) {
+        if !visitor.roles.contains(&role) {
             return end("other_role", "it may not have this role");
         }
         if self.actors.contains(id) {

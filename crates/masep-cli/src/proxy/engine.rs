@@ -93,7 +93,7 @@ impl EngineSide {
             let rejected = Rejected::new("duplicate_id", "the id is in use");
             return link.refuse(request, "the id is in use", rejected);
         };
-        let entered = self.gate().enter(request.hello(), None);
+        let entered = self.gate().enter(request.hello(), request.grant());
         let visitor = match entered {
             Ok(visitor) => visitor,
             Err(refusal) => return link.refuse(request, &refusal.to_string(), refusal.into()),

@@ -268,27 +268,32 @@ fn ids_are_bounded_and_those_that_pymasep_cannot_read_do_not_come_in() {
 }
 
 #[test]
-fn what_hello_and_others_say_of_role_and_game_holds() {
-    let enter = |role: Option<&str>, game: Option<&str>, may_be| {
+fn what_hello_and_a_token_say_of_role_and_game_holds() {
+    let enter = |role: Option<&str>, game: Option<&str>, grant: Option<Grant>| {
         let mut hello = hello("a");
         hello.role = role.map(Into::into);
         hello.game = game.map(Into::into);
         let mut gate = Gate::new(rules());
-        gate.enter(&hello, may_be)
+        gate.enter(&hello, grant.as_ref())
             .map(|visitor| (gate, visitor))
             .map_err(|refusal| refusal.code)
     };
+    let watches = || Some(Grant::new("lab").role(Role::Observer).game(GAME));
     assert_eq!(enter(Some("king"), None, None).unwrap_err(), "unknown_role");
     assert_eq!(enter(None, Some("a.B"), None).unwrap_err(), "unknown_game");
-    let other = enter(Some("actor"), Some(GAME), Some(Role::Observer));
-    assert_eq!(other.unwrap_err(), "other_role");
-    for (said, may_be) in [(Some("observer"), None), (None, Some(Role::Observer))] {
-        let (mut gate, mut visitor) = enter(said, None, may_be).unwrap();
+    let other = Some(Grant::new("lab").game("a.B"));
+    assert_eq!(enter(None, None, other).unwrap_err(), "forbidden");
+    let acts = enter(Some("actor"), Some(GAME), watches());
+    assert_eq!(acts.unwrap_err(), "other_role");
+    for (said, grant) in [(Some("observer"), None), (None, watches())] {
+        let (mut gate, mut visitor) = enter(said, None, grant).unwrap();
         let mut say = |message: &Message| gate.from_client(&mut visitor, &xml(message));
         assert_eq!(outcome(&say(&define("a"))), "forward");
         let as_actor = Message::register("a", "a", 0, Role::Actor);
         assert_eq!(outcome(&say(&as_actor)), "other_role");
     }
+    let anything = Some(Grant::new("lab"));
+    assert!(enter(Some("actor"), Some(GAME), anything).is_ok());
 }
 
 #[test]
