@@ -1,22 +1,26 @@
 //! `masep check`: whether a server is there and takes clients, for people and monitors.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use masep::tls::{ClientTls, TlsFault};
 use masep::{
-    Client, ConnectError, ConnectErrorKind, Connection, Limits, PeerId, Protocol, Rejected, Role,
-    SocketOptions, Target, TypeName,
+    Client, ClientBuilder, ConnectError, ConnectErrorKind, Connection, Limits, PeerId, Protocol,
+    Rejected, Role, SocketOptions, Target, TypeName,
 };
 use serde::Serialize;
+use time::OffsetDateTime;
 use tokio::time::{interval, timeout};
 
+use crate::certificate::ShownCertificate;
 use crate::error::Error;
 use crate::output::Output;
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::{address, duration, id, join, runtime, token};
+use crate::tls::Trust;
+use crate::token::{Credentials, TokenFile};
+use crate::{address, duration, id, join, runtime};
 
 /// How often it is looked whether the answer to a ping is there.
 const LOOK: Duration = Duration::from_micros(200);
@@ -34,8 +38,11 @@ With --json one object: {\"address\":...,\"status\":...} with \"protocol\", \"id
 \"max_payload\", \"heartbeat_ms\", \"instance\" where they are known, and \"error\" or \"refused\":{\"code\",\"text\",\
 \"retry_ms\"}.
 
+Of masep+tls:// also the certificate that it shows: its names, from when to when it is valid, and the days that are left; \
+with --json as \"certificate\":{\"names\",\"begins\",\"ends\",\"days_left\"}.
+
 Exit codes, for monitors: 0 it takes clients; 3 nobody answers there, or not in this protocol; 5 it is there and refuses \
-this client; 2 wrong usage.";
+this client; 7 its certificate is not trusted, or ends within --days; 2 wrong usage.";
 
 const EXAMPLE: &str = "\
 Example
@@ -63,13 +70,19 @@ pub(crate) struct Check {
     #[arg(long, value_name = "CLASS", value_parser = join::parse_game)]
     game: Option<TypeName>,
 
-    /// A file with the access token; without it that of `MASEP_TOKEN`, if there is one
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token_file: TokenFile,
 
     /// The generations of the protocol to speak; a scheme of the address counts more
     #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
     protocols: ProtocolNames,
+
+    /// Days that the server's certificate is still to be valid
+    #[arg(long, value_name = "N", default_value_t = 14)]
+    days: i64,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// Time for all of it
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
@@ -100,6 +113,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<Refused>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -114,10 +129,21 @@ struct Refused {
     retry_ms: Option<u64>,
 }
 
+/// The certificate that the server shows.
+#[derive(Debug, Serialize)]
+struct Shown {
+    names: Vec<String>,
+    begins: String,
+    ends: String,
+    days_left: i64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     Ok,
+    CertificateEnds,
+    Certificate,
     Refused,
     Unreachable,
 }
@@ -127,6 +153,7 @@ impl Verdict {
         match self {
             Self::Ok => Status::Done,
             Self::Refused => Status::Rejected,
+            Self::Certificate | Self::CertificateEnds => Status::Certificate,
             Self::Unreachable => Status::NoConnection,
         }
     }
@@ -135,6 +162,8 @@ impl Verdict {
         match self {
             Self::Ok => "takes clients",
             Self::Refused => "is there, and refuses this client",
+            Self::Certificate => "shows a certificate that is not trusted",
+            Self::CertificateEnds => "takes clients, and its certificate ends soon",
             Self::Unreachable => "does not answer",
         }
     }
@@ -147,12 +176,21 @@ impl Check {
 
     async fn check(self) -> Result<Status, Error> {
         let mut signals = Signals::new().map_err(Error::Start)?;
-        let target = address::or_default(self.address.clone())?;
-        let token = token::read(self.token_file.as_deref())?;
-        let report = tokio::select! {
-            report = self.look(&target, token) => report?,
+        let credentials = self.token_file.read()?;
+        let target = address::with_token(self.address.clone(), credentials.as_ref())?;
+        let tls = self.trust.tls(Some(&target))?;
+        let client = self.client(credentials, tls);
+        let mut report = tokio::select! {
+            report = self.look(&target, client) => report?,
             status = signals.next() => return Ok(status),
         };
+        if target.is_tls() {
+            report.certificate = self.certificate(&target).await;
+            let days = report.certificate.as_ref().map(|it| it.days_left);
+            if report.status == Verdict::Ok && days.is_some_and(|days| days < self.days) {
+                report.status = Verdict::CertificateEnds;
+            }
+        }
         let mut output = Output::new(std::io::stdout().lock());
         if self.json {
             output.json(&report)?;
@@ -165,15 +203,29 @@ impl Check {
         Ok(report.status.status())
     }
 
-    async fn look(
-        &self,
-        target: &Target,
-        token: Option<masep::AccessToken>,
-    ) -> Result<Report, Error> {
+    /// What the server shows, to whoever asks.
+    async fn certificate(&self, target: &Target) -> Option<Shown> {
+        let addresses = target.resolve().await.ok()?;
+        let address = addresses.iter().find_map(masep::Address::tcp)?;
+        let host = target.host_and_port().map(|(host, _)| host.to_owned());
+        let name = self.trust.name().map(str::to_owned).or(host)?;
+        let time = self.timeout;
+        let looked =
+            tokio::task::spawn_blocking(move || ShownCertificate::of_server(address, &name, time));
+        match looked.await.ok()? {
+            Ok(certificate) => Some(Shown::from(certificate)),
+            Err(error) => {
+                tracing::info!("the server's certificate cannot be looked at: {error}");
+                None
+            }
+        }
+    }
+
+    async fn look(&self, target: &Target, client: ClientBuilder) -> Result<Report, Error> {
         let report = Report::of(target, Verdict::Unreachable);
         let look = async {
             let begun = Instant::now();
-            let client = match self.connect(target, token).await {
+            let client = match client.connect(target).await {
                 Ok(client) => client,
                 Err(error) => return failed(report, error),
             };
@@ -201,11 +253,8 @@ impl Check {
         }
     }
 
-    async fn connect(
-        &self,
-        target: &Target,
-        token: Option<masep::AccessToken>,
-    ) -> Result<Client, ConnectError> {
+    /// The client that it comes as.
+    fn client(&self, credentials: Option<Credentials>, tls: Option<ClientTls>) -> ClientBuilder {
         let mut builder = Client::builder(PeerId::from(self.id.as_str()))
             .protocols(self.protocols.into())
             .limits(Limits::default().hello_time(self.timeout))
@@ -214,18 +263,27 @@ impl Check {
             // A spectator takes nobody's seat.
             builder = builder.role(Role::Observer).game(game.clone());
         }
-        if let Some(token) = token {
-            builder = builder.token(token);
+        if let Some(credentials) = credentials {
+            builder = credentials.of_client(builder);
         }
-        builder.connect(target).await
+        if let Some(tls) = tls {
+            builder = builder.tls(tls);
+        }
+        builder
     }
 }
 
 /// What is to be said of a server that there is no connection to. Wrong usage is an error of its own.
 fn failed(mut report: Report, error: ConnectError) -> Result<Report, Error> {
     match &error.kind {
-        ConnectErrorKind::Address(_) | ConnectErrorKind::Token(_) => {
+        ConnectErrorKind::Address(_)
+        | ConnectErrorKind::Token(_)
+        | ConnectErrorKind::TlsSettings(_) => {
             return Err(Error::Connect(error));
+        }
+        ConnectErrorKind::Tls(TlsFault::Certificate(_)) => {
+            report.status = Verdict::Certificate;
+            report.error = Some(Error::Connect(error).to_string());
         }
         ConnectErrorKind::Rejected(rejected) => {
             report.status = Verdict::Refused;
@@ -276,6 +334,18 @@ async fn round_trip(connection: &Connection) -> Option<Duration> {
     }
 }
 
+impl From<ShownCertificate> for Shown {
+    fn from(certificate: ShownCertificate) -> Self {
+        let date = |date: OffsetDateTime| date.date().to_string();
+        Self {
+            begins: date(certificate.begins),
+            ends: date(certificate.ends),
+            days_left: certificate.days_left(OffsetDateTime::now_utc()),
+            names: certificate.names,
+        }
+    }
+}
+
 fn in_ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -302,6 +372,7 @@ impl Report {
             max_payload: None,
             heartbeat_ms: None,
             instance: None,
+            certificate: None,
             refused: None,
             error: None,
         }
@@ -344,6 +415,17 @@ impl Report {
             .max_payload
             .map(|bytes| format!("at most {bytes} bytes"));
         add("frames", payload);
+        if let Some(shown) = &self.certificate {
+            let (names, days) = (shown.names.join(", "), shown.days_left);
+            add("certificate", Some(format!("for {names}")));
+            add(
+                "valid",
+                Some(format!(
+                    "{} to {}, {days} days left",
+                    shown.begins, shown.ends
+                )),
+            );
+        }
         if let Some(refused) = &self.refused {
             let again = refused
                 .retry_ms

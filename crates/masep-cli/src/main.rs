@@ -5,6 +5,7 @@
 
 mod address;
 mod cert;
+mod certificate;
 mod check;
 mod cli;
 mod clock;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use masep::{AcceptError, AccessToken, Protocols, Server, ServerLimits, Target, TypeName};
+use masep::access::Tokens;
+use masep::{AcceptError, Protocols, Server, ServerLimits, Target, TypeName};
 use masep_proto::gate::{Quits, Rules};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,7 +24,9 @@ use crate::limits::ConnectionLimits;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::tap::{Format, Printer, Recorder};
-use crate::{address, duration, id, runtime, token};
+use crate::tls::{Certificate, Trust};
+use crate::token::TokenFile;
+use crate::{address, duration, id, runtime};
 
 /// The time that a client waits for the far side's word, at most: that connects, and may ask somebody itself.
 const DECISION_TIME: Duration = Duration::from_secs(20);
@@ -53,8 +56,10 @@ ended (of which end, and why); with --show also each frame. With --json each lin
 
 const EXAMPLE: &str = "\
 Example: a pymasep engine and a pymasep interface, over a bad LAN
-  engine's machine     $ masep proxy --listen masep://0.0.0.0:60443 --to 127.0.0.1:60000 --game pkg.mod.Game
-  interface's machine  $ masep proxy --listen 127.0.0.1:60000 --to masep://engine.lan:60443
+  engine's machine     $ masep proxy --listen masep+tls://0.0.0.0:60443 --tls-cert server.pem --tls-key server-key.pem \
+                             --tokens tokens.toml --to 127.0.0.1:60000 --game pkg.mod.Game --actors 2
+  interface's machine  $ masep proxy --listen 127.0.0.1:60000 --to masep+tls://engine.lan:60443 --tls-ca ca.pem \
+                             --token-file token
 ";
 
 /// A sidecar of unmodified pymasep programs: protocol 2 on the network
@@ -65,17 +70,30 @@ pub(crate) struct Proxy {
     #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
     listen: Target,
 
-    /// The far proxy or server (masep://...), or the pymasep engine (HOST:PORT)
+    /// The far proxy or server (masep+tls://..., masep://...), or the pymasep engine (HOST:PORT)
+    ///
+    /// A line of masep token new in --token-file or `MASEP_TOKEN` has it already.
     #[arg(long, value_name = "ADDRESS", value_parser = address::parse)]
-    to: Target,
+    to: Option<Target>,
 
     /// The proxy's own id, which peers learn where the other side's is not known yet [default: proxy and a random number]
     #[arg(long, value_name = "ID", value_parser = id::parse)]
     id: Option<String>,
 
-    /// A file with the access token for --to; without it that of `MASEP_TOKEN`, if there is one
+    #[command(flatten)]
+    certificate: Certificate,
+
+    #[command(flatten)]
+    trust: Trust,
+
+    /// Take only clients that have one of the tokens in this file, which masep token makes
+    ///
+    /// Peers of pymasep's protocol have no tokens, and are not taken then. A token that is taken out ends its connections.
     #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    tokens: Option<PathBuf>,
+
+    #[command(flatten)]
+    token_file: TokenFile,
 
     /// Answer the LAN search
     #[arg(long)]
@@ -184,11 +202,6 @@ impl Proxy {
         runtime::block_on(self.proxy())
     }
 
-    /// True if this is the proxy of an interface.
-    fn is_at_interface(&self) -> bool {
-        self.to.protocols() == Some(Protocols::Masep2)
-    }
-
     async fn proxy(self) -> Result<Status, Error> {
         let mut signals = Signals::new().map_err(Error::Start)?;
         let side = self.side()?;
@@ -240,15 +253,21 @@ impl Proxy {
             .connections(self.max_connections)
             .connections_per_address(self.max_per_address)
             .decision_time(DECISION_TIME);
-        let server = Server::builder(id)
+        let mut builder = Server::builder(id)
             .limits(self.limits.limits())
             .server_limits(limits)
             .socket_options(self.limits.socket_options())
             .proxy_protocol(self.proxy_protocol)
-            .ask_all()
-            .bind(&self.listen)
-            .await
-            .map_err(|source| Error::listen(&self.listen, &source))?;
+            .ask_all();
+        if let Some(tls) = self.certificate.tls() {
+            builder = builder.tls(tls);
+        }
+        if let Some(file) = &self.tokens {
+            let tokens = Tokens::file(file).map_err(|error| Error::Usage(error.to_string()))?;
+            builder = builder.tokens(tokens);
+        }
+        let bound = builder.bind(&self.listen).await;
+        let server = bound.map_err(|source| Error::listen(&self.listen, &source))?;
         if self.announce {
             server.announce().map_err(Error::Announce)?;
         }
@@ -257,15 +276,19 @@ impl Proxy {
 
     /// What it does for each client.
     fn side(&self) -> Result<Arc<dyn Side>, Error> {
-        let to = self.to.clone();
+        let credentials = self.token_file.read()?;
+        let of_token = || credentials.as_ref()?.address.clone();
+        let Some(to) = self.to.clone().or_else(of_token) else {
+            return Err(Error::Usage("--to is missing: where do clients go?".into()));
+        };
         let limits = (self.limits.limits(), self.limits.socket_options());
-        if self.is_at_interface() {
+        if to.protocols() == Some(Protocols::Masep2) {
             if self.gate.game.is_some() {
                 let text = "--game is for the proxy of an engine, and --to insists on protocol 2";
                 return Err(Error::Usage(text.into()));
             }
-            let token = self.token()?;
-            return Ok(Arc::new(InterfaceSide::new(to, token, limits)));
+            let tls = self.trust.tls(Some(&to))?;
+            return Ok(Arc::new(InterfaceSide::new(to, credentials, tls, limits)));
         }
         let Some(rules) = self.gate.rules() else {
             let text = "the proxy of an engine needs --game; that of an interface connects --to masep://...";
@@ -273,10 +296,6 @@ impl Proxy {
         };
         let looks = !self.gate.no_reach_check;
         Ok(Arc::new(EngineSide::new(to, rules, limits, looks)))
-    }
-
-    fn token(&self) -> Result<Option<AccessToken>, Error> {
-        token::read(self.token_file.as_deref())
     }
 }
 

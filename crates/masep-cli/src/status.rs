@@ -20,6 +20,8 @@ pub(crate) enum Status {
     Rejected,
     /// Something that was to be sent was not sent.
     NotSent,
+    /// A certificate cannot be trusted, or soon not any more.
+    Certificate,
     /// SIGHUP came before it was done.
     HungUp,
     /// SIGINT (Ctrl-C) came before it was done.
@@ -31,7 +33,7 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -39,6 +41,7 @@ impl Status {
         Self::ConnectionLost,
         Self::Rejected,
         Self::NotSent,
+        Self::Certificate,
         Self::HungUp,
         Self::Interrupted,
         Self::Quit,
@@ -56,6 +59,7 @@ impl Status {
             Self::ConnectionLost => 4,
             Self::Rejected => 5,
             Self::NotSent => 6,
+            Self::Certificate => 7,
             Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Quit => 131,
@@ -74,6 +78,9 @@ impl Status {
                 "rejected: the server said BYE at once (the id is in use, or it is full, among others)"
             }
             Self::NotSent => "not all was sent, within --drain-time or before the connection ended",
+            Self::Certificate => {
+                "check: the server's certificate is not trusted, or ends within --days"
+            }
             Self::HungUp => "hung up (SIGHUP, the terminal is gone) before it was done",
             Self::Interrupted => "interrupted (SIGINT, Ctrl-C) before it was done",
             Self::Quit => "quit (SIGQUIT, Ctrl-\\) before it was done",

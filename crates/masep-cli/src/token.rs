@@ -61,11 +61,7 @@ impl Credentials {
     }
 }
 
-/// The token in the file, else that of `MASEP_TOKEN`, if there is one. White space around it does not count.
-pub(crate) fn read(file: Option<&Path>) -> Result<Option<AccessToken>, Error> {
-    Ok(credentials(file)?.map(|credentials| credentials.token))
-}
-
+/// White space around a token does not count.
 fn credentials(file: Option<&Path>) -> Result<Option<Credentials>, Error> {
     let (text, source) = match file {
         Some(file) => {

@@ -3,27 +3,37 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use masep::tls::ClientTls;
 use masep::{
-    AccessToken, Client, ConnectError, ConnectErrorKind, Frame, Limits, Protocols, Rejected,
-    Request, SocketOptions, Target,
+    Client, ConnectError, ConnectErrorKind, Frame, Limits, Protocols, Rejected, Request,
+    SocketOptions, Target,
 };
+
+use crate::token::Credentials;
 
 use super::relay::{Far, FarHandler, Filter, Link, Passage, Side};
 
 /// Connects each client to the far side.
 pub(super) struct InterfaceSide {
     to: Target,
-    token: Option<AccessToken>,
+    credentials: Option<Credentials>,
+    tls: Option<ClientTls>,
     limits: (Limits, SocketOptions),
 }
 
 impl InterfaceSide {
     pub(super) const fn new(
         to: Target,
-        token: Option<AccessToken>,
+        credentials: Option<Credentials>,
+        tls: Option<ClientTls>,
         limits: (Limits, SocketOptions),
     ) -> Self {
-        Self { to, token, limits }
+        Self {
+            to,
+            credentials,
+            tls,
+            limits,
+        }
     }
 
     async fn connect(&self, request: &Request) -> Result<Far, ConnectError> {
@@ -32,11 +42,14 @@ impl InterfaceSide {
         let mut builder = Client::builder(request.peer().clone())
             .limits(limits)
             .socket_options(options)
-            .protocols(Protocols::Masep2)
-            .handler(handler);
-        if let Some(token) = &self.token {
-            builder = builder.token(token.clone());
+            .protocols(Protocols::Masep2);
+        if let Some(credentials) = &self.credentials {
+            builder = credentials.of_client(builder);
         }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls(tls.clone());
+        }
+        let builder = builder.handler(handler);
         Ok(Far::new(builder.connect(&self.to).await?, heard))
     }
 }
