@@ -1,4 +1,4 @@
-"""A pymasep game over a link that pymasep alone does not survive: `masep proxy` at both ends."""
+"""A pymasep game over a link that pymasep alone does not survive: `masep proxy` at both ends, with TLS and a token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lanterns import session
 from masep import Masep
 from peers import python
 from search_port import turn
-from sidecar import at_engine, at_interface
+from sidecar import at_engine, at_interface, protected
 
 #: Segments so small that no observation fits into one.
 LINK = {"loss": 0.01, "delay": 0.1, "mtu": 576}
@@ -30,12 +30,13 @@ def test_a_game_over_a_bad_link_is_the_same_to_the_byte(
 ) -> None:
     lan = network(**LINK)
     here, there = lan.hosts
+    of_engine, of_interface = protected(masep, here.address)
     with ExitStack() as stack:
         with here.entered():
             engine, port = stack.enter_context(session.engine(masep.directory))
-            proxy, far = stack.enter_context(at_engine(masep, port, host=here.address))
+            proxy, far = stack.enter_context(at_engine(masep, port, *of_engine, host=here.address))
         with there.entered():
-            _, near = stack.enter_context(at_interface(masep, f"{here.address}:{far}"))
+            _, near = stack.enter_context(at_interface(masep, f"{here.address}:{far}", *of_interface))
             assert session.play(engine, near, masep.directory) == recording
         # pymasep listens on all addresses, which the proxy has seen from outside.
         assert f"the engine can be reached past this proxy, without its rules, at port {port} of {here.address}" in (

@@ -94,11 +94,6 @@ fn read_body(parts: &mut BERReaderSeq<'_, '_>) -> ASN1Result<ShownCertificate> {
     for _subject_key in 0..2 {
         parts.next().read_der()?;
     }
-    for unique in [1, 2] {
-        parts.read_optional(|reader| {
-            reader.read_tagged_implicit(Tag::context(unique), |reader| reader.read_der())
-        })?;
-    }
     let mut names = Vec::new();
     parts.read_optional(|reader| {
         reader.read_tagged(Tag::context(3), |reader| {

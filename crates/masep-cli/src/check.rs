@@ -206,12 +206,19 @@ impl Check {
     /// What the server shows, to whoever asks.
     async fn certificate(&self, target: &Target) -> Option<Shown> {
         let addresses = target.resolve().await.ok()?;
-        let address = addresses.iter().find_map(masep::Address::tcp)?;
         let host = target.host_and_port().map(|(host, _)| host.to_owned());
         let name = self.trust.name().map(str::to_owned).or(host)?;
         let time = self.timeout;
-        let looked =
-            tokio::task::spawn_blocking(move || ShownCertificate::of_server(address, &name, time));
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut failure = std::io::ErrorKind::AddrNotAvailable.into();
+            for address in addresses.iter().filter_map(masep::Address::tcp) {
+                match ShownCertificate::of_server(address, &name, time) {
+                    Ok(certificate) => return Ok(certificate),
+                    Err(error) => failure = error,
+                }
+            }
+            Err(failure)
+        });
         match looked.await.ok()? {
             Ok(certificate) => Some(Shown::from(certificate)),
             Err(error) => {

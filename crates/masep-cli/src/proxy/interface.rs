@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use masep::tls::ClientTls;
 use masep::{
-    Client, ConnectError, ConnectErrorKind, Frame, Limits, Protocols, Rejected, Request,
-    SocketOptions, Target,
+    Client, ClientBuilder, ConnectError, ConnectErrorKind, Frame, Hello, Limits,
+    Protocols, Rejected, Request, Role, SocketOptions, Target, TypeName,
 };
 
 use crate::token::Credentials;
@@ -43,6 +43,7 @@ impl InterfaceSide {
             .limits(limits)
             .socket_options(options)
             .protocols(Protocols::Masep2);
+        builder = with_hello(builder, request.hello());
         if let Some(credentials) = &self.credentials {
             builder = credentials.of_client(builder);
         }
@@ -69,6 +70,37 @@ impl Side for InterfaceSide {
                 }
             }
         })
+    }
+}
+
+/// What a client of protocol 2 says of itself goes on. One of pymasep's protocol has said no more than its id.
+fn with_hello(mut builder: ClientBuilder, hello: &Hello) -> ClientBuilder {
+    builder = match hello.role.as_deref() {
+        Some("actor") => builder.role(Role::Actor),
+        Some("observer") => builder.role(Role::Observer),
+        _ => builder,
+    };
+    if let Some(game) = &hello.game {
+        builder = builder.game(TypeName::from(game.clone()));
+    }
+    if let Some(seat) = &hello.seat {
+        builder = builder.seat(seat);
+    }
+    if let Some(table) = &hello.table {
+        builder = builder.table(table);
+    }
+    if let Some(resume) = &hello.resume {
+        builder = builder.resume(resume);
+    }
+    if let Some(profile) = &hello.profile {
+        builder = builder.profile(profile);
+    }
+    if let Some(make) = &hello.make {
+        builder = builder.make(make.clone());
+    }
+    match &hello.token {
+        Some(token) => builder.token(token.clone()),
+        None => builder,
     }
 }
 

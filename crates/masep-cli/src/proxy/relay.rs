@@ -144,7 +144,11 @@ impl Link {
     /// Admits the client, which the far side has admitted, and carries until both have ended.
     pub(super) async fn carry(self, request: Request, mut far: Far, filter: &dyn Filter) {
         let (id, number) = (request.peer().clone(), request.connection());
-        let mut welcome = request.welcome();
+        // A seat, say, for a client of protocol 2.
+        let mut welcome = far
+            .connection()
+            .welcome()
+            .unwrap_or_else(|| request.welcome());
         welcome.id = far.connection().peer().clone();
         self.show_hello(Direction::ClientToServer, &id);
         self.show_hello(Direction::ServerToClient, &welcome.id);

@@ -1,0 +1,162 @@
+//! docs/hosting.md from an empty directory: a server with tokens, two players, a spectator, and a stranger.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is the report of a test that fails"
+)]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+/// The time for the whole of it: a bound, never the expected way out.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The commands of the chapter, in their order.
+fn blocks() -> Vec<&'static str> {
+    let chapter = include_str!("../../../docs/hosting.md");
+    let blocks = chapter.split("```sh\n").skip(1);
+    blocks
+        .map(|rest| rest.split_once("```").unwrap().0)
+        .collect()
+}
+
+/// A directory that was empty, and where the server of this run is.
+struct Host {
+    directory: PathBuf,
+    port: u16,
+}
+
+impl Host {
+    fn new() -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hosting");
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        // Given back at once: the chapter has a fixed one.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        Self { directory, port }
+    }
+
+    /// Starts commands of the chapter, on this host.
+    fn start(&self, commands: &str) -> Child {
+        let address = format!("127.0.0.1:{}", self.port);
+        let commands = commands
+            .replace(
+                "engine.example.org:60443",
+                &format!("localhost:{}", self.port),
+            )
+            .replace("0.0.0.0:60443", &address)
+            .replace("engine.example.org", "localhost");
+        let masep = Path::new(env!("CARGO_BIN_EXE_masep")).parent().unwrap();
+        let path = env::var("PATH").unwrap_or_default();
+        Command::new("sh")
+            .args(["-ec", &commands])
+            .current_dir(&self.directory)
+            .env("PATH", format!("{}:{path}", masep.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn run(&self, commands: &str) -> Output {
+        self.start(commands).wait_with_output().unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(name)).unwrap_or_default()
+    }
+
+    /// Waits until a file of it has this.
+    fn until(&self, name: &str, part: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.read(name).contains(part) {
+            assert!(
+                Instant::now() < end,
+                "no {part} in {name}: {}",
+                self.read(name)
+            );
+            thread::yield_now();
+        }
+    }
+}
+
+fn ended(child: Child, what: &str) -> String {
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_chapter_on_hosting_works_from_an_empty_directory() {
+    let [prepare, serve, play, watch, intrude, check] = blocks()[..] else {
+        panic!("the chapter has other commands");
+    };
+    let host = Host::new();
+    let prepared = host.run(prepare);
+    assert!(prepared.status.success(), "{prepared:?}");
+    let line = host.read("red.token");
+    assert!(line.starts_with("masep+tls://localhost:"), "{line:?}");
+
+    let engine = host.start(serve);
+    host.until("events", "\"event\":\"listening\"");
+    // The stranger, and a monitor, before the game.
+    let refused = host.run(intrude);
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let told = String::from_utf8(refused.stdout).unwrap();
+    assert!(told.contains("\"event\":\"rejected\""), "{told}");
+    let checked = host.run(check);
+    assert!(checked.status.success(), "{checked:?}");
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(report["status"], "ok");
+    let certificate = &report["certificate"];
+    assert_eq!(certificate["names"][0], "localhost");
+    assert!(
+        certificate["days_left"]
+            .as_i64()
+            .is_some_and(|days| days >= 363),
+        "{report}"
+    );
+
+    let watcher = host.start(watch);
+    host.until("events", "\"event\":\"spectators\"");
+    let red = host.start(play);
+    let blue = host.start(
+        &play
+            .replace("red", "blue")
+            .replace("actions", "actions.blue"),
+    );
+    for (child, what) in [
+        (red, "red"),
+        (blue, "blue"),
+        (watcher, "watcher"),
+        (engine, "engine"),
+    ] {
+        ended(child, what);
+    }
+
+    let decisions = host.read("events");
+    let played = decisions
+        .lines()
+        .filter(|line| line.contains("\"how\":\"played\""));
+    assert_eq!(played.count(), 6, "{decisions}");
+    for who in ["red", "blue"] {
+        let seen = host.read(&format!("seen.{who}"));
+        assert_eq!(seen.matches("\"event\":\"turn\"").count(), 3, "{seen}");
+    }
+    let shown = host.read("seen.watcher");
+    assert_eq!(shown.matches("\"event\":\"show\"").count(), 4, "{shown}");
+    // The token itself is nowhere but in the player's line.
+    let token = line.trim();
+    for file in ["events", "seen.red", "seen.watcher", "tokens.toml"] {
+        let secret = token
+            .rsplit(['/', '@', '#', '?', '&', '='])
+            .max_by_key(|part| part.len());
+        assert!(!host.read(file).contains(secret.unwrap()), "{file}");
+    }
+}
