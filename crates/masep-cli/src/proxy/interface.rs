@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use masep::tls::ClientTls;
 use masep::{
-    Client, ClientBuilder, ConnectError, ConnectErrorKind, Frame, Hello, Limits,
-    Protocols, Rejected, Request, Role, SocketOptions, Target, TypeName,
+    Client, ClientBuilder, ConnectError, ConnectErrorKind, Frame, Hello, Limits, Protocols,
+    Rejected, Request, Role, SocketOptions, Target, TypeName,
 };
 
 use crate::token::Credentials;
