@@ -248,6 +248,7 @@ fn serial(key: &KeyPair) -> SerialNumber {
     SerialNumber::from(bytes)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn cannot_make(error: rcgen::Error) -> Error {
     Error::Certificate(format!("cannot make a certificate: {error}"))
 }

@@ -356,6 +356,7 @@ impl Serve {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn usage(error: io::Error) -> Error {
     Error::Usage(error.to_string())
 }

@@ -170,7 +170,7 @@ impl Visit<'_> {
 }
 
 impl Filter for Visit<'_> {
-    fn from_client(&self, frame: Frame) -> Passage {
+    fn pass_up(&self, frame: Frame) -> Passage {
         let verdict = self.side.gate().from_client(&mut self.visitor(), &frame);
         match verdict {
             Verdict::Forward(bytes) => Passage::Forward(Frame::of(FrameKind::Xml, bytes)),
@@ -180,7 +180,7 @@ impl Filter for Visit<'_> {
         }
     }
 
-    fn from_far(&self, frame: &Frame) -> bool {
+    fn passes_down(&self, frame: &Frame) -> bool {
         self.side.gate().from_engine(&mut self.visitor(), frame)
     }
 }

@@ -108,11 +108,11 @@ fn with_hello(mut builder: ClientBuilder, hello: &Hello) -> ClientBuilder {
 struct Everything;
 
 impl Filter for Everything {
-    fn from_client(&self, frame: Frame) -> Passage {
+    fn pass_up(&self, frame: Frame) -> Passage {
         Passage::Forward(frame)
     }
 
-    fn from_far(&self, _frame: &Frame) -> bool {
+    fn passes_down(&self, _frame: &Frame) -> bool {
         true
     }
 }

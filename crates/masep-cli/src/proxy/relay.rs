@@ -102,10 +102,10 @@ pub(super) enum Uncarried {
 /// What is between the two ends.
 pub(super) trait Filter: Send + Sync {
     /// What a client has said, as it goes on.
-    fn from_client(&self, frame: Frame) -> Passage;
+    fn pass_up(&self, frame: Frame) -> Passage;
 
     /// True if this goes on to the client.
-    fn from_far(&self, frame: &Frame) -> bool;
+    fn passes_down(&self, frame: &Frame) -> bool;
 }
 
 /// What is done with what a client says.
@@ -192,7 +192,7 @@ impl Link {
                 Err(reason) => return reason,
             };
             self.show(Direction::ClientToServer, &frame);
-            match filter.from_client(frame) {
+            match filter.pass_up(frame) {
                 Passage::Forward(frame) => {
                     if let Err(error) = carry(frame, near, far).await {
                         return self.give_up(near, far, error).await;
@@ -230,7 +230,7 @@ impl Link {
                 }
                 Err(reason) => return reason,
             };
-            if !filter.from_far(&frame) {
+            if !filter.passes_down(&frame) {
                 continue;
             }
             self.show(Direction::ServerToClient, &frame);
