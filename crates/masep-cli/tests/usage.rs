@@ -1,4 +1,8 @@
 //! Help, versions and wrong arguments.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
 
 mod program;
 use program::run;
