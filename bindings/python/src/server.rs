@@ -8,7 +8,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use masep::{
-    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, TlsError, WhenFull, blocking,
+    AcceptError, AcceptTimeoutError, Address, Duplicates, Limits, Protocols, TlsError, WhenFull,
+    blocking,
 };
 use pyo3::prelude::*;
 
