@@ -324,7 +324,9 @@ impl Serve {
             builder = builder.tokens(tokens);
         }
         if let Some(pymasep) = &self.pymasep_listen {
-            builder = builder.pymasep_listen(pymasep).map_err(usage)?;
+            builder = builder
+                .pymasep_listen(pymasep)
+                .map_err(|error| usage(&error))?;
         }
         let server = builder
             .bind(&address)
@@ -356,8 +358,7 @@ impl Serve {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn usage(error: io::Error) -> Error {
+fn usage(error: &io::Error) -> Error {
     Error::Usage(error.to_string())
 }
 

@@ -183,7 +183,9 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         builder = builder.tokens(tokens);
     }
     if let Some(pymasep) = &options.pymasep_listen {
-        builder = builder.pymasep_listen(pymasep).map_err(super::usage)?;
+        builder = builder
+            .pymasep_listen(pymasep)
+            .map_err(|error| super::usage(&error))?;
     }
     for seat in &rules.finals_unanswered {
         let seat = seat.clone();

@@ -494,3 +494,20 @@ fn a_seat_in_its_grace_belongs_to_its_token() {
         assert_eq!(room.state("red"), SeatState::Present);
     }
 }
+
+#[test]
+fn a_token_that_is_replayed_after_the_grace_has_no_seat() {
+    let mut room = Room::new(settings());
+    let (key, welcome) = room.player(granted("a", Some(Role::Actor), Grant::new("ann")));
+    room.player(actor("b"));
+    room.closed(key);
+    room.ask(&["red", "blue"]);
+    room.pass(ms(31_000));
+    assert_eq!(room.state("red"), SeatState::Gone);
+    let back = |name: &'static str| Hello {
+        resume: welcome.resume.clone(),
+        ..granted("a", Some(Role::Actor), Grant::new(name))
+    };
+    assert_eq!(room.rejected(back("ann")), Code::Gone);
+    assert_eq!(room.rejected(back("eve")), Code::Full);
+}
