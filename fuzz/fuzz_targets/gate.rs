@@ -17,8 +17,13 @@ fn say(bytes: &[u8], kind: FrameKind) {
     let game = TypeName::from(engine::GAME);
     let mut gate = Gate::new(Rules::new(game.clone()));
     let mut engine = engine::Engine::default();
-    let mut actor = gate.enter(&Hello::new(PeerId::from("a"), 0), None).expect("an id");
-    let begin = [Message::define("a", game), Message::register("a", "a", 0, Role::Actor)];
+    let mut actor = gate
+        .enter(&Hello::new(PeerId::from("a"), 0), None)
+        .expect("an id");
+    let begin = [
+        Message::define("a", game),
+        Message::register("a", "a", 0, Role::Actor),
+    ];
     let begin = begin.map(|it| it.to_frame().expect("a message"));
     let said = Frame::of(kind, bytes.to_vec());
     for frame in begin.iter().chain([&said]) {
