@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use masep::{
     Address, CloseReason, Connection, ConnectionId, DecodeError, Frame, Message, MessageType,
-    PeerId, Protocol, Rejected, Value,
+    Notice, PeerId, Protocol, Rejected, Value,
 };
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
@@ -304,14 +304,19 @@ impl Events {
     /// Tells the notices of a peer that have arrived.
     pub(crate) async fn tell_notices(&self, connection: &Connection) {
         while let Some(notice) = connection.try_notice() {
-            let event = Event::Notice {
-                peer: connection.peer(),
-                code: notice.code.to_string(),
-                text: notice.text.to_string(),
-                about: notice.about.map(Value::from),
-            };
-            self.tell(connection, &event).await;
+            self.tell_notice(connection, notice).await;
         }
+    }
+
+    /// Tells a notice of a peer.
+    pub(crate) async fn tell_notice(&self, connection: &Connection, notice: Notice) {
+        let event = Event::Notice {
+            peer: connection.peer(),
+            code: notice.code.to_string(),
+            text: notice.text.to_string(),
+            about: notice.about.map(Value::from),
+        };
+        self.tell(connection, &event).await;
     }
 
     /// Tells that something was not done.

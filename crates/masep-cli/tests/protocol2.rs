@@ -117,6 +117,26 @@ fn a_notice_is_an_event() {
 }
 
 #[test]
+fn a_notice_is_told_though_no_frame_comes() {
+    let server = blocking::Server::builder("engine")
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let address = server.local_address().to_string();
+    for options in [&[][..], &["--newest"]] {
+        let mut agent = Session::start(&[&["join", &address, "--id", "agent"], options].concat());
+        let connection = server.accept().unwrap();
+        agent.event("connected");
+        connection.notice(Notice::new("not_yours", "no")).unwrap();
+        assert_eq!(
+            agent.json(),
+            json!({"event": "notice", "peer": "engine", "code": "not_yours", "text": "no"})
+        );
+        connection.bye();
+        agent.event("closed");
+    }
+}
+
+#[test]
 fn a_rejection_has_words_and_its_exit_code() {
     let (mut engine, address) = serve(&[]);
     let mut first = join("masep://", &address, "agent");

@@ -10,8 +10,11 @@ mod transfer;
 mod waiters;
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use masep_proto::connection::PeerLimits;
@@ -202,8 +205,8 @@ impl Connection {
 
     /// The oldest notice of the peer's that has arrived and was not taken: something that it did not accept, which is no
     /// end (protocol 2). They are read with the frames, which they may have overtaken, so ask after one has been
-    /// received; a handler is told ([`SocketHandler::on_notice`](crate::SocketHandler::on_notice)). The latest 16 are kept.
-    /// Does not wait.
+    /// received, or receive by [`recv_or_notice`](Self::recv_or_notice); a handler is told
+    /// ([`SocketHandler::on_notice`](crate::SocketHandler::on_notice)). The latest 16 are kept. Does not wait.
     pub fn try_notice(&self) -> Option<Notice> {
         self.shared.lock().core.poll_notice()
     }
@@ -348,6 +351,27 @@ impl Connection {
     pub async fn recv(&self) -> Result<Frame, CloseReason> {
         let received = Receiving::new(&self.shared).next().await;
         received.ok_or_else(|| self.shared.end_reason())
+    }
+
+    /// The next frame, or a notice of the peer's, which comes without one ([`try_notice`](Self::try_notice)): for a program
+    /// that would otherwise wait for a frame that does not come because something was not accepted.
+    ///
+    /// Of several calls that receive, the one that reads the socket gets the notice.
+    ///
+    /// Cancel safe: a call that is dropped has taken nothing.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv). Notices that came before the end may still be there to be taken.
+    pub async fn recv_or_notice(&self) -> Result<Result<Frame, Notice>, CloseReason> {
+        let mut receiving = pin!(self.recv());
+        poll_fn(|context| match receiving.as_mut().poll(context) {
+            Poll::Ready(received) => Poll::Ready(received.map(Ok)),
+            Poll::Pending => match self.try_notice() {
+                Some(notice) => Poll::Ready(Ok(Err(notice))),
+                None => Poll::Pending,
+            },
+        })
+        .await
     }
 
     /// The next frame as a message: [`recv`](Self::recv), and then [`decode`](Self::decode).

@@ -458,14 +458,14 @@ impl Player {
         let Some(client) = &self.client else {
             return;
         };
-        match receive(client.connection()).await {
+        match client.connection().recv_or_notice().await {
             Ok(Ok(frame)) => self.take(frame),
-            Ok(Err(reason)) => {
+            Ok(Err(notice)) => self.session.noticed(&notice),
+            Err(reason) => {
                 self.client = None;
                 let random = self.random();
                 lose(&mut self.session, reason, now(), random);
             }
-            Err(notice) => self.session.noticed(&notice),
         }
     }
 
@@ -518,19 +518,6 @@ impl Player {
             let _ = timeout(CLOSE_GRACE, client.connection().bye()).await;
         }
     }
-}
-
-/// The next frame, or a notice, which comes without one. Cancel safe.
-async fn receive(connection: &Connection) -> Result<Result<Frame, CloseReason>, Notice> {
-    let mut receiving = pin!(connection.recv());
-    poll_fn(|context| match receiving.as_mut().poll(context) {
-        Poll::Ready(received) => Poll::Ready(Ok(received)),
-        Poll::Pending => match connection.try_notice() {
-            Some(notice) => Poll::Ready(Err(notice)),
-            None => Poll::Pending,
-        },
-    })
-    .await
 }
 
 impl fmt::Debug for Player {

@@ -101,9 +101,14 @@ impl Conversation {
     }
 
     async fn tell_all(&self) {
-        while let Ok(frame) = self.connection.recv().await {
-            let received = self.heed(frame).await;
-            self.tell(&received).await;
+        while let Ok(received) = self.connection.recv_or_notice().await {
+            match received {
+                Ok(frame) => {
+                    let received = self.heed(frame).await;
+                    self.tell(&received).await;
+                }
+                Err(notice) => self.events.tell_notice(&self.connection, notice).await,
+            }
         }
     }
 
@@ -114,8 +119,9 @@ impl Conversation {
         while open || !waiting.is_empty() {
             // A future that is dropped here has taken nothing.
             tokio::select! {
-                frame = self.connection.recv(), if open && waiting.has_room() => match frame {
-                    Ok(frame) => waiting.push(self.heed(frame).await),
+                frame = self.connection.recv_or_notice(), if open && waiting.has_room() => match frame {
+                    Ok(Ok(frame)) => waiting.push(self.heed(frame).await),
+                    Ok(Err(notice)) => self.events.tell_notice(&self.connection, notice).await,
                     Err(_ended) => open = false,
                 },
                 () = self.events.wanted(), if !waiting.is_empty() => {

@@ -161,6 +161,20 @@ pub(crate) fn recv_message(cut: &Cut) -> Work<'_> {
     })
 }
 
+/// Nothing is lost of frames and notices, whichever call is dropped.
+pub(crate) fn recv_or_notice(cut: &Cut) -> Work<'_> {
+    Box::pin(async move {
+        let world = World::new(Limits::default());
+        let (connection, peer) = world.join("agent").await;
+        let sender = send_all(peer);
+        let got = cut.call(connection.recv_or_notice()).await;
+        let first = got.map_or(0, |frame| number(&frame.unwrap().unwrap()) + 1);
+        let rest = soon(rest(&connection)).await;
+        assert_eq!(rest, (first..FRAMES).collect::<Vec<_>>());
+        soon(sender).await.unwrap();
+    })
+}
+
 /// It drops what is older than the frame that it gives, and a call that is dropped drops nothing.
 pub(crate) fn recv_newest(cut: &Cut) -> Work<'_> {
     Box::pin(async move {

@@ -46,6 +46,12 @@ pub(crate) const CALLS: &[Call] = &[
     },
     Call {
         file: "connection.rs",
+        name: "recv_or_notice",
+        at_least: 3,
+        worlds: &[(Paused, receiving::recv_or_notice)],
+    },
+    Call {
+        file: "connection.rs",
         name: "recv_message",
         at_least: 3,
         worlds: &[(Paused, receiving::recv_message)],
