@@ -15,7 +15,7 @@ use masep_proto::discovery::{
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     listening: (Host, u16),
-    /// What the server says of itself, if anything.
+    /// The description that the server gives of itself, if any.
     game: Option<&'a str>,
     per_second: u8,
     datagrams: Vec<Datagram<'a>>,

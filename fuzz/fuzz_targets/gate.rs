@@ -1,4 +1,4 @@
-//! Whatever clients say at a gate, the pymasep engine behind it lives; and any bytes as one message.
+//! Any messages of clients at a gate, behind which the pymasep engine must live; and any bytes as one message.
 #![no_main]
 
 #[path = "../../crates/masep-proto/tests/gate/engine.rs"]

@@ -94,7 +94,7 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
 /// The part of the bounds of a connection that its Python object heeds itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Heeded {
-    /// Whether a message within the default bounds may be over those of the connection.
+    /// True if a message within the default bounds may be over those of the connection.
     pub(crate) checks: bool,
 }
 

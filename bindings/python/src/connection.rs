@@ -32,7 +32,7 @@ pub(crate) struct Connection {
     /// `None` only while it is dropped.
     inner: Option<blocking::Connection>,
     heeded: Heeded,
-    /// Whether this side closes it: what becomes of that is told by the call that does, and is no
+    /// True while this side closes it: the outcome is told by the call that does so, and is no
     /// error for those that read.
     closing: AtomicBool,
     /// True if a call has failed because the connection has ended.
@@ -215,7 +215,7 @@ impl Connection {
         let frame = Frame::of(FrameKind::Xml, Bytes::copy_from_slice(body));
         match self.inner(py)?.decode(frame).map_err(|error| error.kind) {
             Err(DecodeErrorKind::Limit(exceeded)) => Err(errors::limit(py, &exceeded)),
-            // What else is wrong, the peer is told.
+            // The peer is told all other faults.
             _ => Ok(()),
         }
     }
@@ -496,7 +496,7 @@ impl Connection {
         control::peer_limits(py, self.inner(py)?.peer_limits())
     }
 
-    /// What the server said when it took this client: a `masep.Welcome`, or none.
+    /// The server's WELCOME to this client: a `masep.Welcome`, or none.
     #[getter]
     fn welcome<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let welcome = self.inner(py)?.welcome();
@@ -505,7 +505,7 @@ impl Connection {
             .transpose()
     }
 
-    /// What the peer said at its end: a `masep.Bye`, or none.
+    /// The peer's BYE at its end: a `masep.Bye`, or none.
     #[getter]
     fn peer_bye<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.inner(py)?;

@@ -1,4 +1,4 @@
-//! What protocol 2 says beside messages, as objects of `masep._control`.
+//! The control messages of protocol 2, as objects of `masep._control`.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(crate) fn dict<'py>(
         .transpose()
 }
 
-/// What a notice is about.
+/// The subject of a notice.
 pub(crate) fn about(about: &Bound<'_, PyAny>) -> PyResult<masep_proto::Dict> {
     dict_of("about", about)
 }

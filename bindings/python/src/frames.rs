@@ -35,7 +35,7 @@ impl Outgoing {
     }
 }
 
-/// What is sent: a message, or the bytes of one.
+/// The content to be sent: a message, or the bytes of one.
 pub(crate) fn outgoing(body: &Bound<'_, PyAny>) -> PyResult<Result<Pieces, Frame>> {
     if let Ok(outgoing) = body.cast_exact::<Outgoing>() {
         return Ok(outgoing.get().encoded.clone());

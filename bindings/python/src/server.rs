@@ -187,7 +187,7 @@ impl Server {
         Ok(address.flatten().map(|address| address.to_string()))
     }
 
-    /// Whether anybody who reaches it can join.
+    /// True if anybody who reaches it can join.
     #[getter]
     fn is_exposed(&self, py: Python<'_>) -> PyResult<bool> {
         let exposed = self.with(py, blocking::Server::is_exposed)?;

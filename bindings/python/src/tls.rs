@@ -13,7 +13,7 @@ pub(crate) type Certificate = (PathBuf, PathBuf, String);
 /// A file of authorities, and the name that a server's certificate has.
 pub(crate) type Trust = (Option<PathBuf>, Option<String>);
 
-/// Who a server is.
+/// The certificate and key of a server, and the rule for its clients.
 pub(crate) fn server(
     py: Python<'_>,
     certificate: Option<Certificate>,
@@ -33,7 +33,7 @@ pub(crate) fn server(
     Ok(Some(ServerTls::files(certificate, key).mode(mode)))
 }
 
-/// Whom a client trusts, if that was said.
+/// The authorities that a client trusts, if they were given.
 pub(crate) fn client(trust: Option<Trust>) -> Option<ClientTls> {
     let (authorities, name) = trust?;
     let mut tls = ClientTls::new();

@@ -58,7 +58,7 @@ pub(crate) struct Job {
     /// their length.
     #[serde(default = "pymasep")]
     pub(crate) protocol: u8,
-    /// Whether over a Unix socket instead of TCP, for whoever can.
+    /// True for a Unix socket instead of TCP, in the libraries that have it.
     #[serde(default)]
     pub(crate) unix: bool,
     /// Where the server listens, as text; the server itself has none.

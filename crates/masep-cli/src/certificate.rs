@@ -18,7 +18,7 @@ use yasna::models::ObjectIdentifier;
 use yasna::tags::{TAG_GENERALIZEDTIME, TAG_UTCTIME};
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag};
 
-/// What masep's servers want of a client in TLS.
+/// The protocol that masep's servers require of a client in TLS.
 const ALPN: &[u8] = b"masep/2";
 /// The extension with the names of a certificate.
 const ALTERNATIVE_NAMES: [u64; 4] = [2, 5, 29, 17];
@@ -81,7 +81,7 @@ impl ShownCertificate {
     }
 }
 
-/// What is signed of a certificate.
+/// Reads the signed part of a certificate.
 fn read_body(parts: &mut BERReaderSeq<'_, '_>) -> ASN1Result<ShownCertificate> {
     parts
         .read_optional(|reader| reader.read_tagged(Tag::context(0), |reader| reader.read_der()))?;
@@ -151,7 +151,7 @@ fn read_name(reader: BERReader<'_, '_>) -> ASN1Result<Option<String>> {
     }
 }
 
-/// Keeps the certificate that a server shows. Whether it is to be trusted is for others.
+/// Keeps the certificate that a server shows. Others judge whether it is to be trusted.
 #[derive(Debug)]
 struct Shown {
     certificate: Mutex<Option<Vec<u8>>>,

@@ -22,7 +22,7 @@ use crate::tls::Trust;
 use crate::token::{Credentials, TokenFile};
 use crate::{address, duration, id, join, runtime};
 
-/// How often it is looked whether the answer to a ping is there.
+/// The pause between two looks for the answer to a ping.
 const LOOK: Duration = Duration::from_micros(200);
 
 const LONG_ABOUT: &str = "\
@@ -54,7 +54,7 @@ Example
     round trip  0.103 ms
 ";
 
-/// Whether a server is there and takes clients
+/// Check that a server is there and takes clients
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE, visible_alias = "ping")]
 pub(crate) struct Check {
@@ -93,7 +93,7 @@ pub(crate) struct Check {
     json: bool,
 }
 
-/// What was found.
+/// The report on a server, as it is printed.
 #[derive(Debug, Serialize)]
 struct Report {
     address: String,
@@ -120,7 +120,7 @@ struct Report {
     error: Option<String>,
 }
 
-/// Why a client is refused, in the server's words.
+/// The reason why a client is refused, in the server's words.
 #[derive(Debug, Serialize)]
 struct Refused {
     code: String,
@@ -203,7 +203,7 @@ impl Check {
         Ok(report.status.status())
     }
 
-    /// What the server shows, to whoever asks.
+    /// The certificate that the server shows to anybody.
     async fn certificate(&self, target: &Target) -> Option<Shown> {
         let addresses = target.resolve().await.ok()?;
         let host = target.host_and_port().map(|(host, _)| host.to_owned());
@@ -280,7 +280,7 @@ impl Check {
     }
 }
 
-/// What is to be said of a server that there is no connection to. Wrong usage is an error of its own.
+/// The report on a server to which there is no connection. Wrong usage is an error of its own.
 fn failed(mut report: Report, error: ConnectError) -> Result<Report, Error> {
     match &error.kind {
         ConnectErrorKind::Address(_)
@@ -319,7 +319,7 @@ fn refused_at_once(connection: &Connection) -> Option<Refused> {
 /// The time of a ping, where the protocol has one.
 async fn round_trip(connection: &Connection) -> Option<Duration> {
     if connection.protocol() == Protocol::Pymasep {
-        // Whether it is a rejection is known a moment later.
+        // A moment later it is known whether this is a rejection.
         let _ = timeout(Duration::from_millis(200), connection.closed()).await;
         return None;
     }
@@ -385,7 +385,7 @@ impl Report {
         }
     }
 
-    /// What the server has said of itself.
+    /// Takes over the server's facts about itself.
     fn learn(&mut self, connection: &Connection) {
         self.protocol = Some(connection.protocol().number());
         self.id = Some(connection.peer().to_string());

@@ -76,7 +76,7 @@ enum Verb {
 }
 
 impl Cli {
-    /// What the command line and the environment say; ends the program if they make no sense.
+    /// The options of the command line and the environment; ends the program if they make no sense.
     pub(crate) fn from_command_line() -> Self {
         let command = variables::with_variables(Self::command(), variables::is_set);
         let matches = command.get_matches();

@@ -50,7 +50,7 @@ impl Content {
     }
 }
 
-/// Whom a frame is for.
+/// The receivers of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recipient {
     Everyone,
@@ -64,7 +64,7 @@ const NO_OBJECT: &str = "a line is a JSON object";
 pub(crate) struct Form {
     /// A line that could be done.
     pub(crate) example: &'static str,
-    /// Whether lines can send somebody away.
+    /// True for the lines of a server, which can send a client away.
     pub(crate) is_servers: bool,
 }
 

@@ -103,7 +103,7 @@ impl<'a> ServerLine<'a> {
     }
 }
 
-/// What a server says of itself, in columns.
+/// The description that a server gives of itself, in columns.
 fn described(description: Option<&Description>) -> String {
     let Some(Description {
         id,

@@ -222,7 +222,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// What a frame of this connection says, within its bounds.
+    /// Reads the message in a frame of this connection, within its bounds.
     pub(crate) fn new(connection: &Connection, frame: Frame) -> Self {
         let message = connection.decode(frame.clone());
         Self { frame, message }

@@ -1,4 +1,4 @@
-//! What a frame of protocol 2 says, for the verbs that show it.
+//! The content of frames of protocol 2, for the verbs that show it.
 
 use bytes::Bytes;
 use masep::{Dict, Limits, Message, Value};
@@ -101,7 +101,7 @@ impl Payload {
     }
 }
 
-/// Whether such a frame may have an access token or a resume text in it, so that its bytes are not to be shown.
+/// True if such a frame may have an access token or a resume text in it, so that its bytes are not to be shown.
 const fn may_be_secret(kind: u8) -> bool {
     matches!(kind, kind::HELLO | kind::WELCOME)
 }

@@ -145,7 +145,7 @@ pub(crate) struct Proxy {
     gate: GateOptions,
 }
 
-/// What goes through to an engine.
+/// The rules for what goes through to an engine.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "At an engine")]
 struct GateOptions {
@@ -274,7 +274,7 @@ impl Proxy {
         Ok(server)
     }
 
-    /// What it does for each client.
+    /// The rules by which each client is served, which depend on the server.
     fn side(&self) -> Result<Arc<dyn Side>, Error> {
         let credentials = self.token_file.read()?;
         let of_token = || credentials.as_ref()?.address.clone();

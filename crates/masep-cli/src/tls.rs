@@ -8,7 +8,7 @@ use masep::tls::{ClientTls, ServerTls, TlsMode};
 
 use crate::error::Error;
 
-/// Who a server is.
+/// The certificate and key of a server, and the rule for its clients.
 #[derive(Debug, Args)]
 pub(crate) struct Certificate {
     /// Take connections in TLS, with the certificate in this file (PEM); then those above it
@@ -22,7 +22,8 @@ pub(crate) struct Certificate {
     #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
     tls_key: Option<PathBuf>,
 
-    /// Whether clients have to use TLS; with `allow`, one port is for both [default: require, if there is a certificate]
+    /// Require TLS of clients, or allow it; with `allow`, one port is for both [default: require, if there is a
+    /// certificate]
     #[arg(
         long,
         value_name = "MODE",
@@ -56,7 +57,7 @@ impl Certificate {
     }
 }
 
-/// Whom a client trusts.
+/// The authorities that a client trusts.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Trust {
     /// Trust the authorities (CA) in this file (PEM), for masep+tls://, instead of those of the system
@@ -69,7 +70,7 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// What was said of it, for this address, or for one that is searched.
+    /// The settings for this address, or for one that is searched.
     ///
     /// # Errors
     /// It was said for an address without TLS. As variables, they are for the addresses that have it.

@@ -28,7 +28,7 @@ pub(crate) struct TokenFile {
 }
 
 impl TokenFile {
-    /// What the file has, else `MASEP_TOKEN`, if there is one.
+    /// The token in the file, else `MASEP_TOKEN`, if there is one.
     pub(crate) fn read(&self) -> Result<Option<Credentials>, Error> {
         credentials(self.token_file.as_deref())
     }

@@ -20,7 +20,7 @@ fn figures(args: &[&str]) -> (Value, Run) {
     (serde_json::from_str(&run.stdout).unwrap(), run)
 }
 
-/// The figures without those that depend on the machine. How many views an observer skips is among them.
+/// The figures without those that depend on the machine. The number of views that an observer skips is one of those.
 fn game(mut figures: Value) -> Value {
     let object = figures.as_object_mut().unwrap();
     let of_machine = [

@@ -171,7 +171,7 @@ fn json_that_is_larger_than_it_looks_is_an_error_and_memory_is_bounded() {
         ),
         (params("[".repeat(4_000_000)), "limit"),
         (
-            // What a peer of protocol 2 could be sent.
+            // A frame that a peer of protocol 2 could be sent.
             params(format!("\"{}\"", "\\u0001".repeat(100_000))),
             "unknown_peer",
         ),

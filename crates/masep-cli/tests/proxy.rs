@@ -353,7 +353,7 @@ fn a_flood_or_a_stall_on_one_link_touches_no_other() {
             }
         }
     });
-    // What one does not read stays within its own bounds.
+    // The frames that one does not read stay within its own bounds.
     to_stalled.stream.set_nonblocking(true).unwrap();
     let large = program::framed(observation(60_000));
     let mut written = 0;

@@ -307,7 +307,7 @@ async fn an_actor_that_leaves_is_played_as_standing_still() {
         leaves.observe().await.unwrap();
         leaves.act(Action::new(0)).await;
     }
-    // Who says so is not waited for. The time of a turn is longer than this test.
+    // A peer that says so is not waited for. The time of a turn is longer than this test.
     leaves.say(&Message::quit("leaves")).await;
     leaves.client.connection().bye().await;
     let report = game.await.unwrap();

@@ -90,7 +90,7 @@ fn said(proxy: &mut Session) -> Json {
     line
 }
 
-/// What a line of text says, behind the number of bytes.
+/// The text of a line, behind the number of bytes.
 fn text(proxy: &mut Session) -> String {
     let line = proxy.line().unwrap();
     line.split_once(" B ")
@@ -160,7 +160,7 @@ fn a_conversation_in_protocol_2_is_shown_frame_by_frame() {
     assert_eq!(line["control"], "bye");
     let fields = json!({"code": "shutdown", "text": "good night", "may_return": true});
     assert_eq!(line["fields"], fields);
-    // What is no frame is told once, and nothing behind it.
+    // Bytes that are no frame are told once, and nothing behind them.
     server
         .stream
         .write_all(&[1, 0, 0, 0, 16, 1, 0, 0, 5, 5])
@@ -285,7 +285,7 @@ fn a_stream_of_protocol_2_is_decoded() {
     assert_eq!(lines[3]["control"], "bye");
     assert_eq!(lines.len(), 4);
 
-    // What is behind the end, and an end within a frame.
+    // Bytes behind the end, and an end within a frame.
     let behind = run(&["decode", "--stream"], [&stream[..], b"more"].concat());
     assert_eq!(behind.code, Some(1));
     assert!(
@@ -300,7 +300,7 @@ fn a_stream_of_protocol_2_is_decoded() {
         "{}",
         cut.stdout
     );
-    // What --full shows is read again.
+    // The output of --full is read again.
     let full = run(&["decode", "--stream", "--full"], stream);
     let line = full.stdout.lines().nth(2).unwrap();
     let encoded = run(&["encode", "--protocol", "2"], format!("{line}\n"));

@@ -111,7 +111,7 @@ fn one_line_is_all_that_a_client_needs() {
     b.event("connected");
     assert_eq!(engine.event("connected")["token"], "lab4");
 
-    // Who has none, or one for another id, is told so.
+    // A client without one, or with one for another id, is told so.
     let mut all = Vec::new();
     for (token, id, code) in [
         ("", "c", "unauthorized"),

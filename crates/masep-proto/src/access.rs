@@ -22,7 +22,7 @@ use crate::{PeerId, Role};
 pub use digest::{Digest, InvalidDigest};
 pub use subject::Subject;
 
-/// What the holder of a token may do. A list that is empty allows everything.
+/// The rights of the holder of a token. A list that is empty allows everything.
 ///
 /// ```
 /// use masep_proto::Role;
@@ -97,27 +97,27 @@ impl Grant {
         self
     }
 
-    /// Whether it may have this role.
+    /// True if it may have this role.
     pub fn may_be(&self, role: Role) -> bool {
         allows(&self.roles, |allowed| *allowed == role)
     }
 
-    /// Whether it may join this game.
+    /// True if it may join this game.
     pub fn may_play(&self, game: &str) -> bool {
         allows(&self.games, |allowed| allowed == game)
     }
 
-    /// Whether it may have this seat.
+    /// True if it may have this seat.
     pub fn may_sit(&self, seat: &str) -> bool {
         allows(&self.seats, |allowed| allowed == seat)
     }
 
-    /// Whether its time is over.
+    /// True if its time is over.
     pub fn is_expired(&self, date: SystemTime) -> bool {
         self.expires.is_some_and(|expires| expires <= date)
     }
 
-    /// Whether it may be what a `HELLO` says, as far as that says it: a table knows its game and the seat.
+    /// Checks that it may be what a `HELLO` says, as far as that says it: a table knows its game and the seat.
     fn permit(&self, claim: &Claim) -> Result<(), Forbidden> {
         if !allows(&self.ids, |allowed| *allowed == claim.id) {
             return Err(Forbidden::Id);
@@ -140,7 +140,7 @@ fn allows<T>(list: &[T], is_it: impl FnMut(&T) -> bool) -> bool {
     list.is_empty() || list.iter().any(is_it)
 }
 
-/// What a client said in its `HELLO` that a grant is about.
+/// The parts of a client's `HELLO` that a grant is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Claim {
     id: PeerId,
@@ -160,7 +160,7 @@ impl From<&Hello> for Claim {
     }
 }
 
-/// Why a token is none. The client is told one code for all of them.
+/// The reason why a token is none. The client is told one code for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unauthorized {
@@ -175,7 +175,7 @@ pub enum Unauthorized {
     Expired(ByteString),
 }
 
-/// What a token does not allow. Its holder is told, with the code `forbidden`.
+/// The claim that a token does not allow. Its holder is told, with the code `forbidden`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Forbidden {
@@ -253,7 +253,7 @@ impl Grants {
         self.0.by_digest.len()
     }
 
-    /// Whether there is none: then nobody is let in.
+    /// True if there is none: then nobody is let in.
     pub fn is_empty(&self) -> bool {
         self.0.by_digest.is_empty()
     }
@@ -286,7 +286,7 @@ impl Grants {
     }
 }
 
-/// What a client was let in with.
+/// The token, or the word of the host, with which a client was let in.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     pub(crate) grant: Arc<Grant>,
@@ -304,7 +304,7 @@ impl Pass {
         })
     }
 
-    /// Whether it still holds at this date; where there are tokens, among these.
+    /// True if it still holds at this date; where there are tokens, among these.
     pub(crate) fn renew(&mut self, grants: Option<&Grants>, date: SystemTime) -> bool {
         if let (Some(grants), Some(holding)) = (grants, &self.holding) {
             let (digest, claim) = &**holding;

@@ -178,9 +178,9 @@ struct Guest {
     id: Option<PeerId>,
     from: Option<IpAddr>,
     entrance: Entrance,
-    /// What it was let in with.
+    /// The token, or the word of the host, with which it was let in.
     pass: Option<Pass>,
-    /// What it has said, while the host is asked whether it is let in.
+    /// Its HELLO, while the host is asked whether it is let in.
     hello: Option<Box<Hello>>,
     is_taken: bool,
     network: Option<IpAddr>,
@@ -495,7 +495,7 @@ impl Admission {
         }
     }
 
-    /// Whether two connections came with the same token, or both without.
+    /// True if two connections came with the same token, or both without.
     fn is_same_holder(&self, one: Ticket, other: Ticket) -> bool {
         let name = |ticket| self.guests.get(&ticket).and_then(Guest::token_name);
         name(one) == name(other)

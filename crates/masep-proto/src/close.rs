@@ -168,7 +168,8 @@ impl CloseReason {
     }
 }
 
-/// So that an end can be passed on with `?`. Whether it is a failure is told by [`CloseReason::is_orderly`].
+/// A reason is an error so that it can be passed on with `?`. [`CloseReason::is_orderly`] tells whether it is a
+/// failure.
 impl std::error::Error for CloseReason {}
 
 impl fmt::Display for CloseReason {

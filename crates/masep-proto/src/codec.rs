@@ -49,7 +49,7 @@ impl Encoding {
         self.limits.protocol
     }
 
-    /// A message as a frame. Whether it is too large is told by the call that sends it.
+    /// A message as a frame. The call that sends it tells whether it is too large.
     ///
     /// # Errors
     /// A message over a bound. To a peer of pymasep's protocol an array: [`EncodeError::Peer`].

@@ -100,7 +100,7 @@ pub struct Connection {
     phase: Phase,
     connects: bool,
     peer: Option<PeerId>,
-    /// What there is of protocol 2; nothing, if the peer speaks pymasep's, or is not known to speak another one.
+    /// The state of protocol 2; `None` if the peer speaks pymasep's, or is not known to speak another one.
     masep: Option<Box<Masep>>,
     /// The reason for a refusal, where a peer of protocol 2 is to be told one.
     rejected: Option<Box<Rejected>>,
@@ -118,7 +118,7 @@ pub struct Connection {
     /// A read is wanted whether or not the stream is known to be readable.
     probes: bool,
 
-    /// What the layer below has said last.
+    /// The last state of the layer below.
     layer: LayerState,
 
     outbound: Outbound,
@@ -225,7 +225,7 @@ enum Bye {
     Written,
 }
 
-/// What a peer can be sent.
+/// The bounds of what a peer can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerLimits {
@@ -318,7 +318,7 @@ impl Connection {
         this
     }
 
-    /// What a layer between this connection and the stream says after a call of it: to be told with each
+    /// Takes the state of a layer between this connection and the stream, after a call of it: to be told with each
     /// [`put_room`](Self::put_room) and [`put_transmit`](Self::put_transmit), before it, by a shell whose stream has one.
     pub fn note_layer(&mut self, layer: LayerState) {
         if self.layer != layer {
@@ -365,7 +365,7 @@ impl Connection {
         }
     }
 
-    /// What the peer can be sent, from [`Event::Open`] on.
+    /// The bounds of what the peer can be sent, from [`Event::Open`] on.
     pub fn peer_limits(&self) -> PeerLimits {
         PeerLimits {
             protocol: self.protocol(),
@@ -376,13 +376,13 @@ impl Connection {
         }
     }
 
-    /// What the client said of itself (protocol 2), from [`Event::Hello`] on. [`Event::Open`] takes the access token,
+    /// The client's HELLO (protocol 2), from [`Event::Hello`] on. [`Event::Open`] takes the access token,
     /// `resume` and `make` out of it: they are for the verdict, and not kept.
     pub fn hello(&self) -> Option<&Hello> {
         self.masep.as_ref()?.hello.as_deref()
     }
 
-    /// What the server answered (protocol 2), from [`Event::Open`] on.
+    /// The server's WELCOME (protocol 2), from [`Event::Open`] on.
     pub fn welcome(&self) -> Option<&Welcome> {
         self.masep.as_ref()?.welcome.as_deref()
     }

@@ -318,9 +318,9 @@ pub enum EncodeError {
     Peer {
         /// The peer.
         peer: PeerId,
-        /// What it speaks.
+        /// The protocol that the peer speaks.
         protocol: Protocol,
-        /// What it lacks, and the way out.
+        /// The form that the protocol lacks, and the way out.
         error: Box<Self>,
     },
     /// A bound was reached.

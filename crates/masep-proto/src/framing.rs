@@ -193,7 +193,7 @@ impl Framing {
         self.header_bytes() + size + self.padding(size)
     }
 
-    /// What a frame with a body of this size counts where it waits to be sent, in bytes.
+    /// The weight of a frame with a body of this size where it waits to be sent, in bytes.
     #[inline]
     pub(crate) const fn weight(self, size: usize) -> usize {
         match self {
@@ -202,7 +202,7 @@ impl Framing {
         }
     }
 
-    /// What so many frames count that take so many bytes together.
+    /// The weight of so many frames that take so many bytes together.
     #[inline]
     pub(crate) const fn weight_of(self, bytes: usize, frames: usize) -> usize {
         match self {
@@ -211,8 +211,8 @@ impl Framing {
         }
     }
 
-    /// How many bytes more may be reserved for a frame of which so many have arrived, and whose header claims that it
-    /// has so many at all.
+    /// The number of bytes more that may be reserved for a frame of which so many have arrived, and whose header claims
+    /// that it has so many at all.
     #[inline]
     pub(crate) const fn may_reserve(self, arrived: usize, whole: usize) -> usize {
         match self {

@@ -1,8 +1,8 @@
-//! What may go through to a pymasep engine, and from it.
+//! The rules for what goes through to a pymasep engine, and from it.
 //!
 //! A pymasep engine reads all that arrives in one thread, and any exception there ends the game for everybody: a first
 //! message that is not DEFINE, a class that cannot be imported, a role that is missing, an actor too many, a float in an
-//! action. Whoever is connected can act in the name of others, and end the game with QUIT. A [`Gate`] stands before such an
+//! action. Each client can act in the name of others, and end the game with QUIT. A [`Gate`] stands before such an
 //! engine, as the program's `masep proxy` does, and lets only through what the engine survives and its sender may say.
 //!
 //! The gate makes what goes through anew from what it has understood, so that nothing that it has not looked at reaches
@@ -70,7 +70,7 @@ enum Phase {
     Over,
 }
 
-/// What is to be done with what a client has said.
+/// The decision about a message of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// These bytes go to the engine as a frame: a message in pymasep's XML.
@@ -83,7 +83,7 @@ pub enum Verdict {
     End(Refusal),
 }
 
-/// Why something did not go through.
+/// The reason why something did not go through.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {text}")]
 pub struct Refusal {

@@ -91,12 +91,12 @@ __bounds! {
         /// a word is found by TCP keep-alive instead.
         idle_time: Option<Duration> = None;
 
-        /// How long one side of a connection of protocol 2 may send nothing before it pings, as the server says. Default
-        /// 10 s. A peer that shows no sign of life for three times as long is gone. With `None` a server asks for no pings,
-        /// and a client does not end a connection for the lack of them.
+        /// The time without sending after which each side of a connection of protocol 2 pings, as the server says.
+        /// Default 10 s. A peer that shows no sign of life for three times as long is gone. With `None` a server asks
+        /// for no pings, and a client does not end a connection for the lack of them.
         heartbeat: Option<Duration> = Some(Duration::from_secs(10));
 
-        /// How long bytes may wait for a peer that takes none, or acknowledges none, before the
+        /// The time that bytes may wait for a peer that takes none, or acknowledges none, before the
         /// connection is ended. Default 30 s. This bounds what a peer that never reads can hold up. Less
         /// than 5 s is too little for an idle connection over a network that loses packets.
         write_time: Duration = Duration::from_secs(30);
@@ -134,8 +134,8 @@ __bounds! {
         decision_time: Duration = Duration::from_secs(4);
 
         /// Bytes of memory for frames of protocol 2 of more than 64 KiB that are on their way in, on all connections
-        /// of one server together. Default 64 MiB: 64 of the largest. Whoever finds none is not read until there is some,
-        /// and whoever takes more than 30 s for such a frame while others wait is ended.
+        /// of one server together. Default 64 MiB: 64 of the largest. A peer that finds none is not read until there is
+        /// some, and a peer that takes more than 30 s for such a frame while others wait is ended.
         incoming_bytes: usize = 64 << 20;
 
         /// Answers to the LAN search that one server gives per second, of which one other host gets at

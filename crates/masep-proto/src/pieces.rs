@@ -9,9 +9,9 @@ use crate::{Frame, FrameKind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pieces {
     kind: FrameKind,
-    /// What was written.
+    /// The bytes that were written.
     written: Vec<u8>,
-    /// What is where it is, each with its place: how much of `written` goes before it.
+    /// The arrays that were not copied, each with the number of bytes of `written` before it.
     arrays: Vec<(usize, Bytes)>,
     size: usize,
 }

@@ -20,7 +20,7 @@ const MOST_TEXT: usize = 107;
 /// The most bytes of a header of version 2 that are taken: addresses, and what else a balancer has to say.
 pub const MOST_BYTES: usize = 2_048;
 
-/// What a header says of its connection.
+/// The origin of a connection, as its header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// It is a client's.
@@ -34,7 +34,7 @@ pub enum Origin {
     Unknown,
 }
 
-/// Why bytes are no header.
+/// The reason why bytes are no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
@@ -357,7 +357,7 @@ mod tests {
             header.resize(FIXED + usize::from(length), 0);
             assert_eq!(read(&header), Ok(Some((Origin::Unknown, header.len()))));
         }
-        // What else a balancer says stands behind the addresses.
+        // The rest of a balancer's words stands behind the addresses.
         let known = origin("192.0.2.7:1", "192.0.2.8:2");
         let mut header = known.to_binary();
         header[15] += 5;
@@ -408,7 +408,7 @@ mod tests {
             let prefix = [&b""[..], WORD, SIGNATURE][prefix];
             let input = [prefix, &input].concat();
             let whole = read(&input);
-            // What was decided stays so when more comes.
+            // A decision stays when more comes.
             for end in 0..=input.len() {
                 match read(&input[..end]) {
                     Ok(None) => {}

@@ -1,5 +1,5 @@
-//! What a connection knows of TLS: its first bytes, what can be wrong with it, and what a layer that speaks it has to say.
-//! No cryptography is here.
+//! The knowledge that a connection has of TLS: its first bytes, what can be wrong with it, and what a layer that speaks
+//! it has to say. No cryptography is here.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl FirstBytes {
     }
 }
 
-/// What a layer between a connection and its stream, such as TLS, has to say after each call of it.
+/// The state of a layer between a connection and its stream, such as TLS, after each call of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "made by the layers")]
 pub struct LayerState {
@@ -65,7 +65,7 @@ pub struct LayerState {
     pub secure: bool,
 }
 
-/// What is wrong with the TLS of a connection, or with its absence.
+/// The fault in the TLS of a connection, or in its absence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsFault {
@@ -91,7 +91,7 @@ pub enum TlsFault {
     Broken,
 }
 
-/// Why a server's certificate is not accepted.
+/// The reason why a server's certificate is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateFault {

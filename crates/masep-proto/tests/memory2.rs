@@ -1,4 +1,4 @@
-//! What a connection of protocol 2 holds, and how often it takes memory.
+//! The memory that a connection of protocol 2 holds, and the number of times that it takes some.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -72,7 +72,7 @@ fn accepted(config: &Arc<Config>, now: Instant) -> Connection {
     core
 }
 
-/// What the pool of this thread keeps is no connection's.
+/// Fills the pool of this thread, whose memory does not count as a connection's.
 fn warm(config: &Arc<Config>, now: Instant) {
     let mut core = accepted(config, now);
     for size in [10, 300, 2_000, 60_000] {

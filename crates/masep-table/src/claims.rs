@@ -7,7 +7,7 @@ use crate::peer::Manner;
 use crate::seat::Presence;
 use crate::{Code, Hello, SeatId, SeatState, Table};
 
-/// Why a peer gets a seat.
+/// The reason why a peer gets a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Title {
     /// It was open.

@@ -1,4 +1,4 @@
-//! How a seat is decided.
+//! The decision of a seat.
 
 use std::time::Instant;
 

@@ -32,11 +32,11 @@ pub enum Effect {
     Close {
         /// The connection.
         to: Attachment,
-        /// Why.
+        /// The reason.
         code: Code,
         /// The same for people.
         text: Cow<'static, str>,
-        /// Whether the peer may come back by itself.
+        /// True if the peer may come back by itself.
         may_return: bool,
     },
     /// The time of this peer is over. Give the table what has arrived from it, with the time of arrival and without a
@@ -92,7 +92,7 @@ pub enum Verdict {
     Replace(Welcome),
     /// It is not taken.
     Reject {
-        /// Why.
+        /// The reason.
         code: Code,
         /// The same for people.
         text: Cow<'static, str>,
@@ -118,9 +118,9 @@ pub struct Welcome {
     pub resume: Option<String>,
     /// The number of this connection among those that the seat has had; 0 without a seat.
     pub epoch: u64,
-    /// How the last turn of this player was decided, if it comes back.
+    /// The decision of the last turn of this player, if it comes back.
     pub last: Option<Last>,
-    /// How long the game waits for this player if its connection is lost.
+    /// The time that the game waits for this player if its connection is lost.
     pub grace: Option<Duration>,
 }
 
@@ -148,7 +148,7 @@ pub struct Notice {
     pub about: Option<u64>,
 }
 
-/// Why a peer is rejected, told something, or its connection ended.
+/// The reason why a peer is rejected, told something, or its connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Code {
@@ -267,7 +267,7 @@ pub struct Decision {
     pub turn: u64,
     /// The seat.
     pub seat: SeatId,
-    /// How it came about.
+    /// The way in which it was decided.
     pub how: How,
     /// The action. `None` for [`How::None`], and for [`How::Default`] where the host makes it of the
     /// [`view`](Self::view).
@@ -309,7 +309,7 @@ pub enum Event {
     Ignored {
         /// The seat of the peer, if it has one.
         seat: Option<SeatId>,
-        /// Why.
+        /// The reason.
         code: Code,
     },
     /// The `env_step` of the host does not rise, where [`Settings::keeps_env_step`](crate::Settings::keeps_env_step)

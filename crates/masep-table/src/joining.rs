@@ -1,4 +1,4 @@
-//! How a connection comes to a seat or to the spectators.
+//! The way of a connection to a seat or to the spectators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub struct Hello {
     pub seat: Option<String>,
     /// The resume text of an earlier `WELCOME`.
     pub resume: Option<String>,
-    /// What it may do, by its access token: from whoever checks tokens. A seat in its grace, and with it the resume text,
-    /// belongs to one [name](Grant::name). Without it, it may do everything.
+    /// Its rights by its access token, as the shell that checks tokens says. A seat in its grace, and with it the
+    /// resume text, belongs to one [name](Grant::name). Without a grant it may do everything.
     pub grant: Option<Arc<Grant>>,
 }
 
@@ -63,17 +63,18 @@ impl Hello {
         self.grant.as_ref().map(|grant| &*grant.name)
     }
 
-    /// Whether its token allows this role.
+    /// True if its token allows this role.
     fn may_be(&self, role: Role) -> bool {
         self.grant.as_ref().is_none_or(|grant| grant.may_be(role))
     }
 
-    /// Whether its token allows a seat of this name.
+    /// True if its token allows a seat of this name.
     pub(crate) fn may_sit(&self, seat: &str) -> bool {
         self.grant.as_ref().is_none_or(|grant| grant.may_sit(seat))
     }
 
-    /// Whether its token allows this game. At a table without one it allows what it says, if it says any.
+    /// True if its token allows this game. At a table without a game, the one that the peer names counts, if it names
+    /// one.
     fn may_play(&self, game: Option<&str>) -> bool {
         let game = game.or(self.game.as_deref());
         self.grant.as_ref().is_none_or(|grant| match game {

@@ -1,4 +1,4 @@
-//! How a connection is lost, and how a game ends.
+//! The loss of a connection, and the end of a game.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::seat::{Away, Presence};
 use crate::table::Phase;
 use crate::{Attachment, Code, Effect, Event, Outgoing, PeerKey, SeatId, Table};
 
-/// How long a pymasep peer has for an observation before `END`, which would swallow it.
+/// The time that a pymasep peer has for an observation before `END`, which would swallow it.
 const LAST_VIEW_TIME: Duration = Duration::from_millis(250);
 
 impl Table {

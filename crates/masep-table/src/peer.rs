@@ -8,7 +8,7 @@ use masep_proto::access::Grant;
 
 use crate::SeatId;
 
-/// How a peer says which turn an action is for.
+/// The way in which a peer says which turn an action is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Manner {
     /// By the turn's number.
@@ -50,12 +50,13 @@ pub(crate) struct Peer {
     pub(crate) wire: Wire,
     pub(crate) manner: Manner,
     pub(crate) place: Place,
-    /// What it may do, until it has a place.
+    /// Its rights, until it has a place.
     pub(crate) grant: Option<Arc<Grant>>,
     pub(crate) epoch: u64,
     /// Observations that the stream has not taken.
     pub(crate) unsent: u32,
-    /// How much it may still be told, and told of, until its next observation.
+    /// The number of its messages for which it may still get an answer, and the host an event, until its next
+    /// observation.
     pub(crate) tellings: u8,
     /// Actions for turns that have not begun.
     pub(crate) bad_turns: u8,
@@ -113,7 +114,7 @@ impl Peer {
         self.unanswered = Some(now);
     }
 
-    /// Whether it may be told something more.
+    /// True if it may be told something more, which is counted.
     pub(crate) const fn may_tell(&mut self) -> bool {
         let may_tell = self.tellings > 0;
         self.tellings = self.tellings.saturating_sub(1);

@@ -96,7 +96,7 @@ pub enum Event {
     NotCounted {
         /// The number of the turn.
         turn: u64,
-        /// Why, as far as it is known: by the decision.
+        /// The reason, as far as it is known: by the decision.
         how: Option<How>,
         /// The engine's word: `late`, `not_yours`, ...; empty if it said none.
         code: String,

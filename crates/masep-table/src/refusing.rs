@@ -1,4 +1,4 @@
-//! How a peer is turned out, or told that something is not taken.
+//! The refusal of a peer, and of single messages.
 
 use std::borrow::Cow;
 use std::time::Instant;

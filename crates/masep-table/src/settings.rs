@@ -148,14 +148,14 @@ impl Settings {
         self
     }
 
-    /// Whether a newcomer gets the seat of a pymasep peer that is away, if none is open. Default no.
+    /// Sets whether a newcomer gets the seat of a pymasep peer that is away, if none is open. Default no.
     #[must_use]
     pub const fn strangers(mut self, allowed: bool) -> Self {
         self.strangers = allowed;
         self
     }
 
-    /// Whether a pymasep peer replaces the live connection of a pymasep peer with the same id. Default no: ids
+    /// Sets whether a pymasep peer replaces the live connection of a pymasep peer with the same id. Default no: ids
     /// are public, and anybody who knows one could take the seat over.
     #[must_use]
     pub const fn replaces_same_id(mut self, allowed: bool) -> Self {
@@ -163,7 +163,7 @@ impl Settings {
         self
     }
 
-    /// Whether an id is proof enough for a seat that is away and has a resume text, as it is for the seat of a
+    /// Sets whether an id is proof enough for a seat that is away and has a resume text, as it is for the seat of a
     /// pymasep peer. Default no. For players that keep no resume text when they are killed.
     #[must_use]
     pub const fn rejoins_by_id(mut self, allowed: bool) -> Self {
@@ -171,7 +171,7 @@ impl Settings {
         self
     }
 
-    /// Whether the `env_step` that a pymasep peer gets is the host's. Default no: the table writes the turn's
+    /// Sets whether the `env_step` that a pymasep peer gets is the host's. Default no: the table writes the turn's
     /// number into it, because a pymasep peer answers only steps that rise.
     #[must_use]
     pub const fn keeps_env_step(mut self, keeps: bool) -> Self {
@@ -179,7 +179,7 @@ impl Settings {
         self
     }
 
-    /// Whether an int in the parameter `turn` of a pymasep peer's action is the number of the turn that it is for,
+    /// Sets whether an int in the parameter `turn` of a pymasep peer's action is the number of the turn that it is for,
     /// which the table gives with each question as `turn`. Default yes. No where actions of the game have such a
     /// parameter of their own.
     #[must_use]

@@ -12,7 +12,7 @@ use crate::sending::Sent;
 use crate::spectators::Shown;
 use crate::{Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
 
-/// How far the game is.
+/// The phase of the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// A player that leaves frees its seat.
@@ -232,7 +232,7 @@ impl Table {
         player.map(|player| &player.id)
     }
 
-    /// Whether the player of a seat follows the customs of pymasep, so that its view is a State.
+    /// True if the player of a seat follows the customs of pymasep, so that its view is a State.
     pub fn has_pymaseps_player(&self, seat: SeatId) -> bool {
         let player = self.seats.get(seat.0).and_then(|seat| seat.player.as_ref());
         player.is_some_and(|player| player.manner == Manner::Pymasep)
@@ -248,7 +248,7 @@ impl Table {
         self.episode
     }
 
-    /// Whether a seat is asked and undecided.
+    /// True if a seat is asked and undecided.
     pub const fn is_turn_open(&self) -> bool {
         self.open > 0
     }
@@ -263,7 +263,7 @@ impl Table {
         self.seats.get(seat.0)?.decision.as_ref()
     }
 
-    /// Whether nobody is left to decide an open turn, so that clocks stand still until somebody is back.
+    /// True if nobody is left to decide an open turn, so that clocks stand still until somebody is back.
     pub const fn is_holding(&self) -> bool {
         self.is_holding
     }
@@ -278,12 +278,12 @@ impl Table {
         self.peers.len()
     }
 
-    /// Whether the table has ended, and all connections.
+    /// True if the table has ended, and all connections.
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over)
     }
 
-    /// Whether the table has ended, or its peers are being told the end: no turn can be opened.
+    /// True if the table has ended, or its peers are being told the end: no turn can be opened.
     pub const fn has_ended(&self) -> bool {
         self.is_ending()
     }

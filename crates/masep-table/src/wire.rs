@@ -16,7 +16,7 @@ pub enum Kind {
     Final,
 }
 
-/// Why a seat had no action of its own.
+/// The reason why a seat had no action of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// Its time was over.
@@ -48,7 +48,7 @@ pub enum How {
     None(Cause),
 }
 
-/// How a player's last turn was decided: what tells it whether its action counted.
+/// The decision of a player's last turn, which tells it whether its action counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Last {
     /// The turn's number.
@@ -70,7 +70,7 @@ pub struct TurnData {
     pub number: u64,
     /// The episode, from 0.
     pub episode: u64,
-    /// Whether an action is wanted.
+    /// The kind of the observation: whether an action is wanted.
     pub kind: Kind,
     /// The rest of the time of this turn, without the bank; `None` if there is no such time.
     pub left: Option<Duration>,
@@ -129,7 +129,7 @@ impl Cause {
         Self::ALL.into_iter().find(|cause| cause.as_str() == word)
     }
 
-    /// Whether the action for the late is played: where it is the player that fails.
+    /// True if the default action is played: for causes that are the player's fault.
     pub(crate) const fn has_default(self) -> bool {
         matches!(self, Self::Late | Self::Away | Self::Asleep | Self::Gone)
     }
@@ -145,7 +145,7 @@ impl How {
         }
     }
 
-    /// Why it was not played.
+    /// The reason why it was not played.
     pub const fn cause(self) -> Option<Cause> {
         match self {
             Self::Played => None,

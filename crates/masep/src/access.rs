@@ -58,7 +58,7 @@ pub(crate) use tokens::Renews;
 /// A new access token: 256 random bits of the system, as 64 letters and digits.
 ///
 /// # Errors
-/// What the system says where it has no random numbers.
+/// The system's error where it has no random numbers.
 pub fn generate_token() -> io::Result<AccessToken> {
     let mut text = String::with_capacity(64);
     for half in [random_bytes()?, random_bytes()?] {
@@ -73,7 +73,7 @@ pub fn generate_token() -> io::Result<AccessToken> {
 /// A host's own function.
 pub(crate) type AdmitFunction = Arc<dyn Fn(AccessRequest) + Send + Sync>;
 
-/// Who is let in to a server.
+/// The rule by which clients are let in to a server.
 #[derive(Clone, Default)]
 pub(crate) enum Gate {
     /// Everybody.
@@ -105,8 +105,8 @@ impl Gate {
     }
 }
 
-/// Whether anybody may come to a server with these addresses: others reach it, and it has neither TLS nor tokens. The log
-/// says so. `has_tls`: all have to use TLS at the main one.
+/// True if anybody may come to a server with these addresses: others reach it, and it has neither TLS nor tokens. The
+/// log says so. `has_tls`: all have to use TLS at the main one.
 pub(crate) fn warn_if_exposed(
     main: &Address,
     pymasep: Option<&Address>,
@@ -209,8 +209,8 @@ macro_rules! kick_calls {
             self.pymasep_address.as_ref()
         }
 
-        /// Whether the server listens on more than local addresses without TLS and without tokens, as a warning in the log
-        /// has said: then whoever reaches it can join.
+        /// True if the server listens on more than local addresses without TLS and without tokens, as a warning in the
+        /// log has said: then whoever reaches it can join.
         pub const fn is_exposed(&self) -> bool {
             self.is_exposed
         }

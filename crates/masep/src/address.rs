@@ -135,7 +135,7 @@ impl InvalidAddress {
         }
     }
 
-    /// What is wrong with it, without the text itself.
+    /// The fault in the address, without its text.
     pub fn reason(&self) -> String {
         self.fault.to_string()
     }

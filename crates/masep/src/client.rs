@@ -236,7 +236,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         }
     }
 
-    /// What is needed for TLS with this address.
+    /// The connector for TLS with this address, if it is to be reached in TLS.
     fn connector(&mut self, address: &Address) -> Result<Option<Connector>, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
         (self.endpoint.connector(&target)).map_err(|error| no_tls(&address.to_string(), error))
@@ -417,7 +417,7 @@ async fn within<T>(
     })
 }
 
-/// What was given as an address is none.
+/// The error for text that is no address.
 pub(crate) fn invalid(error: InvalidAddress) -> ConnectError {
     ConnectError {
         phase: ConnectPhase::Resolve,

@@ -156,23 +156,23 @@ impl Connection {
         self.peer_limits().protocol
     }
 
-    /// What the peer can be sent.
+    /// The bounds of what the peer can be sent.
     pub fn peer_limits(&self) -> PeerLimits {
         self.shared.look_at(|core| core.peer_limits())
     }
 
-    /// What the server said when it took this client (protocol 2): a seat, an instance, what it can do. `None` on a
+    /// The server's WELCOME to this client (protocol 2): a seat, an instance, what it can do. `None` on a
     /// server's connection, and in pymasep's protocol, which has no such thing.
     pub fn welcome(&self) -> Option<Welcome> {
         self.shared.look_at(|core| core.welcome().cloned())
     }
 
-    /// What the peer may do, by its access token; `None` at a client, and at a server that asks for no tokens.
+    /// The peer's rights, by its access token; `None` at a client, and at a server that asks for no tokens.
     pub fn grant(&self) -> Option<&crate::access::Grant> {
         self.shared.grant()
     }
 
-    /// What the client said of itself in its HELLO (protocol 2): its role, game, seat, features. Access token, resume text
+    /// The client's HELLO (protocol 2): its role, game, seat, features. Access token, resume text
     /// and `make` are for the [verdict](crate::Request) and not kept. `None` on a client's connection, and in pymasep's
     /// protocol, which has no such thing.
     pub fn hello(&self) -> Option<Hello> {
@@ -189,7 +189,7 @@ impl Connection {
     /// pymasep's protocol, where the connection has ended, and while another one is under way that is not a second old.
     /// Does not wait.
     pub fn ping(&self) -> bool {
-        // Whoever is to write it is woken when the lock is let go.
+        // The task that is to write it is woken when the lock is released.
         self.shared.lock().core.ping(now())
     }
 
@@ -325,7 +325,7 @@ impl Connection {
         self.shared.encoding().encode(message)
     }
 
-    /// The message in a frame of this connection, within its bounds. What handlers do with the frames that they get.
+    /// The message in a frame of this connection, within its bounds. Handlers use it for the frames that they get.
     ///
     /// # Errors
     /// A frame that is no message, or over one of the bounds of messages in [`Limits`](crate::Limits); with the position.

@@ -67,7 +67,7 @@ struct Guests {
     access: Vec<AccessRequest>,
 }
 
-/// What a door does for each server differently.
+/// The rules of a door that differ from server to server.
 pub(crate) struct Rules {
     pub(crate) socket_options: SocketOptions,
     pub(crate) duplicates: Duplicates,
@@ -248,7 +248,7 @@ impl Door {
         next
     }
 
-    /// What has come of a connection about which the host was asked.
+    /// Tells the host the outcome of a connection about which it was asked.
     fn tell_host(&self, ticket: Ticket, outcome: Result<(), RejectReason>) {
         self.lock().requests.end(ticket, outcome);
     }

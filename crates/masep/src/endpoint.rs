@@ -1,4 +1,4 @@
-//! What the builders of both sides and both shells have in common.
+//! The settings that the builders of both sides and both shells have in common.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,10 +21,11 @@ pub(crate) struct Endpoint {
     pub(crate) protocols: Protocols,
     /// True if a handler gets what happens.
     pub(crate) is_handled: bool,
-    /// What a client says of itself in HELLO, and the features of either side.
+    /// The HELLO of a client, and the features of either side.
     pub(crate) offer: Box<Hello>,
-    /// Whom a client trusts, and who a server is.
+    /// The authorities that a client trusts.
     pub(crate) client_tls: Option<Box<ClientTls>>,
+    /// The certificate and key of a server.
     pub(crate) server_tls: Option<Box<ServerTls>>,
 }
 
@@ -67,8 +68,8 @@ impl Endpoint {
         })
     }
 
-    /// What a server needs for TLS, if it has any, at this target or at a socket that listens already. If all peers have to
-    /// use it, protocol 2 is insisted on.
+    /// The acceptor of a server with TLS, if it has any, at this target or at a socket that listens already. If all
+    /// peers have to use it, protocol 2 is insisted on.
     pub(crate) fn acceptor(
         &mut self,
         target: Option<&Target>,
@@ -91,7 +92,7 @@ impl Endpoint {
         Ok(acceptor)
     }
 
-    /// What a client needs for TLS with this target, if there is TLS. Then protocol 2 is insisted on.
+    /// The connector of a client for TLS with this target, if there is TLS. Then protocol 2 is insisted on.
     pub(crate) fn connector(&mut self, target: &Target) -> Result<Option<Connector>, TlsError> {
         let connector = Connector::load(self.client_tls.as_deref(), target)?;
         if connector.is_some() {
@@ -256,9 +257,9 @@ macro_rules! hello_calls {
             self
         }
 
-        /// Whom the client trusts in TLS. Connections are then in TLS, also where the address has no scheme; one that says
-        /// that there is none (`masep://`, `pymasep://`, `tcp://` excepted, and Unix sockets) is an error. An address that
-        /// begins with `masep+tls://` is enough for TLS with the system's authorities.
+        /// Sets which authorities the client trusts in TLS. Connections are then in TLS, also where the address has no
+        /// scheme; one that says that there is none (`masep://`, `pymasep://`, `tcp://` excepted, and Unix sockets) is
+        /// an error. An address that begins with `masep+tls://` is enough for TLS with the system's authorities.
         ///
         /// Files are read by each call that connects: at most some milliseconds for the system's authorities.
         #[cfg(feature = "tls")]

@@ -107,7 +107,7 @@ impl From<PushError> for SendError {
     }
 }
 
-/// Why a call that receives and does not wait has no frame.
+/// The reason why a call that receives and does not wait has no frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TryRecvError {
     /// No frame has arrived that nobody has received. One can still come.
@@ -118,7 +118,7 @@ pub enum TryRecvError {
     Closed(#[source] CloseReason),
 }
 
-/// Why a call that receives for some time has no frame.
+/// The reason why a call that receives for some time has no frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecvTimeoutError {
     /// No frame came in that time. One can still come.
@@ -129,7 +129,7 @@ pub enum RecvTimeoutError {
     Closed(#[source] CloseReason),
 }
 
-/// Why a call that receives messages has none.
+/// The reason why a call that receives messages has none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvMessageError {
@@ -139,10 +139,10 @@ pub enum RecvMessageError {
     /// A frame came that is no message, or over a bound. The connection lives on.
     #[error("a frame is no message: {error}")]
     Decode {
-        /// What is wrong, and where.
+        /// The fault and its place.
         #[source]
         error: DecodeError,
-        /// What came.
+        /// The frame that came.
         frame: Frame,
     },
 }
@@ -162,7 +162,7 @@ impl RecvMessageError {
     }
 }
 
-/// Why a server gives out no connection, now and ever after.
+/// The reason why a server gives out no connection, now and ever after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -177,7 +177,7 @@ pub enum AcceptError {
     AsksNobody,
 }
 
-/// Why a server gave out no connection in some time.
+/// The reason why a server gave out no connection in some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptTimeoutError {
@@ -274,7 +274,7 @@ pub enum ConnectErrorKind {
     /// The phase took longer than its limit.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
-    /// What was given is no address.
+    /// The text is no address.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
     /// The name has no address, or no server answered the search.
@@ -300,7 +300,7 @@ pub enum ConnectErrorKind {
     /// TLS failed, or the server does not speak it: its certificate is not accepted, for example.
     #[error(transparent)]
     Tls(#[from] TlsFault),
-    /// What was given for TLS cannot be used. Nothing was said to the server.
+    /// The settings for TLS cannot be used. Nothing was said to the server.
     #[error(transparent)]
     TlsSettings(#[from] TlsError),
     /// The operating system reported an error.
@@ -308,7 +308,7 @@ pub enum ConnectErrorKind {
     Io(#[from] io::Error),
 }
 
-/// Why TLS cannot be used as it was asked for. It is the caller's error.
+/// The reason why TLS cannot be used as it was asked for. It is the caller's error.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -321,7 +321,7 @@ pub enum TlsError {
         #[source]
         source: Arc<io::Error>,
     },
-    /// What should be PEM is none: where, and why.
+    /// The text of a certificate or key is no PEM: its place, and the fault.
     #[error("{0}: {1}")]
     Pem(String, &'static str),
     /// There is no certificate in this place.
@@ -370,7 +370,7 @@ impl From<TlsError> for io::Error {
     }
 }
 
-/// Why a client sends no access token. It is the caller's error.
+/// The reason why a client sends no access token. It is the caller's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {

@@ -114,7 +114,7 @@ impl PlayerBuilder {
         self
     }
 
-    /// Whom it trusts in TLS, see [`ClientBuilder::tls`].
+    /// The authorities that it trusts in TLS, see [`ClientBuilder::tls`].
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.tls = Some(Box::new(tls));
@@ -194,7 +194,7 @@ macro_rules! client_builder {
         if let Some(string) = &options.credentials {
             builder = builder.credentials(string);
         }
-        // What was said of TLS counts more than what stands in a connection string.
+        // Settings for TLS count more than those in a connection string.
         if options.tls.is_some() {
             builder = builder.maybe_tls(options.tls.clone());
         }

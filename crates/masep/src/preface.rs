@@ -8,7 +8,7 @@ use masep_proto::proxy_protocol::{self, HeaderError};
 use crate::Address;
 use crate::transport::Stream;
 
-/// Why there is no header.
+/// The reason why there is no header.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrefaceError {
     #[error("the connection ended before its header of the PROXY protocol was whole")]

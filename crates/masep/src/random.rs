@@ -5,7 +5,7 @@ use std::io;
 /// Sixteen random bytes.
 ///
 /// # Errors
-/// What the system says where it has none.
+/// The system's error where it has none.
 pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     let mut filled = 0;

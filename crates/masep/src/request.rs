@@ -35,7 +35,7 @@ impl Asks {
     }
 }
 
-/// What comes of a request: the connection is open, or why it is not.
+/// The outcome of a request: the connection is open, or why it is not.
 type Outcome = Result<(), RejectReason>;
 
 /// A client that has said HELLO, or a hello of pymasep's protocol, and waits for the host's word: from
@@ -62,12 +62,12 @@ pub(crate) struct Peer {
     pub(crate) connection: ConnectionId,
     /// The server's own id.
     pub(crate) server: PeerId,
-    /// What it was let in with.
+    /// The rights with which it was let in.
     pub(crate) grant: Option<Arc<Grant>>,
 }
 
 impl Peer {
-    /// What the client has said of itself, and in which protocol.
+    /// The facts that the client gives about itself, and the protocol in which it came.
     pub(crate) fn hello(core: &Core) -> Option<(Hello, Protocol)> {
         let protocol = core.protocol();
         let hello = match protocol {
@@ -95,7 +95,8 @@ pub(crate) trait Decides: Send + Sync {
 pub(crate) type Detached = (std::os::fd::OwnedFd, masep_proto::connection::Heard);
 
 impl Request {
-    /// What the client says of itself: id, role, game, seat, and its secrets, an access token and a resume text.
+    /// The facts that the client gives about itself: id, role, game, seat, and its secrets, an access token and a
+    /// resume text.
     pub const fn hello(&self) -> &Hello {
         &self.peer.hello
     }
@@ -111,7 +112,7 @@ impl Request {
         &self.peer.hello.id
     }
 
-    /// What the client may do, by its access token; `None` where the server asks for none.
+    /// The client's rights, by its access token; `None` where the server asks for none.
     pub fn grant(&self) -> Option<&Grant> {
         self.peer.grant.as_deref()
     }

@@ -191,7 +191,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Cancel safe: a call that is dropped has bound nothing.
     ///
     /// # Errors
-    /// Whatever the system says of the address, which is named, with the error of the system as its source: `AddrInUse`
+    /// An error that names the address, with the error of the system as its source: `AddrInUse`
     /// where another server listens, `AlreadyExists` for a path at which there is something other than a socket; and
     /// `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
     pub async fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
@@ -212,7 +212,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// of a Unix socket is not removed at the end. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// What the system says of the socket, and `InvalidInput` for an id that cannot be sent in a hello.
+    /// The system's error for the socket, and `InvalidInput` for an id that cannot be sent in a hello.
     pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         let acceptor = self.endpoint.acceptor(None)?;
         let config = self.config(acceptor.as_ref())?;
@@ -338,7 +338,7 @@ pub struct Server {
     registry: Registry,
     door: Arc<Door>,
     accepted: tokio::sync::Mutex<Accepted>,
-    /// Whether a handler gets them.
+    /// True if a handler gets the connections.
     handled: bool,
     /// The clients about which the host is asked.
     asks: Asks,

@@ -1,4 +1,4 @@
-//! What stands for TLS in a build without the feature `tls`: nothing that could exist.
+//! The stand-in for TLS in a build without the feature `tls`: nothing that could exist.
 
 use crate::transport::{Socket, Transport};
 use crate::{Target, TlsError};

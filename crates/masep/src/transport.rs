@@ -81,7 +81,7 @@ pub trait Stream: Send + Sync + 'static {
     /// stream.
     fn reset_on_drop(&self);
 
-    /// What a layer of this stream, such as TLS, says after a call of it. By default there is none.
+    /// The state of a layer of this stream, such as TLS, after a call of it. By default there is none.
     fn layer(&self) -> Option<LayerState> {
         None
     }
@@ -137,13 +137,13 @@ pub trait TcpOptions {
 /// end too early, and must end when a try would give an error or the end of the stream. Tasks take
 /// turns with it: of those that have polled for the same, the last is woken.
 pub trait Transport: Stream {
-    /// Whether there is something to read; if not, this task is woken when there may be.
+    /// Ready when there is something to read; if not, this task is woken when there may be.
     ///
     /// # Errors
     /// Only when the wait itself is of no use, as in a runtime that has been shut down.
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Whether there is room to write; if not, this task is woken when there may be.
+    /// Ready when there is room to write; if not, this task is woken when there may be.
     ///
     /// # Errors
     /// As [`poll_readable`](Self::poll_readable).
@@ -159,7 +159,7 @@ pub trait Transport: Stream {
         self.try_read(buffer)
     }
 
-    /// Whether all that was written has been sent, so that closing loses nothing of it; if not, this task
+    /// Ready when all that was written has been sent, so that closing loses nothing of it; if not, this task
     /// is woken as by [`poll_writable`](Self::poll_writable) when it may be. Asked before the stream is
     /// shut for writing. By default what was written counts as sent, as on a Unix socket.
     ///

@@ -106,7 +106,7 @@ fn none_is_left_of_connections_that_have_ended_nor_of_those_that_a_peer_has_pass
     let _alone = alone();
     let directory = Directory::new();
     let target = directory.target("x.sock");
-    // Whatever the runtime and the threads keep is there from here on.
+    // The descriptors that the runtime and the threads keep are there from here on.
     let server = shell.bind(&*target, Options::default()).unwrap();
     for _ in 0..2 {
         let client = shell.join("agent", &*server);

@@ -1,5 +1,5 @@
-//! What only connections with a task have: turns to read between it and the calls, deadlines while a call is not polled,
-//! callbacks that wait, and a runtime that is dropped.
+//! Properties of connections with a task alone: turns to read between it and the calls, deadlines while a call is not
+//! polled, callbacks that wait, and a runtime that is dropped.
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
 use std::future::Future;

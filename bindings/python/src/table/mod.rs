@@ -223,7 +223,7 @@ impl Table {
         Ok(address.map(|address| address.to_string()))
     }
 
-    /// Whether anybody who reaches it can join.
+    /// True if anybody who reaches it can join.
     #[getter]
     fn is_exposed(&self, py: Python<'_>) -> PyResult<bool> {
         self.with(py, |table| table.server().is_exposed())

@@ -28,7 +28,7 @@ fn array(message: &Message) -> Result<&Array> {
     array.context("no array in the message")
 }
 
-/// The answer to a message, if there is one. What is wrong is an end without one, which is the client's to judge.
+/// The answer to a message, if there is one. A wrong message is an end without an answer, which the client judges.
 fn answer(asked: Result<Message, DecodeError>) -> Option<Message> {
     let asked = asked.ok()?;
     let array = array(&asked).ok()?;

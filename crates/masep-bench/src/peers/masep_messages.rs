@@ -77,7 +77,7 @@ impl Agent {
         Ok(Self { sample, action })
     }
 
-    /// The answer to an observation. What is wrong is an end without one, which is the client's to judge.
+    /// The answer to an observation. A wrong message is an end without an answer, which the client judges.
     fn answer(&self, message: Result<Message, DecodeError>) -> Option<Message> {
         let message = message.ok()?;
         let is_observation = message.msg_type == MessageType::Observation;

@@ -73,7 +73,7 @@ impl Side for InterfaceSide {
     }
 }
 
-/// What a client of protocol 2 says of itself goes on. One of pymasep's protocol has said no more than its id.
+/// Passes on the HELLO of a client of protocol 2. One of pymasep's protocol has said no more than its id.
 fn with_hello(mut builder: ClientBuilder, hello: &Hello) -> ClientBuilder {
     builder = match hello.role.as_deref() {
         Some("actor") => builder.role(Role::Actor),

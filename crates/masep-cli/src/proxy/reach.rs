@@ -16,7 +16,7 @@ const MOST: usize = 16;
 /// The id by which it is looked for. Always the same: a pymasep engine keeps each for ever.
 const ID: &str = "masep proxy: can it be reached?";
 
-/// What was found.
+/// The result of the look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It can be reached, and a warning was given.

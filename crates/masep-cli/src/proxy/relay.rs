@@ -30,7 +30,7 @@ pub(super) struct Link {
     shows: bool,
 }
 
-/// What comes of one end.
+/// A frame or a notice of the far end.
 #[derive(Debug)]
 pub(super) enum Heard {
     Frame(Frame),
@@ -88,7 +88,7 @@ impl Far {
     }
 }
 
-/// Why a frame cannot be carried on.
+/// The reason why a frame cannot be carried on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Uncarried {
     #[error(transparent)]
@@ -99,16 +99,16 @@ pub(super) enum Uncarried {
     Encode(#[from] EncodeError),
 }
 
-/// What is between the two ends.
+/// The rules for what goes on between the two ends.
 pub(super) trait Filter: Send + Sync {
-    /// What a client has said, as it goes on.
+    /// Decides about a frame of the client: to forward it, as it is or changed, or not.
     fn pass_up(&self, frame: Frame) -> Passage;
 
     /// True if this goes on to the client.
     fn passes_down(&self, frame: &Frame) -> bool;
 }
 
-/// What is done with what a client says.
+/// The decision about a frame of a client.
 pub(super) enum Passage {
     Forward(Frame),
     Drop,

@@ -122,7 +122,7 @@ impl Forms {
     }
 }
 
-/// Whether a message that nobody was there to get could have been sent at all.
+/// Checks that a message which nobody was there to get could have been sent at all.
 fn check(content: &Content) -> Result<(), Failure> {
     let Content::Message(message) = content else {
         return Ok(());

@@ -22,7 +22,7 @@ const READ_CHUNK: usize = 128 << 10;
 pub(super) struct Link {
     /// The server.
     pub(super) to: Arc<Target>,
-    /// Who connected.
+    /// The address of the client.
     pub(super) address: Address,
     pub(super) recorder: ConnectionRecorder,
 }
@@ -108,7 +108,7 @@ impl Link {
         )
     }
 
-    /// Whether the connection ended with a reset.
+    /// Forwards both ways until the end; true if that was a reset.
     async fn forward(&self, client: &SocketTransport, server: &SocketTransport) -> bool {
         let recorder = |direction| self.recorder.direction(direction);
         let mut c2s = pin!(pump(client, server, recorder(Direction::ClientToServer)));

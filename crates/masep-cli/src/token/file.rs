@@ -43,7 +43,7 @@ pub(super) fn change(
     replace(path, &directory, &document.to_string()).map_err(|error| usage(&error))
 }
 
-/// Whether a server would take the file.
+/// Fails if a server would not take the file.
 fn check(path: &Path) -> Result<(), Error> {
     let tokens = Tokens::file(path);
     tokens
@@ -74,7 +74,7 @@ fn replace(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
 
 /// Adds a token.
 pub(super) fn add(document: &mut DocumentMut, digest: Digest, grant: &Grant) -> Result<(), String> {
-    // What stands behind the last one stays in front of the new one.
+    // Text behind the last one stays in front of the new one.
     let behind = document.trailing().as_str().unwrap_or_default().to_owned();
     document.set_trailing("");
     let tokens = document
@@ -135,7 +135,7 @@ pub(super) fn remove(document: &mut DocumentMut, name: &str) -> Result<(), Strin
     Ok(())
 }
 
-/// What stands in front of a token.
+/// The text in front of a token.
 fn prefix(table: &Table) -> String {
     let prefix = table.decor().prefix().and_then(|prefix| prefix.as_str());
     prefix.unwrap_or_default().to_owned()

@@ -49,7 +49,7 @@ enum Act {
 
 /// Add a token to the file, and print it: the only time that it is shown
 ///
-/// What is not said is not bounded: a token without --role is for players and observers.
+/// A right without an option of its own is not bounded: a token without --role is for players and observers.
 #[derive(Debug, Args)]
 struct New {
     /// The name by which the token is known, in the file, in events, and to kick and ban
@@ -82,7 +82,8 @@ struct New {
 
     /// The certificate of the authority (CA) for the server's TLS, whose SHA-256 is printed behind the token
     ///
-    /// Who has the line then needs no file of certificates. The chain of certificates that the server shows has to contain it.
+    /// A client with the line then needs no file of certificates. The chain of certificates that the server shows has
+    /// to contain it.
     #[arg(long, value_name = "FILE", requires = "address")]
     tls_ca: Option<PathBuf>,
 

@@ -35,7 +35,7 @@ impl Admission {
         self
     }
 
-    /// Whether a connection is let in; false where the host is asked that.
+    /// True if a connection is let in; false where the host is asked that.
     pub(super) fn let_in_or_ask(
         &mut self,
         ticket: Ticket,
@@ -130,7 +130,7 @@ impl Admission {
         }
     }
 
-    /// What a connection was let in with; `None` where no token is needed.
+    /// The rights with which a connection was let in; `None` where no token is needed.
     pub fn grant(&self, ticket: Ticket) -> Option<Arc<Grant>> {
         let pass = self.guests.get(&ticket)?.pass.as_ref();
         pass.map(|pass| pass.grant.clone())

@@ -135,7 +135,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// What was written, or the error. `find` looks in the values for the first one that a search finds.
+    /// The bytes that were written, or the error. `find` looks in the values for the first one that a search finds.
     fn finish(
         self,
         written: Result<(), Stop>,

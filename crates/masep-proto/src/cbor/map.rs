@@ -23,7 +23,7 @@ pub(crate) struct Bounds {
     pub(crate) items: usize,
     /// Bytes of one text.
     pub(crate) text_bytes: usize,
-    /// How deep values may stand in each other.
+    /// The greatest depth of values in each other.
     pub(crate) depth: usize,
 }
 

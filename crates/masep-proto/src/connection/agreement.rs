@@ -1,4 +1,4 @@
-//! How two sides agree on protocol 2: the first bytes, HELLO, and the answer to it.
+//! The agreement of two sides on protocol 2: the first bytes, HELLO, and the answer to it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,7 +106,7 @@ impl Connection {
         true
     }
 
-    /// What is wrong with the first bytes of a client, if it is that they are in TLS or not.
+    /// The fault in the first bytes of a client, if it is that they are in TLS or not.
     fn tls_fault(&self) -> Option<TlsFault> {
         if self.layer.secure || self.inbound.rest().is_empty() {
             None
@@ -133,7 +133,7 @@ impl Connection {
         self.inbound.consume(bytes);
         let masep = self.masep.get_or_insert_with(|| Box::new(Masep::new(now)));
         masep.is_heard = true;
-        // What the first reads told of the peer's way to write is not for this protocol.
+        // The peer's way to write, as the first reads told it, is not for this protocol.
         self.pattern = Default::default();
         let due = self.pattern.end_hello();
         self.acknowledge(due);

@@ -1,8 +1,8 @@
 //! Memory for large frames that are on their way in, which all connections with one configuration share: a server's.
 //!
 //! A connection needs a share of it when it is about to take more memory for a frame than it may have anyway. Without one
-//! it does not read. Whoever has a share for long while others wait for one is ended: otherwise those who send the
-//! beginning of a large frame, and little more, would keep all others out.
+//! it does not read. A connection that has a share for long while others wait for one is ended: otherwise those who
+//! send the beginning of a large frame, and little more, would keep all others out.
 
 use std::mem;
 use std::sync::Arc;

@@ -100,8 +100,8 @@ impl Config {
     }
 
     /// Sets whether a server takes peers in TLS alone, and whether a client's connections are in TLS that has made sure of
-    /// the server. Default false. What arrives in TLS, as [`Connection::note_layer`](super::Connection::note_layer) tells,
-    /// is protocol 2 alone.
+    /// the server. Default false. A peer in TLS, as [`Connection::note_layer`](super::Connection::note_layer) tells,
+    /// may speak protocol 2 alone.
     #[must_use]
     pub const fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
@@ -183,7 +183,7 @@ impl Config {
     }
 }
 
-/// What a side says of itself unless more is set.
+/// The HELLO of a side for which no more is set.
 fn offer(id: &str) -> Hello {
     let mut offer = Hello::new(PeerId::from(id), 0);
     offer.agent = AGENT.into();

@@ -151,7 +151,7 @@ impl Connection {
         masep.ping_at().filter(|_| self.phase == Phase::Open)
     }
 
-    /// How long the peer may show no sign of life.
+    /// The time that the peer may show no sign of life.
     fn life_time(&self) -> Option<Duration> {
         self.masep.as_ref()?.life_time()
     }

@@ -48,7 +48,7 @@ impl<A: Eq + Hash + Clone> KnownPymasep<A> {
         }
     }
 
-    /// Whether it is known that the server at this address speaks pymasep's protocol.
+    /// True if it is known that the server at this address speaks pymasep's protocol.
     pub fn contains(&self, address: &A, now: Instant) -> bool {
         self.0.get(address).is_some_and(|until| *until > now)
     }

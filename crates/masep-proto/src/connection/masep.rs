@@ -1,5 +1,5 @@
-//! What a connection of protocol 2 has beyond one of pymasep's: control frames both ways, heartbeats, and what is known
-//! of the peer.
+//! The parts of a connection of protocol 2 that one of pymasep's lacks: control frames both ways, heartbeats, and what
+//! is known of the peer.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -47,13 +47,13 @@ pub(super) struct Masep {
     pub(super) first_is_out: bool,
     /// The token of the ping that is to be answered: the latest.
     pong: Option<[u8; 8]>,
-    /// What this side says at its end in place of what its reason says.
+    /// The BYE of this side, in place of the one that its reason gives.
     pub(super) words: Option<Box<Bye>>,
     /// This and nothing else is said at the end: a refusal.
     farewell: Option<Vec<u8>>,
-    /// What the client said of itself.
+    /// The client's HELLO.
     pub(super) hello: Option<Box<Hello>>,
-    /// What the server answered.
+    /// The server's WELCOME.
     pub(super) welcome: Option<Box<Welcome>>,
     notices: VecDeque<Notice>,
     /// Notices that were dropped because nobody took them.
@@ -93,7 +93,7 @@ enum PingState {
     Sent(Instant),
 }
 
-/// What a control frame asks of the connection.
+/// The demand of a control frame on the connection.
 #[derive(Debug)]
 pub(super) enum Heard {
     Nothing,
@@ -333,7 +333,7 @@ impl Masep {
         !is_early
     }
 
-    /// How long a peer may show no sign of life, if it is one whose lack of it says something.
+    /// The time that a peer may show no sign of life; `None` if the lack of it says nothing.
     pub(super) fn life_time(&self) -> Option<Duration> {
         let heartbeat = self.heartbeat.filter(|_| !self.pongs_in_call)?;
         heartbeat.checked_mul(HEARTBEATS)

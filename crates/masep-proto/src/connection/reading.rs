@@ -209,7 +209,7 @@ impl Connection {
         self.note_change();
     }
 
-    /// What [`want_to_read`](Self::want_to_read) gives where the connection is plain.
+    /// The result of [`want_to_read`](Self::want_to_read) where the connection is plain.
     #[inline]
     pub(super) fn want_to_read_plainly(&self) -> Want {
         if self.inbound.is_out() || self.inbound.is_full(&self.config.limits) {

@@ -38,7 +38,7 @@ pub enum PushError {
 pub struct TooLarge(Box<(LimitExceeded, PeerId, Protocol)>);
 
 impl TooLarge {
-    /// How large the frame is, and what is allowed.
+    /// The size of the frame, and the limit.
     pub fn exceeded(&self) -> LimitExceeded {
         self.0.0
     }
@@ -54,7 +54,7 @@ impl TooLarge {
     }
 }
 
-/// How large the frame is, and what is allowed.
+/// The size of the frame, and the limit.
 impl Deref for TooLarge {
     type Target = LimitExceeded;
 
@@ -65,7 +65,7 @@ impl Deref for TooLarge {
 
 impl std::error::Error for TooLarge {}
 
-/// Whose limit it is, and the way out.
+/// Tells the side whose limit it is, and the way out.
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (limit, peer, protocol) = &*self.0;
@@ -261,7 +261,7 @@ impl Connection {
     }
 
     /// Sends a frame in pieces by a write that the caller makes at once: by this transmit, which is to be written and
-    /// [put back](Self::put_transmit) as others are. What is left of it then is copied, so that nothing of the pieces is
+    /// [put back](Self::put_transmit) as others are. The rest of it is copied then, so that nothing of the pieces is
     /// needed any more. Only in protocol 2, and if nothing else is being written or waits for that; otherwise the frame in one
     /// piece is given back, to be [sent](Self::send) as others are.
     ///
@@ -303,7 +303,8 @@ impl Connection {
         PushError::TooLarge(TooLarge(Box::new((limit, peer, self.protocol()))))
     }
 
-    /// Whoever passes on what it got from a peer of protocol 2 would end the thread of a pymasep peer.
+    /// The error for a message in CBOR to a pymasep peer, such as one that is passed on from a peer of protocol 2. It
+    /// would end the pymasep peer's thread.
     #[cold]
     fn no_cbor(&self) -> PushError {
         PushError::Form(EncodeError::Peer {
@@ -341,7 +342,7 @@ impl Connection {
     }
 
     /// Asks a peer of protocol 2 for a sign of life, which tells [`rtt`](Self::rtt): once a second at most, and not while
-    /// another one waits. Whether it does; a [write](super::Wants::write) is wanted then.
+    /// another one waits. True if it asks; a [write](super::Wants::write) is wanted then.
     pub fn ping(&mut self, now: Instant) -> bool {
         let asks = self.is_open() && self.masep.as_mut().is_some_and(|masep| masep.ask_ping(now));
         self.note_change();
@@ -524,7 +525,7 @@ impl Connection {
             && self.has_read_the_last()
     }
 
-    /// What [`want_to_write`](Self::want_to_write) gives where the connection is plain.
+    /// The result of [`want_to_write`](Self::want_to_write) where the connection is plain.
     #[inline]
     pub(super) const fn want_to_write_plainly(&self) -> Want {
         if self.transmit_out || self.outbound.is_empty() {

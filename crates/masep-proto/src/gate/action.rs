@@ -4,9 +4,9 @@ use super::{Refusal, Rules};
 use crate::{Action, Element, Message, MessageType, Value};
 use bytes::Bytes;
 
-/// How deep values may stand in each other. pymasep reads and copies them by recursion, in Python's thousand frames.
+/// The greatest depth of values in each other. pymasep reads and copies them by recursion, in Python's thousand frames.
 const DEPTH: usize = 32;
-/// What pymasep takes for the name of a class to be imported, wherever a scalar begins so.
+/// The beginning of a scalar that pymasep takes for the name of a class to be imported.
 const CLASS: &str = "<class";
 
 /// The action as the engine gets it: its type, and parameters that pymasep reads.
@@ -30,7 +30,7 @@ pub(super) fn checked(said: Option<&Value>, rules: &Rules) -> Result<Action, Ref
     Ok(action)
 }
 
-/// Reads an action and looks at all that is in it. What comes back has nothing that was not looked at.
+/// Reads an action and looks at all that is in it. The result has nothing that was not looked at.
 fn read(element: &Element, rules: &Rules, depth: usize) -> Result<Action, Refusal> {
     let bad = |text: String| Refusal::new("bad_action", text);
     let mut action = Action::try_from(element).map_err(|error| bad(error.to_string()))?;
@@ -74,7 +74,7 @@ fn look(value: &Value, depth: usize) -> Result<(), &'static str> {
     }
 }
 
-/// How deep elements stand in each other in XML as `ElementTree` writes it: each `<` begins a tag.
+/// The depth of elements in each other in XML as `ElementTree` writes it: each `<` begins a tag.
 fn depth_of(xml: &str) -> usize {
     let (mut depth, mut most) = (0usize, 0);
     for tag in xml.split('<').skip(1) {

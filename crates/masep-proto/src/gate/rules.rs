@@ -1,4 +1,4 @@
-//! What a gate goes by.
+//! The rules of a gate.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

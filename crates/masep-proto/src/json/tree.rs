@@ -17,8 +17,8 @@ const KEYS: [&str; 5] = ["tag", "attributes", "text", "children", "tail"];
 
 /// The [JSON form](crate::json) of values and messages with elements as trees: each `{"$xml": …}` becomes
 /// `{"$element": {"tag": "State", "attributes": {"env_step": "1"}, "text": …, "children": […], "tail": …}}`, with
-/// elements of the same form, without the tag, as children. What is empty is left out. Names in namespaces are written as
-/// `{uri}local`. Reading takes both forms. An element of more than 64 levels stays as it is.
+/// elements of the same form, without the tag, as children. Empty parts are left out. Names in namespaces are written
+/// as `{uri}local`. Reading takes both forms. An element of more than 64 levels stays as it is.
 pub fn with_trees(json: Json) -> Json {
     match json {
         Json::Array(items) => items.into_iter().map(with_trees).collect(),

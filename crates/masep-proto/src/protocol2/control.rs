@@ -23,7 +23,7 @@ pub struct Hello {
     pub versions: (u16, u16),
     /// Its id.
     pub id: PeerId,
-    /// What it would be: `actor` or `observer`.
+    /// The role that it asks for: `actor` or `observer`.
     pub role: Option<ByteString>,
     /// The game that it would play, a dotted name.
     pub game: Option<ByteString>,
@@ -59,7 +59,7 @@ pub struct Welcome {
     pub max: u32,
     /// The names of what it can do beyond the protocol.
     pub features: Vec<ByteString>,
-    /// Whoever has sent nothing for so many milliseconds pings. 0: nobody does.
+    /// Each side pings when it has sent nothing for so many milliseconds. 0: neither does.
     pub heartbeat_ms: u64,
     /// A name of this life of the server: it has another one after each start.
     pub instance: Option<ByteString>,
@@ -67,7 +67,7 @@ pub struct Welcome {
     pub seat: Option<ByteString>,
     /// With this the client gets the seat back on another connection.
     pub resume: Option<ByteString>,
-    /// How often somebody was let to the seat.
+    /// The number of times that somebody was let to the seat.
     pub epoch: Option<u64>,
     /// The turn of this seat that was decided last: `n`, `how`, `after_ms`.
     pub last: Option<Dict>,
@@ -97,7 +97,7 @@ pub struct Bye {
     pub code: ByteString,
     /// The reason, for people. It comes from outside and may hold anything.
     pub text: ByteString,
-    /// Whether the peer may come back.
+    /// True if the peer may come back.
     pub may_return: Option<bool>,
 }
 
@@ -105,11 +105,11 @@ pub struct Bye {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// What it is, for programs: `late`, `repeated`, `bad_turn`, ...
+    /// The code of the notice, for programs: `late`, `repeated`, `bad_turn`, ...
     pub code: ByteString,
     /// The same for people. It comes from outside and may hold anything.
     pub text: ByteString,
-    /// What it is about: `{"turn": 7}`.
+    /// The subject of the notice: `{"turn": 7}`.
     pub about: Option<Dict>,
 }
 

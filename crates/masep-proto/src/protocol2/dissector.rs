@@ -69,7 +69,7 @@ impl Dissector {
         }
     }
 
-    /// Takes bytes in. What there is of them is to be [taken](Self::next) before more comes.
+    /// Takes bytes in. The elements in them are to be [taken](Self::next) before more comes.
     pub fn push(&mut self, mut bytes: &[u8]) {
         if let State::Skipping(left) = self.state {
             let skipped = left.min(bytes.len());
@@ -116,12 +116,12 @@ impl Dissector {
         &self.buffer
     }
 
-    /// Whether no more can be told from the bytes.
+    /// True if no more can be told from the bytes.
     pub fn is_broken(&self) -> bool {
         self.state == State::Broken
     }
 
-    /// Whether protocol 2 is spoken.
+    /// True if protocol 2 is spoken.
     pub const fn is_masep(&self) -> bool {
         matches!(
             self.state,
@@ -129,7 +129,7 @@ impl Dissector {
         )
     }
 
-    /// Whether a payload is being passed over whose end has not come.
+    /// True if a payload is being passed over whose end has not come.
     pub const fn is_skipping(&self) -> bool {
         matches!(self.state, State::Skipping(_))
     }
@@ -186,7 +186,7 @@ impl Dissector {
     }
 }
 
-/// What the first bytes are, of whichever side.
+/// The meaning of the first bytes, of a client or a server.
 fn first(bytes: &[u8]) -> First {
     match preamble::of_client(bytes) {
         First::Bad => preamble::of_server(bytes),

@@ -28,7 +28,7 @@ pub mod kind {
     pub const IGNORABLE: u8 = 128;
 }
 
-/// What goes in front of a payload.
+/// The header of a frame, which goes in front of its payload.
 ///
 /// ```
 /// use masep_proto::protocol2::{Header, kind};

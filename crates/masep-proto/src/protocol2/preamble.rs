@@ -8,7 +8,7 @@
 pub const CLIENT: &[u8] = b"\x07\0masep/2\x03\0BYE\0\0";
 /// The first bytes of a server: 16.
 pub const SERVER: &[u8] = b"\x07\0masep/2\0\0\0\0\0\0\0";
-/// What stands behind a client's hello.
+/// The bytes behind a client's hello.
 const BEHIND: &[u8] = b"\x03\0BYE\0\0";
 
 const NAME: &str = "masep/";
@@ -32,7 +32,7 @@ pub fn generation(hello: &str) -> Option<u16> {
     Some(digits.parse().unwrap_or(u16::MAX))
 }
 
-/// What the first bytes of a peer are.
+/// The meaning of a peer's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum First {
     /// A part of a hello, which may be an id.
@@ -55,7 +55,7 @@ fn hello(bytes: &[u8]) -> Option<(u16, usize)> {
     Some((generation(hello)?, HEADER + length))
 }
 
-/// Whether a whole hello is there.
+/// True if a whole hello is there.
 fn is_hello_whole(bytes: &[u8]) -> bool {
     crate::FrameCodec::claimed_bytes(bytes).is_some_and(|whole| whole <= bytes.len())
 }

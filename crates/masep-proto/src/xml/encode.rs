@@ -68,7 +68,7 @@ fn check_size(bytes: &Bytes, limits: &Limits) -> Result<(), LimitExceeded> {
             kind: DecodeErrorKind::Limit(limit),
             ..
         }) => Err(limit),
-        // Whether it is a message is not asked here.
+        // It is not asked here whether it is a message.
         _ => Ok(()),
     }
 }

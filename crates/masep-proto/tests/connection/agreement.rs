@@ -1,4 +1,4 @@
-//! How two sides agree on the generation of the protocol, and what becomes of those who do not.
+//! The agreement of two sides on the generation of the protocol, and the end of those that do not agree.
 
 use std::time::Duration;
 
@@ -227,7 +227,7 @@ fn a_client_that_has_said_its_first_bytes_alone_is_refused_like_any() {
     }
 }
 
-/// What a client of this kind meets at a server of that kind: the generation that both speak, or how each fails.
+/// Each kind of client meets each kind of server: both speak one generation, or each fails in its way.
 #[test]
 fn each_generation_meets_each() {
     use Protocols::{Both, Masep2, Pymasep};
@@ -331,7 +331,7 @@ fn frames_behind_the_welcome_come_with_it() {
     assert_eq!(pair.engine.core.written(), 2);
 }
 
-/// What the test's server answers, and how the client takes it.
+/// Gives a client this answer of the test's server.
 fn client_meets(protocols: Protocols, token: Option<&str>, answer: &[u8]) -> Pair {
     let mut offer = hello("");
     offer.token = token.map(Into::into);
@@ -378,7 +378,7 @@ fn a_client_that_wants_protocol_2_or_has_a_token_does_not_fall_back() {
     }
 }
 
-/// Whoever can cut a connection, or delay it, does not bring a client to pymasep's protocol by that.
+/// An attacker that can cut a connection, or delay it, does not bring a client to pymasep's protocol by that.
 #[test]
 fn nothing_but_a_whole_hello_leads_to_pymaseps_protocol() {
     for end in ["time", "reset", "end", "failed write"] {
@@ -570,7 +570,7 @@ fn what_is_no_hello_of_protocol_2_is_refused_in_it() {
         );
         assert_eq!(refusal(&written(&pair, false)).code, "bad_hello");
     }
-    // What begins as a preamble and is none.
+    // Bytes that begin as a preamble and are none.
     let mut pair = engine(Protocols::Both);
     pair.to_engine.bytes.extend(b"\x07\0masep/2\x05\0hello");
     run(&mut pair, false);

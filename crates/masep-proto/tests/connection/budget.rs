@@ -108,7 +108,7 @@ fn whoever_finds_no_memory_is_not_read_until_there_is_some() {
     server.pass(SECOND);
     assert_eq!(server.hear(2, &large[heard..]), large.len() - heard);
     assert_eq!(server.sides[2].received.len(), 1);
-    // What was kept for the next frame of a connection counts, and is given back.
+    // Memory kept for the next frame of a connection counts, and is given back.
     server.sides[2].received.clear();
     for _ in 0..5 {
         assert_eq!(server.hear(2, &large), large.len());

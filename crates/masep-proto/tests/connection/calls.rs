@@ -31,7 +31,7 @@ struct Play {
     /// The frames in it, as far as they were not taken.
     expected: VecDeque<Vec<u8>>,
     is_damaged: bool,
-    /// What the peer speaks.
+    /// The protocol of the peer.
     protocol: Protocol,
     written: Vec<u8>,
     ended: u32,
@@ -349,7 +349,7 @@ impl Play {
         assert!(self.over);
         assert_eq!(self.core.deadline(), None);
         assert_eq!(self.core.wants(), Default::default());
-        // What went out is frames, and a `BYE` at the end if one was said.
+        // The bytes that went out are frames, and a `BYE` at the end if one was said.
         if self.written.starts_with(b"\x07\0masep/") {
             return self.check_masep();
         }

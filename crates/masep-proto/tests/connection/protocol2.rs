@@ -33,7 +33,7 @@ fn run(pair: &mut Pair, agent: bool) {
     while pair.step(agent) {}
 }
 
-/// What the engine has written that the agent has not read.
+/// The bytes that the engine has written and the agent has not read.
 fn written(pair: &mut Pair) -> Vec<u8> {
     pair.to_agent.bytes.drain(..).collect()
 }
@@ -286,7 +286,7 @@ fn heartbeats_keep_an_idle_connection_alive_and_are_few() {
         }
     }
     assert!((58..=60).contains(&pings), "{pings}");
-    // Whoever sends needs no pings.
+    // A side that sends needs no pings.
     for _ in 0..60 {
         pair.now += SECOND;
         pair.engine.core.handle_timeout(pair.now);

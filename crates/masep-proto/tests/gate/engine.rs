@@ -9,7 +9,7 @@ pub(crate) const GAME: &str = "pkg.Game";
 /// The agents of that.
 pub(crate) const AGENTS: usize = 2;
 
-/// Why it died.
+/// The reason why it died.
 pub(crate) type Died = String;
 
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Whatever clients say, the engine behind a gate lives, and nobody speaks for another.
+//! The engine behind a gate lives with any message of a client, and nobody speaks for another.
 
 mod engine;
 mod play;

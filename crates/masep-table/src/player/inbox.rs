@@ -55,12 +55,12 @@ impl Turn {
         self.data.episode
     }
 
-    /// Whether an action is wanted.
+    /// The kind of the observation: whether an action is wanted.
     pub const fn kind(&self) -> Kind {
         self.data.kind
     }
 
-    /// Whether an action is wanted: for [`Kind::Ask`].
+    /// True if an action is wanted: for [`Kind::Ask`].
     pub fn is_question(&self) -> bool {
         self.data.kind == Kind::Ask
     }
@@ -75,7 +75,7 @@ impl Turn {
         self.data.bank
     }
 
-    /// How the last turn of this player was decided: whether its action counted.
+    /// The decision of the last turn of this player: whether its action counted.
     pub const fn last(&self) -> Option<Last> {
         self.data.last
     }

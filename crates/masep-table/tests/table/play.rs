@@ -57,7 +57,7 @@ pub(crate) struct Play {
     now: Instant,
     is_paused: bool,
     peers: BTreeMap<PeerKey, Peer>,
-    /// Whose event is being told.
+    /// The peer whose event is being told.
     acting: Option<PeerKey>,
     seats: Vec<SeatId>,
     finals: Vec<u64>,

@@ -1,5 +1,5 @@
-//! Who may do what: each message of each kind of peer, in its own and in another's name, at each point of a game. What
-//! must happen is a rule here, and each case of it is held against the table.
+//! The rights of each kind of peer: each message, in the peer's own and in another's name, at each point of a game.
+//! Rules here say what must happen, and each case of them is held against the table.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use masep_table::{Code, Event, Hello, How, PeerKey, SeatState, action_turn};
 
 use crate::room::{GAME, Got, Room, actor, ms, settings};
 
-/// How a peer came.
+/// The way in which a peer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     /// By pymasep's protocol.
@@ -20,7 +20,7 @@ enum Peer {
     Unnamed,
 }
 
-/// What it has become.
+/// The part that the peer plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Unregistered,
@@ -61,7 +61,7 @@ struct Case {
     in_own_name: bool,
 }
 
-/// What happens to the peer. Nothing ever happens to others.
+/// The consequence for the peer. Nothing ever happens to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Nothing,
@@ -356,7 +356,7 @@ fn got_about(got: &[Got]) -> Option<u64> {
     }
 }
 
-/// What has happened, by what the peer got, the events, the decisions.
+/// The consequence, seen by what the peer got, the events, the decisions.
 fn outcome(room: &mut Room, got: &[Got], events: &[Event]) -> Outcome {
     let closed = got.iter().find_map(|got| match got {
         Got::Closed(code) => Some(*code),

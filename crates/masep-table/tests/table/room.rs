@@ -325,7 +325,7 @@ pub(crate) fn clock(millis: u64) -> Clock {
     }
 }
 
-/// How each seat was decided since the last look.
+/// The decision of each seat since the last look.
 pub(crate) fn hows(room: &mut Room) -> Vec<(String, How)> {
     let decided = room.decided().into_iter();
     decided.map(|(seat, how, _)| (seat, how)).collect()

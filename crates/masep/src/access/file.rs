@@ -54,7 +54,7 @@ pub(super) struct TokenFile {
     complaint: String,
 }
 
-/// What tells that a file is not the same as before.
+/// The facts about a file that differ when it has changed.
 #[derive(Clone, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -73,7 +73,7 @@ impl From<&Metadata> for Stamp {
 }
 
 impl Stamp {
-    /// Whether it may be changed once more and look the same.
+    /// True if the file was changed so lately that another change could leave the same stamp.
     fn is_fresh(&self) -> bool {
         let age = self.modified.map(|modified| modified.elapsed());
         !matches!(age, Some(Ok(age)) if age > FRESH)

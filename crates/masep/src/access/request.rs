@@ -33,7 +33,7 @@ impl AccessRequest {
         }
     }
 
-    /// What the client says of itself: id, role, game, seat, and its access token.
+    /// The facts that the client gives about itself: id, role, game, seat, and its access token.
     pub const fn hello(&self) -> &Hello {
         &self.peer.hello
     }

@@ -15,7 +15,7 @@ impl Target {
     /// Cancel safe: a call that is dropped leaves a thread of the runtime to its question.
     ///
     /// # Errors
-    /// What the system says of the name.
+    /// The system's error for the name.
     pub async fn resolve(&self) -> io::Result<Vec<Address>> {
         match (self.literals(), self.place()) {
             (Some(addresses), _) => Ok(addresses),

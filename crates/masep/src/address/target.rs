@@ -18,7 +18,7 @@ pub(super) const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_o
     103
 };
 
-/// What a client connects to or a server listens on, as users write it.
+/// The address that a client connects to or a server listens on, as users write it.
 ///
 /// | text | what |
 /// | --- | --- |
@@ -263,7 +263,7 @@ fn host_and_port(text: &str) -> Result<(&str, u16), Fault> {
     let (host, port) = text.rsplit_once(':').ok_or(Fault::NoPort)?;
     let bracketed = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
     let is_host = match bracketed {
-        // What follows % is the interface of a link-local address.
+        // The text behind % is the interface of a link-local address.
         Some(ip) => ip
             .split('%')
             .next()
@@ -282,8 +282,8 @@ fn host_and_port(text: &str) -> Result<(&str, u16), Fault> {
     Ok((bracketed.unwrap_or(host), port))
 }
 
-/// What can be connected to and listened on: a [`Target`], text of its form, an [`Address`], a host and a port, or one or
-/// several socket addresses.
+/// All that can be connected to and listened on: a [`Target`], text of its form, an [`Address`], a host and a port, or
+/// one or several socket addresses.
 pub trait IntoTarget: sealed::Sealed {
     /// The target.
     ///

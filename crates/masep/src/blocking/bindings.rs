@@ -131,7 +131,7 @@ impl Connection {
         if size > WIDEN_FROM
             && let Some(stream) = &state.stream
         {
-            // What has no room there is copied.
+            // Bytes without room there are copied.
             stream.0.widen_send_buffer(size);
         }
         drop(shared.write_out(state, transmit));
@@ -149,7 +149,7 @@ impl Connection {
     /// socket get the option too.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn wait_in_reads(&self, time: Duration) -> io::Result<()> {
         let mut state = self.shared().lock();
         if let Some(stream) = &state.stream {

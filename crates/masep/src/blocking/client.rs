@@ -306,7 +306,7 @@ impl ClientBuilder {
         Ok(greeted.map(|()| Handle::new(shared)))
     }
 
-    /// What is needed for TLS with this address.
+    /// The connector for TLS with this address, if it is to be reached in TLS.
     fn connector(&mut self, address: &Address) -> Result<Option<Connector>, ConnectError> {
         let target = address.into_target().map_err(invalid)?;
         (self.endpoint.connector(&target))

@@ -129,23 +129,23 @@ impl Connection {
         self.peer_limits().protocol
     }
 
-    /// What the peer can be sent.
+    /// The bounds of what the peer can be sent.
     pub fn peer_limits(&self) -> PeerLimits {
         self.shared().lock().core.peer_limits()
     }
 
-    /// What the server said when it took this client (protocol 2): a seat, an instance, what it can do. `None` on a
+    /// The server's WELCOME to this client (protocol 2): a seat, an instance, what it can do. `None` on a
     /// server's connection, and in pymasep's protocol, which has no such thing.
     pub fn welcome(&self) -> Option<Welcome> {
         self.shared().lock().core.welcome().cloned()
     }
 
-    /// What the peer may do, by its access token; `None` at a client, and at a server that asks for no tokens.
+    /// The peer's rights, by its access token; `None` at a client, and at a server that asks for no tokens.
     pub fn grant(&self) -> Option<&crate::access::Grant> {
         self.shared().grant()
     }
 
-    /// What the client said of itself in its HELLO (protocol 2): its role, game, seat, features. Access token, resume text
+    /// The client's HELLO (protocol 2): its role, game, seat, features. Access token, resume text
     /// and `make` are for the [verdict](crate::Request) and not kept. `None` on a client's connection, and in pymasep's
     /// protocol, which has no such thing.
     pub fn hello(&self) -> Option<Hello> {
@@ -153,8 +153,8 @@ impl Connection {
     }
 
     /// The time of the last round trip of a ping (protocol 2): one is sent by [`ping`](Self::ping), and by a call that
-    /// waits after a heartbeat without anything else ([`Limits::heartbeat`]). `None` before the first. What calls that
-    /// receive have read of the answer counts, so the time until such a call is in it.
+    /// waits after a heartbeat without anything else ([`Limits::heartbeat`]). `None` before the first. The answer
+    /// counts when a call that receives has read it, so the time until such a call is in it.
     pub fn rtt(&self) -> Option<Duration> {
         self.shared().lock().core.rtt()
     }
@@ -185,7 +185,7 @@ impl Connection {
         self.encoding().encode(message)
     }
 
-    /// The message in a frame of this connection, within its bounds. What handlers do with the frames that they get.
+    /// The message in a frame of this connection, within its bounds. Handlers use it for the frames that they get.
     ///
     /// # Errors
     /// A frame that is no message, or over one of the bounds of messages in [`Limits`]; with the position.

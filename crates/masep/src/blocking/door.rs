@@ -52,7 +52,7 @@ pub(super) struct Door {
     is_stopped: AtomicBool,
 }
 
-/// What a door does for each server differently.
+/// The rules of a door that differ from server to server.
 pub(super) struct Rules {
     pub(super) id: PeerId,
     pub(super) socket_options: SocketOptions,
@@ -122,7 +122,7 @@ impl Door {
         &self.registry
     }
 
-    /// Whether a handler gets the connections, and not calls of accept.
+    /// True if a handler gets the connections, and not calls of accept.
     pub(super) fn is_handled(&self) -> bool {
         self.handler.is_some()
     }

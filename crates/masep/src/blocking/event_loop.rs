@@ -90,7 +90,7 @@ impl EventLoop {
     /// Of no connections yet.
     ///
     /// # Errors
-    /// What the system says of a pipe.
+    /// The system's error for a pipe.
     pub fn new() -> io::Result<Self> {
         let (woken, wake) = io::pipe()?;
         let keys = Mutex::new(HashSet::new());

@@ -42,7 +42,7 @@ impl Prefaces {
         }
     }
 
-    /// What is to be waited for.
+    /// The sockets to be waited for.
     pub(super) fn waiting(&self) -> impl Iterator<Item = PollFd<'_>> {
         let sockets = self.unheard.iter().map(|unheard| &unheard.stream);
         sockets.map(|socket| poll_fd(socket, WOKEN))

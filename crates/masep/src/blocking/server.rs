@@ -182,8 +182,8 @@ impl ServerBuilder {
     /// Blocks only to resolve a name, as long as the system takes for it.
     ///
     /// # Errors
-    /// Whatever the system says of the address, which is named (`AddrInUse` where another server listens,
-    /// `AlreadyExists` for a path at which there is something other than a socket), of the thread or of announcing;
+    /// The system's error for the address, which is named (`AddrInUse` where another server listens,
+    /// `AlreadyExists` for a path at which there is something other than a socket), for the thread or for announcing;
     /// and `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
     pub fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
@@ -320,7 +320,7 @@ impl fmt::Debug for ServerBuilder {
 /// [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
     id: PeerId,
-    /// Whether the host is asked about connections.
+    /// The clients about which the host is asked.
     asks: Asks,
     limits: ServerLimits,
     local_address: Address,

@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) handled: bool,
     /// From the peer's hello on.
     peer: OnceLock<PeerId>,
-    /// What the peer was let in with.
+    /// The rights with which the peer was let in.
     grant: OnceLock<Arc<Grant>>,
     /// From the end on.
     pub(super) ended: OnceLock<CloseReason>,
@@ -155,7 +155,7 @@ impl Shared {
             .expect("handles are of those that have said hello")
     }
 
-    /// What the peer may do, by its access token.
+    /// The peer's rights, by its access token.
     pub(super) fn grant(&self) -> Option<&Grant> {
         self.grant.get().map(|grant| &**grant)
     }

@@ -159,7 +159,7 @@ impl State {
             }
             // Calls take it.
             Event::Notice => self.has_notice = true,
-            // What is to be done is seen by what the connection wants.
+            // The next steps are seen by what the connection wants.
             Event::Hello
             | Event::Open
             | Event::Closed

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) id: ConnectionId,
     pub(crate) address: Address,
     pub(super) peer: OnceLock<PeerId>,
-    /// What the peer was let in with.
+    /// The rights with which the peer was let in.
     grant: OnceLock<Arc<Grant>>,
     pub(crate) delivery: Delivery,
     pub(crate) busy_poll: Duration,
@@ -183,7 +183,7 @@ impl State {
 }
 
 impl Shared {
-    /// What the peer may do, by its access token.
+    /// The peer's rights, by its access token.
     pub(crate) fn grant(&self) -> Option<&Grant> {
         self.grant.get().map(|grant| &**grant)
     }
@@ -252,7 +252,7 @@ impl Shared {
         Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the core says, where nothing is changed.
+    /// Looks at the core, which is not changed.
     pub(crate) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         let locked = self.lock();
         let seen = look(&locked.core);
@@ -263,7 +263,7 @@ impl Shared {
     /// Tells the peer of something that was not accepted.
     pub(super) fn notice(&self, notice: Notice) -> Result<(), SendError> {
         let mut locked = self.lock();
-        // Whoever is to write it is woken when the lock is let go.
+        // The task that is to write it is woken when the lock is released.
         let pushed = locked.core.notice(notice, now());
         pushed.map(drop).map_err(SendError::from)
     }

@@ -181,7 +181,7 @@ impl TableBuilder {
         self
     }
 
-    /// What the search is told while nobody sits there.
+    /// The description of the table for searches while nobody sits there.
     pub(crate) fn description(&self) -> Description {
         let seats = u64::try_from(self.seats.len()).ok();
         Description {

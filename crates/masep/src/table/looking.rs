@@ -52,7 +52,7 @@ pub(super) struct Inner {
     task: Task,
 }
 
-/// What arrives on one connection.
+/// The connection whose arrivals are looked at.
 struct Incoming {
     connection: Connection,
     place: Listening,
@@ -144,7 +144,7 @@ impl Shared {
     /// A call of the host that does not wait.
     pub(super) fn call<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
         let mut inner = self.lock();
-        // What has arrived was there before.
+        // The frames that have arrived were there before.
         inner.look(&self.ready);
         let result = call(&mut inner.driver, now());
         inner.settle();

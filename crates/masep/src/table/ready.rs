@@ -58,7 +58,7 @@ impl Ready {
     /// The connection that has waited for longest, and since when.
     pub(super) fn pop(&self) -> Option<(PeerKey, Instant)> {
         let (waker, since) = self.lock().woken.pop_front()?;
-        // What comes from here on is something new.
+        // All that comes from here on is new.
         waker.is_queued.store(false, Ordering::Release);
         Some((waker.key, since))
     }

@@ -48,7 +48,7 @@ impl Seat {
         self.player.as_ref()
     }
 
-    /// Whether its player follows the customs of pymasep, so that its view is a State.
+    /// True if its player follows the customs of pymasep, so that its view is a State.
     pub const fn has_pymaseps_player(&self) -> bool {
         self.has_pymaseps_player
     }

@@ -19,14 +19,14 @@ use crate::transport::tls::{Layer, Layered};
 use crate::transport::{Socket, Transport};
 use crate::{Target, TlsError};
 
-/// Whom a client trusts in TLS: by default the system's authorities, for the name that it connects to.
+/// The authorities that a client trusts in TLS: by default those of the system, for the name that it connects to.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ClientTls {
     trust: Trust,
     name: Option<String>,
     provider: Option<Arc<CryptoProvider>>,
-    /// What was made of these, where that is the same for each connection.
+    /// The configuration made of these, where that is the same for each connection.
     made: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
@@ -186,7 +186,7 @@ impl Connector {
     /// For connections to this target. `None` if they are without TLS.
     ///
     /// # Errors
-    /// What was given for TLS cannot be used.
+    /// The settings for TLS cannot be used.
     pub(crate) fn load(tls: Option<&ClientTls>, target: &Target) -> Result<Option<Self>, TlsError> {
         let by_default = ClientTls::new();
         let tls = match (tls, target.is_tls()) {

@@ -23,7 +23,7 @@ pub(super) enum Source {
     Memory(Arc<[u8]>),
 }
 
-/// What of a file tells that it has changed.
+/// The facts about a file that differ when it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     changed: Option<SystemTime>,

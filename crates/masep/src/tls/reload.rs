@@ -15,13 +15,13 @@ const LOOK_TIME: Duration = Duration::from_secs(1);
 /// Those of the certificate and of the key.
 pub(super) type Stamps = (Option<Stamp>, Option<Stamp>);
 
-/// What a server has of its certificate, see [`Server::certificate`](crate::Server::certificate).
+/// The state of a server's certificate, see [`Server::certificate`](crate::Server::certificate).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CertificateState {
-    /// How often it was read: once at the start, and each time that a file had changed.
+    /// The number of times it was read: once at the start, and each time that a file had changed.
     pub loads: u64,
-    /// Why the files, as they are now, are not in use, but what they were before. `None` if they are.
+    /// The reason why the files, as they are now, are not in use, but what they were before. `None` if they are.
     pub error: Option<TlsError>,
 }
 
@@ -52,7 +52,7 @@ impl Reload {
         })
     }
 
-    /// What is in use for a connection that begins now.
+    /// The configuration for a connection that begins now.
     pub(super) fn current(&mut self, now: Instant) -> Arc<ServerConfig> {
         self.look(now);
         self.config.clone()

@@ -18,7 +18,7 @@ use crate::TlsError;
 use crate::transport::tls::{Layer, Layered};
 use crate::transport::{Socket, Transport};
 
-/// Whether peers of a server speak TLS.
+/// The rule by which peers of a server speak TLS or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsMode {
@@ -34,8 +34,8 @@ pub enum TlsMode {
 
 /// The certificate of a server, its key, and whether peers have to use TLS.
 ///
-/// What is in files is looked at again for a new connection, once a second at most. When a file has changed, connections
-/// from then on have what is in it now; those that are there keep what they have. If that is broken, or the key does not
+/// A new connection has the files looked at again, once a second at most. When a file has changed, connections from
+/// then on use its new content; those that are there keep the old. If the new content is broken, or the key does not
 /// fit, the old stays in use, which is logged, and told by [`Server::certificate`](crate::Server::certificate).
 #[derive(Clone)]
 #[must_use]
@@ -76,8 +76,8 @@ impl ServerTls {
         }
     }
 
-    /// Whether peers have to speak TLS. Default [`TlsMode::Require`]. An address that begins with `masep+tls://` requires it
-    /// too.
+    /// Sets whether peers have to speak TLS. Default [`TlsMode::Require`]. An address that begins with `masep+tls://`
+    /// requires it too.
     pub const fn mode(mut self, mode: TlsMode) -> Self {
         self.mode = mode;
         self
@@ -108,7 +108,7 @@ impl ServerTls {
         Ok(Arc::new(config))
     }
 
-    /// What tells that a file has changed.
+    /// The stamps of both files, which differ when one has changed.
     pub(super) fn stamps(&self) -> super::reload::Stamps {
         (self.certificate.stamp(), self.key.stamp())
     }
@@ -176,7 +176,7 @@ impl Acceptor {
         socket.with_layer(self.layer())
     }
 
-    /// What is in use.
+    /// The state of the certificate that is in use.
     pub(crate) fn certificate(&self) -> CertificateState {
         self.reload().state(Instant::now())
     }

@@ -56,7 +56,7 @@ impl UnixTransport {
                 writing.waiting = waiting;
                 writing
             }
-            // What is there now is told at once.
+            // Readiness that is there now is told at once.
             none => none.insert(Writing {
                 room: watch(self.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?,
                 waiting,

@@ -37,7 +37,7 @@ pub enum SocketTransport {
 /// Cancel safe: a call that is dropped leaves no connection.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub async fn connect(address: Address) -> io::Result<SocketTransport> {
     match &address {
         Address::Tcp(address) => TcpStream::connect(address).await.map(SocketTransport::Tcp),
@@ -187,7 +187,7 @@ impl Transport for SocketTransport {
         }
         loop {
             ready!(self.poll_writable(context))?;
-            // What tokio knows is from before; this asks the system, and makes it tell the change.
+            // The readiness that tokio knows is from before; this asks the system, and makes it tell the change.
             match self.try_io(Interest::WRITABLE, || tcp::is_writable(self).map(|()| 0)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return Poll::Ready(sent.map(drop)),
@@ -220,7 +220,7 @@ impl TcpOptions for SocketTransport {
     }
 }
 
-/// Whether the system tells changes of readiness alone (epoll, kqueue), as tokio goes by it.
+/// True if the system tells changes of readiness alone (epoll, kqueue), as tokio goes by it.
 const TOLD_BY_EDGES: bool = cfg!(any(
     target_os = "android",
     target_os = "freebsd",
@@ -263,7 +263,7 @@ impl SocketListener {
     /// Has the current tokio runtime watch a socket that listens, which is set not to block.
     ///
     /// # Errors
-    /// What the system says of that.
+    /// The system's error.
     pub fn new(socket: impl Into<std::os::fd::OwnedFd>) -> io::Result<Self> {
         Self::watch(ListeningSocket::new(socket)?)
     }

@@ -31,7 +31,7 @@ impl Socket {
     /// A socket that is connected, and the address of its peer.
     ///
     /// # Errors
-    /// What the system says of that address.
+    /// The system's error for that address.
     pub(crate) fn new(descriptor: impl Into<OwnedFd>) -> io::Result<(Self, Address)> {
         let descriptor = descriptor.into();
         let peer = SockRef::from(&descriptor).peer_addr()?;
@@ -196,7 +196,7 @@ impl TcpOptions for Socket {
     }
 
     fn acknowledge(&self) {
-        // What they tell of a peer is of pymasep's protocol.
+        // Their knowledge of a peer is of pymasep's protocol.
         #[cfg(feature = "tls")]
         if self.reading_layer().is_some() {
             return;
@@ -205,7 +205,7 @@ impl TcpOptions for Socket {
     }
 
     fn withhold_acknowledgement(&self) {
-        // What they tell of a peer is of pymasep's protocol.
+        // Their knowledge of a peer is of pymasep's protocol.
         #[cfg(feature = "tls")]
         if self.reading_layer().is_some() {
             return;

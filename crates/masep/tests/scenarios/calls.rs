@@ -1,4 +1,4 @@
-//! What users meet in the calls: why nothing comes any more, and options in any order.
+//! Surprises that users could meet in the calls: why nothing comes any more, and options in any order.
 
 use std::sync::mpsc;
 

@@ -136,7 +136,7 @@ impl Handler for Tell {
     }
 }
 
-/// What a handler is lent keeps nothing alive, what it clones does.
+/// A connection that is lent to a handler keeps nothing alive; a clone of it does.
 fn a_handler_does_not_keep_the_connection_of_a_client(shell: Shell) {
     let server = shell.serve(Options::default());
     let (tell, told) = mpsc::channel();

@@ -1,5 +1,6 @@
-//! What users of either library meet, as scenarios that are written once: each runs with the async library and with
-//! `masep::blocking`, against bare sockets or clients. Rules of the protocol are tested byte by byte in masep-proto.
+//! Situations that users of either library meet, as scenarios that are written once: each runs with the async library
+//! and with `masep::blocking`, against bare sockets or clients. Rules of the protocol are tested byte by byte in
+//! masep-proto.
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
 #[path = "../../../masep-proto/tests/corpus/mod.rs"]

@@ -40,7 +40,7 @@ fn a_bye_behind_the_hello_is_a_rejection(shell: Shell) {
     assert_eq!(client.connection().closed(), CloseReason::Rejected);
 }
 
-/// What looks all the time is certain when the `BYE` comes: a call that waits, and calls that do not.
+/// A reader that looks all the time is certain when the `BYE` comes: a call that waits, and calls that do not.
 fn a_bye_long_after_the_hello_is_none(shell: Shell) {
     // Much longer than the 200 ms that a BYE is a refusal: what looks may have to wait for the processor.
     let long = Duration::from_secs(1);

@@ -110,7 +110,7 @@ fn host_and_client_tell_each_other_what_they_have_to(of_server: Shell, of_client
     let client = client.join().unwrap().unwrap();
     assert_eq!(client.connection().hello(), None, "it has said it itself");
     let told = client.connection().welcome().unwrap();
-    // What is the server's stays the server's.
+    // A limit that is the server's alone stays the server's.
     assert_eq!(
         (&*told.id, told.max, told.heartbeat_ms),
         ("engine", 1 << 20, 10_000)

@@ -275,7 +275,7 @@ fn a_frame_for_everybody_is_sent_as_a_whole(shell: Shell) {
     }
 }
 
-/// What a sender does that waits reads too: the blocking library alone has that in the caller's thread.
+/// A sender that waits reads too: the blocking library alone has that in the caller's thread.
 #[cfg(target_os = "linux")]
 mod cost_of_tiny_reads {
     use super::*;

@@ -129,7 +129,7 @@ fn a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone
     }
     let report = server.shutdown(Duration::from_millis(50));
     assert_eq!(report.ended, []);
-    // Whether it had left before is a matter of luck, but in a task, which still waits in the handler.
+    // Luck decides whether it had left before, but not in a task, which still waits in the handler.
     let listed = !report.cut.is_empty() || shell == Shell::Async;
     let gone: &[masep::PeerId] = &["gone".into()];
     assert_eq!(report.cut, &gone[..usize::from(listed)]);

@@ -120,7 +120,7 @@ fn ends_have_the_reasons_that_they_have_over_tcp(shell: Shell) {
         let mut peer = UnixStream::connect(directory.path("x.sock")).unwrap();
         peer.write_all(b"\x04\0peer").unwrap();
         let engine = accept(&*server);
-        // What it leaves unread would be a reset.
+        // Bytes that it leaves unread would cause a reset.
         peer.read_exact(&mut [0; 8]).unwrap();
         peer.write_all(bytes).unwrap();
         drop(peer);

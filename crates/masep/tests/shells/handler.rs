@@ -7,7 +7,7 @@ use masep::{Address, CloseReason, Frame, RejectReason, blocking};
 
 use super::{Connection, Handle, SOON};
 
-/// What a call of a handler ends with.
+/// The end of a call of a handler.
 pub enum Act {
     Return,
     Send(Frame),

@@ -16,7 +16,7 @@ use super::{Client, Server, Shell, wait};
 #[derive(Clone)]
 pub struct Admit(Arc<dyn Fn(AccessRequest) + Send + Sync>);
 
-/// What is not given is the library's own.
+/// The options of a test. Each that is not given has the library's default.
 #[derive(Clone, Default)]
 pub struct Options {
     limits: Limits,
@@ -126,7 +126,7 @@ impl From<Option<Protocols>> for Options {
     }
 }
 
-/// What a client says of itself.
+/// The facts that a client gives about itself.
 #[derive(Clone, Debug, Default)]
 pub struct Says {
     pub role: Option<Role>,

@@ -18,7 +18,7 @@ use crate::shells::SOON;
 /// A client of TLS.
 pub(crate) type Client = StreamOwned<ClientConnection, TcpStream>;
 
-/// What protocol 2's client says first: `masep/2`, BYE, nothing; and a HELLO of the id `foreign`.
+/// The first bytes of a client of protocol 2: `masep/2`, BYE, nothing; and a HELLO of the id `foreign`.
 pub(crate) const HELLO: &[u8] = b"\x07\0masep/2\x03\0BYE\0\0\
     \x2c\x00\x00\x00\x01\x00\x00\x00\xa5av\x82\x02\x02bidgforeigncmax\x1a\x00\x10\x00\x00hfeatures\x80eagentax\x00\x00\x00\x00";
 

@@ -1,4 +1,4 @@
-//! What is cut, changed, slow, silent, or not of our protocol.
+//! Peers and links that cut, change, delay, are silent, or do not speak the protocol.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -74,7 +74,7 @@ fn large_frames_arrive_bit_for_bit(of_server: Shell, of_client: Shell) {
     assert_eq!(client.connection().end().as_str(), "peer_bye");
 }
 
-/// What the socket does not take stays whole, however it is cut.
+/// Bytes that the socket does not take stay whole, however it is cut.
 fn all_that_was_taken_arrives_at_one_that_reads_late(of_server: Shell, of_client: Shell) {
     let (_server, connection, client) = pair(of_server, of_client);
     for (from, to) in [

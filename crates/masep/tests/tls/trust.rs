@@ -1,4 +1,4 @@
-//! Whom a client trusts, and what each side is told when it does not.
+//! The authorities that a client trusts, and the errors of each side when it does not.
 
 use masep::tls::{CertificateFault, ClientTls, TlsFault, TlsMode};
 use masep::{

@@ -1,4 +1,4 @@
-//! Who comes in.
+//! Clients that are let in, and clients that are not.
 
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;

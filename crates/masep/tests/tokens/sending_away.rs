@@ -1,4 +1,4 @@
-//! Who is sent away: by the end of a token, by kick and ban.
+//! Peers that are sent away: by the end of a token, by kick and ban.
 
 use masep::CloseReason;
 use masep::access::{Grant, Subject};
@@ -79,7 +79,7 @@ fn an_address_is_banned(shell: Shell) {
     drop((peer, accept(&*server)));
 }
 
-/// What is queued for it is not for it any more.
+/// The frames that wait for it are dropped.
 fn a_peer_that_takes_nothing_is_cut_off(shell: Shell) {
     let tokens = tokens([("one", Grant::new("one"))]);
     let house = House::new(shell, shell, tokens.clone());

@@ -17,7 +17,7 @@ const BOUNDS: Bounds = Bounds {
     depth: DEPTH,
 };
 
-/// What was read of a control message, whichever it is.
+/// The fields read from a control message of any kind.
 #[derive(Default)]
 struct Fields {
     versions: Option<(u16, u16)>,

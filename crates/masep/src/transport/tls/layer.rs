@@ -133,7 +133,7 @@ impl Layer {
         self.is_plain()
     }
 
-    /// What the connection is to be told after each call.
+    /// The state that the connection is to be told after each call.
     pub(crate) fn state(&self) -> LayerState {
         LayerState {
             more: self.more.load(Ordering::Acquire),

@@ -52,7 +52,7 @@ enum Side {
     Server(Box<UnbufferedServerConnection>),
 }
 
-/// What a step has come to.
+/// The outcome of a step.
 enum Next {
     /// There may be another one.
     Again,
@@ -441,7 +441,7 @@ fn put(
     }
 }
 
-/// What an error of rustls is for a user.
+/// The fault that a user is told for an error of rustls.
 fn fault_of(error: &Error) -> TlsFault {
     match error {
         Error::InvalidCertificate(error) => TlsFault::Certificate(certificate_fault(error)),

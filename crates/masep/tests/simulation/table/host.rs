@@ -18,7 +18,7 @@ use crate::transport::listen;
 
 /// The time by which a bound may be exceeded: a timer is heard in the next tick.
 const SLACK: Duration = Duration::from_millis(60);
-/// How often the host looks at the seats while it waits.
+/// The time after which the host looks again at the seats while it waits.
 const LOOK: Duration = Duration::from_millis(20);
 
 struct Host {
@@ -39,7 +39,7 @@ struct Waited {
     /// While only players that are away were waited for, the longest time without a break: each absence has its grace.
     for_away: Duration,
     this_absence: Duration,
-    /// What the host gave by itself.
+    /// The time that the host gave by itself.
     given: Duration,
 }
 
@@ -255,7 +255,7 @@ impl Host {
         self.stage.plan.oddity > 0.0
     }
 
-    /// Whether anybody could decide, and whether all that are waited for are away.
+    /// Tells whether anybody could decide, and whether all that are waited for are away.
     fn look(&self, asked: &BTreeSet<usize>, decided: &BTreeSet<usize>) -> (bool, bool) {
         let seats = self.table.seats();
         let is_present = |seat: &Seat| seat.state() == SeatState::Present;
