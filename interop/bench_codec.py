@@ -1,4 +1,4 @@
-"""How long pymasep takes for a message: `python -m bench_codec {encode,decode,both} NAME SECONDS`, in nanoseconds.
+"""The time that pymasep takes for a message: `python -m bench_codec {encode,decode,both} NAME SECONDS`, in nanoseconds.
 
 `cargo xtask bench --only codec` runs it beside masep. NAME is that of a file in `vectors/sizes`.
 """

@@ -51,7 +51,7 @@ def masep_join(binary: Path, port: int, rounds: int, size: int, directory: Path)
 
 
 def masep_library(example: Path, port: int, rounds: int, size: int) -> dict[str, float]:
-    """What the example `latency` measures, in milliseconds."""
+    """The times that the example `latency` measures, in milliseconds."""
     done = subprocess.run(
         [example, f"127.0.0.1:{port}", str(rounds), str(size)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What cbor2 needs to read and write the values of protocol 2: PROTOCOL2.md.
+"""The hooks with which cbor2 reads and writes the values of protocol 2: PROTOCOL2.md.
 
 It knows sets, bignums and all floats. Tuples, classes, elements and arrays are tags that it hands over as they are.
 """

@@ -1,4 +1,4 @@
-"""What all tests need: the masep program, and turns at what the machine has only once."""
+"""The fixtures of all tests: the masep program, and turns at what the machine has only once."""
 
 from __future__ import annotations
 

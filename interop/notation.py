@@ -60,7 +60,7 @@ def xml_to_json(element: Element) -> Json:
 
 
 def read(body: bytes) -> Json:
-    """What a message of pymasep's says, without loss: also where pymasep's own reader loses or refuses it.
+    """The content of a message of pymasep's, without loss: also where pymasep's own reader loses or refuses it.
 
     Written from the rules, without masep and without pymasep's reader, to be the judge of both.
     It takes what pymasep writes; foreign XML has its own expectations.

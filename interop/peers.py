@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).resolve().parent
-#: How long a test waits for one event before it fails. Generous: it is a bound, not a pause.
+#: The time that a test waits for one event before it fails. Generous: it is a bound, not a pause.
 PATIENCE = 30.0
 
 Event = dict[str, Any]
@@ -117,7 +117,7 @@ class Peer:
             yield event
 
     def silent_for(self, seconds: float) -> list[Event]:
-        """What the process says within `seconds`: for tests that something does NOT happen."""
+        """The events of the process within `seconds`: for tests that something does NOT happen."""
         deadline = time.monotonic() + seconds
         said = []
         while True:
@@ -165,7 +165,7 @@ class Peer:
             raise AssertionError(self._complaint("does not end")) from None
 
     def is_running(self) -> bool:
-        """Whether the process still lives."""
+        """True if the process still lives."""
         return self._process.poll() is None
 
     def cpu_seconds(self) -> float:
@@ -181,7 +181,7 @@ class Peer:
         for reader in self._readers:
             reader.join(PATIENCE)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            # What was written to a process that is gone cannot be flushed any more.
+            # Bytes written to a process that is gone cannot be flushed any more.
             with suppress(BrokenPipeError):
                 stream.close()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from peers import Peer, PeerEnded
 
 PORT = 10000
-#: How long strangers may hold the port before a test gives up, in seconds.
+#: The time that strangers may hold the port before a test gives up, in seconds.
 PATIENCE = 60.0
 #: Between two tries; nobody tells us when a stranger's socket closes.
 _PAUSE = 0.05

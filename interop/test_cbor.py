@@ -60,7 +60,7 @@ PLAIN: list[tuple[Any, Any]] = [
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same down to the sign of a zero."""
+    """True if two values are the same down to the sign of a zero."""
     return repr(one) == repr(other)
 
 

@@ -1,4 +1,4 @@
-"""What an interface says on the wire: masep's bytes beside those of pymasep's own interface."""
+"""The bytes of an interface on the wire: masep's beside those of pymasep's own interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How connections end, with real pymasep peers: nobody hangs, nobody spins, everybody knows why.
+"""The ends of connections with real pymasep peers: nobody hangs, nobody spins, everybody knows why.
 
 A pymasep handler that reads the end of a stream without a BYE before it spins for ever, at 100 % of a core.
 Its thread ends in good order only after a BYE: that is what these tests wait for.

@@ -51,7 +51,7 @@ def play(player: Peer, ident: str) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def test_the_recording_is_a_whole_game(recording: session.Recording) -> None:
-    """What the other tests stand on: observations to the final one, END, actions of every kind."""
+    """The game on which the other tests stand: observations to the final one, END, actions of every kind."""
     assert recording.result["steps"] >= 20
     for ident, seat in recording.seats.items():
         states = [session.observation_of(frame) for frame in seat.frames]

@@ -68,7 +68,7 @@ class Sent:
         self.element = element
 
     def to_xml(self) -> Element:
-        """What pymasep asks for."""
+        """The element for which pymasep asks."""
         return self.element
 
 

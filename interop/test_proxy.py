@@ -52,7 +52,8 @@ def parameter(value: str) -> dict[str, str]:
     return {"$xml": f'<Action type="1"><ActionParameter name="step">{value}</ActionParameter></Action>'}
 
 
-#: What ends pymasep's engine, or the game for the others: what a client says before, that itself, and what it is told.
+#: Messages that end pymasep's engine, or the game for the others: those that a client sends before, the message
+#: itself, and the code of the answer.
 KILLERS: dict[str, tuple[list[dict[str, Any]], Any, str]] = {
     "REGISTER first": ([], register("k", id="k", queue_id=0, role="Observer"), "not_defined"),
     "a module that is missing": ([], define("k", "no.such.Game"), "unknown_game"),
@@ -107,7 +108,7 @@ def test_no_message_of_a_client_ends_the_engine_or_the_game_of_others(masep: Mas
                         say(client, action)
                         told = proxy.expect("denied")["code"]
                         assert told in ("bad_action", "no_action", "unreadable"), f"{what}: {told}"
-        # Who has had an agent does not get a second one, which would be one too many.
+        # A client that has had an agent does not get a second one, which would be one too many.
         with masep.run("join", f"masep://127.0.0.1:{far}", "--id", "a") as client:
             for message in joined("a", "Actor"):
                 say(client, message)

@@ -1,4 +1,4 @@
-"""What these tests need: a LAN with faults, a seed, and the table at the end."""
+"""The fixtures of these tests: a LAN with faults, a seed, and the table at the end."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def seed(seed_number: int, request: pytest.FixtureRequest) -> str:
-    """What everything random in the test comes from."""
+    """The seed of everything random in the test."""
     return f"{seed_number}/{request.node.originalname}"
 
 
 @pytest.fixture
 def frames(pytestconfig: pytest.Config) -> int:
-    """How many frames a test sends in each direction."""
+    """The number of frames that a test sends in each direction."""
     return (LONG if pytestconfig.option.long else QUICK)[0]
 
 

@@ -44,7 +44,7 @@ _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 
 @dataclass(frozen=True)
 class Faults:
-    """What the link does to each packet. Without any of these it carries all at once."""
+    """The faults of the link for each packet. Without any of these it carries all at once."""
 
     #: The share of packets that vanish, and of those that come twice.
     loss: float = 0.0
@@ -64,7 +64,7 @@ class Faults:
 
 @dataclass
 class Counts:
-    """What became of the packets of one host, each receiver's copy counted."""
+    """The numbers of the packets of one host by their fate, each receiver's copy counted."""
 
     carried: int = 0
     bytes: int = 0

@@ -87,7 +87,7 @@ class Lan:
         self.hosts = [Host(number, namespace, link) for number, namespace in enumerate(namespaces, 1)]
 
     def counts(self) -> dict[str, int]:
-        """What became of the packets so far, all hosts together. See `link.Counts`."""
+        """The numbers of the packets so far by their fate, all hosts together. See `link.Counts`."""
         self._link.send({"stats": True})
         hosts = self._link.expect("stats")["hosts"].values()
         return {key: sum(host[key] for host in hosts) for key in next(iter(hosts))}

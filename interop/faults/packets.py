@@ -17,12 +17,12 @@ def address(host: int) -> str:
 
 
 def is_ipv4(packet: bytes) -> bool:
-    """Whether it has the header of an IPv4 packet."""
+    """True if it has the header of an IPv4 packet."""
     return len(packet) >= 20 and packet[0] >> 4 == 4
 
 
 def source(packet: bytes) -> bytes:
-    """Who sent it."""
+    """The address of the sender."""
     return packet[12:16]
 
 
@@ -32,7 +32,7 @@ def destination(packet: bytes) -> bytes:
 
 
 def is_for_all(target: bytes) -> bool:
-    """Whether it is the address of a multicast group, or of everybody on the LAN."""
+    """True if it is the address of a multicast group, or of everybody on the LAN."""
     return target[0] >= 224 or target == _NET.broadcast_address.packed
 
 

@@ -28,10 +28,10 @@ Network = Callable[..., Lan]
 
 
 def to_pymasep(link: dict[str, Any]) -> Way:
-    """What a pymasep peer can take of any link.
+    """The bounds within which a pymasep peer can take frames over any link.
 
-    Frames that fit into one segment each, whatever TCP puts in front of them, and not so many at once that they
-    fill its window: its reader takes the first piece of a frame that comes in several for the whole. (80 bytes are
+    Each frame fits into one segment, whatever TCP puts in front of it. So many at once do not fill the peer's
+    window. Its reader takes the first piece of a frame that comes in several for the whole. (80 bytes are
     the most that IP and TCP need, 2 the frame's own header.)
     """
     return Way(largest=link.get("mtu", 1500) - 80 - 2, ahead=32)

@@ -17,7 +17,7 @@ from peers import PATIENCE
 Note = Callable[..., None]
 Network = Callable[..., Lan]
 
-#: What each side is told of how long it may hear nothing, and after how many seconds it says so.
+#: The time for which each side may hear nothing, as an option, and the seconds after which it says so.
 LIMITS: dict[str, tuple[tuple[str, ...], float]] = {
     "idle time 2 s": (("--idle-time", "2s", "--keepalive-time", "0s"), 2),
     "keep-alive, 3 s": (("--keepalive-time", "1s", "--write-time", "3s"), 3),
@@ -62,7 +62,7 @@ def test_a_pulled_cable_is_noticed_at_both_ends(
         one, other = End(engine, ends.INTERFACE), End(joined)
         exchange(seed, 20, one, other)
         noticed = pull(there, limits, one, other)
-        # Who ended so costs nobody else anything: its place and its id are free.
+        # A peer that ended so costs nobody else anything: its place and its id are free.
         there.put_cable_back()
         with ends.join(there, masep, address, *options) as again:
             again.expect("connected")
@@ -123,7 +123,7 @@ def test_a_cable_put_back_in_time_loses_nothing(
         host.pull_cable(after=40)
         sending = pool.submit(exchange, seed, 300, engine, interface, there, back)
         deadline = time.monotonic() + PATIENCE
-        # What is lost is sent again by the kernels, later and later.
+        # Lost packets are sent again by the kernels, later and later.
         while lan.counts()["cut"] < 6:
             assert not wait([sending], 0.05).done and time.monotonic() < deadline, "the cable was never missed"
         host.put_cable_back()

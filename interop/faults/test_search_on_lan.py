@@ -34,7 +34,7 @@ def found(host: Host, masep: Masep) -> set[str]:
 
 
 def finds(host: Host, masep: Masep, address: str) -> bool:
-    """Whether one of some searches finds this address."""
+    """True if one of some searches finds this address."""
     return any(address in found(host, masep) for _ in range(TRIES))
 
 

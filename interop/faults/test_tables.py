@@ -31,7 +31,7 @@ LIVENESS = 3 * HEARTBEAT
 GRACE = 2.0
 #: Seconds for which the cable is out.
 OUTAGES = {"a moment": 0.1, "less than the grace": LIVENESS + 0.8, "more than the grace": LIVENESS + GRACE + 1.5}
-#: What a wait may take beyond its bound, and how many seconds more on a busy machine.
+#: The seconds that a wait may take beyond its bound, and those more on a busy machine.
 PART, BUSY = 1.1, 1.0
 
 

@@ -1,4 +1,4 @@
-"""What an engine and its interfaces send each other, made from a seed, and whether all of it arrives."""
+"""The frames of an engine and its interfaces to each other, made from a seed, and the check that all arrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class End:
     program: Peer
     #: To whom it sends, and from whom it hears, where it has several connections.
     peer: str | None = None
-    #: What its lines call a frame's bytes.
+    #: The name of a frame's bytes in its lines.
     key: str = "bytes_hex"
 
     def send(self, body: bytes) -> None:
@@ -55,21 +55,21 @@ class End:
 
 
 def summary(body: bytes) -> tuple[int, str]:
-    """What is compared of a frame."""
+    """The parts of a frame that are compared."""
     return len(body), hashlib.sha256(body).hexdigest()
 
 
 @dataclass(frozen=True)
 class Way:
-    """What goes one way."""
+    """The bounds of the frames that go one way."""
 
     largest: int = LARGEST
-    #: How many frames may be under way.
+    #: The number of frames that may be under way.
     ahead: int = 1_000_000
 
 
 def exchange(seed: str, count: int, one: End, other: End, there: Way = Way(), back: Way = Way()) -> int:
-    """Sends `count` frames from each end at once; each must arrive whole, in order, once. How many arrived."""
+    """Sends `count` frames from each end at once; each must arrive whole, in order, once. Gives their number."""
     with ThreadPoolExecutor(4) as pool:
         jobs = []
         for source, target, way, name in [(one, other, there, "there"), (other, one, back, "back")]:

@@ -10,7 +10,7 @@ from pymasep.common import Action, Agent, Environment, Game, State
 
 from lanterns import moves, scene
 
-#: How far an agent sees: what an actor receives is a part of the state, an observer receives all.
+#: The range of an agent's sight: an actor receives a part of the state, an observer all of it.
 SIGHT = 4
 
 
@@ -27,7 +27,7 @@ class LanternsGame(Game):
         self.seed = int(self.config.game.get("seed", 0))
         self.max_steps = int(self.config.game.get("max_steps", 30))
         self.lanterns = int(self.config.game.get("lanterns", scene.LANTERNS))
-        #: What `run_engine.py` reports; filled by the step that ends the game.
+        #: The report of `run_engine.py`; filled by the step that ends the game.
         self.result: dict[str, Any] | None = None
 
     def init_state(self, environment: Environment) -> State:
@@ -101,7 +101,7 @@ class LanternsGame(Game):
 
     @classmethod
     def observe_state(cls, state: State, agent_fname: str) -> State:
-        """What one agent sees: everything but the lanterns that are too far away."""
+        """The view of one agent: everything but the lanterns that are too far away."""
         observation = super().observe_state(state, agent_fname)
         here = moves.value(state, agent_fname, "position")
         for name in moves.lanterns(state):

@@ -1,4 +1,4 @@
-"""What an agent can do, and the few questions about a state that both sides of the game ask."""
+"""The moves of an agent, and the few questions about a state that both sides of the game ask."""
 
 from __future__ import annotations
 

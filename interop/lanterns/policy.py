@@ -1,4 +1,4 @@
-"""How a player chooses its move, from the observation's XML alone.
+"""The choice of a player's move, from the observation's XML alone.
 
 The same function plays for a real pymasep interface (which has objects and turns them into XML) and for
 a test that drives `masep join` (which gets XML in JSON), so that both play the same game.

@@ -1,4 +1,4 @@
-"""What a game starts with, as values; and those values as the XML nodes that pymasep creates from."""
+"""The start of a game, as values; and those values as the XML nodes that pymasep creates from."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ACTORS = [ident for ident, role in INTERFACES.items() if role == "actor"]
 
 @dataclass
 class Seat:
-    """What one interface has received, what it has read there, and what it has sent as actions."""
+    """The frames that one interface got, the states that it read in them, and the actions that it sent."""
 
     role: str
     frames: list[bytes] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How a program tells its test what happened: one JSON object a line, on its stdout."""
+"""The reports of a program to its test: one JSON object a line, on its stdout."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def _parameter(value: str) -> bytes:
 
 
 def documents() -> Iterator[Case]:
-    """What stands around and between the elements."""
+    """Text around and between the elements."""
     end = '<Message msg_type="end" src_sub_app="x" />'
     for name, text in {
         "bare": end,
@@ -239,7 +239,7 @@ def scalars() -> Iterator[Case]:
 
 
 def lossless() -> Iterator[Case]:
-    """What pymasep keeps as elements: masep reads exactly what pymasep writes for a value, and keeps the rest."""
+    """Values that pymasep keeps as elements: masep reads only the text that pymasep writes, and keeps the rest."""
     for text in [
         "<float>1.5</float>",
         "<float>-0.0</float>",

@@ -80,7 +80,7 @@ def attempt(line: dict[str, Any], key: str, error_key: str, action: Any) -> Any:
 
 
 def decoded(body: bytes) -> Message:
-    """What pymasep reads."""
+    """The message that pymasep reads."""
     message = Message("", None, "")
     message.from_bytes(body)
     # Where a message has no params, pymasep keeps those of the object it reads into: None here.

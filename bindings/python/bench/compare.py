@@ -38,7 +38,7 @@ class Table:
         self.title, self.base, self.figures, self.targets = title, base, figures, targets
 
     def ratios(self, name: str) -> list[float]:
-        """What this one takes as a multiple of what the base takes, round by round: below 1 it is faster."""
+        """The time of this one as a multiple of the base's, round by round: below 1 it is faster."""
         pairs = zip(self.figures[name], self.figures[self.base], strict=True)
         return [own / base for own, base in pairs]
 

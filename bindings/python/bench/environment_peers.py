@@ -281,7 +281,7 @@ def free_port():
 
 
 def patiently(attempt, seconds=20.0):
-    """What it gives when the server listens."""
+    """The result of an attempt that is repeated until the server listens."""
     until = time.monotonic() + seconds
     while True:
         try:

@@ -27,7 +27,7 @@ from masep.gymnasium import EnvironmentServer, RemoteVectorEnv
 
 HERE = Path(__file__).parent
 BASE, OWN = "sockets", ("sockets", "pipe", "masep")
-"""What the others are measured by; and those that run in the environment of the package."""
+"""The peer by which the others are measured; and those that run in the environment of the package."""
 ROUND_SECONDS = 0.02
 """The time for which each steps in a round, unless one step takes longer."""
 TARGETS = {"16 B": 1.5, "28 kB": 1.4, "101 kB": 1.4}

@@ -7,7 +7,7 @@ class Move:
     """The only action there is."""
 
     def to_xml(self) -> Element:
-        """What an engine is sent."""
+        """The XML that an engine is sent."""
         return Element("Action", type="2")
 
 
@@ -23,5 +23,5 @@ class Countdown:
             self.left -= 1
 
     def to_xml(self) -> Element:
-        """What an agent sees."""
+        """The XML that an agent sees."""
         return Element("State", name="State", left=str(self.left))

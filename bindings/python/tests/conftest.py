@@ -1,4 +1,4 @@
-"""What the tests share. Each runs in a directory of its own: log files are written into the current one."""
+"""Fixtures that the tests share. Each runs in a directory of its own: log files are written into the current one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import pytest
 
-#: What the tests of masep's other programs have too: games, and turns at what the machine has once. At
-#: the end, because there is a `masep` among them which is not the package.
+#: The modules that the tests of masep's other programs use too: games, and turns at what the machine has once.
+#: They are at the end of the path, because there is a `masep` among them which is not the package.
 INTEROP = Path(__file__).resolve().parents[3] / "interop"
 sys.path.append(str(INTEROP))
 

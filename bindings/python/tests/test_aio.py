@@ -200,7 +200,7 @@ CALLS = 2_000
 
 
 class Turns:
-    """How many turns another task of the loop has had."""
+    """The number of turns that another task of the loop has had."""
 
     async def __aenter__(self):
         self.count = 0

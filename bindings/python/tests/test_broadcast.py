@@ -1,4 +1,4 @@
-"""What a server has of its connections, and sends to all of them."""
+"""The connections of a server, and frames to all of them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What other processes that a program starts leave behind: ``BYE`` on each connection that they opened,
-and nothing on those of the program."""
+"""The end of processes that a program starts: they send ``BYE`` on each connection that they opened, and
+nothing on those of the program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 SOON = 30
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
-#: How a process is started that does `child`, and waited for.
+#: The ways to start a process that does `child`, and to wait for it.
 CHILDREN = {
     "fork": "run(multiprocessing.get_context('fork').Process(target=child))",
     "forkserver": "run(multiprocessing.get_context('forkserver').Process(target=child))",
@@ -25,10 +25,10 @@ CHILDREN = {
     "os.fork": "os.fork() and os.wait() or sys.exit(child())",
 }
 
-#: How that process comes to its end.
+#: The ways in which that process ends.
 ENDS = {"returns": "return", "raises": "raise OSError('on purpose')", "exits": "sys.exit(3)"}
 
-#: What it opens.
+#: The connections that it opens.
 OPENED = {
     "masep": """
     kept = masep.connect(f"pymasep://127.0.0.1:{port}", id="child")

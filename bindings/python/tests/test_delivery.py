@@ -1,4 +1,4 @@
-"""What `masep.communication` has accepted is delivered, or it is said that it is not."""
+"""Frames that `masep.communication` has accepted are delivered, or it is said that it is not."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_program_that_comes_to_its_end_says_what_is_lost(engine, directory):
         assert program.wait(SOON) == 0
         told = lost(program.stderr.read())
     bodies, _rest = engine.frames()
-    # What the system had taken arrives after all.
+    # The frames that the system had taken arrive after all.
     assert len(bodies) + told == 1_000
     assert lost((directory / "logs" / "Client-agent.log").read_text(encoding="utf-8")) == told
 

@@ -66,7 +66,7 @@ def test_a_conversation(server, received):
     for each in (handler, server.get_connection("agent")):
         each.join(SOON)
         assert not each.is_alive()
-    # What is sent to one that has left is dropped.
+    # Frames to a peer that has left are dropped.
     server.send_frame_to("agent", Frame(b"late"))
 
 

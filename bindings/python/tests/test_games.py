@@ -42,7 +42,7 @@ def play(directory, monkeypatch, is_patched):
         command = [sys.executable, *(MONKEY if patched else ()), "-m", module, *arguments]
         with peers.started(command, own, ENVIRONMENT) as peer:
             ready = peer.expect("ready" if module == ENGINE else "connected")
-            # Whether masep is in it is to be seen, not believed.
+            # The test looks whether masep is in it, and does not take that for granted.
             assert ("_masep." in Path(f"/proc/{peer.pid}/maps").read_text()) == patched
             peer.put_back(ready)
             started.append((module, patched))
@@ -63,7 +63,7 @@ def unpatched(tmp_path_factory):
 
 
 def test_the_game_without_masep_is_a_whole_one(unpatched):
-    """What the others are compared with: many observations, all kinds of actions, an end."""
+    """The game with which the others are compared: many observations, all kinds of actions, an end."""
     assert unpatched.result["steps"] >= 20
     for seat in unpatched.seats.values():
         assert b'msg_type="end"' in seat.frames[-1]

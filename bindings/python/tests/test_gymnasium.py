@@ -288,7 +288,7 @@ sys.stdin.read()
 def test_a_crash_a_hang_and_a_client_that_is_killed_cost_nobody_else(monkeypatch, tmp_path):
     monkeypatch.setattr(serving, "LEAVE_SECONDS", 0.5)
     with serve(environments.Wilful) as server:
-        # What a process keeps that has served once: the forkserver's, numpy's.
+        # The descriptors that a process keeps after its first service: the forkserver's, numpy's.
         RemoteEnv(server.target).close()
     before = descriptors()
     with serve(environments.Wilful, envs=8) as server:

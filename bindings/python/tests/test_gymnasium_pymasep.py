@@ -67,7 +67,7 @@ class Engines:
         return process
 
     def result(self):
-        """What the last engine tells of its game, which it has ended by itself."""
+        """The report of the last engine on its game, which it has ended by itself."""
         process = self.started[-1]
         own = self.directory / f"engine-{len(self.started) - 1}"
         assert process.returncode == 0, (own / "errors").read_text()

@@ -1,4 +1,4 @@
-"""What is logged of a peer is one line, in which its id is only seen."""
+"""Each line of the log about a peer is one line, whatever its id contains."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_elements_come_back_as_elements_and_can_be_sent_on():
     assert b"changed" in message.to_bytes()
 
 
-# What a parser of XML may refuse, or take for something else.
+# Characters that a parser of XML may refuse, or take for something else.
 TEXTS = ["a", "\r", "a\rb\r\n", "\t\n ", "\x00", "\x01\x1b", "\x7f\x85\u2028", "\ufffe", "\uffff", "é漢\U0001f600", "]]>", "&#13;\"'<"]
 
 

@@ -13,7 +13,7 @@ OPEN = """
 import logging, os, queue, signal, socket, sys, threading, time
 import masep
 import masep.communication as communication
-# Whoever runs the tests may ignore it, which programs inherit.
+# The shell of the tests may ignore Ctrl-C, which its programs inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 server = masep.Server("engine", "127.0.0.1:0")
 address = "{}:{}".format(*server.address)
@@ -23,7 +23,7 @@ engine = server.accept()
 
 
 def run(code: str) -> str:
-    """What a program prints that ends in order and without a warning."""
+    """The output of a program that ends in order and without a warning."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", OPEN + code]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0, ended.stderr
@@ -32,7 +32,7 @@ def run(code: str) -> str:
 
 
 def interrupted(call: str, before: str = "", after: str = "") -> str:
-    """What a program prints whose call is interrupted."""
+    """The output of a program whose call is interrupted."""
     return run(
         f"""
 {before}
@@ -250,7 +250,7 @@ threading.Thread(target=agent.recv, daemon=True).start()
 
 
 def exit_heard(program: str, peer_of: Callable[[int], socket.socket], hello: bytes) -> bytes:
-    """What a peer hears of a program that prints a port, and comes to its end."""
+    """The bytes that a peer gets from a program that prints a port, and comes to its end."""
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
         with peer_of(int(running.stdout.readline())) as peer:
             peer.settimeout(10)

@@ -57,7 +57,7 @@ def test_it_is_patched_before_or_after_its_import(before):
 
 
 def outcomes(*through):
-    """What its tests come to: those that pass, and those that do not (some want files that it has not)."""
+    """The results of its tests: those that pass, and those that do not (some want files that it has not)."""
     tests = [str(OLDER / "test" / "unit" / name) for name in TESTS]
     # Some of its threads die of the end of its tests: that is no failure of theirs.
     options = ["-p", "no:cacheprovider", "-rA", "-W", "ignore", f"--timeout={ONE}", "--rootdir", str(OLDER)]

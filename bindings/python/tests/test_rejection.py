@@ -19,7 +19,7 @@ def refuse(listening: socket.socket, data: bytes) -> None:
     peer, _address = listening.accept()
     with peer:
         peer.sendall(data)
-        # The client's hello. What comes after it meets a closed socket.
+        # The client's hello. Bytes after it meet a closed socket.
         peer.recv(1_000)
 
 
@@ -53,7 +53,7 @@ async def _iterate(agent):
 
 def check(raised):
     assert raised.value.reason == "rejected"
-    # Why, as far as a client can know.
+    # The reason, as far as a client can know it.
     assert "in use" in str(raised.value)
     assert "full" in str(raised.value)
     assert not isinstance(raised.value, masep.RefusedError)

@@ -26,7 +26,7 @@ class Colour(enum.IntEnum):
 
 
 class Lxml:
-    """What an element of lxml is known by."""
+    """A class with the marks by which an element of lxml is known."""
 
     nsmap: dict[str, str] = {}
 

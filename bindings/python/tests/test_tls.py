@@ -15,7 +15,7 @@ import pytest
 import masep
 import masep.aio
 
-#: What a client of protocol 2 says first, and a HELLO of the id ``foreign``.
+#: The first bytes of a client of protocol 2, and a HELLO of the id ``foreign``.
 HELLO = (
     b"\x07\0masep/2\x03\0BYE\0\0"
     b"\x2c\0\0\0\x01\0\0\0\xa5\x61v\x82\x02\x02\x62id\x67foreign\x63max\x1a\0\x10\0\0\x68features\x80\x65agent\x61x\0\0\0\0"

@@ -30,7 +30,7 @@ class Tokens:
         self.path.write_text("".join(entry(*token) for token in tokens.items()))
 
     def line(self, name: str) -> str:
-        """What ``masep token new`` prints."""
+        """The line that ``masep token new`` prints."""
         return f"{self.address}?token=secret-{name}"
 
 

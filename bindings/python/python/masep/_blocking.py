@@ -136,7 +136,7 @@ class Connection(ConnectionFacts):
 def body_of(
     message: communication.Message | bytes, connection: _masep.Connection
 ) -> bytes | _masep.Outgoing:
-    """What is sent on this connection for something, within its bounds."""
+    """The encoded form of a message or of bytes on this connection, within its bounds."""
     if not isinstance(message, communication.Message):
         return message
     if message._has_own_bytes():
@@ -214,7 +214,7 @@ class Request:
 
     @property
     def hello(self) -> Hello:
-        """What the client says of itself, until it is decided."""
+        """The facts that the client gives about itself. They are there until the request is decided."""
         return self._request.hello
 
     @property

@@ -1,4 +1,4 @@
-"""What protocol 2 says beside messages."""
+"""The control messages of protocol 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Bye", "Hello", "Notice", "PeerLimits", "Welcome"]
 
 @dataclass(frozen=True)
 class Bye:
-    """The end of a connection, as the peer said it. What it says comes from outside: escape it before it
+    """The end of a connection, as the peer said it. Its text comes from outside: escape it before it
     reaches a terminal."""
 
     code: str
@@ -18,7 +18,7 @@ class Bye:
     text: str = ""
     """The reason, for people."""
     may_return: bool | None = None
-    """Whether this side may come back."""
+    """True if this side may come back."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Hello:
     id: str
     """The id by which it would be known."""
     features: tuple[str, ...] = ()
-    """What the client can do beyond the protocol."""
+    """The features of the client beyond the protocol."""
     agent: str = ""
     """The name and version of the program, for people."""
     role: str | None = None
@@ -55,16 +55,16 @@ class Notice:
     """Something that was not accepted, which is no end."""
 
     code: str
-    """What it is, for programs: ``"late"``, ``"repeated"``, ``"bad_turn"``, ..."""
+    """The code of the notice, for programs: ``"late"``, ``"repeated"``, ``"bad_turn"``, ..."""
     text: str = ""
     """The same for people. It comes from outside: escape it before it reaches a terminal."""
     about: dict[str, Any] | None = None
-    """What it is about: ``{"turn": 7}``."""
+    """The subject of the notice: ``{"turn": 7}``."""
 
 
 @dataclass(frozen=True)
 class PeerLimits:
-    """What a peer can be sent."""
+    """The bounds of what a peer can be sent."""
 
     protocol: int
     """The generation of the protocol that it speaks: 1, which is pymasep's, or 2."""
@@ -74,10 +74,10 @@ class PeerLimits:
 
 @dataclass(frozen=True)
 class Welcome:
-    """What a server of protocol 2 said when it took this client."""
+    """The first message of a server of protocol 2 to a client that it takes."""
 
     features: tuple[str, ...] = ()
-    """What the server can do beyond the protocol."""
+    """The features of the server beyond the protocol."""
     instance: str | None = None
     """A name of this life of the server: it has another one after each start."""
     seat: str | None = None
@@ -85,7 +85,7 @@ class Welcome:
     resume: str | None = field(default=None, repr=False)
     """With this the client gets the seat back on another connection."""
     epoch: int | None = None
-    """How often somebody was let to the seat."""
+    """The number of times that somebody was let to the seat."""
     last: dict[str, Any] | None = None
     """The turn of this seat that was decided last."""
     grace: float | None = None

@@ -1,4 +1,4 @@
-"""What connections tell of themselves, with and without async."""
+"""The facts that connections tell of themselves, with and without async."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ class ConnectionFacts:
 
     @property
     def peer_limits(self) -> PeerLimits:
-        """What the peer can be sent."""
+        """The bounds of what the peer can be sent."""
         return self._connection.peer_limits
 
     @property
     def welcome(self) -> Welcome | None:
-        """What the server said when it took this client; None on a server's connection, and in pymasep's
+        """The server's WELCOME to this client; None on a server's connection, and in pymasep's
         protocol."""
         return self._connection.welcome
 
     @property
     def peer_bye(self) -> Bye | None:
-        """What the peer said at its end, if it said why; None in pymasep's protocol."""
+        """The peer's BYE at its end, if it sent one; None in pymasep's protocol."""
         return self._connection.peer_bye
 
     @property

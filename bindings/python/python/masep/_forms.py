@@ -17,7 +17,7 @@ _PLAIN = (str, bytes, dict, list, tuple, set, float, int)
 
 def plain(value: object, place: str) -> object:
     """The plain object for which this one stands: the bytes of a ``bytearray``, or of a ``memoryview`` of
-    bytes; the number of a scalar of numpy; the array of a tensor. What has a buffer is a plain object.
+    bytes; the number of a scalar of numpy; the array of a tensor. An object with a buffer is a plain one.
 
     :param place: where it stands, such as ``params['o'][3]``
     :raises CallerError: if it stands for none: where it is, and what can be sent instead
@@ -55,7 +55,7 @@ def no_array(value: object, place: str, format: str | None) -> CallerError:
 
 
 def _advice_on_items(value: object, dtype: object, format: str | None) -> str:
-    """What can be sent instead of an array of such items."""
+    """Advice on what can be sent instead of an array of such items."""
     kind = getattr(dtype, "kind", "")
     if kind == "c":
         return "send its .real and its .imag"

@@ -1,4 +1,4 @@
-"""What connections, servers and sockets are bound by."""
+"""The limits of connections, servers and sockets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Limits:
     message_bytes: int = 1 << 20
     """Bytes of one message."""
     depth: int = 1_024
-    """How deep elements may stand in each other."""
+    """The greatest depth of elements in each other."""
     nodes: int = 100_000
     """Elements of XML, or data items of CBOR, in one message."""
     text_bytes: int = 1 << 20

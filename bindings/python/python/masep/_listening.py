@@ -1,4 +1,4 @@
-"""What servers have in common, with and without async."""
+"""The part that servers have in common, with and without async."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Listener(Generic[C]):
         self._begin(ask)
 
     def _begin(self, asks: bool) -> None:
-        """What follows when it listens."""
+        """Does the rest of the start, once the server listens."""
 
     def _wrapped(self, connection: _masep.Connection) -> C:
         """The object for a connection that nobody has."""

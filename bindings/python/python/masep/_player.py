@@ -23,7 +23,7 @@ class Last:
     how: Literal["played", "default", "none"]
     """``"played"`` if the player's action counted."""
     why: str | None
-    """Why it was not played, see :attr:`masep.Move.why`."""
+    """The reason why it was not played, see :attr:`masep.Move.why`."""
     after: float | None
     """The seconds until its action arrived, if that counted."""
     played: int | None = None
@@ -51,7 +51,7 @@ class PlayerEvent:
     how: Literal["played", "default", "none"] | None = None
     """The way in which that turn was decided, as far as it is known."""
     why: str | None = None
-    """Why it was, see :attr:`masep.Move.why`."""
+    """The reason why it was, see :attr:`masep.Move.why`."""
     code: str | None = None
     """The engine's word, for programs."""
     text: str | None = None

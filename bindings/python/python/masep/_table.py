@@ -63,7 +63,7 @@ class Move:
     how: Literal["played", "default", "none"]
     """The way in which it came about: by its own action, by the one for the late, or without any."""
     why: str | None
-    """Why it was not played: ``"late"``, ``"closed"`` (the turn), ``"away"``, ``"asleep"``, ``"gone"``,
+    """The reason why it was not played: ``"late"``, ``"closed"`` (the turn), ``"away"``, ``"asleep"``, ``"gone"``,
     ``"dead"`` (the seat is closed), ``"vacant"``, ``"undeliverable"`` (the view). With ``"unreadable"`` it
     was played, and the action is nothing that Python has."""
     turn: int
@@ -85,7 +85,7 @@ class TableEvent:
     id: str | None = None
     """The id of who was seated."""
     code: str | None = None
-    """Why something was ignored: ``"late"``, ``"repeated"``, ``"not_asked"``, ..."""
+    """The reason why something was ignored: ``"late"``, ``"repeated"``, ``"not_asked"``, ..."""
     spectators: int | None = None
     """Their number."""
 
@@ -468,7 +468,7 @@ class Table(_BaseTable):
 
 
 class _BaseActions:
-    """What the decisions of all seats have in common with and without async."""
+    """The part that the decisions of all seats have in common, with and without async."""
 
     def __init__(self, actions: _masep.Actions) -> None:
         self._moves = actions
@@ -482,7 +482,7 @@ class _BaseActions:
 
 
 class _BaseTurn:
-    """What turns have in common with and without async."""
+    """The part that turns have in common, with and without async."""
 
     def __init__(self, turn: _masep.Turn) -> None:
         self._moves = turn

@@ -14,7 +14,7 @@ Mode: TypeAlias = Literal["require", "allow", "off"]
 def certificate(
     tls_cert: Path | None, tls_key: Path | None, tls: Mode | None
 ) -> tuple[str, str, str] | None:
-    """Who a server is."""
+    """The paths of a server's certificate and key, and its mode; None without TLS."""
     if tls_cert is None and tls_key is None:
         if tls not in (None, "off"):
             raise CallerError("tls needs tls_cert and tls_key")
@@ -25,7 +25,7 @@ def certificate(
 
 
 def trust(tls_ca: Path | None, tls_name: str | None) -> tuple[str | None, str | None] | None:
-    """Whom a client trusts."""
+    """The file of the authorities that a client trusts, and the server's name; None if nothing was given."""
     if tls_ca is None and tls_name is None:
         return None
     return None if tls_ca is None else os.fspath(tls_ca), tls_name

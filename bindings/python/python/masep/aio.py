@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 class _Loop:
-    """What the connections of an event loop share: what wakes it, and the rest of its turn. Calls that
+    """The state that the connections of an event loop share: its waker, and the rest of its turn. Calls that
     find what they are for do not wait, and so would never let the other tasks run while a peer is fast
     enough."""
 
@@ -105,7 +105,7 @@ class Connection(ConnectionFacts):
         self._in_turn = asyncio.Lock()
         # The calls that wait for a change.
         self._waiting: dict[asyncio.Future[bool], None] = {}
-        # What the loop waits for.
+        # True while the loop watches the descriptor for that.
         self._reads = self._writes = False
         self._timer: asyncio.TimerHandle | None = None
         self._driven, self._descriptor = self._shared.attach(self)

@@ -1,4 +1,4 @@
-"""What pymasep's documentation says of ``pymasep.communication``, as tests that run unchanged against it
+"""The statements of pymasep's documentation on ``pymasep.communication``, as tests that run unchanged against it
 and against ``masep.communication``.
 
 A file for each class; ``test_names.py`` has the names, parameters and attributes of all. Where pymasep

@@ -8,7 +8,7 @@ import queue
 #: Seconds that an event is waited for before a test fails.
 SOON = 10
 
-#: What handlers that a test makes itself are given.
+#: The logger of handlers that a test makes itself.
 LOGGER = logging.getLogger("behaviour")
 
 
@@ -35,8 +35,8 @@ class Ends:
         self._clients = []
 
     def server(self, handler_class=None, args=None, *, ident="engine", max_connection=5, host="127.0.0.1", **more):
-        """A server on a free port, which does not wait for connections yet. What it receives, if nothing
-        else is asked for, is in ``server.socket_handler_args[0]``."""
+        """A server on a free port, which does not wait for connections yet. Its frames, if nothing
+        else is asked for, are in ``server.socket_handler_args[0]``."""
         handler_class = handler_class or self.communication.SocketHandlerQueue
         args = (queue.Queue(),) if args is None else args
         server = self.communication.Server(ident, max_connection, handler_class, args, host, 0, **more)

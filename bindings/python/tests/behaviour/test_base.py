@@ -125,7 +125,7 @@ def test_the_level_of_the_log_is_a_text_or_a_number(communication, level, number
 
 
 def test_the_log_is_a_file(communication, directory):
-    """What is logged is in ``logs/<class>-<id>.log`` of the current directory."""
+    """The log is ``logs/<class>-<id>.log`` in the current directory."""
     made = base(communication, log_level="INFO")
     made.logger.info("a line of the log")
     made.logger.debug("a line below the level")

@@ -81,7 +81,7 @@ def test_the_handler_gets_the_arguments(communication, ends):
 
 
 def test_frames_in_both_directions(communication, ends):
-    """What one side sends to the id of the other arrives there."""
+    """Frames that one side sends to the id of the other arrive there."""
     server, client = ends.conversation()
     for number in range(20):
         ends.say(client, b"there %d" % number)

@@ -25,7 +25,7 @@ def read(communication, data):
 
 
 def same(one, other):
-    """Whether values are equal and of the same types."""
+    """True if values are equal and of the same types."""
     return repr(one) == repr(other)
 
 

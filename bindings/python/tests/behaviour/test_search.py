@@ -42,7 +42,7 @@ def searching(communication):
 
 
 def finds(communication, server):
-    """Whether a client finds this server."""
+    """True if a client finds this server."""
     for _ in range(TRIES):
         client = searching(communication)
         client.search_server()

@@ -1,4 +1,4 @@
-"""What a function of the caller's has started: processes and threads, as their watcher knows them."""
+"""The processes and threads that a function of the caller's has started, as their watcher knows them."""
 
 from __future__ import annotations
 

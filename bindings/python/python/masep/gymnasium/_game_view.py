@@ -1,4 +1,4 @@
-"""What the engine of a pymasep game shows to the learner."""
+"""The view of a pymasep game that its engine shows to the learner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class GameView:
     state: Element
     """The ``State``, as far as the learner's agent sees it."""
     information: dict[str, Any] = field(default_factory=dict)
-    """What the game adds, such as a log and rewards."""
+    """Additions of the game, such as a log and rewards."""
     id: str = ""
     """The id of the learner, which its agent has as ``control``."""
 
@@ -74,7 +74,7 @@ class GameView:
 
     @property
     def reward(self) -> float:
-        """What the game adds for the learner's agent as ``reward``; 0 if that is nothing."""
+        """The ``reward`` that the game adds for the learner's agent; 0 without one."""
         rewards = self.information.get("reward")
         reward = rewards.get(self.agent_name) if isinstance(rewards, dict) else rewards
         return float(reward) if isinstance(reward, (int, float)) else 0.0

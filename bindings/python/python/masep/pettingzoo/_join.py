@@ -38,9 +38,10 @@ class AgentTurn(AgentView):
     last: Last | None
     """The decision of the agent's last turn, as :attr:`masep.PlayerTurn.last`."""
     illegal: str | None
-    """Why the action of the last turn did not count, though it came in time; None if it was legal."""
+    """The reason why the action of the last turn did not count, though it came in time; None if it was legal."""
     ended: str | None
-    """Why the episode is over, if it is not by the rules of the game: somebody is gone, the environment has failed."""
+    """The reason why the episode is over, if it is not by the rules of the game: somebody is gone, the
+    environment has failed."""
     _turn: PlayerTurn = field(repr=False)
     _cast: Callable[[Any], Any] = field(repr=False)
 

@@ -36,7 +36,7 @@ class Episode:
     returns: dict[str, float]
     """The sum of the rewards that each agent was told."""
     ended: str | None
-    """Why it ended, if it was given up."""
+    """The reason why it ended, if it was given up."""
 
 
 class EnvironmentTable:
