@@ -135,13 +135,13 @@ impl Subject {
 /// A bound for the median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bound {
-    /// Of the figure itself.
+    /// The greatest value of the figure.
     AtMost(f64),
-    /// Of the figure itself.
+    /// The least value of the figure.
     AtLeast(f64),
-    /// Of the ratio to a subject in the same round.
+    /// The greatest ratio of the figure to that of a subject in the same round.
     RatioAtMost(&'static str, f64),
-    /// Of the ratio to a subject in the same round.
+    /// The least ratio of the figure to that of a subject in the same round.
     RatioAtLeast(&'static str, f64),
 }
 

@@ -152,7 +152,7 @@ struct Ca {
     /// As PEM.
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
-    /// Of a new one.
+    /// The end of the time of a new certificate.
     until: OffsetDateTime,
 }
 

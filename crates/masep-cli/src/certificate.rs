@@ -38,7 +38,8 @@ impl ShownCertificate {
         (self.ends - now).whole_days()
     }
 
-    /// That of the server at this address, which is trusted for nothing here. Waits at most so long for each step.
+    /// The certificate of the server at this address, which is trusted for nothing here. Waits at most so long for each
+    /// step.
     pub(crate) fn of_server(address: SocketAddr, name: &str, time: Duration) -> io::Result<Self> {
         let shown = Arc::new(Shown {
             certificate: Mutex::new(None),

@@ -306,7 +306,7 @@ fn failed(mut report: Report, error: ConnectError) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// Of a server of pymasep's protocol, which says BYE right behind its hello.
+/// The refusal of a server of pymasep's protocol, which says BYE right behind its hello.
 fn refused_at_once(connection: &Connection) -> Option<Refused> {
     let reason = connection.close_reason()?;
     Some(Refused {

@@ -136,7 +136,7 @@ fn is_pymasep(protocol: &u16) -> bool {
 }
 
 impl<'a> Event<'a> {
-    /// That this connection ended.
+    /// Tells that this connection ended.
     pub(crate) fn closed(connection: &'a Connection, reason: &CloseReason) -> Self {
         let words = reason.words();
         Self::Closed {
@@ -150,7 +150,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// That the server at this address did not take this client.
+    /// Tells that the server at this address did not take this client.
     pub(crate) fn rejected_by(address: &'a str, rejected: &'a Rejected) -> Self {
         Self::RejectedByServer {
             address,
@@ -162,7 +162,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// That time was up before all was sent on this connection.
+    /// Tells that time was up before all was sent on this connection.
     pub(crate) fn cut_off(connection: &'a Connection) -> Self {
         let (peer, frames) = (connection.peer(), connection.unsent());
         Self::CutOff {
@@ -176,7 +176,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// That time was up before all lines that had been read were done.
+    /// Tells that time was up before all lines that had been read were done.
     pub(crate) fn undone(lines: usize) -> Self {
         Self::CutOff {
             kind: "cut_off",

@@ -14,7 +14,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// So many at once, then so many in a second.
+    /// A pace that allows `burst` at once, then `per_second` in a second.
     pub(crate) fn new(burst: u32, per_second: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
         Self {

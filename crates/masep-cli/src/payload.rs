@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// Larger payloads are passed over: only their size is told.
 pub(crate) const MOST_BYTES: usize = 8 << 20;
-/// So many bytes of a payload bring one item more, as on a connection.
+/// The bytes of a payload that allow one item more, as on a connection.
 const BYTES_PER_ITEM: usize = 10;
 
 /// Where the kind stands in a header.
@@ -24,7 +24,7 @@ pub(crate) enum Payload {
     Message(Message, Option<Dict>),
     /// Bytes of the user's.
     Bytes(Bytes),
-    /// Of a kind that is ignored by who does not know it.
+    /// The payload of a kind that peers ignore if they do not know it.
     Ignored(u8, Bytes),
     /// Nothing that the protocol knows.
     Other(Bytes, Failure),
@@ -33,7 +33,7 @@ pub(crate) enum Payload {
 }
 
 impl Payload {
-    /// Of a frame of this kind; `None` in place of a payload of so many bytes that is too large.
+    /// The payload of a frame of this kind; `None` in place of a payload of so many bytes that is too large.
     pub(crate) fn read(kind: u8, size: usize, payload: Option<&Bytes>) -> Self {
         let Some(bytes) = payload else {
             return Self::Large(size);

@@ -184,7 +184,7 @@ struct GateOptions {
 enum Quit {
     /// Nobody's: who wants to leave says BYE
     Nobody,
-    /// That of actors
+    /// The QUIT of actors
     Actors,
 }
 

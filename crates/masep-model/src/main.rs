@@ -27,7 +27,7 @@ struct Options {
     /// Schedules for each scenario: half of them at random, half with few changes at the worst moments.
     #[arg(long, default_value_t = 10_000)]
     iterations: usize,
-    /// Of the first schedule. The same one gives the same schedules.
+    /// The seed of the first schedule. The same seed gives the same schedules.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Runs this scenario alone.

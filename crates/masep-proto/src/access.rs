@@ -167,7 +167,7 @@ pub enum Unauthorized {
     /// There was none.
     #[error("it has no access token")]
     Absent,
-    /// It is none of those that the server has.
+    /// The token is none of those that the server has.
     #[error("its access token is not known")]
     Unknown,
     /// The time of this one is over.

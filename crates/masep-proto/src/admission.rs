@@ -92,7 +92,7 @@ pub struct Refusal {
 /// The answer for a connection that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Greet {
-    /// It has a place, and its hello is heard.
+    /// The connection has a place, and its hello is heard.
     Hear,
     /// There is none for it.
     Refuse(Refusal),
@@ -101,9 +101,9 @@ pub enum Greet {
 /// The answer for a connection that has said hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is taken: [`Connection::admit`](crate::connection::Connection::admit).
+    /// The connection is taken: [`Connection::admit`](crate::connection::Connection::admit).
     Admit,
-    /// It is not.
+    /// The connection is refused.
     Refuse(Refusal),
     /// An event will tell.
     Wait,
@@ -112,11 +112,11 @@ pub enum Verdict {
 /// The host's word about a connection, where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may come in, by the rule for ids that are in use.
+    /// The client may come in, by the rule for ids that are in use.
     Admit,
-    /// It may come in, in place of another one with its id.
+    /// The client may come in, in place of another one with its id.
     Replace,
-    /// It may not, for this reason, which the client is told as it is.
+    /// The client may not come in, for this reason, which the client is told as it is.
     Reject(Rejected),
 }
 
@@ -156,14 +156,14 @@ pub struct Admission {
     next: u64,
     taken: usize,
     origins: Origins,
-    /// Those that have not said hello.
+    /// The connections that have not said hello.
     silent: BTreeSet<Ticket>,
     ids: Ids,
-    /// Those about which the host was asked, in order, and by when it has to decide.
+    /// The connections about which the host was asked, in order, each with the time by which it has to decide.
     asked: VecDeque<(Instant, Ticket)>,
-    /// Those whom the host has sent away, in order, and by when they are aborted.
+    /// The connections that the host has sent away, in order, each with the time at which it is aborted.
     leaving: VecDeque<(Instant, Ticket, CloseReason)>,
-    /// Those whose handlers are being told of the end, in order, and by when their ids are free.
+    /// The connections whose handlers are being told of the end, in order, each with the time at which its id is free.
     told: VecDeque<(Instant, Ticket)>,
     refusals: usize,
     telling: usize,

@@ -11,7 +11,7 @@ use crate::{
     Pieces, Position, cbor,
 };
 
-/// Of so many bytes of a payload one may be a data item: the bound of items follows the largest payload.
+/// The bytes of a payload for each data item in it: the bound of items follows the largest payload.
 const BYTES_PER_ITEM: usize = 10;
 
 /// The form of messages on one connection, with its bounds:

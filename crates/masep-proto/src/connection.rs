@@ -113,7 +113,7 @@ pub struct Connection {
     ignores_frames: bool,
     /// The peer's stream has ended or failed.
     input_over: bool,
-    /// It did, while our hello was being written.
+    /// The end of the input, if it came while our hello was being written.
     early_end: Option<Read>,
     /// A read is wanted whether or not the stream is known to be readable.
     probes: bool,
@@ -152,15 +152,15 @@ pub struct Connection {
     /// Bytes that are still thrown away before the stream is closed.
     discards: u32,
 
-    /// By when the phase has to be over.
+    /// The time by which the phase has to be over.
     phase_until: Option<Instant>,
-    /// By when the peer has to take something.
+    /// The time by which the peer has to take something.
     write_until: Option<Instant>,
-    /// Since when nothing can be written any more.
+    /// The time since which nothing can be written any more.
     write_failed_at: Option<Instant>,
-    /// Since when nothing was heard.
+    /// The time since which nothing was heard.
     silent_since: Option<Instant>,
-    /// By when a server's `BYE` is a refusal, until a frame has come.
+    /// The time until which a server's `BYE` is a refusal; `None` once a frame has come.
     rejection_until: Option<Instant>,
 
     /// Frames are accepted.
@@ -186,7 +186,7 @@ enum Phase {
     Deciding,
     /// Admitted: our hello is being written.
     Answering,
-    /// Not admitted: the peer may finish its hello.
+    /// The peer is not admitted, but may finish its hello.
     Refusing,
     /// Frames go in both directions.
     Open,
@@ -210,9 +210,9 @@ enum Outcome {
     Requested(CloseReason),
     /// Nothing can be written any more, for this reason. The bytes that the peer sent before are still read.
     WriteFailed(CloseReason),
-    /// It is settled.
+    /// The end is settled.
     Ended(CloseReason),
-    /// It was never open.
+    /// The connection was never open.
     Failed(HelloFailure),
 }
 
@@ -520,7 +520,7 @@ impl Connection {
         self.has_changed
     }
 
-    /// To be called by each call but those of a plain connection, when it has done its work.
+    /// Notes changes at the end of each call, but for those of a plain connection.
     fn note_change(&mut self) {
         self.has_changed = true;
         self.takes_frames = self.phase == Phase::Open && matches!(self.outcome, Outcome::Undecided);

@@ -31,16 +31,16 @@ const ANSWER_MAX: usize = 21;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ignored {
-    /// It is not the question of the search.
+    /// The datagram is not the question of the search.
     #[error("not the question of the search")]
     NotTheQuestion,
-    /// It is not `<IPv4 address>:<port>`.
+    /// The datagram is not `<IPv4 address>:<port>`.
     #[error("not <IPv4 address>:<port>")]
     NotAnAnswer,
-    /// It is a map in CBOR that describes no server.
+    /// The datagram is a map in CBOR that describes no server.
     #[error("a map that describes no server")]
     NotADescription,
-    /// It names port 0 or an address that nobody can connect to (unspecified, multicast, broadcast).
+    /// The datagram names port 0 or an address that nobody can connect to (unspecified, multicast, broadcast).
     #[error("an address that cannot be connected to")]
     UnusableAddress,
     /// Another host names a loopback address, which would lead to a program of the asker's own.

@@ -17,7 +17,7 @@
 //! | QUIT | by [`Rules::quits`]: of nobody, unless that says otherwise |
 //! | others, and those in another's name | never |
 //!
-//! To a client goes nothing before it has registered.
+//! A client gets nothing before it has registered.
 
 mod action;
 mod rules;
@@ -44,7 +44,7 @@ pub struct Gate {
     rules: Rules,
     /// All that ever came in.
     ids: BTreeSet<PeerId>,
-    /// Those who ever had an agent.
+    /// The clients that ever had an agent.
     actors: BTreeSet<PeerId>,
 }
 
@@ -138,7 +138,8 @@ impl Gate {
     /// Takes a client by what it says of itself, or not; and by what its token allows it, where it has one. It is held to
     /// both.
     ///
-    /// It is to be asked before the engine knows of the client: each id costs a pymasep engine descriptors for ever.
+    /// The gate is to be asked before the engine knows of the client: each id costs a pymasep engine descriptors for
+    /// ever.
     ///
     /// # Errors
     /// An id that pymasep cannot read, or one too many; another game; a role that there is not, or may not be.
@@ -345,7 +346,7 @@ impl Visitor {
 
 /// A message that has been looked at.
 enum Judged {
-    /// It goes through, as it is here.
+    /// The message goes through, as it is here.
     Goes(Message),
     Not(Verdict),
 }

@@ -16,7 +16,7 @@
 //!
 //! A message is `{"msg_type": …, "src_sub_app": …, "params": …}`.
 //!
-//! That is what is written. Reading also takes `{"$float": …}` of any float, as text or as a number
+//! These forms are written. Reading also takes `{"$float": …}` of any float, as text or as a number
 //! (for writers whose numbers cannot tell `1.0` from `1`), `{"$int": …}` of any int, every dict as a
 //! `$dict`, `{"$codepoints": [97, …]}` for a string, `{"$py": class, "name": tag, "str": text}` for
 //! the element that pymasep sends in the place of an object it does not know, and

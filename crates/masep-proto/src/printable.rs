@@ -5,9 +5,9 @@ use std::fmt::{self, Write};
 /// True if a character is only seen: it ends no line, steers no terminal, and neither turns, hides nor joins
 /// the characters around it.
 ///
-/// Not so are control characters, line and paragraph separators, all of Unicode's format characters (those that
-/// change the direction of text, of no width, the byte order mark, tags), and what Unicode says may be shown as
-/// nothing (fillers, variation selectors).
+/// These are not printable: control characters, line and paragraph separators, all of Unicode's format characters
+/// (those that change the direction of text, of no width, the byte order mark, tags), and what Unicode says may be
+/// shown as nothing (fillers, variation selectors).
 pub const fn is_printable(c: char) -> bool {
     match c {
         ' '..='~' => true,
@@ -113,7 +113,7 @@ pub(crate) fn debug_bounded(
 struct Beginning<'a, 'b> {
     writer: &'a mut fmt::Formatter<'b>,
     room: usize,
-    /// Not by somebody around this.
+    /// True if this has cut the text, and not somebody around it.
     is_cut: bool,
 }
 

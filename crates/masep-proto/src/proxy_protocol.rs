@@ -23,14 +23,14 @@ pub const MOST_BYTES: usize = 2_048;
 /// The origin of a connection, as its header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// It is a client's.
+    /// The connection is a client's.
     Client {
         /// The client's address.
         source: SocketAddr,
         /// The address at which the client has connected.
         destination: SocketAddr,
     },
-    /// It is the balancer's own, such as a look whether the server lives, or nothing is said of the client.
+    /// The connection is the balancer's own, such as a look whether the server lives, or nothing is said of the client.
     Unknown,
 }
 

@@ -99,13 +99,13 @@ pub enum CertificateFault {
     Expired,
     /// Its time, or that of one above it, has not begun.
     NotYetValid,
-    /// It is for other names than the one that was connected to.
+    /// The certificate is for other names than the one that was connected to.
     Name,
     /// No authority that is trusted stands behind it.
     Issuer,
     /// Its authority has taken it back.
     Revoked,
-    /// It is damaged, or not made for servers.
+    /// The certificate is damaged, or not made for servers.
     Bad,
 }
 

@@ -32,7 +32,7 @@ impl Table {
     /// The time is to be read when the message is there, and not before: an answer that seems to be older than its
     /// question is none.
     ///
-    /// From peers that the table has not been told of, or has forgotten, nothing is taken.
+    /// The table takes nothing from peers that it has not been told of, or has forgotten.
     pub fn handle_message(
         &mut self,
         peer: PeerKey,

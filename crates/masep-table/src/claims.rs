@@ -10,9 +10,9 @@ use crate::{Code, Hello, SeatId, SeatState, Table};
 /// The reason why a peer gets a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Title {
-    /// It was open.
+    /// The seat was open.
     Open,
-    /// It is its player's: by the resume text or by the id.
+    /// The seat is the peer's own: by the resume text or by the id.
     Same,
     /// Its player is away, and the host lets others have it.
     Stranger,

@@ -86,11 +86,12 @@ pub enum Outgoing {
 /// The table's word about a connection that has said `HELLO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is taken.
+    /// The peer is taken.
     Admit(Welcome),
-    /// It is taken in place of the live connection with the same id, for which there was a [`Effect::Close`] before.
+    /// The peer is taken in place of the live connection with the same id, for which there was a [`Effect::Close`]
+    /// before.
     Replace(Welcome),
-    /// It is not taken.
+    /// The peer is not taken.
     Reject {
         /// The reason.
         code: Code,
@@ -152,7 +153,7 @@ pub struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Code {
-    /// It names another game.
+    /// The peer names another game.
     UnknownGame,
     /// Its `REGISTER` names another id than its hello.
     IdMismatch,
@@ -174,11 +175,11 @@ pub enum Code {
     Over,
     /// Another connection has proved that the seat is its own.
     Replaced,
-    /// It has left the game.
+    /// The peer has left the game.
     Left,
     /// The host has failed.
     Failed,
-    /// It has answered turns that have not begun, too often.
+    /// The peer has answered turns that have not begun, too often.
     BadTurn,
     /// Its action came too late.
     Late,
@@ -188,11 +189,11 @@ pub enum Code {
     NoAction,
     /// Its message is in the name of somebody else.
     NotYours,
-    /// It was not asked.
+    /// The peer was not asked.
     NotAsked,
-    /// It has no seat.
+    /// The peer has no seat.
     NotAPlayer,
-    /// It has another role already.
+    /// The peer has another role already.
     OtherRole,
     /// Its resume text is of an earlier life of the engine.
     EarlierLife,

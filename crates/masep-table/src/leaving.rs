@@ -125,7 +125,7 @@ impl Table {
         self.conclude(now);
     }
 
-    /// Those who are not connected any more do not come back.
+    /// Frees the seats of players that are not connected any more: they do not come back.
     fn leave_seats(&mut self) {
         for seat in &mut self.seats {
             if seat

@@ -50,9 +50,9 @@ impl fmt::Debug for Token {
 /// A resume text as it was said in a `HELLO`: what [`write()`] made of a life of the engine and a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
-    /// Of this life of the engine.
+    /// A resume text of this life of the engine.
     Ours(Token),
-    /// Of another life, or no resume text at all.
+    /// A resume text of another life, or no resume text at all.
     Foreign,
 }
 

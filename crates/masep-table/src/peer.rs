@@ -27,16 +27,16 @@ pub(crate) enum Wire {
 /// The part that a peer has in the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// It has not registered.
+    /// The peer has not registered.
     Guest,
     Seat(SeatId),
     Spectator,
 }
 
-/// Where a pymasep peer is with its questions.
+/// The state of a pymasep peer's questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// It owes none.
+    /// The peer owes no answer.
     Clear,
     /// Its next action is for this turn.
     Asked { turn: u64, since: Instant },

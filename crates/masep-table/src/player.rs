@@ -120,11 +120,11 @@ pub enum Event {
 /// The end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// With a `BYE` that says nothing.
+    /// The engine said `BYE`, without a reason.
     Bye,
-    /// With a `BYE` that says why.
+    /// The engine said `BYE`, with a reason.
     ByeWith(Bye),
-    /// Without one, for this reason.
+    /// The connection was lost without a `BYE`, for this reason.
     Lost(String),
 }
 
@@ -133,7 +133,7 @@ pub enum Closed {
 struct Answer {
     turn: u64,
     action: Value,
-    /// It is not known whether it counted.
+    /// True if it is not known whether it counted.
     is_open: bool,
 }
 
@@ -149,7 +149,7 @@ pub struct Session {
     instance: Option<String>,
     /// Attempts that were begun, all together.
     begun: u64,
-    /// Since when there has been no connection, and the attempts since.
+    /// The time since which there has been no connection, and the attempts since.
     lost_at: Instant,
     attempts: u32,
     inbox: Inbox,
@@ -192,7 +192,7 @@ impl Session {
         &self.part
     }
 
-    /// With this the seat is had again, also by a later process: secret.
+    /// The text with which the seat is had again, also by a later process: secret.
     pub fn resume(&self) -> Option<&str> {
         self.resume.as_deref()
     }

@@ -21,7 +21,7 @@ pub struct Clock {
 /// The time of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TurnTime {
-    /// That of [`Settings::clock`].
+    /// The time of [`Settings::clock`].
     #[default]
     AsSet,
     /// This instead of [`Clock::per_turn`]. The bank counts as ever.
@@ -188,7 +188,7 @@ impl Settings {
         self
     }
 
-    /// That the pymasep peer on this seat does not answer final observations. (pymasep's own interface does.)
+    /// Says that the pymasep peer on this seat does not answer final observations. (pymasep's own interface does.)
     #[must_use]
     pub fn finals_unanswered(mut self, seat: impl Into<String>) -> Self {
         self.finals_unanswered.insert(seat.into());

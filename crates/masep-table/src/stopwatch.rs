@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch {
     elapsed: Duration,
-    /// Since when it runs.
+    /// The time since which it runs.
     since: Option<Instant>,
     /// When it was last stopped. It does not start before.
     stopped: Instant,

@@ -18,7 +18,7 @@ pub(crate) enum Phase {
     /// A player that leaves frees its seat.
     Gathering,
     Playing,
-    /// Since then the end is told.
+    /// The end is being told, since then.
     Ending(Instant),
     Over,
 }
@@ -40,7 +40,7 @@ pub struct Table {
     /// The number of seats that are asked and undecided.
     pub(crate) open: usize,
     pub(crate) shown: Option<Shown>,
-    /// Of players that say the numbers of turns, and of pymasep peers.
+    /// The observations sent to players that say the numbers of turns, and to pymasep peers.
     pub(crate) sent: [Option<Sent>; 2],
     pub(crate) is_paused: bool,
     /// Nobody can decide, and somebody may come back: clocks stand still.
@@ -49,7 +49,7 @@ pub struct Table {
     pub(crate) present: usize,
     /// A seat has changed its state since that was looked at.
     pub(crate) has_changed: bool,
-    /// Not later than the first deadline.
+    /// The time of the next wake-up, not later than the first deadline.
     pub(crate) wake: Option<Instant>,
     pub(crate) is_stale: bool,
     pub(crate) effects: VecDeque<Effect>,

@@ -25,9 +25,9 @@ pub enum Cause {
     Closed,
     /// Its connection was lost.
     Away,
-    /// It had missed too many turns before.
+    /// The player had missed too many turns before.
     Asleep,
-    /// It had left the game, or was away for too long.
+    /// The player had left the game, or was away for too long.
     Gone,
     /// The host had closed the seat, as for a dead agent.
     Dead,
@@ -40,11 +40,11 @@ pub enum Cause {
 /// The decision of one seat in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum How {
-    /// By its own action.
+    /// The seat was decided by its own action.
     Played,
-    /// By the [action for the late](crate::Late).
+    /// The seat was decided by the [action for the late](crate::Late).
     Default(Cause),
-    /// Without an action.
+    /// The seat was decided without an action.
     None(Cause),
 }
 

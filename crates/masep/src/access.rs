@@ -79,9 +79,9 @@ pub(crate) enum Gate {
     /// Everybody.
     #[default]
     Open,
-    /// Those with one of these tokens.
+    /// Clients with one of these tokens.
     Tokens(Tokens),
-    /// Those whom this function lets in.
+    /// Clients that this function lets in.
     Host(AdmitFunction),
 }
 
@@ -232,7 +232,7 @@ macro_rules! kick_calls {
             self.door.unban(subject)
         }
 
-        /// Those who are banned.
+        /// The clients that are banned.
         pub fn bans(&self) -> Vec<crate::access::Subject> {
             self.door.bans()
         }

@@ -36,8 +36,7 @@ pub enum SendError {
     /// No connection has this id.
     #[error("no connection with the id {0:?}")]
     UnknownPeer(PeerId),
-    /// Of the connections to which it was to be sent, some cannot be sent it, and live on; the others have it (only
-    /// calls that send to all say so).
+    /// Some connections cannot be sent it, and live on; the others have it. Only calls that send to all fail so.
     #[error(transparent)]
     Undelivered(Box<Undelivered>),
 }
@@ -196,7 +195,7 @@ pub enum AcceptTimeoutError {
 }
 
 impl From<AcceptTimeoutError> for AcceptError {
-    /// Of a call without a time, which is never over.
+    /// The error for a call without a time, which is never over.
     fn from(error: AcceptTimeoutError) -> Self {
         match error {
             AcceptTimeoutError::TimedOut | AcceptTimeoutError::Stopped => Self::Stopped,

@@ -296,8 +296,8 @@ impl Player {
     /// The next turn; `None` when the part is over, of which [`end`](Self::end) has the reason. Connects where there is no
     /// connection, again and again until the [patience](Backoff::patience) is over.
     ///
-    /// Of observations that have arrived it gives the newest, and each end of an episode. A question is over with the next
-    /// turn: an action that comes later is for that one.
+    /// If several observations have arrived, it gives the newest, and each end of an episode. A question is over with
+    /// the next turn: an action that comes later is for that turn.
     ///
     /// Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.
     pub async fn next_turn(&mut self) -> Option<Turn> {
@@ -407,8 +407,8 @@ impl Player {
         std::iter::from_fn(|| self.session.poll_event()).collect()
     }
 
-    /// With this text another process gets the seat, at the same life of the engine. Secret. `None` before the first
-    /// connection, and at an engine of pymasep's protocol, where the id is enough.
+    /// The text with which another process gets the seat, at the same life of the engine. Secret. `None` before the
+    /// first connection, and at an engine of pymasep's protocol, where the id is enough.
     pub fn resume(&self) -> Option<&str> {
         self.session.resume()
     }

@@ -28,7 +28,7 @@ pub(crate) struct Figures {
 
 #[derive(Debug, Serialize)]
 struct RoundTrip {
-    /// Of how many of them, the latest ones.
+    /// The number of round trips that the other figures are about: the latest ones.
     count: usize,
     p50_us: f64,
     p99_us: f64,

@@ -35,7 +35,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Of a connection that has just been made.
+    /// The conversation on a connection that has just been made.
     pub(super) fn new(
         connection: Connection,
         events: Events,

@@ -36,7 +36,7 @@ pub(super) struct TellEvents {
     skipped: AtomicU64,
     /// Frames that are no message, in a second and of one connection.
     bad_frames: u32,
-    /// Of the connections that sent such frames.
+    /// The paces of the connections that sent such frames.
     paces: Mutex<HashMap<ConnectionId, Pace>>,
 }
 

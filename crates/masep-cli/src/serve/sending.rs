@@ -134,7 +134,7 @@ fn check(content: &Content) -> Result<(), Failure> {
     }
 }
 
-/// That some were sent it and others cannot be.
+/// The failure of a message that some peers were sent and others cannot be sent.
 fn undelivered(sent: usize, refused: &[(PeerId, SendError)]) -> Failure {
     let peers: Vec<String> = refused
         .iter()

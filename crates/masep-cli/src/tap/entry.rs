@@ -115,7 +115,7 @@ pub(crate) enum Meaning<'a> {
 }
 
 impl<'a> Meaning<'a> {
-    /// Of the first frame of a direction.
+    /// The meaning of the first frame of a direction.
     pub(crate) fn of_first(frame: &'a Frame) -> Self {
         if frame.is_bye() {
             return Self::Bye;
@@ -126,7 +126,7 @@ impl<'a> Meaning<'a> {
         }
     }
 
-    /// Of a later frame.
+    /// The meaning of a later frame.
     pub(crate) fn of(frame: &Frame) -> Self {
         if frame.is_bye() {
             return Self::Bye;

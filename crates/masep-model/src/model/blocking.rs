@@ -138,7 +138,7 @@ fn receive(connection: &Connection, seen: &Arc<Count>) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// Of two threads, each in its order.
+/// True if these are the frames of two threads, each thread's in its order.
 fn is_shuffled(all: &[u8]) -> bool {
     let of = |first: bool| {
         all.iter()

@@ -26,12 +26,12 @@ pub struct Digest([u8; 32]);
 pub struct InvalidDigest;
 
 impl Digest {
-    /// That of this token.
+    /// The digest of this token.
     pub fn of(token: &AccessToken) -> Self {
         Self::of_bytes(token.reveal().as_bytes())
     }
 
-    /// That of any bytes, such as a certificate.
+    /// The digest of any bytes, such as a certificate.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }

@@ -1,4 +1,4 @@
-//! Those whom a host sends away.
+//! The clients that a host sends away.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use bytestring::ByteString;
 
 use crate::PeerId;
 
-/// Those whom a host ends or keeps out: kick and ban.
+/// The clients that a host sends away or keeps out: kick and ban.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// The peer with this id. An id is a claim: where there are no tokens, the same peer can come back under another.
     Id(PeerId),
-    /// Those with the access token of this name.
+    /// The clients with the access token of this name.
     Token(ByteString),
-    /// Those from this address. Of IPv6, a ban is of its network of 64 bits.
+    /// The clients from this address. A ban of an IPv6 address is for its network of 64 bits.
     Address(IpAddr),
 }
 

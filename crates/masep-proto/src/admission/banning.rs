@@ -1,4 +1,4 @@
-//! Those whom the host sends away: by the end of their tokens, for once, or for good.
+//! The clients that the host sends away: by the end of their tokens, for once, or for good.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::CloseReason;
 use crate::access::{Grants, Subject, Unauthorized};
 use crate::protocol2::Rejected;
 
-/// Those whom the host keeps out.
+/// The clients that the host keeps out.
 #[derive(Debug, Default)]
 pub(super) struct Bans(BTreeSet<Subject>);
 
@@ -112,7 +112,7 @@ impl Admission {
         self.bans.0.remove(&canonical(subject))
     }
 
-    /// Those who are kept out, in order.
+    /// The clients that are kept out, in order.
     pub fn bans(&self) -> impl Iterator<Item = &Subject> {
         self.bans.0.iter()
     }

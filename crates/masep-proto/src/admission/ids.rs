@@ -16,7 +16,7 @@ const END_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     holders: BTreeMap<PeerId, Ticket>,
-    /// In the order in which they came.
+    /// The clients that wait, in the order in which they came.
     waiting: Vec<Waiting>,
 }
 

@@ -12,9 +12,9 @@ use crate::protocol2::Hello;
 pub(super) enum Access {
     /// Everybody.
     Open,
-    /// Those with a token.
+    /// Clients with a token.
     Tokens(Grants),
-    /// Those whom the host lets in.
+    /// Clients that the host lets in.
     Host,
 }
 

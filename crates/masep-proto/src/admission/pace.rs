@@ -15,7 +15,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many at once, and then one in each interval.
+    /// A pace that allows `burst` at once, and then one in each interval.
     pub const fn new(burst: u32, every: Duration) -> Self {
         Self {
             burst,

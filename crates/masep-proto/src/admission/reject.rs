@@ -33,10 +33,10 @@ pub enum RejectReason {
     /// The server stopped accepting.
     #[error("the server has stopped accepting")]
     Stopped,
-    /// It speaks this generation of the protocol, which the server does not.
+    /// The client speaks this generation of the protocol, which the server does not.
     #[error("it speaks {0}, and the server does not")]
     OtherProtocol(Protocol),
-    /// It speaks TLS and should not, or it should and does not, or not as this side does.
+    /// The client speaks TLS and should not, or should and does not, or not as this side does.
     #[error(transparent)]
     Tls(#[from] TlsFault),
     /// The host, who was asked, did not admit it. This is what the client was told.

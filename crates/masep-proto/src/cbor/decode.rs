@@ -37,10 +37,10 @@ pub(super) fn value(input: &Bytes, limits: &Limits) -> Result<Value, DecodeError
 /// Up to this size of the input, whatever is read is a slice of it.
 const SMALL_INPUT: usize = 64 << 10;
 
-/// Of a larger input, what is smaller than this part of it is copied: a slice keeps all of it.
+/// A text, or bytes, of less than this part of the input is copied, as a slice would keep all of the input.
 const LEAST_PART: usize = 16;
 
-/// For so many items of a container, memory is taken when it begins.
+/// The items of a container for which memory is taken when it begins.
 const FEW: usize = 8;
 
 /// A container that is being read.

@@ -128,7 +128,7 @@ impl<'a> Field<'_, 'a> {
         Ok((least, most))
     }
 
-    /// At most so many texts of at most so many bytes.
+    /// Reads a list of at most so many texts of at most so many bytes.
     pub(crate) fn texts(
         &mut self,
         most: usize,

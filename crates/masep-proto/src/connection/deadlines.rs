@@ -50,7 +50,7 @@ impl Connection {
         }
     }
 
-    /// By when the user's work on a frame, begun at this time, is given up, which may be an answer that goes nowhere: a
+    /// The time at which the user's work on a frame, begun at this time, is given up, as its answer would go nowhere: a
     /// write has failed, and [`Limits::write_time`](crate::Limits::write_time) will have passed since that and since the
     /// begin. So work that goes on, frame by frame, gets all that the peer has sent.
     pub fn work_until(&self, begun: Instant) -> Option<Instant> {

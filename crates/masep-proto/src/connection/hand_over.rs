@@ -34,7 +34,7 @@ pub enum HandOver {
     Done(Heard),
     /// A read or a write is under way.
     Later,
-    /// It is no client of protocol 2 that waits for the verdict.
+    /// The peer is no client of protocol 2 that waits for the verdict.
     Never,
 }
 

@@ -1,4 +1,4 @@
-//! From the first byte to the open connection: the hellos, the verdict, and refusals.
+//! The way from the first byte to the open connection: the hellos, the verdict, and refusals.
 
 use std::io;
 use std::sync::Arc;

@@ -30,7 +30,7 @@ const MOST_NOTICES: usize = 16;
 const MOST_AHEAD: usize = 16 * 1024;
 /// A peer with this feature answers pings only within its calls: what it lacks in heartbeats says nothing.
 pub(super) const PONG_IN_CALL: &str = "pong_in_call";
-/// So many buffers of small frames in a row, and the buffer of a large frame is given back.
+/// The number of small frames in a row after which the buffer of a large frame is given back.
 const SMALL_ONES: u8 = 16;
 
 /// The state of one connection of protocol 2.
@@ -84,11 +84,11 @@ struct Ping {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PingState {
-    /// It was answered, or there was none.
+    /// The ping was answered, or there was none.
     Done,
-    /// It waits to be written.
+    /// The ping waits to be written.
     Waits,
-    /// It is in a transmit.
+    /// The ping is in a transmit.
     Taken,
     Sent(Instant),
 }
@@ -99,7 +99,7 @@ pub(super) enum Heard {
     Nothing,
     Ping,
     Notice,
-    /// It ends, for the reason that [`Masep::take_end`] gives.
+    /// The connection ends, for the reason that [`Masep::take_end`] gives.
     End,
 }
 

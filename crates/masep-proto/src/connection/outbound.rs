@@ -13,7 +13,7 @@ use crate::{Frame, Limit, LimitExceeded, Limits, Pieces};
 /// on in one piece: 65,483 on the loopback, on Ethernet 45 packets of 1,448 or, with IPv6, 1,428. The
 /// bytes beyond would follow as a small piece of their own, for which the peer is woken, and reads, a second time.
 pub(super) const WRITE_BYTES: usize = 64_000;
-/// So many bytes of bodies are worth a write by a call that sends.
+/// The bytes of bodies that are worth a write by a call that sends.
 const FULL_BYTES: usize = 60_000;
 /// Frames up to this size are copied behind each other, as they will go out. To keep each by itself would cost
 /// a place in a list and two changes of a count that it shares with its owner, which is more than the copy;
@@ -43,7 +43,8 @@ pub(super) struct Outbound {
 
 #[derive(Debug)]
 enum Part {
-    /// In a box, so that it takes no more room than the other, of which there may be many.
+    /// Several frames. They are in a box, so that they take no more room than the other variant, of which there may be
+    /// many.
     Copies(Box<Copies>),
     /// One frame, of which others may have a part.
     Shared(Frame),
@@ -276,7 +277,7 @@ impl Outbound {
 }
 
 impl Part {
-    /// With the headers.
+    /// The bytes, with the headers.
     fn bytes(&self, framing: Framing) -> usize {
         match self {
             Self::Copies(copies) => copies.bytes(),
@@ -315,7 +316,7 @@ impl Part {
 }
 
 impl Copies {
-    /// With the headers.
+    /// The bytes, with the headers.
     const fn bytes(&self) -> usize {
         self.bytes.len() - self.start
     }

@@ -120,12 +120,12 @@ pub enum Want {
 /// The calls that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
-    /// To read into a room.
+    /// The wish to read into a room.
     pub read: Want,
-    /// To write a transmit.
+    /// The wish to write a transmit.
     pub write: Want,
-    /// To be told by [`Connection::sent`](super::Connection::sent) that all written bytes were sent. A shell whose
-    /// stream cannot tell calls it at once.
+    /// The wish to be told by [`Connection::sent`](super::Connection::sent) that all written bytes were sent. A shell
+    /// whose stream cannot tell calls it at once.
     pub sent: bool,
 }
 
@@ -164,8 +164,8 @@ pub enum Event {
     Control,
     /// There is room in the queue again, after a frame was refused for lack of it.
     SendRoom,
-    /// So many frames of all that were [accepted](super::Connection::accepted) were written, or dropped in
-    /// favour of newer ones.
+    /// The number of frames, of all that were [accepted](super::Connection::accepted), that were written or
+    /// dropped in favour of newer ones.
     Written(u64),
     /// The connection has a reason to end: no frame is accepted any more, none arrives, and those that wait are
     /// the last.
@@ -179,11 +179,11 @@ pub enum Event {
 /// The way of a frame that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It waits, and another call will write it.
+    /// The frame waits, and another call will write it.
     Queued,
     /// The caller takes a transmit and writes it now.
     WriteNow,
-    /// It waits, and nobody is writing: the writer is to be woken.
+    /// The frame waits, and nobody is writing: the writer is to be woken.
     WakeWriter,
 }
 

@@ -24,7 +24,7 @@ pub struct Transmit {
     gone: usize,
     /// Bytes that are left to be written.
     left: usize,
-    /// In a box, since small frames have none of this, and are moved often.
+    /// The rest, in a box, since small frames have none of this, and are moved often.
     more: Option<Box<More>>,
     /// The number of frames that have left the queue when this is written.
     pub(super) upto: u64,

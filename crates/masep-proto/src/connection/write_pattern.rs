@@ -17,13 +17,13 @@ const LONG_HELD_BACK: Duration = Duration::from_millis(30);
 /// No segment but the last of a write is smaller: a route of 576 bytes takes 524 of the stream in each, and 496 where
 /// packets were lost and the options of TCP tell which.
 const LEAST_SEGMENT: usize = 480;
-/// So many reads that end where no peer of pymasep's ends a segment show that the network cuts the stream.
+/// The number of reads, ending where no peer of pymasep's ends a segment, that show that the network cuts the stream.
 const ENOUGH_CUTS: u8 = 2;
-/// So many reads without a header alone show that the one sign was wrong.
+/// The number of reads without a header alone that show that the one sign was wrong.
 const ENOUGH_OTHERS: u8 = 250;
-/// So many frames that come whole behind a silence, with the acknowledgement of the one before put off, show that
-/// the sign of the hello was wrong. A peer under Nagle's algorithm shows nothing else against the sign: bytes that it
-/// writes while others are on their way go out together.
+/// The number of frames that come whole behind a silence, with the acknowledgement of the one before put off, that show
+/// that the sign of the hello was wrong. A peer under Nagle's algorithm shows nothing else against the sign: bytes that
+/// it writes while others are on their way go out together.
 const ENOUGH_QUIET: u8 = 3;
 /// A silence behind which all that was sent has been acknowledged.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ pub(super) enum Acknowledgement {
 }
 
 impl Default for WritePattern {
-    /// Of a peer whose hello is still to come.
+    /// The pattern of a peer whose hello is still to come.
     fn default() -> Self {
         Self {
             verdict: Verdict::Whole,

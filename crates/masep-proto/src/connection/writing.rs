@@ -684,7 +684,7 @@ impl Connection {
         self.count_upto(transmit.upto.saturating_sub(left as u64));
     }
 
-    /// So many of all frames that were accepted are written.
+    /// Counts that so many of all accepted frames are written.
     #[inline]
     const fn count_upto(&mut self, frames: u64) {
         if frames > self.written {

@@ -35,7 +35,7 @@ impl Found {
 #[derive(Debug, Default)]
 pub struct Search {
     found: Vec<Found>,
-    /// Of each of them, in the same order.
+    /// The descriptions of the servers found, in the same order.
     descriptions: Vec<Option<Told>>,
 }
 

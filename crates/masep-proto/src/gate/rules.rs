@@ -20,7 +20,7 @@ pub struct Rules {
     /// The different ids that may come in over the life of the engine, actors, observers and those who say nothing. A
     /// pymasep engine keeps three descriptors for each, for ever. Default 200; at 1,024 descriptors, 300 are the end.
     pub ids: usize,
-    /// Those who may end the game for all. Default [`Quits::Nobody`].
+    /// The clients that may end the game for all. Default [`Quits::Nobody`].
     pub quits: Quits,
     /// The types of actions that the game knows. Default any.
     pub actions: Option<RangeInclusive<i64>>,
@@ -29,13 +29,13 @@ pub struct Rules {
     pub elements: BTreeSet<String>,
 }
 
-/// Those whose QUIT goes through.
+/// The clients whose QUIT goes through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Quits {
     /// Nobody's: a client that wants to leave says BYE.
     #[default]
     Nobody,
-    /// That of actors, which ends the game for all.
+    /// The QUIT of actors, which ends the game for all.
     Actors,
 }
 

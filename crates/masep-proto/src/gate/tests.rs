@@ -311,7 +311,7 @@ fn quit_goes_through_where_the_rules_say_so_and_never_of_an_observer() {
     }
 }
 
-/// Of an actor that is asked.
+/// The verdict about an action of an actor that is asked.
 fn act(rules: Rules, action: &str) -> Verdict {
     let mut gate = Gate::new(rules);
     let mut visitor = come_to(&mut gate, "a", At::ActorAsked);

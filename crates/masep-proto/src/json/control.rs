@@ -6,7 +6,7 @@ use super::write::{self, Arrays};
 use crate::protocol2::{Bye, Control, Hello, Notice, Rejected, Welcome};
 use crate::{Dict, LimitExceeded};
 
-/// In place of a secret.
+/// The text in place of a secret.
 const HIDDEN: &str = "...";
 
 type Object = Map<String, Json>;

@@ -65,7 +65,7 @@ struct Nesting<'a> {
 }
 
 impl Nesting<'_> {
-    /// That of a value in this many containers in each other.
+    /// The nesting of a value in this many containers in each other.
     const fn inside(self, containers: usize) -> Self {
         let deeper = containers.saturating_mul(LEVELS_PER_ITEM);
         Self {

@@ -75,7 +75,7 @@ fn string_end(text: &[u8], at: usize) -> usize {
 /// An array or object whose end was not read yet.
 enum Open {
     Array(Vec<Json>),
-    /// With the key of the value that comes next.
+    /// An object, with the key of the value that comes next.
     Object(Map<String, Json>, String),
 }
 

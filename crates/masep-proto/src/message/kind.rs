@@ -71,7 +71,7 @@ impl From<ByteString> for MessageType {
     }
 }
 
-/// By the text: `Other("end")` is `End`.
+/// Types are equal if their texts are: `Other("end")` is `End`.
 impl PartialEq for MessageType {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()

@@ -65,7 +65,7 @@ pub struct Welcome {
     pub instance: Option<ByteString>,
     /// The seat that the client has.
     pub seat: Option<ByteString>,
-    /// With this the client gets the seat back on another connection.
+    /// The text with which the client gets the seat back on another connection.
     pub resume: Option<ByteString>,
     /// The number of times that somebody was let to the seat.
     pub epoch: Option<u64>,
@@ -133,7 +133,7 @@ pub enum Control {
     Notice(Notice),
 }
 
-/// In place of a resume token.
+/// The text in place of a resume token.
 fn hidden(token: Option<&ByteString>) -> Option<&'static str> {
     token.map(|_| "...")
 }

@@ -60,7 +60,7 @@ pub enum Piece {
 }
 
 impl Dissector {
-    /// At the first byte. Payloads of more than `most` bytes are passed over.
+    /// A dissector at the first byte. Payloads of more than `most` bytes are passed over.
     pub fn new(most: usize) -> Self {
         Self {
             most,

@@ -29,7 +29,7 @@ pub(super) struct Skipped<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// In front of the element.
+    /// A cursor in front of the element.
     pub(super) const fn new(xml: &'a str) -> Self {
         Self { text: xml, at: 0 }
     }

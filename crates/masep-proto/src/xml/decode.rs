@@ -53,7 +53,7 @@ pub(crate) fn decode_action(xml: &ByteString) -> Result<Action, DecodeError> {
     document.finish(decoder.document(Decoder::action))
 }
 
-/// Of an input that is no XML, that is said, whatever it seems to mean up to there.
+/// The fault that an input is no XML comes first, before faults in its meaning up to there.
 fn malformed_first<T>(
     document: &Document,
     limits: &Limits,

@@ -15,7 +15,7 @@ pub(crate) const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 /// document, and each name of the document can be in its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Uri {
-    /// That of the prefix `xml`.
+    /// The URI of the prefix `xml`.
     Xml,
     Declared(usize),
 }

@@ -44,7 +44,7 @@ pub(super) fn write_float(output: &mut impl Write, value: f64) -> fmt::Result {
 
 /// The shortest digits that give the float back, and of those the nearest ones: `d.ddde-dd`.
 ///
-/// Of two that are equally near, Rust's own choice is the larger one and Python's the even one, which
+/// Two digits can be equally near: Rust's own choice is then the larger one and Python's the even one, which
 /// is that of rounding to a number of digits. It takes 15 digits for two to be equally near.
 fn shortest(value: f64) -> Result<Digits, fmt::Error> {
     let mut shortest = Digits::default();

@@ -10,7 +10,7 @@ pub struct Backoff {
     pub first: Duration,
     /// The longest. Default 4 s.
     pub longest: Duration,
-    /// In all, from the loss of the connection or the beginning, until it is given up. Default 60 s.
+    /// The time in all, from the loss of the connection or the beginning, until it is given up. Default 60 s.
     pub patience: Duration,
 }
 

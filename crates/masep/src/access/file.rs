@@ -19,7 +19,7 @@ const FRESH: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the tokens of {}: {source}", path.display())]
     Io {
         /// The file.
@@ -27,7 +27,7 @@ pub enum TokenFileError {
         /// The error of the system.
         source: io::Error,
     },
-    /// It is no such file.
+    /// The file is no file of tokens.
     #[error("{} is no file of tokens: {reason}", path.display())]
     Invalid {
         /// The file.

@@ -20,7 +20,7 @@ use crate::{Address, ConnectionId};
 pub struct AccessRequest {
     peer: Box<Peer>,
     ticket: Ticket,
-    /// Until it is answered.
+    /// The door, until the request is answered.
     door: Option<Arc<dyn Decides>>,
 }
 

@@ -1,4 +1,4 @@
-//! From a target to addresses.
+//! The way from a target to addresses.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

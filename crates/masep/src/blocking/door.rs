@@ -36,7 +36,7 @@ pub(super) struct Door {
     itself: Weak<Self>,
     id: PeerId,
     config: Arc<Config>,
-    /// That of those who come by the entrance for pymasep's protocol.
+    /// The configuration of clients that come by the entrance for pymasep's protocol.
     pymasep_config: Arc<Config>,
     gate: Gate,
     socket_options: SocketOptions,

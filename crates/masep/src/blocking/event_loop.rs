@@ -87,7 +87,7 @@ pub struct Waits {
 }
 
 impl EventLoop {
-    /// Of no connections yet.
+    /// An event loop without connections.
     ///
     /// # Errors
     /// The system's error for a pipe.

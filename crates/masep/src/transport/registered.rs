@@ -26,7 +26,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// A socket that the tokio runtime watches.
 #[derive(Debug)]
 pub enum SocketTransport {
-    /// Of TCP.
+    /// A TCP socket.
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixTransport),

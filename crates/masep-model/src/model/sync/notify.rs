@@ -13,7 +13,7 @@ pub(crate) struct Notify {
 
 #[derive(Default)]
 struct State {
-    /// Of a `notify_one` for which nobody waited.
+    /// True after a `notify_one` for which nobody waited.
     permit: bool,
     /// Calls of `notify_waiters`: each concerns the waits that were made before it.
     calls: u64,

@@ -128,7 +128,7 @@ impl Sample {
         mask: [0; 2],
     };
 
-    /// So many bytes that begin at `start`, if they are not too many, and two words begin there.
+    /// The `length` bytes that begin at `start`, if they are not too many, and two words begin there.
     #[inline(always)]
     pub(in crate::xml) fn of(words: Words<'_>, start: usize, length: usize) -> Option<Self> {
         static MASKS: [[u64; 2]; 2 * WORD + 1] = masks();

@@ -74,7 +74,7 @@ struct Step<'a, 'd> {
 }
 
 impl Session {
-    /// That of a client, whose first bytes are to be written then.
+    /// The session of a client, whose first bytes are to be written then.
     pub(super) fn connect(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -83,7 +83,7 @@ impl Session {
         Ok(Self::new(Side::Client(Box::new(connection))))
     }
 
-    /// That of a server.
+    /// The session of a server.
     pub(super) fn accept(config: Arc<ServerConfig>) -> Result<Self, Error> {
         let connection = UnbufferedServerConnection::new(config)?;
         Ok(Self::new(Side::Server(Box::new(connection))))

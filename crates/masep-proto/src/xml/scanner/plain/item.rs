@@ -118,7 +118,7 @@ impl Words<'_> {
         tag.starts_with(b"<item>").then_some((None, at + 6))
     }
 
-    /// Of what the start tag is that begins here, and where it ends.
+    /// The kind of scalar whose start tag begins here, and the end of the tag.
     #[inline(always)]
     fn scalar_tag(self, at: usize) -> Option<(PlainScalar, usize)> {
         let (scalar, length) = match self.array::<10>(at)? {

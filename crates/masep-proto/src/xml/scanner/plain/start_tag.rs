@@ -30,7 +30,7 @@ pub(super) struct Tail {
 
 /// An attribute of a start tag.
 struct Attribute {
-    /// That of its name, see [`bit`].
+    /// The bit of its name, see [`bit`].
     bit: u64,
     /// The end of its value, mostly with a quote.
     value_end: usize,
