@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 from xml.etree import ElementTree
@@ -22,7 +23,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import PassiveEnvChecker
 from lanterns import policy, session
 from notation import parse
-from search_port import turn
+from search_port import PATIENCE, turn
 
 import masep
 from masep import Message
@@ -49,6 +50,17 @@ class Engines:
         self.started = []
 
     def __call__(self, port, seed):
+        """An engine, started again as long as a stranger has one of its ports (that of the search is fixed)."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            process, own = self.start(port, seed)
+            while process.poll() is None and "ready" not in (own / "said").read_text():
+                time.sleep(0.05)
+            is_taken = process.poll() is not None and "Address already in use" in (own / "errors").read_text()
+            if not is_taken or time.monotonic() > deadline:
+                return process
+
+    def start(self, port, seed):
         own = self.directory / f"engine-{len(self.started)}"
         own.mkdir()
         rules = ["--seed", str(seed), "--max-steps", str(STEPS), "--port", str(port)]
@@ -64,7 +76,7 @@ class Engines:
                 start_new_session=True,
             )
         self.started.append(process)
-        return process
+        return process, own
 
     def result(self):
         """The report of the last engine on its game, which it has ended by itself."""
