@@ -2,6 +2,7 @@
 
 mod engine;
 mod play;
+mod roles;
 
 use proptest::prelude::*;
 

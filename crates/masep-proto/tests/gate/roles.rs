@@ -1,0 +1,371 @@
+//! Who may do what before an engine: each message of each kind of client, in its own and in another's name, at each point
+//! of a game. What must happen is a rule here, and each case of it is held against the gate.
+
+use std::fmt;
+
+use masep_proto::gate::{Gate, Quits, Rules, Verdict, Visitor};
+use masep_proto::protocol2::Hello;
+use masep_proto::{
+    Action, Dict, Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, TypeName, Value,
+    cbor,
+};
+
+use crate::engine::{Engine, GAME};
+
+/// The id of the one that the cases are about, and that of the other one, in whose name it speaks.
+const OWN: &str = "own";
+const OTHER: &str = "other";
+
+/// What it has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Unregistered,
+    Actor,
+    Observer,
+}
+
+/// Where the game is. Before the first two, only one that has not registered can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    BeforeDefine,
+    BeforeRegister,
+    /// The engine has shown nothing yet.
+    BeforeFirst,
+    Asked,
+    /// It has answered, if it could.
+    Answered,
+    AfterEnd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    Define,
+    DefineOther,
+    RegisterActor,
+    RegisterObserver,
+    RegisterNothing,
+    /// In its own name, for another id.
+    RegisterAnother,
+    Act,
+    ActNothing,
+    Quit,
+    Observation,
+    End,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// The role in its HELLO; those of pymasep's protocol tell none.
+    hello: Option<Role>,
+    part: Part,
+    point: Point,
+    says: Says,
+    in_own_name: bool,
+    quits: Quits,
+    form: FrameKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It reaches the engine, as its sender's.
+    Goes,
+    Dropped,
+    /// It does not, and its sender is told so.
+    Refused(&'static str),
+    /// The connection ends.
+    Ended(&'static str),
+}
+
+/// The rule.
+fn must_happen(case: Case) -> Outcome {
+    use Outcome::{Dropped, Ended, Goes, Refused};
+    let Case {
+        hello, part, point, ..
+    } = case;
+    if !case.in_own_name {
+        return Refused("not_yours");
+    }
+    let may_be = |role| match hello {
+        Some(said) if said != role => Ended("other_role"),
+        _ => Goes,
+    };
+    match (part, point, case.says) {
+        (Part::Unregistered, Point::BeforeDefine, Says::Define) => Goes,
+        (Part::Unregistered, Point::BeforeDefine, Says::DefineOther) => Ended("unknown_game"),
+        (Part::Unregistered, Point::BeforeDefine, _) => Refused("not_defined"),
+        (Part::Unregistered, _, Says::RegisterActor) => may_be(Role::Actor),
+        (Part::Unregistered, _, Says::RegisterObserver) => may_be(Role::Observer),
+        (Part::Unregistered, _, Says::RegisterNothing) => Ended("unknown_role"),
+        (Part::Unregistered, _, Says::RegisterAnother) => Ended("not_yours"),
+        (Part::Unregistered, _, Says::Define | Says::DefineOther) => Refused("repeated"),
+        (Part::Unregistered, _, _) => Refused("not_registered"),
+        (_, Point::AfterEnd, Says::Quit) => Dropped,
+        (_, Point::AfterEnd, _) => Refused("over"),
+        (
+            _,
+            _,
+            Says::Define
+            | Says::DefineOther
+            | Says::RegisterActor
+            | Says::RegisterObserver
+            | Says::RegisterNothing
+            | Says::RegisterAnother,
+        ) => Refused("repeated"),
+        (Part::Observer, _, Says::Act | Says::ActNothing) => Refused("not_a_player"),
+        (Part::Actor, Point::Asked, Says::Act) => Goes,
+        (Part::Actor, Point::Asked, Says::ActNothing) => Refused("no_action"),
+        (Part::Actor, _, Says::Act | Says::ActNothing) => Refused("not_asked"),
+        (Part::Actor, _, Says::Quit) if case.quits == Quits::Actors => Goes,
+        (_, _, Says::Quit) => Refused("quit_denied"),
+        (_, _, Says::Observation | Says::End | Says::Other) => Refused("unexpected"),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let unregistered = [
+        Point::BeforeDefine,
+        Point::BeforeRegister,
+        Point::Asked,
+        Point::AfterEnd,
+    ];
+    let registered = [
+        Point::BeforeFirst,
+        Point::Asked,
+        Point::Answered,
+        Point::AfterEnd,
+    ];
+    let clients = [
+        (None, Part::Unregistered, unregistered),
+        (None, Part::Actor, registered),
+        (None, Part::Observer, registered),
+        (Some(Role::Actor), Part::Unregistered, unregistered),
+        (Some(Role::Actor), Part::Actor, registered),
+        (Some(Role::Observer), Part::Unregistered, unregistered),
+        (Some(Role::Observer), Part::Observer, registered),
+    ];
+    let sayings = [
+        Says::Define,
+        Says::DefineOther,
+        Says::RegisterActor,
+        Says::RegisterObserver,
+        Says::RegisterNothing,
+        Says::RegisterAnother,
+        Says::Act,
+        Says::ActNothing,
+        Says::Quit,
+        Says::Observation,
+        Says::End,
+        Says::Other,
+    ];
+    let mut cases = Vec::new();
+    for (hello, part, points) in clients {
+        for (point, says) in points
+            .into_iter()
+            .flat_map(|point| sayings.map(|says| (point, says)))
+        {
+            for in_own_name in [true, false] {
+                for quits in [Quits::Nobody, Quits::Actors] {
+                    for form in [FrameKind::Xml, FrameKind::Cbor] {
+                        cases.push(Case {
+                            hello,
+                            part,
+                            point,
+                            says,
+                            in_own_name,
+                            quits,
+                            form,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    cases
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} (HELLO: {:?}), {:?}: {:?}, in its own name: {}, quits: {:?}, {:?}",
+            self.part, self.hello, self.point, self.says, self.in_own_name, self.quits, self.form
+        )
+    }
+}
+
+impl Says {
+    fn message(self, name: &str) -> Message {
+        let register = |id: &str, role: Option<&str>| {
+            let dict = Dict::new().with("id", id).with("queue_id", 0);
+            let dict = match role {
+                Some(role) => dict.with("role", role),
+                None => dict,
+            };
+            Message::new(MessageType::Register, dict, name)
+        };
+        match self {
+            Self::Define => Message::define(name, TypeName::from(GAME)),
+            Self::DefineOther => Message::define(name, TypeName::from("other.Game")),
+            Self::RegisterActor => register(name, Some("Actor")),
+            Self::RegisterObserver => register(name, Some("Observer")),
+            Self::RegisterNothing => register(name, None),
+            Self::RegisterAnother => register("third", Some("Actor")),
+            Self::Act => Message::action(name, Action::new(5)),
+            Self::ActNothing => Message::action(name, Value::None),
+            Self::Quit => Message::quit(name),
+            Self::Observation => Message::observation(name, Value::None, Dict::new()),
+            Self::End => Message::end(name),
+            Self::Other => Message::new(MessageType::from("dance"), Dict::new(), name),
+        }
+    }
+}
+
+fn frame(message: &Message, form: FrameKind) -> Frame {
+    match form {
+        FrameKind::Cbor => {
+            let body = cbor::encode_message(message, None, &Limits::default());
+            Frame::of(FrameKind::Cbor, body.expect("a message"))
+        }
+        _ => message.to_frame().expect("a message"),
+    }
+}
+
+/// A game at the point of a case: the gate, its engine, the one that it is about, and another actor, who is asked.
+struct Game {
+    gate: Gate,
+    engine: Engine,
+    own: Visitor,
+    other: Visitor,
+    /// The number of frames of the engine's that the one got.
+    seen: usize,
+}
+
+impl Game {
+    fn at(case: Case) -> Self {
+        let mut rules = Rules::new(TypeName::from(GAME));
+        (rules.actors, rules.quits) = (2, case.quits);
+        let mut gate = Gate::new(rules);
+        let mut enter = |id: &str, role: Option<Role>| {
+            let mut hello = Hello::new(PeerId::from(id), 0);
+            hello.role = role.map(|role| role.hello_name().into());
+            gate.enter(&hello, None).expect("it may come in")
+        };
+        let (own, other) = (enter(OWN, case.hello), enter(OTHER, None));
+        let mut game = Self {
+            gate,
+            engine: Engine::default(),
+            own,
+            other,
+            seen: 0,
+        };
+        game.others(Says::Define);
+        game.others(Says::RegisterActor);
+        let show = || Message::observation("engine", Value::None, Dict::new());
+        if case.point != Point::BeforeDefine {
+            game.owns(Says::Define);
+        }
+        match case.part {
+            Part::Unregistered => {}
+            Part::Actor => game.owns(Says::RegisterActor),
+            Part::Observer => game.owns(Says::RegisterObserver),
+        }
+        if matches!(case.point, Point::Asked | Point::Answered | Point::AfterEnd) {
+            game.shows(&show());
+        }
+        if case.point == Point::Answered && case.part == Part::Actor {
+            game.owns(Says::Act);
+        }
+        if case.point == Point::AfterEnd {
+            game.shows(&Message::end("engine"));
+        }
+        game
+    }
+
+    fn owns(&mut self, says: Says) {
+        let said = frame(&says.message(OWN), FrameKind::Xml);
+        let verdict = self.gate.from_client(&mut self.own, &said);
+        self.goes(OWN, &verdict);
+    }
+
+    fn others(&mut self, says: Says) {
+        let said = frame(&says.message(OTHER), FrameKind::Xml);
+        let verdict = self.gate.from_client(&mut self.other, &said);
+        self.goes(OTHER, &verdict);
+    }
+
+    /// It reaches the engine, which lives.
+    fn goes(&mut self, id: &str, verdict: &Verdict) {
+        let Verdict::Forward(bytes) = verdict else {
+            panic!("{id}: {verdict:?}");
+        };
+        let message = Message::from_bytes(bytes.clone()).expect("a message");
+        assert_eq!(&*message.src_sub_app, id);
+        // That ends the game, as its rules allow then.
+        if message.msg_type != MessageType::Quit {
+            assert_eq!(self.engine.read(id, bytes), Ok(()));
+        }
+    }
+
+    /// The engine says this to both.
+    fn shows(&mut self, message: &Message) {
+        let said = frame(message, FrameKind::Xml);
+        self.seen += usize::from(self.gate.from_engine(&mut self.own, &said));
+        assert!(self.gate.from_engine(&mut self.other, &said));
+    }
+}
+
+fn outcome(verdict: &Verdict) -> Outcome {
+    match verdict {
+        Verdict::Forward(_) => Outcome::Goes,
+        Verdict::Drop => Outcome::Dropped,
+        Verdict::Refuse(refusal) => Outcome::Refused(refusal.code),
+        Verdict::End(refusal) => Outcome::Ended(refusal.code),
+    }
+}
+
+#[test]
+fn each_message_of_each_client_at_each_point_does_what_it_may() {
+    let cases = cases();
+    for &case in &cases {
+        let mut game = Game::at(case);
+        let is_in = case.part != Part::Unregistered;
+        let shown = match case.point {
+            Point::Asked | Point::Answered => 1,
+            Point::AfterEnd => 2,
+            _ => 0,
+        };
+        assert_eq!(game.seen, if is_in { shown } else { 0 }, "{case}");
+
+        let before = game.own.role();
+        let name = if case.in_own_name { OWN } else { OTHER };
+        let said = frame(&case.says.message(name), case.form);
+        let verdict = game.gate.from_client(&mut game.own, &said);
+        let expected = must_happen(case);
+        assert_eq!(outcome(&verdict), expected, "{case}");
+
+        let registers = matches!(case.says, Says::RegisterActor | Says::RegisterObserver);
+        let has_joined = registers && expected == Outcome::Goes;
+        if expected == Outcome::Goes {
+            game.goes(OWN, &verdict);
+        }
+        if !has_joined {
+            assert_eq!(game.own.role(), before, "{case}");
+        }
+        // What it has said changes nothing for the other one, who is asked, and not who is shown something.
+        if case.point == Point::AfterEnd {
+            assert!(game.other.is_over(), "{case}");
+        } else {
+            let is_asked = matches!(case.point, Point::Asked | Point::Answered);
+            if !is_asked {
+                let show = Message::observation("engine", Value::None, Dict::new());
+                game.shows(&show);
+            }
+            game.others(Says::Act);
+        }
+        let show = frame(&Message::end("engine"), FrameKind::Xml);
+        let gets = game.gate.from_engine(&mut game.own, &show);
+        assert_eq!(gets, is_in || has_joined, "{case}");
+    }
+    assert_eq!(cases.len(), 7 * 4 * 12 * 2 * 2 * 2);
+}
