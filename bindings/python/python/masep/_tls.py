@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 from ._exceptions import CallerError
 
-Path: TypeAlias = "str | os.PathLike[str]"
-Mode: TypeAlias = Literal["require", "allow", "off"]
+Path: TypeAlias = str | os.PathLike[str]
+# One literal with three texts is no union where the package runs, as mypy's stubtest wants it.
+Mode: TypeAlias = Literal["require"] | Literal["allow"] | Literal["off"]
 
 
 def certificate(
