@@ -57,11 +57,19 @@ class EnvironmentServer:
         allow: Iterable[str],
         start_method: str,
         server_limits: ServerLimits | None,
+        tokens: str | os.PathLike[str] | None,
     ) -> None:
         if envs < 1:
             raise CallerError(f"envs is a number from 1 on, not {envs}")
         if start_method not in ("forkserver", "spawn"):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
+        if address.startswith("masep+tls://"):
+            raise CallerError("a client in TLS cannot be handed to a worker process: environments are served without TLS")
+        if tokens is not None and not address.startswith(("unix://", "masep+unix://")):
+            raise CallerError(
+                "tokens go over TLS and Unix sockets alone, and a client in TLS cannot be handed to a worker process: "
+                "with tokens=, environments are served at unix:///path"
+            )
         self._kinds, self._autoresets = tuple(kinds), tuple(autoresets)
         self._allowed = frozenset(allow)
         self._context = multiprocessing.get_context(start_method)
@@ -78,6 +86,7 @@ class EnvironmentServer:
             socket_options=socket_options,
             protocol=2,
             ask=True,
+            tokens=tokens,
         )
         self._arrivals: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         #: Those for which there is no worker yet, and when they came.

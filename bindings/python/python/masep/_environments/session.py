@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _live, _masep
@@ -43,7 +43,8 @@ class RemoteError(MasepError, RuntimeError):
 class Target:
     """The server, and the environment that it is asked for."""
 
-    address: str
+    #: It may be the line of ``masep token new``, which has a token in it.
+    address: str = field(repr=False)
     arguments: dict[str, Any]
     autoreset: str = "disabled"
     id: str | None = None
@@ -51,6 +52,11 @@ class Target:
     limits: Limits | None = None
     socket_options: SocketOptions | None = None
     kind: str = "gymnasium"
+
+    @property
+    def place(self) -> str:
+        """The address without a token."""
+        return self.address.partition("?token=")[0]
 
 
 class Session:

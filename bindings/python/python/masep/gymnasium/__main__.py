@@ -44,6 +44,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="leave out objects of infos that cannot be sent, which are errors otherwise",
     )
+    serve.add_argument(
+        "--tokens",
+        metavar="FILE",
+        help="access tokens, of which each client says one; the address is unix:///PATH then",
+    )
     return parser
 
 
@@ -66,6 +71,7 @@ def main() -> int:
             arguments=dict(map(argument, given.arg)),
             allow=given.allow,
             drop_formless=given.drop_formless,
+            tokens=given.tokens,
         ) as server:
             print(f"environments at {server.target}", flush=True)
             server.wait()

@@ -38,7 +38,8 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
 
     Ctrl-C in :meth:`step` leaves the environment in the middle of that step; :meth:`reset` is right after it.
 
-    :param address: ``"host:port"`` or ``"unix:///path"``
+    :param address: ``"host:port"`` or ``"unix:///path"``; or the line of ``masep token new``, whose token is not in
+        :attr:`spec`
     :param render_mode: one of the environment's that makes no window: ``"rgb_array"``, ``"ansi"``
     :param autoreset: what the server does behind the end of an episode: nothing (``"disabled"``), a reset in
         place of the next step (``"next_step"``), or a reset at once (``"same_step"``, with ``"final_obs"`` and
@@ -82,7 +83,7 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
             limits,
             socket_options,
         )
-        kwargs = {"address": address, "autoreset": autoreset, **arguments}
+        kwargs = {"address": self._target.place, "autoreset": autoreset, **arguments}
         kwargs |= {} if timeout is None else {"timeout": timeout}
         self.spec = EnvSpec(
             ID,
@@ -135,6 +136,6 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
         return observation, reward, terminated, truncated, info
 
     def __str__(self) -> str:
-        return f"<RemoteEnv {self.remote_spec.get('id') or 'environment'} at {self._target.address}>"
+        return f"<RemoteEnv {self.remote_spec.get('id') or 'environment'} at {self._target.place}>"
 
     __repr__ = __str__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -56,6 +57,10 @@ class EnvironmentServer(serving.EnvironmentServer):
     :param limits: what each connection is bound by
     :param server_limits: what the server is bound by, before a worker has a client
     :param socket_options: how sockets are watched and waited for
+    :param tokens: a file of access tokens, as for :class:`masep.Server`: only clients that say one of them get a worker.
+        The address is ``"unix:///path"`` then: a token goes over TLS and Unix sockets alone, and a client in TLS cannot be
+        handed to another process. A token that is taken out of the file lets nobody in any more; a client that has its
+        environment keeps it
     :raises CallerError: for an argument that is none
     :raises OSError: if the address cannot be had
     :raises RuntimeError: if no worker comes up
@@ -75,6 +80,7 @@ class EnvironmentServer(serving.EnvironmentServer):
         limits: Limits | None = None,
         server_limits: ServerLimits | None = None,
         socket_options: SocketOptions | None = None,
+        tokens: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             EnvSetting(id, env, arguments or {}, drop_formless, limits, socket_options),
@@ -85,6 +91,7 @@ class EnvironmentServer(serving.EnvironmentServer):
             allow=allow,
             start_method=start_method,
             server_limits=server_limits,
+            tokens=tokens,
         )
 
 

@@ -69,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="an argument that clients may set beside render_mode; can be given several times",
     )
+    environments.add_argument(
+        "--tokens",
+        metavar="FILE",
+        help="access tokens, of which each client says one; the address is unix:///PATH then",
+    )
     return parser
 
 
@@ -121,6 +126,7 @@ def _serve_environments(given: argparse.Namespace) -> None:
         arguments=dict(map(argument, given.arg)),
         allow=given.allow,
         drop_formless=given.drop_formless,
+        tokens=given.tokens,
     ) as server:
         print(f"environments at {server.target}", flush=True)
         server.wait()

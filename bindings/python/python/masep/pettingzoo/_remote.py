@@ -114,7 +114,7 @@ class RemoteGame(Remote):
         return from_wire(observation) if known is None else known.read(observation)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.remote_name} at {self._target.address}>"
+        return f"<{type(self).__name__} {self.remote_name} at {self._target.place}>"
 
 
 def from_wire_array(value: Any) -> Any:
@@ -130,7 +130,7 @@ class RemoteParallelEnv(RemoteGame, ParallelEnv[Any, Any, Any]):  # type: ignore
     cast where a local environment would. No call connects anew but :meth:`reset`, when the connection has
     ended.
 
-    :param address: ``"host:port"`` or ``"unix:///path"``
+    :param address: ``"host:port"`` or ``"unix:///path"``; or the line of ``masep token new``
     :param render_mode: one of the environment's that makes no window: ``"rgb_array"``, ``"ansi"``
     :param timeout: seconds for each answer, after which :class:`masep.TimedOut` is raised; None: for ever
     :param make_timeout: seconds for the server to make the environment
