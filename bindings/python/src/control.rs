@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep::{Bye, Notice, PeerLimits, Welcome};
+use masep::{Bye, Hello, Notice, PeerLimits, Welcome};
 use masep_proto::Value;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -24,6 +24,24 @@ fn make<'py>(
 
 fn seconds(milliseconds: u64) -> f64 {
     Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// `masep.Hello`.
+pub(crate) fn hello<'py>(py: Python<'py>, hello: Hello) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    let features = hello.features.iter().map(|feature| &**feature);
+    fields.set_item("id", hello.id.as_str())?;
+    fields.set_item("features", PyTuple::new(py, features)?)?;
+    fields.set_item("agent", &*hello.agent)?;
+    fields.set_item("role", hello.role.as_deref())?;
+    fields.set_item("game", hello.game.as_deref())?;
+    fields.set_item("table", hello.table.as_deref())?;
+    fields.set_item("seat", hello.seat.as_deref())?;
+    fields.set_item("token", hello.token.as_ref().map(|token| token.reveal()))?;
+    fields.set_item("resume", hello.resume.as_deref())?;
+    fields.set_item("profile", hello.profile.as_deref())?;
+    fields.set_item("make", dict(py, hello.make)?)?;
+    make(py, "Hello", fields)
 }
 
 /// `masep.Welcome`.

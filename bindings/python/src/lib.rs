@@ -2,6 +2,7 @@
 //! there, in `python/masep/`; the crates alone decide which bytes go over the wire.
 
 mod access;
+mod admitting;
 mod array;
 mod bounds;
 mod buffer;
@@ -52,6 +53,8 @@ fn _masep(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event_loop::EventLoop>()?;
     module.add_class::<event_loop::Driven>()?;
     module.add_class::<request::Request>()?;
+    module.add_class::<admitting::AccessRequests>()?;
+    module.add_class::<admitting::AccessRequest>()?;
     module.add_function(wrap_pyfunction!(request::take_over, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::ask, module)?)?;
     module.add_function(wrap_pyfunction!(exchange::answer, module)?)?;

@@ -5,9 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use masep::{Limits, Rejected, SocketOptions, blocking};
 use masep_proto::connection::Heard;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::PyBytes;
 
 use crate::bounds::{self, Heeded};
 use crate::connection::Connection;
@@ -82,22 +81,7 @@ impl Request {
         drop(inner);
         let hello =
             hello.ok_or_else(|| errors::caller(py, "it was decided about this client before"))?;
-        let fields = PyDict::new(py);
-        let features = hello.features.iter().map(|feature| &**feature);
-        fields.set_item("id", hello.id.as_str())?;
-        fields.set_item("features", PyTuple::new(py, features)?)?;
-        fields.set_item("agent", &*hello.agent)?;
-        fields.set_item("role", hello.role.as_deref())?;
-        fields.set_item("game", hello.game.as_deref())?;
-        fields.set_item("table", hello.table.as_deref())?;
-        fields.set_item("seat", hello.seat.as_deref())?;
-        fields.set_item("token", hello.token.as_ref().map(|token| token.reveal()))?;
-        fields.set_item("resume", hello.resume.as_deref())?;
-        fields.set_item("profile", hello.profile.as_deref())?;
-        fields.set_item("make", control::dict(py, hello.make)?)?;
-        py.import(intern!(py, "masep._control"))?
-            .getattr(intern!(py, "Hello"))?
-            .call((), Some(&fields))
+        control::hello(py, hello)
     }
 
     /// Takes the client.

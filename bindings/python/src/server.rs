@@ -13,6 +13,7 @@ use masep::{
 };
 use pyo3::prelude::*;
 
+use crate::admitting::AccessRequests;
 use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::frames::{ForAll, Whole};
@@ -106,6 +107,7 @@ impl Server {
     #[pyo3(signature = (
         id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
         socket_options=None, protocol=None, ask=false, certificate=None, tokens=None, pymasep_listen=None,
+        access_requests=None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of a server")]
     fn bind(
@@ -123,6 +125,7 @@ impl Server {
         certificate: Option<tls::Certificate>,
         tokens: Option<PathBuf>,
         pymasep_listen: Option<String>,
+        access_requests: Option<&Bound<'_, AccessRequests>>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
         let target = client::target(py, &address)?;
@@ -145,6 +148,9 @@ impl Server {
         }
         if let Some(tokens) = access::tokens(py, tokens)? {
             server = server.tokens(tokens);
+        }
+        if let Some(requests) = access_requests {
+            server = server.admit(requests.get().function(py)?);
         }
         if let Some(address) = pymasep_listen {
             let listening = server.pymasep_listen(address);

@@ -10,6 +10,7 @@
 """
 
 from . import _registration
+from ._admitting import AccessRequest, Grant
 from ._blocking import Connection, FoundServer, Request, Server, connect, discover, search
 from ._control import Bye, Hello, Notice, PeerLimits, Welcome
 from ._exceptions import (
@@ -33,6 +34,7 @@ from ._types import TypeName, allow_types
 from .communication import Frame
 
 __all__ = [
+    "AccessRequest",
     "Actions",
     "Array",
     "Bye",
@@ -40,6 +42,7 @@ __all__ = [
     "Connection",
     "FoundServer",
     "Frame",
+    "Grant",
     "Hello",
     "Last",
     "LimitError",

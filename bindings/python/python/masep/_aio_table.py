@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import EllipsisType, TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from . import _masep, _tls
+from . import _admitting, _masep, _tls
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
 from ._player import PlayerTurn, _BasePlayer
@@ -48,6 +48,14 @@ class Table(_BaseTable):
             name="masep-aio-table",
             daemon=True,
         ).start()
+
+    def _access_requests(
+        self, admit: _admitting.AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        return _admitting.requests_for(admit, tokens)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+        _admitting.answer_in_loop(requests, admit)
 
     async def filled(self) -> None:
         """As :meth:`masep.Table.filled`. When it is cancelled, nothing is lost."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from . import _masep, _tls, communication
+from . import _admitting, _masep, _tls, communication
 from ._control import Hello
 from ._exceptions import RejectedError
 from ._facts import ConnectionFacts
@@ -264,6 +264,15 @@ class Server(Listener[Connection]):
 
     def _wrapped(self, connection: _masep.Connection) -> Connection:
         return Connection(connection)
+
+    def _access_requests(
+        self, admit: _admitting.AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        _admitting.check_is_plain(admit)
+        return super()._access_requests(admit, tokens)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+        _admitting.answer_in_thread(requests, admit)
 
     def accept(self, timeout: float | None = None) -> Connection | None:
         """The next connection; None when the server has stopped accepting.

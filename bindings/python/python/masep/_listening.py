@@ -8,7 +8,7 @@ import threading
 from typing import Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
-from . import _live, _masep, _tls, communication
+from . import _admitting, _live, _masep, _tls, communication
 from ._facts import ConnectionFacts
 from ._limits import Limits, ServerLimits, SocketOptions
 
@@ -46,8 +46,14 @@ class Listener(Generic[C]):
     :param tokens: a file of access tokens (``masep token new`` makes it): only clients of protocol 2 that say one of
         them are taken, before anything else is looked at. It is read anew when it changes; a token that is taken out
         ends its connections. Peers of pymasep's protocol have no tokens, and are refused
+    :param admit: in place of ``tokens``, a function that gets each client of protocol 2 that has said HELLO, an
+        :class:`AccessRequest`, and returns whether it is let in: True, False, or a :class:`Grant` with what it may be. All
+        that are refused are told the same. A thread of the server's own calls it, for one client after the other, so that it may wait; in :mod:`masep.aio` the
+        event loop does, where it may be a coroutine function, and the clients do not wait for each other. One about which nothing is said for ``decision_time`` of
+        :class:`ServerLimits` is refused, as one for which the function raises, which the log tells. A token comes over TLS
+        and Unix sockets alone. Peers of pymasep's protocol are refused
     :param pymasep_listen: an address for these, beside the other: a Unix socket, or one that strangers do not reach
-    :raises CallerError: if the address is none, or the file of tokens
+    :raises CallerError: if the address is none, or the file of tokens, or there are both ``tokens`` and ``admit``
     :raises OSError: if the address cannot be had
     """
 
@@ -71,17 +77,31 @@ class Listener(Generic[C]):
         tls: _tls.Mode | None = None,
         tokens: str | os.PathLike[str] | None = None,
         pymasep_listen: str | None = None,
+        admit: _admitting.AdmitAsync | None = None,
     ) -> None:
         policies = (announce, duplicates, when_full)
         certificate = _tls.certificate(tls_cert, tls_key, tls)
-        access = (ask, certificate, tokens, pymasep_listen)
+        requests = self._access_requests(admit, tokens)
+        access = (ask, certificate, tokens, pymasep_listen, requests)
         options = (*policies, limits, server_limits, socket_options, protocol, *access)
         self._server = _live.server(_masep.Server.bind(id, address, *options))
+        if requests is not None and admit is not None:
+            self._answer(requests, admit)
         warn_if_exposed(self._server)
         #: The objects for connections that somebody has, so that each has one.
         self._known: WeakValueDictionary[int, C] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._begin(ask)
+
+    def _access_requests(
+        self, admit: _admitting.AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        """The clients about which the function is asked."""
+        return _admitting.requests_for(admit, tokens)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+        """Has the function asked about clients, now that they come."""
+        raise NotImplementedError
 
     def _begin(self, asks: bool) -> None:
         """Does the rest of the start, once the server listens."""

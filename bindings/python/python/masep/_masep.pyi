@@ -24,6 +24,8 @@ __all__ = [
     "Driven",
     "Server",
     "Request",
+    "AccessRequests",
+    "AccessRequest",
     "take_over",
     "ask",
     "answer",
@@ -229,6 +231,7 @@ class Server:
         certificate: tuple[str, str, str] | None = None,
         tokens: str | os.PathLike[str] | None = None,
         pymasep_listen: str | None = None,
+        access_requests: AccessRequests | None = None,
     ) -> Server: ...
     @staticmethod
     def serve(id: str, descriptor: int) -> Server: ...
@@ -274,6 +277,31 @@ class Request:
         self, code: str = "denied", text: str = "", retry_ms: int | None = None
     ) -> None: ...
     def detach(self) -> tuple[int, bytes, bool] | None: ...
+
+@final
+class AccessRequests:
+    def __new__(cls) -> AccessRequests: ...
+    def next(self) -> AccessRequest | None: ...
+
+@final
+class AccessRequest:
+    @property
+    def peer(self) -> str: ...
+    @property
+    def address(self) -> tuple[str, int] | str: ...
+    @property
+    def target(self) -> str: ...
+    def hello(self) -> Hello: ...
+    def admit(
+        self,
+        name: str,
+        ids: list[str],
+        roles: list[str],
+        games: list[str],
+        seats: list[str],
+        expires: float | None,
+    ) -> None: ...
+    def refuse(self) -> None: ...
 
 def take_over(
     id: str,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import EllipsisType, TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from . import _live, _masep, _tls
+from . import _admitting, _live, _masep, _tls
 from ._limits import Limits, ServerLimits, SocketOptions
 from ._listening import warn_if_exposed
 
@@ -118,6 +118,7 @@ class _Rules:
     certificate: tuple[str, str, str] | None
     tokens: str | os.PathLike[str] | None
     pymasep_listen: str | None
+    access_requests: _masep.AccessRequests | None
 
 
 def _time(deadline: float | None | EllipsisType) -> float | None:
@@ -162,7 +163,9 @@ class _BaseTable:
         tls: _tls.Mode | None = None,
         tokens: str | os.PathLike[str] | None = None,
         pymasep_listen: str | None = None,
+        admit: _admitting.AdmitAsync | None = None,
     ) -> None:
+        requests = self._access_requests(admit, tokens)
         rules = _Rules(
             id=id,
             deadline=deadline,
@@ -188,9 +191,23 @@ class _BaseTable:
             certificate=_tls.certificate(tls_cert, tls_key, tls),
             tokens=tokens,
             pymasep_listen=pymasep_listen,
+            access_requests=requests,
         )
         self._table = _live.table(_masep.Table.bind(game, list(seats), address, rules))
+        if requests is not None and admit is not None:
+            self._answer(requests, admit)
         warn_if_exposed(self._table)
+
+    def _access_requests(
+        self, admit: _admitting.AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        """The clients about which the function is asked."""
+        _admitting.check_is_plain(admit)
+        return _admitting.requests_for(admit, tokens)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+        """Has the function asked about clients, now that they come."""
+        _admitting.answer_in_thread(requests, admit)
 
     @property
     def address(self) -> tuple[str, int] | str:
@@ -369,7 +386,10 @@ class Table(_BaseTable):
         them are taken, before anything else is looked at. It is read anew when it changes; a token that is taken out
         ends its connections. Peers of pymasep's protocol have no tokens, and are refused
     :param pymasep_listen: an address for these, beside the other: a Unix socket, or one that strangers do not reach
-    :raises CallerError: if the address is none, or the seats are, or the file of tokens
+    :param admit: in place of ``tokens``, a function that says whether a client is let in, and as what: as for
+        :class:`masep.Server`
+    :raises CallerError: if the address is none, or the seats are, or the file of tokens, or there are both ``tokens``
+        and ``admit``
     :raises OSError: if the address cannot be had
     """
 

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from . import _masep, _tls, communication
+from . import _admitting, _masep, _tls, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
@@ -448,6 +448,9 @@ class Server(Listener[Connection]):
 
     def _wrapped(self, connection: _masep.Connection) -> Connection:
         return Connection(connection)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+        _admitting.answer_in_loop(requests, admit)
 
     def __del__(self) -> None:
         # The thread that accepts keeps the server; this ends it.

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 pub(crate) use turn::{Actions, Turn};
 
+use crate::admitting::AccessRequests;
 use crate::bounds::{self, seconds};
 use crate::server::{PythonAddress, target_of};
 use crate::waiting::{self, Process};
@@ -46,6 +47,7 @@ struct Rules<'py> {
     certificate: Option<tls::Certificate>,
     tokens: Option<PathBuf>,
     pymasep_listen: Option<String>,
+    access_requests: Option<Py<AccessRequests>>,
 }
 
 impl Rules<'_> {
@@ -96,6 +98,9 @@ impl Rules<'_> {
             });
         if let Some(tokens) = access::tokens(py, self.tokens.clone())? {
             builder = builder.tokens(tokens);
+        }
+        if let Some(requests) = &self.access_requests {
+            builder = builder.admit(requests.get().function(py)?);
         }
         if let Some(address) = &self.pymasep_listen {
             let listening = builder.pymasep_listen(address.as_str());
