@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use masep_proto::tls::ALPN;
 use rustls::client::Resumption;
@@ -13,21 +14,26 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, version};
 
 use super::default_provider;
-use super::pem::Source;
+use super::pem::{Source, Stamp};
 use super::verify::ByHash;
 use crate::transport::tls::{Layer, Layered};
 use crate::transport::{Socket, Transport};
 use crate::{Target, TlsError};
 
+/// The time in which the system's authorities are read once.
+const LOOK_TIME: Duration = Duration::from_secs(1);
+
 /// The authorities that a client trusts in TLS: by default those of the system, for the name that it connects to.
+///
+/// A file is read again when it has changed, and the system's authorities once a second at most: a new connection has what
+/// is there then. Clones share what was read, so a client that connects often is cheaper with clones of one.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ClientTls {
     trust: Trust,
     name: Option<String>,
     provider: Option<Arc<CryptoProvider>>,
-    /// The configuration made of these, where that is the same for each connection.
-    made: Arc<OnceLock<Arc<ClientConfig>>>,
+    made: Arc<Mutex<Option<Made>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,20 +87,35 @@ impl ClientTls {
         self
     }
 
-    /// Files, and the system's authorities, may change: they are read for each connection.
-    fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let is_constant = match &self.trust {
-            Trust::System | Trust::Authorities(Source::File(_)) => false,
-            Trust::Authorities(Source::Memory(_)) | Trust::Hash(_) => true,
+    /// Files, and the system's authorities, may change.
+    fn load(&self, now: Instant) -> Result<Arc<ClientConfig>, TlsError> {
+        let stamp = match &self.trust {
+            // Else another content could have the same stamp.
+            Trust::Authorities(source) => source.stamp().filter(Stamp::is_settled),
+            Trust::System | Trust::Hash(_) => None,
         };
-        if let Some(made) = self.made.get() {
-            return Ok(made.clone());
+        let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*made()
+            && self.is_current(made, stamp, now)
+        {
+            return Ok(made.config.clone());
         }
+        // Without the lock: others connect meanwhile.
         let config = self.make()?;
-        if is_constant {
-            let _ = self.made.set(config.clone());
-        }
+        *made() = Some(Made {
+            config: config.clone(),
+            stamp,
+            at: now,
+        });
         Ok(config)
+    }
+
+    fn is_current(&self, made: &Made, stamp: Option<Stamp>, now: Instant) -> bool {
+        match &self.trust {
+            Trust::System => now.saturating_duration_since(made.at) < LOOK_TIME,
+            Trust::Authorities(Source::File(_)) => stamp.is_some() && stamp == made.stamp,
+            Trust::Authorities(Source::Memory(_)) | Trust::Hash(_) => true,
+        }
     }
 
     fn make(&self) -> Result<Arc<ClientConfig>, TlsError> {
@@ -134,6 +155,14 @@ impl ClientTls {
             Err(TlsError::Name(host))
         })
     }
+}
+
+/// What was made of that for a connection, for those after it.
+#[derive(Clone)]
+struct Made {
+    config: Arc<ClientConfig>,
+    stamp: Option<Stamp>,
+    at: Instant,
 }
 
 fn by_authorities(
@@ -188,18 +217,18 @@ impl Connector {
     /// # Errors
     /// The settings for TLS cannot be used.
     pub(crate) fn load(tls: Option<&ClientTls>, target: &Target) -> Result<Option<Self>, TlsError> {
-        let by_default = ClientTls::new();
+        static BY_DEFAULT: LazyLock<ClientTls> = LazyLock::new(ClientTls::new);
         let tls = match (tls, target.is_tls()) {
             (Some(_), false) if !target.may_be_tls() => {
                 return Err(TlsError::PlainScheme(target.scheme()));
             }
             (Some(tls), _) => tls,
-            (None, true) => &by_default,
+            (None, true) => &BY_DEFAULT,
             (None, false) => return Ok(None),
         };
         Ok(Some(Self {
             name: tls.name_for(target)?,
-            config: tls.load()?,
+            config: tls.load(Instant::now())?,
         }))
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,6 +15,9 @@ use crate::TlsError;
 
 /// The largest file that is read: a bundle of a system's authorities has a quarter of that.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// A file that was changed within this time may change again without another time of change: clocks of file systems tick.
+const TICK: Duration = Duration::from_secs(2);
 
 /// The place where there is PEM.
 #[derive(Clone)]
@@ -86,6 +89,12 @@ impl Stamp {
             bytes: metadata.len(),
             inode: metadata.ino(),
         }
+    }
+
+    /// True if a file of this stamp has been so for a while: another content would have another stamp.
+    pub(super) fn is_settled(&self) -> bool {
+        let age = self.changed.and_then(|it| it.elapsed().ok());
+        age.is_some_and(|age| age >= TICK)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The authorities that a client trusts, and the errors of each side when it does not.
 
+use std::time::{Duration, SystemTime};
+
 use masep::tls::{CertificateFault, ClientTls, TlsFault, TlsMode};
 use masep::{
     ConnectError, ConnectErrorKind, ConnectPhase, Protocol, Protocols, RejectReason, TlsError,
@@ -24,6 +26,7 @@ of_each_pair! {
 of_each_shell! {
     what_cannot_be_is_an_error_of_the_caller
     files_that_change_are_read_anew
+    a_clients_file_is_read_anew_when_it_has_changed
 }
 
 fn in_tls(server: &dyn Server) -> String {
@@ -365,4 +368,44 @@ fn files_that_change_are_read_anew(shell: Shell) {
     // Those that are there go on.
     old.connection().send("still here").unwrap();
     assert_eq!(connection.recv().unwrap().bytes(), "still here");
+}
+
+fn a_clients_file_is_read_anew_when_it_has_changed(shell: Shell) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let directory = Directory::new();
+    let file = directory.path("ca.pem");
+    let write = |authority: &Authority, hours: u32| {
+        std::fs::write(&file, authority.pem()).unwrap();
+        let written = std::fs::File::options().write(true).open(&file).unwrap();
+        let time = SystemTime::now() - HOUR * hours;
+        written.set_modified(time).unwrap();
+    };
+    let (ours, other) = (Authority::new(), Authority::named("another"));
+    let server = shell.serve(Options::default().server_tls(ours.server(&["127.0.0.1"]).tls()));
+    // What was read for one connection is there for the next one.
+    let tls = ClientTls::new().ca_file(&file);
+    let connect = |id| {
+        let options = Options::default().client_tls(tls.clone());
+        shell.connect(id, in_tls(&*server), options)
+    };
+    write(&ours, 4);
+    for id in ["one", "two"] {
+        drop(connect(id).unwrap());
+        drop(accept(&*server));
+    }
+    write(&other, 3);
+    for id in ["three", "four"] {
+        assert_eq!(
+            fault_of(connect(id)),
+            TlsFault::Certificate(CertificateFault::Issuer)
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+    let error = connect("five").map(drop).unwrap_err();
+    assert!(
+        matches!(error.kind, ConnectErrorKind::TlsSettings(_)),
+        "{error}"
+    );
+    write(&ours, 2);
+    drop(connect("six").unwrap());
 }
