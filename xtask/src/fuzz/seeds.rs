@@ -21,6 +21,27 @@ const PEER_SETTING: [u8; 16] = [
     0xff, 0x0f, 0x10, 0xff, 0xff, 0xff, 1, 2, 3, 4, 0, 1, 0, 0, 0, 0,
 ];
 
+/// Likewise, for each use of what follows: as the first bytes, behind a handshake, and within TLS; then the peer is silent.
+const TLS_SETTINGS: [[u8; 14]; 3] = [
+    [0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+    [
+        0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0x80, 0xff, 0xff, 0xff, 0xff,
+    ],
+    [
+        0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0xc0, 0xff, 0xff, 0xff, 0xff,
+    ],
+];
+/// A whole handshake, one byte of which is another: the bytes in front of it and the difference come behind this.
+const TLS_CHANGED: [u8; 10] = [0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0x40];
+/// The beginnings of a client of protocol 2, and of records of TLS: a handshake, an alert, data.
+const TLS_BEGINNINGS: [&[u8]; 4] = [
+    b"\x07\0masep/2\x03\0BYE\0\0\x2c\0\0\0\x01\0\0\0\xa5av\x82\x02\x02bidgforeigncmax\x1a\0\x10\0\0\
+      hfeatures\x80eagentax\0\0\0\0",
+    b"\x16\x03\x01\0\x40\x01\0\0\x3c\x03\x03",
+    b"\x15\x03\x03\0\x02\x02\x28",
+    b"\x17\x03\x03\0\x20",
+];
+
 /// The number of seeds of any bytes for the targets that no traffic suits.
 const RANDOM_SEEDS: usize = 128;
 
@@ -117,6 +138,22 @@ fn seeds() -> Result<Seeds, Failure> {
     );
     let signature = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     add("proxy_protocol", [signature, vec![1; 12]].concat());
+    let mut random = Random(3);
+    for beginning in TLS_BEGINNINGS {
+        for setting in TLS_SETTINGS {
+            for size in [0, 64] {
+                add(
+                    "tls",
+                    [&setting[..], beginning, &random.bytes(size)].concat(),
+                );
+            }
+        }
+    }
+    for at in (0..512_u16).step_by(16) {
+        let [low, high] = at.to_le_bytes();
+        let change = [low, high, 1, 0xff, 0xff, 0xff, 0xff];
+        add("tls", [&TLS_CHANGED[..], &change].concat());
+    }
     // Choices of whole games.
     let mut random = Random(2);
     for number in 0..RANDOM_SEEDS {
