@@ -96,9 +96,10 @@ pub(crate) fn test() -> Result<Tally, Failure> {
 /// True if this peer is to be measured, as far as the arguments say: the program reads them again, and better.
 fn is_wanted(args: &[String], peer: &str) -> bool {
     let (only, chosen) = (values(args, "--only"), values(args, "--peer"));
-    let codec_alone = !only.is_empty() && only.iter().all(|name| name.starts_with("codec"));
+    let needs_none = |name: &&str| name.starts_with("codec") || name.starts_with("tls");
+    let needs_none = !only.is_empty() && only.iter().all(needs_none);
     let is_chosen = chosen.is_empty() || chosen.contains(&peer);
-    !codec_alone && is_chosen && !values(args, "--without").contains(&peer)
+    !needs_none && is_chosen && !values(args, "--without").contains(&peer)
 }
 
 /// The values of this option, one for each time that it is there.
@@ -172,6 +173,7 @@ mod tests {
         assert!(wanted("--quick --only fan-out", "tonic"));
         assert!(wanted("--only codec --only=fan-out", "tonic"));
         assert!(!wanted("--only codec-decode-7k --only=codec", "tonic"));
+        assert!(!wanted("--only tls --only codec", "tonic"));
         assert!(wanted("--peer=masep --peer tonic", "tonic"));
         assert!(!wanted("--peer masep", "tonic"));
         assert!(!wanted("--without zenoh --without=tonic", "tonic"));

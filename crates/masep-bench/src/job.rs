@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use masep::Protocols;
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::Certificates;
 use crate::codec;
 
 /// The work that client and server do together. A peer chooses its best settings by it.
@@ -24,6 +25,8 @@ pub(crate) enum Work {
     Idle,
     /// One actor plays; the server sends each observation to all connections.
     Spectators,
+    /// The client connects, ends the connection and connects anew, on several connections at once.
+    Handshakes,
     /// Many connections; on each the client sends an action and gets an observation back.
     Turns,
 }
@@ -61,6 +64,9 @@ pub(crate) struct Job {
     /// True for a Unix socket instead of TCP, in the libraries that have it.
     #[serde(default)]
     pub(crate) unix: bool,
+    /// In TLS with these, for whoever can.
+    #[serde(default)]
+    pub(crate) tls: Option<Certificates>,
     /// Where the server listens, as text; the server itself has none.
     pub(crate) address: Option<String>,
     /// Through a relay that passes on at most so many bytes at once.
@@ -85,6 +91,21 @@ impl Job {
     /// The same, over TCP.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.target()?.parse()?)
+    }
+
+    /// The certificates of a job in TLS.
+    pub(crate) fn certificates(&self) -> anyhow::Result<&Certificates> {
+        let certificates = self.tls.as_ref();
+        certificates.ok_or_else(|| anyhow::anyhow!("there is no TLS without certificates"))
+    }
+
+    /// Where the server of a masep listens, for a client of it.
+    pub(crate) fn url(&self) -> anyhow::Result<String> {
+        let target = self.target()?;
+        Ok(match self.tls {
+            Some(_) => format!("masep+tls://{target}"),
+            None => target.to_owned(),
+        })
     }
 
     /// The protocols of a client of masep.

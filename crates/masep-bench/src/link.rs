@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::job::{ACTION, Job, Request, Work};
 use crate::stats::quantile;
@@ -38,6 +39,11 @@ pub(crate) trait Link: Sized + Send + 'static {
     /// Sends all that was fed.
     fn flush(&mut self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
+    }
+
+    /// Does something beside the rest of the client. A peer whose calls block has a thread for it.
+    fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        tokio::spawn(work)
     }
 
     /// Receives a message, whole and in memory; its size.
@@ -86,6 +92,7 @@ pub(crate) fn drive<L: Link>(job: &Job) -> Result<Outcome> {
             Work::WholeTurn => round_trips::<L>(job, Request::Observation, ACTION.len()).await,
             Work::OneWay => one_way::<L>(job).await,
             Work::FanOut => fan_out::<L>(job).await,
+            Work::Handshakes => handshakes::<L>(job).await,
             Work::Idle => idle::<L>(job).await,
             Work::Spectators => spectators::<L>(job).await,
             Work::Turns => turns::<L>(job).await,
@@ -201,6 +208,43 @@ fn rates(messages: f64, bytes: f64, seconds: f64) -> Outcome {
         ("bytes".to_owned(), bytes / seconds / 1e9),
         ("each".to_owned(), seconds / messages * 1e6),
     ])
+}
+
+/// Connections that a client opens at the same time: enough for both sides to be busy.
+const HANDSHAKES_AT_ONCE: usize = 4;
+
+/// One connection after the other, some at a time, each with a round trip if messages have a size. Those that are there
+/// before the time is over count.
+async fn handshakes<L: Link>(job: &Job) -> Result<Outcome> {
+    let start = Instant::now() + Duration::from_secs_f64(job.seconds / 10.0);
+    let end = start + Duration::from_secs_f64(job.seconds);
+    let tasks = (0..HANDSHAKES_AT_ONCE).map(|task| {
+        let job = job.clone();
+        let connect = async move {
+            let mut count = 0_u64;
+            for number in (task..).step_by(HANDSHAKES_AT_ONCE) {
+                let mut link = L::connect(&job, number).await?;
+                if job.size > 0 {
+                    link.send(&job.body(Request::Echo)).await?;
+                    link.receive().await?;
+                }
+                let now = Instant::now();
+                drop(link);
+                if now >= end {
+                    break;
+                }
+                count += u64::from(now >= start);
+            }
+            Ok::<_, anyhow::Error>(count)
+        };
+        L::spawn(connect)
+    });
+    let mut count = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        count += task.await??;
+    }
+    let per_second = count as f64 / job.seconds;
+    Ok(Outcome::from([("handshakes".to_owned(), per_second)]))
 }
 
 /// Connections that come before the first reading of the server's memory: what a server allocates

@@ -4,6 +4,7 @@
 //! rounds, and in each round everybody is measured once; ratios are of figures of the same round.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod child;
 mod cli;
 mod codec;

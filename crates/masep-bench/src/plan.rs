@@ -1,5 +1,7 @@
 //! All experiments, and what masep is to reach in them.
 
+mod tls;
+
 use crate::codec;
 use crate::experiment::{Bound, Effort, Experiment, How, Metric, Point, Subject, Target};
 use crate::job::{Job, Work};
@@ -46,6 +48,7 @@ pub(crate) fn experiments(effort: Effort, missing: &[(String, String)]) -> Vec<E
         plan.sizes(Work::RoundTrip),
         plan.sizes(Work::OneWay),
     ];
+    all.extend(tls::experiments(&plan));
     all.extend(codec::experiments(effort.seconds));
     all
 }
@@ -77,6 +80,7 @@ impl Plan<'_> {
             protocol: 1,
             address: None,
             relay: None,
+            tls: None,
             server: None,
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use masep::{Client, Connection, Frame, Registry, Server, ServerLimits, SocketHandler, WhenFull};
 
 use super::busy_poll::socket_options;
+use super::masep_tls::{certified, trusting};
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::{Link, runtime};
@@ -19,7 +20,11 @@ impl Link for Masep {
         let client = Client::builder(format!("client-{number}"))
             .protocols(job.protocols())
             .socket_options(socket_options(job));
-        Ok(Self(client.connect(job.target()?).await?))
+        let client = match &job.tls {
+            Some(certificates) => client.tls(trusting(certificates)),
+            None => client,
+        };
+        Ok(Self(client.connect(&*job.url()?).await?))
     }
 
     async fn send(&mut self, body: &Bytes) -> Result<()> {
@@ -76,9 +81,12 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
         let server = Server::builder("server")
             .server_limits(ServerLimits::default().connections(job.links + 1_000))
             .socket_options(socket_options(job))
-            .handler(handler.clone())
-            .bind(job.listen_at())
-            .await?;
+            .handler(handler.clone());
+        let server = match &job.tls {
+            Some(certificates) => server.tls(certified(certificates)),
+            None => server,
+        };
+        let server = server.bind(job.listen_at()).await?;
         if handler.registry.set(server.registry().clone()).is_err() {
             bail!("a registry is set once");
         }

@@ -4,8 +4,11 @@ use anyhow::Result;
 use bytes::Bytes;
 use masep::blocking::{Client, Connection, Server, SocketHandler};
 use masep::{Frame, ServerLimits};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::busy_poll::socket_options;
+use super::masep_tls::{certified, trusting};
 use crate::child;
 use crate::job::{ACKNOWLEDGEMENT, ACTION, Job, Request, filler};
 use crate::link::Link;
@@ -18,11 +21,19 @@ impl Link for Blocking {
         let client = Client::builder(format!("client-{number}"))
             .protocols(job.protocols())
             .socket_options(socket_options(job));
-        Ok(Self(client.connect(job.target()?)?))
+        let client = match &job.tls {
+            Some(certificates) => client.tls(trusting(certificates)),
+            None => client,
+        };
+        Ok(Self(client.connect(&*job.url()?)?))
     }
 
     async fn send(&mut self, body: &Bytes) -> Result<()> {
         Ok(self.0.connection().send(body.clone())?)
+    }
+
+    fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        tokio::task::spawn_blocking(|| Handle::current().block_on(work))
     }
 
     async fn receive(&mut self) -> Result<usize> {
@@ -51,8 +62,12 @@ pub(crate) fn serve(job: &Job) -> Result<()> {
     let server = Server::builder("server")
         .server_limits(ServerLimits::default().connections(job.links + 1_000))
         .socket_options(socket_options(job))
-        .handler(Answering)
-        .bind(job.listen_at())?;
+        .handler(Answering);
+    let server = match &job.tls {
+        Some(certificates) => server.tls(certified(certificates)),
+        None => server,
+    };
+    let server = server.bind(job.listen_at())?;
     child::ready(server.local_address())?;
     loop {
         std::thread::park();

@@ -6,12 +6,14 @@ mod masep;
 mod masep_arrays;
 mod masep_blocking;
 mod masep_messages;
+mod masep_tls;
 #[cfg(feature = "nats")]
 mod nats;
 mod pymasep;
 mod queues;
 mod raw;
 mod tokio;
+mod tokio_rustls;
 #[cfg(feature = "tonic")]
 mod tonic;
 #[cfg(feature = "tungstenite")]
@@ -46,6 +48,8 @@ pub(crate) const BLOCKING_ARRAYS: &str = "masep-blocking-arrays";
 pub(crate) const BLOCKING: &str = "masep-blocking";
 /// tokio's sockets.
 pub(crate) const TOKIO: &str = "tokio";
+/// tokio's sockets in TLS.
+pub(crate) const TOKIO_RUSTLS: &str = "tokio-rustls";
 
 /// The answer to the question whether a peer does a work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +117,13 @@ pub(crate) const PEERS: &[Peer] = &[
         does: |_| Does::It,
         serve: tokio::serve,
         drive: tokio::drive,
+    },
+    Peer {
+        name: TOKIO_RUSTLS,
+        about: "TLS by tokio-rustls, by hand",
+        does: |_| Does::Elsewhere,
+        serve: tokio_rustls::serve,
+        drive: drive::<tokio_rustls::TokioRustls>,
     },
     Peer {
         name: MASEP,

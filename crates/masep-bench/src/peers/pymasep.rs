@@ -17,6 +17,7 @@ pub(crate) fn does(work: Work) -> Does {
         Work::RoundTrip | Work::OneWay => Does::It,
         Work::WholeTurn => Does::Not("its round trip is a stall of 88 ms, whatever is in it"),
         Work::FanOut | Work::Spectators => Does::Not("it cannot send to all"),
+        Work::Handshakes => Does::Elsewhere,
         Work::Idle | Work::Turns => {
             Does::Not("it waits with select(), which takes 1,024 descriptors, three a connection")
         }
