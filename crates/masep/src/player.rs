@@ -18,15 +18,13 @@
 //! The engine may be a [table](crate::table) or one of pymasep's protocol, whose turns the player counts itself.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 #[cfg(feature = "unstable-transport")]
 use std::pin::Pin;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Instant;
 
 use masep_proto::connection::Protocols;
-use masep_proto::protocol2::{AccessToken, Notice, Rejected};
+use masep_proto::protocol2::{AccessToken, Rejected};
 use masep_proto::tls::TlsFault;
 use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
 use masep_table::player::{Closed, Part, Session, Step};
