@@ -18,7 +18,6 @@
 //! The engine may be a [table](crate::table) or one of pymasep's protocol, whose turns the player counts itself.
 
 use std::fmt;
-use std::future::Future;
 #[cfg(feature = "unstable-transport")]
 use std::pin::Pin;
 use std::time::Instant;
