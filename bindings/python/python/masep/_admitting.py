@@ -19,7 +19,7 @@ _log = logging.getLogger("masep")
 
 @dataclass(frozen=True)
 class Grant:
-    """What a client may be that is let in (``admit`` of :class:`masep.Server`). What is empty allows everything.
+    """The rights of a client that is let in (``admit`` of :class:`masep.Server`). An empty part allows everything.
 
     :raises CallerError: for a role that is none, or one text in place of several
     """

@@ -1,5 +1,5 @@
-//! Who may do what before an engine: each message of each kind of client, in its own and in another's name, at each point
-//! of a game. What must happen is a rule here, and each case of it is held against the gate.
+//! The rights of clients before an engine: each message of each kind of client, in its own and in another's name, at each
+//! point of a game. The verdict that must come is a rule here, and each case of it is held against the gate.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::engine::{Engine, GAME};
 const OWN: &str = "own";
 const OTHER: &str = "other";
 
-/// What it has become.
+/// Its part in the game so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Unregistered,
@@ -24,7 +24,7 @@ enum Part {
     Observer,
 }
 
-/// Where the game is. Before the first two, only one that has not registered can be.
+/// The point of the game. At the first two, only one that has not registered can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
     BeforeDefine,
@@ -352,7 +352,7 @@ fn each_message_of_each_client_at_each_point_does_what_it_may() {
         if !has_joined {
             assert_eq!(game.own.role(), before, "{case}");
         }
-        // What it has said changes nothing for the other one, who is asked, and not who is shown something.
+        // Nothing of it changes the game for the other one, nor who is shown something.
         if case.point == Point::AfterEnd {
             assert!(game.other.is_over(), "{case}");
         } else {
