@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use masep_proto::access::Grant;
 use masep_proto::gate::{Gate, Quits, Rules, Verdict, Visitor};
 use masep_proto::protocol2::Hello;
 use masep_proto::{
@@ -54,10 +55,20 @@ enum Says {
     Other,
 }
 
+/// The bounds of the role that it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    /// None: also those of pymasep's protocol.
+    Free,
+    /// The role in its HELLO.
+    Hello(Role),
+    /// The role that its token is for.
+    Token(Role),
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Case {
-    /// The role in its HELLO; those of pymasep's protocol tell none.
-    hello: Option<Role>,
+    bound: Bound,
     part: Part,
     point: Point,
     says: Says,
@@ -81,13 +92,13 @@ enum Outcome {
 fn must_happen(case: Case) -> Outcome {
     use Outcome::{Dropped, Ended, Goes, Refused};
     let Case {
-        hello, part, point, ..
+        bound, part, point, ..
     } = case;
     if !case.in_own_name {
         return Refused("not_yours");
     }
-    let may_be = |role| match hello {
-        Some(said) if said != role => Ended("other_role"),
+    let may_be = |role| match bound {
+        Bound::Hello(only) | Bound::Token(only) if only != role => Ended("other_role"),
         _ => Goes,
     };
     match (part, point, case.says) {
@@ -135,15 +146,19 @@ fn cases() -> Vec<Case> {
         Point::Answered,
         Point::AfterEnd,
     ];
-    let clients = [
-        (None, Part::Unregistered, unregistered),
-        (None, Part::Actor, registered),
-        (None, Part::Observer, registered),
-        (Some(Role::Actor), Part::Unregistered, unregistered),
-        (Some(Role::Actor), Part::Actor, registered),
-        (Some(Role::Observer), Part::Unregistered, unregistered),
-        (Some(Role::Observer), Part::Observer, registered),
+    let mut clients = vec![
+        (Bound::Free, Part::Unregistered, unregistered),
+        (Bound::Free, Part::Actor, registered),
+        (Bound::Free, Part::Observer, registered),
     ];
+    for bound in [Bound::Hello, Bound::Token] {
+        clients.extend([
+            (bound(Role::Actor), Part::Unregistered, unregistered),
+            (bound(Role::Actor), Part::Actor, registered),
+            (bound(Role::Observer), Part::Unregistered, unregistered),
+            (bound(Role::Observer), Part::Observer, registered),
+        ]);
+    }
     let sayings = [
         Says::Define,
         Says::DefineOther,
@@ -159,7 +174,7 @@ fn cases() -> Vec<Case> {
         Says::Other,
     ];
     let mut cases = Vec::new();
-    for (hello, part, points) in clients {
+    for (bound, part, points) in clients {
         for (point, says) in points
             .into_iter()
             .flat_map(|point| sayings.map(|says| (point, says)))
@@ -168,7 +183,7 @@ fn cases() -> Vec<Case> {
                 for quits in [Quits::Nobody, Quits::Actors] {
                     for form in [FrameKind::Xml, FrameKind::Cbor] {
                         cases.push(Case {
-                            hello,
+                            bound,
                             part,
                             point,
                             says,
@@ -188,8 +203,8 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} (HELLO: {:?}), {:?}: {:?}, in its own name: {}, quits: {:?}, {:?}",
-            self.part, self.hello, self.point, self.says, self.in_own_name, self.quits, self.form
+            "{:?} ({:?}), {:?}: {:?}, in its own name: {}, quits: {:?}, {:?}",
+            self.part, self.bound, self.point, self.says, self.in_own_name, self.quits, self.form
         )
     }
 }
@@ -246,12 +261,17 @@ impl Game {
         let mut rules = Rules::new(TypeName::from(GAME));
         (rules.actors, rules.quits) = (2, case.quits);
         let mut gate = Gate::new(rules);
-        let mut enter = |id: &str, role: Option<Role>| {
+        let mut enter = |id: &str, bound: Bound| {
             let mut hello = Hello::new(PeerId::from(id), 0);
-            hello.role = role.map(|role| role.hello_name().into());
-            gate.enter(&hello, None).expect("it may come in")
+            let mut grant = None;
+            match bound {
+                Bound::Free => {}
+                Bound::Hello(role) => hello.role = Some(role.hello_name().into()),
+                Bound::Token(role) => grant = Some(Grant::new("lab").role(role)),
+            }
+            gate.enter(&hello, grant.as_ref()).expect("it may come in")
         };
-        let (own, other) = (enter(OWN, case.hello), enter(OTHER, None));
+        let (own, other) = (enter(OWN, case.bound), enter(OTHER, Bound::Free));
         let mut game = Self {
             gate,
             engine: Engine::default(),
@@ -367,5 +387,5 @@ fn each_message_of_each_client_at_each_point_does_what_it_may() {
         let gets = game.gate.from_engine(&mut game.own, &show);
         assert_eq!(gets, is_in || has_joined, "{case}");
     }
-    assert_eq!(cases.len(), 7 * 4 * 12 * 2 * 2 * 2);
+    assert_eq!(cases.len(), 11 * 4 * 12 * 2 * 2 * 2);
 }
