@@ -24,6 +24,9 @@ struct GivenLimits {
     write_time: f64,
     queue_messages: usize,
     queue_bytes: usize,
+    messages_per_second: Option<u32>,
+    bytes_per_second: Option<u64>,
+    rate_time: f64,
 }
 
 /// `masep.ServerLimits`.
@@ -88,7 +91,10 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
         .heartbeat(heartbeat.transpose()?)
         .write_time(seconds(py, "write_time", it.write_time)?)
         .queue_messages(it.queue_messages)
-        .queue_bytes(it.queue_bytes))
+        .queue_bytes(it.queue_bytes)
+        .messages_per_second(it.messages_per_second)
+        .bytes_per_second(it.bytes_per_second)
+        .rate_time(seconds(py, "rate_time", it.rate_time)?))
 }
 
 /// The part of the bounds of a connection that its Python object heeds itself.

@@ -44,6 +44,20 @@ pub(crate) struct ConnectionLimits {
     /// Bytes that may wait for one peer
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     queue_bytes: usize,
+
+    /// Messages that one peer may send in a second [default: as many as it can]
+    ///
+    /// The others wait in order, unread. Pings count.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    messages_per_second: Option<u32>,
+
+    /// Bytes that one peer may send in a second, with the headers of frames [default: as many as it can]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    bytes_per_second: Option<u64>,
+
+    /// Time for which a peer may send more than its rate without a pause before its connection is ended
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    rate_time: Duration,
 }
 
 impl ConnectionLimits {
@@ -62,6 +76,9 @@ impl ConnectionLimits {
             .heartbeat(Some(self.heartbeat).filter(|time| !time.is_zero()))
             .queue_messages(self.queue_messages)
             .queue_bytes(self.queue_bytes)
+            .messages_per_second(self.messages_per_second)
+            .bytes_per_second(self.bytes_per_second)
+            .rate_time(self.rate_time)
     }
 }
 
@@ -82,5 +99,17 @@ mod tests {
         let cli = Cli::parse_from(["masep"]);
         assert_eq!(cli.limits.limits(), Limits::default());
         assert_eq!(cli.limits.socket_options(), SocketOptions::default());
+    }
+
+    #[test]
+    fn rates_are_those_that_are_given() {
+        let rates = ["--messages-per-second=60", "--bytes-per-second=100000"];
+        let cli = Cli::parse_from(["masep", "--rate-time=2s"].into_iter().chain(rates));
+        let expected = Limits::default()
+            .messages_per_second(Some(60))
+            .bytes_per_second(Some(100_000))
+            .rate_time(Duration::from_secs(2));
+        assert_eq!(cli.limits.limits(), expected);
+        assert!(Cli::try_parse_from(["masep", "--messages-per-second=0"]).is_err());
     }
 }

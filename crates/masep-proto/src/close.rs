@@ -50,6 +50,10 @@ pub enum CloseReason {
     HeartbeatTimeout,
     /// A queue was full and its policy is [`WhenFull::Disconnect`](crate::connection::WhenFull::Disconnect).
     QueueFull(LimitExceeded),
+    /// What the peer sent was over [`Limits::messages_per_second`](crate::Limits::messages_per_second) or
+    /// [`Limits::bytes_per_second`](crate::Limits::bytes_per_second) for
+    /// [`Limits::rate_time`](crate::Limits::rate_time). The number that was found is what the rate allows, and what waited.
+    TooFast(LimitExceeded),
     /// The server was shut down.
     Shutdown,
     /// A newer connection with the same id took its place.
@@ -83,6 +87,7 @@ impl CloseReason {
             Self::SlowFrame => "slow_frame",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::QueueFull(_) => "queue_full",
+            Self::TooFast(_) => "too_fast",
             Self::Shutdown => "shutdown",
             Self::Replaced => "replaced",
             Self::Revoked => "revoked",
@@ -198,6 +203,7 @@ impl fmt::Display for CloseReason {
             }
             Self::HeartbeatTimeout => f.write_str("the peer showed no sign of life for too long"),
             Self::QueueFull(limit) => write!(f, "a queue was full: {limit}"),
+            Self::TooFast(limit) => write!(f, "the peer sent too much for too long: {limit}"),
             Self::Shutdown => f.write_str("the server was shut down"),
             Self::Replaced => f.write_str("a newer connection has the same id"),
             Self::Revoked => f.write_str("the access token is not valid any more"),

@@ -62,6 +62,7 @@ mod masep;
 mod memory;
 mod outbound;
 mod pool;
+mod rates;
 mod reading;
 mod signals;
 mod transmit;
@@ -91,6 +92,7 @@ pub use writing::{PushError, TooLarge};
 use inbound::Inbound;
 use masep::Masep;
 use outbound::Outbound;
+use rates::Rates;
 use signals::Pending;
 use write_pattern::WritePattern;
 
@@ -106,6 +108,8 @@ pub struct Connection {
     rejected: Option<Box<Rejected>>,
 
     inbound: Inbound,
+    /// The rates at which the peer may send, as long as they hold.
+    rates: Option<Box<Rates>>,
     pattern: WritePattern,
     /// Frames were taken since the receiver last found none.
     has_taken: bool,
@@ -269,6 +273,7 @@ impl Connection {
             masep: None,
             rejected: None,
             inbound: Inbound::default(),
+            rates: None,
             pattern: WritePattern::default(),
             has_taken: false,
             ignores_frames: false,
@@ -312,6 +317,7 @@ impl Connection {
         let mut this = Self::new(config, Phase::Open, true);
         this.peer = Some(peer);
         this.silent_since = Some(now);
+        this.rates = Rates::new(this.config.limits(), now);
         let _as_usual = this.pattern.end_hello();
         this.tell(event::OPEN);
         this.note_change();
@@ -529,6 +535,7 @@ impl Connection {
             && self.masep.as_ref().is_none_or(|masep| masep.is_quiet())
             && self.config.when_full == WhenFull::Wait
             && self.config.limits.idle_time.is_none()
+            && self.rates.is_none()
             && !self.ignores_frames
             && !self.input_over
             && !self.probes

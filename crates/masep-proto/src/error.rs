@@ -33,6 +33,10 @@ pub enum Limit {
     QueueMessages,
     /// [`Limits::queue_bytes`](crate::Limits::queue_bytes).
     QueueBytes,
+    /// [`Limits::messages_per_second`](crate::Limits::messages_per_second).
+    MessagesPerSecond,
+    /// [`Limits::bytes_per_second`](crate::Limits::bytes_per_second).
+    BytesPerSecond,
 }
 
 impl Limit {
@@ -50,6 +54,8 @@ impl Limit {
             Self::ConnectionsPerAddress => "connections from one address",
             Self::QueueMessages => "queued messages",
             Self::QueueBytes => "queued bytes",
+            Self::MessagesPerSecond => "messages in a second",
+            Self::BytesPerSecond => "bytes in a second",
         }
     }
 }

@@ -108,6 +108,23 @@ __bounds! {
         /// Bytes that may wait in one such queue. Default 4 MiB: 64 of the largest frames. A single
         /// frame is always taken when the queue is empty.
         queue_bytes: usize = 4 << 20;
+
+        /// Messages that one peer may send in a second. Default none: agents of one's own are as fast as they can, and a full
+        /// queue slows them. With a bound, as many may come at once, and the others come through one by one as the time
+        /// passes, in order: none is lost. Meanwhile the peer is not read, so that TCP slows it. Everything counts that is
+        /// sent as a frame, but BYE: also the pings of protocol 2. 0 is taken for 1. A connection with a rate does without
+        /// the shortest way through the code, and keeps up to 64 KiB that wait, or one frame.
+        messages_per_second: Option<u32> = None;
+
+        /// Bytes that one peer may send in a second, the headers of frames included. Default none. As
+        /// `messages_per_second`. A frame of more bytes than that waits until the peer has sent nothing for a second, and
+        /// those behind it wait until the rate has made up for it.
+        bytes_per_second: Option<u64> = None;
+
+        /// How long a peer may send more than its rate without a pause, in which all that it has sent has come through.
+        /// Default 10 s; then its connection is ended. Time in which this side did not read is added. A longer time
+        /// costs nothing here: the peer goes on to be slowed.
+        rate_time: Duration = Duration::from_secs(10);
     }
 }
 

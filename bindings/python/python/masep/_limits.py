@@ -47,6 +47,12 @@ class Limits:
     """Frames that may wait in one queue."""
     queue_bytes: int = 4 << 20
     """Bytes that may wait in one queue."""
+    messages_per_second: int | None = None
+    """Messages that one peer may send in a second; None: as many as it can. The others wait in order, unread. Pings count."""
+    bytes_per_second: int | None = None
+    """Bytes that one peer may send in a second, with the headers of frames; None: as many as it can."""
+    rate_time: float = 10.0
+    """Seconds for which a peer may send more than its rate without a pause, before its connection is ended."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ impl Connection {
         };
         // A write is wanted, or under way, which tells.
         let blocked = self.write_until.filter(|_| self.is_blocked);
-        let others = earlier(self.phase_until, blocked);
+        let others = earlier(earlier(self.phase_until, blocked), self.held_until());
         match &self.masep {
             None => earlier(others, probed),
             Some(masep) => {
@@ -96,6 +96,9 @@ impl Connection {
         {
             self.see_to_memory(false, now);
         }
+        if passed(self.held_until(), now) {
+            self.see_to_rates(now);
+        }
         if passed(self.ping_at(), now)
             && let Some(masep) = &mut self.masep
         {
@@ -142,7 +145,7 @@ impl Connection {
     /// The instant from which on a server's `BYE` is no refusal any more, if none has come by then.
     fn rejection_until(&self) -> Option<Instant> {
         self.rejection_until
-            .filter(|_| self.phase == Phase::Open && self.has_room_for_frames())
+            .filter(|_| self.phase == Phase::Open && self.has_room_for_frames() && !self.is_held())
     }
 
     /// The instant at which this side will have sent nothing for a heartbeat.
@@ -184,6 +187,7 @@ impl Connection {
             && !self.is_settled()
             && !self.input_over
             && !self.is_starved()
+            && !self.is_held()
             && self.has_room_for_frames();
         self.silent_since
             .filter(|_| listens)?

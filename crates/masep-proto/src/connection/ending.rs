@@ -31,7 +31,7 @@ impl Connection {
         match self.phase {
             Phase::Open => {
                 self.outcome = Outcome::Requested(reason);
-                self.drain();
+                self.drain(now);
             }
             Phase::Answering if matches!(self.outcome, Outcome::Undecided) => {
                 self.outcome = Outcome::Requested(reason);
@@ -146,10 +146,11 @@ impl Connection {
     }
 
     /// Sends the queue and a `BYE`, and reads on until then.
-    pub(super) fn drain(&mut self) {
+    pub(super) fn drain(&mut self, now: Instant) {
         self.phase = Phase::Draining;
         self.last_reads = LAST_READS;
         self.wake_senders();
+        self.end_rates(now);
     }
 
     /// Senders that wait for room learn of the end.
@@ -200,6 +201,7 @@ impl Connection {
         self.last_reads = 0;
         self.probes = false;
         self.inbound.discard_rest();
+        self.rates = None;
         self.release_memory();
         self.wake_senders();
         self.tell(event::ENDED);

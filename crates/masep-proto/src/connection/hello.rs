@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::rates::Rates;
 use super::{Bye, Config, Connection, Outcome, Phase, Protocols, event};
 use crate::hello::read_hello;
 use crate::protocol2::{Protocol, Rejected};
@@ -172,6 +173,7 @@ impl Connection {
         self.phase = Phase::Open;
         self.phase_until = None;
         self.silent_since = Some(now);
+        self.rates = Rates::new(&self.config.limits, now);
         if let Some(hello) = self.masep.as_mut().and_then(|masep| masep.hello.as_mut()) {
             (hello.token, hello.resume, hello.make) = (None, None, None);
         }

@@ -11,6 +11,7 @@ use super::masep::Masep;
 use super::pool;
 use super::signals::Room;
 use crate::framing::{self, Extent, Framing, Next, Refused};
+use crate::protocol2::kind;
 use crate::{Frame, Limit, LimitExceeded, Limits};
 
 /// The least and the most bytes asked for in one read; of the most there may be some more, which a buffer
@@ -261,9 +262,15 @@ impl Inbound {
     }
 
     /// Walks over the frames that have arrived since the last walk. Each header is looked at once, and again as
-    /// long as its frame is not whole. Stops at the first one that is over the bounds, if they are given.
+    /// long as its frame is not whole. Stops at the first one that is over the bounds, if they are given, and in front of the
+    /// first one of so many bytes that is not admitted.
     #[inline]
-    pub(super) fn walk(&mut self, framing: Framing, bounds: Option<&Limits>) -> Option<Found> {
+    pub(super) fn walk(
+        &mut self,
+        framing: Framing,
+        bounds: Option<&Limits>,
+        mut admits: impl FnMut(usize) -> bool,
+    ) -> Option<Found> {
         let max = match framing {
             Framing::Pymasep { max } => max,
             Framing::Masep { .. } => return None,
@@ -276,6 +283,9 @@ impl Inbound {
             framing::looked_at::add(&last.bytes[end..]);
             match framing::scan(&last.bytes[end..], max) {
                 Next::Frame(extent) => {
+                    if !admits(extent.whole()) {
+                        break None;
+                    }
                     if let Some(limits) = bounds
                         && let Err(limit) = over(
                             limits,
@@ -323,12 +333,16 @@ impl Inbound {
         &mut self,
         framing: Framing,
         bounds: Option<&Limits>,
+        mut admits: impl FnMut(usize) -> bool,
         mut control: impl FnMut(u8, &[u8]) -> bool,
     ) -> Option<Found> {
         let (mut at, mut end) = (self.last.end, self.last.end);
         let found = loop {
             match framing.scan(&self.last.bytes[at..]) {
                 Next::Frame(extent) => {
+                    if !admits(extent.whole()) {
+                        break None;
+                    }
                     if let Some(limits) = bounds
                         && let Err(limit) =
                             over(limits, self.frames + 1, self.body_bytes + extent.body)
@@ -348,6 +362,9 @@ impl Inbound {
                     self.body_bytes += extent.body;
                 }
                 Next::Control(kind, extent) => {
+                    if kind != kind::BYE && !admits(extent.whole()) {
+                        break None;
+                    }
                     let payload = at + extent.header;
                     let payload = payload..payload + extent.body;
                     at += extent.whole();
@@ -378,6 +395,16 @@ impl Inbound {
         } else {
             self.last.bytes.drain(..bytes);
         }
+    }
+
+    /// Frames that have arrived and were not looked at, and bytes with what there is of the next one.
+    pub(super) fn waiting(&self, framing: Framing) -> (usize, usize) {
+        let (mut left, mut frames) = (self.rest(), 0);
+        while let Next::Frame(extent) | Next::Control(_, extent) = framing.scan(left) {
+            left = &left[extent.whole()..];
+            frames += 1;
+        }
+        (frames, self.rest().len())
     }
 
     /// Drops what is behind the whole frames.
@@ -553,7 +580,7 @@ mod tests {
             let end = stream.len().min(arrived + piece);
             arrived += room.fill(&stream[arrived..end]);
             inbound.put_room(room, None);
-            assert_eq!(inbound.walk(FRAMING, None), None);
+            assert_eq!(inbound.walk(FRAMING, None, |_| true), None);
         }
     }
 

@@ -72,7 +72,9 @@ impl Connection {
         let is_all = match &self.masep {
             None => {
                 let max = self.config.frame_bytes;
-                self.inbound.walk(Framing::Pymasep { max }, None).is_none()
+                let all = |_| true;
+                let framing = Framing::Pymasep { max };
+                self.inbound.walk(framing, None, all).is_none()
             }
             // The memory of a large frame is seen to behind it.
             Some(masep) if !masep.incoming.is_none() => return false,
@@ -229,6 +231,7 @@ impl Connection {
         if self.inbound.is_out()
             || self.input_over
             || self.is_starved()
+            || self.is_held()
             || (self.inbound.frames() > 0 && !self.has_room_for_frames())
         {
             Want::Nothing
@@ -260,7 +263,7 @@ impl Connection {
 
     #[inline(never)]
     fn can_read(&self) -> bool {
-        if self.inbound.is_out() || self.input_over || self.is_starved() {
+        if self.inbound.is_out() || self.input_over || self.is_starved() || self.is_held() {
             return false;
         }
         match self.phase {
@@ -312,8 +315,10 @@ impl Connection {
         }
         if self.masep.is_none() && !self.is_settled() {
             let (all, rest) = (!self.inbound.is_filled(), self.inbound.rest().len());
-            // The rest of one that waits for a verdict was not looked at.
-            if self.is_in_hello() || matches!(self.phase, Phase::Open | Phase::Draining) {
+            // The rest of one that waits for a verdict, or for its rate, was not looked at.
+            if self.is_held() {
+                self.pattern.note_plain(all);
+            } else if self.is_in_hello() || matches!(self.phase, Phase::Open | Phase::Draining) {
                 let due = self.pattern.note(bytes, all, rest, now);
                 self.acknowledge(due);
             }
@@ -333,20 +338,25 @@ impl Connection {
 
     /// Finds the frames among the bytes that have arrived, and the end of the connection behind them.
     pub(super) fn walk(&mut self, now: Instant) {
+        self.begin_look(now);
         let before = self.inbound.frames();
         let (framing, limits) = (self.framing(), &self.config.limits);
+        let rates = &mut self.rates;
+        let admits = |bytes| rates.as_mut().is_none_or(|rates| rates.admits(bytes));
         let bounds = (self.config.when_full == WhenFull::Disconnect).then_some(limits);
         let found = match &mut self.masep {
-            None => self.inbound.walk(framing, bounds),
-            Some(masep) => self.inbound.walk_with(framing, bounds, |kind, payload| {
-                match masep.hear(kind, payload, now) {
-                    Heard::Nothing => {}
-                    Heard::Ping => self.events.set(event::CONTROL & !self.silenced),
-                    Heard::Notice => self.events.set(event::NOTICE & !self.silenced),
-                    Heard::End => return true,
-                }
-                false
-            }),
+            None => self.inbound.walk(framing, bounds, admits),
+            Some(masep) => self
+                .inbound
+                .walk_with(framing, bounds, admits, |kind, payload| {
+                    match masep.hear(kind, payload, now) {
+                        Heard::Nothing => {}
+                        Heard::Ping => self.events.set(event::CONTROL & !self.silenced),
+                        Heard::Notice => self.events.set(event::NOTICE & !self.silenced),
+                        Heard::End => return true,
+                    }
+                    false
+                }),
         };
         let is_another = self.inbound.frames() > before;
         if is_another {
@@ -361,7 +371,10 @@ impl Connection {
             }
         }
         match found {
-            None => self.see_to_memory(is_another, now),
+            None => {
+                self.see_to_memory(is_another, now);
+                self.end_look(now);
+            }
             Some(Found::Bye) => {
                 // In doubt it is a refusal: a client that looked late would otherwise be told of success.
                 // A client that ends the connection itself was not refused.
@@ -399,6 +412,7 @@ impl Connection {
     fn found_nothing(&mut self, now: Instant) {
         self.last_reads = 0;
         self.has_waited = true;
+        self.catch_up(now);
         if self.is_in_hello() {
             let due = self.pattern.found_nothing_of_hello(now);
             self.acknowledge(due);

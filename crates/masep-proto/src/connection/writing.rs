@@ -712,7 +712,7 @@ impl Connection {
         } else if self.phase == Phase::Answering {
             self.open(now);
             if matches!(self.outcome, Outcome::Requested(_)) {
-                self.drain();
+                self.drain(now);
             }
             self.find_early_end(now);
         }

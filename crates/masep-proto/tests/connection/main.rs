@@ -14,4 +14,5 @@ mod pieces;
 mod properties;
 mod protocol2;
 mod queues;
+mod rates;
 mod write_pattern;
