@@ -126,6 +126,23 @@ def test_a_queue_that_is_full_ends_a_connection_that_nobody_receives_from() -> N
         peer.close()
 
 
+@pytest.mark.parametrize("rate", [{"messages_per_second": 5}, {"bytes_per_second": 15}])
+def test_one_that_sends_more_than_its_rate_is_ended(rate: dict[str, int]) -> None:
+    limits = masep.Limits(rate_time=0.3, **rate)  # type: ignore[arg-type]
+    with masep.Server("engine", "127.0.0.1:0", limits=limits) as server:
+        peer = peer_of(server)
+        connection = server.accept(SOON)
+        assert connection is not None
+        send(peer, *[b"x"] * 500)
+        came = 0
+        with pytest.raises(masep.TransportError) as ended:
+            while connection.recv(SOON) is not None:
+                came += 1
+        assert ended.value.reason == "too_fast"
+        assert 5 <= came < 500
+        peer.close()
+
+
 def test_a_new_connection_replaces_one_with_its_id() -> None:
     with masep.Server("engine", "127.0.0.1:0", duplicates="replace") as server:
         with peer_of(server):

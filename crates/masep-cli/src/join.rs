@@ -52,7 +52,7 @@ With --role and --game it takes part in a game of pymasep: first it sends the de
 messages; when the engine sends end it answers quit and BYE, as pymasep's interface does, and ends.
 
 Reasons of closed: peer_bye, local_bye, rejected (the server said BYE at once: the id may be in use, the \
-server may be full or ending), end_of_stream, reset, idle_timeout, write_timeout, protocol_error, aborted \
+server may be full or ending), end_of_stream, reset, idle_timeout, write_timeout, protocol_error, too_fast, aborted \
 (not all could be sent in --drain-time), io; of protocol 2 also heartbeat_timeout, unsupported_frame, \
 bad_frame, slow_frame.
 

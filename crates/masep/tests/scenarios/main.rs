@@ -22,6 +22,7 @@ mod hostile2;
 mod messages;
 mod protocol2;
 mod proxied;
+mod rates;
 mod rejection;
 mod requests;
 mod sends;

@@ -1,0 +1,114 @@
+//! Peers that send more than their rate. Times are tested in masep-proto, with a clock that the test turns.
+
+use std::time::Duration;
+
+use masep::{CloseReason, Frame, Limit, Limits};
+
+use crate::shells::{Act, Connection, Handler, Options, Peer, Shell, accept, frame, of_each_shell};
+
+of_each_shell! {
+    one_that_sends_more_than_its_rate_waits_and_loses_nothing
+    a_handler_gets_all_that_waited_for_its_rate
+    one_that_floods_is_ended_and_no_other_notices
+    a_client_ends_a_server_that_floods
+}
+
+fn rate(messages: u32) -> Limits {
+    Limits::default().messages_per_second(Some(messages))
+}
+
+fn numbers(count: u32) -> impl Iterator<Item = [u8; 4]> {
+    (0..count).map(u32::to_be_bytes)
+}
+
+fn frames(count: u32) -> Vec<u8> {
+    numbers(count).flat_map(|number| frame(&number)).collect()
+}
+
+fn one_that_sends_more_than_its_rate_waits_and_loses_nothing(shell: Shell) {
+    let (_server, connection, mut peer) = shell.connected(rate(200));
+    peer.write(&[&frames(300)[..], b"\x03\0BYE"].concat());
+    for number in numbers(300) {
+        assert_eq!(connection.recv(), Ok(Frame::new(number.to_vec())));
+    }
+    assert_eq!(connection.end(), CloseReason::PeerBye);
+}
+
+struct Echo;
+
+impl Handler for Echo {
+    fn on_receive(&self, _: &dyn Connection, frame: Frame) -> Act {
+        Act::Send(frame)
+    }
+}
+
+fn a_handler_gets_all_that_waited_for_its_rate(shell: Shell) {
+    let server = shell.serve(Options::from(rate(200)).handler(Echo));
+    let mut peer = Peer::join(server.address(), "agent");
+    peer.write(&frames(300));
+    for number in numbers(300) {
+        peer.expect(&number);
+    }
+}
+
+/// Expects the frames from 0 on, and then that they were too many; how many came.
+fn expect_too_fast(connection: &dyn Connection, allowed: usize) -> u32 {
+    for came in 0_u32.. {
+        match connection.recv() {
+            Ok(frame) => assert_eq!(frame, Frame::new(came.to_be_bytes().to_vec())),
+            Err(_) => {
+                let CloseReason::TooFast(limit) = connection.end() else {
+                    panic!("{}", connection.end());
+                };
+                assert_eq!(limit.limit, Limit::MessagesPerSecond);
+                assert_eq!(limit.allowed, allowed);
+                assert!(limit.actual > allowed, "{limit}");
+                return came;
+            }
+        }
+    }
+    unreachable!("the frames have an end")
+}
+
+fn one_that_floods_is_ended_and_no_other_notices(shell: Shell) {
+    let limits = rate(10).rate_time(Duration::from_millis(300));
+    let server = shell.serve(limits);
+    let mut good = Peer::join(server.address(), "good");
+    let to_good = accept(&*server);
+    let mut play = || {
+        good.write(&frame(b"question"));
+        assert_eq!(to_good.recv(), Ok(Frame::new("question")));
+        to_good.send("answer").unwrap();
+        good.expect(b"answer");
+    };
+    play();
+    let mut peer = Peer::join(server.address(), "bad");
+    let connection = accept(&*server);
+    peer.write(&frames(2_000));
+    play();
+    let came = expect_too_fast(&*connection, 10);
+    assert!((10..2_000).contains(&came), "{came}");
+    peer.expect(b"BYE");
+    play();
+}
+
+fn a_client_ends_a_server_that_floods(shell: Shell) {
+    let server = shell.serve(Options::default());
+    let limits = rate(10).rate_time(Duration::from_millis(300));
+    for scheme in ["pymasep", "masep"] {
+        let address = format!("{scheme}://{}", server.address());
+        let client = shell.connect("agent", address, limits.clone()).unwrap();
+        let connection = accept(&*server);
+        for number in numbers(500) {
+            // It may have been ended.
+            let _accepted = connection.send(number.to_vec());
+        }
+        expect_too_fast(client.connection(), 10);
+        let reason = connection.end();
+        if scheme == "masep" {
+            assert_eq!(reason.words().unwrap().code, "too_fast");
+        } else {
+            assert_eq!(reason, CloseReason::PeerBye);
+        }
+    }
+}
