@@ -128,7 +128,7 @@ def test_a_queue_that_is_full_ends_a_connection_that_nobody_receives_from() -> N
 
 @pytest.mark.parametrize("rate", [{"messages_per_second": 5}, {"bytes_per_second": 15}])
 def test_one_that_sends_more_than_its_rate_is_ended(rate: dict[str, int]) -> None:
-    limits = masep.Limits(rate_time=0.3, **rate)  # type: ignore[arg-type]
+    limits = masep.Limits(rate_time=0.3, **rate)
     with masep.Server("engine", "127.0.0.1:0", limits=limits) as server:
         peer = peer_of(server)
         connection = server.accept(SOON)
