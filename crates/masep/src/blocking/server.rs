@@ -8,18 +8,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep_proto::admission::Entrance;
-use masep_proto::connection::{Config, Protocols};
-use masep_proto::{Limits, PeerId, ServerLimits};
+use masep_proto::connection::Config;
+use masep_proto::{PeerId, ServerLimits};
 
 use super::announcing::Announcing;
 use super::door::{Door, Rules};
 use super::endpoint;
 use super::stream::after;
 use super::{Connection, Registry, Request, SocketHandler, TimedOut};
-use crate::access::{self, Gate, access_calls, kick_calls};
+use crate::access::{self, Gate, kick_calls};
 use crate::close::is_bye_of_peer;
-use crate::discovery::{Describe, Description};
-use crate::endpoint::Endpoint;
+use crate::discovery::Describe;
+use crate::endpoint::{Endpoint, server_calls};
 use crate::error::ListenError;
 use crate::request::Asks;
 use crate::server::describing;
@@ -28,7 +28,7 @@ use crate::tls::Acceptor;
 use crate::transport::ListeningSocket;
 use crate::{
     AcceptError, AcceptTimeoutError, Address, CloseReason, Duplicates, IntoTarget, ShutdownReport,
-    SocketOptions, Target, WhenFull,
+    Target, WhenFull,
 };
 
 /// Configures a [`Server`].
@@ -56,8 +56,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`] or
-    /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
+    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
+    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
     /// policy the background thread of the process reads what nobody receives.
     ///
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
@@ -67,108 +67,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The bounds of each connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.endpoint.limits = limits;
-        self
-    }
-
-    /// The bounds of the server.
-    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
-        self.server_limits = limits;
-        self
-    }
-
-    /// Options of the connections' sockets. [`SocketOptions::connect_time`] has no effect here.
-    pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.endpoint.socket_options = options;
-        self
-    }
-
-    /// The policy for a hello whose id is in use. Default [`Duplicates::Refuse`].
-    pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
-        self.duplicates = duplicates;
-        self
-    }
-
-    /// Has the host decide about each client of protocol 2 that has said HELLO: [`Server::next_request`] gives them. Nothing
-    /// is looked at before that, neither whether the id is in use nor what the client wants. A request that nobody decides
-    /// within [`ServerLimits::decision_time`] is refused. Default off: clients are taken by the rules of the server.
-    ///
-    /// Peers of pymasep's protocol say no more than an id, before they are taken. Nobody is asked about them: they are
-    /// taken by the rules of the server, and a host that does not want one ends its connection.
-    /// [`ask_all`](Self::ask_all) asks about them too, and [`Protocols::Masep2`] keeps them out.
-    pub fn ask(mut self) -> Self {
-        self.asks = Asks::Masep2;
-        self
-    }
-
-    /// As [`ask`](Self::ask), and the host decides about peers of pymasep's protocol too. They have said no more than an
-    /// id, which is all that is in [`Request::hello`] then, and [`Request::protocol`] tells them apart. They get the
-    /// server's hello when they are admitted: so a server can look somewhere else first, and say hello by the id that is in
-    /// the [`Welcome`](crate::Welcome). To be refused is a BYE to them, without a word.
-    pub fn ask_all(mut self) -> Self {
-        self.asks = Asks::All;
-        self
-    }
-
-    access_calls!();
-
-    /// [`tls`](Self::tls), for a table.
-    #[cfg(not(masep_model))]
-    pub(crate) fn maybe_tls(mut self, tls: Option<Box<crate::tls::ServerTls>>) -> Self {
-        self.endpoint.server_tls = tls;
-        self
-    }
-
-    /// Lets these in, and has this listener beside the other. For a table.
-    #[cfg(not(masep_model))]
-    pub(crate) fn access(mut self, gate: Gate, pymasep: Option<Target>) -> Self {
-        (self.gate, self.pymasep) = (gate, pymasep);
-        self
-    }
-
-    /// Expects a header of the PROXY protocol, version 1 or 2, in front of each connection, from the load balancer or the
-    /// tunnel that all connections come through. The client's address is then the one that is said there: for
-    /// [`ServerLimits::connections_per_address`], for logs and events. Default off.
-    ///
-    /// The header is a claim: turn it on only where nobody else can connect. One that does not begin with a header is
-    /// closed, and so is one whose header is not whole within [`Limits::hello_time`]. As many may be on their way as there
-    /// may be connections.
-    pub fn proxy_protocol(mut self, expected: bool) -> Self {
-        self.proxy_protocol = expected;
-        self
-    }
-
-    /// Answers the LAN search from the start, as [`Server::announce`] does. Default off.
-    pub fn announce(mut self, announce: bool) -> Self {
-        self.announce = announce;
-        self
-    }
-
-    /// Gives what searches of masep are told of this server beside its address. Called for each answer, in the thread that
-    /// answers: it must not wait. Default: the server's id.
-    pub fn describe(mut self, describe: impl Fn() -> Description + Send + Sync + 'static) -> Self {
-        self.describe = Some(Describe::new(describe));
-        self
-    }
-
-    /// The generations of the protocol that peers may speak. Default [`Protocols::Both`]: each is answered in its own, and
-    /// all are in one session. A scheme that insists on one (`masep://`, `pymasep://`) counts more than this.
-    pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.endpoint.protocols = protocols;
-        self
-    }
-
-    /// Has peers use TLS, with this certificate: all of them, or those that do so by themselves
-    /// ([`TlsMode`](crate::tls::TlsMode)). Where all do, pymasep's protocol is not spoken, and an address whose scheme says
-    /// that there is no TLS is an error. The certificate is read by the call that begins to listen. A handshake of TLS is a
-    /// part of the hello, with its time ([`Limits::hello_time`]).
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
-        self.endpoint.server_tls = Some(Box::new(tls));
-        self
-    }
+    server_calls!();
 
     /// Binds an address and starts to accept, in a background thread. Port 0 takes a free one, see
     /// [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
@@ -307,7 +206,7 @@ impl fmt::Debug for ServerBuilder {
 /// The side that is connected to: an engine's end.
 ///
 /// One background thread accepts. No peer holds up another one: each has a thread of its own until
-/// it has said hello, for which it has [`Limits::hello_time`], and with a [`SocketHandler`] to its
+/// it has said hello, for which it has [`Limits::hello_time`](crate::Limits::hello_time), and with a [`SocketHandler`] to its
 /// end. Without a handler, [`accept`](Self::accept) gives out the connections, and the threads that
 /// take them drive them.
 ///
