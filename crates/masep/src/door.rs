@@ -167,6 +167,8 @@ impl Door {
                 connection(ticket).inspect(|guest| self.admit(guest, welcome, grant));
             }
             DoorEvent::Refuse(ticket, refusal) => {
+                // Before its peer can know.
+                requests.pass_over(ticket);
                 connection(ticket).inspect(|guest| refuse(guest, refusal));
             }
             DoorEvent::LookAt(ticket) => {

@@ -291,6 +291,11 @@ impl Requests {
         self.asked.get_mut(&ticket)?.welcome.take()
     }
 
+    /// It was decided without the host, which is not asked any more.
+    pub(crate) fn pass_over(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
+    }
+
     /// The connection is open, or there will be none.
     pub(crate) fn end(&mut self, ticket: Ticket, outcome: Outcome) {
         self.waiting.remove(&ticket);

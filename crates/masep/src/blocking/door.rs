@@ -189,7 +189,13 @@ impl Door {
                     let welcome = inner.requests.take_welcome(ticket);
                     Due::Admit(welcome, inner.admission.grant(ticket))
                 }
-                event => Due::Other(event),
+                event => {
+                    if let DoorEvent::Refuse(ticket, _) = event {
+                        // Before its peer can know.
+                        inner.requests.pass_over(ticket);
+                    }
+                    Due::Other(event)
+                }
             };
             events.push((shared, due));
         }
