@@ -76,21 +76,24 @@ fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on(shell: Shel
     setrlimit(Resource::RLIMIT_NOFILE, 64.min(hard), hard).unwrap();
     let mut files = Vec::new();
     let address = server.address().tcp().unwrap();
-    // Connections of tests before this one may still end, and give their descriptors back.
+    // Connections of tests before this one may still end, and give a descriptor back that the server then takes. Those that
+    // it has taken are kept, so that they give none back.
+    let mut taken = Vec::new();
     let warned = std::iter::repeat_with(|| {
         files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
         // The kernel takes the connection; the server cannot.
         late.connect(&address.into()).unwrap();
         let warned: Vec<_> = (0..4)
-            .map_while(|_| warnings.recv_timeout(SOON / 6).ok())
+            .map_while(|_| warnings.recv_timeout(SOON / 30).ok())
             .collect();
         if warned.len() < 4 {
             files.pop();
-            late = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let next = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            taken.push(std::mem::replace(&mut late, next));
         }
         warned
     });
-    let warned = warned.take(5).find(|warned| warned.len() == 4).unwrap();
+    let warned = warned.take(20).find(|warned| warned.len() == 4).unwrap();
     let time = warned[3] - warned[0];
     assert!(time >= Duration::from_millis(200), "it spins: {time:?}");
 
