@@ -7,8 +7,9 @@ from masep import Masep
 
 
 def test_masep_does_not_share_a_real_peers_stalls(masep: Masep) -> None:
-    """pymasep waits twice 40 ms in each round trip; even through pipes and JSON masep is far from that."""
+    """pymasep waits twice 40 ms in each round trip. A stalled peer of it has no quick round at all, and a busy machine
+    leaves some."""
     results = measure(masep.binary, None, rounds=12, size=300)
     pymasep, join = results.values()
-    assert pymasep["median"] > 20, "this machine's TCP does not stall: nothing to compare with"
-    assert join["median"] < pymasep["median"] / 10
+    assert pymasep["min"] > 20, "this machine's TCP does not stall: nothing to compare with"
+    assert join["min"] < pymasep["min"] / 4
