@@ -231,6 +231,10 @@ pub enum DecodeErrorKind {
     /// A map of CBOR has a key twice.
     #[error("the key {} twice", Quoted(_0))]
     DuplicateKey(String),
+    /// An id or another name in a control message has a character that is not
+    /// [printable](crate::is_printable).
+    #[error("not a printable name: {}", Quoted(_0))]
+    NotPrintable(String),
     /// A message in CBOR has not what every message has.
     #[error("the message has no {0}")]
     MissingField(&'static str),
@@ -282,6 +286,7 @@ impl DecodeErrorKind {
             Self::UnknownTag(_) => "unknown_tag",
             Self::UnexpectedItem(_) => "unexpected_item",
             Self::DuplicateKey(_) => "duplicate_key",
+            Self::NotPrintable(_) => "not_printable",
             Self::MissingField(_) => "missing_field",
             Self::InvalidArray(_) => "invalid_array",
             Self::Limit(_) => "limit",
@@ -319,6 +324,10 @@ pub enum EncodeError {
         on both ends"
     )]
     Cbor,
+    /// An id or another name for a control message of protocol 2 has a character that is not
+    /// [printable](crate::is_printable).
+    #[error("protocol 2 has printable names alone, and not {}", Quoted(_0))]
+    NotPrintable(String),
     /// This peer cannot be sent it, because of the protocol that it speaks.
     #[error("the peer {peer:?} speaks {protocol}: {error}")]
     Peer {
@@ -339,6 +348,7 @@ impl EncodeError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Cbor => "cbor",
+            Self::NotPrintable(_) => "not_printable",
             Self::Peer { error, .. } => error.name(),
             Self::InvalidName(_) => "invalid_name",
             Self::MisplacedAttribute(_) => "misplaced_attribute",

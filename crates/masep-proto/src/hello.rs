@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use crate::printable::Quoted;
 use crate::protocol2::preamble;
-use crate::{DecodeError, Frame, FrameCodec, Limit, LimitExceeded, Limits};
+use crate::{DecodeError, EncodeError, Frame, FrameCodec, Limit, LimitExceeded, Limits};
 
 /// The id by which a peer is known, from its hello. Cheap to clone.
 ///
@@ -82,8 +82,7 @@ pub enum HelloError {
     /// The id or the frame around it is too long.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
-    /// An own id that the protocol has for itself: `masep/` and digits, in protocol 2 also one that begins with a control
-    /// character.
+    /// An id that the protocol has for itself: `masep/` and digits.
     #[error("the protocol has an id like this for itself")]
     Reserved,
     /// The peer's first bytes begin as those of a masep peer, and go on in another way.
@@ -92,9 +91,22 @@ pub enum HelloError {
     /// The first message of protocol 2 is none.
     #[error("the first message of protocol 2: {0}")]
     Control(DecodeError),
+    /// An own id, or another name that this side says of itself in protocol 2, cannot be sent.
+    #[error(transparent)]
+    Own(EncodeError),
     /// The peer speaks other generations of masep's protocol, from the first to the second of these.
     #[error("the peer speaks the generations {0} to {1} of the protocol, and not 2")]
     Version(u16, u16),
+}
+
+impl From<EncodeError> for HelloError {
+    /// The error for what this side would have said.
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Limit(limit) => Self::Limit(limit),
+            error => Self::Own(error),
+        }
+    }
 }
 
 /// One side of the handshake, as a state machine: bytes in, bytes out.

@@ -16,6 +16,11 @@ pub const fn is_printable(c: char) -> bool {
     }
 }
 
+/// True if all characters of a name are [printable](is_printable). The names in control messages of protocol 2 are.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.chars().all(is_printable)
+}
+
 /// Zl and Zp, and the general category Cf of Unicode 16.
 const fn is_format(c: char) -> bool {
     matches!(

@@ -8,7 +8,7 @@
 use allocation_counter::measure;
 use bytestring::ByteString;
 use masep_proto::protocol2::{Bye, CONTROL_BYTES, Control, Hello, Notice, Rejected, Welcome, kind};
-use masep_proto::{Dict, Int, PeerId, Value};
+use masep_proto::{Dict, Int, PeerId, Value, is_printable};
 use proptest::prelude::*;
 
 fn hello() -> Hello {
@@ -170,6 +170,11 @@ fn what_is_no_control_message_is_refused_with_its_error() {
         (kind::PING, b"1234567".to_vec(), "unexpected_item"),
         (kind::PONG, b"123456789".to_vec(), "unexpected_item"),
         (kind::NOTICE, vec![0; CONTROL_BYTES + 1], "limit"),
+        (
+            kind::BYE,
+            b"\xa1\x64code\x62a\x1b".to_vec(),
+            "not_printable",
+        ),
     ] {
         assert_eq!(name_of_error(kind, &bytes), name, "{kind} {bytes:x?}");
     }
@@ -231,6 +236,13 @@ fn texts(most: usize) -> impl Strategy<Value = ByteString> {
     })
 }
 
+fn names(most: usize) -> impl Strategy<Value = ByteString> {
+    texts(most).prop_map(|text| {
+        let name: String = text.chars().filter(|c| is_printable(*c)).collect();
+        name.into()
+    })
+}
+
 fn dicts() -> impl Strategy<Value = Dict> {
     let value = prop_oneof![
         any::<i64>().prop_map(|int| Value::Int(Int::from(int))),
@@ -248,10 +260,10 @@ fn versions() -> impl Strategy<Value = (u16, u16)> {
 
 prop_compose! {
     fn hellos()(
-        versions in versions(), id in texts(200), max: u32, agent in texts(40),
-        names in prop::collection::vec(prop::option::of(texts(60)), 7),
+        versions in versions(), id in names(200), max: u32, agent in names(40),
+        names in prop::collection::vec(prop::option::of(names(60)), 7),
         make in prop::option::of(dicts()),
-        features in prop::collection::vec(texts(60), 0..5),
+        features in prop::collection::vec(names(60), 0..5),
     ) -> Hello {
         let mut hello = Hello::new(PeerId::new(id), max);
         hello.versions = versions;
@@ -272,9 +284,9 @@ prop_compose! {
 
 prop_compose! {
     fn welcomes()(
-        version: u16, id in texts(200), max: u32, heartbeat_ms: u64,
-        names in prop::collection::vec(prop::option::of(texts(60)), 3),
-        features in prop::collection::vec(texts(60), 0..5),
+        version: u16, id in names(200), max: u32, heartbeat_ms: u64,
+        names in prop::collection::vec(prop::option::of(names(60)), 3),
+        features in prop::collection::vec(names(60), 0..5),
         epoch: Option<u64>, grace_ms: Option<u64>,
         last in prop::option::of(dicts()),
     ) -> Welcome {

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use super::head::{self, Major};
 use super::reader::{Fault, Reader};
+use crate::printable::is_name;
 use crate::value::excerpt;
 use crate::{DecodeError, DecodeErrorKind, Dict, Limit, Limits, Value};
 
@@ -80,6 +81,22 @@ impl<'a> Field<'_, 'a> {
         Ok(self.next_text(most)?)
     }
 
+    /// A name of at most so many bytes: a text whose characters are all printable.
+    pub(crate) fn name(&mut self, most: usize) -> Result<ByteString, DecodeError> {
+        self.is_read = true;
+        Ok(self.next_name(most)?)
+    }
+
+    fn next_name(&mut self, most: usize) -> Result<ByteString, Fault> {
+        let start = self.reader.position();
+        let name = self.next_text(most)?;
+        if !is_name(&name) {
+            let kind = DecodeErrorKind::NotPrintable(excerpt(&name));
+            return Err(Fault::new(kind, start));
+        }
+        Ok(name)
+    }
+
     fn next_text(&mut self, most: usize) -> Result<ByteString, Fault> {
         let head = self.reader.expect(Major::Text, "this is a text")?;
         let text = self.reader.text(head)?;
@@ -128,8 +145,8 @@ impl<'a> Field<'_, 'a> {
         Ok((least, most))
     }
 
-    /// Reads a list of at most so many texts of at most so many bytes.
-    pub(crate) fn texts(
+    /// Reads a list of at most so many names of at most so many bytes.
+    pub(crate) fn names(
         &mut self,
         most: usize,
         most_bytes: usize,
@@ -137,16 +154,16 @@ impl<'a> Field<'_, 'a> {
         self.is_read = true;
         let head = self
             .reader
-            .expect(Major::Array, "this is an array of texts")?;
+            .expect(Major::Array, "this is an array of names")?;
         let count = self.reader.count(head)?;
         if count > most {
             return Err(Fault::limit(Limit::Nodes, count, most, head.start).into());
         }
-        let mut texts = Vec::with_capacity(count);
+        let mut names = Vec::with_capacity(count);
         for _ in 0..count {
-            texts.push(self.next_text(most_bytes)?);
+            names.push(self.next_name(most_bytes)?);
         }
-        Ok(texts)
+        Ok(names)
     }
 
     /// A map of any values.

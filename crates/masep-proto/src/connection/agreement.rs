@@ -48,8 +48,8 @@ impl Connection {
             return;
         };
         let said = masep.say_first(preamble::CLIENT, &Control::Hello(Box::new(hello)));
-        if let Err(limit) = said {
-            self.fail(HelloFailure::Bad(HelloError::Limit(limit)), now);
+        if let Err(error) = said {
+            self.fail(HelloFailure::Bad(error.into()), now);
         }
     }
 
@@ -175,11 +175,12 @@ impl Connection {
         self.decide();
     }
 
-    /// An id has not more bytes than this side takes, is no hello of masep's, and does not begin as other protocols do.
+    /// An id has not more bytes than this side takes, and is no hello of masep's. It is printable, as all names of control
+    /// messages are: so it does not begin as other protocols do.
     fn check_id(&self, id: &str) -> Result<(), HelloError> {
         let allowed = self.config.limits.id_bytes;
         LimitExceeded::check(crate::Limit::IdBytes, id.len(), allowed)?;
-        if preamble::generation(id).is_some() || id.starts_with(|c: char| c.is_control()) {
+        if preamble::generation(id).is_some() {
             return Err(HelloError::Reserved);
         }
         Ok(())
@@ -288,7 +289,8 @@ impl Connection {
     /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this: a seat, its resume
     /// token, and the like. The version, the largest payload, the heartbeat and the features of it do not count. Its id is
     /// that of this side for this peer, in either protocol: a side that stands in for another one has another's. A peer of
-    /// pymasep's protocol is told nothing else of it. With an id that no hello can have the peer is not taken.
+    /// pymasep's protocol is told nothing else of it. With an id that no hello can have, or a name that is not
+    /// [printable](crate::is_printable), the peer is not taken.
     pub fn admit_with(&mut self, welcome: Welcome, now: Instant) {
         if self.phase == Phase::Deciding && welcome.id != self.config.offer.id {
             match self.config.with_id(&welcome.id) {
@@ -300,8 +302,6 @@ impl Connection {
             }
         }
         if self.phase == Phase::Deciding && self.masep.is_some() {
-            self.phase = Phase::Answering;
-            self.phase_until = now.checked_add(self.config.limits.hello_time);
             self.say_welcome(Some(welcome), now);
             self.note_change();
         } else {
@@ -326,8 +326,9 @@ impl Connection {
             answer.grace_ms = welcome.grace_ms;
         }
         let said = masep.say_first(preamble::SERVER, &Control::Welcome(Box::new(answer)));
-        if let Err(limit) = said {
-            self.fail(HelloFailure::Bad(HelloError::Limit(limit)), now);
+        match said {
+            Ok(()) => self.answer(now),
+            Err(error) => self.fail(HelloFailure::Bad(error.into()), now),
         }
     }
 
@@ -401,6 +402,8 @@ impl HelloFailure {
         let code = match self {
             Self::TimedOut(_) => "hello_timeout",
             Self::Bad(HelloError::Version(..)) => "version",
+            // What this side would have said is not the client's fault.
+            Self::Bad(HelloError::Own(_)) => "refused",
             Self::Bad(_) => "bad_hello",
             Self::Tls(fault) => fault.as_str(),
             _ => "refused",

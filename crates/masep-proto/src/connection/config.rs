@@ -127,13 +127,14 @@ impl Config {
         self
     }
 
-    /// Looks whether the HELLO of a client can be sent.
+    /// Looks whether what this side says of itself in protocol 2 can be sent.
     ///
     /// # Errors
-    /// A text of it, or all of it, is longer than control messages may be.
+    /// A text of it, or all of it, is longer than control messages may be; a name of it is not
+    /// [printable](crate::is_printable).
     pub fn check_offer(&self) -> Result<(), HelloError> {
         let hello = Control::Hello(Box::new(self.own_hello()));
-        hello.encode().map(drop).map_err(HelloError::Limit)
+        Ok(hello.encode().map(drop)?)
     }
 
     /// The HELLO of a client.

@@ -87,15 +87,20 @@ impl Connection {
     /// Takes the peer, whose hello was heard: it gets ours. The connection is open when that was written.
     pub fn admit(&mut self, now: Instant) {
         if self.phase == Phase::Deciding {
-            self.phase = Phase::Answering;
-            self.phase_until = now.checked_add(self.config.limits.hello_time);
             if self.masep.is_none() {
                 self.outbound.say_hello();
+                self.answer(now);
             } else {
                 self.say_welcome(None, now);
             }
             self.note_change();
         }
+    }
+
+    /// Our hello goes out.
+    pub(super) fn answer(&mut self, now: Instant) {
+        self.phase = Phase::Answering;
+        self.phase_until = now.checked_add(self.config.limits.hello_time);
     }
 
     /// Refuses the peer, whether or not its hello was heard. The peer may finish its hello, for a moment, and

@@ -16,7 +16,7 @@ use crate::framing::Framing;
 use crate::protocol2::{
     Bye, CONTROL_BYTES, Control, Header, Hello, Notice, Rejected, Welcome, kind,
 };
-use crate::{CloseReason, LimitExceeded};
+use crate::{CloseReason, EncodeError};
 
 /// A peer without a sign of life for so many heartbeats is gone.
 const HEARTBEATS: u32 = 3;
@@ -151,7 +151,7 @@ impl Masep {
         &mut self,
         bytes: &'static [u8],
         message: &Control,
-    ) -> Result<(), LimitExceeded> {
+    ) -> Result<(), EncodeError> {
         self.ahead = first_bytes(self.unsaid(bytes), message)?;
         self.ahead_is_first = true;
         Ok(())
@@ -181,7 +181,7 @@ impl Masep {
     }
 
     /// Queues a control message in front of the user's frames; false if too many wait.
-    pub(super) fn say(&mut self, message: &Control) -> Result<bool, LimitExceeded> {
+    pub(super) fn say(&mut self, message: &Control) -> Result<bool, EncodeError> {
         if self.ahead.len() > MOST_AHEAD {
             return Ok(false);
         }
@@ -219,7 +219,7 @@ impl Masep {
             .take()
             .map_or_else(|| reason.to_bye(), |bye| *bye);
         let mut farewell = Vec::new();
-        // Code and text are as long as they may be, or shorter.
+        // Code and text are what goes over the wire, unless the user has put something else there.
         if put_frame(&Control::Bye(bye), &mut farewell).is_err() {
             let _fits = put_frame(&Control::Bye(Bye::new(Bye::PLAIN, "")), &mut farewell);
         }
@@ -436,14 +436,14 @@ impl Masep {
     }
 }
 
-fn first_bytes(bytes: &[u8], message: &Control) -> Result<Vec<u8>, LimitExceeded> {
+fn first_bytes(bytes: &[u8], message: &Control) -> Result<Vec<u8>, EncodeError> {
     let mut first = bytes.to_vec();
     put_frame(message, &mut first)?;
     Ok(first)
 }
 
 /// Appends the frame of a control message.
-pub(super) fn put_frame(message: &Control, output: &mut Vec<u8>) -> Result<(), LimitExceeded> {
+pub(super) fn put_frame(message: &Control, output: &mut Vec<u8>) -> Result<(), EncodeError> {
     let payload = message.encode()?;
     let header = Header::new(message.kind(), u32::try_from(payload.len()).unwrap_or(0));
     output.reserve_exact(header.whole());

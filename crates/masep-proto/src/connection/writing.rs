@@ -318,7 +318,8 @@ impl Connection {
     /// cannot be told, which is no error.
     ///
     /// # Errors
-    /// The connection has ended, or is being ended; too many control messages wait; the notice is larger than one may be.
+    /// The connection has ended, or is being ended; too many control messages wait; the notice is larger than one may be; its code is
+    /// not [printable](crate::is_printable).
     pub fn notice(&mut self, notice: Notice, now: Instant) -> Result<Pushed, PushError> {
         if !self.is_open() {
             return Err(PushError::Closed(self.end_reason()));
@@ -337,7 +338,8 @@ impl Connection {
                 actual: 1,
                 allowed: 0,
             })),
-            Err(limit) => Err(self.too_large(limit)),
+            Err(EncodeError::Limit(limit)) => Err(self.too_large(limit)),
+            Err(error) => Err(PushError::Form(error)),
         }
     }
 

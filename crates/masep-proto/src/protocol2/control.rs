@@ -10,8 +10,8 @@ use bytestring::ByteString;
 
 use super::limits::{CODE_BYTES, CONTROL_BYTES, TEXT_BYTES};
 use super::{AccessToken, Protocol, kind};
-use crate::printable::Quoted;
-use crate::{DecodeError, Dict, Limit, LimitExceeded, PeerId};
+use crate::printable::{Quoted, is_name, is_printable};
+use crate::{DecodeError, Dict, EncodeError, Limit, LimitExceeded, PeerId};
 
 /// The client's first control message: who it is, and what it would like.
 ///
@@ -220,10 +220,11 @@ impl Welcome {
 const VERSIONS: (u16, u16) = (Protocol::Masep2.number(), Protocol::Masep2.number());
 
 impl Rejected {
-    /// A refusal with this reason. Both are cut to what goes over the wire: 64 and 1,024 bytes.
+    /// A refusal with this reason. Both are cut to what goes over the wire: 64 and 1,024 bytes, of the code the characters
+    /// that are [printable](is_printable).
     pub fn new(code: impl Into<ByteString>, text: impl Into<ByteString>) -> Self {
         Self {
-            code: cut(code.into(), CODE_BYTES),
+            code: wire_code(code.into()),
             text: cut(text.into(), TEXT_BYTES),
             versions: VERSIONS,
             retry_ms: None,
@@ -277,10 +278,11 @@ impl Bye {
     /// The code of an end for which there is nothing to say.
     pub const PLAIN: &str = "bye";
 
-    /// An end with this reason. Both are cut to what goes over the wire: 64 and 1,024 bytes.
+    /// An end with this reason. Both are cut to what goes over the wire: 64 and 1,024 bytes, of the code the characters
+    /// that are [printable](is_printable).
     pub fn new(code: impl Into<ByteString>, text: impl Into<ByteString>) -> Self {
         Self {
-            code: cut(code.into(), CODE_BYTES),
+            code: wire_code(code.into()),
             text: cut(text.into(), TEXT_BYTES),
             may_return: None,
         }
@@ -295,10 +297,11 @@ impl Bye {
 }
 
 impl Notice {
-    /// A notice with this content. Code and text are cut to what goes over the wire: 64 and 1,024 bytes.
+    /// A notice with this content. Code and text are cut to what goes over the wire: 64 and 1,024 bytes, of the code the
+    /// characters that are [printable](is_printable).
     pub fn new(code: impl Into<ByteString>, text: impl Into<ByteString>) -> Self {
         Self {
-            code: cut(code.into(), CODE_BYTES),
+            code: wire_code(code.into()),
             text: cut(text.into(), TEXT_BYTES),
             about: None,
         }
@@ -310,6 +313,15 @@ impl Notice {
         self.about = Some(about);
         self
     }
+}
+
+/// A reason for programs as it goes over the wire: its beginning, without what is not printable.
+fn wire_code(text: ByteString) -> ByteString {
+    if is_name(&text) {
+        return cut(text, CODE_BYTES);
+    }
+    let printable: String = text.chars().filter(|c| is_printable(*c)).collect();
+    cut(printable.into(), CODE_BYTES)
 }
 
 /// The beginning of a text, at most so many bytes of whole characters.
@@ -337,8 +349,9 @@ impl Control {
     /// The payload of its frame.
     ///
     /// # Errors
-    /// A text, or all of it, is longer than control messages may be.
-    pub fn encode(&self) -> Result<Bytes, LimitExceeded> {
+    /// A text, or all of it, is longer than control messages may be; an id, a code or another name has a character that is
+    /// not [printable](crate::is_printable).
+    pub fn encode(&self) -> Result<Bytes, EncodeError> {
         let payload = match self {
             Self::Ping(token) | Self::Pong(token) => token.to_vec(),
             Self::Hello(hello) => write::hello(hello)?,
@@ -354,8 +367,8 @@ impl Control {
     /// Reads the payload of a frame of this kind; `None` if that is no kind of a control message.
     ///
     /// # Errors
-    /// Bytes that are no such message, a key that is there twice, or more than a control message may have; with the
-    /// position.
+    /// Bytes that are no such message, a key that is there twice, an id, a code or another name that is not
+    /// [printable](crate::is_printable), or more than a control message may have; with the position.
     pub fn decode(kind: u8, payload: &[u8]) -> Result<Option<Self>, DecodeError> {
         Ok(Some(match kind {
             kind::HELLO => Self::Hello(Box::new(read::hello(payload)?)),

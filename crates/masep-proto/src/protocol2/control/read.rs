@@ -86,18 +86,18 @@ pub(super) fn hello(payload: &[u8]) -> Result<Hello, DecodeError> {
     let read = fields(payload, |key, field, to| {
         match key {
             "v" => to.versions = Some(range(field.range()?)),
-            "id" => to.id = Some(field.text(ID_BYTES)?),
-            "role" => to.role = Some(field.text(NAME_BYTES)?),
-            "game" => to.game = Some(field.text(NAME_BYTES)?),
-            "table" => to.table = Some(field.text(NAME_BYTES)?),
-            "seat" => to.seat = Some(field.text(NAME_BYTES)?),
+            "id" => to.id = Some(field.name(ID_BYTES)?),
+            "role" => to.role = Some(field.name(NAME_BYTES)?),
+            "game" => to.game = Some(field.name(NAME_BYTES)?),
+            "table" => to.table = Some(field.name(NAME_BYTES)?),
+            "seat" => to.seat = Some(field.name(NAME_BYTES)?),
             "token" => to.token = Some(field.text(TOKEN_BYTES)?.into()),
             "resume" => to.resume = Some(field.text(TOKEN_BYTES)?),
-            "profile" => to.profile = Some(field.text(NAME_BYTES)?),
+            "profile" => to.profile = Some(field.name(NAME_BYTES)?),
             "make" => to.make = Some(field.dict()?),
             "max" => to.max = Some(field.number()?),
-            "features" => to.features = field.texts(FEATURES, FEATURE_BYTES)?,
-            "agent" => to.agent = field.text(NAME_BYTES)?,
+            "features" => to.features = field.names(FEATURES, FEATURE_BYTES)?,
+            "agent" => to.agent = field.name(NAME_BYTES)?,
             _ => {}
         }
         Ok(())
@@ -123,12 +123,12 @@ pub(super) fn welcome(payload: &[u8]) -> Result<Welcome, DecodeError> {
     let read = fields(payload, |key, field, to| {
         match key {
             "v" => to.version = Some(small(field.number()?)),
-            "id" => to.id = Some(field.text(ID_BYTES)?),
+            "id" => to.id = Some(field.name(ID_BYTES)?),
             "max" => to.max = Some(field.number()?),
-            "features" => to.features = field.texts(FEATURES, FEATURE_BYTES)?,
+            "features" => to.features = field.names(FEATURES, FEATURE_BYTES)?,
             "heartbeat_ms" => to.heartbeat_ms = Some(field.number()?),
-            "instance" => to.instance = Some(field.text(NAME_BYTES)?),
-            "seat" => to.seat = Some(field.text(NAME_BYTES)?),
+            "instance" => to.instance = Some(field.name(NAME_BYTES)?),
+            "seat" => to.seat = Some(field.name(NAME_BYTES)?),
             "resume" => to.resume = Some(field.text(TOKEN_BYTES)?),
             "epoch" => to.epoch = Some(field.number()?),
             "last" => to.last = Some(field.dict()?),
@@ -155,7 +155,7 @@ pub(super) fn welcome(payload: &[u8]) -> Result<Welcome, DecodeError> {
 pub(super) fn rejected(payload: &[u8]) -> Result<Rejected, DecodeError> {
     let read = fields(payload, |key, field, to| {
         match key {
-            "code" => to.code = Some(field.text(CODE_BYTES)?),
+            "code" => to.code = Some(field.name(CODE_BYTES)?),
             "text" => to.text = field.text(TEXT_BYTES)?,
             "v" => to.versions = Some(range(field.range()?)),
             "retry_ms" => to.retry_ms = Some(field.number()?),
@@ -174,7 +174,7 @@ pub(super) fn rejected(payload: &[u8]) -> Result<Rejected, DecodeError> {
 pub(super) fn bye(payload: &[u8]) -> Result<Bye, DecodeError> {
     let read = fields(payload, |key, field, to| {
         match key {
-            "code" => to.code = Some(field.text(CODE_BYTES)?),
+            "code" => to.code = Some(field.name(CODE_BYTES)?),
             "text" => to.text = field.text(TEXT_BYTES)?,
             "may_return" => to.may_return = Some(field.flag()?),
             _ => {}
@@ -191,7 +191,7 @@ pub(super) fn bye(payload: &[u8]) -> Result<Bye, DecodeError> {
 pub(super) fn notice(payload: &[u8]) -> Result<Notice, DecodeError> {
     let read = fields(payload, |key, field, to| {
         match key {
-            "code" => to.code = Some(field.text(CODE_BYTES)?),
+            "code" => to.code = Some(field.name(CODE_BYTES)?),
             "text" => to.text = field.text(TEXT_BYTES)?,
             "about" => to.about = Some(field.dict()?),
             _ => {}

@@ -8,9 +8,11 @@ use super::super::limits::{
 };
 use super::{AccessToken, Bye, Hello, Notice, Rejected, Welcome};
 use crate::cbor::{self, map::MapWriter};
+use crate::printable::is_name;
+use crate::value::excerpt;
 use crate::{Dict, EncodeError, Limit, LimitExceeded, Limits, Value};
 
-type Written = Result<Vec<u8>, LimitExceeded>;
+type Written = Result<Vec<u8>, EncodeError>;
 
 /// A map whose texts are checked.
 struct Fields(MapWriter);
@@ -31,10 +33,21 @@ impl Fields {
         text.map_or(Ok(()), |text| self.text(key, text, most))
     }
 
-    fn features(&mut self, features: &[ByteString]) -> Result<(), LimitExceeded> {
+    /// A text whose characters are all printable.
+    fn name(&mut self, key: &str, name: &str, most: usize) -> Result<(), EncodeError> {
+        check_name(name, most)?;
+        self.0.text(key, name);
+        Ok(())
+    }
+
+    fn optional_name(&mut self, key: &str, name: Option<&ByteString>) -> Result<(), EncodeError> {
+        name.map_or(Ok(()), |name| self.name(key, name, NAME_BYTES))
+    }
+
+    fn features(&mut self, features: &[ByteString]) -> Result<(), EncodeError> {
         LimitExceeded::check(Limit::Nodes, features.len(), FEATURES)?;
         for feature in features {
-            LimitExceeded::check(Limit::TextBytes, feature.len(), FEATURE_BYTES)?;
+            check_name(feature, FEATURE_BYTES)?;
         }
         self.0.texts("features", features);
         Ok(())
@@ -63,6 +76,15 @@ impl Fields {
     }
 }
 
+fn check_name(name: &str, most: usize) -> Result<(), EncodeError> {
+    LimitExceeded::check(Limit::TextBytes, name.len(), most)?;
+    if is_name(name) {
+        Ok(())
+    } else {
+        Err(EncodeError::NotPrintable(excerpt(name)))
+    }
+}
+
 fn range((least, most): (u16, u16)) -> (u64, u64) {
     (least.into(), most.into())
 }
@@ -70,35 +92,35 @@ fn range((least, most): (u16, u16)) -> (u64, u64) {
 pub(super) fn hello(hello: &Hello) -> Written {
     let mut fields = Fields(MapWriter::new());
     fields.0.range("v", range(hello.versions));
-    fields.text("id", &hello.id, ID_BYTES)?;
-    for (key, text) in [
+    fields.name("id", &hello.id, ID_BYTES)?;
+    for (key, name) in [
         ("role", &hello.role),
         ("game", &hello.game),
         ("table", &hello.table),
         ("seat", &hello.seat),
     ] {
-        fields.optional(key, text.as_ref(), NAME_BYTES)?;
+        fields.optional_name(key, name.as_ref())?;
     }
     let token = hello.token.as_ref().map(AccessToken::as_text);
     fields.optional("token", token, TOKEN_BYTES)?;
     fields.optional("resume", hello.resume.as_ref(), TOKEN_BYTES)?;
-    fields.optional("profile", hello.profile.as_ref(), NAME_BYTES)?;
+    fields.optional_name("profile", hello.profile.as_ref())?;
     fields.dict("make", hello.make.as_ref())?;
     fields.0.number("max", hello.max.into());
     fields.features(&hello.features)?;
-    fields.text("agent", &hello.agent, NAME_BYTES)?;
+    fields.name("agent", &hello.agent, NAME_BYTES)?;
     Ok(fields.0.finish())
 }
 
 pub(super) fn welcome(welcome: &Welcome) -> Written {
     let mut fields = Fields(MapWriter::new());
     fields.0.number("v", welcome.version.into());
-    fields.text("id", &welcome.id, ID_BYTES)?;
+    fields.name("id", &welcome.id, ID_BYTES)?;
     fields.0.number("max", welcome.max.into());
     fields.features(&welcome.features)?;
     fields.0.number("heartbeat_ms", welcome.heartbeat_ms);
-    fields.optional("instance", welcome.instance.as_ref(), NAME_BYTES)?;
-    fields.optional("seat", welcome.seat.as_ref(), NAME_BYTES)?;
+    fields.optional_name("instance", welcome.instance.as_ref())?;
+    fields.optional_name("seat", welcome.seat.as_ref())?;
     fields.optional("resume", welcome.resume.as_ref(), TOKEN_BYTES)?;
     if let Some(epoch) = welcome.epoch {
         fields.0.number("epoch", epoch);
@@ -112,7 +134,7 @@ pub(super) fn welcome(welcome: &Welcome) -> Written {
 
 pub(super) fn rejected(rejected: &Rejected) -> Written {
     let mut fields = Fields(MapWriter::new());
-    fields.text("code", &rejected.code, CODE_BYTES)?;
+    fields.name("code", &rejected.code, CODE_BYTES)?;
     fields.text("text", &rejected.text, TEXT_BYTES)?;
     fields.0.range("v", range(rejected.versions));
     if let Some(retry) = rejected.retry_ms {
@@ -123,7 +145,7 @@ pub(super) fn rejected(rejected: &Rejected) -> Written {
 
 pub(super) fn bye(bye: &Bye) -> Written {
     let mut fields = Fields(MapWriter::new());
-    fields.text("code", &bye.code, CODE_BYTES)?;
+    fields.name("code", &bye.code, CODE_BYTES)?;
     fields.text("text", &bye.text, TEXT_BYTES)?;
     if let Some(may) = bye.may_return {
         fields.0.flag("may_return", may);
@@ -133,7 +155,7 @@ pub(super) fn bye(bye: &Bye) -> Written {
 
 pub(super) fn notice(notice: &Notice) -> Written {
     let mut fields = Fields(MapWriter::new());
-    fields.text("code", &notice.code, CODE_BYTES)?;
+    fields.name("code", &notice.code, CODE_BYTES)?;
     fields.text("text", &notice.text, TEXT_BYTES)?;
     fields.dict("about", notice.about.as_ref())?;
     Ok(fields.0.finish())
