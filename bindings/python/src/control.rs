@@ -55,6 +55,9 @@ pub(crate) fn welcome<'py>(py: Python<'py>, welcome: Welcome) -> PyResult<Bound<
     fields.set_item("epoch", welcome.epoch)?;
     fields.set_item("last", dict(py, welcome.last)?)?;
     fields.set_item("grace", welcome.grace_ms.map(seconds))?;
+    fields.set_item("game", welcome.game.as_deref())?;
+    fields.set_item("seats", welcome.seats)?;
+    fields.set_item("free", welcome.free)?;
     let heartbeat = (welcome.heartbeat_ms > 0).then(|| seconds(welcome.heartbeat_ms));
     fields.set_item("heartbeat", heartbeat)?;
     make(py, "Welcome", fields)

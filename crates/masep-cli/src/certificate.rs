@@ -1,9 +1,9 @@
 //! The certificate that a server shows: its names and its time.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use masep::tls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
@@ -38,9 +38,8 @@ impl ShownCertificate {
         (self.ends - now).whole_days()
     }
 
-    /// The certificate of the server at this address, which is trusted for nothing here. Waits at most so long for each
-    /// step.
-    pub(crate) fn of_server(address: SocketAddr, name: &str, time: Duration) -> io::Result<Self> {
+    /// The certificate of the server at this address, which is trusted for nothing here.
+    pub(crate) fn of_server(address: SocketAddr, name: &str, until: Instant) -> io::Result<Self> {
         let shown = Arc::new(Shown {
             certificate: Mutex::new(None),
             provider: Arc::new(ring::default_provider()),
@@ -54,9 +53,7 @@ impl ShownCertificate {
             .with_no_client_auth();
         config.alpn_protocols = vec![ALPN.to_vec()];
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        let mut stream = TcpStream::connect_timeout(&address, time)?;
-        stream.set_read_timeout(Some(time))?;
-        stream.set_write_timeout(Some(time))?;
+        let mut stream = Timed::connect(address, until)?;
         let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         while tls.is_handshaking() {
             tls.complete_io(&mut stream)?;
@@ -79,6 +76,46 @@ impl ShownCertificate {
                 Ok(certificate)
             })
         })
+    }
+}
+
+/// A stream with one bound for all that is read and written, also for a server that drips.
+struct Timed {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Timed {
+    fn connect(address: SocketAddr, until: Instant) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, left(until)?)?;
+        Ok(Self { stream, until })
+    }
+}
+
+/// The time that is left.
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    match left {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.until)?))?;
+        self.stream.read(room)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.until)?))?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use masep::tls::TlsFault;
+use masep::tls::{CertificateFault, TlsFault};
 use masep::{
     Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Target, TlsError,
 };
@@ -144,7 +144,10 @@ fn connect_sentence(error: &ConnectError) -> String {
             format!("no answer within {}", humantime::format_duration(*time))
         }
         Kind::NotFound => "it has no address".to_owned(),
-        kind => kind.to_string(),
+        kind => match hint(kind) {
+            Some(hint) => format!("{kind} ({hint})"),
+            None => kind.to_string(),
+        },
     };
     match (phase, kind) {
         (ConnectPhase::Discover, _) => format!("cannot search the LAN: {reason}"),
@@ -165,4 +168,27 @@ fn connect_sentence(error: &ConnectError) -> String {
         (ConnectPhase::Hello, _) => format!("cannot shake hands with {target}: {reason}"),
         _ => format!("cannot connect to {target}: {reason}"),
     }
+}
+
+/// The way out of an error, for people.
+const fn hint(kind: &ConnectErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ConnectErrorKind::Tls(TlsFault::Certificate(CertificateFault::Issuer)) => {
+            "--tls-ca names the authority to trust; a line of masep token new has it"
+        }
+        ConnectErrorKind::Tls(TlsFault::Certificate(CertificateFault::Name)) => {
+            "--tls-name says the name that it is to have"
+        }
+        ConnectErrorKind::Tls(TlsFault::NotTls) => "without TLS its address is HOST:PORT",
+        _ => return None,
+    })
+}
+
+/// The way out of a refusal, for people.
+pub(crate) fn hint_of_refusal(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "tls_required" => "its address is masep+tls://HOST:PORT",
+        "unauthorized" => "--token-file FILE or the variable MASEP_TOKEN has the token",
+        _ => return None,
+    })
 }

@@ -5,14 +5,16 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 mod socket;
 
 use std::thread;
 
-use program::{Run, run};
-use serde_json::Value as Json;
+use directory::Directory;
+use program::{Run, command, run};
+use serde_json::{Value as Json, json};
 use session::Session;
 use socket::{Socket, listen, nobody};
 
@@ -80,8 +82,8 @@ fn a_server_of_pymaseps_protocol_is_told_too() {
     let (_engine, address) = serve(&["--protocols", "pymasep"]);
     let (ran, report) = check(&[&format!("masep://{address}")]);
     assert_eq!(
-        (ran.code, &report["status"]),
-        (Some(3), &"unreachable".into()),
+        (ran.code, &report["status"], &report["reason"]),
+        (Some(3), &"other_protocol".into(), &"other_protocol".into()),
         "{report}"
     );
 }
@@ -110,23 +112,113 @@ fn a_refusal_is_told_with_its_reason_and_has_an_exit_code_of_its_own() {
 }
 
 #[test]
+fn a_table_tells_its_game_and_free_seats_to_those_that_it_lets_in() {
+    let (_table, address) = serve(&["--seats", "red,blue", "--game", "pkg.Game"]);
+    let player = ["--turns", "--game", "pkg.Game", "--role", "actor"];
+    let mut player = Session::start(&[&["join", &address][..], &player].concat());
+    player.event("joined");
+    // Whatever it would be told apart by, it takes nobody's seat.
+    for args in [&[][..], &["--game", "pkg.Game"]] {
+        let (ran, report) = check(&[&[&*address], args].concat());
+        assert_eq!(ran.code, Some(0), "{report}");
+        let told = ["game", "seats", "free"].map(|key| report[key].clone());
+        assert_eq!(Json::from(told.to_vec()), json!(["pkg.Game", 2, 1]));
+    }
+    let ran = run(&["check", &address], "");
+    for line in ["  game        pkg.Game", "  seats       1 of 2 free"] {
+        assert!(ran.lines().contains(&line), "{}", ran.stdout);
+    }
+    // One that has neither says nothing of them.
+    let (_engine, address) = serve(&[]);
+    let (_, report) = check(&[&address]);
+    assert!(report.get("game").is_none() && report.get("seats").is_none());
+}
+
+#[test]
+fn one_without_a_token_is_told_nothing_of_the_game() {
+    let directory = Directory::new("check-token");
+    let (tokens, socket) = (directory.path("tokens.toml"), directory.path("s"));
+    let address = format!("unix://{socket}");
+    let new = ["token", "new", "--name", "lab", "--role", "actor"];
+    let made = run(&[&new[..], &["--file", &tokens]].concat(), "");
+    let table = [
+        "--seats",
+        "red",
+        "--game",
+        "secret.Game",
+        "--tokens",
+        &tokens,
+    ];
+    let serve = [&["serve", &address, "--id", "engine"][..], &table].concat();
+    let mut engine = Session::start(&serve);
+    engine.event("listening");
+    for args in [&[][..], &["--game", "secret.Game"], &["--game", "a.Game"]] {
+        let ran = run(&[&["check", "--json", &address], args].concat(), "");
+        assert_eq!(ran.code, Some(5), "{}", ran.stdout);
+        let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(report["reason"], "unauthorized");
+        assert_eq!(report["refused"]["code"], "unauthorized");
+        for key in ["id", "game", "seats", "free", "instance"] {
+            assert!(report.get(key).is_none(), "{report}");
+        }
+    }
+    // A token for one role is enough to look.
+    let mut command = command(&["check", "--json", &address, "--game", "secret.Game"]);
+    let output = command.env("MASEP_TOKEN", made.stdout.trim()).output();
+    let report: Json = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let told = ["status", "game", "seats", "free"].map(|key| report[key].clone());
+    assert_eq!(
+        Json::from(told.to_vec()),
+        json!(["ok", "secret.Game", 1, 1])
+    );
+}
+
+#[test]
+fn those_who_are_banned_or_too_many_are_told_so() {
+    let (mut engine, address) = serve(&["--max-connections", "1"]);
+    let inside = Session::start(&["join", &address, "--id", "inside"]);
+    engine.event("connected");
+    let (ran, report) = check(&[&address]);
+    assert_eq!((ran.code, &report["status"]), (Some(5), &"refused".into()));
+    assert_eq!(report["reason"], "too_many_connections");
+    assert!(report["refused"]["retry_ms"].is_u64(), "{report}");
+    drop(inside);
+    let (mut engine, address) = serve(&[]);
+    engine.send(json!({"ban": {"id": "masep check"}}));
+    let banned = loop {
+        let (ran, report) = check(&[&address]);
+        // The line may not have been read yet.
+        if ran.code != Some(0) {
+            break (ran.code, report["reason"].clone());
+        }
+    };
+    assert_eq!(banned, (Some(5), "banned".into()));
+}
+
+#[test]
 fn nobody_there_and_wrong_usage_are_told_apart() {
     let (_nobody, address) = nobody();
     let (ran, report) = check(&[&address.to_string()]);
     assert_eq!(
-        (ran.code, &report["status"]),
-        (Some(3), &"unreachable".into())
+        (ran.code, &report["status"], &report["reason"]),
+        (Some(3), &"unreachable".into(), &"connection_refused".into())
     );
     assert!(report["error"].is_string());
     // One that takes the connection and says nothing.
     let (silent, address) = listen();
     let (ran, report) = check(&[&address.to_string(), "--timeout", "200ms"]);
     assert_eq!(
-        (ran.code, &report["status"]),
-        (Some(3), &"unreachable".into()),
+        (ran.code, &report["status"], &report["reason"]),
+        (Some(3), &"unreachable".into(), &"timed_out".into()),
         "{report}"
     );
     drop(silent);
+    let socket = Directory::new("check-nobody").path("s");
+    let (ran, report) = check(&[&format!("unix://{socket}")]);
+    assert_eq!(
+        (ran.code, &report["reason"]),
+        (Some(3), &"not_found".into())
+    );
     assert_eq!(run(&["check", "no address"], "").code, Some(2));
     assert_eq!(
         run(&["check", "127.0.0.1:1", "--token-file", "/dev/null"], "").code,

@@ -5,12 +5,14 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
+use directory::Directory;
 use program::run;
 use session::Session;
 
@@ -138,6 +140,27 @@ fn a_table_tells_its_game_and_free_seats() {
         .lines()
         .find(|line| line.starts_with(&format!("{address} ")));
     assert!(line.unwrap().ends_with(" 1 of 2    host a.Game"), "{table}");
+}
+
+#[test]
+fn a_table_that_asks_for_tokens_tells_strangers_no_more_than_its_id() {
+    let _turn = turn();
+    let directory = Directory::new("discover");
+    let tokens = directory.write("tokens.toml", "");
+    let options = ["--announce", "--seats", "red,blue", "--game", "a.Game"];
+    let guarded = ["--id", "host", "--tokens", &tokens];
+    let Some((_server, address)) = announced_with(&[&options[..], &guarded].concat()) else {
+        return;
+    };
+    let found = run(&["discover", "--json"], "");
+    let lines = found.lines().into_iter();
+    let mut lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let server = lines.find(|it| it["address"] == address.as_str());
+    let server = server.expect("our server");
+    assert_eq!(server["id"], "host");
+    for key in ["game", "seats", "free"] {
+        assert!(server.get(key).is_none(), "{server}");
+    }
 }
 
 /// Runs the program on a host without any network, or not at all where that cannot be had.

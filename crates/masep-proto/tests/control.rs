@@ -36,6 +36,9 @@ fn welcome() -> Welcome {
         ("how", "played".into()),
     ]));
     welcome.grace_ms = Some(30_000);
+    welcome.game = Some("pursuit.PursuitGame".into());
+    welcome.seats = Some(3);
+    welcome.free = Some(1);
     welcome
 }
 

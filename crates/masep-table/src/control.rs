@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use masep_proto::{Dict, Role, protocol2};
+use masep_proto::protocol2::{self, NAME_BYTES};
+use masep_proto::{Dict, Role};
 
 use crate::{Code, Hello, Notice, Welcome};
 
@@ -32,7 +33,7 @@ impl TryFrom<&protocol2::Hello> for Hello {
 }
 
 impl Welcome {
-    /// Sets the table's part of a `WELCOME`.
+    /// Sets the table's part of a `WELCOME`. The name of a game that is too long for it is left out.
     pub fn fill(&self, welcome: &mut protocol2::Welcome) {
         welcome.instance = Some(self.instance.clone().into());
         welcome.seat = self.seat.clone().map(Into::into);
@@ -40,6 +41,10 @@ impl Welcome {
         welcome.epoch = self.seat.as_ref().map(|_| self.epoch);
         welcome.last = self.last.map(|last| last.to_dict());
         welcome.grace_ms = self.grace.map(millis);
+        let game = self.game.as_ref().filter(|it| it.len() <= NAME_BYTES);
+        welcome.game = game.map(|game| game.clone().into());
+        welcome.seats = u64::try_from(self.seats).ok();
+        welcome.free = u64::try_from(self.free).ok();
     }
 }
 
@@ -114,14 +119,23 @@ mod tests {
             epoch: 2,
             last: Some(last),
             grace: Some(Duration::from_secs(30)),
+            game: Some("pursuit.PursuitGame".into()),
+            seats: 3,
+            free: 1,
         };
         welcome.fill(&mut control);
         assert_eq!(control.instance.as_deref(), Some("life"));
         assert_eq!(control.seat.as_deref(), Some("red"));
         assert_eq!(control.resume.as_deref(), Some("life.00"));
         assert_eq!((control.epoch, control.grace_ms), (Some(2), Some(30_000)));
+        assert_eq!(control.game.as_deref(), Some("pursuit.PursuitGame"));
+        assert_eq!((control.seats, control.free), (Some(3), Some(1)));
         assert_eq!(Last::from_dict(&control.last.unwrap()), Some(last));
         assert!(!format!("{welcome:?}").contains("life.00"), "it is secret");
+        let game = Some("g".repeat(NAME_BYTES + 1));
+        let mut control = protocol2::Welcome::new("engine".into(), 1_000);
+        Welcome { game, ..welcome }.fill(&mut control);
+        assert_eq!(control.game, None, "it would be no WELCOME");
         let mut control = protocol2::Welcome::new("engine".into(), 1_000);
         Welcome::default().fill(&mut control);
         assert_eq!((control.seat, control.epoch), (None, None));

@@ -123,6 +123,12 @@ pub struct Welcome {
     pub last: Option<Last>,
     /// The time that the game waits for this player if its connection is lost.
     pub grace: Option<Duration>,
+    /// The game; `None` at a table that takes any.
+    pub game: Option<String>,
+    /// The number of seats.
+    pub seats: usize,
+    /// The number of seats that somebody new can have, without the one of this peer.
+    pub free: usize,
 }
 
 impl fmt::Debug for Welcome {
@@ -134,6 +140,9 @@ impl fmt::Debug for Welcome {
             .field("epoch", &self.epoch)
             .field("last", &self.last)
             .field("grace", &self.grace)
+            .field("game", &self.game)
+            .field("seats", &self.seats)
+            .field("free", &self.free)
             .finish()
     }
 }

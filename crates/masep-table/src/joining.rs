@@ -12,7 +12,9 @@ use crate::names::{self, Token};
 use crate::peer::{Manner, Peer, Place, Wire};
 use crate::seat::{Player, Presence};
 use crate::table::Phase;
-use crate::{Absence, Code, Effect, Event, PeerKey, SeatId, Table, Verdict, ViewRequest, Welcome};
+use crate::{
+    Absence, Code, Effect, Event, PeerKey, SeatId, SeatState, Table, Verdict, ViewRequest, Welcome,
+};
 
 /// The table's part of a `HELLO`. `{:?}` does not show the resume text.
 #[derive(Clone)]
@@ -148,7 +150,7 @@ impl Table {
         let mut known = Peer::new(hello.id, Wire::V2, manner);
         known.grant = hello.grant;
         self.peers.insert(peer, known);
-        let welcome = self.welcome();
+        let welcome = self.welcome(None);
         self.admit(peer, welcome, false);
         if role.is_some() {
             self.add_spectator(peer, now);
@@ -185,7 +187,7 @@ impl Table {
             resume: Some(names::write(&self.settings.instance, token)),
             epoch: place.epoch + 1,
             last: place.last.filter(|_| title == Title::Same),
-            ..self.welcome()
+            ..self.welcome(Some(seat))
         };
         let player = Player {
             id: hello.id.clone(),
@@ -205,8 +207,13 @@ impl Table {
         Ok(())
     }
 
-    fn welcome(&self) -> Welcome {
+    /// For a peer that gets this seat, or none.
+    fn welcome(&self, seat: Option<SeatId>) -> Welcome {
+        let takes_one = seat.is_some_and(|seat| self.state(seat) == SeatState::Open);
         Welcome {
+            game: self.settings.game.clone(),
+            seats: self.seats.len(),
+            free: self.free_seats() - usize::from(takes_one),
             instance: self.settings.instance.clone(),
             grace: match self.settings.absence {
                 Absence::Wait(grace) => Some(grace),

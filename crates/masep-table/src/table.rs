@@ -226,6 +226,15 @@ impl Table {
             .map_or(SeatState::Closed, Seat::state)
     }
 
+    /// The number of seats that somebody new can have; 0 once the table has ended.
+    pub fn free_seats(&self) -> usize {
+        if self.is_ending() {
+            return 0;
+        }
+        let states = self.seats.iter().map(Seat::state);
+        states.filter(|state| *state == SeatState::Open).count()
+    }
+
     /// The id of the player of a seat, who may be away or gone.
     pub fn player(&self, seat: SeatId) -> Option<&PeerId> {
         let player = self.seats.get(seat.0)?.player.as_ref();

@@ -90,5 +90,11 @@ class Welcome:
     """The turn of this seat that was decided last."""
     grace: float | None = None
     """For how many seconds the seat is kept for a client that is gone."""
+    game: str | None = None
+    """The game that is played, a dotted name. It comes from outside: escape it before it reaches a terminal."""
+    seats: int | None = None
+    """The number of seats, where the server has some."""
+    free: int | None = None
+    """The number of those that nobody has, behind this client."""
     heartbeat: float | None = None
     """The seconds without anything sent after which a side pings; None: neither does."""

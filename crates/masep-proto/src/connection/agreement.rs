@@ -287,7 +287,7 @@ impl Connection {
     }
 
     /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this: a seat, its resume
-    /// token, and the like. The version, the largest payload, the heartbeat and the features of it do not count. Its id is
+    /// token, the game, and the like. The version, the largest payload, the heartbeat and the features of it do not count. Its id is
     /// that of this side for this peer, in either protocol: a side that stands in for another one has another's. A peer of
     /// pymasep's protocol is told nothing else of it. With an id that no hello can have, or a name that is not
     /// [printable](crate::is_printable), the peer is not taken.
@@ -324,6 +324,9 @@ impl Connection {
             answer.epoch = welcome.epoch;
             answer.last = welcome.last;
             answer.grace_ms = welcome.grace_ms;
+            answer.game = welcome.game;
+            answer.seats = welcome.seats;
+            answer.free = welcome.free;
         }
         let said = masep.say_first(preamble::SERVER, &Control::Welcome(Box::new(answer)));
         match said {

@@ -70,6 +70,9 @@ fn welcome(to: &mut Object, it: &Welcome) -> Result<(), LimitExceeded> {
     number(to, "epoch", it.epoch);
     dict(to, "last", it.last.as_ref())?;
     number(to, "grace_ms", it.grace_ms);
+    text(to, "game", it.game.as_deref());
+    number(to, "seats", it.seats);
+    number(to, "free", it.free);
     Ok(())
 }
 

@@ -73,6 +73,12 @@ pub struct Welcome {
     pub last: Option<Dict>,
     /// For how many milliseconds the seat is kept for a client that is gone.
     pub grace_ms: Option<u64>,
+    /// The game that is played, a dotted name.
+    pub game: Option<ByteString>,
+    /// The number of seats, where the server has some.
+    pub seats: Option<u64>,
+    /// The number of those that nobody has, behind this client.
+    pub free: Option<u64>,
 }
 
 /// The server's answer to a client that it does not take.
@@ -172,6 +178,9 @@ impl fmt::Debug for Welcome {
             .field("epoch", &self.epoch)
             .field("last", &self.last)
             .field("grace_ms", &self.grace_ms)
+            .field("game", &self.game)
+            .field("seats", &self.seats)
+            .field("free", &self.free)
             .finish()
     }
 }
@@ -212,6 +221,9 @@ impl Welcome {
             epoch: None,
             last: None,
             grace_ms: None,
+            game: None,
+            seats: None,
+            free: None,
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) const ID_BYTES: usize = 1_024;
 /// Bytes of a code.
 pub(super) const CODE_BYTES: usize = 64;
 /// Bytes of a name: of a role, a game, a table, a seat, a profile or an instance, and of an agent.
-pub(super) const NAME_BYTES: usize = 512;
+pub const NAME_BYTES: usize = 512;
 /// Bytes of a token.
 pub(super) const TOKEN_BYTES: usize = 2_048;
 /// The number of features, and bytes of each.

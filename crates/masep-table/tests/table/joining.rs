@@ -425,3 +425,29 @@ fn connections_and_spectators_are_bounded() {
     });
     assert_eq!(room.table.peers(), 3);
 }
+
+#[test]
+fn a_welcome_tells_of_the_game_and_the_seats_that_are_left() {
+    let mut room = Room::new(settings());
+    let told = |room: &mut Room, hello: Hello| {
+        let (peer, welcome) = room.player(hello);
+        assert_eq!(welcome.game.as_deref(), Some("pursuit.PursuitGame"));
+        (peer, (welcome.free, welcome.seats))
+    };
+    // One that asks for nothing takes nothing.
+    assert_eq!(told(&mut room, Hello::new("looks")).1, (2, 2));
+    let (first, seats) = told(&mut room, actor("a"));
+    assert_eq!(seats, (1, 2), "without its own");
+    assert_eq!(told(&mut room, actor("b")).1, (0, 2));
+    let watches = Hello {
+        role: Some(Role::Observer),
+        ..Hello::new("watches")
+    };
+    assert_eq!(told(&mut room, watches).1, (0, 2));
+    // The seat of one that is away is not free, and not taken again by one that comes back.
+    room.ask(&["red"]);
+    room.closed(first);
+    assert_eq!(told(&mut room, Hello::new("looks again")).1, (0, 2));
+    room.table.end(room.now);
+    assert_eq!(room.table.free_seats(), 0);
+}

@@ -175,20 +175,28 @@ impl TableBuilder {
     }
 
     /// Answers the LAN search from the start until the end of the table, and searches of masep with its id, game and free
-    /// seats. Default off.
+    /// seats; with its id alone, where it asks for tokens or has a rule of its own for who is let in. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
         self
     }
 
-    /// The description of the table for searches while nobody sits there.
-    pub(crate) fn description(&self) -> Description {
-        let seats = u64::try_from(self.seats.len()).ok();
-        Description {
-            id: Some(self.id.as_str().to_owned()),
-            game: Some(self.game.clone()).filter(|game| !game.is_empty()),
-            seats,
-            free: seats,
+    /// The description of the table for searches, made of the number of its free seats; with `None` nobody sits there.
+    /// Where not everybody is let in, those who search are told the id alone: they are strangers.
+    pub(crate) fn description(&self) -> impl Fn(Option<usize>) -> Description + use<> {
+        let is_open = matches!(self.gate, Gate::Open);
+        let number = move |number: usize| u64::try_from(number).ok().filter(|_| is_open);
+        let game = Some(self.game.clone()).filter(|game| is_open && !game.is_empty());
+        let (seats, id) = (self.seats.len(), self.id.clone());
+        let whole = Description {
+            id: Some(id.as_str().to_owned()),
+            game,
+            seats: number(seats),
+            free: None,
+        };
+        move |free| Description {
+            free: number(free.unwrap_or(seats)),
+            ..whole.clone()
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
 use masep_table::{
-    Decision, Effect, Event, Hello, Outgoing, PeerKey, SeatId, SeatState, Settings, Table,
-    TableError, Token, TurnTime, Verdict, View, ViewRequest,
+    Decision, Effect, Event, Hello, Outgoing, PeerKey, SeatId, Settings, Table, TableError, Token,
+    TurnTime, Verdict, View, ViewRequest,
 };
 
 use super::Found;
@@ -396,17 +396,6 @@ impl<L: Link> Driver<L> {
 
     pub(crate) const fn events(&mut self) -> &mut Events {
         &mut self.events
-    }
-
-    /// The number of seats that somebody new can have.
-    pub(crate) fn free_seats(&self) -> u64 {
-        let is_free = |seat: &SeatId| self.table.state(*seat) == SeatState::Open;
-        let free = self.table.seats().filter(is_free).count();
-        if self.table.has_ended() {
-            0
-        } else {
-            free as u64
-        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -64,7 +64,6 @@ pub use masep_table::{
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
-use crate::discovery::Description;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
@@ -106,14 +105,10 @@ impl TableBuilder {
     }
 
     fn server_builder(&self, place: &Place) -> ServerBuilder {
-        let (place, whole) = (place.clone(), self.description());
+        let (place, with_free) = (place.clone(), self.description());
         let describe = move || {
             let table = place.get().and_then(Weak::upgrade);
-            let free = table.map(|table| table.lock().driver.free_seats());
-            Description {
-                free: free.or(whole.free),
-                ..whole.clone()
-            }
+            with_free(table.map(|table| table.lock().driver.table().free_seats()))
         };
         Server::builder(self.id.clone())
             .limits(self.limits.clone())

@@ -38,6 +38,8 @@ struct Fields {
     heartbeat_ms: Option<u64>,
     epoch: Option<u64>,
     grace_ms: Option<u64>,
+    seats: Option<u64>,
+    free: Option<u64>,
     retry_ms: Option<u64>,
     features: Vec<ByteString>,
     agent: ByteString,
@@ -133,6 +135,9 @@ pub(super) fn welcome(payload: &[u8]) -> Result<Welcome, DecodeError> {
             "epoch" => to.epoch = Some(field.number()?),
             "last" => to.last = Some(field.dict()?),
             "grace_ms" => to.grace_ms = Some(field.number()?),
+            "game" => to.game = Some(field.name(NAME_BYTES)?),
+            "seats" => to.seats = Some(field.number()?),
+            "free" => to.free = Some(field.number()?),
             _ => {}
         }
         Ok(())
@@ -149,6 +154,9 @@ pub(super) fn welcome(payload: &[u8]) -> Result<Welcome, DecodeError> {
         epoch: read.epoch,
         last: read.last,
         grace_ms: read.grace_ms,
+        game: read.game,
+        seats: read.seats,
+        free: read.free,
     })
 }
 

@@ -33,6 +33,12 @@ impl Fields {
         text.map_or(Ok(()), |text| self.text(key, text, most))
     }
 
+    fn number(&mut self, key: &str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.0.number(key, number);
+        }
+    }
+
     /// A text whose characters are all printable.
     fn name(&mut self, key: &str, name: &str, most: usize) -> Result<(), EncodeError> {
         check_name(name, most)?;
@@ -122,13 +128,12 @@ pub(super) fn welcome(welcome: &Welcome) -> Written {
     fields.optional_name("instance", welcome.instance.as_ref())?;
     fields.optional_name("seat", welcome.seat.as_ref())?;
     fields.optional("resume", welcome.resume.as_ref(), TOKEN_BYTES)?;
-    if let Some(epoch) = welcome.epoch {
-        fields.0.number("epoch", epoch);
-    }
+    fields.number("epoch", welcome.epoch);
     fields.dict("last", welcome.last.as_ref())?;
-    if let Some(grace) = welcome.grace_ms {
-        fields.0.number("grace_ms", grace);
-    }
+    fields.number("grace_ms", welcome.grace_ms);
+    fields.optional_name("game", welcome.game.as_ref())?;
+    fields.number("seats", welcome.seats);
+    fields.number("free", welcome.free);
     Ok(fields.0.finish())
 }
 
@@ -137,9 +142,7 @@ pub(super) fn rejected(rejected: &Rejected) -> Written {
     fields.name("code", &rejected.code, CODE_BYTES)?;
     fields.text("text", &rejected.text, TEXT_BYTES)?;
     fields.0.range("v", range(rejected.versions));
-    if let Some(retry) = rejected.retry_ms {
-        fields.0.number("retry_ms", retry);
-    }
+    fields.number("retry_ms", rejected.retry_ms);
     Ok(fields.0.finish())
 }
 

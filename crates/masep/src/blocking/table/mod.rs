@@ -20,7 +20,6 @@ pub use self::bindings::{OpenActions, OpenTurn};
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
 use super::{Connection, Server, TimedOut};
-use crate::discovery::Description;
 use crate::table::driver::Driver;
 use crate::table::seat::{LateAction, guarded};
 use crate::table::{Found, Host, Move, Seat, TableBuilder, host_calls, make_views};
@@ -62,10 +61,10 @@ impl TableBuilder {
     /// As [`bind`](Self::bind), and where the system has no thread.
     pub fn bind_blocking(self, address: impl IntoTarget) -> io::Result<Table> {
         let shared = Shared::new(self.driver()?);
-        let (place, whole) = (Arc::downgrade(&shared), self.description());
-        let describe = move || Description {
-            free: place.upgrade().map(|it| it.lock().driver.free_seats()),
-            ..whole.clone()
+        let (place, with_free) = (Arc::downgrade(&shared), self.description());
+        let describe = move || {
+            let table = place.upgrade();
+            with_free(table.map(|table| table.lock().driver.table().free_seats()))
         };
         let server = Server::builder(self.id)
             .limits(self.limits)

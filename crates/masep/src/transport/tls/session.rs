@@ -449,7 +449,10 @@ fn fault_of(error: &Error) -> TlsFault {
         Error::NoApplicationProtocol => TlsFault::NoProtocol,
         // The server's own choice of a certificate makes it, see `ServerTls`.
         Error::General(_) => TlsFault::NoProtocol,
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => TlsFault::NotTls,
+        // The second: a hello of 20 to 24 bytes begins as a record does.
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => TlsFault::NotTls,
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
