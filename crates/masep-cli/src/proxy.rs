@@ -1,7 +1,9 @@
 //! `masep proxy`: a sidecar for unmodified pymasep, at an interface or at an engine.
 
 mod engine;
+mod guard;
 mod interface;
+mod kept;
 mod reach;
 mod relay;
 
@@ -161,6 +163,14 @@ struct GateOptions {
     #[arg(long, value_name = "N", default_value_t = 200)]
     ids: usize,
 
+    /// Different ids that one token may bring, of those: an interface of pymasep has a new one each time that it starts
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "tokens")]
+    ids_per_token: usize,
+
+    /// Agents that the holders of one token may have, of those: nobody can take the places of others
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "tokens")]
+    actors_per_token: usize,
+
     /// Those whose QUIT goes through, which ends the game for all
     #[arg(long, value_name = "WHO", value_enum, default_value_t = Quit::Nobody)]
     quit: Quit,
@@ -230,7 +240,10 @@ impl Proxy {
                 tokio::spawn(async move { connection.bye_with(relay::shut_down()).await });
             }
             server.stop_accepting();
-            let all = async { while links.join_next().await.is_some() {} };
+            let all = async {
+                while links.join_next().await.is_some() {}
+                side.end().await;
+            };
             let in_time = timeout(self.drain_time, all).await.is_ok();
             drop(links);
             drop(server);
@@ -304,6 +317,8 @@ impl GateOptions {
         let mut rules = Rules::new(self.game.clone()?);
         rules.actors = self.actors;
         rules.ids = self.ids;
+        rules.token_ids = self.ids_per_token;
+        rules.token_actors = self.actors_per_token;
         rules.quits = match self.quit {
             Quit::Nobody => Quits::Nobody,
             Quit::Actors => Quits::Actors,

@@ -7,122 +7,21 @@
 
 mod program;
 mod session;
+mod sidecar;
 mod socket;
 
 use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
-use masep::{Action, Dict, Element, Message, Role, TypeName};
+use masep::{Action, Message, Role, TypeName};
 use nix::sys::signal::Signal;
 use program::run;
-use serde_json::Value as Json;
 use session::Session;
+use sidecar::{
+    Sidecar, action, at_engine, at_interface, bytes, define, end, event, goes, observation,
+    register,
+};
 use socket::{Heard, Socket, listen, nobody};
-
-const GAME: &str = "pkg.mod.Game";
-
-fn bytes(message: &Message) -> Vec<u8> {
-    message.to_bytes().unwrap().to_vec()
-}
-
-fn define(id: &str) -> Vec<u8> {
-    bytes(&Message::define(id, TypeName::from(GAME)))
-}
-
-fn register(id: &str, role: Role) -> Vec<u8> {
-    bytes(&Message::register(id, id, 0, role))
-}
-
-fn action(id: &str) -> Vec<u8> {
-    bytes(&Message::action(id, Action::new(1).with("step", (1, 0))))
-}
-
-/// Of about this size.
-fn observation(size: usize) -> Vec<u8> {
-    let state = format!("<State name=\"State\" filler=\"{}\" />", "x".repeat(size));
-    let state = Element::parse(state).unwrap();
-    bytes(&Message::observation("engine", state.into(), Dict::new()))
-}
-
-/// Both proxies before an engine made of a bare listener.
-struct Sidecar {
-    engine: TcpListener,
-    far: Session,
-    far_address: String,
-    near: Session,
-    address: String,
-}
-
-impl Sidecar {
-    fn new(options: &[&str]) -> Self {
-        let (engine, to) = listen();
-        let (far, far_address) = at_engine(to, options);
-        let (near, address) = at_interface(&far_address);
-        Self {
-            engine,
-            far,
-            far_address,
-            near,
-            address,
-        }
-    }
-
-    /// An interface that has come through to the engine, and its other end there.
-    fn join(&self, id: &str) -> (Socket, Socket) {
-        let mut interface = Socket::connect(&self.address);
-        interface.send(id);
-        let (at_engine, said) = Socket::welcome(&self.engine);
-        assert_eq!(said, id);
-        interface.expect("engine");
-        (interface, at_engine)
-    }
-
-    /// The same, registered and shown something.
-    fn play(&self, id: &str, role: Role) -> (Socket, Socket) {
-        let (mut interface, mut at_engine) = self.join(id);
-        for message in [define(id), register(id, role)] {
-            interface.send(&message);
-            at_engine.expect(&message);
-        }
-        at_engine.send(observation(10));
-        interface.expect(observation(10));
-        (interface, at_engine)
-    }
-}
-
-fn at_engine(to: SocketAddr, options: &[&str]) -> (Session, String) {
-    let to = to.to_string();
-    let mut args = vec![
-        "proxy",
-        "--json",
-        "--listen",
-        "masep://127.0.0.1:0",
-        "--to",
-        &to,
-    ];
-    args.extend(["--game", GAME, "--actors", "2", "--no-reach-check"]);
-    args.extend(options);
-    let mut far = Session::start(&args);
-    let address = far.address();
-    (far, address)
-}
-
-fn at_interface(far: &str) -> (Session, String) {
-    let to = format!("masep://{far}");
-    let mut near = Session::start(&["proxy", "--json", "--listen", "127.0.0.1:0", "--to", &to]);
-    let address = near.address();
-    (near, address)
-}
-
-/// The next event of this name.
-fn event(proxy: &mut Session, name: &str) -> Json {
-    loop {
-        let json = proxy.json();
-        if json["event"] == name {
-            return json;
-        }
-    }
-}
 
 #[test]
 fn what_an_interface_and_an_engine_say_goes_through_as_it_is() {
@@ -132,8 +31,8 @@ fn what_an_interface_and_an_engine_say_goes_through_as_it_is() {
     engine.expect(action("actor-漢"));
     engine.send(observation(60_000));
     interface.expect(observation(60_000));
-    engine.send(bytes(&Message::end("engine")));
-    interface.expect(bytes(&Message::end("engine")));
+    engine.send(end());
+    interface.expect(end());
     // As pymasep's interface leaves.
     interface.send(bytes(&Message::quit("actor-漢")));
     interface.send("BYE");
@@ -145,9 +44,13 @@ fn what_an_interface_and_an_engine_say_goes_through_as_it_is() {
 #[test]
 fn every_end_is_a_bye_at_the_other_side() {
     let mut sidecar = Sidecar::new(&[]);
+    // The engine's, whatever the client is; and those of clients that it does not send to.
     for number in 0..4 {
         let id = format!("observer-{number}");
-        let (mut interface, mut engine) = sidecar.play(&id, Role::Observer);
+        let (mut interface, mut engine) = match number {
+            0 | 1 => sidecar.play(&id, Role::Observer),
+            _ => sidecar.join(&id),
+        };
         match number {
             0 => {
                 engine.send("BYE");
@@ -187,9 +90,33 @@ fn every_end_is_a_bye_at_the_other_side() {
 }
 
 #[test]
+fn a_proxy_that_ends_or_dies_leaves_nobody_waiting() {
+    let sidecar = Sidecar::new(&[]);
+    let (mut interface, mut engine) = sidecar.play("o", Role::Observer);
+    sidecar.near.signal(Signal::SIGTERM);
+    interface.expect_bye();
+    sidecar.near.end_in_peace();
+    // The engine goes on to send to it, until the other one ends too.
+    engine.send(observation(2));
+    sidecar.far.signal(Signal::SIGTERM);
+    engine.expect_bye();
+    sidecar.far.end_in_peace();
+
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let sidecar = Sidecar::new(&[]);
+        let (mut interface, mut engine) = sidecar.play("o", Role::Observer);
+        sidecar.far.signal(signal);
+        interface.expect_bye();
+        if signal == Signal::SIGTERM {
+            engine.expect_bye();
+        }
+    }
+}
+
+#[test]
 fn an_end_has_its_words_for_a_client_of_protocol_2() {
     let (engine, to) = listen();
-    let (_far, far) = at_engine(to, &[]);
+    let (_far, far) = at_engine(to, "masep://127.0.0.1:0", &[]);
     let mut client = Session::start(&["join", &format!("masep://{far}"), "--id", "a"]);
     let (engine_end, _) = Socket::welcome(&engine);
     assert_eq!(
@@ -206,29 +133,11 @@ fn an_end_has_its_words_for_a_client_of_protocol_2() {
 }
 
 #[test]
-fn a_proxy_that_ends_or_dies_leaves_nobody_waiting() {
-    for is_near in [true, false] {
-        let sidecar = Sidecar::new(&[]);
-        let (mut interface, mut engine) = sidecar.play("o", Role::Observer);
-        let ends = if is_near { &sidecar.near } else { &sidecar.far };
-        ends.signal(Signal::SIGTERM);
-        interface.expect_bye();
-        engine.expect_bye();
-        let ended = if is_near { sidecar.near } else { sidecar.far };
-        ended.end_in_peace();
-    }
-    let sidecar = Sidecar::new(&[]);
-    let (mut interface, _engine) = sidecar.play("o", Role::Observer);
-    sidecar.far.signal(Signal::SIGKILL);
-    interface.expect_bye();
-}
-
-#[test]
 fn an_interface_gets_a_hello_when_the_engine_has_said_one() {
     let sidecar = Sidecar::new(&[]);
     let mut interface = Socket::connect(&sidecar.address);
     interface.send("a");
-    let mut engine = Socket::accept(&sidecar.engine);
+    let mut engine = Socket::accept(&sidecar.engine.listener);
     engine.expect("a");
     interface.stream.set_nonblocking(true).unwrap();
     let early = interface.stream.peek(&mut [0]).unwrap_err();
@@ -242,7 +151,7 @@ fn an_interface_gets_a_hello_when_the_engine_has_said_one() {
 fn an_interface_that_the_far_side_does_not_take_is_told_bye() {
     // No engine.
     let (_nobody, to) = nobody();
-    let (_far, far) = at_engine(to, &[]);
+    let (_far, far) = at_engine(to, "masep://127.0.0.1:0", &[]);
     let (mut near, address) = at_interface(&far);
     let mut interface = Socket::connect(&address);
     interface.send("a");
@@ -327,8 +236,7 @@ fn nothing_goes_to_one_that_has_not_registered() {
     let (mut interface, mut engine) = sidecar.join("a");
     engine.send(observation(10));
     for message in [define("a"), register("a", Role::Observer)] {
-        interface.send(&message);
-        engine.expect(&message);
+        goes(&mut interface, &mut engine, &message);
     }
     engine.send(observation(20));
     interface.expect(observation(20));
@@ -336,7 +244,7 @@ fn nothing_goes_to_one_that_has_not_registered() {
 
 #[test]
 fn a_flood_or_a_stall_on_one_link_touches_no_other() {
-    let sidecar = Sidecar::new(&[]);
+    let mut sidecar = Sidecar::new(&[]);
     let (mut flooding, _) = sidecar.play("flood", Role::Observer);
     let (stalled, mut to_stalled) = sidecar.play("stalled", Role::Observer);
     let (mut actor, mut engine) = sidecar.play("a", Role::Actor);
@@ -346,24 +254,17 @@ fn a_flood_or_a_stall_on_one_link_touches_no_other() {
         // Until the peer ends it, or takes no more in time.
         let _ = flooding
             .stream
-            .set_write_timeout(Some(std::time::Duration::from_secs(2)));
+            .set_write_timeout(Some(Duration::from_secs(2)));
         for _ in 0..100 {
             if flooding.stream.write_all(&flood).is_err() {
                 break;
             }
         }
     });
-    // The frames that one does not read stay within its own bounds.
-    to_stalled.stream.set_nonblocking(true).unwrap();
+    // The engine does not wait for one that does not read, and that one does not stay.
     let large = program::framed(observation(60_000));
-    let mut written = 0;
-    while written < 64 << 20
-        && to_stalled
-            .stream
-            .write(&large)
-            .is_ok_and(|it| it == large.len())
-    {
-        written += large.len();
+    for _ in 0..(64 << 20) / large.len() {
+        to_stalled.write(&large);
     }
     for round in 0..100 {
         actor.send(action("a"));
@@ -372,6 +273,13 @@ fn a_flood_or_a_stall_on_one_link_touches_no_other() {
         actor.expect(observation(round));
     }
     flooder.join().unwrap();
+    let ended = loop {
+        let ended = event(&mut sidecar.far, "ended");
+        if ended["reason"] == "queue_full" {
+            break ended;
+        }
+    };
+    assert_eq!(ended["dir"], "c2s");
     drop(stalled);
 }
 

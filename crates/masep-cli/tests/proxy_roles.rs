@@ -8,102 +8,16 @@
 
 mod program;
 mod session;
+mod sidecar;
 mod socket;
 
-use std::net::TcpListener;
-
-use masep::{Action, Dict, Element, Message, Role, TypeName};
+use masep::{Action, Dict, Message, Role, TypeName};
+use serde_json::json;
 use session::Session;
-use socket::{Socket, listen};
-
-const GAME: &str = "pkg.mod.Game";
-
-/// A proxy before an engine made of a bare listener.
-struct Guarded {
-    engine: TcpListener,
-    proxy: Session,
-    address: String,
-}
-
-impl Guarded {
-    fn new(options: &[&str]) -> Self {
-        let (engine, to) = listen();
-        let to = to.to_string();
-        let mut args = vec!["proxy", "--json", "--listen", "127.0.0.1:0", "--to", &to];
-        args.extend(["--game", GAME, "--actors", "2", "--no-reach-check"]);
-        args.extend(options);
-        let mut proxy = Session::start(&args);
-        let address = proxy.address();
-        Self {
-            engine,
-            proxy,
-            address,
-        }
-    }
-
-    /// An interface that has come through to the engine, and its other end there.
-    fn join(&self, id: &str) -> (Socket, Socket) {
-        let mut interface = Socket::connect(&self.address);
-        interface.send(id);
-        let (at_engine, said) = Socket::welcome(&self.engine);
-        assert_eq!(said, id);
-        interface.expect("engine");
-        (interface, at_engine)
-    }
-
-    /// The same, registered and shown something.
-    fn play(&self, id: &str, role: Role) -> (Socket, Socket) {
-        let (mut interface, mut at_engine) = self.join(id);
-        for message in [define(id), register(id, role)] {
-            goes(&mut interface, &mut at_engine, &message);
-        }
-        at_engine.send(observation(1));
-        interface.expect(observation(1));
-        (interface, at_engine)
-    }
-
-    /// The codes of the next messages that do not go through.
-    fn denied(&mut self, number: usize) -> Vec<String> {
-        let mut codes = Vec::new();
-        while codes.len() < number {
-            let json = self.proxy.json();
-            if json["event"] == "denied" {
-                codes.push(json["code"].as_str().unwrap().to_owned());
-            }
-        }
-        codes
-    }
-}
-
-fn bytes(message: &Message) -> Vec<u8> {
-    message.to_bytes().unwrap().to_vec()
-}
-
-fn define(id: &str) -> Vec<u8> {
-    bytes(&Message::define(id, TypeName::from(GAME)))
-}
-
-fn register(id: &str, role: Role) -> Vec<u8> {
-    bytes(&Message::register(id, id, 0, role))
-}
-
-fn action(id: &str) -> Vec<u8> {
-    bytes(&Message::action(id, Action::new(1)))
-}
-
-fn quit(id: &str) -> Vec<u8> {
-    bytes(&Message::quit(id))
-}
-
-fn observation(step: usize) -> Vec<u8> {
-    let state = Element::parse(format!("<State name=\"State\" step=\"{step}\" />")).unwrap();
-    bytes(&Message::observation("engine", state.into(), Dict::new()))
-}
-
-fn goes(interface: &mut Socket, at_engine: &mut Socket, message: &[u8]) {
-    interface.send(message);
-    at_engine.expect(message);
-}
+use sidecar::{
+    GAME, Guarded, action, bytes, define, end, event, goes, observation, quit, register,
+};
+use socket::{Heard, Socket};
 
 #[test]
 fn one_that_has_not_registered_receives_nothing_and_says_nothing() {
@@ -152,10 +66,10 @@ fn nobody_speaks_in_anothers_name_and_the_other_plays_on() {
     }
     // Each has said nothing so far, for the engine.
     goes(&mut thief, &mut at_thief, &action("thief"));
-    goes(&mut stranger, &mut at_stranger, &define("stranger"));
     goes(&mut victim, &mut at_victim, &action("victim"));
 
     // A REGISTER for another id ends its own connection alone.
+    stranger.send(define("stranger"));
     stranger.send(bytes(&Message::register(
         "stranger",
         "victim",
@@ -198,7 +112,120 @@ fn an_observer_can_neither_act_nor_quit() {
     at_engine.send(observation(2));
     observer.expect(observation(2));
     goes(&mut actor, &mut at_actor, &quit("a"));
-    // It leaves, and the engine has heard of it no more than that.
+    // It leaves, and the engine hears of that at the end, and of nothing before.
+    observer.send("BYE");
+    at_engine.send(end());
+    at_engine.expect_bye();
+}
+
+#[test]
+fn the_engine_never_waits_for_one_that_has_left_and_knows_it_when_it_is_back() {
+    let mut guarded = Guarded::new(&[]);
+    let (observer, mut at_engine) = guarded.play("o", Role::Observer);
+    let (actor, mut at_actor) = guarded.play("a", Role::Actor);
+    let (mut other, mut at_other) = guarded.play("b", Role::Actor);
+    observer.reset();
+    drop(actor);
+    for _ in 0..2 {
+        assert_eq!(event(&mut guarded.proxy, "ended")["dir"], "c2s");
+    }
+    // pymasep's engine would wait for ever behind 278 of these if nobody took them.
+    for step in 0..1_000 {
+        for socket in [&mut at_engine, &mut at_actor] {
+            socket.send(observation(20_000 + step));
+        }
+    }
+    goes(&mut other, &mut at_other, &action("b"));
+    // What it is shown is the newest, and the engine hears nothing.
+    let mut observer = guarded.come_back("o", Role::Observer);
+    observer.expect(observation(20_999));
+    at_engine.send(observation(7));
+    observer.expect(observation(7));
+    // An agent is not given twice, and its connection stays.
+    let mut actor = guarded.come_back("a", Role::Actor);
+    actor.expect_bye();
+    at_actor.send(observation(8));
+    for socket in [&mut at_engine, &mut at_actor, &mut at_other] {
+        socket.send(end());
+    }
+    at_actor.expect_bye();
+    observer.expect(end());
     observer.send("BYE");
     at_engine.expect_bye();
+    other.expect(end());
+}
+
+#[test]
+fn one_that_has_not_registered_is_sent_away_at_the_end_of_the_game() {
+    let mut guarded = Guarded::new(&[]);
+    let (mut waits, mut at_waits) = guarded.join("waits");
+    let (mut defined, mut at_defined) = guarded.join("defined");
+    defined.send(define("defined"));
+    at_defined.expect(define("defined"));
+    let (mut actor, mut at_actor) = guarded.play("a", Role::Actor);
+    at_actor.send(end());
+    actor.expect(end());
+    // Not a byte of the game, and no wait for ever; and the engine, which waits for a BYE of each, can end.
+    for socket in [&mut waits, &mut defined, &mut at_waits, &mut at_defined] {
+        socket.expect_bye();
+    }
+    // Nor does the engine hear of those who come later.
+    let mut late = Socket::connect(&guarded.address);
+    late.send("late");
+    assert!(matches!(late.hear(), Heard::Frame(_)));
+    late.expect_bye();
+    let refused = event(&mut guarded.proxy, "refused");
+    assert!(
+        refused["error"].as_str().unwrap().contains("over"),
+        "{refused}"
+    );
+    actor.send(quit("a"));
+    actor.send("BYE");
+    at_actor.expect_bye();
+}
+
+#[test]
+fn what_is_half_a_frame_too_large_or_too_deep_costs_its_sender_alone() {
+    let mut guarded = Guarded::new(&[]);
+    let (mut good, mut at_good) = guarded.play("good", Role::Observer);
+    // In the middle of a frame, in both protocols.
+    let (mut half, mut at_half) = guarded.join("half");
+    half.write(&define("half")[..9]);
+    drop(half);
+    at_half.expect_bye();
+    let (mut bad, _at_bad) = guarded.play("bad", Role::Actor);
+    let deep = |open: &str, close: &str, times: usize| {
+        format!(
+            "<Message msg_type=\"action\" src_sub_app=\"bad\"><dict><item key=\"action\">\
+             <Action type=\"1\"><ActionParameter name=\"p\">{}{}</ActionParameter></Action></item></dict></Message>",
+            open.repeat(times),
+            close.repeat(times)
+        )
+    };
+    for (message, code) in [
+        (deep("<a>", "</a>", 8_000), "no_message"),
+        (deep("<list><item>", "</item></list>", 900), "no_message"),
+        (deep("<list><item>", "</item></list>", 200), "bad_action"),
+        (deep("<a>", "</a>", 200), "bad_action"),
+    ] {
+        bad.send(message);
+        assert_eq!(guarded.denied(1), [code]);
+    }
+    bad.send(action("bad"));
+    // A client of protocol 2 can say more than a frame of pymasep's holds.
+    let to = format!("masep://{}", guarded.address);
+    let mut large = Session::start(&["join", &to, "--id", "large"]);
+    let (mut at_large, _) = Socket::welcome(&guarded.engine.listener);
+    large.event("connected");
+    let say = |message: &Message| json!({"message": message.to_json().unwrap()});
+    large.send(say(&Message::define("large", TypeName::from(GAME))));
+    large.send(say(&Message::register("large", "large", 0, Role::Actor)));
+    at_large.expect(register("large", Role::Actor));
+    at_large.send(observation(3));
+    large.event("message");
+    let action = Action::new(1).with("p", "x".repeat(100_000));
+    large.send(say(&Message::action("large", action)));
+    assert_eq!(guarded.denied(1), ["limit"]);
+    at_good.send(observation(5));
+    good.expect(observation(5));
 }

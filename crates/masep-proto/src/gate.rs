@@ -11,25 +11,32 @@
 //!
 //! | message of a client | goes through |
 //! | --- | --- |
-//! | DEFINE | once, first, and of the [game](Rules::game) |
+//! | DEFINE | once, first, and of the [game](Rules::game); not any more when the engine has shown something |
 //! | REGISTER | once, behind it, by the client's own id; an actor if there is an [agent](Rules::actors) for it |
 //! | ACTION | of an actor, with parameters that pymasep reads; at most as many as observations went to it |
 //! | QUIT | by [`Rules::quits`]: of nobody, unless that says otherwise |
 //! | others, and those in another's name | never |
 //!
-//! A client gets nothing before it has registered.
+//! A client gets nothing before it has registered. When the engine has said END, [all is over](Gate::is_over): one that has
+//! not registered is to be told BYE then, for the engine waits for that, and tells nobody of these.
+//!
+//! A pymasep engine does not notice that a client has left, and goes on to send to each that has registered. With the
+//! connection closed, nobody takes what its main thread puts into a pair of sockets for that, and behind 278 observations it
+//! waits for ever. So the shell is to [keep](Gate::keeps) that connection until the end and to read it, and to use it for
+//! the same id when that comes back.
 
 mod action;
 mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::access::Grant;
-use crate::protocol2::{Bye, Hello, Notice, Rejected};
+use crate::protocol2::{Bye, Hello, NAME_BYTES, Notice, Rejected, Welcome};
 use crate::{Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, Value, cbor};
 
 pub use rules::{Quits, Rules};
@@ -42,16 +49,24 @@ const MOST_OWED: u32 = 64;
 #[derive(Debug)]
 pub struct Gate {
     rules: Rules,
-    /// All that ever came in.
-    ids: BTreeSet<PeerId>,
+    /// All that ever came in, and the names of the tokens by which they did.
+    ids: BTreeMap<PeerId, Option<ByteString>>,
     /// The clients that ever had an agent.
     actors: BTreeSet<PeerId>,
+    /// The observers, to whom the engine sends until its end, and what it has shown to each last.
+    observers: BTreeMap<PeerId, Option<Frame>>,
+    /// The engine has shown something: it has read a DEFINE.
+    is_defined: bool,
+    /// The engine has said END to somebody.
+    is_over: bool,
 }
 
 /// One client at a [`Gate`].
 #[derive(Debug)]
 pub struct Visitor {
     id: PeerId,
+    /// The name of its token.
+    token: Option<ByteString>,
     /// The roles that it may have.
     roles: Vec<Role>,
     phase: Phase,
@@ -77,6 +92,8 @@ pub enum Verdict {
     Forward(Bytes),
     /// Nothing goes to the engine, and nobody need be told.
     Drop,
+    /// Nothing goes to the engine, which knows this client already. It is to be sent this: the last observation.
+    Show(Frame),
     /// Nothing goes to the engine, and the client is told why. It stays.
     Refuse(Refusal),
     /// Nothing goes to the engine, and the client is told why with a BYE.
@@ -125,14 +142,43 @@ impl Gate {
     pub const fn new(rules: Rules) -> Self {
         Self {
             rules,
-            ids: BTreeSet::new(),
+            ids: BTreeMap::new(),
             actors: BTreeSet::new(),
+            observers: BTreeMap::new(),
+            is_defined: false,
+            is_over: false,
         }
     }
 
     /// The rules.
     pub const fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// True if the engine has said END: nobody can register any more.
+    pub const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// True if the engine goes on to send to this id, whether its client is there or not.
+    pub fn keeps(&self, id: &PeerId) -> bool {
+        !self.is_over && (self.actors.contains(id) || self.observers.contains_key(id))
+    }
+
+    /// The number of agents that somebody new can have; 0 once the engine has said END.
+    pub fn free_agents(&self) -> usize {
+        if self.is_over {
+            return 0;
+        }
+        self.rules.actors.saturating_sub(self.actors.len())
+    }
+
+    /// Sets what a client that has [come in](Self::enter) is told of the game: its name, and the agents as seats.
+    pub fn fill(&self, welcome: &mut Welcome) {
+        let game = self.rules.game.as_str();
+        welcome.game = (game.len() <= NAME_BYTES).then(|| game.into());
+        welcome.seats = u64::try_from(self.rules.actors).ok();
+        welcome.free = u64::try_from(self.free_agents()).ok();
     }
 
     /// Takes a client by what it says of itself, or not; and by what its token allows it, where it has one. It is held to
@@ -142,17 +188,19 @@ impl Gate {
     /// ever.
     ///
     /// # Errors
-    /// An id that pymasep cannot read, or one too many; another game; a role that there is not, or may not be.
+    /// An id that pymasep cannot read, one of another token, or one too many; another game; a role that there is not, or
+    /// may not be; the game is over.
     pub fn enter(&mut self, hello: &Hello, grant: Option<&Grant>) -> Result<Visitor, Refusal> {
         if !action::is_text(&hello.id) || hello.id.contains(char::is_control) {
             return Err(Refusal::new("bad_id", "pymasep cannot read this id"));
         }
         let game = self.rules.game.as_str();
-        if hello.game.as_deref().is_some_and(|said| said != game) {
-            return Err(self.other_game());
-        }
+        // First, so that a token for another game is not told which one it is.
         if !grant.is_none_or(|grant| grant.may_play(game)) {
             return Err(Refusal::new("forbidden", "its token is not for this game"));
+        }
+        if hello.game.as_deref().is_some_and(|said| said != game) {
+            return Err(self.other_game());
         }
         let mut roles = vec![Role::Actor, Role::Observer];
         roles.retain(|role| grant.is_none_or(|grant| grant.may_be(*role)));
@@ -166,19 +214,38 @@ impl Gate {
         if roles.is_empty() {
             return Err(Refusal::new("other_role", "it may not have this role"));
         }
-        let is_known = self.ids.contains(&hello.id);
-        if !is_known && self.ids.len() >= self.rules.ids {
-            let text = "as many ids as may be have been here in the life of the engine";
-            return Err(Refusal::new("full", text));
+        if self.is_over {
+            return Err(over());
         }
-        if !is_known {
-            self.ids.insert(hello.id.clone());
-        }
+        self.note_id(&hello.id, grant)?;
         Ok(Visitor {
             id: hello.id.clone(),
+            token: grant.map(|grant| grant.name.clone()),
             roles,
             phase: Phase::New,
         })
+    }
+
+    /// An id costs the engine something for ever, and belongs to one token.
+    fn note_id(&mut self, id: &PeerId, grant: Option<&Grant>) -> Result<(), Refusal> {
+        let name = grant.map(|grant| &grant.name);
+        if let Some(owner) = self.ids.get(id) {
+            return match owner.as_ref() == name {
+                true => Ok(()),
+                false => Err(Refusal::new("duplicate_id", "the id is another's")),
+            };
+        }
+        if self.ids.len() >= self.rules.ids {
+            let text = "as many ids as may be have been here in the life of the engine";
+            return Err(Refusal::new("full", text));
+        }
+        let of_token = |owner: &&Option<ByteString>| owner.as_ref() == name;
+        if name.is_some() && self.ids.values().filter(of_token).count() >= self.rules.token_ids {
+            let text = "as many ids as may be have come with its token in the life of the engine";
+            return Err(Refusal::new("full", text));
+        }
+        self.ids.insert(id.clone(), name.cloned());
+        Ok(())
     }
 
     /// A client has said this, in whatever form its protocol has.
@@ -207,6 +274,10 @@ impl Gate {
                 }
                 Err(refusal) => Verdict::Refuse(refusal),
             },
+            Judged::Known(phase, verdict) => {
+                visitor.phase = phase;
+                verdict
+            }
             Judged::Not(verdict) => verdict,
         }
     }
@@ -216,7 +287,8 @@ impl Gate {
         match (&message.msg_type, phase) {
             // An interface says it behind END, and nobody reads it any more.
             (MessageType::Quit, Phase::Over) => Judged::Not(Verdict::Drop),
-            (_, Phase::Over) => Judged::refuse("over", "the game is over"),
+            (_, Phase::Over) => Judged::Not(Verdict::Refuse(over())),
+            _ if self.is_over => Judged::Not(Verdict::End(over())),
             (MessageType::Define, Phase::New) => self.judge_define(id, message),
             (MessageType::Register, Phase::Defined) => self.judge_register(visitor, message),
             (MessageType::Define | MessageType::Register, _) if phase != Phase::New => {
@@ -250,6 +322,10 @@ impl Gate {
     fn judge_define(&self, id: &PeerId, message: &Message) -> Judged {
         let game = self.rules.game.clone();
         match message.param("game") {
+            // It would be skipped.
+            Some(Value::Type(said)) if *said == game && self.is_defined => {
+                Judged::Known(Phase::Defined, Verdict::Drop)
+            }
             Some(Value::Type(said)) if *said == game => {
                 Judged::Goes(Message::define(id.as_str(), game))
             }
@@ -283,8 +359,24 @@ impl Gate {
         if role == Role::Actor && self.actors.len() >= self.rules.actors {
             return end("full", "no agent is free");
         }
+        if role == Role::Actor && self.has_its_agents(visitor) {
+            return end("full", "its token has as many agents as it may have");
+        }
+        if role == Role::Observer
+            && let Some(shown) = self.observers.get(id)
+        {
+            let verdict = shown.clone().map_or(Verdict::Drop, Verdict::Show);
+            return Judged::Known(Phase::Observer, verdict);
+        }
         // The queue counts for those in the engine's own process only.
         Judged::Goes(Message::register(id.as_str(), id.as_str(), 0, role))
+    }
+
+    /// True if its token has no agent left.
+    fn has_its_agents(&self, visitor: &Visitor) -> bool {
+        let token = visitor.token.as_ref();
+        let is_its = |actor: &&PeerId| self.ids.get(*actor).is_some_and(|it| it.as_ref() == token);
+        token.is_some() && self.actors.iter().filter(is_its).count() >= self.rules.token_actors
     }
 
     /// Keeps in mind what the engine gets to know.
@@ -295,8 +387,10 @@ impl Gate {
                 let is_actor = message.param("role").and_then(Value::as_str) == Some("Actor");
                 *phase = if is_actor {
                     self.actors.insert(visitor.id.clone());
+                    self.observers.remove(&visitor.id);
                     Phase::Actor { owes: 0 }
                 } else {
+                    self.observers.insert(visitor.id.clone(), None);
                     Phase::Observer
                 };
             }
@@ -306,21 +400,48 @@ impl Gate {
     }
 
     /// The engine has said this to a client. True if it goes on to it: not before it has registered.
-    pub fn from_engine(&self, visitor: &mut Visitor, frame: &Frame) -> bool {
-        if matches!(visitor.phase, Phase::New | Phase::Defined) {
+    pub fn from_engine(&mut self, visitor: &mut Visitor, frame: &Frame) -> bool {
+        let said = self.overhear(&visitor.id, frame);
+        if !visitor.is_in() {
             return false;
         }
-        match action::type_of(frame.bytes()) {
-            Some(MessageType::Observation) => {
-                if let Phase::Actor { owes } = &mut visitor.phase {
-                    *owes = MOST_OWED.min(*owes + 1);
-                }
+        self.is_defined |= said == Some(MessageType::Observation);
+        match (said, &mut visitor.phase) {
+            (Some(MessageType::Observation), Phase::Actor { owes }) => {
+                *owes = MOST_OWED.min(*owes + 1);
             }
-            Some(MessageType::End) => visitor.phase = Phase::Over,
+            (Some(MessageType::End), phase) => *phase = Phase::Over,
             _ => {}
         }
         true
     }
+
+    /// The engine has said this to a client that has left, and whose connection is [kept](Self::keeps).
+    pub fn from_engine_to_nobody(&mut self, id: &PeerId, frame: &Frame) {
+        self.overhear(id, frame);
+    }
+
+    fn overhear(&mut self, id: &PeerId, frame: &Frame) -> Option<MessageType> {
+        let said = action::type_of(frame.bytes());
+        match said {
+            Some(MessageType::Observation) => {
+                if let Some(shown) = self.observers.get_mut(id) {
+                    *shown = Some(frame.clone());
+                }
+            }
+            Some(MessageType::End) => {
+                self.is_over = true;
+                self.observers.clear();
+            }
+            _ => {}
+        }
+        said
+    }
+}
+
+/// The reason why nobody can do anything behind END.
+fn over() -> Refusal {
+    Refusal::new("over", "the game is over")
 }
 
 impl Visitor {
@@ -338,6 +459,11 @@ impl Visitor {
         }
     }
 
+    /// True if it has registered, and is told what the engine says.
+    pub const fn is_in(&self) -> bool {
+        !matches!(self.phase, Phase::New | Phase::Defined)
+    }
+
     /// True if the engine has said END to it.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
@@ -348,6 +474,8 @@ impl Visitor {
 enum Judged {
     /// The message goes through, as it is here.
     Goes(Message),
+    /// The engine knows it already. The client is where it would be if it had gone through.
+    Known(Phase, Verdict),
     Not(Verdict),
 }
 

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use masep::{
-    Client, ConnectError, Frame, FrameKind, Limits, PeerId, Protocols, Rejected, Request,
-    SocketOptions, Target,
+    Bye, Client, ConnectError, Frame, FrameKind, Limits, PeerId, Protocols, Rejected, Request,
+    SocketOptions, Target, Welcome,
 };
 use masep_proto::gate::{Gate, Rules, Verdict, Visitor};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::guard::{Guard, SharedGuard};
+use super::kept::Kept;
 use super::reach;
 use super::relay::{Far, FarHandler, Filter, Link, Passage, Side};
 
@@ -24,7 +26,8 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Lets clients through to the engine.
 pub(super) struct EngineSide {
     to: Target,
-    gate: Mutex<Gate>,
+    guard: SharedGuard,
+    kept: Kept,
     limits: (Limits, SocketOptions),
     /// Ids that the engine has a connection of. A second one of an id would take the first one's place there.
     live: Mutex<BTreeSet<PeerId>>,
@@ -42,16 +45,13 @@ impl EngineSide {
     ) -> Self {
         Self {
             to,
-            gate: Mutex::new(Gate::new(rules)),
+            guard: Guard::new(Gate::new(rules)),
+            kept: Kept::default(),
             limits,
             live: Mutex::default(),
             left: Notify::new(),
             looks: Arc::new(AtomicBool::new(looks)),
         }
-    }
-
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn live(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {
@@ -75,7 +75,11 @@ impl EngineSide {
         timeout(GRACE, claim).await.ok()
     }
 
+    /// The connection that the engine has of this id, or a new one.
     async fn connect(&self, id: &PeerId) -> Result<Far, ConnectError> {
+        if let Some(far) = self.kept.take(id).await {
+            return Ok(far);
+        }
         let (limits, options) = self.limits.clone();
         let (handler, heard) = FarHandler::new();
         let builder = Client::builder(id.clone())
@@ -93,7 +97,7 @@ impl EngineSide {
             let rejected = Rejected::new("duplicate_id", "the id is in use");
             return link.refuse(request, "the id is in use", rejected);
         };
-        let entered = self.gate().enter(request.hello(), request.grant());
+        let entered = self.guard.gate().enter(request.hello(), request.grant());
         let visitor = match entered {
             Ok(visitor) => visitor,
             Err(refusal) => return link.refuse(request, &refusal.to_string(), refusal.into()),
@@ -102,10 +106,12 @@ impl EngineSide {
             Ok(far) => {
                 self.look(false);
                 let passage = Visit {
-                    side: self,
+                    guard: &self.guard,
                     visitor: Mutex::new(visitor),
                 };
-                link.carry(request, far, &passage).await;
+                if let Some(far) = link.carry(request, far, &passage).await {
+                    self.kept.keep(id, far, self.guard.clone());
+                }
             }
             Err(error) => {
                 let text = "the engine does not answer";
@@ -142,6 +148,10 @@ impl Side for EngineSide {
     fn serve(&self, link: Link, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(self.let_in(link, request))
     }
+
+    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.kept.end())
+    }
 }
 
 /// The place of a client's id.
@@ -159,7 +169,7 @@ impl Drop for Claim<'_> {
 
 /// One client at the gate.
 struct Visit<'a> {
-    side: &'a EngineSide,
+    guard: &'a SharedGuard,
     visitor: Mutex<Visitor>,
 }
 
@@ -171,16 +181,41 @@ impl Visit<'_> {
 
 impl Filter for Visit<'_> {
     fn pass_up(&self, frame: Frame) -> Passage {
-        let verdict = self.side.gate().from_client(&mut self.visitor(), &frame);
+        let verdict = self.guard.from_client(&mut self.visitor(), &frame);
         match verdict {
             Verdict::Forward(bytes) => Passage::Forward(Frame::of(FrameKind::Xml, bytes)),
             Verdict::Drop => Passage::Drop,
+            Verdict::Show(frame) => Passage::Answer(frame),
             Verdict::Refuse(refusal) => Passage::Refuse(refusal),
             Verdict::End(refusal) => Passage::End(refusal),
         }
     }
 
+    fn fill(&self, welcome: &mut Welcome) {
+        self.guard.gate().fill(welcome);
+    }
+
     fn passes_down(&self, frame: &Frame) -> bool {
-        self.side.gate().from_engine(&mut self.visitor(), frame)
+        self.guard.from_engine(&mut self.visitor(), frame)
+    }
+
+    fn waits_for_client(&self) -> bool {
+        // The engine would wait too, and with it all the others.
+        false
+    }
+
+    fn keeps_far(&self) -> bool {
+        self.guard.keeps(self.visitor().id())
+    }
+
+    fn dismissal(&self) -> Pin<Box<dyn Future<Output = Bye> + Send + '_>> {
+        Box::pin(async move {
+            self.guard.over().await;
+            // One that has registered hears it from the engine.
+            if self.visitor().is_in() {
+                std::future::pending().await
+            }
+            Bye::new("over", "the game is over").may_return(false)
+        })
     }
 }

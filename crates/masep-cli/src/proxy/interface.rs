@@ -60,7 +60,9 @@ impl Side for InterfaceSide {
         Box::pin(async move {
             link.open(request.address());
             match self.connect(&request).await {
-                Ok(far) => link.carry(request, far, &Everything).await,
+                Ok(far) => {
+                    link.carry(request, far, &Everything).await;
+                }
                 Err(error) => {
                     let rejected = match &error.kind {
                         ConnectErrorKind::Rejected(rejected) => (**rejected).clone(),
@@ -110,9 +112,5 @@ struct Everything;
 impl Filter for Everything {
     fn pass_up(&self, frame: Frame) -> Passage {
         Passage::Forward(frame)
-    }
-
-    fn passes_down(&self, _frame: &Frame) -> bool {
-        true
     }
 }

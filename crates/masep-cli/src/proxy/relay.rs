@@ -1,12 +1,12 @@
 //! Carries frames and ends between two connections.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use masep::{
     Address, Bye, Client, CloseReason, Connection, DecodeError, EncodeError, Frame, FrameKind,
-    Notice, Protocol, Rejected, Request, SendError, Server, SocketHandler,
+    Notice, Protocol, Rejected, Request, SendError, Server, SocketHandler, Welcome,
 };
 use masep_proto::gate::Refusal;
 use masep_proto::protocol2::kind;
@@ -21,6 +21,11 @@ pub(super) trait Side: Send + Sync {
 
     /// Decides about a client, and sees its link to the end.
     fn serve(&self, link: Link, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Ends what is left when all links have ended.
+    fn end(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A link of a client to the far side.
@@ -75,7 +80,11 @@ impl Far {
         self.client.connection()
     }
 
-    /// The next that it says, or why it has ended.
+    /// The next that it says, or why it has ended. Cancel safe.
+    pub(super) async fn hear(&mut self) -> Result<Heard, CloseReason> {
+        Self::next(self.client.connection(), &mut self.heard).await
+    }
+
     async fn next(
         connection: &Connection,
         heard: &mut mpsc::Receiver<Heard>,
@@ -105,15 +114,48 @@ pub(super) trait Filter: Send + Sync {
     fn pass_up(&self, frame: Frame) -> Passage;
 
     /// True if this goes on to the client.
-    fn passes_down(&self, frame: &Frame) -> bool;
+    fn passes_down(&self, _frame: &Frame) -> bool {
+        true
+    }
+
+    /// Adds what the client is told of the game when it is let in.
+    fn fill(&self, _welcome: &mut Welcome) {}
+
+    /// True if the far end is to be read no faster than the client reads. Otherwise one that is too slow for its queue is
+    /// ended, and the far end never waits.
+    fn waits_for_client(&self) -> bool {
+        true
+    }
+
+    /// True if the far end is to be kept when the client has left.
+    fn keeps_far(&self) -> bool {
+        false
+    }
+
+    /// Waits until the client is to be sent away.
+    fn dismissal(&self) -> Pin<Box<dyn Future<Output = Bye> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// The decision about a frame of a client.
 pub(super) enum Passage {
     Forward(Frame),
     Drop,
+    /// This goes back to the client.
+    Answer(Frame),
     Refuse(Refusal),
     End(Refusal),
+}
+
+/// The way in which a link ends.
+enum Parting {
+    /// The client has left, for this reason.
+    Near(CloseReason),
+    /// The far end has.
+    Far(CloseReason),
+    /// The client does not read what it is sent.
+    Stalled,
 }
 
 impl Link {
@@ -141,8 +183,71 @@ impl Link {
         request.refuse(rejected);
     }
 
-    /// Admits the client, which the far side has admitted, and carries until both have ended.
-    pub(super) async fn carry(self, request: Request, mut far: Far, filter: &dyn Filter) {
+    /// Admits the client, which the far side has admitted, and carries until one of them has left. Then the far end is
+    /// given back, if it is to be kept, or has ended too.
+    pub(super) async fn carry(
+        self,
+        request: Request,
+        mut far: Far,
+        filter: &dyn Filter,
+    ) -> Option<Far> {
+        let far_end = far.client.connection().clone();
+        let Some(near) = self.admit(request, &far, filter).await else {
+            if filter.keeps_far() {
+                return Some(far);
+            }
+            far_end
+                .bye_with(Bye::new("gone", "the client has gone"))
+                .await;
+            return None;
+        };
+        let parting = {
+            let mut up = pin!(self.up(&near, &far_end, filter));
+            let mut down = pin!(self.down(&near, &far_end, &mut far.heard, filter));
+            let dismissal = async {
+                near.bye_with(filter.dismissal().await).await;
+                std::future::pending().await
+            };
+            tokio::select! {
+                reason = &mut up => Parting::Near(reason),
+                parting = &mut down => parting,
+                never = dismissal => never,
+            }
+        };
+        let tell = |dir, reason: &CloseReason| {
+            self.ended(dir, reason.as_str(), reason.to_string());
+        };
+        let (client, server) = (Direction::ClientToServer, Direction::ServerToClient);
+        match parting {
+            Parting::Far(reason) => {
+                tell(server, &reason);
+                tell(client, &near.bye_with(passed_on(&reason)).await);
+                return None;
+            }
+            Parting::Near(reason) => {
+                tell(client, &reason);
+                if !filter.keeps_far() {
+                    tell(server, &far_end.bye_with(passed_on(&reason)).await);
+                    return None;
+                }
+            }
+            Parting::Stalled => {
+                let reason = "it does not read what it is sent";
+                self.ended(client, "queue_full", reason.into());
+                let bye = Bye::new("queue_full", reason).may_return(true);
+                // The engine does not wait for that.
+                tokio::spawn(async move { near.bye_with(bye).await });
+                if !filter.keeps_far() {
+                    tell(server, &far_end.bye().await);
+                    return None;
+                }
+            }
+        }
+        Some(far)
+    }
+
+    /// The client's connection, when it has been let in.
+    async fn admit(&self, request: Request, far: &Far, filter: &dyn Filter) -> Option<Connection> {
         let (id, number) = (request.peer().clone(), request.connection());
         // A seat, say, for a client of protocol 2.
         let mut welcome = far
@@ -150,38 +255,18 @@ impl Link {
             .welcome()
             .unwrap_or_else(|| request.welcome());
         welcome.id = far.connection().peer().clone();
+        filter.fill(&mut welcome);
         self.show_hello(Direction::ClientToServer, &id);
         self.show_hello(Direction::ServerToClient, &welcome.id);
         let admitted = request.admit(welcome).await;
         let near = self.server.registry().get_connection(&id);
         let near = near.filter(|near| near.id() == number);
-        let far_end = far.client.connection().clone();
-        let Some(near) = near else {
+        if near.is_none() {
             let why =
                 admitted.map_or_else(|why| why.to_string(), |()| "the client has gone".into());
-            self.ended(Direction::ClientToServer, "gone", why.clone());
-            far_end.bye_with(Bye::new("gone", why)).await;
-            return;
-        };
-        let up = async {
-            let reason = self.up(&near, &far_end, filter).await;
-            self.ended(
-                Direction::ClientToServer,
-                reason.as_str(),
-                reason.to_string(),
-            );
-            far_end.bye_with(passed_on(&reason)).await;
-        };
-        let down = async {
-            let reason = self.down(&near, &far_end, &mut far.heard, filter).await;
-            self.ended(
-                Direction::ServerToClient,
-                reason.as_str(),
-                reason.to_string(),
-            );
-            near.bye_with(passed_on(&reason)).await;
-        };
-        tokio::join!(up, down);
+            self.ended(Direction::ClientToServer, "gone", why);
+        }
+        near
     }
 
     /// From the client, until it has ended.
@@ -199,6 +284,11 @@ impl Link {
                     }
                 }
                 Passage::Drop => {}
+                Passage::Answer(frame) => {
+                    self.show(Direction::ServerToClient, &frame);
+                    // One that has no room for it does not read.
+                    let _ = carried(frame, far, near).map(|frame| near.try_send(frame));
+                }
                 Passage::Refuse(refusal) => {
                     self.denied(&refusal);
                     // pymasep has no such thing, and one that reads none has to do without.
@@ -212,14 +302,14 @@ impl Link {
         }
     }
 
-    /// To the client, until the far end has ended.
+    /// To the client, until the far end has ended, or the client does not read.
     async fn down(
         &self,
         near: &Connection,
         far: &Connection,
         heard: &mut mpsc::Receiver<Heard>,
         filter: &dyn Filter,
-    ) -> CloseReason {
+    ) -> Parting {
         loop {
             let frame = match Far::next(far, heard).await {
                 Ok(Heard::Frame(frame)) => frame,
@@ -228,14 +318,25 @@ impl Link {
                     let _ = near.notice(notice);
                     continue;
                 }
-                Err(reason) => return reason,
+                Err(reason) => return Parting::Far(reason),
             };
             if !filter.passes_down(&frame) {
                 continue;
             }
             self.show(Direction::ServerToClient, &frame);
-            if let Err(error) = carry(frame, far, near).await {
-                return self.give_up(far, near, error).await;
+            let sent = match carried(frame, far, near) {
+                Ok(frame) if filter.waits_for_client() => {
+                    near.send(frame).await.map_err(Into::into)
+                }
+                Ok(frame) => near.try_send(frame).map_err(Into::into),
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(Uncarried::Send(SendError::Full(_))) => return Parting::Stalled,
+                // The other half of the link sees that.
+                Err(Uncarried::Send(SendError::Closed(_))) if !filter.waits_for_client() => {}
+                Err(error) => return Parting::Far(self.give_up(far, near, error).await),
             }
         }
     }
@@ -288,14 +389,18 @@ impl Link {
 
 /// Sends a frame of one connection on another, in the form that its protocol has. Waits for room.
 async fn carry(frame: Frame, from: &Connection, to: &Connection) -> Result<(), Uncarried> {
-    let frame = match (frame.kind(), to.protocol()) {
+    Ok(to.send(carried(frame, from, to)?).await?)
+}
+
+/// A frame of one connection in the form that the protocol of another one has.
+fn carried(frame: Frame, from: &Connection, to: &Connection) -> Result<Frame, Uncarried> {
+    Ok(match (frame.kind(), to.protocol()) {
         (FrameKind::Bytes, Protocol::Masep2) if from.protocol() == Protocol::Pymasep => {
             Frame::of(FrameKind::Xml, frame.into_bytes())
         }
         (FrameKind::Cbor, Protocol::Pymasep) => to.encode(&from.decode(frame)?)?,
         _ => frame,
-    };
-    Ok(to.send(frame).await?)
+    })
 }
 
 /// The end of one connection as the other is told it.

@@ -7,6 +7,8 @@ use crate::TypeName;
 
 /// The ids that an engine may get to know in its life, unless the rules say it: pymasep keeps three descriptors for each.
 const IDS: usize = 200;
+/// The ids of one access token: an interface has a new one each time that it starts.
+const TOKEN_IDS: usize = 20;
 
 /// The rules of a [`Gate`](super::Gate).
 #[derive(Clone, Debug)]
@@ -20,6 +22,12 @@ pub struct Rules {
     /// The different ids that may come in over the life of the engine, actors, observers and those who say nothing. A
     /// pymasep engine keeps three descriptors for each, for ever. Default 200; at 1,024 descriptors, 300 are the end.
     pub ids: usize,
+    /// The different ids that may come in with one access token, of those [`ids`](Self::ids): so one holder cannot keep the
+    /// others out. Default 20. Clients without tokens have no such bound.
+    pub token_ids: usize,
+    /// The agents that the holders of one access token may have, of those [`actors`](Self::actors), over the life of the
+    /// engine. Default 1. Clients without tokens have no such bound.
+    pub token_actors: usize,
     /// The clients that may end the game for all. Default [`Quits::Nobody`].
     pub quits: Quits,
     /// The types of actions that the game knows. Default any.
@@ -46,6 +54,8 @@ impl Rules {
             game,
             actors: 1,
             ids: IDS,
+            token_ids: TOKEN_IDS,
+            token_actors: 1,
             quits: Quits::Nobody,
             actions: None,
             elements: BTreeSet::new(),

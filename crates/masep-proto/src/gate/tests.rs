@@ -31,6 +31,7 @@ fn outcome(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Forward(_) => "forward",
         Verdict::Drop => "drop",
+        Verdict::Show(_) => "show",
         Verdict::Refuse(refusal) | Verdict::End(refusal) => refusal.code,
     }
 }
@@ -111,14 +112,124 @@ fn messages_in_cbor_go_on_in_xml() {
 
 #[test]
 fn nothing_goes_to_a_client_before_it_has_registered() {
-    let mut gate = Gate::new(rules());
     for at in [At::New, At::Defined] {
+        let mut gate = Gate::new(rules());
         let mut visitor = come_to(&mut gate, "a", at);
         assert!(!gate.from_engine(&mut visitor, &observation()));
         assert!(!gate.from_engine(&mut visitor, &xml(&Message::end("engine"))));
     }
+    let mut gate = Gate::new(rules());
     let mut visitor = come_to(&mut gate, "a", At::Observer);
     assert!(gate.from_engine(&mut visitor, &observation()));
+}
+
+#[test]
+fn behind_end_nobody_comes_in_or_registers() {
+    let mut gate = Gate::new(rules());
+    let mut late = come_to(&mut gate, "late", At::Defined);
+    let mut actor = come_to(&mut gate, "a", At::ActorAsked);
+    assert!(gate.keeps(&"a".into()) && !gate.keeps(&"late".into()));
+    assert!(gate.from_engine(&mut actor, &xml(&Message::end("engine"))));
+    assert!(gate.is_over() && !gate.keeps(&"a".into()));
+    let register = Message::register("late", "late", 0, Role::Observer);
+    let verdict = gate.from_client(&mut late, &xml(&register));
+    assert!(matches!(&verdict, Verdict::End(refusal) if refusal.code == "over"));
+    assert_eq!(gate.enter(&hello("new"), None).unwrap_err().code, "over");
+    // pymasep's interface says it behind END.
+    let quit = xml(&Message::quit("a"));
+    assert_eq!(gate.from_client(&mut actor, &quit), Verdict::Drop);
+}
+
+#[test]
+fn an_engine_hears_of_an_observer_once_however_often_that_comes() {
+    let mut gate = Gate::new(rules());
+    let id = PeerId::from("o");
+    let mut visitor = come_to(&mut gate, "o", At::Observer);
+    let again = |gate: &mut Gate| {
+        let mut visitor = gate.enter(&hello("o"), None).unwrap();
+        let register = Message::register("o", "o", 0, Role::Observer);
+        let said = [define("o"), register];
+        let heard = said.map(|it| gate.from_client(&mut visitor, &xml(&it)));
+        assert_eq!(visitor.role(), Some(Role::Observer));
+        heard
+    };
+    // Until the engine has shown something it may not have read a DEFINE.
+    let [first, second] = again(&mut gate);
+    assert!(matches!(first, Verdict::Forward(_)), "{first:?}");
+    assert_eq!(second, Verdict::Drop);
+    let shown = observation();
+    assert!(gate.from_engine(&mut visitor, &shown));
+    assert_eq!(
+        again(&mut gate),
+        [Verdict::Drop, Verdict::Show(shown.clone())]
+    );
+    // What it was sent while it was away counts.
+    let newer = xml(&Message::observation("engine", Value::None, Dict::new()));
+    assert!(gate.keeps(&id));
+    gate.from_engine_to_nobody(&id, &newer);
+    assert_eq!(again(&mut gate), [Verdict::Drop, Verdict::Show(newer)]);
+    // It may still become an actor.
+    let mut visitor = gate.enter(&hello("o"), None).unwrap();
+    let said = [define("o"), Message::register("o", "o", 0, Role::Actor)];
+    let heard = said.map(|it| outcome(&gate.from_client(&mut visitor, &xml(&it))));
+    assert_eq!(heard, ["drop", "forward"]);
+}
+
+#[test]
+fn the_holders_of_one_token_do_not_take_the_places_of_others() {
+    let mut rules = rules();
+    rules.token_ids = 2;
+    let mut gate = Gate::new(rules);
+    let enter = |gate: &mut Gate, id: &str, token: Option<&str>| {
+        let grant = token.map(|name| Grant::new(name.to_owned()));
+        gate.enter(&hello(id), grant.as_ref())
+    };
+    let become_actor = |gate: &mut Gate, mut visitor: Visitor| {
+        let id = visitor.id().clone();
+        let said = [
+            define(&id),
+            Message::register(&*id, &*id, 0, Role::Actor),
+        ];
+        said.map(|it| outcome(&gate.from_client(&mut visitor, &xml(&it))))[1]
+    };
+    for (id, expected) in [("a", "forward"), ("b", "full")] {
+        let visitor = enter(&mut gate, id, Some("lab")).unwrap();
+        assert_eq!(become_actor(&mut gate, visitor), expected, "{id}");
+    }
+    let code = |entered: Result<Visitor, Refusal>| entered.unwrap_err().code;
+    assert_eq!(code(enter(&mut gate, "c", Some("lab"))), "full");
+    for other in [Some("class"), None] {
+        assert_eq!(code(enter(&mut gate, "a", other)), "duplicate_id");
+    }
+    let visitor = enter(&mut gate, "c", Some("class")).unwrap();
+    assert_eq!(become_actor(&mut gate, visitor), "forward");
+    // Those without a token have the bounds of the engine alone.
+    for id in ["x", "y", "z"] {
+        assert!(enter(&mut gate, id, None).is_ok());
+    }
+}
+
+#[test]
+fn those_who_are_let_in_are_told_of_the_game_and_the_free_agents() {
+    let mut gate = Gate::new(rules());
+    let told = |gate: &Gate| {
+        let mut welcome = Welcome::new("engine".into(), 0);
+        gate.fill(&mut welcome);
+        assert_eq!(welcome.game.as_deref(), Some(GAME));
+        (welcome.free, welcome.seats)
+    };
+    assert_eq!(told(&gate), (Some(2), Some(2)));
+    let mut actor = come_to(&mut gate, "a", At::Actor);
+    assert_eq!(told(&gate), (Some(1), Some(2)));
+    gate.from_engine(&mut actor, &xml(&Message::end("engine")));
+    assert_eq!(told(&gate), (Some(0), Some(2)));
+    // A token for another game is not told which one this is.
+    let grant = Grant::new("lab").game("a.B");
+    let mut named = hello("b");
+    named.game = Some("a.B".into());
+    let refused = gate.enter(&named, Some(&grant)).unwrap_err();
+    assert_eq!(refused.code, "forbidden");
+    assert!(!refused.text.contains(GAME));
 }
 
 #[test]
@@ -142,11 +253,8 @@ fn agents_are_for_the_life_of_the_engine() {
         assert!(matches!(verdict, Verdict::End(_)), "{verdict:?}");
         assert_eq!(outcome(&verdict), code);
     }
-    for _ in 0..3 {
-        assert_eq!(
-            outcome(&register(&mut gate, "d", Role::Observer)),
-            "forward"
-        );
+    for expected in ["forward", "drop", "drop"] {
+        assert_eq!(outcome(&register(&mut gate, "d", Role::Observer)), expected);
     }
 }
 

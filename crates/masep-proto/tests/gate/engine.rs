@@ -21,6 +21,10 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    pub(crate) const fn is_defined(&self) -> bool {
+        self.is_defined
+    }
+
     /// Reads what came on the connection of this id, at which it must be true to its sender.
     pub(crate) fn read(&mut self, id: &str, xml: &[u8]) -> Result<(), Died> {
         if xml

@@ -49,9 +49,15 @@ pub(crate) fn play(steps: usize, choose: &mut impl FnMut(usize) -> usize) {
             (visitor @ None, _) => {
                 *visitor = gate.enter(&Hello::new(PeerId::from(id), 0), None).ok();
             }
-            (visitor, 0) => *visitor = None,
-            (Some(visitor), 1..=10) => {
-                let frame = from_engine(choose(20));
+            (visitor, 0) => {
+                *visitor = None;
+                if gate.keeps(&PeerId::from(id)) {
+                    gate.from_engine_to_nobody(&PeerId::from(id), &from_engine(choose(400)));
+                }
+            }
+            // It shows nothing before it knows its game.
+            (Some(visitor), 1..=10) if engine.is_defined() => {
+                let frame = from_engine(choose(400));
                 let was_in = visitor.role().is_some() || visitor.is_over();
                 assert_eq!(gate.from_engine(visitor, &frame), was_in);
             }

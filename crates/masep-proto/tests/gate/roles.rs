@@ -102,6 +102,7 @@ fn must_happen(case: Case) -> Outcome {
         _ => Goes,
     };
     match (part, point, case.says) {
+        (Part::Unregistered, Point::AfterEnd, _) => Ended("over"),
         (Part::Unregistered, Point::BeforeDefine, Says::Define) => Goes,
         (Part::Unregistered, Point::BeforeDefine, Says::DefineOther) => Ended("unknown_game"),
         (Part::Unregistered, Point::BeforeDefine, _) => Refused("not_defined"),
@@ -338,7 +339,7 @@ impl Game {
 fn outcome(verdict: &Verdict) -> Outcome {
     match verdict {
         Verdict::Forward(_) => Outcome::Goes,
-        Verdict::Drop => Outcome::Dropped,
+        Verdict::Drop | Verdict::Show(_) => Outcome::Dropped,
         Verdict::Refuse(refusal) => Outcome::Refused(refusal.code),
         Verdict::End(refusal) => Outcome::Ended(refusal.code),
     }
