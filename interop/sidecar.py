@@ -45,6 +45,8 @@ def protected(masep: Masep, host: str) -> tuple[list[str], list[str]]:
     Path(masep.directory, "token").write_text(token)
     certificate = ["--tls-cert", str(files / "server.pem"), "--tls-key", str(files / "server-key.pem")]
     engine = [*certificate, "--tokens", str(masep.directory / "tokens.toml")]
+    # All interfaces have the one token.
+    engine += ["--actors-per-token", str(len(session.ACTORS))]
     interface = ["--tls-ca", str(files / "ca.pem"), "--token-file", str(masep.directory / "token")]
     return engine, interface
 

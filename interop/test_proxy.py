@@ -9,7 +9,7 @@ import pytest
 import real
 from lanterns import session
 from masep import Masep
-from peers import Peer
+from peers import Peer, python
 from search_port import turn
 from sidecar import at_engine, at_interface
 
@@ -139,3 +139,23 @@ def test_the_gate_holds_for_pymaseps_own_clients_too(masep: Masep, search_turn: 
         with session.interface("looker", near, masep.directory) as looker:
             looker.expect("observation")
         assert engine.is_running()
+
+
+def test_a_client_that_has_registered_and_left_does_not_stop_the_engine(masep: Masep) -> None:
+    """pymasep's engine waits for ever behind 278 frames to one whose connection is closed."""
+    with python("programs.server", "--id", session.ENGINE, cwd=masep.directory) as engine:
+        with at_engine(masep, engine.expect("ready")["port"]) as (proxy, far):
+            with masep.run("join", f"masep://127.0.0.1:{far}", "--id", "k") as client:
+                client.expect("connected")
+                for message in joined("k", "Observer"):
+                    say(client, message)
+                    engine.expect("frame")
+            proxy.expect("ended")
+            engine.send({"to": "k", "burst": [1_000, 600]})
+            with masep.run("join", f"masep://127.0.0.1:{far}", "--id", "l") as client:
+                client.expect("connected")
+                for message in joined("l", "Observer"):
+                    say(client, message)
+                    engine.expect("frame")
+                engine.send({"to": "l", "frame": b"it reads and answers".hex()})
+                assert bytes.fromhex(client.expect("frame")["bytes_hex"]) == b"it reads and answers"
