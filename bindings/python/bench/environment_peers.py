@@ -11,7 +11,10 @@ import base64
 import multiprocessing
 import os
 import socket
+import ssl
+import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 
@@ -44,11 +47,15 @@ def server(function, *arguments):
 # --- bare sockets: the bytes of an action, and those of an observation with 16 bytes for all else
 
 
-def serve_sockets(control, size):
+def serve_sockets(control, size, certificate=None):
     listener = socket.create_server(("127.0.0.1", 0))
     control.send(listener.getsockname())
     connection, _ = listener.accept()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate["tls_cert"], certificate["tls_key"])
+        connection = context.wrap_socket(connection, server_side=True)
     observation, _ = arrays_of(size)
     rest = bytes(16)
     while connection.recv(16):
@@ -56,10 +63,13 @@ def serve_sockets(control, size):
 
 
 @contextmanager
-def sockets(size):
-    with server(serve_sockets, size) as control:
+def sockets(size, certificate=None):
+    with server(serve_sockets, size, certificate) as control:
         connection = socket.create_connection(control.recv())
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if certificate is not None:
+            context = ssl.create_default_context(cafile=certificate["tls_cert"])
+            connection = context.wrap_socket(connection, server_hostname="127.0.0.1")
         observation, count = arrays_of(size)
         shape, dtype, count = observation.shape, observation.dtype, count + 16
 
@@ -73,6 +83,24 @@ def sockets(size):
 
         with connection:
             yield step
+
+
+@contextmanager
+def certificate():
+    """A certificate of 127.0.0.1, which is its own authority: the files."""
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        name = ("-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE")
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+        command = ["openssl", "req", "-x509", *kind, *name, "-keyout", key, "-out", cert]
+        subprocess.run(command, check=True, capture_output=True)
+        yield {"tls_cert": cert, "tls_key": key}
+
+
+@contextmanager
+def sockets_in_tls(size):
+    with certificate() as files, sockets(size, files) as step:
+        yield step
 
 
 # --- the pipe of multiprocessing, as Gymnasium's AsyncVectorEnv uses it without shared memory
@@ -101,14 +129,21 @@ def pipe(size):
 
 
 @contextmanager
-def masep(size):
+def masep(size, certificate=None):
     from masep.gymnasium import EnvironmentServer, RemoteEnv
 
-    with EnvironmentServer(Make(size), "127.0.0.1:0", envs=1) as serving:
-        env = RemoteEnv(serving.target)
+    files = certificate or {}
+    with EnvironmentServer(Make(size), "127.0.0.1:0", envs=1, **files) as serving:
+        env = RemoteEnv(serving.target, tls_ca=files.get("tls_cert"))
         env.reset(seed=1)
         yield lambda action: env.step(action)[0]
         env.close()
+
+
+@contextmanager
+def masep_in_tls(size):
+    with certificate() as files, masep(size, files) as step:
+        yield step
 
 
 # --- dm_env_rpc, without its adaptor to dm_env
@@ -296,6 +331,8 @@ PEERS = {
     "sockets": sockets,
     "pipe": pipe,
     "masep": masep,
+    "sockets, TLS": sockets_in_tls,
+    "masep, TLS": masep_in_tls,
     "dm_env_rpc": dm_env_rpc,
     "rlmesh": rlmesh,
     "openenv": openenv,

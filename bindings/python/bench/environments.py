@@ -26,7 +26,7 @@ from still import SHAPES, Make, Still
 from masep.gymnasium import EnvironmentServer, RemoteVectorEnv
 
 HERE = Path(__file__).parent
-BASE, OWN = "sockets", ("sockets", "pipe", "masep")
+BASE, OWN = "sockets", ("sockets", "pipe", "masep", "sockets, TLS", "masep, TLS")
 """The peer by which the others are measured; and those that run in the environment of the package."""
 ROUND_SECONDS = 0.02
 """The time for which each steps in a round, unless one step takes longer."""

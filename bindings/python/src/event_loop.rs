@@ -15,6 +15,12 @@ use crate::frames::{self, Received};
 #[pyclass(frozen, module = "masep._masep")]
 pub(crate) struct EventLoop(blocking::EventLoop);
 
+impl EventLoop {
+    pub(crate) const fn inner(&self) -> &blocking::EventLoop {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl EventLoop {
     #[new]

@@ -1,6 +1,6 @@
 //! Clients about which the host of a server is asked, and those that it hands to another process.
 
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
 
 use masep::{Limits, Rejected, SocketOptions, blocking};
@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::bounds::{self, Heeded};
 use crate::connection::Connection;
+use crate::event_loop::EventLoop;
 use crate::server::PythonAddress;
 use crate::waiting::{self, Process};
 use crate::{control, errors};
@@ -107,16 +108,82 @@ impl Request {
         Ok(())
     }
 
-    /// Gives it away: a descriptor of its socket, which is the caller's to close, what was heard of it, and whether it was
-    /// answered; `take_over` goes on with these. None if it has gone.
-    fn detach<'py>(&self, py: Python<'py>) -> PyResult<Option<(RawFd, Bound<'py, PyBytes>, bool)>> {
+    /// Gives it away, for a process that goes on with it by `take_over`. None if it has gone.
+    fn detach(&self, py: Python<'_>) -> PyResult<Option<Detached>> {
         let request = self.take(py)?;
-        let Some(detached) = py.detach(|| request.detach()) else {
-            return Ok(None);
+        match py.detach(|| request.detach()) {
+            None => Ok(None),
+            Some(Ok(detached)) => Ok(Some(Detached {
+                inner: Mutex::new(Some(detached)),
+                process: Process::this(),
+            })),
+            Some(Err(error)) => Err(errors::os(py, &error)),
+        }
+    }
+}
+
+/// A client that was given away, until it is forgotten.
+#[pyclass(frozen, module = "masep._masep")]
+pub(crate) struct Detached {
+    inner: Mutex<Option<blocking::Detached>>,
+    process: Process,
+}
+
+impl Detached {
+    fn with<T>(&self, py: Python<'_>, call: impl FnOnce(&blocking::Detached) -> T) -> PyResult<T> {
+        self.process.check(py)?;
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = inner.as_ref().map(call);
+        inner.ok_or_else(|| errors::caller(py, "this client is forgotten"))
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        waiting::release(self.process, inner.take());
+    }
+}
+
+#[pymethods]
+impl Detached {
+    /// The descriptor of its stream, for as long as this has it.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.with(py, |detached| detached.as_fd().as_raw_fd())
+    }
+
+    /// The bytes that were heard of it, and whether it was answered.
+    fn heard<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+        self.with(py, |detached| {
+            let heard = detached.heard();
+            (PyBytes::new(py, &heard.bytes), heard.is_answered)
+        })
+    }
+
+    /// The code and the text of the reason for which it is to be ended, by the rules of its server; none as long as there is
+    /// none.
+    fn end(&self, py: Python<'_>) -> PyResult<Option<(&'static str, String)>> {
+        self.with(py, |detached| {
+            let end = detached.end();
+            end.map(|reason| (reason.as_str(), reason.to_string()))
+        })
+    }
+
+    /// Has this loop woken with this key when there is one.
+    fn watch(&self, py: Python<'_>, event_loop: &EventLoop, key: u64) -> PyResult<()> {
+        self.with(py, |detached| detached.watch(event_loop.inner(), key))
+    }
+
+    /// Closes its stream here, and forgets it.
+    fn forget(&self, py: Python<'_>) -> PyResult<()> {
+        self.process.check(py)?;
+        let inner = {
+            // Not while the GIL is given back: others wait for this with it.
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.take()
         };
-        let (descriptor, heard) = detached?;
-        let bytes = PyBytes::new(py, &heard.bytes);
-        Ok(Some((descriptor.into_raw_fd(), bytes, heard.is_answered)))
+        py.detach(|| drop(inner));
+        Ok(())
     }
 }
 

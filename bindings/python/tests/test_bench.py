@@ -47,4 +47,12 @@ def test_environments_are_measured(directory):
         rows += [row for table in tables for row in table["rows"]]
     assert all(len(row["microseconds"]) == 1 and row["microseconds"][0] > 0 for row in rows)
     vectors = ["AsyncVectorEnv", "SyncVectorEnv", "RemoteVectorEnv"]
-    assert [row["who"] for row in rows] == ["sockets", "pipe", "masep", *vectors, *vectors]
+    assert [row["who"] for row in rows] == [
+        "sockets",
+        "pipe",
+        "masep",
+        "sockets, TLS",
+        "masep, TLS",
+        *vectors,
+        *vectors,
+    ]

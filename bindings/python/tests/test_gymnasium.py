@@ -20,7 +20,7 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 import masep
-from masep._environments import serving
+from masep._environments import workers
 from masep.gymnasium import (
     EnvironmentServer,
     RemoteEnv,
@@ -286,7 +286,7 @@ sys.stdin.read()
 
 
 def test_a_crash_a_hang_and_a_client_that_is_killed_cost_nobody_else(monkeypatch, tmp_path):
-    monkeypatch.setattr(serving, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(workers, "LEAVE_SECONDS", 0.5)
     with serve(environments.Wilful) as server:
         # The descriptors that a process keeps after its first service: the forkserver's, numpy's.
         RemoteEnv(server.target).close()

@@ -27,7 +27,7 @@ from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
 
 import masep
-from masep._environments import serving
+from masep._environments import workers
 from masep.pettingzoo import EnvironmentServer, RemoteAECEnv, RemoteError, RemoteParallelEnv, make
 
 with warnings.catch_warnings():
@@ -334,7 +334,7 @@ STEPS = {
 
 @pytest.mark.parametrize("kind", DRIVERS, ids=["aec", "parallel"])
 def test_a_client_that_dies_in_the_middle_of_a_step_frees_its_worker(kind, gate, monkeypatch):
-    monkeypatch.setattr(serving, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(workers, "LEAVE_SECONDS", 0.5)
     entered, left = gate
     driver = (
         f"import sys\nfrom masep.pettingzoo import {kind.__name__}\n"

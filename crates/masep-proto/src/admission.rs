@@ -131,7 +131,7 @@ pub enum DoorEvent {
     AskAccess(Ticket),
     /// The host is asked for a [decision](Admission::decide).
     Ask(Ticket),
-    /// End this connection, which was taken, for this reason.
+    /// End this connection, which was taken or given away, for this reason.
     End(Ticket, CloseReason),
     /// Read what arrives on this connection, for as long as the [`GRACE`] lasts: it may have ended.
     LookAt(Ticket),
@@ -183,6 +183,8 @@ struct Guest {
     /// Its HELLO, while the host is asked whether it is let in.
     hello: Option<Box<Hello>>,
     is_taken: bool,
+    /// The host has given it away: it has no place and no id of the server's.
+    is_away: bool,
     network: Option<IpAddr>,
     place: Place,
     is_ending: bool,
@@ -254,6 +256,7 @@ impl Admission {
                 pass: None,
                 hello: None,
                 is_taken: false,
+                is_away: false,
                 network: None,
                 place: Place::None,
                 is_ending: false,
@@ -359,6 +362,24 @@ impl Admission {
         };
         let verdict = self.claim(ticket, id, duplicates, now);
         self.tell_verdict(ticket, verdict);
+    }
+
+    /// The host gives a connection away about which it was asked, and somebody else goes on with its stream. Its place is
+    /// free, and its id nobody's. Until it is [gone](Self::gone), it is still [kicked](Self::kick), and ended with its token:
+    /// by a [`DoorEvent::End`] that nothing follows. False if it was refused meanwhile.
+    pub fn give_away(&mut self, ticket: Ticket) -> bool {
+        let is_asked = self.asked.iter().any(|(_, asked)| *asked == ticket);
+        let guest = self.guests.get(&ticket);
+        let Some(guest) = guest.filter(|guest| is_asked && guest.hello.is_none()) else {
+            return false;
+        };
+        let id = guest.id.clone();
+        self.release(ticket);
+        if let Some(guest) = self.guests.get_mut(&ticket) {
+            guest.id = id;
+            guest.is_away = true;
+        }
+        true
     }
 
     /// Gives the id to a connection, or has it wait for it.

@@ -365,6 +365,60 @@ fn those_who_are_sent_away_are_ended_and_those_who_are_banned_stay_away() {
 }
 
 #[test]
+fn one_that_is_given_away_has_no_place_and_ends_with_its_token_or_by_a_kick() {
+    let mut door = door(admission(Duplicates::Refuse));
+    let limits = ServerLimits::default().connections(1);
+    let all = || {
+        let soon = Grant::new("soon").expires(door.date + DAY);
+        grants([("one", Grant::new("one")), ("soon", soon)])
+    };
+    let tokens = all();
+    door.admission = Admission::new(&limits, Duplicates::Refuse)
+        .asks(true)
+        .tokens(tokens.clone());
+    // Each has the same id, and the only place.
+    let given_away: Vec<Ticket> = ["one", "soon", "one", "one"]
+        .map(|token| {
+            let (ticket, verdict) = door.says(&hello("a", Some(token)));
+            assert_eq!(verdict, Verdict::Wait);
+            assert_eq!(door.events(), [DoorEvent::Ask(ticket)]);
+            assert!(door.admission.give_away(ticket));
+            assert!(!door.admission.give_away(ticket), "it is given away once");
+            assert_eq!(door.admission.connections(), 0);
+            ticket
+        })
+        .to_vec();
+    assert_eq!(door.admission.deadline(), None, "it is not decided about");
+    let end = |ticket: usize, reason| DoorEvent::End(given_away[ticket], reason);
+
+    // Whoever has one says that it has gone.
+    door.admission.gone(given_away[2]);
+    let subject = Subject::Id("a".into());
+    door.date += DAY;
+    door.admission.expire(door.now, door.date);
+    assert_eq!(door.events(), [end(1, CloseReason::Revoked)]);
+    assert_eq!(door.admission.kick(&subject, door.now), 2);
+    let kicked = [end(0, CloseReason::Kicked), end(3, CloseReason::Kicked)];
+    assert_eq!(door.events(), kicked);
+    // Each is ended once, and by its holder alone.
+    door.admission.renew(grants([]), door.now, door.date);
+    assert_eq!(door.admission.kick(&subject, door.now), 0);
+    assert_eq!(
+        (door.events(), door.admission.deadline()),
+        (Vec::new(), None)
+    );
+
+    // One that is refused before is not given away.
+    door.admission.renew(tokens, door.now, door.date);
+    let (ticket, _) = door.says(&hello("a", Some("one")));
+    door.admission.kick(&subject, door.now);
+    assert!(!door.admission.give_away(ticket));
+    let (ticket, _) = door.says(&hello("b", Some("one")));
+    door.admission.stop();
+    assert!(!door.admission.give_away(ticket));
+}
+
+#[test]
 fn nothing_shows_a_token() {
     let tokens = grants([("a secret", Grant::new("lab3"))]);
     let mut door = door(admission(Duplicates::Refuse).tokens(tokens.clone()));

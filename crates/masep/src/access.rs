@@ -81,8 +81,8 @@ pub(crate) enum Gate {
     Open,
     /// Clients with one of these tokens.
     Tokens(Tokens),
-    /// Clients that this function lets in.
-    Host(AdmitFunction),
+    /// Clients that this function lets in. No token is among these: they look at the dates by which a grant ends.
+    Host(AdmitFunction, Tokens),
 }
 
 impl Gate {
@@ -91,13 +91,21 @@ impl Gate {
         match self {
             Self::Open => admission,
             Self::Tokens(tokens) => admission.tokens(tokens.grants()),
-            Self::Host(_) => admission.asks_access(),
+            Self::Host(..) => admission.asks_access(),
+        }
+    }
+
+    /// Has the door told of the tokens and dates from here on.
+    pub(crate) fn subscribe(&self, door: &Arc<impl Renews + 'static>) -> io::Result<()> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Tokens(tokens) | Self::Host(_, tokens) => tokens.subscribe(door),
         }
     }
 
     /// Asks the host's function whether one is let in. A function that panics lets nobody in.
     pub(crate) fn ask(&self, request: AccessRequest) {
-        if let Self::Host(admit) = self
+        if let Self::Host(admit, _) = self
             && catch_unwind(AssertUnwindSafe(|| admit(request))).is_err()
         {
             tracing::error!("the function that admits clients panicked");
@@ -178,12 +186,14 @@ macro_rules! access_calls {
 
         /// As [`tokens`](Self::tokens), for a host that checks tokens by itself: this function gets each client that has
         /// said HELLO, and answers at once or later, when the answer is known, from any thread. It is called in a task
-        /// or thread of the server, and must not wait. One that panics lets nobody in.
+        /// or thread of the server, and must not wait. One that panics lets nobody in. A grant that
+        /// [expires](crate::access::Grant::expires) ends its connections, as a token does.
         pub fn admit(
             mut self,
             admit: impl Fn(crate::access::AccessRequest) + Send + Sync + 'static,
         ) -> Self {
-            self.gate = crate::access::Gate::Host(std::sync::Arc::new(admit));
+            let dates = crate::access::Tokens::new(crate::access::Grants::default());
+            self.gate = crate::access::Gate::Host(std::sync::Arc::new(admit), dates);
             self
         }
 
@@ -246,7 +256,7 @@ impl fmt::Debug for Gate {
         match self {
             Self::Open => f.write_str("Open"),
             Self::Tokens(tokens) => tokens.fmt(f),
-            Self::Host(_) => f.write_str("Host"),
+            Self::Host(..) => f.write_str("Host"),
         }
     }
 }

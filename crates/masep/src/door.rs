@@ -113,9 +113,7 @@ impl Door {
             requested: Notify::new(),
             stopped: watch::channel(false).0,
         });
-        if let Gate::Tokens(tokens) = &door.gate {
-            tokens.subscribe(&door)?;
-        }
+        door.gate.subscribe(&door)?;
         Ok(door)
     }
 
@@ -331,7 +329,7 @@ impl Decides for Door {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, _ticket: Ticket) -> Option<io::Result<crate::request::Detached>> {
+    fn hand_over(&self, _ticket: Ticket) -> Option<io::Result<crate::blocking::Detached>> {
         // The stream is one of the runtime's.
         None
     }

@@ -87,12 +87,8 @@ pub(crate) trait Decides: Send + Sync {
 
     /// Gives up the client for somebody who goes on with its stream; `None` if it has gone, or cannot be given.
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, ticket: Ticket) -> Option<std::io::Result<Detached>>;
+    fn hand_over(&self, ticket: Ticket) -> Option<std::io::Result<crate::blocking::Detached>>;
 }
-
-/// A client's stream, of which nothing is said or shut here any more, and what was heard on it.
-#[cfg(feature = "unstable-bindings")]
-pub(crate) type Detached = (std::os::fd::OwnedFd, masep_proto::connection::Heard);
 
 impl Request {
     /// The facts that the client gives about itself: id, role, game, seat, and its secrets, an access token and a
@@ -163,13 +159,16 @@ impl Request {
 
     /// Gives the client away, undecided, for somebody who goes on with its stream
     /// ([`blocking::Connection::accept_over`](crate::blocking::Connection::accept_over)), in another process for example. It
-    /// is none of this server's connections from then on. `None` if the client has gone; from an async
+    /// has no place at this server from then on. `None` if the client has gone; from an async
     /// server always, which refuses it then. Waits at most for a read that is under way.
     ///
+    /// The stream is the client's own socket. Of one in TLS, whose keys stay here, it is a Unix socket, between which and the
+    /// client a thread of this server moves the bytes.
+    ///
     /// # Errors
-    /// The system has no descriptor for it. The client is refused then.
+    /// The system has no descriptor or no thread for it. The client is refused then.
     #[cfg(feature = "unstable-bindings")]
-    pub fn detach(mut self) -> Option<std::io::Result<Detached>> {
+    pub fn detach(mut self) -> Option<std::io::Result<crate::blocking::Detached>> {
         let detached = self.door.as_ref()?.hand_over(self.ticket)?;
         if detached.is_ok() {
             self.door = None;

@@ -125,9 +125,17 @@ impl Admission {
         refusal: RejectReason,
         now: Instant,
     ) -> bool {
-        let Some(guest) = self.guests.get(&ticket) else {
+        let Some(guest) = self.guests.get_mut(&ticket) else {
             return false;
         };
+        if guest.is_away {
+            // Whoever has it sees to its end.
+            let is_ending = std::mem::replace(&mut guest.is_ending, true);
+            if !is_ending {
+                self.events.push_back(DoorEvent::End(ticket, end));
+            }
+            return !is_ending;
+        }
         if guest.is_taken {
             let is_leaving = self
                 .leaving

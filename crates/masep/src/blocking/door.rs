@@ -16,9 +16,13 @@ use masep_proto::protocol2::Welcome;
 use masep_proto::{Limits, PeerId};
 
 use super::accepted::Accepted;
+#[cfg(feature = "unstable-bindings")]
+use super::detached::{Away, Detached};
 use super::handler::{self, guarded};
 use super::keeper;
 use super::prefaces::Prefaces;
+#[cfg(feature = "unstable-bindings")]
+use super::relay::Relays;
 use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
@@ -50,6 +54,8 @@ pub(super) struct Door {
     /// Wakes the thread that accepts.
     wake: PipeWriter,
     is_stopped: AtomicBool,
+    #[cfg(feature = "unstable-bindings")]
+    relays: Arc<Relays>,
 }
 
 /// The rules of a door that differ from server to server.
@@ -64,6 +70,9 @@ pub(super) struct Rules {
 struct Inner {
     admission: Admission,
     connections: BTreeMap<Ticket, Arc<Shared>>,
+    /// Those that were given away, as long as somebody has them.
+    #[cfg(feature = "unstable-bindings")]
+    away: BTreeMap<Ticket, Arc<Away>>,
     requests: Requests,
     is_closed: bool,
 }
@@ -99,12 +108,16 @@ impl Door {
             inner: Mutex::new(Inner {
                 admission: rules.gate.guard(admission),
                 connections: BTreeMap::new(),
+                #[cfg(feature = "unstable-bindings")]
+                away: BTreeMap::new(),
                 requests: Requests::default(),
                 is_closed: false,
             }),
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
+            #[cfg(feature = "unstable-bindings")]
+            relays: Arc::default(),
             pymasep_config: Arc::new(config.clone().tls(false).protocols(Protocols::Pymasep)),
             config: Arc::new(config),
             gate: rules.gate,
@@ -129,6 +142,12 @@ impl Door {
 
     pub(super) fn accepted(&self) -> &Accepted {
         &self.accepted
+    }
+
+    /// Waits for the clients in TLS that were given away, and cuts those off that have not ended by then.
+    #[cfg(feature = "unstable-bindings")]
+    pub(super) fn end_relays(&self, until: Option<Instant>) {
+        self.relays.wait(until);
     }
 
     /// Has the thread stop, which closes the port.
@@ -158,6 +177,8 @@ impl Door {
         let result = change(&mut inner);
         let mut events = Vec::new();
         let mut access = Vec::new();
+        #[cfg(feature = "unstable-bindings")]
+        let mut ended = Vec::new();
         while let Some(event) = inner.admission.poll_event() {
             let (DoorEvent::Admit(ticket)
             | DoorEvent::Refuse(ticket, _)
@@ -167,6 +188,11 @@ impl Door {
             | DoorEvent::Replace(ticket)
             | DoorEvent::End(ticket, _)
             | DoorEvent::Abort(ticket, _)) = &event;
+            #[cfg(feature = "unstable-bindings")]
+            if let (Some(away), DoorEvent::End(_, reason)) = (inner.away.get(ticket), &event) {
+                ended.push((away.clone(), reason.clone()));
+                continue;
+            }
             let Some(shared) = inner.connections.get(ticket).cloned() else {
                 continue;
             };
@@ -212,6 +238,10 @@ impl Door {
                 }
                 Due::Other(event) => act(&shared, event),
             }
+        }
+        #[cfg(feature = "unstable-bindings")]
+        for (away, reason) in ended {
+            away.end(reason);
         }
         for request in access {
             self.gate.ask(request);
@@ -470,18 +500,36 @@ impl Decides for Door {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, ticket: Ticket) -> Option<io::Result<crate::request::Detached>> {
+    fn hand_over(&self, ticket: Ticket) -> Option<io::Result<Detached>> {
+        let door = self.itself.upgrade()?;
         let shared = self.lock().connections.get(&ticket).cloned()?;
-        let detached = shared.hand_over()?;
-        if detached.is_ok() {
-            self.update(|inner| {
-                inner.requests.end(ticket, Ok(()));
-                inner.admission.gone(ticket);
-                inner.connections.remove(&ticket)
-            });
+        let detached = shared.detach(&self.relays)?;
+        let is_given_away = shared.lock().is_given_away;
+        if is_given_away {
             self.accepted.leave();
         }
-        Some(detached)
+        let (stream, heard) = match detached {
+            Ok(detached) => detached,
+            Err(error) => {
+                if is_given_away {
+                    Place { door, ticket }.gone();
+                }
+                return Some(Err(error));
+            }
+        };
+        let away = Arc::new(Away::default());
+        let is_given_away = self.update(|inner| {
+            inner.requests.end(ticket, Ok(()));
+            inner.connections.remove(&ticket);
+            let is_given_away = inner.admission.give_away(ticket);
+            if is_given_away {
+                inner.away.insert(ticket, away.clone());
+            }
+            is_given_away
+        });
+        let detached = Detached::new(stream, heard, away, Place { door, ticket });
+        // Refused in the same moment, it finds the end of the stream.
+        is_given_away.then_some(Ok(detached))
     }
 }
 
@@ -586,6 +634,15 @@ impl Place {
         self.door.update(|inner| {
             inner.admission.gone(self.ticket);
             inner.connections.remove(&self.ticket)
+        });
+    }
+
+    /// One that was given away is nobody's any more.
+    #[cfg(feature = "unstable-bindings")]
+    pub(super) fn come_to_an_end(&self) {
+        self.door.update(|inner| {
+            inner.admission.gone(self.ticket);
+            inner.away.remove(&self.ticket)
         });
     }
 }

@@ -26,7 +26,7 @@ pub struct EventLoop {
     wakeups: Arc<Wakeups>,
 }
 
-struct Wakeups {
+pub(super) struct Wakeups {
     /// The keys of the connections that were woken and not looked at. If there is one, a byte is in the pipe.
     keys: Mutex<HashSet<u64>>,
     wake: PipeWriter,
@@ -35,6 +35,15 @@ struct Wakeups {
 impl Wakeups {
     fn lock(&self) -> MutexGuard<'_, HashSet<u64>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the loop look at the one with this key.
+    pub(super) fn wake(&self, key: u64) {
+        let mut keys = self.lock();
+        let is_first = keys.is_empty();
+        if keys.insert(key) && is_first {
+            let _ = (&self.wake).write_all(&[0]);
+        }
     }
 }
 
@@ -58,11 +67,7 @@ impl Attendant {
         if self.thread == thread::current().id() {
             return;
         }
-        let mut keys = self.wakeups.lock();
-        let is_first = keys.is_empty();
-        if keys.insert(self.key) && is_first {
-            let _ = (&self.wakeups.wake).write_all(&[0]);
-        }
+        self.wakeups.wake(self.key);
     }
 }
 
@@ -105,6 +110,12 @@ impl EventLoop {
             let _ = (&self.woken).read(&mut [0]);
         }
         keys.drain().collect()
+    }
+
+    /// The means to wake it.
+    #[cfg(feature = "unstable-bindings")]
+    pub(super) fn wakeups(&self) -> Arc<Wakeups> {
+        self.wakeups.clone()
     }
 }
 

@@ -42,29 +42,21 @@ impl Shared {
         }
     }
 
-    /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream. `None` if it has gone.
+    /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream: with what was heard on it.
+    /// `None` if it has gone.
     #[cfg(feature = "unstable-bindings")]
-    pub(super) fn hand_over(self: &Arc<Self>) -> Option<std::io::Result<crate::request::Detached>> {
-        use std::os::fd::AsFd as _;
-
+    pub(super) fn hand_over(
+        self: &Arc<Self>,
+    ) -> Option<(Arc<Stream>, masep_proto::connection::Heard)> {
         use masep_proto::connection::HandOver;
         let mut state = self.lock();
-        if state.core.is_secure() {
-            let text =
-                "a client in TLS cannot be given away: what its TLS needs is in this process";
-            let error = std::io::Error::new(std::io::ErrorKind::Unsupported, text);
-            return Some(Err(error));
-        }
-        let descriptor = match state.stream.as_ref()?.0.as_fd().try_clone_to_owned() {
-            Ok(descriptor) => descriptor,
-            Err(error) => return Some(Err(error)),
-        };
         loop {
             match state.core.hand_over() {
                 HandOver::Done(heard) => {
-                    state.stream = None;
+                    let stream = state.stream.take();
+                    state.is_given_away = true;
                     self.leave(state);
-                    return Some(Ok((descriptor, heard)));
+                    return Some((stream?, heard));
                 }
                 HandOver::Later => state = self.wait_for_others(state, None),
                 HandOver::Never => return None,
@@ -149,7 +141,12 @@ impl Shared {
                         self.told();
                     }
                 }
-                (Event::Over, Some(place)) if self.ended.get().is_none() => place.gone(),
+                (Event::Over, Some(place)) if self.ended.get().is_none() => {
+                    let is_given_away = self.lock().is_given_away;
+                    if !is_given_away {
+                        place.gone();
+                    }
+                }
                 _ => {}
             }
         }

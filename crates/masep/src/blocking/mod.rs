@@ -54,6 +54,8 @@ mod announcing;
 mod bindings;
 mod client;
 mod connection;
+#[cfg(feature = "unstable-bindings")]
+mod detached;
 mod door;
 mod drive;
 mod ending;
@@ -68,6 +70,8 @@ mod poller;
 mod prefaces;
 mod queue;
 mod registry;
+#[cfg(feature = "unstable-bindings")]
+mod relay;
 mod server;
 mod shared;
 mod stream;
@@ -78,6 +82,8 @@ pub mod table;
 pub use bindings::Offer;
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
+#[cfg(feature = "unstable-bindings")]
+pub use detached::Detached;
 #[cfg(feature = "unstable-bindings")]
 pub use event_loop::{EventLoop, Waits};
 pub use handler::SocketHandler;

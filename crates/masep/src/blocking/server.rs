@@ -140,9 +140,7 @@ impl ServerBuilder {
         };
         let connections = self.server_limits.connections;
         let door = Door::new(config, admission, connections, rules, wake);
-        if let Gate::Tokens(tokens) = &self.gate {
-            tokens.subscribe(&door)?;
-        }
+        self.gate.subscribe(&door)?;
         let describe = describing(self.describe, &id);
         let announcement = if self.announce {
             Some(Announcing::start(
@@ -400,6 +398,8 @@ impl Server {
             // A handler that is not done by then goes on without us.
             let _ = connection.closed_until(until);
         }
+        #[cfg(feature = "unstable-bindings")]
+        self.door.end_relays(until);
         report
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct State {
     pub(super) refusal: Option<RejectReason>,
     /// The first handle, from the verdict until somebody gets it.
     pub(super) first: Option<Arc<Handle>>,
+    /// Somebody else goes on with the stream, of which the door knows.
+    pub(super) is_given_away: bool,
 }
 
 /// The owner of a connection: the last handle ends it.
@@ -137,6 +139,7 @@ impl Shared {
                 has_notice: false,
                 refusal: None,
                 first: None,
+                is_given_away: false,
             }),
             changed: Condvar::new(),
             gone: Condvar::new(),

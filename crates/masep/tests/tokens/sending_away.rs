@@ -1,5 +1,7 @@
 //! Peers that are sent away: by the end of a token, by kick and ban.
 
+use std::time::{Duration, SystemTime};
+
 use masep::CloseReason;
 use masep::access::{Grant, Subject};
 
@@ -8,6 +10,7 @@ use crate::shells::{Options, Peer, Shell, accept, frame, of_each_pair, of_each_s
 
 of_each_pair! {
     a_token_that_is_taken_out_ends_its_connections
+    a_grant_of_the_hosts_function_ends_its_connections_when_it_expires
     those_who_are_kicked_may_come_back_and_those_who_are_banned_may_not
 }
 
@@ -32,6 +35,28 @@ fn a_token_that_is_taken_out_ends_its_connections(of_server: Shell, of_client: S
     assert_eq!(house.refuses("a", Some("one")), "unauthorized");
     talk(&*two, &other);
     drop(house.joins("c", "three"));
+}
+
+fn a_grant_of_the_hosts_function_ends_its_connections_when_it_expires(
+    of_server: Shell,
+    of_client: Shell,
+) {
+    let options = Options::default().admit(|request| {
+        let grant = Grant::new("host's");
+        // Long enough to come in.
+        let soon = SystemTime::now() + Duration::from_secs(1);
+        let grant = match &**request.peer() {
+            "a" => grant.expires(soon),
+            _ => grant,
+        };
+        request.admit(grant);
+    });
+    let house = House::new(of_server, of_client, options);
+    let (stays, its) = house.joins("b", "");
+    let (ends, at_server) = house.joins("a", "");
+    assert_eq!(bye(&*ends), "revoked");
+    assert_eq!(at_server.end(), CloseReason::Revoked);
+    talk(&*stays, &its);
 }
 
 fn those_who_are_kicked_may_come_back_and_those_who_are_banned_may_not(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .._exceptions import CallerError, TransportError
-from .._limits import Limits, SocketOptions
+from .._limits import Limits
 from .session import Session, Target
 from .values import from_wire, to_wire
 
@@ -28,22 +29,9 @@ class Remote:
 
     _session: Session
 
-    def _begin(
-        self,
-        address: str,
-        kind: str,
-        arguments: dict[str, Any],
-        autoreset: str,
-        timeout: float | None,
-        make_timeout: float | None,
-        id: str | None,
-        limits: Limits | None,
-        socket_options: SocketOptions | None,
-    ) -> None:
-        limits = LIMITS if limits is None else limits
-        self._target = Target(
-            address, arguments, autoreset, id, None, limits, socket_options, kind
-        )
+    def _begin(self, target: Target, timeout: float | None, make_timeout: float | None) -> None:
+        limits = LIMITS if target.limits is None else target.limits
+        self._target = replace(target, limits=limits)
         self._timeout, self._make_timeout = timeout, make_timeout
         self._is_closed = False
         self._connect()

@@ -2,82 +2,88 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
 import os
-import queue
-import select
 import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
-import cloudpickle  # type: ignore[import-untyped]
-
-from .._blocking import Request, Server
+from .. import _admitting, _tls
+from .._blocking import Server
 from .._exceptions import CallerError
-from .._limits import ServerLimits
+from .._limits import Limits, ServerLimits, SocketOptions
+from . import workers
 from .session import PROFILE
-from .worker import MESSAGE_BYTES, Client, Setting
-from .worker_process import WorkerProcess
+from .worker import Setting, Wish
+from .workers import Workers
 
-_log = logging.getLogger("masep")
-
-LEAVE_SECONDS = 5.0
-"""The time in which a worker has to be done with a client that is gone, before it is killed."""
-
-WAIT_SECONDS = 3.0
-"""The time that a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
-
-MOMENT_SECONDS = 0.25
-"""The time that it waits at least: another client may be leaving, which is not known yet."""
-
-RETRY_SECONDS = 1.0
-
-FAILED_STARTS = 3
-"""So many workers in a row that end before they are ready, and the server gives up."""
+E = TypeVar("E")
+S = TypeVar("S", bound="EnvironmentServer[Any]")
 
 
-class EnvironmentServer:
-    """Serves environments: each client has its own, in a process of its own. Those of each package derive from it.
+class EnvironmentServer(Generic[E]):
+    """Serves environments: each client has its own, in a process of its own. Those of each package derive from it."""
 
-    :param kinds: the kinds of environments that a client may ask for
-    :param autoresets: the modes of autoreset that it may
-    """
+    #: The part of a worker that knows the environments.
+    _setting: ClassVar[type[Setting]]
+    #: The kinds of environments that a client may ask for, and the modes of autoreset.
+    _kinds: ClassVar[tuple[str, ...]]
+    _autoresets: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
-        setting: Setting,
+        env: E,
         address: str,
         *,
-        kinds: Iterable[str],
-        autoresets: Iterable[str],
-        envs: int,
-        allow: Iterable[str],
-        start_method: str,
-        server_limits: ServerLimits | None,
-        tokens: str | os.PathLike[str] | None,
+        envs: int = 8,
+        arguments: dict[str, Any] | None = None,
+        allow: Iterable[str] = ("render_mode",),
+        drop_formless: bool = False,
+        id: str = "environments",
+        start_method: str = "forkserver",
+        limits: Limits | None = None,
+        server_limits: ServerLimits | None = None,
+        socket_options: SocketOptions | None = None,
+        tls_cert: _tls.Path | None = None,
+        tls_key: _tls.Path | None = None,
+        tls: _tls.Mode | None = None,
+        tokens: str | os.PathLike[str] | None = None,
+        admit: _admitting.Admit | None = None,
     ) -> None:
+        """
+        :param env: the environments, see the class
+        :param address: ``"host:port"``; port 0 takes a free one, see :attr:`target`. Or ``"unix:///path"``
+        :param envs: worker processes, which is the most clients at a time
+        :param arguments: arguments for each environment
+        :param allow: the names of those that a client may set
+        :param drop_formless: whether an object of an info that cannot be sent is left out; else the client gets an
+            error that names its place
+        :param id: the id by which clients know the server
+        :param start_method: how worker processes begin: ``"forkserver"`` or ``"spawn"``
+        :param limits: what each connection is bound by
+        :param server_limits: what the server is bound by, before a worker has a client
+        :param socket_options: how sockets are watched and waited for
+        :param tls_cert: as for :class:`masep.Server`: clients are in TLS, at ``"masep+tls://host:port"``. The keys stay in
+            the server's process, in which a thread for each such client moves its bytes from and to its worker; one
+            without TLS has its worker at the socket itself. docs/performance.md says what that costs
+        :param tls_key: the file with its key
+        :param tls: as for :class:`masep.Server`
+        :param tokens: a file of access tokens, as for :class:`masep.Server`: only clients that say one of them get a
+            worker. A token goes over TLS and Unix sockets alone. One that is taken out of the file, or expires, ends the
+            connections of its clients, whatever their environments do
+        :param admit: in place of ``tokens``, a function that says whether a client gets a worker, as for
+            :class:`masep.Server`. It is called in this process
+        :raises CallerError: for an argument that is none
+        :raises OSError: if the address cannot be had
+        :raises RuntimeError: if no worker comes up
+        """
         if envs < 1:
             raise CallerError(f"envs is a number from 1 on, not {envs}")
         if start_method not in ("forkserver", "spawn"):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
-        if address.startswith("masep+tls://"):
-            raise CallerError("a client in TLS cannot be handed to a worker process: environments are served without TLS")
-        if tokens is not None and not address.startswith(("unix://", "masep+unix://")):
-            raise CallerError(
-                "tokens go over TLS and Unix sockets alone, and a client in TLS cannot be handed to a worker process: "
-                "with tokens=, environments are served at unix:///path"
-            )
-        self._kinds, self._autoresets = tuple(kinds), tuple(autoresets)
         self._allowed = frozenset(allow)
-        self._context = multiprocessing.get_context(start_method)
-        if start_method == "forkserver":
-            preloaded = ["__main__", Setting.__module__, type(setting).__module__]
-            self._context.set_forkserver_preload(preloaded)
-        self._setting = cloudpickle.dumps(setting)
-        id, limits, socket_options = setting.id, setting.limits, setting.socket_options
+        self._is_closing = False
         self._server = Server(
             id,
             address,
@@ -86,74 +92,83 @@ class EnvironmentServer:
             socket_options=socket_options,
             protocol=2,
             ask=True,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls=tls,
             tokens=tokens,
+            admit=admit,
         )
-        self._arrivals: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        #: Those for which there is no worker yet, and when they came.
-        self._waiting: list[tuple[Request, float]] = []
-        #: When they were last looked at.
-        self._handed_out = 0.0
-        self._woken, self._wake = os.pipe()
-        self._failures = 0
-        self._is_closing = False
-        self._is_up = threading.Event()
-        self._failure: str | None = None
-        self._workers: list[WorkerProcess] = []
         try:
-            self._workers += [WorkerProcess(self._context, self._setting) for _ in range(envs)]
+            setting = self._setting(id, env, arguments or {}, drop_formless, limits, socket_options)
+            self._workers = Workers(setting, envs, start_method)
         except BaseException:
             self._server.shutdown(0.0)
-            self._end_workers(0.0)
             raise
-        self._threads = [
-            threading.Thread(target=self._hear, name="masep-requests", daemon=True),
-            threading.Thread(target=self._watch, name="masep-workers", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._hear, name="masep-requests", daemon=True)
+        self._thread.start()
         try:
-            self._is_up.wait()
+            self._workers.wait_until_up()
+            if self._workers.failure is not None:
+                raise RuntimeError(self._workers.failure)
         except BaseException:
             self.close()
             raise
-        if self._failure is not None:
-            self.close()
-            raise RuntimeError(self._failure)
 
     @property
     def target(self) -> str:
         """The address on which it listens, for clients."""
         return self._server.target
 
+    def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """Ends the connections of the clients with this id, of those with the access token of this name, or of those
+        from this IP address, with the code ``kicked``: their number. They may come back, unless they are banned. Does
+        not wait: a worker that is not done with its client within 5 seconds is killed.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._server.kick(id=id, token=token, address=address)
+
+    def ban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """As :meth:`kick`, and refuses all that come, with the code ``banned``, until :meth:`unban` or the end of
+        the server.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._server.ban(id=id, token=token, address=address)
+
+    def unban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> bool:
+        """Lets these come again: False if they were not banned.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._server.unban(id=id, token=token, address=address)
+
     def wait(self, timeout: float | None = None) -> None:
         """Waits until the server has ended.
 
         :raises RuntimeError: if no worker comes up any more
         """
-        self._threads[1].join(timeout)
-        if self._failure is not None:
-            raise RuntimeError(self._failure)
+        self._workers.wait(timeout)
+        if self._workers.failure is not None:
+            raise RuntimeError(self._workers.failure)
 
-    def close(self, timeout: float = LEAVE_SECONDS) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """Ends the server: clients are told so, environments are closed, and processes that take longer are
         killed.
 
-        :param timeout: seconds that this takes at most
+        :param timeout: seconds that this takes at most; 5 if not given
         """
         if self._is_closing:
             return
         self._is_closing = True
+        until = time.monotonic() + (workers.LEAVE_SECONDS if timeout is None else timeout)
         self._server.stop_accepting()
-        self._wake_up()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
-        self._end_workers(timeout)
-        self._server.shutdown(0.0)
-        os.close(self._woken)
-        os.close(self._wake)
+        self._thread.join()
+        self._workers.close(max(0.0, until - time.monotonic()))
+        # The last words of workers to clients in TLS are still on their way.
+        self._server.shutdown(max(0.0, until - time.monotonic()))
 
-    def __enter__(self) -> EnvironmentServer:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(
@@ -164,172 +179,53 @@ class EnvironmentServer:
     ) -> None:
         self.close()
 
-    def _end_workers(self, timeout: float) -> None:
-        until = time.monotonic() + timeout
-        for worker in self._workers:
-            try:
-                worker.control.send(b"end")
-            except OSError:
-                # It is gone.
-                pass
-        for worker in self._workers:
-            worker.end(max(0.0, until - time.monotonic()))
-        self._workers.clear()
-
-    def _wake_up(self) -> None:
-        os.write(self._wake, b"\0")
-
     def _hear(self) -> None:
-        """Gives the clients that arrive to the thread that knows the workers."""
+        """Gives the clients that arrive to the workers."""
         while (request := self._server.next_request()) is not None:
-            self._arrivals.put(request)
-            self._wake_up()
-
-    def _watch(self) -> None:
-        """All that is done about workers is done here."""
-        try:
-            while not self._is_closing and self._failure is None:
-                self._hand_out()
-                self._see_to(self._wait())
-        except Exception as error:
-            _log.exception("the environment server has failed")
-            self._failure = f"the environment server has failed: {error!r}"
-        finally:
-            self._is_up.set()
-            for request in [*self._drain(), *(request for request, _ in self._waiting)]:
-                request.refuse("stopped", "the server ends")
-            self._waiting.clear()
-
-    def _drain(self) -> Iterable[Request]:
-        while not self._arrivals.empty():
-            request = self._arrivals.get()
-            if request is not None:
-                yield request
-
-    def _wait(self) -> dict[int, int]:
-        """The descriptors at which something has happened."""
-        poll = select.poll()
-        poll.register(self._woken, select.POLLIN)
-        now = time.monotonic()
-        ends = (
-            came + seconds
-            for _, came in self._waiting
-            for seconds in (MOMENT_SECONDS, WAIT_SECONDS)
-        )
-        deadlines = [until for until in ends if until > self._handed_out]
-        for worker in self._workers:
-            poll.register(worker.control.fileno(), select.POLLIN)
-            if worker.until is not None:
-                deadlines.append(worker.until)
-            elif worker.client is not None:
-                poll.register(worker.client.fileno(), select.POLLRDHUP)
-        left = min(deadlines) - now if deadlines else None
-        found = dict(poll.poll(None if left is None else max(0.0, left * 1000 + 1)))
-        if self._woken in found:
-            os.read(self._woken, 4096)
-        return found
-
-    def _see_to(self, found: dict[int, int]) -> None:
-        now = time.monotonic()
-        for worker in list(self._workers):
-            if worker.control.fileno() in found:
-                self._listen_to(worker)
-            elif worker.until is not None and worker.until <= now:
-                _log.warning("a worker is killed: it has not left a client that is gone")
-                self._replace(worker)
-            elif worker.client is not None and worker.client.fileno() in found:
-                worker.until = now + LEAVE_SECONDS
-
-    def _listen_to(self, worker: WorkerProcess) -> None:
-        try:
-            said = worker.control.recv(MESSAGE_BYTES)
-        except OSError:
-            said = b""
-        if said == b"ready":
-            worker.is_ready = True
-            self._failures = 0
-            self._is_up.set()
-        elif said == b"idle":
-            worker.forget_client()
-        else:
-            self._replace(worker)
-
-    def _replace(self, worker: WorkerProcess) -> None:
-        """In place of one that is gone, or is to be."""
-        self._workers.remove(worker)
-        if worker.process.is_alive():
-            worker.process.kill()
-        worker.process.join()
-        code, was_ready = worker.process.exitcode, worker.is_ready
-        worker.end(0.0)
-        if was_ready:
-            _log.warning("a worker process has ended with the exit code %s", code)
-        else:
-            self._failures += 1
-            if self._failures >= FAILED_STARTS:
-                self._failure = f"worker processes end before they are ready, with the exit code {code}"
-                return
-        self._workers.append(WorkerProcess(self._context, self._setting))
-
-    def _hand_out(self) -> None:
-        """Gives workers to those that wait, in order of arrival."""
-        now = time.monotonic()
-        arrived = [request for request in self._drain() if self._would_serve(request)]
-        self._handed_out = now
-        self._waiting += [(request, now) for request in arrived]
-        soon = sum(worker.will_be_idle for worker in self._workers)
-        still: list[tuple[Request, float]] = []
-        for request, came in self._waiting:
-            patience = WAIT_SECONDS if len(still) < soon else MOMENT_SECONDS
-            worker = next((worker for worker in self._workers if worker.is_idle), None)
-            if worker is not None:
-                self._serve(request, worker)
-            elif now - came < patience:
-                still.append((request, came))
+            hello = request.hello
+            if hello.profile != PROFILE:
+                text = f"this server has environments: the profile {PROFILE!r}"
+                request.refuse("unsupported_profile", text)
+                continue
+            try:
+                wish = self._wish(hello.make or {})
+            except ValueError as error:
+                request.refuse("bad_arguments", str(error))
             else:
-                text = f"all of {len(self._workers)} environments are in use"
-                request.refuse("too_many_connections", text, RETRY_SECONDS)
-        self._waiting = still
+                self._workers.give(request, wish)
 
-    def _would_serve(self, request: Request) -> bool:
-        """False if it is refused for what it asks for."""
-        hello = request.hello
-        if hello.profile != PROFILE:
-            text = f"this server has environments: the profile {PROFILE!r}"
-            request.refuse("unsupported_profile", text)
-            return False
-        refused = self._refusal(*_wish(request))
-        if refused is not None:
-            request.refuse("bad_arguments", refused)
-        return refused is None
+    def _wish(self, make: dict[str, Any]) -> Wish:
+        """The environment that a client asks for, by any values.
 
-    def _serve(self, request: Request, worker: WorkerProcess) -> None:
-        arguments, autoreset, kind = _wish(request)
-        detached = request._request.detach()
-        if detached is None:
-            # It has gone.
-            return
-        descriptor, heard, is_answered = detached
-        client = Client(heard, is_answered, arguments, autoreset, kind)
-        if not worker.hand_over(client, descriptor):
-            self._replace(worker)
-
-    def _refusal(self, arguments: Any, autoreset: Any, kind: Any) -> str | None:
+        :raises ValueError: if it is refused
+        """
+        kind = _given(make, "kind", "gymnasium")
         if kind not in self._kinds:
-            return f"the environments here are of the kind {' or '.join(self._kinds)}, not {kind!r:.100}"
-        if not isinstance(arguments, dict):
-            return "the arguments are a map"
+            raise ValueError(f"the environments here are of the kind {' or '.join(self._kinds)}, not {kind!r:.100}")
+        arguments = _given(make, "arguments", {})
         unknown = [key for key in arguments if key not in self._allowed]
         if unknown:
-            return f"this server does not allow the argument {unknown[0]!r:.100}"
-        if arguments.get("render_mode") == "human":
-            return "the render mode 'human' would open a window where the environment runs"
+            raise ValueError(f"this server does not allow the argument {unknown[0]!r:.100}")
+        mode = arguments.get("render_mode")
+        if isinstance(mode, str) and mode == "human":
+            raise ValueError("the render mode 'human' would open a window where the environment runs")
+        autoreset = _given(make, "autoreset", "disabled")
         if autoreset not in self._autoresets:
-            return f"autoreset is one of {', '.join(self._autoresets)}, not {autoreset!r:.100}"
-        return None
+            raise ValueError(f"autoreset is one of {', '.join(self._autoresets)}, not {autoreset!r:.100}")
+        return Wish(arguments, autoreset, kind)
 
 
-def _wish(request: Request) -> tuple[Any, Any, Any]:
-    """The arguments of the environment that a client wants, the mode of autoreset, and the kind."""
-    make = request.hello.make or {}
-    return make.get("arguments") or {}, make.get("autoreset") or "disabled", make.get("kind") or "gymnasium"
+T = TypeVar("T", str, dict[str, Any])
+
+
+def _given(make: dict[str, Any], key: str, default: T) -> T:
+    """The value that was given, or that which is meant where there is none.
+
+    :raises ValueError: if it is of another kind
+    """
+    given = make.get(key)
+    if given is None:
+        return default
+    if not isinstance(given, type(default)):
+        raise ValueError(f"{key} is a {'text' if isinstance(default, str) else 'map'}")
+    return given

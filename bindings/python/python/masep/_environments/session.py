@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import _live, _masep
+from .. import _live, _masep, _tls
 from .._exceptions import MasepError, PeerError, TransportError
 from .._limits import Limits, SocketOptions
 
@@ -39,6 +39,11 @@ class RemoteError(MasepError, RuntimeError):
         return RemoteError, (self.type, self.text, self.traceback)
 
 
+def place(address: str) -> str:
+    """The address in a line of ``masep token new``, without its token."""
+    return address.partition("?token=")[0]
+
+
 @dataclass(frozen=True)
 class Target:
     """The server, and the environment that it is asked for."""
@@ -52,11 +57,13 @@ class Target:
     limits: Limits | None = None
     socket_options: SocketOptions | None = None
     kind: str = "gymnasium"
+    tls_ca: _tls.Path | None = None
+    tls_name: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     @property
     def place(self) -> str:
-        """The address without a token."""
-        return self.address.partition("?token=")[0]
+        return place(self.address)
 
 
 class Session:
@@ -80,6 +87,8 @@ class Session:
                 2,
                 PROFILE,
                 make,
+                _tls.trust(target.tls_ca, target.tls_name),
+                target.token,
             )
         )
         try:

@@ -1,7 +1,8 @@
 """A process that has one environment at a time, for one client after the other.
 
 Its server says which, over a socket between both: with the client's own socket, which this process reads and writes
-from then on. It says one word itself: ``ready``, ``idle`` again, or why it cannot be used.
+from then on, or with one to the thread of the server that has the client's TLS. The server may say that the client has to
+go. The process says one word itself: ``ready``, ``idle`` again, or why it cannot be used.
 """
 
 from __future__ import annotations
@@ -39,27 +40,45 @@ class Setting(ABC):
     socket_options: SocketOptions | None
 
     @abstractmethod
-    def make(self, client: Client) -> Any:
+    def make(self, wish: Wish) -> Any:
         """The environment of a client."""
 
     @abstractmethod
-    def describe(self, env: Any, client: Client) -> dict[str, Any]:
+    def describe(self, env: Any, wish: Wish) -> dict[str, Any]:
         """The environment, as its client is told of it."""
 
     @abstractmethod
-    def requests(self, connection: _masep.Connection, env: Any, client: Client) -> Requests:
+    def requests(self, connection: _masep.Connection, env: Any, wish: Wish) -> Requests:
         """The part that answers the requests of its client."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The environment that a client asks for."""
+
+    arguments: dict[str, Any]
+    autoreset: str
+    kind: str
 
 
 @dataclass(frozen=True)
 class Client:
     """A client that was handed to a worker, but for its socket."""
 
+    number: int
     heard: bytes
     is_answered: bool
-    arguments: dict[str, Any]
-    autoreset: str
-    kind: str
+    wish: Wish
+
+
+@dataclass(frozen=True)
+class Leave:
+    """A client has to go, for this reason."""
+
+    number: int
+    code: str
+    text: str
+    may_return: bool | None = None
 
 
 def run(control: socket.socket, setting: bytes) -> None:
@@ -78,7 +97,11 @@ class Worker:
         self.control = control
         self.setting = setting
         self.clients: queue.SimpleQueue[tuple[Client, int] | None] = queue.SimpleQueue()
-        self.connection: _masep.Connection | None = None
+        self.lock = threading.Lock()
+        #: The client that there is, by its number, and its connection when that has begun.
+        self.serves: tuple[int, _masep.Connection] | None = None
+        #: The last one that has to go.
+        self.leaves: Leave | None = None
 
     def listen(self) -> None:
         """Hears the server. Without one, the process ends whatever it does."""
@@ -86,12 +109,24 @@ class Worker:
             message, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 1)
             if not message:
                 os._exit(1)
-            if message == b"end":
-                self.clients.put(None)
-                if self.connection is not None:
-                    self.connection.close("shutdown", "the server ends")
+            said = pickle.loads(message)
+            if isinstance(said, Client):
+                self.clients.put((said, descriptors[0]))
+            elif isinstance(said, Leave):
+                self.send_away(leaves=said)
             else:
-                self.clients.put((pickle.loads(message), descriptors[0]))
+                self.clients.put(None)
+
+    def send_away(
+        self, *, leaves: Leave | None = None, serves: tuple[int, _masep.Connection] | None = None
+    ) -> None:
+        """Ends the connection of one that has to go, as soon as both are known."""
+        with self.lock:
+            self.leaves, self.serves = leaves or self.leaves, serves or self.serves
+            leaves, serves = self.leaves, self.serves
+        if leaves is not None and serves is not None and leaves.number == serves[0]:
+            # It waits for a client that takes nothing, and the server for the next word to be heard.
+            threading.Thread(target=close, args=(serves[1], leaves), name="masep-leave", daemon=True).start()
 
     def serve(self) -> None:
         while (taken := self.clients.get()) is not None:
@@ -101,12 +136,13 @@ class Worker:
             except MasepError:
                 # The client is gone, which is told by its socket.
                 pass
-            self.connection = None
+            with self.lock:
+                self.serves = None
             self.control.send(b"idle")
 
     def serve_one(self, client: Client, descriptor: int) -> None:
-        setting = self.setting
-        self.connection = connection = _masep.take_over(
+        setting, wish = self.setting, client.wish
+        connection = _masep.take_over(
             setting.id,
             descriptor,
             client.heard,
@@ -114,15 +150,16 @@ class Worker:
             setting.limits,
             setting.socket_options,
         )
+        self.send_away(serves=(client.number, connection))
         try:
-            env = setting.make(client)
+            env = setting.make(wish)
         except Exception as error:
             return self.refuse(connection, error)
         requests = None
         try:
             try:
-                told = setting.describe(env, client)
-                requests = setting.requests(connection, env, client)
+                told = setting.describe(env, wish)
+                requests = setting.requests(connection, env, wish)
             except Exception as error:
                 return self.refuse(connection, error)
             connection.send_message("environment", {**told, "request": 0}, setting.id)
@@ -136,3 +173,11 @@ class Worker:
         """There is no environment for the client."""
         connection.send_message("error", {**failure(error), "request": 0}, self.setting.id)
         connection.close("environment_failed", f"{type(error).__name__}: {error}")
+
+
+def close(connection: _masep.Connection, leaves: Leave) -> None:
+    try:
+        connection.close(leaves.code, leaves.text, leaves.may_return)
+    except MasepError:
+        # It has ended before.
+        pass

@@ -6,8 +6,9 @@ import pickle
 import socket
 from typing import Any
 
+from .. import _masep
 from . import worker
-from .worker import Client
+from .worker import Client, Leave, Wish
 
 
 class WorkerProcess:
@@ -21,8 +22,9 @@ class WorkerProcess:
             )
             self.process.start()
         self.is_ready = False
-        #: Another handle of the socket of its client, to see when that is gone.
-        self.client: socket.socket | None = None
+        #: Its client, with another handle of the stream, to see when that is gone; and the number of this one.
+        self.client: _masep.Detached | None = None
+        self.number = 0
         #: By when it has to be idle again.
         self.until: float | None = None
 
@@ -34,19 +36,39 @@ class WorkerProcess:
     def will_be_idle(self) -> bool:
         return not self.is_ready or self.until is not None
 
-    def hand_over(self, client: Client, descriptor: int) -> bool:
+    def hand_over(self, number: int, client: _masep.Detached, wish: Wish) -> bool:
         """False if the worker is gone."""
-        self.client = socket.socket(fileno=descriptor)
+        self.client, self.number = client, number
+        heard, is_answered = client.heard()
+        message = pickle.dumps(Client(number, heard, is_answered, wish))
         try:
-            socket.send_fds(self.control, [pickle.dumps(client)], [descriptor])
+            socket.send_fds(self.control, [message], [client.fileno()])
         except OSError:
             return False
         return True
 
+    def send_away(self, code: str, text: str, may_return: bool | None = None) -> None:
+        """Has its client told this, and its connection ended."""
+        self._say(Leave(self.number, code, text, may_return))
+
+    def end_soon(self) -> None:
+        """Has it end, and its client told so."""
+        if self.client is not None:
+            self.send_away("shutdown", "the server ends")
+        self._say(None)
+
+    def _say(self, what: Leave | None) -> None:
+        try:
+            # It reads at once, whatever its environment does; one that has stopped is killed in time.
+            self.control.send(pickle.dumps(what), socket.MSG_DONTWAIT)
+        except OSError:
+            # It is gone.
+            pass
+
     def forget_client(self) -> None:
         self.until = None
         if self.client is not None:
-            self.client.close()
+            self.client.forget()
             self.client = None
 
     def end(self, timeout: float) -> None:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import os
+from copy import copy
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from .. import _masep
+from .. import _masep, _tls
 from .._environments.remote import Remote, without_window
-from .._environments.session import Session
+from .._environments.session import Session, Target, place
 from .._environments.spaces import space_from_json
 from .._environments.values import as_it_is, caster, from_wire, reader
 from .._limits import Limits, SocketOptions
 
 ID = "Remote-v0"
+
+
+def without_token(spec: EnvSpec | None) -> EnvSpec | None:
+    """The same specification, without the access token in its arguments: ``gymnasium.make`` keeps all that it was given, and
+    specifications are shown and stored."""
+    if spec is None:
+        return None
+    shown = copy(spec)
+    shown.kwargs = {key: value for key, value in spec.kwargs.items() if key != "token"}
+    address = shown.kwargs.get("address")
+    if isinstance(address, str):
+        shown.kwargs["address"] = place(address)
+    elif address is not None:
+        shown.kwargs["address"] = [place(one) for one in address]
+    return shown
 
 
 class EnvSession(Session):
@@ -38,8 +55,8 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
 
     Ctrl-C in :meth:`step` leaves the environment in the middle of that step; :meth:`reset` is right after it.
 
-    :param address: ``"host:port"`` or ``"unix:///path"``; or the line of ``masep token new``, whose token is not in
-        :attr:`spec`
+    :param address: ``"host:port"``, ``"masep+tls://host:port"`` or ``"unix:///path"``; or the line of ``masep token new``,
+        of which the address alone is in :attr:`spec`
     :param render_mode: one of the environment's that makes no window: ``"rgb_array"``, ``"ansi"``
     :param autoreset: what the server does behind the end of an episode: nothing (``"disabled"``), a reset in
         place of the next step (``"next_step"``), or a reset at once (``"same_step"``, with ``"final_obs"`` and
@@ -49,6 +66,9 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
     :param id: the name by which the server shall know this client
     :param limits: what the connection is bound by; at most 256 MiB at once if not given
     :param socket_options: how the socket is opened, watched and waited for
+    :param tls_ca: as for :func:`masep.connect`; it is in :attr:`spec`, as the name is
+    :param tls_name: as for :func:`masep.connect`
+    :param token: as for :func:`masep.connect`; it is not in :attr:`spec`
     :param arguments: those of the environment, as far as the server allows them
     :raises RejectedError: if the server takes no more clients, or does not allow an argument
     :raises RemoteError: if the environment could not be made
@@ -57,6 +77,7 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
 
     # Gymnasium looks at the class before there is an environment.
     metadata = {"render_modes": ["rgb_array", "ansi", "rgb_array_list", "ansi_list"]}
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -69,22 +90,27 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
         id: str | None = None,
         limits: Limits | None = None,
         socket_options: SocketOptions | None = None,
+        tls_ca: _tls.Path | None = None,
+        tls_name: str | None = None,
+        token: str | None = None,
         **arguments: Any,
     ) -> None:
         arguments = without_window(arguments, render_mode)
-        self._begin(
+        target = Target(
             address,
-            "gymnasium",
             arguments,
             autoreset,
-            timeout,
-            make_timeout,
             id,
-            limits,
-            socket_options,
+            limits=limits,
+            socket_options=socket_options,
+            tls_ca=None if tls_ca is None else os.fspath(tls_ca),
+            tls_name=tls_name,
+            token=token,
         )
-        kwargs = {"address": self._target.place, "autoreset": autoreset, **arguments}
-        kwargs |= {} if timeout is None else {"timeout": timeout}
+        self._begin(target, timeout, make_timeout)
+        others = {"timeout": timeout, "tls_ca": target.tls_ca, "tls_name": tls_name}
+        given = {key: value for key, value in others.items() if value is not None}
+        kwargs = {"address": target.place, "autoreset": autoreset, **given, **arguments}
         self.spec = EnvSpec(
             ID,
             entry_point="masep.gymnasium:RemoteEnv",
@@ -94,6 +120,15 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
             order_enforce=False,
             kwargs=kwargs,
         )
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """The specification that makes this environment again, but for its token."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = without_token(spec)
 
     def _connect(self) -> None:
         self._session: EnvSession = EnvSession(self._target, self._make_timeout)

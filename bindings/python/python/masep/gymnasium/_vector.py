@@ -8,12 +8,14 @@ from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
+from .. import _tls
 from .._exceptions import CallerError, MasepError, TransportError
 from .._limits import Limits, SocketOptions
-from ._remote import EnvSession
+from ._remote import EnvSession, without_token
 from .._environments.remote import LIMITS
 from .._environments.session import RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
@@ -52,9 +54,14 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
     :param timeout: seconds for each answer; None: for ever
     :param limits: what each connection is bound by
     :param socket_options: how sockets are opened, watched and waited for
+    :param tls_ca: as for :func:`masep.connect`
+    :param tls_name: as for :func:`masep.connect`
+    :param token: as for :func:`masep.connect`
     :param arguments: those of the environments, as far as the server allows them
     :raises MasepError: as :class:`RemoteEnv` does
     """
+
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -68,6 +75,9 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         timeout: float | None = None,
         limits: Limits | None = None,
         socket_options: SocketOptions | None = None,
+        tls_ca: _tls.Path | None = None,
+        tls_name: str | None = None,
+        token: str | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__()
@@ -85,9 +95,11 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 arguments,
                 autoreset,
                 f"environment-{index}",
-                None,
-                limits,
-                socket_options,
+                limits=limits,
+                socket_options=socket_options,
+                tls_ca=tls_ca,
+                tls_name=tls_name,
+                token=token,
             )
             for index in range(num_envs)
         ]
@@ -106,6 +118,15 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             self.close_extras()
             raise failed[0]
         self._describe(self._sessions[0])
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """The specification by which ``gymnasium.make_vec`` has made these, but for the token."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = without_token(spec)
 
     def _describe(self, first: EnvSession) -> None:
         self.single_observation_space = first.observation_space

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Any
 
-from .._environments.program import argument, end_by_signal
+from .._environments.program import add_options, add_server_options, end_by_signal, options, serve
 from .._exceptions import MasepError
 from . import EnvironmentServer, EnvironmentTable, Episode
 
@@ -20,78 +20,52 @@ _ENV = (
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m masep.pettingzoo", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    serve = commands.add_parser(
+    table = commands.add_parser(
         "serve", help="serve an environment as a table, a player for each agent, until Ctrl-C"
     )
-    serve.set_defaults(run=_serve)
-    _add_common(serve)
-    serve.add_argument("--episodes", type=int, metavar="N", help="end after so many")
-    serve.add_argument("--seed", type=int, metavar="N", help="of the first episode; it rises by one with each")
-    serve.add_argument(
+    table.set_defaults(run=_serve)
+    _add_common(table)
+    table.add_argument("--episodes", type=int, metavar="N", help="end after so many")
+    table.add_argument("--seed", type=int, metavar="N", help="of the first episode; it rises by one with each")
+    table.add_argument(
         "--aec", action="store_true", help="ask agents one after the other where a module has both kinds"
     )
-    serve.add_argument("--deadline", type=float, metavar="SECONDS", help="for each turn; any time if not given")
-    serve.add_argument("--bank", type=float, metavar="SECONDS", help="beyond that, for the whole game")
-    serve.add_argument(
+    table.add_argument("--deadline", type=float, metavar="SECONDS", help="for each turn; any time if not given")
+    table.add_argument("--bank", type=float, metavar="SECONDS", help="beyond that, for the whole game")
+    table.add_argument(
         "--late",
         choices=["random-legal"],
         help="the action of an agent that has none; if not given, its episode is given up",
     )
-    serve.add_argument(
+    table.add_argument(
         "--illegal",
         choices=["late", "end", "environment"],
         default="late",
         help="an action that is none counts as late, ends the episode, or is left to the environment where it is "
         "only masked (default late)",
     )
-    serve.add_argument(
+    table.add_argument(
         "--grace", type=float, default=30.0, metavar="SECONDS", help="for a player that is lost (default 30)"
     )
-    serve.add_argument(
+    table.add_argument(
         "--rejoin-by-id",
         action="store_true",
         help="give the seat of a player that is away to one with its id, without its resume text",
     )
-    serve.add_argument("--game", default="", help="the name that players have to name; any if not given")
+    table.add_argument("--game", default="", help="the name that players have to name; any if not given")
     environments = commands.add_parser(
         "serve-environments",
         help="serve environments, each to a client of its own that plays all agents, until Ctrl-C",
     )
     environments.set_defaults(run=_serve_environments)
     _add_common(environments)
-    environments.add_argument(
-        "--envs", type=int, default=8, metavar="N", help="clients at the same time (default 8)"
-    )
-    environments.add_argument(
-        "--allow",
-        action="append",
-        default=["render_mode"],
-        metavar="NAME",
-        help="an argument that clients may set beside render_mode; can be given several times",
-    )
-    environments.add_argument(
-        "--tokens",
-        metavar="FILE",
-        help="access tokens, of which each client says one; the address is unix:///PATH then",
-    )
+    add_server_options(environments)
     return parser
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("env", help=_ENV)
-    command.add_argument("address", help="HOST:PORT (port 0 takes a free one) or unix:///PATH")
-    command.add_argument(
-        "--arg",
-        action="append",
-        default=[],
-        metavar="NAME=JSON",
-        help="an argument of the environment, such as max_cycles=25; can be given several times",
-    )
-    command.add_argument(
-        "--drop-formless",
-        action="store_true",
-        help="leave out objects of infos that cannot be sent, which are errors otherwise",
-    )
+    add_options(command)
 
 
 def _tell(episode: Episode) -> None:
@@ -101,17 +75,17 @@ def _tell(episode: Episode) -> None:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    options: dict[str, Any] = {
+    rules: dict[str, Any] = {
         name: getattr(given, name)
-        for name in ("seed", "deadline", "bank", "late", "illegal", "grace", "drop_formless", "game")
+        for name in ("seed", "deadline", "bank", "late", "illegal", "grace", "game")
     }
     with EnvironmentTable(
         given.env,
         given.address,
-        arguments=dict(map(argument, given.arg)),
         kind="aec" if given.aec else None,
         rejoins_by_id=given.rejoin_by_id,
-        **options,
+        **rules,
+        **options(given),
     ) as table:
         print(f"{table.env} at {table.target}", flush=True)
         for episode in table.play(given.episodes):
@@ -119,17 +93,7 @@ def _serve(given: argparse.Namespace) -> None:
 
 
 def _serve_environments(given: argparse.Namespace) -> None:
-    with EnvironmentServer(
-        given.env,
-        given.address,
-        envs=given.envs,
-        arguments=dict(map(argument, given.arg)),
-        allow=given.allow,
-        drop_formless=given.drop_formless,
-        tokens=given.tokens,
-    ) as server:
-        print(f"environments at {server.target}", flush=True)
-        server.wait()
+    serve(EnvironmentServer, given.env, given)
 
 
 def main() -> int:

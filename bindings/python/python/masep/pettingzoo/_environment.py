@@ -11,7 +11,7 @@ from .. import _masep
 from .._environments.requests import Requests
 from .._environments.spaces import space_to_json
 from .._environments.values import caster, to_wire, without_formless
-from .._environments.worker import Client, Setting
+from .._environments.worker import Setting, Wish
 from .._exceptions import CallerError
 from ._making import Environment, checked_agent, make, possible_agents
 
@@ -19,16 +19,16 @@ from ._making import Environment, checked_agent, make, possible_agents
 class GameSetting(Setting):
     """Environments of PettingZoo."""
 
-    def make(self, client: Client) -> Environment:
-        arguments = {**self.arguments, **client.arguments}
-        return make(self.env, arguments, "parallel" if client.kind == "parallel" else "aec")
+    def make(self, wish: Wish) -> Environment:
+        arguments = {**self.arguments, **wish.arguments}
+        return make(self.env, arguments, "parallel" if wish.kind == "parallel" else "aec")
 
-    def describe(self, env: Environment, client: Client) -> dict[str, Any]:
+    def describe(self, env: Environment, wish: Wish) -> dict[str, Any]:
         has_agents = getattr(env, "possible_agents", None) is not None
         agents = possible_agents(env) if has_agents else None
         state_space = getattr(env, "state_space", None)
         return {
-            "kind": client.kind,
+            "kind": wish.kind,
             "name": str(env),
             "possible_agents": agents,
             "spaces": spaces_of(env, agents or ()),
@@ -38,7 +38,7 @@ class GameSetting(Setting):
         }
 
     def requests(
-        self, connection: _masep.Connection, env: Environment, client: Client
+        self, connection: _masep.Connection, env: Environment, wish: Wish
     ) -> Requests:
         if isinstance(env, ParallelEnv):
             return ParallelSteps(connection, env, self.id, self.drop_formless)

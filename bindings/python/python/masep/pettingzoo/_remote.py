@@ -7,8 +7,9 @@ from typing import Any
 from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
+from .. import _tls
 from .._environments.remote import Remote, without_window
-from .._environments.session import RemoteError, Session
+from .._environments.session import RemoteError, Session, Target
 from .._environments.spaces import space_from_json
 from .._environments.values import caster, from_wire, reader
 from .._exceptions import CallerError, PeerError
@@ -44,20 +45,23 @@ class RemoteGame(Remote):
         id: str | None = None,
         limits: Limits | None = None,
         socket_options: SocketOptions | None = None,
+        tls_ca: _tls.Path | None = None,
+        tls_name: str | None = None,
+        token: str | None = None,
         **arguments: Any,
     ) -> None:
-        arguments = without_window(arguments, render_mode)
-        self._begin(
+        target = Target(
             address,
-            self._kind,
-            arguments,
-            "disabled",
-            timeout,
-            make_timeout,
-            id,
-            limits,
-            socket_options,
+            without_window(arguments, render_mode),
+            id=id,
+            limits=limits,
+            socket_options=socket_options,
+            kind=self._kind,
+            tls_ca=tls_ca,
+            tls_name=tls_name,
+            token=token,
         )
+        self._begin(target, timeout, make_timeout)
 
     def _connect(self) -> None:
         self._session = session = Session(self._target, self._make_timeout)
@@ -130,13 +134,16 @@ class RemoteParallelEnv(RemoteGame, ParallelEnv[Any, Any, Any]):  # type: ignore
     cast where a local environment would. No call connects anew but :meth:`reset`, when the connection has
     ended.
 
-    :param address: ``"host:port"`` or ``"unix:///path"``; or the line of ``masep token new``
+    :param address: ``"host:port"``, ``"masep+tls://host:port"`` or ``"unix:///path"``; or the line of ``masep token new``
     :param render_mode: one of the environment's that makes no window: ``"rgb_array"``, ``"ansi"``
     :param timeout: seconds for each answer, after which :class:`masep.TimedOut` is raised; None: for ever
     :param make_timeout: seconds for the server to make the environment
     :param id: the name by which the server shall know this client
     :param limits: what the connection is bound by; at most 256 MiB at once if not given
     :param socket_options: how the socket is opened, watched and waited for
+    :param tls_ca: as for :func:`masep.connect`
+    :param tls_name: as for :func:`masep.connect`
+    :param token: as for :func:`masep.connect`
     :param arguments: those of the environment, as far as the server allows them
     :raises RejectedError: if the server takes no more clients, or does not allow an argument
     :raises RemoteError: if the environment could not be made, or is no Parallel one

@@ -1,0 +1,238 @@
+"""The worker processes of a server, and the clients that they have."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Iterable
+
+import cloudpickle  # type: ignore[import-untyped]
+
+from .. import _masep
+from .._blocking import Request
+from .worker import MESSAGE_BYTES, Setting, Wish
+from .worker_process import WorkerProcess
+
+_log = logging.getLogger("masep")
+
+LEAVE_SECONDS = 5.0
+"""The time in which a worker has to be done with a client that is gone, or has to go, before it is killed."""
+
+WAIT_SECONDS = 3.0
+"""The time that a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
+
+MOMENT_SECONDS = 0.25
+"""The time that it waits at least: another client may be leaving, which is not known yet."""
+
+RETRY_SECONDS = 1.0
+
+FAILED_STARTS = 3
+"""So many workers in a row that end before they are ready, and the server gives up."""
+
+
+class Workers:
+    """Worker processes, and a thread that gives them clients. It begins with them.
+
+    :param count: their number, which is the most clients at a time
+    :param start_method: ``"forkserver"`` or ``"spawn"``
+    """
+
+    def __init__(self, setting: Setting, count: int, start_method: str) -> None:
+        self._context = multiprocessing.get_context(start_method)
+        if start_method == "forkserver":
+            preloaded = ["__main__", Setting.__module__, type(setting).__module__]
+            self._context.set_forkserver_preload(preloaded)
+        self._setting = cloudpickle.dumps(setting)
+        self._arrivals: queue.SimpleQueue[tuple[Request, Wish]] = queue.SimpleQueue()
+        #: Those for which there is no worker yet, and when they came.
+        self._waiting: list[tuple[Request, Wish, float]] = []
+        #: When they were last looked at.
+        self._handed_out = 0.0
+        self._clients = 0
+        #: Tells, by their numbers, of the clients that have to go.
+        self._ends = _masep.EventLoop()
+        self._woken, self._wake = os.pipe()
+        self._failures = 0
+        self._is_closing = False
+        self._is_up = threading.Event()
+        #: Why there are none any more.
+        self.failure: str | None = None
+        self._all: list[WorkerProcess] = []
+        try:
+            self._all += [WorkerProcess(self._context, self._setting) for _ in range(count)]
+        except BaseException:
+            self._end_all(0.0)
+            self._close_wake()
+            raise
+        self._thread = threading.Thread(target=self._watch, name="masep-workers", daemon=True)
+        self._thread.start()
+
+    def wait_until_up(self) -> None:
+        """Waits until one of them can have a client, or it is known that none will."""
+        self._is_up.wait()
+
+    def wait(self, timeout: float | None) -> None:
+        """Waits for the end of all."""
+        self._thread.join(timeout)
+
+    def give(self, request: Request, wish: Wish) -> None:
+        """Has a client served when a worker is free, or refused if that takes too long."""
+        self._arrivals.put((request, wish))
+        self._wake_up()
+
+    def close(self, timeout: float) -> None:
+        """Ends all: clients are told so, and processes that take longer are killed. Nothing is given from here on."""
+        self._is_closing = True
+        self._wake_up()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        self._end_all(timeout)
+        self._close_wake()
+
+    def _close_wake(self) -> None:
+        os.close(self._woken)
+        os.close(self._wake)
+
+    def _end_all(self, timeout: float) -> None:
+        until = time.monotonic() + timeout
+        for worker in self._all:
+            worker.end_soon()
+        for worker in self._all:
+            worker.end(max(0.0, until - time.monotonic()))
+        self._all.clear()
+
+    def _wake_up(self) -> None:
+        os.write(self._wake, b"\0")
+
+    def _watch(self) -> None:
+        """All that is done about workers is done here."""
+        try:
+            while not self._is_closing and self.failure is None:
+                self._hand_out()
+                self._see_to(self._wait())
+        except Exception as error:
+            _log.exception("the environment server has failed")
+            self.failure = f"the environment server has failed: {error!r}"
+        finally:
+            self._is_up.set()
+            left = [*self._drain(), *((request, wish) for request, wish, _ in self._waiting)]
+            for request, _ in left:
+                request.refuse("stopped", "the server ends")
+            self._waiting.clear()
+
+    def _drain(self) -> Iterable[tuple[Request, Wish]]:
+        while not self._arrivals.empty():
+            yield self._arrivals.get()
+
+    def _wait(self) -> dict[int, int]:
+        """The descriptors at which something has happened."""
+        poll = select.poll()
+        poll.register(self._woken, select.POLLIN)
+        poll.register(self._ends.fileno(), select.POLLIN)
+        now = time.monotonic()
+        ends = (
+            came + seconds
+            for _, _, came in self._waiting
+            for seconds in (MOMENT_SECONDS, WAIT_SECONDS)
+        )
+        deadlines = [until for until in ends if until > self._handed_out]
+        for worker in self._all:
+            poll.register(worker.control.fileno(), select.POLLIN)
+            if worker.until is not None:
+                deadlines.append(worker.until)
+            elif worker.client is not None:
+                poll.register(worker.client.fileno(), select.POLLRDHUP)
+        left = min(deadlines) - now if deadlines else None
+        found = dict(poll.poll(None if left is None else max(0.0, left * 1000 + 1)))
+        if self._woken in found:
+            os.read(self._woken, 4096)
+        return found
+
+    def _see_to(self, found: dict[int, int]) -> None:
+        now = time.monotonic()
+        ended = set(self._ends.take_woken())
+        for worker in list(self._all):
+            if worker.control.fileno() in found:
+                self._listen_to(worker)
+            elif worker.until is not None and worker.until <= now:
+                _log.warning("a worker is killed: it has not left a client that is gone, or has to go")
+                self._replace(worker)
+            elif worker.client is not None and worker.client.fileno() in found:
+                worker.until = now + LEAVE_SECONDS
+            if worker.client is not None and worker.number in ended:
+                self._send_away(worker, worker.client)
+
+    def _send_away(self, worker: WorkerProcess, client: _masep.Detached) -> None:
+        """The client of a worker has to go, by the rules of the server."""
+        end = client.end()
+        if end is not None:
+            code, text = end
+            _log.info("a client has to go: %s", text)
+            worker.send_away(code, text, may_return=False)
+            worker.until = worker.until or time.monotonic() + LEAVE_SECONDS
+
+    def _listen_to(self, worker: WorkerProcess) -> None:
+        try:
+            said = worker.control.recv(MESSAGE_BYTES)
+        except OSError:
+            said = b""
+        if said == b"ready":
+            worker.is_ready = True
+            self._failures = 0
+            self._is_up.set()
+        elif said == b"idle":
+            worker.forget_client()
+        else:
+            self._replace(worker)
+
+    def _replace(self, worker: WorkerProcess) -> None:
+        """In place of one that is gone, or is to be."""
+        self._all.remove(worker)
+        if worker.process.is_alive():
+            worker.process.kill()
+        worker.process.join()
+        code, was_ready = worker.process.exitcode, worker.is_ready
+        worker.end(0.0)
+        if was_ready:
+            _log.warning("a worker process has ended with the exit code %s", code)
+        else:
+            self._failures += 1
+            if self._failures >= FAILED_STARTS:
+                self.failure = f"worker processes end before they are ready, with the exit code {code}"
+                return
+        self._all.append(WorkerProcess(self._context, self._setting))
+
+    def _hand_out(self) -> None:
+        """Gives workers to those that wait, in order of arrival."""
+        now = time.monotonic()
+        self._handed_out = now
+        self._waiting += [(request, wish, now) for request, wish in self._drain()]
+        soon = sum(worker.will_be_idle for worker in self._all)
+        still: list[tuple[Request, Wish, float]] = []
+        for request, wish, came in self._waiting:
+            patience = WAIT_SECONDS if len(still) < soon else MOMENT_SECONDS
+            worker = next((worker for worker in self._all if worker.is_idle), None)
+            if worker is not None:
+                self._serve(request, wish, worker)
+            elif now - came < patience:
+                still.append((request, wish, came))
+            else:
+                text = f"all of {len(self._all)} environments are in use"
+                request.refuse("too_many_connections", text, RETRY_SECONDS)
+        self._waiting = still
+
+    def _serve(self, request: Request, wish: Wish, worker: WorkerProcess) -> None:
+        client = request._request.detach()
+        if client is None:
+            # It has gone.
+            return
+        self._clients += 1
+        is_taken = worker.hand_over(self._clients, client, wish)
+        client.watch(self._ends, self._clients)
+        if not is_taken:
+            self._replace(worker)

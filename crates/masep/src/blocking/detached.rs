@@ -1,0 +1,130 @@
+//! Clients that a server gives away: somebody else goes on with their streams, in another process for example.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, OnceLock};
+
+use masep_proto::connection::Heard;
+
+use super::door::Place;
+use super::event_loop::{EventLoop, Wakeups};
+use super::relay::Relays;
+use super::shared::Shared;
+use crate::CloseReason;
+
+/// A client that was [given away](crate::Request::detach): its stream, of which nothing is said or shut here any more, and
+/// what was heard on it.
+///
+/// It has no place at its server, whose end is not its own. But as long as this lives the server's rules hold for it: when its
+/// access token is taken out or expires, and when the host kicks or bans it, [`end`](Self::end) tells so, and whoever goes on
+/// with the stream is to end the connection for that reason.
+pub struct Detached {
+    stream: OwnedFd,
+    heard: Heard,
+    away: Arc<Away>,
+    place: Place,
+}
+
+/// The part of one that its door has.
+#[derive(Default)]
+pub(super) struct Away {
+    ended: OnceLock<CloseReason>,
+    watcher: OnceLock<(Arc<Wakeups>, u64)>,
+}
+
+impl Away {
+    /// The door has ended it, for this reason.
+    pub(super) fn end(&self, reason: CloseReason) {
+        let _ = self.ended.set(reason);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let (Some(_), Some((wakeups, key))) = (self.ended.get(), self.watcher.get()) {
+            wakeups.wake(*key);
+        }
+    }
+}
+
+impl Detached {
+    pub(super) fn new(stream: OwnedFd, heard: Heard, away: Arc<Away>, place: Place) -> Self {
+        Self {
+            stream,
+            heard,
+            away,
+            place,
+        }
+    }
+
+    /// All that the server has heard of the client.
+    pub const fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// The reason for which the server's rules end the client, if they do.
+    pub fn end(&self) -> Option<&CloseReason> {
+        self.away.ended.get()
+    }
+
+    /// Has this loop [woken](EventLoop::take_woken) with this key when there is an [`end`](Self::end). To be called once.
+    pub fn watch(&self, event_loop: &EventLoop, key: u64) {
+        let _ = self.away.watcher.set((event_loop.wakeups(), key));
+        // It may have ended before.
+        self.away.wake();
+    }
+}
+
+/// The stream: a client's socket, or one behind which its TLS is.
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.place.come_to_an_end();
+    }
+}
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached")
+            .field("stream", &self.stream)
+            .field("heard", &self.heard)
+            .field("end", &self.end())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream: that, and what was heard on
+    /// it. `None` if it has gone.
+    pub(super) fn detach(
+        self: &Arc<Self>,
+        relays: &Arc<Relays>,
+    ) -> Option<io::Result<(OwnedFd, Heard)>> {
+        let state = self.lock();
+        let is_secure = state.core.is_secure();
+        // Before anything is given up: without it, the peer is refused in order.
+        let socket = state.stream.as_ref()?.0.as_fd().try_clone_to_owned();
+        drop(state);
+        let prepared = match is_secure {
+            false => socket.map(|socket| (socket, None)),
+            true => UnixStream::pair().map(|(ours, theirs)| (theirs.into(), Some(ours))),
+        };
+        let (theirs, ours) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Some(Err(error)),
+        };
+        let (stream, heard) = self.hand_over()?;
+        if let Some(ours) = ours
+            && let Err(error) = relays.begin(stream, ours)
+        {
+            return Some(Err(error));
+        }
+        Some(Ok((theirs, heard)))
+    }
+}
