@@ -6,11 +6,8 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import environments
 import games
@@ -279,35 +276,6 @@ def test_a_table_of_an_environment_is_in_tls_and_has_tokens(files, tmp_path, poo
         assert episode.ended is None and sum(episode.returns.values()) == 0
         table.end()
         assert all(player.result(SOON) for player in players)
-
-
-@pytest.mark.parametrize(
-    "serves",
-    [
-        ["masep.gymnasium", "serve", "CartPole-v1"],
-        ["masep.pettingzoo", "serve-environments", "games:Shifts"],
-        ["masep.pettingzoo", "serve", "classic/rps-v2"],
-    ],
-    ids=["gymnasium", "pettingzoo", "table"],
-)
-def test_the_programs_serve_in_tls(files, tmp_path, serves):  # noqa: F811
-    module, verb, env = serves
-    tokens = tmp_path / "tokens.toml"
-    tokens.write_text("")
-    args = ["--tls-cert", files.cert, "--tls-key", files.key, "--tokens", tokens]
-    args += [] if verb == "serve" and module == "masep.pettingzoo" else ["--envs", "1"]
-    command = [sys.executable, "-m", module, verb, env, "127.0.0.1:0", *map(str, args)]
-    path = {"PYTHONPATH": str(Path(environments.__file__).parent)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **path}) as program:
-        try:
-            target = program.stdout.readline().rstrip().rpartition(" ")[2]
-            assert target.startswith("masep+tls://")
-            with pytest.raises(masep.RejectedError) as refused:
-                masep.connect(target, id="eve", token="guess", tls_ca=files.ca)
-            assert refused.value.code == "unauthorized"
-        finally:
-            program.send_signal(signal.SIGINT)
-        assert program.wait(SOON) == 0
 
 
 def test_a_server_that_ends_tells_its_clients_so_in_tls(files):  # noqa: F811

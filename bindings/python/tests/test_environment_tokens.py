@@ -19,7 +19,7 @@ import masep
 from masep._environments import workers
 from masep.gymnasium import EnvironmentServer, RemoteEnv, RemoteVectorEnv
 from masep.pettingzoo import EnvironmentServer as GameServer
-from masep.pettingzoo import RemoteParallelEnv
+from masep.pettingzoo import RemoteParallelEnv, join
 
 
 class Tokens:
@@ -171,7 +171,7 @@ def test_a_function_says_who_gets_an_environment(place, tokens):
     def admit(request: masep.AccessRequest) -> bool | masep.Grant:
         asked.append((request.peer, request.hello.profile))
         if request.hello.token == "secret-soon":
-            expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=0.5)
+            expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
             return masep.Grant("soon", expires=expires)
         return request.hello.token == "secret-lab3" and masep.Grant("lab3")
 
@@ -187,6 +187,7 @@ def test_a_function_says_who_gets_an_environment(place, tokens):
                     env.render()
             assert error.value.code == "kicked"
             env = connect(server.target, token="secret-soon", id="bob", **trust)
+            env.reset()
             with pytest.raises(masep.TransportError) as error:
                 while True:
                     env.render()
@@ -259,22 +260,45 @@ def test_a_file_that_is_none_is_the_callers_error(tokens):
 
 @pytest.mark.parametrize(
     "serves",
-    [["masep.gymnasium", "serve", "CartPole-v1"], ["masep.pettingzoo", "serve-environments", "games:Shifts"]],
-    ids=["gymnasium", "pettingzoo"],
+    [
+        ["masep.gymnasium", "serve", "CartPole-v1", "--envs", "1"],
+        ["masep.pettingzoo", "serve-environments", "games:Shifts", "--envs", "1"],
+        ["masep.pettingzoo", "serve", "classic/rps-v2", "--arg", "max_cycles=1", "--episodes", "1"],
+    ],
+    ids=["gymnasium", "pettingzoo", "table"],
 )
-def test_the_program_takes_tokens(tokens, serves):
+def test_the_program_takes_tokens_in_tls(tokens, files, serves, pool):  # noqa: F811
     tokens.write("lab3")
-    module, *verb = serves
-    args = [sys.executable, "-m", module, *verb, tokens.address, "--envs", "1", "--tokens", str(tokens.path)]
+    module, verb, env, *more = serves
+    tls = ["--tls-cert", str(files.cert), "--tls-key", str(files.key)]
+    args = [sys.executable, "-m", module, verb, env, "127.0.0.1:0", *more, "--tokens", str(tokens.path), *tls]
     path = {"PYTHONPATH": os.path.dirname(environments.__file__)}
     with subprocess.Popen(args, stdout=subprocess.PIPE, text=True, env={**os.environ, **path}) as program:
         try:
-            assert tokens.address in program.stdout.readline()
-            make = RemoteEnv if module == "masep.gymnasium" else RemoteParallelEnv
-            refused(make, tokens.address, "unauthorized")
-            env = make(tokens.line("lab3"))
-            env.reset()
-            env.close()
+            target = program.stdout.readline().rstrip().rpartition(" ")[2]
+            assert target.startswith("masep+tls://")
+            trust = {"tls_ca": files.ca}
+            refused(lambda address: masep.connect(address, id="eve", token="guess", **trust), target, "unauthorized")
+            trust["token"] = "secret-lab3"
+            if verb == "serve" and module == "masep.pettingzoo":
+                players = [pool.submit(seen, target, agent, trust) for agent in ("player_0", "player_1")]
+                assert [player.result(30) for player in players] == [["ask", "final"]] * 2
+            else:
+                env = (RemoteEnv if verb == "serve" else RemoteParallelEnv)(target, **trust)
+                env.reset()
+                env.close()
+                program.send_signal(signal.SIGINT)
+            assert program.wait(30) == 0
         finally:
-            program.send_signal(signal.SIGTERM)
-        assert program.wait(30) == 0
+            program.kill()
+
+
+def seen(target, agent, trust):
+    """The turns of an agent, which plays them."""
+    kinds = []
+    with join(target, agent, **trust) as player:
+        for turn in player:
+            kinds.append(turn.kind)
+            if turn.kind == "ask":
+                turn.act(0)
+    return kinds

@@ -34,6 +34,21 @@ def without_token(spec: EnvSpec | None) -> EnvSpec | None:
     return shown
 
 
+class Specified:
+    """One that Gymnasium gives a specification, which it keeps without its token."""
+
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """The specification that makes the same again, but for a token."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = without_token(spec)
+
+
 class EnvSession(Session):
     """An environment of Gymnasium that the server has made for this client."""
 
@@ -46,7 +61,7 @@ class EnvSession(Session):
         self.spec: dict[str, Any] = params.get("spec") or {}
 
 
-class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
+class RemoteEnv(Specified, Remote, gymnasium.Env[Any, Any]):
     """An environment that a server of :func:`masep.gymnasium.serve` makes for this client.
 
     Observations are arrays that belong to the caller, who may write to them. Actions are checked for shape
@@ -77,7 +92,6 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
 
     # Gymnasium looks at the class before there is an environment.
     metadata = {"render_modes": ["rgb_array", "ansi", "rgb_array_list", "ansi_list"]}
-    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -120,15 +134,6 @@ class RemoteEnv(Remote, gymnasium.Env[Any, Any]):
             order_enforce=False,
             kwargs=kwargs,
         )
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """The specification that makes this environment again, but for its token."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = without_token(spec)
 
     def _connect(self) -> None:
         self._session: EnvSession = EnvSession(self._target, self._make_timeout)

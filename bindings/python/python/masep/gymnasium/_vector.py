@@ -8,14 +8,13 @@ from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
 from .. import _tls
 from .._exceptions import CallerError, MasepError, TransportError
 from .._limits import Limits, SocketOptions
-from ._remote import EnvSession, without_token
+from ._remote import EnvSession, Specified
 from .._environments.remote import LIMITS
 from .._environments.session import RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
@@ -41,7 +40,7 @@ class LostEnvironment(TransportError):
         return LostEnvironment, (self.args[0], self.reason, self.index)
 
 
-class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
+class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
     """Environments of one server, or of several: all actions go out, then all answers come in.
 
     :param address: as for :class:`RemoteEnv`; of several servers, the environments take turns
@@ -60,8 +59,6 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
     :param arguments: those of the environments, as far as the server allows them
     :raises MasepError: as :class:`RemoteEnv` does
     """
-
-    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -118,15 +115,6 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             self.close_extras()
             raise failed[0]
         self._describe(self._sessions[0])
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """The specification by which ``gymnasium.make_vec`` has made these, but for the token."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = without_token(spec)
 
     def _describe(self, first: EnvSession) -> None:
         self.single_observation_space = first.observation_space
