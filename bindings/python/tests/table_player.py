@@ -24,8 +24,7 @@ with masep.join(address, id=ident, game="any.Game", role=role, resume=resume) as
         last = turn.last and [turn.last.turn, turn.last.how, turn.last.why]
         told = {"kind": turn.kind, "view": turn.view, "last": last, "remaining": turn.remaining}
         tell("turn", turn=turn.number, reward=turn.reward, resume=seat.resume, **told)
-        # A seat is shown turns while it is asleep, and wakes by an action.
-        if turn.kind == "ask" or (turn.kind == "show" and role == "actor" and not waits):
+        if turn.kind == "ask":
             if waits:
                 sys.stdin.readline()
             tell("acted", sent=turn.act({"turn": turn.number, "view": turn.view}))

@@ -77,7 +77,7 @@ a lost connection is made anew, for --wait or 60s.
 
 Out: joined, with \"seat\" if the engine names it; {\"event\":\"turn\",\"turn\":7,\"episode\":0,\"left_ms\":1990,\"view\":...,\
 \"information\":{...},\"last\":{\"turn\":6,\"how\":\"played\"}}; final in the same form, which wants no answer, and show for \
-spectators; lost and retrying; not_counted with the turn whose action did not count, and why as far as the engine tells; \
+spectators (a player that has missed too many turns is asked by turn too: nothing waits for it, and an answer brings it back); lost and retrying; not_counted with the turn whose action did not count, and why as far as the engine tells; \
 unknown with the turn of which that is not known, where the engine has forgotten this player; notice, error; over, last. \
 Where the last turn was not played, \"played\" in \"last\" is the last one in which an action counted.
 

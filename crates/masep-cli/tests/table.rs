@@ -247,6 +247,53 @@ fn a_script_that_is_too_slow_is_asked_the_newest_and_told_what_did_not_count() {
     assert_eq!(engine.event("gone")["seat"], "red");
 }
 
+/// A script that was stopped for too many turns, and answers turns alone, plays on.
+#[test]
+fn a_script_that_has_slept_is_asked_and_its_answer_wakes_it() {
+    let (mut engine, address) = serve(&["--deadline", "50ms", "--misses", "1"]);
+    let address = format!("masep://{address}");
+    let mut red = player(&address, "ann", &["--seat", "red"]);
+    engine.event("seated");
+    // Somebody must be awake, or the table holds.
+    let mut blue = player(&address, "ben", &["--seat", "blue"]);
+    engine.event("seated");
+    engine.event("filled");
+    red.event("joined");
+    blue.event("joined");
+    for (tick, why) in [(1, "late"), (2, "asleep")] {
+        engine.send(json!({"ask": {"red": state(tick)}}));
+        engine.event("asked");
+        assert_eq!(event_of(&mut engine, "decision")["why"], why);
+    }
+    assert_eq!(red.event("turn")["turn"], 1);
+    // It goes on with what it is asked, and is told that the first was late.
+    answer(&mut red, 1, 9);
+    let mut told: Vec<Json> = (0..2).map(|_| red.json()).collect();
+    told.sort_by_key(|told| told["turn"].as_u64());
+    assert_eq!(
+        (&told[0]["event"], &told[0]["turn"]),
+        (&json!("not_counted"), &json!(1))
+    );
+    let slept = json!({"turn": 2, "how": "none", "why": "asleep"});
+    assert_eq!(
+        (&told[1]["event"], &told[1]["last"]),
+        (&json!("turn"), &slept)
+    );
+    event_of(&mut engine, "awake");
+    // The answer to what it has slept through counts for none.
+    answer(&mut red, 2, 9);
+    let not_counted = red.event("not_counted");
+    assert_eq!(
+        (&not_counted["turn"], &not_counted["why"]),
+        (&json!(2), &json!("asleep"))
+    );
+    engine.send(json!({"ask": {"red": state(3)}, "deadline": null}));
+    event_of(&mut engine, "asked");
+    assert_eq!(red.event("turn")["turn"], 3);
+    answer(&mut red, 3, 3);
+    assert_eq!(event_of(&mut engine, "decision")["action"], action(3));
+}
+
 #[test]
 fn elements_are_trees_where_that_is_asked_for_and_both_forms_are_read() {
     let (mut engine, address) = serve(&["--elements", "tree"]);

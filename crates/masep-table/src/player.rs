@@ -416,15 +416,34 @@ impl Session {
 
     /// The next turn for the user: each final, and of other observations that have arrived the newest. The one before it
     /// is over for the user.
+    ///
+    /// A turn that a player is shown while its seat is asleep is a question too: see [`Turn::is_question`].
     pub fn next_turn(&mut self, now: Instant) -> Option<Turn> {
         self.answer_final();
         let turn = self.inbox.next()?;
-        // A seat is shown turns while it is asleep: an action wakes it, and does not count.
-        self.asked = (turn.kind() != Kind::Final || !self.is_numbered).then_some(turn.number());
-        if self.part.role == Role::Observer {
-            self.asked = None;
-        }
+        let turn = if self.wakes(&turn) {
+            turn.asking()
+        } else {
+            turn
+        };
+        let is_answered = match turn.kind() {
+            Kind::Ask => true,
+            Kind::Show => false,
+            // A pymasep engine waits for an answer to the end of an episode too.
+            Kind::Final => !self.is_numbered,
+        };
+        let is_asked = is_answered && self.part.role == Role::Actor;
+        self.asked = is_asked.then_some(turn.number());
         Some(turn.at(now))
+    }
+
+    /// True if an action for this turn wakes the seat. A player is shown turns while it is not waited for, and would never
+    /// act again if it answered questions alone. If it has answered the same turn already, that wakes it.
+    fn wakes(&self, turn: &Turn) -> bool {
+        let is_answered = |answer: &Answer| answer.turn == turn.number();
+        turn.kind() == Kind::Show
+            && self.part.role == Role::Actor
+            && !self.answer.as_ref().is_some_and(is_answered)
     }
 
     /// The number of the turn that the user was given and has not answered.
@@ -432,7 +451,7 @@ impl Session {
         self.asked
     }
 
-    /// A pymasep engine waits for an answer to the end of an episode too.
+    /// Answers the end of an episode to a pymasep engine, if the user has not.
     fn answer_final(&mut self) {
         if !self.is_numbered
             && self.part.role == Role::Actor

@@ -10,7 +10,8 @@ use masep_proto::{Dict, Value};
 pub enum Kind {
     /// An action is wanted.
     Ask,
-    /// None is.
+    /// None is: a spectator is shown the game. A player is shown turns that did not wait for it because its seat is
+    /// asleep, which any action of it ends: so the [player's side](crate::player) makes it an [`Ask`](Self::Ask).
     Show,
     /// None is: the episode is over.
     Final,

@@ -294,7 +294,8 @@ impl Player {
     /// connection, again and again until the [patience](Backoff::patience) is over.
     ///
     /// If several observations have arrived, it gives the newest, and each end of an episode. A question is over with
-    /// the next turn: an action that comes later is for that turn.
+    /// the next turn: an action that comes later is for that turn. A player that has missed too many turns is asked too,
+    /// though nothing waits for it: an answer brings it back into the game.
     ///
     /// Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.
     pub async fn next_turn(&mut self) -> Option<Turn> {

@@ -86,7 +86,10 @@ class PlayerTurn:
     episode: int
     """The episode, from 0."""
     kind: Literal["ask", "show", "final"]
-    """``"ask"`` if an action is wanted, ``"show"`` if none is, ``"final"`` if none is because the episode is over."""
+    """``"ask"`` if an action is wanted, ``"show"`` for a spectator, ``"final"`` if the episode is over.
+
+    A player that has missed too many turns is asked too, though nothing waits for it: its answer brings it back into
+    the game, from the next turn on. It counts for none: :attr:`last` has this very turn then."""
     remaining: float | None
     """The seconds for an action, without the bank, when this was given; None for any time."""
     bank: float | None

@@ -45,6 +45,12 @@ impl Turn {
         self
     }
 
+    /// The same as a question.
+    pub(super) const fn asking(mut self) -> Self {
+        self.data.kind = Kind::Ask;
+        self
+    }
+
     /// The number of the turn, as the engine counts; at an engine of pymasep's protocol as this side does, from 1.
     pub const fn number(&self) -> u64 {
         self.data.number
@@ -61,6 +67,10 @@ impl Turn {
     }
 
     /// True if an action is wanted: for [`Kind::Ask`].
+    ///
+    /// So it is for a player that has missed too many turns and is not waited for any more. Its action brings it back into
+    /// the game, from the next turn on, and counts for none: this turn is the one of [`last`](Self::last) already, and an
+    /// event says the same.
     pub fn is_question(&self) -> bool {
         self.data.kind == Kind::Ask
     }

@@ -129,20 +129,81 @@ fn an_engine_that_has_forgotten_a_player_tells_nothing_of_its_answer() {
     assert_eq!(back_with("life.2", last), [Event::Unknown { turn: 5 }]);
 }
 
+/// The decision of a turn without a seat that is asleep.
+const fn slept(turn: u64) -> Last {
+    Last {
+        turn,
+        how: How::None(Cause::Asleep),
+        after: None,
+        played: None,
+    }
+}
+
+/// The turns of the actions that are to be sent.
+fn answered(session: &mut Session) -> Vec<Option<Dict>> {
+    let sent = std::iter::from_fn(|| session.poll_message());
+    let actions = sent.filter(|(message, _)| message.msg_type == MessageType::Action);
+    actions.map(|(_, turn)| turn).collect()
+}
+
 #[test]
-fn a_player_that_is_only_shown_turns_wakes_its_seat_by_an_action() {
+fn a_player_whose_seat_is_asleep_is_asked_and_told_that_its_answer_does_not_count() {
     let mut session = session();
+    let _joined = session.poll_event();
     // It was stopped, and takes the newest.
     ask(&mut session, 3, None);
-    observe(&mut session, Kind::Show, 4, None);
-    assert_eq!(session.next_turn(Instant::now()).unwrap().number(), 4);
+    observe(&mut session, Kind::Show, 4, Some(slept(4)));
+    let turn = session.next_turn(Instant::now()).unwrap();
+    assert_eq!((turn.number(), turn.kind()), (4, Kind::Ask));
+    assert!(turn.is_question() && turn.last() == Some(slept(4)));
+    assert_eq!(session.asked(), Some(4));
     assert!(session.act(Action::new(1)));
-    let sent = std::iter::from_fn(|| session.poll_message());
-    assert!(
-        sent.into_iter()
-            .any(|(_, turn)| turn == Some(action_turn(4)))
-    );
-    observe(&mut session, Kind::Final, 5, None);
+    assert_eq!(answered(&mut session), [Some(action_turn(4))]);
+    let not_counted = Event::NotCounted {
+        turn: 4,
+        how: Some(How::None(Cause::Asleep)),
+        code: String::new(),
+    };
+    assert_eq!(session.poll_event(), Some(not_counted));
+    // The engine says the same, which is no news, and so is the next question.
+    session.noticed(&Notice::new("late", "").about(Dict::from([("turn", 4)])));
+    ask(&mut session, 5, Some(slept(4)));
+    assert!(session.next_turn(Instant::now()).unwrap().is_question());
+    assert_eq!(session.poll_event(), None);
+    observe(&mut session, Kind::Final, 6, None);
     let _final = session.next_turn(Instant::now());
     assert!(!session.act(Action::new(1)));
+}
+
+#[test]
+fn a_turn_that_was_answered_before_it_was_shown_is_no_question_again() {
+    let mut session = session();
+    ask(&mut session, 3, None);
+    let _three = session.next_turn(Instant::now());
+    assert!(session.act(Action::new(1)));
+    assert_eq!(answered(&mut session).len(), 1);
+    // It fell asleep meanwhile. The answer is on its way, and wakes it.
+    observe(&mut session, Kind::Show, 3, Some(slept(3)));
+    let turn = session.next_turn(Instant::now()).unwrap();
+    assert_eq!((turn.number(), turn.kind()), (3, Kind::Show));
+    assert!(!turn.is_question() && session.asked().is_none());
+    assert!(!session.act(Action::new(2)));
+    assert_eq!(answered(&mut session), []);
+    let told = std::iter::from_fn(|| session.poll_event()).last();
+    let how = Some(How::None(Cause::Asleep));
+    assert!(matches!(told, Some(Event::NotCounted { turn: 3, how: it, .. }) if it == how));
+}
+
+#[test]
+fn a_spectator_is_asked_nothing() {
+    let part = Part {
+        role: Role::Observer,
+        ..session().part().clone()
+    };
+    let mut watching = Session::new(part, Instant::now());
+    watching.opened(Some(&Welcome::new("engine".into(), 65_536)));
+    observe(&mut watching, Kind::Show, 3, None);
+    let turn = watching.next_turn(Instant::now()).unwrap();
+    assert_eq!((turn.kind(), watching.asked()), (Kind::Show, None));
+    assert!(!watching.act(Action::new(1)));
 }

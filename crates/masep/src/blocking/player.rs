@@ -59,7 +59,8 @@ impl Player {
     /// connection, again and again until the [patience](crate::player::Backoff::patience) is over.
     ///
     /// If several observations have arrived, it gives the newest, and each end of an episode. A question is over with
-    /// the next turn: an action that comes later is for that turn.
+    /// the next turn: an action that comes later is for that turn. A player that has missed too many turns is asked too,
+    /// though nothing waits for it: an answer brings it back into the game.
     pub fn next_turn(&mut self) -> Option<Turn> {
         self.next_turn_until(None).unwrap_or(None)
     }

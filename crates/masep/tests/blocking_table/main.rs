@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use masep::table::{Cause, Clock, Event, How, Move, TableError};
+use masep::table::{Cause, Clock, Event, How, Move, TableError, TurnTime};
 use masep::{Action, Client, Element, Message, Player, Protocols, Role, TypeName, blocking};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -316,6 +316,57 @@ fn players_without_async_come_back_and_no_action_is_shifted() {
             assert!(losses.iter().filter(is_loss).count() >= 3, "{losses:?}");
         }
     }
+}
+
+/// A player that was held up for too many turns, and answers questions alone, plays on.
+#[test]
+fn a_player_without_async_that_has_slept_is_asked_and_its_answer_wakes_it() {
+    let runtime = runtime();
+    let clock = Clock {
+        per_turn: Some(ms(30)),
+        bank: None,
+    };
+    let table = builder().clock(clock).misses(2);
+    let table = table.bind_blocking("127.0.0.1:0").unwrap();
+    let address = table.local_address();
+    let red = Player::builder("ann", GAME).protocols(Protocols::Masep2);
+    let mut red = red.seat("red").join_blocking(address).unwrap();
+    let mut asked = thread::spawn(move || (red.next_turn(), red));
+    let blue = runtime.spawn(play(player(&table, "ben", Protocols::Masep2)));
+    table.filled().unwrap();
+    let cause = |tick| table.ask("red", state(tick)).unwrap().how().cause();
+    let causes = [1, 2, 3, 4].map(cause);
+    let (late, asleep) = (Some(Cause::Late), Some(Cause::Asleep));
+    assert_eq!(causes, [late, late, asleep, asleep]);
+    let (mut turn, mut red) = asked.join().unwrap();
+    while turn.as_ref().unwrap().number() < 4 {
+        turn = red.next_turn();
+    }
+    let turn = turn.unwrap();
+    assert!(turn.is_question());
+    let slept = How::None(Cause::Asleep);
+    assert_eq!(turn.last().map(|it| (it.turn, it.how)), Some((4, slept)));
+    assert!(red.act(Action::new(4)).unwrap());
+    while !matches!(table.event(), Some(Event::Awake(_))) {}
+    asked = thread::spawn(move || {
+        let turn = red.next_turn();
+        assert!(turn.is_some_and(|turn| turn.is_question()));
+        assert!(red.act(Action::new(5)).unwrap());
+        (red.next_turn(), red)
+    });
+    let time = TurnTime::Limited(Duration::from_secs(20));
+    for its in table.ask_all_timed(time, |_| state(5)).unwrap() {
+        assert_eq!((its.how(), number(&its)), (How::Played, Some(5)));
+    }
+    table.end();
+    let (end, mut red) = asked.join().unwrap();
+    assert_eq!(end, None);
+    let told = red.events().into_iter().filter_map(|event| match event {
+        masep::player::Event::NotCounted { turn, how, .. } => Some((turn, how)),
+        _ => None,
+    });
+    assert!(told.eq([(4, Some(slept))]));
+    runtime.block_on(blue).unwrap();
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use masep::player::{End, Event as Told};
-use masep::table::{Cause, Clock, Event, How, Move, SeatState, Table};
+use masep::table::{Cause, Clock, Event, How, Move, SeatState, Table, TurnTime};
 use masep::{Action, Player, Protocols, Role};
 
-use crate::agents::{Agent, GAME, builder, number, patiently, view};
+use crate::agents::{Agent, GAME, builder, number, patiently, state, view};
 use crate::players::{play, player, tick};
 use crate::relay::Relay;
 
@@ -156,6 +156,69 @@ async fn an_answer_that_comes_a_turn_too_late_is_never_the_next_one() {
     }
 }
 
+/// A player that was held up for too many turns, and answers questions alone, plays on.
+#[tokio::test]
+async fn a_player_that_has_slept_is_asked_and_its_answer_wakes_it() {
+    let clock = Clock {
+        per_turn: Some(ms(30)),
+        bank: None,
+    };
+    let table = builder().clock(clock).misses(2);
+    let table = table.bind("127.0.0.1:0").await.unwrap();
+    let mut red = Player::builder("ann", GAME).protocols(Protocols::Masep2);
+    red = red.seat("red");
+    let mut red = red.join(table.local_address()).unwrap();
+    let blue = tokio::spawn(play(player(&table, "ben", Protocols::Masep2)));
+    let asking = async {
+        table.filled().await.unwrap();
+        let mut causes = Vec::new();
+        for tick in 1..=4 {
+            let its = table.ask("red", state(tick)).await.unwrap();
+            causes.push(its.how().cause().unwrap());
+        }
+        causes
+    };
+    let asked = async { tokio::join!(red.next_turn(), asking) };
+    let (first, causes) = patiently("the turns", asked).await;
+    assert_eq!(tick(&first.unwrap()), 1);
+    let (late, asleep) = (Cause::Late, Cause::Asleep);
+    assert_eq!(causes, [late, late, asleep, asleep]);
+    let turn = loop {
+        let turn = patiently("a turn", red.next_turn()).await.unwrap();
+        if tick(&turn) == 4 {
+            break turn;
+        }
+    };
+    assert!(turn.is_question());
+    let slept = How::None(asleep);
+    assert_eq!(
+        turn.last().map(|it| (it.turn, it.how)),
+        Some((turn.number(), slept))
+    );
+    assert!(red.act(Action::new(4)).await.unwrap());
+    event(&table, |event| matches!(event, Event::Awake(_))).await;
+    // It is told once, and the truth.
+    let time = TurnTime::Limited(ms(20_000));
+    let moves = async {
+        let asking = table.ask_all_timed(time, |seat| view(5, seat));
+        let playing = async {
+            let turn = red.next_turn().await.unwrap();
+            assert!(red.act(Action::new(tick(&turn))).await.unwrap());
+        };
+        tokio::join!(asking, playing).0.unwrap()
+    };
+    for its in patiently("a turn", moves).await {
+        assert_eq!((its.how(), number(its.action())), (How::Played, Some(5)));
+    }
+    let told = red.events().into_iter().filter_map(|event| match event {
+        Told::NotCounted { turn, how, .. } => Some((turn, how)),
+        _ => None,
+    });
+    assert!(told.eq([(turn.number(), Some(slept))]));
+    patiently("the end", table.end()).await;
+    blue.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_newer_connection_with_the_resume_text_replaces_the_older() {
     let table = builder().bind("127.0.0.1:0").await.unwrap();
@@ -241,7 +304,7 @@ async fn a_table_that_holds_lets_others_come_and_goes_on_when_a_player_is_back()
     event(&table, |event| *event == Event::Emptied).await;
     let waiting = tokio::time::timeout(ms(100), turn.next()).await;
     assert!(waiting.is_err(), "{waiting:?}");
-    table.show(crate::agents::state(9)).unwrap();
+    table.show(state(9)).unwrap();
     let eve = Agent::join(&table, "eve", Role::Observer, Protocols::Pymasep).await;
     assert_eq!(eve.seen().await.tick, 9);
     let stranger = Player::builder("stranger", GAME).protocols(Protocols::Masep2);

@@ -29,8 +29,8 @@ class AgentTurn(AgentView):
     episode: int
     """The episode, from 0."""
     kind: Literal["ask", "show", "final"]
-    """``"ask"`` if an action is wanted; ``"final"`` if the episode is over for this agent; ``"show"`` if it is not
-    waited for any more, until it acts."""
+    """``"ask"`` if an action is wanted, ``"final"`` if the episode is over for this agent, ``"show"`` for a spectator;
+    see :attr:`masep.PlayerTurn.kind`."""
     remaining: float | None
     """The seconds for an action, without the bank; None for any time."""
     bank: float | None

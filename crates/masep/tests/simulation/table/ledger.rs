@@ -75,6 +75,8 @@ pub(crate) struct Figures {
     pub(crate) gone: u64,
     pub(crate) emptied: u64,
     pub(crate) seen_by_spectators: u64,
+    /// Questions that were put to players whose seats were asleep.
+    pub(crate) woken: u64,
     pub(crate) faults: u64,
     /// Answers of which a player was told that nobody knows.
     pub(crate) unknown: u64,
@@ -94,6 +96,7 @@ impl std::ops::AddAssign for Figures {
         self.gone += other.gone;
         self.emptied += other.emptied;
         self.seen_by_spectators += other.seen_by_spectators;
+        self.woken += other.woken;
         self.faults += other.faults;
         self.unknown += other.unknown;
         self.ticks += other.ticks;

@@ -46,8 +46,8 @@ fn every_seed_of_a_table_keeps_its_rules() {
     let (figures, failed) = seeds.run(simulate);
     println!(
         "{count} tables from {from}: {} turns in {} lives of engines, decisions: {} played, {} late, {} away, {} others; {} \
-         times back, {} gone, {} emptied; {} things told to players compared, {} answers of forgotten players, {} views seen \
-         by spectators, {} faults, {:.0} s \
+         times back, {} gone, {} emptied; {} things told to players compared, {} answers of forgotten players, {} times asked \
+         while asleep, {} views seen by spectators, {} faults, {:.0} s \
          of virtual time in {:.1} s; {} failed",
         figures.turns,
         figures.lives,
@@ -60,6 +60,7 @@ fn every_seed_of_a_table_keeps_its_rules() {
         figures.emptied,
         figures.claims,
         figures.unknown,
+        figures.woken,
         figures.seen_by_spectators,
         figures.faults,
         TICK.as_secs_f64() * figures.ticks as f64,
@@ -74,6 +75,7 @@ fn every_seed_of_a_table_keeps_its_rules() {
         figures.back,
         figures.gone,
         figures.claims,
+        figures.woken,
         figures.seen_by_spectators,
     ];
     assert!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use masep::player::{Backoff, End, Event, Turn};
-use masep::table::{How, Kind};
+use masep::table::{How, Kind, Last};
 use masep::{Action, Client, ClientBuilder, ConnectError, Player, Protocols, Role};
 use rand::{Rng, RngExt};
 use rand_xorshift::XorShiftRng;
@@ -30,6 +30,8 @@ struct Part {
     is_numbered: bool,
     /// Its last answer to an engine that numbers turns, until it is told otherwise: the question and its turn.
     answered: Option<(Mark, u64)>,
+    /// The last turn that it has answered.
+    acted: Option<u64>,
 }
 
 /// A player or spectator: it comes, plays, and comes again.
@@ -50,6 +52,7 @@ pub(crate) async fn player(
         mark: None,
         is_numbered: false,
         answered: None,
+        acted: None,
     };
     part.pause(200).await;
     while Instant::now() < part.stop {
@@ -173,7 +176,13 @@ impl Part {
             turn.last()
         ));
         self.look(turn, mark);
-        if turn.kind() == Kind::Final || self.role == Role::Observer || !turn.is_question() {
+        if !turn.is_question() || self.role == Role::Observer {
+            // It would wait for a question, and the engine for its action.
+            let sleeps_on = turn.kind() == Kind::Show && self.acted != Some(turn.number());
+            if sleeps_on && self.role == Role::Actor {
+                let what = format!("host {host} is not asked, and sleeps on: {turn:?}");
+                self.stage.record.violation(what);
+            }
             return true;
         }
         self.think(player).await;
@@ -199,6 +208,8 @@ impl Part {
         {
             book.claim(self.host, answered, number, Some(How::Played));
         }
+        let is_over = |last: Last| last.turn == turn.number();
+        book.figures.woken += u64::from(turn.is_question() && turn.last().is_some_and(is_over));
         book.figures.seen_by_spectators += u64::from(self.role == Role::Observer);
         self.mark = Some(mark);
         drop(book);
@@ -228,6 +239,7 @@ impl Part {
             // Before the host can know of it.
             self.stage.ledger.lock().answered(self.host, mark);
             self.answered = self.is_numbered.then(|| (mark, turn.number()));
+            self.acted = Some(turn.number());
         }
         let answer = player.act(Action::new(mark.number(0)));
         match timeout(Duration::from_secs(30), answer).await {
