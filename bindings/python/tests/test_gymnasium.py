@@ -20,7 +20,9 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 import masep
+from masep import _masep
 from masep._environments import workers
+from masep._environments.session import PROFILE
 from masep.gymnasium import (
     EnvironmentServer,
     RemoteEnv,
@@ -232,6 +234,27 @@ def test_only_arguments_that_the_server_allows_are_taken():
         with pytest.raises(masep.RejectedError) as raised:
             masep.connect(server.target, id="stranger", protocol=2)
         assert raised.value.code == "unsupported_profile"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        {"kind": np.arange(3)},
+        {"kind": 5},
+        {"arguments": [1]},
+        {"arguments": np.arange(2)},
+        {"autoreset": np.arange(2)},
+        {"autoreset": {"same_step": 1}},
+    ],
+    ids=str,
+)
+def test_a_client_that_asks_for_nonsense_is_refused_and_the_server_goes_on(wilful, make):
+    with pytest.raises(masep.RejectedError) as raised:
+        _masep.connect("a", wilful.target, None, "wait", None, None, 2, PROFILE, make)
+    assert raised.value.code == "bad_arguments"
+    env = RemoteEnv(wilful.target)
+    env.reset()
+    env.close()
 
 
 def test_one_client_too_many_is_told_so_and_served_when_another_has_left(wilful):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -10,13 +11,15 @@ from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .. import _admitting, _tls
-from .._blocking import Server
+from .._blocking import Request, Server
 from .._exceptions import CallerError
 from .._limits import Limits, ServerLimits, SocketOptions
 from . import workers
 from .session import PROFILE
 from .worker import Setting, Wish
 from .workers import Workers
+
+_log = logging.getLogger("masep")
 
 E = TypeVar("E")
 S = TypeVar("S", bound="EnvironmentServer[Any]")
@@ -182,17 +185,25 @@ class EnvironmentServer(Generic[E]):
     def _hear(self) -> None:
         """Gives the clients that arrive to the workers."""
         while (request := self._server.next_request()) is not None:
-            hello = request.hello
-            if hello.profile != PROFILE:
-                text = f"this server has environments: the profile {PROFILE!r}"
-                request.refuse("unsupported_profile", text)
-                continue
             try:
-                wish = self._wish(hello.make or {})
-            except ValueError as error:
-                request.refuse("bad_arguments", str(error))
-            else:
-                self._workers.give(request, wish)
+                self._judge(request)
+            except Exception:
+                _log.exception("a client is refused: what it wants cannot be judged")
+                request.refuse()
+
+    def _judge(self, request: Request) -> None:
+        """Gives a client to the workers, unless it is refused for what it wants."""
+        hello = request.hello
+        if hello.profile != PROFILE:
+            text = f"this server has environments: the profile {PROFILE!r}"
+            request.refuse("unsupported_profile", text)
+            return
+        try:
+            wish = self._wish(hello.make or {})
+        except ValueError as error:
+            request.refuse("bad_arguments", str(error))
+        else:
+            self._workers.give(request, wish)
 
     def _wish(self, make: dict[str, Any]) -> Wish:
         """The environment that a client asks for, by any values.
