@@ -7,17 +7,21 @@ use std::time::Duration;
 use masep::{CloseReason, Frame, ServerLimits};
 
 use crate::shells::{
-    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, accept, frame, next,
-    of_each_shell,
+    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, Side, accept, frame, next,
+    of_each_network, of_each_shell,
 };
+
+of_each_network! {
+    frames_before_a_bye_are_kept_when_the_peer_is_back
+    each_is_told_to_have_gone_before_it_is_told_to_have_come_again
+    connections_that_end_before_they_are_accepted_keep_no_other_from_its_end
+    ; with resets:
+    a_peer_that_is_told_a_bye_may_come_back_at_once_with_the_same_id
+}
 
 of_each_shell! {
     a_peer_that_goes_and_is_back_at_once_is_taken_though_nobody_reads
-    frames_before_a_bye_are_kept_when_the_peer_is_back
-    each_is_told_to_have_gone_before_it_is_told_to_have_come_again
     a_handler_is_told_of_an_end_before_the_same_id_connects_again
-    a_peer_that_is_told_a_bye_may_come_back_at_once_with_the_same_id
-    connections_that_end_before_they_are_accepted_keep_no_other_from_its_end
 }
 
 /// In how many ways a peer leaves: with a `BYE` and an open socket, as pymasep does it; with a `BYE`; by a
@@ -59,27 +63,27 @@ fn a_peer_that_goes_and_is_back_at_once_is_taken_though_nobody_reads(shell: Shel
     peer.expect(b"still");
 }
 
-fn frames_before_a_bye_are_kept_when_the_peer_is_back(shell: Shell) {
-    let (server, old, mut peer) = shell.connected(Options::default());
+fn frames_before_a_bye_are_kept_when_the_peer_is_back(side: Side) {
+    let (server, old, mut peer) = side.connected(Options::default());
     for n in 0..20_u8 {
-        peer.write(&frame(&[n; 10_000]));
+        peer.say(&[n; 4_000]);
     }
-    peer.write(&frame(b"BYE"));
-    let _new = Peer::join(server.address(), "agent");
+    peer.say(b"BYE");
+    let _new = server.agent("agent");
     let new = accept(&*server);
     for n in 0..20_u8 {
-        assert_eq!(old.recv(), Ok(Frame::new(vec![n; 10_000])));
+        assert_eq!(old.recv(), Ok(Frame::new(vec![n; 4_000])));
     }
     assert!(old.end().is_peer_bye());
     assert!(old.try_send("late").is_err());
     new.try_send("hi").unwrap();
 }
 
-fn each_is_told_to_have_gone_before_it_is_told_to_have_come_again(shell: Shell) {
+fn each_is_told_to_have_gone_before_it_is_told_to_have_come_again(side: Side) {
     let (handler, events) = Events::new();
-    let server = shell.serve(Options::default().handler(handler));
+    let server = side.serve(Options::default().handler(handler));
     for _ in 0..20 {
-        Peer::join(server.address(), "agent").write(&frame(b"BYE"));
+        server.agent("agent").say(b"BYE");
     }
     for _ in 0..20 {
         assert!(matches!(next(&events), Event::Connected(_)));
@@ -136,36 +140,36 @@ fn a_handler_is_told_of_an_end_before_the_same_id_connects_again(shell: Shell) {
     release_when_dropped.send(()).unwrap();
 }
 
-fn a_peer_that_is_told_a_bye_may_come_back_at_once_with_the_same_id(shell: Shell) {
+fn a_peer_that_is_told_a_bye_may_come_back_at_once_with_the_same_id(side: Side) {
     // It closes nothing, as a pymasep peer does for as long as its objects live.
-    let (server, connection, mut before) = shell.connected(Options::default());
+    let (server, connection, mut before) = side.connected(Options::default());
     thread::scope(|scope| {
         let bye = scope.spawn(|| connection.bye());
         before.expect(b"BYE");
-        let mut again = Peer::join(server.address(), "agent");
+        let mut again = server.agent("agent");
         accept(&*server).send("back").unwrap();
         again.expect(b"back");
         assert_eq!(bye.join().unwrap(), CloseReason::LocalBye);
     });
     // The old stream has ended, and its socket takes what is still sent for a while.
     before.expect_end();
-    before.write(&frame(b"late"));
+    before.say(b"late");
 }
 
-fn connections_that_end_before_they_are_accepted_keep_no_other_from_its_end(shell: Shell) {
+fn connections_that_end_before_they_are_accepted_keep_no_other_from_its_end(side: Side) {
     const PLACES: usize = 4;
-    let server = shell.serve(ServerLimits::default().connections(PLACES));
+    let server = side.serve(ServerLimits::default().connections(PLACES));
     // None is accepted. Each leaves, so that there is a place for the next.
     for _ in 0..5 * PLACES {
-        let mut peer = Peer::join(server.address(), "agent");
-        peer.write(b"\x04\0gone\x03\0BYE");
-        if shell == Shell::Async {
+        let mut peer = server.agent("agent");
+        peer.say_all(["gone", "BYE"]);
+        if side.shell == Shell::Async {
             // A task has noticed; a thread does when the place is wanted.
             peer.expect_end();
         }
     }
-    let mut last = Peer::join(server.address(), "agent");
-    last.write(&frame(b"here"));
+    let mut last = server.agent("agent");
+    last.say(b"here");
     let mut accepted = 1;
     loop {
         let connection = accept(&*server);

@@ -1,38 +1,44 @@
 //! Every connection ends with one known reason, and the peer is told.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use masep::{CloseReason, Frame, Limits, Protocols, SendError, WhenFull};
 
-use crate::shells::{Options, Peer, Shell, accept, fill, frame, listen, of_each_shell, until};
+use crate::shells::{
+    Options, Peer, Shell, Side, accept, fill, frame, listen, of_each_network, of_each_shell, until,
+};
 
-of_each_shell! {
+of_each_network! {
     a_bye_of_the_peer_ends_the_connection_and_closes_the_socket
     our_bye_comes_after_all_that_was_sent
-    our_bye_and_all_before_it_survive_what_the_peer_still_sends
     a_bye_wakes_up_all_that_receive
-    a_peer_that_takes_nothing_is_cut_off_with_a_reset
-    a_peer_that_closes_without_bye_is_an_end_of_stream
-    a_peer_that_only_closed_its_sending_side_still_gets_what_was_sent_and_a_bye
-    a_reset_is_told_apart
     what_arrived_before_a_bye_is_kept_though_writing_failed
     a_peer_that_says_bye_and_reads_no_more_ends_a_send_that_waits
-    silence_ends_a_connection_only_where_a_limit_says_so
     silence_is_noticed_also_by_calls_that_do_not_wait
     a_peer_that_never_reads_is_ended_and_holds_up_nobody
-    a_peer_that_reads_slowly_but_reads_is_not_ended
     a_peer_that_does_not_end_its_side_is_reset_after_a_while
+    ; with resets:
+    a_peer_that_takes_nothing_is_cut_off_with_a_reset
+    a_reset_is_told_apart
+}
+
+of_each_shell! {
+    our_bye_and_all_before_it_survive_what_the_peer_still_sends
+    a_peer_that_closes_without_bye_is_an_end_of_stream
+    a_peer_that_only_closed_its_sending_side_still_gets_what_was_sent_and_a_bye
+    silence_ends_a_connection_only_where_a_limit_says_so
+    a_peer_that_reads_slowly_but_reads_is_not_ended
     dropping_a_server_says_bye_to_all
     dropping_a_client_says_bye
 }
 
-fn a_bye_of_the_peer_ends_the_connection_and_closes_the_socket(shell: Shell) {
-    let (server, connection, mut peer) = shell.connected(Options::default());
+fn a_bye_of_the_peer_ends_the_connection_and_closes_the_socket(side: Side) {
+    let (server, connection, mut peer) = side.connected(Options::default());
     assert!(server.registry().is_connection_registered("agent"));
-    peer.write(b"\x04\0last\x03\0BYE\x05\0never");
+    peer.say_all(["last", "BYE", "never"]);
     assert_eq!(connection.recv(), Ok(Frame::new("last")));
     for _ in 0..3 {
         assert_eq!(connection.end(), CloseReason::PeerBye);
@@ -48,8 +54,8 @@ fn a_bye_of_the_peer_ends_the_connection_and_closes_the_socket(shell: Shell) {
     assert_eq!(connection.bye(), CloseReason::PeerBye);
 }
 
-fn our_bye_comes_after_all_that_was_sent(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn our_bye_comes_after_all_that_was_sent(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let reader = thread::spawn(move || {
         for n in 0..500_u16 {
             peer.expect(n.to_string().as_bytes());
@@ -98,14 +104,14 @@ fn our_bye_and_all_before_it_survive_what_the_peer_still_sends(shell: Shell) {
     }
 }
 
-fn a_bye_wakes_up_all_that_receive(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn a_bye_wakes_up_all_that_receive(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let readers = [0, 1, 2].map(|_| {
         let connection = connection.clone();
         thread::spawn(move || connection.recv())
     });
     // One of them is certain to wait when it has taken a frame.
-    peer.write(&frame(b"a"));
+    peer.say(b"a");
     while !readers.iter().any(thread::JoinHandle::is_finished) {
         thread::yield_now();
     }
@@ -118,13 +124,13 @@ fn a_bye_wakes_up_all_that_receive(shell: Shell) {
 }
 
 /// At a mere end of the stream, when it reads on one day, pymasep would spin for ever.
-fn a_peer_that_takes_nothing_is_cut_off_with_a_reset(shell: Shell) {
+fn a_peer_that_takes_nothing_is_cut_off_with_a_reset(side: Side) {
     let limits = Limits::default().write_time(Duration::from_millis(50));
-    let (_server, connection, mut peer) = shell.connected(limits);
+    let (_server, connection, mut peer) = side.connected(limits);
     fill(&*connection);
     assert_eq!(connection.bye(), CloseReason::WriteTimeout);
-    let error = peer.stream.read_to_end(&mut Vec::new()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let rest = peer.rest().map(|rest| rest.len());
+    assert_eq!(rest, Err(ErrorKind::ConnectionReset));
 }
 
 fn a_peer_that_closes_without_bye_is_an_end_of_stream(shell: Shell) {
@@ -146,19 +152,19 @@ fn a_peer_that_only_closed_its_sending_side_still_gets_what_was_sent_and_a_bye(s
     peer.expect_bye();
 }
 
-fn a_reset_is_told_apart(shell: Shell) {
-    let (_server, connection, peer) = shell.connected(Options::default());
+fn a_reset_is_told_apart(side: Side) {
+    let (_server, connection, peer) = side.connected(Options::default());
     peer.reset();
     assert_eq!(connection.end(), CloseReason::Reset);
 }
 
-fn what_arrived_before_a_bye_is_kept_though_writing_failed(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn what_arrived_before_a_bye_is_kept_though_writing_failed(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     // The peer says its last words and is gone; we are still sending to it.
-    peer.write(b"\x04\0last\x03\0BYE");
+    peer.say_all(["last", "BYE"]);
     drop(peer);
     let sent = (0..).find_map(|_| connection.send(vec![0; 60_000]).err());
-    let reasons: &[_] = match shell {
+    let reasons: &[_] = match side.shell {
         Shell::Blocking => &[CloseReason::PeerBye],
         // A task may tell what it knows when the write fails.
         Shell::Async => &[CloseReason::PeerBye, CloseReason::Reset],
@@ -169,10 +175,10 @@ fn what_arrived_before_a_bye_is_kept_though_writing_failed(shell: Shell) {
 }
 
 /// As pymasep does it: its socket stays open. Nobody else receives.
-fn a_peer_that_says_bye_and_reads_no_more_ends_a_send_that_waits(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn a_peer_that_says_bye_and_reads_no_more_ends_a_send_that_waits(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     fill(&*connection);
-    peer.write(&frame(b"BYE"));
+    peer.say(b"BYE");
     let sent = (0..).find_map(|_| connection.send(vec![7; 60_000]).err());
     assert_eq!(sent, Some(SendError::Closed(CloseReason::PeerBye)));
 }
@@ -188,9 +194,9 @@ fn silence_ends_a_connection_only_where_a_limit_says_so(shell: Shell) {
     peer.expect_bye();
 }
 
-fn silence_is_noticed_also_by_calls_that_do_not_wait(shell: Shell) {
+fn silence_is_noticed_also_by_calls_that_do_not_wait(side: Side) {
     let limits = Limits::default().idle_time(Some(Duration::from_millis(20)));
-    let (_server, connection, _peer) = shell.connected(limits);
+    let (_server, connection, _peer) = side.connected(limits);
     while connection.close_reason().is_none() {
         assert!(connection.try_recv().is_err());
         thread::yield_now();
@@ -198,12 +204,12 @@ fn silence_is_noticed_also_by_calls_that_do_not_wait(shell: Shell) {
     assert_eq!(connection.close_reason(), Some(CloseReason::IdleTimeout));
 }
 
-fn a_peer_that_never_reads_is_ended_and_holds_up_nobody(shell: Shell) {
-    let server = shell.serve(Limits::default().write_time(Duration::from_secs(1)));
+fn a_peer_that_never_reads_is_ended_and_holds_up_nobody(side: Side) {
+    let server = side.serve(Limits::default().write_time(Duration::from_secs(2)));
     let registry = server.registry();
-    let _deaf = Peer::join(server.address(), "deaf");
+    let _deaf = server.agent("deaf");
     let to_deaf = accept(&*server);
-    let good = RefCell::new(Peer::join(server.address(), "good"));
+    let good = RefCell::new(server.agent("good"));
     let _to_good = accept(&*server);
     let large = Frame::new(vec![7; 60_000]);
     until(|| {
@@ -264,14 +270,12 @@ fn a_peer_that_reads_slowly_but_reads_is_not_ended(shell: Shell) {
     assert_eq!(results, vec![Ok(()); 20]);
 }
 
-fn a_peer_that_does_not_end_its_side_is_reset_after_a_while(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn a_peer_that_does_not_end_its_side_is_reset_after_a_while(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     assert_eq!(connection.bye(), CloseReason::LocalBye);
     peer.expect_bye();
     // It goes on sending.
-    while peer.stream.write_all(&frame(b"more")).is_ok() {
-        thread::yield_now();
-    }
+    peer.say_until_it_fails(b"more");
 }
 
 fn dropping_a_server_says_bye_to_all(shell: Shell) {

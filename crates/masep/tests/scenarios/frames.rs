@@ -7,22 +7,25 @@ use std::thread;
 
 use masep::{CloseReason, Frame, Limit, LimitExceeded, Limits, SendError, SocketOptions, WhenFull};
 
-use crate::shells::{Options, Peer, Shell, accept, frame, of_each_shell};
+use crate::shells::{Options, Peer, Shell, Side, accept, frame, of_each_network, of_each_shell};
 
-of_each_shell! {
-    a_stream_cut_anywhere_gives_whole_frames
-    frames_behind_the_hello_in_one_write_are_kept
+of_each_network! {
     frames_of_all_sizes_arrive_in_order_in_both_directions_at_once
     two_sides_that_only_write_do_not_wait_for_each_other
-    a_frame_that_is_too_large_is_refused_and_the_connection_lives_on
-    a_claimed_length_over_the_limit_ends_only_that_connection
     frames_of_many_senders_are_never_mixed
     several_that_receive_share_the_frames
     answers_arrive_in_the_order_in_which_they_were_sent
     the_newest_frame_is_given_but_none_is_dropped_that_must_be_kept
+    a_connection_that_polls_busily_reads_the_same
+}
+
+of_each_shell! {
+    a_stream_cut_anywhere_gives_whole_frames
+    frames_behind_the_hello_in_one_write_are_kept
+    a_frame_that_is_too_large_is_refused_and_the_connection_lives_on
+    a_claimed_length_over_the_limit_ends_only_that_connection
     header_and_body_are_one_write
     a_peer_that_writes_header_and_body_apart_does_not_wait_for_acknowledgements
-    a_connection_that_polls_busily_reads_the_same
 }
 
 fn sizes() -> impl Iterator<Item = usize> + Clone {
@@ -62,8 +65,8 @@ fn frames_behind_the_hello_in_one_write_are_kept(shell: Shell) {
     peer.expect(b"engine");
 }
 
-fn frames_of_all_sizes_arrive_in_order_in_both_directions_at_once(shell: Shell) {
-    let (_server, engine, client) = shell.pair(Options::default());
+fn frames_of_all_sizes_arrive_in_order_in_both_directions_at_once(side: Side) {
+    let (_server, engine, client) = side.pair(Options::default());
     let all = || (0..10).flat_map(|round| sizes().map(move |size| body(size, round + size)));
     thread::scope(|scope| {
         for connection in [&*engine, client.connection()] {
@@ -75,10 +78,10 @@ fn frames_of_all_sizes_arrive_in_order_in_both_directions_at_once(shell: Shell) 
     });
 }
 
-fn two_sides_that_only_write_do_not_wait_for_each_other(shell: Shell) {
+fn two_sides_that_only_write_do_not_wait_for_each_other(side: Side) {
     // More than both sockets' buffers together.
     const FRAMES: usize = 400;
-    let (_server, engine, client) = shell.pair(Limits::default().queue_bytes(64 << 20));
+    let (_server, engine, client) = side.pair(Limits::default().queue_bytes(64 << 20));
     thread::scope(|scope| {
         for connection in [&*engine, client.connection()] {
             scope.spawn(move || {
@@ -136,10 +139,10 @@ fn a_claimed_length_over_the_limit_ends_only_that_connection(shell: Shell) {
     assert_eq!(to_other.recv(), Ok(Frame::new("b")));
 }
 
-fn frames_of_many_senders_are_never_mixed(shell: Shell) {
+fn frames_of_many_senders_are_never_mixed(side: Side) {
     const SENDERS: usize = 20;
     const FRAMES: usize = 100;
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+    let (_server, connection, mut peer) = side.connected(Options::default());
     thread::scope(|scope| {
         for sender in 0..SENDERS {
             let connection = &connection;
@@ -163,19 +166,17 @@ fn frames_of_many_senders_are_never_mixed(shell: Shell) {
     });
 }
 
-fn several_that_receive_share_the_frames(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn several_that_receive_share_the_frames(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let readers = [(); 4].map(|()| {
         let connection = connection.clone();
         let numbers = std::iter::from_fn(move || Some(connection.recv().ok()?.into_bytes()[0]));
         thread::spawn(move || numbers.collect::<Vec<_>>())
     });
     for n in 0..=255 {
-        for byte in frame(&[n]) {
-            peer.write(&[byte]);
-        }
+        peer.drip([n]);
     }
-    peer.write(&frame(b"BYE"));
+    peer.say(b"BYE");
     let numbers = readers.map(|reader| reader.join().unwrap());
     assert!(numbers.iter().all(|numbers| numbers.is_sorted()));
     let mut all = numbers.concat();
@@ -184,8 +185,8 @@ fn several_that_receive_share_the_frames(shell: Shell) {
 }
 
 /// A call that has waited writes what it sends itself; what follows may be queued. The order holds.
-fn answers_arrive_in_the_order_in_which_they_were_sent(shell: Shell) {
-    let (_server, engine, client) = shell.pair(Options::default());
+fn answers_arrive_in_the_order_in_which_they_were_sent(side: Side) {
+    let (_server, engine, client) = side.pair(Options::default());
     let echo = thread::spawn(move || {
         while let Ok(frame) = engine.recv() {
             for piece in 0..3_u8 {
@@ -211,16 +212,15 @@ fn answers_arrive_in_the_order_in_which_they_were_sent(shell: Shell) {
     echo.join().unwrap();
 }
 
-fn the_newest_frame_is_given_but_none_is_dropped_that_must_be_kept(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn the_newest_frame_is_given_but_none_is_dropped_that_must_be_kept(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let keep = |frame: &Frame| frame.as_ref().starts_with(b"end");
     for (written, newest) in [
         (&["1", "2", "3"][..], &["3"][..]),
         (&["4", "end 1", "5", "6"], &["end 1", "6"]),
         (&["7", "8", "BYE"], &["8"]),
     ] {
-        let frames = written.iter().map(|body| frame(body.as_bytes()));
-        peer.write(&frames.collect::<Vec<_>>().concat());
+        peer.say_all(written);
         for body in newest {
             assert_eq!(connection.recv_newest(&keep), Ok(Frame::new(*body)));
         }
@@ -268,10 +268,9 @@ fn a_peer_that_writes_header_and_body_apart_does_not_wait_for_acknowledgements(s
     assert!(times[20].as_millis() < 20, "{times:?}");
 }
 
-fn a_connection_that_polls_busily_reads_the_same(shell: Shell) {
+fn a_connection_that_polls_busily_reads_the_same(side: Side) {
     let hours = std::time::Duration::from_secs(3_600);
-    let (_server, connection, mut peer) =
-        shell.connected(SocketOptions::default().busy_poll(hours));
+    let (_server, connection, mut peer) = side.connected(SocketOptions::default().busy_poll(hours));
     let reader = thread::spawn(move || {
         let mut sizes = Vec::new();
         let reason = loop {
@@ -286,10 +285,10 @@ fn a_connection_that_polls_busily_reads_the_same(shell: Shell) {
         (sizes, reason)
     });
     for size in sizes().take(20) {
-        peer.write(&frame(&body(size, 1)));
+        peer.say(&body(size, 1));
         peer.expect(&body(size, 1));
     }
-    peer.write(&frame(b"BYE"));
+    peer.say(b"BYE");
     let (read, reason) = reader.join().unwrap();
     assert_eq!(read, sizes().take(20).collect::<Vec<_>>());
     assert_eq!(reason, CloseReason::PeerBye);

@@ -6,25 +6,28 @@ use std::thread;
 use masep::{Address, CloseReason, Frame, Limits, Protocols, RejectReason, ServerLimits, WhenFull};
 
 use crate::shells::{
-    Act, Connection, Event, Events, Handle, Handler, Options, Peer, SOON, Shell, accept, frame,
-    listen, next, of_each_shell,
+    Act, Connection, Event, Events, Handle, Handler, Options, Peer, SOON, Shell, Side, accept,
+    frame, listen, next, of_each_network, of_each_shell,
 };
 
-of_each_shell! {
+of_each_network! {
     a_handler_is_told_everything_in_order_on_both_sides
-    the_handler_hears_of_a_connection_before_it_hears_of_its_end
     a_handler_that_panics_ends_its_connection_only
-    a_handler_that_panics_at_the_door_does_not_close_it
     a_handler_does_not_keep_the_connection_of_a_client
     the_last_handle_of_a_client_ends_its_connection
 }
 
-fn a_handler_is_told_everything_in_order_on_both_sides(shell: Shell) {
+of_each_shell! {
+    the_handler_hears_of_a_connection_before_it_hears_of_its_end
+    a_handler_that_panics_at_the_door_does_not_close_it
+}
+
+fn a_handler_is_told_everything_in_order_on_both_sides(side: Side) {
     let (handler, engine) = Events::new();
-    let server = shell.serve(Options::default().handler(handler));
+    let server = side.serve(Options::default().handler(handler));
     let (handler, agent) = Events::new();
     let options = Options::default().handler(handler);
-    let client = shell.connect("agent", server.address(), options).unwrap();
+    let client = side.connect("agent", &server, options).unwrap();
     let Event::Connected(connection) = next(&engine) else {
         panic!("connect comes first");
     };
@@ -91,15 +94,15 @@ impl Handler for Panics {
     }
 }
 
-fn a_handler_that_panics_ends_its_connection_only(shell: Shell) {
-    let server = shell.serve(Options::default().handler(Panics));
-    let mut bad = Peer::join(server.address(), "bad");
-    let mut good = Peer::join(server.address(), "good");
+fn a_handler_that_panics_ends_its_connection_only(side: Side) {
+    let server = side.serve(Options::default().handler(Panics));
+    let mut bad = server.agent("bad");
+    let mut good = server.agent("good");
     let to_bad = server.registry().get_connection("bad").unwrap();
-    bad.write(&frame(b"panic"));
+    bad.say(b"panic");
     bad.expect_bye();
     assert_eq!(to_bad.closed(), CloseReason::Aborted);
-    good.write(&frame(b"hi"));
+    good.say(b"hi");
     good.expect(b"hi");
 }
 
@@ -137,11 +140,11 @@ impl Handler for Tell {
 }
 
 /// A connection that is lent to a handler keeps nothing alive; a clone of it does.
-fn a_handler_does_not_keep_the_connection_of_a_client(shell: Shell) {
-    let server = shell.serve(Options::default());
+fn a_handler_does_not_keep_the_connection_of_a_client(side: Side) {
+    let server = side.serve(Options::default());
     let (tell, told) = mpsc::channel();
     let options = Options::default().handler(Tell(tell));
-    let client = shell.connect("agent", server.address(), options).unwrap();
+    let client = side.connect("agent", &server, options).unwrap();
     let there = accept(&*server);
     there.send("keep it").unwrap();
     let Ok(Told::Received(kept)) = told.recv_timeout(SOON) else {
@@ -158,10 +161,10 @@ fn a_handler_does_not_keep_the_connection_of_a_client(shell: Shell) {
     assert_eq!(there.end(), CloseReason::PeerBye);
 }
 
-fn the_last_handle_of_a_client_ends_its_connection(shell: Shell) {
-    let server = shell.serve(Options::default());
+fn the_last_handle_of_a_client_ends_its_connection(side: Side) {
+    let server = side.serve(Options::default());
     // The client is a temporary.
-    let connection = shell.join("agent", &*server).connection().handle();
+    let connection = side.join("agent", &server).connection().handle();
     let there = accept(&*server);
     there.send("are you there?").unwrap();
     assert!(connection.recv().is_ok());
@@ -171,7 +174,7 @@ fn the_last_handle_of_a_client_ends_its_connection(shell: Shell) {
     assert_eq!(there.end(), CloseReason::PeerBye);
 
     // A handle from the registry is one too.
-    let client = shell.join("agent", &*server);
+    let client = side.join("agent", &server);
     let there = accept(&*server);
     let connection = client.registry().get_connection("engine").unwrap();
     drop(client);

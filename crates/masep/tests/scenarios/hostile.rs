@@ -15,9 +15,18 @@ use masep::{
 
 use crate::corpus::{self, Input, TAKEN};
 use crate::shells::{
-    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, frame, next,
-    of_each_shell, until, wait,
+    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Serving, Shell, Side, frame,
+    next, of_each_network, of_each_shell, until, wait,
 };
+
+of_each_network! {
+    what_follows_a_bye_is_never_heard
+    bounds_without_end_are_bounds_too
+    a_handler_that_never_returns_costs_its_own_connection_only
+    a_newer_connection_replaces_one_whose_handler_never_returns
+    ; with resets:
+    a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place
+}
 
 of_each_shell! {
     thousands_of_bad_inputs_cost_a_good_client_no_frame
@@ -25,11 +34,6 @@ of_each_shell! {
     lengths_that_are_claimed_and_never_filled_hold_up_nobody
     a_storm_of_connections_and_resets_leaves_nothing_behind
     #[cfg(target_os = "linux")] one_address_has_its_share_of_the_places_and_no_more
-    what_follows_a_bye_is_never_heard
-    bounds_without_end_are_bounds_too
-    a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place
-    a_handler_that_never_returns_costs_its_own_connection_only
-    a_newer_connection_replaces_one_whose_handler_never_returns
 }
 
 /// The time that a test of thousands of inputs may take.
@@ -312,11 +316,11 @@ fn one_address_has_its_share_of_the_places_and_no_more(shell: Shell) {
     Peer::join_when_free(address, "good");
 }
 
-fn what_follows_a_bye_is_never_heard(shell: Shell) {
+fn what_follows_a_bye_is_never_heard(side: Side) {
     let (handler, happened) = Events::new();
-    let server = shell.serve(Options::default().handler(handler));
-    let mut peer = Peer::join(server.address(), "agent");
-    peer.write(b"\x06\0before\x03\0BYE\x06\0behind\xff\xff garbage");
+    let server = side.serve(Options::default().handler(handler));
+    let mut peer = server.agent("agent");
+    peer.say_all([&b"before"[..], b"BYE", b"behind", &[0xff; 9]]);
     peer.expect_end();
     let mut heard = Vec::new();
     loop {
@@ -330,7 +334,7 @@ fn what_follows_a_bye_is_never_heard(shell: Shell) {
 }
 
 /// Bounds for which no clock, socket, channel or semaphore has numbers.
-fn bounds_without_end_are_bounds_too(shell: Shell) {
+fn bounds_without_end_are_bounds_too(side: Side) {
     let far = Duration::MAX;
     let limits = Limits::default()
         .queue_messages(usize::MAX)
@@ -341,7 +345,7 @@ fn bounds_without_end_are_bounds_too(shell: Shell) {
     let options = Options::from(limits)
         .server_limits(ServerLimits::default().connections(usize::MAX))
         .socket(SocketOptions::default().keepalive_time(Some(far)));
-    let (server, connection, mut peer) = shell.connected(options);
+    let (server, connection, mut peer) = side.connected(options);
     connection.send("hi").unwrap();
     peer.expect(b"hi");
     let report = server.shutdown(far);
@@ -357,18 +361,13 @@ struct Rogue {
 
 impl Rogue {
     fn serve(
-        shell: Shell,
+        side: Side,
         panics: bool,
         options: impl Into<Options>,
-    ) -> (
-        Box<dyn crate::shells::Server>,
-        SocketAddr,
-        mpsc::Receiver<String>,
-    ) {
+    ) -> (Serving, mpsc::Receiver<String>) {
         let (told, heard) = mpsc::channel();
-        let server = shell.serve(options.into().handler(Self { told, panics }));
-        let address = server.address().tcp().unwrap();
-        (server, address, heard)
+        let server = side.serve(options.into().handler(Self { told, panics }));
+        (server, heard)
     }
 
     fn is_told(&self, call: &str, peer: &str, otherwise: Act) -> Act {
@@ -400,39 +399,39 @@ fn expect_told(heard: &mpsc::Receiver<String>, expected: &str) {
     while heard.recv_timeout(SOON).expect("it is told") != expected {}
 }
 
-fn expect_echo(address: SocketAddr, id: &str) {
-    let mut peer = Peer::join(address, id);
-    peer.write(&frame(b"hi"));
-    peer.expect(b"hi");
-    peer.write(&frame(b"BYE"));
+fn expect_echo(server: &Serving, id: &str) {
+    let mut peer = server.agent(id);
+    peer.say("hi");
+    peer.expect("hi");
+    peer.say("BYE");
     peer.expect_end();
 }
 
-fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place(shell: Shell) {
+fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place(side: Side) {
     let limits = ServerLimits::default().connections(2);
-    let (_server, address, heard) = Rogue::serve(shell, true, limits);
+    let (server, heard) = Rogue::serve(side, true, limits);
     for n in 0..3 {
         for call in ["connect", "receive"] {
-            let mut bad = Peer::join(address, call);
-            bad.write(&frame(b"go on"));
+            let mut bad = server.agent(call);
+            bad.say(b"go on");
             bad.expect_bye();
             expect_told(&heard, &format!("close {call}"));
         }
-        drop(Peer::join(address, "close"));
+        drop(server.agent("close"));
         expect_told(&heard, "close close");
-        Peer::connect(address).write(b"\x02\0\xff\xff");
+        server.hear_nonsense();
         expect_told(&heard, "reject reject");
         let id = format!("good {n}");
-        expect_echo(address, &id);
+        expect_echo(&server, &id);
         expect_told(&heard, &format!("close {id}"));
     }
 }
 
-fn a_handler_that_never_returns_costs_its_own_connection_only(shell: Shell) {
-    let (server, address, heard) = Rogue::serve(shell, false, Options::default());
+fn a_handler_that_never_returns_costs_its_own_connection_only(side: Side) {
+    let (server, heard) = Rogue::serve(side, false, Options::default());
     let mut stuck = ["connect", "receive"].map(|call| {
-        let mut peer = Peer::join(address, call);
-        peer.write(&frame(b"never answered"));
+        let mut peer = server.agent(call);
+        peer.say(b"never answered");
         expect_told(&heard, &format!("{call} {call}"));
         // Frames of others to it go out all the same.
         let registry = server.registry();
@@ -442,13 +441,13 @@ fn a_handler_that_never_returns_costs_its_own_connection_only(shell: Shell) {
     });
     for _ in 0..2 {
         // The id is free again, if not at once.
-        drop(Peer::join(address, "close"));
+        drop(server.agent("close"));
         expect_told(&heard, "close close");
         until(|| !server.registry().is_connection_registered("close"));
     }
-    Peer::connect(address).write(b"\x02\0\xff\xff");
+    server.hear_nonsense();
     expect_told(&heard, "reject reject");
-    expect_echo(address, "good");
+    expect_echo(&server, "good");
 
     let connection = server.registry().get_connection("receive").unwrap();
     assert_eq!(connection.bye(), CloseReason::LocalBye);
@@ -459,11 +458,11 @@ fn a_handler_that_never_returns_costs_its_own_connection_only(shell: Shell) {
     }
 }
 
-fn a_newer_connection_replaces_one_whose_handler_never_returns(shell: Shell) {
-    let (server, address, heard) = Rogue::serve(shell, false, Duplicates::Replace);
-    let mut older = Peer::join(address, "close");
+fn a_newer_connection_replaces_one_whose_handler_never_returns(side: Side) {
+    let (server, heard) = Rogue::serve(side, false, Duplicates::Replace);
+    let mut older = server.agent("close");
     expect_told(&heard, "connect close");
-    let newer = Peer::join(address, "close");
+    let newer = server.agent("close");
     older.expect_bye();
     expect_told(&heard, "connect close");
     drop(newer);

@@ -4,21 +4,24 @@ use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use masep::{Address, CloseReason, DecodeErrorKind, Frame, RejectReason, ServerLimits};
+use masep::{Address, CloseReason, DecodeErrorKind, Frame, Protocol, RejectReason, ServerLimits};
 use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 
 use crate::shells::masep2::{self, first_bytes, frame, read};
 use crate::shells::{
-    Act, Client, Connection, Handler, Options, Peer, Server, Shell, accept, listen, of_each_shell,
-    until,
+    Act, Client, Connection, Handler, Network, Options, Peer, Serving, Shell, Side, accept, listen,
+    of_each_network, of_each_shell, until,
 };
 
-of_each_shell! {
+of_each_network! {
     bombs_in_messages_cost_a_good_client_no_frame
     claims_of_large_payloads_hold_up_nobody
+    a_client_of_another_time_is_understood
+}
+
+of_each_shell! {
     pings_without_end_hold_up_nobody
     a_client_that_dies_within_the_agreement_leaves_its_place
-    a_client_of_another_time_is_understood
     a_server_of_another_time_is_understood
 }
 
@@ -58,15 +61,12 @@ impl Engine {
 }
 
 /// A server, and a good client of protocol 2 at it.
-fn serve(shell: Shell, options: impl Into<Options>) -> (Box<dyn Server>, Engine, Box<dyn Client>) {
+fn serve(side: Side, options: impl Into<Options>) -> (Serving, Engine, Box<dyn Client>) {
     let engine = Engine::default();
-    let server = shell.serve(options.into().handler(engine.clone()));
-    let good = shell.connect("good", address(&*server), Options::default());
-    (server, engine, good.unwrap())
-}
-
-fn address(server: &dyn Server) -> String {
-    format!("masep://{}", server.address())
+    let server = side.serve(options.into().handler(engine.clone()));
+    let good = side.join("good", &server);
+    assert_eq!(good.connection().protocol(), Protocol::Masep2);
+    (server, engine, good)
 }
 
 /// A round trip of the good client, of a frame that needs memory of its own.
@@ -83,9 +83,9 @@ fn message(item: &[u8]) -> Vec<u8> {
     [&before[..], item].concat()
 }
 
-fn bombs_in_messages_cost_a_good_client_no_frame(shell: Shell) {
-    let (server, engine, good) = serve(shell, Options::default());
-    let mut bad = masep2::join(&*server, &first_bytes("bad"));
+fn bombs_in_messages_cost_a_good_client_no_frame(side: Side) {
+    let (server, engine, good) = serve(side, Options::default());
+    let mut bad = server.agent2(&first_bytes("bad"));
     let megabyte = |item: &[u8]| item.repeat((1 << 20) / item.len() - 50);
     let bombs = [
         // Lengths that are claimed: of arrays, maps, bytes and texts.
@@ -123,11 +123,11 @@ fn bombs_in_messages_cost_a_good_client_no_frame(shell: Shell) {
     assert_eq!(engine.outcomes(), expected);
 }
 
-fn claims_of_large_payloads_hold_up_nobody(shell: Shell) {
-    let (server, engine, good) = serve(shell, Options::default());
+fn claims_of_large_payloads_hold_up_nobody(side: Side) {
+    let (server, engine, good) = serve(side, Options::default());
     let claims: Vec<_> = (0..100)
         .map(|n| {
-            let mut peer = masep2::join(&*server, &first_bytes(&n.to_string()));
+            let mut peer = server.agent2(&first_bytes(&n.to_string()));
             peer.write(&Header::new(kind::BYTES, 1 << 20).to_bytes());
             peer.write(&[7; 1_000]);
             peer
@@ -135,10 +135,9 @@ fn claims_of_large_payloads_hold_up_nobody(shell: Shell) {
         .collect();
     play(&*good);
     // More than the server takes of anybody.
-    let mut bad = masep2::join(&*server, &first_bytes("bad"));
+    let mut bad = server.agent2(&first_bytes("bad"));
     bad.write(&Header::new(kind::BYTES, (1 << 20) + 1).to_bytes());
-    let (said, _) = read(&mut bad);
-    assert_eq!(said, kind::BYE);
+    bad.expect_bye();
     until(|| engine.outcomes() == ["closed"]);
     drop(claims);
     play(&*good);
@@ -146,7 +145,7 @@ fn claims_of_large_payloads_hold_up_nobody(shell: Shell) {
 }
 
 fn pings_without_end_hold_up_nobody(shell: Shell) {
-    let (server, _engine, good) = serve(shell, Options::default());
+    let (server, _engine, good) = serve(shell.over(Network::Tcp), Options::default());
     let mut bad = masep2::join(&*server, &first_bytes("bad"));
     let pings = frame(kind::PING, b"12345678").repeat(1_000);
     // Nobody reads the answers, which are few.
@@ -167,7 +166,8 @@ fn pings_without_end_hold_up_nobody(shell: Shell) {
 }
 
 fn a_client_that_dies_within_the_agreement_leaves_its_place(shell: Shell) {
-    let (server, engine, good) = serve(shell, ServerLimits::default().connections(2));
+    let tcp = shell.over(Network::Tcp);
+    let (server, engine, good) = serve(tcp, ServerLimits::default().connections(2));
     let bytes = first_bytes("bad");
     let ends: Vec<_> = (0..bytes.len()).step_by(3).collect();
     for end in &ends {
@@ -206,12 +206,12 @@ fn with_ignorable(frames: &[u8]) -> Vec<u8> {
     [&ignorable[..], frames, &frame(255, &[7; 5_000]), frames].concat()
 }
 
-fn a_client_of_another_time_is_understood(shell: Shell) {
-    let server = shell.serve(Options::default());
+fn a_client_of_another_time_is_understood(side: Side) {
+    let server = side.serve(Options::default());
     let mut hello = Hello::new("later".into(), 1 << 20);
     hello.features.push("of-another-time".into());
     let hello = with_an_unknown_key(&Control::Hello(Box::new(hello)));
-    let mut peer = masep2::join(&*server, &[preamble::CLIENT, &hello].concat());
+    let mut peer = server.agent2(&[preamble::CLIENT, &hello].concat());
     let connection = accept(&*server);
     assert_eq!(connection.peer(), "later");
     peer.write(&with_ignorable(&frame(kind::BYTES, b"hi")));
@@ -219,11 +219,11 @@ fn a_client_of_another_time_is_understood(shell: Shell) {
         assert_eq!(connection.recv(), Ok(Frame::new("hi")));
     }
     connection.send("hello").unwrap();
-    assert_eq!(read(&mut peer), (kind::BYTES, b"hello".to_vec()));
+    peer.expect("hello");
     // One of a kind that may not be ignored is said to be unsupported.
     peer.write(&frame(100, b""));
     assert_eq!(connection.end(), CloseReason::UnsupportedFrame(100));
-    assert_eq!(read(&mut peer).0, kind::BYE);
+    peer.expect_bye();
 }
 
 fn a_server_of_another_time_is_understood(shell: Shell) {

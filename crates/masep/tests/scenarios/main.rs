@@ -5,8 +5,6 @@
 
 #[path = "../../../masep-proto/tests/corpus/mod.rs"]
 mod corpus;
-#[path = "../directory/mod.rs"]
-mod directory;
 #[path = "../shells/mod.rs"]
 mod shells;
 
@@ -28,3 +26,5 @@ mod requests;
 mod sends;
 mod shutdown;
 mod unix_sockets;
+
+use shells::directory;

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use masep::{CloseReason, Frame, Limit, Limits};
 
-use crate::shells::{Act, Connection, Handler, Options, Peer, Shell, accept, frame, of_each_shell};
+use crate::shells::{
+    Act, Connection, Handler, Options, Shell, Side, accept, of_each_network, of_each_shell,
+};
 
-of_each_shell! {
+of_each_network! {
     one_that_sends_more_than_its_rate_waits_and_loses_nothing
     a_handler_gets_all_that_waited_for_its_rate
     one_that_floods_is_ended_and_no_other_notices
+}
+
+of_each_shell! {
     a_client_ends_a_server_that_floods
 }
 
@@ -21,13 +26,9 @@ fn numbers(count: u32) -> impl Iterator<Item = [u8; 4]> {
     (0..count).map(u32::to_be_bytes)
 }
 
-fn frames(count: u32) -> Vec<u8> {
-    numbers(count).flat_map(|number| frame(&number)).collect()
-}
-
-fn one_that_sends_more_than_its_rate_waits_and_loses_nothing(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(rate(200));
-    peer.write(&[&frames(300)[..], b"\x03\0BYE"].concat());
+fn one_that_sends_more_than_its_rate_waits_and_loses_nothing(side: Side) {
+    let (_server, connection, mut peer) = side.connected(rate(200));
+    peer.say_all(numbers(300).map(Vec::from).chain([b"BYE".to_vec()]));
     for number in numbers(300) {
         assert_eq!(connection.recv(), Ok(Frame::new(number.to_vec())));
     }
@@ -42,10 +43,10 @@ impl Handler for Echo {
     }
 }
 
-fn a_handler_gets_all_that_waited_for_its_rate(shell: Shell) {
-    let server = shell.serve(Options::from(rate(200)).handler(Echo));
-    let mut peer = Peer::join(server.address(), "agent");
-    peer.write(&frames(300));
+fn a_handler_gets_all_that_waited_for_its_rate(side: Side) {
+    let server = side.serve(Options::from(rate(200)).handler(Echo));
+    let mut peer = server.agent("agent");
+    peer.say_all(numbers(300));
     for number in numbers(300) {
         peer.expect(&number);
     }
@@ -70,21 +71,21 @@ fn expect_too_fast(connection: &dyn Connection, allowed: usize) -> u32 {
     unreachable!("the frames have an end")
 }
 
-fn one_that_floods_is_ended_and_no_other_notices(shell: Shell) {
+fn one_that_floods_is_ended_and_no_other_notices(side: Side) {
     let limits = rate(10).rate_time(Duration::from_millis(300));
-    let server = shell.serve(limits);
-    let mut good = Peer::join(server.address(), "good");
+    let server = side.serve(limits);
+    let mut good = server.agent("good");
     let to_good = accept(&*server);
     let mut play = || {
-        good.write(&frame(b"question"));
+        good.say(b"question");
         assert_eq!(to_good.recv(), Ok(Frame::new("question")));
         to_good.send("answer").unwrap();
         good.expect(b"answer");
     };
     play();
-    let mut peer = Peer::join(server.address(), "bad");
+    let mut peer = server.agent("bad");
     let connection = accept(&*server);
-    peer.write(&frames(2_000));
+    peer.say_all(numbers(2_000));
     play();
     let came = expect_too_fast(&*connection, 10);
     assert!((10..2_000).contains(&came), "{came}");

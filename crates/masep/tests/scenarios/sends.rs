@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use masep::{CloseReason, Duplicates, Frame, Limits, SendError, WhenFull};
 
-use crate::shells::{Options, Peer, SOON, Shell, accept, fill, frame, of_each_shell};
+use crate::shells::{
+    Options, Peer, SOON, Shell, Side, accept, fill, frame, of_each_network, of_each_shell,
+};
 
-of_each_shell! {
+of_each_network! {
     what_was_accepted_arrives_whole_whatever_is_waited_for_then
     receiving_sends_the_rest_of_a_frame_that_did_not_fit
     a_socket_without_room_takes_nothing_and_what_it_took_in_part_goes_out_whole
     what_try_send_left_is_under_the_bound_for_writing
     a_send_that_fails_while_this_side_ends_the_connection_returns
     a_send_that_waits_returns_at_once_when_another_ends_the_connection
+    a_frame_for_everybody_is_sent_as_a_whole
+}
+
+of_each_shell! {
     a_peer_that_stalls_comes_back_and_resets_the_first_connection_ends_all_sends_to_it
     a_peer_that_takes_nothing_is_cut_off_though_it_sends_without_pause
-    a_frame_for_everybody_is_sent_as_a_whole
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +35,9 @@ enum Way {
     Elsewhere,
 }
 
-fn what_was_accepted_arrives_whole_whatever_is_waited_for_then(shell: Shell) {
+fn what_was_accepted_arrives_whole_whatever_is_waited_for_then(side: Side) {
     for way in [Way::Recv, Way::RecvNewest, Way::Closed, Way::Elsewhere] {
-        let (_server, connection, mut peer) = shell.connected(Options::default());
+        let (_server, connection, mut peer) = side.connected(Options::default());
         let (begins, begun) = mpsc::channel();
         thread::scope(|scope| {
             // Waits before there is anything to send, and so perhaps in the system.
@@ -54,30 +59,30 @@ fn what_was_accepted_arrives_whole_whatever_is_waited_for_then(shell: Shell) {
             for n in 0..frames {
                 peer.expect(&vec![n as u8; 60_000 + n]);
             }
-            peer.write(&frame(b"thanks"));
+            peer.say(b"thanks");
             connection.bye();
         });
     }
 }
 
 /// The peer answers when it has everything. Without the rest both would wait for ever.
-fn receiving_sends_the_rest_of_a_frame_that_did_not_fit(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn receiving_sends_the_rest_of_a_frame_that_did_not_fit(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let taken = fill(&*connection);
     let reader = thread::spawn(move || {
         for _ in 0..taken {
             peer.expect(&[7; 60_000]);
         }
-        peer.write(&frame(b"all"));
+        peer.say(b"all");
         peer
     });
     assert_eq!(connection.recv(), Ok(Frame::new("all")));
     reader.join().unwrap();
 }
 
-fn a_socket_without_room_takes_nothing_and_what_it_took_in_part_goes_out_whole(shell: Shell) {
+fn a_socket_without_room_takes_nothing_and_what_it_took_in_part_goes_out_whole(side: Side) {
     for size in [65_535, 10_007, 100] {
-        let (_server, connection, mut peer) = shell.connected(Options::default());
+        let (_server, connection, mut peer) = side.connected(Options::default());
         let bodies = move || (0..).map(move |n: usize| vec![n as u8; size]);
         let full = |body| connection.try_send(body).err();
         let (mut taken, mut refused) = (0, None);
@@ -102,9 +107,9 @@ fn a_socket_without_room_takes_nothing_and_what_it_took_in_part_goes_out_whole(s
     }
 }
 
-fn what_try_send_left_is_under_the_bound_for_writing(shell: Shell) {
+fn what_try_send_left_is_under_the_bound_for_writing(side: Side) {
     let limits = Limits::default().write_time(Duration::from_millis(50));
-    let (_server, connection, _peer) = shell.connected(limits);
+    let (_server, connection, _peer) = side.connected(limits);
     // Nobody sends any more, and nobody receives. The queue is full, so that a part of a frame is left.
     fill(&*connection);
     assert_eq!(connection.closed(), CloseReason::WriteTimeout);
@@ -112,8 +117,8 @@ fn what_try_send_left_is_under_the_bound_for_writing(shell: Shell) {
 
 /// A reset makes the write fail; the connection is ended here before what is left to be read was
 /// looked at for the reason.
-fn a_write_fails_while_this_side_ends_the_connection(shell: Shell, without_wait: bool) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn a_write_fails_while_this_side_ends_the_connection(side: Side, without_wait: bool) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let (holds, held) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let reader = connection.clone();
@@ -125,7 +130,7 @@ fn a_write_fails_while_this_side_ends_the_connection(shell: Shell, without_wait:
             true
         })
     });
-    peer.write(&frame(b"hold"));
+    peer.say(b"hold");
     held.recv_timeout(SOON).unwrap();
     peer.reset();
 
@@ -156,16 +161,16 @@ fn a_write_fails_while_this_side_ends_the_connection(shell: Shell, without_wait:
     assert_eq!(reader.join().unwrap(), Ok(Frame::new("hold")));
 }
 
-fn a_send_that_fails_while_this_side_ends_the_connection_returns(shell: Shell) {
+fn a_send_that_fails_while_this_side_ends_the_connection_returns(side: Side) {
     for _ in 0..10 {
-        a_write_fails_while_this_side_ends_the_connection(shell, false);
-        a_write_fails_while_this_side_ends_the_connection(shell, true);
+        a_write_fails_while_this_side_ends_the_connection(side, false);
+        a_write_fails_while_this_side_ends_the_connection(side, true);
     }
 }
 
 /// The socket has no room, and what was sent is delivered in the background for a while.
-fn a_send_that_waits_returns_at_once_when_another_ends_the_connection(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
+fn a_send_that_waits_returns_at_once_when_another_ends_the_connection(side: Side) {
+    let (_server, connection, mut peer) = side.connected(Options::default());
     let mut frames = fill(&*connection);
     thread::scope(|scope| {
         let (sends, sent) = mpsc::channel();
@@ -239,14 +244,13 @@ fn a_peer_that_takes_nothing_is_cut_off_though_it_sends_without_pause(shell: She
     assert_eq!(error, Some(SendError::Closed(CloseReason::WriteTimeout)));
 }
 
-fn a_frame_for_everybody_is_sent_as_a_whole(shell: Shell) {
+fn a_frame_for_everybody_is_sent_as_a_whole(side: Side) {
     for count in [1, 3] {
-        let server = shell.serve(Options::default());
+        let server = side.serve(Options::default());
         let mut peers: Vec<_> = (0..count)
             .map(|n| {
-                let peer = Peer::join(server.address(), &n.to_string());
-                let socket = socket2::SockRef::from(&peer.stream);
-                socket.set_recv_buffer_size(16 << 10).unwrap();
+                let peer = server.agent(&n.to_string());
+                peer.take_little();
                 let connection = accept(&*server);
                 // Waits, in the system, before there is anything to send.
                 let waiting = connection.clone();

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use masep::{CloseReason, Frame, ServerLimits};
 
 use crate::shells::{
-    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Shell, accept, fill, frame, next,
-    of_each_shell,
+    Act, Connection, Event, Events, Handler, Options, SOON, Shell, Side, accept, fill, listens,
+    next, of_each_network,
 };
 
-of_each_shell! {
+of_each_network! {
     a_shutdown_delivers_what_is_unsent_and_says_who_was_cut
     a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline
     a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted
@@ -18,15 +18,15 @@ of_each_shell! {
     a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone
 }
 
-fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut(shell: Shell) {
-    let server = shell.serve(Options::default());
-    let address = server.address().tcp().unwrap();
-    let mut good = Peer::join(address, "good");
+fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut(side: Side) {
+    let server = side.serve(Options::default());
+    let address = server.address();
+    let mut good = server.agent("good");
     let to_good = accept(&*server);
-    let _deaf = Peer::join(address, "deaf");
+    let _deaf = server.agent("deaf");
     let to_deaf = accept(&*server);
     fill(&*to_deaf);
-    let mut slow = Peer::join(address, "slow");
+    let mut slow = server.agent("slow");
     let to_slow = accept(&*server);
     let frames = fill(&*to_slow);
     to_good.send("one").unwrap();
@@ -47,13 +47,13 @@ fn a_shutdown_delivers_what_is_unsent_and_says_who_was_cut(shell: Shell) {
     good.expect(b"one");
     good.expect_bye();
     assert_eq!(to_good.close_reason(), Some(CloseReason::Shutdown));
-    assert!(std::net::TcpStream::connect(address).is_err());
+    assert!(!listens(&address));
 }
 
-fn a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline(shell: Shell) {
+fn a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline(side: Side) {
     let (handler, events) = Events::new();
-    let server = shell.serve(Options::default().handler(handler));
-    let mut peer = Peer::join(server.address(), "agent");
+    let server = side.serve(Options::default().handler(handler));
+    let mut peer = server.agent("agent");
     assert!(matches!(next(&events), Event::Connected(_)));
     let report = server.shutdown(Duration::MAX);
     assert_eq!(report.ended, ["agent".into()]);
@@ -65,20 +65,20 @@ fn a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline(shell: She
     assert_eq!(connection.closed(), CloseReason::Shutdown);
 }
 
-fn a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted(shell: Shell) {
-    let server = shell.serve(ServerLimits::default().connections(5));
-    let mut unread = Peer::join(server.address(), "unread");
+fn a_shutdown_lists_nobody_who_has_left_and_is_not_held_up_by_the_unaccepted(side: Side) {
+    let server = side.serve(ServerLimits::default().connections(5));
+    let mut unread = server.agent("unread");
     let connection = accept(&*server);
-    let mut stays = Peer::join(server.address(), "stays");
+    let mut stays = server.agent("stays");
     for n in 0..3 {
-        let mut unaccepted = Peer::join(server.address(), &n.to_string());
-        unaccepted.write(&frame(b"BYE"));
-        if shell == Shell::Async {
+        let mut unaccepted = server.agent(&n.to_string());
+        unaccepted.say(b"BYE");
+        if side.shell == Shell::Async {
             // A task has noticed; without async the shut-down looks.
             unaccepted.expect_end();
         }
     }
-    unread.write(b"\x04\0last\x03\0BYE");
+    unread.say_all(["last", "BYE"]);
     let report = server.shutdown(SOON);
     assert_eq!(report.ended, ["stays".into()]);
     assert_eq!(report.cut, []);
@@ -97,11 +97,11 @@ impl Handler for Slow {
     }
 }
 
-fn a_shutdown_does_not_list_a_peer_whose_bye_the_handler_is_being_told(shell: Shell) {
+fn a_shutdown_does_not_list_a_peer_whose_bye_the_handler_is_being_told(side: Side) {
     let (told, is_told) = std::sync::mpsc::channel();
-    let server = shell.serve(Options::default().handler(Slow(told)));
-    let mut peer = Peer::join(server.address(), "agent");
-    peer.write(&frame(b"BYE"));
+    let server = side.serve(Options::default().handler(Slow(told)));
+    let mut peer = server.agent("agent");
+    peer.say(b"BYE");
     is_told.recv_timeout(SOON).unwrap();
     let report = server.shutdown(Duration::from_millis(10));
     assert_eq!((report.ended, report.cut), (vec![], vec![]));
@@ -116,11 +116,11 @@ impl Handler for Stuck {
     }
 }
 
-fn a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone(shell: Shell) {
-    let server = shell.serve(Options::default().handler(Stuck));
-    let mut peer = Peer::join(server.address(), "gone");
+fn a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone(side: Side) {
+    let server = side.serve(Options::default().handler(Stuck));
+    let mut peer = server.agent("gone");
     let connection = server.registry().get_connection("gone").unwrap();
-    peer.write(&frame(b"never answered"));
+    peer.say(b"never answered");
     // The handler is sending: it has the frame, and the peer has not read all when it goes.
     assert!(peer.read().is_some());
     peer.reset();
@@ -130,7 +130,7 @@ fn a_shutdown_does_not_wait_for_a_handler_that_is_stuck_with_a_peer_that_is_gone
     let report = server.shutdown(Duration::from_millis(50));
     assert_eq!(report.ended, []);
     // Luck decides whether it had left before, but not in a task, which still waits in the handler.
-    let listed = !report.cut.is_empty() || shell == Shell::Async;
+    let listed = !report.cut.is_empty() || side.shell == Shell::Async;
     let gone: &[masep::PeerId] = &["gone".into()];
     assert_eq!(report.cut, &gone[..usize::from(listed)]);
 }

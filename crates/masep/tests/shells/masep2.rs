@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
+use masep_proto::protocol2::{Bye, Control, Header, Hello, kind, preamble};
 
 use super::{Peer, Server};
 
@@ -12,6 +12,12 @@ pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = [&header.to_bytes()[..], payload].concat();
     bytes.resize(bytes.len().next_multiple_of(8), 0);
     bytes
+}
+
+/// The end, without a reason.
+pub fn bye() -> Vec<u8> {
+    let bye = Control::Bye(Bye::new(Bye::PLAIN, ""));
+    frame(kind::BYE, &bye.encode().unwrap())
 }
 
 /// The first bytes of a client with this id, which takes payloads of 1 MiB.

@@ -9,8 +9,16 @@
     reason = "each test file uses its own part, and a panic is its report"
 )]
 
+mod agent;
+#[cfg(feature = "tls")]
+pub mod authority;
+#[path = "../directory/mod.rs"]
+pub mod directory;
+#[cfg(feature = "tls")]
+pub mod foreign;
 mod handler;
 pub mod masep2;
+mod network;
 mod options;
 mod peer;
 
@@ -28,7 +36,9 @@ use masep::{
 };
 use tokio::runtime::Runtime;
 
+pub use agent::Agent;
 pub use handler::{Act, Event, Events, Handler, next, next_rejected};
+pub use network::{Network, Serving, Side, listens};
 pub use options::{Options, Says};
 pub use peer::{Peer, frame, listen};
 
@@ -80,7 +90,33 @@ macro_rules! of_each_pair {
     };
 }
 
-pub(crate) use {of_each_pair, of_each_shell};
+/// Each scenario as a test of each shell over each network: those whose peers are other libraries, or say whole frames.
+/// Those behind `with resets` have resets, or peers that write what nobody takes any more: Unix sockets have neither.
+macro_rules! of_each_network {
+    ($($scenario:ident)* $(; with resets: $($reset:ident)*)?) => {
+        crate::shells::of_each_network! {
+            async_over_tcp: Async Tcp, [$($scenario)* $($($reset)*)?]
+            async_over_unix: Async Unix, [$($scenario)*]
+            blocking_over_tcp: Blocking Tcp, [$($scenario)* $($($reset)*)?]
+            blocking_over_unix: Blocking Unix, [$($scenario)*]
+        }
+        #[cfg(feature = "tls")]
+        crate::shells::of_each_network! {
+            async_over_tls: Async Tls, [$($scenario)* $($($reset)*)?]
+            blocking_over_tls: Blocking Tls, [$($scenario)* $($($reset)*)?]
+        }
+    };
+    ($($module:ident: $shell:ident $network:ident, [$($scenario:ident)*])*) => {
+        $(mod $module {
+            $(#[test] fn $scenario() {
+                use crate::shells::{Network, Shell};
+                super::$scenario(Shell::$shell.over(Network::$network));
+            })*
+        })*
+    };
+}
+
+pub(crate) use {of_each_network, of_each_pair, of_each_shell};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

@@ -6,7 +6,7 @@ use masep::access::{AccessToken, Tokens, generate_token};
 use masep::{CloseReason, ConnectErrorKind};
 
 use super::{House, bye, digest, talk};
-use crate::directory::Directory;
+use crate::shells::directory::Directory;
 use crate::shells::{Shell, of_each_shell, until};
 
 of_each_shell! {

@@ -1,8 +1,6 @@
 //! Servers that ask for tokens, in both libraries: who comes in, who is sent away, and that nobody is told a token.
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
-#[path = "../directory/mod.rs"]
-mod directory;
 #[path = "../shells/mod.rs"]
 mod shells;
 
@@ -18,7 +16,7 @@ use std::time::Duration;
 use masep::access::{Digest, Grant, Grants, Tokens};
 use masep::{AccessToken, ConnectError, ConnectErrorKind, Frame};
 
-use directory::Directory;
+use shells::directory::Directory;
 use shells::{Client, Handle, Options, Says, Server, Shell, accept, masep2};
 
 /// The tokens with these texts.

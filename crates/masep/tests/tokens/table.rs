@@ -8,7 +8,7 @@ use masep::table::{How, Move, Table, TableBuilder};
 use masep::{Action, Element, Player, Role, blocking};
 
 use super::{grants, tokens};
-use crate::directory::Directory;
+use crate::shells::directory::Directory;
 use crate::shells::{self, Peer, frame, wait};
 
 const GAME: &str = "pursuit.PursuitGame";

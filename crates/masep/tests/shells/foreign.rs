@@ -12,8 +12,8 @@ use masep::tls::rustls::{
     crypto::ring,
 };
 
-use crate::authority::{Authority, Server};
-use crate::shells::SOON;
+use super::SOON;
+use super::authority::{Authority, Server};
 
 /// A client of TLS.
 pub(crate) type Client = StreamOwned<ClientConnection, TcpStream>;
@@ -32,6 +32,31 @@ fn connected(address: impl ToSocketAddrs) -> TcpStream {
 
 /// Connects to a server of this authority, and names these protocols.
 pub(crate) fn connect(address: impl ToSocketAddrs, authority: &Authority, alpn: &[&str]) -> Client {
+    over(connected(address), authority, alpn)
+}
+
+/// The same over this stream.
+pub(crate) fn over(stream: TcpStream, authority: &Authority, alpn: &[&str]) -> Client {
+    speak(stream, config(authority, alpn))
+}
+
+/// The same, of a client that gives its keys away.
+pub(crate) fn connect_telling_secrets(
+    address: impl ToSocketAddrs,
+    authority: &Authority,
+) -> Client {
+    let mut config = config(authority, &["masep/2"]);
+    config.enable_secret_extraction = true;
+    speak(connected(address), config)
+}
+
+fn speak(stream: TcpStream, config: ClientConfig) -> Client {
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(connection, stream)
+}
+
+fn config(authority: &Authority, alpn: &[&str]) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(authority.pem().as_bytes()) {
@@ -44,9 +69,7 @@ pub(crate) fn connect(address: impl ToSocketAddrs, authority: &Authority, alpn: 
         .with_webpki_verifier(verifier.build().unwrap())
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    StreamOwned::new(connection, connected(address))
+    config
 }
 
 /// Takes one connection with this certificate, and names these protocols.
@@ -68,6 +91,16 @@ pub(crate) fn accept(
     stream.set_read_timeout(Some(SOON)).unwrap();
     let connection = ServerConnection::new(Arc::new(config)).unwrap();
     StreamOwned::new(connection, stream)
+}
+
+/// The first bytes of a client.
+pub(crate) fn first_record(authority: &Authority) -> Vec<u8> {
+    let config = Arc::new(config(authority, &["masep/2"]));
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut connection = ClientConnection::new(config, name).unwrap();
+    let mut first = Vec::new();
+    connection.write_tls(&mut first).unwrap();
+    first
 }
 
 /// All that comes until the end, or until an error.

@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
-mod directory;
+#[path = "../shells/mod.rs"]
 mod shells;
 
 use std::fs::{self, File};
@@ -20,8 +20,8 @@ use socket2::{Domain, Socket, Type};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use directory::Directory;
 use masep_proto::protocol2::{Header, kind};
+use shells::directory::Directory;
 use shells::{
     Act, Connection, Handler, Options, Peer, SOON, Shell, accept, frame, masep2, of_each_shell,
     until,

@@ -1,0 +1,261 @@
+//! A peer by hand that says whole frames, over any network: in TLS those of protocol 2, elsewhere pymasep's.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use masep::Protocol;
+use masep_proto::protocol2::{Header, kind, preamble};
+use socket2::SockRef;
+
+use super::{SOON, frame, masep2};
+
+/// See the [module](self). It acts when it is told to, and at no other time.
+pub struct Agent {
+    link: Box<dyn Link>,
+    speaks: Protocol,
+}
+
+trait Link: Read + Write + Send {
+    fn socket(&self) -> SockRef<'_>;
+}
+
+impl Link for TcpStream {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+}
+
+impl Link for UnixStream {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Link for super::foreign::Client {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.sock)
+    }
+}
+
+fn at_address(address: SocketAddr) -> Box<dyn Link> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    Box::new(stream)
+}
+
+fn at_path(path: &Path) -> Box<dyn Link> {
+    Box::new(UnixStream::connect(path).unwrap())
+}
+
+impl Agent {
+    /// Taken by a server over TCP, whose id is `engine`.
+    pub fn join(address: SocketAddr, id: &str) -> Self {
+        Self::say_hello(at_address(address), id)
+    }
+
+    /// The same on a Unix socket.
+    pub fn join_at(path: &Path, id: &str) -> Self {
+        Self::say_hello(at_path(path), id)
+    }
+
+    fn say_hello(link: Box<dyn Link>, id: &str) -> Self {
+        let mut agent = Self::new(link, Protocol::Pymasep);
+        agent.say(id);
+        agent.expect("engine");
+        agent
+    }
+
+    /// Taken in protocol 2 by a server over TCP, after these first bytes.
+    pub fn join2(address: SocketAddr, first_bytes: &[u8]) -> Self {
+        Self::say_first(at_address(address), first_bytes)
+    }
+
+    /// The same on a Unix socket.
+    pub fn join2_at(path: &Path, first_bytes: &[u8]) -> Self {
+        Self::say_first(at_path(path), first_bytes)
+    }
+
+    /// The same in TLS.
+    #[cfg(feature = "tls")]
+    pub fn join2_in_tls(
+        address: SocketAddr,
+        authority: &super::authority::Authority,
+        first_bytes: &[u8],
+    ) -> Self {
+        Self::in_tls(TcpStream::connect(address).unwrap(), authority, first_bytes)
+    }
+
+    /// The same over this stream.
+    #[cfg(feature = "tls")]
+    pub fn in_tls(
+        stream: TcpStream,
+        authority: &super::authority::Authority,
+        first_bytes: &[u8],
+    ) -> Self {
+        let client = super::foreign::over(stream, authority, &["masep/2"]);
+        Self::say_first(Box::new(client), first_bytes)
+    }
+
+    fn say_first(link: Box<dyn Link>, first_bytes: &[u8]) -> Self {
+        let mut agent = Self::new(link, Protocol::Masep2);
+        agent.write(first_bytes);
+        let mut answer = [0; preamble::SERVER.len()];
+        agent.link.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, preamble::SERVER);
+        assert_eq!(agent.read_frame().unwrap().0, kind::WELCOME);
+        agent
+    }
+
+    fn new(link: Box<dyn Link>, speaks: Protocol) -> Self {
+        let socket = link.socket();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.set_write_timeout(Some(SOON)).unwrap();
+        Self { link, speaks }
+    }
+
+    /// Says bare bytes: of protocol 2, where it speaks that.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.try_write(bytes).unwrap();
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.link.write_all(bytes)?;
+        self.link.flush()
+    }
+
+    /// A frame as it is said. `BYE` is the end.
+    fn frame(&self, body: &[u8]) -> Vec<u8> {
+        match (self.speaks, body) {
+            (Protocol::Pymasep, body) => frame(body),
+            (_, b"BYE") => masep2::bye(),
+            (_, body) => masep2::frame(kind::BYTES, body),
+        }
+    }
+
+    pub fn say(&mut self, body: impl AsRef<[u8]>) {
+        self.say_all([body]);
+    }
+
+    /// Several frames in one write.
+    pub fn say_all(&mut self, bodies: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+        let frames = bodies.into_iter().map(|body| self.frame(body.as_ref()));
+        let bytes = frames.collect::<Vec<_>>().concat();
+        self.write(&bytes);
+    }
+
+    /// A frame byte by byte, in TLS each in a record of its own.
+    pub fn drip(&mut self, body: impl AsRef<[u8]>) {
+        for byte in self.frame(body.as_ref()) {
+            self.write(&[byte]);
+        }
+    }
+
+    /// Says this again and again until that fails.
+    pub fn say_until_it_fails(&mut self, body: &[u8]) {
+        let bytes = self.frame(body);
+        while self.try_write(&bytes).is_ok() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// The next frame, `BYE` with whatever reason; `None` at the end of the stream, which in TLS is one in order, or at a
+    /// reset.
+    pub fn read(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let (kind, body) = self.read_frame()?;
+            match kind {
+                kind::BYTES => return Some(body),
+                kind::BYE => return Some(b"BYE".to_vec()),
+                kind::PING => {
+                    let pong = masep2::frame(kind::PONG, &body);
+                    self.write(&pong);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame of any kind: its kind in protocol 2, and its body.
+    pub fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut header = [0; 8];
+        let header = match self.speaks {
+            Protocol::Pymasep => &mut header[..2],
+            _ => &mut header[..],
+        };
+        match self.link.read(&mut header[..1]) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+            Err(error) => panic!("reading: {error}"),
+        }
+        self.link.read_exact(&mut header[1..]).unwrap();
+        let (kind, size, whole) = match *header {
+            [low, high] => {
+                let size = usize::from(u16::from_le_bytes([low, high]));
+                (kind::BYTES, size, size)
+            }
+            _ => {
+                let header = Header::read(header).unwrap().unwrap();
+                let size = header.size();
+                (header.kind, size, size + header.padding())
+            }
+        };
+        let mut body = vec![0; whole];
+        self.link.read_exact(&mut body).unwrap();
+        body.truncate(size);
+        Some((kind, body))
+    }
+
+    /// That this frame is the next.
+    #[track_caller]
+    pub fn expect(&mut self, body: impl AsRef<[u8]>) {
+        let (read, body) = (self.read(), body.as_ref());
+        if read.as_deref() != Some(body) {
+            let start =
+                |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+            panic!("{:?}, not {:?}", read.as_deref().map(start), start(body));
+        }
+    }
+
+    /// That the stream ends here.
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        assert_eq!(self.read(), None);
+    }
+
+    /// That it is told the end: a `BYE`, and nothing after it.
+    #[track_caller]
+    pub fn expect_bye(&mut self) {
+        self.expect("BYE");
+        self.expect_end();
+    }
+
+    /// All bytes up to the end, of whatever kind it is.
+    pub fn rest(&mut self) -> Result<Vec<u8>, ErrorKind> {
+        let mut rest = Vec::new();
+        match self.link.read_to_end(&mut rest) {
+            Ok(_) => Ok(rest),
+            Err(error) => Err(error.kind()),
+        }
+    }
+
+    /// Has the system take little for it.
+    pub fn take_little(&self) {
+        self.link.socket().set_recv_buffer_size(16 << 10).unwrap();
+    }
+
+    /// No more bytes of this side, which still reads. In TLS that is a stream that was cut.
+    pub fn close_sending_side(&self) {
+        self.link.socket().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes with a reset instead of an orderly end.
+    pub fn reset(self) {
+        let socket = self.link.socket();
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
