@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
+#[cfg(feature = "tls")]
+mod half_open;
 #[path = "../shells/mod.rs"]
 mod shells;
 

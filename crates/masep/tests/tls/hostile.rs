@@ -1,7 +1,6 @@
 //! Peers and links that cut, change, delay, are silent, or do not speak the protocol.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::thread;
 
 use masep::tls::TlsFault;
@@ -34,13 +33,13 @@ of_each_shell! {
 
 const ANY: usize = usize::MAX;
 
-struct Setting {
-    authority: Authority,
-    server: Box<dyn Server>,
-    events: std::sync::mpsc::Receiver<Event>,
+pub(crate) struct Setting {
+    pub(crate) authority: Authority,
+    pub(crate) server: Box<dyn Server>,
+    pub(crate) events: std::sync::mpsc::Receiver<Event>,
 }
 
-fn serve(shell: Shell, limits: Limits) -> Setting {
+pub(crate) fn serve(shell: Shell, limits: Limits) -> Setting {
     let authority = Authority::new();
     let (handler, events) = Events::new();
     let tls = authority.server(&["127.0.0.1"]).tls();
@@ -53,6 +52,13 @@ fn serve(shell: Shell, limits: Limits) -> Setting {
 }
 
 impl Setting {
+    /// A client of this library.
+    pub(crate) fn join(&self, shell: Shell, id: &str) -> Box<dyn crate::shells::Client> {
+        let options = Options::default().client_tls(self.authority.trusted());
+        let address = format!("masep+tls://{}", self.server.address());
+        shell.connect(id, address, options).unwrap()
+    }
+
     /// A client through a relay, of which so many bytes of each side arrive.
     fn connect_through(
         &self,
@@ -308,7 +314,7 @@ fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
     const STILL: usize = 200;
     let time = std::time::Duration::from_millis(1_500);
     let setting = serve(shell, Limits::default().hello_time(time));
-    let first = first_record(&setting.authority);
+    let first = foreign::first_record(&setting.authority);
     let still: Vec<Peer> = (0..STILL)
         .map(|n| {
             let mut peer = Peer::connect(setting.server.address());
@@ -335,22 +341,10 @@ fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
     drop(still);
 }
 
-/// The first bytes of a client.
-fn first_record(authority: &Authority) -> Vec<u8> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut probe = foreign::connect(listener.local_addr().unwrap(), authority, &["masep/2"]);
-    let (mut seen, _) = listener.accept().unwrap();
-    probe.conn.write_tls(&mut probe.sock).unwrap();
-    drop(probe);
-    let mut first = Vec::new();
-    seen.read_to_end(&mut first).unwrap();
-    first
-}
-
 /// Each of them ends in a refusal: a task or a thread that had panicked would tell none.
 fn no_bytes_of_a_handshake_do_harm(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let first = first_record(&setting.authority);
+    let first = foreign::first_record(&setting.authority);
     let mut random = XorShiftRng::seed_from_u64(20);
     for _ in 0..300 {
         let mut bytes = first.clone();

@@ -5,6 +5,8 @@
 mod shells;
 
 mod access;
+mod attacks;
+mod forger;
 mod hostile;
 mod openssl;
 mod sessions;

@@ -20,6 +20,11 @@ use rustls::{
 const RECORD_EXTRA: usize = 5 + 1 + 255;
 /// The most payload of a record.
 pub(super) const RECORD: usize = 16 * 1024;
+/// The most ciphertext that waits for the rest of a record, or of a message that a peer has cut into records. rustls takes
+/// messages of 64 KiB, and has no bound for the records of one: 1 byte in each is 22 bytes of ciphertext.
+const MOST_WAITING: usize = 64 * 1024 + RECORD + RECORD_EXTRA;
+/// The same before the first message of a client is whole, which is a record mostly, and a small one.
+const MOST_FIRST: usize = RECORD + RECORD_EXTRA;
 /// The most bytes that wait for the end of the handshake. Before that a connection says a hello and no more.
 const MOST_EARLY: usize = 64 * 1024;
 
@@ -137,6 +142,21 @@ impl Session {
     fn advance(&mut self, room: &mut Vec<u8>) {
         self.drain(room);
         self.process(room);
+        self.bound_waiting();
+    }
+
+    /// Ends a session whose peer has the pieces of something kept, and never sends the last.
+    fn bound_waiting(&mut self) {
+        let waiting = self.incoming.len() - self.used;
+        let most = match self.side {
+            Side::Server(_) if !self.is_open => MOST_FIRST,
+            _ => MOST_WAITING,
+        };
+        if waiting > most && !self.is_behind {
+            tracing::debug!("TLS: {waiting} bytes wait for the rest, allowed {most}");
+            self.fail(TlsFault::Broken);
+            self.used = self.incoming.len();
+        }
     }
 
     fn drain(&mut self, room: &mut Vec<u8>) {
@@ -213,6 +233,12 @@ impl Session {
     /// Nothing goes any more in either direction, but for what tells the peer why.
     fn fail(&mut self, fault: TlsFault) {
         const MOST_STEPS: usize = 16;
+        // A peer that has begun in TLS speaks it.
+        let has_begun = self.is_open || matches!(self.side, Side::Server(_));
+        let fault = match fault {
+            TlsFault::NotTls if has_begun => TlsFault::Broken,
+            fault => fault,
+        };
         self.fault = Some(fault);
         self.early = Vec::new();
         let before = self.plain.len();
@@ -353,18 +379,17 @@ impl Step<'_, '_> {
             }
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 let start = self.out.len();
-                let mut size = RECORD;
                 loop {
-                    self.out.resize(start + size, 0);
                     match data.encode(&mut self.out[start..]) {
                         Ok(written) => {
                             self.out.truncate(start + written);
                             break Next::Again;
                         }
+                        // The first time it only says what it needs: less than a record mostly.
                         Err(EncodeError::InsufficientSize(needed))
-                            if needed.required_size > size =>
+                            if needed.required_size > self.out.len() - start =>
                         {
-                            size = needed.required_size;
+                            self.out.resize(start + needed.required_size, 0);
                         }
                         Err(_) => {
                             self.out.truncate(start);
