@@ -43,14 +43,19 @@ At an interface, where --to insists on protocol 2 (masep://, masep+tls://, masep
 At an engine, where --to is a pymasep engine: clients come to --listen, and only what the engine survives goes \
 through, in the client's own name: DEFINE of --game first, REGISTER once in a known role and while there is an agent \
 for it, actions with parameters that pymasep reads, no more than observations. An observer cannot act, nobody can \
-QUIT for the others (--quit), and who has not registered receives nothing. A pymasep engine never forgets: the \
-proxy counts agents and ids over its life, so start both together.
+QUIT for the others (--quit), and who has not registered receives nothing, but a BYE at the end. What the game's own \
+code does with the parameters of an action is not known here. A pymasep engine never forgets: the proxy counts agents \
+and ids over its life, so start both together.
+
+The engine never waits for a client: one whose queue is full (--queue-bytes) is ended. It does not learn either that a \
+client has left, for it would go on sending, into nothing, until it hangs: the proxy takes that, and an observer that is \
+back is shown the newest observation. An actor that has left has no way back.
 
 pymasep's engine listens on all addresses. The proxy looks from outside whether it can be reached there, past the \
-proxy, and warns with the line for the firewall. The search on the LAN is answered with --announce only: otherwise \
+proxy, and warns with the line for the firewall (MASEP_LOG=info tells if it cannot). The search on the LAN is answered with --announce only: otherwise \
 the engine could not have the port of the search.
 
-A link that is lost is a BYE at both ends. Each link has its own bounded queues, and holds up no other.
+A link that is lost is a BYE to the client, and to an interface. Each link has its own bounded queues, and holds up no other.
 
 A line for each event, as masep tap has them: open, refused (by --to), denied (what did not go through, and why) and \
 ended (of which end, and why); with --show also each frame. With --json each line is an object. It ends with SIGINT \

@@ -104,7 +104,7 @@ impl EngineSide {
         };
         match self.connect(&id).await {
             Ok(far) => {
-                self.look(false);
+                self.look();
                 let passage = Visit {
                     guard: &self.guard,
                     visitor: Mutex::new(visitor),
@@ -121,19 +121,14 @@ impl EngineSide {
         }
     }
 
-    /// Looks whether the engine can be reached past the proxy: for the first client, and when the proxy begins, unless the
-    /// engine is not there yet.
-    fn look(&self, at_begin: bool) {
-        let is_wanted = if at_begin {
-            self.looks.load(Ordering::Relaxed)
-        } else {
-            self.looks.swap(false, Ordering::Relaxed)
-        };
-        if is_wanted {
+    /// Looks whether the engine can be reached past the proxy: when the proxy begins, and if it is not there then, for the
+    /// first client.
+    fn look(&self) {
+        if self.looks.swap(false, Ordering::Relaxed) {
             let (to, looks) = (self.to.clone(), self.looks.clone());
             tokio::spawn(async move {
-                if reach::look(&to).await == reach::Found::Open {
-                    looks.store(false, Ordering::Relaxed);
+                if reach::look(&to).await == reach::Found::Absent {
+                    looks.store(true, Ordering::Relaxed);
                 }
             });
         }
@@ -142,7 +137,7 @@ impl EngineSide {
 
 impl Side for EngineSide {
     fn begin(&self) {
-        self.look(true);
+        self.look();
     }
 
     fn serve(&self, link: Link, request: Request) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

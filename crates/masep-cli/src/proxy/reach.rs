@@ -17,50 +17,83 @@ const MOST: usize = 16;
 const ID: &str = "masep proxy: can it be reached?";
 
 /// The result of the look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It can be reached, and a warning was given.
-    Open,
-    /// It cannot, as far as can be known here, or it is not there yet.
-    Closed,
+    /// The engine can be reached past the proxy, at this port of these addresses.
+    Open(u16, BTreeSet<IpAddr>),
+    /// It cannot: none of these addresses of this host answers, though the engine does.
+    Closed(u16, BTreeSet<IpAddr>),
+    /// The engine does not answer yet.
+    Absent,
+    /// The engine is on another host, where this one cannot look.
+    Elsewhere,
+    /// Only this host can reach it: a Unix socket.
+    Local,
 }
 
-/// Looks, and warns.
+/// Looks, and tells: a warning with a way out where others may reach the engine.
 pub(super) async fn look(to: &Target) -> Found {
-    let Some(port) = port_on_loopback(to).await else {
-        // On another host, or a Unix socket: what can be reached there is not to be seen from here.
-        return Found::Closed;
+    let found = find(to).await;
+    match &found {
+        Found::Open(port, addresses) => tracing::warn!(
+            "the engine can be reached past this proxy, without its rules, at port {port} of {}. Close it, for example with:\n  {}",
+            listed(addresses),
+            firewall(*port)
+        ),
+        Found::Elsewhere => tracing::warn!(
+            "the engine ({to}) is on another host: nothing protects the way to it, and it was not looked whether others can \
+             reach it past this proxy. Run the proxy on the engine's own host"
+        ),
+        Found::Closed(port, addresses) if addresses.is_empty() => {
+            tracing::info!("this host has no address but its own: port {port} is closed to others");
+        }
+        Found::Closed(port, addresses) => tracing::info!(
+            "the engine cannot be reached past this proxy: port {port} is closed at {}",
+            listed(addresses)
+        ),
+        Found::Absent | Found::Local => {}
+    }
+    found
+}
+
+async fn find(to: &Target) -> Found {
+    let Ok(addresses) = to.resolve().await else {
+        return Found::Absent;
     };
-    let mut open = Vec::new();
-    for ip in own_addresses() {
-        if answers(SocketAddr::new(ip, port)).await {
-            open.push(ip);
+    let Some(engine) = addresses.iter().find_map(masep::Address::tcp) else {
+        return Found::Local;
+    };
+    let own = own_addresses();
+    if !engine.ip().is_loopback() && !own.contains(&engine.ip()) {
+        return Found::Elsewhere;
+    }
+    if !answers(engine).await {
+        return Found::Absent;
+    }
+    let mut open = BTreeSet::new();
+    for ip in &own {
+        if answers(SocketAddr::new(*ip, engine.port())).await {
+            open.insert(*ip);
         }
     }
     if open.is_empty() {
-        return Found::Closed;
+        Found::Closed(engine.port(), own)
+    } else {
+        Found::Open(engine.port(), open)
     }
-    let addresses: Vec<String> = open.iter().map(ToString::to_string).collect();
-    tracing::warn!(
-        "the engine can be reached past this proxy, without its rules, at port {port} of {}. Close it, for example with:\n  {}",
-        addresses.join(", "),
-        firewall(port)
-    );
-    Found::Open
 }
 
-/// The line that keeps all out of the port but who connects to a loopback address.
+fn listed(addresses: &BTreeSet<IpAddr>) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
+}
+
+/// The line that keeps all out of the port but who connects to a loopback address. The look then finds it closed too, for
+/// it connects to the other addresses.
 fn firewall(port: u16) -> String {
     format!(
         "iptables -I INPUT -p tcp --dport {port} ! -d 127.0.0.0/8 -j REJECT --reject-with tcp-reset"
     )
-}
-
-/// The port, if it is one of a loopback address.
-async fn port_on_loopback(to: &Target) -> Option<u16> {
-    let addresses = to.resolve().await.ok()?;
-    let tcp = addresses.iter().find_map(masep::Address::tcp)?;
-    tcp.ip().is_loopback().then_some(tcp.port())
 }
 
 /// Addresses of this host that others may reach.
