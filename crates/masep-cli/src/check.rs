@@ -48,13 +48,15 @@ With --json one object: {\"address\":...,\"status\":...} and, where they are kno
 Exit codes, for monitors, with the status and its reasons:
   0  ok                it takes clients
   2                    wrong usage
-  3  unreachable       nobody answers: timed_out, connection_refused, unreachable, not_found, closed, reset, io
-     other_protocol    it does not speak as it was asked to: other_protocol, bad_hello, not_tls, tls_version, \
-tls_no_protocol, tls_incompatible, tls_alert, tls_broken, truncated
-  5  refused           it does not take this client: unauthorized, forbidden, banned, too_many_connections, unknown_game, \
-tls_required, among others
-  7  certificate       it is not trusted: certificate_expired, certificate_not_yet_valid, certificate_name, \
-certificate_issuer, certificate_revoked, certificate_bad
+  3  unreachable       nobody answers there: timed_out, connection_refused, unreachable, not_found,
+                       closed, reset, io
+     other_protocol    it does not speak as it was asked to: other_protocol, bad_hello, not_tls,
+                       tls_version, tls_no_protocol, tls_incompatible, tls_alert, tls_broken,
+                       truncated
+  5  refused           it does not take this client: unauthorized, forbidden, banned,
+                       too_many_connections, unknown_game, tls_required, among others
+  7  certificate       it is not trusted: certificate_expired, certificate_not_yet_valid,
+                       certificate_name, certificate_issuer, certificate_revoked, certificate_bad
      certificate_ends  it ends within --days";
 
 const EXAMPLE: &str = "\

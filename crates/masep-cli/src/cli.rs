@@ -20,16 +20,19 @@ text, JSON or hexadecimal digits, so that it works in a pipe and with any langua
 
 Start with `masep VERB --help`: each verb has an example there.";
 
-const ENVIRONMENT: &str = "\
-  MASEP_ADDRESS  the address to use where none is given: ADDR:PORT or unix:///PATH
+const ENVIRONMENT: &str = "
+  MASEP_ADDRESS  the address to use where none is given: HOST:PORT, masep+tls://HOST:PORT,
+                 unix:///PATH
   MASEP_TOKEN    the access token, or the line of masep token new, where no --token-file is given
   MASEP_LOG      what is logged to standard error: warn (the default), info, debug, trace, or a
                  filter such as masep=debug,warn; RUST_LOG is read if it is not set
-  NO_COLOR       set to anything: no colors
-";
+  NO_COLOR       set to anything: no colors";
+
+/// The heading of the options that each verb has.
+const ALL_VERBS: &str = "Of all verbs";
 
 fn environment_and_exit_codes() -> String {
-    format!("Environment:\n{RULE}{ENVIRONMENT}\n{}", status::help())
+    format!("Environment:{RULE}{ENVIRONMENT}\n\n{}", status::help())
 }
 
 /// The program's arguments.
@@ -52,11 +55,11 @@ pub(crate) struct Cli {
     verb: Verb,
 
     /// The form of elements in lines of JSON that are written; both are read
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t, help_heading = ALL_VERBS)]
     elements: Elements,
 
     /// The form of the log on standard error
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t, help_heading = ALL_VERBS)]
     log_format: LogFormat,
 }
 
@@ -114,5 +117,19 @@ mod tests {
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
         variables::with_variables(Cli::command(), |_| true).debug_assert();
+    }
+
+    /// What is longer is wrapped, and stands in columns no more.
+    #[test]
+    fn the_tables_in_help_texts_are_as_wide_as_they_are_shown() {
+        let all = Cli::command();
+        for verb in all.get_subcommands().chain([&all]) {
+            let texts = [verb.get_long_about(), verb.get_after_long_help()];
+            for text in texts.into_iter().flatten().map(ToString::to_string) {
+                for line in text.lines().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= 100, "{}: {line}", verb.get_name());
+                }
+            }
+        }
     }
 }

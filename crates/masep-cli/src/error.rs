@@ -102,6 +102,8 @@ impl Error {
             Self::Connect(error) => match &error.kind {
                 ConnectErrorKind::Hello(_)
                 | ConnectErrorKind::OtherProtocol(_)
+                | ConnectErrorKind::Address(_)
+                | ConnectErrorKind::Token(_)
                 | ConnectErrorKind::TlsSettings(_)
                 | ConnectErrorKind::Tls(TlsFault::Certificate(_)) => false,
                 // A server that has no place says when there may be one.
@@ -122,6 +124,14 @@ impl Error {
                 kind: ConnectErrorKind::Rejected(_),
                 ..
             }) => Status::Rejected,
+            // Nothing was said to the server.
+            Self::Connect(ConnectError {
+                kind:
+                    ConnectErrorKind::Address(_)
+                    | ConnectErrorKind::Token(_)
+                    | ConnectErrorKind::TlsSettings(_),
+                ..
+            }) => Status::Usage,
             Self::Connect(_) | Self::NothingFound(_) => Status::NoConnection,
             Self::ConnectionLost { .. } => Status::ConnectionLost,
             Self::Rejected { .. } => Status::Rejected,

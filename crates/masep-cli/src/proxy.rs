@@ -63,10 +63,12 @@ ended (of which end, and why); with --show also each frame. With --json each lin
 
 const EXAMPLE: &str = "\
 Example: a pymasep engine and a pymasep interface, over a bad LAN
-  engine's machine     $ masep proxy --listen masep+tls://0.0.0.0:60443 --tls-cert server.pem --tls-key server-key.pem \
-                             --tokens tokens.toml --to 127.0.0.1:60000 --game pkg.mod.Game --actors 2
-  interface's machine  $ masep proxy --listen 127.0.0.1:60000 --to masep+tls://engine.lan:60443 --tls-ca ca.pem \
-                             --token-file token
+  on the engine's machine
+  $ masep proxy --listen masep+tls://0.0.0.0:60443 --tls-cert server.pem \\
+        --tls-key server-key.pem --tokens tokens.toml \\
+        --to 127.0.0.1:60000 --game pkg.mod.Game --actors 2
+  on the interface's, with the line of masep token new in red.token
+  $ masep proxy --listen 127.0.0.1:60000 --token-file red.token
 ";
 
 /// A sidecar of unmodified pymasep programs: protocol 2 on the network
@@ -286,6 +288,9 @@ impl Proxy {
         }
         let bound = builder.bind(&self.listen).await;
         let server = bound.map_err(|source| Error::listen(&self.listen, &source))?;
+        if self.tokens.is_some() {
+            self.certificate.warn_of_tokens(&server.local_address());
+        }
         if self.announce {
             server.announce().map_err(Error::Announce)?;
         }

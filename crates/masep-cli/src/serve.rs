@@ -34,17 +34,19 @@ Be an engine's end: take connections of interfaces, tell what happens on standar
 standard input says. Both are lines of JSON.
 
 Out, one object a line:
-  {\"event\":\"listening\",\"id\":...,\"address\":...}                 first: connections are taken
-                                          \"pymasep_address\" with --pymasep-listen
-  {\"event\":\"connected\",\"peer\":ID,\"address\":...}             \"protocol\":2 if it is not pymasep's; \"token\": the
-                                          name of its access token, with --tokens
-  {\"event\":\"message\",\"peer\":ID,\"message\":{...}}                see masep encode --help
-  {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{...}}    a frame that is no message
-  {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}         something was not accepted; \"about\" if it says what
-  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...}    \"unsent\":N if frames were not sent; \"code\",
-                                          \"text\", \"may_return\": what a peer of protocol 2 said
+  {\"event\":\"listening\",\"id\":...,\"address\":...}               first: connections are taken;
+                                           \"pymasep_address\" with --pymasep-listen
+  {\"event\":\"connected\",\"peer\":ID,\"address\":...}            \"protocol\":2 if it is not pymasep's;
+                                           \"token\": the name of its access token
+  {\"event\":\"message\",\"peer\":ID,\"message\":{...}}            see masep encode --help
+  {\"event\":\"frame\",\"peer\":ID,\"bytes_hex\":...,\"error\":{}}  a frame that is no message
+  {\"event\":\"notice\",\"peer\":ID,\"code\":...,\"text\":...}      something was not accepted; \"about\" if
+                                           it says what
+  {\"event\":\"closed\",\"peer\":ID,\"reason\":...,\"detail\":...} \"unsent\":N if frames were not sent;
+                                           \"code\", \"text\", \"may_return\": the words
+                                           of a peer of protocol 2
   {\"event\":\"rejected\",\"address\":...,\"reason\":...,\"detail\":...}
-  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}          that line was not done
+  {\"event\":\"error\",\"line\":N,\"kind\":...,\"message\":...}    that line was not done
 
 Reasons of closed: peer_bye, local_bye, end_of_stream, reset, idle_timeout, write_timeout, \
 protocol_error, queue_full, too_fast, shutdown, replaced, revoked, kicked, aborted, io; of protocol 2 also heartbeat_timeout, \
@@ -60,9 +62,9 @@ In, one object a line, with one of these actions:
   {\"to\":ID,\"message\":{...}}     send a message; without src_sub_app it is from this server
   {\"to\":ID,\"bytes_hex\":\"00ff\"}  send a frame of these bytes
   {\"to\":ID,\"bye\":true}          send what waits and BYE, and close
-  {\"kick\":{\"id\":ID}}           end its connection, with the code kicked; {\"token\":NAME} and {\"address\":IP}
-                                in place of {\"id\":ID} are all with that token, or from that address
-  {\"ban\":{\"id\":ID}}            the same, and refuse it from then on; {\"unban\":{...}} lets it come again
+  {\"kick\":{\"id\":ID}}          end its connection, with the code kicked; with {\"token\":NAME} or
+                                {\"address\":IP} all with that token, or from that address
+  {\"ban\":{\"id\":ID}}           the same, and refuse it from then on; {\"unban\":{...}}: no more
   {\"shutdown\":true}             bye for all, and end
 \"to\":\"*\" is for all who are connected; a peer with the id * is not taken, so that the id of an event \
 never means everybody. A line that cannot be done gives an error event and has no other effect; it \
@@ -332,6 +334,9 @@ impl Serve {
             .bind(&address)
             .await
             .map_err(|source| Error::listen(&address, &source))?;
+        if self.tokens.is_some() {
+            self.certificate.warn_of_tokens(&server.local_address());
+        }
         if self.announce {
             server.announce().map_err(Error::Announce)?;
         }

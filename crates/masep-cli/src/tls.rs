@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use masep::Target;
 use masep::tls::{ClientTls, ServerTls, TlsMode};
+use masep::{Address, Target};
 
 use crate::error::Error;
 
 /// The certificate and key of a server, and the rule for its clients.
 #[derive(Debug, Args)]
 pub(crate) struct Certificate {
-    /// Take connections in TLS, with the certificate in this file (PEM); then those above it
+    /// Take connections in TLS, with the certificate in this file (PEM), and behind it those of its authorities
     ///
     /// Clients connect to masep+tls://HOST:PORT. `masep cert` makes one for a LAN. A file that changes is read anew for
     /// the next connection; a broken one is not taken, and said so in the log.
@@ -54,6 +54,17 @@ impl Certificate {
             Some(Mode::Allow) => TlsMode::Allow,
             Some(Mode::Off) => TlsMode::Off,
         }))
+    }
+
+    /// Says that no client sends its token to this address, if that is so.
+    pub(crate) fn warn_of_tokens(&self, address: &Address) {
+        let is_secure = self.tls_cert.is_some() && self.tls != Some(Mode::Off);
+        if address.tcp().is_some() && !is_secure {
+            tracing::warn!(
+                "clients send their tokens in TLS and over Unix sockets alone, and {address} is neither: give it a \
+                 certificate (--tls-cert and --tls-key, which masep cert makes)"
+            );
+        }
     }
 }
 

@@ -7,11 +7,10 @@ use clap::{Arg, ArgAction, Command};
 const RESERVED: [&str; 3] = ["MASEP_ADDRESS", "MASEP_LOG", "MASEP_TOKEN"];
 
 /// The rule, for people.
-pub(crate) const RULE: &str = "\
+pub(crate) const RULE: &str = "
   MASEP_...      each option, its name in capitals and with _ for -: MASEP_MAX_CONNECTIONS=10 is
                  --max-connections 10, and MASEP_JSON=true is --json. An option on the command
-                 line counts more. An empty variable counts as none.
-";
+                 line counts more. An empty variable counts as none.";
 
 /// The variable of an option, if it has one.
 fn variable(arg: &Arg) -> Option<String> {

@@ -5,6 +5,7 @@
     reason = "a panic is the report of a test that fails"
 )]
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -158,5 +159,37 @@ fn the_chapter_on_hosting_works_from_an_empty_directory() {
             .rsplit(['/', '@', '#', '?', '&', '='])
             .max_by_key(|part| part.len());
         assert!(!host.read(file).contains(secret.unwrap()), "{file}");
+    }
+}
+
+#[test]
+fn systemd_has_nothing_to_say_against_the_unit_of_the_chapter() {
+    let chapter = include_str!("../../../docs/hosting.md");
+    let unit = chapter.split("```ini\n").nth(1).unwrap();
+    let unit = unit.split_once("```").unwrap().0;
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unit");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("masep-engine.service");
+    // An engine that is there.
+    fs::write(&file, unit.replace("/srv/game/engine", "/bin/true")).unwrap();
+    match Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&file)
+        .output()
+    {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && said.is_empty(), "{said}");
+        }
+        Err(error) => {
+            // Not eprintln, which the test harness keeps to itself when a test passes.
+            let mut stderr = std::io::stderr();
+            writeln!(
+                stderr,
+                "SKIPPED a test of hosting: systemd-analyze: {error}"
+            )
+            .unwrap();
+        }
     }
 }

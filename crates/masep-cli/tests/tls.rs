@@ -97,7 +97,7 @@ fn what_is_wrong_is_said() {
         ),
         (
             &["join", &address, "--tls-ca", "/nowhere/ca.pem"],
-            3,
+            2,
             "/nowhere/ca.pem",
         ),
         (

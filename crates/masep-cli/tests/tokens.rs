@@ -310,3 +310,37 @@ fn pymaseps_peers_are_refused_or_have_an_address_of_their_own() {
     assert_eq!(refused.end().0, Some(5));
     assert_eq!(engine.event("rejected")["reason"], "other_protocol");
 }
+
+#[test]
+fn a_server_to_which_nobody_sends_a_token_says_so() {
+    let directory = Directory::new("open");
+    let line = directory.new_token(&["--name", "a"]);
+    let tokens = directory.tokens();
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"];
+    let game = ["--game", "g.G", "--no-reach-check", "--json"];
+    for args in [
+        &["serve", "127.0.0.1:0"][..],
+        &["serve", "127.0.0.1:0", "--seats", "red"],
+        &[&proxy[..], &game].concat(),
+    ] {
+        let mut server = Session::start(&[args, &["--tokens", &tokens]].concat());
+        let address = server.address();
+        // Nor does a client, by mistake.
+        let player = ["join", &address, "--game", "g.G", "--turns"];
+        for join in [&player[..2], &player] {
+            let mut command = command(join);
+            let output = command.env("MASEP_TOKEN", secret(&line)).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+        }
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        let (_, stderr) = server.end();
+        let expected = format!("and {address} is neither: give it a certificate");
+        assert!(stderr.contains(&expected), "{args:?} {stderr}");
+    }
+    let mut server = directory.serve(&[]);
+    server.read();
+    server.event("listening");
+    server.send(json!({"shutdown": true}));
+    let (_, stderr) = server.end();
+    assert!(!stderr.contains("is neither"), "{stderr}");
+}

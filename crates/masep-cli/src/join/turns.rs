@@ -200,9 +200,11 @@ fn keep(file: &Path, resume: &str) -> io::Result<()> {
     writeln!(options.open(file)?, "{resume}")
 }
 
-const fn status(end: &End) -> Status {
+fn status(end: &End) -> Status {
     match end {
         End::Finished => Status::Done,
+        // Nothing was said to the server: the token, or the settings of TLS, are not for it.
+        End::Rejected(rejected) if *rejected.code == *"settings" => Status::Usage,
         End::Rejected(_) => Status::Rejected,
         End::GaveUp(_) => Status::NoConnection,
         _ => Status::ConnectionLost,

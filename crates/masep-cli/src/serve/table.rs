@@ -201,6 +201,9 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         .bind(&address)
         .await
         .map_err(|source| Error::listen(&address, &source))?;
+    if options.tokens.is_some() {
+        options.certificate.warn_of_tokens(&table.local_address());
+    }
     if options.announce {
         table.server().announce().map_err(Error::Announce)?;
     }

@@ -27,7 +27,8 @@ the file anew when it changes: a token that is removed ends its connections.";
 
 const EXAMPLE: &str = "\
 Example: a server, and a player of it
-  $ masep token new --name lab3 --role actor --game pursuit.PursuitGame --address unix:///run/game.sock > lab3.token
+  $ masep token new --name lab3 --role actor --game pursuit.PursuitGame \\
+        --address unix:///run/game.sock > lab3.token
   $ masep serve unix:///run/game.sock --tokens tokens.toml
   $ masep join --token-file lab3.token
 ";

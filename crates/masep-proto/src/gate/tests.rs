@@ -186,10 +186,7 @@ fn the_holders_of_one_token_do_not_take_the_places_of_others() {
     };
     let become_actor = |gate: &mut Gate, mut visitor: Visitor| {
         let id = visitor.id().clone();
-        let said = [
-            define(&id),
-            Message::register(&*id, &*id, 0, Role::Actor),
-        ];
+        let said = [define(&id), Message::register(&*id, &*id, 0, Role::Actor)];
         said.map(|it| outcome(&gate.from_client(&mut visitor, &xml(&it))))[1]
     };
     for (id, expected) in [("a", "forward"), ("b", "full")] {
