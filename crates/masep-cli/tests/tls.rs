@@ -5,40 +5,29 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 
-use std::fs;
-use std::path::PathBuf;
-
+use directory::Directory;
 use serde_json::json;
 use session::Session;
 
 /// The files of a CA and a server.
-struct Files(PathBuf);
+struct Files(Directory);
 
 impl Files {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("masep-tls-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        let files = Self(path);
-        let out = files.0.join("out");
+        let files = Self(Directory::new(&format!("tls-{name}")));
+        let out = files.0.path("out");
         let names = ["--name", "engine.lan", "--address", "127.0.0.1"];
-        let args = [&["cert", "--out", out.to_str().unwrap()][..], &names].concat();
-        let made = program::run(&args, "");
+        let made = program::run(&[&["cert", "--out", &out][..], &names].concat(), "");
         assert_eq!(made.code, Some(0), "{}", made.stderr);
         files
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join("out").join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.path(&format!("out/{name}"))
     }
 }
 

@@ -5,29 +5,27 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use program::{command, run};
 use serde_json::{Value as Json, json};
 use session::Session;
 
 /// A directory for a socket and a file of tokens.
-struct Directory(PathBuf);
+struct Directory(directory::Directory);
 
 impl Directory {
     fn new(name: &str) -> Self {
-        let path = PathBuf::from(format!("/tmp/masep-tokens-{}-{name}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        Self(directory::Directory::new(&format!("tokens-{name}")))
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
+        self.0.path(name)
     }
 
     fn address(&self) -> String {
@@ -59,12 +57,6 @@ impl Directory {
         let serve = ["serve", &address, "--id", "engine", "--tokens", &file];
         let mut command = command(&[&serve, args].concat());
         Session::spawn(command.env("MASEP_LOG", "trace"))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

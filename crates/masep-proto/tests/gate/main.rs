@@ -3,6 +3,8 @@
 mod engine;
 mod play;
 mod roles;
+#[path = "../sayings/mod.rs"]
+mod sayings;
 
 use proptest::prelude::*;
 

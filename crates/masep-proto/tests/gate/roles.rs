@@ -7,23 +7,11 @@ use masep_proto::access::Grant;
 use masep_proto::gate::{Gate, Quits, Rules, Verdict, Visitor};
 use masep_proto::protocol2::Hello;
 use masep_proto::{
-    Action, Dict, Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, TypeName, Value,
-    cbor,
+    Dict, Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, TypeName, Value, cbor,
 };
 
 use crate::engine::{Engine, GAME};
-
-/// The id of the one that the cases are about, and that of the other one, in whose name it speaks.
-const OWN: &str = "own";
-const OTHER: &str = "other";
-
-/// Its part in the game so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Unregistered,
-    Actor,
-    Observer,
-}
+use crate::sayings::{OTHER, OWN, Part, Says};
 
 /// The point of the game. At the first two, only one that has not registered can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,23 +24,6 @@ enum Point {
     /// It has answered, if it could.
     Answered,
     AfterEnd,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Says {
-    Define,
-    DefineOther,
-    RegisterActor,
-    RegisterObserver,
-    RegisterNothing,
-    /// In its own name, for another id.
-    RegisterAnother,
-    Act,
-    ActNothing,
-    Quit,
-    Observation,
-    End,
-    Other,
 }
 
 /// The bounds of the role that it may have.
@@ -160,25 +131,11 @@ fn cases() -> Vec<Case> {
             (bound(Role::Observer), Part::Observer, registered),
         ]);
     }
-    let sayings = [
-        Says::Define,
-        Says::DefineOther,
-        Says::RegisterActor,
-        Says::RegisterObserver,
-        Says::RegisterNothing,
-        Says::RegisterAnother,
-        Says::Act,
-        Says::ActNothing,
-        Says::Quit,
-        Says::Observation,
-        Says::End,
-        Says::Other,
-    ];
     let mut cases = Vec::new();
     for (bound, part, points) in clients {
         for (point, says) in points
             .into_iter()
-            .flat_map(|point| sayings.map(|says| (point, says)))
+            .flat_map(|point| Says::ALL.map(|says| (point, says)))
         {
             for in_own_name in [true, false] {
                 for quits in [Quits::Nobody, Quits::Actors] {
@@ -207,33 +164,6 @@ impl fmt::Display for Case {
             "{:?} ({:?}), {:?}: {:?}, in its own name: {}, quits: {:?}, {:?}",
             self.part, self.bound, self.point, self.says, self.in_own_name, self.quits, self.form
         )
-    }
-}
-
-impl Says {
-    fn message(self, name: &str) -> Message {
-        let register = |id: &str, role: Option<&str>| {
-            let dict = Dict::new().with("id", id).with("queue_id", 0);
-            let dict = match role {
-                Some(role) => dict.with("role", role),
-                None => dict,
-            };
-            Message::new(MessageType::Register, dict, name)
-        };
-        match self {
-            Self::Define => Message::define(name, TypeName::from(GAME)),
-            Self::DefineOther => Message::define(name, TypeName::from("other.Game")),
-            Self::RegisterActor => register(name, Some("Actor")),
-            Self::RegisterObserver => register(name, Some("Observer")),
-            Self::RegisterNothing => register(name, None),
-            Self::RegisterAnother => register("third", Some("Actor")),
-            Self::Act => Message::action(name, Action::new(5)),
-            Self::ActNothing => Message::action(name, Value::None),
-            Self::Quit => Message::quit(name),
-            Self::Observation => Message::observation(name, Value::None, Dict::new()),
-            Self::End => Message::end(name),
-            Self::Other => Message::new(MessageType::from("dance"), Dict::new(), name),
-        }
     }
 }
 
@@ -304,13 +234,13 @@ impl Game {
     }
 
     fn owns(&mut self, says: Says) {
-        let said = frame(&says.message(OWN), FrameKind::Xml);
+        let said = frame(&says.message(OWN, GAME), FrameKind::Xml);
         let verdict = self.gate.from_client(&mut self.own, &said);
         self.goes(OWN, &verdict);
     }
 
     fn others(&mut self, says: Says) {
-        let said = frame(&says.message(OTHER), FrameKind::Xml);
+        let said = frame(&says.message(OTHER, GAME), FrameKind::Xml);
         let verdict = self.gate.from_client(&mut self.other, &said);
         self.goes(OTHER, &verdict);
     }
@@ -360,7 +290,7 @@ fn each_message_of_each_client_at_each_point_does_what_it_may() {
 
         let before = game.own.role();
         let name = if case.in_own_name { OWN } else { OTHER };
-        let said = frame(&case.says.message(name), case.form);
+        let said = frame(&case.says.message(name, GAME), case.form);
         let verdict = game.gate.from_client(&mut game.own, &said);
         let expected = must_happen(case);
         assert_eq!(outcome(&verdict), expected, "{case}");

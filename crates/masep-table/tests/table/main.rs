@@ -11,3 +11,6 @@ mod properties;
 mod pymasep;
 mod roles;
 mod room;
+// Messages as they are said at a gate, too.
+#[path = "../../../masep-proto/tests/sayings/mod.rs"]
+mod sayings;

@@ -4,10 +4,11 @@
 use std::fmt;
 
 use masep_proto::access::Grant;
-use masep_proto::{Action, Dict, Message, MessageType, Role, TypeName, Value};
+use masep_proto::{MessageType, Role};
 use masep_table::{Code, Event, Hello, How, PeerKey, SeatState, action_turn};
 
 use crate::room::{GAME, Got, Room, actor, ms, settings};
+use crate::sayings::{OTHER, OWN, Part, Says};
 
 /// The way in which a peer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +21,6 @@ enum Peer {
     Unnamed,
 }
 
-/// The part that the peer plays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Unregistered,
-    Actor,
-    Observer,
-}
-
 /// Where the game is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
@@ -35,21 +28,6 @@ enum Point {
     InTurn,
     BetweenTurns,
     AfterEnd,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Says {
-    Define,
-    DefineOther,
-    RegisterActor,
-    RegisterObserver,
-    RegisterNothing,
-    Act,
-    ActNothing,
-    Quit,
-    Observation,
-    End,
-    Other,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,9 +81,12 @@ fn must_happen(case: Case) -> Outcome {
     }
     let registers = matches!(
         says,
-        Says::RegisterActor | Says::RegisterObserver | Says::RegisterNothing
+        Says::RegisterActor
+            | Says::RegisterObserver
+            | Says::RegisterNothing
+            | Says::RegisterAnother
     );
-    if !in_own_name {
+    if !in_own_name || says == Says::RegisterAnother {
         return match part {
             Part::Unregistered if registers => Ended(Code::IdMismatch),
             _ => Refused(Code::NotYours),
@@ -156,22 +137,9 @@ fn cases() -> impl Iterator<Item = Case> {
         Point::BetweenTurns,
         Point::AfterEnd,
     ];
-    let sayings = [
-        Says::Define,
-        Says::DefineOther,
-        Says::RegisterActor,
-        Says::RegisterObserver,
-        Says::RegisterNothing,
-        Says::Act,
-        Says::ActNothing,
-        Says::Quit,
-        Says::Observation,
-        Says::End,
-        Says::Other,
-    ];
     peers.into_iter().flat_map(move |(peer, part)| {
         points.into_iter().flat_map(move |point| {
-            sayings.into_iter().flat_map(move |says| {
+            Says::ALL.into_iter().flat_map(move |says| {
                 [true, false].map(|in_own_name| Case {
                     peer,
                     part,
@@ -197,36 +165,6 @@ impl fmt::Display for Case {
             f,
             "{peer:?} {part:?}, {point:?}: {says:?}, in its own name: {in_own_name}"
         )
-    }
-}
-
-/// The id of the one that the cases are about, and that of the other one, in whose name it speaks.
-const OWN: &str = "own";
-const OTHER: &str = "other";
-
-impl Says {
-    fn message(self, name: &str) -> Message {
-        let register = |role: Option<&str>| {
-            let dict = Dict::new().with("id", name).with("queue_id", 0);
-            let dict = match role {
-                Some(role) => dict.with("role", role),
-                None => dict,
-            };
-            Message::new(MessageType::Register, dict, name)
-        };
-        match self {
-            Self::Define => Message::define(name, TypeName::from(GAME)),
-            Self::DefineOther => Message::define(name, TypeName::from("other.Game")),
-            Self::RegisterActor => register(Some("Actor")),
-            Self::RegisterObserver => register(Some("Observer")),
-            Self::RegisterNothing => register(None),
-            Self::Act => Message::action(name, Action::new(5)),
-            Self::ActNothing => Message::action(name, Value::None),
-            Self::Quit => Message::quit(name),
-            Self::Observation => Message::new(MessageType::Observation, Dict::new(), name),
-            Self::End => Message::end(name),
-            Self::Other => Message::new(MessageType::from("dance"), Dict::new(), name),
-        }
     }
 }
 
@@ -315,7 +253,7 @@ fn each_message_of_each_peer_at_each_point_does_what_it_may() {
         room.decided();
         let before = ["red", "blue"].map(|seat| (room.id_of(seat), room.state(seat)));
         let name = if case.in_own_name { OWN } else { OTHER };
-        let message = case.says.message(name);
+        let message = case.says.message(name, GAME);
         let is_numbered = case.peer == Peer::Named && message.msg_type == MessageType::Action;
         let data = is_numbered.then(|| action_turn(turn));
         room.table
@@ -346,7 +284,7 @@ fn each_message_of_each_peer_at_each_point_does_what_it_may() {
             }
         }
     }
-    assert_eq!(number, 8 * 4 * 11 * 2);
+    assert_eq!(number, 8 * 4 * 12 * 2);
 }
 
 fn got_about(got: &[Got]) -> Option<u64> {
