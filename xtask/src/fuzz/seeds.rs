@@ -21,6 +21,18 @@ const PEER_SETTING: [u8; 16] = [
     0xff, 0x0f, 0x10, 0xff, 0xff, 0xff, 1, 2, 3, 4, 0, 1, 0, 0, 0, 0,
 ];
 
+/// Likewise, and a client that is given away when so much of what it says has arrived.
+const TAKE_OVER_SETTING: [u8; 4] = [1, 2, 3, 4];
+const TAKE_OVER_POINTS: [u16; 4] = [16, 100, 200, 0xffff];
+
+/// The first bytes of protocol 2, of a client and of a server.
+const PREAMBLES: [&[u8]; 2] = [
+    b"\x07\0masep/2\x03\0BYE\0\0",
+    b"\x07\0masep/2\0\0\0\0\0\0\0",
+];
+/// The kind of a message in CBOR.
+const CBOR: u8 = 16;
+
 /// Likewise, for each use of what follows: as the first bytes, behind a handshake, and within TLS; then the peer is silent.
 const TLS_SETTINGS: [[u8; 14]; 3] = [
     [0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
@@ -105,22 +117,43 @@ fn seeds() -> Result<Seeds, Failure> {
             }
         }
     }
+    let mut messages = Vec::new();
     for line in lines("cbor.jsonl")? {
         if let Some(message) = bytes(&line, "bytes_hex")? {
+            messages.extend(framed2(CBOR, &message).unwrap_or_default());
             add("cbor", message);
         }
     }
     for line in lines("control.jsonl")? {
         let kind = line.get("kind").and_then(Json::as_u64);
-        if let (Some(kind), Some(payload)) = (kind, bytes(&line, "bytes_hex")?) {
-            add("control", [&kind.to_le_bytes()[..1], &payload].concat());
+        let kind = kind.and_then(|kind| u8::try_from(kind).ok());
+        let (Some(kind), Some(payload)) = (kind, bytes(&line, "bytes_hex")?) else {
+            continue;
+        };
+        let said = framed2(kind, &payload).unwrap_or_default();
+        for preamble in PREAMBLES {
+            // Whole connections of protocol 2.
+            let stream = [preamble, &said, &messages].concat();
+            add("dissector", [&FRAMES_SETTING[..], &stream].concat());
+            for point in TAKE_OVER_POINTS {
+                for choices in [
+                    [0, 8, 0xff, 0xff, 0, 0],
+                    [1, 1, 0, 1, 0, 0],
+                    [0, 8, 0, 1, 1, 1],
+                ] {
+                    let setting = [&TAKE_OVER_SETTING[..], &point.to_le_bytes(), &choices].concat();
+                    add("take_over", [&setting[..], &stream].concat());
+                }
+            }
         }
+        add("control", [&[kind][..], &payload].concat());
     }
     for line in lines("frames.jsonl")? {
         let Some(frame) = bytes(&line, "frame_hex")? else {
             continue;
         };
         add("frames", [&FRAMES_SETTING[..], &frame].concat());
+        add("dissector", [&FRAMES_SETTING[..], &frame].concat());
         add("handshake", [&HANDSHAKE_SETTING[..], &frame].concat());
     }
     // Whole sessions: a hello, messages, BYE. Large messages would only slow down the search.
@@ -166,6 +199,7 @@ fn seeds() -> Result<Seeds, Failure> {
         let session = [framed(b"agent")].into_iter().flatten().chain(frames);
         let session: Vec<u8> = session.chain(framed(b"BYE")).flatten().collect();
         add("frames", [&FRAMES_SETTING[..], &session].concat());
+        add("dissector", [&FRAMES_SETTING[..], &session].concat());
         add("peer", [&PEER_SETTING[..], &session].concat());
     }
     Ok(seeds)
@@ -175,6 +209,14 @@ fn seeds() -> Result<Seeds, Failure> {
 fn framed(body: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(body.len()).ok()?;
     Some([&length.to_le_bytes()[..], body].concat())
+}
+
+/// A frame of protocol 2 with this payload. `None` if it does not fit.
+fn framed2(kind: u8, payload: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(payload.len()).ok()?;
+    let mut frame = [&length.to_le_bytes()[..], &[kind, 0, 0, 0], payload].concat();
+    frame.resize(frame.len().next_multiple_of(8), 0);
+    Some(frame)
 }
 
 fn lines(file: &str) -> Result<Vec<Json>, Failure> {
