@@ -5,7 +5,8 @@ use std::time::Duration;
 use masep::blocking::Client;
 use masep::discovery::{SearchOptions, SearchReport, in_turn, search_blocking};
 use masep::{IntoTarget, Limits, Protocols, Target};
-use masep_proto::{Handshake, HelloError};
+use masep_proto::HelloError;
+use masep_proto::connection::Config;
 use pyo3::prelude::*;
 
 use crate::access::{Way, with_credentials};
@@ -29,8 +30,8 @@ fn seconds(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Duration>> {
 
 /// Checks that this can be said in a hello.
 pub(crate) fn check_id(py: Python<'_>, id: &str) -> PyResult<()> {
-    match Handshake::initiator(id, &Limits::default()) {
-        Ok(_handshake) => Ok(()),
+    match Config::new(id, Limits::default()) {
+        Ok(_config) => Ok(()),
         Err(HelloError::Limit(exceeded)) => Err(errors::limit(py, &exceeded)),
         Err(error) => Err(errors::caller(py, format!("the id {id:?}: {error}"))),
     }

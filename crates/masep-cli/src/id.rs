@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use masep::Limits;
-use masep_proto::Handshake;
+use masep_proto::connection::Config;
 
 use crate::commands::EVERYONE;
 
@@ -22,7 +22,7 @@ pub(crate) fn parse(id: &str) -> Result<String, String> {
     if id == EVERYONE {
         return Err(format!("{id:?} means all who are connected"));
     }
-    match Handshake::initiator(id, &Limits::default()) {
+    match Config::new(id, Limits::default()) {
         Ok(_) => Ok(id.to_owned()),
         Err(error) => Err(match error {
             masep_proto::HelloError::Bye => "BYE is the word that ends a connection".to_owned(),

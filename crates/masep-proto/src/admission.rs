@@ -141,6 +141,21 @@ pub enum DoorEvent {
     Abort(Ticket, CloseReason),
 }
 
+impl DoorEvent {
+    /// The connection that it is about.
+    pub const fn ticket(&self) -> Ticket {
+        let (Self::Admit(ticket)
+        | Self::Refuse(ticket, _)
+        | Self::AskAccess(ticket)
+        | Self::Ask(ticket)
+        | Self::End(ticket, _)
+        | Self::LookAt(ticket)
+        | Self::Replace(ticket)
+        | Self::Abort(ticket, _)) = self;
+        *ticket
+    }
+}
+
 /// A server's door. See the [module](self).
 #[derive(Debug)]
 pub struct Admission {

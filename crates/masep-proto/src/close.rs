@@ -120,6 +120,11 @@ impl CloseReason {
         matches!(self, Self::PeerBye | Self::PeerByeWith(_))
     }
 
+    /// True if the peer said `BYE`, also at once behind its hello: it is owed nothing.
+    pub(crate) const fn is_peers(&self) -> bool {
+        self.is_peer_bye() || matches!(self, Self::Rejected)
+    }
+
     /// The reason that the peer gave, if it did: code and text.
     pub const fn words(&self) -> Option<&Bye> {
         match self {

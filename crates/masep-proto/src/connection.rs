@@ -74,6 +74,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::admission::RejectReason;
 use crate::framing::Framing;
 use crate::protocol2::{Hello, Notice, Protocol, Rejected, Welcome};
 use crate::tls::LayerState;
@@ -106,6 +107,8 @@ pub struct Connection {
     masep: Option<Box<Masep>>,
     /// The reason for a refusal, where a peer of protocol 2 is to be told one.
     rejected: Option<Box<Rejected>>,
+    /// The reason for which a door has turned the peer away.
+    reject_reason: Option<Box<RejectReason>>,
 
     inbound: Inbound,
     /// The rates at which the peer may send, as long as they hold.
@@ -272,6 +275,7 @@ impl Connection {
             peer: None,
             masep: None,
             rejected: None,
+            reject_reason: None,
             inbound: Inbound::default(),
             rates: None,
             pattern: WritePattern::default(),

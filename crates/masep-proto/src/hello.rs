@@ -1,10 +1,10 @@
-//! The handshake: each side sends its id as the first frame, the one who connected speaks first.
+//! Hellos: each side sends its id as the first frame, the one who connected speaks first.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use crate::printable::Quoted;
@@ -109,80 +109,6 @@ impl From<EncodeError> for HelloError {
     }
 }
 
-/// One side of the handshake, as a state machine: bytes in, bytes out.
-///
-/// ```
-/// # use masep_proto::{Handshake, Limits};
-/// # use bytes::BytesMut;
-/// let limits = Limits::default();
-/// let mut client = Handshake::initiator("agent", &limits)?;
-/// let mut server = Handshake::acceptor("engine", &limits)?;
-///
-/// let mut to_server = BytesMut::from(&client.poll_transmit().unwrap()[..]);
-/// assert_eq!(server.handle(&mut to_server)?.unwrap().as_str(), "agent");
-/// let mut to_client = BytesMut::from(&server.poll_transmit().unwrap()[..]);
-/// assert_eq!(client.handle(&mut to_client)?.unwrap().as_str(), "engine");
-/// # Ok::<(), masep_proto::HelloError>(())
-/// ```
-#[derive(Debug)]
-pub struct Handshake {
-    /// Our hello, until it was handed out; the acceptor's is held back until the initiator's came.
-    unsent: Option<Bytes>,
-    may_send: bool,
-    codec: FrameCodec,
-    id_bytes: usize,
-}
-
-impl Handshake {
-    /// The side that connected: it speaks first.
-    ///
-    /// # Errors
-    /// An own id that no peer could take: too long, or the word `BYE`.
-    pub fn initiator(id: &str, limits: &Limits) -> Result<Self, HelloError> {
-        Self::new(id, limits, true)
-    }
-
-    /// The side that was connected to: it answers.
-    ///
-    /// # Errors
-    /// An own id that no peer could take: too long, or the word `BYE`.
-    pub fn acceptor(id: &str, limits: &Limits) -> Result<Self, HelloError> {
-        Self::new(id, limits, false)
-    }
-
-    fn new(id: &str, limits: &Limits, may_send: bool) -> Result<Self, HelloError> {
-        Ok(Self {
-            unsent: Some(own_hello(id, limits)?),
-            may_send,
-            codec: FrameCodec::new(limits),
-            id_bytes: limits.id_bytes,
-        })
-    }
-
-    /// Our hello, once, when it is our turn to send it.
-    pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        if self.may_send {
-            self.unsent.take()
-        } else {
-            None
-        }
-    }
-
-    /// Takes the peer's hello out of `input`: its id, or `None` if it has not arrived whole.
-    /// Bytes behind the hello stay in `input`: a peer may send its first frames with it.
-    ///
-    /// # Errors
-    /// A hello that is no id. The connection cannot go on.
-    pub fn handle(&mut self, input: &mut BytesMut) -> Result<Option<PeerId>, HelloError> {
-        let heard = read_hello(input, self.codec, self.id_bytes)?;
-        Ok(heard.map(|(id, taken)| {
-            input.advance(taken);
-            self.may_send = true;
-            id
-        }))
-    }
-}
-
 /// Our hello as bytes, header first.
 ///
 /// # Errors
@@ -231,76 +157,51 @@ pub(crate) fn read_hello(
 mod tests {
     use super::*;
 
-    fn acceptor() -> Handshake {
-        Handshake::acceptor("engine", &Limits::default()).unwrap()
+    fn read(input: &[u8]) -> Result<Option<(PeerId, usize)>, HelloError> {
+        let limits = Limits::default();
+        read_hello(input, FrameCodec::new(&limits), limits.id_bytes)
     }
 
     #[test]
-    fn the_acceptor_is_silent_until_it_heard_a_hello() {
-        let mut server = acceptor();
-        assert_eq!(server.poll_transmit(), None);
-        let mut input = BytesMut::from(&b"\x05\x00agent\x01\x00x"[..]);
-        assert_eq!(
-            server.handle(&mut input).unwrap(),
-            Some(PeerId::from("agent"))
-        );
-        assert_eq!(
-            input,
-            &b"\x01\x00x"[..],
-            "the first frame after the hello is kept"
-        );
-        assert_eq!(server.poll_transmit().unwrap(), &b"\x06\x00engine"[..]);
-        assert_eq!(server.poll_transmit(), None);
-    }
-
-    #[test]
-    fn a_hello_byte_by_byte_is_the_same_hello() {
-        let mut server = acceptor();
-        let mut input = BytesMut::new();
-        let mut id = None;
-        for byte in "\x09\x00engine-é".bytes() {
-            assert_eq!(id, None);
-            input.extend_from_slice(&[byte]);
-            id = server.handle(&mut input).unwrap();
+    fn a_hello_is_read_when_it_is_whole_and_what_follows_is_not() {
+        let input = "\x09\x00engine-é\x01\x00x".as_bytes();
+        let whole = 2 + "engine-é".len();
+        for arrived in 0..whole {
+            assert_eq!(read(&input[..arrived]), Ok(None));
         }
-        assert_eq!(id.unwrap().as_str(), "engine-é");
+        for arrived in whole..=input.len() {
+            let expected = (PeerId::from("engine-é"), whole);
+            assert_eq!(read(&input[..arrived]), Ok(Some(expected)));
+        }
     }
 
     #[test]
     fn bad_hellos_are_told_apart() {
-        let hear = |bytes: &[u8]| acceptor().handle(&mut BytesMut::from(bytes)).unwrap_err();
-        assert_eq!(hear(b"\x02\x00\xff\xfe"), HelloError::NotUtf8);
-        assert_eq!(hear(b"\x03\x00BYE"), HelloError::Bye);
+        assert_eq!(read(b"\x02\x00\xff\xfe"), Err(HelloError::NotUtf8));
+        assert_eq!(read(b"\x03\x00BYE"), Err(HelloError::Bye));
         assert_eq!(
-            hear(b"\x01\x04"),
-            HelloError::Limit(LimitExceeded {
+            read(b"\x01\x04"),
+            Err(HelloError::Limit(LimitExceeded {
                 limit: Limit::IdBytes,
                 actual: 1_025,
                 allowed: 1_024
-            })
+            }))
         );
     }
 
     #[test]
     fn an_empty_id_is_an_id_as_it_is_for_pymasep() {
-        assert_eq!(
-            acceptor()
-                .handle(&mut BytesMut::from(&b"\0\0"[..]))
-                .unwrap(),
-            Some(PeerId::from(""))
-        );
+        assert_eq!(read(b"\0\0"), Ok(Some((PeerId::from(""), 2))));
     }
 
     #[test]
     fn an_own_id_that_no_peer_could_take_is_refused() {
         let limits = Limits::default().id_bytes(3);
         assert!(matches!(
-            Handshake::initiator("long", &limits),
+            own_hello("long", &limits),
             Err(HelloError::Limit(_))
         ));
-        assert!(matches!(
-            Handshake::initiator("BYE", &limits),
-            Err(HelloError::Bye)
-        ));
+        assert_eq!(own_hello("BYE", &limits), Err(HelloError::Bye));
+        assert_eq!(own_hello("é", &limits).as_deref(), Ok("\x02\0é".as_bytes()));
     }
 }

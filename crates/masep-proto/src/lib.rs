@@ -7,7 +7,6 @@
 //! * [`cbor`]: the same messages and values in protocol 2, with arrays;
 //! * [`Frame`] and [`FrameCodec`]: how it is cut on a TCP stream;
 //! * [`protocol2`]: frames, control messages and the agreement of protocol 2;
-//! * [`Handshake`]: how two peers learn each other's id;
 //! * [`access`]: access tokens, and what their holders may do;
 //! * [`admission`]: a server's door: places, ids, and who is refused;
 //! * [`connection`]: the life of one connection, from its first byte to its last;
@@ -54,7 +53,7 @@ pub use codec::{Encoding, ForTurns};
 pub use element::{Element, Node, OpenElement, QName};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, Limit, LimitExceeded, Position};
 pub use frame::{Frame, FrameCodec, FrameKind};
-pub use hello::{Handshake, HelloError, PeerId};
+pub use hello::{HelloError, PeerId};
 pub use limits::{Limits, ServerLimits};
 pub use message::{Message, MessageType, Role};
 pub use pieces::Pieces;

@@ -3,10 +3,13 @@
 mod corpus;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use corpus::{Input, TAKEN};
-use masep_proto::{Element, FrameCodec, Handshake, Limits, Message};
+use masep_proto::connection::{Config, Connection, Read};
+use masep_proto::{Element, FrameCodec, Limits, Message};
 
 /// The outcome of an input: the name of the error, or [`TAKEN`].
 fn outcome(bytes: &Bytes) -> &'static str {
@@ -85,17 +88,24 @@ fn an_element_is_refused_as_a_message_is() {
 
 #[test]
 fn no_garbage_is_a_hello_and_none_is_waited_for_in_vain_memory() {
+    let config = Arc::new(Config::new("engine", Limits::default()).expect("an id"));
+    let now = Instant::now();
     for (name, bytes) in corpus::hellos() {
         let hear = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-            let mut handshake = Handshake::acceptor("engine", &Limits::default()).expect("an id");
-            let mut buffer = BytesMut::new();
-            for piece in pieces {
-                buffer.extend_from_slice(piece);
-                let heard = handshake.handle(&mut buffer)?;
-                assert_eq!(heard, None, "{name}");
-                assert!(buffer.capacity() < 4_096, "{name}");
+            let mut core = Connection::accept(config.clone(), now);
+            for mut piece in pieces {
+                while !piece.is_empty()
+                    && core.failure().is_none()
+                    && let Some(mut room) = core.take_room()
+                {
+                    assert!(room.free() < 4_096, "{name}");
+                    let filled = room.fill(piece);
+                    piece = &piece[filled..];
+                    core.put_room(room, Read::Bytes, now);
+                }
             }
-            Ok::<(), masep_proto::HelloError>(())
+            assert_eq!(core.peer(), None, "{name}");
+            core.failure().cloned()
         };
         let whole = hear(&mut std::iter::once(&bytes[..]));
         assert_eq!(whole, hear(&mut bytes.chunks(1)), "{name}");

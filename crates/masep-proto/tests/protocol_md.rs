@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use masep_proto::connection::{Config, Connection, Protocols};
+use masep_proto::connection::{Config, Connection, Protocols, Read};
 use masep_proto::discovery::{
     DESCRIPTION_BYTES, DESCRIPTION_QUESTION, Description, QUESTION, Search, parse_description,
 };
 use masep_proto::protocol2::{Control, Header, preamble};
 use masep_proto::{
-    Dict, Frame, FrameCodec, Handshake, Limits, Message, MessageType, ServerLimits, Value, cbor,
+    Dict, Frame, FrameCodec, Limits, Message, MessageType, ServerLimits, Value, cbor,
 };
 
 /// One record of an example: its lines by key, and where it stands.
@@ -172,16 +172,19 @@ fn streams_however_they_are_cut() {
 
 #[test]
 fn hellos() {
-    let limits = Limits::default();
+    let config = |id: &str| Arc::new(Config::new(id, Limits::default()).unwrap());
+    let now = Instant::now();
     for example in examples("hello") {
         let id: String = example.json("id");
-        let mut client = Handshake::initiator(&id, &limits).unwrap();
-        assert_eq!(client.poll_transmit().unwrap(), example.bytes());
-        let mut server = Handshake::acceptor("server", &limits).unwrap();
-        let heard = server
-            .handle(&mut BytesMut::from(&*example.bytes()))
-            .unwrap();
-        assert_eq!(heard.as_deref(), Some(&*id), "PROTOCOL.md:{}", example.line);
+        let mut client = Connection::connect(config(&id), now);
+        let hello = client.take_transmit().unwrap();
+        assert_eq!(hello.as_slice(), Some(&*example.bytes()));
+        let mut server = Connection::accept(config("server"), now);
+        let mut room = server.take_room().unwrap();
+        assert_eq!(room.fill(&example.bytes()), example.bytes().len());
+        server.put_room(room, Read::Bytes, now);
+        let heard = server.peer().map(|peer| peer.as_str());
+        assert_eq!(heard, Some(&*id), "PROTOCOL.md:{}", example.line);
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::masep::{Masep, PONG_IN_CALL};
 use super::{Connection, HelloFailure, Outcome, Phase, Protocols};
+use crate::admission::{Refusal, RejectReason};
 use crate::framing::Next;
 use crate::protocol2::preamble::{self, First};
 use crate::protocol2::{Control, Hello, Protocol, Rejected, Welcome};
 use crate::tls::{FirstBytes, TlsFault};
-use crate::{HelloError, LimitExceeded};
+use crate::{CloseReason, HelloError, LimitExceeded};
 
 /// The generation that this side speaks beside pymasep's.
 pub(super) const VERSION: u16 = Protocol::Masep2.number();
@@ -286,12 +287,15 @@ impl Connection {
         self.open(now);
     }
 
-    /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this: a seat, its resume
-    /// token, the game, and the like. The version, the largest payload, the heartbeat and the features of it do not count. Its id is
-    /// that of this side for this peer, in either protocol: a side that stands in for another one has another's. A peer of
-    /// pymasep's protocol is told nothing else of it. With an id that no hello can have, or a name that is not
+    /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this, if there is any: a seat, its
+    /// resume token, the game, and the like. The version, the largest payload, the heartbeat and the features of it do not count.
+    /// Its id is that of this side for this peer, in either protocol: a side that stands in for another one has another's. A
+    /// peer of pymasep's protocol is told nothing else of it. With an id that no hello can have, or a name that is not
     /// [printable](crate::is_printable), the peer is not taken.
-    pub fn admit_with(&mut self, welcome: Welcome, now: Instant) {
+    pub fn admit_with(&mut self, welcome: impl Into<Option<Welcome>>, now: Instant) {
+        let Some(welcome) = welcome.into() else {
+            return self.admit(now);
+        };
         if self.phase == Phase::Deciding && welcome.id != self.config.offer.id {
             match self.config.with_id(&welcome.id) {
                 Ok(config) => self.config = Arc::new(config),
@@ -341,6 +345,22 @@ impl Connection {
             self.rejected = Some(Box::new(rejected));
         }
         self.refuse(now);
+    }
+
+    /// Does not take the peer, as the door of a server has decided, and keeps the [reason](Self::take_reject_reason). One of
+    /// protocol 2 is told it.
+    pub fn turn_away(&mut self, refusal: Refusal, now: Instant) {
+        if refusal.at_once {
+            self.abort(CloseReason::Aborted, now);
+        } else {
+            self.refuse_with(Rejected::from(&refusal.reason), now);
+        }
+        self.reject_reason = Some(Box::new(refusal.reason));
+    }
+
+    /// The reason for which the door has [turned the peer away](Self::turn_away). `None` also if it was taken out already.
+    pub fn take_reject_reason(&mut self) -> Option<RejectReason> {
+        self.reject_reason.take().map(|reason| *reason)
     }
 
     /// True if the first bytes are those of protocol 2, and the message behind them is not there.

@@ -135,6 +135,13 @@ impl Connection {
         self.bye == super::Bye::Written && !self.has_lost
     }
 
+    /// True if the peer, whose connection this side ends, got all that it was sent, and the `BYE`; for a report, also of an end
+    /// that is under way. `None` if the peer has left by itself, and is owed nothing.
+    pub fn was_told(&self) -> Option<bool> {
+        let has_left = self.reason().is_some_and(CloseReason::is_peers);
+        (!has_left).then(|| self.has_said_bye())
+    }
+
     /// The reason for a call that comes too late: that of the end, settled or under way.
     pub fn end_reason(&self) -> CloseReason {
         match &self.outcome {
@@ -174,7 +181,7 @@ impl Connection {
         }
         // One that has broken TLS was told so, which a reset could overtake.
         let is_told = matches!(reason, CloseReason::Tls(fault) if fault != TlsFault::Truncated);
-        let peer_said_bye = reason.is_peer_bye() || reason == CloseReason::Rejected;
+        let peer_said_bye = reason.is_peers();
         let may_read = reason.peer_may_read() && !matches!(self.outcome, Outcome::WriteFailed(_));
         self.settle(reason);
         if peer_said_bye || is_told {

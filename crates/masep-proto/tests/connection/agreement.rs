@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep_proto::admission::RejectReason;
+use masep_proto::admission::{Refusal, RejectReason};
 use masep_proto::connection::{Action, Config, Event, HelloFailure, Protocols, PushError};
 use masep_proto::protocol2::{
     AccessToken, Bye, Control, Header, Hello, Notice, Protocol, Rejected, Welcome, kind, preamble,
@@ -681,6 +681,30 @@ fn a_refusal_says_why() {
         pair.pass(5 * SECOND);
         assert!(pair.agent.core.is_over() && pair.engine.core.is_over());
         assert_eq!(pair.engine.actions.last(), Some(&Action::Close));
+    }
+}
+
+#[test]
+fn the_reason_of_a_door_is_told_and_kept() {
+    let reason = RejectReason::DuplicateId(PeerId::from("agent"));
+    for at_once in [false, true] {
+        let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
+        pair.engine.admits = false;
+        pair.settle();
+        let refusal = Refusal {
+            reason: reason.clone(),
+            at_once,
+        };
+        pair.engine.core.turn_away(refusal, pair.now);
+        pair.settle();
+        let Some(HelloFailure::Rejected(rejected)) = pair.agent.failure() else {
+            panic!("{:?}", pair.agent);
+        };
+        let code = if at_once { "refused" } else { "duplicate_id" };
+        assert_eq!(rejected.code, code);
+        assert!(pair.engine.events.contains(&Event::Failed));
+        assert_eq!(pair.engine.core.take_reject_reason(), Some(reason.clone()));
+        assert_eq!(pair.engine.core.take_reject_reason(), None);
     }
 }
 

@@ -450,3 +450,39 @@ fn a_lost_frame_is_the_reason_however_the_connection_has_ended_meanwhile() {
         assert!(pair.engine.core.is_over());
     }
 }
+
+#[test]
+fn a_report_tells_those_who_got_all_from_those_who_were_cut_off_and_those_who_left() {
+    let mut told = Pair::open();
+    told.engine.send(b"last", told.now).expect("it is open");
+    assert_eq!(told.engine.core.was_told(), Some(false));
+    told.engine.core.end(CloseReason::Shutdown, told.now);
+    told.settle();
+    assert_eq!(told.engine.core.was_told(), Some(true));
+
+    let mut left = Pair::open();
+    left.agent.core.end(CloseReason::LocalBye, left.now);
+    left.settle();
+    assert_eq!(left.engine.core.was_told(), None);
+
+    // It takes nothing, and is aborted.
+    let mut cut = Pair::open();
+    cut.to_agent.capacity = 0;
+    cut.engine.send(b"last", cut.now).expect("it is open");
+    cut.engine.core.end(CloseReason::Shutdown, cut.now);
+    cut.settle();
+    assert_eq!(cut.engine.core.was_told(), Some(false), "not yet");
+    cut.engine.core.abort(CloseReason::Shutdown, cut.now);
+    cut.settle();
+    assert_eq!(cut.engine.core.was_told(), Some(false));
+
+    // It has shut its side, and is told as long as it takes something.
+    let mut shut = Pair::open();
+    shut.to_engine.shut = true;
+    shut.settle();
+    assert_eq!(
+        shut.engine.reason(),
+        Some(CloseReason::EndOfStream { mid_frame: false })
+    );
+    assert_eq!(shut.engine.core.was_told(), Some(true));
+}

@@ -7,6 +7,7 @@ mod calls;
 mod deadlines;
 mod ends;
 mod frames;
+mod handed_over;
 mod hello;
 mod layer;
 mod pair;

@@ -1,0 +1,155 @@
+//! A client that is given from one connection to another while it waits for the verdict.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use masep_proto::connection::{Config, Connection, Event, HandOver, Heard, Protocols, Read};
+use masep_proto::protocol2::{Control, Hello, Welcome, kind, preamble};
+use masep_proto::{CloseReason, Frame, Limits, PeerId};
+
+use crate::agreement::{control, frame, messages};
+use crate::pair::{Pair, Side};
+
+/// A client that has said this, and waits for the verdict of the engine, which has read `arrived` bytes of it.
+fn waiting(said: &[u8], arrived: usize) -> Pair {
+    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
+    pair.engine.admits = false;
+    pair.to_engine.bytes.extend(&said[..arrived]);
+    while pair.step(false) {}
+    pair.to_engine.bytes.extend(&said[arrived..]);
+    pair
+}
+
+fn config(protocols: Protocols) -> Arc<Config> {
+    let config = Config::new("engine", Limits::default()).expect("an id");
+    Arc::new(config.protocols(protocols))
+}
+
+fn hand_over(pair: &mut Pair) -> Heard {
+    match pair.engine.core.hand_over() {
+        HandOver::Done(heard) => heard,
+        other => panic!("{other:?}: {pair:?}"),
+    }
+}
+
+/// The bytes of a client: its beginning, HELLO, and two frames behind it.
+fn said() -> (Vec<u8>, usize) {
+    let mut hello = Hello::new(PeerId::from("agent"), 16 << 20);
+    (hello.seat, hello.token) = (Some("red".into()), Some("secret".into()));
+    let hello = control(&Control::Hello(Box::new(hello)));
+    let whole = preamble::CLIENT.len() + hello.len();
+    let frames = [frame(kind::BYTES, b"one"), frame(kind::BYTES, &[7; 100])];
+    ([preamble::CLIENT, &hello, &frames.concat()].concat(), whole)
+}
+
+#[test]
+fn however_much_had_arrived_the_client_goes_on_where_it_was() {
+    let (said, whole) = said();
+    for arrived in whole..=said.len() {
+        let mut pair = waiting(&said, arrived);
+        assert_eq!(pair.engine.events, [Event::Hello]);
+        let heard = hand_over(&mut pair);
+        assert!(pair.engine.core.is_over());
+        assert!(
+            pair.engine.core.take_room().is_none() && pair.engine.core.take_transmit().is_none()
+        );
+        assert_eq!(pair.engine.core.hand_over(), HandOver::Never, "it has gone");
+
+        let mut core = Connection::accept(config(Protocols::Both), pair.now);
+        core.take_over(&heard, pair.now);
+        let events = std::mem::replace(&mut pair.engine, Side::new(core)).events;
+        pair.engine.admits = false;
+        assert!(!events.contains(&Event::Failed) && !events.contains(&Event::Ended));
+        while pair.step(false) {}
+        let seen = pair.engine.core.hello().expect("it was heard");
+        assert_eq!(seen.seat.as_deref(), Some("red"));
+        assert_eq!(seen.token, Some("secret".into()));
+        let mut welcome = Welcome::new(PeerId::from("engine"), 0);
+        welcome.seat = Some("red".into());
+        pair.engine.core.admit_with(welcome, pair.now);
+        while pair.step(false) {}
+        pair.to_engine.shut = true;
+        while pair.step(false) {}
+        let frames = [Frame::from("one"), Frame::new(vec![7; 100])];
+        assert_eq!(pair.engine.received, frames, "{arrived}");
+        let end = CloseReason::EndOfStream { mid_frame: false };
+        assert_eq!(pair.engine.reason(), Some(end));
+        let written: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
+        let rest = written.strip_prefix(preamble::SERVER).expect("once");
+        assert!(
+            matches!(&messages(rest)[..], [Control::Welcome(_), ..]),
+            "{written:x?}"
+        );
+    }
+}
+
+#[test]
+fn the_first_bytes_of_a_server_are_said_once() {
+    let (said, _) = said();
+    // The client waits for them before it says HELLO.
+    let mut pair = Pair::speaking(Protocols::Both, Protocols::Both);
+    pair.engine.admits = false;
+    pair.to_engine.bytes.extend(preamble::CLIENT);
+    while pair.step(false) {}
+    assert_eq!(pair.to_agent.bytes, preamble::SERVER);
+    pair.to_engine.bytes.extend(&said[preamble::CLIENT.len()..]);
+    while pair.step(false) {}
+    let heard = hand_over(&mut pair);
+    assert!(heard.is_answered);
+    let mut core = Connection::accept(config(Protocols::Both), pair.now);
+    core.take_over(&heard, pair.now);
+    pair.engine = Side::new(core);
+    while pair.step(false) {}
+    let written: Vec<u8> = pair.to_agent.bytes.iter().copied().collect();
+    let rest = written
+        .strip_prefix(preamble::SERVER)
+        .expect("the preamble");
+    assert!(
+        matches!(&messages(rest)[..], [Control::Welcome(_), ..]),
+        "{written:x?}"
+    );
+}
+
+#[test]
+fn nobody_else_is_given_away() {
+    let (said, whole) = said();
+    for arrived in [0, 5, preamble::CLIENT.len(), whole - 1] {
+        let mut pair = waiting(&said[..arrived], arrived);
+        assert_eq!(pair.engine.core.hand_over(), HandOver::Never, "{arrived}");
+    }
+    let mut pymasep = waiting(b"\x05\0agent", 7);
+    assert_eq!(pymasep.engine.core.hand_over(), HandOver::Never);
+    let mut open = Pair::open2();
+    assert_eq!(open.engine.core.hand_over(), HandOver::Never);
+    // A read is under way.
+    let mut reading = waiting(&said, said.len());
+    let room = reading.engine.core.take_room();
+    if let Some(room) = room {
+        assert_eq!(reading.engine.core.hand_over(), HandOver::Later);
+        reading
+            .engine
+            .core
+            .put_room(room, Read::Blocked, reading.now);
+    }
+    let heard = hand_over(&mut reading);
+    assert!(!format!("{heard:?}").contains("secret"));
+}
+
+#[test]
+fn what_is_no_hello_is_refused_also_where_another_is_said_to_have_heard_it() {
+    for bytes in [
+        &b"\x07\0masep/2\x03\0BYE\0\0garbage!"[..],
+        b"\x05\0agent",
+        b"",
+    ] {
+        let now = Instant::now();
+        let mut core = Connection::accept(config(Protocols::Masep2), now);
+        let heard = Heard {
+            bytes: bytes.to_vec(),
+            is_answered: false,
+        };
+        core.take_over(&heard, now);
+        core.handle_timeout(now + Duration::from_secs(5));
+        assert!(core.failure().is_some(), "{bytes:x?}");
+    }
+}
