@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use masep_proto::connection::FrameMemory;
 use masep_proto::{Array, DType};
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
@@ -164,10 +164,15 @@ impl PyArray {
     #[pyo3(signature = (shape, dtype, data=None))]
     fn of(
         py: Python<'_>,
-        shape: Vec<usize>,
+        shape: Vec<isize>,
         dtype: &str,
         data: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let lengths = shape.iter().map(|length| usize::try_from(*length));
+        let Ok(shape) = lengths.collect::<Result<Vec<_>, _>>() else {
+            let text = format!("the lengths of a shape are 0 or more, not {shape:?}");
+            return Err(errors::caller(py, text));
+        };
         let Ok(known) = dtype.parse::<DType>() else {
             let names = DType::ALL.iter().map(|dtype| dtype.as_str());
             let names = names.collect::<Vec<_>>().join(", ");
@@ -365,7 +370,7 @@ fn zeros(py: Python<'_>, dtype: DType, shape: &[usize]) -> PyResult<Bytes> {
     let mut zeros = Vec::new();
     zeros
         .try_reserve_exact(size)
-        .map_err(|_| pyo3::exceptions::PyMemoryError::new_err(()))?;
+        .map_err(|_| PyMemoryError::new_err(format!("an array of {size} bytes")))?;
     zeros.resize(size, 0);
     Ok(zeros.into())
 }

@@ -47,15 +47,20 @@ struct GivenSocketOptions {
     busy_poll: f64,
 }
 
-/// Attributes of an object; what is wrong with them is the caller's fault.
-fn given<T>(object: &Bound<'_, PyAny>) -> PyResult<T>
+/// Options by the attributes of an object, which has this name; what is wrong with them is the caller's fault.
+pub(crate) fn given<'py, T>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<T>
 where
-    T: for<'a, 'py> FromPyObject<'a, 'py, Error = PyErr>,
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     object.extract().map_err(|error: PyErr| {
         let py = object.py();
-        let cause = error.cause(py).unwrap_or(error);
-        errors::caller(py, format!("{}: {}", object, cause.value(py)))
+        let Some(cause) = error.cause(py) else {
+            return errors::caller(py, format!("{name}: {}", error.value(py)));
+        };
+        // "failed to extract field GivenLimits.depth"
+        let text = error.value(py).to_string();
+        let field = text.rsplit('.').next().unwrap_or_default();
+        errors::caller(py, format!("{name}.{field}: {}", cause.value(py)))
     })
 }
 
@@ -74,7 +79,7 @@ pub(crate) fn limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Limits> {
         return Ok(Limits::default());
     };
     let py = object.py();
-    let it: GivenLimits = given(object)?;
+    let it: GivenLimits = given(object, "limits")?;
     let idle_time = it.idle_time.map(|time| seconds(py, "idle_time", time));
     let heartbeat = it.heartbeat.map(|time| seconds(py, "heartbeat", time));
     Ok(Limits::default()
@@ -122,7 +127,7 @@ pub(crate) fn server_limits(object: Option<&Bound<'_, PyAny>>) -> PyResult<Serve
         return Ok(ServerLimits::default());
     };
     let py = object.py();
-    let it: GivenServerLimits = given(object)?;
+    let it: GivenServerLimits = given(object, "server_limits")?;
     Ok(ServerLimits::default()
         .connections(it.connections)
         .connections_per_address(it.connections_per_address)
@@ -137,7 +142,7 @@ pub(crate) fn socket_options(object: Option<&Bound<'_, PyAny>>) -> PyResult<Sock
         return Ok(SocketOptions::default());
     };
     let py = object.py();
-    let it: GivenSocketOptions = given(object)?;
+    let it: GivenSocketOptions = given(object, "socket_options")?;
     let keepalive_time = it
         .keepalive_time
         .map(|time| seconds(py, "keepalive_time", time));

@@ -3,7 +3,7 @@
 use std::slice;
 
 use bytes::Bytes;
-use masep_proto::{Array, ArrayError, DType, Value};
+use masep_proto::{Array, ArrayError, DType, Limit, LimitExceeded, Value};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -26,19 +26,19 @@ pub(crate) fn has_buffer(object: &Bound<'_, PyAny>) -> bool {
 /// be kept longer than the caller of Python waits: they change when the object does.
 pub(crate) fn array(object: &Bound<'_, PyAny>, at: &Place<'_, '_>) -> PyResult<Value> {
     let Ok(buffer) = PyUntypedBuffer::get(object) else {
-        return single(object, at);
+        return viewed(object, at);
     };
     let Some(dtype) = dtype(buffer.format().to_bytes(), buffer.item_size()) else {
         let format = buffer.format().to_string_lossy();
         return Err(refused(object, at, Some(&format)));
     };
     let shape: Box<[usize]> = buffer.shape().into();
-    let bytes = bytes(object, buffer)?;
+    let bytes = bytes(object, buffer, at)?;
     made(object, at, Array::new(dtype, shape, bytes))
 }
 
-/// The array of an object that is an array without dimensions, which has no shape to be looked at.
-fn single(object: &Bound<'_, PyAny>, at: &Place<'_, '_>) -> PyResult<Value> {
+/// The array of an object whose buffer lacks a shape, because it has no dimensions, or strides, as those of `ctypes`.
+fn viewed(object: &Bound<'_, PyAny>, at: &Place<'_, '_>) -> PyResult<Value> {
     let py = object.py();
     let Ok(view) = PyMemoryView::from(object) else {
         return Err(refused(object, at, None));
@@ -48,9 +48,9 @@ fn single(object: &Bound<'_, PyAny>, at: &Place<'_, '_>) -> PyResult<Value> {
     let Some(dtype) = dtype(format.as_bytes(), size) else {
         return Err(refused(object, at, Some(&format)));
     };
-    let item = view.call_method0(intern!(py, "tobytes"))?;
-    let item = Bytes::copy_from_slice(item.cast::<PyBytes>()?.as_bytes());
-    made(object, at, Array::new(dtype, [], item))
+    let shape: Vec<usize> = view.getattr(intern!(py, "shape"))?.extract()?;
+    let items = copied(&view, view.getattr(intern!(py, "nbytes"))?.extract()?, at)?;
+    made(object, at, Array::new(dtype, shape, items))
 }
 
 fn made(
@@ -110,12 +110,14 @@ fn dtype(format: &[u8], size: usize) -> Option<DType> {
 }
 
 /// The items of a buffer in row-major order.
-fn bytes(object: &Bound<'_, PyAny>, buffer: PyUntypedBuffer) -> PyResult<Bytes> {
+fn bytes(
+    object: &Bound<'_, PyAny>,
+    buffer: PyUntypedBuffer,
+    at: &Place<'_, '_>,
+) -> PyResult<Bytes> {
     let py = object.py();
     if !buffer.is_c_contiguous() {
-        let copy = PyMemoryView::from(object)?.call_method0(intern!(py, "tobytes"))?;
-        let copy = PyBackedBytes::from(copy.cast_into::<PyBytes>()?);
-        return Ok(Bytes::from_owner(copy));
+        return copied(&PyMemoryView::from(object)?, buffer.len_bytes(), at);
     }
     let borrowed = Borrowed(buffer);
     if borrowed.0.len_bytes() < BORROW_FROM {
@@ -124,6 +126,24 @@ fn bytes(object: &Bound<'_, PyAny>, buffer: PyUntypedBuffer) -> PyResult<Bytes> 
         return Ok(copy);
     }
     Ok(Bytes::from_owner(borrowed))
+}
+
+/// A copy of the items of a view in row-major order, if some frame could have so many bytes.
+fn copied(view: &Bound<'_, PyMemoryView>, size: usize, at: &Place<'_, '_>) -> PyResult<Bytes> {
+    let py = view.py();
+    let allowed = u32::MAX as usize;
+    if size > allowed {
+        // A view may have one item many times.
+        let exceeded = LimitExceeded {
+            limit: Limit::FrameBytes,
+            actual: size,
+            allowed,
+        };
+        return Err(errors::limit_at(py, at, &exceeded));
+    }
+    let copy = view.call_method0(intern!(py, "tobytes"))?;
+    let copy = PyBackedBytes::from(copy.cast_into::<PyBytes>()?);
+    Ok(Bytes::from_owner(copy))
 }
 
 /// The memory of an object of Python, which stays where it is as long as this is there.

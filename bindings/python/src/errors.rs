@@ -10,6 +10,8 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::place::Place;
+
 /// The classes are written in Python, where they can have two bases.
 fn exception<'py>(py: Python<'py>, name: &str, args: impl PyCallArgs<'py>) -> PyErr {
     let class = py
@@ -29,6 +31,11 @@ pub(crate) fn caller(py: Python<'_>, text: impl Into<String>) -> PyErr {
 /// A bound was reached.
 pub(crate) fn limit(py: Python<'_>, limit: &LimitExceeded) -> PyErr {
     limit_of(py, limit.to_string(), limit)
+}
+
+/// A bound was reached by the value at this place.
+pub(crate) fn limit_at(py: Python<'_>, at: &Place<'_, '_>, limit: &LimitExceeded) -> PyErr {
+    limit_of(py, format!("{at}: {limit}"), limit)
 }
 
 /// A bound was reached, with these words.

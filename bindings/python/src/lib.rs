@@ -15,6 +15,7 @@ mod event_loop;
 mod exchange;
 mod frames;
 mod from_python;
+mod listening;
 mod message;
 mod place;
 mod player;

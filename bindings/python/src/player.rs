@@ -140,7 +140,8 @@ impl Drop for Player {
 impl Player {
     /// A player that has not connected.
     #[staticmethod]
-    fn join(py: Python<'_>, address: &str, part: Part<'_>) -> PyResult<Self> {
+    fn join(py: Python<'_>, address: &str, part: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let part: Part<'_> = bounds::given(part, "options")?;
         client::check_id(py, &part.id)?;
         let way = Way::new(py, address, part.token, part.protocol)?;
         let role = match part.role.as_str() {

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use masep::{
 };
 use pyo3::prelude::*;
 
-use crate::admitting::AccessRequests;
 use crate::bounds::Heeded;
 use crate::connection::Connection;
 use crate::frames::{ForAll, Whole};
+use crate::listening::{ListenOptions, with_options};
 use crate::request::Request;
 use crate::waiting::{self, Process};
-use crate::{access, bounds, client, errors, tls};
+use crate::{access, bounds, client, errors};
 
 pub(crate) fn host_and_port(address: SocketAddr) -> (String, u16) {
     (address.ip().to_string(), address.port())
@@ -104,58 +103,27 @@ impl Drop for Server {
 impl Server {
     /// Listens on an address.
     #[staticmethod]
-    #[pyo3(signature = (
-        id, address, announce=false, duplicates="refuse", when_full="wait", limits=None, server_limits=None,
-        socket_options=None, protocol=None, ask=false, certificate=None, tokens=None, pymasep_listen=None,
-        access_requests=None,
-    ))]
-    #[expect(clippy::too_many_arguments, reason = "the options of a server")]
     fn bind(
         py: Python<'_>,
         id: String,
-        address: String,
-        announce: bool,
+        address: &str,
+        options: &Bound<'_, PyAny>,
         duplicates: &str,
         when_full: &str,
-        limits: Option<&Bound<'_, PyAny>>,
-        server_limits: Option<&Bound<'_, PyAny>>,
-        socket_options: Option<&Bound<'_, PyAny>>,
-        protocol: Option<u16>,
         ask: bool,
-        certificate: Option<tls::Certificate>,
-        tokens: Option<PathBuf>,
-        pymasep_listen: Option<String>,
-        access_requests: Option<&Bound<'_, AccessRequests>>,
     ) -> PyResult<Self> {
         client::check_id(py, &id)?;
-        let target = client::target(py, &address)?;
-        let protocols = bounds::protocols(py, protocol, &address, target.protocols())?;
-        let limits = bounds::limits(limits)?;
-        let heeded = Heeded::of(&limits);
+        let target = client::target(py, address)?;
+        let options: ListenOptions<'_> = bounds::given(options, "options")?;
+        let heeded = Heeded::of(&options.limits()?);
         let mut server = blocking::Server::builder(id)
-            .protocols(protocols)
-            .announce(announce)
+            .protocols(options.protocols(py, address, target.protocols())?)
             .duplicates(bounds::duplicates(py, duplicates)?)
-            .when_full(bounds::when_full(py, when_full)?)
-            .limits(limits)
-            .server_limits(bounds::server_limits(server_limits)?)
-            .socket_options(bounds::socket_options(socket_options)?);
+            .when_full(bounds::when_full(py, when_full)?);
         if ask {
             server = server.ask();
         }
-        if let Some(tls) = tls::server(py, certificate)? {
-            server = server.tls(tls);
-        }
-        if let Some(tokens) = access::tokens(py, tokens)? {
-            server = server.tokens(tokens);
-        }
-        if let Some(requests) = access_requests {
-            server = server.admit(requests.get().function(py)?);
-        }
-        if let Some(address) = pymasep_listen {
-            let listening = server.pymasep_listen(address);
-            server = listening.map_err(|error| errors::caller(py, error.to_string()))?;
-        }
+        let server = with_options!(py, options, server);
         Self::new(py, waiting::call(py, move || server.bind(target))?, heeded)
     }
 

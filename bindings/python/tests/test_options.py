@@ -179,3 +179,56 @@ def test_an_asyncio_send_gives_a_peer_up_after_its_write_time() -> None:
             deaf.close()
 
     asyncio.run(asyncio.wait_for(play(), SOON))
+
+
+@pytest.mark.parametrize("opens", [masep.Server, masep.Table])
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("announce", "no", "options.announce: "),
+        ("protocol", "2", "options.protocol: "),
+        ("tokens", 7, "options.tokens: "),
+        ("pymasep_listen", 7, "options.pymasep_listen: "),
+        ("limits", masep.Limits(depth="deep"), "limits.depth: "),  # type: ignore[arg-type]
+        ("limits", 3, "limits: 'int' object"),
+        ("server_limits", masep.Limits(), "server_limits: 'Limits' object"),
+        ("admit", 5, "admit is a function, not a int"),
+    ],
+)
+def test_an_option_of_another_type_is_named(opens: type, option: str, value: object, named: str) -> None:
+    arguments = ("engine",) if opens is masep.Server else ("game", ["red"])
+    with pytest.raises(masep.CallerError) as error:
+        opens(*arguments, "127.0.0.1:0", **{option: value})
+    assert str(error.value).startswith(named)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "named"),
+    [
+        ("misses", "x", "rules.misses: "),
+        ("grace", "x", "rules.grace: "),
+        ("finals_unanswered", "red", "finals_unanswered are several names"),
+    ],
+)
+def test_a_rule_of_another_type_is_named(rule: str, value: object, named: str) -> None:
+    with pytest.raises(masep.CallerError) as error:
+        masep.Table("game", ["red"], "127.0.0.1:0", **{rule: value})  # type: ignore[arg-type]
+    assert str(error.value).startswith(named)
+
+
+def test_a_text_is_not_taken_for_the_names_of_seats() -> None:
+    with pytest.raises(masep.CallerError, match="seats are several names"):
+        masep.Table("game", "red", "127.0.0.1:0")
+    with masep.Table("game", ["r", "e", "d"], "127.0.0.1:0") as table:
+        with pytest.raises(masep.CallerError, match="seats are several names"):
+            table.open("red", lambda seat: 1)
+        for call in (table.ask_all, table.actions, table.finish_episode):
+            with pytest.raises(masep.CallerError, match="view is a function"):
+                call(5)  # type: ignore[arg-type]
+        with pytest.raises(masep.CallerError, match="deadline is a number of seconds"):
+            table.ask("r", 1, deadline="soon")  # type: ignore[arg-type]
+
+
+def test_a_wish_of_a_player_of_another_type_is_named() -> None:
+    with pytest.raises(masep.CallerError, match="^options.patience: "):
+        masep.join("127.0.0.1:1", id="x", game="g", patience="long")  # type: ignore[arg-type]

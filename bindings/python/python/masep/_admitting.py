@@ -82,9 +82,42 @@ def requests_for(admit: AdmitAsync | None, tokens: object) -> _masep.AccessReque
     """The clients that a server gives to a function, if it has one."""
     if admit is None:
         return None
+    if not callable(admit):
+        raise CallerError(f"admit is a function, not a {type(admit).__name__}")
     if tokens is not None:
         raise CallerError("it is either tokens= or admit= that says who is let in")
     return _masep.AccessRequests()
+
+
+class InThread:
+    """A server whose function a thread calls."""
+
+    __slots__ = ()
+
+    def _access_requests(
+        self, admit: AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        """The clients about which the function is asked."""
+        check_is_plain(admit)
+        return requests_for(admit, tokens)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
+        """Has the function asked about clients, now that they come."""
+        answer_in_thread(requests, admit)
+
+
+class InLoop:
+    """The same of one whose function the event loop calls."""
+
+    __slots__ = ()
+
+    def _access_requests(
+        self, admit: AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        return requests_for(admit, tokens)
+
+    def _answer(self, requests: _masep.AccessRequests, admit: AdmitAsync) -> None:
+        answer_in_loop(requests, admit)
 
 
 def check_is_plain(admit: AdmitAsync | None) -> None:

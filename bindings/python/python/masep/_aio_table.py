@@ -11,14 +11,14 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
-from types import EllipsisType, TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from types import EllipsisType
+from typing import Any, Literal, Self, TypeVar
 
-from . import _admitting, _masep, _tls
+from . import _admitting, _blocks, _masep, _tls
 from ._exceptions import CallerError, TimedOut
 from ._limits import Limits, SocketOptions
 from ._player import PlayerTurn, _BasePlayer
-from ._table import _M, Move, Seat, TableEvent, _BaseActions, _BaseTable, _BaseTurn, _time
+from ._table import _M, Move, Seat, TableEvent, _BaseActions, _BaseMoves, _BaseTable, _BaseTurn, _function
 from ._threads import in_thread
 
 _T = TypeVar("_T")
@@ -30,7 +30,7 @@ _MOST = 32
 """The turns that a player takes until other tasks run."""
 
 
-class Table(_BaseTable):
+class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
     """A table, for its host: ``async with Table(game, ["red", "blue"], "0.0.0.0:60000") as table``. With
     ``async with`` the game is ended at the end of the block. It belongs to the event loop in which it was
     made, and its functions (views, ``late``) run in that.
@@ -49,14 +49,6 @@ class Table(_BaseTable):
             daemon=True,
         ).start()
 
-    def _access_requests(
-        self, admit: _admitting.AdmitAsync | None, tokens: object
-    ) -> _masep.AccessRequests | None:
-        return _admitting.requests_for(admit, tokens)
-
-    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
-        _admitting.answer_in_loop(requests, admit)
-
     async def filled(self) -> None:
         """As :meth:`masep.Table.filled`. When it is cancelled, nothing is lost."""
         await self._await(lambda: self._table.filled(0))
@@ -69,8 +61,7 @@ class Table(_BaseTable):
         deadline: float | None | EllipsisType = ...,
     ) -> Turn:
         """As :meth:`masep.Table.open`. Does not wait."""
-        names = None if seats is None else list(seats)
-        return Turn(self, self._table.open(names, view, _time(deadline)))
+        return Turn(self, self._opened(seats, view, deadline))
 
     async def ask(
         self, seat: str, view: Any, *, deadline: float | None | EllipsisType = ...
@@ -88,7 +79,7 @@ class Table(_BaseTable):
 
     def actions(self, view: Callable[[Seat], Any]) -> Actions:
         """As :meth:`masep.Table.actions`."""
-        return Actions(self, self._table.actions(view))
+        return Actions(self, self._table.actions(_function(view)))
 
     async def event(self) -> TableEvent | None:
         """As :meth:`masep.Table.event`. When it is cancelled, nothing is lost."""
@@ -121,15 +112,7 @@ class Table(_BaseTable):
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def __aenter__(self) -> Table:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         try:
             await self.end()
         finally:
@@ -154,19 +137,17 @@ def _watch(
         del it
 
 
-class _Moves(Generic[_M]):
+class _Moves(_BaseMoves[_M], _blocks.AsyncBlock):
     """Decisions as they come. ``async for`` gives them."""
 
-    _table: Table
-    _moves: _M
+    def __init__(self, table: Table, moves: _M) -> None:
+        super().__init__(moves)
+        self._table = table
 
     async def next(self) -> Move | None:
         """The next decision; None when no more come: each seat of a turn has decided, or nobody plays any more.
         When it is cancelled, nothing is lost."""
         return await self._table._await(lambda: self._moves.next(0))
-
-    def _leave(self) -> None:
-        raise NotImplementedError
 
     def __aiter__(self) -> Self:
         return self
@@ -176,37 +157,21 @@ class _Moves(Generic[_M]):
             raise StopAsyncIteration
         return move
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
+    async def _leave(self, error: BaseException | None) -> None:
+        self._forget()
 
 
 class Actions(_BaseActions, _Moves[_masep.Actions]):
     """The decisions of all seats, each at its own pace, until the table has ended, or each seat is gone or
     closed. At the end of an ``async with`` block, or when nobody keeps it, its turns are closed."""
 
-    def __init__(self, table: Table, actions: _masep.Actions) -> None:
-        super().__init__(actions)
-        self._table = table
-
 
 class Turn(_BaseTurn, _Moves[_masep.Turn]):
     """A turn that is open until each of its seats has decided. With ``async with`` it is closed at the end
     of the block; ``async for`` gives decisions as they come."""
 
-    def __init__(self, table: Table, turn: _masep.Turn) -> None:
-        super().__init__(turn)
-        self._table = table
 
-
-class Player(_BasePlayer):
+class Player(_BasePlayer, _blocks.AsyncBlock):
     """A player or a spectator, which connects and comes back by itself: :func:`masep.aio.join` makes one.
 
     With ``async with`` it leaves the game at the end of the block; when an exception ends that, it closes
@@ -284,15 +249,7 @@ class Player(_BasePlayer):
     def __del__(self) -> None:
         self._let_go()
 
-    async def __aenter__(self) -> Player:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         if error is None:
             await self.leave()
         else:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
-from . import _admitting, _masep, _tls, communication
+from . import _admitting, _blocks, _masep, _tls, communication
 from ._control import Hello
 from ._exceptions import RejectedError
 from ._facts import ConnectionFacts
 from ._limits import Limits, SocketOptions
-from ._listening import Listener, for_all
+from ._listening import Listener, for_all, sendable
 from ._message import Message
 
 _log = logging.getLogger("masep")
 
 
-class Connection(ConnectionFacts):
+class Connection(ConnectionFacts, _blocks.Block):
     """A connection to a peer that has said hello. Any thread may use it.
 
     As a context manager it is closed at the end of the block; as an iterator it gives messages until
@@ -33,24 +32,6 @@ class Connection(ConnectionFacts):
         # The main thread always has a deadline: it looks for signals.
         _masep.wait_in_reads(connection)
         _log.debug("connected to %s at %s", _masep.quoted(connection.peer), connection.target)
-
-    def ping(self) -> bool:
-        """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
-        Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
-        and while another one is under way that is not a second old."""
-        return self._connection.ping()
-
-    def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
-        """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
-        pymasep's protocol cannot be told, which is no error.
-
-        :param code: what it is, for programs
-        :param text: the same for people
-        :param about: what it is about: ``{"turn": 7}``
-        :raises LimitError: for more than 4,096 bytes, or if the peer does not take those before it
-        :raises TransportError: if the connection has ended
-        """
-        self._connection.notice(code, text, about)
 
     def send(self, message: communication.Message | bytes) -> None:
         """Sends a message, or bytes, as one frame. Waits while the peer does not take it; one that
@@ -112,15 +93,7 @@ class Connection(ConnectionFacts):
         _log.debug("the connection to %s has ended: %s", peer, reason)
         return reason
 
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         try:
             self.close()
         except RejectedError:
@@ -138,7 +111,7 @@ def body_of(
 ) -> bytes | _masep.Outgoing:
     """The encoded form of a message or of bytes on this connection, within its bounds."""
     if not isinstance(message, communication.Message):
-        return message
+        return sendable(message)
     if message._has_own_bytes():
         return connection.encode_xml(message.to_bytes())
     decoded = message._unread()
@@ -202,7 +175,7 @@ def connect(
     return Connection(_masep.connect(id, address, *options, trust=trust, token=token))
 
 
-class Request:
+class Request(_blocks.Live):
     """A client of protocol 2 that has said HELLO and waits for the host's word: from
     :meth:`Server.next_request`. Any thread may decide, in any order; one that is dropped refuses its client.
     """
@@ -254,7 +227,7 @@ class Request:
         return f"<masep.Request of {_masep.quoted(self.peer)}>"
 
 
-class Server(Listener[Connection]):
+class Server(_admitting.InThread, Listener[Connection], _blocks.Block):
     __doc__ = (
         f"""{Listener.__doc__}
     As a context manager it is shut down at the end of the block; as an iterator it gives connections."""
@@ -264,15 +237,6 @@ class Server(Listener[Connection]):
 
     def _wrapped(self, connection: _masep.Connection) -> Connection:
         return Connection(connection)
-
-    def _access_requests(
-        self, admit: _admitting.AdmitAsync | None, tokens: object
-    ) -> _masep.AccessRequests | None:
-        _admitting.check_is_plain(admit)
-        return super()._access_requests(admit, tokens)
-
-    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
-        _admitting.answer_in_thread(requests, admit)
 
     def accept(self, timeout: float | None = None) -> Connection | None:
         """The next connection; None when the server has stopped accepting.
@@ -325,15 +289,7 @@ class Server(Listener[Connection]):
         """
         return self._server.shutdown(timeout)
 
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         self.shutdown()
 
     def __iter__(self) -> Iterator[Connection]:

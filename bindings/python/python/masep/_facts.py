@@ -1,13 +1,15 @@
-"""The facts that connections tell of themselves, with and without async."""
+"""The part that connections have in common, with and without async."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from . import _live, _masep
 from ._control import Bye, Notice, PeerLimits, Welcome
 
 
 class ConnectionFacts:
-    """The facts of a connection, none of which waits."""
+    """The facts of a connection, and its calls that do not wait."""
 
     __slots__ = ("_connection", "__weakref__")
 
@@ -73,6 +75,35 @@ class ConnectionFacts:
         """The seconds of the last round trip of a ping, which is answered and read within calls that
         receive; None before the first, and in pymasep's protocol."""
         return self._connection.rtt
+
+    def ping(self) -> bool:
+        """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
+        Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
+        and while another one is under way that is not a second old."""
+        self._check()
+        asked = self._connection.ping()
+        self._queued()
+        return asked
+
+    def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
+        """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
+        pymasep's protocol cannot be told, which is no error.
+
+        :param code: the fault, for programs
+        :param text: the same for people
+        :param about: its subject: ``{"turn": 7}``
+        :raises LimitError: for more than 4,096 bytes, or if the peer does not take those before it
+        :raises TransportError: if the connection has ended
+        """
+        self._check()
+        self._connection.notice(code, text, about)
+        self._queued()
+
+    def _check(self) -> None:
+        """Called before something is done that another thread must not do."""
+
+    def _queued(self) -> None:
+        """Called when there may be something to write that no call waits for."""
 
     def try_notice(self) -> Notice | None:
         """The oldest notice of the peer's that has arrived and was not taken: something that it did not

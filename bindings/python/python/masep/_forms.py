@@ -24,8 +24,14 @@ def plain(value: object, place: str) -> object:
     """
     if isinstance(value, bytearray):
         return bytes(value)
-    if isinstance(value, memoryview) and value.format == "B" and value.ndim == 1:
-        return bytes(value)
+    if isinstance(value, memoryview):
+        try:
+            is_bytes = value.format == "B" and value.ndim == 1
+        except ValueError as error:
+            # It was released.
+            raise CallerError(f"{place}: {error}") from None
+        if is_bytes:
+            return bytes(value)
     if _is_numpys(value, "generic"):
         item: object = value.item()  # type: ignore[attr-defined]
         # Of some it gives the scalar itself, such as a longdouble.

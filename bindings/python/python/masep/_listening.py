@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 from . import _admitting, _live, _masep, _tls, communication
+from ._exceptions import CallerError
 from ._facts import ConnectionFacts
 from ._limits import Limits, ServerLimits, SocketOptions
 
@@ -17,7 +19,92 @@ _log = logging.getLogger("masep")
 C = TypeVar("C", bound=ConnectionFacts)
 
 
-class Listener(Generic[C]):
+@dataclass(frozen=True)
+class ListenOptions:
+    """The options that servers and tables have in common, for the extension module."""
+
+    announce: bool
+    limits: Limits | None
+    server_limits: ServerLimits | None
+    socket_options: SocketOptions | None
+    protocol: int | None
+    certificate: tuple[str, str, str] | None
+    tokens: str | os.PathLike[str] | None
+    pymasep_listen: str | None
+    access_requests: _masep.AccessRequests | None
+
+
+class Listening:
+    """The part that servers and tables have in common, with and without async."""
+
+    __slots__ = ()
+
+    @property
+    def _listener(self) -> _masep.Server | _masep.Table:
+        raise NotImplementedError
+
+    def _access_requests(
+        self, admit: _admitting.AdmitAsync | None, tokens: object
+    ) -> _masep.AccessRequests | None:
+        """The clients about which the function is asked."""
+        raise NotImplementedError
+
+    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
+        """Has the function asked about clients, now that they come."""
+        raise NotImplementedError
+
+    def _listens(self, options: ListenOptions, admit: _admitting.AdmitAsync | None) -> None:
+        """To be called when it does."""
+        if options.access_requests is not None and admit is not None:
+            self._answer(options.access_requests, admit)
+        if self._listener.is_exposed:
+            _log.warning(
+                "listening on %s without TLS or tokens: whoever reaches this address can join, and read what others send",
+                self.target,
+            )
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """The host and the port on which it listens; for a Unix socket, the text
+        ``"unix:///path"``."""
+        return self._listener.address
+
+    @property
+    def target(self) -> str:
+        """The same as text, which :func:`masep.connect` and :func:`masep.join` take."""
+        return self._listener.target
+
+    def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """Ends the connections of the peer with this id, of those with the access token of this name, or of those
+        from this IP address, with the code ``kicked``: their number. They may come back, unless they are banned. Does
+        not wait: a peer that does not take its last frames within a second is cut off.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._listener.kick(id, token, address)
+
+    def ban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
+        """As :meth:`kick`, and refuses all that come, with the code ``banned``, until :meth:`unban` or the end. The seat of
+        a player that is sent away from a table is kept for ``grace``, as that of one whose connection is lost.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._listener.ban(id, token, address)
+
+    def unban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> bool:
+        """Lets these come again: False if they were not banned.
+
+        :raises CallerError: unless one of the three is given
+        """
+        return self._listener.unban(id, token, address)
+
+    @property
+    def pymasep_target(self) -> str | None:
+        """The address of ``pymasep_listen``, as text."""
+        return self._listener.pymasep_target
+
+
+class Listener(Listening, Generic[C]):
     """A server, which accepts at once. No peer holds up another.
 
     :param id: the id by which clients shall know it
@@ -79,29 +166,28 @@ class Listener(Generic[C]):
         pymasep_listen: str | None = None,
         admit: _admitting.AdmitAsync | None = None,
     ) -> None:
-        policies = (announce, duplicates, when_full)
-        certificate = _tls.certificate(tls_cert, tls_key, tls)
-        requests = self._access_requests(admit, tokens)
-        access = (ask, certificate, tokens, pymasep_listen, requests)
-        options = (*policies, limits, server_limits, socket_options, protocol, *access)
-        self._server = _live.server(_masep.Server.bind(id, address, *options))
-        if requests is not None and admit is not None:
-            self._answer(requests, admit)
-        warn_if_exposed(self._server)
+        options = ListenOptions(
+            announce=announce,
+            limits=limits,
+            server_limits=server_limits,
+            socket_options=socket_options,
+            protocol=protocol,
+            certificate=_tls.certificate(tls_cert, tls_key, tls),
+            tokens=tokens,
+            pymasep_listen=pymasep_listen,
+            access_requests=self._access_requests(admit, tokens),
+        )
+        bound = _masep.Server.bind(id, address, options, duplicates, when_full, ask)
+        self._server = _live.server(bound)
+        self._listens(options, admit)
         #: The objects for connections that somebody has, so that each has one.
         self._known: WeakValueDictionary[int, C] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._begin(ask)
 
-    def _access_requests(
-        self, admit: _admitting.AdmitAsync | None, tokens: object
-    ) -> _masep.AccessRequests | None:
-        """The clients about which the function is asked."""
-        return _admitting.requests_for(admit, tokens)
-
-    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
-        """Has the function asked about clients, now that they come."""
-        raise NotImplementedError
+    @property
+    def _listener(self) -> _masep.Server:
+        return self._server
 
     def _begin(self, asks: bool) -> None:
         """Does the rest of the start, once the server listens."""
@@ -118,17 +204,6 @@ class Listener(Generic[C]):
             return known
 
     @property
-    def address(self) -> tuple[str, int] | str:
-        """The host and the port on which it listens; for a Unix socket, the text
-        ``"unix:///path"``."""
-        return self._server.address
-
-    @property
-    def target(self) -> str:
-        """The same as text, which :func:`masep.connect` takes."""
-        return self._server.target
-
-    @property
     def connections(self) -> list[C]:
         """The connections that are alive, in no particular order: those that were accepted and that somebody
         has, and those that wait to be."""
@@ -139,54 +214,16 @@ class Listener(Generic[C]):
         found = self._server.connection(id)
         return None if found is None else self._of(found)
 
-    def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
-        """Ends the connections of the peer with this id, of those with the access token of this name, or of those
-        from this IP address, with the code ``kicked``: their number. They may come back, unless they are banned. Does
-        not wait: a peer that does not take its last frames within a second is cut off.
-
-        :raises CallerError: unless one of the three is given
-        """
-        return self._server.kick(id, token, address)
-
-    def ban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
-        """As :meth:`kick`, and refuses all that come, with the code ``banned``, until :meth:`unban` or the end of
-        the server.
-
-        :raises CallerError: unless one of the three is given
-        """
-        return self._server.ban(id, token, address)
-
-    def unban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> bool:
-        """Lets these come again: False if they were not banned.
-
-        :raises CallerError: unless one of the three is given
-        """
-        return self._server.unban(id, token, address)
-
-    @property
-    def pymasep_target(self) -> str | None:
-        """The address of ``pymasep_listen``, as text."""
-        return self._server.pymasep_target
-
     def __repr__(self) -> str:
         package = type(self).__module__.removesuffix("._blocking")
         return f"<{package}.Server at {self.target}>"
-
-
-def warn_if_exposed(server: _masep.Server | _masep.Table) -> None:
-    """Says so in the log where anybody can come who reaches the server."""
-    if server.is_exposed:
-        _log.warning(
-            "listening on %s without TLS or tokens: whoever reaches this address can join, and read what others send",
-            server.target,
-        )
 
 
 def for_all(message: communication.Message | bytes) -> _masep.ForAll:
     """The same thing for many connections, as it is now: what is done to the message or its arrays from here on
     does not change it."""
     if not isinstance(message, communication.Message):
-        return _masep.ForAll.of_bytes(message, False)
+        return _masep.ForAll.of_bytes(sendable(message), False)
     if message._has_own_bytes():
         return _masep.ForAll.of_bytes(message.to_bytes(), True)
     decoded = message._unread()
@@ -195,3 +232,17 @@ def for_all(message: communication.Message | bytes) -> _masep.ForAll:
     return _masep.ForAll.of_message(
         message.msg_type, message.params, message.src_sub_app_id, type(message)._as_text
     )
+
+
+def sendable(body: object) -> bytes:
+    """The bytes that a caller sends.
+
+    :raises CallerError: if it is something else: what can be sent instead
+    """
+    if isinstance(body, bytes):
+        return body
+    kind = type(body)
+    advice = "a masep.Message, whose parameters can have it, or bytes"
+    if isinstance(body, (bytearray, memoryview)):
+        advice = "bytes() of it, or a masep.Message, whose parameters can have it"
+    raise CallerError(f"a {kind.__module__}.{kind.__qualname__} cannot be sent: send {advice}")

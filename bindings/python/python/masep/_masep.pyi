@@ -9,7 +9,8 @@ from xml.etree.ElementTree import Element
 from typing_extensions import Buffer
 
 from ._control import Bye, Hello, Notice, PeerLimits, Welcome
-from ._limits import Limits, ServerLimits, SocketOptions
+from ._limits import Limits, SocketOptions
+from ._listening import ListenOptions
 from ._player import PlayerEvent, _Part
 from ._table import Move, Seat, TableEvent, _Rules
 
@@ -221,18 +222,10 @@ class Server:
     def bind(
         id: str,
         address: str,
-        announce: bool = False,
-        duplicates: str = "refuse",
-        when_full: str = "wait",
-        limits: Limits | None = None,
-        server_limits: ServerLimits | None = None,
-        socket_options: SocketOptions | None = None,
-        protocol: int | None = None,
-        ask: bool = False,
-        certificate: tuple[str, str, str] | None = None,
-        tokens: str | os.PathLike[str] | None = None,
-        pymasep_listen: str | None = None,
-        access_requests: AccessRequests | None = None,
+        options: ListenOptions,
+        duplicates: str,
+        when_full: str,
+        ask: bool,
     ) -> Server: ...
     @staticmethod
     def serve(id: str, descriptor: int) -> Server: ...
@@ -410,7 +403,9 @@ def close_all(connections: list[Connection], timeout: float) -> None: ...
 @final
 class Table:
     @staticmethod
-    def bind(game: str, seats: list[str], address: str, rules: _Rules) -> Table: ...
+    def bind(
+        game: str, seats: list[str], address: str, rules: _Rules, options: ListenOptions
+    ) -> Table: ...
     @property
     def address(self) -> tuple[str, int] | str: ...
     @property

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Literal
 
-from . import _live, _masep, _tls
+from . import _blocks, _live, _masep, _tls
 from ._exceptions import RejectedError, TransportError
 from ._limits import Limits, SocketOptions
 
@@ -127,7 +126,7 @@ class PlayerTurn:
         return self._player._turn is self and self._player._player.act(action)
 
 
-class _BasePlayer:
+class _BasePlayer(_blocks.Live):
     """The calls of players that do not wait, with and without async."""
 
     def __init__(
@@ -229,7 +228,7 @@ class _BasePlayer:
         return f"<{type(self).__module__.removesuffix('._player').removesuffix('._aio_table')}.Player {self._id!r}>"
 
 
-class Player(_BasePlayer):
+class Player(_BasePlayer, _blocks.Block):
     """A player or a spectator, which connects and comes back by itself: :func:`masep.join` makes one.
 
     As a context manager it leaves the game at the end of the block; when an exception ends that, it
@@ -262,15 +261,7 @@ class Player(_BasePlayer):
         _ = self.end
         self._player.close()
 
-    def __enter__(self) -> Player:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         if error is None:
             self.leave()
         else:

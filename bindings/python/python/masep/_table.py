@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import EllipsisType, TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from types import EllipsisType
+from typing import Any, Generic, Literal, TypeVar
 
-from . import _admitting, _live, _masep, _tls
+from . import _admitting, _blocks, _live, _masep, _tls
+from ._exceptions import CallerError
 from ._limits import Limits, ServerLimits, SocketOptions
-from ._listening import warn_if_exposed
+from ._listening import ListenOptions, Listening
 
 __all__ = ["Actions", "Move", "Seat", "Table", "TableEvent", "Turn", "View"]
 
@@ -110,25 +111,34 @@ class _Rules:
     finals_unanswered: list[str]
     most_peers: int
     most_spectators: int
-    announce: bool
-    limits: Limits | None
-    server_limits: ServerLimits | None
-    socket_options: SocketOptions | None
-    protocol: int | None
-    certificate: tuple[str, str, str] | None
-    tokens: str | os.PathLike[str] | None
-    pymasep_listen: str | None
-    access_requests: _masep.AccessRequests | None
 
 
 def _time(deadline: float | None | EllipsisType) -> float | None:
     """The time of one turn, for the extension module: None for the table's, below 0 for none."""
     if isinstance(deadline, EllipsisType):
         return None
-    return -1.0 if deadline is None else max(0.0, deadline)
+    try:
+        return -1.0 if deadline is None else max(0.0, deadline)
+    except TypeError:
+        kind = type(deadline).__name__
+        raise CallerError(f"deadline is a number of seconds, or None for any time, not a {kind}") from None
 
 
-class _BaseTable:
+def _names(what: str, names: Iterable[str]) -> list[str]:
+    """Several names. A text is an iterable of its letters."""
+    if isinstance(names, str):
+        raise CallerError(f"{what} are several names, not one text: [{names!r}]")
+    return list(names)
+
+
+def _function(view: Callable[[Seat], Any]) -> Callable[[Seat], Any]:
+    """A function that makes views."""
+    if not callable(view):
+        raise CallerError(f"view is a function that gives the view of a seat, not a {type(view).__name__}")
+    return view
+
+
+class _BaseTable(Listening):
     """The calls of tables that do not wait, with and without async."""
 
     def __init__(
@@ -165,7 +175,17 @@ class _BaseTable:
         pymasep_listen: str | None = None,
         admit: _admitting.AdmitAsync | None = None,
     ) -> None:
-        requests = self._access_requests(admit, tokens)
+        options = ListenOptions(
+            announce=announce,
+            limits=limits,
+            server_limits=server_limits,
+            socket_options=socket_options,
+            protocol=protocol,
+            certificate=_tls.certificate(tls_cert, tls_key, tls),
+            tokens=tokens,
+            pymasep_listen=pymasep_listen,
+            access_requests=self._access_requests(admit, tokens),
+        )
         rules = _Rules(
             id=id,
             deadline=deadline,
@@ -180,45 +200,16 @@ class _BaseTable:
             strangers=strangers,
             keeps_env_step=keeps_env_step,
             hears_echo=hears_echo,
-            finals_unanswered=list(finals_unanswered),
+            finals_unanswered=_names("finals_unanswered", finals_unanswered),
             most_peers=most_peers,
             most_spectators=most_spectators,
-            announce=announce,
-            limits=limits,
-            server_limits=server_limits,
-            socket_options=socket_options,
-            protocol=protocol,
-            certificate=_tls.certificate(tls_cert, tls_key, tls),
-            tokens=tokens,
-            pymasep_listen=pymasep_listen,
-            access_requests=requests,
         )
-        self._table = _live.table(_masep.Table.bind(game, list(seats), address, rules))
-        if requests is not None and admit is not None:
-            self._answer(requests, admit)
-        warn_if_exposed(self._table)
-
-    def _access_requests(
-        self, admit: _admitting.AdmitAsync | None, tokens: object
-    ) -> _masep.AccessRequests | None:
-        """The clients about which the function is asked."""
-        _admitting.check_is_plain(admit)
-        return _admitting.requests_for(admit, tokens)
-
-    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
-        """Has the function asked about clients, now that they come."""
-        _admitting.answer_in_thread(requests, admit)
+        self._table = _live.table(_masep.Table.bind(game, _names("seats", seats), address, rules, options))
+        self._listens(options, admit)
 
     @property
-    def address(self) -> tuple[str, int] | str:
-        """The host and the port on which it listens; for a Unix socket, the text
-        ``"unix:///path"``."""
-        return self._table.address
-
-    @property
-    def target(self) -> str:
-        """The same as text, which :func:`masep.join` takes."""
-        return self._table.target
+    def _listener(self) -> _masep.Table:
+        return self._table
 
     @property
     def seats(self) -> list[Seat]:
@@ -248,6 +239,12 @@ class _BaseTable:
         """
         self._table.show(view)
 
+    def _opened(
+        self, seats: Iterable[str] | None, view: Callable[[Seat], Any], deadline: float | None | EllipsisType
+    ) -> _masep.Turn:
+        names = None if seats is None else _names("seats", seats)
+        return self._table.open(names, _function(view), _time(deadline))
+
     def finish_episode(self, view: Callable[[Seat], Any]) -> None:
         """Ends the episode: each player is shown its last view of it. Does not wait.
 
@@ -255,7 +252,7 @@ class _BaseTable:
         :raises CallerError: if a turn is open
         :raises TransportError: if the table has ended
         """
-        self._table.finish_episode(view)
+        self._table.finish_episode(_function(view))
 
     def finish_seat(self, name: str, view: Any) -> None:
         """Ends the episode for one seat, as for a dead agent: its player is shown this as its last view of it, and
@@ -290,35 +287,6 @@ class _BaseTable:
         """
         self._table.open_seat(name)
 
-    def kick(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
-        """Ends the connections of the peer with this id, of those with the access token of this name, or of those
-        from this IP address, with the code ``kicked``: their number. They may come back, unless they are banned. Does
-        not wait: a peer that does not take its last frames within a second is cut off.
-
-        :raises CallerError: unless one of the three is given
-        """
-        return self._table.kick(id, token, address)
-
-    def ban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> int:
-        """As :meth:`kick`, and refuses all that come, with the code ``banned``, until :meth:`unban`. The seat of
-        a player that is sent away is kept for ``grace``, as that of one whose connection is lost.
-
-        :raises CallerError: unless one of the three is given
-        """
-        return self._table.ban(id, token, address)
-
-    def unban(self, *, id: str | None = None, token: str | None = None, address: str | None = None) -> bool:
-        """Lets these come again: False if they were not banned.
-
-        :raises CallerError: unless one of the three is given
-        """
-        return self._table.unban(id, token, address)
-
-    @property
-    def pymasep_target(self) -> str | None:
-        """The address of ``pymasep_listen``, as text."""
-        return self._table.pymasep_target
-
     def events(self) -> list[TableEvent]:
         """The things that have happened and were not taken, in order. Does not wait. The latest 4,096 are
         kept, see :attr:`missed_events`."""
@@ -328,7 +296,7 @@ class _BaseTable:
         return f"<{type(self).__module__.removesuffix('._table')}.Table at {self.target}>"
 
 
-class Table(_BaseTable):
+class Table(_admitting.InThread, _BaseTable, _blocks.Block):
     """A table, for its host: an engine that states its rules and plays. A player that is late, lost or
     hostile costs the others no more than they say. Players of protocol 2 (:func:`masep.join`) and
     unmodified pymasep interfaces sit at the same one.
@@ -418,8 +386,7 @@ class Table(_BaseTable):
         :raises CallerError: if a seat is in an open turn, named twice or not there
         :raises TransportError: if the table has ended
         """
-        names = None if seats is None else list(seats)
-        return Turn(self._table.open(names, view, _time(deadline)))
+        return Turn(self._opened(seats, view, deadline))
 
     def ask(
         self, seat: str, view: Any, *, deadline: float | None | EllipsisType = ...
@@ -456,7 +423,7 @@ class Table(_BaseTable):
 
         :param view: as for :meth:`open`
         """
-        return Actions(self._table.actions(view))
+        return Actions(self._table.actions(_function(view)))
 
     def event(self, timeout: float | None = None) -> TableEvent | None:
         """The next thing that has happened, in order; None when the table has ended and all was told.
@@ -472,40 +439,40 @@ class Table(_BaseTable):
         and two seconds at most."""
         self._table.end()
 
-    def __enter__(self) -> Table:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         try:
             self.end()
         finally:
             self._table.close()
 
 
-class _BaseActions:
-    """The part that the decisions of all seats have in common, with and without async."""
+_M = TypeVar("_M", bound=_masep.Actions | _masep.Turn)
 
-    def __init__(self, actions: _masep.Actions) -> None:
-        self._moves = actions
+
+class _BaseMoves(Generic[_M]):
+    """Decisions as they come, with and without async."""
+
+    def __init__(self, moves: _M) -> None:
+        self._moves: _M = moves
+
+    def _forget(self) -> None:
+        """Nobody takes them any more."""
+        raise NotImplementedError
+
+
+class _BaseActions(_BaseMoves[_masep.Actions]):
+    """The part that the decisions of all seats have in common, with and without async."""
 
     def close(self) -> None:
         """Closes the turns that are open."""
         self._moves.close()
 
-    def _leave(self) -> None:
+    def _forget(self) -> None:
         self._moves.close()
 
 
-class _BaseTurn:
+class _BaseTurn(_BaseMoves[_masep.Turn]):
     """The part that turns have in common, with and without async."""
-
-    def __init__(self, turn: _masep.Turn) -> None:
-        self._moves = turn
 
     @property
     def number(self) -> int:
@@ -522,7 +489,7 @@ class _BaseTurn:
         those decisions."""
         self._moves.close()
 
-    def _leave(self) -> None:
+    def _forget(self) -> None:
         self._moves.forget()
 
     def __repr__(self) -> str:
@@ -530,13 +497,8 @@ class _BaseTurn:
         return f"<{package}.Turn {self.number}>"
 
 
-_M = TypeVar("_M", _masep.Actions, _masep.Turn)
-
-
-class _Moves(Generic[_M]):
+class _Moves(_BaseMoves[_M], _blocks.Block):
     """Decisions as they come, without async. As an iterator it gives them."""
-
-    _moves: _M
 
     def next(self, timeout: float | None = None) -> Move | None:
         """The next decision; None when no more come: each seat of a turn has decided, or nobody plays any more.
@@ -546,23 +508,12 @@ class _Moves(Generic[_M]):
         """
         return self._moves.next(timeout)
 
-    def _leave(self) -> None:
-        raise NotImplementedError
-
     def __iter__(self) -> Iterator[Move]:
         while (move := self.next()) is not None:
             yield move
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
+    def _leave(self, error: BaseException | None) -> None:
+        self._forget()
 
 
 class Actions(_BaseActions, _Moves[_masep.Actions]):

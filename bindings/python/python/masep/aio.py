@@ -18,10 +18,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from . import _admitting, _masep, _tls, communication
+from . import _admitting, _blocks, _masep, _tls, communication
 from ._aio_table import Actions, Player, Table, Turn, join
 from ._blocking import FoundServer, Request, body_of, found_servers, read
 from ._exceptions import CallerError, MasepError, RejectedError, TimedOut
@@ -88,7 +88,7 @@ class _Loop:
         self.left = _TURN_BYTES
 
 
-class Connection(ConnectionFacts):
+class Connection(ConnectionFacts, _blocks.AsyncBlock):
     """A connection to a peer that has said hello. Any task of its event loop may use it.
 
     With ``async with`` it is closed at the end of the block; ``async for`` gives messages until the
@@ -122,25 +122,10 @@ class Connection(ConnectionFacts):
         else:
             stop()
 
-    def ping(self) -> bool:
-        """Asks the peer for a sign of life, which gives :attr:`rtt` when a call that receives has read it.
-        Does not wait. False if none was asked for: in pymasep's protocol, where the connection has ended,
-        and while another one is under way that is not a second old."""
-        asked = self._connection.ping()
-        self._look()
-        return asked
+    def _check(self) -> None:
+        self._check_loop()
 
-    def notice(self, code: str, text: str = "", about: dict[str, Any] | None = None) -> None:
-        """Tells the peer of something that was not accepted, which is no end. Does not wait. A peer of
-        pymasep's protocol cannot be told, which is no error.
-
-        :param code: what it is, for programs
-        :param text: the same for people
-        :param about: what it is about: ``{"turn": 7}``
-        :raises LimitError: for more than 4,096 bytes, or if the peer does not take those before it
-        :raises TransportError: if the connection has ended
-        """
-        self._connection.notice(code, text, about)
+    def _queued(self) -> None:
         self._look()
 
     async def send(self, message: communication.Message | bytes) -> None:
@@ -157,6 +142,7 @@ class Connection(ConnectionFacts):
         :raises RejectedError: if the server has refused this client
         :raises TransportError: if the connection has ended otherwise
         """
+        self._check_loop()
         body = body_of(message, self._connection)
         if body == b"BYE":
             await self.close()
@@ -184,6 +170,7 @@ class Connection(ConnectionFacts):
 
     async def _receive(self, timeout: float | None) -> _masep.Received | None:
         """The next frame, as :meth:`recv`."""
+        self._check_loop()
         _masep.check_timeout(timeout)
         await self._shared.go_on()
         until = None if timeout is None else self._loop.time() + timeout
@@ -257,7 +244,6 @@ class Connection(ConnectionFacts):
     async def _change(self, until: float | None = None) -> bool:
         """Waits until there is something to take, or something was written, or the connection has ended.
         False if that time of the loop is over."""
-        self._check_loop()
         changed: asyncio.Future[bool] = self._loop.create_future()
         timer = None if until is None else self._loop.call_at(until, _set, changed, False)
         self._waiting[changed] = None
@@ -307,19 +293,16 @@ class Connection(ConnectionFacts):
                 self._timer = self._loop.call_at(at, _due, ref(self))
 
     def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio._get_running_loop() is not self._loop:
             raise CallerError("a connection belongs to the event loop in which it was made")
 
-    async def __aenter__(self) -> Connection:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await _leave(self, error)
+    async def _leave(self, error: BaseException | None) -> None:
+        try:
+            await self.close()
+        except RejectedError:
+            # An error in the block is raised first.
+            if error is None:
+                raise
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         while (message := await self.recv_message()) is not None:
@@ -355,16 +338,6 @@ def _stop_waiting(
     os.close(descriptor)
 
 
-async def _leave(connection: Connection, error: BaseException | None) -> None:
-    """Closes a connection at the end of its block, in which this went wrong."""
-    try:
-        await connection.close()
-    except RejectedError:
-        # An error in the block is raised first.
-        if error is None:
-            raise
-
-
 class _Connecting:
     """The result of :func:`connect`: to be awaited, or entered with ``async with``."""
 
@@ -389,7 +362,7 @@ class _Connecting:
         traceback: TracebackType | None,
     ) -> None:
         if self._connection is not None:
-            await _leave(self._connection, error)
+            await self._connection._leave(error)
 
 
 def connect(
@@ -428,7 +401,7 @@ def connect(
     return _Connecting(lambda: _masep.connect(id, address, *options, trust=trust, token=token))
 
 
-class Server(Listener[Connection]):
+class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
     __doc__ = (
         f"""{Listener.__doc__}
     ``async with Server("engine", "127.0.0.1:0") as server``: it is shut down at the end of the block; ``async for``
@@ -437,7 +410,7 @@ class Server(Listener[Connection]):
     )
 
     def _begin(self, asks: bool) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._turn = _Loop.of(loop)
         self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
         self._requests: asyncio.Queue[_masep.Request | None] | None = None
@@ -449,8 +422,9 @@ class Server(Listener[Connection]):
     def _wrapped(self, connection: _masep.Connection) -> Connection:
         return Connection(connection)
 
-    def _answer(self, requests: _masep.AccessRequests, admit: _admitting.AdmitAsync) -> None:
-        _admitting.answer_in_loop(requests, admit)
+    def _check_loop(self) -> None:
+        if asyncio._get_running_loop() is not self._loop:
+            raise CallerError("a server belongs to the event loop in which it was made")
 
     def __del__(self) -> None:
         # The thread that accepts keeps the server; this ends it.
@@ -460,6 +434,7 @@ class Server(Listener[Connection]):
     async def accept(self) -> Connection | None:
         """The next connection; None when the server has stopped accepting. When it is cancelled, no
         connection is lost."""
+        self._check_loop()
         await self._turn.go_on()
         connection = await self._accepted.get()
         if connection is None:
@@ -482,9 +457,10 @@ class Server(Listener[Connection]):
 
         :raises CallerError: if the server was made without ``ask=True``
         """
-        await self._turn.go_on()
+        self._check_loop()
         if self._requests is None:
             raise CallerError("the server asks nobody: it was made without ask=True")
+        await self._turn.go_on()
         request = await self._requests.get()
         if request is None:
             self._requests.put_nowait(None)
@@ -504,15 +480,7 @@ class Server(Listener[Connection]):
         _masep.check_timeout(timeout)
         return await in_thread(lambda: self._server.shutdown(timeout))
 
-    async def __aenter__(self) -> Server:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         await self.shutdown()
 
     async def __aiter__(self) -> AsyncIterator[Connection]:

@@ -3,7 +3,6 @@
 mod turn;
 pub(crate) mod values;
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,11 +13,11 @@ use pyo3::prelude::*;
 
 pub(crate) use turn::{Actions, Turn};
 
-use crate::admitting::AccessRequests;
-use crate::bounds::{self, seconds};
+use crate::bounds::{given, seconds};
+use crate::listening::{ListenOptions, with_options};
 use crate::server::{PythonAddress, target_of};
 use crate::waiting::{self, Process};
-use crate::{access, client, errors, tls};
+use crate::{access, client, errors};
 
 /// `masep._table._Rules`, by its attributes. Times are seconds.
 #[derive(FromPyObject)]
@@ -39,19 +38,10 @@ struct Rules<'py> {
     finals_unanswered: Vec<String>,
     most_peers: usize,
     most_spectators: usize,
-    announce: bool,
-    limits: Option<Bound<'py, PyAny>>,
-    server_limits: Option<Bound<'py, PyAny>>,
-    socket_options: Option<Bound<'py, PyAny>>,
-    protocol: Option<u16>,
-    certificate: Option<tls::Certificate>,
-    tokens: Option<PathBuf>,
-    pymasep_listen: Option<String>,
-    access_requests: Option<Py<AccessRequests>>,
 }
 
 impl Rules<'_> {
-    fn apply(&self, py: Python<'_>, mut builder: TableBuilder) -> PyResult<TableBuilder> {
+    fn apply(&self, py: Python<'_>, builder: TableBuilder) -> PyResult<TableBuilder> {
         client::check_id(py, &self.id)?;
         let time = |name, time: Option<f64>| time.map(|time| seconds(py, name, time)).transpose();
         let clock = Clock {
@@ -70,20 +60,13 @@ impl Rules<'_> {
             ..
         } = *self;
         let finals_unanswered = self.finals_unanswered.clone();
-        if let Some(tls) = tls::server(py, self.certificate.clone())? {
-            builder = builder.tls(tls);
-        }
-        builder = builder
+        let builder = builder
             .id(self.id.as_str())
             .clock(clock)
             .absence(grace.map_or(Absence::Proceed, Absence::Wait))
             .misses(self.misses)
             .rejoins_by_id(self.rejoins_by_id)
             .replaces_same_id(self.replaces_same_id)
-            .announce(self.announce)
-            .limits(bounds::limits(self.limits.as_ref())?)
-            .server_limits(bounds::server_limits(self.server_limits.as_ref())?)
-            .socket_options(bounds::socket_options(self.socket_options.as_ref())?)
             .settings(move |settings| {
                 let settings = settings
                     .forget_time(forget_time)
@@ -96,16 +79,6 @@ impl Rules<'_> {
                 let seats = finals_unanswered.iter();
                 seats.fold(settings, |settings, seat| settings.finals_unanswered(seat))
             });
-        if let Some(tokens) = access::tokens(py, self.tokens.clone())? {
-            builder = builder.tokens(tokens);
-        }
-        if let Some(requests) = &self.access_requests {
-            builder = builder.admit(requests.get().function(py)?);
-        }
-        if let Some(address) = &self.pymasep_listen {
-            let listening = builder.pymasep_listen(address.as_str());
-            builder = listening.map_err(|error| errors::caller(py, error.to_string()))?;
-        }
         Ok(match &self.late {
             None => builder,
             Some(late) if late.is_callable() && !late.is_instance_of::<pyo3::types::PyType>() => {
@@ -190,12 +163,16 @@ impl Table {
         game: String,
         seats: Vec<String>,
         address: &str,
-        rules: Rules<'_>,
+        rules: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
+        let (rules, options): (Rules<'_>, ListenOptions<'_>) =
+            (given(rules, "rules")?, given(options, "options")?);
         let target = client::target(py, address)?;
-        let protocols = bounds::protocols(py, rules.protocol, address, target.protocols())?;
-        let builder = masep::Table::builder(game).seats(seats);
-        let builder = rules.apply(py, builder)?.protocols(protocols);
+        let builder = masep::Table::builder(game)
+            .seats(seats)
+            .protocols(options.protocols(py, address, target.protocols())?);
+        let builder = with_options!(py, options, rules.apply(py, builder)?);
         let table = waiting::call(py, move || builder.bind_blocking(target))?;
         let table = table.map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidInput => errors::caller(py, error.to_string()),

@@ -1,0 +1,59 @@
+"""The part that all live things have in common: what ends at the end of a `with` block, and cannot be copied."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import NoReturn, Self
+
+from ._exceptions import CallerError
+
+
+class Live:
+    """Something that stands for what one process has, such as a socket."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        name = type(self).__name__
+        raise CallerError(f"a {name} cannot be copied or pickled: it belongs to the process in which it was made")
+
+
+class Block(Live):
+    """A context manager that gives itself."""
+
+    __slots__ = ()
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Called at the end of the block, with the exception that ends it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(error)
+
+
+class AsyncBlock(Live):
+    """The same for ``async with``."""
+
+    __slots__ = ()
+
+    async def _leave(self, error: BaseException | None) -> None:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._leave(error)
