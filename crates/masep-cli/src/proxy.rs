@@ -8,7 +8,7 @@ mod reach;
 mod relay;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::limits::ConnectionLimits;
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::tap::{Format, Printer, Recorder};
+use crate::tap::{PrintOptions, Recorder};
 use crate::tls::{Certificate, Trust};
 use crate::token::TokenFile;
 use crate::{address, duration, id, runtime};
@@ -131,21 +131,12 @@ pub(crate) struct Proxy {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     drain_time: Duration,
 
-    /// Objects of JSON instead of lines of text
-    #[arg(long)]
-    json: bool,
-
-    /// Put the time of day in front of each line, in UTC
-    #[arg(long)]
-    time: bool,
+    #[command(flatten)]
+    print: PrintOptions,
 
     /// Show each frame too
     #[arg(long)]
     show: bool,
-
-    /// Show long messages whole
-    #[arg(long, requires = "show")]
-    full: bool,
 
     #[command(flatten)]
     limits: ConnectionLimits,
@@ -226,45 +217,29 @@ impl Proxy {
             server = self.listen() => server?,
             status = signals.next() => return Ok(status),
         };
-        let format = match (self.json, self.full) {
-            (true, false) => Format::Json,
-            (true, true) => Format::FullJson,
-            (false, true) => Format::FullText,
-            (false, false) => Format::Text,
-        };
-        let (recorder, entries) = Recorder::new();
-        let times = (self.time, false);
-        let mut printer = Printer::start(format, times, server.local_address(), entries)?;
         let server = Arc::new(server);
-        let mut links = JoinSet::new();
-        tokio::select! {
-            () = accept(&server, &side, &mut links, recorder, self.show) => {}
-            _ = signals.next() => {}
-            ended = printer.ended() => return ended.map(|()| Status::Done),
-        }
+        let links = Mutex::new(JoinSet::new());
+        let carry = |recorder| accept(&server, &side, &links, recorder, self.show);
         let drain = async {
             for connection in server.registry().connections() {
                 tokio::spawn(async move { connection.bye_with(relay::shut_down()).await });
             }
             server.stop_accepting();
+            let mut links = std::mem::take(&mut *lock(&links));
             let all = async {
                 while links.join_next().await.is_some() {}
                 side.end().await;
             };
-            let in_time = timeout(self.drain_time, all).await.is_ok();
-            drop(links);
-            drop(server);
-            drop(side);
-            if in_time {
-                Status::Done
-            } else {
-                Status::NotSent
+            match timeout(self.drain_time, all).await {
+                Ok(()) => Status::Done,
+                Err(_elapsed) => Status::NotSent,
             }
         };
-        tokio::select! {
-            status = drain => printer.finish().await.map(|()| status),
-            status = signals.next() => Ok(status),
-        }
+        let address = server.local_address();
+        let print = self.print;
+        print
+            .print_while(false, address, &mut signals, carry, drain)
+            .await
     }
 
     async fn listen(&self) -> Result<Server, Error> {
@@ -339,11 +314,15 @@ impl GateOptions {
     }
 }
 
+fn lock(links: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
+    links.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Takes clients for as long as it is polled.
 async fn accept(
     server: &Arc<Server>,
     side: &Arc<dyn Side>,
-    links: &mut JoinSet<()>,
+    links: &Mutex<JoinSet<()>>,
     recorder: Recorder,
     shows: bool,
 ) {
@@ -361,6 +340,7 @@ async fn accept(
             Ok(request) => request,
             Err(AcceptError::Stopped | _) => return,
         };
+        let mut links = lock(links);
         while links.try_join_next().is_some() {}
         let link = relay::Link::new(server.clone(), recorder.connection(number), shows);
         let side = side.clone();

@@ -4,6 +4,7 @@ mod entry;
 mod forward;
 mod json;
 mod printer;
+mod printing;
 mod recorder;
 mod text;
 
@@ -19,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use self::entry::{Direction, What};
 use self::forward::Link;
-pub(crate) use self::printer::{Format, Printer};
+pub(crate) use self::printing::PrintOptions;
 pub(crate) use self::recorder::{ConnectionRecorder, Recorder};
 use crate::address;
 use crate::error::Error;
@@ -87,17 +88,8 @@ pub(crate) struct Tap {
     #[arg(long, value_name = "N", default_value_t = 500)]
     max_connections: usize,
 
-    /// Objects of JSON instead of lines of text
-    #[arg(long)]
-    json: bool,
-
-    /// Put the time of day in front of each line: in UTC, as RFC 3339 has it; with --json as "time"
-    #[arg(long)]
-    time: bool,
-
-    /// Show long messages whole, and arrays with their bytes
-    #[arg(long)]
-    full: bool,
+    #[command(flatten)]
+    print: PrintOptions,
 
     /// Show the pings of protocol 2 and the answers to them too
     #[arg(long)]
@@ -118,24 +110,13 @@ impl Tap {
             status = signals.next() => return Ok(status),
         };
         let address = listener.local_address().map_err(cannot_listen)?;
-        let format = match (self.json, self.full) {
-            (true, false) => Format::Json,
-            (true, true) => Format::FullJson,
-            (false, true) => Format::FullText,
-            (false, false) => Format::Text,
-        };
-        let (recorder, entries) = Recorder::new();
-        let mut printer = Printer::start(format, (self.time, self.pings), address, entries)?;
-        tokio::select! {
-            () = accept(&listener, &to, self.max_connections, recorder) => {}
-            _ = signals.next() => {}
-            ended = printer.ended() => return ended.map(|()| Status::Done),
-        }
-        // The recorders are gone with the connections, and with them the printer's input.
-        tokio::select! {
-            finished = printer.finish() => finished.map(|()| Status::Done),
-            status = signals.next() => Ok(status),
-        }
+        let carry = |recorder| accept(&listener, &to, self.max_connections, recorder);
+        // They are reset.
+        let drain = std::future::ready(Status::Done);
+        let print = self.print;
+        print
+            .print_while(self.pings, address, &mut signals, carry, drain)
+            .await
     }
 }
 

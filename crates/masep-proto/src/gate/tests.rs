@@ -350,6 +350,8 @@ fn no_action_goes_through_that_an_engine_does_not_survive() {
         "<list><item><str>&lt;class 'os.abort'&gt;</str></item></list>",
         "<Object name=\"o\" />",
         "<os.path.Thing />",
+        "<set><item><list /></item></set>",
+        "<set><item><tuple><item><dict /></item></tuple></item></set>",
         "<Action type=\"1\"><ActionParameter name=\"q\"><float>0.5</float></ActionParameter></Action>",
         "<str>a\u{1}b</str>",
         "<str>&#65535;</str>",
