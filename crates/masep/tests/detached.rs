@@ -3,7 +3,7 @@
 
 #[cfg(feature = "tls")]
 #[allow(dead_code, reason = "for the tests of TLS")]
-#[path = "tls/authority.rs"]
+#[path = "shells/authority.rs"]
 mod authority;
 mod directory;
 
