@@ -401,7 +401,7 @@ impl Gate {
 
     /// The engine has said this to a client. True if it goes on to it: not before it has registered.
     pub fn from_engine(&mut self, visitor: &mut Visitor, frame: &Frame) -> bool {
-        let said = self.overhear(&visitor.id, frame);
+        let said = self.note(&visitor.id, frame);
         if !visitor.is_in() {
             return false;
         }
@@ -417,11 +417,11 @@ impl Gate {
     }
 
     /// The engine has said this to a client that has left, and whose connection is [kept](Self::keeps).
-    pub fn from_engine_to_nobody(&mut self, id: &PeerId, frame: &Frame) {
-        self.overhear(id, frame);
+    pub fn overhear(&mut self, id: &PeerId, frame: &Frame) {
+        self.note(id, frame);
     }
 
-    fn overhear(&mut self, id: &PeerId, frame: &Frame) -> Option<MessageType> {
+    fn note(&mut self, id: &PeerId, frame: &Frame) -> Option<MessageType> {
         let said = action::type_of(frame.bytes());
         match said {
             Some(MessageType::Observation) => {

@@ -176,7 +176,7 @@ impl Visit<'_> {
 
 impl Filter for Visit<'_> {
     fn pass_up(&self, frame: Frame) -> Passage {
-        let verdict = self.guard.from_client(&mut self.visitor(), &frame);
+        let verdict = self.guard.hear_client(&mut self.visitor(), &frame);
         match verdict {
             Verdict::Forward(bytes) => Passage::Forward(Frame::of(FrameKind::Xml, bytes)),
             Verdict::Drop => Passage::Drop,
@@ -191,7 +191,7 @@ impl Filter for Visit<'_> {
     }
 
     fn passes_down(&self, frame: &Frame) -> bool {
-        self.guard.from_engine(&mut self.visitor(), frame)
+        self.guard.hear_engine(&mut self.visitor(), frame)
     }
 
     fn waits_for_client(&self) -> bool {
@@ -208,7 +208,7 @@ impl Filter for Visit<'_> {
             self.guard.over().await;
             // One that has registered hears it from the engine.
             if self.visitor().is_in() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             Bye::new("over", "the game is over").may_return(false)
         })

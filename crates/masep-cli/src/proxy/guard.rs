@@ -27,20 +27,20 @@ impl Guard {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn from_client(&self, visitor: &mut Visitor, frame: &Frame) -> Verdict {
+    pub(super) fn hear_client(&self, visitor: &mut Visitor, frame: &Frame) -> Verdict {
         self.gate().from_client(visitor, frame)
     }
 
-    pub(super) fn from_engine(&self, visitor: &mut Visitor, frame: &Frame) -> bool {
+    pub(super) fn hear_engine(&self, visitor: &mut Visitor, frame: &Frame) -> bool {
         let mut gate = self.gate();
         let goes_on = gate.from_engine(visitor, frame);
         self.note_end(&gate);
         goes_on
     }
 
-    pub(super) fn from_engine_to_nobody(&self, id: &PeerId, frame: &Frame) {
+    pub(super) fn overhear(&self, id: &PeerId, frame: &Frame) {
         let mut gate = self.gate();
-        gate.from_engine_to_nobody(id, frame);
+        gate.overhear(id, frame);
         self.note_end(&gate);
     }
 

@@ -72,7 +72,7 @@ async fn read(
                 Err(_ended) => break,
             },
             heard = far.hear() => match heard {
-                Ok(Heard::Frame(frame)) => guard.from_engine_to_nobody(&id, &frame),
+                Ok(Heard::Frame(frame)) => guard.overhear(&id, &frame),
                 Ok(Heard::Notice(_)) => {}
                 Err(_closed) => return None,
             },

@@ -166,7 +166,7 @@ fn an_engine_hears_of_an_observer_once_however_often_that_comes() {
     // What it was sent while it was away counts.
     let newer = xml(&Message::observation("engine", Value::None, Dict::new()));
     assert!(gate.keeps(&id));
-    gate.from_engine_to_nobody(&id, &newer);
+    gate.overhear(&id, &newer);
     assert_eq!(again(&mut gate), [Verdict::Drop, Verdict::Show(newer)]);
     // It may still become an actor.
     let mut visitor = gate.enter(&hello("o"), None).unwrap();

@@ -52,7 +52,7 @@ pub(crate) fn play(steps: usize, choose: &mut impl FnMut(usize) -> usize) {
             (visitor, 0) => {
                 *visitor = None;
                 if gate.keeps(&PeerId::from(id)) {
-                    gate.from_engine_to_nobody(&PeerId::from(id), &from_engine(choose(400)));
+                    gate.overhear(&PeerId::from(id), &from_engine(choose(400)));
                 }
             }
             // It shows nothing before it knows its game.
