@@ -67,6 +67,9 @@ pub(crate) struct Job {
     /// In TLS with these, for whoever can.
     #[serde(default)]
     pub(crate) tls: Option<Certificates>,
+    /// True if a connection is ended in order before the next one, where that is no part of dropping it.
+    #[serde(default)]
+    pub(crate) ends: bool,
     /// Where the server listens, as text; the server itself has none.
     pub(crate) address: Option<String>,
     /// Through a relay that passes on at most so many bytes at once.

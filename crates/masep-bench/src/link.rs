@@ -49,6 +49,11 @@ pub(crate) trait Link: Sized + Send + 'static {
     /// Receives a message, whole and in memory; its size.
     fn receive(&mut self) -> impl Future<Output = Result<usize>> + Send;
 
+    /// Ends the connection in order. By default that is what a drop does.
+    fn end(self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Receives this many messages on each of the links. A peer whose calls block the thread has a
     /// way of its own.
     fn receive_on_all(links: Vec<Self>, each: usize) -> impl Future<Output = Result<Vec<Self>>> {
@@ -213,8 +218,8 @@ fn rates(messages: f64, bytes: f64, seconds: f64) -> Outcome {
 /// Connections that a client opens at the same time: enough for both sides to be busy.
 const HANDSHAKES_AT_ONCE: usize = 4;
 
-/// One connection after the other, some at a time, each with a round trip if messages have a size. Those that are there
-/// before the time is over count.
+/// One connection after the other, some at a time, each with a round trip if messages have a size, and with an end in order
+/// if it is to have one. Those that are there before the time is over count.
 async fn handshakes<L: Link>(job: &Job) -> Result<Outcome> {
     let start = Instant::now() + Duration::from_secs_f64(job.seconds / 10.0);
     let end = start + Duration::from_secs_f64(job.seconds);
@@ -229,7 +234,11 @@ async fn handshakes<L: Link>(job: &Job) -> Result<Outcome> {
                     link.receive().await?;
                 }
                 let now = Instant::now();
-                drop(link);
+                if job.ends {
+                    link.end().await?;
+                } else {
+                    drop(link);
+                }
                 if now >= end {
                     break;
                 }

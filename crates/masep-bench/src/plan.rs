@@ -80,6 +80,7 @@ impl Plan<'_> {
             protocol: 1,
             address: None,
             relay: None,
+            ends: false,
             tls: None,
             server: None,
         }

@@ -116,6 +116,19 @@ pub trait TcpOptions {
     /// As there.
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Takes what is followed by the end of the stream at once: both can go in one segment then, where the system has that.
+    /// By default they do not.
+    ///
+    /// # Errors
+    /// As [`try_write_apart`](Self::try_write_apart).
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(dead_code, reason = "the last thing before an end is that of TLS")
+    )]
+    fn try_write_last(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_apart(&[IoSlice::new(bytes)])
+    }
+
     /// Asks for prompt acknowledgements of what arrives next (`TCP_QUICKACK`), for a peer that waits for them.
     fn acknowledge(&self) {}
 

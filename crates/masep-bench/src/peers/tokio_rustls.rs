@@ -92,6 +92,11 @@ impl Link for TokioRustls {
         Ok(self.stream.flush().await?)
     }
 
+    /// The end of TLS, and of the stream.
+    async fn end(mut self) -> Result<()> {
+        Ok(self.stream.shutdown().await?)
+    }
+
     async fn receive(&mut self) -> Result<usize> {
         self.read_frame().await?;
         Ok(self.buffer.frame().unwrap_or_default().len())

@@ -9,6 +9,9 @@ use crate::placement::Placement::Unpinned;
 
 const MASEP_TLS: &str = "masep, TLS";
 const BLOCKING_TLS: &str = "masep-blocking, TLS";
+/// tokio-rustls with as many messages as masep has before a connection is there, and with its end.
+const WITH_HELLO: &str = "tokio-rustls, and a round trip";
+const WITH_HELLO_AND_END: &str = "tokio-rustls, a round trip and an end";
 /// tokio's sockets with the headers that tokio-rustls has.
 const TOKIO_WIDE: &str = "tokio, plain";
 
@@ -112,14 +115,17 @@ impl Tls<'_> {
         }
     }
 
-    /// That of TLS alone, beside which masep also says hello. Another one says as much by hand.
+    /// That of TLS alone, beside which masep also says hello, and `BYE` at the end. Others say and end as much by hand.
     fn handshakes(&self) -> Experiment {
         let mut subjects = self.subjects(Work::Handshakes, 0, 1);
-        let with_hello = self.subjects(Work::Handshakes, 64, 1).swap_remove(0);
-        subjects.push(Subject {
-            name: "tokio-rustls, and a round trip".to_owned(),
-            ..with_hello
-        });
+        for (name, ends) in [(WITH_HELLO, false), (WITH_HELLO_AND_END, true)] {
+            let mut by_hand = self.subjects(Work::Handshakes, 64, 1).swap_remove(0);
+            if let How::Talk(job) = &mut by_hand.how {
+                job.ends = ends;
+            }
+            name.clone_into(&mut by_hand.name);
+            subjects.push(by_hand);
+        }
         Experiment {
             name: "tls-handshakes",
             about: "connecting in TLS, four at a time".to_owned(),

@@ -23,7 +23,8 @@
 //! # }
 //! ```
 //!
-//! The cryptography is that of a [`CryptoProvider`] of rustls, by default ring's.
+//! The cryptography is that of a [`CryptoProvider`] of rustls, by default ring's with AES-128-GCM in front of the other cipher
+//! suites.
 
 mod client;
 mod pem;
@@ -43,8 +44,15 @@ pub(crate) use server::Acceptor;
 
 use std::sync::Arc;
 
+use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 
+/// ring's, with the cipher suite in front that every peer has: processors have instructions for its SHA-256. Without them
+/// SHA-384, of the suite that is first there, takes 4 to 7 % of a handshake.
 fn default_provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    let mut provider = rustls::crypto::ring::default_provider();
+    let is_later = |suite: CipherSuite| suite != CipherSuite::TLS13_AES_128_GCM_SHA256;
+    let suites = &mut provider.cipher_suites;
+    suites.sort_by_key(|suite| is_later(suite.suite()));
+    Arc::new(provider)
 }

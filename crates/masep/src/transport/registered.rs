@@ -207,6 +207,12 @@ impl TcpOptions for SocketTransport {
         })
     }
 
+    fn try_write_last(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send(bytes.len(), |socket| {
+            send(socket, &[IoSlice::new(bytes)], socket::MORE_FOLLOWS)
+        })
+    }
+
     fn acknowledge(&self) {
         tcp::rearm_quickack(self);
     }

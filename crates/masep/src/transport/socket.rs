@@ -77,6 +77,12 @@ impl Socket {
         send_one(self.as_fd(), bytes)
     }
 
+    /// Sends what is followed by the end of the stream.
+    #[cfg(feature = "tls")]
+    fn send_last(&self, bytes: &[u8]) -> io::Result<usize> {
+        send(self.as_fd(), &[IoSlice::new(bytes)], MORE_FOLLOWS)
+    }
+
     /// Reads as [`Stream::try_read`] does, and waits where that would not. The socket is one that is set to block.
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         #[cfg(feature = "tls")]
@@ -167,7 +173,7 @@ impl Stream for Socket {
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         #[cfg(feature = "tls")]
         if let Some(layer) = self.reading_layer().filter(|_| how != Shutdown::Read) {
-            layer.close(&|bytes| self.send_now(bytes));
+            layer.close(&|bytes| self.send_last(bytes));
         }
         shut(self.as_fd(), how)
     }
@@ -241,6 +247,12 @@ pub(super) fn recv(
 pub(super) const END_OF_SEGMENT: SendFlags = SendFlags::EOR;
 #[cfg(not(target_os = "linux"))]
 pub(super) const END_OF_SEGMENT: SendFlags = SendFlags::empty();
+
+/// Keeps what is written for a moment, in which more is written or the stream ends. Of a Unix socket it means nothing.
+#[cfg(target_os = "linux")]
+pub(super) const MORE_FOLLOWS: SendFlags = SendFlags::MORE;
+#[cfg(not(target_os = "linux"))]
+pub(super) const MORE_FOLLOWS: SendFlags = SendFlags::empty();
 
 /// No write waits, or raises a signal. Where there is no flag for that, the standard library has set the option.
 #[cfg(not(target_vendor = "apple"))]

@@ -49,7 +49,10 @@ impl<T: Transport> Layered<T> {
 
     fn close(&self) {
         if !self.layer.is_plain() && !self.resets.load(Ordering::Acquire) {
-            self.layer.close(&|bytes| self.below.try_write(bytes));
+            self.layer.close(&|bytes| match self.below.tcp() {
+                Some(tcp) => tcp.try_write_last(bytes),
+                None => self.below.try_write(bytes),
+            });
         }
     }
 }
