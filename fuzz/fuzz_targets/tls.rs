@@ -1,5 +1,5 @@
 //! Any bytes in any pieces from a peer of a server in TLS: in front of the handshake, in its place, behind it as
-//! ciphertext, and behind it as plaintext. Nobody gets in without a handshake, and everything ends.
+//! ciphertext, behind it as plaintext, and as records of any kind. Nobody gets in without a handshake, and everything ends.
 #![no_main]
 
 use std::io::ErrorKind;
@@ -9,9 +9,13 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use masep::tls::ServerTls;
+use masep::tls::rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use masep::tls::rustls::crypto::ring;
 use masep::tls::rustls::pki_types::ServerName;
-use masep::tls::rustls::{ClientConfig, ClientConnection, RootCertStore, version};
+use masep::tls::rustls::{
+    ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion,
+    RootCertStore, version,
+};
 use masep::transport::memory::{self, MemoryTransport};
 use masep::transport::{Stream, Transport};
 use masep::{Limits, Server};
@@ -43,7 +47,47 @@ enum Act {
     Behind,
     /// A handshake, and the bytes behind it in TLS.
     Inside,
+    /// A handshake and a hello, and the bytes behind it as records: the kind of each, its length and its content.
+    Forged,
 }
+
+/// The records of a client behind its handshake, of any kind.
+struct Forger {
+    encrypter: Box<dyn MessageEncrypter>,
+    next: u64,
+}
+
+impl Forger {
+    fn new(tls: ClientConnection) -> Option<Self> {
+        let suite = tls.negotiated_cipher_suite()?.tls13()?;
+        let (next, secrets) = tls.dangerous_extract_secrets().ok()?.tx;
+        let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+        else {
+            return None;
+        };
+        let encrypter = suite.aead_alg.encrypter(key, iv);
+        Some(Self { encrypter, next })
+    }
+
+    fn record(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
+        let message = OutboundPlainMessage {
+            typ: ContentType::from(kind),
+            version: ProtocolVersion::TLSv1_3,
+            payload: OutboundChunks::Single(content),
+        };
+        let record = self.encrypter.encrypt(message, self.next);
+        self.next += 1;
+        record.expect("it takes all").encode()
+    }
+}
+
+/// The hello of one that goes on to forge.
+const HELLO: &[u8] = b"\x07\0masep/2\x03\0BYE\0\0\
+    \x2c\x00\x00\x00\x01\x00\x00\x00\xa5av\x82\x02\x02bidgforeigncmax\x1a\x00\x10\x00\x00hfeatures\x80eagentax\x00\x00\x00\x00";
+/// Data of an application, as a kind of records.
+const DATA: u8 = 23;
 
 /// The act of the peer behind its last byte.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -70,6 +114,7 @@ fn sides() -> &'static (ServerTls, Arc<ClientConfig>) {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"masep/2".to_vec()];
+        config.enable_secret_extraction = true;
         let server = ServerTls::pem(cert.pem(), signing_key.serialize_pem());
         (server, Arc::new(config))
     })
@@ -168,9 +213,25 @@ impl Peer {
         if let Act::Behind = act {
             return self.write(bytes).await;
         }
+        if let Act::Forged = act {
+            return self.forge(tls, bytes).await;
+        }
         for piece in Cuts::new(bytes, self.cuts) {
             std::io::Write::write_all(&mut tls.writer(), piece).expect("memory takes all");
             self.write_tls(&mut tls).await?;
+        }
+        Ok(())
+    }
+
+    async fn forge(&mut self, tls: ClientConnection, mut bytes: &[u8]) -> Result<(), Gone> {
+        let mut forger = Forger::new(tls).expect("it tells its secrets");
+        let hello = forger.record(DATA, HELLO);
+        self.write(&hello).await?;
+        while let [kind, length, rest @ ..] = bytes {
+            let (content, behind) = rest.split_at(rest.len().min((*length).into()));
+            bytes = behind;
+            let record = forger.record(*kind, content);
+            self.write(&record).await?;
         }
         Ok(())
     }

@@ -45,6 +45,18 @@ const TLS_SETTINGS: [[u8; 14]; 3] = [
 ];
 /// A whole handshake, one byte of which is another: the bytes in front of it and the difference come behind this.
 const TLS_CHANGED: [u8; 10] = [0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0x40];
+/// Records of any kind behind a handshake, each with its kind and its length.
+const TLS_FORGED: [u8; 14] = [
+    0xff, 0x0f, 1, 2, 3, 4, 0, 0, 0, 0xe0, 0xff, 0xff, 0xff, 0xff,
+];
+/// A frame, a key update, an end of TLS, a message of the handshake in two records, an empty record.
+const TLS_RECORDS: [&[u8]; 5] = [
+    b"\x17\x08\0\0\0\0\x80\0\0\0",
+    b"\x16\x05\x18\0\0\x01\x01",
+    b"\x15\x02\x01\0",
+    b"\x16\x03\x04\0\0\x16\x03\x02\0\0",
+    b"\x17\0",
+];
 /// The beginnings of a client of protocol 2, and of records of TLS: a handshake, an alert, data.
 const TLS_BEGINNINGS: [&[u8]; 4] = [
     b"\x07\0masep/2\x03\0BYE\0\0\x2c\0\0\0\x01\0\0\0\xa5av\x82\x02\x02bidgforeigncmax\x1a\0\x10\0\0\
@@ -180,6 +192,11 @@ fn seeds() -> Result<Seeds, Failure> {
                     [&setting[..], beginning, &random.bytes(size)].concat(),
                 );
             }
+        }
+    }
+    for records in TLS_RECORDS {
+        for number in [1, 3, 40] {
+            add("tls", [&TLS_FORGED[..], &records.repeat(number)].concat());
         }
     }
     for at in (0..512_u16).step_by(16) {

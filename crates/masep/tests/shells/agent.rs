@@ -243,9 +243,13 @@ impl Agent {
         }
     }
 
-    /// Has the system take little for it.
+    /// Has the system take little for it: a record of TLS at least, without which each waits for the system's timer.
     pub fn take_little(&self) {
-        self.link.socket().set_recv_buffer_size(16 << 10).unwrap();
+        let little = match self.speaks {
+            Protocol::Pymasep => 16 << 10,
+            _ => 64 << 10,
+        };
+        self.link.socket().set_recv_buffer_size(little).unwrap();
     }
 
     /// No more bytes of this side, which still reads. In TLS that is a stream that was cut.

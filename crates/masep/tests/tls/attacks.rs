@@ -75,14 +75,15 @@ fn records_without_content_are_ended(shell: Shell) {
     let setting = serve(shell, Limits::default());
     let good = setting.join(shell, "good");
     // Some are allowed, as in front of each frame.
-    let bye = bye();
     let mut some = setting.forger();
-    for n in 0..10 {
+    for _ in 0..10 {
         some.flood(DATA, b"", 30);
-        let frame = some.record(DATA, if n < 9 { IGNORED } else { &bye });
+        let frame = some.record(DATA, IGNORED);
         some.stream.write_all(&frame).unwrap();
         setting.play(&*good);
     }
+    let bye = some.record(DATA, &bye());
+    some.stream.write_all(&bye).unwrap();
     assert_eq!(setting.end_of_foreign(), CloseReason::PeerBye);
     drop(some);
 
