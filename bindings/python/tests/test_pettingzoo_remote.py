@@ -8,6 +8,7 @@ open_spiel and rlcard); of butterfly cooperative_pong, which has images, and kni
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -318,8 +319,8 @@ def test_what_the_server_does_not_have_or_allow_is_refused():
 
 
 class RemoteEnvWithAutoreset(RemoteAECEnv):
-    def _begin(self, address, kind, arguments, autoreset, *rest):
-        super()._begin(address, kind, arguments, "next_step", *rest)
+    def _begin(self, target, *rest):
+        super()._begin(dataclasses.replace(target, autoreset="next_step"), *rest)
 
 
 DRIVERS = {
