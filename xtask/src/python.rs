@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::interop;
 use crate::process::{Program, cargo, root};
@@ -39,30 +40,37 @@ pub(crate) fn clippy() -> Result<(), Failure> {
 /// package and its examples are typed.
 pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     let python = environment()?;
-    let run = |args: &[&str]| Program::new(&python, args);
     install_older(&python)?;
     install(&python, &["--out", WHEELS], WHEELS)?;
     let (name, path) = interop::program()?;
     let tests = root().join(DIRECTORY).join("tests");
     let mut args = vec!["-m", "pytest", "--color=no", "-r", "fEsx", "."];
     args.extend(pytest.iter().map(String::as_str));
-    let tally = run(&args)
+    let tests = Program::new(&python, &args)
         .current_dir(&tests)
         .env(name, path)
-        .env(interop::PLAIN_TRACEBACKS.0, interop::PLAIN_TRACEBACKS.1)
-        .run_counting(Tally::of_pytest)?;
-    run(&["-m", "mypy.stubtest", "masep"]).run()?;
-    let examples = format!("{DIRECTORY}/examples");
-    run(&[
-        "-m",
-        "mypy",
-        "--strict",
-        &format!("{DIRECTORY}/python/masep"),
-    ])
-    .run()?;
-    // Against the package that is installed, as users check theirs.
-    run(&["-m", "mypy", "--strict", &examples]).run()?;
+        .env(interop::PLAIN_TRACEBACKS.0, interop::PLAIN_TRACEBACKS.1);
+    // The tests wait more than they compute.
+    let (tally, types) = thread::scope(|scope| {
+        let types = scope.spawn(|| check_types(&python));
+        let tally = tests.run_counting(Tally::of_pytest);
+        (tally, types.join())
+    });
+    let (tally, types) = (tally?, types.map_err(|_| Failure::new("a check panicked"))?);
+    types.map_err(|failure| Failure::counted(failure.to_string(), tally))?;
     Ok(tally)
+}
+
+/// Whether the stubs are true and the package and its examples are typed: the latter against the package that is
+/// installed, as users check theirs.
+fn check_types(python: &Path) -> Result<(), Failure> {
+    let (package, examples) = (
+        format!("{DIRECTORY}/python/masep"),
+        format!("{DIRECTORY}/examples"),
+    );
+    Program::new(python, &["-m", "mypy.stubtest", "masep"]).run()?;
+    Program::new(python, &["-m", "mypy", "--strict", &package]).run()?;
+    Program::new(python, &["-m", "mypy", "--strict", &examples]).run()
 }
 
 /// `cargo xtask bench python`: the package, optimised, by one of its programs, beside pymasep and bare sockets.
@@ -97,7 +105,8 @@ fn peers() -> Result<PathBuf, Failure> {
     }
     interop::create(PEERS)?;
     let mut all = true;
-    for package in wanted.lines().filter(|line| !line.starts_with('#')) {
+    let packages = wanted.lines().map(str::trim);
+    for package in packages.filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let install = Program::new(&python, &[&PIP_INSTALL[..], &[package]].concat());
         if let Err(failure) = install.run() {
             println!("{package} is missing: {failure}");

@@ -58,12 +58,12 @@ fn short_steps() -> Vec<Step> {
         beside(
             "python",
             "the Python package, beside the real pymasep",
-            |_| python::test(&[]),
+            |_| python::test(&side_by_side("3", "loadgroup")),
         ),
         beside(
             "interop",
             "the program masep against the real pymasep",
-            |_| interop::test(&side_by_side()),
+            |_| interop::test(&side_by_side("4", "loadfile")),
         ),
         step(
             "faults",
@@ -125,10 +125,10 @@ fn long_steps() -> Vec<Step> {
     ]
 }
 
-/// Options of pytest: tests that wait for peers run side by side, those of one file one after the other. The Python
-/// package's own tests cannot: they do not take turns at the port of the LAN search.
-fn side_by_side() -> [String; 4] {
-    ["-n", "4", "--dist", "loadfile"].map(str::to_owned)
+/// Options of pytest: tests run side by side in so many processes, because most of them wait for peers. Those of one
+/// file, or of one group, run one after the other.
+fn side_by_side(processes: &str, distribution: &str) -> [String; 4] {
+    ["-n", processes, "--dist", distribution].map(str::to_owned)
 }
 
 fn no_tests(result: Result<(), Failure>) -> Result<Tally, Failure> {

@@ -35,3 +35,24 @@ def pool():
     """Threads for what goes on beside a test."""
     with ThreadPoolExecutor(8) as pool:
         yield pool
+
+
+def has_shared_fixtures(item):
+    """True if fixtures of the test are made once for all tests of its file."""
+    found = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition.scope == "module" for definitions in found for definition in definitions)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Says which tests run in one process, when there are several (``-n``): those that take turns at the port of the LAN
+    search, which would keep other processes waiting; and those that share a fixture. Groups come first, then the other
+    tests in their order, so that those of pymasep are the last ones of each process."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        if params is not None and params.params.get("communication") == "pymasep":
+            continue
+        if "search_port" in vars(item.module):
+            item.add_marker(pytest.mark.xdist_group("search"))
+        elif has_shared_fixtures(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -18,12 +18,12 @@ import gymnasium
 import numpy as np
 import peers
 import pytest
+import search_port
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import PassiveEnvChecker
 from lanterns import policy, session
 from notation import parse
-from search_port import PATIENCE, turn
 
 import masep
 from masep import Message
@@ -51,7 +51,7 @@ class Engines:
 
     def __call__(self, port, seed):
         """An engine, started again as long as a stranger has one of its ports (that of the search is fixed)."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + search_port.PATIENCE
         while True:
             process, own = self.start(port, seed)
             while process.poll() is None and "ready" not in (own / "said").read_text():
@@ -140,7 +140,7 @@ def checked(engines):
 @pytest.mark.parametrize("number", range(10))
 def test_ten_whole_games_of_an_unmodified_engine(checked, engines, number):
     checked.action_space.seed(number)
-    with turn():
+    with search_port.turn():
         _, info = checked.reset(seed=number)
         assert info["step"] == 1
         steps, share = [info["step"]], 0.0
@@ -168,7 +168,7 @@ def test_ten_whole_games_of_an_unmodified_engine(checked, engines, number):
 def test_it_is_the_game_that_an_interface_of_pymaseps_plays(engines, tmp_path):
     learner = Learner()
     env = env_of(engines, learner, id="learner")
-    with turn():
+    with search_port.turn():
         env.reset(seed=3)
         while not env.step(0)[2]:
             pass
@@ -192,7 +192,7 @@ def test_it_is_the_game_that_an_interface_of_pymaseps_plays(engines, tmp_path):
 
 def test_gymnasiums_own_check_passes(engines):
     env = env_of(engines)
-    with turn(), warnings.catch_warnings():
+    with search_port.turn(), warnings.catch_warnings():
         # It has no spec, so it cannot be made again.
         warnings.simplefilter("ignore")
         check_env(env, skip_render_check=True)
@@ -207,7 +207,7 @@ def descriptors():
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["crashes", "hangs"])
 def test_an_engine_that_fails_is_an_error_and_the_next_game_is_right(engines, number):
     env = env_of(engines, end_timeout=0.5)
-    with turn():
+    with search_port.turn():
         env.reset(seed=1)
         env.close()
         before = descriptors()
@@ -236,7 +236,7 @@ def test_an_engine_that_fails_is_an_error_and_the_next_game_is_right(engines, nu
 
 def test_a_game_that_is_left_in_the_middle_ends_its_engine_in_order(engines):
     env = env_of(engines, end_timeout=20.0)
-    with turn():
+    with search_port.turn():
         env.reset(seed=2)
         env.step(0)
         left = engines.started[-1]
