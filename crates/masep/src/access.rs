@@ -174,13 +174,14 @@ pub(crate) fn pymasep_target(target: Target) -> io::Result<Target> {
 }
 
 /// The calls of a server's builder for who is let in.
+/// `settings`: the field of the builder in which they are, if they are not its own.
 macro_rules! access_calls {
-    () => {
+    ($($settings:ident)?) => {
         /// Takes only clients of protocol 2 that say one of these tokens in their HELLO, and are what it allows; all others
         /// are refused before anything else is looked at. Peers of pymasep's protocol are refused, unless there is
         /// [a listener for them](Self::pymasep_listen). Default: everybody is taken.
         pub fn tokens(mut self, tokens: crate::access::Tokens) -> Self {
-            self.gate = crate::access::Gate::Tokens(tokens);
+            self.$($settings.)?gate = crate::access::Gate::Tokens(tokens);
             self
         }
 
@@ -193,7 +194,7 @@ macro_rules! access_calls {
             admit: impl Fn(crate::access::AccessRequest) + Send + Sync + 'static,
         ) -> Self {
             let dates = crate::access::Tokens::new(crate::access::Grants::default());
-            self.gate = crate::access::Gate::Host(std::sync::Arc::new(admit), dates);
+            self.$($settings.)?gate = crate::access::Gate::Host(std::sync::Arc::new(admit), dates);
             self
         }
 
@@ -203,53 +204,13 @@ macro_rules! access_calls {
         /// # Errors
         /// Text that is no address, or one of protocol 2.
         pub fn pymasep_listen(mut self, address: impl crate::IntoTarget) -> std::io::Result<Self> {
-            self.pymasep = Some(crate::access::pymasep_target(address.into_target()?)?);
+            self.$($settings.)?pymasep = Some(crate::access::pymasep_target(address.into_target()?)?);
             Ok(self)
         }
     };
 }
 
 pub(crate) use access_calls;
-
-/// The calls of a server by which a host sends peers away.
-macro_rules! kick_calls {
-    () => {
-        /// The address for peers of pymasep's protocol alone, where there is one.
-        pub const fn pymasep_address(&self) -> Option<&crate::Address> {
-            self.pymasep_address.as_ref()
-        }
-
-        /// True if the server listens on more than local addresses without TLS and without tokens, as a warning in the
-        /// log has said: then whoever reaches it can join.
-        pub const fn is_exposed(&self) -> bool {
-            self.is_exposed
-        }
-
-        /// Ends the connections of these, with the code `kicked`, and returns their number. They may come back, unless they
-        /// are [banned](Self::ban). Does not wait: a peer that does not take its last frames within a second is cut off.
-        pub fn kick(&self, subject: &crate::access::Subject) -> usize {
-            self.door.kick(subject)
-        }
-
-        /// As [`kick`](Self::kick), and refuses all that come, with the code `banned`, until [`unban`](Self::unban) or the
-        /// end of the server.
-        pub fn ban(&self, subject: crate::access::Subject) -> usize {
-            self.door.ban(subject)
-        }
-
-        /// Lets these come again. False if they were not banned.
-        pub fn unban(&self, subject: crate::access::Subject) -> bool {
-            self.door.unban(subject)
-        }
-
-        /// The clients that are banned.
-        pub fn bans(&self) -> Vec<crate::access::Subject> {
-            self.door.bans()
-        }
-    };
-}
-
-pub(crate) use kick_calls;
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

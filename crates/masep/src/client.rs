@@ -7,31 +7,26 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
-use masep_proto::discovery::in_turn;
-use masep_proto::{Limits, PeerId};
+use masep_proto::PeerId;
+use masep_proto::connection::{Config, Connection as Core, HelloFailure};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
+use crate::connecting::{
+    Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
+};
 use crate::connection::{Shared, now};
 use crate::discovery::{SearchOptions, search};
 use crate::door::Place;
-use crate::endpoint::{Agreement, Endpoint, hello_calls};
+use crate::endpoint::Endpoint;
 use crate::hearing::Hearing;
 use crate::keeper::Keeper;
 use crate::tls::Connector;
 use crate::transport::{self, Transport};
 use crate::{
-    Address, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget, InvalidAddress,
-    NoHandler, Registry, SocketHandler, SocketOptions, TlsError, WhenFull,
+    Address, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget, NoHandler,
+    Registry, SocketHandler, WhenFull,
 };
-
-/// The time that an answer to a search is tried before the next is tried beside it. A server says hello
-/// much sooner; one that is known by two addresses should not see two connections of one id.
-pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
-
-/// Answers to a search that are tried at the same time.
-pub(crate) const MAX_ATTEMPTS: usize = 16;
 
 /// Configures a [`Client`].
 #[derive(Clone, Debug)]
@@ -49,8 +44,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
         ClientBuilder { endpoint, handler }
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`] or
-    /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default
+    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
+    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default
     /// [`WhenFull::Wait`].
     ///
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
@@ -60,37 +55,14 @@ impl<H: SocketHandler> ClientBuilder<H> {
         self
     }
 
-    /// The bounds of the connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.endpoint.limits = limits;
-        self
-    }
-
-    /// Options of the connection's socket.
-    pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.endpoint.socket_options = options;
-        self
-    }
-
-    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Both`]. A scheme that insists on
-    /// one (`masep://`, `pymasep://`) counts more than this.
-    ///
-    /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
-    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error. For a minute
-    /// this process then speaks pymasep's protocol at once to that address.
-    pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.endpoint.protocols = protocols;
-        self
-    }
-
-    hello_calls!();
+    client_calls!();
 
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
     /// address may have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
-    /// Each phase has its own bound: [`SocketOptions::connect_time`] to resolve, the same for each address
-    /// to connect, [`Limits::hello_time`] for the server's hello. With [`Protocols::Both`] these two count for each of the
+    /// Each phase has its own bound: [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve, the same for each address
+    /// to connect, [`Limits::hello_time`](crate::Limits::hello_time) for the server's hello. With [`Protocols::Both`](crate::Protocols::Both) these two count for each of the
     /// two connections.
     ///
     /// Cancel safe: a call that is dropped says `BYE` if it was connected.
@@ -98,10 +70,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// # Errors
     /// Which phase failed, with whom, and why.
     pub async fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
-        let target = address.into_target().map_err(invalid)?;
-        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
+        let (target, connector) = self.endpoint.aim(address)?;
         let name = target.to_string();
-        let connector = (self.endpoint.connector(&target)).map_err(|error| no_tls(&name, error))?;
         let limit = self.endpoint.socket_options.connect_time;
         let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
         self.connect_any(&name, &addresses, transport::connect, true, connector)
@@ -119,40 +89,18 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// # Errors
     /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
     pub async fn discover(mut self, options: &SearchOptions) -> Result<Client, ConnectError> {
-        let target = "the LAN";
-        let report = search(options).await.map_err(|error| ConnectError {
-            phase: ConnectPhase::Discover,
-            target: target.to_owned(),
-            kind: error.into(),
-        })?;
-        let addresses = Vec::from_iter(in_turn(&report.found).into_iter().map(Address::Tcp));
-        if addresses.is_empty() {
-            return Err(not_found(ConnectPhase::Discover, target));
-        }
-        // All of them are found by address: the name that a certificate is to have is set in what is trusted, or is that.
-        let mut waiting = Vec::new();
-        for address in addresses {
-            let connector = self.connector(&address)?;
-            waiting.push((address, connector));
-        }
-        let (address, greeted) = self.race(target, waiting).await?;
+        let report = search(options).await;
+        let report = report.map_err(|error| failed(ConnectPhase::Discover, LAN, error))?;
+        let candidates = self.endpoint.candidates(&report)?;
+        let (address, greeted) = self.race(candidates).await?;
         Ok(self.start(&address, greeted))
     }
 
-    /// Tries addresses side by side, each a while after the one before; the first server that says
-    /// hello is taken.
-    async fn race(
-        &self,
-        target: &str,
-        addresses: Vec<(Address, Option<Connector>)>,
-    ) -> Result<(Address, Keeper), ConnectError> {
-        let mut failure = not_found(ConnectPhase::Discover, target);
-        let mut waiting = addresses.into_iter();
+    /// Tries addresses side by side.
+    async fn race(&self, mut race: Race) -> Result<(Address, Keeper), ConnectError> {
         let mut attempts = Vec::new();
         loop {
-            if attempts.len() < MAX_ATTEMPTS
-                && let Some((address, connector)) = waiting.next()
-            {
+            if let Some((address, connector)) = race.next() {
                 attempts.push(Box::pin(async move {
                     let connect = transport::connect;
                     let greeted = self
@@ -161,17 +109,16 @@ impl<H: SocketHandler> ClientBuilder<H> {
                     greeted.map(|greeted| (address, greeted))
                 }));
             }
-            if attempts.is_empty() {
-                return Err(failure);
+            if race.is_over() {
+                return Err(race.into_failure());
             }
-            let may_start = waiting.len() > 0 && attempts.len() < MAX_ATTEMPTS;
             tokio::select! {
                 biased;
                 outcome = first_of(&mut attempts) => match outcome {
                     Ok(greeted) => return Ok(greeted),
-                    Err(error) => failure = error,
+                    Err(error) => race.fail(error),
                 },
-                () = sleep(HEAD_START), if may_start => {}
+                () = sleep(HEAD_START), if race.has_next() => {}
             }
         }
     }
@@ -217,7 +164,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let mut agreement = Agreement::begin(&self.endpoint, address, remembers, now());
         loop {
             // First: a server is not connected to if the hello cannot be sent.
-            let config = self.config(address, agreement.protocols(), connector.is_some())?;
+            let protocols = agreement.protocols();
+            let config = (self.endpoint).client_config(address, protocols, connector.is_some())?;
             let transport = within(
                 ConnectPhase::Connect,
                 &address.to_string(),
@@ -236,23 +184,6 @@ impl<H: SocketHandler> ClientBuilder<H> {
         }
     }
 
-    /// The connector for TLS with this address, if it is to be reached in TLS.
-    fn connector(&mut self, address: &Address) -> Result<Option<Connector>, ConnectError> {
-        let target = address.into_target().map_err(invalid)?;
-        (self.endpoint.connector(&target)).map_err(|error| no_tls(&address.to_string(), error))
-    }
-
-    fn config(
-        &self,
-        address: &Address,
-        protocols: Protocols,
-        has_tls: bool,
-    ) -> Result<Arc<Config>, ConnectError> {
-        self.endpoint
-            .client_config(address, protocols, has_tls)
-            .map_err(|kind| no_hello(address, kind))
-    }
-
     async fn shake_hands<T: Transport>(
         &self,
         config: Arc<Config>,
@@ -265,11 +196,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
             &self.endpoint.limits,
             &self.endpoint.socket_options,
         )
-        .map_err(|error| ConnectError {
-            phase: ConnectPhase::Connect,
-            target: address.to_string(),
-            kind: error.into(),
-        })?;
+        .map_err(|error| failed(ConnectPhase::Connect, &address.to_string(), error))?;
         let core = Core::connect(config, now());
         let (address, delivery) = (address.clone(), self.endpoint.delivery());
         let busy_poll = self.endpoint.socket_options.busy_poll;
@@ -277,7 +204,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
             None => Shared::new(core, transport, address, delivery, busy_poll),
             Some(connector) => {
                 let transport = connector.wrap(transport);
-                let transport = transport.map_err(|error| no_tls(&address.to_string(), error))?;
+                let transport = transport.map_err(|error| no_hello(&address, error))?;
                 Shared::new(core, transport, address, delivery, busy_poll)
             }
         };
@@ -331,7 +258,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         F: Future<Output = io::Result<T>>,
     {
         let address = address.into();
-        let connector = self.connector(&address)?;
+        let connector = self.endpoint.connector_at(&address)?;
         self.connect_any(
             &address.to_string(),
             std::slice::from_ref(&address),
@@ -343,7 +270,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     }
 
     /// Shakes hands over a transport that is connected. The address is the one to be shown. Over one transport nobody can
-    /// connect again: to a server of pymasep's protocol say so ([`Protocols::Pymasep`]).
+    /// connect again: to a server of pymasep's protocol say so ([`Protocols::Pymasep`](crate::Protocols::Pymasep)).
     ///
     /// Cancel safe: a call that is dropped says `BYE`, or resets a transport that has no room for it.
     ///
@@ -355,8 +282,9 @@ impl<H: SocketHandler> ClientBuilder<H> {
         address: impl Into<Address>,
     ) -> Result<Client, ConnectError> {
         let address = address.into();
-        let connector = self.connector(&address)?;
-        let config = self.config(&address, self.endpoint.protocols, connector.is_some())?;
+        let connector = self.endpoint.connector_at(&address)?;
+        let protocols = self.endpoint.protocols;
+        let config = (self.endpoint).client_config(&address, protocols, connector.is_some())?;
         match self
             .shake_hands(config, transport, &address, connector.as_ref())
             .await?
@@ -378,10 +306,6 @@ async fn part(mut keeper: Keeper) {
 
 fn no_hello(address: &Address, kind: impl Into<ConnectErrorKind>) -> ConnectError {
     ConnectError::in_hello(address.to_string(), kind.into())
-}
-
-fn no_tls(target: &str, error: TlsError) -> ConnectError {
-    ConnectError::in_hello(target.to_owned(), error.into())
 }
 
 /// Waits until one of these has ended, and takes it out.
@@ -410,28 +334,7 @@ async fn within<T>(
         Ok(Err(error)) => error.into(),
         Err(_elapsed) => ConnectErrorKind::TimedOut(limit),
     };
-    Err(ConnectError {
-        phase,
-        target: target.to_owned(),
-        kind,
-    })
-}
-
-/// The error for text that is no address.
-pub(crate) fn invalid(error: InvalidAddress) -> ConnectError {
-    ConnectError {
-        phase: ConnectPhase::Resolve,
-        target: error.given().to_owned(),
-        kind: error.into(),
-    }
-}
-
-pub(crate) fn not_found(phase: ConnectPhase, target: &str) -> ConnectError {
-    ConnectError {
-        phase,
-        target: target.to_owned(),
-        kind: ConnectErrorKind::NotFound,
-    }
+    Err(failed(phase, target, kind))
 }
 
 /// The side that connects: an interface's end.
@@ -455,23 +358,5 @@ impl Client {
         }
     }
 
-    /// The client's own id.
-    pub fn id(&self) -> &PeerId {
-        &self.id
-    }
-
-    /// The server's id, from its hello.
-    pub fn server_id(&self) -> &PeerId {
-        self.connection.peer()
-    }
-
-    /// The connection to the server.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// The connection by the server's id, with the same calls as a server's.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
+    client_info_calls!();
 }

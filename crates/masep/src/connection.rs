@@ -12,18 +12,16 @@ mod waiters;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use masep_proto::connection::PeerLimits;
-use masep_proto::protocol2::{Bye, Hello, Notice, Protocol, Welcome};
-use masep_proto::{
-    DecodeError, Dict, EncodeError, Encoding, Frame, LimitExceeded, Message, PeerId,
-};
+use masep_proto::protocol2::{Bye, Notice};
+use masep_proto::{Dict, Frame, Message};
 
-use crate::{Address, CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
+use crate::handle::{Owner, handle_calls, handle_traits};
+use crate::{CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
 pub use sending::Sending;
 pub(crate) use shared::{Delivery, Next, Shared, State, now};
@@ -66,19 +64,10 @@ impl fmt::Display for ConnectionId {
 /// The connection lives until one of the ends closes it. A server's belongs to the [`Server`](crate::Server), which
 /// ends it when it is dropped, and not to its handles. A client's ends, with a `BYE`, when the
 /// [`Client`](crate::Client) and all handles that were cloned of it are dropped.
+#[derive(Clone)]
 pub struct Connection {
     pub(crate) shared: Arc<Shared>,
-    owner: Owner,
-}
-
-/// The part that a handle has in keeping the connection alive.
-enum Owner {
-    /// None: that is up to the server.
-    Server,
-    /// The connection of a client lives as long as one of these does.
-    Handle(Arc<LastHandle>),
-    /// None, but a clone of this handle has one: of the connection that is lent to a handler or a registry.
-    Lent(Weak<LastHandle>),
+    owner: Owner<LastHandle>,
 }
 
 /// Ends the connection of a client when it is dropped.
@@ -87,24 +76,6 @@ struct LastHandle(Arc<Shared>);
 impl Drop for LastHandle {
     fn drop(&mut self) {
         self.0.end(CloseReason::LocalBye);
-    }
-}
-
-impl Clone for Connection {
-    fn clone(&self) -> Self {
-        let owner = match &self.owner {
-            Owner::Server => Owner::Server,
-            Owner::Handle(handle) => Owner::Handle(handle.clone()),
-            Owner::Lent(handle) => match handle.upgrade() {
-                Some(handle) => Owner::Handle(handle),
-                // It has ended, or is about to.
-                None => Owner::Lent(handle.clone()),
-            },
-        };
-        Self {
-            shared: self.shared.clone(),
-            owner,
-        }
     }
 }
 
@@ -125,59 +96,13 @@ impl Connection {
 
     /// A handle that does not keep the connection alive, but whose clones do.
     pub(crate) fn lend(&self) -> Self {
-        let owner = match &self.owner {
-            Owner::Server => Owner::Server,
-            Owner::Handle(handle) => Owner::Lent(Arc::downgrade(handle)),
-            Owner::Lent(handle) => Owner::Lent(handle.clone()),
-        };
         Self {
             shared: self.shared.clone(),
-            owner,
+            owner: self.owner.lend(),
         }
     }
 
-    /// The number of this connection in this process.
-    pub fn id(&self) -> ConnectionId {
-        self.shared.id
-    }
-
-    /// The id that the peer gave in its hello.
-    pub fn peer(&self) -> &PeerId {
-        self.shared.peer()
-    }
-
-    /// The peer's address. A peer on a Unix socket is shown with the path of the server.
-    pub fn address(&self) -> Address {
-        self.shared.address.clone()
-    }
-
-    /// The generation of the protocol that is spoken on this connection.
-    pub fn protocol(&self) -> Protocol {
-        self.peer_limits().protocol
-    }
-
-    /// The bounds of what the peer can be sent.
-    pub fn peer_limits(&self) -> PeerLimits {
-        self.shared.look_at(|core| core.peer_limits())
-    }
-
-    /// The server's WELCOME to this client (protocol 2): a seat, an instance, what it can do. `None` on a
-    /// server's connection, and in pymasep's protocol, which has no such thing.
-    pub fn welcome(&self) -> Option<Welcome> {
-        self.shared.look_at(|core| core.welcome().cloned())
-    }
-
-    /// The peer's rights, by its access token; `None` at a client, and at a server that asks for no tokens.
-    pub fn grant(&self) -> Option<&crate::access::Grant> {
-        self.shared.grant()
-    }
-
-    /// The client's HELLO (protocol 2): its role, game, seat, features. Access token, resume text
-    /// and `make` are for the [verdict](crate::Request) and not kept. `None` on a client's connection, and in pymasep's
-    /// protocol, which has no such thing.
-    pub fn hello(&self) -> Option<Hello> {
-        self.shared.look_at(|core| core.hello().cloned())
-    }
+    handle_calls!();
 
     /// The time of the last round trip of a ping (protocol 2): one is sent after a heartbeat without anything else
     /// ([`Limits::heartbeat`](crate::Limits::heartbeat)), and by [`ping`](Self::ping). `None` before the first.
@@ -211,14 +136,9 @@ impl Connection {
         self.shared.lock().core.poll_notice()
     }
 
-    /// The form of messages on this connection.
-    pub(crate) fn encoding(&self) -> Encoding {
-        self.shared.encoding()
-    }
-
     /// The form of messages on this connection, and of the data of turns beside them: for a table's peer made by hand.
     #[cfg(feature = "unstable-transport")]
-    pub fn message_encoding(&self) -> Encoding {
+    pub fn message_encoding(&self) -> masep_proto::Encoding {
         self.encoding()
     }
 
@@ -316,23 +236,6 @@ impl Connection {
         Sending::encoded(self, encoded).await
     }
 
-    /// A message as a frame for this connection, within its bounds.
-    ///
-    /// # Errors
-    /// A message over one of the bounds of messages in [`Limits`](crate::Limits), or with something that this peer cannot be
-    /// sent.
-    pub fn encode(&self, message: &Message) -> Result<Frame, EncodeError> {
-        self.shared.encoding().encode(message)
-    }
-
-    /// The message in a frame of this connection, within its bounds. Handlers use it for the frames that they get.
-    ///
-    /// # Errors
-    /// A frame that is no message, or over one of the bounds of messages in [`Limits`](crate::Limits); with the position.
-    pub fn decode(&self, frame: Frame) -> Result<Message, DecodeError> {
-        self.shared.encoding().decode(frame)
-    }
-
     /// The next frame, or the reason for which the connection has ended when all that came before was given:
     /// [`CloseReason::is_orderly`] tells whether that is as it should be.
     ///
@@ -383,7 +286,7 @@ impl Connection {
     /// frame, and the next call gives what came after it.
     pub async fn recv_message(&self) -> Result<Message, RecvMessageError> {
         let frame = self.recv().await?;
-        RecvMessageError::decode(&self.shared.encoding(), frame)
+        RecvMessageError::decode(&self.encoding(), frame)
     }
 
     /// The next frame, if one has arrived.
@@ -489,19 +392,6 @@ impl Connection {
     pub(crate) fn abort(&self, reason: CloseReason) {
         self.shared.abort(reason);
     }
-
-    /// Ends the connection because a frame that arrived has no room, and is lost.
-    pub(crate) fn overflow(&self, limit: LimitExceeded) {
-        self.shared.lose(CloseReason::QueueFull(limit));
-    }
 }
 
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("id", &self.id())
-            .field("peer", self.peer())
-            .field("address", &self.address())
-            .finish_non_exhaustive()
-    }
-}
+handle_traits!(Connection);

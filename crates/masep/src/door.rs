@@ -1,36 +1,30 @@
 //! The server's door: accepts streams and carries out the decisions of
 //! [`masep_proto::admission::Admission`].
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use masep_proto::access::{Grant, Grants, Subject};
-use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Entrance, Greet, Pace, Refusal, Ticket, Verdict,
-};
-use masep_proto::connection::{Config, Connection as Core, Protocols};
-use masep_proto::protocol2::{Rejected, Welcome};
-use masep_proto::{PeerId, ServerLimits};
+use masep_proto::access::Grant;
+use masep_proto::admission::{Admission, Entrance, Greet, Pace, Ticket};
+use masep_proto::connection::Connection as Core;
+use masep_proto::protocol2::{Hello, Protocol, Welcome};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field};
 
-use crate::access::{AccessRequest, Gate, Renews};
 use crate::connection::{Delivery, Shared, now};
+use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, next_request};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
 use crate::preface::Preface;
-use crate::request::{Asks, Decides, Peer, Request, Requests};
-use crate::tls::Acceptor;
+use crate::request::{Peer, Request};
 use crate::transport::{self, Listener, Transport};
 use crate::{
-    Address, CloseReason, Connection, Duplicates, Registry, RejectReason, SocketHandler,
-    SocketOptions,
+    Address, CloseReason, Connection, ConnectionId, Registry, RejectReason, SocketHandler,
 };
 
 /// The time for which accepting rests after an error of the machine, such as no free descriptor. Existing
@@ -40,18 +34,12 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// One for each server.
 pub(crate) struct Door {
     itself: Weak<Self>,
-    id: PeerId,
-    config: Arc<Config>,
-    /// The configuration of clients that come by the entrance for pymasep's protocol.
-    pymasep_config: Arc<Config>,
-    gate: Gate,
-    socket_options: SocketOptions,
+    settings: DoorSettings,
     delivery: Delivery,
-    acceptor: Option<Acceptor>,
     /// Places for connections whose header of the PROXY protocol is to come, where one is expected.
     prefaces: Option<Arc<Semaphore>>,
     registry: Registry,
-    guests: Mutex<Guests>,
+    guests: Mutex<Guests<Shared>>,
     /// A deadline may be earlier than before.
     changed: Notify,
     /// The host is asked about a connection.
@@ -59,166 +47,50 @@ pub(crate) struct Door {
     stopped: watch::Sender<bool>,
 }
 
-struct Guests {
-    admission: Admission,
-    connections: BTreeMap<Ticket, Arc<Shared>>,
-    requests: Requests,
-    /// Those about which the host's function is to be asked, when the lock is let go.
-    access: Vec<AccessRequest>,
-}
-
-/// The rules of a door that differ from server to server.
-pub(crate) struct Rules {
-    pub(crate) socket_options: SocketOptions,
-    pub(crate) duplicates: Duplicates,
-    pub(crate) asks: Asks,
-    pub(crate) gate: Gate,
-    pub(crate) proxy_protocol: bool,
-    pub(crate) delivery: Delivery,
-    pub(crate) acceptor: Option<Acceptor>,
-}
-
 impl Door {
+    /// `prefaces`: the most connections whose header of the PROXY protocol is to come, where one is expected.
     pub(crate) fn new(
-        id: PeerId,
-        config: Config,
-        limits: &ServerLimits,
-        rules: Rules,
+        settings: DoorSettings,
+        admission: Admission,
+        delivery: Delivery,
+        prefaces: Option<usize>,
         registry: Registry,
     ) -> io::Result<Arc<Self>> {
-        let admission = rules.asks.admission(limits, rules.duplicates);
-        let pymasep = config.clone().tls(false).protocols(Protocols::Pymasep);
         let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
-            guests: Mutex::new(Guests {
-                admission: rules.gate.guard(admission),
-                connections: BTreeMap::new(),
-                requests: Requests::default(),
-                access: Vec::new(),
-            }),
-            id,
-            pymasep_config: Arc::new(pymasep),
-            config: Arc::new(config),
-            gate: rules.gate,
-            socket_options: rules.socket_options,
-            delivery: rules.delivery,
-            acceptor: rules.acceptor,
-            prefaces: rules.proxy_protocol.then(|| {
-                Arc::new(Semaphore::new(
-                    limits.connections.min(Semaphore::MAX_PERMITS),
-                ))
-            }),
+            guests: Mutex::new(Guests::new(admission, &settings)),
+            settings,
+            delivery,
+            prefaces: prefaces
+                .map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
             registry,
             changed: Notify::new(),
             requested: Notify::new(),
             stopped: watch::channel(false).0,
         });
-        door.gate.subscribe(&door)?;
+        door.settings.subscribe(&door)?;
         Ok(door)
     }
 
-    /// The state of the certificate, if there is one.
-    #[cfg(feature = "tls")]
-    pub(crate) fn certificate(&self) -> Option<crate::tls::CertificateState> {
-        self.acceptor.as_ref().map(Acceptor::certificate)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Guests> {
+    fn lock(&self) -> MutexGuard<'_, Guests<Shared>> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a call of the admission, and carries out its decisions.
-    pub(crate) fn ask<R>(&self, call: impl FnOnce(&mut Admission) -> R) -> R {
-        self.update(|guests| call(&mut guests.admission))
-    }
-
-    /// [`ask`](Self::ask), with what is to be known before the decisions are carried out.
-    fn update<R>(&self, change: impl FnOnce(&mut Guests) -> R) -> R {
-        let mut guests = self.lock();
-        let answer = change(&mut guests);
-        while let Some(event) = guests.admission.poll_event() {
-            self.act(&mut guests, event);
+    fn carry_out(&self, guest: &Arc<Shared>, decided: Decided) {
+        match decided {
+            Decided::Admit(welcome, grant) => self.admit(guest, welcome, grant),
+            Decided::Refuse(refusal) => guest.lock().core.turn_away(refusal, now()),
+            Decided::Look => guest.look(),
+            Decided::End(reason) => guest.end(reason),
+            Decided::Abort(reason) => guest.abort(reason),
         }
-        if guests.admission.deadline().is_some() {
-            self.changed.notify_one();
-        }
-        let access = std::mem::take(&mut guests.access);
-        drop(guests);
-        for request in access {
-            self.gate.ask(request);
-        }
-        answer
-    }
-
-    fn act(&self, guests: &mut Guests, event: DoorEvent) {
-        let Guests {
-            admission,
-            connections,
-            requests,
-            access,
-        } = guests;
-        let connection = |ticket| connections.get(&ticket);
-        match event {
-            DoorEvent::Admit(ticket) => {
-                let welcome = requests.take_welcome(ticket);
-                let grant = admission.grant(ticket);
-                connection(ticket).inspect(|guest| self.admit(guest, welcome, grant));
-            }
-            DoorEvent::Refuse(ticket, refusal) => {
-                // Before its peer can know.
-                requests.pass_over(ticket);
-                connection(ticket).inspect(|guest| refuse(guest, refusal));
-            }
-            DoorEvent::LookAt(ticket) => {
-                connection(ticket).inspect(|guest| guest.look());
-            }
-            DoorEvent::Replace(ticket) => {
-                connection(ticket).inspect(|guest| guest.end(CloseReason::Replaced));
-            }
-            DoorEvent::End(ticket, reason) => {
-                connection(ticket).inspect(|guest| guest.end(reason));
-            }
-            DoorEvent::Abort(ticket, reason) => {
-                connection(ticket).inspect(|guest| guest.abort(reason));
-            }
-            DoorEvent::AskAccess(ticket) => {
-                let peer = connection(ticket).and_then(|guest| self.peer(guest, None));
-                if let Some((peer, door)) = peer.zip(self.itself.upgrade()) {
-                    access.push(AccessRequest::new(peer, ticket, door));
-                }
-            }
-            DoorEvent::Ask(ticket) => {
-                let grant = admission.grant(ticket);
-                if let Some(peer) = connection(ticket).and_then(|guest| self.peer(guest, grant)) {
-                    requests.ask(ticket, peer);
-                    self.requested.notify_one();
-                }
-            }
-        }
-    }
-
-    /// The client about which the host is asked.
-    fn peer(&self, guest: &Shared, grant: Option<Arc<Grant>>) -> Option<Peer> {
-        let (hello, protocol) = guest.look_at(Peer::hello)?;
-        Some(Peer {
-            hello,
-            protocol,
-            address: guest.address.clone(),
-            connection: guest.id,
-            server: self.id.clone(),
-            grant,
-        })
     }
 
     /// Admits a connection. It is in the registry before its peer can know.
     fn admit(&self, guest: &Arc<Shared>, welcome: Option<Welcome>, grant: Option<Arc<Grant>>) {
         guest.note_grant(grant);
         self.registry.add_connection(Connection::new(guest.clone()));
-        let mut locked = guest.lock();
-        match welcome {
-            Some(welcome) => locked.core.admit_with(welcome, now()),
-            None => locked.core.admit(now()),
-        }
+        guest.lock().core.admit_with(welcome, now());
     }
 
     /// The next connection about which the host is asked; `None` when none comes any more. Cancel safe.
@@ -240,7 +112,7 @@ impl Door {
 
     fn take_request(self: &Arc<Self>) -> Option<Request> {
         let mut guests = self.lock();
-        let next = guests.requests.next(|| self.clone());
+        let next = next_request(&mut guests, self);
         if guests.requests.has_waiting() {
             // Another call may wait for that one.
             self.requested.notify_one();
@@ -248,43 +120,9 @@ impl Door {
         next
     }
 
-    /// Tells the host the outcome of a connection about which it was asked.
-    fn tell_host(&self, ticket: Ticket, outcome: Result<(), RejectReason>) {
-        self.lock().requests.end(ticket, outcome);
-    }
-
-    /// Ends the connections of these.
-    pub(crate) fn kick(&self, subject: &Subject) -> usize {
-        self.ask(|admission| admission.kick(subject, now()))
-    }
-
-    /// As [`kick`](Self::kick), and keeps them out.
-    pub(crate) fn ban(&self, subject: Subject) -> usize {
-        self.ask(|admission| admission.ban(subject, now()))
-    }
-
-    pub(crate) fn unban(&self, subject: Subject) -> bool {
-        self.ask(|admission| admission.unban(subject))
-    }
-
-    pub(crate) fn bans(&self) -> Vec<Subject> {
-        self.lock().admission.bans().cloned().collect()
-    }
-
-    /// A connection has not said where it comes from.
-    fn log_no_preface(&self, address: &Address, why: &dyn std::fmt::Display) {
-        match self.ask(|admission| admission.log_refusal(now())) {
-            Some(skipped) => {
-                let skipped = (skipped > 0).then_some(skipped);
-                tracing::info!(%address, skipped, "refused: {why}");
-            }
-            None => tracing::debug!(%address, "refused: {why}"),
-        }
-    }
-
     /// Stops accepting. Connections that were not admitted yet are refused.
     pub(crate) fn stop(&self) {
-        self.ask(Admission::stop);
+        self.update(Guests::stop);
         self.stopped.send_replace(true);
     }
 
@@ -300,7 +138,7 @@ impl Door {
                         biased;
                         () = changed => {}
                         () = sleep_until(Instant::from_std(deadline)) => {
-                            self.ask(|admission| admission.handle_timeout(now()));
+                            self.ask(Admission::handle_timeout);
                         }
                     }
                 }
@@ -309,41 +147,58 @@ impl Door {
     }
 }
 
-impl Renews for Door {
-    fn renew(&self, grants: Option<Grants>, date: SystemTime) {
-        self.ask(|admission| match grants {
-            Some(grants) => admission.renew(grants, now(), date),
-            None => admission.expire(now(), date),
-        });
-    }
-}
+impl Admits for Door {
+    type Guest = Shared;
 
-impl Decides for Door {
-    fn let_in(&self, ticket: Ticket, grant: Option<Grant>) {
-        self.ask(|admission| admission.let_in(ticket, grant, now()));
+    fn now() -> std::time::Instant {
+        now()
     }
 
-    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
-        self.lock().requests.keep_welcome(ticket, welcome);
-        self.ask(|admission| admission.decide(ticket, decision, now()));
+    fn settings(&self) -> &DoorSettings {
+        &self.settings
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Guests<Shared>) -> T) -> T {
+        let mut guests = self.lock();
+        let answer = change(&mut guests);
+        while let Some((guest, decided)) = guests.next_decided(&self.itself, &self.settings) {
+            self.carry_out(&guest, decided);
+        }
+        if guests.admission.deadline().is_some() {
+            self.changed.notify_one();
+        }
+        let (access, has_asked) = guests.take_asked();
+        if has_asked {
+            self.requested.notify_one();
+        }
+        drop(guests);
+        self.ask_host(access);
+        answer
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Guests<Shared>) -> T) -> T {
+        look(&self.lock())
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, _ticket: Ticket) -> Option<io::Result<crate::blocking::Detached>> {
+    fn give_up(&self, _ticket: Ticket) -> Option<io::Result<crate::blocking::Detached>> {
         // The stream is one of the runtime's.
         None
     }
 }
 
-fn refuse(guest: &Shared, refusal: Refusal) {
-    let mut locked = guest.lock();
-    if refusal.at_once {
-        locked.core.abort(CloseReason::Aborted, now());
-    } else {
-        let rejected = Rejected::from(&refusal.reason);
-        locked.core.refuse_with(rejected, now());
+impl Guest for Shared {
+    fn id(&self) -> ConnectionId {
+        self.id
     }
-    locked.refusal = Some(Box::new(refusal.reason));
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn hello(&self) -> Option<(Hello, Protocol)> {
+        self.look_at(Peer::hello)
+    }
 }
 
 /// The share of a connection in its server or client, until its end.
@@ -370,7 +225,7 @@ impl Place {
     /// The connection has a reason to end.
     pub(crate) fn ending(&self) {
         if let Some((door, ticket)) = &self.door {
-            door.ask(|admission| admission.ending(*ticket));
+            door.ask(|admission, _| admission.ending(*ticket));
         }
     }
 
@@ -378,11 +233,7 @@ impl Place {
     pub(crate) fn leave(&self, connection: &Connection) {
         self.registry.remove_connection(connection);
         if let Some((door, ticket)) = &self.door {
-            let mut guests = door.lock();
-            guests.connections.remove(ticket);
-            guests.requests.end(*ticket, Err(RejectReason::Stopped));
-            drop(guests);
-            door.ask(|admission| admission.gone(*ticket));
+            door.update(|guests| guests.leave(*ticket));
         }
     }
 
@@ -491,7 +342,7 @@ impl<H: SocketHandler> Begun<H> {
         place: OwnedSemaphorePermit,
     ) {
         let mut stopped = self.door.stopped.subscribe();
-        let time = self.door.config.limits().hello_time;
+        let time = self.door.settings.limits().hello_time;
         let mut preface = Preface::default();
         let heard = timeout(time, async {
             loop {
@@ -559,16 +410,8 @@ async fn take<H: SocketHandler>(
     } else {
         RejectReason::ClosedBeforeHello
     };
-    let logged = door.ask(|admission| admission.log_refusal(now()));
-    let name = reason.as_str();
-    match logged {
-        Some(skipped) => {
-            let skipped = (skipped > 0).then_some(skipped);
-            tracing::info!(reason = name, skipped, "refused: {reason}");
-        }
-        None => tracing::debug!(reason = name, "refused: {reason}"),
-    }
-    if door.ask(Admission::tell) {
+    door.log_refusal(&reason, None);
+    if door.ask(|admission, _| admission.tell()) {
         let telling = Telling(&door);
         guarded(|| handler.on_reject(address, &reason)).await;
         drop(telling);
@@ -581,7 +424,7 @@ struct Telling<'a>(&'a Door);
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
-        self.0.ask(Admission::told);
+        self.0.ask(|admission, _| admission.told());
     }
 }
 
@@ -593,29 +436,22 @@ fn arrive(
     address: Address,
     alive: mpsc::Sender<Infallible>,
 ) -> Option<Keeper> {
-    transport::prepare(&transport, door.config.limits(), &door.socket_options).ok()?;
-    let config = match entrance {
-        Entrance::Main => &door.config,
-        Entrance::Pymasep => &door.pymasep_config,
-    };
+    let settings = &door.settings;
+    transport::prepare(&transport, settings.limits(), &settings.socket_options).ok()?;
+    let (config, acceptor) = settings.at(entrance);
     let core = Core::accept(config.clone(), now());
     let from = address.tcp().map(|address| address.ip());
-    let (delivery, busy_poll) = (door.delivery, door.socket_options.busy_poll);
-    let shared = match &door.acceptor {
-        Some(acceptor) if entrance == Entrance::Main => {
+    let (delivery, busy_poll) = (door.delivery, settings.socket_options.busy_poll);
+    let shared = match acceptor {
+        Some(acceptor) => {
             let transport = acceptor.wrap(transport);
             Shared::new(core, transport, address, delivery, busy_poll)
         }
-        _ => Shared::new(core, transport, address, delivery, busy_poll),
+        None => Shared::new(core, transport, address, delivery, busy_poll),
     };
-    let (ticket, greet) = door.update(|guests| {
-        let (ticket, greet) = guests.admission.arrive(from, entrance);
-        // The next one that arrives may crowd it out.
-        guests.connections.insert(ticket, shared.clone());
-        (ticket, greet)
-    });
+    let (ticket, greet) = door.update(|guests| guests.arrive(from, entrance, |_| shared.clone()));
     if let Greet::Refuse(refusal) = greet {
-        refuse(&shared, refusal);
+        shared.lock().core.turn_away(refusal, now());
     }
     let place = Place {
         registry: door.registry.clone(),
@@ -637,16 +473,13 @@ async fn greet(keeper: &mut Keeper) -> Result<(), RejectReason> {
     let Err(failure) = greeted else {
         return Ok(());
     };
-    let refusal = keeper.shared().lock().refusal.take();
-    let reason = match refusal {
-        Some(reason) => *reason,
-        None => {
-            if !keeper.place().failed() {
-                keeper.shared().abort(CloseReason::Aborted);
-            }
-            RejectReason::from(failure)
+    let refusal = keeper.shared().lock().core.take_reject_reason();
+    let reason = refusal.unwrap_or_else(|| {
+        if !keeper.place().failed() {
+            keeper.shared().abort(CloseReason::Aborted);
         }
-    };
+        RejectReason::from(failure)
+    });
     keeper.over().await;
     Err(reason)
 }
@@ -657,30 +490,22 @@ impl Place {
         let Some((door, ticket)) = &self.door else {
             return;
         };
-        let id: PeerId = guest.peer().clone();
         let hello = guest.look_at(|core| core.hello().cloned());
-        let hear = |admission: &mut Admission| {
-            let date = SystemTime::now();
-            let verdict = admission.hello(*ticket, &id, hello.as_ref(), now(), date);
-            (verdict, admission.grant(*ticket))
-        };
-        let (verdict, grant) = door.ask(hear);
-        match verdict {
-            Verdict::Admit => door.admit(guest, None, grant),
-            Verdict::Refuse(refusal) => refuse(guest, refusal),
-            Verdict::Wait => {}
+        if let Some(decided) = door.hear_hello(*ticket, guest.peer(), hello.as_ref()) {
+            door.carry_out(guest, decided);
         }
     }
 
     /// The host may wait to be told.
     fn tell_host(&self, greeted: &Result<(), RejectReason>) {
         if let Some((door, ticket)) = &self.door {
-            door.tell_host(*ticket, greeted.clone());
+            door.update(|guests| guests.requests.end(*ticket, greeted.clone()));
         }
     }
 
     /// The connection failed. Returns false if its farewell is not seen out.
     fn failed(&self) -> bool {
-        (self.door.as_ref()).is_none_or(|(door, ticket)| door.ask(|door| door.failed(*ticket)))
+        let door = self.door.as_ref();
+        door.is_none_or(|(door, ticket)| door.ask(|admission, _| admission.failed(*ticket)))
     }
 }

@@ -56,24 +56,28 @@
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
 #![forbid(unsafe_code)]
 
+mod accepted;
 pub mod access;
 mod address;
 pub mod blocking;
 mod client;
-mod close;
+mod connecting;
 mod connection;
 pub mod discovery;
 mod door;
 mod endpoint;
 mod error;
 mod forms;
+mod guests;
 mod hand_out;
+mod handle;
 mod handler;
 mod hearing;
 mod keeper;
 #[cfg(masep_model)]
 #[path = "../../masep-model/src/model/mod.rs"]
 pub mod model;
+mod offered;
 #[cfg(not(masep_model))]
 pub mod player;
 mod preface;
@@ -82,6 +86,7 @@ mod random;
 mod registry;
 mod request;
 mod server;
+mod serving;
 mod socket_options;
 mod sync;
 #[cfg(not(masep_model))]
@@ -100,15 +105,15 @@ mod transport;
 pub use masep_proto::connection::{PeerLimits, Protocols, TooLarge, WhenFull};
 pub use masep_proto::protocol2::{AccessToken, Bye, Hello, Notice, Protocol, Rejected, Welcome};
 pub use masep_proto::{
-    Action, Array, ArrayError, ArrayItem, CircularHeadList, DType, DecodeError, DecodeErrorKind,
-    Dict, Element, EncodeError, Frame, FrameKind, Int, Limit, LimitExceeded, Limits, Message,
-    MessageType, Node, PeerId, QName, Role, ServerLimits, TypeName, Value, is_printable,
+    Action, Array, ArrayError, ArrayItem, CircularHeadList, CloseReason, DType, DecodeError,
+    DecodeErrorKind, Dict, Element, EncodeError, Frame, FrameKind, Int, Limit, LimitExceeded,
+    Limits, Message, MessageType, Node, PeerId, QName, Role, ServerLimits, TypeName, Value,
+    is_printable,
 };
 
 pub use access::{ConnectionString, Tokens};
 pub use address::{Address, IntoTarget, InvalidAddress, Target};
 pub use client::{Client, ClientBuilder};
-pub use close::CloseReason;
 pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{
     AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase,

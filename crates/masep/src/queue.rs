@@ -13,9 +13,9 @@ use std::sync::PoisonError;
 use masep_proto::{Limit, LimitExceeded, Limits};
 
 use crate::sync::{FairMutex, Mutex, MutexGuard, Notify};
-use crate::{CloseReason, Connection, WhenFull};
 
 pub(crate) use items::{Items, Weigh};
+pub(crate) use received::taken;
 pub use received::{Received, SocketHandlerQueue};
 
 /// Emptied queues give their memory back when they hold room for more items than this.
@@ -248,28 +248,5 @@ impl<T: Weigh> Queue<Items<T>> {
 impl<S> fmt::Debug for Queue<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").finish_non_exhaustive()
-    }
-}
-
-/// Puts an item that arrived on `connection` into a queue, by the named policy.
-pub(crate) async fn enqueue<T: Weigh>(
-    queue: &Queue<Items<T>>,
-    item: T,
-    when_full: WhenFull,
-    connection: &Connection,
-) {
-    let pushed = match when_full {
-        WhenFull::Disconnect => queue.try_push(&mut Some(item)),
-        WhenFull::NewestWins => queue.push_newest(item).map(|dropped| {
-            if dropped > 0 {
-                tracing::debug!(dropped, "older frames dropped for a newer one");
-            }
-        }),
-        _ => queue.push(item).await,
-    };
-    match pushed {
-        Ok(()) => {}
-        Err(PushError::Full(limit)) => connection.overflow(limit),
-        Err(PushError::Closed) => connection.end(CloseReason::LocalBye),
     }
 }

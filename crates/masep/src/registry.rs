@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError};
 
-use masep_proto::{Frame, LimitExceeded, Message, PeerId};
+use masep_proto::{Frame, Message, PeerId};
 
 use crate::connection::now;
-use crate::error::Refusals;
 use crate::forms::Forms;
+use crate::offered::Offered;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, SendError, WhenFull};
 
@@ -48,6 +48,11 @@ impl Registry {
         self.lock().get(id).cloned()
     }
 
+    fn known(&self, id: &str) -> Result<Connection, SendError> {
+        self.get_connection(id)
+            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))
+    }
+
     /// True if there is a connection with this id.
     pub fn is_connection_registered(&self, id: &str) -> bool {
         self.lock().contains_key(id)
@@ -75,9 +80,7 @@ impl Registry {
     /// # Errors
     /// [`SendError::UnknownPeer`], else as [`Connection::send`].
     pub async fn send_frame_to(&self, id: &str, frame: impl Into<Frame>) -> Result<(), SendError> {
-        let connection = self
-            .get_connection(id)
-            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?;
+        let connection = self.known(id)?;
         connection.send(frame).await
     }
 
@@ -89,9 +92,7 @@ impl Registry {
     /// # Errors
     /// [`SendError::UnknownPeer`], else as [`Connection::send_message`].
     pub async fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
-        let connection = self
-            .get_connection(id)
-            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?;
+        let connection = self.known(id)?;
         connection.send_message(message).await
     }
 
@@ -109,15 +110,12 @@ impl Registry {
     /// [`SendError::TooLarge`] if nobody takes a frame of that size, and [`SendError::Undelivered`] with the peers that do not
     /// if others have it; a connection that ends meanwhile is no error.
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
-        let Offered {
-            mut sent,
-            without_room,
-            refusals,
-        } = self.offer(frame);
-        for (connection, _) in without_room {
-            sent += usize::from(connection.send_or(frame.clone(), when_full).await.is_ok());
+        let mut offered = self.offer(frame);
+        for (connection, _) in std::mem::take(&mut offered.without_room) {
+            let sent = connection.send_or(frame.clone(), when_full).await;
+            offered.sent += usize::from(sent.is_ok());
         }
-        refusals.outcome(sent)
+        offered.outcome()
     }
 
     /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
@@ -126,20 +124,11 @@ impl Registry {
     /// # Errors
     /// As [`broadcast`](Self::broadcast); those without room are among the peers of [`SendError::Undelivered`] then.
     pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
-        let mut offered = self.offer(frame);
-        if !offered.refusals.is_empty() {
-            for (connection, limit) in offered.without_room {
-                (offered.refusals).add(connection.peer(), SendError::Full(limit));
-            }
-            offered.refusals.outcome(offered.sent)?;
-            return Ok(Vec::new());
-        }
-        let without_room = offered.without_room.into_iter();
-        Ok(without_room.map(|(connection, _)| connection).collect())
+        self.offer(frame).into_without_room()
     }
 
     /// Queues a frame where there is room for it.
-    fn offer(&self, frame: &Frame) -> Offered {
+    fn offer(&self, frame: &Frame) -> Offered<Connection> {
         let mut offered = Offered::default();
         let mut next = None;
         let time = now();
@@ -177,31 +166,12 @@ impl Registry {
             };
             offered.count(&connection, queued);
         }
-        for (connection, _) in offered.without_room {
+        for (connection, _) in std::mem::take(&mut offered.without_room) {
             if let Ok(frame) = form(&connection) {
                 let sent = connection.send_or(frame, when_full).await;
                 offered.sent += usize::from(sent.is_ok());
             }
         }
-        offered.refusals.outcome(offered.sent)
-    }
-}
-
-/// The outcome of offering a frame to every connection.
-#[derive(Default)]
-struct Offered {
-    sent: usize,
-    without_room: Vec<(Connection, LimitExceeded)>,
-    refusals: Refusals,
-}
-
-impl Offered {
-    fn count(&mut self, connection: &Connection, queued: Result<(), SendError>) {
-        match queued {
-            Ok(()) => self.sent += 1,
-            Err(SendError::Full(limit)) => self.without_room.push((connection.clone(), limit)),
-            Err(SendError::Closed(_)) => {}
-            Err(error) => self.refusals.add(connection.peer(), error),
-        }
+        offered.outcome()
     }
 }

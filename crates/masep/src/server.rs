@@ -7,41 +7,33 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use masep_proto::PeerId;
 pub use masep_proto::admission::Duplicates;
 use masep_proto::admission::Entrance;
-use masep_proto::connection::Config;
-use masep_proto::{PeerId, ServerLimits};
+use masep_proto::connection::Connection as Core;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::access::{self, Gate, kick_calls};
-use crate::discovery::{Announcement, Describe, Description};
-use crate::door::{Door, Rules, accept_connections};
-use crate::endpoint::{Endpoint, server_calls};
-use crate::hand_out::{Accepted, hand_out};
+use crate::discovery::Announcement;
+use crate::door::{Door, accept_connections};
+use crate::endpoint::Endpoint;
+use crate::guests::DoorSettings;
+use crate::hand_out::{Arrivals, hand_out};
 use crate::keeper::CLOSE_GRACE;
 use crate::request::Asks;
-use crate::tls::Acceptor;
+use crate::serving::{ServerInfo, ServerSettings, info_calls, server_calls};
 use crate::transport::{Listener, SocketListener};
 use crate::{
-    AcceptError, Address, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request,
-    SocketHandler, Target, WhenFull,
+    AcceptError, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request, SocketHandler,
+    WhenFull,
 };
 
 /// Configures a [`Server`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerBuilder<H = NoHandler> {
-    endpoint: Endpoint,
-    server_limits: ServerLimits,
-    duplicates: Duplicates,
-    announce: bool,
-    describe: Option<Describe>,
-    asks: Asks,
-    gate: Gate,
-    pymasep: Option<Target>,
-    proxy_protocol: bool,
+    settings: ServerSettings,
     handler: H,
 }
 
@@ -49,20 +41,9 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// Gives what happens on the connections to a handler, instead of [`Server::accept`] and
     /// [`Connection::recv`].
     pub fn handler<N: SocketHandler>(self, handler: N) -> ServerBuilder<N> {
-        let mut endpoint = self.endpoint;
-        endpoint.is_handled = true;
-        ServerBuilder {
-            endpoint,
-            server_limits: self.server_limits,
-            duplicates: self.duplicates,
-            announce: self.announce,
-            describe: self.describe,
-            asks: self.asks,
-            gate: self.gate,
-            pymasep: self.pymasep,
-            proxy_protocol: self.proxy_protocol,
-            handler,
-        }
+        let mut settings = self.settings;
+        settings.endpoint.is_handled = true;
+        ServerBuilder { settings, handler }
     }
 
     /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
@@ -72,7 +53,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
     /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.endpoint.when_full = when_full;
+        self.settings.endpoint.when_full = when_full;
         self
     }
 
@@ -95,15 +76,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
     pub async fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
-        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
-        let acceptor = self.endpoint.acceptor(Some(&target))?;
-        let config = self.config(acceptor.as_ref())?;
+        let door = self.settings.door(Some(&target))?;
         let listener = SocketListener::bind(&target).await?;
-        let pymasep = match &self.pymasep {
+        let pymasep = match &self.settings.pymasep {
             Some(target) => Some(SocketListener::bind(target).await?),
             None => None,
         };
-        self.start(config, acceptor, listener, pymasep)
+        self.start(door, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -113,68 +92,38 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// # Errors
     /// The system's error for the socket, and `InvalidInput` for an id that cannot be sent in a hello.
     pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
-        let acceptor = self.endpoint.acceptor(None)?;
-        let config = self.config(acceptor.as_ref())?;
-        access::check_sole_listener(self.pymasep.as_ref())?;
-        self.start(config, acceptor, SocketListener::new(listener)?, None)
-    }
-
-    /// The configuration that the connections share, if the id can be sent in a hello.
-    fn config(&self, acceptor: Option<&Acceptor>) -> io::Result<Config> {
-        let protocols = self.gate.protocols(self.endpoint.protocols)?;
-        let config = self.endpoint.config(protocols);
-        config
-            .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
-            .map(|config| config.tls(acceptor.is_some_and(Acceptor::requires)))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+        let door = self.settings.door(None)?;
+        self.start(door, SocketListener::new(listener)?, None)
     }
 
     fn start<L: Listener>(
         self,
-        config: Config,
-        acceptor: Option<Acceptor>,
+        settings: DoorSettings,
         listener: L,
         pymasep: Option<SocketListener>,
     ) -> io::Result<Server> {
+        let Self {
+            settings: server,
+            handler,
+        } = self;
         let local_address = listener.local_address()?;
         let pymasep_address = pymasep.as_ref().map(Listener::local_address).transpose()?;
-        let has_tls = acceptor.as_ref().is_some_and(Acceptor::requires);
-        let is_exposed = access::warn_if_exposed(
-            &local_address,
-            pymasep_address.as_ref(),
-            &self.gate,
-            has_tls,
-        );
-        let describe = describing(self.describe, &self.endpoint.id);
-        let announcement = if self.announce {
-            Some(Announcement::start_at(
-                &local_address,
-                &self.server_limits,
-                Some(describe.clone()),
-            )?)
-        } else {
-            None
-        };
+        let (delivery, is_handled) = (server.endpoint.delivery(), server.endpoint.is_handled);
+        let (admission, announces) = (server.admission(), server.announce);
+        let most = server.server_limits.connections;
+        let prefaces = server.proxy_protocol.then_some(most);
+        let info = server.listening(&settings, local_address, pymasep_address);
+        let announcement = announces.then(|| announce(&info)).transpose()?;
 
-        let (hand_out, accepted) = hand_out(self.server_limits.connections);
+        let (hand_out, accepted) = hand_out(most);
         let registry = Registry::default();
-        let Endpoint { id, is_handled, .. } = self.endpoint.clone();
-        let rules = Rules {
-            socket_options: self.endpoint.socket_options.clone(),
-            duplicates: self.duplicates,
-            asks: self.asks,
-            gate: self.gate,
-            proxy_protocol: self.proxy_protocol,
-            delivery: self.endpoint.delivery(),
-            acceptor,
-        };
-        let limits = &self.server_limits;
-        let door = Door::new(id.clone(), config, limits, rules, registry.clone())?;
-        let span = tracing::info_span!("server", ?id, address = %local_address);
+        let door = Door::new(settings, admission, delivery, prefaces, registry.clone())?;
+        let (id, address) = (&info.id, &info.local_address);
+        let span = tracing::info_span!("server", ?id, %address);
         let hand_out = (!is_handled).then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
-        let handler = Arc::new(self.handler);
-        if let Some((listener, address)) = pymasep.zip(pymasep_address.as_ref()) {
+        let handler = Arc::new(handler);
+        if let Some((listener, address)) = pymasep.zip(info.pymasep_address.as_ref()) {
             let span = tracing::info_span!("server", ?id, %address);
             let (door, handler, hand_out) = (door.clone(), handler.clone(), hand_out.clone());
             let entrance = Entrance::Pymasep;
@@ -188,19 +137,13 @@ impl<H: SocketHandler> ServerBuilder<H> {
             accept_connections(listener, entrance, door_of_main, handler, hand_out, alive);
         tokio::spawn(accepting.instrument(span));
         Ok(Server {
-            id,
-            limits: self.server_limits,
-            local_address,
-            pymasep_address,
-            is_exposed,
+            info,
             registry,
             door,
             accepted: tokio::sync::Mutex::new(accepted),
             handled: is_handled,
-            asks: self.asks,
             all_ended,
             announcement: Mutex::new(announcement),
-            describe,
         })
     }
 }
@@ -214,10 +157,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// `InvalidInput` for an id that cannot be sent in a hello, and the error of the listener for its
     /// address.
     pub fn serve_over<L: Listener>(mut self, listener: L) -> io::Result<Server> {
-        let acceptor = self.endpoint.acceptor(None)?;
-        let config = self.config(acceptor.as_ref())?;
-        access::check_sole_listener(self.pymasep.as_ref())?;
-        self.start(config, acceptor, listener, None)
+        let door = self.settings.door(None)?;
+        self.start(door, listener, None)
     }
 }
 
@@ -229,33 +170,20 @@ impl<H: SocketHandler> ServerBuilder<H> {
 /// Dropping a server ends accepting and all its connections, with a `BYE` to each; the queues are
 /// still sent as long as the runtime lives. [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
-    id: PeerId,
-    limits: ServerLimits,
-    local_address: Address,
-    pymasep_address: Option<Address>,
-    is_exposed: bool,
+    info: ServerInfo,
     registry: Registry,
     door: Arc<Door>,
-    accepted: tokio::sync::Mutex<Accepted>,
+    accepted: tokio::sync::Mutex<Arrivals>,
     /// True if a handler gets the connections.
     handled: bool,
-    /// The clients about which the host is asked.
-    asks: Asks,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
-    describe: Describe,
 }
 
-/// The description of a server with this id, where its host gives no other.
-pub(crate) fn describing(describe: Option<Describe>, id: &PeerId) -> Describe {
-    let id = id.as_str().to_owned();
-    describe.unwrap_or_else(|| {
-        Describe::new(move || Description {
-            id: Some(id.clone()),
-            ..Description::default()
-        })
-    })
+fn announce(server: &ServerInfo) -> io::Result<Announcement> {
+    let describe = Some(server.describe.clone());
+    Announcement::start_at(&server.local_address, &server.limits, describe)
 }
 
 /// The longest wait that a clock can be asked for: thirty years.
@@ -271,40 +199,27 @@ pub struct ShutdownReport {
     pub cut: Vec<PeerId>,
 }
 
+impl ShutdownReport {
+    /// Adds a peer, by what its connection knows of [what it was told](Core::was_told).
+    pub(crate) fn add(&mut self, was_told: Option<bool>, peer: PeerId) {
+        match was_told {
+            Some(true) => self.ended.push(peer),
+            Some(false) => self.cut.push(peer),
+            None => {}
+        }
+    }
+}
+
 impl Server {
     /// Configures a server with this id, which its peers get to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
         ServerBuilder {
-            endpoint: Endpoint::new(id.into()),
-            server_limits: ServerLimits::default(),
-            duplicates: Duplicates::default(),
-            announce: false,
-            describe: None,
-            asks: Asks::Nobody,
-            gate: Gate::Open,
-            pymasep: None,
-            proxy_protocol: false,
+            settings: ServerSettings::new(Endpoint::new(id.into())),
             handler: NoHandler(()),
         }
     }
 
-    /// The server's own id.
-    pub fn id(&self) -> &PeerId {
-        &self.id
-    }
-
-    /// The address that the server listens on, with the real port.
-    pub fn local_address(&self) -> Address {
-        self.local_address.clone()
-    }
-
-    kick_calls!();
-
-    /// The state of the server's certificate; `None` where it has no TLS. Looks at its files, as a new connection does.
-    #[cfg(feature = "tls")]
-    pub fn certificate(&self) -> Option<crate::tls::CertificateState> {
-        self.door.certificate()
-    }
+    info_calls!();
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
@@ -371,7 +286,7 @@ impl Server {
     /// # }
     /// ```
     pub async fn next_request(&self) -> Result<Request, AcceptError> {
-        if self.asks == Asks::Nobody {
+        if self.info.asks == Asks::Nobody {
             return Err(AcceptError::AsksNobody);
         }
         self.door.next_request().await.ok_or(AcceptError::Stopped)
@@ -395,11 +310,7 @@ impl Server {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if announcement.is_none() {
-            *announcement = Some(Announcement::start_at(
-                &self.local_address,
-                &self.limits,
-                Some(self.describe.clone()),
-            )?);
+            *announcement = Some(announce(&self.info)?);
         }
         Ok(())
     }
@@ -424,20 +335,18 @@ impl Server {
         self.stop_accepting();
         let mut report = ShutdownReport::default();
         let mut cut = Vec::new();
-        let connections = self.registry.connections();
-        for connection in &connections {
+        let mut ending = Vec::new();
+        for connection in self.registry.connections() {
+            let is_live = connection.shared.look_at(|core| core.reason().is_none());
             connection.end(CloseReason::Shutdown);
+            ending.push((connection, is_live));
         }
-        for connection in connections {
-            let peer = connection.peer().clone();
+        for (connection, is_live) in ending {
             let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
-            match connection.shared.end_reason() {
-                // It left by itself.
-                reason if reason.is_peer_bye() => {}
-                reason if in_time && was_told(&reason) => report.ended.push(peer),
-                _ if !in_time && connection.shared.is_saying_bye() => report.ended.push(peer),
-                _ => report.cut.push(peer),
-            }
+            let was_told = connection.shared.look_at(Core::was_told);
+            // One that had ended before counts only if it was lost.
+            let counted = was_told.filter(|was_told| is_live || !was_told);
+            report.add(counted, connection.peer().clone());
             if !in_time {
                 connection.abort(CloseReason::Shutdown);
                 cut.push(connection);
@@ -454,11 +363,6 @@ impl Server {
     }
 }
 
-/// True if a peer whose connection has ended for this reason got all that was queued, and a `BYE`.
-const fn was_told(reason: &CloseReason) -> bool {
-    reason.is_orderly() || matches!(reason, CloseReason::EndOfStream { .. })
-}
-
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop_accepting();
@@ -471,8 +375,8 @@ impl Drop for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("id", &self.id)
-            .field("local_address", &self.local_address)
+            .field("id", &self.info.id)
+            .field("local_address", &self.info.local_address)
             .field("connections", &self.registry.len())
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ mod shells;
 use std::fmt::{self, Write as _};
 use std::sync::{Condvar, Mutex, Once};
 
-use masep::Duplicates;
+use masep::{Duplicates, Protocols};
 use shells::{Options, Peer, SOON, Shell, frame, of_each_shell};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -103,7 +103,9 @@ fn an_id_cannot_write_to_the_terminal_of_whoever_reads_the_log(shell: Shell) {
     for duplicates in [Duplicates::Refuse, Duplicates::Replace] {
         let mark = format!("{shell:?}-{duplicates:?}");
         let engine = format!("engine-{mark}");
-        let options = Options::from(duplicates).id(&evil(&engine));
+        // Protocol 2 has no such ids.
+        let options = Options::from(duplicates).protocols(Protocols::Pymasep);
+        let options = options.id(&evil(&engine));
         let server = shell.serve(options);
         let hello = frame(evil(&mark).as_bytes());
         let mut peers = [(); 2].map(|()| {

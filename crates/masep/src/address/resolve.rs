@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use tokio::net::lookup_host;
 
-use super::target::Place;
+use super::target::Location;
 use super::{Address, Target};
 
 impl Target {
@@ -17,9 +17,9 @@ impl Target {
     /// # Errors
     /// The system's error for the name.
     pub async fn resolve(&self) -> io::Result<Vec<Address>> {
-        match (self.literals(), self.place()) {
+        match (self.literals(), self.location()) {
             (Some(addresses), _) => Ok(addresses),
-            (None, Place::Host(host, port)) => {
+            (None, Location::Host(host, port)) => {
                 let found = lookup_host((host.as_str(), *port)).await?;
                 Ok(found.map(Address::Tcp).collect())
             }
@@ -29,9 +29,9 @@ impl Target {
 
     /// Its addresses. A name is resolved by the system, for as long as that takes.
     pub(crate) fn resolve_blocking(&self) -> io::Result<Vec<Address>> {
-        match (self.literals(), self.place()) {
+        match (self.literals(), self.location()) {
             (Some(addresses), _) => Ok(addresses),
-            (None, Place::Host(host, port)) => {
+            (None, Location::Host(host, port)) => {
                 let found: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
                 Ok(found.into_iter().map(Address::Tcp).collect())
             }

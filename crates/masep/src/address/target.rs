@@ -40,7 +40,7 @@ pub(super) const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_o
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     scheme: Scheme,
-    place: Place,
+    location: Location,
 }
 
 /// The part in front of `://`.
@@ -56,7 +56,7 @@ enum Scheme {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// A name or an IP address, without brackets.
     Host(String, u16),
     Sockets(Vec<SocketAddr>),
@@ -113,16 +113,16 @@ impl Target {
 
     /// The host, without brackets, and the port, if it has one of each.
     pub fn host_and_port(&self) -> Option<(&str, u16)> {
-        match &self.place {
-            Place::Host(host, port) => Some((host, *port)),
+        match &self.location {
+            Location::Host(host, port) => Some((host, *port)),
             _ => None,
         }
     }
 
     /// The path of the Unix socket, if it is one.
     pub fn unix_path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Unix(path) => Some(path),
+        match &self.location {
+            Location::Unix(path) => Some(path),
             _ => None,
         }
     }
@@ -140,28 +140,30 @@ impl Target {
     /// The name that the certificate of a server is to have, as far as the address says one.
     #[cfg(feature = "tls")]
     pub(crate) fn tls_name(&self) -> Option<String> {
-        match &self.place {
-            Place::Host(host, _) => Some(host.clone()),
-            Place::Sockets(addresses) => addresses.first().map(|address| address.ip().to_string()),
-            Place::Unix(_) => None,
+        match &self.location {
+            Location::Host(host, _) => Some(host.clone()),
+            Location::Sockets(addresses) => {
+                addresses.first().map(|address| address.ip().to_string())
+            }
+            Location::Unix(_) => None,
         }
     }
 
-    pub(crate) const fn place(&self) -> &Place {
-        &self.place
+    pub(crate) const fn location(&self) -> &Location {
+        &self.location
     }
 
     /// The addresses that it says without asking anybody for a name.
     pub(crate) fn literals(&self) -> Option<Vec<Address>> {
-        match &self.place {
-            Place::Host(host, port) => {
+        match &self.location {
+            Location::Host(host, port) => {
                 let ip: IpAddr = host.parse().ok()?;
                 Some(vec![SocketAddr::new(ip, *port).into()])
             }
-            Place::Sockets(addresses) => {
+            Location::Sockets(addresses) => {
                 Some(addresses.iter().copied().map(Address::Tcp).collect())
             }
-            Place::Unix(path) => Some(vec![Address::Unix(path.clone())]),
+            Location::Unix(path) => Some(vec![Address::Unix(path.clone())]),
         }
     }
 
@@ -176,14 +178,14 @@ impl Target {
     fn tcp(host: &str, port: u16) -> Self {
         Self {
             scheme: Scheme::Tcp,
-            place: Place::Host(host.to_owned(), port),
+            location: Location::Host(host.to_owned(), port),
         }
     }
 
     fn sockets(addresses: impl Into<Vec<SocketAddr>>) -> Self {
         Self {
             scheme: Scheme::Tcp,
-            place: Place::Sockets(addresses.into()),
+            location: Location::Sockets(addresses.into()),
         }
     }
 
@@ -199,7 +201,7 @@ impl Target {
         } else {
             return Ok(Self {
                 scheme: Scheme::Unix,
-                place: Place::Unix(path),
+                location: Location::Unix(path),
             });
         };
         let given = format!("unix://{}", path.display());
@@ -216,17 +218,17 @@ impl fmt::Display for Target {
             Scheme::MasepTls => f.write_str("masep+tls://")?,
             _ => {}
         }
-        match &self.place {
-            Place::Host(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Place::Host(host, port) => write!(f, "{host}:{port}"),
-            Place::Sockets(addresses) => {
+        match &self.location {
+            Location::Host(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Location::Host(host, port) => write!(f, "{host}:{port}"),
+            Location::Sockets(addresses) => {
                 for (number, address) in addresses.iter().enumerate() {
                     let comma = if number > 0 { ", " } else { "" };
                     write!(f, "{comma}{address}")?;
                 }
                 Ok(())
             }
-            Place::Unix(path) => write!(f, "unix://{}", path.display()),
+            Location::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
 }

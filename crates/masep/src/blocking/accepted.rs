@@ -1,43 +1,39 @@
 //! Connections on their way from the door to [`Server::accept`](super::Server::accept).
 
-use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use super::shared::wait_while;
 use super::{Connection, TimedOut};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
+use crate::accepted::Accepted;
+use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard};
 
-/// Connections that wait to be accepted. Never more than there are places for connections: those that
-/// have ended have no place any more, and make room for others, the oldest first.
+/// Connections that wait to be accepted, and those that may still come.
 #[derive(Debug)]
-pub(super) struct Accepted {
-    /// Places for connections.
-    places: usize,
+pub(super) struct Arrivals {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    waiting: VecDeque<Connection>,
+    waiting: Accepted<Connection>,
     /// The number of connections that are still shaking hands.
     arriving: usize,
     /// True if no more arrive than these.
     closed: bool,
 }
 
-impl Accepted {
-    pub(super) fn new(places: usize) -> Self {
+impl Arrivals {
+    /// `connections`: the most that live at a time.
+    pub(super) fn new(connections: usize) -> Self {
         Self {
-            places,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                waiting: Accepted::new(connections),
+                arriving: 0,
+                closed: false,
+            }),
             changed: Condvar::default(),
         }
-    }
-
-    /// The places for connections.
-    pub(super) const fn places(&self) -> usize {
-        self.places
     }
 
     /// One more may come, which [arrives](Self::arrive) or [leaves](Self::leave).
@@ -50,7 +46,7 @@ impl Accepted {
         wait_while(&self.changed, self.lock(), until, |state| {
             state.waiting.is_empty() && !(state.closed && state.arriving == 0)
         })
-        .map(|mut state| state.waiting.pop_front())
+        .map(|mut state| state.waiting.pop())
         .ok_or(TimedOut)
     }
 
@@ -61,18 +57,8 @@ impl Accepted {
     }
 
     pub(super) fn arrive(&self, connection: Connection) {
-        let mut state = self.lock();
-        let oldest = if state.waiting.len() < self.places {
-            None
-        } else {
-            let ended = |waiting: &Connection| waiting.shared().ended.get().is_some();
-            state.waiting.iter().position(ended)
-        };
-        let ended = oldest.and_then(|oldest| state.waiting.remove(oldest));
-        state.waiting.push_back(connection);
-        // It may be the last handle.
-        drop(state);
-        drop(ended);
+        let dropped = self.lock().waiting.push(connection, sync::now());
+        drop(dropped);
         self.leave();
     }
 
@@ -84,7 +70,7 @@ impl Accepted {
 
     /// Drops those that wait.
     pub(super) fn clear(&self) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
+        let waiting = self.lock().waiting.take_all();
         drop(waiting);
     }
 

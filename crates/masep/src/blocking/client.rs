@@ -7,25 +7,23 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use masep_proto::PeerId;
 use masep_proto::connection::{Connection as Core, HelloFailure, Protocols};
-use masep_proto::discovery::in_turn;
-use masep_proto::{Limits, PeerId};
 
 use super::drive::Awaits;
 use super::endpoint;
 use super::handler;
 use super::shared::{Handle, Shared};
 use super::{Connection, Registry, SocketHandler};
-use crate::client::{HEAD_START, MAX_ATTEMPTS, invalid, not_found};
+use crate::connecting::{
+    Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
+};
 use crate::discovery::{SearchOptions, search_blocking};
-use crate::endpoint::{Agreement, Endpoint, hello_calls};
+use crate::endpoint::Endpoint;
 use crate::sync;
 use crate::tls::Connector;
 use crate::transport;
-use crate::{
-    Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, SocketOptions, Target,
-    WhenFull,
-};
+use crate::{Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, Target, WhenFull};
 
 /// Configures a [`Client`].
 #[derive(Clone)]
@@ -44,8 +42,8 @@ impl ClientBuilder {
         self
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`] or
-    /// [`Limits::queue_bytes`] already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
+    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
+    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
     /// policy the background thread of the process reads what nobody receives.
     ///
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
@@ -55,37 +53,14 @@ impl ClientBuilder {
         self
     }
 
-    /// The bounds of the connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.endpoint.limits = limits;
-        self
-    }
-
-    /// Options of the connection's socket.
-    pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.endpoint.socket_options = options;
-        self
-    }
-
-    /// The generations of the protocol that are spoken with servers. Default [`Protocols::Both`]. A scheme that insists on
-    /// one (`masep://`, `pymasep://`) counts more than this.
-    ///
-    /// With [`Protocols::Both`] the server is asked for protocol 2. If it answers in pymasep's, that connection is closed
-    /// and a second one made, in which that is spoken. Nothing else leads there: no time-out, and no error. For a minute
-    /// this process then speaks pymasep's protocol at once to that address.
-    pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.endpoint.protocols = protocols;
-        self
-    }
-
-    hello_calls!();
+    client_calls!();
 
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
     /// address may have a zone, also by name: `[fe80::7%eth0]:60000`.
     ///
-    /// Each phase blocks no longer than its own bound: [`SocketOptions::connect_time`] to resolve, the
-    /// same for each address to connect, [`Limits::hello_time`] for the server's hello. A name, but
+    /// Each phase blocks no longer than its own bound: [`SocketOptions::connect_time`](crate::SocketOptions::connect_time) to resolve, the
+    /// same for each address to connect, [`Limits::hello_time`](crate::Limits::hello_time) for the server's hello. A name, but
     /// not a literal address, is resolved in a thread of its own, because the system call for it
     /// cannot be interrupted; one that takes too long ends by itself. With [`Protocols::Both`] the bounds of connecting and of
     /// the hello count for each of the two connections.
@@ -93,11 +68,8 @@ impl ClientBuilder {
     /// # Errors
     /// Which phase failed, with whom, and why.
     pub fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
-        let target = address.into_target().map_err(invalid)?;
-        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
+        let (target, connector) = self.endpoint.aim(address)?;
         let name = target.to_string();
-        let connector = (self.endpoint.connector(&target))
-            .map_err(|error| ConnectError::in_hello(name.clone(), error.into()))?;
         let addresses = self.resolve(&target)?;
         self.connect_any(&name, &addresses, connector.as_ref())
     }
@@ -113,53 +85,32 @@ impl ClientBuilder {
     /// # Errors
     /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
     pub fn discover(mut self, options: &SearchOptions) -> Result<Client, ConnectError> {
-        let target = "the LAN";
-        let report = search_blocking(options)
-            .map_err(|error| failed(ConnectPhase::Discover, target, error))?;
-        let addresses = Vec::from_iter(in_turn(&report.found).into_iter().map(Address::Tcp));
-        if addresses.is_empty() {
-            return Err(not_found(ConnectPhase::Discover, target));
-        }
-        // All of them are found by address: the name that a certificate is to have is set in what is trusted, or is that.
-        let mut waiting = Vec::new();
-        for address in addresses {
-            let connector = self.connector(&address)?;
-            waiting.push((address, connector));
-        }
-        let opened = self.race(target, waiting)?;
+        let report = search_blocking(options);
+        let report = report.map_err(|error| failed(ConnectPhase::Discover, LAN, error))?;
+        let candidates = self.endpoint.candidates(&report)?;
+        let opened = self.race(candidates)?;
         self.start(opened)
     }
 
-    /// Tries addresses side by side, each a while after the one before; the first server that says
-    /// hello is taken.
-    fn race(
-        &self,
-        target: &str,
-        addresses: Vec<(Address, Option<Connector>)>,
-    ) -> Result<Arc<Handle>, ConnectError> {
-        let mut failure = not_found(ConnectPhase::Discover, target);
-        let mut waiting = addresses.into_iter();
+    /// Tries addresses side by side.
+    fn race(&self, mut race: Race) -> Result<Arc<Handle>, ConnectError> {
         let (outcomes, ended) = mpsc::channel();
         let won = Arc::new(AtomicBool::new(false));
-        let mut attempts = 0;
         loop {
-            if attempts < MAX_ATTEMPTS
-                && let Some((address, connector)) = waiting.next()
-            {
-                attempts += 1;
+            if let Some((address, connector)) = race.next() {
                 self.attempt(address, connector, &outcomes, won.clone());
             }
-            if attempts == 0 {
-                return Err(failure);
+            if race.is_over() {
+                return Err(race.into_failure());
             }
-            let may_start = waiting.len() > 0 && attempts < MAX_ATTEMPTS;
-            let patience = if may_start { HEAD_START } else { Duration::MAX };
+            let patience = if race.has_next() {
+                HEAD_START
+            } else {
+                Duration::MAX
+            };
             match ended.recv_timeout(patience) {
                 Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err(error)) => {
-                    failure = error;
-                    attempts -= 1;
-                }
+                Ok(Err(error)) => race.fail(error),
                 // The next one is tried too.
                 Err(_elapsed) => {}
             }
@@ -259,10 +210,7 @@ impl ClientBuilder {
     ) -> Result<Result<Arc<Handle>, HelloFailure>, ConnectError> {
         let target = address.to_string();
         // First: a server is not connected to if the hello cannot be sent.
-        let config = (self
-            .endpoint
-            .client_config(address, protocols, connector.is_some()))
-        .map_err(|kind| failed(ConnectPhase::Hello, &target, kind))?;
+        let config = (self.endpoint).client_config(address, protocols, connector.is_some())?;
         let limit = self.endpoint.socket_options.connect_time;
         let stream = transport::connect_blocking(address, limit)
             .and_then(|stream| {
@@ -306,13 +254,6 @@ impl ClientBuilder {
         Ok(greeted.map(|()| Handle::new(shared)))
     }
 
-    /// The connector for TLS with this address, if it is to be reached in TLS.
-    fn connector(&mut self, address: &Address) -> Result<Option<Connector>, ConnectError> {
-        let target = address.into_target().map_err(invalid)?;
-        (self.endpoint.connector(&target))
-            .map_err(|error| ConnectError::in_hello(address.to_string(), error.into()))
-    }
-
     fn start(self, handle: Arc<Handle>) -> Result<Client, ConnectError> {
         let target = handle.address.to_string();
         let registry = handle.registry.clone();
@@ -343,14 +284,6 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-fn failed(phase: ConnectPhase, target: &str, kind: impl Into<ConnectErrorKind>) -> ConnectError {
-    ConnectError {
-        phase,
-        target: target.to_owned(),
-        kind: kind.into(),
-    }
-}
-
 /// The side that connects: an interface's end.
 ///
 /// The connection lives as long as the client or a clone of its [`Connection`] does. When the last of them is
@@ -372,23 +305,5 @@ impl Client {
         }
     }
 
-    /// The client's own id.
-    pub fn id(&self) -> &PeerId {
-        &self.id
-    }
-
-    /// The server's id, from its hello.
-    pub fn server_id(&self) -> &PeerId {
-        self.connection.peer()
-    }
-
-    /// The connection to the server.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// The connection by the server's id, with the same calls as a server's.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
+    client_info_calls!();
 }

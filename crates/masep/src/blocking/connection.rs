@@ -3,21 +3,21 @@
 mod receiving;
 mod sending;
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use masep_proto::connection::{Config, Connection as Core, PeerLimits};
-use masep_proto::protocol2::{Bye, Hello, Protocol, Welcome};
-use masep_proto::{DecodeError, EncodeError, Encoding, Frame, Limits, Message, PeerId};
+use masep_proto::connection::{Config, Connection as Core};
+use masep_proto::protocol2::Bye;
+use masep_proto::{Limits, PeerId};
 
 use super::shared::{Handle, Shared};
 use super::{Registry, TimedOut};
+use crate::handle::{Owner, handle_calls, handle_traits};
 use crate::sync::{self, Instant};
 use crate::transport::{self, Socket};
-use crate::{Address, CloseReason, ConnectionId, SocketOptions};
+use crate::{CloseReason, SocketOptions};
 
 pub(super) use receiving::Next;
 
@@ -29,34 +29,10 @@ pub(super) use receiving::Next;
 /// Dropping the last handle ends the connection, with a `BYE`. It does not block: a background thread
 /// writes the bytes that the socket does not take at once, for up to a second. To be sure that all
 /// arrives, call [`bye`](Self::bye).
+#[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
-    owner: Owner,
-}
-
-/// The part that a handle has in keeping the connection alive.
-enum Owner {
-    /// The connection lives as long as one of these does.
-    Handle(Arc<Handle>),
-    /// None, but a clone of this handle has one: of the connection that is lent to the handler of a client.
-    Lent(Weak<Handle>),
-}
-
-impl Clone for Connection {
-    fn clone(&self) -> Self {
-        let owner = match &self.owner {
-            Owner::Handle(handle) => Owner::Handle(handle.clone()),
-            Owner::Lent(handle) => match handle.upgrade() {
-                Some(handle) => Owner::Handle(handle),
-                // It has ended, or is about to.
-                None => Owner::Lent(handle.clone()),
-            },
-        };
-        Self {
-            shared: self.shared.clone(),
-            owner,
-        }
-    }
+    owner: Owner<Handle>,
 }
 
 impl Connection {
@@ -69,13 +45,9 @@ impl Connection {
 
     /// A handle that does not keep the connection alive, but whose clones do.
     pub(super) fn lend(&self) -> Self {
-        let handle = match &self.owner {
-            Owner::Handle(handle) => Arc::downgrade(handle),
-            Owner::Lent(handle) => handle.clone(),
-        };
         Self {
             shared: self.shared.clone(),
-            owner: Owner::Lent(handle),
+            owner: self.owner.lend(),
         }
     }
 
@@ -109,48 +81,7 @@ impl Connection {
         &self.shared
     }
 
-    /// The number of this connection in this process.
-    pub fn id(&self) -> ConnectionId {
-        self.shared().id
-    }
-
-    /// The id that the peer gave in its hello.
-    pub fn peer(&self) -> &PeerId {
-        self.shared().peer()
-    }
-
-    /// The peer's address. A peer on a Unix socket is shown with the path of the server.
-    pub fn address(&self) -> Address {
-        self.shared().address.clone()
-    }
-
-    /// The generation of the protocol that is spoken on this connection.
-    pub fn protocol(&self) -> Protocol {
-        self.peer_limits().protocol
-    }
-
-    /// The bounds of what the peer can be sent.
-    pub fn peer_limits(&self) -> PeerLimits {
-        self.shared().lock().core.peer_limits()
-    }
-
-    /// The server's WELCOME to this client (protocol 2): a seat, an instance, what it can do. `None` on a
-    /// server's connection, and in pymasep's protocol, which has no such thing.
-    pub fn welcome(&self) -> Option<Welcome> {
-        self.shared().lock().core.welcome().cloned()
-    }
-
-    /// The peer's rights, by its access token; `None` at a client, and at a server that asks for no tokens.
-    pub fn grant(&self) -> Option<&crate::access::Grant> {
-        self.shared().grant()
-    }
-
-    /// The client's HELLO (protocol 2): its role, game, seat, features. Access token, resume text
-    /// and `make` are for the [verdict](crate::Request) and not kept. `None` on a client's connection, and in pymasep's
-    /// protocol, which has no such thing.
-    pub fn hello(&self) -> Option<Hello> {
-        self.shared().lock().core.hello().cloned()
-    }
+    handle_calls!();
 
     /// The time of the last round trip of a ping (protocol 2): one is sent by [`ping`](Self::ping), and by a call that
     /// waits after a heartbeat without anything else ([`Limits::heartbeat`]). `None` before the first. The answer
@@ -175,27 +106,6 @@ impl Connection {
             }
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
-    }
-
-    /// A message as a frame for this connection, within its bounds.
-    ///
-    /// # Errors
-    /// A message over one of the bounds of messages in [`Limits`], or with something that this peer cannot be sent.
-    pub fn encode(&self, message: &Message) -> Result<Frame, EncodeError> {
-        self.encoding().encode(message)
-    }
-
-    /// The message in a frame of this connection, within its bounds. Handlers use it for the frames that they get.
-    ///
-    /// # Errors
-    /// A frame that is no message, or over one of the bounds of messages in [`Limits`]; with the position.
-    pub fn decode(&self, frame: Frame) -> Result<Message, DecodeError> {
-        self.encoding().decode(frame)
-    }
-
-    /// The form of messages.
-    pub(super) fn encoding(&self) -> Encoding {
-        self.shared().lock().core.encoding()
     }
 
     /// Sends the rest, then `BYE`. Returns when the system has sent the `BYE`, with the
@@ -237,17 +147,9 @@ impl Connection {
 
     pub(super) fn closed_until(&self, until: Option<Instant>) -> Result<CloseReason, TimedOut> {
         self.shared().wait_told(until)?;
-        let reason = self.shared().ended.get().cloned();
+        let reason = self.shared().settled_reason().cloned();
         Ok(reason.unwrap_or(CloseReason::Aborted))
     }
 }
 
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("id", &self.id())
-            .field("peer", self.peer())
-            .field("address", &self.address())
-            .finish_non_exhaustive()
-    }
-}
+handle_traits!(Connection);

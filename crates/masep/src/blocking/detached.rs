@@ -29,14 +29,14 @@ pub struct Detached {
 
 /// The part of one that its door has.
 #[derive(Default)]
-pub(super) struct Away {
+pub(crate) struct Away {
     ended: OnceLock<CloseReason>,
     watcher: OnceLock<(Arc<Wakeups>, u64)>,
 }
 
 impl Away {
     /// The door has ended it, for this reason.
-    pub(super) fn end(&self, reason: CloseReason) {
+    pub(crate) fn end(&self, reason: CloseReason) {
         let _ = self.ended.set(reason);
         self.wake();
     }
@@ -85,7 +85,7 @@ impl AsFd for Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        self.place.come_to_an_end();
+        self.place.gone();
     }
 }
 

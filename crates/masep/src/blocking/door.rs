@@ -1,21 +1,17 @@
 //! The door of a server: [`Admission`], a thread that accepts, and the threads of handlers.
 
-use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use masep_proto::access::{Grant, Grants, Subject};
-use masep_proto::admission::{
-    Admission, Decision, DoorEvent, Entrance, GRACE, Greet, Pace, Ticket, Verdict,
-};
-use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
-use masep_proto::protocol2::Welcome;
-use masep_proto::{Limits, PeerId};
+use masep_proto::Limits;
+use masep_proto::admission::{Admission, Entrance, GRACE, Greet, Pace, Ticket};
+use masep_proto::connection::{Connection as Core, HelloFailure};
+use masep_proto::protocol2::{Hello, Protocol};
 
-use super::accepted::Accepted;
+use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
 use super::detached::{Away, Detached};
 use super::handler::{self, guarded};
@@ -26,29 +22,24 @@ use super::relay::Relays;
 use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
-use crate::access::{AccessRequest, Gate, Renews};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
-use crate::request::{Decides, Peer, Request, Requests};
+use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, next_request};
+use crate::request::{Peer, Request};
 use crate::server::FAR;
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::tls::Acceptor;
 use crate::transport::{self, ListeningSocket, Socket};
-use crate::{Address, CloseReason, RejectReason, SocketOptions, WhenFull};
+use crate::{Address, CloseReason, ConnectionId, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
     itself: Weak<Self>,
-    id: PeerId,
-    config: Arc<Config>,
-    /// The configuration of clients that come by the entrance for pymasep's protocol.
-    pymasep_config: Arc<Config>,
-    gate: Gate,
-    socket_options: SocketOptions,
+    settings: DoorSettings,
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
-    acceptor: Option<Acceptor>,
-    accepted: Arc<Accepted>,
-    inner: Mutex<Inner>,
+    accepted: Arrivals,
+    /// The most connections that live at a time.
+    places: usize,
+    guests: Mutex<Guests<Shared>>,
     /// The host is asked about a connection, or will not be any more.
     requested: Condvar,
     /// Wakes the thread that accepts.
@@ -56,31 +47,6 @@ pub(super) struct Door {
     is_stopped: AtomicBool,
     #[cfg(feature = "unstable-bindings")]
     relays: Arc<Relays>,
-}
-
-/// The rules of a door that differ from server to server.
-pub(super) struct Rules {
-    pub(super) id: PeerId,
-    pub(super) socket_options: SocketOptions,
-    pub(super) gate: Gate,
-    pub(super) handler: Option<Arc<dyn SocketHandler>>,
-    pub(super) acceptor: Option<Acceptor>,
-}
-
-struct Inner {
-    admission: Admission,
-    connections: BTreeMap<Ticket, Arc<Shared>>,
-    /// Those that were given away, as long as somebody has them.
-    #[cfg(feature = "unstable-bindings")]
-    away: BTreeMap<Ticket, Arc<Away>>,
-    requests: Requests,
-    is_closed: bool,
-}
-
-/// A decision of the door, with the connection that it is about.
-enum Due {
-    Admit(Option<Welcome>, Option<Arc<Grant>>),
-    Other(DoorEvent),
 }
 
 /// A connection's place at the door.
@@ -91,44 +57,30 @@ pub(super) struct Place {
 }
 
 impl Door {
+    /// `connections`: the most that live at a time.
     pub(super) fn new(
-        config: Config,
+        settings: DoorSettings,
         admission: Admission,
         connections: usize,
-        rules: Rules,
+        handler: Option<Arc<dyn SocketHandler>>,
         wake: PipeWriter,
-    ) -> Arc<Self> {
-        Arc::new_cyclic(|itself| Self {
+    ) -> io::Result<Arc<Self>> {
+        let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
-            id: rules.id,
             registry: Registry::default(),
-            handler: rules.handler,
-            acceptor: rules.acceptor,
-            accepted: Arc::new(Accepted::new(connections)),
-            inner: Mutex::new(Inner {
-                admission: rules.gate.guard(admission),
-                connections: BTreeMap::new(),
-                #[cfg(feature = "unstable-bindings")]
-                away: BTreeMap::new(),
-                requests: Requests::default(),
-                is_closed: false,
-            }),
+            handler,
+            accepted: Arrivals::new(connections),
+            places: connections,
+            guests: Mutex::new(Guests::new(admission, &settings)),
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
             #[cfg(feature = "unstable-bindings")]
             relays: Arc::default(),
-            pymasep_config: Arc::new(config.clone().tls(false).protocols(Protocols::Pymasep)),
-            config: Arc::new(config),
-            gate: rules.gate,
-            socket_options: rules.socket_options,
-        })
-    }
-
-    /// The state of the certificate, if there is one.
-    #[cfg(feature = "tls")]
-    pub(super) fn certificate(&self) -> Option<crate::tls::CertificateState> {
-        self.acceptor.as_ref().map(Acceptor::certificate)
+            settings,
+        });
+        door.settings.subscribe(&door)?;
+        Ok(door)
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -140,7 +92,7 @@ impl Door {
         self.handler.is_some()
     }
 
-    pub(super) fn accepted(&self) -> &Accepted {
+    pub(super) fn accepted(&self) -> &Arrivals {
         &self.accepted
     }
 
@@ -158,10 +110,7 @@ impl Door {
 
     /// Refuses those that were not taken yet.
     pub(super) fn close(&self) {
-        self.update(|inner| {
-            inner.is_closed = true;
-            inner.admission.stop();
-        });
+        self.update(Guests::stop);
         self.requested.notify_all();
         self.accepted.close();
     }
@@ -170,126 +119,8 @@ impl Door {
         let _ = (&self.wake).write_all(&[0]);
     }
 
-    /// Makes a change, and carries out the decisions of the door.
-    fn update<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
-        let mut inner = self.lock();
-        let before = inner.admission.deadline();
-        let result = change(&mut inner);
-        let mut events = Vec::new();
-        let mut access = Vec::new();
-        #[cfg(feature = "unstable-bindings")]
-        let mut ended = Vec::new();
-        while let Some(event) = inner.admission.poll_event() {
-            let (DoorEvent::Admit(ticket)
-            | DoorEvent::Refuse(ticket, _)
-            | DoorEvent::AskAccess(ticket)
-            | DoorEvent::Ask(ticket)
-            | DoorEvent::LookAt(ticket)
-            | DoorEvent::Replace(ticket)
-            | DoorEvent::End(ticket, _)
-            | DoorEvent::Abort(ticket, _)) = &event;
-            #[cfg(feature = "unstable-bindings")]
-            if let (Some(away), DoorEvent::End(_, reason)) = (inner.away.get(ticket), &event) {
-                ended.push((away.clone(), reason.clone()));
-                continue;
-            }
-            let Some(shared) = inner.connections.get(ticket).cloned() else {
-                continue;
-            };
-            let due = match event {
-                DoorEvent::AskAccess(ticket) => {
-                    let peer = self.peer(&shared, None);
-                    let door = self.itself.upgrade();
-                    access.extend(
-                        peer.zip(door)
-                            .map(|(peer, door)| AccessRequest::new(peer, ticket, door)),
-                    );
-                    continue;
-                }
-                DoorEvent::Ask(ticket) => {
-                    let grant = inner.admission.grant(ticket);
-                    self.ask(&mut inner.requests, ticket, self.peer(&shared, grant));
-                    continue;
-                }
-                DoorEvent::Admit(ticket) => {
-                    let welcome = inner.requests.take_welcome(ticket);
-                    Due::Admit(welcome, inner.admission.grant(ticket))
-                }
-                event => {
-                    if let DoorEvent::Refuse(ticket, _) = event {
-                        // Before its peer can know.
-                        inner.requests.pass_over(ticket);
-                    }
-                    Due::Other(event)
-                }
-            };
-            events.push((shared, due));
-        }
-        let after = inner.admission.deadline();
-        drop(inner);
-        if after.is_some() && after != before {
-            self.wake();
-        }
-        for (shared, due) in events {
-            match due {
-                Due::Admit(welcome, grant) => {
-                    shared.note_grant(grant);
-                    shared.admit(welcome);
-                }
-                Due::Other(event) => act(&shared, event),
-            }
-        }
-        #[cfg(feature = "unstable-bindings")]
-        for (away, reason) in ended {
-            away.end(reason);
-        }
-        for request in access {
-            self.gate.ask(request);
-        }
-        result
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the host decide about a connection.
-    fn ask(&self, requests: &mut Requests, ticket: Ticket, peer: Option<Peer>) {
-        if let Some(peer) = peer {
-            requests.ask(ticket, peer);
-            self.requested.notify_all();
-        }
-    }
-
-    /// The client about which the host is asked.
-    fn peer(&self, shared: &Shared, grant: Option<Arc<Grant>>) -> Option<Peer> {
-        let (hello, protocol) = Peer::hello(&shared.lock().core)?;
-        Some(Peer {
-            hello,
-            protocol,
-            address: shared.address.clone(),
-            connection: shared.id,
-            server: self.id.clone(),
-            grant,
-        })
-    }
-
-    /// Ends the connections of these.
-    pub(super) fn kick(&self, subject: &Subject) -> usize {
-        self.update(|inner| inner.admission.kick(subject, Instant::now()))
-    }
-
-    /// As [`kick`](Self::kick), and keeps them out.
-    pub(super) fn ban(&self, subject: Subject) -> usize {
-        self.update(|inner| inner.admission.ban(subject, Instant::now()))
-    }
-
-    pub(super) fn unban(&self, subject: Subject) -> bool {
-        self.update(|inner| inner.admission.unban(subject))
-    }
-
-    pub(super) fn bans(&self) -> Vec<Subject> {
-        self.lock().admission.bans().cloned().collect()
+    fn lock(&self) -> MutexGuard<'_, Guests<Shared>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next connection about which the host is asked; `None` when none comes any more.
@@ -297,9 +128,9 @@ impl Door {
         self: &Arc<Self>,
         until: Option<Instant>,
     ) -> Result<Option<Request>, TimedOut> {
-        let waits = |inner: &mut Inner| !inner.requests.has_waiting() && !inner.is_closed;
-        let mut inner = wait_while(&self.requested, self.lock(), until, waits).ok_or(TimedOut)?;
-        Ok(inner.requests.next(|| self.clone()))
+        let waits = |guests: &mut Guests<_>| !guests.requests.has_waiting() && !guests.is_stopped;
+        let guests = wait_while(&self.requested, self.lock(), until, waits);
+        Ok(next_request(&mut *guests.ok_or(TimedOut)?, self))
     }
 
     /// Accepts until the server is stopped. `expects`: a header of the PROXY protocol in front of each connection that does
@@ -313,12 +144,13 @@ impl Door {
         let mut prefaces = Prefaces::new(expects);
         // Ten in a second would be many.
         let mut rest_log = Pace::new(8, Duration::from_secs(60));
-        tracing::info!(id = ?self.id, "listening");
+        let id = &self.settings.id;
+        tracing::info!(?id, "listening");
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
-            let deadline = self.update(|inner| {
-                inner.admission.handle_timeout(Instant::now());
-                inner.admission.deadline()
+            let deadline = self.ask(|admission, now| {
+                admission.handle_timeout(now);
+                admission.deadline()
             });
             let mut asked = vec![poll_fd(&woken, WOKEN)];
             asked.extend(prefaces.waiting());
@@ -350,7 +182,7 @@ impl Door {
                 rests_until = after(ACCEPT_REST);
             }
         }
-        tracing::info!(id = ?self.id, "stopped accepting");
+        tracing::info!(?id, "stopped accepting");
     }
 
     /// Takes one connection of each listener that has some.
@@ -377,132 +209,128 @@ impl Door {
         if self.prepare(&socket).is_err() {
             return self.reject(&address, &RejectReason::ClosedBeforeHello);
         }
-        let socket = match &self.acceptor {
-            Some(acceptor) if entrance == Entrance::Main => acceptor.wrap_socket(socket),
-            _ => socket,
+        let (config, acceptor) = self.settings.at(entrance);
+        let socket = match acceptor {
+            Some(acceptor) => acceptor.wrap_socket(socket),
+            None => socket,
         };
         let from = address.tcp().map(|address| address.ip());
-        let config = match entrance {
-            Entrance::Main => &self.config,
-            Entrance::Pymasep => &self.pymasep_config,
-        };
-        let (shared, refusal) = self.update(|inner| {
-            let (ticket, greet) = inner.admission.arrive(from, entrance);
-            let place = Place {
-                door: self.clone(),
-                ticket,
-            };
-            let core = Core::accept(config.clone(), Instant::now());
-            let owner = (self.registry.clone(), Some(place), self.handler.is_some());
-            let shared = Shared::new(
-                core,
-                socket,
-                address,
-                config.clone(),
-                self.socket_options.busy_poll,
-                owner,
-            );
-            inner.connections.insert(ticket, shared.clone());
-            (shared, greet)
+        let busy_poll = self.settings.socket_options.busy_poll;
+        let mut arrived = None;
+        let (_, greet) = self.update(|guests| {
+            guests.arrive(from, entrance, |ticket| {
+                let place = Place {
+                    door: self.clone(),
+                    ticket,
+                };
+                let core = Core::accept(config.clone(), Instant::now());
+                let owner = (self.registry.clone(), Some(place), self.handler.is_some());
+                let shared = Shared::new(core, socket, address, config.clone(), busy_poll, owner);
+                arrived.insert(shared).clone()
+            })
         });
+        let Some(shared) = arrived else {
+            return;
+        };
         self.accepted.expect();
-        match refusal {
+        match greet {
             Greet::Hear => keeper::watch(&shared),
-            Greet::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
+            Greet::Refuse(refusal) => shared.turn_away(refusal),
         }
     }
 
     /// The bounds of connections.
     pub(super) fn limits(&self) -> &Limits {
-        self.config.limits()
+        self.settings.limits()
     }
 
     /// Connections that may have arrived and not said where they come from.
     pub(super) fn most_prefaces(&self) -> usize {
-        self.accepted.places()
-    }
-
-    /// A connection has not said where it comes from.
-    pub(super) fn log_no_preface(self: &Arc<Self>, address: &Address, why: &dyn std::fmt::Display) {
-        match self.update(|inner| inner.admission.log_refusal(Instant::now())) {
-            Some(skipped) => {
-                let skipped = (skipped > 0).then_some(skipped);
-                tracing::info!(%address, skipped, "refused: {why}");
-            }
-            None => tracing::debug!(%address, "refused: {why}"),
-        }
+        self.places
     }
 
     fn prepare(&self, socket: &Socket) -> io::Result<()> {
         // Some systems hand the listener's mode on.
         socket.set_nonblocking(false)?;
-        transport::prepare(socket, self.config.limits(), &self.socket_options)
+        let settings = &self.settings;
+        transport::prepare(socket, settings.limits(), &settings.socket_options)
     }
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
-        let name = reason.as_str();
-        let (log, may_tell) = self.update(|inner| {
-            let log = inner.admission.log_refusal(Instant::now());
-            (log, self.handler.is_some() && inner.admission.tell())
-        });
-        match log {
-            Some(0) => tracing::info!(%address, reason = name, "refused: {reason}"),
-            Some(skipped) => tracing::info!(%address, reason = name, skipped, "refused: {reason}"),
-            None => tracing::debug!(%address, reason = name, "refused: {reason}"),
-        }
-        if let (Some(handler), true) = (&self.handler, may_tell) {
+        self.log_refusal(reason, Some(address));
+        let Some(handler) = &self.handler else {
+            return;
+        };
+        if self.ask(|admission, _| admission.tell()) {
             let (this, handler, reason) = (self.clone(), handler.clone(), reason.clone());
             let address = address.clone();
             let told = thread::Builder::new()
                 .name("masep-reject".into())
                 .spawn(move || {
                     guarded(|| handler.on_reject(address, &reason));
-                    this.update(|inner| inner.admission.told());
+                    this.ask(|admission, _| admission.told());
                 });
             if told.is_err() {
-                self.update(|inner| inner.admission.told());
+                self.ask(|admission, _| admission.told());
             }
         }
     }
 }
 
-fn act(shared: &Arc<Shared>, event: DoorEvent) {
-    match event {
-        DoorEvent::Refuse(_, refusal) => shared.refuse(refusal.reason, refusal.at_once),
-        DoorEvent::LookAt(_) => shared.look(),
-        DoorEvent::Replace(_) => shared.begin_end(CloseReason::Replaced),
-        DoorEvent::End(_, reason) => shared.begin_end(reason),
-        DoorEvent::Abort(_, reason) => shared.abort(reason),
-        // Those are seen to before.
-        DoorEvent::Admit(_) | DoorEvent::AskAccess(_) | DoorEvent::Ask(_) => {}
+fn carry_out(shared: &Arc<Shared>, decided: Decided) {
+    match decided {
+        Decided::Admit(welcome, grant) => {
+            shared.note_grant(grant);
+            shared.admit(welcome);
+        }
+        Decided::Refuse(refusal) => shared.turn_away(refusal),
+        Decided::Look => shared.look(),
+        Decided::End(reason) => shared.begin_end(reason),
+        Decided::Abort(reason) => shared.abort(reason),
     }
 }
 
-impl Renews for Door {
-    fn renew(&self, grants: Option<Grants>, date: SystemTime) {
-        self.update(|inner| match grants {
-            Some(grants) => inner.admission.renew(grants, Instant::now(), date),
-            None => inner.admission.expire(Instant::now(), date),
-        });
-    }
-}
+impl Admits for Door {
+    type Guest = Shared;
 
-impl Decides for Door {
-    fn let_in(&self, ticket: Ticket, grant: Option<Grant>) {
-        self.update(|inner| inner.admission.let_in(ticket, grant, Instant::now()));
+    fn now() -> Instant {
+        Instant::now()
     }
 
-    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
-        self.update(|inner| {
-            inner.requests.keep_welcome(ticket, welcome);
-            inner.admission.decide(ticket, decision, Instant::now());
-        });
+    fn settings(&self) -> &DoorSettings {
+        &self.settings
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Guests<Shared>) -> T) -> T {
+        let mut guests = self.lock();
+        let before = guests.admission.deadline();
+        let result = change(&mut guests);
+        let next = || guests.next_decided(&self.itself, &self.settings);
+        let decided: Vec<_> = std::iter::from_fn(next).collect();
+        let after = guests.admission.deadline();
+        let (access, has_asked) = guests.take_asked();
+        drop(guests);
+        if has_asked {
+            self.requested.notify_all();
+        }
+        if after.is_some() && after != before {
+            self.wake();
+        }
+        for (shared, decided) in decided {
+            carry_out(&shared, decided);
+        }
+        self.ask_host(access);
+        result
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Guests<Shared>) -> T) -> T {
+        look(&self.lock())
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, ticket: Ticket) -> Option<io::Result<Detached>> {
+    fn give_up(&self, ticket: Ticket) -> Option<io::Result<Detached>> {
         let door = self.itself.upgrade()?;
-        let shared = self.lock().connections.get(&ticket).cloned()?;
+        let shared = self.lock().get(ticket).cloned()?;
         let detached = shared.detach(&self.relays)?;
         let is_given_away = shared.lock().is_given_away;
         if is_given_away {
@@ -518,18 +346,24 @@ impl Decides for Door {
             }
         };
         let away = Arc::new(Away::default());
-        let is_given_away = self.update(|inner| {
-            inner.requests.end(ticket, Ok(()));
-            inner.connections.remove(&ticket);
-            let is_given_away = inner.admission.give_away(ticket);
-            if is_given_away {
-                inner.away.insert(ticket, away.clone());
-            }
-            is_given_away
-        });
+        let is_given_away = self.update(|guests| guests.give_away(ticket, &away));
         let detached = Detached::new(stream, heard, away, Place { door, ticket });
         // Refused in the same moment, it finds the end of the stream.
         is_given_away.then_some(Ok(detached))
+    }
+}
+
+impl Guest for Shared {
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn hello(&self) -> Option<(Hello, Protocol)> {
+        Peer::hello(&self.lock().core)
     }
 }
 
@@ -549,7 +383,7 @@ impl Shared {
 
     fn read_in_background(self: &Arc<Self>, time: Duration) {
         let mut state = self.lock();
-        if state.is_attended() {
+        if state.has_event_loop() {
             // It is read as it comes.
             return;
         }
@@ -563,25 +397,15 @@ impl Shared {
 impl Place {
     pub(super) fn hello(&self, shared: &Arc<Shared>) {
         let hello = shared.lock().core.hello().cloned();
-        let (verdict, grant) = self.door.update(|inner| {
-            let (now, date) = (Instant::now(), SystemTime::now());
-            let admission = &mut inner.admission;
-            let verdict = admission.hello(self.ticket, shared.peer(), hello.as_ref(), now, date);
-            (verdict, admission.grant(self.ticket))
-        });
-        match verdict {
-            Verdict::Admit => {
-                shared.note_grant(grant);
-                shared.admit(None);
-            }
-            Verdict::Refuse(refusal) => shared.refuse(refusal.reason, refusal.at_once),
-            Verdict::Wait => {}
+        let id = shared.peer();
+        if let Some(decided) = self.door.hear_hello(self.ticket, id, hello.as_ref()) {
+            carry_out(shared, decided);
         }
     }
 
     /// Hands a connection out that is open: to the handler, or to a call of accept.
     pub(super) fn open(&self, first: Arc<Handle>) {
-        self.door.lock().requests.end(self.ticket, Ok(()));
+        self.tell_host(Ok(()));
         let connection = Connection::of(first);
         let shared = connection.shared().clone();
         let Some(handler) = self.door.handler.clone() else {
@@ -607,42 +431,30 @@ impl Place {
     ) {
         self.door.accepted.leave();
         let reason = refusal.unwrap_or_else(|| {
-            if !self
-                .door
-                .update(|inner| inner.admission.failed(self.ticket))
-            {
+            if !(self.door).ask(|admission, _| admission.failed(self.ticket)) {
                 shared.abort(CloseReason::Aborted);
             }
             failure.map_or(RejectReason::ClosedBeforeHello, RejectReason::from)
         });
-        let outcome = Err(reason.clone());
-        self.door.lock().requests.end(self.ticket, outcome);
+        self.tell_host(Err(reason.clone()));
         self.door.reject(&shared.address, &reason);
     }
 
+    /// The host may wait to be told.
+    fn tell_host(&self, outcome: Result<(), RejectReason>) {
+        let end = |guests: &mut Guests<_>| guests.requests.end(self.ticket, outcome);
+        self.door.update(end);
+    }
+
     pub(super) fn ending(&self) {
-        self.door
-            .update(|inner| inner.admission.ending(self.ticket));
+        self.door.ask(|admission, _| admission.ending(self.ticket));
     }
 
     pub(super) fn closed(&self) {
-        self.door
-            .update(|inner| inner.admission.closed(self.ticket, Instant::now()));
+        (self.door).ask(|admission, now| admission.closed(self.ticket, now));
     }
 
     pub(super) fn gone(&self) {
-        self.door.update(|inner| {
-            inner.admission.gone(self.ticket);
-            inner.connections.remove(&self.ticket)
-        });
-    }
-
-    /// One that was given away is nobody's any more.
-    #[cfg(feature = "unstable-bindings")]
-    pub(super) fn come_to_an_end(&self) {
-        self.door.update(|inner| {
-            inner.admission.gone(self.ticket);
-            inner.away.remove(&self.ticket)
-        });
+        self.door.update(|guests| guests.leave(self.ticket));
     }
 }

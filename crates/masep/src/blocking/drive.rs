@@ -117,8 +117,8 @@ impl Shared {
                 .for_each(|sleeper| sleeper.wake());
         }
         state.offer_reads();
-        if let Some(attendant) = &state.roles.attendant {
-            attendant.wake();
+        if let Some(event_loop) = &state.roles.event_loop {
+            event_loop.wake();
         }
         if state.roles.waiting > 0 {
             drop(state);

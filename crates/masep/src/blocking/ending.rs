@@ -45,6 +45,15 @@ impl Shared {
         });
     }
 
+    /// Ends the connection because a frame that was taken out is lost. However it has ended meanwhile, that is the reason.
+    pub(super) fn lose(self: &Arc<Self>, reason: CloseReason) {
+        let _ = self.lost.set(reason.clone());
+        self.change(|state, now| {
+            state.end_is_seen = true;
+            state.core.lose(reason, now);
+        });
+    }
+
     /// Waits until the peer was told of the end, and drives the connection there.
     pub(super) fn wait_closed(self: &Arc<Self>, until: Option<Instant>) -> Result<(), TimedOut> {
         self.drive(until, Awaits::Room, |state| {

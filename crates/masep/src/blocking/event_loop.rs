@@ -49,14 +49,14 @@ impl Wakeups {
 
 /// The event loop of a connection.
 #[derive(Clone)]
-pub(super) struct Attendant {
+pub(super) struct LoopHandle {
     wakeups: Arc<Wakeups>,
     key: u64,
     /// The thread in which the loop looked at the connection last. It looks again after each of its own calls.
     thread: thread::ThreadId,
 }
 
-impl Attendant {
+impl LoopHandle {
     /// The loop is in this thread by now.
     pub(super) fn moves_here(&mut self) {
         self.thread = thread::current().id();
@@ -71,9 +71,9 @@ impl Attendant {
     }
 }
 
-impl fmt::Debug for Attendant {
+impl fmt::Debug for LoopHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Attendant").field(&self.key).finish()
+        f.debug_tuple("LoopHandle").field(&self.key).finish()
     }
 }
 
@@ -146,7 +146,7 @@ impl Connection {
         let socket = socket.map(|stream| stream.0.as_fd().try_clone_to_owned());
         let socket = socket.transpose()?;
         state.is_used = true;
-        state.attend(Attendant {
+        state.attach_loop(LoopHandle {
             wakeups: event_loop.wakeups.clone(),
             key,
             thread: thread::current().id(),
@@ -214,8 +214,8 @@ impl Shared {
     pub(super) fn turn(self: &Arc<Self>, found: Readiness) -> Option<Waits> {
         let mut state = self.lock();
         state.tick();
-        if let Some(attendant) = &mut state.roles.attendant {
-            attendant.moves_here();
+        if let Some(event_loop) = &mut state.roles.event_loop {
+            event_loop.moves_here();
         }
         state = self.found_by(state, found);
         state = self.advance(state);

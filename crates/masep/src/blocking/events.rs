@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use masep_proto::admission::Refusal;
 use masep_proto::connection::Event;
-use masep_proto::protocol2::{Rejected, Welcome};
+use masep_proto::protocol2::Welcome;
 
 use super::shared::{Handle, Shared, State};
 use super::stream::{Stream, Waker};
+use crate::CloseReason;
 use crate::hearing::Hearing;
-use crate::{CloseReason, RejectReason};
 
 /// The events since the last look.
 #[derive(Default)]
@@ -31,10 +32,7 @@ impl Shared {
                 return Some(first);
             }
             state.first = Some(first);
-            match welcome {
-                Some(welcome) => state.core.admit_with(welcome, now),
-                None => state.core.admit(now),
-            }
+            state.core.admit_with(welcome, now);
             None
         });
         if late.is_some() {
@@ -64,15 +62,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn refuse(self: &Arc<Self>, reason: RejectReason, at_once: bool) {
-        self.change(|state, now| {
-            if at_once {
-                state.core.abort(CloseReason::Aborted, now);
-            } else {
-                state.core.refuse_with(Rejected::from(&reason), now);
-            }
-            state.refusal = Some(reason);
-        });
+    pub(super) fn turn_away(self: &Arc<Self>, refusal: Refusal) {
+        self.change(|state, now| state.core.turn_away(refusal, now));
     }
 
     /// Takes the events of the core, and their consequences for the threads of this connection.
@@ -123,7 +114,7 @@ impl Shared {
                 }
                 (Event::Failed, Some(place)) => {
                     let mut state = self.lock();
-                    let (refusal, first) = (state.refusal.take(), state.first.take());
+                    let (refusal, first) = (state.core.take_reject_reason(), state.first.take());
                     let failure = state.core.failure().cloned();
                     drop(state);
                     if first.is_some() {
@@ -141,7 +132,7 @@ impl Shared {
                         self.told();
                     }
                 }
-                (Event::Over, Some(place)) if self.ended.get().is_none() => {
+                (Event::Over, Some(place)) if !self.is_ended() => {
                     let is_given_away = self.lock().is_given_away;
                     if !is_given_away {
                         place.gone();
@@ -156,7 +147,7 @@ impl Shared {
         if let Some(place) = &self.place {
             place.ending();
         }
-        if let Some(reason) = self.ended.get() {
+        if let Some(reason) = self.settled_reason() {
             tracing::info!(
                 connection = %self.id,
                 peer = ?self.peer(),

@@ -83,6 +83,8 @@ pub use bindings::Offer;
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
 #[cfg(feature = "unstable-bindings")]
+pub(crate) use detached::Away;
+#[cfg(feature = "unstable-bindings")]
 pub use detached::Detached;
 #[cfg(feature = "unstable-bindings")]
 pub use event_loop::{EventLoop, Waits};

@@ -5,38 +5,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use masep_proto::{Frame, Limits};
+use masep_proto::Frame;
 
 use super::stream::after;
 use super::{Connection, SocketHandler, TimedOut};
-use crate::queue::{Items, PushError, Queue, Weigh};
+use crate::CloseReason;
+use crate::queue::{PushError, taken};
 use crate::sync::thread::{self, Thread};
 use crate::sync::{self, Instant};
-use crate::{CloseReason, WhenFull};
 
 /// The time after which a connection that waits for room in the queue looks whether it has ended meanwhile.
 const END_CHECK: Duration = Duration::from_millis(100);
 
 /// A frame and the connection that it came from.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// The connection of the frame. An answer goes to it.
-    pub connection: Connection,
-    /// The frame that came.
-    pub frame: Frame,
-}
+pub type Received = crate::Received<Connection>;
 
-impl Weigh for Received {
-    fn weight(&self) -> usize {
-        self.frame.size()
-    }
-}
-
-/// One bounded queue for the frames of all connections: pymasep's `SocketHandlerQueue`, with which
-/// an engine reads everything in one place.
-///
-/// A clone is another handle of the same queue: one goes to the builder as the handler, the other
-/// stays with the reader.
+/// One bounded queue for the frames of all connections: pymasep's `SocketHandlerQueue`, with which an engine reads everything
+/// in one place.
 ///
 /// ```
 /// # use masep::{Limits, WhenFull};
@@ -51,22 +36,9 @@ impl Weigh for Received {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
-pub struct SocketHandlerQueue {
-    queue: Arc<Queue<Items<Received>>>,
-    when_full: WhenFull,
-}
+pub type SocketHandlerQueue = crate::SocketHandlerQueue<Connection>;
 
 impl SocketHandlerQueue {
-    /// A queue of at most [`Limits::queue_messages`] frames and [`Limits::queue_bytes`] bytes, all
-    /// connections together.
-    pub fn new(limits: &Limits, when_full: WhenFull) -> Self {
-        Self {
-            queue: Arc::new(Queue::new(limits)),
-            when_full,
-        }
-    }
-
     /// The oldest frame that waits, or the next that comes. `None` when the queue is closed and
     /// empty. Blocks until one of both.
     pub fn next(&self) -> Option<Received> {
@@ -79,11 +51,6 @@ impl SocketHandlerQueue {
     /// [`TimedOut`] if there was no frame in that time.
     pub fn next_timeout(&self, time: Duration) -> Result<Option<Received>, TimedOut> {
         block_on(self.queue.pop(), after(time)).ok_or(TimedOut)
-    }
-
-    /// The oldest frame, if one waits. Never blocks.
-    pub fn try_next(&self) -> Option<Received> {
-        self.queue.try_pop()
     }
 
     /// The newest frame that waits, or the next that comes. Older ones are dropped, but never one
@@ -106,21 +73,6 @@ impl SocketHandlerQueue {
         block_on(self.queue.pop_newest(keep), after(time)).ok_or(TimedOut)
     }
 
-    /// Takes no more frames: connections that bring one end with [`CloseReason::LocalBye`].
-    pub fn close(&self) {
-        self.queue.close();
-    }
-
-    /// The number of frames that wait.
-    pub fn len(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// True if no frame waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Waits for room, but not for a connection that has ended.
     fn push_when_room(&self, received: &Received) -> Result<(), PushError> {
         loop {
@@ -137,23 +89,19 @@ impl SocketHandlerQueue {
 
 impl SocketHandler for SocketHandlerQueue {
     fn on_receive(&self, connection: &Connection, frame: Frame) {
-        let received = Received {
+        let mut received = Some(Received {
             connection: connection.clone(),
             frame,
+        });
+        let taken = match (self.try_take(&mut received), &received) {
+            (None, Some(received)) => taken(self.push_when_room(received)),
+            (taken, _) => taken.unwrap_or(Ok(())),
         };
-        let pushed = match self.when_full {
-            WhenFull::Disconnect => self.queue.try_push(&mut Some(received)),
-            WhenFull::NewestWins => self.queue.push_newest(received).map(|dropped| {
-                if dropped > 0 {
-                    tracing::debug!(dropped, "older frames dropped for a newer one");
-                }
-            }),
-            _ => self.push_when_room(&received),
-        };
-        match pushed {
+        match taken {
             Ok(()) => {}
-            Err(PushError::Full(limit)) => connection.shared().end(CloseReason::QueueFull(limit)),
-            Err(PushError::Closed) => connection.shared().end(CloseReason::LocalBye),
+            // A frame that was taken out is lost.
+            Err(reason @ CloseReason::QueueFull(_)) => connection.shared().lose(reason),
+            Err(reason) => connection.shared().end(reason),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
-use masep_proto::{Frame, LimitExceeded, Message, PeerId};
+use masep_proto::{Frame, Message, PeerId};
 
 use super::Connection;
 use super::shared::Handle;
-use crate::error::Refusals;
 use crate::forms::Forms;
+use crate::offered::Offered;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{ConnectionId, SendError, WhenFull};
 
@@ -64,8 +64,13 @@ impl Registry {
 
     /// The connection with this id.
     pub fn get_connection(&self, id: &str) -> Option<Connection> {
-        let place = self.lock().get(id).cloned();
-        place?.connection().filter(is_live)
+        let entry = self.lock().get(id).cloned();
+        entry?.connection().filter(is_live)
+    }
+
+    fn known(&self, id: &str) -> Result<Connection, SendError> {
+        self.get_connection(id)
+            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))
     }
 
     /// True if there is a connection with this id.
@@ -75,8 +80,8 @@ impl Registry {
 
     /// All connections, in no particular order.
     pub fn connections(&self) -> Vec<Connection> {
-        let places: Vec<Entry> = self.lock().values().cloned().collect();
-        let connections = places.iter().filter_map(Entry::connection);
+        let entries: Vec<Entry> = self.lock().values().cloned().collect();
+        let connections = entries.iter().filter_map(Entry::connection);
         connections.filter(is_live).collect()
     }
 
@@ -95,9 +100,7 @@ impl Registry {
     /// # Errors
     /// [`SendError::UnknownPeer`], else as [`Connection::send`].
     pub fn send_frame_to(&self, id: &str, frame: impl Into<Frame>) -> Result<(), SendError> {
-        self.get_connection(id)
-            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?
-            .send(frame)
+        self.known(id)?.send(frame)
     }
 
     /// [Encodes](Connection::encode) a message for the connection with this id, sends it, and blocks as
@@ -106,9 +109,7 @@ impl Registry {
     /// # Errors
     /// [`SendError::UnknownPeer`], else as [`Connection::send_message`].
     pub fn send_message_to(&self, id: &str, message: &Message) -> Result<(), SendError> {
-        self.get_connection(id)
-            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))?
-            .send_message(message)
+        self.known(id)?.send_message(message)
     }
 
     /// Sends one frame to every connection; its bytes are shared, not copied. Returns to how many.
@@ -129,20 +130,20 @@ impl Registry {
         when_full: WhenFull,
         mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>,
     ) -> Result<usize, SendError> {
-        let mut offered = self.offer(&mut frame);
+        let (mut offered, in_part) = self.offer(&mut frame);
         let waits = when_full == WhenFull::Wait;
-        if !waits || offered.in_part.len() + offered.without_room.len() > 1 {
+        if !waits || in_part.len() + offered.without_room.len() > 1 {
             // Otherwise the rest for one would wait until others take theirs.
-            offered.write_in_background();
+            in_part.iter().for_each(Connection::write_in_background);
         }
-        for connection in offered.in_part {
+        for connection in in_part {
             offered.sent += usize::from(!waits || connection.flush().is_ok());
         }
-        for (connection, _) in offered.without_room {
+        for (connection, _) in std::mem::take(&mut offered.without_room) {
             let sent = frame(&connection).and_then(|frame| connection.send_or(frame, when_full));
             offered.sent += usize::from(sent.is_ok());
         }
-        offered.refusals.outcome(offered.sent)
+        offered.outcome()
     }
 
     /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
@@ -151,17 +152,10 @@ impl Registry {
     /// # Errors
     /// As [`broadcast`](Self::broadcast); those without room are among the peers of [`SendError::Undelivered`] then.
     pub fn try_broadcast(&self, frame: &Frame) -> Result<Vec<Connection>, SendError> {
-        let mut offered = self.offer(|_| Ok(frame.clone()));
-        offered.write_in_background();
-        if !offered.refusals.is_empty() {
-            for (connection, limit) in offered.without_room {
-                (offered.refusals).add(connection.peer(), SendError::Full(limit));
-            }
-            (offered.refusals).outcome(offered.sent + offered.in_part.len())?;
-            return Ok(Vec::new());
-        }
-        let without_room = offered.without_room.into_iter();
-        Ok(without_room.map(|(connection, _)| connection).collect())
+        let (mut offered, in_part) = self.offer(|_| Ok(frame.clone()));
+        in_part.iter().for_each(Connection::write_in_background);
+        offered.sent += in_part.len();
+        offered.into_without_room()
     }
 
     /// Encodes a message once for each generation of the protocol that is spoken, and sends it to every connection as
@@ -182,37 +176,20 @@ impl Registry {
         })
     }
 
-    fn offer(&self, mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>) -> Offered {
-        let mut offered = Offered::default();
+    /// Offers a frame to every connection. Those whose socket took its beginning are apart.
+    fn offer(
+        &self,
+        mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>,
+    ) -> (Offered<Connection>, Vec<Connection>) {
+        let (mut offered, mut in_part) = (Offered::default(), Vec::new());
         for connection in self.connections() {
             let sent = frame(&connection).and_then(|frame| connection.offer_now(frame));
             match sent {
-                Ok(None) => offered.sent += 1,
-                Ok(Some(_)) => offered.in_part.push(connection),
-                Err(SendError::Full(limit)) => offered.without_room.push((connection, limit)),
-                Err(SendError::Closed(_)) => {}
-                Err(error) => offered.refusals.add(connection.peer(), error),
+                Ok(Some(_)) => in_part.push(connection),
+                answer => offered.count(&connection, answer.map(drop)),
             }
         }
-        offered
-    }
-}
-
-/// The outcome of offering a frame to every connection.
-#[derive(Default)]
-struct Offered {
-    sent: usize,
-    /// Those whose socket took the beginning of the frame.
-    in_part: Vec<Connection>,
-    without_room: Vec<(Connection, LimitExceeded)>,
-    refusals: Refusals,
-}
-
-impl Offered {
-    fn write_in_background(&self) {
-        self.in_part
-            .iter()
-            .for_each(Connection::write_in_background);
+        (offered, in_part)
     }
 }
 

@@ -7,43 +7,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use masep_proto::PeerId;
 use masep_proto::admission::Entrance;
-use masep_proto::connection::Config;
-use masep_proto::{PeerId, ServerLimits};
+use masep_proto::connection::Connection as Core;
 
 use super::announcing::Announcing;
-use super::door::{Door, Rules};
+use super::door::Door;
 use super::endpoint;
 use super::stream::after;
 use super::{Connection, Registry, Request, SocketHandler, TimedOut};
-use crate::access::{self, Gate, kick_calls};
-use crate::close::is_bye_of_peer;
-use crate::discovery::Describe;
-use crate::endpoint::{Endpoint, server_calls};
 use crate::error::ListenError;
+use crate::guests::DoorSettings;
 use crate::request::Asks;
-use crate::server::describing;
+use crate::serving::{ServerInfo, ServerSettings, info_calls, server_calls};
 use crate::sync::Instant;
-use crate::tls::Acceptor;
 use crate::transport::ListeningSocket;
 use crate::{
-    AcceptError, AcceptTimeoutError, Address, CloseReason, Duplicates, IntoTarget, ShutdownReport,
-    Target, WhenFull,
+    AcceptError, AcceptTimeoutError, CloseReason, IntoTarget, ShutdownReport, Target, WhenFull,
 };
 
 /// Configures a [`Server`].
 #[derive(Clone)]
 #[must_use]
 pub struct ServerBuilder {
-    endpoint: Endpoint,
-    server_limits: ServerLimits,
-    duplicates: Duplicates,
-    announce: bool,
-    describe: Option<Describe>,
-    asks: Asks,
-    gate: Gate,
-    pymasep: Option<Target>,
-    proxy_protocol: bool,
+    settings: ServerSettings,
     handler: Option<Arc<dyn SocketHandler>>,
 }
 
@@ -51,7 +38,7 @@ impl ServerBuilder {
     /// Gives what happens on the connections to a handler, in a background thread for each,
     /// instead of [`Server::accept`] and [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
-        self.endpoint.is_handled = true;
+        self.settings.endpoint.is_handled = true;
         self.handler = Some(Arc::new(handler));
         self
     }
@@ -63,7 +50,7 @@ impl ServerBuilder {
     /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
     /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.endpoint.when_full = when_full;
+        self.settings.endpoint.when_full = when_full;
         self
     }
 
@@ -86,12 +73,10 @@ impl ServerBuilder {
     /// and `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
     pub fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
-        self.endpoint.protocols = target.protocols().unwrap_or(self.endpoint.protocols);
-        let acceptor = self.endpoint.acceptor(Some(&target))?;
-        let config = self.config(acceptor.as_ref())?;
+        let door = self.settings.door(Some(&target))?;
         let listener = listen(&target)?;
-        let pymasep = self.pymasep.as_ref().map(listen).transpose()?;
-        self.start(config, acceptor, listener, pymasep)
+        let pymasep = self.settings.pymasep.as_ref().map(listen).transpose()?;
+        self.start(door, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -101,83 +86,38 @@ impl ServerBuilder {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
-        let acceptor = self.endpoint.acceptor(None)?;
-        let config = self.config(acceptor.as_ref())?;
-        access::check_sole_listener(self.pymasep.as_ref())?;
-        self.start(config, acceptor, ListeningSocket::new(listener)?, None)
+        let door = self.settings.door(None)?;
+        self.start(door, ListeningSocket::new(listener)?, None)
     }
 
     fn start(
         self,
-        config: Config,
-        acceptor: Option<Acceptor>,
+        door: DoorSettings,
         main: ListeningSocket,
         pymasep: Option<ListeningSocket>,
     ) -> io::Result<Server> {
+        let Self { settings, handler } = self;
         let local_address = main.address().clone();
         let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
-        let has_tls = acceptor.as_ref().is_some_and(Acceptor::requires);
-        let is_exposed = access::warn_if_exposed(
-            &local_address,
-            pymasep_address.as_ref(),
-            &self.gate,
-            has_tls,
-        );
         let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];
         let listeners = listeners.map(|(entrance, listener)| Some((entrance, listener?)));
         let listeners: Vec<_> = listeners.into_iter().flatten().collect();
         let (woken, wake) = io::pipe()?;
-        let Endpoint {
-            id, socket_options, ..
-        } = self.endpoint;
-        let admission = self.asks.admission(&self.server_limits, self.duplicates);
-        let rules = Rules {
-            id: id.clone(),
-            socket_options,
-            gate: self.gate.clone(),
-            handler: self.handler,
-            acceptor,
-        };
-        let connections = self.server_limits.connections;
-        let door = Door::new(config, admission, connections, rules, wake);
-        self.gate.subscribe(&door)?;
-        let describe = describing(self.describe, &id);
-        let announcement = if self.announce {
-            Some(Announcing::start(
-                local_address.clone(),
-                &self.server_limits,
-                describe.clone(),
-            )?)
-        } else {
-            None
-        };
+        let (admission, most) = (settings.admission(), settings.server_limits.connections);
+        let (announces, expects) = (settings.announce, settings.proxy_protocol);
+        let info = settings.listening(&door, local_address, pymasep_address);
+        let door = Door::new(door, admission, most, handler, wake)?;
+        let announcement = announces.then(|| announce(&info)).transpose()?;
         let accepting = door.clone();
-        let expects = self.proxy_protocol;
         let thread = thread::Builder::new()
             .name("masep-accept".into())
             .spawn(move || accepting.run(&listeners, &woken, expects))?;
         Ok(Server {
-            id,
-            asks: self.asks,
-            limits: self.server_limits,
-            local_address,
-            pymasep_address,
-            is_exposed,
+            info,
             door,
             accepting: Mutex::new(Some(thread)),
             announcement: Mutex::new(announcement),
-            describe,
         })
-    }
-
-    /// The configuration that the connections share, if the id can be sent in a hello.
-    fn config(&self, acceptor: Option<&Acceptor>) -> io::Result<Config> {
-        let protocols = self.gate.protocols(self.endpoint.protocols)?;
-        let config = self.endpoint.config(protocols);
-        config
-            .map(|config| config.incoming_bytes(self.server_limits.incoming_bytes))
-            .map(|config| config.tls(acceptor.is_some_and(Acceptor::requires)))
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 }
 
@@ -191,12 +131,7 @@ fn listen(target: &Target) -> io::Result<ListeningSocket> {
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder")
-            .field("endpoint", &self.endpoint)
-            .field("server_limits", &self.server_limits)
-            .field("duplicates", &self.duplicates)
-            .field("announce", &self.announce)
-            .field("asks", &self.asks)
-            .field("gate", &self.gate)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -216,54 +151,28 @@ impl fmt::Debug for ServerBuilder {
 /// block: what a socket does not take at once is written for up to a second by a background thread.
 /// [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
-    id: PeerId,
-    /// The clients about which the host is asked.
-    asks: Asks,
-    limits: ServerLimits,
-    local_address: Address,
-    pymasep_address: Option<Address>,
-    is_exposed: bool,
+    info: ServerInfo,
     door: Arc<Door>,
     /// The thread that accepts.
     accepting: Mutex<Option<JoinHandle<()>>>,
     announcement: Mutex<Option<Announcing>>,
-    describe: Describe,
+}
+
+fn announce(server: &ServerInfo) -> io::Result<Announcing> {
+    let describe = server.describe.clone();
+    Announcing::start(server.local_address.clone(), &server.limits, describe)
 }
 
 impl Server {
     /// Configures a server with this id, which its peers get to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
         ServerBuilder {
-            endpoint: endpoint(id.into()),
-            server_limits: ServerLimits::default(),
-            duplicates: Duplicates::default(),
-            announce: false,
-            describe: None,
-            asks: Asks::Nobody,
-            gate: Gate::Open,
-            pymasep: None,
-            proxy_protocol: false,
+            settings: ServerSettings::new(endpoint(id.into())),
             handler: None,
         }
     }
 
-    /// The server's own id.
-    pub fn id(&self) -> &PeerId {
-        &self.id
-    }
-
-    /// The address that the server listens on, with the real port.
-    pub fn local_address(&self) -> Address {
-        self.local_address.clone()
-    }
-
-    kick_calls!();
-
-    /// The state of the server's certificate; `None` where it has no TLS. Looks at its files, as a new connection does.
-    #[cfg(feature = "tls")]
-    pub fn certificate(&self) -> Option<crate::tls::CertificateState> {
-        self.door.certificate()
-    }
+    info_calls!();
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
@@ -319,7 +228,7 @@ impl Server {
     }
 
     fn request_until(&self, until: Option<Instant>) -> Result<Request, AcceptTimeoutError> {
-        if self.asks == Asks::Nobody {
+        if self.info.asks == Asks::Nobody {
             return Err(AcceptTimeoutError::AsksNobody);
         }
         match self.door.next_request(until) {
@@ -350,11 +259,7 @@ impl Server {
     pub fn announce(&self) -> io::Result<()> {
         let mut announcement = lock(&self.announcement);
         if announcement.is_none() {
-            *announcement = Some(Announcing::start(
-                self.local_address.clone(),
-                &self.limits,
-                self.describe.clone(),
-            )?);
+            *announcement = Some(announce(&self.info)?);
         }
         Ok(())
     }
@@ -384,15 +289,7 @@ impl Server {
             if shared.wait_closed(until).is_err() {
                 shared.abort(CloseReason::Shutdown);
             }
-            if matches!(shared.ended.get(), Some(reason) if is_bye_of_peer(reason)) {
-                continue;
-            }
-            let list = if shared.lock().core.has_said_bye() {
-                &mut report.ended
-            } else {
-                &mut report.cut
-            };
-            list.push(connection.peer().clone());
+            report.add(shared.look_at(Core::was_told), connection.peer().clone());
         }
         for connection in &connections {
             // A handler that is not done by then goes on without us.
@@ -418,8 +315,8 @@ impl Drop for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("id", &self.id)
-            .field("local_address", &self.local_address)
+            .field("id", &self.info.id)
+            .field("local_address", &self.info.local_address)
             .field("connections", self.registry())
             .finish_non_exhaustive()
     }

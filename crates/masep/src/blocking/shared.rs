@@ -15,7 +15,7 @@ use super::stream::Stream;
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::{Socket, Stream as _};
-use crate::{Address, CloseReason, ConnectionId, RejectReason};
+use crate::{Address, CloseReason, ConnectionId};
 
 /// One connection, shared by its handles, the thread in the background, and the server's door.
 pub(super) struct Shared {
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     grant: OnceLock<Arc<Grant>>,
     /// From the end on.
     pub(super) ended: OnceLock<CloseReason>,
+    /// In place of that: the reason for which a frame that was taken out is lost.
+    pub(super) lost: OnceLock<CloseReason>,
     state: Mutex<State>,
     /// For threads that wait for each other.
     pub(super) changed: Condvar,
@@ -63,8 +65,6 @@ pub(super) struct State {
     pub(super) is_told: bool,
     /// A notice has arrived of which a handler was not told.
     pub(super) has_notice: bool,
-    /// The reason for which the door refuses the peer.
-    pub(super) refusal: Option<RejectReason>,
     /// The first handle, from the verdict until somebody gets it.
     pub(super) first: Option<Arc<Handle>>,
     /// Somebody else goes on with the stream, of which the door knows.
@@ -124,6 +124,7 @@ impl Shared {
             peer: OnceLock::new(),
             grant: OnceLock::new(),
             ended: OnceLock::new(),
+            lost: OnceLock::new(),
             state: Mutex::new(State {
                 now: sync::now(),
                 core,
@@ -137,7 +138,6 @@ impl Shared {
                 end_is_seen: false,
                 is_told: false,
                 has_notice: false,
-                refusal: None,
                 first: None,
                 is_given_away: false,
             }),
@@ -150,6 +150,22 @@ impl Shared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the core, which is not changed.
+    pub(super) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.lock().core)
+    }
+
+    /// True if the connection has ended, whether or not its user can know.
+    pub(super) fn is_ended(&self) -> bool {
+        self.settled_reason().is_some()
+    }
+
+    /// The reason for which the connection has ended, whether or not its user can know.
+    pub(super) fn settled_reason(&self) -> Option<&CloseReason> {
+        let reason = self.ended.get()?;
+        Some(self.lost.get().unwrap_or(reason))
     }
 
     pub(super) fn peer(&self) -> &PeerId {
@@ -184,7 +200,7 @@ impl Shared {
 
     /// The reason for which the connection ended, when its user can know.
     pub(super) fn close_reason(&self) -> Option<&CloseReason> {
-        let reason = self.ended.get()?;
+        let reason = self.settled_reason()?;
         (!self.lock().has_unseen_end()).then_some(reason)
     }
 

@@ -75,12 +75,6 @@ impl Shared {
         locked.wake_task();
     }
 
-    /// True if all that the peer is told was written, the end included, and is being sent.
-    pub(crate) fn is_saying_bye(&self) -> bool {
-        let locked = self.lock();
-        locked.core.has_said_bye() && !locked.core.is_closed()
-    }
-
     /// Ends the connection because a frame that was taken out is lost.
     pub(crate) fn lose(&self, reason: CloseReason) {
         let mut locked = self.lock();
@@ -103,6 +97,11 @@ impl Shared {
     /// The reason for which the connection has ended, when that is complete.
     pub(crate) fn close_reason(&self) -> Option<&CloseReason> {
         self.closed.get()
+    }
+
+    /// True if the end is complete.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.closed.get().is_some()
     }
 
     /// The end is complete.

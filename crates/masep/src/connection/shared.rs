@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Connection as Core, Event, WhenFull};
 use masep_proto::protocol2::Notice;
-use masep_proto::{Encoding, Frame, PeerId};
+use masep_proto::{Frame, PeerId};
 
 use super::lock::Locked;
 use super::task::TaskState;
 use super::{ConnectionId, Waiters};
 use crate::sync::{Mutex, Notify, OnceLock, time};
 use crate::transport::Transport;
-use crate::{Address, CloseReason, RejectReason, SendError};
+use crate::{Address, CloseReason, SendError};
 
 /// The present time, by the clock of the runtime.
 pub(crate) fn now() -> Instant {
@@ -86,8 +86,6 @@ pub(crate) struct State {
     pub(super) is_left: bool,
     /// One who waits until all is written.
     pub(super) awaits_written: Option<Waker>,
-    /// The reason for which the server's door refuses it.
-    pub(crate) refusal: Option<Box<RejectReason>>,
     /// The wakers of those that are woken when the lock is let go.
     pub(super) woken: Vec<Waker>,
 }
@@ -233,7 +231,6 @@ impl Shared {
                 is_behind: false,
                 is_left: false,
                 awaits_written: None,
-                refusal: None,
                 woken: Vec::new(),
             }),
             closed: OnceLock::new(),
@@ -266,14 +263,6 @@ impl Shared {
         // The task that is to write it is woken when the lock is released.
         let pushed = locked.core.notice(notice, now());
         pushed.map(drop).map_err(SendError::from)
-    }
-
-    /// The form of messages.
-    pub(super) fn encoding(&self) -> Encoding {
-        let locked = self.lock();
-        let encoding = locked.core.encoding();
-        locked.release();
-        encoding
     }
 
     /// The peer has said hello.

@@ -526,4 +526,40 @@ mod one_queue {
         drop(server);
         flooding.join().unwrap();
     }
+
+    /// More than the queue takes, and `BYE` behind it.
+    fn overflow(address: SocketAddr) {
+        let mut peer = Peer::join(address, "agent");
+        peer.write(&[frame(b"1"), frame(b"2"), frame(b"3"), frame(b"BYE")].concat());
+    }
+
+    #[test]
+    fn a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it() {
+        let queue =
+            SocketHandlerQueue::new(&Limits::default().queue_messages(1), WhenFull::Disconnect);
+        let server = masep::Server::builder("engine").handler(queue.clone());
+        let server = wait(server.bind("127.0.0.1:0")).unwrap();
+        overflow(server.local_address().tcp().unwrap());
+        until(|| server.registry().is_empty());
+        let received = queue.try_next().unwrap();
+        assert_eq!(received.frame.bytes(), "1");
+        let reason = wait(received.connection.closed());
+        assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn and_so_it_is_without_async() {
+        let limits = Limits::default().queue_messages(1);
+        let queue = blocking::SocketHandlerQueue::new(&limits, WhenFull::Disconnect);
+        let server = blocking::Server::builder("engine").handler(queue.clone());
+        let server = server.bind("127.0.0.1:0").unwrap();
+        overflow(server.local_address().tcp().unwrap());
+        until(|| server.registry().is_empty());
+        let received = queue.try_next().unwrap();
+        assert_eq!(received.frame.bytes(), "1");
+        let reason = received.connection.closed();
+        assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
+        assert!(queue.is_empty());
+    }
 }

@@ -174,7 +174,7 @@ impl Connection {
 
     /// The reason of an end that a call has met.
     pub(in crate::blocking) fn end_reason(&self) -> CloseReason {
-        let reason = self.shared().ended.get().cloned();
+        let reason = self.shared().settled_reason().cloned();
         reason.unwrap_or(CloseReason::Aborted)
     }
 }
@@ -182,6 +182,11 @@ impl Connection {
 impl State {
     /// The next thing for a handler, or `None` within when there will be none.
     fn next_for_handler(&mut self) -> Option<Option<Next>> {
+        if self.core.is_aborted() {
+            // Frames are none of the handler's any more.
+            self.see_end();
+            return Some(None);
+        }
         if std::mem::take(&mut self.has_notice) {
             return Some(Some(Next::Notice));
         }

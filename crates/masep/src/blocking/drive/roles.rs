@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use masep_proto::connection::{Want, Wants};
 
-use crate::blocking::event_loop::Attendant;
+use crate::blocking::event_loop::LoopHandle;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Readiness, Waker};
 use crate::sync::{self, Instant};
@@ -36,7 +36,7 @@ pub(in crate::blocking) struct Roles {
     /// The keeper reads until then, though nobody waits.
     pub(in crate::blocking) looks_until: Option<Instant>,
     /// The event loop that drives the connection in place of the keeper.
-    pub(in crate::blocking) attendant: Option<Attendant>,
+    pub(in crate::blocking) event_loop: Option<LoopHandle>,
     /// A read that waits ends after this time, which is the socket's.
     pub(in crate::blocking) read_time: Option<Duration>,
     /// No other time is set.
@@ -162,19 +162,19 @@ impl State {
     }
 
     /// Has an event loop drive the connection, and no other thread that does not wait for it.
-    pub(in crate::blocking) fn attend(&mut self, attendant: Attendant) {
-        self.roles.attendant = Some(attendant);
+    pub(in crate::blocking) fn attach_loop(&mut self, event_loop: LoopHandle) {
+        self.roles.event_loop = Some(event_loop);
         self.roles.looks_until = None;
     }
 
     /// The event loop is left.
     pub(in crate::blocking) fn leave_loop(&mut self) {
-        self.roles.attendant = None;
+        self.roles.event_loop = None;
     }
 
     /// True if an event loop drives the connection.
-    pub(in crate::blocking) const fn is_attended(&self) -> bool {
-        self.roles.attendant.is_some()
+    pub(in crate::blocking) const fn has_event_loop(&self) -> bool {
+        self.roles.event_loop.is_some()
     }
 
     /// True if the keeper has the connection.
@@ -184,7 +184,7 @@ impl State {
 
     /// True if something is to be done that no call waits for.
     pub(in crate::blocking) fn needs_keeper(&self) -> bool {
-        if self.is_attended() {
+        if self.has_event_loop() {
             return false;
         }
         if !self.core.is_open() || self.roles.looks_until.is_some() {

@@ -151,8 +151,8 @@ impl Shared {
         if state.roles.waiting > 0 {
             self.changed.notify_all();
         }
-        if let Some(attendant) = &state.roles.attendant {
-            attendant.wake();
+        if let Some(event_loop) = &state.roles.event_loop {
+            event_loop.wake();
         }
     }
 

@@ -1,0 +1,364 @@
+//! The peers at the door of a server, and the decisions about them: the same in both shells, which carry them out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Instant, SystemTime};
+
+use masep_proto::access::{Grant, Grants, Subject};
+use masep_proto::admission::{
+    Admission, Decision, DoorEvent, Entrance, Greet, Refusal, Ticket, Verdict,
+};
+use masep_proto::connection::{Config, Protocols};
+use masep_proto::protocol2::{Hello, Protocol, Welcome};
+use masep_proto::{Limits, PeerId};
+
+use crate::access::{AccessRequest, Gate, Renews};
+#[cfg(feature = "unstable-bindings")]
+use crate::blocking::{Away, Detached};
+use crate::request::{Decides, Peer, Request, Requests};
+use crate::tls::Acceptor;
+use crate::{Address, CloseReason, ConnectionId, RejectReason, SocketOptions};
+
+/// A connection at the door, as a shell has it.
+pub(crate) trait Guest: Send + Sync + 'static {
+    fn id(&self) -> ConnectionId;
+
+    fn address(&self) -> &Address;
+
+    /// The facts that it gives about itself, and the protocol in which it came; `None` before its hello.
+    fn hello(&self) -> Option<(Hello, Protocol)>;
+}
+
+/// The settings of a door.
+pub(crate) struct DoorSettings {
+    pub(crate) id: PeerId,
+    config: Arc<Config>,
+    /// The configuration of clients that come by the entrance for pymasep's protocol.
+    pymasep_config: Arc<Config>,
+    gate: Gate,
+    pub(crate) socket_options: SocketOptions,
+    acceptor: Option<Acceptor>,
+}
+
+impl DoorSettings {
+    pub(crate) fn new(
+        id: PeerId,
+        config: Config,
+        gate: Gate,
+        socket_options: SocketOptions,
+        acceptor: Option<Acceptor>,
+    ) -> Self {
+        let pymasep = config.clone().tls(false).protocols(Protocols::Pymasep);
+        Self {
+            id,
+            pymasep_config: Arc::new(pymasep),
+            config: Arc::new(config),
+            gate,
+            socket_options,
+            acceptor,
+        }
+    }
+
+    /// The configuration of connections that come by this entrance, and the TLS that they may use.
+    pub(crate) fn at(&self, entrance: Entrance) -> (&Arc<Config>, Option<&Acceptor>) {
+        match entrance {
+            Entrance::Main => (&self.config, self.acceptor.as_ref()),
+            Entrance::Pymasep => (&self.pymasep_config, None),
+        }
+    }
+
+    /// The bounds of connections.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.config.limits()
+    }
+
+    /// True if all clients have to use TLS at the main entrance.
+    pub(crate) fn requires_tls(&self) -> bool {
+        self.acceptor.as_ref().is_some_and(Acceptor::requires)
+    }
+
+    /// Has the door be told when tokens change.
+    pub(crate) fn subscribe(&self, door: &Arc<impl Renews + 'static>) -> std::io::Result<()> {
+        self.gate.subscribe(door)
+    }
+
+    /// The state of the certificate, if there is one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificate(&self) -> Option<crate::tls::CertificateState> {
+        self.acceptor.as_ref().map(Acceptor::certificate)
+    }
+}
+
+/// The connections at a door, and what the host is asked about them.
+pub(crate) struct Guests<G> {
+    pub(crate) admission: Admission,
+    connections: BTreeMap<Ticket, Arc<G>>,
+    /// Those that were given away, as long as somebody has them.
+    #[cfg(feature = "unstable-bindings")]
+    away: BTreeMap<Ticket, Arc<Away>>,
+    pub(crate) requests: Requests,
+    /// Those about which the host's function is to be asked, when the lock is let go.
+    access: Vec<AccessRequest>,
+    /// A call that waits for a request has one by now.
+    has_asked: bool,
+    /// Nobody else is let in.
+    pub(crate) is_stopped: bool,
+}
+
+/// A decision about a connection.
+pub(crate) enum Decided {
+    /// It is taken, and told this.
+    Admit(Option<Welcome>, Option<Arc<Grant>>),
+    Refuse(Refusal),
+    /// What arrives on it is to be read: it may have ended.
+    Look,
+    End(CloseReason),
+    Abort(CloseReason),
+}
+
+impl<G: Guest> Guests<G> {
+    pub(crate) fn new(admission: Admission, settings: &DoorSettings) -> Self {
+        Self {
+            admission: settings.gate.guard(admission),
+            connections: BTreeMap::new(),
+            #[cfg(feature = "unstable-bindings")]
+            away: BTreeMap::new(),
+            requests: Requests::default(),
+            access: Vec::new(),
+            has_asked: false,
+            is_stopped: false,
+        }
+    }
+
+    /// A connection has arrived, which the next one may already crowd out.
+    pub(crate) fn arrive(
+        &mut self,
+        from: Option<IpAddr>,
+        entrance: Entrance,
+        connection: impl FnOnce(Ticket) -> Arc<G>,
+    ) -> (Ticket, Greet) {
+        let (ticket, greet) = self.admission.arrive(from, entrance);
+        self.connections.insert(ticket, connection(ticket));
+        (ticket, greet)
+    }
+
+    #[cfg(feature = "unstable-bindings")]
+    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Arc<G>> {
+        self.connections.get(&ticket)
+    }
+
+    /// A connection is gone. The host that waits for it is told so.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        self.connections.remove(&ticket);
+        #[cfg(feature = "unstable-bindings")]
+        self.away.remove(&ticket);
+        self.requests.end(ticket, Err(RejectReason::Stopped));
+        self.admission.gone(ticket);
+    }
+
+    /// The host gives a connection away, which is known as this from then on. False if it was refused meanwhile.
+    #[cfg(feature = "unstable-bindings")]
+    pub(crate) fn give_away(&mut self, ticket: Ticket, away: &Arc<Away>) -> bool {
+        self.requests.end(ticket, Ok(()));
+        self.connections.remove(&ticket);
+        let is_given_away = self.admission.give_away(ticket);
+        if is_given_away {
+            self.away.insert(ticket, away.clone());
+        }
+        is_given_away
+    }
+
+    /// Lets nobody else in. Those that were not admitted yet are refused.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopped = true;
+        self.admission.stop();
+    }
+
+    /// The next decision to be carried out. What the host is to be asked is noted.
+    pub(crate) fn next_decided<D: Admits<Guest = G>>(
+        &mut self,
+        door: &Weak<D>,
+        settings: &DoorSettings,
+    ) -> Option<(Arc<G>, Decided)> {
+        while let Some(event) = self.admission.poll_event() {
+            let ticket = event.ticket();
+            #[cfg(feature = "unstable-bindings")]
+            if let (Some(away), DoorEvent::End(_, reason)) = (self.away.get(&ticket), &event) {
+                away.end(reason.clone());
+                continue;
+            }
+            let Some(guest) = self.connections.get(&ticket).cloned() else {
+                continue;
+            };
+            let decided = match event {
+                DoorEvent::Admit(_) => {
+                    let welcome = self.requests.take_welcome(ticket);
+                    Decided::Admit(welcome, self.admission.grant(ticket))
+                }
+                DoorEvent::Refuse(_, refusal) => {
+                    // Before its peer can know.
+                    self.requests.pass_over(ticket);
+                    Decided::Refuse(refusal)
+                }
+                DoorEvent::LookAt(_) => Decided::Look,
+                DoorEvent::Replace(_) => Decided::End(CloseReason::Replaced),
+                DoorEvent::End(_, reason) => Decided::End(reason),
+                DoorEvent::Abort(_, reason) => Decided::Abort(reason),
+                DoorEvent::AskAccess(_) => {
+                    if let Some((peer, door)) = peer(&*guest, settings, None).zip(door.upgrade()) {
+                        self.access.push(AccessRequest::new(peer, ticket, door));
+                    }
+                    continue;
+                }
+                DoorEvent::Ask(_) => {
+                    let grant = self.admission.grant(ticket);
+                    if let Some(peer) = peer(&*guest, settings, grant) {
+                        self.requests.ask(ticket, peer);
+                        self.has_asked = true;
+                    }
+                    continue;
+                }
+            };
+            return Some((guest, decided));
+        }
+        None
+    }
+
+    /// The questions to the host since the last call: those for its function, and whether there are others.
+    pub(crate) fn take_asked(&mut self) -> (Vec<AccessRequest>, bool) {
+        let has_asked = std::mem::take(&mut self.has_asked);
+        (std::mem::take(&mut self.access), has_asked)
+    }
+}
+
+/// The client about which the host is asked.
+fn peer(guest: &impl Guest, settings: &DoorSettings, grant: Option<Arc<Grant>>) -> Option<Peer> {
+    let (hello, protocol) = guest.hello()?;
+    Some(Peer {
+        hello,
+        protocol,
+        address: guest.address().clone(),
+        connection: guest.id(),
+        server: settings.id.clone(),
+        grant,
+    })
+}
+
+/// A door of either shell.
+pub(crate) trait Admits: Send + Sync + Sized + 'static {
+    type Guest: Guest;
+
+    fn now() -> Instant;
+
+    fn settings(&self) -> &DoorSettings;
+
+    /// Makes a change, and carries out the decisions that follow from it.
+    fn update<T>(&self, change: impl FnOnce(&mut Guests<Self::Guest>) -> T) -> T;
+
+    /// Looks at the guests, of whom nothing is changed.
+    fn look<T>(&self, look: impl FnOnce(&Guests<Self::Guest>) -> T) -> T;
+
+    /// Gives up a client, as [`Decides::hand_over`].
+    #[cfg(feature = "unstable-bindings")]
+    fn give_up(&self, ticket: Ticket) -> Option<std::io::Result<Detached>>;
+
+    /// Makes a call of the admission.
+    fn ask<T>(&self, call: impl FnOnce(&mut Admission, Instant) -> T) -> T {
+        self.update(|guests| call(&mut guests.admission, Self::now()))
+    }
+
+    /// Asks the host's function about those.
+    fn ask_host(&self, access: Vec<AccessRequest>) {
+        for request in access {
+            self.settings().gate.ask(request);
+        }
+    }
+
+    /// Ends the connections of these.
+    fn kick(&self, subject: &Subject) -> usize {
+        self.ask(|admission, now| admission.kick(subject, now))
+    }
+
+    /// As [`kick`](Self::kick), and keeps them out.
+    fn ban(&self, subject: Subject) -> usize {
+        self.ask(|admission, now| admission.ban(subject, now))
+    }
+
+    fn unban(&self, subject: Subject) -> bool {
+        self.ask(|admission, _| admission.unban(subject))
+    }
+
+    fn bans(&self) -> Vec<Subject> {
+        self.look(|guests| guests.admission.bans().cloned().collect())
+    }
+
+    /// A connection has said hello: what is to be done with it at once.
+    fn hear_hello(&self, ticket: Ticket, id: &PeerId, hello: Option<&Hello>) -> Option<Decided> {
+        self.ask(|admission, now| {
+            match admission.hello(ticket, id, hello, now, SystemTime::now()) {
+                Verdict::Admit => Some(Decided::Admit(None, admission.grant(ticket))),
+                Verdict::Refuse(refusal) => Some(Decided::Refuse(refusal)),
+                Verdict::Wait => None,
+            }
+        })
+    }
+
+    /// Tells the log of a refusal, at a pace. `address`, where the span of the log does not have it.
+    fn log_refusal(&self, reason: &RejectReason, address: Option<&Address>) {
+        let (name, address) = (reason.as_str(), address.map(tracing::field::display));
+        match self.ask(Admission::log_refusal) {
+            Some(skipped) => {
+                let skipped = (skipped > 0).then_some(skipped);
+                tracing::info!(address, reason = name, skipped, "refused: {reason}");
+            }
+            None => tracing::debug!(address, reason = name, "refused: {reason}"),
+        }
+    }
+
+    /// A connection has not said where it comes from.
+    fn log_no_preface(&self, address: &Address, why: &dyn std::fmt::Display) {
+        match self.ask(Admission::log_refusal) {
+            Some(skipped) => {
+                let skipped = (skipped > 0).then_some(skipped);
+                tracing::info!(%address, skipped, "refused: {why}");
+            }
+            None => tracing::debug!(%address, "refused: {why}"),
+        }
+    }
+}
+
+/// The oldest request that nobody has taken.
+pub(crate) fn next_request<D: Admits>(
+    guests: &mut Guests<D::Guest>,
+    door: &Arc<D>,
+) -> Option<Request> {
+    guests.requests.next(|| door.clone())
+}
+
+impl<D: Admits> Renews for D {
+    fn renew(&self, grants: Option<Grants>, date: SystemTime) {
+        self.ask(|admission, now| match grants {
+            Some(grants) => admission.renew(grants, now, date),
+            None => admission.expire(now, date),
+        });
+    }
+}
+
+impl<D: Admits> Decides for D {
+    fn let_in(&self, ticket: Ticket, grant: Option<Grant>) {
+        self.ask(|admission, now| admission.let_in(ticket, grant, now));
+    }
+
+    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
+        self.update(|guests| {
+            guests.requests.keep_welcome(ticket, welcome);
+            guests.admission.decide(ticket, decision, Self::now());
+        });
+    }
+
+    #[cfg(feature = "unstable-bindings")]
+    fn hand_over(&self, ticket: Ticket) -> Option<std::io::Result<Detached>> {
+        self.give_up(ticket)
+    }
+}
