@@ -6,13 +6,12 @@ mod turns;
 
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use masep::discovery::SearchOptions;
 use masep::{Client, ConnectError, ConnectErrorKind, ConnectPhase, Role, Target, TypeName};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use self::conversation::{Conversation, Part};
 use crate::address;
@@ -274,7 +273,7 @@ impl Join {
         let role = self.role.map_or("interface", RoleName::as_str);
         let id = self.id.clone().unwrap_or_else(|| id::random(role));
         let input = Input::start(id.clone(), FORM, self.end_with_stdin)?;
-        let (stop_input, undone) = (input.stop(), input.undone());
+        let ending = input.ending();
         let mut writer = EventWriter::start(self.time, self.newest)?;
         let client = tokio::select! {
             client = self.connect_in_time(&id) => match client {
@@ -304,17 +303,11 @@ impl Join {
         let by_signal = matches!(stop, Stop::Signal);
         let deadline = Instant::now() + self.drain_time;
         let leave = async {
-            let mut left = 0;
-            if by_signal {
-                stop_input.send_replace(true);
-                let in_time = timeout_at(deadline, &mut lines).await.is_ok();
-                drop(lines);
-                left = if in_time {
-                    0
-                } else {
-                    undone.load(Ordering::Relaxed)
-                };
-            }
+            let left = if by_signal {
+                ending.finish(lines, deadline).await
+            } else {
+                0
+            };
             conversation.leave(deadline, left, receiving).await
         };
         let end = async {

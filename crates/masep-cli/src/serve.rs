@@ -8,12 +8,11 @@ mod told;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use masep::{Duplicates, Server, ServerLimits, Target, Tokens, WhenFull};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use self::handler::TellEvents;
 use self::sending::Sending;
@@ -246,7 +245,7 @@ impl Serve {
         let events = writer.events();
         let id = self.id.clone().unwrap_or_else(|| id::random("engine"));
         let input = Input::start(id.clone(), FORM, self.end_with_stdin)?;
-        let (stop_input, undone) = (input.stop(), input.undone());
+        let ending = input.ending();
         let server = tokio::select! {
             server = self.listen(&id, &events) => Arc::new(server?),
             status = signals.next() => return Ok(status),
@@ -267,19 +266,12 @@ impl Serve {
         let by_signal = matches!(stop, Stop::Signal);
         let deadline = Instant::now() + self.drain_time;
         let drain = async {
-            let mut left = 0;
-            if by_signal {
-                stop_input.send_replace(true);
-                let in_time = timeout_at(deadline, &mut lines).await.is_ok();
-                drop(lines);
-                left = if in_time {
-                    0
-                } else {
-                    undone.load(Ordering::Relaxed)
-                };
+            let left = if by_signal {
+                ending.finish(lines, deadline).await
             } else {
                 drop(lines);
-            }
+                0
+            };
             let time = deadline.saturating_duration_since(Instant::now());
             shut_down(server, time, left, &events).await
         };

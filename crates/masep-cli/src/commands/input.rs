@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Command, Form};
 use crate::error::Error;
@@ -71,15 +72,12 @@ impl<C: Send + 'static> Input<C> {
         })
     }
 
-    /// The number of lines that had been read and were not done when this was dropped: the one that
-    /// was being done, and those behind it. It is set then.
-    pub(crate) fn undone(&self) -> Arc<AtomicUsize> {
-        self.undone.clone()
-    }
-
-    /// A switch: once it is true, [`next`](Self::next) gives only the lines that have been read by then.
-    pub(crate) fn stop(&self) -> watch::Sender<bool> {
-        self.stop.clone()
+    /// The means to end the lines, for one who does not have them any more.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending {
+            stop: self.stop.clone(),
+            undone: self.undone.clone(),
+        }
     }
 
     /// The next line; `None` when it was told to stop and has given all that was read before, and when the
@@ -107,6 +105,27 @@ impl<C: Send + 'static> Input<C> {
         let line = self.lines.try_recv().ok();
         self.in_hand = line.is_some();
         line
+    }
+}
+
+/// The end of the lines of an [`Input`].
+pub(crate) struct Ending {
+    stop: watch::Sender<bool>,
+    /// The number of lines that had been read and were not done when the input was dropped: the one that was being done, and
+    /// those behind it.
+    undone: Arc<AtomicUsize>,
+}
+
+impl Ending {
+    /// Has only the lines that have been read by now be done, by `doing`, which has the input, until the deadline. The number
+    /// of those that were not.
+    pub(crate) async fn finish(self, doing: impl Future<Output = ()>, deadline: Instant) -> usize {
+        self.stop.send_replace(true);
+        let done = timeout_at(deadline, doing).await;
+        match done {
+            Ok(()) => 0,
+            Err(_elapsed) => self.undone.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ impl Direction {
 
 /// When and where.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Place {
+pub(crate) struct Origin {
     /// Since the start of the proxy.
     #[serde(rename = "t", serialize_with = "seconds")]
     pub(crate) time: Duration,
@@ -51,7 +51,7 @@ pub(crate) const PREAMBLE_BYTES: usize = preamble::CLIENT.len();
 /// Something that went through, or happened.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) place: Place,
+    pub(crate) origin: Origin,
     /// The time of day.
     pub(crate) at: SystemTime,
     pub(crate) what: What,

@@ -4,7 +4,7 @@ use masep::{Address, Frame, Message, RejectReason};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::entry::{Entry, Meaning, PREAMBLE_BYTES, Place, What};
+use super::entry::{Entry, Meaning, Origin, PREAMBLE_BYTES, What};
 use crate::address::as_text;
 use crate::failure::Failure;
 use crate::payload::Payload;
@@ -46,7 +46,7 @@ impl Skipped {
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
     #[serde(flatten)]
-    place: Place,
+    origin: Origin,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -159,7 +159,7 @@ impl<'a> Line<'a> {
             What::Reset => Content::Ended { event: "reset" },
         };
         Self {
-            place: entry.place,
+            origin: entry.origin,
             content,
         }
     }

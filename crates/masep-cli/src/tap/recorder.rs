@@ -8,7 +8,7 @@ use bytes::Bytes;
 use masep_proto::protocol2::{Dissector, HeaderError, Piece};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::entry::{Direction, Entry, Place, What};
+use super::entry::{Direction, Entry, Origin, What};
 use crate::payload;
 
 /// Entries that may wait to be printed, and the bytes that they may hold. This is what a burst may
@@ -74,7 +74,7 @@ impl Recorder {
             return;
         };
         let entry = Entry {
-            place: Place {
+            origin: Origin {
                 time: self.started.elapsed(),
                 conn,
                 dir,

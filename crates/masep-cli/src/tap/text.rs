@@ -13,7 +13,7 @@ pub(super) const SHORT: usize = 160;
 
 /// One line, with at most `length` characters of what was said.
 pub(super) fn line(entry: &Entry, length: usize) -> String {
-    let place = entry.place;
+    let origin = entry.origin;
     let (size, kind, said) = match &entry.what {
         What::First(frame) => frame_columns(frame, Meaning::of_first(frame)),
         What::Frame(frame) => frame_columns(frame, Meaning::of(frame)),
@@ -41,9 +41,9 @@ pub(super) fn line(entry: &Entry, length: usize) -> String {
     let size = size.map_or(String::new(), |size| format!("{size} B"));
     let mut line = format!(
         "{:>12.6} {:>3} {} {size:>8} ",
-        place.time.as_secs_f64(),
-        place.conn,
-        place.dir.as_str(),
+        origin.time.as_secs_f64(),
+        origin.conn,
+        origin.dir.as_str(),
     );
     push_printable(&mut line, &kind, SHORT);
     if !said.is_empty() {
