@@ -58,7 +58,7 @@ pub mod tag {
     pub const BOOL: u64 = 39_734;
 }
 
-pub use map::MapWriter;
+pub use map::{MapItem, MapWriter, read_map};
 
 /// A message of which everybody is sent the same, but for what belongs to the turn: its payload up to that.
 ///
@@ -91,6 +91,15 @@ pub fn decode_message(
     limits: &Limits,
 ) -> Result<(Message, Option<Dict>), DecodeError> {
     decode::message(bytes, limits)
+}
+
+/// As [`decode_message`], with the bytes of what belongs to the turn: a map, of which nothing else is known, for
+/// [`read_map`]. So no dict is made of it.
+pub(crate) fn decode_in_turn(
+    bytes: &Bytes,
+    limits: &Limits,
+) -> Result<(Message, Option<Bytes>), DecodeError> {
+    decode::message_in_turn(bytes, limits)
 }
 
 /// A value as CBOR.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use masep_proto::{Action, Dict, Message, MessageType, Value};
+use masep_proto::{Action, Message, MessageType, Value};
 
 use crate::peer::{Answer, Manner, Place};
 use crate::seat::Presence;
@@ -25,7 +25,7 @@ struct Arrived<'a> {
 }
 
 impl Table {
-    /// A message has arrived, at this time, with what belongs to a turn if the peer speaks protocol 2. Of one peer
+    /// A message has arrived, at this time, with the number of the turn that it says, if the peer speaks protocol 2. Of one peer
     /// they are to be told in order, with times that do not go back; a time may be earlier than that of other
     /// calls.
     ///
@@ -37,7 +37,7 @@ impl Table {
         &mut self,
         peer: PeerKey,
         message: &Message,
-        turn: Option<&Dict>,
+        turn: Option<u64>,
         at: Instant,
     ) {
         let now = self.tick(at);
@@ -69,7 +69,7 @@ impl Table {
         &mut self,
         peer: PeerKey,
         message: &Message,
-        turn: Option<&Dict>,
+        turn: Option<u64>,
         at: Instant,
         now: Instant,
     ) {
@@ -85,7 +85,7 @@ impl Table {
         let arrived = Arrived {
             action,
             turn: match turn {
-                Some(turn) => wire::turn_number(turn),
+                Some(turn) => Some(turn),
                 None if manner == Manner::Pymasep && self.settings.hears_echo => {
                     action.and_then(echoed)
                 }

@@ -1,6 +1,5 @@
 //! Turns and episodes, as the host calls them.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::question::Question;
@@ -168,14 +167,14 @@ impl Table {
         if self.is_ending() {
             return Err(TableError::Over);
         }
-        let mut named = BTreeSet::new();
+        let mut named = vec![false; self.seats.len()];
         for (seat, _) in views {
             let place = self.seats.get(seat.0);
             let place = place.ok_or_else(|| TableError::UnknownSeat(seat.0.to_string()))?;
             if let Some(question) = &place.question {
                 return Err(TableError::TurnIsOpen(question.turn));
             }
-            if !named.insert(*seat) {
+            if std::mem::replace(&mut named[seat.0], true) {
                 return Err(TableError::SeatTwice(place.name.clone()));
             }
         }

@@ -78,7 +78,7 @@
 //!
 //! // Ann acts. Ben does not: when his time is over, the shell is asked for what has arrived, and then he is late.
 //! let action = Message::action("ann", Action::new(4));
-//! table.handle_message(PeerKey(1), &action, Some(&action_turn(turn)), now);
+//! table.handle_message(PeerKey(1), &action, Some(turn), now);
 //! now = table.deadline().unwrap();
 //! table.handle_timeout(now);
 //! table.handle_timeout(now);
@@ -130,4 +130,4 @@ pub use seat::SeatState;
 pub use settings::{Absence, Clock, Late, Settings, TurnTime};
 pub use table::Table;
 pub use view::View;
-pub use wire::{Cause, How, Kind, Last, TurnData, action_turn, turn_number};
+pub use wire::{Cause, How, Kind, Last, TurnData, action_turn, turn_number, turn_number_of};

@@ -335,8 +335,8 @@ impl Session {
         self.finish(End::Finished);
     }
 
-    /// A message has arrived, with what belongs to a turn.
-    pub fn received(&mut self, message: &Message, turn: Option<&Dict>, now: Instant) {
+    /// A message has arrived, with the data of its turn, if it has any that can be read.
+    pub fn received(&mut self, message: &Message, turn: Option<TurnData>, now: Instant) {
         match message.msg_type {
             MessageType::Observation => self.observed(message, turn, now),
             MessageType::End => self.leave(),
@@ -344,8 +344,8 @@ impl Session {
         }
     }
 
-    fn observed(&mut self, message: &Message, turn: Option<&Dict>, now: Instant) {
-        let data = match turn.and_then(TurnData::from_dict) {
+    fn observed(&mut self, message: &Message, turn: Option<TurnData>, now: Instant) {
+        let data = match turn {
             Some(data) => data,
             None if self.is_numbered => return,
             None => self.inbox.count(is_final(message)),
@@ -444,6 +444,11 @@ impl Session {
         turn.kind() == Kind::Show
             && self.part.role == Role::Actor
             && !self.answer.as_ref().is_some_and(is_answered)
+    }
+
+    /// True if there is a turn for the user, which may be older than what the connection has by now.
+    pub fn has_turn(&self) -> bool {
+        !self.inbox.is_empty()
     }
 
     /// The number of the turn that the user was given and has not answered.

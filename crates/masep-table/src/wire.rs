@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masep_proto::cbor::MapWriter;
+use masep_proto::cbor::{MapItem, MapWriter, read_map};
 use masep_proto::{Dict, Value};
 
 /// The kind of an observation.
@@ -93,9 +93,10 @@ impl Kind {
         }
     }
 
-    fn read(word: &str) -> Option<Self> {
+    fn read(word: &[u8]) -> Option<Self> {
         let kinds = [Self::Ask, Self::Show, Self::Final];
-        kinds.into_iter().find(|kind| kind.as_str() == word)
+        let is_it = |kind: &Self| kind.as_str().as_bytes() == word;
+        kinds.into_iter().find(is_it)
     }
 }
 
@@ -126,8 +127,9 @@ impl Cause {
         }
     }
 
-    fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.as_str() == word)
+    fn read(word: &[u8]) -> Option<Self> {
+        let is_it = |cause: &Self| cause.as_str().as_bytes() == word;
+        Self::ALL.into_iter().find(is_it)
     }
 
     /// True if the default action is played: for causes that are the player's fault.
@@ -173,8 +175,7 @@ impl Last {
         dict
     }
 
-    fn to_cbor(self) -> Vec<u8> {
-        let mut map = MapWriter::new();
+    fn write(&self, map: &mut MapWriter) {
         map.number("n", self.turn);
         map.text("how", self.how.as_str());
         if let Some(cause) = self.how.cause() {
@@ -186,26 +187,57 @@ impl Last {
         if let Some(played) = self.played.filter(|_| self.how != How::Played) {
             map.number("played", played);
         }
-        map.finish()
     }
 
     /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
     pub fn from_dict(dict: &Dict) -> Option<Self> {
-        let turn = number(dict, "n")?;
-        let why = || Cause::read(dict.get("why")?.as_str()?);
-        let how = match dict.get("how")?.as_str()? {
-            "played" => How::Played,
-            "default" => How::Default(why()?),
-            "none" => How::None(why()?),
+        let word = |key| Some(dict.get(key)?.as_str()?.as_bytes());
+        Self::of(
+            number(dict, "n")?,
+            word("how")?,
+            word("why").and_then(Cause::read),
+            duration(dict, "after_ms"),
+            number(dict, "played"),
+        )
+    }
+}
+
+impl Last {
+    /// Reads what [`to_dict`](Self::to_dict) has, in CBOR.
+    fn from_cbor(bytes: &[u8]) -> Option<Self> {
+        let (mut turn, mut how, mut why, mut after, mut played) = (None, None, None, None, None);
+        let read = read_map(bytes, |key, item| match (key, item) {
+            (b"n", MapItem::Number(number)) => turn = Some(number),
+            (b"how", MapItem::Text(word)) => how = Some(word),
+            (b"why", MapItem::Text(word)) => why = Cause::read(word),
+            (b"after_ms", MapItem::Number(number)) => after = Some(Duration::from_millis(number)),
+            (b"played", MapItem::Number(number)) => played = Some(number),
+            _ => {}
+        });
+        read.ok()?;
+        Self::of(turn?, how?, why, after, played)
+    }
+
+    fn of(
+        turn: u64,
+        how: &[u8],
+        why: Option<Cause>,
+        after: Option<Duration>,
+        played: Option<u64>,
+    ) -> Option<Self> {
+        let how = match how {
+            b"played" => How::Played,
+            b"default" => How::Default(why?),
+            b"none" => How::None(why?),
             _ => return None,
         };
         Some(Self {
             turn,
             how,
-            after: duration(dict, "after_ms"),
+            after,
             played: match how {
                 How::Played => Some(turn),
-                _ => number(dict, "played").filter(|played| *played < turn),
+                _ => played.filter(|played| *played < turn),
             },
         })
     }
@@ -237,6 +269,12 @@ impl TurnData {
     /// The same in CBOR.
     pub fn to_cbor(&self) -> Vec<u8> {
         let mut map = MapWriter::new();
+        self.write(&mut map);
+        map.finish()
+    }
+
+    /// Writes the entries of [`to_cbor`](Self::to_cbor) into a map.
+    pub fn write(&self, map: &mut MapWriter) {
         map.number("n", self.number);
         map.number("episode", self.episode);
         map.text("kind", self.kind.as_str());
@@ -247,12 +285,11 @@ impl TurnData {
             map.number("bank_ms", millis(bank));
         }
         if let Some(last) = self.last {
-            map.item("last", &last.to_cbor());
+            map.map("last", |map| last.write(map));
         }
         if self.skipped > 0 {
             map.number("skipped", self.skipped);
         }
-        map.finish()
     }
 
     /// Reads what [`to_dict`](Self::to_dict) writes; other keys are ignored.
@@ -264,13 +301,57 @@ impl TurnData {
         Some(Self {
             number: number(dict, "n")?,
             episode: number(dict, "episode").unwrap_or(0),
-            kind: Kind::read(dict.get("kind")?.as_str()?)?,
+            kind: Kind::read(dict.get("kind")?.as_str()?.as_bytes())?,
             left: duration(dict, "left_ms"),
             bank: duration(dict, "bank_ms"),
             last,
             skipped: number(dict, "skipped").unwrap_or(0),
         })
     }
+}
+
+impl TurnData {
+    /// Reads what [`to_cbor`](Self::to_cbor) writes, as [`from_dict`](Self::from_dict) does.
+    pub fn from_cbor(bytes: &[u8]) -> Option<Self> {
+        let (mut turn, mut kind, mut last) = (None, None, Some(None));
+        let mut data = Self {
+            number: 0,
+            episode: 0,
+            kind: Kind::Show,
+            left: None,
+            bank: None,
+            last: None,
+            skipped: 0,
+        };
+        let read = read_map(bytes, |key, item| match (key, item) {
+            (b"n", MapItem::Number(number)) => turn = Some(number),
+            (b"episode", MapItem::Number(number)) => data.episode = number,
+            (b"kind", MapItem::Text(word)) => kind = Kind::read(word),
+            (b"left_ms", MapItem::Number(number)) => {
+                data.left = Some(Duration::from_millis(number))
+            }
+            (b"bank_ms", MapItem::Number(number)) => {
+                data.bank = Some(Duration::from_millis(number))
+            }
+            (b"last", MapItem::Map(bytes)) => last = Last::from_cbor(bytes).map(Some),
+            (b"skipped", MapItem::Number(number)) => data.skipped = number,
+            _ => {}
+        });
+        read.ok()?;
+        (data.number, data.kind, data.last) = (turn?, kind?, last?);
+        Some(data)
+    }
+}
+
+/// The number in the data of a turn in CBOR; `None` if there is none.
+pub fn turn_number_of(bytes: &[u8]) -> Option<u64> {
+    let mut turn = None;
+    let read = read_map(bytes, |key, item| {
+        if let (b"n", MapItem::Number(number)) = (key, item) {
+            turn = Some(number);
+        }
+    });
+    read.ok().and(turn)
 }
 
 /// The data of a turn beside an action: its number.
@@ -308,6 +389,7 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use masep_proto::Limits;
     use masep_proto::cbor::encode_value;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -336,6 +418,7 @@ mod tests {
                 let limits = Limits::default();
                 let encoded = encode_value(&turn.to_dict().into(), &limits).unwrap();
                 assert_eq!(turn.to_cbor(), encoded);
+                assert_eq!(TurnData::from_cbor(&encoded), Some(turn));
             }
         }
         let short = Dict::new()
@@ -356,8 +439,62 @@ mod tests {
             Dict::from([("n", Value::from("1")), ("kind", "ask".into())]),
         ] {
             assert_eq!(TurnData::from_dict(&turn), None);
+            assert_eq!(TurnData::from_cbor(&cbor(turn)), None);
         }
-        assert_eq!(turn_number(&action_turn(5)), Some(5));
-        assert_eq!(turn_number(&Dict::from([("n", 1.0)])), None);
+        for (turn, number) in [
+            (action_turn(5), Some(5)),
+            (Dict::from([("n", 1.0)]), None),
+            (Dict::from([("m", 1)]), None),
+        ] {
+            assert_eq!(turn_number(&turn), number);
+            assert_eq!(turn_number_of(&cbor(turn)), number);
+        }
+        assert_eq!(turn_number_of(b"\x01"), None);
+        // A key that is there twice.
+        assert_eq!(turn_number_of(b"\xa2\x61n\x05\x61n\x05"), None);
+    }
+
+    fn cbor(turn: Dict) -> Vec<u8> {
+        let encoded = encode_value(&turn.into(), &Limits::default());
+        encoded.unwrap().to_vec()
+    }
+
+    fn item() -> impl Strategy<Value = Value> {
+        let words =
+            prop::sample::select(vec!["ask", "show", "final", "played", "none", "late", "x"]);
+        prop_oneof![
+            any::<u64>().prop_map(Value::from),
+            (-9i64..9).prop_map(Value::from),
+            words.prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            Just(Value::None),
+            Just(Value::from(1.5)),
+            Just(Value::List(vec![Dict::new().into(), 1.into()])),
+        ]
+    }
+
+    fn dict() -> impl Strategy<Value = Dict> {
+        let keys = vec![
+            "n", "episode", "kind", "left_ms", "bank_ms", "skipped", "how", "why", "after_ms",
+            "played", "other",
+        ];
+        let entry = (prop::sample::select(keys), item());
+        prop::collection::vec(entry, 0..12).prop_map(|entries| entries.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_turn_in_cbor_is_read_as_its_dict(turn in dict(), last in dict(), has_last in any::<bool>()) {
+            // Most have what each needs.
+            let mut turn = Dict::from([("n", Value::from(7)), ("kind", "ask".into())])
+                .into_iter()
+                .chain(turn)
+                .collect::<Dict>();
+            if has_last {
+                turn.insert("last", last);
+            }
+            prop_assert_eq!(turn_number_of(&cbor(turn.clone())), turn_number(&turn));
+            prop_assert_eq!(TurnData::from_cbor(&cbor(turn.clone())), TurnData::from_dict(&turn));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 use masep_proto::{Action, Element, Message, Role};
-use masep_table::{Clock, Hello, PeerKey, Settings, Table, Token, TurnTime, View, action_turn};
+use masep_table::{Clock, Hello, PeerKey, Settings, Table, Token, TurnTime, View};
 
 /// A view of some 2 kB.
 fn view() -> View {
@@ -85,11 +85,10 @@ impl Game {
         assert_eq!(self.table.peers(), 3, "it has the seat that is away");
         for guess in [0, turn, turn, turn - 1, turn] {
             let action = Message::action("flood", Action::new(1));
-            let data = action_turn(guess);
             self.table
-                .handle_message(PeerKey(1), &action, Some(&data), self.now);
+                .handle_message(PeerKey(1), &action, Some(guess), self.now);
             self.table
-                .handle_message(PeerKey(3), &action, Some(&data), self.now);
+                .handle_message(PeerKey(3), &action, Some(guess), self.now);
             self.drain();
         }
         self.table.handle_closed(stranger, self.now);

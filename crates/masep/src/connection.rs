@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+#[cfg(not(masep_model))]
+use masep_proto::connection::Want;
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Dict, Frame, Message};
 
@@ -306,6 +308,18 @@ impl Connection {
                 TryRecvError::Empty
             }
         })
+    }
+
+    /// True if [`try_recv`](Self::try_recv) may give a frame that came with those that were given, which costs less to know than
+    /// to try.
+    #[cfg(not(masep_model))]
+    pub(crate) fn has_read_more(&self) -> bool {
+        let locked = self.shared.lock();
+        let has_more = !locked.batch.is_empty()
+            || locked.core.frames() > 0
+            || locked.core.wants_read() == Want::Now;
+        locked.release();
+        has_more
     }
 
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never

@@ -26,6 +26,7 @@ use masep_proto::connection::Protocols;
 use masep_proto::protocol2::{AccessToken, Rejected};
 use masep_proto::tls::TlsFault;
 use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
+use masep_table::TurnData;
 use masep_table::player::{Closed, Part, Session, Step};
 use tokio::time::{sleep_until, timeout};
 
@@ -299,8 +300,9 @@ impl Player {
     ///
     /// Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.
     pub async fn next_turn(&mut self) -> Option<Turn> {
-        self.take_arrived();
+        self.take_newer();
         loop {
+            self.take_read();
             if let Some(turn) = self.session.next_turn(now()) {
                 return Some(turn);
             }
@@ -315,8 +317,9 @@ impl Player {
     ///
     /// Cancel safe: as [`next_turn`](Self::next_turn).
     pub async fn next(&mut self) -> Option<Told> {
-        self.take_arrived();
+        self.take_newer();
         loop {
+            self.take_read();
             if let Some(event) = self.session.poll_event() {
                 return Some(Told::Event(event));
             }
@@ -484,14 +487,27 @@ impl Player {
         Ok(())
     }
 
-    /// Takes what has arrived.
-    fn take_arrived(&mut self) {
-        while self.session.step(now()) == Step::Talk
-            && let Some(client) = &self.client
-            && let Ok(frame) = client.connection().try_recv()
-        {
-            self.take(frame);
-        }
+    /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
+    /// there.
+    fn take_newer(&mut self) {
+        while self.session.has_turn() && self.try_take() {}
+    }
+
+    /// Takes the rest of what was read.
+    fn take_read(&mut self) {
+        let has_more = |client: &Client| client.connection().has_read_more();
+        while self.client.as_ref().is_some_and(has_more) && self.try_take() {}
+    }
+
+    /// Takes a frame that has arrived. False if there is none.
+    fn try_take(&mut self) -> bool {
+        let frame = match &self.client {
+            Some(client) if self.session.step(now()) == Step::Talk => {
+                client.connection().try_recv()
+            }
+            _ => return false,
+        };
+        frame.map(|frame| self.take(frame)).is_ok()
     }
 
     fn take(&mut self, frame: Frame) {
@@ -503,8 +519,9 @@ impl Player {
             self.session.noticed(&notice);
         }
         // Bytes that are no message are passed over.
-        if let Ok((message, turn)) = connection.encoding().decode_turn(frame) {
-            self.session.received(&message, turn.as_ref(), now());
+        if let Ok((message, turn)) = connection.encoding().decode_in_turn(frame) {
+            let turn = turn.as_deref().and_then(TurnData::from_cbor);
+            self.session.received(&message, turn, now());
         }
     }
 

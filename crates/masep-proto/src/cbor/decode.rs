@@ -21,8 +21,24 @@ pub(super) fn message(
     input: &Bytes,
     limits: &Limits,
 ) -> Result<(Message, Option<Dict>), DecodeError> {
+    read_message(input, limits, Decoder::turn)
+}
+
+/// The same with the bytes of the turn, which are a map and no more is known of it.
+pub(super) fn message_in_turn(
+    input: &Bytes,
+    limits: &Limits,
+) -> Result<(Message, Option<Bytes>), DecodeError> {
+    read_message(input, limits, Decoder::turn_bytes)
+}
+
+fn read_message<'a, T>(
+    input: &'a Bytes,
+    limits: &'a Limits,
+    turn: fn(&mut Decoder<'a>) -> Result<T, Fault>,
+) -> Result<(Message, Option<T>), DecodeError> {
     let mut decoder = Decoder::new(input, limits)?;
-    let message = decoder.message()?;
+    let message = decoder.message(turn)?;
     decoder.reader.end()?;
     Ok(message)
 }
@@ -42,6 +58,8 @@ const LEAST_PART: usize = 16;
 
 /// The items of a container for which memory is taken when it begins.
 const FEW: usize = 8;
+
+const TURN: &str = "turn is a map";
 
 /// A container that is being read.
 struct Open {
@@ -90,7 +108,10 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    fn message(&mut self) -> Result<(Message, Option<Dict>), Fault> {
+    fn message<T>(
+        &mut self,
+        read_turn: fn(&mut Self) -> Result<T, Fault>,
+    ) -> Result<(Message, Option<T>), Fault> {
         let head = self.reader.expect(Major::Map, "a message is a map")?;
         let count = self.reader.count(head)?;
         let (mut msg_type, mut src, mut params, mut turn) = (None, None, None, None);
@@ -106,7 +127,7 @@ impl<'a> Decoder<'a> {
                     .is_none(),
                 "src" => src.replace(self.next_text("src is a text")?).is_none(),
                 "params" => params.replace(self.params()?).is_none(),
-                "turn" => turn.replace(self.turn()?).is_none(),
+                "turn" => turn.replace(read_turn(self)?).is_none(),
                 _ => {
                     self.reader.skip()?;
                     unknown.insert(key)
@@ -141,8 +162,18 @@ impl<'a> Decoder<'a> {
         let start = self.reader.position();
         match self.value(PARAMS_DEPTH)? {
             Value::Dict(turn) => Ok(turn),
-            _ => Err(Fault::unexpected("turn is a map", start)),
+            _ => Err(Fault::unexpected(TURN, start)),
         }
+    }
+
+    fn turn_bytes(&mut self) -> Result<Bytes, Fault> {
+        let start = self.reader.position();
+        let head = self.reader.expect(Major::Map, TURN)?;
+        for _ in 0..self.reader.count(head)? {
+            self.reader.pass()?;
+            self.reader.pass()?;
+        }
+        Ok(self.input.slice(start..self.reader.position()))
     }
 
     /// The next value, which stands at this depth.

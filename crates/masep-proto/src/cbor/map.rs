@@ -6,7 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::head::{self, Major};
-use super::reader::{Fault, Reader};
+use super::reader::{Fault, Head, Reader};
 use crate::printable::is_name;
 use crate::value::excerpt;
 use crate::{DecodeError, DecodeErrorKind, Dict, Limit, Limits, Value};
@@ -183,10 +183,85 @@ impl<'a> Field<'_, 'a> {
     }
 }
 
+/// A value in a map whose keys are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapItem<'a> {
+    /// A number from 0 on.
+    Number(u64),
+    /// The bytes of a text, which may be no UTF-8.
+    Text(&'a [u8]),
+    /// The bytes of another map.
+    Map(&'a [u8]),
+    /// Anything else.
+    Other,
+}
+
+/// Keys of a map that are compared one by one.
+const FEW: usize = 16;
+
+/// Reads a map whose keys are known, such as a [`MapWriter`] writes: the bytes of each key are given to `each`, with its
+/// value. Takes no memory for up to 16 keys. Texts are not known to be UTF-8: those that are known are.
+///
+/// # Errors
+/// Bytes that are no CBOR or no map; a key that is there twice.
+pub fn read_map<'a>(
+    bytes: &'a [u8],
+    mut each: impl FnMut(&'a [u8], MapItem<'a>),
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(bytes, usize::MAX, usize::MAX);
+    let map = reader.expect(Major::Map, "this is a map")?;
+    let count = reader.count(map)?;
+    let (mut few, mut more): ([&[u8]; FEW], _) = ([&[]; FEW], HashSet::new());
+    for at in 0..count {
+        let head = reader.expect(Major::Text, "the key of a map is a text")?;
+        let key = content(bytes, &mut reader, head)?;
+        let known = &few[..at.min(FEW)];
+        if known.contains(&key) || (at >= FEW && !more.insert(key)) {
+            let kind = DecodeErrorKind::DuplicateKey(excerpt(&String::from_utf8_lossy(key)));
+            return Err(Fault::new(kind, head.start).into());
+        }
+        if let Some(place) = few.get_mut(at) {
+            *place = key;
+        }
+        each(key, item(bytes, &mut reader)?);
+    }
+    Ok(reader.end()?)
+}
+
+/// The bytes of a text whose head was just read.
+fn content<'a>(bytes: &'a [u8], reader: &mut Reader<'a>, head: Head) -> Result<&'a [u8], Fault> {
+    let range = reader.content(head)?;
+    Ok(bytes.get(range).unwrap_or_default())
+}
+
+fn item<'a>(bytes: &'a [u8], reader: &mut Reader<'a>) -> Result<MapItem<'a>, Fault> {
+    let start = reader.position();
+    let Some(first) = bytes.get(start) else {
+        return Err(Fault::truncated("an item", start));
+    };
+    Ok(match Major::of(*first) {
+        Major::Unsigned => MapItem::Number(reader.head()?.argument),
+        Major::Text => {
+            let head = reader.head()?;
+            MapItem::Text(content(bytes, reader, head)?)
+        }
+        Major::Map => {
+            reader.pass()?;
+            MapItem::Map(&bytes[start..reader.position()])
+        }
+        _ => {
+            reader.pass()?;
+            MapItem::Other
+        }
+    })
+}
+
 /// Writes a map of known keys, of which there are at most 23, in CBOR.
 #[derive(Debug)]
 pub struct MapWriter {
     output: Vec<u8>,
+    /// The place of the head of the map.
+    head: usize,
     entries: u8,
 }
 
@@ -199,10 +274,21 @@ impl Default for MapWriter {
 impl MapWriter {
     /// An empty map.
     pub fn new() -> Self {
-        let mut output = Vec::with_capacity(TYPICAL);
-        // The place of the head.
+        Self::behind(&[])
+    }
+
+    /// An empty map behind these bytes, which [`finish`](Self::finish) gives too.
+    pub(crate) fn behind(bytes: &[u8]) -> Self {
+        let mut output = Vec::with_capacity(bytes.len() + TYPICAL);
+        output.extend_from_slice(bytes);
+        let head = output.len();
         output.push(0);
-        Self { output, entries: 0 }
+        let entries = 0;
+        Self {
+            output,
+            head,
+            entries,
+        }
     }
 
     fn key(&mut self, key: &str) {
@@ -243,15 +329,33 @@ impl MapWriter {
     }
 
     /// Adds a value, whose bytes in CBOR these are.
-    pub fn item(&mut self, key: &str, item: &[u8]) {
+    pub(crate) fn item(&mut self, key: &str, item: &[u8]) {
         self.key(key);
         self.output.extend_from_slice(item);
     }
 
+    /// Adds a map, to which `write` adds its entries.
+    pub fn map(&mut self, key: &str, write: impl FnOnce(&mut Self)) {
+        self.key(key);
+        let (head, entries) = (self.head, self.entries);
+        (self.head, self.entries) = (self.output.len(), 0);
+        self.output.push(0);
+        write(self);
+        self.end();
+        (self.head, self.entries) = (head, entries);
+    }
+
+    /// Writes the head.
+    fn end(&mut self) {
+        debug_assert!(self.entries < 24, "the head has one byte");
+        if let Some(head) = self.output.get_mut(self.head) {
+            *head = (Major::Map as u8) << 5 | self.entries;
+        }
+    }
+
     /// The bytes of the map.
     pub fn finish(mut self) -> Vec<u8> {
-        debug_assert!(self.entries < 24, "the head has one byte");
-        self.output[0] = (Major::Map as u8) << 5 | self.entries;
+        self.end();
         self.output
     }
 }

@@ -184,6 +184,19 @@ impl<'a> Reader<'a> {
 
     /// Goes over the next item and all in it, which needs no memory.
     pub(super) fn skip(&mut self) -> Result<(), Fault> {
+        self.skip_with(|reader, head| reader.text(head).map(drop))
+    }
+
+    /// [`skip`](Self::skip) that does not look whether texts are UTF-8, for what is read once more.
+    pub(super) fn pass(&mut self) -> Result<(), Fault> {
+        self.skip_with(|reader, head| reader.content(head).map(drop))
+    }
+
+    #[inline]
+    fn skip_with(
+        &mut self,
+        text: impl Fn(&mut Self, Head) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let mut left = 1usize;
         while left > 0 {
             left -= 1;
@@ -195,7 +208,7 @@ impl<'a> Reader<'a> {
                     0
                 }
                 Major::Text => {
-                    self.text(head)?;
+                    text(self, head)?;
                     0
                 }
                 Major::Array => self.count(head)?,

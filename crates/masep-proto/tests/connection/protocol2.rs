@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use masep_proto::cbor::{self, MapItem};
 use masep_proto::connection::{Config, Event, Protocols, PushError, WhenFull};
 use masep_proto::protocol2::{Bye, Control, Header, Notice, Protocol, kind};
 use masep_proto::{
@@ -582,9 +583,13 @@ fn messages_go_in_the_form_of_the_peers_protocol() {
     let (one, other) = (pair.engine.core.encoding(), pair.agent.core.encoding());
     let frame = one.encode_turn(&message, Some(&turn)).unwrap();
     assert_eq!(
-        other.decode_turn(frame),
+        other.decode_turn(frame.clone()),
         Ok((message.clone(), Some(turn.clone())))
     );
+    let bytes = other.decode_in_turn(frame).unwrap().1.unwrap();
+    let mut read = Vec::new();
+    cbor::read_map(&bytes, |key, item| read.push((key, item))).unwrap();
+    assert_eq!(read, [(&b"n"[..], MapItem::Number(7))]);
     // pymasep's XML may come as it is; the user's own bytes are no message.
     let plain = Message::end("engine");
     let xml = Frame::of(FrameKind::Xml, plain.to_bytes().unwrap());

@@ -157,6 +157,10 @@ impl Inbox {
         Some(turn)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
     pub(super) fn was_final(&self, turn: u64) -> bool {
         self.last_final == Some(turn)
     }

@@ -1,9 +1,7 @@
 //! Cases 16 to 30.
 
 use masep_proto::{Action, Message, Value};
-use masep_table::{
-    Cause, Clock, Code, Event, Hello, How, Kind, Late, SeatState, TurnTime, action_turn,
-};
+use masep_table::{Cause, Clock, Code, Event, Hello, How, Kind, Late, SeatState, TurnTime};
 
 use crate::room::{Got, Room, actor, clock, ms, settings, state};
 
@@ -244,12 +242,10 @@ fn case_25_without_an_action_three_times_is_as_late() {
     let blue = room.pymasep("b");
     room.ask(&["red", "blue"]);
     room.take(red);
-    let turn = action_turn(1);
     for _ in 0..3 {
         assert_eq!(room.decided(), []);
         let empty = Message::action("a", Value::None);
-        room.table
-            .handle_message(red, &empty, Some(&turn), room.now);
+        room.table.handle_message(red, &empty, Some(1), room.now);
         room.work();
     }
     assert_eq!(

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use masep_proto::{Action, Dict, Element, Message, Role, TypeName, Value};
+use masep_proto::{Action, Element, Message, Role, TypeName, Value};
 use masep_table::{
     Absence, Clock, Effect, Event, Hello, Kind, Last, Late, Outgoing, PeerKey, SeatId, Settings,
-    Table, Token, TurnData, TurnTime, Verdict, View, Welcome, action_turn,
+    Table, Token, TurnData, TurnTime, Verdict, View, Welcome,
 };
 
 use super::model::{Model, Rules};
@@ -31,7 +31,7 @@ enum Manner {
 /// A message on its way.
 struct Flying {
     message: Message,
-    turn: Option<Dict>,
+    turn: Option<u64>,
     at: Instant,
 }
 
@@ -257,7 +257,7 @@ impl Play {
         self.flush(key);
     }
 
-    fn send(&mut self, key: PeerKey, message: Message, turn: Option<Dict>) {
+    fn send(&mut self, key: PeerKey, message: Message, turn: Option<u64>) {
         let at = self.now;
         if let Some(peer) = self.peers.get_mut(&key) {
             peer.way.push_back(Flying { message, turn, at });
@@ -270,7 +270,7 @@ impl Play {
             self.acting = Some(key);
             self.model.delayed(self.now - flying.at);
             let Flying { message, turn, at } = flying;
-            self.table.handle_message(key, &message, turn.as_ref(), at);
+            self.table.handle_message(key, &message, turn, at);
             self.work();
         }
     }
@@ -297,7 +297,7 @@ impl Play {
         let peer = &self.peers[&key];
         let action = Action::new(tag);
         let (action, number) = match peer.manner {
-            Manner::Numbered => (action, Some(action_turn(turn))),
+            Manner::Numbered => (action, Some(turn)),
             Manner::Pymasep | Manner::Roleless => (action, None),
             Manner::Echo => (action.with("turn", turn), None),
         };
@@ -310,7 +310,7 @@ impl Play {
         let peer = &self.peers[&key];
         let (id, manner) = (peer.id.clone(), peer.manner);
         let turn = self.table.number();
-        let number = (manner == Manner::Numbered).then(|| action_turn(turn));
+        let number = (manner == Manner::Numbered).then_some(turn);
         match choose(6) {
             0 => self.send(key, Message::action("nobody", Action::new(0)), number),
             1 => self.send(key, Message::action(id, Value::None), number),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use masep_proto::access::Grant;
 use masep_proto::{MessageType, Role};
-use masep_table::{Code, Event, Hello, How, PeerKey, SeatState, action_turn};
+use masep_table::{Code, Event, Hello, How, PeerKey, SeatState};
 
 use crate::room::{GAME, Got, Room, actor, ms, settings};
 use crate::sayings::{OTHER, OWN, Part, Says};
@@ -255,9 +255,8 @@ fn each_message_of_each_peer_at_each_point_does_what_it_may() {
         let name = if case.in_own_name { OWN } else { OTHER };
         let message = case.says.message(name, GAME);
         let is_numbered = case.peer == Peer::Named && message.msg_type == MessageType::Action;
-        let data = is_numbered.then(|| action_turn(turn));
-        room.table
-            .handle_message(key, &message, data.as_ref(), room.now);
+        let data = is_numbered.then_some(turn);
+        room.table.handle_message(key, &message, data, room.now);
         room.work();
 
         let got = room.take(key);

@@ -7,7 +7,6 @@ use masep_proto::{Action, Element, Message, PeerId, Role, TypeName, Value};
 use masep_table::{
     Attachment, Cause, Clock, Code, Decision, Effect, Event, Hello, How, Kind, Notice, Outgoing,
     PeerKey, SeatId, Settings, Table, Token, TurnData, TurnTime, Verdict, View, Welcome,
-    action_turn,
 };
 
 pub(crate) const GAME: &str = "pursuit.PursuitGame";
@@ -182,8 +181,7 @@ impl Room {
 
     pub(crate) fn act_at(&mut self, peer: PeerKey, id: &str, turn: u64, action: i64, at: Instant) {
         let message = Message::action(id, Action::new(action));
-        let turn = action_turn(turn);
-        self.table.handle_message(peer, &message, Some(&turn), at);
+        self.table.handle_message(peer, &message, Some(turn), at);
         self.work();
     }
 

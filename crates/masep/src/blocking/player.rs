@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_proto::{Dict, Frame, Message, Value};
+use masep_table::TurnData;
 use masep_table::player::{End, Event, Session, Step, Turn};
 
 use super::{Client, Connection, TimedOut};
@@ -74,8 +75,9 @@ impl Player {
     }
 
     fn next_turn_until(&mut self, until: Option<Instant>) -> Result<Option<Turn>, TimedOut> {
-        self.take_arrived();
+        self.take_newer();
         loop {
+            self.take_read();
             if let Some(turn) = self.session.next_turn(Instant::now()) {
                 return Ok(Some(turn));
             }
@@ -108,8 +110,9 @@ impl Player {
     #[cfg(feature = "unstable-bindings")]
     pub fn next_connected(&mut self, time: Duration) -> Result<Option<Turn>, TimedOut> {
         let until = Instant::now().checked_add(time);
-        self.take_arrived();
+        self.take_newer();
         loop {
+            self.take_read();
             let now = Instant::now();
             if let Some(turn) = self.session.next_turn(now) {
                 return Ok(Some(turn));
@@ -148,8 +151,9 @@ impl Player {
     /// `None` when the part is over and all was told.
     #[expect(clippy::should_implement_trait, reason = "it blocks")]
     pub fn next(&mut self) -> Option<Told> {
-        self.take_arrived();
+        self.take_newer();
         loop {
+            self.take_read();
             if let Some(event) = self.session.poll_event() {
                 return Some(Told::Event(event));
             }
@@ -320,14 +324,27 @@ impl Player {
         Ok(())
     }
 
-    /// Takes what has arrived.
-    fn take_arrived(&mut self) {
-        while self.session.step(Instant::now()) == Step::Talk
-            && let Some(client) = &self.client
-            && let Ok(frame) = client.connection().try_recv()
-        {
-            self.take(frame);
-        }
+    /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
+    /// there.
+    fn take_newer(&mut self) {
+        while self.session.has_turn() && self.try_take() {}
+    }
+
+    /// Takes the rest of what was read.
+    fn take_read(&mut self) {
+        let has_more = |client: &Client| client.connection().has_read_more();
+        while self.client.as_ref().is_some_and(has_more) && self.try_take() {}
+    }
+
+    /// Takes a frame that has arrived. False if there is none.
+    fn try_take(&mut self) -> bool {
+        let frame = match &self.client {
+            Some(client) if self.session.step(Instant::now()) == Step::Talk => {
+                client.connection().try_recv()
+            }
+            _ => return false,
+        };
+        frame.map(|frame| self.take(frame)).is_ok()
     }
 
     fn take(&mut self, frame: Frame) {
@@ -339,9 +356,9 @@ impl Player {
             self.session.noticed(&notice);
         }
         // Bytes that are no message are passed over.
-        if let Ok((message, turn)) = connection.encoding().decode_turn(frame) {
-            self.session
-                .received(&message, turn.as_ref(), Instant::now());
+        if let Ok((message, turn)) = connection.encoding().decode_in_turn(frame) {
+            let turn = turn.as_deref().and_then(TurnData::from_cbor);
+            self.session.received(&message, turn, Instant::now());
         }
     }
 

@@ -8,7 +8,7 @@ use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
 use masep_table::{
     Decision, Effect, Event, Hello, Outgoing, PeerKey, SeatId, Settings, Table, TableError, Token,
-    TurnTime, Verdict, View, ViewRequest,
+    TurnTime, Verdict, View, ViewRequest, turn_number_of,
 };
 
 use super::Found;
@@ -165,8 +165,9 @@ impl<L: Link> Driver<L> {
         // An answer is not older than its question, nor than what came before it.
         let at = at.max(linked.last).min(now);
         linked.last = at;
-        if let Ok((message, turn)) = encoding.decode_turn(frame) {
-            self.table.handle_message(key, &message, turn.as_ref(), at);
+        if let Ok((message, turn)) = encoding.decode_in_turn(frame) {
+            let turn = turn.as_deref().and_then(turn_number_of);
+            self.table.handle_message(key, &message, turn, at);
             self.carry_out(now);
         }
     }

@@ -52,7 +52,7 @@ impl Forms {
                 None => return encoding.encode(message),
             },
         };
-        let frame = made.frame(&turn.to_cbor());
+        let frame = made.frame(|map| turn.write(map));
         self.for_turns = Some(made);
         self.masep2 = Some((turn, frame.clone()));
         Ok(frame)

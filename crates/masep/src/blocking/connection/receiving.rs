@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(not(masep_model))]
+use masep_proto::connection::Want;
 use masep_proto::protocol2::Notice;
 use masep_proto::{Frame, Message};
 
@@ -60,6 +62,14 @@ impl Connection {
             RecvTimeoutError::TimedOut => TryRecvError::Empty,
             RecvTimeoutError::Closed(reason) => TryRecvError::Closed(reason),
         })
+    }
+
+    /// True if [`try_recv`](Self::try_recv) may give a frame that came with those that were given, which is known without a
+    /// look at the socket.
+    #[cfg(not(masep_model))]
+    pub(in crate::blocking) fn has_read_more(&self) -> bool {
+        let state = self.shared().lock();
+        state.has_frames() || state.core.wants_read() == Want::Now
     }
 
     /// The next frame as a message: [`recv`](Self::recv), and then [`decode`](Self::decode).
