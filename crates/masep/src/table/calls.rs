@@ -70,26 +70,31 @@ macro_rules! host_calls {
             F: FnMut(&Seat) -> V,
             V: Into<View>,
         {
-            let look = |driver: &Driver<Connection>| -> Vec<Seat> {
-                seats.iter().map(|seat| driver.seat(*seat)).collect()
+            let mut seen: Vec<Seat> = {
+                let inner = self.shared.lock();
+                seats.iter().map(|seat| inner.driver.seat(*seat)).collect()
             };
-            let mut seen = look(&self.shared.lock().driver);
             let mut views = make_views(&seen, &mut view)?;
             // Somebody may come to a seat while its view is made, but not again and again.
             for _ in 0..seats.len() {
-                let now = look(&self.shared.lock().driver);
-                let changed = |at: &usize| !now[*at].has_player_of(&seen[*at]);
-                let Some(at) = (0..now.len()).find(changed) else {
+                let changed = {
+                    let inner = self.shared.lock();
+                    let changed = seen
+                        .iter()
+                        .position(|seat| !inner.driver.has_player_of(seat));
+                    changed.map(|at| (at, inner.driver.seat(seats[at])))
+                };
+                let Some((at, now)) = changed else {
                     break;
                 };
-                views[at].1 = guarded(|| view(&now[at]).into())?;
-                seen[at] = now[at].clone();
+                views[at].1 = guarded(|| view(&now).into())?;
+                seen[at] = now;
             }
             let left = views.len();
             let opened = |driver: &mut Driver<Connection>, now| driver.open(views, time, now);
             Ok(Turn {
                 table: self,
-                number: self.shared.call(opened)?,
+                number: self.shared.open(opened)?,
                 left,
                 view,
             })

@@ -229,6 +229,11 @@ impl<L: Link> Driver<L> {
         std::mem::replace(&mut self.has_news, false)
     }
 
+    /// True if the next [`take_news`](Self::take_news) gives true.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.has_news
+    }
+
     fn carry_out(&mut self, now: Instant) {
         while let Some(effect) = self.table.poll_effect() {
             match effect {
@@ -412,6 +417,13 @@ impl<L: Link> Driver<L> {
             self.table.state(seat),
             self.table.has_pymaseps_player(seat),
         )
+    }
+
+    /// True if the seat has the same player as it had, as far as a view depends on it.
+    pub(crate) fn has_player_of(&self, seen: &Seat) -> bool {
+        let seat = seen.id();
+        self.table.player(seat) == seen.player()
+            && self.table.has_pymaseps_player(seat) == seen.has_pymaseps_player()
     }
 
     fn name(&self, seat: SeatId) -> Arc<str> {

@@ -66,11 +66,6 @@ impl Seat {
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
     }
-
-    /// True if this has the same player as that, as far as a view depends on it.
-    pub(crate) fn has_player_of(&self, other: &Self) -> bool {
-        self.player == other.player && self.has_pymaseps_player == other.has_pymaseps_player
-    }
 }
 
 /// The decision of one seat in one turn.

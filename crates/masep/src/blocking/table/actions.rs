@@ -90,7 +90,7 @@ where
             let views = vec![(seat.id(), view)];
             let opened =
                 |driver: &mut super::Driver<_>, now| driver.open(views, TurnTime::AsSet, now);
-            let turn = self.table.shared.call(opened)?;
+            let turn = self.table.shared.open(opened)?;
             self.open.insert(seat.index(), turn);
         }
         Ok(())

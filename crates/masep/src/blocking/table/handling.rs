@@ -1,9 +1,7 @@
 //! The threads of the connections, and of those who come.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Instant;
 
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
@@ -61,14 +59,7 @@ impl SocketHandler for Handling {
     }
 
     fn on_receive(&self, connection: &Connection, frame: Frame) {
-        let at = Instant::now();
-        self.0.arriving.fetch_add(1, Ordering::AcqRel);
-        self.0.with(|inner, now| {
-            self.0.arriving.fetch_sub(1, Ordering::AcqRel);
-            if let Some(key) = inner.keys.get(&connection.id()).copied() {
-                inner.driver.received(key, frame, at, now);
-            }
-        });
+        self.0.arrive(connection, frame);
     }
 
     fn on_close(&self, connection: &Connection, _reason: &CloseReason) {

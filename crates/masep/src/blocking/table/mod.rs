@@ -3,6 +3,7 @@
 mod actions;
 #[cfg(feature = "unstable-bindings")]
 mod bindings;
+mod direct;
 mod handling;
 mod shared;
 
@@ -142,6 +143,7 @@ impl Table {
     /// As [`open`](Self::open) and [`Turn::next`].
     pub fn ask(&self, seat: &str, view: impl Into<View>) -> Result<Move, Error> {
         let view = view.into();
+        let _asking = self.shared.ask();
         let mut turn = self.open([seat], |_: &Seat| view.clone())?;
         turn.next().unwrap_or(Err(Error::Over))
     }
@@ -171,6 +173,7 @@ impl Table {
             .table()
             .seats()
             .collect::<Vec<_>>();
+        let _asking = self.shared.ask();
         let mut turn = self.open_seats(&seats, time, view)?;
         let mut moves = Vec::with_capacity(turn.left);
         while let Some(decision) = turn.next() {

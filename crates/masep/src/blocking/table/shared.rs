@@ -1,6 +1,6 @@
 //! The table that its host, its clocks and its connections share, behind one lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use masep_table::PeerKey;
 
+use super::direct::Direct;
 use crate::ConnectionId;
+use crate::blocking::stream::Waker;
 use crate::blocking::{Connection, TimedOut};
 use crate::table::driver::Driver;
 
@@ -23,6 +25,8 @@ pub(super) struct Shared {
     changed: Condvar,
     /// There is an earlier deadline, or no table any more.
     hurried: Condvar,
+    /// A thread that stands aside is to read again.
+    pub(super) released: Condvar,
     /// Threads that have a frame and wait for the lock.
     pub(super) arriving: AtomicUsize,
 }
@@ -38,9 +42,19 @@ pub(super) struct Inner {
     is_stopped: bool,
     /// Counts the times when something had happened for calls that wait.
     news: u64,
+    /// Calls that wait for [`changed`](Shared::changed).
+    sleeping: usize,
+    /// Calls that wait for connections.
+    pub(super) waiting: Vec<Waker>,
+    /// Calls that ask seats and wait for all of their decisions.
+    pub(super) asks: usize,
+    /// Connections that are read by the calls that wait.
+    pub(super) direct: BTreeMap<PeerKey, Direct>,
+    /// A thread is to read its connection again.
+    pub(super) releases: bool,
 }
 
-type Guard<'a> = MutexGuard<'a, Inner>;
+pub(super) type Guard<'a> = MutexGuard<'a, Inner>;
 
 impl Shared {
     pub(super) fn new(driver: Driver<Connection>) -> Arc<Self> {
@@ -53,9 +67,15 @@ impl Shared {
                 looks_at: None,
                 is_stopped: false,
                 news: 0,
+                sleeping: 0,
+                waiting: Vec::new(),
+                asks: 0,
+                direct: BTreeMap::new(),
+                releases: false,
             }),
             changed: Condvar::new(),
             hurried: Condvar::new(),
+            released: Condvar::new(),
             arriving: AtomicUsize::new(0),
         })
     }
@@ -101,13 +121,24 @@ impl Shared {
             if until.is_some_and(|until| until <= now) {
                 return Err(TimedOut);
             }
-            let time = (deadline.into_iter().chain(until))
-                .map(|it| it.saturating_duration_since(now))
-                .min();
-            let time = time.unwrap_or(LONG);
+            let next = deadline.into_iter().chain(until).min();
             // The next look begins anew.
-            drop(self.changed.wait_timeout(inner, time));
+            if !inner.direct.is_empty() {
+                self.wait_directly(inner, next);
+                continue;
+            }
+            let time = next.map_or(LONG, |it| it.saturating_duration_since(now));
+            drop(self.sleep(inner, time));
         }
+    }
+
+    /// Waits until something has happened, at most this long.
+    fn sleep<'a>(&self, mut inner: Guard<'a>, time: Duration) -> Guard<'a> {
+        inner.sleeping += 1;
+        let waited = self.changed.wait_timeout(inner, time);
+        let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        inner.sleeping -= 1;
+        inner
     }
 
     /// Waits until there is other news than these.
@@ -119,8 +150,7 @@ impl Shared {
             if left.is_zero() {
                 break;
             }
-            let waited = self.changed.wait_timeout(inner, left);
-            (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            inner = self.sleep(inner, left);
         }
         inner.news
     }
@@ -129,8 +159,9 @@ impl Shared {
     fn time_out<'a>(self: &'a Arc<Self>, mut inner: Guard<'a>, now: Instant) {
         inner.driver.timeout(now);
         let mut looks = false;
-        while inner.driver.take_look().is_some() {
+        while let Some(key) = inner.driver.take_look() {
             looks = true;
+            inner.read_directly(key);
         }
         if looks {
             let until = Instant::now() + TELLING;
@@ -145,9 +176,10 @@ impl Shared {
     }
 
     /// Does what the driver wants done, and wakes those whom it concerns.
-    fn settle(self: &Arc<Self>, mut inner: Guard<'_>) {
+    pub(super) fn settle(self: &Arc<Self>, mut inner: Guard<'_>) {
         while let Some(key) = inner.driver.take_ended() {
             inner.connections.remove(&key);
+            inner.read_again(key);
         }
         let mut unwritten = Vec::new();
         while let Some(key) = inner.driver.take_unwritten() {
@@ -164,9 +196,20 @@ impl Shared {
         if hurries {
             inner.looks_at = inner.driver.deadline();
         }
+        let wakes = has_news && inner.sleeping > 0;
+        let woken = if has_news {
+            std::mem::take(&mut inner.waiting)
+        } else {
+            Vec::new()
+        };
+        let releases = std::mem::take(&mut inner.releases);
         drop(inner);
-        if has_news {
+        woken.iter().for_each(Waker::wake);
+        if wakes {
             self.changed.notify_all();
+        }
+        if releases {
+            self.released.notify_all();
         }
         if hurries {
             self.hurried.notify_all();
@@ -211,10 +254,13 @@ impl Shared {
         }
     }
 
-    pub(super) fn stop(&self) {
-        self.lock().is_stopped = true;
+    pub(super) fn stop(self: &Arc<Self>) {
+        let mut inner = self.lock();
+        inner.is_stopped = true;
+        inner.read_apart();
         self.hurried.notify_all();
         self.changed.notify_all();
+        self.settle(inner);
     }
 }
 
@@ -229,6 +275,7 @@ impl Inner {
     pub(super) fn forget(&mut self, id: ConnectionId) -> Option<PeerKey> {
         let key = self.keys.remove(&id)?;
         self.connections.remove(&key);
+        self.read_again(key);
         Some(key)
     }
 }
