@@ -34,9 +34,13 @@ mod reader;
 
 use bytes::Bytes;
 
-pub(crate) use encode::pieces as encode_pieces;
+pub(crate) use decode::{message as decode_within, message_in_turn as decode_turn_within};
+pub(crate) use encode::{message as encode_within, open as encode_open, pieces as encode_pieces};
 
 use crate::{DecodeError, Dict, EncodeError, Limits, Message, Value};
+
+/// The bytes of a payload for each data item in it: the bound of items follows the largest payload.
+const BYTES_PER_ITEM: usize = 10;
 
 /// The numbers of CBOR's tags that values have.
 pub mod tag {
@@ -60,12 +64,44 @@ pub mod tag {
 
 pub use map::{MapItem, MapWriter, read_map};
 
-/// A message of which everybody is sent the same, but for what belongs to the turn: its payload up to that.
-///
-/// # Errors
-/// As [`encode_message`]. 64 of the items that [`Limits::nodes`] allows are left to the turn.
-pub(crate) fn encode_open(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
-    encode::open(message, limits)
+/// The bounds of a message. They are made for each one, and so are few.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds<'a> {
+    limits: &'a Limits,
+    message_bytes: usize,
+    text_bytes: usize,
+    nodes: usize,
+}
+
+impl<'a> Bounds<'a> {
+    /// [`Limits`] as they are.
+    const fn of(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            message_bytes: limits.message_bytes,
+            text_bytes: limits.text_bytes,
+            nodes: limits.nodes,
+        }
+    }
+
+    /// Those of messages that come in payloads of so many bytes.
+    pub(crate) fn receiving(limits: &'a Limits, payload: usize) -> Self {
+        Self {
+            limits,
+            message_bytes: limits.message_bytes.max(payload),
+            text_bytes: limits.text_bytes.max(payload),
+            nodes: limits.nodes.max(payload / BYTES_PER_ITEM),
+        }
+    }
+
+    /// Those of messages that go out in payloads of so many bytes, which are checked where the frame is sent.
+    pub(crate) fn sending(limits: &'a Limits, payload: usize) -> Self {
+        Self {
+            message_bytes: usize::MAX,
+            text_bytes: usize::MAX,
+            ..Self::receiving(limits, payload)
+        }
+    }
 }
 
 /// A message as CBOR, with what belongs to the turn of a game.
@@ -79,7 +115,7 @@ pub fn encode_message(
     turn: Option<&Dict>,
     limits: &Limits,
 ) -> Result<Bytes, EncodeError> {
-    encode::message(message, turn, limits)
+    encode::message(message, turn, Bounds::of(limits))
 }
 
 /// Reads a message, and what belongs to the turn of a game. Keys of the message that are not known are skipped.
@@ -90,16 +126,7 @@ pub fn decode_message(
     bytes: &Bytes,
     limits: &Limits,
 ) -> Result<(Message, Option<Dict>), DecodeError> {
-    decode::message(bytes, limits)
-}
-
-/// As [`decode_message`], with the bytes of what belongs to the turn: a map, of which nothing else is known, for
-/// [`read_map`]. So no dict is made of it.
-pub(crate) fn decode_in_turn(
-    bytes: &Bytes,
-    limits: &Limits,
-) -> Result<(Message, Option<Bytes>), DecodeError> {
-    decode::message_in_turn(bytes, limits)
+    decode::message(bytes, Bounds::of(limits))
 }
 
 /// A value as CBOR.
@@ -107,7 +134,7 @@ pub(crate) fn decode_in_turn(
 /// # Errors
 /// As [`encode_message`].
 pub fn encode_value(value: &Value, limits: &Limits) -> Result<Bytes, EncodeError> {
-    encode::value(value, limits)
+    encode::value(value, Bounds::of(limits))
 }
 
 /// Reads a value.
@@ -115,5 +142,5 @@ pub fn encode_value(value: &Value, limits: &Limits) -> Result<Bytes, EncodeError
 /// # Errors
 /// As [`decode_message`].
 pub fn decode_value(bytes: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
-    decode::value(bytes, limits)
+    decode::value(bytes, Bounds::of(limits))
 }

@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cbor::MapWriter;
+use crate::cbor::{Bounds, MapWriter};
 use crate::connection::{Config, PeerLimits};
 use crate::protocol2::Protocol;
 use crate::{
-    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Limits, Message, PeerId,
-    Pieces, Position, cbor,
+    DecodeError, DecodeErrorKind, Dict, EncodeError, Frame, FrameKind, Message, PeerId, Pieces,
+    Position, cbor,
 };
-
-/// The bytes of a payload for each data item in it: the bound of items follows the largest payload.
-const BYTES_PER_ITEM: usize = 10;
 
 /// The form of messages on one connection, with its bounds:
 /// [`Connection::encoding`](crate::connection::Connection::encoding). It holds nothing of the connection, so that
@@ -75,7 +72,7 @@ impl Encoding {
                 Ok(Frame::of(FrameKind::Xml, body))
             }
             Protocol::Masep2 => {
-                let body = cbor::encode_message(message, turn, &self.sending())?;
+                let body = cbor::encode_within(message, turn, self.sending())?;
                 Ok(Frame::of(FrameKind::Cbor, body))
             }
         }
@@ -90,7 +87,7 @@ impl Encoding {
         match self.limits.protocol {
             Protocol::Pymasep => Ok(None),
             Protocol::Masep2 => {
-                let payload = cbor::encode_open(message, &self.sending())?;
+                let payload = cbor::encode_open(message, self.sending())?;
                 Ok(Some(ForTurns(payload)))
             }
         }
@@ -118,7 +115,7 @@ impl Encoding {
         match self.limits.protocol {
             Protocol::Pymasep => self.encode(message).map(Err),
             Protocol::Masep2 => {
-                let pieces = cbor::encode_pieces(message, turn, &self.sending())?;
+                let pieces = cbor::encode_pieces(message, turn, self.sending())?;
                 Ok(if pieces.is_whole() {
                     Err(pieces.into_frame())
                 } else {
@@ -129,10 +126,8 @@ impl Encoding {
     }
 
     /// The bounds of messages that are sent: the peer's limit is that of the frame.
-    fn sending(&self) -> Limits {
-        large(self.config.limits(), self.limits.frame_bytes)
-            .message_bytes(usize::MAX)
-            .text_bytes(usize::MAX)
+    fn sending(&self) -> Bounds<'_> {
+        Bounds::sending(self.config.limits(), self.limits.frame_bytes)
     }
 
     /// An error that is the peer's doing names it.
@@ -160,7 +155,7 @@ impl Encoding {
     /// # Errors
     /// As [`decode`](Self::decode).
     pub fn decode_turn(&self, frame: Frame) -> Result<(Message, Option<Dict>), DecodeError> {
-        self.decode_with(frame, cbor::decode_message)
+        self.decode_with(frame, cbor::decode_within)
     }
 
     /// The message in a frame, and the bytes of what belongs to the turn of a game: a map in CBOR, of which nothing else is
@@ -169,13 +164,13 @@ impl Encoding {
     /// # Errors
     /// As [`decode`](Self::decode).
     pub fn decode_in_turn(&self, frame: Frame) -> Result<(Message, Option<Bytes>), DecodeError> {
-        self.decode_with(frame, cbor::decode_in_turn)
+        self.decode_with(frame, cbor::decode_turn_within)
     }
 
     fn decode_with<T>(
         &self,
         frame: Frame,
-        decode: fn(&Bytes, &Limits) -> Result<(Message, Option<T>), DecodeError>,
+        decode: fn(&Bytes, Bounds<'_>) -> Result<(Message, Option<T>), DecodeError>,
     ) -> Result<(Message, Option<T>), DecodeError> {
         let limits = self.config.limits();
         let kind = frame.kind();
@@ -193,7 +188,7 @@ impl Encoding {
                 position: Position::START,
             });
         }
-        decode(&body, &large(limits, self.receives as usize))
+        decode(&body, Bounds::receiving(limits, self.receives as usize))
     }
 }
 
@@ -208,14 +203,4 @@ impl ForTurns {
         turn(&mut map);
         Frame::of(FrameKind::Cbor, Bytes::from(map.finish()))
     }
-}
-
-/// The bounds of messages that come in payloads of so many bytes.
-fn large(limits: &Limits, payload: usize) -> Limits {
-    let nodes = limits.nodes.max(payload / BYTES_PER_ITEM);
-    limits
-        .clone()
-        .message_bytes(limits.message_bytes.max(payload))
-        .text_bytes(limits.text_bytes.max(payload))
-        .nodes(nodes)
 }

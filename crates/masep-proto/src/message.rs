@@ -39,6 +39,11 @@ pub struct Message {
     pub src_sub_app: ByteString,
 }
 
+/// A key that takes no memory.
+const fn key(text: &'static str) -> ByteString {
+    ByteString::from_static(text)
+}
+
 impl Message {
     /// A message of any type.
     pub fn new(
@@ -55,7 +60,7 @@ impl Message {
 
     /// Interface to engine: which game to play. It is the first message that an engine awaits.
     pub fn define(src: impl Into<ByteString>, game: TypeName) -> Self {
-        Self::new(MessageType::Define, Dict::from([("game", game)]), src)
+        Self::new(MessageType::Define, Dict::from([(key("game"), game)]), src)
     }
 
     /// Interface to engine: an interface joins. `id` is its id (pymasep's are also their `src`),
@@ -67,10 +72,10 @@ impl Message {
         queue_id: i64,
         role: Role,
     ) -> Self {
-        let params = Dict::new()
-            .with("id", id.into())
-            .with("queue_id", queue_id)
-            .with("role", role.as_str());
+        let params = Dict::with_capacity(3)
+            .with(key("id"), id.into())
+            .with(key("queue_id"), queue_id)
+            .with(key("role"), ByteString::from_static(role.as_str()));
         Self::new(MessageType::Register, params, src)
     }
 
@@ -81,15 +86,15 @@ impl Message {
         observation: Value,
         additional_information: Dict,
     ) -> Self {
-        let params = Dict::new()
-            .with("observation", observation)
-            .with("additional_information", additional_information);
+        let params = Dict::with_capacity(2)
+            .with(key("observation"), observation)
+            .with(key("additional_information"), additional_information);
         Self::new(MessageType::Observation, params, src)
     }
 
     /// Interface to engine: what the interface does (an [`Action`](crate::Action)).
     pub fn action(src: impl Into<ByteString>, action: impl Into<Value>) -> Self {
-        let params = Dict::from([("action", action.into())]);
+        let params = Dict::from([(key("action"), action.into())]);
         Self::new(MessageType::Action, params, src)
     }
 

@@ -104,15 +104,31 @@ fn widths(others: usize, arguments: [u64; 3]) -> [usize; 3] {
             .into_iter()
             .filter(move |width| *width >= least[index])
     };
+    for third in choices(2) {
+        for second in choices(1) {
+            let first = fewest.checked_sub(third + second);
+            if let Some(first) = first.filter(|it| *it >= least[0] && WIDTHS.contains(it)) {
+                return [first, second, third];
+            }
+        }
+    }
+    more_widths(others, least)
+}
+
+/// The same where it takes more bytes than the fewest with which the others would be aligned.
+#[cold]
+fn more_widths(others: usize, least: [usize; 3]) -> [usize; 3] {
+    let choices = |index: usize| {
+        WIDTHS
+            .into_iter()
+            .filter(move |width| *width >= least[index])
+    };
     let mut best = None;
     for third in choices(2) {
         for second in choices(1) {
             for first in choices(0) {
                 let size = first + second + third;
                 let is_aligned = (others + size).is_multiple_of(ALIGNMENT);
-                if is_aligned && size == fewest {
-                    return [first, second, third];
-                }
                 if is_aligned && best.is_none_or(|(smallest, _)| size < smallest) {
                     best = Some((size, [first, second, third]));
                 }

@@ -1,7 +1,7 @@
 //! CBOR to values and messages.
 
 use std::collections::HashSet;
-use std::iter::zip;
+use std::mem;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -10,41 +10,42 @@ use bytestring::ByteString;
 use super::encode::{LEVELS_PER_ITEM, PARAMS_DEPTH};
 use super::head::Major;
 use super::reader::{Fault, Head, Reader};
-use super::{array, tag};
+use super::{Bounds, array, tag};
 use crate::value::{excerpt, unique_members};
 use crate::{
     Array, ArrayError, DType, DecodeError, DecodeErrorKind, Dict, Element, Int, Limit,
-    LimitExceeded, Limits, Message, MessageType, TypeName, Value, value,
+    LimitExceeded, Message, MessageType, TypeName, Value, value,
 };
 
-pub(super) fn message(
+/// A message, and what belongs to the turn.
+pub(crate) fn message(
     input: &Bytes,
-    limits: &Limits,
+    bounds: Bounds<'_>,
 ) -> Result<(Message, Option<Dict>), DecodeError> {
-    read_message(input, limits, Decoder::turn)
+    read_message(input, bounds, Decoder::turn)
 }
 
 /// The same with the bytes of the turn, which are a map and no more is known of it.
-pub(super) fn message_in_turn(
+pub(crate) fn message_in_turn(
     input: &Bytes,
-    limits: &Limits,
+    bounds: Bounds<'_>,
 ) -> Result<(Message, Option<Bytes>), DecodeError> {
-    read_message(input, limits, Decoder::turn_bytes)
+    read_message(input, bounds, Decoder::turn_bytes)
 }
 
 fn read_message<'a, T>(
     input: &'a Bytes,
-    limits: &'a Limits,
+    bounds: Bounds<'a>,
     turn: fn(&mut Decoder<'a>) -> Result<T, Fault>,
 ) -> Result<(Message, Option<T>), DecodeError> {
-    let mut decoder = Decoder::new(input, limits)?;
+    let mut decoder = Decoder::new(input, bounds)?;
     let message = decoder.message(turn)?;
     decoder.reader.end()?;
     Ok(message)
 }
 
-pub(super) fn value(input: &Bytes, limits: &Limits) -> Result<Value, DecodeError> {
-    let mut decoder = Decoder::new(input, limits)?;
+pub(super) fn value(input: &Bytes, bounds: Bounds<'_>) -> Result<Value, DecodeError> {
+    let mut decoder = Decoder::new(input, bounds)?;
     let value = decoder.value(1)?;
     decoder.reader.end()?;
     Ok(value)
@@ -68,9 +69,8 @@ struct Open {
     start: usize,
     /// The number of items, or entries, that are still to come.
     rest: usize,
-    /// The places of its first value, and of its first key, among all.
-    values: usize,
-    keys: usize,
+    /// The place of its first item among all items, or of its first entry among all entries.
+    first: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -85,26 +85,27 @@ enum Container {
 struct Decoder<'a> {
     input: &'a Bytes,
     reader: Reader<'a>,
-    limits: &'a Limits,
+    bounds: Bounds<'a>,
     open: Vec<Open>,
-    /// The values of the open containers, outermost first; a container takes its own at its end, in one piece of memory
-    /// of the right size.
-    values: Vec<Value>,
-    /// The keys of those that are dicts.
-    keys: Vec<ByteString>,
+    /// The items of the open containers other than dicts, outermost first; a container takes its own at its end, in one piece
+    /// of memory of the right size.
+    items: Vec<Value>,
+    /// The entries of the open dicts, likewise. The value of the last one of each is still to come while a container in it
+    /// is read.
+    entries: Vec<(ByteString, Value)>,
 }
 
 impl<'a> Decoder<'a> {
-    fn new(input: &'a Bytes, limits: &'a Limits) -> Result<Self, Fault> {
-        LimitExceeded::check(Limit::MessageBytes, input.len(), limits.message_bytes)
+    fn new(input: &'a Bytes, bounds: Bounds<'a>) -> Result<Self, Fault> {
+        LimitExceeded::check(Limit::MessageBytes, input.len(), bounds.message_bytes)
             .map_err(|exceeded| Fault::new(exceeded, 0))?;
         Ok(Self {
             input,
-            reader: Reader::new(input, limits.nodes, limits.text_bytes),
-            limits,
+            reader: Reader::new(input, bounds.nodes, bounds.text_bytes),
+            bounds,
             open: Vec::new(),
-            values: Vec::new(),
-            keys: Vec::new(),
+            items: Vec::new(),
+            entries: Vec::new(),
         })
     }
 
@@ -122,9 +123,7 @@ impl<'a> Decoder<'a> {
                 .expect(Major::Text, "the key of a map is a text")?;
             let key = self.reader.text(head)?;
             let is_new = match key {
-                "type" => msg_type
-                    .replace(self.next_text("type is a text")?)
-                    .is_none(),
+                "type" => msg_type.replace(self.msg_type()?).is_none(),
                 "src" => src.replace(self.next_text("src is a text")?).is_none(),
                 "params" => params.replace(self.params()?).is_none(),
                 "turn" => turn.replace(read_turn(self)?).is_none(),
@@ -140,11 +139,16 @@ impl<'a> Decoder<'a> {
         }
         let missing = |key| Fault::new(DecodeErrorKind::MissingField(key), head.start);
         let message = Message {
-            msg_type: MessageType::from(msg_type.ok_or_else(|| missing("type"))?),
+            msg_type: msg_type.ok_or_else(|| missing("type"))?,
             params: params.unwrap_or_default(),
             src_sub_app: src.ok_or_else(|| missing("src"))?,
         };
         Ok((message, turn))
+    }
+
+    fn msg_type(&mut self) -> Result<MessageType, Fault> {
+        let head = self.reader.expect(Major::Text, "type is a text")?;
+        Ok(MessageType::from(self.reader.text(head)?))
     }
 
     fn params(&mut self) -> Result<Value, Fault> {
@@ -184,22 +188,35 @@ impl<'a> Decoder<'a> {
                 open.rest -= 1;
                 if open.container == Container::Dict {
                     let key = self.next_text("the key of a map is a text")?;
-                    self.keys.push(key);
+                    self.entries.push((key, Value::None));
                 }
                 self.begin(depth + LEVELS_PER_ITEM * self.open.len())?;
             } else if let Some(open) = self.open.pop() {
                 let value = self.finish(&open)?;
-                self.values.push(value);
+                if self.open.is_empty() {
+                    return Ok(value);
+                }
+                self.put(value);
             }
         }
-        Ok(self.values.pop().unwrap_or_default())
+        Ok(self.items.pop().unwrap_or_default())
+    }
+
+    /// Puts a value into the container in which it stands, or, without one, among the items.
+    #[inline]
+    fn put(&mut self, value: Value) {
+        let is_in_dict = (self.open.last()).is_some_and(|open| open.container == Container::Dict);
+        match self.entries.last_mut() {
+            Some((_, place)) if is_in_dict => *place = value,
+            _ => self.items.push(value),
+        }
     }
 
     /// Reads a value that holds no others, or the beginning of one that does.
     #[inline]
     fn begin(&mut self, depth: usize) -> Result<(), Fault> {
         let head = self.reader.head()?;
-        let allowed = self.limits.depth;
+        let allowed = self.bounds.limits.depth;
         if depth > allowed {
             return Err(Fault::limit(Limit::Depth, depth, allowed, head.start));
         }
@@ -208,11 +225,12 @@ impl<'a> Decoder<'a> {
             Major::Bytes => Value::Bytes(self.bytes(head)?),
             Major::Text => Value::Str(self.text(head)?),
             Major::Array => return self.open(Container::List, head, head.start),
+            Major::Map if head.argument == 0 => Value::Dict(Dict::new()),
             Major::Map => return self.open(Container::Dict, head, head.start),
             Major::Tag => return self.tagged(head, depth),
             Major::Simple => simple(head)?,
         };
-        self.values.push(value);
+        self.put(value);
         Ok(())
     }
 
@@ -221,16 +239,18 @@ impl<'a> Decoder<'a> {
         let rest = self.reader.count(head)?;
         // At once for few, and for no more: the number is only claimed.
         let few = rest.min(FEW);
-        self.values.reserve(few);
-        if container == Container::Dict {
-            self.keys.reserve(few);
-        }
+        let first = if container == Container::Dict {
+            self.entries.reserve(few);
+            self.entries.len()
+        } else {
+            self.items.reserve(few);
+            self.items.len()
+        };
         self.open.push(Open {
             container,
             start,
             rest,
-            values: self.values.len(),
-            keys: self.keys.len(),
+            first,
         });
         Ok(())
     }
@@ -238,8 +258,7 @@ impl<'a> Decoder<'a> {
     /// The value of a container that was read.
     fn finish(&mut self, open: &Open) -> Result<Value, Fault> {
         if open.container == Container::Dict {
-            let keys = self.keys.drain(open.keys..);
-            let entries = zip(keys, self.values.drain(open.values..)).collect();
+            let entries = split_off(&mut self.entries, open.first);
             return match Dict::from_different(entries) {
                 Ok(dict) => Ok(Value::Dict(dict)),
                 Err(key) => {
@@ -248,7 +267,7 @@ impl<'a> Decoder<'a> {
                 }
             };
         }
-        let items = self.values.split_off(open.values);
+        let items = split_off(&mut self.items, open.first);
         Ok(match open.container {
             Container::List => Value::List(items),
             Container::Tuple => Value::Tuple(items),
@@ -278,7 +297,7 @@ impl<'a> Decoder<'a> {
             typed if typed == tag::BOOL || array::is_typed_array(typed) => self.vector(head)?,
             unknown => return Err(Fault::new(DecodeErrorKind::UnknownTag(unknown), head.start)),
         };
-        self.values.push(value);
+        self.put(value);
         Ok(())
     }
 
@@ -286,7 +305,7 @@ impl<'a> Decoder<'a> {
         let head = self.reader.expect(Major::Bytes, "a bignum is bytes")?;
         let range = self.reader.content(head)?;
         let bytes = self.reader.slice(range);
-        Int::from_bignum(is_negative, bytes, self.limits.int_digits)
+        Int::from_bignum(is_negative, bytes, self.bounds.limits.int_digits)
             .map(Value::Int)
             .map_err(|exceeded| Fault::new(exceeded, head.start))
     }
@@ -305,9 +324,12 @@ impl<'a> Decoder<'a> {
         let xml = self.text(head)?;
         let at = self.reader.position() - xml.len();
         let limits = self
+            .bounds
             .limits
             .clone()
-            .depth(self.limits.depth + 1 - depth)
+            .message_bytes(self.bounds.message_bytes)
+            .text_bytes(self.bounds.text_bytes)
+            .depth(self.bounds.limits.depth + 1 - depth)
             .nodes(self.reader.nodes_left());
         let element = Element::decode(xml.into_bytes(), &limits)
             .map_err(|error| Fault::new(error.kind, at + error.position.offset))?;
@@ -415,6 +437,14 @@ impl<'a> Decoder<'a> {
         }
         self.input.slice(range)
     }
+}
+
+/// Takes what stands from this place on, in memory of the right size: all of it as it is, if that fits well.
+fn split_off<T>(all: &mut Vec<T>, first: usize) -> Vec<T> {
+    if first == 0 && all.capacity() <= all.len().max(FEW) {
+        return mem::take(all);
+    }
+    all.split_off(first)
 }
 
 /// The int of a head.

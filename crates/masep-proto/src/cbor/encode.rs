@@ -1,15 +1,14 @@
 //! Values and messages to CBOR.
 
-use std::slice;
+use std::{mem, slice};
 
 use bytes::Bytes;
 
 use super::head::{self, Major};
-use super::{array, tag};
+use super::{Bounds, array, tag};
 use crate::value::{DictIter, FoundArray, find_lacking_element};
 use crate::{
-    Dict, Element, EncodeError, FrameKind, Int, Limit, LimitExceeded, Limits, Message, Pieces,
-    Value,
+    Dict, Element, EncodeError, FrameKind, Int, Limit, LimitExceeded, Message, Pieces, Value,
 };
 
 /// Bytes that most messages other than observations fit in.
@@ -23,12 +22,12 @@ pub(super) const PARAMS_DEPTH: usize = 2;
 pub(super) const LEVELS_PER_ITEM: usize = 2;
 
 /// A message.
-pub(super) fn message(
+pub(crate) fn message(
     message: &Message,
     turn: Option<&Dict>,
-    limits: &Limits,
+    bounds: Bounds<'_>,
 ) -> Result<Bytes, EncodeError> {
-    let pieces = encoded(message, turn, Encoder::new(limits))?;
+    let pieces = encoded(message, turn, Encoder::new(bounds))?;
     Ok(pieces.into_frame().into_bytes())
 }
 
@@ -36,19 +35,20 @@ pub(super) fn message(
 pub(crate) fn pieces(
     message: &Message,
     turn: Option<&Dict>,
-    limits: &Limits,
+    bounds: Bounds<'_>,
 ) -> Result<Pieces, EncodeError> {
-    let mut encoder = Encoder::new(limits);
+    let mut encoder = Encoder::new(bounds);
     encoder.pieces = Some(Vec::new());
     encoded(message, turn, encoder)
 }
 
-/// A message up to the value of `turn`, which is to follow.
-pub(super) fn open(message: &Message, limits: &Limits) -> Result<Bytes, EncodeError> {
+/// A message of which everybody is sent the same, but for what belongs to the turn: up to the value of `turn`, which is to
+/// follow. 64 of the items that may be are left to that.
+pub(crate) fn open(message: &Message, bounds: Bounds<'_>) -> Result<Bytes, EncodeError> {
     let encoder = Encoder {
         is_open: true,
-        nodes_left: limits.nodes.saturating_sub(NODES_OF_TURN),
-        ..Encoder::new(limits)
+        nodes_left: bounds.nodes.saturating_sub(NODES_OF_TURN),
+        ..Encoder::new(bounds)
     };
     let pieces = encoded(message, None, encoder)?;
     Ok(pieces.into_frame().into_bytes())
@@ -79,12 +79,11 @@ fn encoded(
 }
 
 /// A value.
-pub(super) fn value(value: &Value, limits: &Limits) -> Result<Bytes, EncodeError> {
-    let mut encoder = Encoder::new(limits);
-    let mut open = Vec::new();
+pub(super) fn value(value: &Value, bounds: Bounds<'_>) -> Result<Bytes, EncodeError> {
+    let mut encoder = Encoder::new(bounds);
     let written = encoder
-        .begin(value, 1, &mut open)
-        .and_then(|()| encoder.run(open, 1));
+        .begin(value, 1)
+        .and_then(|opened| encoder.run(opened, 1));
     let pieces = encoder.finish(written, |find| find("value", value))?;
     Ok(pieces.into_frame().into_bytes())
 }
@@ -111,7 +110,7 @@ struct Stop;
 /// Writes data items. The nesting of values is kept in a list of its own, so that no depth of it can exhaust the stack.
 struct Encoder<'a> {
     output: Vec<u8>,
-    limits: &'a Limits,
+    bounds: Bounds<'a>,
     /// The number of items that there may still be.
     nodes_left: usize,
     refused: Option<Refused>,
@@ -123,11 +122,11 @@ struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    fn new(limits: &'a Limits) -> Self {
+    fn new(bounds: Bounds<'a>) -> Self {
         Self {
             output: Vec::with_capacity(TYPICAL),
-            limits,
-            nodes_left: limits.nodes,
+            bounds,
+            nodes_left: bounds.nodes,
             refused: None,
             pieces: None,
             elsewhere: 0,
@@ -144,7 +143,7 @@ impl<'a> Encoder<'a> {
         match (written, self.refused) {
             (Ok(()), _) => {
                 let size = self.output.len() + self.elsewhere;
-                LimitExceeded::check(Limit::MessageBytes, size, self.limits.message_bytes)?;
+                LimitExceeded::check(Limit::MessageBytes, size, self.bounds.message_bytes)?;
                 let arrays = self.pieces.unwrap_or_default();
                 Ok(Pieces::new(FrameKind::Cbor, self.output, arrays))
             }
@@ -183,7 +182,7 @@ impl<'a> Encoder<'a> {
                 Ok(())
             }
             None => {
-                let allowed = self.limits.nodes;
+                let allowed = self.bounds.nodes;
                 Err(self.refuse(Limit::Nodes, allowed - self.nodes_left + nodes, allowed))
             }
         }
@@ -198,7 +197,7 @@ impl<'a> Encoder<'a> {
 
     #[inline]
     fn content(&mut self, major: Major, content: &[u8]) -> Result<(), Stop> {
-        self.check(Limit::TextBytes, content.len(), self.limits.text_bytes)?;
+        self.check(Limit::TextBytes, content.len(), self.bounds.text_bytes)?;
         self.output.reserve(head::MOST + content.len());
         self.head(major, content.len() as u64)?;
         self.output.extend_from_slice(content);
@@ -225,9 +224,9 @@ impl<'a> Encoder<'a> {
         for (key, dict) in [("params", params), ("turn", turn)] {
             if let Some(dict) = dict {
                 self.text(key)?;
-                self.check(Limit::Depth, PARAMS_DEPTH, self.limits.depth)?;
+                self.check(Limit::Depth, PARAMS_DEPTH, self.bounds.limits.depth)?;
                 self.head(Major::Map, dict.len() as u64)?;
-                self.run(vec![Open::Entries(dict.iter())], PARAMS_DEPTH)?;
+                self.run(Some(Open::Entries(dict.iter())), PARAMS_DEPTH)?;
             }
         }
         if self.is_open {
@@ -236,10 +235,15 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes what the open containers hold, of which the outermost stands at this depth.
-    fn run<'v>(&mut self, mut open: Vec<Open<'v>>, depth: usize) -> Result<(), Stop> {
-        while let Some(container) = open.last_mut() {
-            let value = match container {
+    /// Writes what a container holds, which stands at this depth, and the containers in it.
+    fn run<'v>(&mut self, outermost: Option<Open<'v>>, depth: usize) -> Result<(), Stop> {
+        let Some(mut current) = outermost else {
+            return Ok(());
+        };
+        // Those around the current one.
+        let mut around = Vec::new();
+        loop {
+            let value = match &mut current {
                 Open::Items(items) => items.next(),
                 Open::Entries(entries) => match entries.next() {
                     Some((key, value)) => {
@@ -250,23 +254,22 @@ impl<'a> Encoder<'a> {
                 },
             };
             let Some(value) = value else {
-                open.pop();
+                match around.pop() {
+                    Some(container) => current = container,
+                    None => return Ok(()),
+                }
                 continue;
             };
-            let inside = depth + LEVELS_PER_ITEM * open.len();
-            self.begin(value, inside, &mut open)?;
+            let inside = depth + LEVELS_PER_ITEM * (around.len() + 1);
+            if let Some(opened) = self.begin(value, inside)? {
+                around.push(mem::replace(&mut current, opened));
+            }
         }
-        Ok(())
     }
 
     /// Writes a value that holds no others, or the beginning of one that does, which is opened.
-    fn begin<'v>(
-        &mut self,
-        value: &'v Value,
-        depth: usize,
-        open: &mut Vec<Open<'v>>,
-    ) -> Result<(), Stop> {
-        self.check(Limit::Depth, depth, self.limits.depth)?;
+    fn begin<'v>(&mut self, value: &'v Value, depth: usize) -> Result<Option<Open<'v>>, Stop> {
+        self.check(Limit::Depth, depth, self.bounds.limits.depth)?;
         match value {
             Value::None => self.head(Major::Simple, 22),
             Value::Bool(value) => self.head(Major::Simple, 20 + u64::from(*value)),
@@ -286,7 +289,7 @@ impl<'a> Encoder<'a> {
             Value::Element(element) => self.element(element, depth),
             Value::Array(array) => {
                 let size = array.bytes().len();
-                self.check(Limit::TextBytes, size, self.limits.text_bytes)?;
+                self.check(Limit::TextBytes, size, self.bounds.text_bytes)?;
                 self.count(array::nodes(array))?;
                 let stays = self.pieces.is_some() && size >= Pieces::ALONE_FROM;
                 array::push(&mut self.output, self.elsewhere, array, stays);
@@ -298,25 +301,26 @@ impl<'a> Encoder<'a> {
                 }
                 Ok(())
             }
-            Value::List(items) => self.items(items, open),
+            Value::List(items) => return self.items(items),
             Value::Tuple(items) => {
                 self.head(Major::Tag, tag::TUPLE)?;
-                self.items(items, open)
+                return self.items(items);
             }
             Value::Set(items) => {
                 self.head(Major::Tag, tag::SET)?;
-                self.items(items, open)
+                return self.items(items);
             }
             Value::Dict(dict) => {
-                open.push(Open::Entries(dict.iter()));
-                self.head(Major::Map, dict.len() as u64)
+                self.head(Major::Map, dict.len() as u64)?;
+                return Ok((!dict.is_empty()).then(|| Open::Entries(dict.iter())));
             }
-        }
+        }?;
+        Ok(None)
     }
 
-    fn items<'v>(&mut self, items: &'v [Value], open: &mut Vec<Open<'v>>) -> Result<(), Stop> {
-        open.push(Open::Items(items.iter()));
-        self.head(Major::Array, items.len() as u64)
+    fn items<'v>(&mut self, items: &'v [Value]) -> Result<Option<Open<'v>>, Stop> {
+        self.head(Major::Array, items.len() as u64)?;
+        Ok(Some(Open::Items(items.iter())))
     }
 
     fn element(&mut self, element: &Element, depth: usize) -> Result<(), Stop> {
@@ -325,7 +329,7 @@ impl<'a> Encoder<'a> {
             return Err(Stop);
         }
         let deepest = depth - 1 + element.depth();
-        self.check(Limit::Depth, deepest, self.limits.depth)?;
+        self.check(Limit::Depth, deepest, self.bounds.limits.depth)?;
         self.head(Major::Tag, tag::ELEMENT)?;
         if element.tail().is_empty() {
             return self.text(element.as_xml());
@@ -344,7 +348,11 @@ impl<'a> Encoder<'a> {
             };
             return self.head(major, argument);
         }
-        self.check(Limit::IntDigits, value.digits(), self.limits.int_digits)?;
+        self.check(
+            Limit::IntDigits,
+            value.digits(),
+            self.bounds.limits.int_digits,
+        )?;
         let (is_negative, bytes) = value.to_bignum();
         if let Ok(word) = <[u8; 8]>::try_from(&*bytes) {
             let major = if is_negative {
@@ -366,21 +374,22 @@ impl<'a> Encoder<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Element;
+    use crate::{Element, Limits};
 
     use super::*;
 
     #[test]
     fn a_message_that_is_open_is_the_same_with_a_turn_behind_it() {
         let limits = Limits::default();
+        let bounds = Bounds::of(&limits);
         let state = Element::parse("<State env_step=\"1\" />").unwrap();
         let turn = Dict::new().with("n", 7).with("kind", "ask");
         for params in [Dict::new(), Dict::new().with("a", 1).with("b", "c")] {
             let observation = Message::observation("engine", state.clone().into(), params);
             for message in [observation, Message::quit("a")] {
-                let whole = super::message(&message, Some(&turn), &limits).unwrap();
-                let open = open(&message, &limits).unwrap();
-                let turn = value(&turn.clone().into(), &limits).unwrap();
+                let whole = super::message(&message, Some(&turn), bounds).unwrap();
+                let open = open(&message, bounds).unwrap();
+                let turn = value(&turn.clone().into(), bounds).unwrap();
                 assert_eq!([&open[..], &turn].concat(), whole);
             }
         }
@@ -391,7 +400,7 @@ mod tests {
             Dict::new().with("action", many),
             "a",
         );
-        assert!(super::message(&message, None, &limits).is_ok());
-        assert!(open(&message, &limits).is_err());
+        assert!(super::message(&message, None, bounds).is_ok());
+        assert!(open(&message, bounds).is_err());
     }
 }

@@ -121,21 +121,23 @@ impl<'a> Reader<'a> {
 
     /// The argument behind the first byte of a head.
     fn argument(&mut self, info: u8, start: usize) -> Result<u64, Fault> {
-        let size = match info {
-            24 => 1,
-            25 => 2,
-            26 => 4,
-            27 => 8,
+        let argument = match info {
+            24 => self.word().map(u8::from_be_bytes).map(u64::from),
+            25 => self.word().map(u16::from_be_bytes).map(u64::from),
+            26 => self.word().map(u32::from_be_bytes).map(u64::from),
+            27 => self.word().map(u64::from_be_bytes),
             31 => return Err(Fault::syntax("an indefinite length", start)),
             _ => return Err(Fault::syntax("a reserved head", start)),
         };
-        let Some(bytes) = self.input.get(self.position..self.position + size) else {
-            return Err(Fault::truncated("a head", start));
-        };
-        self.position += size;
-        Ok(bytes
-            .iter()
-            .fold(0, |argument, byte| argument << 8 | u64::from(*byte)))
+        argument.ok_or_else(|| Fault::truncated("a head", start))
+    }
+
+    /// The next bytes, if they are there.
+    #[inline]
+    fn word<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let word = *self.input.get(self.position..)?.first_chunk()?;
+        self.position += N;
+        Some(word)
     }
 
     /// The place of the content of bytes or a text whose head was just read.
