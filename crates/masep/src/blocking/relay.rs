@@ -110,6 +110,8 @@ struct Relay<'a> {
 
 struct Side<'a> {
     socket: &'a Socket,
+    /// A read may bring something.
+    may_read: bool,
     /// It has gone, though bytes of it may be left.
     has_left: bool,
 }
@@ -168,13 +170,13 @@ impl Way {
     }
 
     /// Moves the bytes that there are as far as there is room, without a wait.
-    fn advance(&mut self, from: &Socket, to: &Socket) -> Moved {
+    fn advance(&mut self, from: &mut Side<'_>, to: &Socket) -> Moved {
         let mut some = false;
         for _ in 0..MOST_PIECES {
             if self.wants_bytes() {
                 match self.read(from) {
-                    Ok(()) => {}
-                    Err(error) if is_for_later(&error) => return Moved::All { some },
+                    Ok(true) => {}
+                    Ok(false) => return Moved::All { some },
                     Err(error) => return Moved::Broken(error),
                 }
             }
@@ -200,12 +202,27 @@ impl Way {
         Moved::Some
     }
 
-    fn read(&mut self, from: &Socket) -> io::Result<()> {
+    /// Reads a piece. False if nothing has come.
+    fn read(&mut self, from: &mut Side<'_>) -> io::Result<bool> {
         self.bytes.clear();
         self.written = 0;
+        if !from.may_read {
+            return Ok(false);
+        }
         self.bytes.reserve_exact(PIECE);
-        self.has_ended = from.try_read(&mut self.bytes)? == 0;
-        Ok(())
+        match from.socket.try_read(&mut self.bytes) {
+            Ok(read) => {
+                self.has_ended = read == 0;
+                // One that leaves room has emptied the socket, and what its TLS holds.
+                from.may_read = read == PIECE || from.socket.layer().is_some_and(|it| it.more);
+                Ok(true)
+            }
+            Err(error) if is_for_later(&error) => {
+                from.may_read = false;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn tell_end(&mut self, to: &Socket) {
@@ -228,6 +245,7 @@ impl<'a> Relay<'a> {
     fn new(client: &'a Socket, other: &'a Socket) -> Self {
         let side = |socket| Side {
             socket,
+            may_read: true,
             has_left: false,
         };
         Self {
@@ -252,8 +270,8 @@ impl<'a> Relay<'a> {
 
     fn relay(&mut self) -> io::Result<()> {
         loop {
-            let up = self.up.advance(self.client.socket, self.other.socket);
-            let down = self.down.advance(self.other.socket, self.client.socket);
+            let up = self.up.advance(&mut self.client, self.other.socket);
+            let down = self.down.advance(&mut self.other, self.client.socket);
             if let Moved::Broken(error) = up {
                 return Err(error);
             }
@@ -300,26 +318,26 @@ impl<'a> Relay<'a> {
         if until.is_some_and(|until| until <= crate::sync::now()) {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let owes = (self.client.socket.layer()).is_some_and(|layer| layer.owes);
-        let writes = self.down.wants_room() || (owes && !self.down.is_sunk);
-        let client = self.client.asks(self.up.wants_bytes(), writes);
-        let other = self
-            .other
-            .asks(self.down.wants_bytes(), self.up.wants_room());
-        let asked = [(&mut self.client, client), (&mut self.other, other)];
-        let (sides, mut polled): (Vec<_>, Vec<_>) = asked
-            .into_iter()
-            .filter_map(|(side, flags)| {
-                let asked = PollFd::new(side.socket, flags?);
-                Some((side, asked))
-            })
-            .unzip();
-        wait_for(&mut polled, until)?;
-        for (side, found) in sides.into_iter().zip(polled) {
-            let gone = LEFT | PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-            side.has_left |= found.revents().intersects(gone);
+        let layer = self.client.socket.layer().unwrap_or_default();
+        if layer.more && self.up.wants_bytes() {
+            self.client.may_read = true;
+            return Ok(());
         }
-        if owes {
+        let writes = self.down.wants_room() || (layer.owes && !self.down.is_sunk);
+        let client = self.client.asks(self.up.wants_bytes(), writes);
+        let reads = self.down.wants_bytes();
+        let other = self.other.asks(reads, self.up.wants_room());
+        let flags = |flags: Option<PollFlags>| flags.unwrap_or(PollFlags::empty());
+        let mut asked = [
+            PollFd::new(self.client.socket, flags(client)),
+            PollFd::new(self.other.socket, flags(other)),
+        ];
+        let wanted = usize::from(client.is_none())..1 + usize::from(other.is_some());
+        wait_for(&mut asked[wanted], until)?;
+        let [client, other] = asked.map(|asked| asked.revents());
+        self.client.find(client);
+        self.other.find(other);
+        if layer.owes {
             // A read or a write tells of what fails.
             let _ = self.client.socket.try_flush();
         }
@@ -335,5 +353,11 @@ impl Side<'_> {
         flags.set(PollFlags::OUT, writes);
         flags.set(LEFT, !reads && !self.has_left);
         (reads || writes || !self.has_left).then_some(flags)
+    }
+
+    fn find(&mut self, found: PollFlags) {
+        let broken = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        self.may_read |= found.intersects(PollFlags::IN | broken);
+        self.has_left |= found.intersects(LEFT | broken);
     }
 }
