@@ -170,7 +170,7 @@ impl Encoding {
     fn decode_with<T>(
         &self,
         frame: Frame,
-        decode: fn(&Bytes, Bounds<'_>) -> Result<(Message, Option<T>), DecodeError>,
+        decode: impl FnOnce(&Bytes, Bounds<'_>) -> Result<(Message, Option<T>), DecodeError>,
     ) -> Result<(Message, Option<T>), DecodeError> {
         let limits = self.config.limits();
         let kind = frame.kind();
