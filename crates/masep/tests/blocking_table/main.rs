@@ -261,6 +261,116 @@ fn clocks_and_the_door_go_on_while_the_host_thinks() {
     }
 }
 
+/// While a call asks, it reads the connections itself. An answer to a turn for which the host does not wait yet must be known
+/// by its time all the same.
+#[test]
+fn an_answer_is_in_time_though_the_host_looks_late() {
+    let runtime = runtime();
+    let table = builder().misses(0).bind_blocking("127.0.0.1:0").unwrap();
+    let playing = joined(&runtime, &table, Protocols::Masep2);
+    let time = TurnTime::Limited(ms(12));
+    // A busy machine may need more than one attempt.
+    let is_played = (1..100).any(|tick| {
+        plays(&table, tick);
+        let view = |_: &_| state(-tick);
+        let mut turn = table.open_timed(["red", "blue"], time, view).unwrap();
+        // It thinks for longer than the turn takes.
+        thread::sleep(ms(25));
+        let moves = [turn.next(), turn.next()].map(|its| its.unwrap().unwrap());
+        moves.iter().all(|its| its.how() == How::Played)
+    });
+    assert!(is_played, "each answer was late");
+    table.end();
+    for player in playing {
+        runtime.block_on(player).unwrap();
+    }
+}
+
+#[test]
+fn two_calls_ask_at_the_same_time() {
+    let runtime = runtime();
+    for protocols in BOTH {
+        let table = builder().bind_blocking("127.0.0.1:0").unwrap();
+        let playing = joined(&runtime, &table, protocols);
+        thread::scope(|scope| {
+            for seat in ["red", "blue"] {
+                let table = &table;
+                scope.spawn(move || {
+                    for tick in 1..200 {
+                        let its = table.ask(seat, state(tick)).unwrap();
+                        assert_eq!((its.seat(), its.how()), (seat, How::Played));
+                        assert_eq!(number(&its), Some(tick));
+                    }
+                });
+            }
+        });
+        table.end();
+        for player in playing {
+            assert_eq!(runtime.block_on(player).unwrap(), 199);
+        }
+    }
+}
+
+/// Threads that stand aside do not hold up what their connections need: signs of life, and the end.
+#[test]
+fn connections_that_a_call_reads_keep_their_signs_of_life_and_their_ends() {
+    let runtime = runtime();
+    let limits = masep::Limits::default().heartbeat(Some(ms(100)));
+    let table = builder()
+        .limits(limits)
+        .grace(ms(50))
+        .bind_blocking("127.0.0.1:0")
+        .unwrap();
+    let mut ann = player(&table, "ann", Protocols::Masep2);
+    let mut ben = player(&table, "ben", Protocols::Masep2);
+    let ann = runtime.spawn(async move {
+        while let Some(turn) = ann.next_turn().await {
+            if turn.is_question() {
+                ann.act(Action::new(0)).await.unwrap();
+            }
+        }
+        ann
+    });
+    // Ben answers once, and lets the next question wait for several heartbeats; then he is cut off.
+    let ben = runtime.spawn(async move {
+        ben.next_turn().await;
+        ben.act(Action::new(0)).await.unwrap();
+        ben.next_turn().await;
+        let thinking = async { while ben.event().await.is_some() {} };
+        let _ = tokio::time::timeout(ms(600), thinking).await;
+        ben.act(Action::new(0)).await.unwrap();
+        ben.next_turn().await;
+    });
+    table.filled().unwrap();
+    for tick in 1..=2 {
+        for its in table.ask_all(|_| state(tick)).unwrap() {
+            assert_eq!(its.how(), How::Played, "{its:?}");
+        }
+    }
+    let asking = thread::scope(|scope| {
+        let asking = scope.spawn(|| table.ask_all(|_| state(3)).unwrap());
+        runtime.block_on(ben).unwrap();
+        while !matches!(table.event(), Some(Event::Away(_))) {}
+        asking.join().unwrap()
+    });
+    let hows: Vec<_> = asking.iter().map(Move::how).collect();
+    assert!(
+        hows.contains(&How::Played) && hows.contains(&How::None(Cause::Gone)),
+        "{hows:?}"
+    );
+    let away: Vec<_> = std::iter::from_fn(|| table.event_timeout(ms(1)).ok()).collect();
+    assert!(
+        !away
+            .iter()
+            .any(|event| matches!(event, Some(Event::Away(_)))),
+        "{away:?}"
+    );
+    table.end();
+    let mut ann = runtime.block_on(ann).unwrap();
+    let lost = |event: &masep::player::Event| matches!(event, masep::player::Event::Lost(_));
+    assert!(!ann.events().iter().any(lost));
+}
+
 #[test]
 fn a_panic_of_the_host_is_an_error() {
     let runtime = runtime();
@@ -332,7 +442,9 @@ fn a_player_without_async_that_has_slept_is_asked_and_its_answer_wakes_it() {
     let red = Player::builder("ann", GAME).protocols(Protocols::Masep2);
     let mut red = red.seat("red").join_blocking(address).unwrap();
     let mut asked = thread::spawn(move || (red.next_turn(), red));
-    let blue = runtime.spawn(play(player(&table, "ben", Protocols::Masep2)));
+    let blue = Player::builder("ben", GAME).protocols(Protocols::Masep2);
+    let blue = blue.seat("blue").join(table.local_address()).unwrap();
+    let blue = runtime.spawn(play(blue));
     table.filled().unwrap();
     let cause = |tick| table.ask("red", state(tick)).unwrap().how().cause();
     let causes = [1, 2, 3, 4].map(cause);

@@ -168,7 +168,9 @@ async fn a_player_that_has_slept_is_asked_and_its_answer_wakes_it() {
     let mut red = Player::builder("ann", GAME).protocols(Protocols::Masep2);
     red = red.seat("red");
     let mut red = red.join(table.local_address()).unwrap();
-    let blue = tokio::spawn(play(player(&table, "ben", Protocols::Masep2)));
+    let blue = Player::builder("ben", GAME).protocols(Protocols::Masep2);
+    let blue = blue.seat("blue").join(table.local_address()).unwrap();
+    let blue = tokio::spawn(play(blue));
     let asking = async {
         table.filled().await.unwrap();
         let mut causes = Vec::new();
