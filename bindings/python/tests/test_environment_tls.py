@@ -183,7 +183,7 @@ def test_one_that_never_reads_holds_up_its_own_worker_and_is_cut_off_when_it_has
     assert never._session.receive_step(SOON)[4]["told"] == 1
     # It goes with answers under way, and its worker is free again.
     never._session.connection.try_close()
-    others = [remote(), remote()]
+    others = [when_free(remote) for _ in range(2)]
     for env in others:
         env.reset()
         assert env.step("say abcd")[4]["told"] == 4
@@ -198,7 +198,7 @@ def test_a_client_that_goes_in_the_middle_of_a_step_frees_its_worker(screens, re
     # As one that is killed: the stream ends, and TLS does not.
     with socket.socket(fileno=goes._session.connection.descriptor()) as stream:
         stream.shutdown(socket.SHUT_RDWR)
-    others = [remote() for _ in range(3)]
+    others = [when_free(remote) for _ in range(3)]
     assert len({env.reset()[1]["told"] for env in others}) == 3
 
 
@@ -232,7 +232,7 @@ def test_strangers_in_the_middle_of_a_handshake_cost_nothing(screens, remote, fi
 
 def test_many_clients_in_tls_leave_nothing_behind(screens, remote, files):  # noqa: F811
     def visit(number):
-        env = RemoteEnv(screens.target, tls_ca=files.ca, id=f"v{number}")
+        env = when_free(lambda: RemoteEnv(screens.target, tls_ca=files.ca, id=f"v{number}"))
         pid = env.reset()[1]["told"]
         if number % 3 == 0:
             env.close()
@@ -248,14 +248,14 @@ def test_many_clients_in_tls_leave_nothing_behind(screens, remote, files):  # no
 
     pids = {visit(number) for number in range(12)}
     before = left()
-    for number in range(60):
+    for number in range(30):
         pids.add(visit(number))
     until = time.monotonic() + SOON
     while any(now > then for now, then in zip(left(), before)):
         assert time.monotonic() < until, (before, left())
         time.sleep(0.01)
     # No worker was lost, and none hangs.
-    envs = [remote() for _ in range(3)]
+    envs = [when_free(remote) for _ in range(3)]
     assert pids <= {env.reset()[1]["told"] for env in envs}
 
 
