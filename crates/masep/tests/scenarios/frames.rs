@@ -174,7 +174,7 @@ fn several_that_receive_share_the_frames(side: Side) {
         thread::spawn(move || numbers.collect::<Vec<_>>())
     });
     for n in 0..=255 {
-        peer.drip([n]);
+        peer.drip(&[n]);
     }
     peer.say(b"BYE");
     let numbers = readers.map(|reader| reader.join().unwrap());

@@ -136,7 +136,7 @@ impl Agent {
         }
     }
 
-    pub fn say(&mut self, body: impl AsRef<[u8]>) {
+    pub fn say(&mut self, body: &(impl AsRef<[u8]> + ?Sized)) {
         self.say_all([body]);
     }
 
@@ -148,7 +148,7 @@ impl Agent {
     }
 
     /// A frame byte by byte, in TLS each in a record of its own.
-    pub fn drip(&mut self, body: impl AsRef<[u8]>) {
+    pub fn drip(&mut self, body: &(impl AsRef<[u8]> + ?Sized)) {
         for byte in self.frame(body.as_ref()) {
             self.write(&[byte]);
         }
@@ -212,7 +212,7 @@ impl Agent {
 
     /// That this frame is the next.
     #[track_caller]
-    pub fn expect(&mut self, body: impl AsRef<[u8]>) {
+    pub fn expect(&mut self, body: &(impl AsRef<[u8]> + ?Sized)) {
         let (read, body) = (self.read(), body.as_ref());
         if read.as_deref() != Some(body) {
             let start =
