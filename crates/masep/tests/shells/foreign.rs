@@ -86,6 +86,8 @@ pub(crate) fn accept(
         .with_no_client_auth()
         .with_single_cert(chain.map(Result::unwrap).collect(), key)
         .unwrap();
+    // For those that go on by hand.
+    config.enable_secret_extraction = true;
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let (stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();

@@ -4,15 +4,19 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Duration;
 
 use masep::tls::TlsFault;
-use masep::{CloseReason, Frame, Limits, RejectReason};
+use masep::{CloseReason, ConnectErrorKind, Frame, Limits, RejectReason};
 
+use crate::authority::Authority;
 use crate::foreign::{self, HELLO};
 use crate::forger::{Forger, RECORD, client_hello, in_records, with_extension};
 use crate::hostile::{Setting, serve};
 use crate::shells::masep2::bye;
-use crate::shells::{Client, Event, Peer, Shell, next, next_rejected, of_each_shell, until};
+use crate::shells::{
+    Client, Event, Options, Peer, Shell, listen, next, next_rejected, of_each_shell, until,
+};
 
 of_each_shell! {
     records_without_content_are_ended
@@ -24,6 +28,7 @@ of_each_shell! {
     keys_that_are_renewed_without_end_cost_nobody_anything
     first_messages_of_any_size_do_no_harm
     protocols_are_looked_for_among_many
+    a_client_has_the_same_bounds_for_its_server
 }
 
 const CHANGE_CIPHER: u8 = 20;
@@ -397,19 +402,61 @@ fn protocols_are_looked_for_among_many(shell: Shell) {
 fn takes(setting: &Setting, alpn: &[&str]) -> bool {
     let mut client = foreign::connect(setting.address(), &setting.authority, alpn);
     let _either = client.write_all(HELLO).and_then(|()| client.flush());
-    loop {
-        match next(&setting.events) {
-            Event::Connected(_) => {
-                client.write_all(&bye()).unwrap();
-                client.flush().unwrap();
-                assert_eq!(setting.end_of_foreign(), CloseReason::PeerBye);
-                return true;
-            }
-            Event::Rejected(_, reason) => {
-                assert_eq!(reason, RejectReason::Tls(TlsFault::NoProtocol));
-                return false;
-            }
-            other => panic!("{other:?}"),
+    match next(&setting.events) {
+        Event::Connected(_) => {
+            client.write_all(&bye()).unwrap();
+            client.flush().unwrap();
+            assert_eq!(setting.end_of_foreign(), CloseReason::PeerBye);
+            true
         }
+        Event::Rejected(_, reason) => {
+            assert_eq!(reason, RejectReason::Tls(TlsFault::NoProtocol));
+            false
+        }
+        other => panic!("{other:?}"),
     }
+}
+
+/// What is no frame is no sign of life: the hello has its deadline.
+fn a_client_has_the_same_bounds_for_its_server(shell: Shell) {
+    // A whole ticket.
+    let content = [&[0; 8][..], &[1, 7, 0, 32], &[7; 32], &[0; 2]].concat();
+    let size = u8::try_from(content.len()).unwrap();
+    let ticket: &'static [u8] = [&[4, 0, 0, size], &content[..]].concat().leak();
+    let hello_time = Duration::from_millis(300);
+    for (kind, begins, floods, is_expected) in [
+        (
+            HANDSHAKE,
+            &b"\x04\0\xfd\xe8"[..],
+            &b"\0"[..],
+            is_broken as fn(&ConnectErrorKind) -> bool,
+        ),
+        (DATA, b"", b"", is_broken),
+        (HANDSHAKE, ticket, ticket, is_late),
+    ] {
+        let authority = Authority::new();
+        let certificate = authority.server(&["127.0.0.1"]);
+        let (listener, address) = listen();
+        let server = thread::spawn(move || {
+            let mut forger = Forger::accept(&listener, &certificate);
+            let first = forger.record(kind, begins);
+            let _until_it_is_ended = forger.stream.write_all(&first);
+            // Until the client has ended it.
+            while forger.flood(kind, floods, 10_000) > 0 {}
+        });
+        let options = Options::from(Limits::default().hello_time(hello_time));
+        let options = options.client_tls(authority.trusted());
+        let refused = shell.connect("agent", format!("masep+tls://{address}"), options);
+        let error = refused.map(drop).unwrap_err();
+        assert!(is_expected(&error.kind), "{error}");
+        server.join().unwrap();
+    }
+}
+
+fn is_broken(kind: &ConnectErrorKind) -> bool {
+    matches!(kind, ConnectErrorKind::Tls(TlsFault::Broken))
+}
+
+fn is_late(kind: &ConnectErrorKind) -> bool {
+    matches!(kind, ConnectErrorKind::TimedOut(_))
 }

@@ -1,19 +1,22 @@
-//! A client that makes records of TLS by hand: first those of the handshake in the clear, then, with the keys of one that
+//! A peer that makes records of TLS by hand: first those of the handshake in the clear, then, with the keys of one that
 //! rustls has made, any that nobody would make.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use masep::tls::rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
-use masep::tls::rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion};
+use masep::tls::rustls::{
+    self, ConnectionTrafficSecrets, ContentType, ExtractedSecrets, ProtocolVersion,
+    SupportedCipherSuite,
+};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Server};
 use crate::foreign::{self, HELLO};
 
 /// The most payload of a record.
 pub(crate) const RECORD: usize = 16 * 1024;
 
-/// A client behind its handshake, from which on it makes each record itself.
+/// A peer behind its handshake, from which on it makes each record itself.
 pub(crate) struct Forger {
     pub(crate) stream: TcpStream,
     encrypter: Box<dyn MessageEncrypter>,
@@ -21,7 +24,7 @@ pub(crate) struct Forger {
 }
 
 impl Forger {
-    /// Connected to a server of this authority, which has taken its first bytes in protocol 2, or before it says them.
+    /// A client of a server of this authority. It has said its first bytes in protocol 2, or not yet.
     pub(crate) fn connect(address: SocketAddr, authority: &Authority, says_hello: bool) -> Self {
         let mut client = foreign::connect_telling_secrets(address, authority);
         if says_hello {
@@ -32,7 +35,26 @@ impl Forger {
         }
         let suite = client.conn.negotiated_cipher_suite().unwrap();
         let (connection, stream) = client.into_parts();
-        let (next, secrets) = connection.dangerous_extract_secrets().unwrap().tx;
+        Self::new(stream, suite, connection.dangerous_extract_secrets())
+    }
+
+    /// A server with this certificate, of one client, which it has told nothing.
+    pub(crate) fn accept(listener: &TcpListener, certificate: &Server) -> Self {
+        let mut server = foreign::accept(listener, certificate, &["masep/2"]);
+        while server.conn.is_handshaking() {
+            server.conn.complete_io(&mut server.sock).unwrap();
+        }
+        let suite = server.conn.negotiated_cipher_suite().unwrap();
+        let (connection, stream) = server.into_parts();
+        Self::new(stream, suite, connection.dangerous_extract_secrets())
+    }
+
+    fn new(
+        stream: TcpStream,
+        suite: SupportedCipherSuite,
+        secrets: Result<ExtractedSecrets, rustls::Error>,
+    ) -> Self {
+        let (next, secrets) = secrets.unwrap().tx;
         let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
         | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
