@@ -114,6 +114,17 @@ impl Connection {
         self.note_change();
     }
 
+    /// [Aborts](Self::abort) a connection whose frames go to a handler, which has not done with all that were taken if it
+    /// `is_behind`. These frames, and those that have arrived, are lost: that is the reason then, as of
+    /// [`lose`](Self::lose).
+    pub fn cut_off(&mut self, reason: CloseReason, is_behind: bool, now: Instant) {
+        if (is_behind || self.frames() > 0) && !self.is_aborted() {
+            self.lose(reason, now);
+        } else {
+            self.abort(reason, now);
+        }
+    }
+
     /// All that was written was sent, or never will be.
     pub fn sent(&mut self, now: Instant) {
         if self.phase == Phase::SendingOut {

@@ -33,9 +33,9 @@ impl Shared {
     /// all frames yet.
     pub(crate) fn abort(&self, reason: CloseReason) {
         let mut locked = self.lock();
-        let is_behind = locked.is_behind || locked.core.frames() > 0;
-        if self.delivery == Delivery::Handler && is_behind && !locked.core.is_aborted() {
-            locked.core.lose(reason, now());
+        if self.delivery == Delivery::Handler {
+            let is_behind = locked.is_behind;
+            locked.core.cut_off(reason, is_behind, now());
         } else {
             locked.core.abort(reason, now());
         }
