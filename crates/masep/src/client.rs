@@ -17,7 +17,7 @@ use crate::connecting::{
 };
 use crate::connection::{Shared, now};
 use crate::discovery::{SearchOptions, search};
-use crate::door::Place;
+use crate::door::Membership;
 use crate::endpoint::Endpoint;
 use crate::hearing::Hearing;
 use crate::keeper::Keeper;
@@ -208,7 +208,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 Shared::new(core, transport, address, delivery, busy_poll)
             }
         };
-        let mut keeper = Keeper::new(shared, Place::of_client(Registry::default()));
+        let mut keeper = Keeper::new(shared, Membership::of_client(Registry::default()));
         if let Err(failure) = keeper.hello().await {
             if failure == HelloFailure::ConnectAgain {
                 // A reset would be the server's loss: it may still be writing its hello.
@@ -221,7 +221,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
 
     fn start(self, address: &Address, keeper: Keeper) -> Client {
         let connection = Connection::of_client(keeper.shared().clone());
-        let registry = keeper.place().registry().clone();
+        let registry = keeper.membership().registry().clone();
         let lent = connection.lend();
         registry.add_connection(lent.lend());
         let span = tracing::info_span!(

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use masep_proto::access::Grant;
-use masep_proto::admission::{Admission, Entrance, Greet, Pace, Ticket};
+use masep_proto::admission::{Admission, Entrance, Greet, Pace};
 use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::{Hello, Protocol, Welcome};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field};
 
 use crate::connection::{Delivery, Shared, now};
-use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, next_request};
+use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, Visit, next_request};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
@@ -78,7 +78,9 @@ impl Door {
 
     fn carry_out(&self, guest: &Arc<Shared>, decided: Decided) {
         match decided {
-            Decided::Admit(welcome, grant) => self.admit(guest, welcome, grant),
+            Decided::Admit(welcome, grant) => {
+                self.admit(guest, welcome.map(|welcome| *welcome), grant);
+            }
             Decided::Refuse(refusal) => guest.lock().core.turn_away(refusal, now()),
             Decided::Look => guest.look(),
             Decided::End(reason) => guest.end(reason),
@@ -181,7 +183,10 @@ impl Admits for Door {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn give_up(&self, _ticket: Ticket) -> Option<io::Result<crate::blocking::Detached>> {
+    fn give_up(
+        &self,
+        _ticket: masep_proto::admission::Ticket,
+    ) -> Option<io::Result<crate::blocking::Detached>> {
         // The stream is one of the runtime's.
         None
     }
@@ -201,19 +206,19 @@ impl Guest for Shared {
     }
 }
 
-/// The share of a connection in its server or client, until its end.
-pub(crate) struct Place {
+/// The part of a connection in its server or client, until its end.
+pub(crate) struct Membership {
     registry: Registry,
-    door: Option<(Arc<Door>, Ticket)>,
+    visit: Option<Visit<Door>>,
     /// The server has not ended as long as there is one of these.
     alive: Option<mpsc::Sender<Infallible>>,
 }
 
-impl Place {
+impl Membership {
     pub(crate) const fn of_client(registry: Registry) -> Self {
         Self {
             registry,
-            door: None,
+            visit: None,
             alive: None,
         }
     }
@@ -224,17 +229,13 @@ impl Place {
 
     /// The connection has a reason to end.
     pub(crate) fn ending(&self) {
-        if let Some((door, ticket)) = &self.door {
-            door.ask(|admission, _| admission.ending(*ticket));
-        }
+        self.visit.iter().for_each(Visit::begin_to_end);
     }
 
-    /// Frees the id, and the place.
+    /// Frees the id, and the place at the server.
     pub(crate) fn leave(&self, connection: &Connection) {
         self.registry.remove_connection(connection);
-        if let Some((door, ticket)) = &self.door {
-            door.update(|guests| guests.leave(*ticket));
-        }
+        self.visit.iter().for_each(Visit::leave);
     }
 
     /// The server need not wait any longer.
@@ -384,14 +385,14 @@ pub(crate) fn concerns_one_connection(error: &io::Error) -> bool {
 async fn take<H: SocketHandler>(
     door: Arc<Door>,
     handler: Arc<H>,
-    arrived: Option<Keeper>,
+    arrived: Option<(Keeper, Visit<Door>)>,
     address: Address,
     hand_out: Option<HandOut>,
     alive: mpsc::Sender<Infallible>,
 ) {
-    let reason = if let Some(mut keeper) = arrived {
-        let greeted = greet(&mut keeper).await;
-        keeper.place().tell_host(&greeted);
+    let reason = if let Some((mut keeper, visit)) = arrived {
+        let greeted = greet(&mut keeper, &visit).await;
+        visit.tell_host(greeted.clone());
         match greeted {
             Ok(()) => {
                 let connection = Connection::new(keeper.shared().clone());
@@ -435,7 +436,7 @@ fn arrive(
     entrance: Entrance,
     address: Address,
     alive: mpsc::Sender<Infallible>,
-) -> Option<Keeper> {
+) -> Option<(Keeper, Visit<Door>)> {
     let settings = &door.settings;
     transport::prepare(&transport, settings.limits(), &settings.socket_options).ok()?;
     let (config, acceptor) = settings.at(entrance);
@@ -453,19 +454,27 @@ fn arrive(
     if let Greet::Refuse(refusal) = greet {
         shared.lock().core.turn_away(refusal, now());
     }
-    let place = Place {
+    let visit = Visit {
+        door: door.clone(),
+        ticket,
+    };
+    let membership = Membership {
         registry: door.registry.clone(),
-        door: Some((door.clone(), ticket)),
+        visit: Some(visit.clone()),
         alive: Some(alive),
     };
-    Some(Keeper::new(shared, place))
+    Some((Keeper::new(shared, membership), visit))
 }
 
 /// Sees a connection through its hello and the verdict, and through its farewell if it is refused.
-async fn greet(keeper: &mut Keeper) -> Result<(), RejectReason> {
+async fn greet(keeper: &mut Keeper, visit: &Visit<Door>) -> Result<(), RejectReason> {
     let greeted = match keeper.hello().await {
         Ok(()) => {
-            keeper.place().hello(keeper.shared());
+            let guest = keeper.shared();
+            let hello = guest.look_at(|core| core.hello().cloned());
+            if let Some(decided) = visit.say_hello(guest.peer(), hello.as_ref()) {
+                visit.door.carry_out(guest, decided);
+            }
             keeper.open().await
         }
         Err(failure) => Err(failure),
@@ -474,38 +483,8 @@ async fn greet(keeper: &mut Keeper) -> Result<(), RejectReason> {
         return Ok(());
     };
     let refusal = keeper.shared().lock().core.take_reject_reason();
-    let reason = refusal.unwrap_or_else(|| {
-        if !keeper.place().failed() {
-            keeper.shared().abort(CloseReason::Aborted);
-        }
-        RejectReason::from(failure)
-    });
+    let cut_off = || keeper.shared().abort(CloseReason::Aborted);
+    let reason = visit.reject_reason(refusal, Some(failure), cut_off);
     keeper.over().await;
     Err(reason)
-}
-
-impl Place {
-    /// The peer has said hello.
-    fn hello(&self, guest: &Arc<Shared>) {
-        let Some((door, ticket)) = &self.door else {
-            return;
-        };
-        let hello = guest.look_at(|core| core.hello().cloned());
-        if let Some(decided) = door.hear_hello(*ticket, guest.peer(), hello.as_ref()) {
-            door.carry_out(guest, decided);
-        }
-    }
-
-    /// The host may wait to be told.
-    fn tell_host(&self, greeted: &Result<(), RejectReason>) {
-        if let Some((door, ticket)) = &self.door {
-            door.update(|guests| guests.requests.end(*ticket, greeted.clone()));
-        }
-    }
-
-    /// The connection failed. Returns false if its farewell is not seen out.
-    fn failed(&self) -> bool {
-        let door = self.door.as_ref();
-        door.is_none_or(|(door, ticket)| door.ask(|admission, _| admission.failed(*ticket)))
-    }
 }

@@ -9,7 +9,7 @@ use masep_proto::access::{Grant, Grants, Subject};
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Entrance, Greet, Refusal, Ticket, Verdict,
 };
-use masep_proto::connection::{Config, Protocols};
+use masep_proto::connection::{Config, HelloFailure, Protocols};
 use masep_proto::protocol2::{Hello, Protocol, Welcome};
 use masep_proto::{Limits, PeerId};
 
@@ -109,7 +109,7 @@ pub(crate) struct Guests<G> {
 /// A decision about a connection.
 pub(crate) enum Decided {
     /// It is taken, and told this.
-    Admit(Option<Welcome>, Option<Arc<Grant>>),
+    Admit(Option<Box<Welcome>>, Option<Arc<Grant>>),
     Refuse(Refusal),
     /// What arrives on it is to be read: it may have ended.
     Look,
@@ -194,7 +194,7 @@ impl<G: Guest> Guests<G> {
             let decided = match event {
                 DoorEvent::Admit(_) => {
                     let welcome = self.requests.take_welcome(ticket);
-                    Decided::Admit(welcome, self.admission.grant(ticket))
+                    Decided::Admit(welcome.map(Box::new), self.admission.grant(ticket))
                 }
                 DoorEvent::Refuse(_, refusal) => {
                     // Before its peer can know.
@@ -293,17 +293,6 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         self.look(|guests| guests.admission.bans().cloned().collect())
     }
 
-    /// A connection has said hello: what is to be done with it at once.
-    fn hear_hello(&self, ticket: Ticket, id: &PeerId, hello: Option<&Hello>) -> Option<Decided> {
-        self.ask(|admission, now| {
-            match admission.hello(ticket, id, hello, now, SystemTime::now()) {
-                Verdict::Admit => Some(Decided::Admit(None, admission.grant(ticket))),
-                Verdict::Refuse(refusal) => Some(Decided::Refuse(refusal)),
-                Verdict::Wait => None,
-            }
-        })
-    }
-
     /// Tells the log of a refusal, at a pace. `address`, where the span of the log does not have it.
     fn log_refusal(&self, reason: &RejectReason, address: Option<&Address>) {
         let (name, address) = (reason.as_str(), address.map(tracing::field::display));
@@ -325,6 +314,72 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
             }
             None => tracing::debug!(%address, "refused: {why}"),
         }
+    }
+}
+
+/// A connection at a door, as it tells the door of itself.
+pub(crate) struct Visit<D> {
+    pub(crate) door: Arc<D>,
+    pub(crate) ticket: Ticket,
+}
+
+impl<D> Clone for Visit<D> {
+    fn clone(&self) -> Self {
+        Self {
+            door: self.door.clone(),
+            ticket: self.ticket,
+        }
+    }
+}
+
+impl<D: Admits> Visit<D> {
+    /// The connection has said hello: what is to be done with it at once.
+    pub(crate) fn say_hello(&self, id: &PeerId, hello: Option<&Hello>) -> Option<Decided> {
+        let (ticket, date) = (self.ticket, SystemTime::now());
+        self.door.ask(
+            |admission, now| match admission.hello(ticket, id, hello, now, date) {
+                Verdict::Admit => Some(Decided::Admit(None, admission.grant(ticket))),
+                Verdict::Refuse(refusal) => Some(Decided::Refuse(refusal)),
+                Verdict::Wait => None,
+            },
+        )
+    }
+
+    /// The connection is open, or will not be: the host may wait to be told.
+    pub(crate) fn tell_host(&self, outcome: Result<(), RejectReason>) {
+        self.door
+            .update(|guests| guests.requests.end(self.ticket, outcome));
+    }
+
+    /// The reason for which the connection was never open: the door's, or that of its failure. One whose farewell is not to
+    /// be seen out is cut off.
+    pub(crate) fn reject_reason(
+        &self,
+        refusal: Option<RejectReason>,
+        failure: Option<HelloFailure>,
+        cut_off: impl FnOnce(),
+    ) -> RejectReason {
+        refusal.unwrap_or_else(|| {
+            if !self.door.ask(|admission, _| admission.failed(self.ticket)) {
+                cut_off();
+            }
+            failure.map_or(RejectReason::ClosedBeforeHello, RejectReason::from)
+        })
+    }
+
+    /// The connection has a reason to end.
+    pub(crate) fn begin_to_end(&self) {
+        self.door.ask(|admission, _| admission.ending(self.ticket));
+    }
+
+    /// The peer was told of the end, and the handler is being told.
+    pub(crate) fn close(&self) {
+        (self.door).ask(|admission, now| admission.closed(self.ticket, now));
+    }
+
+    /// The connection is gone: its id and its place are free.
+    pub(crate) fn leave(&self) {
+        self.door.update(|guests| guests.leave(self.ticket));
     }
 }
 

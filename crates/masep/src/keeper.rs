@@ -14,7 +14,7 @@ use masep_proto::Frame;
 use masep_proto::connection::{Batch, HelloFailure};
 
 use crate::connection::{Delivery, Next, Reading, Shared, State, now};
-use crate::door::Place;
+use crate::door::Membership;
 use crate::handler::guarded;
 use crate::hearing::Hearing;
 use crate::sync::time::timeout;
@@ -29,7 +29,7 @@ pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// The task's own part.
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
-    place: Place,
+    membership: Membership,
     alarm: Alarm,
     deferral: Deferral,
     /// When the call of the handler that waits has begun to.
@@ -37,10 +37,10 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(shared: Arc<Shared>, place: Place) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, membership: Membership) -> Self {
         Self {
             shared,
-            place,
+            membership,
             alarm: Alarm::default(),
             deferral: None,
             call_began: None,
@@ -51,8 +51,8 @@ impl Keeper {
         &self.shared
     }
 
-    pub(crate) const fn place(&self) -> &Place {
-        &self.place
+    pub(crate) const fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     /// Drives the connection until the peer has said hello.
@@ -198,7 +198,7 @@ impl Keeper {
 
     /// Tells of the end, which has a reason by now.
     async fn end<H: SocketHandler>(mut self, connection: &Connection, handler: &H) {
-        self.place.ending();
+        self.membership.ending();
         self.until(|state| state.core.is_closed()).await;
         let reason = self.shared.end_reason();
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
@@ -209,12 +209,12 @@ impl Keeper {
         let mut told = pin!(guarded(|| handler.on_close(connection, &reason)));
         let in_time = timeout(CLOSE_GRACE, self.drive_last_call(told.as_mut())).await;
         if in_time.is_err() {
-            self.place.leave(connection);
+            self.membership.leave(connection);
             self.drive_last_call(told).await;
         }
-        self.place.leave(connection);
+        self.membership.leave(connection);
         self.shared.set_closed(reason.clone());
-        self.place.end();
+        self.membership.end();
         self.over().await;
         drop(hearing);
     }
@@ -241,7 +241,7 @@ impl Drop for Keeper {
         self.shared.leave();
         if self.shared.close_reason().is_none() {
             let connection = Connection::new(self.shared.clone());
-            self.place.leave(&connection);
+            self.membership.leave(&connection);
             self.shared.set_closed(self.shared.end_reason());
         }
     }

@@ -14,7 +14,7 @@ use shuttle::thread::{self, JoinHandle};
 use super::sync::time::Clock;
 use super::{Count, cut, insist, random};
 use crate::connection::{Delivery, Shared, now};
-use crate::door::Place;
+use crate::door::Membership;
 use crate::keeper::Keeper;
 use crate::transport::memory::{MemoryTransport, duplex};
 use crate::transport::{Stream, Transport};
@@ -51,7 +51,7 @@ fn live() -> Live {
     let connection = Connection::new(shared.clone());
     let registry = Registry::default();
     registry.add_connection(connection.clone());
-    let keeper = Keeper::new(shared, Place::of_client(registry.clone()));
+    let keeper = Keeper::new(shared, Membership::of_client(registry.clone()));
     let task = spawn(keeper.run(connection.clone(), Arc::new(NoHandler(()))));
     Live {
         connection,

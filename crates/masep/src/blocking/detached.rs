@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 
 use masep_proto::connection::Heard;
 
-use super::door::Place;
+use super::door::Door;
 use super::event_loop::{EventLoop, Wakeups};
 use super::relay::Relays;
 use super::shared::Shared;
 use crate::CloseReason;
+use crate::guests::Visit;
 
 /// A client that was [given away](crate::Request::detach): its stream, of which nothing is said or shut here any more, and
 /// what was heard on it.
@@ -24,7 +25,7 @@ pub struct Detached {
     stream: OwnedFd,
     heard: Heard,
     away: Arc<Away>,
-    place: Place,
+    visit: Visit<Door>,
 }
 
 /// The part of one that its door has.
@@ -49,12 +50,12 @@ impl Away {
 }
 
 impl Detached {
-    pub(super) fn new(stream: OwnedFd, heard: Heard, away: Arc<Away>, place: Place) -> Self {
+    pub(super) fn new(stream: OwnedFd, heard: Heard, away: Arc<Away>, visit: Visit<Door>) -> Self {
         Self {
             stream,
             heard,
             away,
-            place,
+            visit,
         }
     }
 
@@ -85,7 +86,7 @@ impl AsFd for Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        self.place.gone();
+        self.visit.leave();
     }
 }
 

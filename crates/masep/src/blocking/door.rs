@@ -23,7 +23,7 @@ use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::door::{ACCEPT_REST, concerns_one_connection};
-use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, next_request};
+use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, Visit, next_request};
 use crate::request::{Peer, Request};
 use crate::server::FAR;
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -47,13 +47,6 @@ pub(super) struct Door {
     is_stopped: AtomicBool,
     #[cfg(feature = "unstable-bindings")]
     relays: Arc<Relays>,
-}
-
-/// A connection's place at the door.
-#[derive(Clone)]
-pub(super) struct Place {
-    door: Arc<Door>,
-    ticket: Ticket,
 }
 
 impl Door {
@@ -219,12 +212,12 @@ impl Door {
         let mut arrived = None;
         let (_, greet) = self.update(|guests| {
             guests.arrive(from, entrance, |ticket| {
-                let place = Place {
+                let visit = Visit {
                     door: self.clone(),
                     ticket,
                 };
                 let core = Core::accept(config.clone(), Instant::now());
-                let owner = (self.registry.clone(), Some(place), self.handler.is_some());
+                let owner = (self.registry.clone(), Some(visit), self.handler.is_some());
                 let shared = Shared::new(core, socket, address, config.clone(), busy_poll, owner);
                 arrived.insert(shared).clone()
             })
@@ -281,7 +274,7 @@ fn carry_out(shared: &Arc<Shared>, decided: Decided) {
     match decided {
         Decided::Admit(welcome, grant) => {
             shared.note_grant(grant);
-            shared.admit(welcome);
+            shared.admit(welcome.map(|welcome| *welcome));
         }
         Decided::Refuse(refusal) => shared.turn_away(refusal),
         Decided::Look => shared.look(),
@@ -340,14 +333,14 @@ impl Admits for Door {
             Ok(detached) => detached,
             Err(error) => {
                 if is_given_away {
-                    Place { door, ticket }.gone();
+                    Visit { door, ticket }.leave();
                 }
                 return Some(Err(error));
             }
         };
         let away = Arc::new(Away::default());
         let is_given_away = self.update(|guests| guests.give_away(ticket, &away));
-        let detached = Detached::new(stream, heard, away, Place { door, ticket });
+        let detached = Detached::new(stream, heard, away, Visit { door, ticket });
         // Refused in the same moment, it finds the end of the stream.
         is_given_away.then_some(Ok(detached))
     }
@@ -393,12 +386,11 @@ impl Shared {
     }
 }
 
-/// Calls for a connection that has the place.
-impl Place {
+impl Visit<Door> {
+    /// The connection has said hello.
     pub(super) fn hello(&self, shared: &Arc<Shared>) {
-        let hello = shared.lock().core.hello().cloned();
-        let id = shared.peer();
-        if let Some(decided) = self.door.hear_hello(self.ticket, id, hello.as_ref()) {
+        let hello = shared.look_at(|core| core.hello().cloned());
+        if let Some(decided) = self.say_hello(shared.peer(), hello.as_ref()) {
             carry_out(shared, decided);
         }
     }
@@ -422,39 +414,17 @@ impl Place {
         }
     }
 
-    /// It was never open.
-    pub(super) fn failed(
+    /// The connection was never open.
+    pub(super) fn fail(
         &self,
         shared: &Arc<Shared>,
         refusal: Option<RejectReason>,
         failure: Option<HelloFailure>,
     ) {
         self.door.accepted.leave();
-        let reason = refusal.unwrap_or_else(|| {
-            if !(self.door).ask(|admission, _| admission.failed(self.ticket)) {
-                shared.abort(CloseReason::Aborted);
-            }
-            failure.map_or(RejectReason::ClosedBeforeHello, RejectReason::from)
-        });
+        let cut_off = || shared.abort(CloseReason::Aborted);
+        let reason = self.reject_reason(refusal, failure, cut_off);
         self.tell_host(Err(reason.clone()));
         self.door.reject(&shared.address, &reason);
-    }
-
-    /// The host may wait to be told.
-    fn tell_host(&self, outcome: Result<(), RejectReason>) {
-        let end = |guests: &mut Guests<_>| guests.requests.end(self.ticket, outcome);
-        self.door.update(end);
-    }
-
-    pub(super) fn ending(&self) {
-        self.door.ask(|admission, _| admission.ending(self.ticket));
-    }
-
-    pub(super) fn closed(&self) {
-        (self.door).ask(|admission, now| admission.closed(self.ticket, now));
-    }
-
-    pub(super) fn gone(&self) {
-        self.door.update(|guests| guests.leave(self.ticket));
     }
 }

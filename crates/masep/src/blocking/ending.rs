@@ -73,8 +73,8 @@ impl Shared {
     /// The handler, if there is one, was told of the end.
     pub(super) fn told(self: &Arc<Self>) {
         self.registry.remove(self.peer(), self.id);
-        if let Some(place) = &self.place {
-            place.gone();
+        if let Some(visit) = &self.visit {
+            visit.leave();
         }
         self.lock().is_told = true;
         self.gone.notify_all();

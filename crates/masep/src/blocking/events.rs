@@ -103,16 +103,16 @@ impl Shared {
     /// Tells the door and the log.
     pub(super) fn tell(self: &Arc<Self>, news: &News) {
         for event in &news.events {
-            match (event, &self.place) {
-                (Event::Hello, Some(place)) => place.hello(self),
-                (Event::Open, place) => {
+            match (event, &self.visit) {
+                (Event::Hello, Some(visit)) => visit.hello(self),
+                (Event::Open, visit) => {
                     tracing::info!(connection = %self.id, peer = ?self.peer(), address = %self.address, "connected");
                     let first = self.lock().first.take();
-                    if let (Some(place), Some(first)) = (place, first) {
-                        place.open(first);
+                    if let (Some(visit), Some(first)) = (visit, first) {
+                        visit.open(first);
                     }
                 }
-                (Event::Failed, Some(place)) => {
+                (Event::Failed, Some(visit)) => {
                     let mut state = self.lock();
                     let (refusal, first) = (state.core.take_reject_reason(), state.first.take());
                     let failure = state.core.failure().cloned();
@@ -121,21 +121,21 @@ impl Shared {
                         self.registry.remove(self.peer(), self.id);
                     }
                     drop(first);
-                    place.failed(self, refusal, failure);
+                    visit.fail(self, refusal, failure);
                 }
                 (Event::Ended, _) => self.tell_end(),
-                (Event::Closed, place) => {
-                    if let Some(place) = place {
-                        place.closed();
+                (Event::Closed, visit) => {
+                    if let Some(visit) = visit {
+                        visit.close();
                     }
                     if !self.handled {
                         self.told();
                     }
                 }
-                (Event::Over, Some(place)) if !self.is_ended() => {
+                (Event::Over, Some(visit)) if !self.is_ended() => {
                     let is_given_away = self.lock().is_given_away;
                     if !is_given_away {
-                        place.gone();
+                        visit.leave();
                     }
                 }
                 _ => {}
@@ -144,8 +144,8 @@ impl Shared {
     }
 
     fn tell_end(&self) {
-        if let Some(place) = &self.place {
-            place.ending();
+        if let Some(visit) = &self.visit {
+            visit.begin_to_end();
         }
         if let Some(reason) = self.settled_reason() {
             tracing::info!(

@@ -9,9 +9,10 @@ use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Config, Connection as Core, Event};
 
 use super::Registry;
-use super::door::Place;
+use super::door::Door;
 use super::drive::Roles;
 use super::stream::Stream;
+use crate::guests::Visit;
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::{Socket, Stream as _};
@@ -24,8 +25,8 @@ pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     pub(super) busy_poll: Duration,
     pub(super) registry: Registry,
-    /// The place at the door of a server, if it is a server's.
-    pub(super) place: Option<Place>,
+    /// At the door of a server, if it is a server's.
+    pub(super) visit: Option<Visit<Door>>,
     /// True if a handler is told of the end.
     pub(super) handled: bool,
     /// From the peer's hello on.
@@ -106,9 +107,9 @@ impl Shared {
         address: Address,
         config: Arc<Config>,
         busy_poll: Duration,
-        owner: (Registry, Option<Place>, bool),
+        owner: (Registry, Option<Visit<Door>>, bool),
     ) -> Arc<Self> {
-        let (registry, place, handled) = owner;
+        let (registry, visit, handled) = owner;
         // Threads that wait for these are woken by the one that has read or written.
         for event in [Event::Frames, Event::SendRoom, Event::Written(0)] {
             core.silence(event);
@@ -119,7 +120,7 @@ impl Shared {
             config,
             busy_poll,
             registry,
-            place,
+            visit,
             handled,
             peer: OnceLock::new(),
             grant: OnceLock::new(),

@@ -87,7 +87,7 @@ pub struct Table {
 }
 
 /// The table, when it is there: its server begins before it.
-type Place = Arc<OnceLock<Weak<Shared>>>;
+type TableCell = Arc<OnceLock<Weak<Shared>>>;
 
 impl TableBuilder {
     /// Binds an address, as [`ServerBuilder::bind`](crate::ServerBuilder::bind) does: players and spectators can come from
@@ -99,15 +99,15 @@ impl TableBuilder {
     /// As [`ServerBuilder::bind`](crate::ServerBuilder::bind); `InvalidInput` also for no seats, or two of one name.
     pub async fn bind(self, address: impl IntoTarget) -> io::Result<Table> {
         let driver = self.driver()?;
-        let place = Place::default();
-        let server = self.server_builder(&place).bind(address).await?;
-        Ok(self.start(driver, server, &place))
+        let cell = TableCell::default();
+        let server = self.server_builder(&cell).bind(address).await?;
+        Ok(self.start(driver, server, &cell))
     }
 
-    fn server_builder(&self, place: &Place) -> ServerBuilder {
-        let (place, with_free) = (place.clone(), self.description());
+    fn server_builder(&self, cell: &TableCell) -> ServerBuilder {
+        let (cell, with_free) = (cell.clone(), self.description());
         let describe = move || {
-            let table = place.get().and_then(Weak::upgrade);
+            let table = cell.get().and_then(Weak::upgrade);
             with_free(table.map(|table| table.lock().driver.table().free_seats()))
         };
         Server::builder(self.id.clone())
@@ -124,10 +124,10 @@ impl TableBuilder {
             .ask()
     }
 
-    fn start(self, driver: Driver<Connection>, server: Server, place: &Place) -> Table {
+    fn start(self, driver: Driver<Connection>, server: Server, cell: &TableCell) -> Table {
         let server = Arc::new(server);
         let shared = Shared::new(driver, Door::new(server.clone()));
-        let _ = place.set(Arc::downgrade(&shared));
+        let _ = cell.set(Arc::downgrade(&shared));
         let task = tokio::spawn(shared.clone().keep());
         Table {
             shared,
@@ -147,9 +147,9 @@ impl TableBuilder {
     /// Those of [`bind`](Self::bind) that are not about sockets, and that of the listener for its address.
     pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Table> {
         let driver = self.driver()?;
-        let place = Place::default();
-        let server = self.server_builder(&place).serve_over(listener)?;
-        Ok(self.start(driver, server, &place))
+        let cell = TableCell::default();
+        let server = self.server_builder(&cell).serve_over(listener)?;
+        Ok(self.start(driver, server, &cell))
     }
 }
 
