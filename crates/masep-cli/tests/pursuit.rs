@@ -114,7 +114,14 @@ struct Player {
 
 impl Player {
     async fn connect(address: SocketAddr, id: &'static str) -> Self {
-        let client = Client::builder(id).connect(address).await.unwrap();
+        // No name of protocol 2 has control characters.
+        let protocols = if id.contains(char::is_control) {
+            Protocols::Pymasep
+        } else {
+            Protocols::Both
+        };
+        let client = Client::builder(id).protocols(protocols);
+        let client = client.connect(address).await.unwrap();
         Self { id, client }
     }
 

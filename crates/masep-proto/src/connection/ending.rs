@@ -147,10 +147,16 @@ impl Connection {
     }
 
     /// True if the peer, whose connection this side ends, got all that it was sent, and the `BYE`; for a report, also of an end
-    /// that is under way. `None` if the peer has left by itself, and is owed nothing.
+    /// that is under way. `None` if the peer has left by itself, and is owed nothing: with a `BYE`, or by the end of its stream
+    /// when it had everything.
     pub fn was_told(&self) -> Option<bool> {
-        let has_left = self.reason().is_some_and(CloseReason::is_peers);
-        (!has_left).then(|| self.has_said_bye())
+        let is_owed = |reason: &CloseReason| match reason {
+            CloseReason::EndOfStream { .. } => {
+                self.has_said_bye() || self.outbound.accepted() > self.written
+            }
+            reason => !reason.is_peers(),
+        };
+        (self.reason().is_none_or(is_owed)).then(|| self.has_said_bye())
     }
 
     /// The reason for a call that comes too late: that of the end, settled or under way.

@@ -485,6 +485,21 @@ fn a_report_tells_those_who_got_all_from_those_who_were_cut_off_and_those_who_le
         Some(CloseReason::EndOfStream { mid_frame: false })
     );
     assert_eq!(shut.engine.core.was_told(), Some(true));
+
+    // It is gone: the BYE finds nobody, which is a loss only of frames.
+    for (frames, was_told) in [(0, None), (1, Some(false))] {
+        let mut gone = Pair::open();
+        gone.to_agent.capacity = 0;
+        for _ in 0..frames {
+            gone.engine.send(b"last", gone.now).expect("it is open");
+        }
+        gone.to_engine.shut = true;
+        gone.settle();
+        assert_eq!(gone.engine.core.was_told(), was_told, "{frames} frames");
+        gone.engine.core.abort(CloseReason::Shutdown, gone.now);
+        gone.settle();
+        assert_eq!(gone.engine.core.was_told(), was_told, "{frames} frames");
+    }
 }
 
 /// A peer that said `BYE` behind frames that nobody will handle would be told of success otherwise.
