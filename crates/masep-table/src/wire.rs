@@ -328,10 +328,10 @@ impl TurnData {
             (b"episode", MapItem::Number(number)) => data.episode = number,
             (b"kind", MapItem::Text(word)) => kind = Kind::read(word),
             (b"left_ms", MapItem::Number(number)) => {
-                data.left = Some(Duration::from_millis(number))
+                data.left = Some(Duration::from_millis(number));
             }
             (b"bank_ms", MapItem::Number(number)) => {
-                data.bank = Some(Duration::from_millis(number))
+                data.bank = Some(Duration::from_millis(number));
             }
             (b"last", MapItem::Map(bytes)) => last = Last::from_cbor(bytes).map(Some),
             (b"skipped", MapItem::Number(number)) => data.skipped = number,
