@@ -5,7 +5,7 @@ use crate::step::Failure;
 
 const DOCUMENT: &str = "SECURITY.md";
 /// The first lines of lists of scenarios, each of which is a test of either shell (`crates/masep/tests/shells`).
-const SCENARIOS: [&str; 2] = ["of_each_shell! {", "of_each_pair! {"];
+const SCENARIOS: [&str; 3] = ["of_each_shell! {", "of_each_pair! {", "of_each_network! {"];
 
 pub(crate) fn check() -> Result<(), Failure> {
     let named = named_tests(&read(DOCUMENT)?);
@@ -95,6 +95,10 @@ mod tests {
         assert!(is_defined("of_each_shell! {\n    one\n}", "one"));
         assert!(is_defined(
             "of_each_pair! {\n    #[cfg(unix)] one\n}",
+            "one"
+        ));
+        assert!(is_defined(
+            "of_each_network! {\n    two\n    ; with resets:\n    one\n}",
             "one"
         ));
         assert!(!is_defined("of_none! {\n    one\n}", "one"));
