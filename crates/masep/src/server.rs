@@ -66,7 +66,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// that path on which nobody listens is replaced. The file is removed when the server stops accepting, unless
     /// another has taken its place. Its permissions are those that the process's umask leaves: by the usual one of 022,
     /// only processes of the same user can connect, by 007 also those of the group. All peers of a Unix socket are local:
-    /// [`ServerLimits::connections_per_address`] does not count them.
+    /// [`ServerLimits::connections_per_address`](crate::ServerLimits::connections_per_address) does not count them.
     ///
     /// Cancel safe: a call that is dropped has bound nothing.
     ///
@@ -229,7 +229,8 @@ impl Server {
     /// The next peer that said hello.
     ///
     /// A connection lives before it is accepted: frames that arrive wait, and its end is noticed. When more than
-    /// [`ServerLimits::connections`] wait, the oldest of those that have ended are dropped, with a warning in the
+    /// [`ServerLimits::connections`](crate::ServerLimits::connections) wait, the oldest of those that have ended are
+    /// dropped, with a warning in the
     /// log.
     ///
     /// Cancel safe: a call that is dropped has taken nothing.

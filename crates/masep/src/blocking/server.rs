@@ -63,7 +63,7 @@ impl ServerBuilder {
     /// that path on which nobody listens is replaced. The file is removed when the server stops accepting, unless
     /// another has taken its place. Its permissions are those that the process's umask leaves: by the usual one of 022,
     /// only processes of the same user can connect, by 007 also those of the group. All peers of a Unix socket are local:
-    /// [`ServerLimits::connections_per_address`] does not count them.
+    /// [`ServerLimits::connections_per_address`](crate::ServerLimits::connections_per_address) does not count them.
     ///
     /// Blocks only to resolve a name, as long as the system takes for it.
     ///
@@ -143,7 +143,8 @@ impl fmt::Debug for ServerBuilder {
 /// end. Without a handler, [`accept`](Self::accept) gives out the connections, and the threads that
 /// take them drive them.
 ///
-/// There are never more than [`ServerLimits::connections`], those without a hello included. One too many
+/// There are never more than [`ServerLimits::connections`](crate::ServerLimits::connections), those without a hello
+/// included. One too many
 /// takes the place of the oldest that has not said hello; if all have, it gets our hello, then
 /// `BYE`, and is closed.
 ///

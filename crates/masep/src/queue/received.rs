@@ -60,7 +60,7 @@ impl<C> SocketHandlerQueue<C> {
         self.queue.try_pop()
     }
 
-    /// Takes no more frames: connections that bring one end with [`CloseReason::LocalBye`](crate::CloseReason::LocalBye).
+    /// Takes no more frames: connections that bring one end with [`CloseReason::LocalBye`].
     pub fn close(&self) {
         self.queue.close();
     }
