@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_proto::Limits;
-use masep_proto::admission::{Admission, Entrance, GRACE, Greet, Pace, Ticket};
+use masep_proto::admission::{Admission, Entrance, GRACE, Greet, Pace};
 use masep_proto::connection::{Connection as Core, HelloFailure};
 use masep_proto::protocol2::{Hello, Protocol};
 
@@ -321,7 +321,7 @@ impl Admits for Door {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn give_up(&self, ticket: Ticket) -> Option<io::Result<Detached>> {
+    fn give_up(&self, ticket: masep_proto::admission::Ticket) -> Option<io::Result<Detached>> {
         let door = self.itself.upgrade()?;
         let shared = self.lock().get(ticket).cloned()?;
         let detached = shared.detach(&self.relays)?;
