@@ -10,6 +10,7 @@ mod frames;
 mod handed_over;
 mod hello;
 mod layer;
+mod names;
 mod pair;
 mod pieces;
 mod properties;
