@@ -146,7 +146,10 @@ impl Framing {
             Self::Pymasep { .. } => {
                 debug_assert!(size <= Frame::MAX_BYTES);
                 let length = u16::try_from(size).unwrap_or(u16::MAX);
-                output.extend_from_slice(&length.to_le_bytes());
+                // In line, where a slice of two bytes would be a call.
+                let [low, high] = length.to_le_bytes();
+                output.push(low);
+                output.push(high);
             }
             Self::Masep { .. } => masep::put_header(kind, size, output),
         }

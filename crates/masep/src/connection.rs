@@ -234,7 +234,7 @@ impl Connection {
         message: &Message,
         turn: Option<&Dict>,
     ) -> Result<(), SendError> {
-        let encoded = self.encoding().encode_turn_pieces(message, turn)?;
+        let encoded = self.shared.encoding().encode_turn_pieces(message, turn)?;
         Sending::encoded(self, encoded).await
     }
 
@@ -254,7 +254,16 @@ impl Connection {
     /// # Errors
     /// The reason of the end, the same each time.
     pub async fn recv(&self) -> Result<Frame, CloseReason> {
-        let received = Receiving::new(&self.shared).next().await;
+        let mut receiving = Receiving::new(&self.shared);
+        let found = if self.shared.busy_poll.is_zero() {
+            None
+        } else {
+            receiving.spin().await
+        };
+        let received = match found {
+            Some(received) => received,
+            None => poll_fn(|context| receiving.poll(context, false)).await,
+        };
         received.ok_or_else(|| self.shared.end_reason())
     }
 
@@ -288,7 +297,7 @@ impl Connection {
     /// frame, and the next call gives what came after it.
     pub async fn recv_message(&self) -> Result<Message, RecvMessageError> {
         let frame = self.recv().await?;
-        RecvMessageError::decode(&self.encoding(), frame)
+        RecvMessageError::decode(self.shared.encoding(), frame)
     }
 
     /// The next frame, if one has arrived.

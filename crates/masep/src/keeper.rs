@@ -110,7 +110,7 @@ impl Keeper {
         loop {
             let mut frame = None;
             if batch.len() > 1 && !self.shared.is_aborted() {
-                frame = batch.next();
+                batch.next_into(&mut frame);
             } else {
                 let next = self.next(&mut batch, &mut frame).await;
                 match next {
@@ -128,7 +128,11 @@ impl Keeper {
                 continue;
             }
             // From its place into the call: to move it costs more than all else that is done for a small one.
-            let call = || handler.on_receive(connection, frame.take().unwrap_or_default());
+            // Two calls, not a choice between two frames: that would move the frame once more.
+            let call = || match frame.take() {
+                Some(frame) => handler.on_receive(connection, frame),
+                None => handler.on_receive(connection, Frame::default()),
+            };
             let call = pin!(guarded(call));
             if !self.drive_call(call).await {
                 return;

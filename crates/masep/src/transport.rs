@@ -81,7 +81,8 @@ pub trait Stream: Send + Sync + 'static {
     /// stream.
     fn reset_on_drop(&self);
 
-    /// The state of a layer of this stream, such as TLS, after a call of it. By default there is none.
+    /// The state of a layer of this stream, such as TLS, after a call of it. A stream has one from the beginning, or never.
+    /// By default it has none.
     fn layer(&self) -> Option<LayerState> {
         None
     }

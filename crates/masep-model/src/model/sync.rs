@@ -42,6 +42,12 @@ impl<T> OnceLock<T> {
         self.point.store(true, atomic::Ordering::SeqCst);
         self.value.set(value)
     }
+
+    /// No point is within it: the value is one that was made before.
+    pub(crate) fn get_or_init(&self, value: impl FnOnce() -> T) -> &T {
+        self.point.store(true, atomic::Ordering::SeqCst);
+        self.value.get_or_init(value)
+    }
 }
 
 /// As tokio's `Mutex`, for those who only wait their turn: who came first has it first.

@@ -67,6 +67,23 @@ impl Batch {
         self.0.as_ref().map_or(0, |frames| frames.left)
     }
 
+    /// Puts the next frame into its place: a frame that is moved right after it was put together costs more than all else
+    /// that is done for a small one. `None` goes there if no frame is left.
+    #[inline]
+    pub fn next_into(&mut self, place: &mut Option<Frame>) {
+        let Some(frames) = &mut self.0 else {
+            *place = None;
+            return;
+        };
+        frames.left -= 1;
+        if frames.left > 0 {
+            return frames.cut(place);
+        }
+        if let Some(mut last) = self.0.take() {
+            last.cut(place);
+        }
+    }
+
     /// True if no frame is left.
     #[inline]
     pub const fn is_empty(&self) -> bool {
@@ -109,9 +126,13 @@ impl Batch {
 }
 
 impl Frames {
-    /// The next frame, which is counted out.
-    #[inline]
-    fn cut(&mut self) -> Option<Frame> {
+    /// Puts the next frame, which is counted out, into its place.
+    fn cut(&mut self, place: &mut Option<Frame>) {
+        *place = self.next();
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Frame> {
         let bytes = match &self.buffer {
             Buffer::Own(bytes) => &bytes[..],
             Buffer::Shared(bytes) | Buffer::Kept(bytes) => &bytes[..],
@@ -154,12 +175,9 @@ impl Iterator for Batch {
 
     #[inline]
     fn next(&mut self) -> Option<Frame> {
-        let frames = self.0.as_mut()?;
-        frames.left -= 1;
-        if frames.left == 0 {
-            return self.0.take()?.cut();
-        }
-        frames.cut()
+        let mut frame = None;
+        self.next_into(&mut frame);
+        frame
     }
 }
 

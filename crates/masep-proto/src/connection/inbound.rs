@@ -118,24 +118,29 @@ impl Inbound {
         }
     }
 
-    /// Room for the next read, behind what is there. A large frame may go where the last one was.
+    /// [`take_room`](Self::take_room) where nothing is there, and no large frame is to be expected.
     #[inline]
-    pub(super) fn take_room(&mut self, framing: Framing, kept: Option<&mut Masep>) -> Room {
-        self.out = true;
-        let room = (self.room as usize).max(LEAST_ROOM);
-        if self.last.bytes.capacity() == 0 && self.expected == 0 {
-            return Room::new(pool::take(room));
+    pub(super) fn take_empty_room(&mut self) -> Option<Room> {
+        if self.last.bytes.capacity() > 0 || self.expected > 0 {
+            return None;
         }
-        self.take_room_behind(room, framing, kept)
+        self.out = true;
+        Some(Room::new(pool::take(self.room())))
     }
 
-    #[inline(never)]
-    fn take_room_behind(
-        &mut self,
-        room: usize,
-        framing: Framing,
-        kept: Option<&mut Masep>,
-    ) -> Room {
+    /// Bytes asked for in the next read, unless a large frame is on its way.
+    #[inline]
+    fn room(&self) -> usize {
+        (self.room as usize).max(LEAST_ROOM)
+    }
+
+    /// Room for the next read, behind what is there. A large frame may go where the last one was.
+    pub(super) fn take_room(&mut self, framing: Framing, kept: Option<&mut Masep>) -> Room {
+        if let Some(room) = self.take_empty_room() {
+            return room;
+        }
+        self.out = true;
+        let room = self.room();
         if self.last.bytes.capacity() == 0 {
             return Room::new(self.fresh(room, framing, kept));
         }
@@ -238,7 +243,7 @@ impl Inbound {
         let end = self.last.bytes.len();
         let read = end.saturating_sub(before);
         self.filled = read > 0 && read == room;
-        let asked = (self.room as usize).max(LEAST_ROOM);
+        let asked = self.room();
         let asked = if self.filled {
             (asked * 2).min(MOST_ROOM)
         } else if read > 0 && before == 0 && read < asked / 4 {

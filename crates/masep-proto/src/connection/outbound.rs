@@ -143,20 +143,24 @@ impl Outbound {
         self.parts.push_back(Part::Pieces(pieces));
     }
 
-    /// Passes a frame on into a transmit, in front of which nothing waits.
-    pub(super) fn pass_frame(&mut self, frame: Frame, framing: Framing) -> Transmit {
+    /// Passes the frame that there is on into a transmit, in front of which nothing waits.
+    #[inline(always)]
+    pub(super) fn pass_frame(
+        &mut self,
+        item: &mut Option<Frame>,
+        framing: Framing,
+    ) -> Option<Transmit> {
+        let frame = item.as_ref()?;
         let number = self.pass();
-        if frame.size() <= COPY_UP_TO {
-            let mut bytes = pool::take(pool::SMALL);
-            framing.put_header(frame.kind(), frame.size(), &mut bytes);
-            bytes.extend_from_slice(frame.bytes());
-            framing.put_padding(frame.size(), &mut bytes);
-            return Transmit::of(bytes, 0, number);
+        if frame.size() > COPY_UP_TO {
+            return item.take().map(|frame| pass_large(frame, framing, number));
         }
-        let mut transmit = Transmit::default();
-        Part::Shared(frame).move_into(&mut transmit, framing);
-        transmit.upto = number;
-        transmit
+        let mut bytes = pool::take(pool::SMALL);
+        framing.put_header(frame.kind(), frame.size(), &mut bytes);
+        bytes.extend_from_slice(frame.bytes());
+        framing.put_padding(frame.size(), &mut bytes);
+        *item = None;
+        Some(Transmit::of(bytes, 0, number))
     }
 
     /// Counts a frame that goes out at once, past the queue, in which nothing waits. The number of it.
@@ -274,6 +278,14 @@ impl Outbound {
         self.frames -= frames;
         self.body_bytes -= body_bytes;
     }
+}
+
+#[inline(never)]
+fn pass_large(frame: Frame, framing: Framing, number: u64) -> Transmit {
+    let mut transmit = Transmit::default();
+    Part::Shared(frame).move_into(&mut transmit, framing);
+    transmit.upto = number;
+    transmit
 }
 
 impl Part {

@@ -25,9 +25,10 @@ impl Connection {
             if self.want_to_read_plainly() == Want::Nothing {
                 return None;
             }
-            let framing = self.framing();
-            let kept = self.masep.as_deref_mut();
-            return Some(self.inbound.take_room(framing, kept));
+            let empty = self.inbound.take_empty_room();
+            if empty.is_some() {
+                return empty;
+            }
         }
         self.take_room_otherwise()
     }

@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// True if the peer can be sent this frame, which is no end.
-    #[inline]
+    #[inline(always)]
     fn is_ordinary(&self, frame: &Frame, framing: Framing) -> bool {
         let is_known = frame.kind() != FrameKind::Cbor || self.masep.is_some();
         is_known && framing.takes(frame.size()) && !framing.is_bye(frame.bytes())
@@ -200,9 +200,96 @@ impl Connection {
         if !self.writes_alone() || !frame.as_ref().is_some_and(is_ordinary) {
             return None;
         }
-        let transmit = self.outbound.pass_frame(frame.take()?, framing);
         self.transmit_out = true;
+        self.outbound.pass_frame(frame, framing)
+    }
+
+    /// [`send_alone`](Self::send_alone) where [`send`](Self::send) would have the caller write because the user has waited
+    /// for the peer since the last frame. `None` without a change where it would not, or where that is not so simple.
+    #[inline]
+    pub fn send_single(&mut self, frame: &mut Option<Frame>, now: Instant) -> Option<Transmit> {
+        if !self.writes_single() {
+            return None;
+        }
+        match &self.masep {
+            None => {
+                let max = self.config.frame_bytes;
+                self.pass_single(frame, Framing::Pymasep { max }, now)
+            }
+            Some(masep) => {
+                let framing = masep.framing;
+                self.pass_single_masep(frame, framing, now)
+            }
+        }
+    }
+
+    /// Apart, so that each of both is for one framing.
+    #[inline(never)]
+    fn pass_single_masep(
+        &mut self,
+        frame: &mut Option<Frame>,
+        framing: Framing,
+        now: Instant,
+    ) -> Option<Transmit> {
+        self.pass_single(frame, framing, now)
+    }
+
+    #[inline(always)]
+    fn pass_single(
+        &mut self,
+        frame: &mut Option<Frame>,
+        framing: Framing,
+        now: Instant,
+    ) -> Option<Transmit> {
+        let is_ordinary = |frame: &Frame| self.is_ordinary(frame, framing);
+        if !frame.as_ref().is_some_and(is_ordinary) {
+            return None;
+        }
+        self.note_single(now);
+        self.outbound.pass_frame(frame, framing)
+    }
+
+    /// [`send_single`](Self::send_single) of a frame in pieces, which stay where they are until they are written.
+    #[inline(never)]
+    pub fn send_single_pieces(
+        &mut self,
+        pieces: &mut Option<Box<Pieces>>,
+        now: Instant,
+    ) -> Option<Transmit> {
+        let framing = self.framing();
+        let is_ordinary = |pieces: &Pieces| framing.takes(pieces.size());
+        if !self.writes_single()
+            || self.masep.is_none()
+            || !pieces.as_deref().is_some_and(is_ordinary)
+        {
+            return None;
+        }
+        let pieces = *pieces.take()?;
+        let mut transmit = Transmit::of(Vec::new(), 0, self.outbound.pass());
+        transmit.append_pieces(pieces, framing);
+        self.note_single(now);
         Some(transmit)
+    }
+
+    /// True if the user has waited for the peer since the last frame, so that no other is to be expected soon, and nothing
+    /// is in front of one that is sent now: for this a plain connection has fewer things to look at.
+    #[inline]
+    const fn writes_single(&self) -> bool {
+        self.has_waited
+            && self.is_plain
+            && !self.wants_room
+            && !self.is_being_written
+            && !self.transmit_out
+            && self.outbound.is_empty()
+    }
+
+    /// Notes that such a frame is being written.
+    #[inline]
+    const fn note_single(&mut self, now: Instant) {
+        self.has_waited = false;
+        self.last_send = Some(now);
+        self.is_being_written = true;
+        self.transmit_out = true;
     }
 
     /// True if a frame goes out at once, in front of which nothing is.
@@ -281,10 +368,7 @@ impl Connection {
         }
         let number = self.outbound.pass();
         let transmit = Transmit::of_pieces(pieces, framing, number);
-        self.has_waited = false;
-        self.last_send = Some(now);
-        self.is_being_written = true;
-        self.transmit_out = true;
+        self.note_single(now);
         Ok(Ok(transmit))
     }
 

@@ -17,4 +17,5 @@ mod properties;
 mod protocol2;
 mod queues;
 mod rates;
+mod single;
 mod write_pattern;

@@ -62,6 +62,18 @@ impl<'a> Locked<'a> {
         Self(Some(state))
     }
 
+    /// Drops it, in line: for what is done for each frame.
+    #[inline(always)]
+    pub(crate) fn let_go(mut self) {
+        let state = self.0.take();
+        std::mem::forget(self);
+        if let Some(state) = state
+            && state.concerns_others()
+        {
+            settle(state);
+        }
+    }
+
     /// Lets the lock go where nothing has changed for others, or that is seen to later.
     #[inline]
     pub(crate) fn release(mut self) {

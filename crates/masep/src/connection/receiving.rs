@@ -24,25 +24,23 @@ impl<'a> Receiving<'a> {
         Self { shared, key: None }
     }
 
-    /// The next frame, or the end.
-    pub(super) async fn next(&mut self) -> Option<Frame> {
+    /// Looks for a frame, or the end, without letting the thread sleep.
+    pub(super) async fn spin(&mut self) -> Option<Option<Frame>> {
         let busy_poll = self.shared.busy_poll;
-        if !busy_poll.is_zero() {
-            let start = Instant::now();
-            while start.elapsed() < busy_poll {
-                let poll = |context: &mut Context<'_>| Poll::Ready(self.poll(context, true));
-                if let Poll::Ready(received) = std::future::poll_fn(poll).await {
-                    return received;
-                }
-                tokio::task::yield_now().await;
+        let start = Instant::now();
+        while start.elapsed() < busy_poll {
+            let poll = |context: &mut Context<'_>| Poll::Ready(self.poll(context, true));
+            if let Poll::Ready(received) = std::future::poll_fn(poll).await {
+                return Some(received);
             }
+            tokio::task::yield_now().await;
         }
-        std::future::poll_fn(|context| self.poll(context, false)).await
+        None
     }
 
     /// `spins`: looks for bytes also where none are known to have arrived.
     #[inline]
-    fn poll(&mut self, context: &mut Context<'_>, spins: bool) -> Poll<Option<Frame>> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, spins: bool) -> Poll<Option<Frame>> {
         let mut locked = self.shared.lock();
         locked.receive_calls = locked.receive_calls.wrapping_add(1);
         if self.shared.delivery == Delivery::Handler {
@@ -63,6 +61,7 @@ impl<'a> Receiving<'a> {
                     let first = locked.receivers.wake_first();
                     locked.wake(first);
                 }
+                locked.let_go();
                 return Poll::Ready(Some(frame));
             }
             if locked.is_ended() {
@@ -92,6 +91,7 @@ impl<'a> Receiving<'a> {
                 Poll::Pending if spins && !has_spun => Reading::Spinning,
                 Poll::Pending => {
                     locked.receivers.set_waker(key, context);
+                    locked.let_go();
                     return Poll::Pending;
                 }
             };

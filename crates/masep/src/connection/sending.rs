@@ -62,6 +62,15 @@ impl Future for Sending<'_> {
         let shared = &*this.connection.shared;
         let mut locked = shared.lock();
         if this.key.is_none() && locked.senders.is_empty() {
+            let time = locked.last_time;
+            let single = match this.pieces {
+                None => locked.core.send_single(&mut this.frame, time),
+                Some(_) => locked.core.send_single_pieces(&mut this.pieces, time),
+            };
+            if let Some(transmit) = single {
+                shared.write_out(locked, transmit).let_go();
+                return Poll::Ready(Ok(()));
+            }
             if locked.core.sends_by_time() {
                 locked.last_time = now();
             }

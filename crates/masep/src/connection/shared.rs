@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Connection as Core, Event, WhenFull};
 use masep_proto::protocol2::Notice;
-use masep_proto::{Frame, PeerId};
+use masep_proto::{Encoding, Frame, PeerId};
 
 use super::lock::Locked;
 use super::task::TaskState;
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) id: ConnectionId,
     pub(crate) address: Address,
     pub(super) peer: OnceLock<PeerId>,
+    /// In a box, as most connections of some programs have none.
+    encoding: OnceLock<Box<Encoding>>,
     /// The rights with which the peer was let in.
     grant: OnceLock<Arc<Grant>>,
     pub(crate) delivery: Delivery,
@@ -60,6 +62,8 @@ pub(crate) struct State {
     /// cost more.
     pub(super) reader: Option<Arc<dyn Transport>>,
     pub(super) writer: Option<Arc<dyn Transport>>,
+    /// The stream has a layer, of which the core is to know.
+    pub(super) has_layer: bool,
     /// Frames that were taken out of the connection together.
     pub(crate) batch: Batch,
     /// Calls that wait for a frame. The first one reads the stream.
@@ -111,6 +115,7 @@ impl State {
 
     /// The next thing for the handler, which has its own batch of frames. All but the last of a batch can be taken without
     /// the lock.
+    #[inline]
     pub(crate) fn next_for_handler(
         &mut self,
         batch: &mut Batch,
@@ -120,6 +125,11 @@ impl State {
             self.is_behind = false;
             return None;
         }
+        self.next_of_some(batch, frame)
+    }
+
+    #[inline(never)]
+    fn next_of_some(&mut self, batch: &mut Batch, frame: &mut Option<Frame>) -> Option<Next> {
         if !self.core.is_aborted() {
             if std::mem::take(&mut self.has_notice) {
                 return Some(Next::Notice);
@@ -175,8 +185,11 @@ impl State {
     }
 
     /// Has this one woken when the lock is let go.
+    #[inline]
     pub(crate) fn wake(&mut self, waker: Option<Waker>) {
-        self.woken.extend(waker);
+        if let Some(waker) = waker {
+            self.woken.push(waker);
+        }
     }
 }
 
@@ -210,6 +223,7 @@ impl Shared {
             id: ConnectionId::next(),
             address,
             peer: OnceLock::new(),
+            encoding: OnceLock::new(),
             grant: OnceLock::new(),
             delivery,
             busy_poll,
@@ -217,6 +231,7 @@ impl Shared {
                 core,
                 reader: Some(stream.clone()),
                 writer: Some(stream.clone()),
+                has_layer: stream.layer().is_some(),
                 stream: Some(stream),
                 batch: Batch::new(),
                 receivers: Waiters::default(),
@@ -263,6 +278,15 @@ impl Shared {
         // The task that is to write it is woken when the lock is released.
         let pushed = locked.core.notice(notice, now());
         pushed.map(drop).map_err(SendError::from)
+    }
+
+    /// The form of messages, which is known before there are handles. It is made once, for those who send or receive any.
+    pub(super) fn encoding(&self) -> &Encoding {
+        if let Some(encoding) = self.encoding.get() {
+            return encoding;
+        }
+        let encoding = self.look_at(|core| core.encoding());
+        self.encoding.get_or_init(|| Box::new(encoding))
     }
 
     /// The peer has said hello.

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use masep_proto::connection::{Read, Want};
+use masep_proto::connection::{Read, Want, Wants};
 
 use super::shared::{State, now};
 use super::transfer::Reading;
@@ -77,9 +77,8 @@ impl State {
         self.woken.extend(task);
     }
 
-    /// The task has done all there is to do.
-    pub(crate) fn rest(&mut self, context: &Context<'_>, wakes_at: Option<Instant>) {
-        let wants = self.core.wants();
+    /// The task has done all there is to do, and waits for what the connection wants.
+    pub(crate) fn rest(&mut self, context: &Context<'_>, wants: Wants, wakes_at: Option<Instant>) {
         self.core.take_change();
         self.task.is_awake = false;
         self.task.has_rested = true;

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use masep_proto::connection::{Read, Want, Write};
+use masep_proto::connection::{Read, Transmit, Want, Write};
 
 use super::lock::Locked;
 use super::shared::{Shared, State, now};
-use crate::transport;
+use crate::transport::{self, Transport};
 
 /// Reads of a stream at most without asking whether it is readable.
 const EAGER_READS: usize = 8;
@@ -60,27 +60,15 @@ impl Shared {
         locked.release();
         let read = match &stream {
             None => Read::End,
-            Some(stream) => match (stream.try_read(room.buffer()).into(), way) {
-                (Read::Blocked, Reading::Asking) => {
-                    stream.try_read_eagerly(room.buffer(), 1).into()
-                }
-                (Read::Blocked, Reading::Spinning) => {
-                    let read = stream.try_read_eagerly(room.buffer(), EAGER_READS);
-                    read.into()
-                }
-                // Nobody has asked the system.
-                (Read::Blocked, Reading::Woken) => Read::Bytes,
-                (read, _) => read,
+            Some(stream) => match stream.try_read(room.buffer()) {
+                Ok(1..) => Read::Bytes,
+                read => read_again(&**stream, room.buffer(), read.into(), way),
             },
         };
         let mut locked = self.lock();
-        // With the lock, so that what is told last is the latest.
-        let layer = stream.as_ref().and_then(|stream| stream.layer());
+        locked.note_layer(stream.as_deref());
         if locked.stream.is_some() {
             locked.reader = stream;
-        }
-        if let Some(layer) = layer {
-            locked.core.note_layer(layer);
         }
         if read == Read::Bytes {
             let State {
@@ -103,9 +91,20 @@ impl Shared {
     }
 
     fn write_once<'a>(&'a self, mut locked: Locked<'a>) -> Locked<'a> {
-        let Some(transmit) = locked.core.take_transmit() else {
-            return locked;
-        };
+        match locked.core.take_transmit() {
+            Some(transmit) => self.write_transmit(locked, transmit),
+            None => locked,
+        }
+    }
+
+    /// Writes what was taken for that.
+    #[inline]
+    pub(super) fn write_out<'a>(&'a self, locked: Locked<'a>, transmit: Transmit) -> Locked<'a> {
+        let locked = self.write_transmit(locked, transmit);
+        self.go_on(locked)
+    }
+
+    fn write_transmit<'a>(&'a self, mut locked: Locked<'a>, transmit: Transmit) -> Locked<'a> {
         let stream = locked.writer.take();
         locked.release();
         let write = match &stream {
@@ -114,12 +113,9 @@ impl Shared {
         };
         let is_all = write == Write::Bytes(transmit.len());
         let mut locked = self.lock();
-        let layer = stream.as_ref().and_then(|stream| stream.layer());
+        locked.note_layer(stream.as_deref());
         if locked.stream.is_some() {
             locked.writer = stream;
-        }
-        if let Some(layer) = layer {
-            locked.core.note_layer(layer);
         }
         if !is_all || !locked.core.is_plain() || locked.core.is_burst() {
             // There may be a deadline now, a ping whose way is measured, or the end of a burst.
@@ -148,6 +144,31 @@ impl Shared {
             } else {
                 return;
             }
+        }
+    }
+}
+
+/// Reads again in some ways where a read has brought nothing, and gives the outcome.
+#[inline(never)]
+fn read_again(stream: &dyn Transport, buffer: &mut Vec<u8>, read: Read, way: Reading) -> Read {
+    match (read, way) {
+        (Read::Blocked, Reading::Asking) => stream.try_read_eagerly(buffer, 1).into(),
+        (Read::Blocked, Reading::Spinning) => stream.try_read_eagerly(buffer, EAGER_READS).into(),
+        // Nobody has asked the system.
+        (Read::Blocked, Reading::Woken) => Read::Bytes,
+        (read, _) => read,
+    }
+}
+
+impl State {
+    /// Tells the core of the state of a layer of the stream, after a call of it: with the lock, so that what is told last is
+    /// the latest.
+    #[inline]
+    fn note_layer(&mut self, stream: Option<&dyn Transport>) {
+        if self.has_layer
+            && let Some(layer) = stream.and_then(|stream| stream.layer())
+        {
+            self.core.note_layer(layer);
         }
     }
 }

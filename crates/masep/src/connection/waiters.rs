@@ -55,7 +55,17 @@ impl Waiters {
     }
 
     /// Gives a place up. The waker of the call that is the first one then, if it was not before.
+    #[inline]
     pub(crate) fn leave(&mut self, key: u64) -> Option<Waker> {
+        if self.is_first(key) && self.others.is_none() {
+            self.first = None;
+            return None;
+        }
+        self.leave_others(key)
+    }
+
+    #[inline(never)]
+    fn leave_others(&mut self, key: u64) -> Option<Waker> {
         if self.is_first(key) {
             self.first = self.others.as_mut().and_then(|others| others.pop_front());
             return self.wake_first();

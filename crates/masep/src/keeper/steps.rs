@@ -63,11 +63,14 @@ impl Keeper {
         let mut locked = shared.lock();
         let has_looked = locked.task_looks();
         if let Some(done) = done(&mut locked) {
+            locked.let_go();
             return Step::Done(done);
         }
         let mut wants = locked.core.wants();
         let mut has_moved = false;
-        if poll_writable(&mut locked, wants.write, context).is_ready() {
+        if wants.write != Want::Nothing
+            && poll_writable(&mut locked, wants.write, context).is_ready()
+        {
             locked = shared.write(locked);
             has_moved = true;
             wants = locked.core.wants();
@@ -85,6 +88,7 @@ impl Keeper {
             locked = shared.read(locked, way);
             has_moved = true;
             if let Some(done) = done(&mut locked) {
+                locked.let_go();
                 return Step::Done(done);
             }
         }
@@ -99,16 +103,14 @@ impl Keeper {
             if is_sent {
                 locked.core.sent(now());
             }
-            if !locked.core.wants().sent {
+            wants = locked.core.wants();
+            if !wants.sent {
                 return Step::Moved;
             }
         }
         let deferred_until = deferral.map(|(until, _)| until);
         let call_until = call_began.and_then(|began| locked.core.work_until(began));
-        let wakes_at = (locked.core.deadline().into_iter())
-            .chain(deferred_until)
-            .chain(call_until)
-            .min();
+        let wakes_at = earlier(locked.core.deadline(), earlier(deferred_until, call_until));
         if let Some(wakes_at) = wakes_at
             && !(locked.wakes(context) && alarm.is_set_for(wakes_at))
             && let Poll::Ready(now) = alarm.poll(context, wakes_at)
@@ -121,8 +123,18 @@ impl Keeper {
             return Step::Moved;
         }
         locked.task.defers_read = deferred_until.is_some();
-        locked.rest(context, wakes_at);
+        locked.rest(context, wants, wakes_at);
+        locked.let_go();
         Step::Rests
+    }
+}
+
+/// The earlier of two times, where `None` is never.
+#[inline]
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
