@@ -84,6 +84,29 @@ def test_two_players_and_a_spectator_play_two_episodes():
     assert turns[-1].view == {"turn": asked[-1].number}
 
 
+def test_one_that_asks_for_no_seat_is_told_of_the_game_and_the_free_seats():
+    def told(welcome):
+        return (welcome.game, welcome.seats, welcome.free)
+
+    with table() as host:
+        with masep.connect(host.target, id="looks") as looks:
+            assert told(looks.welcome) == (GAME, 2, 2)
+        playing(host.target, "p", seat="red")
+        while host.seats[0].state != "present":
+            host.event(SOON)
+        with masep.connect(host.target, id="looks") as looks:
+            assert told(looks.welcome) == (GAME, 2, 1)
+
+    async def look():
+        async with masep.aio.Table(GAME, SEATS, "127.0.0.1:0") as host:
+            async with masep.aio.connect(host.target, id="looks") as looks:
+                return told(looks.welcome)
+
+    assert asyncio.run(look()) == (GAME, 2, 2)
+    with masep.Server("engine", "127.0.0.1:0") as server, masep.connect(server.target, id="looks") as looks:
+        assert told(looks.welcome) == (None, None, None)
+
+
 def test_one_seat_is_finished_before_the_others():
     with table() as host:
         players = [playing(host.target, f"p {seat}", seat=seat) for seat in SEATS]

@@ -11,14 +11,16 @@ mod sidecar;
 mod socket;
 
 use std::io::{ErrorKind, Write};
+use std::thread;
 use std::time::Duration;
 
 use masep::{Action, Message, Role, TypeName};
 use nix::sys::signal::Signal;
 use program::run;
+use serde_json::{Value as Json, json};
 use session::Session;
 use sidecar::{
-    Sidecar, action, at_engine, at_interface, bytes, define, end, event, goes, observation,
+    GAME, Sidecar, action, at_engine, at_interface, bytes, define, end, event, goes, observation,
     register,
 };
 use socket::{Heard, Socket, listen, nobody};
@@ -87,6 +89,26 @@ fn every_end_is_a_bye_at_the_other_side() {
         ["peer_bye", "peer_bye"],
         "by the near proxy, in its words"
     );
+}
+
+#[test]
+fn a_look_through_both_tells_the_game_and_the_agents_that_are_free() {
+    let sidecar = Sidecar::new(&[]);
+    let (_actor, _at_actor) = sidecar.play("a", Role::Actor);
+    for address in [&sidecar.address, &sidecar.far_address] {
+        let check = [
+            "check".to_owned(),
+            "--json".to_owned(),
+            format!("masep://{address}"),
+        ];
+        let check = thread::spawn(move || run(&check.each_ref().map(|it| &**it), ""));
+        let (mut at_engine, _) = Socket::welcome(&sidecar.engine.listener);
+        at_engine.expect_bye();
+        let ran = check.join().unwrap();
+        let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+        let told = ["id", "game", "seats", "free"].map(|key| report[key].clone());
+        assert_eq!(Json::from(told.to_vec()), json!(["engine", GAME, 2, 1]));
+    }
 }
 
 #[test]
@@ -250,7 +272,7 @@ fn a_flood_or_a_stall_on_one_link_touches_no_other() {
     let (mut actor, mut engine) = sidecar.play("a", Role::Actor);
     let frame = program::framed(action("flood"));
     let flood = frame.repeat(1_000);
-    let flooder = std::thread::spawn(move || {
+    let flooder = thread::spawn(move || {
         // Until the peer ends it, or takes no more in time.
         let _ = flooding
             .stream

@@ -49,7 +49,7 @@ const MOST_OWED: u32 = 64;
 #[derive(Debug)]
 pub struct Gate {
     rules: Rules,
-    /// All that ever came in, and the names of the tokens by which they did.
+    /// All that ever came in, and the names of the tokens by which they came first, or registered.
     ids: BTreeMap<PeerId, Option<ByteString>>,
     /// The clients that ever had an agent.
     actors: BTreeSet<PeerId>,
@@ -200,7 +200,7 @@ impl Gate {
             return Err(Refusal::new("forbidden", "its token is not for this game"));
         }
         if hello.game.as_deref().is_some_and(|said| said != game) {
-            return Err(self.other_game());
+            return Err(other_game());
         }
         let mut roles = vec![Role::Actor, Role::Observer];
         roles.retain(|role| grant.is_none_or(|grant| grant.may_be(*role)));
@@ -226,14 +226,14 @@ impl Gate {
         })
     }
 
-    /// An id costs the engine something for ever, and belongs to one token.
+    /// An id costs the engine something for ever. One that has registered belongs to its token.
     fn note_id(&mut self, id: &PeerId, grant: Option<&Grant>) -> Result<(), Refusal> {
         let name = grant.map(|grant| &grant.name);
         if let Some(owner) = self.ids.get(id) {
-            return match owner.as_ref() == name {
-                true => Ok(()),
-                false => Err(Refusal::new("duplicate_id", "the id is another's")),
-            };
+            if owner.as_ref() != name && self.keeps(id) {
+                return Err(Refusal::new("duplicate_id", "the id is another's"));
+            }
+            return Ok(());
         }
         if self.ids.len() >= self.rules.ids {
             let text = "as many ids as may be have been here in the life of the engine";
@@ -329,13 +329,8 @@ impl Gate {
             Some(Value::Type(said)) if *said == game => {
                 Judged::Goes(Message::define(id.as_str(), game))
             }
-            _ => Judged::Not(Verdict::End(self.other_game())),
+            _ => Judged::Not(Verdict::End(other_game())),
         }
-    }
-
-    fn other_game(&self) -> Refusal {
-        let text = format!("the game is {}", self.rules.game.as_str());
-        Refusal::new("unknown_game", text)
     }
 
     fn judge_register(&self, visitor: &Visitor, message: &Message) -> Judged {
@@ -384,6 +379,7 @@ impl Gate {
         match (&message.msg_type, &mut visitor.phase) {
             (MessageType::Define, phase) => *phase = Phase::Defined,
             (MessageType::Register, phase) => {
+                self.ids.insert(visitor.id.clone(), visitor.token.clone());
                 let is_actor = message.param("role").and_then(Value::as_str) == Some("Actor");
                 *phase = if is_actor {
                     self.actors.insert(visitor.id.clone());
@@ -437,6 +433,11 @@ impl Gate {
         }
         said
     }
+}
+
+/// The reason why a client of another game is not taken. It is not told which one is played.
+fn other_game() -> Refusal {
+    Refusal::new("unknown_game", "another game is played here")
 }
 
 /// The reason why nobody can do anything behind END.

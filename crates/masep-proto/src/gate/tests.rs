@@ -190,6 +190,10 @@ fn the_holders_of_one_token_do_not_take_the_places_of_others() {
         said.map(|it| outcome(&gate.from_client(&mut visitor, &xml(&it))))[1]
     };
     for (id, expected) in [("a", "forward"), ("b", "full")] {
+        // One that only looks, as a monitor does, takes nobody's id.
+        for looks in [Some("lab"), Some("class"), None] {
+            assert!(enter(&mut gate, id, looks).is_ok());
+        }
         let visitor = enter(&mut gate, id, Some("lab")).unwrap();
         assert_eq!(become_actor(&mut gate, visitor), expected, "{id}");
     }
