@@ -167,7 +167,7 @@ impl Inner {
         self.releases |= self.direct.remove(&key).is_some();
     }
 
-    /// Reads what has come on a connection, if its thread does not. Whatever is more than a frame is left to that.
+    /// Reads what has come on a connection, if its thread does not. The rest of a frame is left to that.
     pub(super) fn read_directly(&mut self, key: PeerKey) {
         for _ in 0..MOST_FRAMES {
             let Some(direct) = self.direct.get_mut(&key) else {
