@@ -35,7 +35,7 @@ fn exchange<T: Default>(kept: &'static LocalKey<Cell<T>>, new: T) -> T {
 }
 
 /// An empty buffer for at least so many bytes.
-#[inline(always)]
+#[inline]
 pub(super) fn take(bytes: usize) -> Vec<u8> {
     match bytes {
         ..=SMALL => {
