@@ -65,6 +65,7 @@ mod pool;
 mod rates;
 mod reading;
 mod signals;
+mod single;
 mod transmit;
 mod write_pattern;
 mod writing;
