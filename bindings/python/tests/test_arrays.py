@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import itertools
 import pickle
 import random
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import masep
 import masep.aio
@@ -511,3 +514,104 @@ def test_asyncio_has_the_same_words():
             await agent.close()
 
     asyncio.run(asyncio.wait_for(play(), SOON))
+
+
+class Relay:
+    """Hands on what a client and a server say, but for what the server says beyond so many bytes."""
+
+    def __init__(self, target):
+        host, port = target.split(":")
+        self.there = (host, int(port))
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.target = "{}:{}".format(*self.listening.getsockname())
+        self.may_pass, self.passed = threading.Condition(), 0
+        self.bound = 1 << 40
+        self.ends = ()
+        self.running = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self):
+        self.running.start()
+        return self
+
+    def __exit__(self, *error):
+        self.go_on()
+        for end in self.ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.running.join(SOON)
+        self.listening.close()
+
+    def run(self):
+        with self.listening.accept()[0] as near, socket.create_connection(self.there) as far:
+            self.ends = (near, far)
+            up = threading.Thread(target=self.hand_on, args=(near, far, lambda data: data), daemon=True)
+            up.start()
+            self.hand_on(far, near, self.held)
+            up.join(SOON)
+
+    def hand_on(self, source, sink, held):
+        try:
+            while data := source.recv(16_384):
+                sink.sendall(held(data))
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            with contextlib.suppress(OSError):
+                source.shutdown(socket.SHUT_RDWR)
+
+    def held(self, data):
+        with self.may_pass:
+            self.may_pass.wait_for(lambda: self.passed + len(data) <= self.bound)
+            self.passed += len(data)
+            self.may_pass.notify_all()
+        return data
+
+    def stop_after(self, count):
+        with self.may_pass:
+            self.bound = self.passed + count
+
+    def go_on(self):
+        with self.may_pass:
+            self.bound = 1 << 40
+            self.may_pass.notify_all()
+
+
+def test_a_large_frame_that_stalls_holds_up_neither_a_deadline_nor_a_close():
+    """A read that waits for all of its rest ends when the call has to."""
+    array = np.arange(1_000_000, dtype=np.uint8)
+    with masep.Server("engine", "127.0.0.1:0") as server, Relay(server.target) as relay:
+        client = masep.connect(relay.target, id="agent", protocol=2)
+
+        def send():
+            # The client leaves in the middle of the last one.
+            with contextlib.suppress(masep.TransportError):
+                connection.send(Message("m", {"it": array}, "engine"))
+
+        connection = server.accept(SOON)
+        # From the second on there is memory of the one before, which all of the rest goes to.
+        for _ in range(2):
+            connection.send(Message("m", {"it": array}, "engine"))
+            assert np.array_equal(client.recv_message(SOON).params["it"], array)
+        relay.stop_after(500_000)
+        sending = threading.Thread(target=send)
+        sending.start()
+        for timeout in (0.0, 0.01, 0.3):
+            begun = time.monotonic()
+            with pytest.raises(masep.TimedOut):
+                client.recv_message(timeout)
+            assert time.monotonic() - begun < SOON / 2
+        relay.go_on()
+        assert np.array_equal(client.recv_message(SOON).params["it"], array)
+        sending.join(SOON)
+        relay.stop_after(500_000)
+        sending = threading.Thread(target=send)
+        sending.start()
+        ended = []
+        receiving = threading.Thread(target=lambda: ended.append(client.recv_message()))
+        receiving.start()
+        with relay.may_pass:
+            assert relay.may_pass.wait_for(lambda: relay.passed + 16_384 > relay.bound, SOON)
+        client.close()
+        receiving.join(SOON)
+        assert ended == [None]
+        relay.go_on()
+        sending.join(SOON)
