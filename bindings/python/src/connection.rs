@@ -318,17 +318,6 @@ impl Connection {
         Ok(self.reason().map(CloseReason::as_str))
     }
 
-    /// True if it was this side that ended the connection.
-    #[getter]
-    fn ended_here(&self, py: Python<'_>) -> PyResult<bool> {
-        use CloseReason::{Aborted, LocalBye, Replaced, Shutdown};
-        self.inner(py)?;
-        Ok(matches!(
-            self.reason(),
-            Some(LocalBye | Shutdown | Replaced | Aborted)
-        ))
-    }
-
     /// Another descriptor of the socket, which is the caller's to close.
     fn descriptor(&self, py: Python<'_>) -> PyResult<RawFd> {
         let socket = self.inner(py)?.socket();
