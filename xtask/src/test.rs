@@ -58,7 +58,7 @@ fn short_steps() -> Vec<Step> {
         beside(
             "python",
             "the Python package, beside the real pymasep",
-            |_| python::test(&side_by_side("3", "loadgroup")),
+            |_| python::test(&side_by_side("2", "loadgroup")),
         ),
         beside(
             "interop",
