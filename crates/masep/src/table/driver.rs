@@ -72,8 +72,8 @@ pub(crate) struct Driver<L> {
     looks: VecDeque<PeerKey>,
     waits: Vec<PeerKey>,
     ended: Vec<PeerKey>,
-    /// The last words to those that were not open when the table ended them.
-    unsaid: BTreeMap<PeerKey, Bye>,
+    /// The last words to those that were not open when the table ended them, behind what they were to be sent.
+    unsaid: BTreeMap<PeerKey, (Vec<Outgoing>, Bye)>,
     has_news: bool,
 }
 
@@ -139,8 +139,10 @@ impl<L: Link> Driver<L> {
     /// A peer knows the verdict: its connection is open. False if the table has ended it meanwhile.
     pub(crate) fn opened(&mut self, key: PeerKey, link: L, now: Instant) -> bool {
         let Some(linked) = self.links.get_mut(&key) else {
-            let bye = self.unsaid.remove(&key);
-            link.bye(bye.unwrap_or_else(|| Bye::new("over", "")));
+            let unsaid = self.unsaid.remove(&key);
+            let (waiting, bye) = unsaid.unwrap_or_else(|| (Vec::new(), Bye::new("over", "")));
+            self.send_last(&link, waiting);
+            link.bye(bye);
             return false;
         };
         let encoding = link.encoding();
@@ -301,14 +303,31 @@ impl<L: Link> Driver<L> {
         }
     }
 
+    /// Sends what waited for a connection that has been ended meanwhile.
+    fn send_last(&mut self, link: &L, waiting: Vec<Outgoing>) {
+        let encoding = link.encoding();
+        for what in waiting {
+            let frame = match what {
+                Outgoing::Observation { message, turn } => self.forms.of(&message, turn, &encoding),
+                Outgoing::End(message) => encoding.encode(&message),
+                Outgoing::Notice(notice) => {
+                    link.notice((&notice).into());
+                    continue;
+                }
+            };
+            // One that is gone or takes nothing is told no more.
+            let _ = frame.map(|frame| link.send(frame, false));
+        }
+    }
+
     fn end(&mut self, key: PeerKey, bye: Bye) {
         self.unwritten.remove(&key);
         if let Some(linked) = self.links.remove(&key) {
             self.ended.push(key);
             match linked.line {
                 Line::Open(link, _) => link.bye(bye),
-                Line::Opening(_) => {
-                    self.unsaid.insert(key, bye);
+                Line::Opening(waiting) => {
+                    self.unsaid.insert(key, (waiting, bye));
                 }
             }
         }
