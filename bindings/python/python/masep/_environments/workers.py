@@ -15,6 +15,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from .. import _masep
 from .._blocking import Request
+from .._interrupts import LONGEST_WAIT
 from .worker import MESSAGE_BYTES, Setting, Wish
 from .worker_process import WorkerProcess
 
@@ -74,11 +75,17 @@ class Workers:
 
     def wait_until_up(self) -> None:
         """Waits until one of them can have a client, or it is known that none will."""
-        self._is_up.wait()
+        while not self._is_up.wait(LONGEST_WAIT):
+            pass
 
     def wait(self, timeout: float | None) -> None:
         """Waits for the end of all."""
-        self._thread.join(timeout)
+        until = None if timeout is None else time.monotonic() + timeout
+        while self._thread.is_alive():
+            left = LONGEST_WAIT if until is None else until - time.monotonic()
+            if left <= 0:
+                return
+            self._thread.join(min(left, LONGEST_WAIT))
 
     def give(self, request: Request, wish: Wish) -> None:
         """Has a client served when a worker is free, or refused if that takes too long."""

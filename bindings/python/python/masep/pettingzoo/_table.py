@@ -14,6 +14,7 @@ from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
 from .._environments.values import to_wire
 from .._exceptions import MasepError, TransportError
+from .._interrupts import LONGEST_WAIT
 from .._limits import Limits, ServerLimits, SocketOptions
 from .._table import Seat, Table, TableEvent, View
 from ._episodes import lives
@@ -221,7 +222,7 @@ class EnvironmentTable:
         """Waits until each agent has a player, in place of those that are gone."""
         with self._changed:
             while not self._has_ended and self._count_players() < len(self._forms):
-                self._changed.wait()
+                self._changed.wait(LONGEST_WAIT)
         if self._has_ended:
             raise TransportError("the table has ended", "over")
 
