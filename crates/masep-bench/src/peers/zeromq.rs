@@ -30,7 +30,7 @@ fn sockets(work: Work) -> (SocketType, SocketType) {
         // Without an address in front of each message: there is one client.
         Work::RoundTrip | Work::WholeTurn | Work::OneWay => (zmq::DEALER, zmq::DEALER),
         Work::FanOut | Work::Spectators => (zmq::XPUB, zmq::XSUB),
-        Work::Idle | Work::Turns => (zmq::ROUTER, zmq::DEALER),
+        Work::Idle | Work::Turns | Work::Handshakes => (zmq::ROUTER, zmq::DEALER),
     }
 }
 
