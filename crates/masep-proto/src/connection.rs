@@ -55,6 +55,7 @@ mod config;
 mod deadlines;
 mod ending;
 mod hand_over;
+mod handler;
 mod hello;
 mod inbound;
 mod known;
@@ -84,6 +85,7 @@ use crate::{CloseReason, Encoding, Frame, PeerId};
 pub use batch::Batch;
 pub use config::{Config, Protocols, WhenFull};
 pub use hand_over::{HandOver, Heard};
+pub use handler::HandlerCall;
 pub use hello::HelloFailure;
 pub use known::KnownPymasep;
 pub use memory::FrameMemory;
@@ -91,6 +93,7 @@ pub use signals::{Action, Event, Pushed, Read, Room, Want, Wants, Write};
 pub use transmit::Transmit;
 pub use writing::{PushError, TooLarge};
 
+use handler::Handler;
 use inbound::Inbound;
 use masep::Masep;
 use outbound::Outbound;
@@ -119,6 +122,7 @@ pub struct Connection {
     has_taken: bool,
     /// Nobody receives: frames are thrown away.
     ignores_frames: bool,
+    handler: Handler,
     /// The peer's stream has ended or failed.
     input_over: bool,
     /// The end of the input, if it came while our hello was being written.
@@ -282,6 +286,7 @@ impl Connection {
             pattern: WritePattern::default(),
             has_taken: false,
             ignores_frames: false,
+            handler: Handler::default(),
             input_over: false,
             early_end: None,
             probes: false,
@@ -443,9 +448,9 @@ impl Connection {
         !matches!(self.outcome, Outcome::Undecided)
     }
 
-    /// True if the reason of the end is settled.
+    /// True if the reason of the end is settled, or that there will be no connection: the frames that wait are the last.
     #[inline]
-    const fn is_settled(&self) -> bool {
+    pub const fn is_settled(&self) -> bool {
         matches!(self.outcome, Outcome::Ended(_) | Outcome::Failed(_))
     }
 

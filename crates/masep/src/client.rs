@@ -297,10 +297,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
 
 /// Sees a connection of which nothing more is wanted to its end.
 async fn part(mut keeper: Keeper) {
-    let hearing = Hearing::begin();
-    if hearing.is_none() {
-        keeper.shared().lock().core.stop_hearing();
-    }
+    let _hearing = Hearing::begin_for(&mut keeper.shared().lock().core);
     keeper.over().await;
 }
 

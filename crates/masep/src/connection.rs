@@ -25,8 +25,9 @@ use masep_proto::{Dict, Frame, Message};
 use crate::handle::{Owner, handle_calls, handle_traits};
 use crate::{CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
+pub(crate) use lock::Locked;
 pub use sending::Sending;
-pub(crate) use shared::{Delivery, Next, Shared, State, now};
+pub(crate) use shared::{Delivery, Shared, State, now};
 pub(crate) use transfer::Reading;
 
 #[cfg(not(masep_model))]
@@ -310,8 +311,8 @@ impl Connection {
             self.shared.try_next()
         });
         received.ok_or_else(|| {
-            let is_ended = self.shared.lock().is_ended();
-            if is_ended {
+            let is_settled = self.shared.look_at(|core| core.is_settled());
+            if is_settled {
                 TryRecvError::Closed(self.shared.end_reason())
             } else {
                 TryRecvError::Empty
@@ -389,8 +390,7 @@ impl Connection {
     /// one that has gone out in part. When the connection has ended, these are lost. The system may
     /// lose more: bytes that it has taken and not sent, or that the peer has not acknowledged.
     pub fn unsent(&self) -> usize {
-        let locked = self.shared.lock();
-        let unsent = locked.core.accepted() - locked.core.written();
+        let unsent = self.shared.look_at(|core| core.unsent());
         usize::try_from(unsent).unwrap_or(usize::MAX)
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use masep_proto::connection::Connection as Core;
+
 /// The most of them in a process. Those beyond are closed at once.
 const MOST: usize = 256;
 
@@ -12,6 +14,15 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Hearing(());
 
 impl Hearing {
+    /// One for a connection whose end was told. If there are as many as may be, the end of the peer's side is not awaited.
+    pub(crate) fn begin_for(core: &mut Core) -> Option<Self> {
+        let hearing = Self::begin();
+        if hearing.is_none() {
+            core.stop_hearing();
+        }
+        hearing
+    }
+
     /// `None` if there are as many as may be.
     pub(crate) fn begin() -> Option<Self> {
         let more = |count: usize| (count < MOST).then_some(count + 1);

@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use masep_proto::Frame;
-use masep_proto::connection::{Batch, HelloFailure};
+use masep_proto::connection::{Batch, HandlerCall, HelloFailure};
 
-use crate::connection::{Delivery, Next, Reading, Shared, State, now};
+use crate::connection::{Delivery, Reading, Shared, State, now};
 use crate::door::Membership;
 use crate::handler::guarded;
 use crate::hearing::Hearing;
@@ -32,8 +32,6 @@ pub(crate) struct Keeper {
     membership: Membership,
     alarm: Alarm,
     deferral: Deferral,
-    /// When the call of the handler that waits has begun to.
-    call_began: Option<Instant>,
 }
 
 impl Keeper {
@@ -43,7 +41,6 @@ impl Keeper {
             membership,
             alarm: Alarm::default(),
             deferral: None,
-            call_began: None,
         }
     }
 
@@ -92,7 +89,7 @@ impl Keeper {
         if self.shared.delivery == Delivery::Handler {
             self.serve(&connection, &*handler).await;
         } else {
-            self.until(State::is_ended).await;
+            self.until(|state| state.core.is_settled()).await;
         }
         // This comes once: ten thousand connections hold the other part.
         Box::pin(self.end(&connection, &*handler)).await;
@@ -114,14 +111,14 @@ impl Keeper {
             } else {
                 let next = self.next(&mut batch, &mut frame).await;
                 match next {
-                    Next::Frame => {}
-                    Next::Notice => {
+                    HandlerCall::Frame => {}
+                    HandlerCall::Notice => {
                         if Box::pin(self.notice(connection, handler)).await {
                             continue;
                         }
                         return;
                     }
-                    Next::End => return,
+                    HandlerCall::End => return,
                 }
             }
             if frame.is_none() {
@@ -136,10 +133,10 @@ impl Keeper {
         }
     }
 
-    /// Waits for the next thing for the handler; a frame goes into its place.
-    async fn next(&mut self, batch: &mut Batch, frame: &mut Option<Frame>) -> Next {
+    /// Waits for the next thing that the handler is called for; a frame goes into its place.
+    async fn next(&mut self, batch: &mut Batch, frame: &mut Option<Frame>) -> HandlerCall {
         if !self.shared.busy_poll.is_zero() && batch.is_empty() {
-            Box::pin(self.spin(State::has_more)).await;
+            Box::pin(self.spin(|state| state.core.has_handler_call())).await;
         }
         let mut next = |state: &mut State| state.next_for_handler(batch, frame);
         poll_fn(|context| self.poll_until(context, false, &mut next)).await
@@ -154,22 +151,25 @@ impl Keeper {
     /// Sees a call of the handler through. While it waits, nothing is read, but what is queued is
     /// written. Returns false if the handler is not called again.
     async fn drive_call(&mut self, mut call: Pin<&mut impl Future<Output = bool>>) -> bool {
+        let mut waits = false;
         let returned = poll_fn(|context| {
             if let Poll::Ready(returned) = call.as_mut().poll(context) {
                 return Poll::Ready(Some(returned));
             }
-            self.call_began.get_or_insert_with(now);
-            let mut cancelled = |state: &mut State| state.cancels_calls().then_some(());
+            if !std::mem::replace(&mut waits, true) {
+                self.shared.lock().core.handler_waits(now());
+            }
+            let mut cancelled = |state: &mut State| state.core.cancels_handler().then_some(());
             self.poll_until(context, true, &mut cancelled)
                 .map(|()| None)
         })
         .await;
-        if self.call_began.take().is_some() {
-            self.shared.call_is_over(returned.is_some());
+        if waits {
+            self.shared.handler_done(returned.is_some());
         }
         if returned == Some(false) {
             self.shared.end(CloseReason::Aborted);
-            self.until(State::is_ended).await;
+            self.until(|state| state.core.is_settled()).await;
         }
         // A call that was given up has lost its frame: those behind it are lost with it.
         returned == Some(true)
@@ -202,10 +202,7 @@ impl Keeper {
         self.until(|state| state.core.is_closed()).await;
         let reason = self.shared.end_reason();
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
-        let hearing = Hearing::begin();
-        if hearing.is_none() {
-            self.shared.lock().core.stop_hearing();
-        }
+        let hearing = Hearing::begin_for(&mut self.shared.lock().core);
         let mut told = pin!(guarded(|| handler.on_close(connection, &reason)));
         let in_time = timeout(CLOSE_GRACE, self.drive_last_call(told.as_mut())).await;
         if in_time.is_err() {

@@ -41,6 +41,7 @@ impl Connection {
         // A write is wanted, or under way, which tells.
         let blocked = self.write_until.filter(|_| self.is_blocked);
         let others = earlier(earlier(self.phase_until, blocked), self.held_until());
+        let others = earlier(others, self.handler_until());
         match &self.masep {
             None => earlier(others, probed),
             Some(masep) => {
@@ -48,35 +49,6 @@ impl Connection {
                 earlier(earlier(others, probed), self.ping_at())
             }
         }
-    }
-
-    /// The time at which the user's work on a frame, begun at this time, is given up, as its answer would go nowhere: a
-    /// write has failed, and [`Limits::write_time`](crate::Limits::write_time) will have passed since that and since the
-    /// begin. So work that goes on, frame by frame, gets all that the peer has sent.
-    pub fn work_until(&self, begun: Instant) -> Option<Instant> {
-        let failed = self.write_failed_at?;
-        failed.max(begun).checked_add(self.config.limits.write_time)
-    }
-
-    /// True if the user's work on a frame is given up at once: the connection was ended, and not by its peer, which may
-    /// have sent that frame before it left.
-    pub fn cancels_work(&self) -> bool {
-        let by_peer = |reason: &CloseReason| {
-            matches!(
-                reason,
-                CloseReason::PeerBye
-                    | CloseReason::PeerByeWith(_)
-                    | CloseReason::UnsupportedFrame(_)
-                    | CloseReason::BadFrame(_)
-                    | CloseReason::Rejected
-                    | CloseReason::EndOfStream { .. }
-                    | CloseReason::Reset
-                    | CloseReason::ProtocolError(_)
-                    | CloseReason::Tls(_)
-                    | CloseReason::Io(_)
-            )
-        };
-        self.is_hurried || self.reason().is_some_and(|reason| !by_peer(reason))
     }
 
     /// Ends what has taken too long by now.
@@ -98,6 +70,9 @@ impl Connection {
         }
         if passed(self.held_until(), now) {
             self.see_to_rates(now);
+        }
+        if passed(self.handler_until(), now) {
+            self.time_handler_out();
         }
         if passed(self.ping_at(), now)
             && let Some(masep) = &mut self.masep

@@ -69,7 +69,19 @@ impl Connection {
     /// Ends the connection for this reason at once, whatever is queued: the peer gets a `BYE` if the stream takes it
     /// now, and a reset otherwise. Nothing is waited for: the shell makes the calls that are still wanted without
     /// waiting. A shell calls this also when the owner of a connection is dropped.
+    ///
+    /// Frames that a [handler](Self::set_handler) has not done with are lost by this: that is the reason then, however the
+    /// connection has ended meanwhile, as with [`lose`](Self::lose).
     pub fn abort(&mut self, reason: CloseReason, now: Instant) {
+        if self.loses_frames() && !self.is_hurried {
+            self.lose(reason, now);
+        } else {
+            self.cut_off(reason, now);
+        }
+    }
+
+    /// Ends the connection now, unless it has ended.
+    fn cut_off(&mut self, reason: CloseReason, now: Instant) {
         self.is_hurried = true;
         match self.phase {
             Phase::Open | Phase::Draining if !self.is_settled() => {
@@ -107,22 +119,11 @@ impl Connection {
     /// [Aborts](Self::abort) a connection of which a frame that was taken out is lost. However it has ended meanwhile, that is
     /// the reason: a peer that said `BYE` behind the frame would be told of success otherwise.
     pub fn lose(&mut self, reason: CloseReason, now: Instant) {
-        self.abort(reason.clone(), now);
+        self.cut_off(reason.clone(), now);
         if let Outcome::Ended(ended) = &mut self.outcome {
             *ended = reason;
         }
         self.note_change();
-    }
-
-    /// [Aborts](Self::abort) a connection whose frames go to a handler, which has not done with all that were taken if it
-    /// `is_behind`. These frames, and those that have arrived, are lost: that is the reason then, as of
-    /// [`lose`](Self::lose).
-    pub fn cut_off(&mut self, reason: CloseReason, is_behind: bool, now: Instant) {
-        if (is_behind || self.frames() > 0) && !self.is_aborted() {
-            self.lose(reason, now);
-        } else {
-            self.abort(reason, now);
-        }
     }
 
     /// All that was written was sent, or never will be.

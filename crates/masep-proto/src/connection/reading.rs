@@ -186,6 +186,13 @@ impl Connection {
         self.next_of_many(batch, now)
     }
 
+    /// False if [`next_frame`](Self::next_frame) and [`next_for_handler`](Self::next_for_handler) have no need of their `now`:
+    /// only silence is counted by it. Then the time of an earlier call is good enough.
+    #[inline]
+    pub fn takes_by_time(&self) -> bool {
+        !self.is_plain && self.config.limits.idle_time.is_some()
+    }
+
     #[inline(never)]
     fn next_of_many(&mut self, batch: &mut Batch, now: Instant) -> Option<Frame> {
         self.take_frames(batch, now);
@@ -353,7 +360,10 @@ impl Connection {
                     match masep.hear(kind, payload, now) {
                         Heard::Nothing => {}
                         Heard::Ping => self.events.set(event::CONTROL & !self.silenced),
-                        Heard::Notice => self.events.set(event::NOTICE & !self.silenced),
+                        Heard::Notice => {
+                            self.handler.has_notice = true;
+                            self.events.set(event::NOTICE & !self.silenced);
+                        }
                         Heard::End => return true,
                     }
                     false
@@ -376,38 +386,41 @@ impl Connection {
                 self.see_to_memory(is_another, now);
                 self.end_look(now);
             }
-            Some(Found::Bye) => {
+            Some(found) => match self.end_by(found) {
+                Some(reason) => self.conclude(reason, now),
+                None => self.conclude_failed_write(now),
+            },
+        }
+    }
+
+    /// The reason for which the connection ends by what was found among the bytes that have arrived. `None` for that of a
+    /// write that has failed: only a `BYE` says more.
+    fn end_by(&mut self, found: Found) -> Option<CloseReason> {
+        let reads_rest = self.phase == Phase::ReadingRest;
+        Some(match found {
+            Found::Bye => {
                 // In doubt it is a refusal: a client that looked late would otherwise be told of success.
                 // A client that ends the connection itself was not refused.
                 let is_ending = matches!(self.outcome, Outcome::Requested(_));
-                let reason = match self.rejection_until {
+                match self.rejection_until {
                     Some(_) if !is_ending => CloseReason::Rejected,
                     _ => CloseReason::PeerBye,
-                };
-                self.conclude(reason, now);
-            }
-            Some(Found::Ends) => {
-                let end = self.masep.as_mut().and_then(|masep| masep.take_end());
-                match end {
-                    Some(reason) if reason.is_peer_bye() || self.phase != Phase::ReadingRest => {
-                        self.conclude(reason, now);
-                    }
-                    _ => self.conclude_failed_write(now),
                 }
             }
-            // Only a `BYE` says more than the write that failed.
-            Some(_) if self.phase == Phase::ReadingRest => self.conclude_failed_write(now),
-            Some(Found::TooLarge(limit)) => self.conclude(CloseReason::ProtocolError(limit), now),
-            Some(Found::Unsupported(kind)) => {
-                self.conclude(CloseReason::UnsupportedFrame(kind), now);
+            Found::Ends => {
+                let end = self.masep.as_mut().and_then(|masep| masep.take_end());
+                return end.filter(|reason| reason.is_peer_bye() || !reads_rest);
             }
-            Some(Found::Reserved) => {
+            _ if reads_rest => return None,
+            Found::TooLarge(limit) => CloseReason::ProtocolError(limit),
+            Found::Unsupported(kind) => CloseReason::UnsupportedFrame(kind),
+            Found::Reserved => {
                 let what = "flags, reserved bytes or padding that are not zero";
-                self.conclude(CloseReason::BadFrame(what.into()), now);
+                CloseReason::BadFrame(what.into())
             }
             // None that comes behind it may be given: nobody would know of the gap.
-            Some(Found::Overflow(limit)) => self.conclude(CloseReason::QueueFull(limit), now),
-        }
+            Found::Overflow(limit) => CloseReason::QueueFull(limit),
+        })
     }
 
     fn found_nothing(&mut self, now: Instant) {

@@ -383,6 +383,20 @@ impl Connection {
         self.written
     }
 
+    /// The number of accepted frames that are not written: those that wait, and one of which a part is.
+    #[inline]
+    pub const fn unsent(&self) -> u64 {
+        self.outbound.accepted() - self.written
+    }
+
+    /// The outcome of the accepted frame with this number; `None` while it is on its way.
+    pub fn outcome_of(&self, number: u64) -> Option<Result<(), CloseReason>> {
+        if self.written >= number {
+            return Some(Ok(()));
+        }
+        self.is_settled().then(|| Err(self.end_reason()))
+    }
+
     /// True if more than one of the frames that were accepted is not written.
     #[inline]
     pub const fn is_burst(&self) -> bool {
@@ -576,6 +590,12 @@ impl Connection {
                 return;
             }
         }
+        self.found_written(transmit, write, now);
+        self.is_being_written = self.want_to_write() != Want::Nothing;
+    }
+
+    /// The outcome of a write, of which all, a part or nothing was taken.
+    fn found_written(&mut self, mut transmit: Transmit, write: Write, now: Instant) {
         match write {
             Write::Bytes(written) => {
                 if written < transmit.len() {
@@ -602,7 +622,6 @@ impl Connection {
             }
             Write::Failed(kind) => self.fail_write(kind, now),
         }
-        self.is_being_written = self.want_to_write() != Want::Nothing;
     }
 
     /// Takes back the transmit that had the layer below write what it owes.

@@ -181,7 +181,7 @@ impl Play {
 
     fn call(&mut self, choose: &mut Choose<'_>) {
         let now = self.now;
-        match choose(24) {
+        match choose(25) {
             0..3 => self.read(choose),
             3..6 => self.write(choose),
             6 if self.room.is_none() => self.room = self.core.take_room(),
@@ -212,6 +212,8 @@ impl Play {
                 self.core.end_with(bye, now);
             }
             23 if choose(8) == 0 => self.core.refuse_with(Rejected::new("full", "no room"), now),
+            24 if choose(4) == 0 => self.core.handler_waits(now),
+            24 => self.core.handler_done(choose(2) == 0, now),
             _ => self.poll(),
         }
     }
@@ -312,6 +314,7 @@ impl Play {
 
     /// Has it come to its end, as a shell does whose stream takes all, or nothing.
     fn finish(&mut self, takes: bool) {
+        self.core.handler_done(true, self.now);
         for _ in 0..10_000 {
             self.poll();
             self.take();

@@ -501,26 +501,3 @@ fn a_report_tells_those_who_got_all_from_those_who_were_cut_off_and_those_who_le
         assert_eq!(gone.engine.core.was_told(), was_told, "{frames} frames");
     }
 }
-
-/// A peer that said `BYE` behind frames that nobody will handle would be told of success otherwise.
-#[test]
-fn one_that_is_cut_off_before_its_handler_is_done_has_lost_frames() {
-    for (takes, is_behind, reason) in [
-        (false, false, CloseReason::Shutdown),
-        (true, true, CloseReason::Shutdown),
-        (true, false, CloseReason::PeerBye),
-    ] {
-        let mut pair = Pair::open();
-        pair.engine.takes = takes;
-        pair.agent.send(b"last", pair.now).expect("it is open");
-        pair.agent.core.end(CloseReason::LocalBye, pair.now);
-        pair.settle();
-        assert_eq!(pair.engine.reason(), Some(CloseReason::PeerBye));
-        let core = &mut pair.engine.core;
-        core.cut_off(CloseReason::Shutdown, is_behind, pair.now);
-        assert_eq!(core.reason(), Some(&reason), "{takes} {is_behind}");
-        // Once more changes nothing.
-        core.cut_off(CloseReason::Aborted, true, pair.now);
-        assert_eq!(core.reason(), Some(&reason));
-    }
-}

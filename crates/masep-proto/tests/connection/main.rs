@@ -8,6 +8,7 @@ mod deadlines;
 mod ends;
 mod frames;
 mod handed_over;
+mod handler;
 mod hello;
 mod layer;
 mod names;

@@ -19,8 +19,6 @@ use crate::sync::{self, Instant};
 use crate::transport::{self, Socket};
 use crate::{CloseReason, SocketOptions};
 
-pub(super) use receiving::Next;
-
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
 ///
 /// Reading and writing go on at the same time. Of several threads that read, each gets whole frames

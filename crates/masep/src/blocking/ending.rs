@@ -42,16 +42,26 @@ impl Shared {
         self.change(|state, now| {
             state.end_is_seen = true;
             state.core.abort(reason, now);
+            self.note_other_reason(state);
         });
     }
 
     /// Ends the connection because a frame that was taken out is lost. However it has ended meanwhile, that is the reason.
     pub(super) fn lose(self: &Arc<Self>, reason: CloseReason) {
-        let _ = self.lost.set(reason.clone());
         self.change(|state, now| {
             state.end_is_seen = true;
             state.core.lose(reason, now);
+            self.note_other_reason(state);
         });
+    }
+
+    /// The core has another reason than it told of: frames were lost behind an end.
+    fn note_other_reason(&self, state: &State) {
+        if let (Some(told), Some(reason)) = (self.ended.get(), state.core.reason())
+            && told != reason
+        {
+            let _ = self.lost.set(reason.clone());
+        }
     }
 
     /// Waits until the peer was told of the end, and drives the connection there.

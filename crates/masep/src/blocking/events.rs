@@ -86,14 +86,13 @@ impl Shared {
                 }
                 Event::Closed => {
                     state.is_closed = true;
-                    state.hearing = Hearing::begin();
+                    state.hearing = Hearing::begin_for(&mut state.core);
                     // Of a stream that is shut the end of the peer's side cannot be heard any more.
-                    if state.roles.is_shut || state.hearing.is_none() {
+                    if state.roles.is_shut {
                         state.core.stop_hearing();
                     }
                 }
                 Event::Over => state.hearing = None,
-                Event::Notice => state.has_notice = true,
                 _ => {}
             }
         }

@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use masep_proto::Frame;
+use masep_proto::connection::HandlerCall;
 
 use super::Connection;
-use super::connection::Next;
 use crate::{Address, CloseReason, RejectReason};
 
 /// The reactions to events of connections: pymasep's `SocketHandler`, with its ends.
@@ -88,15 +88,14 @@ impl<H: SocketHandler + ?Sized> SocketHandler for Arc<H> {
 
 /// Reads a connection to its end in this thread, for a handler.
 pub(super) fn run(connection: &Connection, handler: &dyn SocketHandler) {
-    let mut sound = guarded(|| handler.on_connect(connection));
-    while sound {
-        match connection.next_for_handler() {
-            Some(Next::Frame(frame)) => {
-                sound = guarded(|| handler.on_receive(connection, frame));
-            }
-            Some(Next::Notice) => sound = guarded(|| handler.on_notice(connection)),
-            None => break,
-        }
+    let mut is_sound = guarded(|| handler.on_connect(connection));
+    while is_sound {
+        let mut frame = None;
+        is_sound = match (connection.next_for_handler(&mut frame), frame) {
+            (HandlerCall::Frame, Some(frame)) => guarded(|| handler.on_receive(connection, frame)),
+            (HandlerCall::Notice, _) => guarded(|| handler.on_notice(connection)),
+            _ => break,
+        };
     }
     // Does nothing to a connection that has ended.
     connection.shared().end(CloseReason::Aborted);

@@ -64,8 +64,6 @@ pub(super) struct State {
     /// A call has told the user so, or has ended the connection.
     pub(super) end_is_seen: bool,
     pub(super) is_told: bool,
-    /// A notice has arrived of which a handler was not told.
-    pub(super) has_notice: bool,
     /// The first handle, from the verdict until somebody gets it.
     pub(super) first: Option<Arc<Handle>>,
     /// Somebody else goes on with the stream, of which the door knows.
@@ -114,6 +112,9 @@ impl Shared {
         for event in [Event::Frames, Event::SendRoom, Event::Written(0)] {
             core.silence(event);
         }
+        if handled {
+            core.set_handler();
+        }
         let this = Self {
             id: ConnectionId::next(),
             address,
@@ -138,7 +139,6 @@ impl Shared {
                 end_is_behind: false,
                 end_is_seen: false,
                 is_told: false,
-                has_notice: false,
                 first: None,
                 is_given_away: false,
             }),

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use masep_proto::protocol2::Bye;
 
-use super::shared::{Delivery, Shared, now};
+use super::shared::{Shared, now};
 use crate::CloseReason;
 
 impl Shared {
@@ -29,16 +29,10 @@ impl Shared {
         locked.wake_task();
     }
 
-    /// Ends the connection now. That is the reason also if it has ended meanwhile and the handler does not have
-    /// all frames yet.
+    /// Ends the connection now, whatever is queued.
     pub(crate) fn abort(&self, reason: CloseReason) {
         let mut locked = self.lock();
-        if self.delivery == Delivery::Handler {
-            let is_behind = locked.is_behind;
-            locked.core.cut_off(reason, is_behind, now());
-        } else {
-            locked.core.abort(reason, now());
-        }
+        locked.core.abort(reason, now());
         self.set_aborted();
         locked.wake_task();
     }
@@ -83,14 +77,12 @@ impl Shared {
         locked.wake_task();
     }
 
-    /// A call of the handler that waited has returned, or was given up. One that was given up behind a failed write has
-    /// lost its frame: that is the end, also for a peer that has said `BYE` behind it.
-    pub(crate) fn call_is_over(&self, has_returned: bool) {
+    /// A call of the handler that waited has returned, or was given up.
+    pub(crate) fn handler_done(&self, has_returned: bool) {
         let mut locked = self.lock();
-        if std::mem::take(&mut locked.is_call_late) && !has_returned {
-            let reason = locked.core.end_reason();
-            drop(locked);
-            self.lose(reason);
+        locked.core.handler_done(has_returned, now());
+        if locked.core.is_aborted() {
+            self.set_aborted();
         }
     }
 

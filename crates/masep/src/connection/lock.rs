@@ -1,5 +1,5 @@
-//! The lock of a connection's state. A call that lets it go does what the connection wants done to its stream by then,
-//! and wakes those whom the change concerns.
+//! The lock of a connection's state. The call that unlocks it then makes the calls of the stream that the connection wants by
+//! now, and wakes the tasks for which something has changed.
 
 use std::net::Shutdown;
 use std::ops::{Deref, DerefMut};
@@ -12,7 +12,7 @@ use super::shared::State;
 use crate::sync::MutexGuard;
 use crate::transport::Transport;
 
-/// The state behind its lock. None only when that is being let go.
+/// The locked state of a connection. `None` only while it is being unlocked.
 pub(crate) struct Locked<'a>(Option<MutexGuard<'a, State>>);
 
 impl Deref for Locked<'_> {
@@ -48,7 +48,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// Lets the lock go, and does what follows.
+/// Unlocks, and then does what has to be done for others.
 #[cold]
 fn settle(mut state: MutexGuard<'_, State>) {
     let effects = state.settle();
@@ -62,7 +62,7 @@ impl<'a> Locked<'a> {
         Self(Some(state))
     }
 
-    /// Drops it, in line: for what is done for each frame.
+    /// As dropping it, but inlined: for what is done for each frame.
     #[inline(always)]
     pub(crate) fn let_go(mut self) {
         let state = self.0.take();
@@ -74,7 +74,7 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Lets the lock go where nothing has changed for others, or that is seen to later.
+    /// Unlocks and does nothing else: where nothing has changed for others, or this call unlocks once more.
     #[inline]
     pub(crate) fn release(mut self) {
         let state = self.0.take();
@@ -122,7 +122,7 @@ impl State {
             || (!self.task.sees_reads && !self.task.is_awake)
     }
 
-    /// Takes the events of the core, and gives the work that follows for others.
+    /// Takes the actions and events of the core: the work that is to be done for others.
     fn settle(&mut self) -> Effects {
         let mut effects = Effects::default();
         while let Some(action) = self.core.poll_action() {
@@ -169,10 +169,9 @@ impl State {
                 self.woken.extend(self.receivers.wake_all());
                 self.woken.extend(self.senders.wake_all());
             }
-            // Calls take it.
-            Event::Notice => self.has_notice = true,
-            // The next steps are seen by what the connection wants.
-            Event::Hello
+            // The next steps are seen by what the connection wants, and calls take notices.
+            Event::Notice
+            | Event::Hello
             | Event::Open
             | Event::Closed
             | Event::Control

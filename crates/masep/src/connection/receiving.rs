@@ -64,7 +64,7 @@ impl<'a> Receiving<'a> {
                 locked.let_go();
                 return Poll::Ready(Some(frame));
             }
-            if locked.is_ended() {
+            if locked.core.is_settled() {
                 self.leave(&mut locked);
                 return Poll::Ready(None);
             }
@@ -103,7 +103,7 @@ impl<'a> Receiving<'a> {
 
     /// With a handler the frames go there.
     fn poll_end(&mut self, locked: &mut Locked<'_>, context: &Context<'_>) -> Poll<Option<Frame>> {
-        if locked.is_ended() {
+        if locked.core.is_settled() {
             self.leave(locked);
             return Poll::Ready(None);
         }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use masep_proto::access::Grant;
-use masep_proto::connection::{Batch, Connection as Core, Event, WhenFull};
+use masep_proto::connection::{Batch, Connection as Core, Event, HandlerCall, WhenFull};
 use masep_proto::protocol2::Notice;
 use masep_proto::{Encoding, Frame, PeerId};
 
@@ -80,27 +80,12 @@ pub(crate) struct State {
     pub(crate) wakes_receiver: bool,
     /// The first one that waits found another one reading.
     pub(crate) awaits_room: bool,
-    /// A call of the handler has gone on for too long behind a write that failed.
-    pub(crate) is_call_late: bool,
-    /// A notice has arrived of which the handler was not told.
-    pub(super) has_notice: bool,
-    /// The task has frames that its handler does not have yet.
-    pub(super) is_behind: bool,
     /// There is no task any more.
     pub(super) is_left: bool,
     /// One who waits until all is written.
     pub(super) awaits_written: Option<Waker>,
     /// The wakers of those that are woken when the lock is let go.
     pub(super) woken: Vec<Waker>,
-}
-
-/// A thing for a handler.
-pub(crate) enum Next {
-    Frame,
-    /// There is a notice that can be taken.
-    Notice,
-    /// There will be none.
-    End,
 }
 
 impl State {
@@ -113,75 +98,33 @@ impl State {
         self.core.next_frame(&mut self.batch, self.last_time)
     }
 
-    /// The next thing for the handler, which has its own batch of frames. All but the last of a batch can be taken without
-    /// the lock.
+    /// The next thing that the handler is called for.
     #[inline]
     pub(crate) fn next_for_handler(
         &mut self,
         batch: &mut Batch,
         frame: &mut Option<Frame>,
-    ) -> Option<Next> {
-        if self.core.is_plain() && self.core.frames() == 0 && batch.is_empty() && !self.has_notice {
-            self.is_behind = false;
-            return None;
-        }
-        self.next_of_some(batch, frame)
+    ) -> Option<HandlerCall> {
+        self.look_at_clock();
+        self.core.next_for_handler(batch, frame, self.last_time)
     }
 
-    #[inline(never)]
-    fn next_of_some(&mut self, batch: &mut Batch, frame: &mut Option<Frame>) -> Option<Next> {
-        if !self.core.is_aborted() {
-            if std::mem::take(&mut self.has_notice) {
-                return Some(Next::Notice);
-            }
-            self.look_at_clock();
-            *frame = self.core.next_frame(batch, self.last_time);
-            // Until the handler's call has returned, its frame can be lost too.
-            self.is_behind = frame.is_some() || !batch.is_empty();
-            if frame.is_some() {
-                return Some(Next::Frame);
-            }
-        }
-        self.is_ended().then_some(Next::End)
-    }
-
-    /// Only silence is counted by this clock.
+    /// Looks at the clock, if frames cannot be taken by the time of an earlier call.
     #[inline]
     fn look_at_clock(&mut self) {
-        if self.core.config().limits().idle_time.is_some() {
+        if self.core.takes_by_time() {
             self.last_time = now();
         }
-    }
-
-    /// True if there is something for the handler, or will be nothing more.
-    pub(crate) fn has_more(&self) -> bool {
-        self.core.frames() > 0 || self.has_notice || self.is_ended()
-    }
-
-    /// True if no frame comes any more but those that have arrived.
-    #[inline]
-    pub(crate) const fn is_ended(&self) -> bool {
-        self.core.reason().is_some() || self.core.failure().is_some()
-    }
-
-    /// True if a call of a handler that waits is given up: at once, or because it took too long behind the end.
-    pub(crate) fn cancels_calls(&self) -> bool {
-        self.is_call_late || self.core.cancels_work()
     }
 
     /// Has this task woken when all that was queued is written. Ready if it is.
     #[cfg(not(masep_model))]
     pub(crate) fn poll_written(&mut self, context: &Context<'_>) -> Poll<()> {
-        if self.is_written() {
+        if self.core.unsent() == 0 {
             return Poll::Ready(());
         }
         crate::sync::set_waker(&mut self.awaits_written, context);
         Poll::Pending
-    }
-
-    /// True if nothing that was queued is unwritten.
-    pub(crate) const fn is_written(&self) -> bool {
-        self.core.written() == self.core.accepted()
     }
 
     /// Has this one woken when the lock is let go.
@@ -216,8 +159,7 @@ impl Shared {
         let stream: Arc<dyn Transport> = Arc::new(stream);
         core.silence(Event::Written(0));
         if delivery == Delivery::Handler {
-            // Its task reads, and looks for them then.
-            core.silence(Event::Frames);
+            core.set_handler();
         }
         Arc::new(Self {
             id: ConnectionId::next(),
@@ -241,9 +183,6 @@ impl Shared {
                 last_time: now(),
                 wakes_receiver: false,
                 awaits_room: false,
-                is_call_late: false,
-                has_notice: false,
-                is_behind: false,
                 is_left: false,
                 awaits_written: None,
                 woken: Vec::new(),

@@ -16,13 +16,13 @@ const MOST_LAST_STEPS: usize = 10_000;
 /// A way to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// As far as something is known to have arrived.
+    /// Reads if tokio knows that the stream is readable.
     Known,
-    /// As one who was woken: that nothing has arrived does not count.
+    /// The same, for one who was woken: if tokio knows of nothing, the system was not asked, and that is no answer.
     Woken,
-    /// Asks the system if nothing is known to have arrived.
+    /// Asks the system, whatever tokio knows.
     Asking,
-    /// Asks several times.
+    /// Asks the system several times.
     Spinning,
 }
 
@@ -40,7 +40,7 @@ impl Shared {
         self.go_on(locked)
     }
 
-    /// If bytes or room come back to a connection whose task is gone, then this call takes leave.
+    /// Where the task of the connection is gone, the call that has read or written makes the last steps.
     #[inline]
     fn go_on<'a>(&'a self, locked: Locked<'a>) -> Locked<'a> {
         if !locked.is_left {
@@ -123,14 +123,14 @@ impl Shared {
         }
         let time = locked.last_time;
         locked.core.put_transmit(transmit, write, time);
-        if locked.awaits_written.is_some() && locked.is_written() {
+        if locked.awaits_written.is_some() && locked.core.unsent() == 0 {
             let waker = locked.awaits_written.take();
             locked.wake(waker);
         }
         locked
     }
 
-    /// Does what is wanted at once by a connection without a task. If another call is reading or writing, that goes on.
+    /// Does what a connection without a task wants at once. If another call is reading or writing, that call goes on with it.
     pub(super) fn last_steps(&self) {
         for _ in 0..MOST_LAST_STEPS {
             let mut locked = self.lock();

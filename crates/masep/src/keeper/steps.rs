@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use masep_proto::connection::{Want, Write};
 
-use super::Keeper;
-use crate::connection::{Delivery, Reading, Shared, State, now};
+use super::{Alarm, Keeper};
+use crate::connection::{Delivery, Locked, Reading, Shared, State, now};
 
 /// The time for which bytes that have arrived wait for a call that receives, where there has been one. The end of a
 /// connection for which nobody waits is noticed at most twice as late.
@@ -57,7 +57,6 @@ impl Keeper {
             shared,
             alarm,
             deferral,
-            call_began,
             ..
         } = self;
         let mut locked = shared.lock();
@@ -66,25 +65,19 @@ impl Keeper {
             locked.let_go();
             return Step::Done(done);
         }
-        let mut wants = locked.core.wants();
         let mut has_moved = false;
-        if wants.write != Want::Nothing
-            && poll_writable(&mut locked, wants.write, context).is_ready()
-        {
+        if poll_writable(&mut locked, context).is_ready() {
             locked = shared.write(locked);
             has_moved = true;
-            wants = locked.core.wants();
         }
         let is_woken = !has_looked && !has_moved && !busy && shared.delivery == Delivery::Handler;
-        let readable = if is_woken && locked.core.was_open() && wants.read == Want::Ready {
+        let way = if is_woken && locked.core.was_open() && locked.core.wants_read() == Want::Ready {
             // Most often it was by bytes that have arrived.
             Poll::Ready(Reading::Woken)
-        } else if may_read(shared, deferral, &mut locked, wants.read, busy, context) {
-            poll_readable(shared, &mut locked, wants.read, context)
         } else {
-            Poll::Pending
+            poll_readable(shared, deferral, &mut locked, busy, context)
         };
-        if let Poll::Ready(way) = readable {
+        if let Poll::Ready(way) = way {
             locked = shared.read(locked, way);
             has_moved = true;
             if let Some(done) = done(&mut locked) {
@@ -95,38 +88,56 @@ impl Keeper {
         if has_moved {
             return Step::Moved;
         }
-        if wants.sent {
-            let stream = locked.stream.clone();
-            drop(locked);
-            let is_sent = stream.is_none_or(|stream| stream.poll_sent(context).is_ready());
-            locked = shared.lock();
-            if is_sent {
-                locked.core.sent(now());
-            }
-            wants = locked.core.wants();
-            if !wants.sent {
+        if locked.core.wants().sent {
+            locked = ask_whether_sent(shared, locked, context);
+            if !locked.core.wants().sent {
                 return Step::Moved;
             }
         }
-        let deferred_until = deferral.map(|(until, _)| until);
-        let call_until = call_began.and_then(|began| locked.core.work_until(began));
-        let wakes_at = earlier(locked.core.deadline(), earlier(deferred_until, call_until));
-        if let Some(wakes_at) = wakes_at
-            && !(locked.wakes(context) && alarm.is_set_for(wakes_at))
-            && let Poll::Ready(now) = alarm.poll(context, wakes_at)
-        {
-            if locked.core.deadline().is_some_and(|due| due <= now) {
-                locked.core.handle_timeout(now);
-            }
-            locked.is_call_late = call_until.is_some_and(|due| due <= now);
-            end_deferral(deferral, &mut locked, now);
-            return Step::Moved;
-        }
-        locked.task.defers_read = deferred_until.is_some();
-        locked.rest(context, wants, wakes_at);
-        locked.let_go();
-        Step::Rests
+        rest(alarm, deferral, locked, context)
     }
+}
+
+/// Asks the stream if all is sent.
+fn ask_whether_sent<'a>(
+    shared: &'a Shared,
+    locked: Locked<'a>,
+    context: &mut Context<'_>,
+) -> Locked<'a> {
+    let stream = locked.stream.clone();
+    drop(locked);
+    let is_sent = stream.is_none_or(|stream| stream.poll_sent(context).is_ready());
+    let mut locked = shared.lock();
+    if is_sent {
+        locked.core.sent(now());
+    }
+    locked
+}
+
+/// Handles time that has passed. If there is none, the task rests until there is something to do.
+fn rest<T>(
+    alarm: &mut Alarm,
+    deferral: &mut Deferral,
+    mut locked: Locked<'_>,
+    context: &mut Context<'_>,
+) -> Step<T> {
+    let deferred_until = deferral.map(|(until, _)| until);
+    let wakes_at = earlier(locked.core.deadline(), deferred_until);
+    if let Some(wakes_at) = wakes_at
+        && !(locked.wakes(context) && alarm.is_set_for(wakes_at))
+        && let Poll::Ready(now) = alarm.poll(context, wakes_at)
+    {
+        if locked.core.deadline().is_some_and(|due| due <= now) {
+            locked.core.handle_timeout(now);
+        }
+        end_deferral(deferral, &mut locked, now);
+        return Step::Moved;
+    }
+    locked.task.defers_read = deferred_until.is_some();
+    let wants = locked.core.wants();
+    locked.rest(context, wants, wakes_at);
+    locked.let_go();
+    Step::Rests
 }
 
 /// The earlier of two times, where `None` is never.
@@ -172,13 +183,18 @@ fn may_read(
     false
 }
 
-/// The way to read, if something comes of it.
+/// The way to read, if the task reads and something comes of it.
 fn poll_readable(
     shared: &Shared,
+    deferral: &mut Deferral,
     state: &mut State,
-    want: Want,
+    busy: bool,
     context: &mut Context<'_>,
 ) -> Poll<Reading> {
+    let want = state.core.wants_read();
+    if !may_read(shared, deferral, state, want, busy, context) {
+        return Poll::Pending;
+    }
     if shared.calls_read() && want == Want::Now {
         // It may be a call that the stream wakes, and that goes on to be.
         return Poll::Ready(Reading::Asking);
@@ -204,8 +220,8 @@ fn end_deferral(deferral: &mut Deferral, state: &mut State, now: Instant) {
 }
 
 /// Ready if a write is wanted, and there is room.
-fn poll_writable(state: &mut State, want: Want, context: &mut Context<'_>) -> Poll<()> {
-    match want {
+fn poll_writable(state: &mut State, context: &mut Context<'_>) -> Poll<()> {
+    match state.core.wants_write() {
         Want::Nothing => Poll::Pending,
         Want::Now => Poll::Ready(()),
         Want::Ready => {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use masep_proto::connection::HandlerCall;
 #[cfg(not(masep_model))]
 use masep_proto::connection::Want;
 use masep_proto::protocol2::Notice;
@@ -18,13 +19,6 @@ use crate::blocking::stream::Stream;
 use crate::blocking::stream::{Wait, after};
 use crate::sync::{self, Instant};
 use crate::{CloseReason, RecvMessageError, RecvTimeoutError, TryRecvError};
-
-/// A thing for a handler.
-pub(in crate::blocking) enum Next {
-    Frame(Frame),
-    /// There is a notice that can be taken.
-    Notice,
-}
 
 impl Connection {
     /// The next frame, or the reason for which the connection has ended when all that came before was given:
@@ -152,15 +146,15 @@ impl Connection {
         self.shared().lock().core.poll_notice()
     }
 
-    /// The next thing for a handler. Blocks as [`recv`](Self::recv).
-    pub(in crate::blocking) fn next_for_handler(&self) -> Option<Next> {
+    /// The next thing that a handler is called for; a frame goes into its place. Blocks as [`recv`](Self::recv).
+    pub(in crate::blocking) fn next_for_handler(&self, frame: &mut Option<Frame>) -> HandlerCall {
         let shared = self.shared();
-        let next = shared.drive(None, Awaits::Bytes, State::next_for_handler);
-        let next = next.unwrap_or_default();
-        if let Some(Next::Frame(frame)) = &next {
+        let mut next = |state: &mut State| state.next_for_handler(frame);
+        let next = shared.drive(None, Awaits::Bytes, &mut next);
+        if let Some(frame) = frame {
             tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
         }
-        next
+        next.unwrap_or(HandlerCall::End)
     }
 
     fn recv_until(&self, until: Option<Instant>) -> Result<Option<Frame>, TimedOut> {
@@ -203,17 +197,14 @@ impl Connection {
 }
 
 impl State {
-    /// The next thing for a handler, or `None` within when there will be none.
-    fn next_for_handler(&mut self) -> Option<Option<Next>> {
-        if self.core.is_aborted() {
-            // Frames are none of the handler's any more.
+    /// The next thing that a handler is called for.
+    fn next_for_handler(&mut self, frame: &mut Option<Frame>) -> Option<HandlerCall> {
+        self.is_used = true;
+        let next = self.core.next_for_handler(&mut self.batch, frame, self.now);
+        if next == Some(HandlerCall::End) {
             self.see_end();
-            return Some(None);
         }
-        if std::mem::take(&mut self.has_notice) {
-            return Some(Some(Next::Notice));
-        }
-        self.next_frame().map(|frame| frame.map(Next::Frame))
+        next
     }
 
     /// The next frame, or `None` within when there will be none.
@@ -221,7 +212,7 @@ impl State {
         self.is_used = true;
         match self.core.next_frame(&mut self.batch, self.now) {
             Some(frame) => Some(Some(frame)),
-            None if self.core.reason().is_some() || self.core.is_over() => {
+            None if self.core.is_settled() => {
                 self.see_end();
                 Some(None)
             }

@@ -172,7 +172,7 @@ impl Connection {
             state = shared.wait_for_others(state, None);
         }
         let open = state.check_open();
-        let is_all = state.core.written() == state.core.accepted();
+        let is_all = state.core.unsent() == 0;
         if open.is_err() {
             shared.leave(state);
         }
@@ -278,19 +278,15 @@ impl State {
 
     /// True if another thread is in a write.
     fn is_being_written(&self) -> bool {
-        self.core.wants().write == Want::Nothing && self.core.written() < self.core.accepted()
+        self.core.wants().write == Want::Nothing && self.core.unsent() > 0
     }
 
-    /// The outcome of a frame, when it has one.
-    pub(in crate::blocking) fn is_written(&mut self, last: u64) -> Option<Result<(), SendError>> {
-        if self.core.written() >= last {
-            Some(Ok(()))
-        } else if let Some(reason) = self.core.reason().cloned() {
+    /// The outcome of the frame with this number, when it has one.
+    pub(in crate::blocking) fn is_written(&mut self, number: u64) -> Option<Result<(), SendError>> {
+        let outcome = self.core.outcome_of(number)?;
+        if outcome.is_err() {
             self.see_end();
-            Some(Err(SendError::Closed(reason)))
-        } else {
-            let is_over = self.core.is_over();
-            is_over.then_some(Err(SendError::Closed(CloseReason::Aborted)))
         }
+        Some(outcome.map_err(SendError::Closed))
     }
 }

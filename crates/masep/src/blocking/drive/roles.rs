@@ -23,7 +23,7 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) sleeps: bool,
     /// The threads that wait for the socket, for when its connection is being ended.
     pub(in crate::blocking) sleepers: Vec<Waker>,
-    /// It was: from here on an end of the stream is none.
+    /// The socket was shut for reading, which wakes that thread: from here on an end of the stream is not the peer's.
     pub(in crate::blocking) is_shut: bool,
     /// Threads that wait for those that have them.
     pub(in crate::blocking) waiting: usize,
@@ -80,7 +80,7 @@ impl State {
     pub(in crate::blocking) fn is_at_rest(&self) -> bool {
         self.roles.waiting == 0
             && self.core.is_open()
-            && self.core.written() == self.core.accepted()
+            && self.core.unsent() == 0
             && self.roles.kept.is_none()
             && self.roles.looks_until.is_none()
             && !self.has_news()
@@ -104,8 +104,7 @@ impl State {
 
     /// True if the core needs the time, even if nothing is waited for.
     pub(in crate::blocking) fn needs_clock(&self) -> bool {
-        let idle_time = self.core.config().limits().idle_time;
-        !self.core.is_open() || idle_time.is_some() || self.core.deadline().is_some()
+        !self.core.is_open() || self.core.takes_by_time() || self.core.deadline().is_some()
     }
 
     /// True if something is to be done by now, at which it looks if that can be.
