@@ -1,35 +1,25 @@
 //! The server's door: accepts streams and carries out the decisions of
 //! [`masep_proto::admission::Admission`].
 
+mod tasks;
+
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use masep_proto::access::Grant;
-use masep_proto::admission::{Admission, Entrance, Greet, Pace};
+use masep_proto::admission::Admission;
 use masep_proto::connection::Connection as Core;
-use masep_proto::protocol2::{Hello, Protocol, Welcome};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{Instrument, Span, field};
+use masep_proto::protocol2::Welcome;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{Delivery, Shared, now};
 use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, Visit, next_request};
-use crate::hand_out::HandOut;
-use crate::handler::guarded;
-use crate::keeper::Keeper;
-use crate::preface::Preface;
-use crate::request::{Peer, Request};
-use crate::transport::{self, Listener, Transport};
-use crate::{
-    Address, CloseReason, Connection, ConnectionId, Registry, RejectReason, SocketHandler,
-};
+use crate::request::Request;
+use crate::{Address, Connection, ConnectionId, Registry};
 
-/// The time for which accepting rests after an error of the machine, such as no free descriptor. Existing
-/// connections go on; without a rest the loop would spin, because the error stays.
-pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
+pub(crate) use tasks::ServerTask;
 
 /// One for each server.
 pub(crate) struct Door {
@@ -201,8 +191,8 @@ impl Guest for Shared {
         &self.address
     }
 
-    fn hello(&self) -> Option<(Hello, Protocol)> {
-        self.look_at(Peer::hello)
+    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        self.look_at(look)
     }
 }
 
@@ -242,249 +232,4 @@ impl Membership {
     pub(crate) fn end(&mut self) {
         self.alive = None;
     }
-}
-
-/// Accepts until the server is stopped. The senders of `hand_out`, one here and one per handshake, are
-/// all gone when no connection can be handed out any more; those of `alive`, one here and one per
-/// connection, when all has ended.
-pub(crate) async fn accept_connections<H: SocketHandler, L: Listener>(
-    listener: L,
-    entrance: Entrance,
-    door: Arc<Door>,
-    handler: Arc<H>,
-    hand_out: Option<HandOut>,
-    alive: mpsc::Sender<Infallible>,
-) {
-    let mut stopped = door.stopped.subscribe();
-    // Ten in a second would be many.
-    let mut rest_log = Pace::new(8, Duration::from_secs(60));
-    let mut time = std::pin::pin!(door.keep_time());
-    tracing::info!("listening");
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-            never = &mut time => match never {},
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((transport, address)) => {
-                let begun = Begun {
-                    door: door.clone(),
-                    handler: handler.clone(),
-                    hand_out: hand_out.clone(),
-                    alive: alive.clone(),
-                };
-                match door
-                    .prefaces
-                    .as_ref()
-                    .filter(|_| entrance == Entrance::Main)
-                {
-                    None => begun.arrive(transport, entrance, address),
-                    Some(places) => match places.clone().try_acquire_owned() {
-                        Ok(place) => {
-                            tokio::spawn(begun.hear_preface(transport, address, place));
-                        }
-                        // As many have not said where they come from as may.
-                        Err(_full) => drop(transport),
-                    },
-                }
-            }
-            Err(error) if concerns_one_connection(&error) => {}
-            Err(error) => {
-                if let Some(skipped) = rest_log.take(now()) {
-                    let skipped = (skipped > 0).then_some(skipped);
-                    tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
-                }
-                let _ = timeout(ACCEPT_REST, stopped.wait_for(|stopped| *stopped)).await;
-            }
-        }
-    }
-    // Before the senders: when all has ended, the address is free.
-    drop(listener);
-    tracing::info!("stopped accepting");
-}
-
-/// A connection that was accepted, and what its task needs.
-struct Begun<H> {
-    door: Arc<Door>,
-    handler: Arc<H>,
-    hand_out: Option<HandOut>,
-    alive: mpsc::Sender<Infallible>,
-}
-
-impl<H: SocketHandler> Begun<H> {
-    /// Gives it a place, and a task that takes it.
-    fn arrive(self, transport: impl Transport, entrance: Entrance, address: Address) {
-        let span = tracing::info_span!(
-            "connection",
-            %address,
-            connection = field::Empty,
-            peer = field::Empty,
-        );
-        // Here, so that those who make room for others are those who came first.
-        let alive = self.alive.clone();
-        let arrived = arrive(&self.door, transport, entrance, address.clone(), alive);
-        let Self {
-            door,
-            handler,
-            hand_out,
-            alive,
-        } = self;
-        let taking = take(door, handler, arrived, address, hand_out, alive);
-        tokio::spawn(taking.instrument(span));
-    }
-
-    /// Reads the header of the PROXY protocol first, for as long as a hello may take.
-    async fn hear_preface(
-        self,
-        transport: impl Transport,
-        address: Address,
-        place: OwnedSemaphorePermit,
-    ) {
-        let mut stopped = self.door.stopped.subscribe();
-        let time = self.door.settings.limits().hello_time;
-        let mut preface = Preface::default();
-        let heard = timeout(time, async {
-            loop {
-                match preface.read(&transport, &address) {
-                    Ok(Some(of_client)) => return Ok(of_client),
-                    Ok(None) => poll_fn(|context| transport.poll_readable(context)).await?,
-                    Err(error) => return Err(error),
-                }
-            }
-        });
-        let heard = tokio::select! {
-            biased;
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-            heard = heard => heard,
-        };
-        drop(place);
-        match heard {
-            Ok(Ok(of_client)) => self.arrive(transport, Entrance::Main, of_client),
-            Ok(Err(error)) => self.door.log_no_preface(&address, &error),
-            Err(_elapsed) => {
-                let error = format_args!("no header of the PROXY protocol within {time:?}");
-                self.door.log_no_preface(&address, &error);
-            }
-        }
-    }
-}
-
-/// Errors that `accept(2)` reports of a connection that is already gone.
-pub(crate) fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted
-    )
-}
-
-/// Shakes hands, and gives the connection a task of its own. The one that shook hands ends
-/// then: an idle connection does not hold the memory that the handshake took.
-async fn take<H: SocketHandler>(
-    door: Arc<Door>,
-    handler: Arc<H>,
-    arrived: Option<(Keeper, Visit<Door>)>,
-    address: Address,
-    hand_out: Option<HandOut>,
-    alive: mpsc::Sender<Infallible>,
-) {
-    let reason = if let Some((mut keeper, visit)) = arrived {
-        let greeted = greet(&mut keeper, &visit).await;
-        visit.tell_host(greeted.clone());
-        match greeted {
-            Ok(()) => {
-                let connection = Connection::new(keeper.shared().clone());
-                Span::current()
-                    .record("connection", field::display(connection.id()))
-                    .record("peer", field::debug(connection.peer()));
-                tracing::info!("connected");
-                if let Some(hand_out) = hand_out {
-                    hand_out.push(connection.clone());
-                }
-                tokio::spawn(keeper.run(connection, handler).in_current_span());
-                return;
-            }
-            Err(reason) => reason,
-        }
-    } else {
-        RejectReason::ClosedBeforeHello
-    };
-    door.log_refusal(&reason, None);
-    if door.ask(|admission, _| admission.tell()) {
-        let telling = Telling(&door);
-        guarded(|| handler.on_reject(address, &reason)).await;
-        drop(telling);
-    }
-    drop(alive);
-}
-
-/// A call that tells of a refusal.
-struct Telling<'a>(&'a Door);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        self.0.ask(|admission, _| admission.told());
-    }
-}
-
-/// A connection that has arrived, heard or to be refused; none if it has ended already.
-fn arrive(
-    door: &Arc<Door>,
-    transport: impl Transport,
-    entrance: Entrance,
-    address: Address,
-    alive: mpsc::Sender<Infallible>,
-) -> Option<(Keeper, Visit<Door>)> {
-    let settings = &door.settings;
-    transport::prepare(&transport, settings.limits(), &settings.socket_options).ok()?;
-    let (config, acceptor) = settings.at(entrance);
-    let core = Core::accept(config.clone(), now());
-    let from = address.tcp().map(|address| address.ip());
-    let (delivery, busy_poll) = (door.delivery, settings.socket_options.busy_poll);
-    let shared = match acceptor {
-        Some(acceptor) => {
-            let transport = acceptor.wrap(transport);
-            Shared::new(core, transport, address, delivery, busy_poll)
-        }
-        None => Shared::new(core, transport, address, delivery, busy_poll),
-    };
-    let (ticket, greet) = door.update(|guests| guests.arrive(from, entrance, |_| shared.clone()));
-    if let Greet::Refuse(refusal) = greet {
-        shared.lock().core.turn_away(refusal, now());
-    }
-    let visit = Visit {
-        door: door.clone(),
-        ticket,
-    };
-    let membership = Membership {
-        registry: door.registry.clone(),
-        visit: Some(visit.clone()),
-        alive: Some(alive),
-    };
-    Some((Keeper::new(shared, membership), visit))
-}
-
-/// Sees a connection through its hello and the verdict, and through its farewell if it is refused.
-async fn greet(keeper: &mut Keeper, visit: &Visit<Door>) -> Result<(), RejectReason> {
-    let greeted = match keeper.hello().await {
-        Ok(()) => {
-            let guest = keeper.shared();
-            let hello = guest.look_at(|core| core.hello().cloned());
-            if let Some(decided) = visit.say_hello(guest.peer(), hello.as_ref()) {
-                visit.door.carry_out(guest, decided);
-            }
-            keeper.open().await
-        }
-        Err(failure) => Err(failure),
-    };
-    let Err(failure) = greeted else {
-        return Ok(());
-    };
-    let refusal = keeper.shared().lock().core.take_reject_reason();
-    let cut_off = || keeper.shared().abort(CloseReason::Aborted);
-    let reason = visit.reject_reason(refusal, Some(failure), cut_off);
-    keeper.over().await;
-    Err(reason)
 }

@@ -9,8 +9,8 @@ use masep_proto::access::{Grant, Grants, Subject};
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Entrance, Greet, Refusal, Ticket, Verdict,
 };
-use masep_proto::connection::{Config, HelloFailure, Protocols};
-use masep_proto::protocol2::{Hello, Protocol, Welcome};
+use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
+use masep_proto::protocol2::Welcome;
 use masep_proto::{Limits, PeerId};
 
 use crate::access::{AccessRequest, Gate, Renews};
@@ -26,8 +26,8 @@ pub(crate) trait Guest: Send + Sync + 'static {
 
     fn address(&self) -> &Address;
 
-    /// The facts that it gives about itself, and the protocol in which it came; `None` before its hello.
-    fn hello(&self) -> Option<(Hello, Protocol)>;
+    /// Looks at the core, which is not changed.
+    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
 }
 
 /// The settings of a door.
@@ -234,7 +234,7 @@ impl<G: Guest> Guests<G> {
 
 /// The client about which the host is asked.
 fn peer(guest: &impl Guest, settings: &DoorSettings, grant: Option<Arc<Grant>>) -> Option<Peer> {
-    let (hello, protocol) = guest.hello()?;
+    let (hello, protocol) = guest.look_at(Peer::hello)?;
     Some(Peer {
         hello,
         protocol,
@@ -334,15 +334,19 @@ impl<D> Clone for Visit<D> {
 
 impl<D: Admits> Visit<D> {
     /// The connection has said hello: what is to be done with it at once.
-    pub(crate) fn say_hello(&self, id: &PeerId, hello: Option<&Hello>) -> Option<Decided> {
+    pub(crate) fn hear_hello(&self, guest: &D::Guest) -> Option<Decided> {
+        let said = |core: &Core| (core.peer().cloned(), core.hello().cloned());
+        let (Some(id), hello) = guest.look_at(said) else {
+            return None;
+        };
         let (ticket, date) = (self.ticket, SystemTime::now());
-        self.door.ask(
-            |admission, now| match admission.hello(ticket, id, hello, now, date) {
+        self.door.ask(|admission, now| {
+            match admission.hello(ticket, &id, hello.as_ref(), now, date) {
                 Verdict::Admit => Some(Decided::Admit(None, admission.grant(ticket))),
                 Verdict::Refuse(refusal) => Some(Decided::Refuse(refusal)),
                 Verdict::Wait => None,
-            },
-        )
+            }
+        })
     }
 
     /// The connection is open, or will not be: the host may wait to be told.

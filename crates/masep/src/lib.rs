@@ -57,6 +57,7 @@
 #![forbid(unsafe_code)]
 
 mod accepted;
+mod accepting;
 pub mod access;
 mod address;
 pub mod blocking;

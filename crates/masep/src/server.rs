@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::discovery::Announcement;
-use crate::door::{Door, accept_connections};
+use crate::door::{Door, ServerTask};
 use crate::endpoint::Endpoint;
 use crate::guests::DoorSettings;
 use crate::hand_out::{Arrivals, hand_out};
@@ -35,6 +35,16 @@ use crate::{
 pub struct ServerBuilder<H = NoHandler> {
     settings: ServerSettings,
     handler: H,
+}
+
+impl ServerBuilder {
+    /// One of a server with these settings.
+    pub(crate) const fn with(settings: ServerSettings) -> Self {
+        Self {
+            settings,
+            handler: NoHandler(()),
+        }
+    }
 }
 
 impl<H: SocketHandler> ServerBuilder<H> {
@@ -118,24 +128,21 @@ impl<H: SocketHandler> ServerBuilder<H> {
         let (hand_out, accepted) = hand_out(most);
         let registry = Registry::default();
         let door = Door::new(settings, admission, delivery, prefaces, registry.clone())?;
-        let (id, address) = (&info.id, &info.local_address);
-        let span = tracing::info_span!("server", ?id, %address);
-        let hand_out = (!is_handled).then_some(hand_out);
         let (alive, all_ended) = mpsc::channel(1);
-        let handler = Arc::new(handler);
+        let task = ServerTask {
+            door: door.clone(),
+            handler: Arc::new(handler),
+            hand_out: (!is_handled).then_some(hand_out),
+            alive,
+        };
+        let id = &info.id;
         if let Some((listener, address)) = pymasep.zip(info.pymasep_address.as_ref()) {
             let span = tracing::info_span!("server", ?id, %address);
-            let (door, handler, hand_out) = (door.clone(), handler.clone(), hand_out.clone());
-            let entrance = Entrance::Pymasep;
-            let alive = alive.clone();
-            let accepting = accept_connections(listener, entrance, door, handler, hand_out, alive);
+            let accepting = task.clone().accept(listener, Entrance::Pymasep);
             tokio::spawn(accepting.instrument(span));
         }
-        let entrance = Entrance::Main;
-        let door_of_main = door.clone();
-        let accepting =
-            accept_connections(listener, entrance, door_of_main, handler, hand_out, alive);
-        tokio::spawn(accepting.instrument(span));
+        let span = tracing::info_span!("server", ?id, address = %info.local_address);
+        tokio::spawn(task.accept(listener, Entrance::Main).instrument(span));
         Ok(Server {
             info,
             registry,
@@ -213,10 +220,7 @@ impl ShutdownReport {
 impl Server {
     /// Configures a server with this id, which its peers get to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
-        ServerBuilder {
-            settings: ServerSettings::new(Endpoint::new(id.into())),
-            handler: NoHandler(()),
-        }
+        ServerBuilder::with(ServerSettings::new(Endpoint::new(id.into())))
     }
 
     info_calls!();

@@ -7,9 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_proto::Limits;
-use masep_proto::admission::{Admission, Entrance, GRACE, Greet, Pace};
+use masep_proto::admission::{Admission, Entrance, GRACE, Greet};
 use masep_proto::connection::{Connection as Core, HelloFailure};
-use masep_proto::protocol2::{Hello, Protocol};
 
 use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
@@ -22,9 +21,9 @@ use super::relay::Relays;
 use super::shared::{Handle, Shared, wait_while};
 use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
-use crate::door::{ACCEPT_REST, concerns_one_connection};
+use crate::accepting::AcceptErrors;
 use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, Visit, next_request};
-use crate::request::{Peer, Request};
+use crate::request::Request;
 use crate::server::FAR;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::transport::{self, ListeningSocket, Socket};
@@ -135,8 +134,7 @@ impl Door {
         expects: bool,
     ) {
         let mut prefaces = Prefaces::new(expects);
-        // Ten in a second would be many.
-        let mut rest_log = Pace::new(8, Duration::from_secs(60));
+        let mut errors = AcceptErrors::new();
         let id = &self.settings.id;
         tracing::info!(?id, "listening");
         let mut rests_until = None;
@@ -165,37 +163,33 @@ impl Door {
             if rests_until.is_some_and(|until| until > Instant::now()) {
                 continue;
             }
-            rests_until = None;
-            let waited = waited.map_err(io::Error::from);
-            let accepted = waited.and_then(|()| self.accept_each(listeners, &mut prefaces));
-            if let Err(error) = accepted {
-                if let Some(skipped) = rest_log.take(Instant::now()) {
-                    tracing::warn!(skipped, "accepting rests for {ACCEPT_REST:?}: {error}");
-                }
-                rests_until = after(ACCEPT_REST);
-            }
+            let rest = match waited {
+                Ok(()) => self.accept_each(listeners, &mut prefaces, &mut errors),
+                Err(kind) => errors.rest(&kind.into(), Instant::now()),
+            };
+            rests_until = rest.and_then(after);
         }
         tracing::info!(?id, "stopped accepting");
     }
 
-    /// Takes one connection of each listener that has some.
+    /// Takes one connection of each listener that has some. Gives the time for which accepting rests, if one has failed.
     fn accept_each(
         self: &Arc<Self>,
         listeners: &[(Entrance, ListeningSocket)],
         prefaces: &mut Prefaces,
-    ) -> io::Result<()> {
+        errors: &mut AcceptErrors,
+    ) -> Option<Duration> {
+        let mut rest = None;
         for (entrance, listener) in listeners {
             match listener.accept() {
                 Ok((socket, address)) if prefaces.are_expected_at(*entrance) => {
                     prefaces.add(self, socket, address);
                 }
                 Ok((socket, address)) => self.greet(socket, *entrance, address),
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                Err(error) => rest = errors.rest(&error, Instant::now()).or(rest),
             }
         }
-        Ok(())
+        rest
     }
 
     pub(super) fn greet(self: &Arc<Self>, socket: Socket, entrance: Entrance, address: Address) {
@@ -355,8 +349,8 @@ impl Guest for Shared {
         &self.address
     }
 
-    fn hello(&self) -> Option<(Hello, Protocol)> {
-        Peer::hello(&self.lock().core)
+    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        self.look_at(look)
     }
 }
 
@@ -389,8 +383,7 @@ impl Shared {
 impl Visit<Door> {
     /// The connection has said hello.
     pub(super) fn hello(&self, shared: &Arc<Shared>) {
-        let hello = shared.look_at(|core| core.hello().cloned());
-        if let Some(decided) = self.say_hello(shared.peer(), hello.as_ref()) {
+        if let Some(decided) = self.hear_hello(shared) {
             carry_out(shared, decided);
         }
     }
