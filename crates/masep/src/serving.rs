@@ -174,24 +174,6 @@ macro_rules! server_calls {
 
         crate::access::access_calls!(settings);
 
-        /// [`tls`](Self::tls), for a table.
-        #[cfg(not(masep_model))]
-        pub(crate) fn maybe_tls(mut self, tls: Option<Box<crate::tls::ServerTls>>) -> Self {
-            self.settings.endpoint.server_tls = tls;
-            self
-        }
-
-        /// Lets these in, and has this listener beside the other. For a table.
-        #[cfg(not(masep_model))]
-        pub(crate) fn access(
-            mut self,
-            gate: crate::access::Gate,
-            pymasep: Option<crate::Target>,
-        ) -> Self {
-            (self.settings.gate, self.settings.pymasep) = (gate, pymasep);
-            self
-        }
-
         /// Expects a header of the PROXY protocol, version 1 or 2, in front of each connection, from the load balancer or the
         /// tunnel that all connections come through. The client's address is then the one that is said there: for
         /// [`ServerLimits::connections_per_address`](crate::ServerLimits::connections_per_address), for logs and events. Default off.

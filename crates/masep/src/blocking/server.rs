@@ -35,6 +35,14 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
+    /// One of a server with these settings.
+    pub(super) const fn with(settings: ServerSettings) -> Self {
+        Self {
+            settings,
+            handler: None,
+        }
+    }
+
     /// Gives what happens on the connections to a handler, in a background thread for each,
     /// instead of [`Server::accept`] and [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
@@ -167,10 +175,7 @@ fn announce(server: &ServerInfo) -> io::Result<Announcing> {
 impl Server {
     /// Configures a server with this id, which its peers get to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ServerBuilder {
-        ServerBuilder {
-            settings: ServerSettings::new(endpoint(id.into())),
-            handler: None,
-        }
+        ServerBuilder::with(ServerSettings::new(endpoint(id.into())))
     }
 
     info_calls!();

@@ -13,8 +13,11 @@ use masep_table::{Absence, Clock, Late, Settings, TableError, View};
 use super::driver::{Driver, Link};
 use super::seat::LateAction;
 use crate::access::{Gate, access_calls};
-use crate::discovery::Description;
+use crate::discovery::{Describe, Description};
+use crate::endpoint::Endpoint;
 use crate::random::random_bytes;
+use crate::request::Asks;
+use crate::serving::ServerSettings;
 use crate::tls::ServerTls;
 use crate::{Duplicates, SocketOptions, Target};
 
@@ -197,6 +200,30 @@ impl TableBuilder {
         move |free| Description {
             free: number(free.unwrap_or(seats)),
             ..whole.clone()
+        }
+    }
+
+    /// The settings of the server below the table, which describes itself to searches so, of a side with the table's
+    /// [id](Self::id).
+    pub(crate) fn server(
+        &self,
+        mut endpoint: Endpoint,
+        describe: impl Fn() -> Description + Send + Sync + 'static,
+    ) -> ServerSettings {
+        endpoint.limits = self.limits.clone();
+        endpoint.socket_options = self.socket_options.clone();
+        endpoint.protocols = self.protocols;
+        endpoint.server_tls.clone_from(&self.tls);
+        ServerSettings {
+            server_limits: self.server_limits.clone(),
+            duplicates: self.duplicates,
+            announce: self.announce,
+            describe: Some(Describe::new(describe)),
+            asks: Asks::Masep2,
+            gate: self.gate.clone(),
+            pymasep: self.pymasep.clone(),
+            proxy_protocol: self.proxy_protocol,
+            ..ServerSettings::new(endpoint)
         }
     }
 

@@ -70,11 +70,25 @@ macro_rules! host_calls {
             F: FnMut(&Seat) -> V,
             V: Into<View>,
         {
+            let turn = self.open_turn(seats, time, &mut view)?;
+            Ok(Turn {
+                table: self,
+                turn,
+                view,
+            })
+        }
+
+        fn open_turn<V: Into<View>>(
+            &self,
+            seats: &[SeatId],
+            time: TurnTime,
+            view: &mut impl FnMut(&Seat) -> V,
+        ) -> Result<OpenTurn, Error> {
             let mut seen: Vec<Seat> = {
                 let inner = self.shared.lock();
                 seats.iter().map(|seat| inner.driver.seat(*seat)).collect()
             };
-            let mut views = make_views(&seen, &mut view)?;
+            let mut views = make_views(&seen, view)?;
             // Somebody may come to a seat while its view is made, but not again and again.
             for _ in 0..seats.len() {
                 let changed = {
@@ -90,14 +104,22 @@ macro_rules! host_calls {
                 views[at].1 = guarded(|| view(&now).into())?;
                 seen[at] = now;
             }
-            let left = views.len();
-            let opened = |driver: &mut Driver<Connection>, now| driver.open(views, time, now);
-            Ok(Turn {
-                table: self,
-                number: self.shared.open(opened)?,
-                left,
-                view,
-            })
+            let asked = views.len();
+            let number = self
+                .shared
+                .open(|driver, now| driver.open(views, time, now))?;
+            Ok(OpenTurn::new(number, asked))
+        }
+
+        fn extend_turn(&self, turn: u64, by: Duration) {
+            self.shared.call(|driver, now| {
+                driver.call(now, |table| table.extend(turn, by, now));
+            });
+        }
+
+        /// Nobody takes the decisions of this turn any more.
+        fn forget_turn(&self, turn: u64) {
+            self.shared.lock().driver.forget_turn(turn);
         }
 
         /// Closes an open turn, by its number: its seats that are undecided are decided without an action.
@@ -195,12 +217,12 @@ macro_rules! host_calls {
         /// The things that have happened and were not taken, in order. Does not wait.
         pub fn events(&self) -> Vec<Event> {
             self.shared
-                .call(|driver, _| std::iter::from_fn(|| driver.events().pop()).collect())
+                .call(|driver, _| std::iter::from_fn(|| driver.take_event()).collect())
         }
 
         /// The number of events that were dropped because nobody took them.
         pub fn missed_events(&self) -> u64 {
-            self.shared.lock().driver.events().missed()
+            self.shared.lock().driver.missed_events()
         }
     };
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use masep_table::{PeerKey, Verdict};
 
+use super::joining;
 use crate::{Admitting, Connection, ConnectionId, Request, Server};
 
 type Arriving<T> = Option<Pin<Box<dyn Future<Output = Option<T>> + Send>>>;
@@ -94,17 +95,8 @@ impl Door {
             return;
         };
         let id = request.connection();
-        let mut welcome = request.welcome();
-        let admitting = match verdict {
-            Verdict::Admit(filling) => {
-                filling.fill(&mut welcome);
-                request.admit(welcome)
-            }
-            Verdict::Replace(filling) => {
-                filling.fill(&mut welcome);
-                request.replace(welcome)
-            }
-            Verdict::Reject { code, text } => return request.refuse(code.rejected(&text)),
+        let Some(admitting) = joining::decide(request, verdict) else {
+            return;
         };
         self.opening.push(Opening {
             key,

@@ -11,7 +11,7 @@ use masep_table::{
     TurnTime, Verdict, View, ViewRequest, turn_number_of,
 };
 
-use super::Found;
+use super::asking::Found;
 use super::events::Events;
 use super::forms::Forms;
 use super::seat::Seat;
@@ -415,12 +415,30 @@ impl<L: Link> Driver<L> {
         self.table.has_ended()
     }
 
-    pub(crate) const fn is_filled(&self) -> bool {
-        self.is_filled
+    /// `Ok` if each seat has had somebody at the same time, an error if the table is over before; `None` as long as that is
+    /// open.
+    pub(crate) fn filled(&self) -> Option<Result<(), TableError>> {
+        if self.is_filled {
+            return Some(Ok(()));
+        }
+        self.table.is_over().then_some(Err(TableError::Over))
     }
 
-    pub(crate) const fn events(&mut self) -> &mut Events {
-        &mut self.events
+    /// Takes the next event, or `None` within when none comes any more.
+    pub(crate) fn next_event(&mut self) -> Option<Option<Event>> {
+        match self.events.pop() {
+            Some(event) => Some(Some(event)),
+            None => self.table.is_over().then_some(None),
+        }
+    }
+
+    pub(crate) fn take_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// The number of events that were dropped.
+    pub(crate) const fn missed_events(&self) -> u64 {
+        self.events.missed()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Frame, PeerId};
-use masep_table::{Code, Hello, PeerKey, Token};
+use masep_table::PeerKey;
 use tokio::time::{Sleep, sleep};
 
 use super::door::{Arrival, Door};
 use super::driver::{Driver, Link};
+use super::joining;
 use super::ready::{DOOR, PeerWaker, Ready};
 use crate::connection::{Listening, now};
 use crate::keeper::Alarm;
-use crate::random::random_bytes;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, Request, SendError};
 
@@ -446,17 +446,9 @@ impl Inner {
 
     /// Asks the table about one that has said `HELLO`.
     fn ask(&mut self, request: Request) {
-        let mut hello = Hello::try_from(request.hello());
-        if let Ok(hello) = &mut hello {
-            hello.grant = request.shared_grant();
-        }
-        match hello.map(|hello| (hello, random_bytes())) {
-            Ok((hello, Ok(token))) => {
-                let key = self.driver.hello(hello, Token(token), now());
-                self.door.ask(key, request);
-            }
-            Ok((_, Err(_))) => request.refuse(Code::Failed.rejected(Code::Failed.text())),
-            Err(code) => request.refuse(code.rejected(code.text())),
+        match joining::ask(&mut self.driver, &request, now()) {
+            Ok(key) => self.door.ask(key, request),
+            Err(code) => joining::refuse(request, code),
         }
     }
 

@@ -36,12 +36,15 @@
 //! milliseconds, a task of the table does: players join, clocks run and spectators are served while the host thinks.
 
 mod actions;
+#[cfg_attr(not(feature = "unstable-bindings"), allow(unreachable_pub))]
+pub(crate) mod asking;
 mod builder;
 mod calls;
 mod door;
 pub(crate) mod driver;
 mod events;
 mod forms;
+pub(crate) mod joining;
 mod looking;
 mod ready;
 pub(crate) mod seat;
@@ -50,10 +53,11 @@ mod turn;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use masep_table::TableError as Error;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 pub use actions::Actions;
 pub use builder::TableBuilder;
@@ -64,16 +68,16 @@ pub use masep_table::{
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
+use crate::endpoint::Endpoint;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
-pub(crate) use actions::{Look, look};
+use asking::{Host, OpenTurn, make_views};
 pub(crate) use calls::host_calls;
 use door::Door;
 use driver::Driver;
 use looking::Shared;
 use seat::{LateAction, guarded};
-pub(crate) use turn::{Found, Host, make_views};
 
 /// A table, for its host. See the [module](self).
 ///
@@ -110,18 +114,7 @@ impl TableBuilder {
             let table = cell.get().and_then(Weak::upgrade);
             with_free(table.map(|table| table.lock().driver.table().free_seats()))
         };
-        Server::builder(self.id.clone())
-            .limits(self.limits.clone())
-            .server_limits(self.server_limits.clone())
-            .socket_options(self.socket_options.clone())
-            .protocols(self.protocols)
-            .announce(self.announce)
-            .describe(describe)
-            .proxy_protocol(self.proxy_protocol)
-            .duplicates(self.duplicates)
-            .access(self.gate.clone(), self.pymasep.clone())
-            .maybe_tls(self.tls.clone())
-            .ask()
+        ServerBuilder::with(self.server(Endpoint::new(self.id.clone()), describe))
     }
 
     fn start(self, driver: Driver<Connection>, server: Server, cell: &TableCell) -> Table {
@@ -181,16 +174,7 @@ impl Table {
     /// # Errors
     /// [`TableError::Over`] if the table has ended before.
     pub async fn filled(&self) -> Result<(), Error> {
-        self.shared
-            .wait(|driver| {
-                let is_over = driver.table().is_over();
-                if driver.is_filled() {
-                    Some(Ok(()))
-                } else {
-                    is_over.then_some(Err(Error::Over))
-                }
-            })
-            .await
+        self.shared.wait(|driver| driver.filled()).await
     }
 
     /// Asks one seat, and waits for its decision.
@@ -238,7 +222,7 @@ impl Table {
             .seats()
             .collect::<Vec<_>>();
         let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves = Vec::with_capacity(turn.left);
+        let mut moves = Vec::with_capacity(seats.len());
         while let Some(decision) = turn.next().await {
             moves.push(decision?);
         }
@@ -261,12 +245,7 @@ impl Table {
     ///
     /// Cancel safe: a call that is dropped has taken nothing.
     pub async fn event(&self) -> Option<Event> {
-        self.shared
-            .wait(|driver| match driver.events().pop() {
-                Some(event) => Some(Some(event)),
-                None => driver.table().is_over().then_some(None),
-            })
-            .await
+        self.shared.wait(|driver| driver.next_event()).await
     }
 
     /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
@@ -281,10 +260,26 @@ impl Table {
             .wait(|driver| driver.table().is_over().then_some(()))
             .await;
         self.server.stop_accepting();
-        let deadline = Instant::now() + Driver::<Connection>::FAREWELL;
+        let deadline = tokio::time::Instant::now() + Driver::<Connection>::FAREWELL;
         for connection in self.server.registry().connections() {
             let _ = timeout_at(deadline, connection.closed()).await;
         }
+    }
+}
+
+impl Host for Table {
+    type Link = Connection;
+
+    fn late(&self) -> Option<&LateAction> {
+        self.late.as_ref()
+    }
+
+    fn call<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+        self.shared.call(call)
+    }
+
+    fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+        self.shared.open(call)
     }
 }
 

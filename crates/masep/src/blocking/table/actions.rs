@@ -1,24 +1,21 @@
 //! Free for all: each seat acts at its own pace.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::mem;
 use std::time::{Duration, Instant};
 
-use masep_table::{TableError, TurnTime, View};
+use masep_table::{TableError, View};
 
 use super::Table;
 use crate::blocking::TimedOut;
-use crate::table::seat::guarded;
-use crate::table::{Found, Look, Move, Seat, look};
+use crate::table::asking::OpenActions;
+use crate::table::{Move, Seat};
 
 /// The actions of all seats, as they come: [`Table::actions`]. When it is dropped, its turns are closed.
 #[must_use = "the seats are asked when the next action is waited for"]
 pub struct Actions<'a, F> {
     pub(super) table: &'a Table,
     pub(super) view: F,
-    /// The open turns, by seat.
-    pub(super) open: BTreeMap<usize, u64>,
+    pub(super) open: OpenActions,
 }
 
 impl<'a, F, V> Actions<'a, F>
@@ -26,11 +23,11 @@ where
     F: FnMut(&Seat) -> V,
     V: Into<View>,
 {
-    pub(super) const fn new(table: &'a Table, view: F) -> Self {
+    pub(super) fn new(table: &'a Table, view: F) -> Self {
         Self {
             table,
             view,
-            open: BTreeMap::new(),
+            open: OpenActions::default(),
         }
     }
 
@@ -61,64 +58,23 @@ where
         until: Option<Instant>,
     ) -> Result<Option<Result<Move, TableError>>, TimedOut> {
         loop {
-            let open = &self.open;
-            let found = self.table.shared.wait(until, |driver| look(driver, open))?;
-            match found {
-                Look::Over => return Ok(None),
-                Look::Free(seats) => {
-                    if let Err(error) = self.ask(&seats) {
-                        return Ok(Some(Err(error)));
-                    }
-                }
-                Look::Found(found) => {
-                    if let Found::Decision(decision, _) = &found
-                        && let Some(turn) = self.open.remove(&decision.seat.index())
-                    {
-                        self.table.shared.lock().driver.forget_turn(turn);
-                    }
-                    if let Some(made) = found.see_to(self.table, &mut self.view) {
-                        return Ok(Some(made));
-                    }
-                }
+            let look = |driver: &mut _| self.open.look(driver);
+            let look = self.table.shared.wait(until, look)?;
+            if let Some(next) = self.open.see_to(look, self.table, &mut self.view) {
+                return Ok(next);
             }
         }
-    }
-
-    fn ask(&mut self, seats: &[Seat]) -> Result<(), TableError> {
-        for seat in seats {
-            let view = guarded(|| (self.view)(seat).into())?;
-            let views = vec![(seat.id(), view)];
-            let opened =
-                |driver: &mut super::Driver<_>, now| driver.open(views, TurnTime::AsSet, now);
-            let turn = self.table.shared.open(opened)?;
-            self.open.insert(seat.index(), turn);
-        }
-        Ok(())
     }
 }
 
 impl<F> Drop for Actions<'_, F> {
     fn drop(&mut self) {
-        self.table.close_all(mem::take(&mut self.open));
-    }
-}
-
-impl Table {
-    /// Closes these turns, whose decisions nobody takes.
-    pub(super) fn close_all(&self, open: BTreeMap<usize, u64>) {
-        self.shared.call(|driver, now| {
-            for turn in open.into_values() {
-                driver.forget_turn(turn);
-                driver.call(now, |table| table.close(turn, now));
-            }
-        });
+        self.open.close(self.table);
     }
 }
 
 impl<F> fmt::Debug for Actions<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Actions")
-            .field("open", &self.open)
-            .finish_non_exhaustive()
+        f.debug_tuple("Actions").field(&self.open).finish()
     }
 }

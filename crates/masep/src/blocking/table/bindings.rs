@@ -1,6 +1,5 @@
 //! Calls for bindings to other languages: their turns cannot borrow a table, and their event loops must not wait.
 
-use std::collections::BTreeMap;
 use std::mem::{self, ManuallyDrop};
 use std::time::{Duration, Instant};
 
@@ -8,31 +7,12 @@ use masep_table::{TableError, TurnTime, View};
 
 use super::{Actions, Table, Turn};
 use crate::blocking::TimedOut;
+use crate::table::asking::{OpenActions, OpenTurn};
 use crate::table::{Move, Seat};
 
-/// A [`Turn`] that borrows nothing. Its table is to be told when nobody takes its decisions any more, by
-/// [`Table::forget`].
-#[derive(Debug)]
-pub struct OpenTurn {
-    number: u64,
-    left: usize,
-}
-
-impl OpenTurn {
-    /// The number of the turn.
-    pub const fn number(&self) -> u64 {
-        self.number
-    }
-}
-
-/// [`Actions`] that borrow nothing. [`Table::close_actions`] closes their turns.
-#[derive(Debug, Default)]
-pub struct OpenActions {
-    open: BTreeMap<usize, u64>,
-}
-
 impl Table {
-    /// [`open_timed`](Self::open_timed) for these seats, or for all.
+    /// [`open_timed`](Self::open_timed) for these seats, or for all. The table is to be told when nobody takes the decisions
+    /// any more, by [`forget`](Self::forget).
     ///
     /// # Errors
     /// As [`open_timed`](Self::open_timed).
@@ -49,12 +29,7 @@ impl Table {
                 None => inner.driver.table().seats().collect(),
             }
         };
-        // Not dropped: its decisions are kept until it is forgotten.
-        let turn = ManuallyDrop::new(self.open_seats(&seats, time, &mut view)?);
-        Ok(OpenTurn {
-            number: turn.number,
-            left: turn.left,
-        })
+        self.open_turn(&seats, time, &mut view)
     }
 
     /// [`Turn::next_timeout`] of a turn of this table.
@@ -69,25 +44,22 @@ impl Table {
     ) -> Result<Option<Result<Move, TableError>>, TimedOut> {
         let mut borrowed = ManuallyDrop::new(Turn {
             table: self,
-            number: turn.number,
-            left: turn.left,
+            turn: mem::replace(turn, OpenTurn::new(turn.number(), 0)),
             view: &mut view,
         });
         let next = borrowed.next_timeout(time);
-        turn.left = borrowed.left;
+        mem::swap(turn, &mut borrowed.turn);
         next
     }
 
     /// [`Turn::extend`] of the turn of this number.
     pub fn extend(&self, turn: u64, by: Duration) {
-        self.shared.call(|driver, now| {
-            driver.call(now, |table| table.extend(turn, by, now));
-        });
+        self.extend_turn(turn, by);
     }
 
     /// Nobody takes the decisions of the turn of this number any more.
     pub fn forget(&self, turn: u64) {
-        self.shared.lock().driver.forget_turn(turn);
+        self.forget_turn(turn);
     }
 
     /// [`Actions::next_timeout`] of actions of this table.
@@ -103,16 +75,16 @@ impl Table {
         let mut borrowed = ManuallyDrop::new(Actions {
             table: self,
             view: &mut view,
-            open: mem::take(&mut actions.open),
+            open: mem::take(actions),
         });
         let next = borrowed.next_timeout(time);
-        actions.open = mem::take(&mut borrowed.open);
+        *actions = mem::take(&mut borrowed.open);
         next
     }
 
     /// Closes the turns of these actions.
     pub fn close_actions(&self, actions: &mut OpenActions) {
-        self.close_all(mem::take(&mut actions.open));
+        actions.close(self);
     }
 
     /// Blocks until something has happened that a call may wait for, beyond so many things, or the time is over. The number

@@ -5,12 +5,12 @@ use std::thread;
 
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
-use masep_table::{Code, Hello, Token, Verdict};
+use masep_table::{Code, Verdict};
 
 use super::shared::Shared;
 use crate::blocking::{Connection, Request, Server, SocketHandler};
-use crate::random::random_bytes;
 use crate::table::driver::Link;
+use crate::table::joining;
 use crate::{CloseReason, SendError};
 
 impl Link for Connection {
@@ -84,36 +84,21 @@ pub(super) fn take_requests(shared: &Arc<Shared>, server: &Server) {
 
 /// Sees one in.
 fn seat(shared: &Arc<Shared>, request: Request) {
-    let refuse = |request: Request, code: Code| request.refuse(code.rejected(code.text()));
-    let mut hello = match Hello::try_from(request.hello()) {
-        Ok(hello) => hello,
-        Err(code) => return refuse(request, code),
-    };
-    hello.grant = request.shared_grant();
-    let Ok(token) = random_bytes() else {
-        return refuse(request, Code::Failed);
-    };
     let id = request.connection();
-    let (key, verdict) = shared.with(|inner, now| {
-        let key = inner.driver.hello(hello, Token(token), now);
-        let verdict = inner.driver.take_verdict();
-        if matches!(verdict, Some((_, Verdict::Admit(_) | Verdict::Replace(_)))) {
+    let asked = shared.with(|inner, now| {
+        let key = joining::ask(&mut inner.driver, &request, now)?;
+        let (_, verdict) = inner.driver.take_verdict().ok_or(Code::Failed)?;
+        if matches!(verdict, Verdict::Admit(_) | Verdict::Replace(_)) {
             inner.opening.insert(id, key);
         }
-        (key, verdict)
+        Ok::<_, Code>((key, verdict))
     });
-    let mut welcome = request.welcome();
-    let admitting = match verdict {
-        Some((_, Verdict::Admit(filling))) => {
-            filling.fill(&mut welcome);
-            request.admit(welcome)
-        }
-        Some((_, Verdict::Replace(filling))) => {
-            filling.fill(&mut welcome);
-            request.replace(welcome)
-        }
-        Some((_, Verdict::Reject { code, text })) => return request.refuse(code.rejected(&text)),
-        None => return refuse(request, Code::Failed),
+    let (key, verdict) = match asked {
+        Ok(asked) => asked,
+        Err(code) => return joining::refuse(request, code),
+    };
+    let Some(admitting) = joining::decide(request, verdict) else {
+        return;
     };
     if admitting.wait().is_err() {
         shared.with(|inner, now| {

@@ -16,14 +16,17 @@ use std::time::{Duration, Instant};
 use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
 
 pub use self::actions::Actions;
-#[cfg(feature = "unstable-bindings")]
-pub use self::bindings::{OpenActions, OpenTurn};
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
-use super::{Connection, Server, TimedOut};
+use super::{Connection, Server, ServerBuilder, TimedOut, endpoint};
+#[cfg(not(feature = "unstable-bindings"))]
+use crate::table::asking::OpenTurn;
+use crate::table::asking::{Host, make_views};
+#[cfg(feature = "unstable-bindings")]
+pub use crate::table::asking::{OpenActions, OpenTurn};
 use crate::table::driver::Driver;
 use crate::table::seat::{LateAction, guarded};
-use crate::table::{Found, Host, Move, Seat, TableBuilder, host_calls, make_views};
+use crate::table::{Move, Seat, TableBuilder, host_calls};
 use crate::{Address, IntoTarget};
 
 /// A table, for its host. See [`masep::table`](crate::table).
@@ -67,19 +70,9 @@ impl TableBuilder {
             let table = place.upgrade();
             with_free(table.map(|table| table.lock().driver.table().free_seats()))
         };
-        let server = Server::builder(self.id)
-            .limits(self.limits)
-            .server_limits(self.server_limits)
-            .socket_options(self.socket_options)
-            .protocols(self.protocols)
-            .announce(self.announce)
-            .describe(describe)
-            .proxy_protocol(self.proxy_protocol)
-            .duplicates(self.duplicates)
-            .access(self.gate, self.pymasep)
-            .maybe_tls(self.tls)
+        let settings = self.server(endpoint(self.id.clone()), describe);
+        let server = ServerBuilder::with(settings)
             .handler(Handling(shared.clone()))
-            .ask()
             .bind(address)?;
         let table = Table {
             shared,
@@ -127,14 +120,7 @@ impl Table {
     }
 
     fn filled_until(&self, until: Option<Instant>) -> Result<Result<(), Error>, TimedOut> {
-        self.shared.wait(until, |driver| {
-            let is_over = driver.table().is_over();
-            if driver.is_filled() {
-                Some(Ok(()))
-            } else {
-                is_over.then_some(Err(Error::Over))
-            }
-        })
+        self.shared.wait(until, |driver| driver.filled())
     }
 
     /// Asks one seat, and waits for its decision.
@@ -175,7 +161,7 @@ impl Table {
             .collect::<Vec<_>>();
         let _asking = self.shared.ask();
         let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves = Vec::with_capacity(turn.left);
+        let mut moves = Vec::with_capacity(seats.len());
         while let Some(decision) = turn.next() {
             moves.push(decision?);
         }
@@ -208,11 +194,7 @@ impl Table {
     }
 
     fn event_until(&self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
-        self.shared
-            .wait(until, |driver| match driver.events().pop() {
-                Some(event) => Some(Some(event)),
-                None => driver.table().is_over().then_some(None),
-            })
+        self.shared.wait(until, |driver| driver.next_event())
     }
 
     /// Ends the game: turns that are open are closed, pymasep peers are told `END` and have
@@ -256,9 +238,7 @@ impl fmt::Debug for Table {
 #[must_use = "its decisions are taken by it"]
 pub struct Turn<'a, F> {
     table: &'a Table,
-    number: u64,
-    /// The seats that are not decided.
-    left: usize,
+    turn: OpenTurn,
     view: F,
 }
 
@@ -269,7 +249,7 @@ where
 {
     /// The number of the turn.
     pub const fn number(&self) -> u64 {
-        self.number
+        self.turn.number()
     }
 
     /// The next decision; `None` when each seat has decided.
@@ -297,11 +277,9 @@ where
         &mut self,
         until: Option<Instant>,
     ) -> Result<Option<Result<Move, Error>>, TimedOut> {
-        while self.left > 0 {
-            let number = self.number;
-            let find = |driver: &mut Driver<Connection>| driver.find_in_turn(number);
-            let found: Found = self.table.shared.wait(until, find)?;
-            self.left -= usize::from(found.is_decision());
+        while self.turn.undecided() > 0 {
+            let find = |driver: &mut _| self.turn.find(driver);
+            let found = self.table.shared.wait(until, find)?;
             if let Some(made) = found.see_to(self.table, &mut self.view) {
                 return Ok(Some(made));
             }
@@ -311,16 +289,13 @@ where
 
     /// Adds to the time of the turn, for all of its seats that are undecided. Players that were asked are not told.
     pub fn extend(&self, by: Duration) {
-        let number = self.number;
-        self.table.shared.call(|driver, now| {
-            driver.call(now, |table| table.extend(number, by, now));
-        });
+        self.table.extend_turn(self.number(), by);
     }
 
     /// Closes the turn: its seats that are undecided are decided without an action. [`next`](Self::next) gives those
     /// decisions.
     pub fn close(&self) {
-        self.table.close(self.number);
+        self.table.close(self.number());
     }
 }
 
@@ -331,23 +306,23 @@ impl Host for Table {
         self.late.as_ref()
     }
 
-    fn call(&self, call: &mut dyn FnMut(&mut Driver<Connection>, Instant)) {
-        self.shared.call(|driver, now| call(driver, now));
+    fn call<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+        self.shared.call(call)
+    }
+
+    fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
+        self.shared.open(call)
     }
 }
 
 impl<F> Drop for Turn<'_, F> {
     fn drop(&mut self) {
-        let mut inner = self.table.shared.lock();
-        inner.driver.forget_turn(self.number);
+        self.table.forget_turn(self.turn.number());
     }
 }
 
 impl<F> fmt::Debug for Turn<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn")
-            .field("number", &self.number)
-            .field("left", &self.left)
-            .finish_non_exhaustive()
+        f.debug_tuple("Turn").field(&self.turn).finish()
     }
 }

@@ -1,0 +1,205 @@
+//! The turns of a host, as far as they are the same in both shells, which wait: what a turn waits for, and what is done
+//! with that.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use masep_table::{Absence, Decision, SeatId, SeatState, TableError, TurnTime, View, ViewRequest};
+
+use super::driver::{Driver, Link};
+use super::seat::{LateAction, Move, Seat, guarded, make_move};
+
+/// A table of either shell, as its turns use it.
+pub(crate) trait Host {
+    type Link: Link;
+
+    fn late(&self) -> Option<&LateAction>;
+
+    /// A call that does not wait.
+    fn call<R>(&self, call: impl FnOnce(&mut Driver<Self::Link>, Instant) -> R) -> R;
+
+    /// A call that opens a turn, and does not wait.
+    fn open<R>(&self, call: impl FnOnce(&mut Driver<Self::Link>, Instant) -> R) -> R;
+}
+
+/// A thing that a turn waits for.
+pub(crate) enum Found {
+    /// A seat has got another player, who is to be shown a view.
+    Request(ViewRequest, Seat),
+    Decision(Box<Decision>, Arc<str>),
+}
+
+impl Found {
+    /// Makes a view anew, of which only an error is told, or a move.
+    pub(crate) fn see_to<V: Into<View>>(
+        self,
+        host: &impl Host,
+        view: &mut impl FnMut(&Seat) -> V,
+    ) -> Option<Result<Move, TableError>> {
+        match self {
+            Self::Request(request, seat) => match guarded(|| view(&seat).into()) {
+                Ok(view) => {
+                    host.call(|driver, now| {
+                        driver.call(now, |table| table.set_view(request, view, now));
+                    });
+                    None
+                }
+                Err(error) => {
+                    // The seat has no view, and would wait for ever.
+                    host.call(|driver, now| {
+                        driver.call(now, |table| table.close(request.turn, now));
+                    });
+                    Some(Err(error))
+                }
+            },
+            Self::Decision(decision, name) => {
+                let made = make_move(name, *decision, host.late());
+                if made.is_err() {
+                    host.call(|driver, now| driver.fail(now));
+                }
+                Some(made)
+            }
+        }
+    }
+}
+
+/// A turn that is open, without its table.
+#[derive(Debug)]
+pub struct OpenTurn {
+    number: u64,
+    undecided: usize,
+}
+
+impl OpenTurn {
+    /// The turn of this number, with so many seats.
+    pub(crate) const fn new(number: u64, seats: usize) -> Self {
+        Self {
+            number,
+            undecided: seats,
+        }
+    }
+
+    /// The number of the turn.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The number of seats whose decision was not taken.
+    pub(crate) const fn undecided(&self) -> usize {
+        self.undecided
+    }
+
+    /// Takes the next thing that it waits for, if it is there.
+    pub(crate) fn find<L: Link>(&mut self, driver: &mut Driver<L>) -> Option<Found> {
+        let found = driver.find_in_turn(self.number)?;
+        self.undecided -= usize::from(matches!(found, Found::Decision(..)));
+        Some(found)
+    }
+}
+
+/// The turns of seats that act at their own pace, without their table.
+#[derive(Debug, Default)]
+pub struct OpenActions {
+    /// The open turns, by seat.
+    turns: BTreeMap<usize, u64>,
+}
+
+/// The outcome of a look at such turns.
+pub(crate) enum Look {
+    Found(Found),
+    /// These can be asked.
+    Free(Vec<Seat>),
+    /// Nobody plays any more.
+    Over,
+}
+
+impl OpenActions {
+    /// Looks what there is, and takes it. `None` if there is nothing now.
+    pub(crate) fn look<L: Link>(&mut self, driver: &mut Driver<L>) -> Option<Look> {
+        let turns = self.turns.values();
+        let found = turns.copied().find_map(|turn| driver.find_in_turn(turn));
+        if let Some(found) = found {
+            if let Found::Decision(decision, _) = &found
+                && let Some(turn) = self.turns.remove(&decision.seat.index())
+            {
+                driver.forget_turn(turn);
+            }
+            return Some(Look::Found(found));
+        }
+        if driver.has_ended() {
+            return Some(Look::Over);
+        }
+        let waits = matches!(driver.table().absence(), Absence::Wait(_));
+        let seats: Vec<Seat> = driver.table().seats().map(|it| driver.seat(it)).collect();
+        let may_ask = |seat: &&Seat| match seat.state() {
+            _ if self.turns.contains_key(&seat.index()) => false,
+            SeatState::Present => true,
+            SeatState::Away => waits,
+            _ => false,
+        };
+        let free: Vec<Seat> = seats.iter().filter(may_ask).cloned().collect();
+        if !free.is_empty() {
+            return Some(Look::Free(free));
+        }
+        let is_out = |seat: &Seat| matches!(seat.state(), SeatState::Gone | SeatState::Closed);
+        (self.turns.is_empty() && seats.iter().all(is_out)).then_some(Look::Over)
+    }
+
+    /// Asks seats that can be asked, or sees to what was found. Gives the answer for the host, if there is one by that.
+    pub(crate) fn see_to<V: Into<View>>(
+        &mut self,
+        look: Look,
+        host: &impl Host,
+        view: &mut impl FnMut(&Seat) -> V,
+    ) -> Option<Option<Result<Move, TableError>>> {
+        match look {
+            Look::Over => Some(None),
+            Look::Free(seats) => match self.ask(&seats, host, view) {
+                Ok(()) => None,
+                Err(error) => Some(Some(Err(error))),
+            },
+            Look::Found(found) => found.see_to(host, view).map(Some),
+        }
+    }
+
+    fn ask<V: Into<View>>(
+        &mut self,
+        seats: &[Seat],
+        host: &impl Host,
+        view: &mut impl FnMut(&Seat) -> V,
+    ) -> Result<(), TableError> {
+        for seat in seats {
+            let views = vec![(seat.id(), guarded(|| view(seat).into())?)];
+            let turn = host.open(|driver, now| driver.open(views, TurnTime::AsSet, now))?;
+            self.turns.insert(seat.index(), turn);
+        }
+        Ok(())
+    }
+
+    /// Closes the turns, whose decisions nobody takes.
+    pub(crate) fn close(&mut self, host: &impl Host) {
+        let turns = mem::take(&mut self.turns);
+        host.call(|driver, now| {
+            for turn in turns.into_values() {
+                driver.forget_turn(turn);
+                driver.call(now, |table| table.close(turn, now));
+            }
+        });
+    }
+}
+
+/// The views of these seats. A function of the host makes them, so no lock is held.
+pub(crate) fn make_views<V: Into<View>>(
+    seats: &[Seat],
+    view: &mut impl FnMut(&Seat) -> V,
+) -> Result<Vec<(SeatId, View)>, TableError> {
+    let views = || {
+        seats
+            .iter()
+            .map(|seat| (seat.id(), view(seat).into()))
+            .collect()
+    };
+    guarded(views)
+}
