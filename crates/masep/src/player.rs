@@ -23,9 +23,9 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use masep_proto::connection::Protocols;
-use masep_proto::protocol2::{AccessToken, Rejected};
+use masep_proto::protocol2::{AccessToken, Notice, Rejected};
 use masep_proto::tls::TlsFault;
-use masep_proto::{Frame, Limits, PeerId, Role, TypeName, Value};
+use masep_proto::{Frame, Limits, Message, PeerId, Role, TypeName, Value};
 use masep_table::TurnData;
 use masep_table::player::{Closed, Part, Session, Step};
 use tokio::time::{sleep_until, timeout};
@@ -125,21 +125,27 @@ impl PlayerBuilder {
     /// Text that is no address.
     pub fn join(self, address: impl IntoTarget) -> Result<Player, InvalidAddress> {
         Ok(Player {
-            target: address.into_target()?,
-            session: self.session(now()),
-            options: self,
-            client: None,
+            playing: self.playing(address, now())?,
             #[cfg(feature = "unstable-transport")]
             network: None,
         })
     }
 
-    pub(crate) fn session(&self, now: Instant) -> Session {
+    pub(crate) fn playing<C>(
+        self,
+        address: impl IntoTarget,
+        now: Instant,
+    ) -> Result<Playing<C>, InvalidAddress> {
         let mut session = Session::new(self.part.clone(), now);
         if let Some(resume) = &self.resume {
             session.set_resume(resume.clone());
         }
-        session
+        Ok(Playing {
+            session,
+            target: address.into_target()?,
+            options: self,
+            client: None,
+        })
     }
 }
 
@@ -235,7 +241,7 @@ pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant, ra
 }
 
 /// A connection has ended.
-pub(crate) fn lose(session: &mut Session, reason: CloseReason, now: Instant, random: u64) {
+fn lose(session: &mut Session, reason: CloseReason, now: Instant, random: u64) {
     let closed = match reason {
         CloseReason::PeerBye => Closed::Bye,
         CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
@@ -247,6 +253,133 @@ pub(crate) fn lose(session: &mut Session, reason: CloseReason, now: Instant, ran
     };
     session.closed(closed, now, random);
 }
+
+/// The client of a player, of either shell. No call waits.
+pub(crate) trait PlayerClient {
+    /// The next frame, if one has arrived.
+    fn try_recv(&self) -> Option<Frame>;
+
+    /// True if a frame may have come with those that were given, which is known without a look at the socket.
+    fn has_read_more(&self) -> bool;
+
+    fn try_notice(&self) -> Option<Notice>;
+
+    /// The message in a frame, and the data of its turn beside it. `None` for bytes that are no message.
+    fn decode(&self, frame: Frame) -> Option<(Message, Option<TurnData>)>;
+}
+
+/// This trait for a shell's client.
+macro_rules! player_client {
+    ($client:ty) => {
+        impl $crate::player::PlayerClient for $client {
+            fn try_recv(&self) -> Option<masep_proto::Frame> {
+                self.connection().try_recv().ok()
+            }
+
+            fn has_read_more(&self) -> bool {
+                self.connection().has_read_more()
+            }
+
+            fn try_notice(&self) -> Option<masep_proto::protocol2::Notice> {
+                self.connection().try_notice()
+            }
+
+            fn decode(
+                &self,
+                frame: masep_proto::Frame,
+            ) -> Option<(masep_proto::Message, Option<masep_table::TurnData>)> {
+                let (message, turn) = self.connection().encoding().decode_in_turn(frame).ok()?;
+                let turn = turn.as_deref().and_then(masep_table::TurnData::from_cbor);
+                Some((message, turn))
+            }
+        }
+    };
+}
+
+pub(crate) use player_client;
+
+/// A player without its way to wait: its part in the game, and its client while there is one.
+pub(crate) struct Playing<C> {
+    pub(crate) session: Session,
+    pub(crate) target: Target,
+    pub(crate) options: PlayerBuilder,
+    pub(crate) client: Option<C>,
+}
+
+impl<C: PlayerClient> Playing<C> {
+    /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
+    /// there.
+    pub(crate) fn take_newer(&mut self, now: impl Fn() -> Instant) {
+        while self.session.has_turn() && self.try_take(&now) {}
+    }
+
+    /// Takes the rest of what was read.
+    pub(crate) fn take_read(&mut self, now: impl Fn() -> Instant) {
+        while self.client.as_ref().is_some_and(C::has_read_more) && self.try_take(&now) {}
+    }
+
+    /// Takes a frame that has arrived. False if there is none.
+    fn try_take(&mut self, now: &impl Fn() -> Instant) -> bool {
+        let frame = match &self.client {
+            Some(client) if self.session.step(now()) == Step::Talk => client.try_recv(),
+            _ => None,
+        };
+        frame.map(|frame| self.take(frame, now())).is_some()
+    }
+
+    /// Takes in a frame that has arrived, and the notices that came before it. Bytes that are no message are passed over.
+    pub(crate) fn take(&mut self, frame: Frame, now: Instant) {
+        let Some(client) = &self.client else {
+            return;
+        };
+        while let Some(notice) = client.try_notice() {
+            self.session.noticed(&notice);
+        }
+        if let Some((message, turn)) = client.decode(frame) {
+            self.session.received(&message, turn, now);
+        }
+    }
+
+    /// The connection has ended.
+    pub(crate) fn lose(&mut self, reason: CloseReason, now: Instant, random: u64) {
+        self.client = None;
+        lose(&mut self.session, reason, now, random);
+    }
+}
+
+/// The calls that the players of both shells have, which do not wait.
+macro_rules! player_calls {
+    () => {
+        /// True if the turn that was given last waits for [`act`](Self::act).
+        pub const fn is_asked(&self) -> bool {
+            self.playing.session.asked().is_some()
+        }
+
+        /// The end, if it is over.
+        pub const fn end(&self) -> Option<&End> {
+            self.playing.session.end()
+        }
+
+        /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The
+        /// latest 256 are kept.
+        pub fn events(&mut self) -> Vec<Event> {
+            std::iter::from_fn(|| self.playing.session.poll_event()).collect()
+        }
+
+        /// The text with which another process gets the seat, at the same life of the engine. Secret. `None` before the
+        /// first connection, and at an engine of pymasep's protocol, where the id is enough.
+        pub fn resume(&self) -> Option<&str> {
+            self.playing.session.resume()
+        }
+
+        /// The connection, while there is one.
+        pub fn connection(&self) -> Option<&Connection> {
+            self.playing.client.as_ref().map(Client::connection)
+        }
+    };
+}
+
+pub(crate) use player_calls;
 
 /// A thing that a player is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -262,10 +395,7 @@ pub enum Told {
 /// When it is dropped, its connection ends with a `BYE`: its seat is away, and can be had again with the
 /// [resume text](Self::resume). [`leave`](Self::leave) gives it up.
 pub struct Player {
-    session: Session,
-    target: Target,
-    options: PlayerBuilder,
-    client: Option<Client>,
+    playing: Playing<Client>,
     #[cfg(feature = "unstable-transport")]
     network: Option<Network>,
 }
@@ -300,10 +430,10 @@ impl Player {
     ///
     /// Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.
     pub async fn next_turn(&mut self) -> Option<Turn> {
-        self.take_newer();
+        self.playing.take_newer(now);
         loop {
-            self.take_read();
-            if let Some(turn) = self.session.next_turn(now()) {
+            self.playing.take_read(now);
+            if let Some(turn) = self.playing.session.next_turn(now()) {
                 return Some(turn);
             }
             if !self.go_on().await {
@@ -317,16 +447,16 @@ impl Player {
     ///
     /// Cancel safe: as [`next_turn`](Self::next_turn).
     pub async fn next(&mut self) -> Option<Told> {
-        self.take_newer();
+        self.playing.take_newer(now);
         loop {
-            self.take_read();
-            if let Some(event) = self.session.poll_event() {
+            self.playing.take_read(now);
+            if let Some(event) = self.playing.session.poll_event() {
                 return Some(Told::Event(event));
             }
-            if let Some(turn) = self.session.next_turn(now()) {
+            if let Some(turn) = self.playing.session.next_turn(now()) {
                 return Some(Told::Turn(turn));
             }
-            if !self.go_on().await && !self.session.has_events() {
+            if !self.go_on().await && !self.playing.session.has_events() {
                 return None;
             }
         }
@@ -338,10 +468,10 @@ impl Player {
     /// Cancel safe: as [`next_turn`](Self::next_turn).
     pub async fn event(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.session.poll_event() {
+            if let Some(event) = self.playing.session.poll_event() {
                 return Some(event);
             }
-            if !self.go_on().await && !self.session.has_events() {
+            if !self.go_on().await && !self.playing.session.has_events() {
                 return None;
             }
         }
@@ -349,7 +479,7 @@ impl Player {
 
     /// Does the next thing. False if it is over.
     async fn go_on(&mut self) -> bool {
-        match self.session.step(now()) {
+        match self.playing.session.step(now()) {
             Step::Connect => self.connect().await,
             Step::Wait(until) => sleep_until(until.into()).await,
             Step::Talk => self.talk().await,
@@ -372,13 +502,13 @@ impl Player {
     /// [`SendError::Encode`] and [`SendError::TooLarge`] for an action that this engine cannot be sent. The turn can still
     /// be answered.
     pub async fn act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self.session.asked();
-        if !self.session.act(action) {
+        let turn = self.playing.session.asked();
+        if !self.playing.session.act(action) {
             return Ok(false);
         }
         let sent = self.send().await;
         if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.session.take_back(turn);
+            self.playing.session.take_back(turn);
         }
         sent.map(|()| true)
     }
@@ -387,50 +517,27 @@ impl Player {
     ///
     /// Cancel safe: a call that is dropped has left, and its connection ends with a `BYE`.
     pub async fn leave(&mut self) -> End {
-        self.session.leave();
+        self.playing.session.leave();
         self.part().await;
-        self.session.end().cloned().unwrap_or(End::Finished)
+        self.playing.session.end().cloned().unwrap_or(End::Finished)
     }
 
-    /// True if the turn that was given last waits for [`act`](Self::act).
-    pub const fn is_asked(&self) -> bool {
-        self.session.asked().is_some()
-    }
-
-    /// The end, if it is over.
-    pub const fn end(&self) -> Option<&End> {
-        self.session.end()
-    }
-
-    /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The
-    /// latest 256 are kept.
-    pub fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.session.poll_event()).collect()
-    }
-
-    /// The text with which another process gets the seat, at the same life of the engine. Secret. `None` before the
-    /// first connection, and at an engine of pymasep's protocol, where the id is enough.
-    pub fn resume(&self) -> Option<&str> {
-        self.session.resume()
-    }
-
-    /// The connection, while there is one.
-    pub fn connection(&self) -> Option<&Connection> {
-        self.client.as_ref().map(Client::connection)
-    }
+    player_calls!();
 
     async fn connect(&mut self) {
-        self.client = None;
-        self.session.connecting();
-        let builder = client_builder!(Client, &self.options, self.session);
+        self.playing.client = None;
+        self.playing.session.connecting();
+        let builder = client_builder!(Client, &self.playing.options, self.playing.session);
         match self.dial(builder).await {
             Ok(client) => {
-                self.session.opened(client.connection().welcome().as_ref());
-                self.client = Some(client);
+                self.playing
+                    .session
+                    .opened(client.connection().welcome().as_ref());
+                self.playing.client = Some(client);
             }
             Err(error) => {
                 let random = self.random();
-                fail(&mut self.session, &error, now(), random);
+                fail(&mut self.playing.session, &error, now(), random);
             }
         }
     }
@@ -440,7 +547,7 @@ impl Player {
         if let Some(network) = &self.network {
             return (network.connect)(builder).await;
         }
-        builder.connect(self.target.clone()).await
+        builder.connect(self.playing.target.clone()).await
     }
 
     /// A random number, by which attempts of many players are spread.
@@ -456,90 +563,53 @@ impl Player {
     async fn talk(&mut self) {
         // An action that cannot be sent is told by the call that gives it. All else can be.
         let _ = self.send().await;
-        let Some(client) = &self.client else {
+        let Some(client) = &self.playing.client else {
             return;
         };
         match client.connection().recv_or_notice().await {
-            Ok(Ok(frame)) => self.take(frame),
-            Ok(Err(notice)) => self.session.noticed(&notice),
+            Ok(Ok(frame)) => self.playing.take(frame, now()),
+            Ok(Err(notice)) => self.playing.session.noticed(&notice),
             Err(reason) => {
-                self.client = None;
                 let random = self.random();
-                lose(&mut self.session, reason, now(), random);
+                self.playing.lose(reason, now(), random);
             }
         }
     }
 
     async fn send(&mut self) -> Result<(), SendError> {
-        while let Some((message, turn)) = self.session.next_message() {
-            if let Some(client) = &self.client {
+        while let Some((message, turn)) = self.playing.session.next_message() {
+            if let Some(client) = &self.playing.client {
                 match client.connection().send_turn(message, turn).await {
                     // Those who receive are told.
                     Ok(()) | Err(SendError::Closed(_)) => {}
                     Err(error) => {
-                        self.session.poll_message();
+                        self.playing.session.poll_message();
                         return Err(error);
                     }
                 }
             }
-            self.session.poll_message();
+            self.playing.session.poll_message();
         }
         Ok(())
-    }
-
-    /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
-    /// there.
-    fn take_newer(&mut self) {
-        while self.session.has_turn() && self.try_take() {}
-    }
-
-    /// Takes the rest of what was read.
-    fn take_read(&mut self) {
-        let has_more = |client: &Client| client.connection().has_read_more();
-        while self.client.as_ref().is_some_and(has_more) && self.try_take() {}
-    }
-
-    /// Takes a frame that has arrived. False if there is none.
-    fn try_take(&mut self) -> bool {
-        let frame = match &self.client {
-            Some(client) if self.session.step(now()) == Step::Talk => {
-                client.connection().try_recv()
-            }
-            _ => return false,
-        };
-        frame.map(|frame| self.take(frame)).is_ok()
-    }
-
-    fn take(&mut self, frame: Frame) {
-        let Some(client) = &self.client else {
-            return;
-        };
-        let connection = client.connection();
-        while let Some(notice) = connection.try_notice() {
-            self.session.noticed(&notice);
-        }
-        // Bytes that are no message are passed over.
-        if let Ok((message, turn)) = connection.encoding().decode_in_turn(frame) {
-            let turn = turn.as_deref().and_then(TurnData::from_cbor);
-            self.session.received(&message, turn, now());
-        }
     }
 
     /// Ends the connection, in order.
     async fn part(&mut self) {
         let _ = self.send().await;
-        if let Some(client) = self.client.take() {
+        if let Some(client) = self.playing.client.take() {
             // It ends in the background too.
             let _ = timeout(CLOSE_GRACE, client.connection().bye()).await;
         }
     }
 }
 
+player_client!(Client);
+
 impl fmt::Debug for Player {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Player")
-            .field("target", &self.target)
-            .field("end", &self.session.end())
+            .field("target", &self.playing.target)
+            .field("end", &self.playing.session.end())
             .finish_non_exhaustive()
     }
 }

@@ -4,14 +4,15 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use masep_proto::{Dict, Frame, Message, Value};
-use masep_table::TurnData;
-use masep_table::player::{End, Event, Session, Step, Turn};
+use masep_proto::{Dict, Message, Value};
+use masep_table::player::{End, Event, Step, Turn};
 
 use super::{Client, Connection, TimedOut};
-use crate::player::{PlayerBuilder, Told, client_builder, fail, lose};
+use crate::player::{
+    PlayerBuilder, Playing, Told, client_builder, fail, player_calls, player_client,
+};
 use crate::random::random_u64;
-use crate::{CloseReason, IntoTarget, InvalidAddress, RecvTimeoutError, SendError, Target};
+use crate::{IntoTarget, InvalidAddress, RecvTimeoutError, SendError};
 
 /// A player or spectator, which connects and comes back by itself. See [`masep::player`](crate::player).
 ///
@@ -34,10 +35,7 @@ use crate::{CloseReason, IntoTarget, InvalidAddress, RecvTimeoutError, SendError
 /// # }
 /// ```
 pub struct Player {
-    session: Session,
-    target: Target,
-    options: PlayerBuilder,
-    client: Option<Client>,
+    playing: Playing<Client>,
 }
 
 impl PlayerBuilder {
@@ -46,12 +44,8 @@ impl PlayerBuilder {
     /// # Errors
     /// Text that is no address.
     pub fn join_blocking(self, address: impl IntoTarget) -> Result<Player, InvalidAddress> {
-        Ok(Player {
-            target: address.into_target()?,
-            session: self.session(Instant::now()),
-            options: self,
-            client: None,
-        })
+        let playing = self.playing(address, Instant::now())?;
+        Ok(Player { playing })
     }
 }
 
@@ -75,10 +69,10 @@ impl Player {
     }
 
     fn next_turn_until(&mut self, until: Option<Instant>) -> Result<Option<Turn>, TimedOut> {
-        self.take_newer();
+        self.playing.take_newer(Instant::now);
         loop {
-            self.take_read();
-            if let Some(turn) = self.session.next_turn(Instant::now()) {
+            self.playing.take_read(Instant::now);
+            if let Some(turn) = self.playing.session.next_turn(Instant::now()) {
                 return Ok(Some(turn));
             }
             if !self.go_on(until)? {
@@ -91,7 +85,7 @@ impl Player {
     /// most this long. True if there is a connection, or it is over. For bindings, which do that elsewhere.
     #[cfg(feature = "unstable-bindings")]
     pub fn connect_or_wait(&mut self, time: Duration) -> bool {
-        match self.session.step(Instant::now()) {
+        match self.playing.session.step(Instant::now()) {
             Step::Connect => self.connect(),
             Step::Wait(next) => {
                 let left = next.saturating_duration_since(Instant::now());
@@ -99,7 +93,10 @@ impl Player {
             }
             Step::Talk | Step::Over => {}
         }
-        matches!(self.session.step(Instant::now()), Step::Talk | Step::Over)
+        matches!(
+            self.playing.session.step(Instant::now()),
+            Step::Talk | Step::Over
+        )
     }
 
     /// [`next_turn_timeout`](Self::next_turn_timeout) that makes no connection: [`TimedOut`] also if there is none, see
@@ -110,14 +107,14 @@ impl Player {
     #[cfg(feature = "unstable-bindings")]
     pub fn next_connected(&mut self, time: Duration) -> Result<Option<Turn>, TimedOut> {
         let until = Instant::now().checked_add(time);
-        self.take_newer();
+        self.playing.take_newer(Instant::now);
         loop {
-            self.take_read();
+            self.playing.take_read(Instant::now);
             let now = Instant::now();
-            if let Some(turn) = self.session.next_turn(now) {
+            if let Some(turn) = self.playing.session.next_turn(now) {
                 return Ok(Some(turn));
             }
-            match self.session.step(now) {
+            match self.playing.session.step(now) {
                 Step::Talk => self.talk(until)?,
                 Step::Over => {
                     self.part();
@@ -134,15 +131,15 @@ impl Player {
     /// As [`act`](Self::act), and [`SendError::Full`].
     #[cfg(feature = "unstable-bindings")]
     pub fn try_act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self.session.asked();
-        if !self.session.act(action) {
+        let turn = self.playing.session.asked();
+        if !self.playing.session.act(action) {
             return Ok(false);
         }
         let sent = self.send_by(|connection, message, turn| {
             connection.try_send(connection.encoding().encode_turn(message, turn)?)
         });
         if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.session.take_back(turn);
+            self.playing.session.take_back(turn);
         }
         sent.map(|()| true)
     }
@@ -151,17 +148,17 @@ impl Player {
     /// `None` when the part is over and all was told.
     #[expect(clippy::should_implement_trait, reason = "it blocks")]
     pub fn next(&mut self) -> Option<Told> {
-        self.take_newer();
+        self.playing.take_newer(Instant::now);
         loop {
-            self.take_read();
-            if let Some(event) = self.session.poll_event() {
+            self.playing.take_read(Instant::now);
+            if let Some(event) = self.playing.session.poll_event() {
                 return Some(Told::Event(event));
             }
-            if let Some(turn) = self.session.next_turn(Instant::now()) {
+            if let Some(turn) = self.playing.session.next_turn(Instant::now()) {
                 return Some(Told::Turn(turn));
             }
             let goes_on = self.go_on(None).unwrap_or(true);
-            if !goes_on && !self.session.has_events() {
+            if !goes_on && !self.playing.session.has_events() {
                 return None;
             }
         }
@@ -183,11 +180,11 @@ impl Player {
 
     fn event_until(&mut self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
         loop {
-            if let Some(event) = self.session.poll_event() {
+            if let Some(event) = self.playing.session.poll_event() {
                 return Ok(Some(event));
             }
             let goes_on = self.go_on(until)?;
-            if !goes_on && !self.session.has_events() {
+            if !goes_on && !self.playing.session.has_events() {
                 return Ok(None);
             }
         }
@@ -202,55 +199,30 @@ impl Player {
     /// [`SendError::Encode`] and [`SendError::TooLarge`] for an action that this engine cannot be sent. The turn can still
     /// be answered.
     pub fn act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self.session.asked();
-        if !self.session.act(action) {
+        let turn = self.playing.session.asked();
+        if !self.playing.session.act(action) {
             return Ok(false);
         }
         let sent = self.send();
         if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.session.take_back(turn);
+            self.playing.session.take_back(turn);
         }
         sent.map(|()| true)
     }
 
     /// Leaves the game: the seat is given up. The connection ends.
     pub fn leave(&mut self) -> End {
-        self.session.leave();
+        self.playing.session.leave();
         self.part();
-        self.session.end().cloned().unwrap_or(End::Finished)
+        self.playing.session.end().cloned().unwrap_or(End::Finished)
     }
 
-    /// True if the turn that was given last waits for [`act`](Self::act).
-    pub const fn is_asked(&self) -> bool {
-        self.session.asked().is_some()
-    }
-
-    /// The end, if it is over.
-    pub const fn end(&self) -> Option<&End> {
-        self.session.end()
-    }
-
-    /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The
-    /// latest 256 are kept.
-    pub fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.session.poll_event()).collect()
-    }
-
-    /// The text with which another process gets the seat, at the same life of the engine. Secret. `None` before the
-    /// first connection, and at an engine of pymasep's protocol, where the id is enough.
-    pub fn resume(&self) -> Option<&str> {
-        self.session.resume()
-    }
-
-    /// The connection, while there is one.
-    pub fn connection(&self) -> Option<&Connection> {
-        self.client.as_ref().map(Client::connection)
-    }
+    player_calls!();
 
     /// Does the next thing. False if it is over.
     fn go_on(&mut self, until: Option<Instant>) -> Result<bool, TimedOut> {
         let now = Instant::now();
-        match self.session.step(now) {
+        match self.playing.session.step(now) {
             Step::Connect => self.connect(),
             Step::Wait(next) => {
                 let end = until.map_or(next, |until| until.min(next));
@@ -269,15 +241,22 @@ impl Player {
     }
 
     fn connect(&mut self) {
-        self.client = None;
-        self.session.connecting();
-        let builder = client_builder!(Client, &self.options, self.session);
-        match builder.connect(self.target.clone()) {
+        self.playing.client = None;
+        self.playing.session.connecting();
+        let builder = client_builder!(Client, &self.playing.options, self.playing.session);
+        match builder.connect(self.playing.target.clone()) {
             Ok(client) => {
-                self.session.opened(client.connection().welcome().as_ref());
-                self.client = Some(client);
+                self.playing
+                    .session
+                    .opened(client.connection().welcome().as_ref());
+                self.playing.client = Some(client);
             }
-            Err(error) => fail(&mut self.session, &error, Instant::now(), random_u64()),
+            Err(error) => fail(
+                &mut self.playing.session,
+                &error,
+                Instant::now(),
+                random_u64(),
+            ),
         }
     }
 
@@ -285,7 +264,7 @@ impl Player {
     fn talk(&mut self, until: Option<Instant>) -> Result<(), TimedOut> {
         // An action that cannot be sent is told by the call that gives it. All else can be.
         let _ = self.send();
-        let Some(client) = &self.client else {
+        let Some(client) = &self.playing.client else {
             return Ok(());
         };
         let connection = client.connection();
@@ -294,8 +273,10 @@ impl Player {
             Some(until) => connection.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
         match received {
-            Ok(frame) => self.take(frame),
-            Err(RecvTimeoutError::Closed(reason)) => self.lose(reason),
+            Ok(frame) => self.playing.take(frame, Instant::now()),
+            Err(RecvTimeoutError::Closed(reason)) => {
+                self.playing.lose(reason, Instant::now(), random_u64());
+            }
             Err(RecvTimeoutError::TimedOut) => return Err(TimedOut),
         }
         Ok(())
@@ -309,12 +290,12 @@ impl Player {
         &mut self,
         way: impl Fn(&Connection, &Message, Option<&Dict>) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
-        while let Some((message, turn)) = self.session.next_message() {
-            let sent = match &self.client {
+        while let Some((message, turn)) = self.playing.session.next_message() {
+            let sent = match &self.playing.client {
                 None => Ok(()),
                 Some(client) => way(client.connection(), message, turn),
             };
-            self.session.poll_message();
+            self.playing.session.poll_message();
             match sent {
                 // Those who receive are told.
                 Ok(()) | Err(SendError::Closed(_)) => {}
@@ -324,63 +305,22 @@ impl Player {
         Ok(())
     }
 
-    /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
-    /// there.
-    fn take_newer(&mut self) {
-        while self.session.has_turn() && self.try_take() {}
-    }
-
-    /// Takes the rest of what was read.
-    fn take_read(&mut self) {
-        let has_more = |client: &Client| client.connection().has_read_more();
-        while self.client.as_ref().is_some_and(has_more) && self.try_take() {}
-    }
-
-    /// Takes a frame that has arrived. False if there is none.
-    fn try_take(&mut self) -> bool {
-        let frame = match &self.client {
-            Some(client) if self.session.step(Instant::now()) == Step::Talk => {
-                client.connection().try_recv()
-            }
-            _ => return false,
-        };
-        frame.map(|frame| self.take(frame)).is_ok()
-    }
-
-    fn take(&mut self, frame: Frame) {
-        let Some(client) = &self.client else {
-            return;
-        };
-        let connection = client.connection();
-        while let Some(notice) = connection.try_notice() {
-            self.session.noticed(&notice);
-        }
-        // Bytes that are no message are passed over.
-        if let Ok((message, turn)) = connection.encoding().decode_in_turn(frame) {
-            let turn = turn.as_deref().and_then(TurnData::from_cbor);
-            self.session.received(&message, turn, Instant::now());
-        }
-    }
-
-    fn lose(&mut self, reason: CloseReason) {
-        self.client = None;
-        lose(&mut self.session, reason, Instant::now(), random_u64());
-    }
-
     /// Ends the connection, in order.
     fn part(&mut self) {
         let _ = self.send();
-        if let Some(client) = self.client.take() {
+        if let Some(client) = self.playing.client.take() {
             client.connection().bye();
         }
     }
 }
 
+player_client!(Client);
+
 impl fmt::Debug for Player {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Player")
-            .field("target", &self.target)
-            .field("end", &self.session.end())
+            .field("target", &self.playing.target)
+            .field("end", &self.playing.session.end())
             .finish_non_exhaustive()
     }
 }
