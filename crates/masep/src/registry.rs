@@ -110,12 +110,7 @@ impl Registry {
     /// [`SendError::TooLarge`] if nobody takes a frame of that size, and [`SendError::Undelivered`] with the peers that do not
     /// if others have it; a connection that ends meanwhile is no error.
     pub async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError> {
-        let mut offered = self.offer(frame);
-        for (connection, _) in std::mem::take(&mut offered.without_room) {
-            let sent = connection.send_or(frame.clone(), when_full).await;
-            offered.sent += usize::from(sent.is_ok());
-        }
-        offered.outcome()
+        send_to_rest(self.offer(frame), when_full, |_| Ok(frame.clone())).await
     }
 
     /// Sends one frame to every connection that has room for it, as [`Connection::try_send`], and
@@ -155,23 +150,32 @@ impl Registry {
         when_full: WhenFull,
     ) -> Result<usize, SendError> {
         let mut forms = Forms::new(message);
-        let mut form =
-            |connection: &Connection| forms.of(connection.protocol(), || connection.encoding());
+        let mut form = |connection: &Connection| {
+            let frame = forms.of(connection.protocol(), || connection.encoding());
+            frame.map_err(SendError::from)
+        };
         let mut offered = Offered::default();
         let time = now();
         for connection in self.connections() {
-            let queued = match form(&connection) {
-                Ok(frame) => connection.try_queue(&mut Some(frame), time),
-                Err(error) => Err(error.into()),
-            };
+            let queued =
+                form(&connection).and_then(|frame| connection.try_queue(&mut Some(frame), time));
             offered.count(&connection, queued);
         }
-        for (connection, _) in std::mem::take(&mut offered.without_room) {
-            if let Ok(frame) = form(&connection) {
-                let sent = connection.send_or(frame, when_full).await;
-                offered.sent += usize::from(sent.is_ok());
-            }
-        }
-        offered.outcome()
+        send_to_rest(offered, when_full, form).await
     }
+}
+
+/// Sends a frame by the policy to those that had no room for it: to how many it was sent in all.
+async fn send_to_rest(
+    mut offered: Offered<Connection>,
+    when_full: WhenFull,
+    mut frame: impl FnMut(&Connection) -> Result<Frame, SendError>,
+) -> Result<usize, SendError> {
+    for (connection, _) in std::mem::take(&mut offered.without_room) {
+        if let Ok(frame) = frame(&connection) {
+            let sent = connection.send_or(frame, when_full).await;
+            offered.sent += usize::from(sent.is_ok());
+        }
+    }
+    offered.outcome()
 }
