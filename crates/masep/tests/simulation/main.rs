@@ -3,6 +3,7 @@
 //!
 //! `cargo xtask simulate` runs many seeds, and a failed one again: see `Range`.
 
+mod connections;
 mod network;
 mod plan;
 mod process;
@@ -17,9 +18,9 @@ mod world;
 
 use std::time::Instant;
 
+use connections::simulate;
 use network::TICK;
 use seeds::{Seeds, alone};
-use world::simulate;
 
 #[test]
 fn every_seed_keeps_what_is_promised() {

@@ -1,25 +1,48 @@
-//! One simulation: the hosts, each with a runtime and a clock of its own, the network between them, and
-//! what goes wrong.
+//! The world of one simulation: the hosts, each with a runtime and a clock of its own, the network between them, and what
+//! goes wrong.
 
 use std::sync::Arc;
 
 use rand::RngExt;
 use rand_xorshift::XorShiftRng;
 
-use crate::network::{Network, SERVER, TICK};
-use crate::plan::{Fault, Plan, rng};
+use crate::network::{Network, SERVER};
+use crate::plan::{Fault, rng};
 use crate::process::Process;
-use crate::record::{Figures, Record};
-use crate::seeds::Outcome;
-use crate::software::{Stage, client, server};
+use crate::record::Record;
 use crate::stream::Ticks;
-use crate::verdict;
 
 /// The most time for events after all programs were asked to end.
 const AFTERMATH: Ticks = 12_000;
 
-struct World {
-    stage: Arc<Stage>,
+/// A kind of simulation: what its hosts run, and what it keeps.
+pub(crate) trait Scene: Sized {
+    /// The part of the faults that hits the server.
+    const SERVERS_PART: f64;
+
+    fn network(&self) -> &Network;
+
+    fn record(&self) -> &Record;
+
+    /// The faults, in order of time.
+    fn faults(&self) -> &[(Ticks, Fault)];
+
+    /// The time from which on all programs end.
+    fn active(&self) -> Ticks;
+
+    /// Starts the program of a host, which is the life of this number.
+    fn start(self: &Arc<Self>, host: usize, now: Ticks, life: u64) -> Process;
+
+    /// A fault happens.
+    fn count_fault(&self);
+
+    /// The program of a host is gone, in the middle of whatever it did.
+    fn note_gone(&self, host: usize);
+}
+
+/// See the [module](self).
+pub(crate) struct World<S> {
+    scene: Arc<S>,
     rng: XorShiftRng,
     processes: Vec<Option<Process>>,
     /// When a host that is down is there again.
@@ -27,56 +50,38 @@ struct World {
     lives: u64,
 }
 
-/// Runs one seed to its end.
-pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
-    let plan = Plan::of(seed);
-    if prints {
-        println!("{plan:#?}");
+impl<S: Scene> World<S> {
+    /// Runs so many hosts to their end, with faults by this stream of the seed.
+    pub(crate) fn run(scene: S, hosts: usize, seed: u64, stream: u64) -> Arc<S> {
+        let mut world = Self {
+            scene: Arc::new(scene),
+            rng: rng(seed, stream),
+            processes: Vec::new(),
+            restarts: vec![None; hosts],
+            lives: 0,
+        };
+        for host in 0..hosts {
+            let process = world.start(host, 0);
+            world.processes.push(Some(process));
+        }
+        world.go_on();
+        // What a task still does when it is dropped is part of the trace.
+        drop(world.processes);
+        world.scene
     }
-    let hosts = plan.clients + 1;
-    let record = Arc::new(Record::new(prints));
-    let network = Network::new(rng(seed, 2), plan.quality, hosts);
-    let stage = Stage {
-        seed,
-        plan,
-        network: Arc::new(network),
-        record,
-    };
-    let mut world = World {
-        stage: Arc::new(stage),
-        rng: rng(seed, 3),
-        processes: Vec::new(),
-        restarts: vec![None; hosts],
-        lives: 0,
-    };
-    for host in 0..hosts {
-        let process = world.start(host, 0);
-        world.processes.push(Some(process));
-    }
-    world.run();
-    world.judge()
-}
 
-impl World {
     fn start(&mut self, host: usize, now: Ticks) -> Process {
         self.lives += 1;
-        let left = self.stage.plan.active.saturating_sub(now);
-        let active = TICK * u32::try_from(left).unwrap_or(u32::MAX);
-        let stage = self.stage.clone();
-        if host == SERVER {
-            Process::start(now, server(stage, active, self.lives))
-        } else {
-            Process::start(now, client(stage, host, active, self.lives))
-        }
+        self.scene.start(host, now, self.lives)
     }
 
-    fn run(&mut self) {
-        let last = self.stage.plan.active + AFTERMATH;
-        let mut faults = self.stage.plan.faults.clone().into_iter().peekable();
+    fn go_on(&mut self) {
+        let (active, scene) = (self.scene.active(), self.scene.clone());
+        let mut faults = scene.faults().iter().peekable();
         loop {
-            let now = self.stage.network.tick();
-            self.stage.record.lock().now = now;
-            while let Some((_, fault)) = faults.next_if(|&(at, _)| at <= now) {
+            let now = self.in_time(Network::tick);
+            scene.record().lock().now = now;
+            while let Some((_, fault)) = faults.next_if(|&&(at, _)| at <= now) {
                 self.inflict(fault, now);
             }
             self.restart(now);
@@ -84,52 +89,56 @@ impl World {
             for process in self.processes.iter().flatten() {
                 alive += process.run_until(now);
             }
-            if now > self.stage.plan.active && alive == 0 {
+            if now > active && alive == 0 {
                 return;
             }
-            if now > last {
+            if now > active + AFTERMATH {
                 let what = format!("{alive} tasks live on after all was ended");
-                return self.stage.record.violation(what);
+                return scene.record().violation(what);
             }
         }
+    }
+
+    /// Changes the network. The server notes when something has arrived, by its own clock.
+    fn in_time<R>(&self, change: impl FnOnce(&Network) -> R) -> R {
+        let _clock = self.processes[SERVER].as_ref().map(Process::clock);
+        change(self.scene.network())
     }
 
     fn restart(&mut self, now: Ticks) {
         for host in 0..self.restarts.len() {
             if self.restarts[host].is_some_and(|at| at <= now) {
                 self.restarts[host] = None;
-                self.stage
-                    .record
-                    .event(format_args!("host {host} is there again"));
-                self.stage.network.lock().hosts[host].up = true;
+                let record = self.scene.record();
+                record.event(format_args!("host {host} is there again"));
+                self.scene.network().lock().hosts[host].up = true;
                 self.processes[host] = Some(self.start(host, now));
             }
         }
     }
 
-    fn inflict(&mut self, fault: Fault, now: Ticks) {
-        let record = self.stage.record.clone();
-        // The server is hit as often as all clients together.
-        let clients = self.stage.plan.clients;
-        let hit = if self.rng.random_bool(0.5) {
+    fn inflict(&mut self, fault: &Fault, now: Ticks) {
+        let hit = if self.rng.random_bool(S::SERVERS_PART) {
             SERVER
         } else {
-            self.rng.random_range(1..=clients)
+            self.rng.random_range(1..self.processes.len())
         };
-        record.event(format_args!(
+        self.scene.record().event(format_args!(
             "{fault:?} hits host {hit} or one of its links"
         ));
-        record.lock().figures.faults += 1;
-        match fault {
-            Fault::Cut(time) => self.stage.network.change(|state| state.cut(hit, time)),
+        self.scene.count_fault();
+        match *fault {
+            Fault::Cut(time) => {
+                self.in_time(|network| network.change(|state| state.cut(hit, time)));
+            }
             Fault::Crash { machine, down } if self.processes[hit].is_some() => {
-                record.gone(hit);
-                self.stage.network.change(|state| state.crash(hit, machine));
+                self.scene.note_gone(hit);
+                self.in_time(|network| network.change(|state| state.crash(hit, machine)));
                 self.processes[hit] = None;
                 self.restarts[hit] = Some(now + down);
             }
             Fault::Exit { down } if self.processes[hit].is_some() => {
-                record.gone(hit);
+                self.scene.note_gone(hit);
                 self.processes[hit] = None;
                 self.restarts[hit] = Some(now + down);
             }
@@ -138,32 +147,15 @@ impl World {
                 let half = self.rng.random_range(0..2);
                 let half = matches!(fault, Fault::HalfClose).then_some(half);
                 let chosen = self.rng.random_range(0..usize::MAX);
-                self.stage.network.change(|state| {
-                    let live = state.live_links();
-                    if let Some(link) = chosen.checked_rem(live.len()) {
-                        state.break_link(live[link], half);
-                    }
+                self.in_time(|network| {
+                    network.change(|state| {
+                        let live = state.live_links();
+                        if let Some(link) = chosen.checked_rem(live.len()) {
+                            state.break_link(live[link], half);
+                        }
+                    });
                 });
             }
-        }
-    }
-
-    fn judge(self) -> Outcome<Figures> {
-        let Self {
-            stage, processes, ..
-        } = self;
-        // First, so that what a task still does when it is dropped is part of the trace.
-        drop(processes);
-        verdict::judge(&stage);
-        let log = stage.record.lock();
-        let figures = Figures {
-            ticks: log.now,
-            ..log.figures
-        };
-        Outcome {
-            violations: log.violations.clone(),
-            figures,
-            hash: log.hash,
         }
     }
 }
