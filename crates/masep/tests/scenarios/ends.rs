@@ -129,7 +129,7 @@ fn a_peer_that_takes_nothing_is_cut_off_with_a_reset(side: Side) {
     let (_server, connection, mut peer) = side.connected(limits);
     fill(&*connection);
     assert_eq!(connection.bye(), CloseReason::WriteTimeout);
-    let rest = peer.rest().map(|rest| rest.len());
+    let rest = peer.try_rest().map(|rest| rest.len());
     assert_eq!(rest, Err(ErrorKind::ConnectionReset));
 }
 

@@ -13,13 +13,21 @@ use socket2::SockRef;
 use super::{SOON, frame, masep2};
 
 /// See the [module](self). It acts when it is told to, and at no other time.
-pub struct Agent {
-    link: Box<dyn Link>,
+#[derive(Debug)]
+pub struct Agent<L = Box<dyn Link>> {
+    pub stream: L,
     speaks: Protocol,
 }
 
-trait Link: Read + Write + Send {
+/// A stream to a server, over any network.
+pub trait Link: Read + Write + Send {
     fn socket(&self) -> SockRef<'_>;
+}
+
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn socket(&self) -> SockRef<'_> {
+        (**self).socket()
+    }
 }
 
 impl Link for TcpStream {
@@ -53,7 +61,7 @@ fn at_path(path: &Path) -> Box<dyn Link> {
 
 impl Agent {
     /// Taken by a server over TCP, whose id is `engine`.
-    pub fn join(address: SocketAddr, id: &str) -> Self {
+    pub fn join_over_tcp(address: SocketAddr, id: &str) -> Self {
         Self::say_hello(at_address(address), id)
     }
 
@@ -104,17 +112,19 @@ impl Agent {
         let mut agent = Self::new(link, Protocol::Masep2);
         agent.write(first_bytes);
         let mut answer = [0; preamble::SERVER.len()];
-        agent.link.read_exact(&mut answer).unwrap();
+        agent.stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, preamble::SERVER);
         assert_eq!(agent.read_frame().unwrap().0, kind::WELCOME);
         agent
     }
+}
 
-    fn new(link: Box<dyn Link>, speaks: Protocol) -> Self {
-        let socket = link.socket();
+impl<L: Link> Agent<L> {
+    pub(super) fn new(stream: L, speaks: Protocol) -> Self {
+        let socket = stream.socket();
         socket.set_read_timeout(Some(SOON)).unwrap();
         socket.set_write_timeout(Some(SOON)).unwrap();
-        Self { link, speaks }
+        Self { stream, speaks }
     }
 
     /// Says bare bytes: of protocol 2, where it speaks that.
@@ -123,8 +133,8 @@ impl Agent {
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.link.write_all(bytes)?;
-        self.link.flush()
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     /// A frame as it is said. `BYE` is the end.
@@ -186,13 +196,13 @@ impl Agent {
             Protocol::Pymasep => &mut header[..2],
             _ => &mut header[..],
         };
-        match self.link.read(&mut header[..1]) {
+        match self.stream.read(&mut header[..1]) {
             Ok(0) => return None,
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
             Err(error) => panic!("reading: {error}"),
         }
-        self.link.read_exact(&mut header[1..]).unwrap();
+        self.stream.read_exact(&mut header[1..]).unwrap();
         let (kind, size, whole) = match *header {
             [low, high] => {
                 let size = usize::from(u16::from_le_bytes([low, high]));
@@ -205,7 +215,7 @@ impl Agent {
             }
         };
         let mut body = vec![0; whole];
-        self.link.read_exact(&mut body).unwrap();
+        self.stream.read_exact(&mut body).unwrap();
         body.truncate(size);
         Some((kind, body))
     }
@@ -234,10 +244,17 @@ impl Agent {
         self.expect_end();
     }
 
-    /// All bytes up to the end, of whatever kind it is.
-    pub fn rest(&mut self) -> Result<Vec<u8>, ErrorKind> {
+    /// All bytes up to the end of the stream, also if it is a reset.
+    pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        match self.link.read_to_end(&mut rest) {
+        let _ = self.stream.read_to_end(&mut rest);
+        rest
+    }
+
+    /// All bytes up to the end of the stream, or the error in place of that.
+    pub fn try_rest(&mut self) -> Result<Vec<u8>, ErrorKind> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
             Ok(_) => Ok(rest),
             Err(error) => Err(error.kind()),
         }
@@ -249,17 +266,17 @@ impl Agent {
             Protocol::Pymasep => 16 << 10,
             _ => 64 << 10,
         };
-        self.link.socket().set_recv_buffer_size(little).unwrap();
+        self.stream.socket().set_recv_buffer_size(little).unwrap();
     }
 
     /// No more bytes of this side, which still reads. In TLS that is a stream that was cut.
     pub fn close_sending_side(&self) {
-        self.link.socket().shutdown(Shutdown::Write).unwrap();
+        self.stream.socket().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Closes with a reset instead of an orderly end.
     pub fn reset(self) {
-        let socket = self.link.socket();
+        let socket = self.stream.socket();
         socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }

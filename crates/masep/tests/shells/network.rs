@@ -139,7 +139,7 @@ impl Serving {
             #[cfg(feature = "tls")]
             _ if self.network == Network::Tls => self.agent2(&masep2::first_bytes(id)),
             Address::Unix(path) => Agent::join_at(&path, id),
-            address => Agent::join(address.tcp().unwrap(), id),
+            address => Agent::join_over_tcp(address.tcp().unwrap(), id),
         }
     }
 
