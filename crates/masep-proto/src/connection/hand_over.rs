@@ -69,9 +69,11 @@ impl Connection {
     /// Goes on, before anything else, with what another connection has heard. It waits for the verdict then.
     pub fn take_over(&mut self, heard: &Heard, now: Instant) {
         let mut left = &heard.bytes[..];
-        while !left.is_empty()
-            && let Some(mut room) = self.take_room()
-        {
+        // All of it, though no more is read than that of a client that waits.
+        while !left.is_empty() {
+            let framing = self.framing();
+            let kept = self.masep.as_deref_mut();
+            let mut room = self.inbound.take_room(framing, kept);
             let filled = room.fill(left);
             left = &left[filled..];
             self.put_room(room, Read::Bytes, now);

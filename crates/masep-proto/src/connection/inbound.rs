@@ -412,6 +412,15 @@ impl Inbound {
         (frames, self.rest().len())
     }
 
+    /// True if a whole frame of the user's has arrived that was not looked at.
+    pub(super) fn has_ahead(&self, framing: Framing) -> bool {
+        let mut left = self.rest();
+        while let Next::Control(_, extent) = framing.scan(left) {
+            left = &left[extent.whole()..];
+        }
+        matches!(framing.scan(left), Next::Frame(_))
+    }
+
     /// Drops what is behind the whole frames.
     pub(super) fn discard_rest(&mut self) {
         self.last.bytes.truncate(self.last.end);

@@ -210,6 +210,7 @@ impl Connection {
         if !self.is_held() {
             // Time in which nobody reads does not count.
             self.silent_since = Some(now);
+            self.find_early_end(now);
         }
     }
 

@@ -454,7 +454,7 @@ impl Connection {
         self.last_reads = 0;
         match self.phase {
             Phase::Refusing => self.say_refusal(now),
-            Phase::Answering if self.transmit_out => self.early_end = Some(Read::End),
+            _ if self.ends_early() => self.early_end = Some(Read::End),
             _ if self.is_before_open() => self.fail(HelloFailure::Closed, now),
             Phase::ReadingRest => self.conclude_failed_write(now),
             // No bytes come that would make the close a reset.
@@ -492,7 +492,10 @@ impl Connection {
     fn found_tls(&mut self, fault: TlsFault, now: Instant) {
         let is_cut = fault == TlsFault::Truncated;
         match self.phase {
-            Phase::Answering if self.transmit_out => self.early_end = Some(Read::Tls(fault)),
+            _ if self.ends_early() && (is_cut || self.transmit_out) => {
+                self.input_over = is_cut;
+                self.early_end = Some(Read::Tls(fault));
+            }
             Phase::Open | Phase::Draining if !self.is_settled() => {
                 self.last_reads = 0;
                 self.input_over = is_cut;
@@ -508,9 +511,24 @@ impl Connection {
         }
     }
 
-    /// Handles an end that was found while our hello was being written: the peer may have got the hello and left before
-    /// the write came back to this side.
+    /// True if the end of what the peer sends is to be found when the connection is open: while our hello is being written, it
+    /// may have got that and left before the write came back; and frames behind its hello are not to be lost because it says
+    /// nothing more.
+    fn ends_early(&self) -> bool {
+        match self.phase {
+            Phase::Answering if self.transmit_out => true,
+            Phase::Deciding | Phase::Answering => {
+                !self.is_settled() && self.inbound.has_ahead(self.framing())
+            }
+            _ => false,
+        }
+    }
+
+    /// Handles an end that was found before the connection was open, behind all that came in front of it.
     pub(super) fn find_early_end(&mut self, now: Instant) {
+        if self.is_held() {
+            return;
+        }
         match self.early_end.take() {
             Some(Read::Failed(kind)) => self.found_failure(kind, now),
             Some(Read::Tls(fault)) => self.found_tls(fault, now),

@@ -84,6 +84,36 @@ fn however_much_had_arrived_the_client_goes_on_where_it_was() {
 }
 
 #[test]
+fn all_that_had_arrived_behind_hello_goes_along() {
+    let (said, whole) = said();
+    let body = vec![9; 7_000];
+    for between in [10, 4_000] {
+        // What is read while the verdict is awaited is bounded, but for the last read.
+        let said = [
+            &said[..whole],
+            &frame(kind::BYTES, &vec![8; between]),
+            &frame(kind::BYTES, &body),
+        ]
+        .concat();
+        let mut pair = waiting(&said, whole + between);
+        while pair.step(false) {}
+        let heard = hand_over(&mut pair);
+        let left = said.len() - heard.bytes.len();
+        assert_eq!(
+            left,
+            pair.to_engine.bytes.len(),
+            "what was read is handed over"
+        );
+        let mut core = Connection::accept(config(Protocols::Both), pair.now);
+        core.take_over(&heard, pair.now);
+        pair.engine = Side::new(core);
+        while pair.step(false) {}
+        let sizes: Vec<_> = pair.engine.received.iter().map(Frame::size).collect();
+        assert_eq!(sizes, [between, body.len()]);
+    }
+}
+
+#[test]
 fn the_first_bytes_of_a_server_are_said_once() {
     let (said, _) = said();
     // The client waits for them before it says HELLO.

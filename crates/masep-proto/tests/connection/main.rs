@@ -5,6 +5,7 @@ mod agreement;
 mod budget;
 mod calls;
 mod deadlines;
+mod early;
 mod ends;
 mod frames;
 mod handed_over;

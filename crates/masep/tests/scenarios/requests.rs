@@ -7,7 +7,7 @@ use masep::{
     AcceptError, CloseReason, ConnectError, ConnectErrorKind, Dict, Protocol, Protocols,
     RejectReason, Rejected, Request, Role, ServerLimits, TokenError,
 };
-use masep_proto::protocol2::preamble;
+use masep_proto::protocol2::{kind, preamble};
 
 use crate::directory::Directory;
 use crate::shells::{
@@ -24,6 +24,7 @@ of_each_pair! {
 
 of_each_shell! {
     a_client_that_leaves_before_the_verdict_leaves_nothing
+    frames_of_a_client_that_waits_for_nothing_come_with_it
     a_host_is_asked_about_pymaseps_peers_too_if_it_wants
     requests_end_with_the_server
     requests_that_nobody_decides_end_with_the_server_too
@@ -261,6 +262,31 @@ fn comes_by_protocol_2(shell: Shell, server: &dyn Server) -> Box<dyn Client> {
     let client = client.join().unwrap().unwrap();
     assert_eq!(client.connection().peer(), "far engine");
     client
+}
+
+/// It says all that it has to say at once, and ends its stream: nothing of it is lost, whenever the server reads the end.
+fn frames_of_a_client_that_waits_for_nothing_come_with_it(shell: Shell) {
+    const OF_PYMASEP: &[u8] = b"\x05\0agent\x03\0one\x03\0two";
+    let frames = [b"one", b"two"].map(|body| masep2::frame(kind::BYTES, body));
+    let of_masep = [masep2::first_bytes("agent"), frames.concat()].concat();
+    for (asks, round) in (0..20).flat_map(|round| [(true, round), (false, round)]) {
+        let server = shell.serve(Options::default().asks(asks));
+        let is_masep = asks || round % 2 == 0;
+        let mut peer = Peer::connect(server.address());
+        peer.write(if is_masep { &of_masep } else { OF_PYMASEP });
+        peer.close_sending_side();
+        if asks {
+            let request = server.next_request().unwrap();
+            assert_eq!(request.admit(None).wait(), Ok(()));
+        }
+        let connection = accept(&*server);
+        assert_eq!(connection.recv(), Ok(masep::Frame::new("one")));
+        assert_eq!(connection.recv(), Ok(masep::Frame::new("two")));
+        let end = CloseReason::EndOfStream { mid_frame: false };
+        assert_eq!(connection.recv(), Err(end));
+        // It was answered all the same.
+        assert!(peer.rest().len() > b"\x06\0engine".len());
+    }
 }
 
 fn a_client_that_leaves_before_the_verdict_leaves_nothing(shell: Shell) {
