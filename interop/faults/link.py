@@ -1,7 +1,7 @@
 """A LAN in user space, as bad as a test wants it: `python -m faults.link --hosts 2 --seed 7`.
 
 Each host is a network namespace with a TUN device, `lan0`, whose packets come here and are carried to the
-others, or not. What happens to the n-th packet of a host follows from the seed alone. All of it has no name
+others, or not. The fate of the n-th packet of a host follows from the seed alone. All of it has no name
 outside of this process, and is gone with it: namespaces, devices and routes.
 
 In: `{"faults": {…}}` (see `Faults`; with `"host": n` for the packets of that host alone), `{"pull": n}` its cable

@@ -2,6 +2,7 @@
 
 mod length;
 mod links;
+mod prose;
 mod security;
 
 use crate::process::{Program, cargo};
@@ -28,6 +29,11 @@ pub(crate) fn steps() -> Vec<Step> {
         step("links", "links in Markdown files lead somewhere", |_| {
             no_tests(links::check())
         }),
+        step(
+            "prose",
+            "no sentence opens with Who, Whoever, What, Whether or How",
+            |_| no_tests(prose::check()),
+        ),
         step(
             "security",
             "the tests that SECURITY.md names are there",

@@ -45,7 +45,7 @@ enum Task {
         #[command(flatten)]
         selection: Selection,
     },
-    /// Documentation, length of files, links, the tests that SECURITY.md names. Needs no network.
+    /// Documentation, length of files, links, openings of sentences, the tests that SECURITY.md names. Needs no network.
     Lint(Selection),
     /// The tests against the real pymasep alone.
     Interop {

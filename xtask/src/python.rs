@@ -61,7 +61,7 @@ pub(crate) fn test(pytest: &[String]) -> Result<Tally, Failure> {
     Ok(tally)
 }
 
-/// Whether the stubs are true and the package and its examples are typed: the latter against the package that is
+/// Checks that the stubs are true and the package and its examples are typed: the latter against the package that is
 /// installed, as users check theirs.
 fn check_types(python: &Path) -> Result<(), Failure> {
     let (package, examples) = (

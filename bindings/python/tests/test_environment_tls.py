@@ -120,7 +120,7 @@ def test_a_trajectory_in_tls_is_that_of_a_local_environment(files):  # noqa: F81
             if ours[2] or ours[3]:
                 assert same(here.reset(), env.reset()) and plain.reset()
         plain.close()
-        # What made it makes it again.
+        # The function that made it makes it again.
         again = env.spec.make()
         assert same(again.reset(seed=5)[0], here.reset(seed=5)[0])
         again.close()

@@ -38,7 +38,7 @@ class Tokens:
         new.replace(self.path)
 
     def line(self, name: str) -> str:
-        """What ``masep token new`` prints."""
+        """The line that ``masep token new`` prints."""
         return f"{self.address}?token=secret-{name}"
 
 
@@ -247,7 +247,7 @@ def test_what_gymnasium_keeps_of_an_environment_has_no_token(tokens):
                 assert made.spec.kwargs["address"] in (tokens.address, [tokens.address])
             env.close()
             envs.close()
-            # What is registered is as it was.
+            # The registration is as it was.
             assert gymnasium.spec("Remote-v0").kwargs == {}
 
 

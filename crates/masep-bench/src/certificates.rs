@@ -7,7 +7,7 @@ use rcgen::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What client and server need for TLS, as PEM. It is worth nothing outside the run.
+/// The certificate, key and authority of a client and a server, as PEM. It is worth nothing outside the run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Certificates {
     /// The certificate of the authority.

@@ -119,7 +119,7 @@ mod tests {
         variables::with_variables(Cli::command(), |_| true).debug_assert();
     }
 
-    /// What is longer is wrapped, and stands in columns no more.
+    /// A longer line is wrapped, and stands in columns no more.
     #[test]
     fn the_tables_in_help_texts_are_as_wide_as_they_are_shown() {
         let all = Cli::command();

@@ -43,8 +43,8 @@ At an interface, where --to insists on protocol 2 (masep://, masep+tls://, masep
 At an engine, where --to is a pymasep engine: clients come to --listen, and only what the engine survives goes \
 through, in the client's own name: DEFINE of --game first, REGISTER once in a known role and while there is an agent \
 for it, actions with parameters that pymasep reads, no more than observations. An observer cannot act, nobody can \
-QUIT for the others (--quit), and who has not registered receives nothing, but a BYE at the end. What the game's own \
-code does with the parameters of an action is not known here. A pymasep engine never forgets: the proxy counts agents \
+QUIT for the others (--quit), and who has not registered receives nothing, but a BYE at the end. The gate does not know what the game's own \
+code does with the parameters of an action. A pymasep engine never forgets: the proxy counts agents \
 and ids over its life, so start both together.
 
 The engine never waits for a client: one whose queue is full (--queue-bytes) is ended. It does not learn either that a \

@@ -74,8 +74,8 @@ With --seats it is the engine of a table: it asks, the table sees to who is late
 
 The end of standard input does not stop it, unless --end-with-stdin is given. SIGINT (Ctrl-C), \
 SIGTERM, SIGHUP and SIGQUIT do what shutdown does, after the lines that were read before; a second \
-one ends at once. So does whoever closes standard output: all peers are told BYE. What could not be \
-sent in --drain-time is told in an error event of the kind cut_off, and the exit code is 6.";
+one ends at once. So does whoever closes standard output: all peers are told BYE. Frames that could not be \
+sent in --drain-time are told in an error event of the kind cut_off, and the exit code is 6.";
 
 const EXAMPLE: &str = "\
 Example: an engine that greets (two terminals)

@@ -136,7 +136,7 @@ fn the_engine_never_waits_for_one_that_has_left_and_knows_it_when_it_is_back() {
         }
     }
     goes(&mut other, &mut at_other, &action("b"));
-    // What it is shown is the newest, and the engine hears nothing.
+    // It is shown the newest, and the engine hears nothing.
     let mut observer = guarded.come_back("o", Role::Observer);
     observer.expect(observation(20_999));
     at_engine.send(observation(7));

@@ -50,7 +50,7 @@ pub enum CloseReason {
     HeartbeatTimeout,
     /// A queue was full and its policy is [`WhenFull::Disconnect`](crate::connection::WhenFull::Disconnect).
     QueueFull(LimitExceeded),
-    /// What the peer sent was over [`Limits::messages_per_second`](crate::Limits::messages_per_second) or
+    /// The peer sent more than [`Limits::messages_per_second`](crate::Limits::messages_per_second) or
     /// [`Limits::bytes_per_second`](crate::Limits::bytes_per_second) for
     /// [`Limits::rate_time`](crate::Limits::rate_time). The number that was found is what the rate allows, and what waited.
     TooFast(LimitExceeded),

@@ -121,7 +121,7 @@ __bounds! {
         /// those behind it wait until the rate has made up for it.
         bytes_per_second: Option<u64> = None;
 
-        /// How long a peer may send more than its rate without a pause, in which all that it has sent has come through.
+        /// The time for which a peer may send more than its rate without a pause, in which all that it has sent has come through.
         /// Default 10 s; then its connection is ended. Time in which this side did not read is added. A longer time
         /// costs nothing here: the peer goes on to be slowed.
         rate_time: Duration = Duration::from_secs(10);

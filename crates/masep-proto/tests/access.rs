@@ -391,7 +391,7 @@ fn one_that_is_given_away_has_no_place_and_ends_with_its_token_or_by_a_kick() {
     assert_eq!(door.admission.deadline(), None, "it is not decided about");
     let end = |ticket: usize, reason| DoorEvent::End(given_away[ticket], reason);
 
-    // Whoever has one says that it has gone.
+    // Its new owner says that it has gone.
     door.admission.gone(given_away[2]);
     let subject = Subject::Id("a".into());
     door.date += DAY;

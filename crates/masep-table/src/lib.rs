@@ -88,7 +88,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What a shell does
+//! # The duties of a shell
 //! * It tells of a peer of pymasep's protocol when the door has taken it ([`Table::handle_connected`]), and of one of
 //!   protocol 2 when its `HELLO` is there and the door waits for a verdict ([`Table::handle_hello`]).
 //! * It tells of each message with its time of arrival ([`Table::handle_message`]), of each observation that a stream
@@ -96,6 +96,11 @@
 //!   ([`Table::handle_closed`]).
 //! * After each call it does all effects, in order.
 //! * It calls [`Table::handle_timeout`] at the deadline.
+//!
+//! The crate `masep` has such shells, on tokio and without async: there a host has a table that listens and waits.
+//!
+//! Versions follow Semantic Versioning; before 1.0, a minor version may break its predecessor. The oldest Rust that builds this
+//! version is 1.95.
 #![forbid(unsafe_code)]
 
 mod acting;

@@ -111,7 +111,7 @@ pub(crate) enum Decided {
     /// It is taken, and told this.
     Admit(Option<Box<Welcome>>, Option<Arc<Grant>>),
     Refuse(Refusal),
-    /// What arrives on it is to be read: it may have ended.
+    /// It may have ended: all that arrives on it is to be read.
     Look,
     End(CloseReason),
     Abort(CloseReason),
@@ -175,7 +175,7 @@ impl<G: Guest> Guests<G> {
         self.admission.stop();
     }
 
-    /// The next decision to be carried out. What the host is to be asked is noted.
+    /// The next decision to be carried out. Questions to the host are noted.
     pub(crate) fn next_decided<D: Admits<Guest = G>>(
         &mut self,
         door: &Weak<D>,

@@ -124,7 +124,7 @@ macro_rules! handle_calls {
 
 pub(crate) use handle_calls;
 
-/// What handles are beside their calls.
+/// The traits of handles, beside their calls.
 macro_rules! handle_traits {
     ($connection:ty) => {
         impl crate::handle::Handle for $connection {

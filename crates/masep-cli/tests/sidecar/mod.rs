@@ -43,7 +43,7 @@ pub(crate) fn end() -> Vec<u8> {
     bytes(&Message::end("engine"))
 }
 
-/// What a client says arrives at the engine.
+/// The words of a client arrive at the engine.
 pub(crate) fn goes(interface: &mut Socket, at_engine: &mut Socket, message: &[u8]) {
     interface.send(message);
     at_engine.expect(message);

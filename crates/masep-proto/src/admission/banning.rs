@@ -129,7 +129,7 @@ impl Admission {
             return false;
         };
         if guest.is_away {
-            // Whoever has it sees to its end.
+            // Its new owner sees to its end.
             let is_ending = std::mem::replace(&mut guest.is_ending, true);
             if !is_ending {
                 self.events.push_back(DoorEvent::End(ticket, end));

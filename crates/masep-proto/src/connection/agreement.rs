@@ -425,7 +425,7 @@ impl HelloFailure {
         let code = match self {
             Self::TimedOut(_) => "hello_timeout",
             Self::Bad(HelloError::Version(..)) => "version",
-            // What this side would have said is not the client's fault.
+            // An error in this side's own words is not the client's fault.
             Self::Bad(HelloError::Own(_)) => "refused",
             Self::Bad(_) => "bad_hello",
             Self::Tls(fault) => fault.as_str(),

@@ -13,7 +13,7 @@ const ONE: i128 = 1_000_000_000;
 /// A look that comes later than this was not made in time: timers are a little late.
 const LATE: Duration = Duration::from_millis(100);
 
-/// What may arrive by now at one rate. A full bucket has what arrives in a second.
+/// The amount that may arrive by now at one rate. A full bucket has what arrives in a second.
 #[derive(Debug)]
 struct Bucket {
     limit: Limit,
@@ -86,7 +86,7 @@ pub(super) struct Rates {
     is_behind: bool,
     /// If it stays behind, it is ended then; `None` is never.
     behind_until: Option<Instant>,
-    /// How long it may be behind.
+    /// The time for which it may be behind.
     patience: Duration,
     /// When the next look at what it sends was due, and how late this one is.
     due: Instant,
@@ -226,7 +226,7 @@ impl Connection {
             return;
         };
         match rates.end(now) {
-            // What has come meanwhile was not told.
+            // Nothing was told of frames that have come meanwhile.
             None => self.probes |= rates.is_behind && rates.held.is_none(),
             Some(_) if self.phase == Phase::ReadingRest => self.conclude_failed_write(now),
             Some(Held { limit, rate, .. }) => {

@@ -163,7 +163,7 @@ fn an_engine_hears_of_an_observer_once_however_often_that_comes() {
         again(&mut gate),
         [Verdict::Drop, Verdict::Show(shown.clone())]
     );
-    // What it was sent while it was away counts.
+    // An observation that it was sent while it was away counts.
     let newer = xml(&Message::observation("engine", Value::None, Dict::new()));
     assert!(gate.keeps(&id));
     gate.overhear(&id, &newer);

@@ -140,7 +140,7 @@ fn a_notice_or_a_bye_whose_code_is_not_printable_ends_the_connection() {
                 "{reason:?}"
             );
         }
-        // What this side says itself is without these characters, or an error.
+        // This side's own words are without these characters, or an error.
         let mut pair = Pair::open2();
         let mut notice = Notice::new(other, "");
         assert!(notice.code.chars().all(is_printable));

@@ -1,4 +1,4 @@
-//! What a peer may send in a second: what is over it waits, exactly as long as it must, and so does the peer.
+//! The bounds on what a peer may send in a second: the rest waits, exactly as long as it must, and so does the peer.
 
 use std::time::{Duration, Instant};
 

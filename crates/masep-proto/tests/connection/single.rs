@@ -13,7 +13,7 @@ fn ask(pair: &mut Pair) {
     assert_eq!(pair.engine.received.pop(), Some(Frame::from("question")));
 }
 
-/// Writes so many bytes of the answer at once, and the rest later, with another frame behind it. What arrives.
+/// Writes so many bytes of the answer at once, and the rest later, with another frame behind it. Gives what arrives.
 fn write(pair: &mut Pair, transmit: Transmit, at_once: usize) -> Vec<Frame> {
     let now = pair.now;
     assert!(pair.engine.core.take_transmit().is_none(), "one is out");

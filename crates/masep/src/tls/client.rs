@@ -157,7 +157,7 @@ impl ClientTls {
     }
 }
 
-/// What was made of that for a connection, for those after it.
+/// The settings that were made of that for a connection, for those after it.
 #[derive(Clone)]
 struct Made {
     config: Arc<ClientConfig>,

@@ -417,7 +417,7 @@ fn takes(setting: &Setting, alpn: &[&str]) -> bool {
     }
 }
 
-/// What is no frame is no sign of life: the hello has its deadline.
+/// Bytes that are no frame are no sign of life: the hello has its deadline.
 fn a_client_has_the_same_bounds_for_its_server(shell: Shell) {
     // A whole ticket.
     let content = [&[0; 8][..], &[1, 7, 0, 32], &[7; 32], &[0; 2]].concat();

@@ -382,7 +382,7 @@ fn a_clients_file_is_read_anew_when_it_has_changed(shell: Shell) {
     };
     let (ours, other) = (Authority::new(), Authority::named("another"));
     let server = shell.serve(Options::default().server_tls(ours.server(&["127.0.0.1"]).tls()));
-    // What was read for one connection is there for the next one.
+    // The authorities that were read for one connection are there for the next one.
     let tls = ClientTls::new().ca_file(&file);
     let connect = |id| {
         let options = Options::default().client_tls(tls.clone());
