@@ -16,8 +16,33 @@
 //! There is no socket, thread, clock or async runtime in this crate: bytes and instants come in as
 //! arguments, bytes and values go out. The crate `masep` puts sockets around it.
 //!
+//! ```
+//! use masep_proto::{Dict, Message, MessageType, Value};
+//!
+//! let params = Dict::from([("step", Value::from(3))]);
+//! let message = Message::new(MessageType::Observation, params, "engine");
+//! let xml = message.to_bytes()?; // pymasep's protocol
+//! assert_eq!(Message::from_bytes(xml)?, message);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`connection`] has an example of two ends that talk, and [`Message`] and [`Value`] of what they say.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | brings |
+//! | --- | --- |
+//! | `json` | the JSON form of messages and values: the module [`json`] |
+//! | `ndarray` | conversions between [`Array`] and the arrays of the crate ndarray |
+//!
+//! Versions follow Semantic Versioning; before 1.0, a minor version may break its predecessor. The oldest Rust that builds this
+//! version is 1.95.
+//!
 //! `PROTOCOL.md` at the root of the repository is the normative description.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod access;
 mod action;

@@ -3,7 +3,45 @@
 //! masep speaks the protocol of pymasep 0.2 byte for byte, so that either end can be an unmodified pymasep
 //! peer, and between masep peers protocol 2, see [`Protocols`]. It does not have the faults of pymasep's own sockets: see `README.md`.
 //!
-//! # An engine
+//! # A game
+//!
+//! A [`Table`] is an engine's end of a game: seats, turns, deadlines, rejoining, spectators. A [`Player`] is the other end.
+//!
+//! ```
+//! use masep::{Action, Element, Player, Table};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let table = Table::builder("countdown.Countdown").seats(["red"]).bind("127.0.0.1:0").await?;
+//!
+//! // Elsewhere, a player. One whose connection is lost connects again.
+//! let mut player = Player::builder("agent-1", "countdown.Countdown").join(table.local_address())?;
+//! let agent = tokio::spawn(async move {
+//!     while let Some(turn) = player.next_turn().await {
+//!         if turn.is_question() {
+//!             player.act(Action::new(2)).await?;
+//!         }
+//!     }
+//!     Ok::<_, masep::SendError>(())
+//! });
+//!
+//! table.filled().await?;
+//! for left in (0..3).rev() {
+//!     let view = Element::parse(format!(r#"<State left="{left}" />"#))?;
+//!     for its in table.ask_all(|_seat| view.clone()).await? {
+//!         println!("{left} left: {} {:?} {:?}", its.seat(), its.how(), its.action());
+//!     }
+//! }
+//! table.end().await;
+//! agent.await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Connections
+//!
+//! Below tables are connections with messages. Every error says whose fault it is: a frame that is no message is passed over,
+//! and an end has its reason.
 //!
 //! ```
 //! use masep::{Client, Message, RecvMessageError, Server};
@@ -40,10 +78,12 @@
 //!
 //! | you want | take |
 //! | --- | --- |
+//! | a game for players that may be late, lost or hostile | [`Table`], [`Player`] |
 //! | each connection in a task of its own | [`Server::accept`], [`Connection::recv_message`] |
 //! | one loop for all that arrives, as a pymasep engine has | [`SocketHandlerQueue`] |
 //! | callbacks | [`SocketHandler`] |
-//! | no async at all | [`blocking`] |
+//! | no async at all | [`blocking`], which has the same calls |
+//! | strangers | [`tls`], [`access`] |
 //! | both ends on one machine, as fast as can be | a Unix socket: `bind("unix:///run/game.sock")`, see [`Target`] |
 //! | a server on the LAN whose address nobody knows | [`discovery`] |
 //!
@@ -52,9 +92,27 @@
 //! * Every queue, buffer, count and wait is bounded: by [`Limits`], [`ServerLimits`] and [`SocketOptions`].
 //! * Every connection ends with one [`CloseReason`], which each call that receives gives when nothing is left;
 //!   [`CloseReason::is_orderly`] tells an orderly end from a failure.
-//! * Who may come, and as what, is told by access tokens, where a server has some: [`access`].
+//! * Access tokens say who may come, and as what, where a server has some: [`access`].
 //! * Each async method says whether it may be cancelled, as by `tokio::select!`.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | brings |
+//! | --- | --- |
+//! | `tls` | TLS 1.3: the module [`tls`], by rustls and ring |
+//! | `token-file` | access tokens out of a file that is read anew when it changes: [`Tokens::file`] |
+//! | `unstable-transport` | connections over streams of one's own, and over pipes in memory for tests: the module [`transport`] |
+//! | `unstable-bindings` | calls of which the Python package alone has a use |
+//!
+//! # Versions
+//!
+//! Versions follow Semantic Versioning; before 1.0, a minor version may break its predecessor. All that is behind a feature `unstable-…`
+//! may change in any release. The oldest Rust that builds this version is 1.95; a later one comes with a minor version. Linux is
+//! the platform that is tested. Calls of the async shell need a tokio runtime with time and I/O.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accepted;
 mod accepting;

@@ -5,6 +5,7 @@
 ``masep.aio``            the same for asyncio
 ``masep.communication``  the classes of ``pymasep.communication``: change the import
 ``masep.gymnasium``      environments of Gymnasium, served and stepped from elsewhere
+``masep.pettingzoo``     environments of PettingZoo, with a player for each agent
 ``masep.monkey``         an installed pymasep, patched: change nothing
 =======================  ==============================================================
 """
