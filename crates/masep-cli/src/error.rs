@@ -148,6 +148,7 @@ fn connect_sentence(error: &ConnectError) -> String {
         phase,
         target,
         kind,
+        ..
     } = error;
     let reason = match kind {
         Kind::TimedOut(time) => {

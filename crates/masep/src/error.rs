@@ -29,10 +29,10 @@ pub enum SendError {
     Encode(#[from] EncodeError),
     /// The queue has no room now (only calls that do not wait say so).
     #[error("no room in the queue: {0}")]
-    Full(LimitExceeded),
+    Full(#[source] LimitExceeded),
     /// The connection has ended.
     #[error("the connection has ended: {0}")]
-    Closed(CloseReason),
+    Closed(#[source] CloseReason),
     /// No connection has this id.
     #[error("no connection with the id {0:?}")]
     UnknownPeer(PeerId),
@@ -234,8 +234,25 @@ impl fmt::Display for ConnectPhase {
 }
 
 /// The reason why there is no connection: the phase, the address, and the error.
+///
+/// ```no_run
+/// use masep::{Client, ConnectErrorKind};
+///
+/// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+/// match Client::builder("agent").connect("engine.lan:60000").await {
+///     Ok(client) => client.connection().send("hello").await?,
+///     Err(error) => match &error.kind {
+///         ConnectErrorKind::Rejected(rejected) => println!("it refuses this client: {}", rejected.code),
+///         ConnectErrorKind::TimedOut(_) => println!("try again: {error}"),
+///         _ => return Err(error.into()),
+///     },
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{phase} {target}: {kind}")]
+#[non_exhaustive]
 pub struct ConnectError {
     /// The phase that failed. For several addresses: of the last one that was tried.
     pub phase: ConnectPhase,
@@ -348,7 +365,7 @@ pub enum TlsError {
     #[error("masep+tls:// needs a certificate and a key")]
     NeedsCertificate,
     /// The program was built without the feature `tls`.
-    #[error("this program was built without TLS")]
+    #[error("this program was built without TLS: masep's feature `tls` is off")]
     Absent,
 }
 

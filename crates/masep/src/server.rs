@@ -198,6 +198,7 @@ pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// The outcome of a shut-down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// Peers that got all their queued frames, and a `BYE`. Not those that said `BYE` themselves.
     pub ended: Vec<PeerId>,
