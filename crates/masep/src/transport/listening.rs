@@ -99,7 +99,6 @@ fn listen_on(address: SocketAddr) -> io::Result<RawSocket> {
     // Or the port could not be bound again for a minute after the server's end.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    tcp::send_unpaced(&socket, address);
     socket.listen(BACKLOG)?;
     // Behind it: the system forgets it when it begins to listen.
     tcp::withhold_acknowledgement(&socket);

@@ -1,7 +1,7 @@
 //! Sockets that tasks wait for.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use masep_proto::Limits;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::readiness::UnixTransport;
@@ -40,7 +40,7 @@ pub enum SocketTransport {
 /// The system's error.
 pub async fn connect(address: Address) -> io::Result<SocketTransport> {
     match &address {
-        Address::Tcp(address) => connect_tcp(*address).await.map(SocketTransport::Tcp),
+        Address::Tcp(address) => TcpStream::connect(address).await.map(SocketTransport::Tcp),
         Address::Unix(path) => loop {
             match UnixStream::connect(path).await {
                 Err(error) if would_block(&error) => sleep(FULL_PAUSE).await,
@@ -48,15 +48,6 @@ pub async fn connect(address: Address) -> io::Result<SocketTransport> {
             }
         },
     }
-}
-
-async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    tcp::send_unpaced(&socket, address);
-    socket.connect(address).await
 }
 
 fn unix(stream: UnixStream) -> io::Result<SocketTransport> {

@@ -1,7 +1,7 @@
 //! Sockets, and the calls of the system on them. None of these calls waits, whatever the socket is set to.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use masep_proto::Limits;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, connect_unspec};
-use socket2::{Domain, SockAddr, SockRef, Socket as RawSocket, Type};
+use socket2::{SockAddr, SockRef};
 
 #[cfg(feature = "tls")]
 use super::tls::Layer;
@@ -307,11 +307,8 @@ pub(crate) fn connect_blocking(address: &Address, limit: Duration) -> io::Result
     Ok(Socket::known(descriptor, address))
 }
 
-fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<RawSocket> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
-    tcp::send_unpaced(&socket, address);
-    socket.connect_timeout(&address.into(), limit)?;
-    Ok(socket)
+fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(&address, limit)
 }
 
 /// True if the system says that what was asked for would have to wait.
