@@ -399,6 +399,41 @@ env.close()
         server.communicate()
 
 
+def test_a_signal_to_all_processes_of_a_service_is_no_failure(monkeypatch, caplog):
+    """systemd ends all processes of a service at once, Python's fork server too."""
+    refused = threading.Event()
+
+    def no_fork_server(*_):
+        refused.set()
+        raise ConnectionRefusedError
+
+    server = serve("CartPole-v1", envs=1)
+    with caplog.at_level("ERROR", "masep"):
+        monkeypatch.setattr(workers, "WorkerProcess", no_fork_server)
+        server._workers._all[0].process.kill()
+        assert refused.wait(30)
+        server.close()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("NoSuch-v1", "Gymnasium has no environment 'NoSuch-v1'"),
+        ("CartPole-v77", "Gymnasium has no environment 'CartPole-v77'"),
+        ("no_such_module:make", "No module named 'no_such_module'"),
+        ("no_such_module:World-v0", "no_such_module"),
+        ("json:nothing", "nothing"),
+    ],
+)
+def test_the_program_says_at_once_that_there_is_no_such_environment(name, said):
+    command = [sys.executable, "-m", "masep.gymnasium", "serve", name, "127.0.0.1:0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("masep.gymnasium: ") and said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_workers_end_with_a_server_that_is_killed():
     command = [sys.executable, "-m", "masep.gymnasium", "serve", "CartPole-v1", "127.0.0.1:0"]
     server = subprocess.Popen(

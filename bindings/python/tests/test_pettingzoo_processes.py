@@ -169,8 +169,9 @@ def test_a_signal_ends_the_game_in_order(number):
         (["pettingzoo.classic.tictactoe_v3", "nowhere"], "nowhere"),
     ],
 )
-def test_the_program_says_what_is_wrong(arguments, said):
-    command = [sys.executable, "-m", "masep.pettingzoo", "serve", *arguments]
+@pytest.mark.parametrize("serve", ["serve", "serve-environments"])
+def test_the_program_says_what_is_wrong(serve, arguments, said):
+    command = [sys.executable, "-m", "masep.pettingzoo", serve, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SOON)
     assert ended.returncode == 1
     assert said in ended.stderr and ended.stderr.startswith("masep.pettingzoo: ")

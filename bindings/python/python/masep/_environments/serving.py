@@ -103,6 +103,7 @@ class EnvironmentServer(Generic[E]):
         )
         try:
             setting = self._setting(id, env, arguments or {}, drop_formless, limits, socket_options)
+            setting.check()
             self._workers = Workers(setting, envs, start_method)
         except BaseException:
             self._server.shutdown(0.0)

@@ -40,6 +40,13 @@ class Setting(ABC):
     socket_options: SocketOptions | None
 
     @abstractmethod
+    def check(self) -> None:
+        """Looks whether there is such an environment, in the server's process, without making one.
+
+        :raises CallerError: if there is none of this name
+        """
+
+    @abstractmethod
     def make(self, wish: Wish) -> Any:
         """The environment of a client."""
 

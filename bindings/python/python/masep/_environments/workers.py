@@ -32,6 +32,9 @@ MOMENT_SECONDS = 0.25
 
 RETRY_SECONDS = 1.0
 
+SIGNAL_SECONDS = 2.0
+"""The time in which a signal that has ended other processes of the group reaches this one."""
+
 FAILED_STARTS = 3
 """So many workers in a row that end before they are ready, and the server gives up."""
 
@@ -123,6 +126,8 @@ class Workers:
                 self._hand_out()
                 self._see_to(self._wait())
         except Exception as error:
+            if self._is_about_to_close():
+                return
             _log.exception("the environment server has failed")
             self.failure = f"the environment server has failed: {error!r}"
         finally:
@@ -131,6 +136,12 @@ class Workers:
             for request, _ in left:
                 request.refuse("stopped", "the server ends")
             self._waiting.clear()
+
+    def _is_about_to_close(self) -> bool:
+        """A signal to a whole group of processes ends the fork server and the workers before :meth:`close` is called."""
+        if not self._is_closing:
+            select.select([self._woken], [], [], SIGNAL_SECONDS)
+        return self._is_closing
 
     def _drain(self) -> Iterable[tuple[Request, Wish]]:
         while not self._arrivals.empty():

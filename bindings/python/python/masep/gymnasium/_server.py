@@ -11,6 +11,7 @@ import gymnasium
 from .. import _masep
 from .._environments import serving
 from .._environments.worker import Setting, Wish
+from .._exceptions import CallerError
 from ._environment import Steps, description
 
 _log = logging.getLogger("masep")
@@ -18,6 +19,13 @@ _log = logging.getLogger("masep")
 
 class EnvSetting(Setting):
     """Environments of Gymnasium."""
+
+    def check(self) -> None:
+        if isinstance(self.env, str):
+            try:
+                gymnasium.spec(self.env)
+            except gymnasium.error.Error as error:
+                raise CallerError(f"Gymnasium has no environment {self.env!r}: {error}") from None
 
     def make(self, wish: Wish) -> gymnasium.Env[Any, Any]:
         arguments = {**self.arguments, **wish.arguments}

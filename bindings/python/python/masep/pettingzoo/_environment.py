@@ -13,11 +13,14 @@ from .._environments.spaces import space_to_json
 from .._environments.values import caster, to_wire, without_formless
 from .._environments.worker import Setting, Wish
 from .._exceptions import CallerError
-from ._making import Environment, checked_agent, make, possible_agents
+from ._making import Environment, checked_agent, make, maker, possible_agents
 
 
 class GameSetting(Setting):
     """Environments of PettingZoo."""
+
+    def check(self) -> None:
+        maker(self.env, None)
 
     def make(self, wish: Wish) -> Environment:
         arguments = {**self.arguments, **wish.arguments}

@@ -34,13 +34,20 @@ def make(
     :param kind: the kind that is wanted. None: a Parallel one where there are both
     :raises CallerError: if there is no such thing
     """
-    if isinstance(source, str) and "/" in source:
-        made = _registered(source, kind)(**arguments)
-    else:
-        made = _function(source, kind)(**arguments)
+    made = maker(source, kind)(**arguments)
     if not isinstance(made, (AECEnv, ParallelEnv)):
         raise CallerError(f"no environment of PettingZoo: {made!r:.100}")
     return made if kind is None else _converted(made, kind)
+
+
+def maker(source: Source, kind: str | None) -> Callable[..., Any]:
+    """The function by which :func:`make` makes an environment.
+
+    :raises CallerError: if there is no such thing
+    """
+    if isinstance(source, str) and "/" in source:
+        return _registered(source, kind)
+    return _function(source, kind)
 
 
 def _registered(id: str, kind: str | None) -> Callable[..., Any]:
