@@ -160,6 +160,8 @@ pub mod transport;
 #[cfg(not(feature = "unstable-transport"))]
 #[allow(unreachable_pub, reason = "public where the feature is on")]
 mod transport;
+#[cfg(any(feature = "tls", feature = "token-file"))]
+mod whole_file;
 
 pub use masep_proto::connection::{PeerLimits, Protocols, TooLarge, WhenFull};
 pub use masep_proto::protocol2::{AccessToken, Bye, Hello, Notice, Protocol, Rejected, Welcome};

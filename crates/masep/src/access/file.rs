@@ -1,7 +1,7 @@
 //! A file of tokens.
 
 use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use masep_proto::access::{Digest, Grant, GrantError, Grants};
 use masep_proto::{PeerId, Role};
 use serde::Deserialize;
+
+use crate::whole_file;
 
 /// The most bytes of such a file: ten thousand tokens.
 const MOST_BYTES: u64 = 4 << 20;
@@ -82,7 +84,8 @@ impl Stamp {
 
 impl TokenFile {
     pub(super) fn open(path: PathBuf) -> Result<(Self, Grants), TokenFileError> {
-        let (stamp, text) = read(&path)?;
+        let file = fs::File::open(&path).map_err(|source| cannot_read(&path, source))?;
+        let (stamp, text) = read(&path, &file)?;
         let grants = parse(&path, &text)?;
         let file = Self {
             path,
@@ -117,7 +120,9 @@ impl TokenFile {
         if self.stamp.as_ref() == Some(&now) && !now.is_fresh() && self.complaint.is_empty() {
             return Ok(None);
         }
-        let (stamp, text) = read(&self.path)?;
+        let file = whole_file::open_again(&self.path);
+        let file = file.map_err(|source| cannot_read(&self.path, source))?;
+        let (stamp, text) = read(&self.path, &file)?;
         self.stamp = Some(stamp);
         if text == self.text {
             return Ok(None);
@@ -136,17 +141,12 @@ fn cannot_read(path: &Path, source: io::Error) -> TokenFileError {
     }
 }
 
-fn read(path: &Path) -> Result<(Stamp, String), TokenFileError> {
+fn read(path: &Path, file: &fs::File) -> Result<(Stamp, String), TokenFileError> {
     let read = || {
-        let file = fs::File::open(path)?;
         let stamp = Stamp::from(&file.metadata()?);
-        let mut text = String::new();
-        file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MOST_BYTES {
-            let message = format!("it has more than {MOST_BYTES} bytes");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-        }
-        Ok((stamp, text))
+        let text = String::from_utf8(whole_file::read_all(file, MOST_BYTES)?);
+        let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8"));
+        Ok((stamp, text?))
     };
     read().map_err(|source| cannot_read(path, source))
 }

@@ -1,7 +1,7 @@
 //! Certificates and keys in the form PEM, in files or in memory.
 
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::TlsError;
+use crate::{TlsError, whole_file};
 
 /// The largest file that is read: a bundle of a system's authorities has a quarter of that.
 const MOST_BYTES: u64 = 1 << 20;
@@ -38,10 +38,20 @@ impl Source {
     pub(super) fn read(&self) -> Result<Arc<[u8]>, TlsError> {
         match self {
             Self::Memory(bytes) => Ok(bytes.clone()),
-            Self::File(path) => read_file(path).map_err(|source| TlsError::File {
-                path: path.clone(),
-                source: Arc::new(source),
-            }),
+            Self::File(path) => File::open(path)
+                .and_then(|file| whole_file::read_all(&file, MOST_BYTES))
+                .map(Arc::from)
+                .map_err(|source| cannot_read(path, source)),
+        }
+    }
+
+    /// An error if this is a file that is not to be read again: nobody waits for its writer, or for its end.
+    pub(super) fn check_again(&self) -> Result<(), TlsError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::File(path) => whole_file::open_again(path)
+                .map(drop)
+                .map_err(|source| cannot_read(path, source)),
         }
     }
 
@@ -98,13 +108,11 @@ impl Stamp {
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Arc<[u8]>> {
-    let bytes = fs::metadata(path)?.len();
-    if bytes > MOST_BYTES {
-        let message = format!("it has {bytes} bytes, and {MOST_BYTES} are allowed");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+fn cannot_read(path: &Path, source: io::Error) -> TlsError {
+    TlsError::File {
+        path: path.to_owned(),
+        source: Arc::new(source),
     }
-    fs::read(path).map(Arc::from)
 }
 
 /// Never what is in it: that may be a key.

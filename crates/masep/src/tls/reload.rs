@@ -74,7 +74,7 @@ impl Reload {
             return;
         }
         self.stamps = stamps;
-        match self.source.load() {
+        match self.source.load_again() {
             Ok(config) => {
                 tracing::info!("the certificate was read anew");
                 self.config = config;

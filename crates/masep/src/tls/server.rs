@@ -108,6 +108,13 @@ impl ServerTls {
         Ok(Arc::new(config))
     }
 
+    /// The same, where files have changed.
+    pub(super) fn load_again(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        self.certificate.check_again()?;
+        self.key.check_again()?;
+        self.load()
+    }
+
     /// The stamps of both files, which differ when one has changed.
     pub(super) fn stamps(&self) -> super::reload::Stamps {
         (self.certificate.stamp(), self.key.stamp())

@@ -30,21 +30,45 @@ pub(crate) enum Validity {
     Later,
 }
 
+impl Validity {
+    fn times<T: From<SystemTime>>(self) -> (T, T) {
+        let now = SystemTime::now();
+        let (from, to) = match self {
+            Self::Now => (now - DAY, now + DAY),
+            Self::Over => (now - 2 * DAY, now - DAY),
+            Self::Later => (now + DAY, now + 2 * DAY),
+        };
+        (from.into(), to.into())
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    params
+}
+
 impl Authority {
     pub(crate) fn new() -> Self {
         Self::named("masep's tests")
     }
 
     pub(crate) fn named(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
         let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+        Self(CertifiedIssuer::self_signed(authority(name), key).unwrap())
+    }
+
+    /// One that stands below this, whose servers send its certificate with their own.
+    pub(crate) fn below(&self, validity: Validity) -> Self {
+        let mut params = authority("below masep's tests");
+        (params.not_before, params.not_after) = validity.times();
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap())
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -65,12 +89,7 @@ impl Authority {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let now = SystemTime::now();
-        (params.not_before, params.not_after) = match validity {
-            Validity::Now => ((now - DAY).into(), (now + DAY).into()),
-            Validity::Over => ((now - 2 * DAY).into(), (now - DAY).into()),
-            Validity::Later => ((now + DAY).into(), (now + 2 * DAY).into()),
-        };
+        (params.not_before, params.not_after) = validity.times();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Server {

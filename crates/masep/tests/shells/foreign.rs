@@ -7,6 +7,8 @@ use std::sync::Arc;
 use masep::tls::rustls::client::WebPkiServerVerifier;
 use masep::tls::rustls::pki_types::pem::PemObject;
 use masep::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use masep::tls::rustls::server::NoClientAuth;
+use masep::tls::rustls::server::danger::ClientCertVerifier;
 use masep::tls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     crypto::ring,
@@ -78,12 +80,30 @@ pub(crate) fn accept(
     certificate: &Server,
     alpn: &[&str],
 ) -> StreamOwned<ServerConnection, TcpStream> {
+    accept_with(listener, certificate, alpn, Arc::new(NoClientAuth))
+}
+
+/// The same, and asks for a certificate of the client.
+pub(crate) fn accept_asking(
+    listener: &TcpListener,
+    certificate: &Server,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> StreamOwned<ServerConnection, TcpStream> {
+    accept_with(listener, certificate, &["masep/2"], verifier)
+}
+
+fn accept_with(
+    listener: &TcpListener,
+    certificate: &Server,
+    alpn: &[&str],
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> StreamOwned<ServerConnection, TcpStream> {
     let chain = CertificateDer::pem_slice_iter(certificate.chain.as_bytes());
     let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain.map(Result::unwrap).collect(), key)
         .unwrap();
     // For those that go on by hand.

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use masep_proto::protocol2::{Bye, Control, Header, Hello, kind, preamble};
+use masep_proto::protocol2::{Bye, Control, Header, Hello, Welcome, kind, preamble};
 
 use super::{Peer, Server};
 
@@ -30,6 +30,13 @@ pub fn first_bytes_of(hello: Hello) -> Vec<u8> {
     let hello = Control::Hello(Box::new(hello));
     let payload = hello.encode().unwrap();
     [preamble::CLIENT, &frame(hello.kind(), &payload)[..]].concat()
+}
+
+/// The first bytes of a server with this id.
+pub fn first_bytes_of_server(id: &str) -> Vec<u8> {
+    let welcome = Control::Welcome(Box::new(Welcome::new(id.into(), 1 << 20)));
+    let payload = welcome.encode().unwrap();
+    [preamble::SERVER, &frame(welcome.kind(), &payload)[..]].concat()
 }
 
 /// Connected, and taken: behind the server's `WELCOME`.

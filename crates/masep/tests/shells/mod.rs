@@ -282,6 +282,13 @@ face! { Connection for blocking::Connection, masep::Connection;
         fn recv(&self) -> Result<Frame, CloseReason> {
             in_time(self.recv_timeout(SOON))
         }
+        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>> {
+            match self.recv_timeout(time) {
+                Ok(frame) => Some(Ok(frame)),
+                Err(RecvTimeoutError::Closed(reason)) => Some(Err(reason)),
+                Err(RecvTimeoutError::TimedOut) => None,
+            }
+        }
         fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
             in_time(self.recv_newest_timeout(SOON, keep))
         }
@@ -292,6 +299,9 @@ face! { Connection for blocking::Connection, masep::Connection;
         }
         fn recv(&self) -> Result<Frame, CloseReason> {
             wait(self.recv())
+        }
+        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>> {
+            wait(async { tokio::time::timeout(time, self.recv()).await.ok() })
         }
         fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
             wait(self.recv_newest(keep))
@@ -305,6 +315,7 @@ face! { Connection for blocking::Connection, masep::Connection;
         fn send_frame(&self, frame: Frame) -> Result<(), SendError>;
         fn try_send_frame(&self, frame: Frame) -> Result<(), SendError>;
         fn recv(&self) -> Result<Frame, CloseReason>;
+        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>>;
         fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason>;
     }
 }

@@ -6,6 +6,8 @@ mod shells;
 
 mod access;
 mod attacks;
+mod chains;
+mod files;
 mod forger;
 mod hostile;
 mod openssl;
