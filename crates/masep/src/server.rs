@@ -92,6 +92,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
             Some(target) => Some(SocketListener::bind(target).await?),
             None => None,
         };
+        self.prepare(&listener);
+        pymasep.iter().for_each(|pymasep| self.prepare(pymasep));
         self.start(door, listener, pymasep)
     }
 
@@ -103,7 +105,15 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// The system's error for the socket, and `InvalidInput` for an id that cannot be sent in a hello.
     pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         let door = self.settings.door(None)?;
-        self.start(door, SocketListener::new(listener)?, None)
+        let listener = SocketListener::new(listener)?;
+        self.prepare(&listener);
+        self.start(door, listener, None)
+    }
+
+    /// Has connections begin with the options that they are to have.
+    fn prepare(&self, listener: &SocketListener) {
+        let endpoint = &self.settings.endpoint;
+        listener.prepare(&endpoint.limits, &endpoint.socket_options);
     }
 
     fn start<L: Listener>(

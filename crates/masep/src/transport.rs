@@ -110,6 +110,12 @@ pub trait TcpOptions {
     /// The stream is of no use then, and is dropped.
     fn prepare(&self, limits: &Limits, options: &SocketOptions) -> io::Result<()>;
 
+    /// True if [`prepare`](Self::prepare) has nothing to do, as on a stream whose options are those of the socket that
+    /// listened. By default it has.
+    fn is_prepared(&self, _limits: &Limits) -> bool {
+        false
+    }
+
     /// Takes as [`Stream::try_write_vectored`] does, and begins a new segment behind these bytes, where the system has that:
     /// for a peer that takes the end of a segment for the end of a frame.
     ///
@@ -216,6 +222,18 @@ pub(crate) fn prepare(
     stream
         .tcp()
         .map_or(Ok(()), |tcp| tcp.prepare(limits, options))
+}
+
+/// As [`prepare`], on a stream that was accepted.
+pub(crate) fn prepare_accepted(
+    stream: &(impl Stream + ?Sized),
+    limits: &Limits,
+    options: &SocketOptions,
+) -> io::Result<()> {
+    match stream.tcp() {
+        Some(tcp) if !tcp.is_prepared(limits) => tcp.prepare(limits, options),
+        _ => Ok(()),
+    }
 }
 
 /// One write.

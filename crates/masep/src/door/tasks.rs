@@ -138,7 +138,8 @@ impl<H: SocketHandler> ServerTask<H> {
         address: Address,
     ) -> Option<(Keeper, Visit<Door>)> {
         let (door, settings) = (&self.door, &self.door.settings);
-        transport::prepare(&transport, settings.limits(), &settings.socket_options).ok()?;
+        transport::prepare_accepted(&transport, settings.limits(), &settings.socket_options)
+            .ok()?;
         let (config, acceptor) = settings.at(entrance);
         let core = Core::accept(config.clone(), now());
         let from = address.tcp().map(|address| address.ip());

@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use masep_proto::Limits;
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 
 use super::socket::address_of;
 use super::unix::SocketFile;
 use super::{Socket, tcp, unix};
-use crate::Address;
 use crate::error::ListenError;
+use crate::{Address, SocketOptions};
 
 /// Connections that wait to be accepted, as tokio has it. When there are more, a peer tries again after a second, or
 /// waits.
@@ -73,6 +74,14 @@ impl ListeningSocket {
         })
     }
 
+    /// Has its connections begin with the options that [`TcpOptions::prepare`](super::TcpOptions::prepare) sets, where the
+    /// system hands them on. A failure costs time alone: those that have not got them are given them.
+    pub(crate) fn prepare(&self, limits: &Limits, options: &SocketOptions) {
+        if matches!(self.address, Address::Tcp(_)) {
+            let _ = tcp::set_options(&self.descriptor, limits, options);
+        }
+    }
+
     /// The socket, its address, and the file that goes with it.
     pub(super) fn into_parts(self) -> (OwnedFd, Address, Option<SocketFile>) {
         (self.descriptor, self.address, self.file)
@@ -90,6 +99,9 @@ impl ListeningSocket {
             Address::Tcp(_) => address_of(&peer)
                 .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?,
         };
+        if let Address::Tcp(address) = &address {
+            tcp::send_unpaced(&socket, address.ip());
+        }
         Ok((Socket::known(socket.into(), &address), address))
     }
 }
@@ -122,5 +134,81 @@ mod tests {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = listen_on(address).unwrap();
         assert!(!listener.tcp_quickack().unwrap());
+    }
+
+    /// All that is set one by one on a stream that was connected.
+    fn options(stream: BorrowedFd<'_>) -> impl PartialEq + std::fmt::Debug {
+        let socket = SockRef::from(&stream);
+        (
+            (
+                socket.tcp_nodelay().unwrap(),
+                socket.tcp_quickack().unwrap(),
+            ),
+            (
+                socket.tcp_notsent_lowat().unwrap(),
+                socket.tcp_user_timeout().unwrap(),
+            ),
+            (
+                socket.keepalive().unwrap(),
+                socket.tcp_keepalive_time().unwrap(),
+            ),
+            (
+                socket.tcp_keepalive_interval().unwrap(),
+                socket.tcp_keepalive_retries().unwrap(),
+            ),
+        )
+    }
+
+    #[test]
+    fn a_connection_that_is_accepted_has_all_options_from_the_socket_that_listened() {
+        let seconds = std::time::Duration::from_secs;
+        let times = [
+            (seconds(15), seconds(30)),
+            (seconds(3), seconds(40)),
+            (seconds(0), seconds(0)),
+        ];
+        for (keepalive_time, write_time) in times {
+            for address in ["127.0.0.1:0", "[::1]:0"] {
+                let address = Address::Tcp(address.parse().unwrap());
+                let listener = ListeningSocket::bind(&[address]).unwrap();
+                let limits = Limits::default().write_time(write_time);
+                let given = SocketOptions::default().keepalive_time(Some(keepalive_time));
+                let connect = || {
+                    let address = listener.address().tcp().unwrap();
+                    let near = std::net::TcpStream::connect(address).unwrap();
+                    (near, listener.accept().unwrap().0)
+                };
+                let (near, early) = connect();
+                assert!(
+                    !tcp::has_options(&early, &limits),
+                    "the socket has none yet"
+                );
+                listener.prepare(&limits, &given);
+                let (_near, accepted) = connect();
+                assert!(tcp::has_options(&accepted, &limits));
+                let other = Limits::default().write_time(write_time + seconds(1));
+                assert!(!tcp::has_options(&accepted, &other));
+                tcp::set_options(&near, &limits, &given).unwrap();
+                assert_eq!(options(accepted.as_fd()), options(near.as_fd()));
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn connections_of_the_loopback_are_not_paced() {
+        let (limits, given) = (Limits::default(), SocketOptions::default());
+        for (bound, host) in [("0.0.0.0:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+            let listener = ListeningSocket::bind(&[Address::Tcp(bound.parse().unwrap())]).unwrap();
+            listener.prepare(&limits, &given);
+            let port = listener.address().tcp().unwrap().port();
+            let near = std::net::TcpStream::connect((host, port)).unwrap();
+            tcp::set_options(&near, &limits, &given).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            for stream in [near.as_fd(), accepted.as_fd()] {
+                let algorithm = SockRef::from(&stream).tcp_congestion().unwrap();
+                assert!(algorithm.starts_with(b"reno"), "{bound}");
+            }
+        }
     }
 }

@@ -201,6 +201,10 @@ impl TcpOptions for SocketTransport {
         tcp::set_options(self, limits, options)
     }
 
+    fn is_prepared(&self, limits: &Limits) -> bool {
+        tcp::has_options(self, limits)
+    }
+
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_send(total(buffers), |socket| {
             send(socket, buffers, socket::END_OF_SEGMENT)
@@ -274,6 +278,13 @@ impl SocketListener {
         Self::watch(ListeningSocket::new(socket)?)
     }
 
+    /// Has its connections begin with these options, see [`ListeningSocket::prepare`].
+    pub(crate) fn prepare(&self, limits: &Limits, options: &SocketOptions) {
+        if let Kind::Tcp(listener) = &self.kind {
+            let _ = tcp::set_options(listener, limits, options);
+        }
+    }
+
     fn watch(socket: ListeningSocket) -> io::Result<Self> {
         let (descriptor, address, file) = socket.into_parts();
         let kind = match &address {
@@ -298,6 +309,7 @@ impl Listener for SocketListener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
+                tcp::send_unpaced(&stream, address.ip());
                 Ok((SocketTransport::Tcp(stream), Address::canonical(address)))
             }
             // Its peer has none of its own.

@@ -193,6 +193,10 @@ impl TcpOptions for Socket {
         tcp::set_options(&self.descriptor, limits, options)
     }
 
+    fn is_prepared(&self, limits: &Limits) -> bool {
+        tcp::has_options(&self.descriptor, limits)
+    }
+
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Some(layer) = self.writing_layer() {

@@ -1,6 +1,7 @@
 //! The options of a TCP socket.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ pub(super) fn set_options(
     // One write per frame and no Nagle: nothing of ours ever waits for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-        send_unpaced(&socket);
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    // A socket that listens has no peer.
+    let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
+    if let Some(peer) = peer {
+        send_unpaced(stream, peer.ip());
     }
     if let Some(keepalive_time) = options.keepalive_time {
         let (first, interval) = questions(keepalive_time, limits.write_time);
@@ -33,26 +36,47 @@ pub(super) fn set_options(
     }
     withhold_acknowledgement(stream);
     // Bytes that are never acknowledged (a cable pulled) end the connection as those never taken. It
-    // also decides when keep-alive gives up, whatever the number of its questions.
+    // also decides when keep-alive gives up, whatever the number of its questions. The last of all, see `has_options`.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(
-        limits.write_time.clamp(MILLISECOND, MOST_MILLISECONDS),
-    ))?;
+    socket.set_tcp_user_timeout(Some(user_timeout(limits)))?;
     Ok(())
 }
 
-/// Has the system send at once what a connection of the loopback is given.
+/// Has the system send at once what a connection is given, if its peer is on the loopback.
 ///
 /// Where the system's congestion control is BBR, a connection is paced at the rate that was measured, which on the loopback
 /// is the rate at which the processes took turns: in half of all connections 1 MB there and back took two or three times as
 /// long as in the others, for as long as they lived. There is no congestion on the loopback.
-#[cfg(target_os = "linux")]
-fn send_unpaced(socket: &SockRef<'_>) {
-    let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
-    if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+pub(super) fn send_unpaced(stream: &impl AsFd, peer: IpAddr) {
+    #[cfg(target_os = "linux")]
+    if peer.to_canonical().is_loopback() {
         // Every Linux has it, and every process may ask for it. Without it all works, only slower.
-        let _ = socket.set_tcp_congestion(b"reno");
+        let _ = SockRef::from(stream).set_tcp_congestion(b"reno");
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, peer);
+}
+
+/// True if the stream has the options that [`set_options`] would set, because the socket that listened had all of them
+/// before the stream began. Linux hands them on, which spares seven calls of the system for a connection.
+pub(super) fn has_options(stream: &impl AsFd, limits: &Limits) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let set = SockRef::from(stream).tcp_user_timeout();
+        set.is_ok_and(|set| {
+            set.is_some_and(|set| set.as_millis() == user_timeout(limits).as_millis())
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (stream, limits);
+        false
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn user_timeout(limits: &Limits) -> Duration {
+    limits.write_time.clamp(MILLISECOND, MOST_MILLISECONDS)
 }
 
 /// The bytes that the system takes of a stream before it can send them (`TCP_NOTSENT_LOWAT`). Bytes on their way to
@@ -151,21 +175,6 @@ mod tests {
         ] {
             let expected = (first, interval);
             assert_eq!(questions(keepalive_time, write_time), expected);
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn connections_of_the_loopback_are_not_paced() {
-        for local in ["127.0.0.1:0", "127.9.0.1:0", "[::1]:0"] {
-            let listener = std::net::TcpListener::bind(local).unwrap();
-            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let (server, _) = listener.accept().unwrap();
-            for stream in [client, server] {
-                set_options(&stream, &Limits::default(), &SocketOptions::default()).unwrap();
-                let algorithm = SockRef::from(&stream).tcp_congestion().unwrap();
-                assert!(algorithm.starts_with(b"reno"), "{local}");
-            }
         }
     }
 

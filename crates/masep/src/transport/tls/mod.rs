@@ -104,6 +104,10 @@ impl<T: Transport> TcpOptions for Layered<T> {
             .map_or(Ok(()), |tcp| tcp.prepare(limits, options))
     }
 
+    fn is_prepared(&self, limits: &Limits) -> bool {
+        (self.below.tcp()).is_some_and(|tcp| tcp.is_prepared(limits))
+    }
+
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.below.tcp() {
             Some(tcp) if self.layer.writes_plainly() => tcp.try_write_apart(buffers),
