@@ -21,6 +21,8 @@ struct State {
     arriving: usize,
     /// True if no more arrive than these.
     closed: bool,
+    /// Calls that wait.
+    calls: usize,
 }
 
 impl Arrivals {
@@ -31,6 +33,7 @@ impl Arrivals {
                 waiting: Accepted::new(connections),
                 arriving: 0,
                 closed: false,
+                calls: 0,
             }),
             changed: Condvar::default(),
         }
@@ -43,11 +46,18 @@ impl Arrivals {
 
     /// The next connection; `None` when none comes any more.
     pub(super) fn next(&self, until: Option<Instant>) -> Result<Option<Connection>, TimedOut> {
-        wait_while(&self.changed, self.lock(), until, |state| {
+        let mut state = self.lock();
+        state.calls += 1;
+        let waited = wait_while(&self.changed, state, until, |state| {
             state.waiting.is_empty() && !(state.closed && state.arriving == 0)
-        })
-        .map(|mut state| state.waiting.pop())
-        .ok_or(TimedOut)
+        });
+        let is_late = waited.is_none();
+        let mut state = waited.unwrap_or_else(|| self.lock());
+        state.calls -= 1;
+        if is_late {
+            return Err(TimedOut);
+        }
+        Ok(state.waiting.pop())
     }
 
     /// Expects no more; those that wait, or have been promised our hello, can still be taken.
@@ -64,8 +74,13 @@ impl Arrivals {
 
     /// One that was expected does not come any more.
     pub(super) fn leave(&self) {
-        self.lock().arriving -= 1;
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.arriving -= 1;
+        let has_calls = state.calls > 0;
+        drop(state);
+        if has_calls {
+            self.changed.notify_all();
+        }
     }
 
     /// Drops those that wait.

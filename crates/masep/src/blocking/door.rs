@@ -13,7 +13,8 @@ use masep_proto::connection::{Connection as Core, HelloFailure};
 use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
 use super::detached::{Away, Detached};
-use super::handler::{self, guarded};
+use super::handler::guarded;
+use super::handler_threads::HandlerThreads;
 use super::keeper;
 use super::prefaces::Prefaces;
 #[cfg(feature = "unstable-bindings")]
@@ -35,10 +36,11 @@ pub(super) struct Door {
     settings: DoorSettings,
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
+    threads: Arc<HandlerThreads>,
     accepted: Arrivals,
     /// The most connections that live at a time.
     places: usize,
-    guests: Mutex<Guests<Shared>>,
+    guests: Mutex<Waiting>,
     /// The host is asked about a connection, or will not be any more.
     requested: Condvar,
     /// Wakes the thread that accepts.
@@ -46,6 +48,13 @@ pub(super) struct Door {
     is_stopped: AtomicBool,
     #[cfg(feature = "unstable-bindings")]
     relays: Arc<Relays>,
+}
+
+/// The connections at the door, and the thread that waits for what comes to them.
+struct Waiting {
+    guests: Guests<Shared>,
+    /// The thread that accepts looks at the time at the latest then; at `None` it may never.
+    looks_at: Option<Instant>,
 }
 
 impl Door {
@@ -61,9 +70,13 @@ impl Door {
             itself: itself.clone(),
             registry: Registry::default(),
             handler,
+            threads: Arc::default(),
             accepted: Arrivals::new(connections),
             places: connections,
-            guests: Mutex::new(Guests::new(admission, &settings)),
+            guests: Mutex::new(Waiting {
+                guests: Guests::new(admission, &settings),
+                looks_at: None,
+            }),
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
@@ -105,13 +118,14 @@ impl Door {
         self.update(Guests::stop);
         self.requested.notify_all();
         self.accepted.close();
+        self.threads.close();
     }
 
     fn wake(&self) {
         let _ = (&self.wake).write_all(&[0]);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Guests<Shared>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,9 +134,11 @@ impl Door {
         self: &Arc<Self>,
         until: Option<Instant>,
     ) -> Result<Option<Request>, TimedOut> {
-        let waits = |guests: &mut Guests<_>| !guests.requests.has_waiting() && !guests.is_stopped;
-        let guests = wait_while(&self.requested, self.lock(), until, waits);
-        Ok(next_request(&mut *guests.ok_or(TimedOut)?, self))
+        let waits = |waiting: &mut Waiting| {
+            !waiting.guests.requests.has_waiting() && !waiting.guests.is_stopped
+        };
+        let waiting = wait_while(&self.requested, self.lock(), until, waits);
+        Ok(next_request(&mut waiting.ok_or(TimedOut)?.guests, self))
     }
 
     /// Accepts until the server is stopped. `expects`: a header of the PROXY protocol in front of each connection that does
@@ -139,10 +155,8 @@ impl Door {
         tracing::info!(?id, "listening");
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
-            let deadline = self.ask(|admission, now| {
-                admission.handle_timeout(now);
-                admission.deadline()
-            });
+            self.ask(Admission::handle_timeout);
+            let deadline = self.next_look();
             let mut asked = vec![poll_fd(&woken, WOKEN)];
             asked.extend(prefaces.waiting());
             if rests_until.is_none() {
@@ -170,6 +184,13 @@ impl Door {
             rests_until = rest.and_then(after);
         }
         tracing::info!(?id, "stopped accepting");
+    }
+
+    /// The time at which the thread that accepts is to look at the time again.
+    fn next_look(&self) -> Option<Instant> {
+        let mut waiting = self.lock();
+        waiting.looks_at = waiting.guests.admission.deadline();
+        waiting.looks_at
     }
 
     /// Takes one connection of each listener that has some. Gives the time for which accepting rests, if one has failed.
@@ -237,10 +258,12 @@ impl Door {
     }
 
     fn prepare(&self, socket: &Socket) -> io::Result<()> {
-        // Some systems hand the listener's mode on.
-        socket.set_nonblocking(false)?;
+        if cfg!(not(target_os = "linux")) {
+            // Other systems hand the listener's mode on.
+            socket.set_nonblocking(false)?;
+        }
         let settings = &self.settings;
-        transport::prepare(socket, settings.limits(), &settings.socket_options)
+        transport::prepare_accepted(socket, settings.limits(), &settings.socket_options)
     }
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
@@ -289,18 +312,22 @@ impl Admits for Door {
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut Guests<Shared>) -> T) -> T {
-        let mut guests = self.lock();
-        let before = guests.admission.deadline();
-        let result = change(&mut guests);
+        let mut waiting = self.lock();
+        let Waiting { guests, looks_at } = &mut *waiting;
+        let result = change(guests);
         let next = || guests.next_decided(&self.itself, &self.settings);
         let decided: Vec<_> = std::iter::from_fn(next).collect();
-        let after = guests.admission.deadline();
+        let deadline = guests.admission.deadline();
+        let is_earlier = deadline.is_some_and(|deadline| looks_at.is_none_or(|at| deadline < at));
+        if is_earlier {
+            *looks_at = deadline;
+        }
         let (access, has_asked) = guests.take_asked();
-        drop(guests);
+        drop(waiting);
         if has_asked {
             self.requested.notify_all();
         }
-        if after.is_some() && after != before {
+        if is_earlier {
             self.wake();
         }
         for (shared, decided) in decided {
@@ -311,13 +338,13 @@ impl Admits for Door {
     }
 
     fn look<T>(&self, look: impl FnOnce(&Guests<Shared>) -> T) -> T {
-        look(&self.lock())
+        look(&self.lock().guests)
     }
 
     #[cfg(feature = "unstable-bindings")]
     fn give_up(&self, ticket: masep_proto::admission::Ticket) -> Option<io::Result<Detached>> {
         let door = self.itself.upgrade()?;
-        let shared = self.lock().get(ticket).cloned()?;
+        let shared = self.lock().guests.get(ticket).cloned()?;
         let detached = shared.detach(&self.relays)?;
         let is_given_away = shared.lock().is_given_away;
         if is_given_away {
@@ -393,15 +420,12 @@ impl Visit<Door> {
         self.tell_host(Ok(()));
         let connection = Connection::of(first);
         let shared = connection.shared().clone();
-        let Some(handler) = self.door.handler.clone() else {
+        let Some(handler) = &self.door.handler else {
             shared.read_for_policy();
             return self.door.accepted.arrive(connection);
         };
         self.door.accepted.leave();
-        let started = thread::Builder::new()
-            .name("masep-connection".into())
-            .spawn(move || handler::run(&connection, &*handler));
-        if let Err(error) = started {
+        if let Err(error) = self.door.threads.run(connection, handler) {
             tracing::warn!("no thread for a connection: {error}");
             shared.told();
         }

@@ -15,7 +15,8 @@ use crate::{Address, CloseReason, RejectReason};
 /// makes its calls, one after the other, in the order connect, receive…, close; those of different
 /// connections overlap, but one is told of its end before the next one with the same id connects
 /// (which waits up to a second for that). A call may block: meanwhile this connection reads nothing (its peer feels
-/// the back-pressure), and the others go on.
+/// the back-pressure), and the others go on. A server's thread whose connection has ended stays for up to a second for the
+/// next one, which finds the thread-local values that a call has left there.
 ///
 /// A call that panics ends its connection with [`CloseReason::Aborted`] and nothing else;
 /// [`on_close`](Self::on_close) is still called.

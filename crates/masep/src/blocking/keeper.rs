@@ -2,15 +2,16 @@
 //! rests of frames that were sent without a wait, and farewells. It is started when there is work, and ends when
 //! there was none for a while.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, PipeReader, PipeWriter, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use masep_proto::connection::Want;
 
 use super::drive::is_past;
-use super::poller::Poller;
+use super::poller::{Additions, Poller};
 use super::shared::Shared;
 use super::stream::{Readiness, Stream, Wait, after, earlier};
 use crate::CloseReason;
@@ -26,12 +27,34 @@ shuttle::lazy_static! {
     static ref KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 }
 
+/// The readiness of a stream that was asked to tell when all is sent.
+const ALL_SENT: Readiness = Readiness {
+    reads: false,
+    writes: true,
+};
+
+/// The number of times that the thread was left behind in another process. The connections that it had there, it has not
+/// here.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
 /// The thread, as others see it.
 struct Keeper {
     /// A process that was forked has no such thread.
     process: u32,
-    arrivals: Vec<Arc<Shared>>,
+    arrivals: Vec<Arrival>,
+    additions: Additions,
     wake: PipeWriter,
+    /// It looks at the arrivals before it sleeps.
+    is_awake: bool,
+    /// The time at which it wakes by itself.
+    wakes_at: Option<Instant>,
+}
+
+enum Arrival {
+    /// The thread is to take a step of a connection.
+    Step(Arc<Shared>),
+    /// Its poller waits for a connection by now.
+    Watched(Arc<Shared>, Watch),
 }
 
 /// The things that the keeper waits for on behalf of a connection.
@@ -41,88 +64,103 @@ pub(super) struct Watch {
     pub(super) until: Option<Instant>,
 }
 
+/// The thread that takes a step of a connection for the keeper.
+enum Stepping {
+    /// The one that asks.
+    This,
+    /// Another one, which is told to look again.
+    Another,
+    /// The keeper itself.
+    Keeper,
+}
+
 fn lock() -> MutexGuard<'static, Option<Keeper>> {
     KEEPER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the keeper look at a connection, whether it has it already or not.
+/// Sees to a connection that no call waits for, whether the keeper has it already or not. If the keeper has not, this thread
+/// takes the step that is due, and the keeper is not woken.
 pub(super) fn watch(shared: &Arc<Shared>) {
+    match shared.begin_step() {
+        Stepping::Another => {}
+        Stepping::This => {
+            if let Some(watch) = shared.step(Readiness::default()) {
+                place(shared, watch);
+            }
+        }
+        Stepping::Keeper => {
+            let asked = with_keeper(|keeper| {
+                keeper.arrivals.push(Arrival::Step(shared.clone()));
+                keeper.wake()
+            });
+            if let Err(error) = asked {
+                tracing::warn!("no thread for what is left of a connection: {error}");
+                shared.leave_at_once();
+            }
+        }
+    }
+}
+
+/// Has the keeper wait for a connection.
+fn place(shared: &Arc<Shared>, watch: Watch) {
+    let wanted = watch.wanted;
+    let placed = with_keeper(|keeper| {
+        let key = shared.id.as_key();
+        keeper.additions.add(key, &watch.stream, wanted)?;
+        let until = watch.until;
+        keeper
+            .arrivals
+            .push(Arrival::Watched(shared.clone(), watch));
+        if until.is_some_and(|until| keeper.wakes_at.is_none_or(|wakes_at| until < wakes_at)) {
+            keeper.wake()?;
+        }
+        Ok(())
+    });
+    if let Err(error) = placed {
+        tracing::warn!("no way to wait for what is left of a connection: {error}");
+        shared.give_back(false);
+        shared.leave_at_once();
+    }
+}
+
+/// Calls with the thread, which is started if need be.
+fn with_keeper(call: impl FnOnce(&mut Keeper) -> io::Result<()>) -> io::Result<()> {
     let mut keeper = lock();
     if let Some(forked) = keeper.take_if(|keeper| keeper.process != std::process::id()) {
         // Its connections are those of the other process.
         std::mem::forget(forked);
+        GENERATION.fetch_add(1, Ordering::Relaxed);
     }
-    let keeper_of = |keeper: &mut Option<Keeper>| -> io::Result<()> {
-        if let Some(keeper) = keeper {
-            if keeper.arrivals.is_empty() {
-                keeper.wake.write_all(&[0])?;
-            }
-            keeper.arrivals.push(shared.clone());
-            return Ok(());
-        }
+    match &mut *keeper {
+        Some(keeper) => call(keeper),
+        none => call(none.insert(Keeper::start()?)),
+    }
+}
+
+impl Keeper {
+    fn start() -> io::Result<Self> {
         let (woken, wake) = io::pipe()?;
+        let kept = Kept::new()?;
+        let additions = kept.poller.additions()?;
         thread::Builder::new()
             .name("masep-keeper".into())
-            .spawn(move || run(&woken))?;
-        *keeper = Some(Keeper {
+            .spawn(move || kept.run(&woken))?;
+        Ok(Self {
             process: std::process::id(),
-            arrivals: vec![shared.clone()],
+            arrivals: Vec::new(),
+            additions,
             wake,
-        });
+            is_awake: true,
+            wakes_at: None,
+        })
+    }
+
+    fn wake(&mut self) -> io::Result<()> {
+        if !self.is_awake {
+            self.wake.write_all(&[0])?;
+            self.is_awake = true;
+        }
         Ok(())
-    };
-    let kept = keeper_of(&mut keeper);
-    drop(keeper);
-    if let Err(error) = kept {
-        tracing::warn!("no thread for what is left of a connection: {error}");
-        shared.leave_at_once();
-    }
-}
-
-fn run(woken: &PipeReader) {
-    let mut kept = match Kept::new() {
-        Ok(kept) => kept,
-        Err(error) => return give_up(&error),
-    };
-    loop {
-        let Some(arrivals) = take_arrivals() else {
-            return;
-        };
-        for shared in arrivals {
-            kept.step(shared, Readiness::default());
-        }
-        let is_idle = kept.watches.is_empty();
-        let until = if is_idle {
-            after(IDLE_TIME)
-        } else {
-            kept.deadlines.first().map(|(until, _)| *until)
-        };
-        let is_woken = kept.poller.wait(woken, until).unwrap_or_else(|error| {
-            tracing::warn!("waiting for connections: {error}");
-            thread::sleep(Duration::from_millis(10));
-            true
-        });
-        for (key, found) in kept.poller.ready().collect::<Vec<_>>() {
-            kept.look(key, found);
-        }
-        let now = sync::now();
-        while let Some((until, key)) = kept.deadlines.first().copied()
-            && until <= now
-        {
-            kept.look(key, Readiness::default());
-        }
-        if is_idle && !is_woken && end() {
-            return;
-        }
-    }
-}
-
-/// There is no way to wait for connections.
-fn give_up(error: &io::Error) {
-    tracing::warn!("no way to wait for what is left of connections: {error}");
-    let keeper = lock().take();
-    for shared in keeper.into_iter().flat_map(|keeper| keeper.arrivals) {
-        shared.leave_at_once();
     }
 }
 
@@ -131,6 +169,8 @@ struct Kept {
     watches: HashMap<usize, (Arc<Shared>, Watch)>,
     deadlines: BTreeSet<(Instant, usize)>,
     poller: Poller,
+    /// Those of which a step is due, and that are still on their way here.
+    expected: HashSet<usize>,
 }
 
 impl Kept {
@@ -139,44 +179,126 @@ impl Kept {
             watches: HashMap::new(),
             deadlines: BTreeSet::new(),
             poller: Poller::new()?,
+            expected: HashSet::new(),
         })
+    }
+
+    fn run(mut self, woken: &PipeReader) {
+        while self.take_arrivals() {
+            let is_idle = self.is_idle();
+            let until = if is_idle {
+                after(IDLE_TIME)
+            } else {
+                self.deadlines.first().map(|(until, _)| *until)
+            };
+            if !falls_asleep(until) {
+                continue;
+            }
+            let is_woken = self.poller.wait(woken, until).unwrap_or_else(|error| {
+                tracing::warn!("waiting for connections: {error}");
+                thread::sleep(Duration::from_millis(10));
+                true
+            });
+            if !self.take_arrivals() {
+                return;
+            }
+            for (key, found) in self.poller.ready().collect::<Vec<_>>() {
+                self.look(key, found);
+            }
+            let now = sync::now();
+            while let Some((until, key)) = self.deadlines.first().copied()
+                && until <= now
+            {
+                self.look(key, Readiness::default());
+            }
+            if is_idle && !is_woken && self.is_idle() && end() {
+                return;
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.watches.is_empty() && self.expected.is_empty()
+    }
+
+    /// False in a process that is not the keeper's.
+    fn take_arrivals(&mut self) -> bool {
+        let arrivals = lock().as_mut().map(|keeper| {
+            keeper.is_awake = true;
+            std::mem::take(&mut keeper.arrivals)
+        });
+        let is_ours = arrivals.is_some();
+        for arrival in arrivals.into_iter().flatten() {
+            match arrival {
+                Arrival::Step(shared) => self.step_on(shared),
+                Arrival::Watched(shared, watch) => {
+                    let key = shared.id.as_key();
+                    self.keep(shared, watch);
+                    if self.expected.remove(&key) {
+                        self.look(key, Readiness::default());
+                    }
+                }
+            }
+        }
+        is_ours
+    }
+
+    /// Another thread has asked for a step.
+    fn step_on(&mut self, shared: Arc<Shared>) {
+        let key = shared.id.as_key();
+        if self.watches.contains_key(&key) {
+            return self.look(key, Readiness::default());
+        }
+        self.expected.remove(&key);
+        match shared.begin_step() {
+            Stepping::This => self.step(shared, Readiness::default()),
+            Stepping::Another => {}
+            Stepping::Keeper => {
+                self.expected.insert(key);
+            }
+        }
     }
 
     /// Takes a step of one of them for which something was found, or the time is over.
     fn look(&mut self, key: usize, found: Readiness) {
-        if let Some((shared, watch)) = self.watches.get(&key) {
-            let (shared, found) = (shared.clone(), found.of(watch.wanted));
-            self.step(shared, found);
+        let Some((shared, watch)) = self.watches.remove(&key) else {
+            return;
+        };
+        self.poller.remove(&watch.stream, watch.wanted);
+        if let Some(until) = watch.until {
+            self.deadlines.remove(&(until, key));
         }
+        shared.give_back(true);
+        self.step(shared, found.of(watch.wanted));
     }
 
     fn step(&mut self, shared: Arc<Shared>, found: Readiness) {
-        let key = shared.id.as_key();
-        if let Some((_, watch)) = self.watches.remove(&key) {
-            self.poller.remove(&watch.stream, watch.wanted);
-            if let Some(until) = watch.until {
-                self.deadlines.remove(&(until, key));
-            }
-            shared.give_back(watch.wanted);
-        }
         let Some(watch) = shared.step(found) else {
             return;
         };
+        let key = shared.id.as_key();
         if let Err(error) = self.poller.add(key, &watch.stream, watch.wanted) {
             tracing::warn!("no way to wait for what is left of a connection: {error}");
-            shared.give_back(watch.wanted);
+            shared.give_back(false);
             return shared.leave_at_once();
         }
+        self.keep(shared, watch);
+    }
+
+    fn keep(&mut self, shared: Arc<Shared>, watch: Watch) {
+        let key = shared.id.as_key();
         self.deadlines.extend(watch.until.map(|until| (until, key)));
         self.watches.insert(key, (shared, watch));
     }
 }
 
-/// `None` in a process that is not the keeper's.
-fn take_arrivals() -> Option<Vec<Arc<Shared>>> {
-    lock()
-        .as_mut()
-        .map(|keeper| std::mem::take(&mut keeper.arrivals))
+/// False if there is something to do before the thread sleeps until then.
+fn falls_asleep(until: Option<Instant>) -> bool {
+    lock().as_mut().is_some_and(|keeper| {
+        keeper.is_awake = !keeper.arrivals.is_empty();
+        keeper.wakes_at = until;
+        !keeper.is_awake
+    })
 }
 
 /// Ends the thread, unless there is something to do again.
@@ -192,19 +314,40 @@ fn end() -> bool {
 }
 
 impl Shared {
+    /// Finds out which thread takes the step that is due. If it is this one, it calls [`step`](Self::step).
+    fn begin_step(&self) -> Stepping {
+        let mut state = self.lock();
+        if state.roles.is_stepped {
+            state.roles.steps_again = true;
+            return Stepping::Another;
+        }
+        if state.roles.is_watched {
+            if state.roles.generation == GENERATION.load(Ordering::Relaxed) {
+                return Stepping::Keeper;
+            }
+            state.leave_keeper();
+        }
+        state.roles.is_stepped = true;
+        Stepping::This
+    }
+
     /// A step of the keeper, for a connection that needs it. It has the roles from here on that it waits for.
-    pub(super) fn step(self: &Arc<Self>, found: Readiness) -> Option<Watch> {
+    fn step(self: &Arc<Self>, found: Readiness) -> Option<Watch> {
         let mut state = self.lock();
         let now = state.tick();
         if is_past(state.roles.looks_until, now) {
             state.roles.looks_until = None;
         }
         state = self.found_by(state, found);
+        let mut has_asked = false;
         loop {
             state = self.advance(state);
             let looks = state.roles.looks_until.is_some();
             if looks && state.core.wants().read == Want::Now {
                 state = self.read(state, Wait::No);
+                continue;
+            }
+            if std::mem::take(&mut state.roles.steps_again) {
                 continue;
             }
             if !state.needs_keeper() || (state.core.is_open() && state.roles.waiting > 0) {
@@ -217,26 +360,44 @@ impl Shared {
                 writes: may_wait.writes,
             };
             let until = earlier(state.core.deadline(), state.roles.looks_until);
-            let stream = state.stream.clone()?;
+            let Some(stream) = state.stream.clone() else {
+                break;
+            };
+            if wanted.writes && state.core.wants().sent && !has_asked {
+                // Mostly all is sent by now.
+                has_asked = true;
+                drop(state);
+                let is_sent = stream.is_writable();
+                state = self.lock();
+                if is_sent {
+                    state = self.found_by(state, ALL_SENT);
+                }
+                continue;
+            }
             state.take(wanted);
             state.roles.kept = wanted;
             state.roles.is_watched = true;
+            state.roles.generation = GENERATION.load(Ordering::Relaxed);
+            state.roles.is_stepped = false;
             return Some(Watch {
                 stream,
                 wanted,
                 until,
             });
         }
+        state.roles.is_stepped = false;
         self.notify(&state);
         None
     }
 
-    /// The keeper has the roles no more.
-    pub(super) fn give_back(&self, wanted: Readiness) {
+    /// The keeper has the roles no more. `steps`: it takes a step.
+    fn give_back(&self, steps: bool) {
         let mut state = self.lock();
-        state.give_back(wanted);
-        state.roles.kept = Readiness::default();
-        state.roles.is_watched = false;
+        state.leave_keeper();
+        state.roles.is_stepped = steps;
+        if !steps {
+            self.notify(&state);
+        }
     }
 
     /// There is no thread that could wait for this connection.

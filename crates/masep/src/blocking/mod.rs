@@ -63,6 +63,7 @@ mod ending;
 mod event_loop;
 mod events;
 mod handler;
+mod handler_threads;
 mod keeper;
 #[cfg(not(masep_model))]
 mod player;

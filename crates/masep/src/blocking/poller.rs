@@ -5,13 +5,36 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::stream::{Readiness, Stream, WOKEN, poll_fd, readiness, wait_for};
 use crate::sync::Instant;
 
 /// The most sockets that are told of at once. Others are told of by the next wait.
 const MOST_EVENTS: usize = 256;
+
+/// The way to add streams to those that another thread waits for, which is not woken by that.
+pub(super) struct Additions(Registry);
+
+impl Additions {
+    /// Has the thread wait for a stream from here on, which is known by this key. It is told of once, and may be added again
+    /// when it was [removed](Poller::remove).
+    pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
+        add(&self.0, key, stream, wanted)
+    }
+}
+
+fn add(registry: &Registry, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
+    let reads = wanted.reads.then_some(Interest::READABLE);
+    let writes = wanted.writes.then_some(Interest::WRITABLE);
+    let Some(interest) = reads.map_or(writes, |reads| {
+        Some(writes.map_or(reads, |writes| reads | writes))
+    }) else {
+        return Ok(());
+    };
+    let descriptor = stream.0.as_fd().as_raw_fd();
+    registry.register(&mut SourceFd(&descriptor), Token(key), interest)
+}
 
 /// Streams that one thread waits for.
 pub(super) struct Poller {
@@ -27,19 +50,14 @@ impl Poller {
         })
     }
 
-    /// Waits for a stream from here on, which is known by this key. It is told of once, and may be added again when it was
-    /// [removed](Self::remove).
+    /// Waits for a stream from here on, see [`Additions::add`].
     pub(super) fn add(&self, key: usize, stream: &Stream, wanted: Readiness) -> io::Result<()> {
-        let reads = wanted.reads.then_some(Interest::READABLE);
-        let writes = wanted.writes.then_some(Interest::WRITABLE);
-        let Some(interest) = reads.map_or(writes, |reads| {
-            Some(writes.map_or(reads, |writes| reads | writes))
-        }) else {
-            return Ok(());
-        };
-        let descriptor = stream.0.as_fd().as_raw_fd();
-        let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&descriptor), Token(key), interest)
+        add(self.poll.registry(), key, stream, wanted)
+    }
+
+    /// For other threads, which add streams to those that this one waits for.
+    pub(super) fn additions(&self) -> io::Result<Additions> {
+        self.poll.registry().try_clone().map(Additions)
     }
 
     /// Waits no more for a stream.

@@ -105,6 +105,10 @@ impl ServerBuilder {
         pymasep: Option<ListeningSocket>,
     ) -> io::Result<Server> {
         let Self { settings, handler } = self;
+        for listener in [Some(&main), pymasep.as_ref()].into_iter().flatten() {
+            let endpoint = &settings.endpoint;
+            listener.prepare(&endpoint.limits, &endpoint.socket_options);
+        }
         let local_address = main.address().clone();
         let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
         let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];

@@ -115,6 +115,16 @@ impl Stream {
         self.0.tcp().is_some_and(TcpOptions::tell_when_sent)
     }
 
+    /// True if the socket is writable now, or broken.
+    pub(super) fn is_writable(&self) -> bool {
+        let wanted = Readiness {
+            reads: false,
+            writes: true,
+        };
+        let mut asked = [poll_fd(&self.0, wanted)];
+        poll(&mut asked, Some(&Timespec::default())).is_ok() && readiness(&asked[0]).writes
+    }
+
     /// Wakes a thread that waits for bytes. From here on nothing is waited for.
     pub(super) fn shut_reading(&self) {
         let _ = self.0.shutdown(Shutdown::Read);

@@ -31,8 +31,14 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) asked: bool,
     /// The keeper's.
     pub(in crate::blocking) kept: Readiness,
-    /// The keeper has it among those that it looks at.
+    /// The keeper has it among those that it looks at, or is about to.
     pub(in crate::blocking) is_watched: bool,
+    /// The number of that keeper.
+    pub(in crate::blocking) generation: u32,
+    /// A thread takes a step of it in the keeper's place, or the keeper does.
+    pub(in crate::blocking) is_stepped: bool,
+    /// That thread is to look again before it leaves.
+    pub(in crate::blocking) steps_again: bool,
     /// The keeper reads until then, though nobody waits.
     pub(in crate::blocking) looks_until: Option<Instant>,
     /// The event loop that drives the connection in place of the keeper.
@@ -147,6 +153,13 @@ impl State {
     /// True if the keeper still has a connection that is over.
     pub(in crate::blocking) const fn is_kept_in_vain(&self) -> bool {
         self.roles.is_watched && self.core.is_over()
+    }
+
+    /// The keeper has it no more, and none of its roles.
+    pub(in crate::blocking) fn leave_keeper(&mut self) {
+        let kept = std::mem::take(&mut self.roles.kept);
+        self.give_back(kept);
+        self.roles.is_watched = false;
     }
 
     /// A thread that waits for room alone, because another one was reading, is to read now that nobody does: the
