@@ -8,14 +8,16 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use masep::blocking::{Client, Connection, Server};
+use masep::blocking::{Client, Connection, Server, SocketHandler};
 use masep::{
     AcceptTimeoutError, CloseReason, Frame, Limits, RecvTimeoutError, SendError, SocketOptions,
 };
-use shells::{Peer, SOON, frame};
+use shells::{Peer, SOON, frame, until};
 
 fn over(stream: impl Into<std::os::fd::OwnedFd>) -> Connection {
     Connection::over(
@@ -292,4 +294,96 @@ fn a_thread_that_waits_for_room_reads_when_the_one_that_read_has_left() {
         assert_eq!(sender.join().unwrap(), Ok(()));
     });
     assert!((0..FRAMES).all(|_| connection.recv_timeout(SOON) == Ok(frame.clone())));
+}
+
+/// Knows the threads in which it was called, and how many of them have not ended.
+#[derive(Default)]
+struct Noting {
+    threads: Mutex<Vec<ThreadId>>,
+    live: Arc<AtomicUsize>,
+}
+
+/// In a thread that has not ended.
+struct Live(Arc<AtomicUsize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Noting {
+    fn live(&self) -> usize {
+        self.live.load(Ordering::SeqCst)
+    }
+}
+
+impl SocketHandler for Noting {
+    fn on_connect(&self, _: &Connection) {
+        thread_local! {
+            static LIVE: std::cell::OnceCell<Live> = const { std::cell::OnceCell::new() };
+        }
+        assert_eq!(thread::current().name(), Some("masep-connection"));
+        self.threads.lock().unwrap().push(thread::current().id());
+        LIVE.with(|live| {
+            live.get_or_init(|| {
+                self.live.fetch_add(1, Ordering::SeqCst);
+                Live(self.live.clone())
+            });
+        });
+    }
+
+    fn on_receive(&self, connection: &Connection, frame: Frame) {
+        assert_ne!(frame.bytes(), "panic");
+        let _ = connection.send(frame);
+    }
+}
+
+fn noting() -> (Server, Arc<Noting>) {
+    let handler = Arc::new(Noting::default());
+    let server = Server::builder("engine").handler(handler.clone());
+    (server.bind("127.0.0.1:0").unwrap(), handler)
+}
+
+#[test]
+fn a_thread_whose_connection_has_ended_takes_the_next_one() {
+    let (server, handler) = noting();
+    // It may not be there yet when that comes.
+    let again = (0..1_000).find(|number| {
+        let id = format!("agent {number}");
+        let client = Client::builder(id.as_str()).connect(server.local_address());
+        let client = client.unwrap();
+        // That a function panics is the end of its connection, and not of the thread.
+        let word = if number % 2 == 0 { "panic" } else { "hi" };
+        client.connection().send(word).unwrap();
+        let heard = client.connection().recv();
+        assert_eq!(heard.is_ok(), word == "hi");
+        client.connection().bye();
+        until(|| !server.registry().is_connection_registered(&id));
+        let threads = handler.threads.lock().unwrap();
+        let (last, before) = threads.split_last().unwrap();
+        before.contains(last)
+    });
+    assert!(again.is_some());
+    drop(server);
+    until(|| handler.live() == 0);
+}
+
+#[test]
+fn few_threads_stay_and_none_for_long() {
+    let (server, handler) = noting();
+    let connect = |number| {
+        let client = Client::builder(format!("agent {number}"));
+        client.connect(server.local_address()).unwrap()
+    };
+    let clients: Vec<_> = (0..50).map(connect).collect();
+    until(|| handler.live() == 50);
+    drop(clients);
+    until(|| handler.live() <= 8);
+    until(|| handler.live() == 0);
+    // The next one has a thread all the same.
+    let client = connect(50);
+    client.connection().send("hi").unwrap();
+    assert_eq!(client.connection().recv(), Ok(Frame::new("hi")));
+    assert_eq!(handler.live(), 1);
 }
