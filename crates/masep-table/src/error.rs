@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use masep_proto::protocol2;
+
 /// A call of the host that cannot be done. It changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,9 @@ pub enum TableError {
     NoSeats,
     /// Two seats of this name, or one that is asked twice in a turn.
     SeatTwice(String),
+    /// A name that no seat can have, because no HELLO and no WELCOME can say it: empty, of more than 512 bytes, or with a
+    /// character that is not [printable](masep_proto::is_printable).
+    SeatName(String),
     /// No seat of this name or place.
     UnknownSeat(String),
     /// The turn of this number is still open: it is to be closed first.
@@ -25,6 +30,11 @@ impl fmt::Display for TableError {
         match self {
             Self::NoSeats => f.write_str("a table needs a seat"),
             Self::SeatTwice(name) => write!(f, "the seat {name:?} is named twice"),
+            Self::SeatName(name) => write!(
+                f,
+                "{name:.80?} is no name of a seat: it has 1 to {} bytes, all printable",
+                protocol2::NAME_BYTES
+            ),
             Self::UnknownSeat(name) => write!(f, "there is no seat {name:?}"),
             Self::TurnIsOpen(number) => write!(f, "turn {number} is still open: close it first"),
             Self::Over => f.write_str("the table has ended"),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use masep_proto::Value;
+use masep_proto::protocol2::NAME_BYTES;
+use masep_proto::{Value, is_printable};
 
 use crate::TableError;
 
@@ -217,6 +218,11 @@ impl Settings {
     }
 
     pub(crate) fn check(&self) -> Result<(), TableError> {
+        let is_name =
+            |name: &str| (1..=NAME_BYTES).contains(&name.len()) && name.chars().all(is_printable);
+        if let Some(wrong) = self.seats.iter().find(|name| !is_name(name)) {
+            return Err(TableError::SeatName(wrong.clone()));
+        }
         let mut names = BTreeSet::new();
         if let Some(twice) = self.seats.iter().find(|name| !names.insert(name.as_str())) {
             return Err(TableError::SeatTwice(twice.clone()));

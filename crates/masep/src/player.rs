@@ -25,7 +25,7 @@ use std::time::Instant;
 use masep_proto::connection::Protocols;
 use masep_proto::protocol2::{AccessToken, Notice, Rejected};
 use masep_proto::tls::TlsFault;
-use masep_proto::{Frame, Limits, Message, PeerId, Role, TypeName, Value};
+use masep_proto::{Frame, HelloError, Limits, Message, PeerId, Role, TypeName, Value};
 use masep_table::TurnData;
 use masep_table::player::{Closed, Part, Session, Step};
 use tokio::time::{sleep_until, timeout};
@@ -228,7 +228,9 @@ pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant, ra
             session.refused(rejected, now, random);
         }
         // Another attempt would end as this one.
-        ConnectErrorKind::TlsSettings(_) | ConnectErrorKind::Token(_) => {
+        ConnectErrorKind::TlsSettings(_)
+        | ConnectErrorKind::Token(_)
+        | ConnectErrorKind::Hello(HelloError::Own(_)) => {
             let rejected = Rejected::new("settings", error.to_string());
             session.refused(rejected, now, random);
         }

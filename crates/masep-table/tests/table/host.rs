@@ -48,6 +48,19 @@ fn settings_are_checked() {
     );
     let twice = Settings::new("e", "l", ["a", "b", "a"]);
     assert_eq!(new(twice), Some(TableError::SeatTwice("a".into())));
+    // Nobody could sit there: no HELLO asks for it, and no WELCOME gives it.
+    for name in ["", "a\nb", "\u{1b}[2J", &"x".repeat(513)] {
+        let named = Settings::new("e", "i", ["red", name]);
+        assert_eq!(
+            new(named),
+            Some(TableError::SeatName(name.into())),
+            "{name:?}"
+        );
+    }
+    assert_eq!(
+        new(Settings::new("e", "i", [&*"x".repeat(512), "r\u{f6}t"])),
+        None
+    );
     let unknown = Settings::new("e", "l", ["a"]).finals_unanswered("b");
     assert_eq!(new(unknown), Some(TableError::UnknownSeat("b".into())));
 }
