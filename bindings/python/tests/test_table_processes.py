@@ -308,14 +308,35 @@ input()
 # README's engine and agent
 
 
+#: Runs an example when it is told to. Python and its imports take seconds of a busy machine, in which a seat is gone.
+WAITING = """
+import os, runpy, sys
+import masep
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 @contextmanager
-def example(name, *arguments):
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+def example(name, *arguments, waits=False):
+    how = ["-c", WAITING] if waits else []
+    command = [sys.executable, *how, str(EXAMPLES / name), *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         try:
+            if waits:
+                assert line(running) == "ready"
             yield running
         finally:
             running.kill()
+
+
+def go(running):
+    """Lets an example begin that waits."""
+    running.stdin.write("\n")
+    running.stdin.flush()
 
 
 def line(running):
@@ -397,9 +418,11 @@ def test_the_pursuit_engine_withstands_players_that_are_killed_wrong_silent_or_l
             wrong.send(masep.Message("action", {"action": action}, wrong_id))
         wrong.send(b"\0 no XML")
         wrong.close()
+        successor = stack.enter_context(example("pursuit_agent.py", target, "killed", waits=True))
         killed.kill()
         killed.wait()
-        killed = stack.enter_context(example("pursuit_agent.py", target, "killed"))
+        killed = successor
+        go(killed)
         said = []
         while (told := engine.stdout.readline()) != "":
             said.append(told)
