@@ -85,10 +85,20 @@ impl Request {
         control::hello(py, hello)
     }
 
-    /// Takes the client.
-    fn admit(&self, py: Python<'_>) -> PyResult<()> {
+    /// Takes the client, with a WELCOME that has this.
+    #[pyo3(signature = (game=None, seats=None, free=None))]
+    fn admit(
+        &self,
+        py: Python<'_>,
+        game: Option<String>,
+        seats: Option<u64>,
+        free: Option<u64>,
+    ) -> PyResult<()> {
         let request = self.take(py)?;
-        py.detach(|| drop(request.admit(None)));
+        let mut welcome = request.welcome();
+        welcome.game = game.map(Into::into);
+        (welcome.seats, welcome.free) = (seats, free);
+        py.detach(|| drop(request.admit(welcome)));
         Ok(())
     }
 

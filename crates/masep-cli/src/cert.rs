@@ -101,8 +101,8 @@ impl Cert {
         let until = now + Duration::days(self.days);
         let chain = self.sign(&ca, now, until)?;
         // The key first: who reads between the two finds a pair that does not fit, and waits for the next.
-        directory.write_secret(files::SERVER_KEY, &chain.key)?;
-        directory.write(files::SERVER, &chain.certificates)?;
+        let key = (files::SERVER_KEY, &*chain.key);
+        directory.write_pair(key, (files::SERVER, &chain.certificates))?;
         let mut names = self.name.clone();
         names.extend(self.address.iter().map(ToString::to_string));
         output.text(&format!(
@@ -182,8 +182,8 @@ impl Ca {
         let key = KeyPair::generate().map_err(cannot_make)?;
         let params = Self::params(&key, now);
         let certificate = params.self_signed(&key).map_err(cannot_make)?.pem();
-        directory.write_secret(files::CA_KEY, &key.serialize_pem())?;
-        directory.write(files::CA, &certificate)?;
+        let pem = key.serialize_pem();
+        directory.write_pair((files::CA_KEY, &pem), (files::CA, &certificate))?;
         Ok(Self {
             certificate,
             until: params.not_after,

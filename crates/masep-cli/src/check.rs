@@ -1,5 +1,6 @@
 //! `masep check`: whether a server is there and takes clients, for people and monitors.
 
+mod environments;
 mod report;
 
 use std::time::{Duration, Instant};
@@ -40,9 +41,12 @@ is told nothing of the game. A pymasep engine does not say what it plays; it kee
 
 Of masep+tls:// also the certificate that it shows: its names, from when to when it is valid, and the days that are left.
 
-With --json one object: {\"address\":...,\"status\":...} and, where they are known, \"protocol\", \"id\", \"game\", \
-\"seats\" and how many of them are \"free\", \"connect_ms\", \"round_trip_ms\", \"max_payload\", \"heartbeat_ms\", \
-\"instance\", \"certificate\":{\"names\",\"begins\",\"ends\",\"days_left\"}, \
+A server of environments (masep.gymnasium, masep.pettingzoo) tells its name for them and how many clients can still have one. \
+None is made, unless --make says so: then also what it is, with its spaces.
+
+With --json one object: {\"address\":...,\"status\":...} and, where they are known, \"protocol\", \"id\", \"profile\", \
+\"game\", \"seats\" (or places for environments) and how many of them are \"free\", \"connect_ms\", \"round_trip_ms\", \
+\"max_payload\", \"heartbeat_ms\", \"instance\", \"environment\", \"certificate\":{\"names\",\"begins\",\"ends\",\"days_left\"}, \
 \"refused\":{\"code\",\"text\",\"retry_ms\"}, \"error\". \"reason\" is a stable name, for any status but ok.
 
 Exit codes, for monitors, with the status and its reasons:
@@ -52,9 +56,10 @@ Exit codes, for monitors, with the status and its reasons:
                        closed, reset, io
      other_protocol    it does not speak as it was asked to: other_protocol, bad_hello, not_tls,
                        tls_version, tls_no_protocol, tls_incompatible, tls_alert, tls_broken,
-                       truncated
+                       truncated; no_environment: --make finds none
   5  refused           it does not take this client: unauthorized, forbidden, banned,
-                       too_many_connections, unknown_game, tls_required, among others
+                       too_many_connections, unknown_game, tls_required, environment_failed
+                       (with --make), among others
   7  certificate       it is not trusted: certificate_expired, certificate_not_yet_valid,
                        certificate_name, certificate_issuer, certificate_revoked, certificate_bad
      certificate_ends  it ends within --days";
@@ -93,6 +98,10 @@ pub(crate) struct Check {
     /// The generations of the protocol to speak; a scheme of the address counts more
     #[arg(long, value_name = "NAME", value_enum, default_value_t = ProtocolNames::Both)]
     protocols: ProtocolNames,
+
+    /// Have an environment made, by a server of environments, and say what it is. That takes a place for a moment
+    #[arg(long)]
+    make: bool,
 
     /// Days that the server's certificate is still to be valid
     #[arg(long, value_name = "N", default_value_t = 14)]
@@ -136,16 +145,23 @@ impl Check {
             report = look => report?,
             status = signals.next() => return Ok(status),
         };
+        match self.print(&report) {
+            // A monitor goes by the exit code, whether or not it reads.
+            Ok(()) | Err(Error::StdoutClosed) => Ok(report.status.status()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn print(&self, report: &Report) -> Result<(), Error> {
         let mut output = Output::new(std::io::stdout().lock());
         if self.json {
-            output.json(&report)?;
+            output.json(report)?;
         } else {
             for line in report.lines() {
                 output.text(&line)?;
             }
         }
-        output.flush()?;
-        Ok(report.status.status())
+        output.flush()
     }
 
     /// The certificate that the server shows to anybody, if it does in this time.
@@ -172,17 +188,21 @@ impl Check {
     async fn look(&self, target: &Target, client: ClientBuilder) -> Result<Report, Error> {
         let look = async {
             let begun = Instant::now();
-            let client = match client.connect(target).await {
-                Ok(client) => client,
-                Err(error) => return Report::failed(target, error),
+            let mut connected = client.clone().connect(target).await;
+            let (mut profile, mut connecting) = (None, begun);
+            if connected.as_ref().is_err_and(environments::are_served) {
+                (profile, connecting) = (Some(environments::PROFILE), Instant::now());
+                connected = environments::looking(client.clone()).connect(target).await;
+            }
+            let mut report = match connected {
+                Ok(client) => seen(target, client.connection(), connecting.elapsed()).await,
+                Err(error) => Report::failed(target, error)?,
             };
-            let connect = begun.elapsed();
-            let connection = client.connection();
-            let ping = timeout(PING_TIME, round_trip(connection)).await;
-            let mut report = Report::new(target, Verdict::Ok);
-            let ping = ping.ok().flatten().map(in_ms);
-            report.learn(connection, in_ms(connect), ping);
-            connection.bye().await;
+            report.profile = profile;
+            if self.make && report.status == Verdict::Ok {
+                let left = self.timeout.saturating_sub(begun.elapsed());
+                self.make(target, &client, &mut report, left).await?;
+            }
             Ok(report)
         };
         // The client's own bounds are the same, and say at what it was.
@@ -191,6 +211,28 @@ impl Check {
             let time = humantime::format_duration(self.timeout);
             Ok(Report::silent(target, format!("no answer within {time}")))
         })
+    }
+
+    /// Has a server of environments make one, in this time.
+    async fn make(
+        &self,
+        target: &Target,
+        client: &ClientBuilder,
+        report: &mut Report,
+        time: Duration,
+    ) -> Result<(), Error> {
+        if report.profile.is_none() {
+            report.speaks_otherwise("it is no server of environments".to_owned());
+            return Ok(());
+        }
+        match timeout(time, environments::make(client, target)).await {
+            Ok(made) => report.learn_environment(made),
+            Err(_elapsed) => {
+                let time = humantime::format_duration(self.timeout);
+                report.fell_silent(format!("no environment was made within {time}"));
+                Ok(())
+            }
+        }
     }
 
     /// The client that it comes as.
@@ -211,6 +253,16 @@ impl Check {
         }
         builder
     }
+}
+
+/// The report on a server that has taken the client, which leaves.
+async fn seen(target: &Target, connection: &Connection, connect: Duration) -> Report {
+    let ping = timeout(PING_TIME, round_trip(connection)).await;
+    let mut report = Report::new(target, Verdict::Ok);
+    let ping = ping.ok().flatten().map(in_ms);
+    report.learn(connection, in_ms(connect), ping);
+    connection.bye().await;
+    report
 }
 
 /// The time of a ping, where the protocol has one.

@@ -1,6 +1,6 @@
 //! The command line: which verbs there are and what every one of them shares.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::log::LogFormat;
@@ -81,8 +81,13 @@ enum Verb {
 impl Cli {
     /// The options of the command line and the environment; ends the program if they make no sense.
     pub(crate) fn from_command_line() -> Self {
-        let command = variables::with_variables(Self::command(), variables::is_set);
-        let matches = command.get_matches();
+        let command = with_signs(with_units(Self::command()));
+        let mut command = variables::with_variables(command, variables::is_set);
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let matches = command.try_get_matches_from_mut(&arguments);
+        let matches = matches.unwrap_or_else(|error| {
+            variables::with_sources(error, &command, &arguments, variables::is_set).exit()
+        });
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
@@ -109,6 +114,64 @@ impl Cli {
     }
 }
 
+/// The values that options have, for people.
+const UNITS: [(&str, &str); 3] = [
+    ("TIME", "a number with its unit: 500ms, 2s, 1m, 1h 30m, 30d"),
+    ("BYTES", "a number of bytes: 1048576"),
+    (
+        "CLASS",
+        "the name of a Python class with its module: pkg.mod.Class",
+    ),
+];
+
+/// The names of the values that an option takes.
+fn value_names(arg: &Arg) -> Vec<String> {
+    let names = arg
+        .get_value_names()
+        .filter(|_| arg.get_action().takes_values());
+    let names = names.unwrap_or_default().iter();
+    names.map(ToString::to_string).collect()
+}
+
+/// Options whose values may begin with a minus sign: so a negative time is an error of its option, and not of one that is not
+/// there, and an action may be -1.
+fn with_signs(command: Command) -> Command {
+    let may_be_negative = |arg: &Arg| {
+        let is_number = |name: &String| ["TIME", "BYTES", "N", "VALUE"].contains(&&**name);
+        arg.get_long().is_some() && value_names(arg).iter().any(is_number)
+    };
+    let with_sign = move |arg: Arg| {
+        let may = may_be_negative(&arg);
+        if may {
+            arg.allow_hyphen_values(true)
+        } else {
+            arg
+        }
+    };
+    command.mut_args(with_sign).mut_subcommands(with_signs)
+}
+
+/// Verbs that say which values their options have, once for all of them.
+fn with_units(command: Command) -> Command {
+    command.mut_subcommands(|verb| {
+        let used: Vec<_> = verb.get_arguments().flat_map(value_names).collect();
+        let used = UNITS
+            .iter()
+            .filter(|(name, _)| used.iter().any(|it| it == name));
+        let lines: Vec<_> = used
+            .map(|(name, unit)| format!("  {name:<6} {unit}"))
+            .collect();
+        let help = verb.get_after_long_help().map(ToString::to_string);
+        match (lines.is_empty(), help) {
+            (true, _) => verb,
+            (false, help) => {
+                let help = help.unwrap_or_default();
+                verb.after_long_help(format!("Values:\n{}\n\n{help}", lines.join("\n")))
+            }
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +180,22 @@ mod tests {
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
         variables::with_variables(Cli::command(), |_| true).debug_assert();
+    }
+
+    #[test]
+    fn each_verb_has_an_example_and_says_what_its_values_are() {
+        let all = with_units(Cli::command());
+        let inner = all.get_subcommands().flat_map(Command::get_subcommands);
+        for verb in all.get_subcommands().chain(inner) {
+            let help = verb.get_after_long_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.contains("  $ "), "{}: {help}", verb.get_name());
+        }
+        let serve = all.find_subcommand("serve").unwrap();
+        let help = serve.get_after_long_help().unwrap().to_string();
+        for part in ["  TIME ", "500ms", "  BYTES ", "  CLASS "] {
+            assert!(help.contains(part), "{part}: {help}");
+        }
     }
 
     /// A longer line is wrapped, and stands in columns no more.

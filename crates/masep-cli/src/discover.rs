@@ -32,12 +32,22 @@ there, and the datagrams that were no answers; with --json these are lines {\"in
 The exit code is 3 if no server answered. Networks that do not pass multicast are common (clouds, \
 containers, some Wi-Fi); then connect by address.";
 
+const EXAMPLE: &str = "\
+Example
+  $ masep discover
+  SERVER                ANSWER FROM           ASKED FROM       FREE      ENGINE, GAME
+  192.0.2.7:60000       192.0.2.7:10000       192.0.2.9        1 of 2    engine pkg.mod.Game
+
+  $ masep discover --json | head -1
+  {\"address\":\"192.0.2.7:60000\",\"announced\":\"192.0.2.7:60000\",\"source\":\"192.0.2.7:60000\",...}
+";
+
 /// The most characters of a name that stand in the table.
 const MOST_OF_NAME: usize = 60;
 
 /// Servers on the LAN
 #[derive(Debug, Args)]
-#[command(long_about = LONG_ABOUT)]
+#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLE)]
 pub(crate) struct Discover {
     /// Time to wait for answers
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
@@ -142,12 +152,16 @@ impl Discover {
         let options = SearchOptions::default().timeout(self.timeout);
         let report = search_blocking(&options).map_err(Error::Search)?;
         let mut output = Output::new(io::stdout().lock());
-        if self.json {
-            self.json(&report, &mut output)?;
+        let printed = if self.json {
+            self.json(&report, &mut output)
         } else {
-            self.tables(&report, &mut output)?;
+            self.tables(&report, &mut output)
+        };
+        match printed.and_then(|()| output.flush()) {
+            // Whether one was found does not hang on a reader.
+            Ok(()) | Err(Error::StdoutClosed) => {}
+            Err(error) => return Err(error),
         }
-        output.flush()?;
         if report.found.is_empty() {
             return Err(Error::NothingFound(self.timeout));
         }

@@ -7,8 +7,10 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Reads a time such as `5s`, `200ms` or `1h 30m`. More than thirty years count as thirty years.
-pub(crate) fn parse(text: &str) -> Result<Duration, humantime::DurationError> {
-    Ok(humantime::parse_duration(text)?.min(LONGEST))
+pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
+    let time = humantime::parse_duration(text);
+    let time = time.map_err(|_| "expected a number with its unit, such as 500ms, 2s or 1h 30m");
+    Ok(time?.min(LONGEST))
 }
 
 #[cfg(test)]

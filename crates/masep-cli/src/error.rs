@@ -1,12 +1,15 @@
 //! Errors that end a verb before it is done.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use masep::tls::{CertificateFault, TlsFault};
 use masep::{
     Address, CloseReason, ConnectError, ConnectErrorKind, ConnectPhase, PeerId, Target, TlsError,
 };
+
+use masep_proto::HelloError;
 
 use crate::status::Status;
 
@@ -19,6 +22,9 @@ pub(crate) enum Error {
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Stdout(#[source] io::Error),
+    /// A token that is printed once was not.
+    #[error("the token is not kept, because nobody has it: {0}")]
+    NotPrinted(Box<Self>),
     /// Nobody read standard output when it was time to end.
     #[error("standard output was not read: the last events are lost")]
     StdoutNotRead,
@@ -28,6 +34,9 @@ pub(crate) enum Error {
     /// The arguments do not make sense.
     #[error("{0}")]
     Usage(String),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
     /// The operating system has no thread, signal or timer for us.
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
@@ -82,6 +91,12 @@ impl Error {
         }
     }
 
+    /// For the error of a file that cannot be written.
+    pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+
     /// The error of an address that cannot be listened on.
     pub(crate) fn listen(address: &Target, source: &io::Error) -> Self {
         // The library names the address too; here it is named as it was given.
@@ -92,6 +107,21 @@ impl Error {
         Self::Listen {
             address: address.to_string(),
             reason,
+        }
+    }
+
+    /// The same of a server with two addresses: the library says which.
+    pub(crate) fn listen_either(address: &Target, source: &io::Error) -> Self {
+        let text = source.to_string();
+        let parts = text
+            .strip_prefix("cannot listen on ")
+            .and_then(|it| it.split_once(": "));
+        match parts {
+            Some((address, reason)) => Self::Listen {
+                address: address.to_owned(),
+                reason: reason.to_owned(),
+            },
+            None => Self::listen(address, source),
         }
     }
 
@@ -173,9 +203,14 @@ fn connect_sentence(error: &ConnectError) -> String {
              server?"
         ),
         (ConnectPhase::Hello, Kind::Rejected(rejected)) => {
-            format!("rejected by the server at {target}: {rejected}")
+            let hint = hint_of_refusal(&rejected.code);
+            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            format!("rejected by the server at {target}: {rejected}{hint}")
         }
         (ConnectPhase::Tls, _) => format!("no TLS with {target}: {reason}"),
+        (ConnectPhase::Hello, Kind::Hello(error)) if !matches!(error, HelloError::Own(_)) => {
+            format!("cannot shake hands with {target}: {reason}: is it a masep or pymasep server?")
+        }
         (ConnectPhase::Hello, _) => format!("cannot shake hands with {target}: {reason}"),
         _ => format!("cannot connect to {target}: {reason}"),
     }
@@ -199,6 +234,9 @@ const fn hint(kind: &ConnectErrorKind) -> Option<&'static str> {
 pub(crate) fn hint_of_refusal(code: &str) -> Option<&'static str> {
     Some(match code {
         "tls_required" => "its address is masep+tls://HOST:PORT",
+        "unsupported_profile" => {
+            "its environments are for RemoteEnv of masep.gymnasium and masep.pettingzoo"
+        }
         "unauthorized" => "--token-file FILE or the variable MASEP_TOKEN has the token",
         _ => return None,
     })

@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use masep::{Limits, SocketOptions};
 
 use crate::duration;
+
+/// Reads a number of what there has to be one of: with none, nobody would ever be served.
+pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
 
 /// The bounds of one connection.
 #[derive(Debug, Args)]

@@ -18,13 +18,20 @@ pub(crate) enum LogFormat {
 /// Starts the log. `MASEP_LOG` says what is logged, `RUST_LOG` if that is not set, in the notation
 /// of tracing (`debug`, `masep=trace,warn`); warnings and errors otherwise.
 pub(crate) fn init(format: LogFormat) {
-    let filter = ["MASEP_LOG", "RUST_LOG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    let (filter, wrong) = match filter.as_deref().map(EnvFilter::try_new) {
+    let set = ["MASEP_LOG", "RUST_LOG"].into_iter().find_map(|name| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+        Some((name, value))
+    });
+    let (filter, wrong) = match set {
         None => (EnvFilter::new("warn"), None),
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new("warn"), Some(error)),
+        Some((name, value)) => match EnvFilter::try_new(value.to_string_lossy()) {
+            Ok(filter) if value.to_str().is_some() => (filter, None),
+            Ok(_) => (
+                EnvFilter::new("warn"),
+                Some((name, "it is no text in UTF-8".to_owned())),
+            ),
+            Err(error) => (EnvFilter::new("warn"), Some((name, error.to_string()))),
+        },
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let log = tracing_subscriber::fmt()
@@ -37,7 +44,7 @@ pub(crate) fn init(format: LogFormat) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    if let Some(error) = wrong {
-        tracing::warn!(%error, "the log filter is not understood: warnings and errors are logged");
+    if let Some((name, error)) = wrong {
+        tracing::warn!(%error, "the log filter in {name} is not understood: warnings and errors are logged");
     }
 }

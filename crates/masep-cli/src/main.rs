@@ -18,6 +18,7 @@ mod encode;
 mod error;
 mod events;
 mod failure;
+mod files;
 mod id;
 mod join;
 mod limits;

@@ -22,7 +22,7 @@ use self::engine::EngineSide;
 use self::interface::InterfaceSide;
 use self::relay::Side;
 use crate::error::Error;
-use crate::limits::ConnectionLimits;
+use crate::limits::{self, ConnectionLimits};
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::tap::{PrintOptions, Recorder};
@@ -119,12 +119,13 @@ pub(crate) struct Proxy {
         long,
         value_name = "N",
         default_value_t = 1_024,
+        value_parser = limits::at_least_one(),
         help_heading = "Limits"
     )]
     max_connections: usize,
 
     /// Connections from one address at the same time [default: as many as there may be]
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", value_parser = limits::at_least_one(), help_heading = "Limits")]
     max_per_address: Option<usize>,
 
     /// Time in which to send what waits when ending

@@ -21,7 +21,7 @@ use crate::address;
 use crate::commands::{Form, Input};
 use crate::error::Error;
 use crate::events::{Event, EventWriter, Events, Source};
-use crate::limits::ConnectionLimits;
+use crate::limits::{self, ConnectionLimits};
 use crate::protocols::ProtocolNames;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -153,7 +153,7 @@ pub(crate) struct Serve {
     pymasep_listen: Option<Target>,
 
     /// Policy for a frame to a peer that already has as many waiting as it may
-    #[arg(long, value_name = "POLICY", value_enum, default_value_t = FullPolicy::Wait)]
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = FullPolicy::Wait, conflicts_with = "seats")]
     when_full: FullPolicy,
 
     /// Time in which to send what waits when ending; who has not taken it by then is cut off
@@ -176,6 +176,7 @@ pub(crate) struct Serve {
         alias = "connections",
         value_name = "N",
         default_value_t = 1_024,
+        value_parser = limits::at_least_one(),
         help_heading = "Limits"
     )]
     max_connections: usize,
@@ -183,14 +184,20 @@ pub(crate) struct Serve {
     /// Connections from one address at the same time [default: as many as there may be]
     ///
     /// Without it, one host can take all the places. Of IPv6, a network of 64 bits counts as one.
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", value_parser = limits::at_least_one(), help_heading = "Limits")]
     max_per_address: Option<usize>,
 
     /// Frames that are no message taken from one peer in a second, after the first 1,024; 0: all
     ///
     /// The peer is read no faster than that: one that sends garbage without pause shall not keep the
     /// reader of the events from the others.
-    #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        conflicts_with = "seats",
+        help_heading = "Limits"
+    )]
     bad_frames: u32,
 
     #[command(flatten)]
@@ -325,7 +332,7 @@ impl Serve {
         let server = builder
             .bind(&address)
             .await
-            .map_err(|source| Error::listen(&address, &source))?;
+            .map_err(|source| self.cannot_listen(&address, &source))?;
         if self.tokens.is_some() {
             self.certificate.warn_of_tokens(&server.local_address());
         }
@@ -340,6 +347,14 @@ impl Serve {
         events.tell(Source::Program, &listening).await;
         started.send_replace(true);
         Ok(server)
+    }
+
+    /// The error of a server that has one address or two.
+    fn cannot_listen(&self, address: &Target, source: &io::Error) -> Error {
+        match self.pymasep_listen {
+            Some(_) => Error::listen_either(address, source),
+            None => Error::listen(address, source),
+        }
     }
 
     /// Those who are taken; `None` for everybody.

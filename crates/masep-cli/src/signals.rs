@@ -1,20 +1,48 @@
 //! The signals that ask a program to end.
 
 use std::io;
+#[cfg(unix)]
+use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 use crate::status::Status;
 
+/// The time in which a signal is taken by a verb that is not stuck.
+#[cfg(unix)]
+const STUCK_TIME: Duration = Duration::from_secs(2);
+
+/// When a signal was taken last.
+#[cfg(unix)]
+type Taken = Arc<Mutex<Option<Instant>>>;
+
 /// Waits for the signals that ask a program to end: SIGINT (Ctrl-C), SIGTERM, SIGHUP (its terminal is
 /// gone) and SIGQUIT (Ctrl-\). None of them ends the program by itself any more, so that peers can be
-/// told. SIGHUP stays ignored where it was (`nohup`).
+/// told. SIGHUP stays ignored where it was (`nohup`). One that nobody takes ends the program all the same: the verb is stuck, for
+/// example in a file that is a pipe without a writer.
 pub(crate) struct Signals {
     #[cfg(unix)]
-    signals: Vec<(tokio::signal::unix::Signal, Status)>,
+    signals: Kinds,
+    #[cfg(unix)]
+    taken: Taken,
 }
+
+#[cfg(unix)]
+type Kinds = Vec<(tokio::signal::unix::Signal, Status)>;
 
 impl Signals {
     #[cfg(unix)]
     pub(crate) fn new() -> io::Result<Self> {
+        let taken = Taken::default();
+        tokio::spawn(end_if_stuck(Self::kinds()?, taken.clone()));
+        Ok(Self {
+            signals: Self::kinds()?,
+            taken,
+        })
+    }
+
+    #[cfg(unix)]
+    fn kinds() -> io::Result<Kinds> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut kinds = vec![
             (SignalKind::interrupt(), Status::Interrupted),
@@ -24,26 +52,18 @@ impl Signals {
         if !is_hang_up_ignored() {
             kinds.push((SignalKind::hangup(), Status::HungUp));
         }
-        let signals = kinds
-            .into_iter()
+        let kinds = kinds.into_iter();
+        kinds
             .map(|(kind, status)| Ok((signal(kind)?, status)))
-            .collect::<io::Result<_>>()?;
-        Ok(Self { signals })
+            .collect()
     }
 
     /// The next signal, as the status of a program that it ends before it is done. Cancel safe.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) -> Status {
-        use std::task::Poll;
-        std::future::poll_fn(|context| {
-            for (signal, status) in &mut self.signals {
-                if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(*status);
-                }
-            }
-            Poll::Pending
-        })
-        .await
+        let status = next_of(&mut self.signals).await;
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        status
     }
 
     #[cfg(not(unix))]
@@ -58,6 +78,35 @@ impl Signals {
             std::future::pending::<()>().await;
         }
         Status::Interrupted
+    }
+}
+
+#[cfg(unix)]
+async fn next_of(signals: &mut Kinds) -> Status {
+    use std::task::Poll;
+    std::future::poll_fn(|context| {
+        for (signal, status) in &mut *signals {
+            if signal.poll_recv(context).is_ready() {
+                return Poll::Ready(*status);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Ends the program at a signal that nobody takes.
+#[cfg(unix)]
+async fn end_if_stuck(mut signals: Kinds, taken: Taken) {
+    loop {
+        let status = next_of(&mut signals).await;
+        let arrived = Instant::now();
+        tokio::time::sleep(STUCK_TIME).await;
+        // The verb may have been told first, by a moment.
+        let last = *taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last + STUCK_TIME < arrived) {
+            std::process::exit(status.code().into());
+        }
     }
 }
 

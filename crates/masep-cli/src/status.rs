@@ -50,7 +50,7 @@ impl Status {
 
     /// The exit code. Interrupted programs have those that a shell gives to a program that a signal
     /// killed: 128 and its number.
-    const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,

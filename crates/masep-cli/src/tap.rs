@@ -24,6 +24,7 @@ pub(crate) use self::printing::PrintOptions;
 pub(crate) use self::recorder::{ConnectionRecorder, Recorder};
 use crate::address;
 use crate::error::Error;
+use crate::limits;
 use crate::runtime;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -85,7 +86,7 @@ pub(crate) struct Tap {
     /// Connections that go through at the same time, each with two descriptors
     ///
     /// One more is told, as rejected, and reset if none of the others ends within a second.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = limits::at_least_one())]
     max_connections: usize,
 
     #[command(flatten)]

@@ -5,12 +5,14 @@
 mod file;
 mod verb;
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use masep::{AccessToken, ClientBuilder, ConnectionString, PlayerBuilder, Target};
 
 use crate::error::Error;
+use crate::files;
 
 pub(crate) use self::verb::TokenVerb;
 
@@ -66,13 +68,17 @@ fn credentials(file: Option<&Path>) -> Result<Option<Credentials>, Error> {
     let (text, source) = match file {
         Some(file) => {
             let source = format!("the token file {}", file.display());
-            let text = std::fs::read_to_string(file);
+            let text = files::read(file);
             let text = text.map_err(|error| Error::Usage(format!("cannot read {source}: {error}")));
             (text?, source)
         }
         None => match std::env::var(VARIABLE) {
             Ok(value) => (value, VARIABLE.to_owned()),
-            Err(_) => return Ok(None),
+            Err(VarError::NotPresent) => return Ok(None),
+            // Its value is a secret.
+            Err(VarError::NotUnicode(_)) => {
+                return Err(Error::Usage(format!("{VARIABLE} is no text in UTF-8")));
+            }
         },
     };
     match (text.trim(), file) {

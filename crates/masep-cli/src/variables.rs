@@ -1,6 +1,9 @@
 //! Options as environment variables, by one rule for all verbs.
 
-use clap::builder::BoolishValueParser;
+use std::ffi::OsString;
+
+use clap::builder::{BoolishValueParser, StyledStr};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
 /// Variables that mean something else than an option of their name would.
@@ -20,8 +23,12 @@ fn variable(arg: &Arg) -> Option<String> {
     ) {
         return None;
     }
-    let name = arg.get_long()?.to_uppercase().replace('-', "_");
-    let name = format!("MASEP_{name}");
+    variable_of(arg.get_long()?)
+}
+
+/// The variable of the option with this name.
+fn variable_of(long: &str) -> Option<String> {
+    let name = format!("MASEP_{}", long.to_uppercase().replace('-', "_"));
     (!RESERVED.contains(&&*name)).then_some(name)
 }
 
@@ -45,6 +52,70 @@ pub(crate) fn with_variables(command: Command, is_set: fn(&str) -> bool) -> Comm
     command
         .mut_args(with_variable)
         .mut_subcommands(with_variables)
+}
+
+/// Adds to an error which variables it comes from: those who see it look at a command line that has nothing wrong in it.
+pub(crate) fn with_sources(
+    mut error: clap::Error,
+    command: &Command,
+    arguments: &[OsString],
+    is_set: fn(&str) -> bool,
+) -> clap::Error {
+    let is_given = |long: &str| {
+        let option = format!("--{long}");
+        arguments.iter().any(|argument| {
+            let argument = argument.to_string_lossy();
+            argument
+                .strip_prefix(&option)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        })
+    };
+    let from = |long: &str| variable_of(long).filter(|name| is_set(name) && !is_given(long));
+    let tip = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation,
+            Some(ContextValue::String(option)),
+        ) => {
+            let long = option.trim_start_matches('-').split([' ', '=']).next();
+            long.and_then(from)
+                .map(|name| format!("that is the value of the variable {name}"))
+        }
+        (ErrorKind::InvalidUtf8, _) => {
+            let verb = verb(command, arguments);
+            let options = verb.get_arguments().filter_map(Arg::get_long);
+            let is_text = |name: &String| std::env::var(name).is_ok();
+            let names: Vec<_> = options
+                .filter_map(from)
+                .filter(|name| !is_text(name))
+                .collect();
+            (!names.is_empty()).then(|| format!("look at the value of {}", names.join(", ")))
+        }
+        // Which one it was is not told.
+        (ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict, _) => {
+            let verb = verb(command, arguments);
+            let options = verb.get_arguments().filter_map(Arg::get_long);
+            let names: Vec<_> = options.filter_map(from).collect();
+            let are = match names.len() {
+                1 => "this variable counts as an option",
+                _ => "these variables count as options",
+            };
+            (!names.is_empty()).then(|| format!("{are}: {}", names.join(", ")))
+        }
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        let tip = ContextValue::StyledStrs(vec![StyledStr::from(tip)]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
+/// The verb of a command line, or all of it.
+fn verb<'a>(command: &'a Command, arguments: &[OsString]) -> &'a Command {
+    arguments.iter().fold(command, |verb, argument| {
+        let argument = argument.to_string_lossy();
+        verb.find_subcommand(&*argument).unwrap_or(verb)
+    })
 }
 
 /// True if there is such a variable, and not an empty one.

@@ -225,3 +225,37 @@ fn nobody_there_and_wrong_usage_are_told_apart() {
         Some(2)
     );
 }
+
+#[test]
+fn the_exit_code_stands_though_nobody_reads() {
+    let (_nobody, address) = nobody();
+    for args in [
+        &["check", &address.to_string()][..],
+        &["check", "--json", &address.to_string()],
+    ] {
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(args).stdout(closed).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{args:?}");
+    }
+}
+
+#[test]
+fn one_that_speaks_something_else_is_asked_about() {
+    let (web, address) = listen();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = web.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let (ran, report) = check(&[&address.to_string()]);
+    assert_eq!(
+        (ran.code, &report["reason"]),
+        (Some(3), &"bad_hello".into())
+    );
+    let error = report["error"].as_str().unwrap();
+    assert!(
+        error.ends_with("is it a masep or pymasep server?"),
+        "{error}"
+    );
+    server.join().unwrap();
+}

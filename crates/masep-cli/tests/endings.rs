@@ -5,13 +5,16 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 mod socket;
 
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
+use directory::Directory;
 use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
 use session::Session;
@@ -28,6 +31,11 @@ fn serve(options: &[&str]) -> (Session, String) {
 /// An interface that is read and connected to a bare socket.
 fn join(options: &[&str]) -> (Session, Socket) {
     let (listener, address) = listen();
+    join_at(&listener, address, options)
+}
+
+/// The same, where a test listens.
+fn join_at(listener: &TcpListener, address: SocketAddr, options: &[&str]) -> (Session, Socket) {
     let address = address.to_string();
     let args = [
         &["join", "--protocols", "pymasep", &address, "--id", "agent"],
@@ -35,7 +43,7 @@ fn join(options: &[&str]) -> (Session, Socket) {
     ]
     .concat();
     let mut interface = Session::start(&args);
-    let (server, _) = Socket::welcome(&listener);
+    let (server, _) = Socket::welcome(listener);
     interface.event("connected");
     (interface, server)
 }
@@ -130,6 +138,62 @@ fn count_frames(socket: &mut Socket) -> u64 {
     }
 }
 
+/// A pipe without a writer is opened for ever.
+#[test]
+fn a_verb_that_is_stuck_in_a_file_ends_at_a_signal() {
+    let directory = Directory::new("ends-stuck");
+    let pipe = directory.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let cases = [
+        vec!["check", "127.0.0.1:1", "--token-file", &pipe],
+        vec!["check", "masep+tls://127.0.0.1:1", "--tls-ca", &pipe],
+        vec!["serve", "127.0.0.1:0", "--tokens", &pipe],
+        vec![
+            "serve",
+            "127.0.0.1:0",
+            "--tls-cert",
+            &pipe,
+            "--tls-key",
+            &pipe,
+        ],
+        vec![
+            "join",
+            "127.0.0.1:1",
+            "--turns",
+            "--game",
+            "a.G",
+            "--resume-file",
+            &pipe,
+        ],
+    ];
+    let stuck: Vec<_> = cases.iter().map(|args| Session::start(args)).collect();
+    for session in &stuck {
+        session.wait_for_signals();
+        session.signal(Signal::SIGTERM);
+    }
+    for (session, args) in stuck.into_iter().zip(&cases) {
+        assert_eq!(session.end().0, Some(143), "{args:?}");
+    }
+}
+
+#[test]
+fn a_player_that_never_had_a_connection_is_interrupted() {
+    let (nobody, address) = socket::nobody();
+    let args = ["join", &address.to_string(), "--turns", "--game", "a.G"];
+    let mut player = Session::start(&args);
+    player.event("lost");
+    player.signal(Signal::SIGTERM);
+    while player.line().is_some() {}
+    assert_eq!(player.end().0, Some(143));
+    drop(nobody);
+}
+
 #[test]
 fn what_was_accepted_and_not_sent_is_counted() {
     let (listener, address) = listen();
@@ -169,12 +233,18 @@ fn what_was_accepted_and_not_sent_is_counted() {
 
 #[test]
 fn frames_that_wait_when_the_peer_says_bye_are_counted() {
-    let (mut interface, mut server) = join(&["--queue-bytes", "100000000"]);
-    for _ in 0..300 {
+    // More than the system holds for somebody who reads nothing, however long it takes to write it.
+    let (listener, address) = listen_narrow();
+    let (mut interface, mut server) = join_at(
+        &listener,
+        address,
+        &["--queue-bytes", "100000000", "--write-time", "1h"],
+    );
+    for _ in 0..120 {
         interface.send(json!({"bytes_hex": "00".repeat(50_000)}));
     }
     interface.send("?");
-    assert_eq!(interface.event("error")["line"], 301);
+    assert_eq!(interface.event("error")["line"], 121);
     server.send("BYE");
     let closed = interface.event("closed");
     assert!(closed["unsent"].as_u64().unwrap() > 0, "{closed}");

@@ -5,9 +5,11 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 
+use directory::Directory;
 use serde_json::{Value as Json, json};
 use session::Session;
 
@@ -308,4 +310,28 @@ fn elements_are_trees_where_that_is_asked_for_and_both_forms_are_read() {
     red.send(json!({"turn": 1, "action": action(4)}));
     let expected = json!({"$element": {"tag": "Action", "attributes": {"type": "4"}}});
     assert_eq!(engine.event("decision")["action"], expected);
+}
+
+#[test]
+fn a_resume_file_that_cannot_be_one_is_an_error_at_once() {
+    let directory = Directory::new("table-resume");
+    let file = directory.write("resume", "x".repeat(5_000));
+    let mut engine = Session::start(&["serve", "127.0.0.1:0", "--seats", "red"]);
+    let address = engine.address();
+    let join = [
+        "join",
+        &address,
+        "--turns",
+        "--game",
+        "pkg.Game",
+        "--resume-file",
+        &file,
+    ];
+    let (code, error) = Session::start(&join).end();
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains(&file) && error.contains("2048"), "{error}");
+    // An empty file proves nothing, and is no error.
+    std::fs::write(&file, "\n").unwrap();
+    let mut player = Session::start(&join);
+    assert_eq!(player.event("joined")["seat"], "red");
 }

@@ -10,6 +10,7 @@ mod program;
 mod session;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use program::{command, run};
@@ -207,10 +208,15 @@ fn tokens_are_listed_without_themselves_and_what_people_wrote_stays() {
         "--id",
         "a",
         "--expires",
-        "2027-01-31T12:00:00Z",
+        "2999-01-31T12:00:00Z",
     ];
     let line = directory.new_token(&all);
-    directory.new_token(&["--name", "old", "--expires", "2001-01-01T00:00:00Z"]);
+    directory.new_token(&["--name", "old"]);
+    let mut file = fs::File::options()
+        .append(true)
+        .open(directory.tokens())
+        .unwrap();
+    writeln!(file, "expires = 2001-01-01T00:00:00Z").unwrap();
     let listed = directory.token(&["list"]);
     let listed: Vec<Json> = listed
         .lines()
@@ -221,7 +227,7 @@ fn tokens_are_listed_without_themselves_and_what_people_wrote_stays() {
         listed,
         [
             json!({"name": "lab3", "roles": ["actor"], "games": ["g.G"], "seats": ["red"], "ids": ["a"],
-                "expires": "2027-01-31T12:00:00Z"}),
+                "expires": "2999-01-31T12:00:00Z"}),
             json!({"name": "old", "expires": "2001-01-01T00:00:00Z", "expired": true}),
         ]
     );
@@ -236,6 +242,15 @@ fn tokens_are_listed_without_themselves_and_what_people_wrote_stays() {
         (&["remove", "lab5"], "the name \"lab5\""),
         (&["new", "--name", "a", "--address", "a b"], "no address"),
         (&["new", "--name", "a", "--expires", "soon"], "30d"),
+        (&["new", "--name", "a", "--expires", "-1d"], "--expires"),
+        (
+            &["new", "--name", "a", "--expires", "2001-01-01T00:00:00Z"],
+            "over",
+        ),
+        (&["new", "--name", ""], "--name"),
+        (&["new", "--name", "a\u{1b}[2J"], "printable"),
+        (&["new", "--name", "a", "--seat", "\n"], "--seat"),
+        (&["new", "--name", "a", "--game", "no class"], "--game"),
     ] {
         let run = directory.token(args);
         assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{}", run.stderr);

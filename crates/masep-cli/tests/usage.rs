@@ -138,8 +138,19 @@ fn options_are_variables_too_and_the_command_line_counts_more() {
             plain
         );
     }
-    let (code, _, error) = encode(&[("MASEP_PROTOCOL", "7")], &[]);
+    // Those who see the error look at a command line that has nothing wrong in it.
+    for (name, value) in [
+        ("MASEP_PROTOCOL", "7"),
+        ("MASEP_FRAME", "perhaps"),
+        ("MASEP_ELEMENTS", "json"),
+    ] {
+        let (code, _, error) = encode(&[(name, value)], &[]);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(name), "{error}");
+    }
+    let (code, _, error) = encode(&[("MASEP_PROTOCOL", "2")], &["--protocol", "7"]);
     assert_eq!(code, Some(2), "{error}");
+    assert!(!error.contains("MASEP_PROTOCOL"), "{error}");
     // This one is the address to use where none is given, and no option of that name.
     let args = ["cert", "--name", "a", "--out", "/dev/null/x"];
     let output = program::command(&args)
@@ -163,6 +174,109 @@ fn the_log_is_json_where_it_is_asked_for() {
         assert!(
             line["fields"]["message"].is_string() && line["timestamp"].is_string(),
             "{log}"
+        );
+    }
+}
+
+#[test]
+fn options_that_do_not_go_together_are_told_with_the_variables_among_them() {
+    let cases = [
+        (&["decode", "--stream"][..], "MASEP_FRAME", "true"),
+        (
+            &["serve", "127.0.0.1:0", "--end-with-stdin"],
+            "MASEP_GAME",
+            "pkg.Game",
+        ),
+    ];
+    for (args, name, value) in cases {
+        let output = program::command(args).env(name, value).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+/// A value that is no text is an error of its variable, and not as if there were none.
+#[test]
+#[cfg(unix)]
+fn a_variable_that_is_no_text_is_told_by_its_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let value = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    for (name, args) in [
+        ("MASEP_TOKEN", &["check", "127.0.0.1:1"][..]),
+        ("MASEP_ADDRESS", &["check"]),
+        ("MASEP_TIMEOUT", &["check", "127.0.0.1:1"]),
+        ("MASEP_LOG", &["encode"]),
+    ] {
+        let output = program::command(args).env(name, value).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let code = if name == "MASEP_LOG" { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{name}: {error}");
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+/// The option that is wrong is named, and what it takes; not another one, and no option that is not there.
+#[test]
+fn numbers_and_times_that_make_no_sense_are_told_with_their_option() {
+    let serve = ["serve", "127.0.0.1:0", "--end-with-stdin"];
+    for (args, part) in [
+        (
+            &["--seats", "a", "--deadline", "-1s"][..],
+            "--deadline <TIME>': expected a number with its unit",
+        ),
+        (&["--hello-time", "5"], "500ms"),
+        (&["--max-connections", "0"], "--max-connections"),
+        (&["--max-per-address", "-3"], "--max-per-address"),
+        (&["--grace", "1s"], "--seats"),
+        (&["--misses", "1"], "--seats"),
+        (&["--seats", "a", "--when-full", "newest"], "--when-full"),
+        (
+            &["--seats", "a,a"],
+            "--seats: the seat \"a\" is named twice",
+        ),
+        (&["--seats", "a,,b"], "--seats: \"\" is no name of a seat"),
+        (&["--seats", "\u{1b}[2J"], "--seats: \"\\u{1b}[2J\""),
+        (
+            &["--seats", "a", "--finals-unanswered", "b"],
+            "--finals-unanswered: there is no seat \"b\"",
+        ),
+    ] {
+        let run = run(&[&serve, args].concat(), "");
+        assert_eq!(run.code, Some(2), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(part), "{args:?}: {}", run.stderr);
+        assert!(!run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
+    }
+    // A negative action is one.
+    let run = run(
+        &[
+            &serve[..],
+            &["--seats", "a", "--late", "-1", "--deadline", "0"],
+        ]
+        .concat(),
+        "",
+    );
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+}
+
+#[test]
+fn a_second_address_that_is_taken_is_told() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let listen = [
+        "serve",
+        "127.0.0.1:0",
+        "--end-with-stdin",
+        "--pymasep-listen",
+        &taken,
+    ];
+    for args in [&listen[..], &[&listen[..], &["--seats", "a"]].concat()] {
+        let ran = run(args, "");
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("cannot listen on {taken}: ")),
+            "{}",
+            ran.stderr
         );
     }
 }

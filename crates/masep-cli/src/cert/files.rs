@@ -1,13 +1,14 @@
 //! The files of a CA and of its certificates.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::Error;
+use crate::files::{self, Readers, Written};
 
 /// The names of the files.
 pub(super) const CA: &str = "ca.pem";
@@ -33,45 +34,30 @@ impl Directory {
     /// A file, if it is there.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.0.join(name);
-        match fs::read_to_string(&path) {
+        match files::read(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path, &error)),
         }
     }
 
-    /// Writes a file for everybody to read.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        self.write_as(name, text, 0o644)
+    /// Writes a secret for its owner alone, and what belongs to it for everybody: both, or if the disk is full none.
+    pub(super) fn write_pair(
+        &self,
+        secret: (&str, &str),
+        public: (&str, &str),
+    ) -> Result<(), Error> {
+        let write = |(name, text): (&str, &str), readers| {
+            let path = self.0.join(name);
+            Written::beside(&path, text, readers).map_err(Error::writing(&path))
+        };
+        let written = [write(secret, Readers::Owner)?, write(public, Readers::All)?];
+        for (file, (name, _)) in written.into_iter().zip([secret, public]) {
+            file.put_in_place()
+                .map_err(Error::writing(&self.0.join(name)))?;
+        }
+        Ok(())
     }
-
-    /// Writes a file for its owner alone.
-    pub(super) fn write_secret(&self, name: &str, text: &str) -> Result<(), Error> {
-        self.write_as(name, text, 0o600)
-    }
-
-    /// Writes it beside, and then puts it in its place: nobody reads a half of it.
-    fn write_as(&self, name: &str, text: &str, mode: u32) -> Result<(), Error> {
-        let path = self.0.join(name);
-        let beside = self.0.join(format!(".{name}.{}", std::process::id()));
-        let written = write_new(&beside, text, mode).and_then(|()| fs::rename(&beside, &path));
-        written.map_err(|error| {
-            let _ = fs::remove_file(&beside);
-            failed("write", &path, &error)
-        })
-    }
-}
-
-fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {

@@ -3,10 +3,11 @@
 use std::io;
 
 use masep::tls::TlsFault;
-use masep::{ConnectError, ConnectErrorKind, Connection, Protocol, Rejected, Target};
-use serde::Serialize;
+use masep::{ConnectError, ConnectErrorKind, Connection, Dict, Protocol, Rejected, Target, Value};
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::environments::{self, Made};
 use crate::certificate::ShownCertificate;
 use crate::error::{Error, hint_of_refusal};
 use crate::output::push_printable;
@@ -27,6 +28,9 @@ pub(super) struct Report {
     protocol: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    /// The profile of a server that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profile: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     game: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +47,9 @@ pub(super) struct Report {
     heartbeat_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
+    /// An environment that the server has made.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_json")]
+    environment: Option<Dict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +117,7 @@ impl Report {
             reason: None,
             protocol: None,
             id: None,
+            profile: None,
             game: None,
             seats: None,
             free: None,
@@ -118,6 +126,7 @@ impl Report {
             max_payload: None,
             heartbeat_ms: None,
             instance: None,
+            environment: None,
             certificate: None,
             refused: None,
             error: None,
@@ -127,9 +136,15 @@ impl Report {
     /// On a server that has said nothing in time.
     pub(super) fn silent(target: &Target, error: String) -> Self {
         let mut report = Self::new(target, Verdict::Unreachable);
-        report.reason = Some(TIMED_OUT.to_owned());
-        report.error = Some(error);
+        report.fell_silent(error);
         report
+    }
+
+    /// The server says nothing more.
+    pub(super) fn fell_silent(&mut self, error: String) {
+        self.status = Verdict::Unreachable;
+        self.reason = Some(TIMED_OUT.to_owned());
+        self.error = Some(error);
     }
 
     /// On a server to which there is no connection.
@@ -137,7 +152,18 @@ impl Report {
     /// # Errors
     /// Wrong usage is an error of its own.
     pub(super) fn failed(target: &Target, error: ConnectError) -> Result<Self, Error> {
-        let mut report = Self::new(target, Verdict::Unreachable);
+        let mut report = Self::new(target, Verdict::Ok);
+        report.fail(error)?;
+        Ok(report)
+    }
+
+    /// There is no connection to the server, or none any more.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub(super) fn fail(&mut self, error: ConnectError) -> Result<(), Error> {
+        let report = self;
+        report.status = Verdict::Unreachable;
         match &error.kind {
             ConnectErrorKind::Address(_)
             | ConnectErrorKind::Token(_)
@@ -147,7 +173,7 @@ impl Report {
             ConnectErrorKind::Rejected(rejected) => {
                 report.protocol = Some(Protocol::Masep2.number());
                 report.refuse(Refused::from(&**rejected));
-                return Ok(report);
+                return Ok(());
             }
             ConnectErrorKind::Tls(TlsFault::Certificate(_)) => {
                 report.status = Verdict::Certificate;
@@ -163,7 +189,35 @@ impl Report {
         }
         report.reason = Some(reason(&error.kind).to_owned());
         report.error = Some(Error::Connect(error).to_string());
-        Ok(report)
+        Ok(())
+    }
+
+    /// Takes over what came of the attempt to have an environment made.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub(super) fn learn_environment(&mut self, made: Made) -> Result<(), Error> {
+        match made {
+            Made::Environment(told) => self.environment = Some(told),
+            Made::Failed(code, text) => {
+                let retry_ms = None;
+                self.refuse(Refused {
+                    code,
+                    text,
+                    retry_ms,
+                });
+            }
+            Made::Other(error) => self.speaks_otherwise(error),
+            Made::NotConnected(error) => self.fail(error)?,
+        }
+        Ok(())
+    }
+
+    /// The server has no environments, or says something else of them than it should.
+    pub(super) fn speaks_otherwise(&mut self, error: String) {
+        self.status = Verdict::OtherProtocol;
+        self.reason = Some("no_environment".to_owned());
+        self.error = Some(error);
     }
 
     fn refuse(&mut self, refused: Refused) {
@@ -219,9 +273,14 @@ impl Report {
         let numbers = self.free.zip(self.seats);
         add("id", self.id.clone());
         add("protocol", self.protocol.map(|it| it.to_string()));
+        add("profile", self.profile.map(str::to_owned));
         add("game", self.game.clone());
         add(
-            "seats",
+            if self.profile.is_some() {
+                "places"
+            } else {
+                "seats"
+            },
             numbers.map(|(free, seats)| format!("{free} of {seats} free")),
         );
         add("instance", self.instance.clone());
@@ -231,6 +290,9 @@ impl Report {
             .max_payload
             .map(|bytes| format!("at most {bytes} bytes"));
         add("frames", payload);
+        for (name, value) in self.environment.iter().flat_map(environments::lines) {
+            add(name, Some(value));
+        }
         if let Some(shown) = &self.certificate {
             let (begins, ends, days) = (&shown.begins, &shown.ends, shown.days_left);
             let valid = match days {
@@ -254,6 +316,13 @@ impl Report {
         add("error", self.error.clone());
         lines
     }
+}
+
+/// The form that `masep decode` gives to values.
+fn as_json<S: Serializer>(told: &Option<Dict>, serializer: S) -> Result<S::Ok, S::Error> {
+    let value = told.clone().map_or(Value::None, Value::from);
+    let json = value.to_json_summary().map_err(serde::ser::Error::custom)?;
+    json.serialize(serializer)
 }
 
 const TIMED_OUT: &str = "timed_out";

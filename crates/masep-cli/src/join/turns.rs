@@ -2,20 +2,22 @@
 
 mod told;
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use masep::player::{Backoff, End, Event, Told, Turn};
 use masep::{Player, Role, Value};
+use serde::Serialize;
 use serde_json::Value as Json;
+use tokio::time::Instant;
 
 use self::told::TurnEvent;
 use super::Join;
 use crate::commands::{Input, Line};
 use crate::error::Error;
-use crate::events::{EventWriter, Events};
+use crate::events::{self, EventWriter, Events};
 use crate::failure::Failure;
+use crate::files::{self, Readers};
 use crate::lines::parse_json;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -28,37 +30,62 @@ enum Command {
     Leave,
 }
 
+/// The most bytes of a resume text, which an engine gives and a HELLO says.
+const MOST_OF_RESUME: usize = 2_048;
+
 const EXAMPLE: &str = r#"{"turn":7,"action":{"$xml":"<Action type=\"1\" />"}}"#;
 
 /// Plays until it is over.
 pub(super) async fn play(options: Join) -> Result<Status, Error> {
     let mut signals = Signals::new().map_err(Error::Start)?;
     let mut input = Input::start_with(parse, options.end_with_stdin)?;
+    let ending = input.ending();
     let mut writer = EventWriter::start(options.time, false)?;
     let mut playing = Playing {
         player: join(&options)?,
         events: writer.events(),
         asked: None,
+        has_joined: false,
         resume_file: options.resume_file.as_deref(),
     };
-    let end = tokio::select! {
+    let mut end = None;
+    let mut play = Box::pin(async { end = playing.play(&mut input).await });
+    let signal = tokio::select! {
         biased;
-        _ = signals.next() => None,
-        end = playing.play(&mut input) => end,
+        status = signals.next() => Some(status),
+        () = &mut play => None,
         ended = writer.ended() => return ended.map(|()| Status::Done),
     };
-    let status = match end {
-        Some(end) => {
-            playing.tell(&TurnEvent::over(&end)).await;
-            status(&end)
+    let undone = if signal.is_some() {
+        tokio::select! {
+            undone = ending.finish(play, Instant::now() + options.drain_time) => undone,
+            status = signals.next() => return Ok(status),
         }
-        // The seat can be had again: it says BYE, and not QUIT.
-        None => Status::Done,
+    } else {
+        drop(play);
+        0
     };
-    drop(playing);
-    writer
-        .finish_after(async { status }, options.drain_time)
-        .await
+    let finish = async {
+        if let Some(end) = &end {
+            playing.tell(&TurnEvent::over(end)).await;
+        }
+        if undone > 0 {
+            playing.tell(&events::Event::undone(undone)).await;
+        }
+        let has_joined = playing.has_joined;
+        drop(playing);
+        match &end {
+            _ if undone > 0 => Status::NotSent,
+            Some(end) => status(end),
+            // The seat can be had again: it says BYE, and not QUIT.
+            None if has_joined => Status::Done,
+            None => signal.unwrap_or(Status::Done),
+        }
+    };
+    tokio::select! {
+        ended = writer.finish_after(finish, options.drain_time) => ended,
+        status = signals.next() => Ok(status),
+    }
 }
 
 fn join(options: &Join) -> Result<Player, Error> {
@@ -81,10 +108,20 @@ fn join(options: &Join) -> Result<Player, Error> {
         builder = builder.seat(seat);
     }
     if let Some(file) = &options.resume_file {
-        match fs::read_to_string(file) {
+        match files::read(file) {
+            Ok(resume) if resume.trim().is_empty() => {}
+            Ok(resume) if resume.trim().len() > MOST_OF_RESUME => {
+                let (file, bytes) = (file.display(), resume.trim().len());
+                return Err(Error::Usage(format!(
+                    "{file} is no resume file: it has {bytes} bytes, and what proves a seat has {MOST_OF_RESUME} at most"
+                )));
+            }
             Ok(resume) => builder = builder.resume(resume.trim()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(cannot("read", file, &error)),
+            Err(error) => {
+                let file = file.display();
+                return Err(Error::Usage(format!("cannot read {file}: {error}")));
+            }
         }
     }
     let credentials = options.token_file.read()?;
@@ -100,16 +137,14 @@ fn join(options: &Join) -> Result<Player, Error> {
         .map_err(|error| Error::Usage(error.to_string()))
 }
 
-fn cannot(what: &str, file: &Path, error: &io::Error) -> Error {
-    Error::Usage(format!("cannot {what} {}: {error}", file.display()))
-}
-
 /// A player, and the question that its script has.
 struct Playing<'a> {
     player: Player,
     events: Events,
     /// The question that was told and not answered.
     asked: Option<u64>,
+    /// There was a connection.
+    has_joined: bool,
     resume_file: Option<&'a Path>,
 }
 
@@ -151,12 +186,13 @@ impl Playing<'_> {
     }
 
     async fn happened(&mut self, event: Event) {
+        self.has_joined |= matches!(event, Event::Joined { .. });
         if matches!(event, Event::Joined { .. })
             && let Some(file) = self.resume_file
             && let Some(resume) = self.player.resume()
-            && let Err(error) = keep(file, resume)
+            && let Err(error) = files::replace(file, &format!("{resume}\n"), Readers::Owner)
         {
-            let failure = Failure::new("resume_file", cannot("write", file, &error).to_string());
+            let failure = Failure::new("resume_file", Error::writing(file)(error).to_string());
             self.events.tell_error(None, &failure).await;
         }
         if let Some(event) = TurnEvent::new(&event) {
@@ -177,7 +213,7 @@ impl Playing<'_> {
         Ok(())
     }
 
-    async fn tell(&self, event: &TurnEvent<'_>) {
+    async fn tell(&self, event: &impl Serialize) {
         self.events.tell_other(event).await;
     }
 }
@@ -189,15 +225,6 @@ async fn next(player: &mut Player, takes_turns: bool) -> Option<Told> {
     } else {
         player.event().await.map(Told::Event)
     }
-}
-
-/// Keeps a secret in a file that nobody else can read.
-fn keep(file: &Path, resume: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    writeln!(options.open(file)?, "{resume}")
 }
 
 fn status(end: &End) -> Status {

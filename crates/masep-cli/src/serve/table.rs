@@ -3,6 +3,7 @@
 mod commands;
 mod events;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::Serve;
 use crate::address;
 use crate::commands::{Input, Line};
 use crate::error::Error;
-use crate::events::{EventWriter, Events};
+use crate::events::{Event, EventWriter, Events};
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::status::Status;
@@ -54,7 +55,7 @@ pub(super) struct TableOptions {
     #[arg(long, value_name = "CLASS", requires = "seats", value_parser = join::parse_game)]
     game: Option<TypeName>,
 
-    /// Time that a seat has in each turn [default: any]
+    /// Time that a seat has in each turn [default: as much as it takes]
     #[arg(long, value_name = "TIME", requires = "seats", value_parser = duration::parse)]
     deadline: Option<Duration>,
 
@@ -71,12 +72,13 @@ pub(super) struct TableOptions {
         long,
         value_name = "TIME",
         default_value = "30s",
+        requires = "seats",
         value_parser = duration::parse
     )]
     grace: Duration,
 
     /// Turns in a row that a seat may miss until it is not waited for; 0: any number
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "seats")]
     misses: u32,
 
     /// Let a player come back by its id alone, without the text that proves its seat
@@ -102,8 +104,10 @@ fn parse_value(text: &str) -> Result<Value, String> {
 
 /// The reason why a table ends.
 enum Stop {
-    /// A line, a signal or the end of the lines asked for it.
-    Wanted,
+    /// A signal came.
+    Signal,
+    /// A line asked for it, or the end of all lines.
+    Line,
     /// Nobody can hear its events any more.
     Output(Result<(), Error>),
 }
@@ -114,8 +118,12 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
     let mut writer = EventWriter::start(options.time, false)?;
     let events = writer.events();
     let id = options.id.clone().unwrap_or_else(|| id::random("engine"));
-    let mut input = Input::start_with(commands::parse, options.end_with_stdin)?;
-    let table = Arc::new(bind(&options, &id).await?);
+    let input = Input::start_with(commands::parse, options.end_with_stdin)?;
+    let ending = input.ending();
+    let table = tokio::select! {
+        table = bind(&options, &id) => Arc::new(table?),
+        status = signals.next() => return Ok(status),
+    };
     let listening = TableEvent::Listening {
         id: &id,
         address: table.local_address(),
@@ -128,29 +136,41 @@ pub(super) async fn serve(options: Serve) -> Result<Status, Error> {
         events: events.clone(),
     };
     let mut telling = tokio::spawn(tell_events(table.clone(), events.clone()));
+    let mut lines = Box::pin(engine.do_lines(input));
     let stop = tokio::select! {
-        _ = signals.next() => Stop::Wanted,
-        () = engine.do_lines(&mut input) => Stop::Wanted,
+        _ = signals.next() => Stop::Signal,
+        () = &mut lines => Stop::Line,
         ended = writer.ended() => Stop::Output(ended),
     };
+    let by_signal = matches!(stop, Stop::Signal);
     let deadline = Instant::now() + options.drain_time;
     let end = async {
+        let undone = if by_signal {
+            ending.finish(lines, deadline).await
+        } else {
+            drop(lines);
+            0
+        };
+        if undone > 0 {
+            events.tell_other(&Event::undone(undone)).await;
+        }
         let ended = timeout_at(deadline, table.end()).await;
         // The last event is that of the end.
         let told = timeout_at(deadline, &mut telling).await;
         telling.abort();
         match (ended, told) {
-            (Ok(()), Ok(_)) => Status::Done,
+            (Ok(()), Ok(_)) if undone == 0 => Status::Done,
             _ => Status::NotSent,
         }
     };
     let end = async {
         match stop {
-            Stop::Wanted => writer.finish_after(end, options.drain_time).await,
-            Stop::Output(ended) => {
-                end.await;
-                ended.map(|()| Status::Done)
-            }
+            Stop::Signal | Stop::Line => writer.finish_after(end, options.drain_time).await,
+            Stop::Output(ended) => match (end.await, ended) {
+                // Nobody wants to hear more, but not all was sent.
+                (status, Err(Error::StdoutClosed)) if status != Status::Done => Ok(status),
+                (status, ended) => ended.map(|()| status),
+            },
         }
     };
     tokio::select! {
@@ -197,10 +217,9 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
     if let Some(late) = &rules.late {
         builder = builder.late_action(late.clone());
     }
-    let table = builder
-        .bind(&address)
-        .await
-        .map_err(|source| Error::listen(&address, &source))?;
+    let table = builder.bind(&address).await.map_err(|source| {
+        unsound(&source).unwrap_or_else(|| options.cannot_listen(&address, &source))
+    })?;
     if options.tokens.is_some() {
         options.certificate.warn_of_tokens(&table.local_address());
     }
@@ -208,6 +227,16 @@ async fn bind(options: &Serve, id: &str) -> Result<Table, Error> {
         table.server().announce().map_err(Error::Announce)?;
     }
     Ok(table)
+}
+
+/// The error of seats that cannot be, if it is that.
+fn unsound(source: &io::Error) -> Option<Error> {
+    let error = source.get_ref()?.downcast_ref::<TableError>()?;
+    let option = match error {
+        TableError::UnknownSeat(_) => "--finals-unanswered",
+        _ => "--seats",
+    };
+    Some(Error::Usage(format!("{option}: {error}")))
 }
 
 /// Tells what happens, until the table has ended.
@@ -226,7 +255,7 @@ struct Engine {
 }
 
 impl Engine {
-    async fn do_lines(&self, input: &mut Input<Command>) {
+    async fn do_lines(&self, mut input: Input<Command>) {
         while let Some(Line { number, command }) = input.next().await {
             let done = match command {
                 Ok(Command::End) => return,

@@ -1,8 +1,7 @@
 //! The file of tokens, changed in one step and with what people have written in it.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,6 +9,10 @@ use masep::access::{Digest, Grant, Tokens};
 use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 use crate::error::Error;
+use crate::files::{self, Readers};
+
+/// The fault of tokens that a server takes, and that cannot be changed here.
+const OTHERWISE: &str = "its tokens are not written as [[token]]: change it by hand";
 
 /// The key under which the tokens stand.
 const TOKEN: &str = "token";
@@ -30,7 +33,7 @@ pub(super) fn change(
     };
     let lock = File::open(&directory).map_err(|error| usage(&error))?;
     lock.lock().map_err(|error| usage(&error))?;
-    let text = match fs::read_to_string(path) {
+    let text = match files::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(usage(&error)),
@@ -40,7 +43,7 @@ pub(super) fn change(
     }
     let mut document: DocumentMut = text.parse().map_err(|_| usage(&"it is no TOML"))?;
     change(&mut document).map_err(|reason| usage(&reason))?;
-    replace(path, &directory, &document.to_string()).map_err(|error| usage(&error))
+    files::replace(path, &document.to_string(), Readers::Owner).map_err(Error::writing(path))
 }
 
 /// Fails if a server would not take the file.
@@ -51,27 +54,6 @@ fn check(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::Usage(error.to_string()))
 }
 
-/// Puts this in the place of the file, readable by its owner alone.
-fn replace(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = directory.join(format!(".{name}.{}", std::process::id()));
-    let write = || {
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    let written = write();
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
-}
-
 /// Adds a token.
 pub(super) fn add(document: &mut DocumentMut, digest: Digest, grant: &Grant) -> Result<(), String> {
     // Text behind the last one stays in front of the new one.
@@ -80,9 +62,7 @@ pub(super) fn add(document: &mut DocumentMut, digest: Digest, grant: &Grant) -> 
     let tokens = document
         .entry(TOKEN)
         .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    let tokens = tokens
-        .as_array_of_tables_mut()
-        .ok_or("its tokens are not written as [[token]]")?;
+    let tokens = tokens.as_array_of_tables_mut().ok_or(OTHERWISE)?;
     if tokens.iter().any(|table| is_named(table, &grant.name)) {
         return Err(format!("there is a token with the name {:?}", &*grant.name));
     }
@@ -115,9 +95,10 @@ fn put<'a>(table: &mut Table, key: &str, values: impl Iterator<Item = &'a str>) 
 
 /// Takes a token out. The comments in front of it stay.
 pub(super) fn remove(document: &mut DocumentMut, name: &str) -> Result<(), String> {
-    let tokens = document
-        .get_mut(TOKEN)
-        .and_then(Item::as_array_of_tables_mut);
+    let tokens = match document.get_mut(TOKEN) {
+        Some(item) => Some(item.as_array_of_tables_mut().ok_or(OTHERWISE)?),
+        None => None,
+    };
     let found = tokens.and_then(|tokens| {
         let at = tokens.iter().position(|table| is_named(table, name))?;
         let comments = tokens.get(at).map(prefix).unwrap_or_default();

@@ -1,6 +1,5 @@
 //! `masep token`: the tokens of a server.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,14 +8,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use masep::access::{Digest, Grant, Tokens, generate_token};
-use masep::{ConnectionString, PeerId, Role};
+use masep::{ConnectionString, PeerId, Role, TypeName, is_printable};
+use masep_proto::protocol2::NAME_BYTES;
 use serde::Serialize;
 
 use super::file;
-use crate::duration;
 use crate::error::Error;
+use crate::files;
 use crate::output::Output;
 use crate::status::Status;
+use crate::{duration, id, join};
 
 const LONG_ABOUT: &str = "\
 Make, list and remove the access tokens of a server.
@@ -52,9 +53,10 @@ enum Act {
 ///
 /// A right without an option of its own is not bounded: a token without --role is for players and observers.
 #[derive(Debug, Args)]
+#[command(after_long_help = NEW_EXAMPLE)]
 struct New {
     /// The name by which the token is known, in the file, in events, and to kick and ban
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     name: String,
 
     /// The role that its holder may have; may be said twice
@@ -62,15 +64,15 @@ struct New {
     role: Vec<RoleName>,
 
     /// A game that its holder may join, as the name of its class; may be repeated, as --seat and --id
-    #[arg(long, value_name = "CLASS")]
-    game: Vec<String>,
+    #[arg(long, value_name = "CLASS", value_parser = join::parse_game)]
+    game: Vec<TypeName>,
 
     /// A seat that its holder may have
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     seat: Vec<String>,
 
     /// An id under which its holder may come
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id::parse)]
     id: Vec<String>,
 
     /// When it ends: a time in UTC such as 2027-01-31T12:00:00Z, or from now such as 30d [default: never]
@@ -92,8 +94,27 @@ struct New {
     file: FileOption,
 }
 
+const LIST_EXAMPLE: &str = "\
+Example
+  $ masep token list
+  {\"name\":\"lab3\",\"roles\":[\"actor\"],\"games\":[\"pursuit.PursuitGame\"]}
+";
+
+const REMOVE_EXAMPLE: &str = "\
+Example: its connections end within a second
+  $ masep token remove lab3
+";
+
+const NEW_EXAMPLE: &str = "\
+Example: for players of one game, at a server in TLS, for thirty days
+  $ masep token new --name lab3 --role actor --game pursuit.PursuitGame --expires 30d \\
+        --address engine.lan:60443 --tls-ca ca.pem > lab3.token
+  $ masep join --token-file lab3.token --turns --game pursuit.PursuitGame
+";
+
 /// Print the tokens of the file, one object of JSON a line: what each may do, and not the token
 #[derive(Debug, Args)]
+#[command(after_long_help = LIST_EXAMPLE)]
 struct List {
     #[command(flatten)]
     file: FileOption,
@@ -101,6 +122,7 @@ struct List {
 
 /// Take a token out of the file
 #[derive(Debug, Args)]
+#[command(after_long_help = REMOVE_EXAMPLE)]
 struct Remove {
     /// The token's name
     #[arg(value_name = "NAME")]
@@ -158,8 +180,12 @@ impl New {
         let path = &self.file.path;
         file::change(path, |document| file::add(document, digest, &self.grant()))?;
         let mut output = Output::new(io::stdout().lock());
-        output.text(&line)?;
-        output.flush()?;
+        let printed = output.text(&line).and_then(|()| output.flush());
+        if let Err(error) = printed {
+            // Nobody has it, and nobody will.
+            file::change(path, |document| file::remove(document, &self.name))?;
+            return Err(Error::NotPrinted(Box::new(error)));
+        }
         Ok(Status::Done)
     }
 
@@ -232,23 +258,38 @@ impl Remove {
     }
 }
 
+/// A name that an event, a HELLO or a line of JSON can say.
+fn parse_name(text: &str) -> Result<String, &'static str> {
+    let is_name = (1..=NAME_BYTES).contains(&text.len()) && text.chars().all(is_printable);
+    is_name
+        .then(|| text.to_owned())
+        .ok_or("expected 1 to 512 bytes, all printable")
+}
+
 /// A time, or a time from now.
 fn parse_expiry(text: &str) -> Result<SystemTime, String> {
+    let now = SystemTime::now();
     if let Ok(time) = humantime::parse_rfc3339(text) {
-        return Ok(time);
+        let is_later = time > now;
+        return is_later
+            .then_some(time)
+            .ok_or_else(|| "that is over already".to_owned());
     }
     let from_now = duration::parse(text).map_err(|_| {
         "expected a time in UTC such as 2027-01-31T12:00:00Z, or one from now such as 30d"
             .to_owned()
     })?;
-    let time = SystemTime::now().checked_add(from_now);
+    if from_now.is_zero() {
+        return Err("that is over at once".to_owned());
+    }
+    let time = now.checked_add(from_now);
     time.ok_or_else(|| "that is too far away".to_owned())
 }
 
 /// The SHA-256 of the one certificate in this file.
 fn ca_digest(path: &Path) -> Result<Digest, Error> {
     let usage = |what: &str| Error::Usage(format!("{} {what}", path.display()));
-    let text = fs::read_to_string(path);
+    let text = files::read(path);
     let text = text.map_err(|error| usage(&format!("cannot be read: {error}")))?;
     let mut parts = text.split("-----BEGIN CERTIFICATE-----").skip(1);
     let (Some(certificate), None) = (parts.next(), parts.next()) else {
@@ -269,8 +310,11 @@ mod tests {
 
     #[test]
     fn an_expiry_is_a_time_or_one_from_now() {
-        let time = parse_expiry("2027-01-31T12:00:00Z").map(file::rfc3339);
-        assert_eq!(time.as_deref(), Ok("2027-01-31T12:00:00Z"));
+        let time = parse_expiry("2999-01-31T12:00:00Z").map(file::rfc3339);
+        assert_eq!(time.as_deref(), Ok("2999-01-31T12:00:00Z"));
+        for over in ["2001-01-01T00:00:00Z", "0s"] {
+            assert!(parse_expiry(over).unwrap_err().contains("over"), "{over}");
+        }
         assert!(parse_expiry("30d").is_ok_and(|time| time > SystemTime::now()));
         assert!(parse_expiry("soon").is_err());
     }

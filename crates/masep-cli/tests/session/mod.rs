@@ -144,6 +144,23 @@ impl Session {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it is alive");
     }
 
+    /// Waits until the program takes SIGTERM itself.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_signals(&self) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let caught = || {
+            let status = std::fs::read_to_string(&path).expect("it is alive");
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16).expect("hexadecimal");
+            mask & (1 << 14) != 0
+        };
+        let until = std::time::Instant::now() + PATIENCE;
+        while !caught() {
+            assert!(std::time::Instant::now() < until, "it takes no signals");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits for the end: the exit code and the text on standard error. The rest of standard
     /// output is read and thrown away.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {

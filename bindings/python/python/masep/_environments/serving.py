@@ -15,11 +15,15 @@ from .._blocking import Request, Server
 from .._exceptions import CallerError
 from .._limits import Limits, ServerLimits, SocketOptions
 from . import workers
+from .looking import Looks
 from .session import PROFILE
 from .worker import Setting, Wish
 from .workers import Workers
 
 _log = logging.getLogger("masep")
+
+MOST_OF_NAME = 128
+"""The characters of a name that fit into WELCOME, whatever they are."""
 
 E = TypeVar("E")
 S = TypeVar("S", bound="EnvironmentServer[Any]")
@@ -86,6 +90,8 @@ class EnvironmentServer(Generic[E]):
         if start_method not in ("forkserver", "spawn"):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
         self._allowed = frozenset(allow)
+        #: As clients are told it. Not all texts are names.
+        self._name = env if isinstance(env, str) and env.isprintable() and len(env) <= MOST_OF_NAME else None
         self._is_closing = False
         self._server = Server(
             id,
@@ -108,6 +114,7 @@ class EnvironmentServer(Generic[E]):
         except BaseException:
             self._server.shutdown(0.0)
             raise
+        self._looks = Looks(self._server)
         self._thread = threading.Thread(target=self._hear, name="masep-requests", daemon=True)
         self._thread.start()
         try:
@@ -168,6 +175,7 @@ class EnvironmentServer(Generic[E]):
         until = time.monotonic() + (workers.LEAVE_SECONDS if timeout is None else timeout)
         self._server.stop_accepting()
         self._thread.join()
+        self._looks.join()
         self._workers.close(max(0.0, until - time.monotonic()))
         # The last words of workers to clients in TLS are still on their way.
         self._server.shutdown(max(0.0, until - time.monotonic()))
@@ -199,8 +207,12 @@ class EnvironmentServer(Generic[E]):
             text = f"this server has environments: the profile {PROFILE!r}"
             request.refuse("unsupported_profile", text)
             return
+        make = hello.make or {}
+        if make.get("look") is True:
+            self._looks.admit(request, self._name, len(self._workers), self._workers.idle())
+            return
         try:
-            wish = self._wish(hello.make or {})
+            wish = self._wish(make)
         except ValueError as error:
             request.refuse("bad_arguments", str(error))
         else:

@@ -24,8 +24,9 @@ _log = logging.getLogger("masep")
 LEAVE_SECONDS = 5.0
 """The time in which a worker has to be done with a client that is gone, or has to go, before it is killed."""
 
-WAIT_SECONDS = 3.0
-"""The time that a client waits for a worker that is about to be free. Its own patience is 5 seconds."""
+WAIT_SECONDS = 2.5
+"""The time that a client waits for a worker that is about to be free. Its own patience is 5 seconds, and that of the server,
+which would refuse it as ``undecided``, 4: a busy machine may take the rest."""
 
 MOMENT_SECONDS = 0.25
 """The time that it waits at least: another client may be leaving, which is not known yet."""
@@ -52,7 +53,8 @@ class Workers:
             preloaded = ["__main__", Setting.__module__, type(setting).__module__]
             self._context.set_forkserver_preload(preloaded)
         self._setting = cloudpickle.dumps(setting)
-        self._arrivals: queue.SimpleQueue[tuple[Request, Wish]] = queue.SimpleQueue()
+        self._count = count
+        self._arrivals: queue.SimpleQueue[tuple[Request, Wish, float]] = queue.SimpleQueue()
         #: Those for which there is no worker yet, and when they came.
         self._waiting: list[tuple[Request, Wish, float]] = []
         #: When they were last looked at.
@@ -76,6 +78,13 @@ class Workers:
         self._thread = threading.Thread(target=self._watch, name="masep-workers", daemon=True)
         self._thread.start()
 
+    def __len__(self) -> int:
+        return self._count
+
+    def idle(self) -> int:
+        """The number of those that have no client."""
+        return sum(worker.is_idle for worker in list(self._all))
+
     def wait_until_up(self) -> None:
         """Waits until one of them can have a client, or it is known that none will."""
         while not self._is_up.wait(LONGEST_WAIT):
@@ -92,7 +101,7 @@ class Workers:
 
     def give(self, request: Request, wish: Wish) -> None:
         """Has a client served when a worker is free, or refused if that takes too long."""
-        self._arrivals.put((request, wish))
+        self._arrivals.put((request, wish, time.monotonic()))
         self._wake_up()
 
     def close(self, timeout: float) -> None:
@@ -132,8 +141,8 @@ class Workers:
             self.failure = f"the environment server has failed: {error!r}"
         finally:
             self._is_up.set()
-            left = [*self._drain(), *((request, wish) for request, wish, _ in self._waiting)]
-            for request, _ in left:
+            left = [*self._drain(), *self._waiting]
+            for request, _, _ in left:
                 request.refuse("stopped", "the server ends")
             self._waiting.clear()
 
@@ -143,7 +152,7 @@ class Workers:
             select.select([self._woken], [], [], SIGNAL_SECONDS)
         return self._is_closing
 
-    def _drain(self) -> Iterable[tuple[Request, Wish]]:
+    def _drain(self) -> Iterable[tuple[Request, Wish, float]]:
         while not self._arrivals.empty():
             yield self._arrivals.get()
 
@@ -229,7 +238,7 @@ class Workers:
         """Gives workers to those that wait, in order of arrival."""
         now = time.monotonic()
         self._handed_out = now
-        self._waiting += [(request, wish, now) for request, wish in self._drain()]
+        self._waiting += self._drain()
         soon = sum(worker.will_be_idle for worker in self._all)
         still: list[tuple[Request, Wish, float]] = []
         for request, wish, came in self._waiting:

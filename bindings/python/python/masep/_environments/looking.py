@@ -1,0 +1,49 @@
+"""Clients that want no environment, but to know what the server has, such as ``masep check``."""
+
+from __future__ import annotations
+
+import threading
+
+from .._blocking import Connection, Request, Server
+from .._exceptions import MasepError
+
+LOOK_SECONDS = 5.0
+"""The time that a look takes at most."""
+
+MOST = 8
+"""So many at a time. There is a thread for each, so that its PINGs are answered."""
+
+
+class Looks:
+    """The looks of clients at a server. A thread takes the connections."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._free = threading.BoundedSemaphore(MOST)
+        self._thread = threading.Thread(target=self._take, name="masep-looks", daemon=True)
+        self._thread.start()
+
+    def admit(self, request: Request, name: str | None, places: int, free: int) -> None:
+        """Tells a client the name of the environments, how many there can be at a time, and those that nobody has."""
+        request._request.admit(name, places, free)
+
+    def join(self) -> None:
+        """Waits until none comes any more, which is when the server has stopped accepting."""
+        self._thread.join()
+
+    def _take(self) -> None:
+        while (connection := self._server.accept()) is not None:
+            if self._free.acquire(blocking=False):
+                threading.Thread(target=self._see, args=(connection,), name="masep-look", daemon=True).start()
+            else:
+                connection._connection.try_close()
+
+    def _see(self, connection: Connection) -> None:
+        try:
+            connection.recv(LOOK_SECONDS)
+        except MasepError:
+            # It was told what there is, and says nothing itself.
+            pass
+        finally:
+            connection._connection.try_close()
+            self._free.release()

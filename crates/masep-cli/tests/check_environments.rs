@@ -1,0 +1,252 @@
+//! `masep check` at servers of environments.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is a test's report, also in what it calls"
+)]
+
+mod program;
+mod session;
+
+use std::sync::Arc;
+use std::thread;
+
+use masep::blocking::{Connection, Server};
+use masep::{Bye, Message, Rejected, Request, Value};
+use program::{Run, run};
+use serde_json::{Value as Json, json};
+use session::Session;
+
+/// The side of a server that has one kind of environments, as section 9 of PROTOCOL2.md wants it.
+struct Environments {
+    kind: &'static str,
+    /// What it says of the environment that it has made.
+    told: Message,
+    /// How it refuses one who wants an environment, if it does.
+    refusal: Option<Rejected>,
+    /// It says nothing of the environment.
+    is_silent: bool,
+}
+
+impl Environments {
+    fn new(kind: &'static str, told: Message) -> Self {
+        Self {
+            kind,
+            told,
+            refusal: None,
+            is_silent: false,
+        }
+    }
+
+    /// Serves this from here on: the address.
+    fn serve(self) -> String {
+        let server = Server::builder("gym").ask().bind("127.0.0.1:0").unwrap();
+        let address = server.local_address().to_string();
+        let server = Arc::new(server);
+        let clients = server.clone();
+        thread::spawn(move || {
+            while let Ok(connection) = clients.accept() {
+                see_off(&connection);
+            }
+        });
+        thread::spawn(move || {
+            while let Ok(request) = server.next_request() {
+                self.judge(&server, request);
+            }
+        });
+        address
+    }
+
+    fn judge(&self, server: &Server, request: Request) {
+        let hello = request.hello().clone();
+        if hello.profile.as_deref() != Some("environment/1") {
+            return request.refuse(Rejected::new("unsupported_profile", "it has environments"));
+        }
+        let make = hello.make.unwrap_or_default();
+        let mut welcome = request.welcome();
+        if make.get("look") == Some(&Value::from(true)) {
+            welcome.game = Some("CartPole-v1".into());
+            (welcome.seats, welcome.free) = (Some(8), Some(7));
+            drop(request.admit(welcome));
+            return;
+        }
+        if let Some(refusal) = &self.refusal {
+            return request.refuse(refusal.clone());
+        }
+        if make.get("kind").and_then(Value::as_str) != Some(self.kind) {
+            return request.refuse(Rejected::new("bad_arguments", "another kind"));
+        }
+        let id = request.peer().clone();
+        request.admit(welcome).wait().unwrap();
+        let connection = server.registry().get_connection(&id).unwrap();
+        if self.is_silent {
+            return;
+        }
+        connection.send_message(&self.told).unwrap();
+        if self.told.msg_type.as_str() == "error" {
+            connection.bye_with(Bye::new("environment_failed", "it cannot be made"));
+        }
+    }
+}
+
+/// Hears a client until it is gone, so that its pings are answered.
+fn see_off(connection: &Connection) {
+    while connection.recv().is_ok() {}
+}
+
+fn message(kind: &str, params: Json) -> Message {
+    let json = json!({"msg_type": kind, "src_sub_app": "gym", "params": params});
+    Message::from_json(&json, None).unwrap()
+}
+
+fn cart_pole() -> Message {
+    let space =
+        json!({"space": "Box", "low": "-inf", "high": "inf", "shape": [4], "dtype": "float32"});
+    let told = json!({
+        "request": 0, "kind": "gymnasium", "observation_space": space,
+        "action_space": {"space": "Discrete", "n": 2, "start": 0, "dtype": "int64"},
+        "spec": {"id": "CartPole-v1", "max_episode_steps": 500}, "metadata": {}, "render_mode": null,
+    });
+    message("environment", told)
+}
+
+fn check(args: &[&str]) -> (Run, Json) {
+    let ran = run(&[&["check", "--json"], args].concat(), "");
+    let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {:?} {:?}", ran.stdout, ran.stderr);
+    });
+    (ran, report)
+}
+
+#[test]
+fn a_server_of_environments_is_known_for_one_and_none_is_made() {
+    let mut server = Environments::new("gymnasium", cart_pole());
+    server.refusal = Some(Rejected::new("unwanted", "an environment was asked for"));
+    let address = server.serve();
+    let (ran, report) = check(&[&address]);
+    assert_eq!(
+        (ran.code, &report["status"]),
+        (Some(0), &"ok".into()),
+        "{report}"
+    );
+    let told = ["id", "profile", "game", "seats", "free"].map(|key| report[key].clone());
+    assert_eq!(
+        Json::from(told.to_vec()),
+        json!(["gym", "environment/1", "CartPole-v1", 8, 7])
+    );
+    assert!(report["round_trip_ms"].is_f64(), "{report}");
+    assert!(report.get("environment").is_none(), "{report}");
+    let ran = run(&["check", &address], "");
+    for line in ["  profile     environment/1", "  places      7 of 8 free"] {
+        assert!(ran.lines().contains(&line), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn an_environment_is_made_and_told_where_that_is_asked_for() {
+    let address = Environments::new("gymnasium", cart_pole()).serve();
+    let (ran, report) = check(&[&address, "--make"]);
+    assert_eq!(ran.code, Some(0), "{report}");
+    let made = &report["environment"];
+    assert_eq!(
+        (&made["kind"], &made["spec"]["id"]),
+        (&"gymnasium".into(), &"CartPole-v1".into())
+    );
+    assert_eq!(made["action_space"]["n"], 2);
+    assert!(made.get("request").is_none(), "{report}");
+    let ran = run(&["check", "--make", &address], "");
+    let expected = [
+        "  kind        gymnasium",
+        "  environment CartPole-v1",
+        "  episode     at most 500 steps",
+        "  observation Box of float32[4]",
+        "  action      Discrete of 2 from 0",
+    ];
+    for line in expected {
+        assert!(ran.lines().contains(&line), "{line}: {}", ran.stdout);
+    }
+    // One with several agents has another kind.
+    let told = json!({
+        "request": 0, "kind": "aec", "name": "tictactoe_v3", "possible_agents": ["player_1", "player_2"],
+        "spaces": {},
+    });
+    let address = Environments::new("aec", message("environment", told)).serve();
+    let ran = run(&["check", "--make", &address], "");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    for line in [
+        "  environment tictactoe_v3",
+        "  agents      player_1, player_2",
+    ] {
+        assert!(ran.lines().contains(&line), "{line}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn an_environment_that_cannot_be_had_is_a_fault_of_its_own() {
+    let error =
+        json!({"request": 0, "type": "OSError", "text": "no such \u{1b}world", "traceback": ""});
+    let cases = [
+        (message("error", error), None, 5, "environment_failed"),
+        (
+            message("dance", json!({"request": 0})),
+            None,
+            3,
+            "no_environment",
+        ),
+        (
+            cart_pole(),
+            Some(Rejected::new("too_many_connections", "all are in use").retry_ms(1_000)),
+            5,
+            "too_many_connections",
+        ),
+    ];
+    for (told, refusal, code, reason) in cases {
+        let mut server = Environments::new("gymnasium", told);
+        server.refusal = refusal;
+        let address = server.serve();
+        let (ran, report) = check(&[&address, "--make"]);
+        assert_eq!(
+            (ran.code, &report["reason"]),
+            (Some(code), &reason.into()),
+            "{report}"
+        );
+        // What it said of itself stands all the same.
+        assert_eq!(
+            (&report["seats"], &report["id"]),
+            (&8.into(), &"gym".into()),
+            "{report}"
+        );
+        let ran = run(&["check", &address, "--make"], "");
+        assert!(!ran.stdout.contains('\u{1b}'), "{:?}", ran.stdout);
+    }
+    // A server of something else has none.
+    let mut engine = Session::start(&["serve", "127.0.0.1:0"]);
+    let (ran, report) = check(&[&engine.address(), "--make"]);
+    assert_eq!(
+        (ran.code, &report["reason"]),
+        (Some(3), &"no_environment".into()),
+        "{report}"
+    );
+}
+
+#[test]
+fn one_that_makes_no_environment_in_time_is_told_with_what_it_has_said() {
+    let mut server = Environments::new("gymnasium", cart_pole());
+    server.is_silent = true;
+    let address = server.serve();
+    let (ran, report) = check(&[&address, "--make", "--timeout", "500ms"]);
+    assert_eq!(
+        (ran.code, &report["reason"]),
+        (Some(3), &"timed_out".into()),
+        "{report}"
+    );
+    assert_eq!(report["profile"], "environment/1", "{report}");
+}
+
+#[test]
+fn a_player_that_comes_to_one_is_told_what_it_is() {
+    let address = Environments::new("gymnasium", cart_pole()).serve();
+    let ran = run(&["join", &address, "--id", "a"], "");
+    assert_eq!(ran.code, Some(5), "{}", ran.stderr);
+    assert!(ran.stderr.contains("RemoteEnv"), "{}", ran.stderr);
+}
