@@ -101,7 +101,7 @@ mod tests {
         fn new(name: &str) -> Self {
             let name = format!("masep-files-{name}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
+            fs::create_dir_all(&path).expect("a temporary directory");
             Self(path)
         }
     }

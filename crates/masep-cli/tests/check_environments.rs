@@ -94,7 +94,7 @@ fn see_off(connection: &Connection) {
     while connection.recv().is_ok() {}
 }
 
-fn message(kind: &str, params: Json) -> Message {
+fn message(kind: &str, params: &Json) -> Message {
     let json = json!({"msg_type": kind, "src_sub_app": "gym", "params": params});
     Message::from_json(&json, None).unwrap()
 }
@@ -107,7 +107,7 @@ fn cart_pole() -> Message {
         "action_space": {"space": "Discrete", "n": 2, "start": 0, "dtype": "int64"},
         "spec": {"id": "CartPole-v1", "max_episode_steps": 500}, "metadata": {}, "render_mode": null,
     });
-    message("environment", told)
+    message("environment", &told)
 }
 
 fn check(args: &[&str]) -> (Run, Json) {
@@ -170,7 +170,7 @@ fn an_environment_is_made_and_told_where_that_is_asked_for() {
         "request": 0, "kind": "aec", "name": "tictactoe_v3", "possible_agents": ["player_1", "player_2"],
         "spaces": {},
     });
-    let address = Environments::new("aec", message("environment", told)).serve();
+    let address = Environments::new("aec", message("environment", &told)).serve();
     let ran = run(&["check", "--make", &address], "");
     assert_eq!(ran.code, Some(0), "{}", ran.stdout);
     for line in [
@@ -186,9 +186,9 @@ fn an_environment_that_cannot_be_had_is_a_fault_of_its_own() {
     let error =
         json!({"request": 0, "type": "OSError", "text": "no such \u{1b}world", "traceback": ""});
     let cases = [
-        (message("error", error), None, 5, "environment_failed"),
+        (message("error", &error), None, 5, "environment_failed"),
         (
-            message("dance", json!({"request": 0})),
+            message("dance", &json!({"request": 0})),
             None,
             3,
             "no_environment",

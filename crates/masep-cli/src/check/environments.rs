@@ -72,7 +72,7 @@ pub(super) async fn make(client: &ClientBuilder, target: &Target) -> Made {
 /// The server's first message.
 async fn told(connection: &Connection) -> Made {
     match connection.recv_message().await {
-        Ok(message) => read(message),
+        Ok(message) => read(&message),
         // A process that ends while it makes one says nothing.
         Err(RecvMessageError::Closed(reason)) => {
             let code = reason.words().map_or(reason.as_str(), |bye| &bye.code);
@@ -82,7 +82,7 @@ async fn told(connection: &Connection) -> Made {
     }
 }
 
-fn read(message: Message) -> Made {
+fn read(message: &Message) -> Made {
     let text = |key| {
         message
             .param(key)

@@ -137,26 +137,17 @@ mod tests {
     }
 
     /// All that is set one by one on a stream that was connected.
-    fn options(stream: BorrowedFd<'_>) -> impl PartialEq + std::fmt::Debug {
+    fn options(stream: BorrowedFd<'_>) -> io::Result<impl PartialEq + std::fmt::Debug> {
         let socket = SockRef::from(&stream);
-        (
+        Ok((
+            (socket.tcp_nodelay()?, socket.tcp_quickack()?),
+            (socket.tcp_notsent_lowat()?, socket.tcp_user_timeout()?),
+            (socket.keepalive()?, socket.tcp_keepalive_time()?),
             (
-                socket.tcp_nodelay().unwrap(),
-                socket.tcp_quickack().unwrap(),
+                socket.tcp_keepalive_interval()?,
+                socket.tcp_keepalive_retries()?,
             ),
-            (
-                socket.tcp_notsent_lowat().unwrap(),
-                socket.tcp_user_timeout().unwrap(),
-            ),
-            (
-                socket.keepalive().unwrap(),
-                socket.tcp_keepalive_time().unwrap(),
-            ),
-            (
-                socket.tcp_keepalive_interval().unwrap(),
-                socket.tcp_keepalive_retries().unwrap(),
-            ),
-        )
+        ))
     }
 
     #[test]
@@ -189,7 +180,10 @@ mod tests {
                 let other = Limits::default().write_time(write_time + seconds(1));
                 assert!(!tcp::has_options(&accepted, &other));
                 tcp::set_options(&near, &limits, &given).unwrap();
-                assert_eq!(options(accepted.as_fd()), options(near.as_fd()));
+                assert_eq!(
+                    options(accepted.as_fd()).unwrap(),
+                    options(near.as_fd()).unwrap()
+                );
             }
         }
     }

@@ -45,7 +45,8 @@ fn what_takes_the_place_of_a_file_stops_nobody(shell: Shell) {
         shell.connect(id, format!("masep+tls://{}", server.address()), options)
     };
     let state = || server.certificate().unwrap();
-    let replacements: [(&str, fn(&Path)); 7] = [
+    type Replace = fn(&Path);
+    let replacements: [(&str, Replace); 7] = [
         ("server.key", |path| fs::create_dir(path).unwrap()),
         ("server.key", |path| {
             assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
