@@ -158,7 +158,7 @@ impl Discover {
             self.tables(&report, &mut output)
         };
         match printed.and_then(|()| output.flush()) {
-            // Whether one was found does not hang on a reader.
+            // A reader that is gone does not change whether one was found.
             Ok(()) | Err(Error::StdoutClosed) => {}
             Err(error) => return Err(error),
         }

@@ -20,9 +20,9 @@ use session::Session;
 /// The side of a server that has one kind of environments, as section 9 of PROTOCOL2.md wants it.
 struct Environments {
     kind: &'static str,
-    /// What it says of the environment that it has made.
+    /// Its message about the environment that it has made.
     told: Message,
-    /// How it refuses one who wants an environment, if it does.
+    /// The code and text of its refusal for one who wants an environment, if it refuses.
     refusal: Option<Rejected>,
     /// It says nothing of the environment.
     is_silent: bool,
@@ -210,7 +210,7 @@ fn an_environment_that_cannot_be_had_is_a_fault_of_its_own() {
             (Some(code), &reason.into()),
             "{report}"
         );
-        // What it said of itself stands all the same.
+        // Its words about itself stand all the same.
         assert_eq!(
             (&report["seats"], &report["id"]),
             (&8.into(), &"gym".into()),

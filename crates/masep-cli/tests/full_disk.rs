@@ -150,7 +150,7 @@ fn what_is_no_file_is_not_replaced_by_one() {
     assert_ne!(ran.code, Some(0));
     assert!(ran.stderr.contains(&socket), "{}", ran.stderr);
     assert_eq!(names(&directory.path("")), ["s"]);
-    // What has no end is not read for ever.
+    // A file without an end is not read for ever.
     for args in [
         &["token", "list", "--file", "/dev/zero"][..],
         &["check", "127.0.0.1:1", "--token-file", "/dev/zero"],

@@ -88,7 +88,7 @@ fn all_that_had_arrived_behind_hello_goes_along() {
     let (said, whole) = said();
     let body = vec![9; 7_000];
     for between in [10, 4_000] {
-        // What is read while the verdict is awaited is bounded, but for the last read.
+        // Reads while the verdict is awaited are bounded, but for the last one.
         let said = [
             &said[..whole],
             &frame(kind::BYTES, &vec![8; between]),

@@ -65,7 +65,7 @@ impl<S: Scene> World<S> {
             world.processes.push(Some(process));
         }
         world.go_on();
-        // What a task still does when it is dropped is part of the trace.
+        // The trace has also the last acts of a task that is dropped.
         drop(world.processes);
         world.scene
     }
