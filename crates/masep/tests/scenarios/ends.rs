@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use masep::{CloseReason, Frame, Limits, Protocols, SendError, WhenFull};
 
 use crate::shells::{
-    Options, Peer, Shell, Side, accept, fill, frame, listen, of_each_network, of_each_shell, until,
+    Options, Peer, SOON, Shell, Side, accept, fill, frame, listen, of_each_network, of_each_shell,
+    until,
 };
 
 of_each_network! {
@@ -56,10 +58,13 @@ fn a_bye_of_the_peer_ends_the_connection_and_closes_the_socket(side: Side) {
 
 fn our_bye_comes_after_all_that_was_sent(side: Side) {
     let (_server, connection, mut peer) = side.connected(Options::default());
+    let (tell_filled, filled) = mpsc::channel();
     let reader = thread::spawn(move || {
         for n in 0..500_u16 {
             peer.expect(n.to_string().as_bytes());
         }
+        // One that kept pace would be sent frames without end.
+        filled.recv_timeout(SOON).unwrap();
         let mut frames = 0;
         while let Some(body) = peer.read().filter(|body| body != b"BYE") {
             assert_eq!(body, vec![7; 60_000]);
@@ -72,6 +77,7 @@ fn our_bye_comes_after_all_that_was_sent(side: Side) {
         connection.send(n.to_string()).unwrap();
     }
     let mut sent = fill(&*connection);
+    tell_filled.send(()).unwrap();
     for _ in 0..50 {
         connection.send(vec![7; 60_000]).unwrap();
         sent += 1;

@@ -179,7 +179,8 @@ pub fn accept(server: &dyn Server) -> Handle {
     server.accept().expect("the server accepts")
 }
 
-/// Sends without a wait until the peer's and the own buffers are full: the number of frames of 60,000 bytes.
+/// Sends without a wait, to a peer that does not read, until its and the own buffers are full: the number of frames of
+/// 60,000 bytes.
 pub fn fill(connection: &dyn Connection) -> usize {
     let taken = (0..).take_while(|_| connection.try_send(vec![7; 60_000]).is_ok());
     taken.count()
