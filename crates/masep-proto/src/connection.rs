@@ -129,6 +129,8 @@ pub struct Connection {
     early_end: Option<Read>,
     /// A read is wanted whether or not the stream is known to be readable.
     probes: bool,
+    /// The room that is out has bytes in which no frames were looked for.
+    walks_late: bool,
 
     /// The last state of the layer below.
     layer: LayerState,
@@ -290,6 +292,7 @@ impl Connection {
             input_over: false,
             early_end: None,
             probes: false,
+            walks_late: false,
             layer: LayerState::default(),
             outbound: Outbound::default(),
             rest: None,

@@ -183,8 +183,11 @@ impl Connection {
             (hello.token, hello.resume, hello.make) = (None, None, None);
         }
         self.tell(event::OPEN);
-        // Frames may have come right behind the hello.
-        self.walk(now);
+        // Frames may have come right behind the hello. If a room is out, they are in it.
+        self.walks_late = self.inbound.is_out();
+        if !self.walks_late {
+            self.walk(now);
+        }
     }
 
     /// There will be no connection.

@@ -1,6 +1,7 @@
 //! The receiving side: reads, the frames in them, and taking these.
 
 use std::io;
+use std::mem;
 use std::time::Instant;
 
 use super::batch::SHARE_FROM;
@@ -107,8 +108,11 @@ impl Connection {
     fn take_back(&mut self, bytes: usize, read: Read, now: Instant) {
         self.probes = false;
         self.last_reads = self.last_reads.saturating_sub(1);
+        let walks_late = mem::take(&mut self.walks_late);
         if bytes > 0 {
             self.take_in(bytes, now);
+        } else if walks_late && !self.is_settled() {
+            self.walk(now);
         }
         match read {
             Read::Bytes => {}

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use masep_proto::connection::{Event, Read, Write};
+use masep_proto::connection::{Event, Protocols, Read, Write};
 use masep_proto::{CloseReason, Frame};
 
 use crate::pair::Pair;
@@ -52,6 +52,42 @@ fn frames_of_which_the_last_byte_is_written_are_written() {
                 written as u64,
                 "{gone} of {size}"
             );
+        }
+    }
+}
+
+/// What came behind the hello is in the room that is out while the connection opens, and comes back with nothing else.
+#[test]
+fn a_frame_behind_the_hello_is_not_overlooked_by_a_read_that_goes_on_while_our_hello_is_written() {
+    for protocols in [Protocols::Pymasep, Protocols::Masep2] {
+        for (read, reason) in [
+            (Read::Blocked, None),
+            (Read::Bytes, None),
+            (
+                Read::End,
+                Some(CloseReason::EndOfStream { mid_frame: false }),
+            ),
+        ] {
+            let mut agent = Pair::speaking(protocols, protocols);
+            agent.settle();
+            agent.agent.send(b"one", agent.now).expect("it is open");
+            let mut pair = Pair::speaking(protocols, protocols);
+            pair.engine.admits = false;
+            pair.settle();
+            agent.write(true);
+            pair.to_engine.bytes = std::mem::take(&mut agent.to_engine.bytes);
+            while pair.step(false) {}
+            let (core, now) = (&mut pair.engine.core, pair.now);
+            let room = core.take_room().expect("it reads ahead");
+            core.admit(now);
+            let hello = core.take_transmit().expect("our hello");
+            let written = Write::Bytes(hello.len());
+            core.put_transmit(hello, written, now);
+            assert!(core.was_open() && core.frames() == 0);
+            core.put_room(room, read, now);
+            pair.engine.take(now);
+            assert_eq!(pair.engine.received, [Frame::from("one")]);
+            assert_eq!(pair.engine.reason(), reason);
         }
     }
 }
