@@ -259,7 +259,7 @@ fn a_peer_that_reads_slowly_but_reads_is_not_ended(shell: Shell) {
     peer.expect(b"engine");
     let connection = accept(&*server);
     fill(&*connection);
-    let (done, sent) = std::sync::mpsc::channel();
+    let (done, sent) = mpsc::channel();
     thread::spawn(move || {
         for _ in 0..20 {
             done.send(connection.send(vec![7; 60_000])).unwrap();
