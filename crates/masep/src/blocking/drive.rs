@@ -28,6 +28,16 @@ pub(super) enum Awaits {
     Room,
 }
 
+/// A call that drives the connection.
+struct Call {
+    until: Option<Instant>,
+    awaits: Awaits,
+    /// It has looked for bytes without a wait.
+    has_looked: bool,
+    /// It has polled busily, and found nothing.
+    has_spun: bool,
+}
+
 pub(super) type Guard<'a> = MutexGuard<'a, State>;
 
 impl Shared {
@@ -42,7 +52,12 @@ impl Shared {
         if until.is_some() || state.needs_clock() {
             state.tick();
         }
-        let (mut has_looked, mut has_spun) = (false, false);
+        let mut call = Call {
+            until,
+            awaits,
+            has_looked: false,
+            has_spun: false,
+        };
         loop {
             state = self.settle(state);
             if let Some(result) = done(&mut state) {
@@ -52,43 +67,49 @@ impl Shared {
             let (now, deadline) = (state.now, state.core.deadline());
             if deadline.is_some_and(|deadline| deadline <= now) {
                 state.core.handle_timeout(now);
-                continue;
-            }
-            let wants = state.core.wants();
-            if wants.write == Want::Now {
+            } else if state.core.wants_write() == Want::Now {
                 state = self.write(state);
-                continue;
+            } else {
+                state = self.await_once(state, &mut call)?;
             }
-            let may_wait = state.may_wait(wants);
-            // The effects of others' writes are told by others, not by the socket.
-            let may_read = may_wait.reads && (awaits == Awaits::Bytes || may_wait.writes);
-            let bound = earlier(until, deadline);
-            let read_waits = match (until, bound) {
-                (_, None) => true,
-                (None, Some(heartbeat)) => state.bound_read(heartbeat),
-                (Some(_), Some(bound)) => state.read_ends_before(bound),
-            };
-            // Looks before it waits for a while: waiting takes a system call more.
-            if wants.read == Want::Now || (may_read && !read_waits && !has_looked) {
-                has_looked = true;
-                state = self.read(state, Wait::No);
-                continue;
-            }
-            if until.is_some_and(|until| until <= now) {
-                self.leave(state);
-                return Err(TimedOut);
-            }
-            state = match (may_read, may_wait.writes) {
-                (true, false) if self.spins(&state) && !has_spun => {
-                    let (state, found) = self.spin(state, bound);
-                    has_spun = !found;
-                    state
-                }
-                (true, false) if read_waits => self.read(state, Wait::Yes),
-                (false, false) => self.wait_for_others(state, bound),
-                (reads, writes) => self.wait(state, Readiness { reads, writes }, bound),
-            };
         }
+    }
+
+    /// One read, or one wait for the socket or for other threads.
+    fn await_once<'a>(
+        self: &'a Arc<Self>,
+        mut state: Guard<'a>,
+        call: &mut Call,
+    ) -> Result<Guard<'a>, TimedOut> {
+        let (until, deadline, wants) = (call.until, state.core.deadline(), state.core.wants());
+        let may_wait = state.may_wait(wants);
+        // The effects of others' writes are told by others, not by the socket.
+        let may_read = may_wait.reads && (call.awaits == Awaits::Bytes || may_wait.writes);
+        let bound = earlier(until, deadline);
+        let read_waits = match (until, bound) {
+            (_, None) => true,
+            (None, Some(heartbeat)) => state.bound_read(heartbeat),
+            (Some(_), Some(bound)) => state.read_ends_before(bound),
+        };
+        // Looks before it waits for a while: waiting takes a system call more.
+        if wants.read == Want::Now || (may_read && !read_waits && !call.has_looked) {
+            call.has_looked = true;
+            return Ok(self.read(state, Wait::No));
+        }
+        if until.is_some_and(|until| until <= state.now) {
+            self.leave(state);
+            return Err(TimedOut);
+        }
+        Ok(match (may_read, may_wait.writes) {
+            (true, false) if self.spins(&state) && !call.has_spun => {
+                let (state, found) = self.spin(state, bound);
+                call.has_spun = !found;
+                state
+            }
+            (true, false) if read_waits => self.read(state, Wait::Yes),
+            (false, false) => self.wait_for_others(state, bound),
+            (reads, writes) => self.wait(state, Readiness { reads, writes }, bound),
+        })
     }
 
     /// Writes what the socket takes now.
