@@ -218,12 +218,13 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Adds a peer, by what its connection knows of [what it was told](Core::was_told).
-    pub(crate) fn add(&mut self, was_told: Option<bool>, peer: PeerId) {
+    /// Adds a peer, by what its connection knows of [what it was told](Core::was_told). One whose connection did not live any
+    /// more when the shut-down began counts only if it was lost.
+    pub(crate) fn add(&mut self, was_told: Option<bool>, lived: bool, peer: PeerId) {
         match was_told {
-            Some(true) => self.ended.push(peer),
+            Some(true) if lived => self.ended.push(peer),
             Some(false) => self.cut.push(peer),
-            None => {}
+            _ => {}
         }
     }
 }
@@ -353,16 +354,14 @@ impl Server {
         let mut cut = Vec::new();
         let mut ending = Vec::new();
         for connection in self.registry.connections() {
-            let is_live = connection.shared.look_at(|core| core.reason().is_none());
+            let lived = connection.shared.look_at(|core| core.reason().is_none());
             connection.end(CloseReason::Shutdown);
-            ending.push((connection, is_live));
+            ending.push((connection, lived));
         }
-        for (connection, is_live) in ending {
+        for (connection, lived) in ending {
             let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
             let was_told = connection.shared.look_at(Core::was_told);
-            // One that had ended before counts only if it was lost.
-            let counted = was_told.filter(|was_told| is_live || !was_told);
-            report.add(counted, connection.peer().clone());
+            report.add(was_told, lived, connection.peer().clone());
             if !in_time {
                 connection.abort(CloseReason::Shutdown);
                 cut.push(connection);

@@ -289,19 +289,21 @@ impl Server {
         let until = after(deadline);
         self.stop_announcing();
         self.stop_accepting();
-        let connections = self.registry().connections();
-        for connection in &connections {
+        let (mut report, mut ending) = (ShutdownReport::default(), Vec::new());
+        for connection in self.registry().connections() {
+            let lived = (connection.shared()).look_at(|core| core.reason().is_none());
             connection.shared().begin_end(CloseReason::Shutdown);
+            ending.push((connection, lived));
         }
-        let mut report = ShutdownReport::default();
-        for connection in &connections {
+        for (connection, lived) in &ending {
             let shared = connection.shared();
             if shared.wait_closed(until).is_err() {
                 shared.abort(CloseReason::Shutdown);
             }
-            report.add(shared.look_at(Core::was_told), connection.peer().clone());
+            let was_told = shared.look_at(Core::was_told);
+            report.add(was_told, *lived, connection.peer().clone());
         }
-        for connection in &connections {
+        for (connection, _) in &ending {
             // A handler that is not done by then goes on without us.
             let _ = connection.closed_until(until);
         }
