@@ -111,7 +111,7 @@ impl Connection {
     pub fn offer_pieces(&self, pieces: Pieces) -> Result<Offer, SendError> {
         let (shared, size) = (self.shared(), pieces.size());
         let mut state = shared.write_now();
-        state.is_used = true;
+        state.note_use();
         let now = state.now;
         let transmit = match state.core.write_pieces(pieces, now) {
             Ok(Ok(transmit)) => transmit,

@@ -25,7 +25,7 @@ impl Shared {
     /// Ends the connection for this reason. Frames in the queue are written as long as the peer takes some of them.
     pub(super) fn begin_end(self: &Arc<Self>, reason: CloseReason) {
         self.change(|state, now| {
-            state.end_is_seen = true;
+            state.note_own_end();
             state.core.end(reason, now);
         });
     }
@@ -33,14 +33,14 @@ impl Shared {
     /// The same as a call asks for it, with words for a peer that can be told some.
     pub(super) fn begin_end_with(self: &Arc<Self>, bye: Bye) {
         self.change(|state, now| {
-            state.end_is_seen = true;
+            state.note_own_end();
             state.core.end_with(bye, now);
         });
     }
 
     pub(super) fn abort(self: &Arc<Self>, reason: CloseReason) {
         self.change(|state, now| {
-            state.end_is_seen = true;
+            state.note_own_end();
             state.core.abort(reason, now);
             self.note_other_reason(state);
         });
@@ -49,7 +49,7 @@ impl Shared {
     /// Ends the connection because a frame that was taken out is lost. However it has ended meanwhile, that is the reason.
     pub(super) fn lose(self: &Arc<Self>, reason: CloseReason) {
         self.change(|state, now| {
-            state.end_is_seen = true;
+            state.note_own_end();
             state.core.lose(reason, now);
             self.note_other_reason(state);
         });

@@ -145,7 +145,7 @@ impl Connection {
         let socket = state.stream.as_ref();
         let socket = socket.map(|stream| stream.0.as_fd().try_clone_to_owned());
         let socket = socket.transpose()?;
-        state.is_used = true;
+        state.note_use();
         state.attach_loop(LoopHandle {
             wakeups: event_loop.wakeups.clone(),
             key,

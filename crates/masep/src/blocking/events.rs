@@ -77,7 +77,7 @@ impl Shared {
                 Event::Ended => {
                     let reason = state.core.reason().cloned();
                     let _ = self.ended.set(reason.unwrap_or(CloseReason::Aborted));
-                    state.end_is_behind = state.has_frames();
+                    state.note_end();
                     news.sleepers = std::mem::take(&mut state.roles.sleepers);
                     if state.roles.sleeps {
                         state.roles.is_shut = true;

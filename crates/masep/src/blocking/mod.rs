@@ -73,6 +73,7 @@ mod queue;
 mod registry;
 #[cfg(feature = "unstable-bindings")]
 mod relay;
+mod seen;
 mod server;
 mod shared;
 mod stream;

@@ -11,6 +11,7 @@ use masep_proto::connection::{Batch, Config, Connection as Core, Event};
 use super::Registry;
 use super::door::Door;
 use super::drive::Roles;
+use super::seen::Seen;
 use super::stream::Stream;
 use crate::guests::Visit;
 use crate::hearing::Hearing;
@@ -57,12 +58,7 @@ pub(super) struct State {
     pub(super) is_closed: bool,
     /// From then on until the stream is closed, if it is awaited that the peer does so.
     pub(super) hearing: Option<Hearing>,
-    /// A call was made on it. Until then its socket can be had, though the end may have come with the hello.
-    pub(super) is_used: bool,
-    /// It has ended, and frames were still to be received then.
-    pub(super) end_is_behind: bool,
-    /// A call has told the user so, or has ended the connection.
-    pub(super) end_is_seen: bool,
+    pub(super) seen: Seen,
     pub(super) is_told: bool,
     /// The first handle, from the verdict until somebody gets it.
     pub(super) first: Option<Arc<Handle>>,
@@ -135,9 +131,7 @@ impl Shared {
                 roles: Roles::default(),
                 is_closed: false,
                 hearing: None,
-                is_used: false,
-                end_is_behind: false,
-                end_is_seen: false,
+                seen: Seen::default(),
                 is_told: false,
                 first: None,
                 is_given_away: false,
@@ -216,25 +210,6 @@ impl Shared {
 }
 
 impl State {
-    /// True if the connection has ended and nobody was told so: frames that came before were still to be received.
-    pub(super) const fn has_unseen_end(&self) -> bool {
-        self.end_is_behind && !self.end_is_seen
-    }
-
-    /// True if the socket can still be asked for, though the connection has ended.
-    pub(super) const fn keeps_socket(&self) -> bool {
-        !self.end_is_seen && (self.end_is_behind || !self.is_used)
-    }
-
-    /// The user is told that the connection has ended.
-    pub(super) fn see_end(&mut self) {
-        self.is_used = true;
-        self.end_is_seen = true;
-        if self.core.is_over() {
-            self.stream = None;
-        }
-    }
-
     /// Has the core know what a layer of the stream says after a call of it. With the lock, so that what is told last is the
     /// latest.
     pub(super) fn note_layer(&mut self) {

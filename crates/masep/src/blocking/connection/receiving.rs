@@ -199,7 +199,7 @@ impl Connection {
 impl State {
     /// The next thing that a handler is called for.
     fn next_for_handler(&mut self, frame: &mut Option<Frame>) -> Option<HandlerCall> {
-        self.is_used = true;
+        self.note_use();
         let next = self.core.next_for_handler(&mut self.batch, frame, self.now);
         if next == Some(HandlerCall::End) {
             self.see_end();
@@ -209,7 +209,7 @@ impl State {
 
     /// The next frame, or `None` within when there will be none.
     pub(in crate::blocking) fn next_frame(&mut self) -> Option<Option<Frame>> {
-        self.is_used = true;
+        self.note_use();
         match self.core.next_frame(&mut self.batch, self.now) {
             Some(frame) => Some(Some(frame)),
             None if self.core.is_settled() => {

@@ -100,7 +100,7 @@ impl Connection {
             match &pushed {
                 Err(PushError::Closed(_)) => state.see_end(),
                 // The policy has ended it.
-                Err(PushError::Full(_)) => state.end_is_seen = true,
+                Err(PushError::Full(_)) => state.note_own_end(),
                 _ => {}
             }
             pushed.map(drop).map_err(SendError::from)
@@ -230,7 +230,7 @@ impl Connection {
     /// Queues something without a wait, and writes what the socket takes; a background thread writes the rest.
     fn push<T>(&self, push: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared().write_now();
-        state.is_used = true;
+        state.note_use();
         let pushed = push(&mut state);
         drop(state);
         self.shared().leave(self.shared().write_now());
@@ -244,7 +244,7 @@ impl State {
         &mut self,
         push: impl FnOnce(&mut Core, Instant) -> Result<Pushed, PushError>,
     ) -> Result<Option<u64>, SendError> {
-        self.is_used = true;
+        self.note_use();
         // A frame that waits for room is not accepted yet: it is not sent if the connection ends.
         if self.core.is_open() && self.is_blocked() {
             return Ok(None);

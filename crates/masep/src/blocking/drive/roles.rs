@@ -94,11 +94,6 @@ impl State {
             && self.core.wants_write() == Want::Nothing
     }
 
-    /// True if the connection has ended and nobody has used it: it is closed when its user knows of the end.
-    pub(in crate::blocking) fn holds_actions(&self) -> bool {
-        !self.is_used && !self.end_is_seen && self.core.reason().is_some()
-    }
-
     pub(in crate::blocking) fn has_news(&self) -> bool {
         self.core.has_events() || (self.core.has_news() && !self.holds_actions())
     }

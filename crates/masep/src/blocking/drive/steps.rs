@@ -82,7 +82,7 @@ impl Shared {
         frame: &mut Option<Frame>,
     ) -> (Guard<'a>, Option<u64>) {
         if state.is_at_rest() && !state.is_due() {
-            state.is_used = true;
+            state.note_use();
             if let Some(transmit) = state.core.send_alone(frame) {
                 let number = state.core.accepted();
                 return (self.write_out(state, transmit), Some(number));
