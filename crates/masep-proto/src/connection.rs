@@ -445,6 +445,23 @@ impl Connection {
         }
     }
 
+    /// The outcome of the peer's hello: it was heard, or there will be no connection. `None` as long as it is awaited.
+    pub fn hello_outcome(&self) -> Option<Result<(), HelloFailure>> {
+        self.outcome_if(self.peer.is_some())
+    }
+
+    /// The outcome of both hellos: the connection was open once, or never will be. `None` as long as one is awaited.
+    pub fn open_outcome(&self) -> Option<Result<(), HelloFailure>> {
+        self.outcome_if(self.was_open())
+    }
+
+    fn outcome_if(&self, is_done: bool) -> Option<Result<(), HelloFailure>> {
+        match self.failure() {
+            Some(failure) => Some(Err(failure.clone())),
+            None => is_done.then_some(Ok(())),
+        }
+    }
+
     /// True if the connection has ended, or is being ended: no frame is accepted any more.
     #[inline]
     pub const fn is_ending(&self) -> bool {

@@ -54,13 +54,8 @@ impl Keeper {
 
     /// Drives the connection until the peer has said hello.
     pub(crate) async fn hello(&mut self) -> Result<(), HelloFailure> {
-        self.until(|state| state.core.peer().is_some() || state.core.failure().is_some())
-            .await;
-        let locked = self.shared.lock();
-        if let Some(failure) = locked.core.failure() {
-            return Err(failure.clone());
-        }
-        if let Some(peer) = locked.core.peer() {
+        self.find(|state| state.core.hello_outcome()).await?;
+        if let Some(peer) = self.shared.lock().core.peer() {
             self.shared.set_peer(peer);
         }
         Ok(())
@@ -68,12 +63,7 @@ impl Keeper {
 
     /// Drives the connection until both sides have said hello.
     pub(crate) async fn open(&mut self) -> Result<(), HelloFailure> {
-        self.until(|state| state.core.was_open() || state.core.failure().is_some())
-            .await;
-        match self.shared.lock().core.failure() {
-            Some(failure) => Err(failure.clone()),
-            None => Ok(()),
-        }
+        self.find(|state| state.core.open_outcome()).await
     }
 
     /// Drives the connection until nothing is left to be done.
@@ -228,8 +218,13 @@ impl Keeper {
     }
 
     async fn until(&mut self, done: impl Fn(&State) -> bool) {
-        let mut is_done = |state: &mut State| done(state).then_some(());
-        poll_fn(|context| self.poll_until(context, false, &mut is_done)).await;
+        self.find(|state| done(state).then_some(())).await;
+    }
+
+    /// Drives the connection until there is something to be found.
+    async fn find<T>(&mut self, find: impl Fn(&State) -> Option<T>) -> T {
+        let mut find = |state: &mut State| find(state);
+        poll_fn(|context| self.poll_until(context, false, &mut find)).await
     }
 }
 

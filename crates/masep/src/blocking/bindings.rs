@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use masep_proto::connection::{
-    Connection as Core, Event, FrameMemory, Heard, Protocols, PushError, Want,
+    Connection as Core, Event, FrameMemory, Heard, Protocols, PushError,
 };
 use masep_proto::{EncodeError, Frame, Limits, Message, PeerId, Pieces};
 
 use super::drive::Awaits;
-use super::shared::{Handle, Shared};
+use super::shared::{Handle, Shared, State};
 use super::stream::after;
 use super::{Connection, Registry};
 use crate::transport::{self, Socket};
@@ -70,15 +70,11 @@ impl Connection {
         core.admit(now);
         let owner = (Registry::default(), None, false);
         let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
-        let opened = shared.drive(None, Awaits::Room, |state| {
-            let has_failed = state.core.failure().is_some() || state.core.is_over();
-            let is_written = state.core.wants().write == Want::Nothing;
-            (has_failed || is_written).then_some(!has_failed)
-        });
-        if opened == Ok(true) {
-            return Ok(Self::of(Handle::new(shared)));
+        let outcome = |state: &mut State| state.core.open_outcome();
+        match shared.drive(None, Awaits::Room, outcome) {
+            Ok(Ok(())) => Ok(Self::of(Handle::new(shared))),
+            Ok(Err(_)) | Err(_) => Err(io::ErrorKind::NotConnected.into()),
         }
-        Err(io::ErrorKind::NotConnected.into())
     }
 
     /// [`try_send`](Self::try_send) for callers who see to the rest themselves, by

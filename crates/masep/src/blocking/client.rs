@@ -13,7 +13,7 @@ use masep_proto::connection::{Connection as Core, HelloFailure, Protocols};
 use super::drive::Awaits;
 use super::endpoint;
 use super::handler;
-use super::shared::{Handle, Shared};
+use super::shared::{Handle, Shared, State};
 use super::{Connection, Registry, SocketHandler};
 use crate::connecting::{
     Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
@@ -241,14 +241,8 @@ impl ClientBuilder {
             self.endpoint.socket_options.busy_poll,
             owner,
         );
-        let greeted = shared.drive(None, Awaits::Bytes, |state| {
-            let failure = state.core.failure().cloned();
-            if let Some(failure) = failure {
-                return Some(Err(failure));
-            }
-            // The end may have come with the hello.
-            (state.core.peer().is_some() || state.core.is_over()).then_some(Ok(()))
-        });
+        let outcome = |state: &mut State| state.core.hello_outcome();
+        let greeted = shared.drive(None, Awaits::Bytes, outcome);
         // The keeper sees a connection out that failed.
         let greeted = greeted.unwrap_or(Ok(()));
         Ok(greeted.map(|()| Handle::new(shared)))
