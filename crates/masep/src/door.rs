@@ -222,7 +222,12 @@ impl Membership {
         self.visit.iter().for_each(Visit::begin_to_end);
     }
 
-    /// Frees the id, and the place at the server.
+    /// The peer was told of the end: the place at the server is free.
+    pub(crate) fn close(&self) {
+        self.visit.iter().for_each(Visit::close);
+    }
+
+    /// Frees the id.
     pub(crate) fn leave(&self, connection: &Connection) {
         self.registry.remove_connection(connection);
         self.visit.iter().for_each(Visit::leave);

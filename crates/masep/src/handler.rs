@@ -58,8 +58,8 @@ pub trait SocketHandler: Send + Sync + 'static {
         ready(())
     }
 
-    /// The connection has ended: nothing can be sent any more. Its id and its place among the server's connections
-    /// are free when this call returns, or after a second if it takes longer. Not cancelled, but with the runtime.
+    /// The connection has ended: nothing can be sent any more. Its place among the server's connections is free by now, and
+    /// its id when this call returns, or after a second if it takes longer. Not cancelled, but with the runtime.
     fn on_close(
         &self,
         connection: &Connection,

@@ -192,6 +192,7 @@ impl Keeper {
         self.until(|state| state.core.is_closed()).await;
         let reason = self.shared.end_reason();
         tracing::info!(reason = reason.as_str(), "connection ended: {reason}");
+        self.membership.close();
         let hearing = Hearing::begin_for(&mut self.shared.lock().core);
         let mut told = pin!(guarded(|| handler.on_close(connection, &reason)));
         let in_time = timeout(CLOSE_GRACE, self.drive_last_call(told.as_mut())).await;

@@ -50,8 +50,8 @@ pub trait SocketHandler: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// The connection has ended: nothing can be sent any more. Its id is free for another connection
-    /// when this call returns, or after a second if it takes longer.
+    /// The connection has ended: nothing can be sent any more. Its place among the server's connections is free by now, and
+    /// its id when this call returns, or after a second if it takes longer.
     fn on_close(&self, connection: &Connection, reason: &CloseReason) {
         let _ = (connection, reason);
     }

@@ -19,6 +19,7 @@ of_each_network! {
 
 of_each_shell! {
     the_handler_hears_of_a_connection_before_it_hears_of_its_end
+    a_handler_that_is_being_told_of_an_end_keeps_no_place
     a_handler_that_panics_at_the_door_does_not_close_it
 }
 
@@ -118,6 +119,30 @@ fn a_handler_that_panics_at_the_door_does_not_close_it(shell: Shell) {
         good.write(&frame(b"BYE"));
         good.expect_end();
     }
+}
+
+/// Sends frames back, and never returns from the call that tells of the end.
+struct IsToldForEver(mpsc::Sender<()>);
+
+impl Handler for IsToldForEver {
+    fn on_receive(&self, _: &dyn Connection, frame: Frame) -> Act {
+        Act::Send(frame)
+    }
+    fn on_close(&self, _: &dyn Connection, _: &CloseReason) -> Act {
+        let _ = self.0.send(());
+        Act::Wait
+    }
+}
+
+fn a_handler_that_is_being_told_of_an_end_keeps_no_place(shell: Shell) {
+    let (tell, told) = mpsc::channel();
+    let options = Options::from(ServerLimits::default().connections(1));
+    let server = shell.serve(options.handler(IsToldForEver(tell)));
+    Peer::join(server.address(), "first").say("BYE");
+    told.recv_timeout(SOON).unwrap();
+    let mut second = Peer::join(server.address(), "second");
+    second.say("here");
+    second.expect("here");
 }
 
 /// Tells of frames and the end, and gives a handle away.
