@@ -154,6 +154,9 @@ def test_a_wrong_seat_and_a_taken_one_are_refused_with_the_reason():
         with pytest.raises(masep.RejectedError) as refused:
             join(host.target, "player_9").next_turn(SOON)
         assert refused.value.code == "unknown_seat"
+        with pytest.raises(masep.RejectedError) as refused:
+            masep.pettingzoo.RemoteAECEnv(host.target)
+        assert refused.value.code == "unsupported_profile"
         with join(host.target, "player_1") as first:
             with pytest.raises(masep.TimedOut):
                 first.next_turn(0.1)

@@ -10,12 +10,15 @@ use crate::{Code, Hello, Notice, Welcome};
 /// The table's part of a `HELLO`. Its access token is no part of that: the one who checks tokens sets
 /// [`Hello::grant`].
 ///
-/// The error is that of a role that is neither `actor` nor `observer`, for a
+/// The error is that of a role that is neither `actor` nor `observer`, or of a profile, which no table has, for a
 /// [`Verdict::reject`](crate::Verdict::reject).
 impl TryFrom<&protocol2::Hello> for Hello {
     type Error = Code;
 
     fn try_from(hello: &protocol2::Hello) -> Result<Self, Code> {
+        if hello.profile.is_some() {
+            return Err(Code::UnsupportedProfile);
+        }
         let role = match hello.role.as_deref() {
             None => None,
             Some("actor") => Some(Role::Actor),
@@ -100,6 +103,14 @@ mod tests {
         // Nobody becomes a spectator who has not said so.
         control.role = Some("Actor".into());
         assert_eq!(read(&control).unwrap_err(), Code::UnknownRole);
+    }
+
+    #[test]
+    fn one_that_asks_for_an_environment_is_told_that_this_is_a_table() {
+        let mut control = protocol2::Hello::new("a".into(), 1_000);
+        control.profile = Some("environment/1".into());
+        let refused = Hello::try_from(&control).unwrap_err();
+        assert_eq!(refused.as_str(), "unsupported_profile");
     }
 
     #[test]

@@ -176,6 +176,8 @@ pub enum Code {
     UnknownSeat,
     /// There is no role of the name that it gives.
     UnknownRole,
+    /// It asks for a profile of the protocol, such as an environment of its own, and this is a table.
+    UnsupportedProfile,
     /// Its access token is not for this game, role or seat.
     Forbidden,
     /// Its seat was away for too long.
@@ -221,6 +223,7 @@ impl Code {
             Self::SeatTaken => "seat_taken",
             Self::UnknownSeat => "unknown_seat",
             Self::UnknownRole => "unknown_role",
+            Self::UnsupportedProfile => "unsupported_profile",
             Self::Forbidden => "forbidden",
             Self::Gone => "gone",
             Self::Over => "over",
@@ -250,6 +253,7 @@ impl Code {
             Self::SeatTaken => "this seat is not open",
             Self::UnknownSeat => "there is no such seat",
             Self::UnknownRole => "the role is actor or observer",
+            Self::UnsupportedProfile => "this is a table: its clients are players and spectators",
             Self::Forbidden => "the access token is not for this game, role or seat",
             Self::Gone => "the game has gone on without you for too long",
             Self::Over => "the game is over",
