@@ -101,9 +101,14 @@ impl Error {
     pub(crate) fn listen(address: &Target, source: &io::Error) -> Self {
         // The library names the address too; here it is named as it was given.
         let inner = source.get_ref();
-        let is_tls = inner.is_some_and(|inner| inner.is::<TlsError>());
-        let of_system = inner.and_then(|inner| inner.source()).filter(|_| !is_tls);
-        let reason = of_system.map_or_else(|| source.to_string(), ToString::to_string);
+        let tls = inner.and_then(|inner| inner.downcast_ref::<TlsError>());
+        let of_system = inner
+            .and_then(|inner| inner.source())
+            .filter(|_| tls.is_none());
+        let mut reason = of_system.map_or_else(|| source.to_string(), ToString::to_string);
+        if matches!(tls, Some(TlsError::NeedsCertificate)) {
+            reason += ": --tls-cert and --tls-key, which masep cert makes";
+        }
         Self::Listen {
             address: address.to_string(),
             reason,

@@ -108,7 +108,7 @@ fn what_is_wrong_is_said() {
         (
             &["serve", "masep+tls://127.0.0.1:0"],
             1,
-            "needs a certificate and a key",
+            "needs a certificate and a key: --tls-cert",
         ),
     ] {
         let run = program::run(args, "");

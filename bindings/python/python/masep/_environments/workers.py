@@ -230,7 +230,10 @@ class Workers:
         else:
             self._failures += 1
             if self._failures >= FAILED_STARTS:
-                self.failure = f"worker processes end before they are ready, with the exit code {code}"
+                self.failure = (
+                    f"worker processes end before they are ready, with the exit code {code}: they import the program, "
+                    'whose main part has to be behind if __name__ == "__main__":'
+                )
                 return
         self._all.append(WorkerProcess(self._context, self._setting))
 
