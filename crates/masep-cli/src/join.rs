@@ -57,7 +57,7 @@ messages; when the engine sends end it answers quit and BYE, as pymasep's interf
 Reasons of closed: peer_bye, local_bye, rejected (the server said BYE at once: the id may be in use, the \
 server may be full or ending), end_of_stream, reset, idle_timeout, write_timeout, protocol_error, too_fast, aborted \
 (not all could be sent in --drain-time), io; of protocol 2 also heartbeat_timeout, unsupported_frame, \
-bad_frame, slow_frame.
+bad_frame, slow_frame, and in TLS truncated, tls.
 
 It ends with the connection: with exit code 0 after a BYE of either side, 5 if the server rejected it, 4 \
 if the connection was lost, 3 if there was none, 6 if not all was sent. The end of standard input does \

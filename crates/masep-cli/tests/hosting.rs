@@ -193,3 +193,49 @@ fn systemd_has_nothing_to_say_against_the_unit_of_the_chapter() {
         }
     }
 }
+
+/// The names that the protocol has for ends and refusals, out of its sources.
+fn reasons() -> Vec<&'static str> {
+    let sources = [
+        include_str!("../../masep-proto/src/close.rs"),
+        include_str!("../../masep-proto/src/tls.rs"),
+        include_str!("../../masep-proto/src/admission/reject.rs"),
+        include_str!("../src/check/report.rs"),
+    ];
+    let names = sources
+        .iter()
+        .flat_map(|source| source.split("=> \"").skip(1))
+        .filter_map(|rest| Some(rest.split_once('"')?.0))
+        .filter(|name| {
+            !name.is_empty() && !name.contains(|c: char| !c.is_ascii_lowercase() && c != '_')
+        });
+    let names: Vec<_> = names.filter(|name| *name != "failed").collect();
+    assert!(names.len() > 40, "{names:?}");
+    names
+}
+
+#[test]
+fn the_chapter_on_trouble_has_each_reason_and_each_exit_code() {
+    let chapter = include_str!("../../../docs/hosting.md");
+    let (_, chapter) = chapter.split_once("## Trouble").unwrap();
+    for name in reasons() {
+        assert!(chapter.contains(&format!("`{name}`")), "{name}");
+    }
+    let help = Command::new(env!("CARGO_BIN_EXE_masep"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, codes) = help.split_once("Exit codes:\n").unwrap();
+    let (_, table) = chapter.split_once("| exit code |").unwrap();
+    for line in codes.lines() {
+        let Some(code) = line.split_whitespace().next() else {
+            break;
+        };
+        let is_there = table
+            .lines()
+            .filter_map(|row| row.split('|').nth(1))
+            .any(|first| first.split(',').any(|it| it.trim() == code));
+        assert!(is_there || code == "0", "{code}");
+    }
+}
