@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use masep::tls::ClientTls;
 use masep::{
-    Client, ClientBuilder, Connection, Limits, PeerId, Protocol, SocketOptions, Target, TypeName,
+    Client, ClientBuilder, ConnectError, ConnectErrorKind, Connection, Limits, PeerId, Protocol,
+    SocketOptions, Target, TypeName,
 };
 use tokio::time::{interval, timeout};
 
@@ -23,6 +24,8 @@ use crate::tls::Trust;
 use crate::token::{Credentials, TokenFile};
 use crate::{address, duration, id, join, runtime};
 
+/// The id by which it comes.
+const ID: &str = "masep check";
 /// The pause between two looks for the answer to a ping.
 const LOOK: Duration = Duration::from_micros(200);
 /// The time for that answer. Some servers give it only while somebody calls them.
@@ -85,7 +88,7 @@ pub(crate) struct Check {
     address: Option<Target>,
 
     /// The id by which it comes
-    #[arg(long, value_name = "ID", default_value = "masep check", value_parser = id::parse)]
+    #[arg(long, value_name = "ID", default_value = ID, value_parser = id::parse)]
     id: String,
 
     /// The game that a client would see, as the name of its class
@@ -129,10 +132,10 @@ impl Check {
         let credentials = self.token_file.read()?;
         let target = address::with_token(self.address.clone(), credentials.as_ref())?;
         let tls = self.trust.tls(Some(&target))?;
-        let client = self.client(credentials, tls);
+        let client = |id: &str| self.client(id, credentials.as_ref(), tls.clone());
         let look = async {
             let begun = Instant::now();
-            let mut report = self.look(&target, client).await?;
+            let mut report = self.look(&target, &client).await?;
             let left = self.timeout.saturating_sub(begun.elapsed());
             if target.is_tls()
                 && let Some(certificate) = self.certificate(&target, left).await
@@ -185,10 +188,20 @@ impl Check {
         shown.map_err(tell).ok()
     }
 
-    async fn look(&self, target: &Target, client: ClientBuilder) -> Result<Report, Error> {
+    async fn look(
+        &self,
+        target: &Target,
+        client_of: &impl Fn(&str) -> ClientBuilder,
+    ) -> Result<Report, Error> {
         let look = async {
             let begun = Instant::now();
+            let mut client = client_of(&self.id);
             let mut connected = client.clone().connect(target).await;
+            if self.id == ID && connected.as_ref().is_err_and(is_another_there) {
+                // Another monitor looks at the same time. In protocol 2, ids are not kept.
+                client = client_of(&id::random(ID));
+                connected = client.clone().connect(target).await;
+            }
             let (mut profile, mut connecting) = (None, begun);
             if connected.as_ref().is_err_and(environments::are_served) {
                 (profile, connecting) = (Some(environments::PROFILE), Instant::now());
@@ -236,8 +249,13 @@ impl Check {
     }
 
     /// The client that it comes as.
-    fn client(&self, credentials: Option<Credentials>, tls: Option<ClientTls>) -> ClientBuilder {
-        let mut builder = Client::builder(PeerId::from(self.id.as_str()))
+    fn client(
+        &self,
+        id: &str,
+        credentials: Option<&Credentials>,
+        tls: Option<ClientTls>,
+    ) -> ClientBuilder {
+        let mut builder = Client::builder(PeerId::from(id))
             .protocols(self.protocols.into())
             .limits(Limits::default().hello_time(self.timeout))
             .socket_options(SocketOptions::default().connect_time(self.timeout));
@@ -253,6 +271,11 @@ impl Check {
         }
         builder
     }
+}
+
+/// True if the server refuses this client because it has another one of the same id.
+fn is_another_there(error: &ConnectError) -> bool {
+    matches!(&error.kind, ConnectErrorKind::Rejected(rejected) if &*rejected.code == "duplicate_id")
 }
 
 /// The report on a server that has taken the client, which leaves.

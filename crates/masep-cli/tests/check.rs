@@ -227,6 +227,28 @@ fn nobody_there_and_wrong_usage_are_told_apart() {
 }
 
 #[test]
+fn two_that_look_at_the_same_time_are_no_fault_of_the_server() {
+    let (mut engine, address) = serve(&[]);
+    let other = Session::start(&["join", &address, "--id", "masep check"]);
+    engine.event("connected");
+    let (ran, report) = check(&[&address]);
+    assert_eq!(
+        (ran.code, &report["status"]),
+        (Some(0), &"ok".into()),
+        "{report}"
+    );
+    // Whose id that is was not said by chance.
+    drop(other);
+    let _other = Session::start(&["join", &address, "--id", "monitor"]);
+    while engine.json()["peer"] != "monitor" {}
+    let (ran, report) = check(&[&address, "--id", "monitor"]);
+    assert_eq!(
+        (ran.code, &report["reason"]),
+        (Some(5), &"duplicate_id".into())
+    );
+}
+
+#[test]
 fn the_exit_code_stands_though_nobody_reads() {
     let (_nobody, address) = nobody();
     for args in [

@@ -207,6 +207,8 @@ fn what_was_accepted_and_not_sent_is_counted() {
         "agent",
         "--drain-time",
         "200ms",
+        "--write-time",
+        "1h",
     ];
     let mut interface = Session::start(&args);
     let (mut server, _) = Socket::welcome(&listener);
@@ -257,7 +259,14 @@ fn frames_that_wait_when_the_peer_says_bye_are_counted() {
 fn lines_that_could_not_be_done_in_time_are_counted() {
     let (listener, address) = listen_narrow();
     let address = address.to_string();
-    let options = ["--drain-time", "200ms", "--queue-messages", "1"];
+    let options = [
+        "--drain-time",
+        "200ms",
+        "--queue-messages",
+        "1",
+        "--write-time",
+        "1h",
+    ];
     let mut interface = Session::start(
         &[
             &["join", "--protocols", "pymasep", &address, "--id", "agent"],

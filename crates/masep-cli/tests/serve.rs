@@ -276,7 +276,8 @@ fn fill(server: &mut Session, to: &str) {
 
 #[test]
 fn who_takes_nothing_is_cut_off_when_the_time_is_up() {
-    let (mut server, address) = serve(&["--drain-time", "200ms", "--queue-bytes", "100000000"]);
+    let queue = ["--queue-bytes", "100000000", "--write-time", "1h"];
+    let (mut server, address) = serve(&[&queue[..], &["--drain-time", "200ms"]].concat());
     let stuck = Socket::join_narrow(&address, "stuck");
     server.event("connected");
     fill(&mut server, "stuck");
@@ -296,7 +297,8 @@ fn who_takes_nothing_is_cut_off_when_the_time_is_up() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let (mut server, address) = serve(&["--drain-time", "1h", "--queue-bytes", "100000000"]);
+    let queue = ["--queue-bytes", "100000000", "--write-time", "1h"];
+    let (mut server, address) = serve(&[&queue[..], &["--drain-time", "1h"]].concat());
     let stuck = Socket::join_narrow(&address, "stuck");
     let mut other = Socket::join(&address, "other");
     server.event("connected");
@@ -348,13 +350,17 @@ fn a_peer_that_never_reads_holds_up_the_others_no_longer_than_its_write_time() {
 
 #[test]
 fn a_full_queue_can_end_its_connection_or_drop_the_oldest_frames() {
-    let (mut server, address) = serve(&["--when-full", "disconnect", "--queue-bytes", "100000"]);
+    // However long it takes to say all that.
+    let write_time = ["--write-time", "1h"];
+    let full = ["--when-full", "disconnect", "--queue-bytes", "100000"];
+    let (mut server, address) = serve(&[&full[..], &write_time].concat());
     let _stuck = Socket::join_narrow(&address, "stuck");
     server.event("connected");
     fill(&mut server, "*");
     assert_eq!(server.event("closed")["reason"], "queue_full");
 
-    let (mut server, address) = serve(&["--when-full", "newest", "--queue-messages", "4"]);
+    let full = ["--when-full", "newest", "--queue-messages", "4"];
+    let (mut server, address) = serve(&[&full[..], &write_time].concat());
     let mut slow = Socket::join_narrow(&address, "slow");
     server.event("connected");
     for number in 0..500 {

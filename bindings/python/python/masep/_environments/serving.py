@@ -91,7 +91,9 @@ class EnvironmentServer(Generic[E]):
             raise CallerError(f"start_method is 'forkserver' or 'spawn', not {start_method!r}")
         self._allowed = frozenset(allow)
         #: As clients are told it. Not all texts are names.
-        self._name = env if isinstance(env, str) and env.isprintable() and len(env) <= MOST_OF_NAME else None
+        self._name: str | None = None
+        if isinstance(env, str) and env.isprintable() and len(env) <= MOST_OF_NAME:
+            self._name = str(env)
         self._is_closing = False
         self._server = Server(
             id,
