@@ -173,10 +173,7 @@ impl<'a> Decoder<'a> {
     fn turn_bytes(&mut self) -> Result<Bytes, Fault> {
         let start = self.reader.position();
         let head = self.reader.expect(Major::Map, TURN)?;
-        for _ in 0..self.reader.count(head)? {
-            self.reader.pass()?;
-            self.reader.pass()?;
-        }
+        self.reader.pass(2 * self.reader.count(head)?)?;
         Ok(self.input.slice(start..self.reader.position()))
     }
 

@@ -246,11 +246,11 @@ fn item<'a>(bytes: &'a [u8], reader: &mut Reader<'a>) -> Result<MapItem<'a>, Fau
             MapItem::Text(content(bytes, reader, head)?)
         }
         Major::Map => {
-            reader.pass()?;
+            reader.pass(1)?;
             MapItem::Map(&bytes[start..reader.position()])
         }
         _ => {
-            reader.pass()?;
+            reader.pass(1)?;
             MapItem::Other
         }
     })

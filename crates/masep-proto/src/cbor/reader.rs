@@ -63,6 +63,15 @@ pub(super) struct Head {
     pub(super) start: usize,
 }
 
+/// The bytes behind the first one of a number, by the last five bits of that; more than there can be where there is no such
+/// number.
+const BEHIND_NUMBER: [usize; 32] = {
+    let mut behind = [0; 32];
+    [behind[24], behind[25], behind[26], behind[27]] = [1, 2, 4, 8];
+    [behind[28], behind[29], behind[30], behind[31]] = [usize::MAX; 4];
+    behind
+};
+
 /// Reads data items one after the other, and counts them.
 pub(super) struct Reader<'a> {
     input: &'a [u8],
@@ -189,9 +198,40 @@ impl<'a> Reader<'a> {
         self.skip_with(|reader, head| reader.text(head).map(drop))
     }
 
-    /// [`skip`](Self::skip) that does not look whether texts are UTF-8, for what is read once more.
-    pub(super) fn pass(&mut self) -> Result<(), Fault> {
-        self.skip_with(|reader, head| reader.content(head).map(drop))
+    /// [`skip`](Self::skip) of so many items that does not look whether texts are UTF-8, for what is read once more.
+    pub(super) fn pass(&mut self, items: usize) -> Result<(), Fault> {
+        let mut left = items;
+        while left > 0 {
+            left -= 1;
+            if !self.pass_short() {
+                let inside = self.skip_one(|reader, head| reader.content(head).map(drop))?;
+                left = left.saturating_add(inside);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over the next item if it is a number, or bytes or a text of less than 24 bytes, as most are in a map of known keys.
+    /// Without a change if it is not, or over a bound.
+    #[inline]
+    fn pass_short(&mut self) -> bool {
+        let rest = &self.input[self.position..];
+        let Some(first) = rest.first() else {
+            return false;
+        };
+        let info = usize::from(first & 0x1f);
+        let inside = match Major::of(*first) {
+            Major::Unsigned | Major::Negative => BEHIND_NUMBER[info],
+            Major::Bytes | Major::Text if info < 24 => info,
+            _ => return false,
+        };
+        let is_passed =
+            inside < rest.len() && inside <= self.max_text && self.nodes < self.max_nodes;
+        if is_passed {
+            self.nodes += 1;
+            self.position += 1 + inside;
+        }
+        is_passed
     }
 
     #[inline]
@@ -202,24 +242,29 @@ impl<'a> Reader<'a> {
         let mut left = 1usize;
         while left > 0 {
             left -= 1;
-            let head = self.head()?;
-            let inside = match head.major {
-                Major::Unsigned | Major::Negative | Major::Simple => 0,
-                Major::Bytes => {
-                    self.content(head)?;
-                    0
-                }
-                Major::Text => {
-                    text(self, head)?;
-                    0
-                }
-                Major::Array => self.count(head)?,
-                Major::Map => self.count(head)? * 2,
-                Major::Tag => 1,
-            };
-            left = left.saturating_add(inside);
+            left = left.saturating_add(self.skip_one(&text)?);
         }
         Ok(())
+    }
+
+    /// Goes over the next item. Gives the number of those in it.
+    #[inline]
+    fn skip_one(
+        &mut self,
+        text: impl Fn(&mut Self, Head) -> Result<(), Fault>,
+    ) -> Result<usize, Fault> {
+        let head = self.head()?;
+        match head.major {
+            Major::Unsigned | Major::Negative | Major::Simple => {}
+            Major::Bytes => {
+                self.content(head)?;
+            }
+            Major::Text => text(self, head)?,
+            Major::Array => return self.count(head),
+            Major::Map => return Ok(self.count(head)? * 2),
+            Major::Tag => return Ok(1),
+        }
+        Ok(0)
     }
 
     /// The text whose head was just read.
@@ -236,5 +281,31 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         Err(Fault::syntax("bytes behind its end", self.position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_over_an_item_is_the_long_way() {
+        for first in 0..=u8::MAX {
+            for more in [0, 1, 2, 3, 4, 5, 7, 8, 9, 22, 23, 24, 25, 300] {
+                let mut input = vec![0; more + 1];
+                input[0] = first;
+                for (nodes, text) in [(999, 999), (0, 999), (1, 999), (3, 999), (999, 7)] {
+                    let readers = [0, 1].map(|_| Reader::new(&input, nodes, text));
+                    let [mut short, mut long] = readers;
+                    let results = [short.pass(1), long.skip()];
+                    let results = results.map(|result| format!("{result:?}"));
+                    assert_eq!(results[0], results[1], "{first:#x}, {more}");
+                    if results[0] == "Ok(())" {
+                        assert_eq!(short.position(), long.position(), "{first:#x}, {more}");
+                        assert_eq!(short.nodes_left(), long.nodes_left(), "{first:#x}, {more}");
+                    }
+                }
+            }
+        }
     }
 }
