@@ -49,6 +49,7 @@ impl Table {
         {
             player.is_heard = true;
         }
+        let (place, manner) = (known.place, known.manner);
         let is_own = *message.src_sub_app == *known.id.as_str();
         match message.msg_type {
             MessageType::Register => self.handle_register(peer, message, now),
@@ -57,7 +58,16 @@ impl Table {
                 self.ignore(peer, Code::NotYours, None);
             }
             MessageType::Define => self.handle_define(peer, message, now),
-            MessageType::Action => self.handle_action(peer, message, turn, at, now),
+            MessageType::Action => {
+                let action = message.param("action").filter(|it| **it != Value::None);
+                let arrived = Arrived {
+                    action,
+                    turn: self.turn_of(turn, action, manner),
+                    at,
+                    now,
+                };
+                self.handle_action(peer, place, manner, &arrived);
+            }
             MessageType::Quit => self.handle_quit(peer, now),
             // Only engines say others.
             _ => {}
@@ -65,39 +75,27 @@ impl Table {
         self.conclude(now);
     }
 
+    /// The turn that an action says, beside it or in it.
+    fn turn_of(&self, turn: Option<u64>, action: Option<&Value>, manner: Manner) -> Option<u64> {
+        let hears_echo = manner == Manner::Pymasep && self.settings.hears_echo;
+        turn.or_else(|| action.filter(|_| hears_echo).and_then(echoed))
+    }
+
     fn handle_action(
         &mut self,
         peer: PeerKey,
-        message: &Message,
-        turn: Option<u64>,
-        at: Instant,
-        now: Instant,
+        place: Place,
+        manner: Manner,
+        arrived: &Arrived<'_>,
     ) {
-        let Some(known) = self.peers.get(&peer) else {
-            return;
-        };
-        let seat = match known.place {
+        let seat = match place {
             Place::Seat(seat) => seat,
             Place::Spectator | Place::Guest => return self.ignore(peer, Code::NotAPlayer, None),
         };
-        let manner = known.manner;
-        let action = message.param("action").filter(|it| **it != Value::None);
-        let arrived = Arrived {
-            action,
-            turn: match turn {
-                Some(turn) => Some(turn),
-                None if manner == Manner::Pymasep && self.settings.hears_echo => {
-                    action.and_then(echoed)
-                }
-                None => None,
-            },
-            at,
-            now,
-        };
-        self.wake(seat, now);
+        self.wake(seat, arrived.now);
         match manner {
-            Manner::Numbered => self.take_numbered(peer, seat, &arrived),
-            Manner::Pymasep => self.take_unnumbered(peer, seat, &arrived),
+            Manner::Numbered => self.take_numbered(peer, seat, arrived),
+            Manner::Pymasep => self.take_unnumbered(peer, seat, arrived),
         }
     }
 

@@ -48,7 +48,6 @@ impl Table {
             action,
             view: question.view.filter(|_| is_host_asked),
         };
-        place.decision = Some(decision.clone());
         self.effects.push_back(Effect::Decision(decision));
         self.note_outcome(seat, number, how);
         self.open -= 1;

@@ -82,7 +82,7 @@
 //! now = table.deadline().unwrap();
 //! table.handle_timeout(now);
 //! table.handle_timeout(now);
-//! let how = |seat| table.decision(seat).unwrap().how;
+//! let how = |seat| table.last(seat).unwrap().how;
 //! assert_eq!((how(red), how(blue)), (How::Played, How::None(Cause::Late)));
 //! assert!(!table.is_turn_open());
 //! # Ok::<(), Box<dyn std::error::Error>>(())

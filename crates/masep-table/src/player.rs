@@ -336,7 +336,7 @@ impl Session {
     }
 
     /// A message has arrived, with the data of its turn, if it has any that can be read.
-    pub fn received(&mut self, message: &Message, turn: Option<TurnData>, now: Instant) {
+    pub fn received(&mut self, message: Message, turn: Option<TurnData>, now: Instant) {
         match message.msg_type {
             MessageType::Observation => self.observed(message, turn, now),
             MessageType::End => self.leave(),
@@ -344,11 +344,11 @@ impl Session {
         }
     }
 
-    fn observed(&mut self, message: &Message, turn: Option<TurnData>, now: Instant) {
+    fn observed(&mut self, message: Message, turn: Option<TurnData>, now: Instant) {
         let data = match turn {
             Some(data) => data,
             None if self.is_numbered => return,
-            None => self.inbox.count(is_final(message)),
+            None => self.inbox.count(is_final(&message)),
         };
         self.learn(data.last);
         if data.kind == Kind::Ask

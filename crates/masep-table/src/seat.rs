@@ -8,7 +8,7 @@ use crate::names::Token;
 use crate::peer::Manner;
 use crate::question::Question;
 use crate::view::View;
-use crate::{Decision, Last, PeerKey};
+use crate::{Last, PeerKey};
 
 /// The state of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,8 +85,6 @@ pub(crate) struct Seat {
     /// The newest view while it is asleep.
     pub(crate) missed_view: Option<Unsent>,
     pub(crate) last: Option<Last>,
-    /// The last decision, for the host.
-    pub(crate) decision: Option<Decision>,
 }
 
 impl Seat {
@@ -104,7 +102,6 @@ impl Seat {
             is_finished: false,
             missed_view: None,
             last: None,
-            decision: None,
         }
     }
 
@@ -121,6 +118,11 @@ impl Seat {
             Presence::Away(_) => SeatState::Away,
             Presence::Gone => SeatState::Gone,
         }
+    }
+
+    /// True if there may be something that its player was not sent.
+    pub(crate) const fn has_unsent(&self) -> bool {
+        self.question.is_some() || self.final_view.is_some() || self.missed_view.is_some()
     }
 
     /// Its connection.

@@ -24,7 +24,8 @@ pub(crate) struct Sent {
 /// The next observation for a seat.
 enum Next {
     Final(Unsent),
-    Ask(u64, View),
+    /// The question that is open in this turn.
+    Ask(u64),
     Missed(Unsent),
 }
 
@@ -70,55 +71,50 @@ impl Table {
     pub(crate) fn pump(&mut self, seat: SeatId, now: Instant) {
         // A final that cannot be sent makes room for what follows it.
         for _ in 0..2 {
-            let Some(peer) = self.seats[seat.0].peer() else {
+            let place = &self.seats[seat.0];
+            let Some(peer) = place.peer().filter(|_| place.has_unsent()) else {
                 return;
             };
-            let is_ready = |known: &Peer| {
+            let is_ready = |known: &&Peer| {
                 known.unsent == 0 && known.answer == Answer::Clear && known.end_told.is_none()
             };
-            if !self.peers.get(&peer).is_some_and(is_ready) {
-                return;
-            }
-            let Some(next) = self.take_next(seat, peer) else {
+            let Some(known) = self.peers.get(&peer).filter(is_ready) else {
                 return;
             };
-            self.send_next(seat, peer, next, now);
+            let (asked, manner) = (known.asked, known.manner);
+            let Some(next) = self.take_next(seat, asked, manner) else {
+                return;
+            };
+            self.send_next(seat, peer, manner, next, now);
         }
     }
 
-    fn take_next(&mut self, seat: SeatId, peer: PeerKey) -> Option<Next> {
-        let known = self.peers.get(&peer)?;
+    /// The next thing for a peer that was asked last in this turn.
+    fn take_next(&mut self, seat: SeatId, asked: u64, manner: Manner) -> Option<Next> {
         let place = &mut self.seats[seat.0];
         if let Some(unsent) = place.final_view.take() {
             return Some(Next::Final(unsent));
         }
         if let Some(question) = &place.question
-            && let Some(view) = &question.view
-            && known.asked != question.turn
+            && question.view.is_some()
+            && asked != question.turn
         {
-            return Some(Next::Ask(question.turn, view.clone()));
+            return Some(Next::Ask(question.turn));
         }
         let missed = place.missed_view.take();
         // A pymasep peer would take it for a question.
         missed
-            .filter(|_| known.manner == Manner::Numbered)
+            .filter(|_| manner == Manner::Numbered)
             .map(Next::Missed)
     }
 
-    fn send_next(&mut self, seat: SeatId, peer: PeerKey, next: Next, now: Instant) {
+    fn send_next(&mut self, seat: SeatId, peer: PeerKey, manner: Manner, next: Next, now: Instant) {
         let (kind, number, episode, view) = match next {
-            Next::Final(it) => (Kind::Final, it.number, it.episode, it.view),
-            Next::Ask(number, view) => (Kind::Ask, number, self.episode, view),
-            Next::Missed(it) => (Kind::Show, it.number, it.episode, it.view),
+            Next::Final(it) => (Kind::Final, it.number, it.episode, Some(it.view)),
+            Next::Ask(number) => (Kind::Ask, number, self.episode, None),
+            Next::Missed(it) => (Kind::Show, it.number, it.episode, Some(it.view)),
         };
-        let Some(known) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let manner = known.manner;
-        if kind == Kind::Ask {
-            known.asked = number;
-        }
-        let Some((message, step)) = self.message_of(view, manner, number) else {
+        let Some((message, step)) = self.message_of(seat, view.as_ref(), manner, number) else {
             if kind == Kind::Ask {
                 self.decide(seat, Err(Cause::Undeliverable), now);
             }
@@ -131,20 +127,25 @@ impl Table {
         self.send_observation(peer, message, turn, now);
     }
 
-    /// The message for a view, and its step; `None` if it has no form for such a peer.
+    /// The message for a view, or for that of the question of a seat, and its step; `None` if it has no form for such a peer.
     fn message_of(
         &mut self,
-        view: View,
+        seat: SeatId,
+        view: Option<&View>,
         manner: Manner,
         number: u64,
     ) -> Option<(Arc<Message>, Option<i64>)> {
         let at = usize::from(manner == Manner::Pymasep);
+        let question = self.seats[seat.0].question.as_ref();
+        let asked = question.and_then(|question| question.view.as_ref());
+        let seen = view.or(asked)?;
         if let Some(sent) = &self.sent[at]
             && sent.number == number
-            && sent.view == view
+            && sent.view == *seen
         {
             return Some((sent.message.clone(), sent.step));
         }
+        let view = seen.clone();
         let (shown, step) = match manner {
             Manner::Numbered => (view.clone(), None),
             Manner::Pymasep => {
@@ -240,6 +241,9 @@ impl Table {
             return;
         };
         known.observed(now);
+        if turn.kind == Kind::Ask {
+            known.asked = turn.number;
+        }
         let to = Attachment {
             peer,
             epoch: known.epoch,

@@ -10,7 +10,7 @@ use crate::peer::{Manner, Peer};
 use crate::seat::{Presence, Seat};
 use crate::sending::Sent;
 use crate::spectators::Shown;
-use crate::{Absence, Decision, Effect, Event, PeerKey, SeatId, SeatState, Settings, TableError};
+use crate::{Absence, Effect, Event, Last, PeerKey, SeatId, SeatState, Settings, TableError};
 
 /// The phase of the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,14 +262,21 @@ impl Table {
         self.open > 0
     }
 
+    /// The connection of the player who is asked, if there is just one of whom a decision is awaited.
+    pub fn only_asked(&self) -> Option<PeerKey> {
+        let mut asked = self.seats.iter().filter(|seat| seat.question.is_some());
+        let only = asked.next().filter(|_| self.open == 1)?;
+        only.peer()
+    }
+
     /// The number of the open turn in which a seat is asked, until it is decided.
     pub fn asked(&self, seat: SeatId) -> Option<u64> {
         Some(self.seats.get(seat.0)?.question.as_ref()?.turn)
     }
 
-    /// The last decision of a seat.
-    pub fn decision(&self, seat: SeatId) -> Option<&Decision> {
-        self.seats.get(seat.0)?.decision.as_ref()
+    /// The last decision of a seat, as its player is told of it.
+    pub fn last(&self, seat: SeatId) -> Option<Last> {
+        self.seats.get(seat.0)?.last
     }
 
     /// True if nobody is left to decide an open turn, so that clocks stand still until somebody is back.

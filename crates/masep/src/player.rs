@@ -338,7 +338,7 @@ impl<C: PlayerClient> Playing<C> {
             self.session.noticed(&notice);
         }
         if let Some((message, turn)) = client.decode(frame) {
-            self.session.received(&message, turn, now);
+            self.session.received(message, turn, now);
         }
     }
 

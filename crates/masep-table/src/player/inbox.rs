@@ -1,6 +1,7 @@
 //! Observations that the user has not been given.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use masep_proto::{Dict, Message, Value};
@@ -20,15 +21,19 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub(super) fn new(message: &Message, data: TurnData, now: Instant) -> Self {
-        let param = |name| message.param(name).cloned();
-        let information = match param("additional_information") {
+    pub(super) fn new(message: Message, data: TurnData, now: Instant) -> Self {
+        let mut params = match message.params {
+            Value::Dict(params) => params,
+            _ => Dict::new(),
+        };
+        let mut take = |name| params.get_mut(name).map(mem::take);
+        let information = match take("additional_information") {
             Some(Value::Dict(information)) => information,
             _ => Dict::new(),
         };
         Self {
             data,
-            observation: param("observation").unwrap_or(Value::None),
+            observation: take("observation").unwrap_or_default(),
             information,
             received: now,
         }

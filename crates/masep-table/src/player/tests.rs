@@ -34,7 +34,7 @@ fn observe(session: &mut Session, kind: Kind, number: u64, last: Option<Last>) {
     };
     let state = Element::parse("<State />").unwrap();
     let message = Message::observation("engine", state.into(), Dict::new());
-    session.received(&message, Some(turn), Instant::now());
+    session.received(message, Some(turn), Instant::now());
 }
 
 /// A `WELCOME` of the seat with this resume text.

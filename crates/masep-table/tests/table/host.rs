@@ -170,7 +170,7 @@ fn case_44_a_turn_whose_ask_was_cancelled_stays_open() {
     assert_eq!(seats.map(|seat| room.table.asked(seat)), [None, Some(turn)]);
     room.table.close(turn, room.now);
     room.work();
-    let how = |seat| room.table.decision(seat).map(|it| (it.turn, it.how));
+    let how = |seat| room.table.last(seat).map(|it| (it.turn, it.how));
     let closed = How::None(Cause::Closed);
     assert_eq!(
         seats.map(how),

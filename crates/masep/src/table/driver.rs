@@ -25,8 +25,9 @@ pub(crate) trait Link {
     /// The form of messages.
     fn encoding(&self) -> Encoding;
 
-    /// Queues a frame. It is written at once if it can be, or left to the connection if that is wanted.
-    fn send(&self, frame: Frame, is_left: bool) -> Result<(), SendError>;
+    /// Queues a frame. It is written at once if it can be, or left to the connection if that is wanted. True if nothing that
+    /// was queued is unwritten.
+    fn send(&self, frame: Frame, is_left: bool) -> Result<bool, SendError>;
 
     /// True if nothing that was queued is unwritten.
     fn is_written(&self) -> bool;
@@ -279,10 +280,8 @@ impl<L: Link> Driver<L> {
                     .map_err(SendError::from)
                     .and_then(|frame| link.send(frame, self.is_showing));
                 match sent {
-                    Ok(()) if !self.is_showing && link.is_written() => {
-                        self.table.handle_sent(key, now);
-                    }
-                    Ok(()) => {
+                    Ok(true) if !self.is_showing => self.table.handle_sent(key, now),
+                    Ok(_) => {
                         self.unwritten.insert(key);
                         if !self.is_showing {
                             self.waits.push(key);
@@ -355,8 +354,9 @@ impl<L: Link> Driver<L> {
         time: TurnTime,
         now: Instant,
     ) -> Result<u64, TableError> {
+        let decisions = VecDeque::with_capacity(views.len());
         let number = self.table.open(views, time, now)?;
-        self.turns.insert(number, VecDeque::new());
+        self.turns.insert(number, decisions);
         self.carry_out(now);
         Ok(number)
     }
@@ -523,11 +523,11 @@ mod tests {
             self.encoding.clone()
         }
 
-        fn send(&self, frame: Frame, _is_left: bool) -> Result<(), SendError> {
+        fn send(&self, frame: Frame, _is_left: bool) -> Result<bool, SendError> {
             let message = self.encoding.decode(frame).unwrap();
             assert_eq!(message.msg_type, MessageType::Observation);
             self.keep(format!("{:?}", message.params));
-            Ok(())
+            Ok(true)
         }
 
         fn is_written(&self) -> bool {

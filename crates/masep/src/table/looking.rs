@@ -95,12 +95,13 @@ impl Link for Connection {
         Self::encoding(self)
     }
 
-    fn send(&self, frame: Frame, is_left: bool) -> Result<(), SendError> {
+    fn send(&self, frame: Frame, is_left: bool) -> Result<bool, SendError> {
         if is_left {
-            self.try_queue(&mut Some(frame), now())
-        } else {
-            self.try_send(frame)
+            self.try_queue(&mut Some(frame), now())?;
+            return Ok(false);
         }
+        self.try_send(frame)?;
+        Ok(Link::is_written(self))
     }
 
     fn is_written(&self) -> bool {

@@ -222,12 +222,14 @@ impl Table {
             .seats()
             .collect::<Vec<_>>();
         let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves = Vec::with_capacity(seats.len());
+        let mut moves: Vec<_> = seats.iter().map(|_| None).collect();
         while let Some(decision) = turn.next().await {
-            moves.push(decision?);
+            let decision = decision?;
+            if let Some(place) = moves.get_mut(decision.index()) {
+                *place = Some(decision);
+            }
         }
-        moves.sort_by_key(Move::index);
-        Ok(moves)
+        Ok(moves.into_iter().flatten().collect())
     }
 
     /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host

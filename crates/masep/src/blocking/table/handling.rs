@@ -22,8 +22,12 @@ impl Link for Connection {
         self.encoding()
     }
 
-    fn send(&self, frame: Frame, _is_left: bool) -> Result<(), SendError> {
-        self.try_send(frame)
+    fn send(&self, frame: Frame, _is_left: bool) -> Result<bool, SendError> {
+        let is_written = self.offer_now(frame)?.is_none();
+        if !is_written {
+            self.write_in_background();
+        }
+        Ok(is_written)
     }
 
     fn is_written(&self) -> bool {
