@@ -1,5 +1,7 @@
 //! The handle of a live connection.
 
+#[cfg(not(masep_model))]
+mod aside;
 mod receiving;
 mod sending;
 
@@ -18,6 +20,9 @@ use crate::handle::{Owner, handle_calls, handle_traits};
 use crate::sync::{self, Instant};
 use crate::transport::{self, Socket};
 use crate::{CloseReason, SocketOptions};
+
+#[cfg(not(masep_model))]
+pub(super) use aside::FromAside;
 
 /// A connection to a peer that has said hello: a handle, cheap to clone, usable from any thread.
 ///

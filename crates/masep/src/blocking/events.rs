@@ -10,6 +10,7 @@ use super::shared::{Handle, Shared, State};
 use super::stream::{Stream, Waker};
 use crate::CloseReason;
 use crate::hearing::Hearing;
+use crate::sync::thread::Thread;
 
 /// The events since the last look.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(super) struct News {
     /// A thread is to be woken that waits for bytes.
     pub(super) wake: Option<Arc<Stream>>,
     pub(super) sleepers: Vec<Waker>,
+    /// The thread that stands aside, at the end.
+    pub(super) aside: Option<Thread>,
 }
 
 /// The verdict of the door, and the reports to the door.
@@ -79,6 +82,7 @@ impl Shared {
                     let _ = self.ended.set(reason.unwrap_or(CloseReason::Aborted));
                     state.note_end();
                     news.sleepers = std::mem::take(&mut state.roles.sleepers);
+                    news.aside.clone_from(&state.roles.aside);
                     if state.roles.sleeps {
                         state.roles.is_shut = true;
                         news.wake.clone_from(&state.stream);

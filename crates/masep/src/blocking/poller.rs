@@ -12,6 +12,9 @@ use crate::sync::Instant;
 
 /// The most sockets that are told of at once. Others are told of by the next wait.
 const MOST_EVENTS: usize = 256;
+/// The key of what wakes a wait, which no stream has.
+#[cfg(not(masep_model))]
+const WAKER: Token = Token(usize::MAX);
 
 /// The way to add streams to those that another thread waits for, which is not woken by that.
 pub(super) struct Additions(Registry);
@@ -63,10 +66,35 @@ impl Poller {
     /// Waits no more for a stream.
     pub(super) fn remove(&self, stream: &Stream, wanted: Readiness) {
         if !wanted.is_none() {
-            let descriptor = stream.0.as_fd().as_raw_fd();
-            let registry = self.poll.registry();
-            let _ = registry.deregister(&mut SourceFd(&descriptor));
+            remove(self.poll.registry(), stream);
         }
+    }
+
+    /// The means by which other threads add and remove streams that are to be read, and end a wait.
+    #[cfg(not(masep_model))]
+    pub(super) fn remote(&self) -> io::Result<Remote> {
+        Ok(Remote {
+            waker: mio::Waker::new(self.poll.registry(), WAKER)?,
+            additions: self.additions()?,
+        })
+    }
+
+    /// Waits until some of the streams are ready, or the [remote](Self::remote) ends it; at the latest until the deadline, by one
+    /// call of the system, which counts in milliseconds, rounded up.
+    #[cfg(not(masep_model))]
+    pub(super) fn wait_for_streams(&mut self, until: Option<Instant>) -> io::Result<()> {
+        let left = until.map(|until| until.saturating_duration_since(crate::sync::now()));
+        match self.poll.poll(&mut self.events, left) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The streams that the last [wait](Self::wait_for_streams) found readable. True with those of which no more comes.
+    #[cfg(not(masep_model))]
+    pub(super) fn readable(&self) -> impl Iterator<Item = (usize, bool)> {
+        let streams = self.events.iter().filter(|event| event.token() != WAKER);
+        streams.map(|event| (event.token().0, event.is_error() || event.is_read_closed()))
     }
 
     /// Waits until some of the streams are ready, or a byte is in the pipe, which is taken out; at the latest until the
@@ -105,4 +133,33 @@ impl Poller {
             (event.token().0, found)
         })
     }
+}
+
+/// A [`Poller`], as other threads use it while one waits.
+#[cfg(not(masep_model))]
+pub(super) struct Remote {
+    waker: mio::Waker,
+    additions: Additions,
+}
+
+#[cfg(not(masep_model))]
+impl Remote {
+    /// Has a stream waited for that is to be read. It is told of once for all that has come until it is read.
+    pub(super) fn add(&self, key: usize, stream: &Stream) -> io::Result<()> {
+        self.additions.add(key, stream, WOKEN)
+    }
+
+    pub(super) fn remove(&self, stream: &Stream) {
+        remove(&self.additions.0, stream);
+    }
+
+    /// Ends the wait that there is, or the next one.
+    pub(super) fn wake(&self) {
+        let _ = self.waker.wake();
+    }
+}
+
+fn remove(registry: &Registry, stream: &Stream) {
+    let descriptor = stream.0.as_fd().as_raw_fd();
+    let _ = registry.deregister(&mut SourceFd(&descriptor));
 }

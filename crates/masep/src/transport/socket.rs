@@ -117,9 +117,9 @@ impl Socket {
         }
     }
 
-    /// Sets the time after which a read that waits is given up.
-    pub(crate) fn set_read_time(&self, time: Duration) -> io::Result<()> {
-        SockRef::from(&self.descriptor).set_read_timeout(Some(time))
+    /// Sets the time after which a read that waits is given up; `None` for never.
+    pub(crate) fn set_read_time(&self, time: impl Into<Option<Duration>>) -> io::Result<()> {
+        SockRef::from(&self.descriptor).set_read_timeout(time.into())
     }
 
     /// Sets whether calls on the socket wait, also those of others.

@@ -1,7 +1,5 @@
 //! Calls that receive.
 
-#[cfg(not(masep_model))]
-use std::sync::Arc;
 use std::time::Duration;
 
 use masep_proto::connection::HandlerCall;
@@ -14,8 +12,6 @@ use super::Connection;
 use crate::blocking::TimedOut;
 use crate::blocking::drive::Awaits;
 use crate::blocking::shared::State;
-#[cfg(not(masep_model))]
-use crate::blocking::stream::Stream;
 use crate::blocking::stream::{Wait, after};
 use crate::sync::{self, Instant};
 use crate::{CloseReason, RecvMessageError, RecvTimeoutError, TryRecvError};
@@ -68,15 +64,6 @@ impl Connection {
     pub(in crate::blocking) fn has_read_more(&self) -> bool {
         let state = self.shared().lock();
         state.has_frames() || state.core.wants_read() == Want::Now
-    }
-
-    /// Its stream, if all that was read of it has been given.
-    #[cfg(not(masep_model))]
-    pub(in crate::blocking) fn quiet_stream(&self) -> Option<Arc<Stream>> {
-        let state = self.shared().lock();
-        let is_quiet = !state.has_frames() && state.core.wants_read() == Want::Ready;
-        let stream = state.stream.as_ref().filter(|_| is_quiet);
-        stream.cloned()
     }
 
     /// The next frame as a message: [`recv`](Self::recv), and then [`decode`](Self::decode).

@@ -7,7 +7,7 @@ use masep_proto::connection::{Want, Wants};
 use crate::blocking::event_loop::LoopHandle;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Readiness, Waker};
-use crate::sync::{self, Instant};
+use crate::sync::{self, Instant, thread};
 
 /// A read waits for no shorter time: the system counts in steps of some milliseconds.
 const LEAST_READ_TIME: Duration = Duration::from_millis(10);
@@ -47,6 +47,12 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) read_time: Option<Duration>,
     /// No other time is set.
     pub(in crate::blocking) keeps_read_time: bool,
+    /// That is a short time, for others than the one who reads.
+    pub(in crate::blocking) reads_shortly: bool,
+    /// The thread that stands aside while others read, to be unparked when it is to read again.
+    pub(in crate::blocking) aside: Option<thread::Thread>,
+    /// One of these others reads, and sees to what it finds.
+    pub(in crate::blocking) is_read_directly: bool,
 }
 
 impl State {
@@ -75,6 +81,32 @@ impl State {
             self.roles.read_time = Some(left);
         }
         is_set
+    }
+
+    /// Has a read that waits give up after this time. False if it would not.
+    #[cfg(not(masep_model))]
+    pub(in crate::blocking) fn begin_short_reads(&mut self, time: Duration) -> bool {
+        if self.roles.read_time == Some(time) {
+            return true;
+        }
+        let is_set = !self.roles.keeps_read_time
+            && (self.stream.as_ref()).is_some_and(|stream| stream.0.set_read_time(time).is_ok());
+        if is_set {
+            self.roles.read_time = Some(time);
+            self.roles.reads_shortly = true;
+        }
+        is_set
+    }
+
+    /// Has reads wait again for as long as they did.
+    #[cfg(not(masep_model))]
+    pub(in crate::blocking) fn end_short_reads(&mut self) {
+        if std::mem::take(&mut self.roles.reads_shortly)
+            && let Some(stream) = &self.stream
+            && stream.0.set_read_time(None).is_ok()
+        {
+            self.roles.read_time = None;
+        }
     }
 
     /// True if the socket is to be asked to tell when all is sent.

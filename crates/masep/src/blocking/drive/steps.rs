@@ -12,6 +12,7 @@ use crate::blocking::events::News;
 use crate::blocking::keeper;
 use crate::blocking::shared::{Shared, State};
 use crate::blocking::stream::{Readiness, Wait, Waker, after, earlier, with_waker};
+use crate::sync::thread::Thread;
 use crate::sync::{self, Instant};
 
 /// The pause of a thread for which the system has no descriptors.
@@ -51,6 +52,7 @@ impl Shared {
                 stream.shut_reading();
             }
             news.sleepers.iter().for_each(Waker::wake);
+            news.aside.iter().for_each(Thread::unpark);
         }
         let mut tells = true;
         if let Some(stream) = stream {
@@ -153,6 +155,12 @@ impl Shared {
         }
         if let Some(event_loop) = &state.roles.event_loop {
             event_loop.wake();
+        }
+        if let Some(aside) = &state.roles.aside
+            && state.has_frames()
+            && !state.roles.is_read_directly
+        {
+            aside.unpark();
         }
     }
 

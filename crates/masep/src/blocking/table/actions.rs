@@ -59,7 +59,7 @@ where
     ) -> Result<Option<Result<Move, TableError>>, TimedOut> {
         loop {
             let look = |driver: &mut _| self.open.look(driver);
-            let look = self.table.shared.wait(until, look)?;
+            let look = self.table.shared.wait_for_moves(until, look)?;
             if let Some(next) = self.open.see_to(look, self.table, &mut self.view) {
                 return Ok(next);
             }

@@ -2,38 +2,29 @@
 //!
 //! A thread that reads a connection, and then wakes the call that waits for a move, costs a turn more than all else that
 //! the table does. So while the host asks, the thread of a connection that has brought something stands aside, and the
-//! call that waits reads the socket in its place. When nothing has come for a moment, the thread reads again: it also sees to
-//! signs of life, and tells what comes while the host thinks.
+//! call that waits reads the socket in its place: of several, when the set of all of them tells that something has come, and
+//! of the only one that is asked by a read that waits. When no call has read for a moment, the threads read again, and tell
+//! what comes while the host thinks. So does one whose connection needs it: for a sign of life that is due, for the end,
+//! and for all that is more than a read.
 
-use std::io::Read as _;
-use std::iter::once;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_proto::Frame;
 use masep_table::PeerKey;
 
+use super::aside::key_of;
 use super::shared::{Guard, Inner, Shared};
-use crate::TryRecvError;
 use crate::blocking::Connection;
-use crate::blocking::stream::{Stream, WOKEN, poll_fd, readiness, wait_for, with_waker};
+use crate::blocking::connection::FromAside;
 use crate::table::driver::Driver;
 
-/// The time for which a thread stands aside behind the last frame of its connection. It must be shorter than a heartbeat.
-const ASIDE: Duration = Duration::from_millis(20);
-/// Connections that are read directly at most: the system looks at each of them in each wait.
-const MOST: usize = 64;
+/// The time for which a call reads one connection alone: so long it learns of nothing else.
+const ALONE: Duration = Duration::from_millis(20);
 /// Frames of one connection at most until the others have their turn.
 const MOST_FRAMES: usize = 8;
-
-/// A connection whose thread stands aside.
-pub(super) struct Direct {
-    connection: Connection,
-    stream: Arc<Stream>,
-    /// When its last frame came.
-    last: Instant,
-}
 
 /// A call that asks seats and waits for all that they decide. Connections are read directly meanwhile.
 #[must_use = "connections are read directly until it is dropped"]
@@ -45,16 +36,22 @@ impl Drop for Asking<'_> {
         inner.asks -= 1;
         // The time of arrival counts where a seat is still asked, and nobody looks.
         if inner.asks == 0 && inner.driver.table().is_turn_open() {
-            inner.read_apart();
+            inner.aside.remove_all();
+            self.0.settle(inner);
         }
-        self.0.settle(inner);
     }
 }
 
 impl Shared {
     /// Seats are about to be asked by a call that waits for all of their decisions.
     pub(super) fn ask(self: &Arc<Self>) -> Asking<'_> {
-        self.lock().asks += 1;
+        let mut inner = self.lock();
+        inner.asks += 1;
+        if inner.asks > 1 && inner.aside.is_one_read_alone() {
+            // The call that reads it does not see to the others.
+            inner.aside.remove_all();
+            self.settle(inner);
+        }
         Asking(self)
     }
 
@@ -65,9 +62,12 @@ impl Shared {
     ) -> R {
         self.with(|inner, now| {
             if inner.asks == 0 {
-                inner.read_apart();
+                inner.aside.remove_all();
             }
-            call(&mut inner.driver, now)
+            let opened = call(&mut inner.driver, now);
+            // With many seats that took a while.
+            inner.aside.use_them();
+            opened
         })
     }
 
@@ -82,111 +82,119 @@ impl Shared {
         };
         inner.driver.received(key, frame, at, Instant::now());
         // The call that waits is told by the news.
-        let may_stand_aside =
-            inner.asks > 0 && inner.driver.has_news() && inner.direct.len() < MOST;
-        let stream = connection.quiet_stream().filter(|_| may_stand_aside);
-        let stands_aside = stream.map(|stream| {
-            let connection = connection.clone();
-            let last = at;
-            let direct = Direct {
-                connection,
-                stream,
-                last,
-            };
-            inner.direct.insert(key, direct);
-        });
+        let may_stand_aside = inner.asks > 0 && inner.driver.has_news();
+        let stands_aside = may_stand_aside && inner.aside.add(key, connection);
         self.settle(inner);
-        if stands_aside.is_some() {
-            self.stand_aside(key);
+        if stands_aside {
+            self.stand_aside(key, connection);
         }
     }
 
     /// Waits until the thread of this connection is to read it again.
-    fn stand_aside(&self, key: PeerKey) {
-        let mut inner = self.lock();
-        while let Some(direct) = inner.direct.get(&key) {
-            let left = ASIDE.saturating_sub(direct.last.elapsed());
-            if left.is_zero() {
-                inner.direct.remove(&key);
-                return;
+    fn stand_aside(&self, key: PeerKey, connection: &Connection) {
+        loop {
+            let mut inner = self.lock();
+            if !inner.aside.has(key) {
+                break;
             }
-            let waited = self.released.wait_timeout(inner, left);
-            (inner, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            // A call that reads it alone tells what it finds in order, and then looks for more.
+            if !inner.aside.is_read_alone(key) && connection.wants_its_thread() {
+                inner.aside.leave(key);
+                break;
+            }
+            drop(inner);
+            thread::park();
         }
+        connection.come_back();
     }
 
-    /// Waits for the connections that are read directly, and for news, and reads what has come.
-    pub(super) fn wait_directly(self: &Arc<Self>, inner: Guard<'_>, until: Option<Instant>) {
-        let streams = inner.direct.iter();
-        let watched: Vec<_> = streams
-            .map(|(key, direct)| (*key, direct.stream.clone()))
-            .collect();
-        let waited = with_waker(|pipe, waker| {
-            let mut inner = inner;
-            inner.waiting.push(waker.clone());
-            drop(inner);
-            let streams = watched.iter().map(|(_, stream)| poll_fd(&stream.0, WOKEN));
-            let mut asked: Vec<_> = once(poll_fd(pipe, WOKEN)).chain(streams).collect();
-            let waited = wait_for(&mut asked, until);
-            if readiness(&asked[0]).reads {
-                let _ = (&*pipe).read(&mut [0; 16]);
-            }
-            let found = asked[1..].iter().map(|asked| readiness(asked).reads);
-            let ready: Vec<bool> = found.collect();
-            (waited, ready, waker)
-        });
+    /// Waits for the connections whose threads stand aside, and for news, and reads what has come.
+    pub(super) fn read_all(self: &Arc<Self>, mut inner: Guard<'_>, until: Option<Instant>) {
+        let Some(mut poller) = inner.aside.begin() else {
+            return;
+        };
+        drop(inner);
+        let waited = poller.wait_for_streams(until);
         let mut inner = self.lock();
-        match waited {
-            Ok((Ok(()), ready, waker)) => {
-                inner.waiting.retain(|other| !other.is(&waker));
-                let watched = watched.iter().zip(ready);
-                for ((key, _), _) in watched.filter(|(_, is_ready)| *is_ready) {
-                    inner.read_directly(*key);
-                }
-            }
+        // In time: others see that by then.
+        if waited.is_err() {
             // The threads can wait.
-            Ok((Err(_), _, waker)) => {
-                inner.waiting.retain(|other| !other.is(&waker));
-                inner.read_apart();
+            inner.aside.remove_all();
+        }
+        for (stream, is_over) in poller.readable() {
+            let key = key_of(stream);
+            inner.read_directly(key);
+            if is_over {
+                // The thread reads the end.
+                inner.aside.remove(key);
             }
-            Err(_) => inner.read_apart(),
+        }
+        inner.aside.end(poller);
+        self.settle(inner);
+    }
+
+    /// Waits for a moment for the only connection of which something is awaited, by a read.
+    pub(super) fn read_alone(self: &Arc<Self>, mut inner: Guard<'_>, key: PeerKey) {
+        let Some(connection) = inner.aside.connection(key).cloned() else {
+            return;
+        };
+        inner.aside.begin_alone(key);
+        drop(inner);
+        let found = connection.recv_aside_within(ALONE);
+        let at = Instant::now();
+        self.arriving.fetch_add(1, Ordering::AcqRel);
+        let mut inner = self.lock();
+        self.arriving.fetch_sub(1, Ordering::AcqRel);
+        inner.aside.end_alone();
+        if inner.take_found(key, found, at) {
+            inner.read_directly(key);
+        }
+        if connection.wants_its_thread() {
+            inner.aside.remove(key);
         }
         self.settle(inner);
     }
 }
 
 impl Inner {
-    /// The threads of all connections read again.
-    pub(super) fn read_apart(&mut self) {
-        self.releases |= !self.direct.is_empty();
-        self.direct.clear();
+    /// The connection of the only seat that a call waits for, if the call may wait for it alone: nothing else is to be done
+    /// for a while, of which this much is left.
+    pub(super) fn read_alone(&self, left: Option<Duration>) -> Option<PeerKey> {
+        let is_soon = |left: Duration| left < 2 * ALONE;
+        if self.asks != 1 || self.aside.is_read() || left.is_some_and(is_soon) {
+            return None;
+        }
+        let key = self.driver.table().only_asked()?;
+        self.aside.has(key).then_some(key)
     }
 
-    /// The thread of this connection reads again.
-    pub(super) fn read_again(&mut self, key: PeerKey) {
-        self.releases |= self.direct.remove(&key).is_some();
-    }
-
-    /// Reads what has come on a connection, if its thread does not. The rest of a frame is left to that.
+    /// Reads what has come on a connection, if its thread does not.
     pub(super) fn read_directly(&mut self, key: PeerKey) {
+        if self.aside.is_read_alone(key) {
+            return;
+        }
         for _ in 0..MOST_FRAMES {
-            let Some(direct) = self.direct.get_mut(&key) else {
+            let Some(connection) = self.aside.connection(key) else {
                 return;
             };
-            let connection = direct.connection.clone();
-            let received = connection.try_recv();
-            let now = Instant::now();
-            match received {
-                Ok(frame) => {
-                    direct.last = now;
-                    self.driver.received(key, frame, now, now);
-                }
-                Err(TryRecvError::Empty | TryRecvError::Closed(_)) => break,
-            }
-            if !connection.has_read_more() {
+            let found = connection.recv_aside();
+            if !self.take_found(key, found, Instant::now()) {
                 return;
             }
         }
-        self.read_again(key);
+        self.aside.remove(key);
+    }
+
+    /// Tells the table what was read. True if there may be more.
+    fn take_found(&mut self, key: PeerKey, found: FromAside, at: Instant) -> bool {
+        match found {
+            FromAside::Frame(frame, has_more) => {
+                self.driver.received(key, frame, at, at);
+                return has_more;
+            }
+            FromAside::Nothing(due) => self.aside.set_due(key, due),
+            FromAside::Apart => self.aside.remove(key),
+        }
+        false
     }
 }

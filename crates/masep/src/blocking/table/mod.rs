@@ -1,6 +1,7 @@
 //! A table without async: see [`masep::table`](crate::table), whose calls these are.
 
 mod actions;
+mod aside;
 #[cfg(feature = "unstable-bindings")]
 mod bindings;
 mod direct;
@@ -161,12 +162,14 @@ impl Table {
             .collect::<Vec<_>>();
         let _asking = self.shared.ask();
         let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves = Vec::with_capacity(seats.len());
+        let mut moves: Vec<_> = seats.iter().map(|_| None).collect();
         while let Some(decision) = turn.next() {
-            moves.push(decision?);
+            let decision = decision?;
+            if let Some(place) = moves.get_mut(decision.index()) {
+                *place = Some(decision);
+            }
         }
-        moves.sort_by_key(Move::index);
-        Ok(moves)
+        Ok(moves.into_iter().flatten().collect())
     }
 
     /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
@@ -201,7 +204,10 @@ impl Table {
     /// [some time](crate::table::Settings::farewell) to answer, others are told why their connections end. Returns when all
     /// have ended, at the latest two seconds after that time.
     pub fn end(&self) {
-        self.shared.call(|driver, now| driver.end_table(now));
+        self.shared.with(|inner, now| {
+            inner.aside.remove_all();
+            inner.driver.end_table(now);
+        });
         self.server.stop_announcing();
         let is_over = |driver: &mut Driver<Connection>| driver.table().is_over().then_some(());
         let _ = self.shared.wait(None, is_over);
@@ -279,7 +285,7 @@ where
     ) -> Result<Option<Result<Move, Error>>, TimedOut> {
         while self.turn.undecided() > 0 {
             let find = |driver: &mut _| self.turn.find(driver);
-            let found = self.table.shared.wait(until, find)?;
+            let found = self.table.shared.wait_for_moves(until, find)?;
             if let Some(made) = found.see_to(self.table, &mut self.view) {
                 return Ok(Some(made));
             }

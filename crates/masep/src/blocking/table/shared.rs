@@ -1,16 +1,15 @@
 //! The table that its host, its clocks and its connections share, behind one lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use masep_table::PeerKey;
 
-use super::direct::Direct;
+use super::aside::Aside;
 use crate::ConnectionId;
-use crate::blocking::stream::Waker;
 use crate::blocking::{Connection, TimedOut};
 use crate::table::driver::Driver;
 
@@ -25,8 +24,6 @@ pub(super) struct Shared {
     changed: Condvar,
     /// There is an earlier deadline, or no table any more.
     hurried: Condvar,
-    /// A thread that stands aside is to read again.
-    pub(super) released: Condvar,
     /// Threads that have a frame and wait for the lock.
     pub(super) arriving: AtomicUsize,
 }
@@ -37,21 +34,17 @@ pub(super) struct Inner {
     /// Those that are let in, and not open yet.
     pub(super) opening: HashMap<ConnectionId, PeerKey>,
     connections: HashMap<PeerKey, Connection>,
-    /// When the clocks look next.
+    /// When the clock looks next.
     looks_at: Option<Instant>,
     is_stopped: bool,
     /// Counts the times when something had happened for calls that wait.
     news: u64,
     /// Calls that wait for [`changed`](Shared::changed).
     sleeping: usize,
-    /// Calls that wait for connections.
-    pub(super) waiting: Vec<Waker>,
     /// Calls that ask seats and wait for all of their decisions.
     pub(super) asks: usize,
     /// Connections that are read by the calls that wait.
-    pub(super) direct: BTreeMap<PeerKey, Direct>,
-    /// A thread is to read its connection again.
-    pub(super) releases: bool,
+    pub(super) aside: Aside,
 }
 
 pub(super) type Guard<'a> = MutexGuard<'a, Inner>;
@@ -68,14 +61,11 @@ impl Shared {
                 is_stopped: false,
                 news: 0,
                 sleeping: 0,
-                waiting: Vec::new(),
                 asks: 0,
-                direct: BTreeMap::new(),
-                releases: false,
+                aside: Aside::default(),
             }),
             changed: Condvar::new(),
             hurried: Condvar::new(),
-            released: Condvar::new(),
             arriving: AtomicUsize::new(0),
         })
     }
@@ -100,35 +90,77 @@ impl Shared {
         result
     }
 
-    /// Waits until something is there.
+    /// Waits until something is there that others tell of.
     pub(super) fn wait<R>(
         self: &Arc<Self>,
         until: Option<Instant>,
+        look: impl FnMut(&mut Driver<Connection>) -> Option<R>,
+    ) -> Result<R, TimedOut> {
+        self.wait_by(false, until, look)
+    }
+
+    /// Waits until something is there, and reads connections whose threads stand aside.
+    pub(super) fn wait_for_moves<R>(
+        self: &Arc<Self>,
+        until: Option<Instant>,
+        look: impl FnMut(&mut Driver<Connection>) -> Option<R>,
+    ) -> Result<R, TimedOut> {
+        self.wait_by(true, until, look)
+    }
+
+    fn wait_by<R>(
+        self: &Arc<Self>,
+        reads: bool,
+        until: Option<Instant>,
         mut look: impl FnMut(&mut Driver<Connection>) -> Option<R>,
     ) -> Result<R, TimedOut> {
-        loop {
+        let (mut has_read, mut has_read_alone) = (false, false);
+        let result = loop {
             let mut inner = self.lock();
             if let Some(found) = look(&mut inner.driver) {
-                self.settle(inner);
-                return Ok(found);
+                break Ok(found);
             }
-            let now = Instant::now();
             let deadline = inner.driver.deadline();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                self.time_out(inner, now);
-                continue;
-            }
-            if until.is_some_and(|until| until <= now) {
-                return Err(TimedOut);
-            }
             let next = deadline.into_iter().chain(until).min();
-            // The next look begins anew.
-            if !inner.direct.is_empty() {
-                self.wait_directly(inner, next);
+            let mut left = None;
+            if let Some(next) = next {
+                let now = Instant::now();
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    self.time_out(inner, now);
+                    continue;
+                }
+                if until.is_some_and(|until| until <= now) {
+                    break Err(TimedOut);
+                }
+                left = Some(next.saturating_duration_since(now));
+            }
+            if !reads || inner.aside.is_empty() || inner.aside.is_read() {
+                drop(self.sleep(inner, left.unwrap_or(LONG)));
                 continue;
             }
-            let time = next.map_or(LONG, |it| it.saturating_duration_since(now));
-            drop(self.sleep(inner, time));
+            has_read = true;
+            let alone = inner.read_alone(left).filter(|_| !has_read_alone);
+            match alone {
+                Some(key) => {
+                    has_read_alone = true;
+                    self.read_alone(inner, key);
+                }
+                None => self.read_all(inner, next),
+            }
+        };
+        if has_read {
+            self.pass_on_reading();
+        }
+        result
+    }
+
+    /// A call has read, and does so no more: another one that asks does.
+    fn pass_on_reading(&self) {
+        let inner = self.lock();
+        let passes = inner.asks > 1 && inner.sleeping > 0 && !inner.aside.is_empty();
+        drop(inner);
+        if passes {
+            self.changed.notify_all();
         }
     }
 
@@ -179,7 +211,7 @@ impl Shared {
     pub(super) fn settle(self: &Arc<Self>, mut inner: Guard<'_>) {
         while let Some(key) = inner.driver.take_ended() {
             inner.connections.remove(&key);
-            inner.read_again(key);
+            inner.aside.remove(key);
         }
         let mut unwritten = Vec::new();
         while let Some(key) = inner.driver.take_unwritten() {
@@ -188,29 +220,17 @@ impl Shared {
         }
         let has_news = inner.driver.take_news();
         inner.news = inner.news.wrapping_add(u64::from(has_news));
-        let hurries = match (inner.driver.deadline(), inner.looks_at) {
-            (Some(deadline), Some(looks_at)) => deadline < looks_at,
-            (deadline, None) => deadline.is_some(),
-            (None, Some(_)) => false,
-        };
-        if hurries {
-            inner.looks_at = inner.driver.deadline();
-        }
+        let hurries = inner.hurries_clock();
         let wakes = has_news && inner.sleeping > 0;
-        let woken = if has_news {
-            std::mem::take(&mut inner.waiting)
-        } else {
-            Vec::new()
-        };
-        let releases = std::mem::take(&mut inner.releases);
+        if has_news {
+            inner.aside.wake();
+        }
+        let released = inner.aside.take_released();
         drop(inner);
-        woken.iter().for_each(Waker::wake);
         if wakes {
             self.changed.notify_all();
         }
-        if releases {
-            self.released.notify_all();
-        }
+        released.iter().for_each(Thread::unpark);
         if hurries {
             self.hurried.notify_all();
         }
@@ -234,7 +254,7 @@ impl Shared {
         }
     }
 
-    /// Lets the clocks run, in a thread of their own.
+    /// Lets the clocks run, in a thread of their own, which also sees to it that somebody reads each connection.
     pub(super) fn keep_time(self: Arc<Self>) {
         loop {
             let mut inner = self.lock();
@@ -248,8 +268,16 @@ impl Shared {
                 self.time_out(inner, now);
                 continue;
             }
-            inner.looks_at = deadline;
-            let time = deadline.map_or(LONG, |it| it.saturating_duration_since(now));
+            let next = inner.aside.look(now);
+            inner.looks_at = deadline.into_iter().chain(next).min();
+            let released = inner.aside.take_released();
+            if !released.is_empty() {
+                drop(inner);
+                released.iter().for_each(Thread::unpark);
+                continue;
+            }
+            let time = inner.looks_at;
+            let time = time.map_or(LONG, |it| it.saturating_duration_since(now));
             drop(self.hurried.wait_timeout(inner, time));
         }
     }
@@ -257,7 +285,7 @@ impl Shared {
     pub(super) fn stop(self: &Arc<Self>) {
         let mut inner = self.lock();
         inner.is_stopped = true;
-        inner.read_apart();
+        inner.aside.remove_all();
         self.hurried.notify_all();
         self.changed.notify_all();
         self.settle(inner);
@@ -275,7 +303,20 @@ impl Inner {
     pub(super) fn forget(&mut self, id: ConnectionId) -> Option<PeerKey> {
         let key = self.keys.remove(&id)?;
         self.connections.remove(&key);
-        self.read_again(key);
+        self.aside.remove(key);
         Some(key)
+    }
+
+    /// True if the clock is to look earlier than it would.
+    fn hurries_clock(&mut self) -> bool {
+        let is_earlier = match (self.driver.deadline(), self.looks_at) {
+            (Some(deadline), Some(looks_at)) => deadline < looks_at,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        };
+        if is_earlier {
+            self.looks_at = self.driver.deadline();
+        }
+        self.aside.hurries_clock() || is_earlier
     }
 }
