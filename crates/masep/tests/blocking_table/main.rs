@@ -1,6 +1,8 @@
 //! Tables without async, over real sockets, with async players.
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
+mod direct;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
