@@ -1,6 +1,10 @@
 //! The cost of a table: turns of one actor and of several, beside bare connections of the same build, and with spectators of
 //! which some do not read. `cargo run --release --example turns [ROUNDS]`; ratios alone mean something on a busy machine.
 //!
+//! Where the threads of both ends run is the system's choice, and of one actor that is most of the time of a turn: on two
+//! cores there are two speeds of it, which each side meets by chance. So one actor has more rounds, and
+//! `taskset -c 0 target/release/examples/turns [ROUNDS]` has all threads on one core: the work of both ends, and no chance.
+//!
 //! The bare side does what somebody must do at least who writes turns by hand: an observation that says its turn, an action that
 //! says it again where the protocol has a place for that, both as messages, and a look whether it is the right one. It has
 //! no deadlines, no seats, nobody comes back, and no player learns whether its action counted.
@@ -20,6 +24,10 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const GAME: &str = "countdown.Countdown";
 /// Turns of one actor in a round. With more actors there are fewer.
 const TURNS: usize = 2_000;
+/// The longest that the end of one side takes.
+const PARTING: Duration = Duration::from_secs(5);
+/// The rounds of one actor, for one of several.
+const ROUNDS_OF_ONE: usize = 3;
 
 fn state() -> Element {
     let objects = r#"<Object name="o"><ObjectState a="1" b="2" /></Object>"#.repeat(8);
@@ -103,6 +111,11 @@ async fn compare(
     protocols: Protocols,
     actors: usize,
 ) -> Outcome<()> {
+    let rounds = if actors == 1 {
+        rounds * ROUNDS_OF_ONE
+    } else {
+        rounds
+    };
     let mut ratios = Vec::new();
     let mut least = [Duration::MAX; 2];
     for round in 0..rounds {
@@ -169,12 +182,14 @@ async fn main() -> Outcome<()> {
         Some("table-blocking") => Side::TableBlocking,
         _ => {
             for protocols in [Protocols::Pymasep, Protocols::Masep2] {
-                for actors in [1, 10, 100, 1_000] {
-                    compare(rounds, [Side::Bare, Side::Table], protocols, actors).await?;
-                }
-                for actors in [1, 10, 100] {
-                    let sides = [Side::BareBlocking, Side::TableBlocking];
-                    compare(rounds, sides, protocols, actors).await?;
+                let shells = [
+                    [Side::Bare, Side::Table],
+                    [Side::BareBlocking, Side::TableBlocking],
+                ];
+                for sides in shells {
+                    for actors in [1, 10, 100, 1_000] {
+                        compare(rounds, sides, protocols, actors).await?;
+                    }
                 }
             }
             return watched(rounds).await;

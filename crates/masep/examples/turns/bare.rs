@@ -7,7 +7,7 @@ use masep::{
     blocking,
 };
 
-use crate::{Outcome, Times, state, turns};
+use crate::{Outcome, PARTING, Times, state, turns};
 
 /// The observation of a turn, which says its number. An engine that plays with pymasep's peers writes it into each State too:
 /// they answer a step only if it has risen.
@@ -78,15 +78,16 @@ pub(crate) async fn play(actors: usize, protocols: Protocols) -> Outcome<Times> 
     let server = Server::builder("engine").bind("127.0.0.1:0").await?;
     let address = server.local_address();
     let mut connections: Vec<Connection> = Vec::new();
+    let mut agents = Vec::new();
     for number in 0..actors {
         let id = format!("a{number}");
         let client = Client::builder(&*id).protocols(protocols);
         let client = client.connect(address.clone()).await?;
-        tokio::spawn(agent(id, client, protocols));
+        agents.push(tokio::spawn(agent(id, client, protocols)));
         connections.push(server.accept().await?);
     }
     let (state, mut turn) = (state(), 0);
-    Times::of(turns(actors), async || {
+    let times = Times::of(turns(actors), async || {
         turn += 1;
         let message = observation(&state, turn, protocols)?;
         for connection in &connections {
@@ -105,7 +106,13 @@ pub(crate) async fn play(actors: usize, protocols: Protocols) -> Outcome<Times> 
         black_box(moves);
         Ok(())
     })
-    .await
+    .await;
+    // Nothing of this goes on while others are measured.
+    server.shutdown(PARTING).await;
+    for agent in agents {
+        agent.await?;
+    }
+    times
 }
 
 /// The same without async: the engine in this thread, each agent in one of its own.
@@ -113,11 +120,12 @@ pub(crate) async fn play_blocking(actors: usize, protocols: Protocols) -> Outcom
     let server = blocking::Server::builder("engine").bind("127.0.0.1:0")?;
     let address = server.local_address();
     let mut connections: Vec<blocking::Connection> = Vec::new();
+    let mut agents = Vec::new();
     for number in 0..actors {
         let id = format!("a{number}");
         let client = blocking::Client::builder(&*id).protocols(protocols);
         let address = address.clone();
-        std::thread::spawn(move || {
+        let agent = std::thread::spawn(move || {
             let Ok(client) = client.connect(address) else {
                 return;
             };
@@ -130,10 +138,11 @@ pub(crate) async fn play_blocking(actors: usize, protocols: Protocols) -> Outcom
                 }
             }
         });
+        agents.push(agent);
         connections.push(server.accept()?);
     }
     let (state, mut turn) = (state(), 0);
-    Times::of(turns(actors), async || {
+    let times = Times::of(turns(actors), async || {
         turn += 1;
         let message = observation(&state, turn, protocols)?;
         for connection in &connections {
@@ -152,5 +161,10 @@ pub(crate) async fn play_blocking(actors: usize, protocols: Protocols) -> Outcom
         black_box(moves);
         Ok(())
     })
-    .await
+    .await;
+    server.shutdown(PARTING);
+    for agent in agents {
+        agent.join().map_err(|_| "an agent panicked")?;
+    }
+    times
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use masep::table::{Table, TableBuilder, View};
 use masep::{Action, Client, Player, Protocols, Role, ServerLimits};
+use tokio::task::JoinHandle;
 
 use crate::{GAME, Outcome, Times, state, turns};
 
@@ -17,54 +18,72 @@ fn builder(actors: usize) -> TableBuilder {
 /// Turns of one actor or of several.
 pub(crate) async fn play(actors: usize, protocols: Protocols) -> Outcome<Times> {
     let table = builder(actors).bind("127.0.0.1:0").await?;
-    sit_down(&table, actors, protocols).await?;
+    let players = sit_down(&table, actors, protocols).await?;
     let state = state();
-    Times::of(turns(actors), async || {
+    let times = Times::of(turns(actors), async || {
         black_box(table.ask_all(|_| state.clone()).await?);
         Ok(())
     })
-    .await
+    .await;
+    // Nothing of this goes on while others are measured.
+    table.end().await;
+    for player in players {
+        player.await?;
+    }
+    times
 }
 
 /// Seats players that answer each question.
-async fn sit_down(table: &Table, actors: usize, protocols: Protocols) -> Outcome<()> {
+async fn sit_down(
+    table: &Table,
+    actors: usize,
+    protocols: Protocols,
+) -> Outcome<Vec<JoinHandle<()>>> {
+    let mut players = Vec::new();
     for number in 0..actors {
         let player = Player::builder(format!("a{number}"), GAME).protocols(protocols);
         let mut player = player.join(table.local_address())?;
-        tokio::spawn(async move {
+        players.push(tokio::spawn(async move {
             while let Some(turn) = player.next_turn().await {
                 black_box(turn);
                 if player.act(Action::new(2)).await.is_err() {
                     return;
                 }
             }
-        });
+        }));
     }
-    Ok(table.filled().await?)
+    table.filled().await?;
+    Ok(players)
 }
 
 /// The same without async: the engine in this thread, each player in one of its own.
 pub(crate) async fn play_blocking(actors: usize, protocols: Protocols) -> Outcome<Times> {
     let table = builder(actors).bind_blocking("127.0.0.1:0")?;
+    let mut players = Vec::new();
     for number in 0..actors {
         let player = Player::builder(format!("a{number}"), GAME).protocols(protocols);
         let mut player = player.join_blocking(table.local_address())?;
-        std::thread::spawn(move || {
+        players.push(std::thread::spawn(move || {
             while let Some(turn) = player.next_turn() {
                 black_box(turn);
                 if player.act(Action::new(2)).is_err() {
                     return;
                 }
             }
-        });
+        }));
     }
     table.filled()?;
     let state = state();
-    Times::of(turns(actors), async || {
+    let times = Times::of(turns(actors), async || {
         black_box(table.ask_all(|_| state.clone())?);
         Ok(())
     })
-    .await
+    .await;
+    table.end();
+    for player in players {
+        player.join().map_err(|_| "a player panicked")?;
+    }
+    times
 }
 
 /// Turns of one actor while so many watch, of which some read nothing.
