@@ -56,7 +56,7 @@ fn frames_of_which_the_last_byte_is_written_are_written() {
     }
 }
 
-/// What came behind the hello is in the room that is out while the connection opens, and comes back with nothing else.
+/// The frame is in the room that is out while the connection opens, and that comes back with nothing else.
 #[test]
 fn a_frame_behind_the_hello_is_not_overlooked_by_a_read_that_goes_on_while_our_hello_is_written() {
     for protocols in [Protocols::Pymasep, Protocols::Masep2] {
