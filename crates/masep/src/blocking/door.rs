@@ -242,7 +242,7 @@ impl Door {
         };
         self.accepted.expect();
         match greet {
-            Greet::Hear => keeper::watch(&shared),
+            Greet::Hear => keeper::hear(&shared),
             Greet::Refuse(refusal) => shared.turn_away(refusal),
         }
     }

@@ -17,7 +17,7 @@ use super::shared::{Shared, State};
 use super::stream::{Readiness, Wait, earlier};
 use crate::sync::{Instant, MutexGuard};
 
-pub(super) use roles::{Roles, is_past};
+pub(super) use roles::{Rest, Roles, is_past};
 
 /// The thing that a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

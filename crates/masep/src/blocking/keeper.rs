@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use masep_proto::connection::Want;
 
-use super::drive::is_past;
+use super::drive::{Rest, is_past};
 use super::poller::{Additions, Poller};
 use super::shared::Shared;
 use super::stream::{Readiness, Stream, Wait, after, earlier};
@@ -27,10 +27,18 @@ shuttle::lazy_static! {
     static ref KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 }
 
+/// The time in which nobody looks whether a peer that was told of the end has closed its side. Most have by then, and many
+/// of them are looked at together: a process that opens and ends connections all the time does not wake up for each.
+const REST: Duration = Duration::from_millis(5);
+
 /// The readiness of a stream that was asked to tell when all is sent.
 const ALL_SENT: Readiness = Readiness {
     reads: false,
     writes: true,
+};
+const MAY_READ: Readiness = Readiness {
+    reads: true,
+    writes: false,
 };
 
 /// The number of times that the thread was left behind in another process. The connections that it had there, it has not
@@ -81,10 +89,19 @@ fn lock() -> MutexGuard<'static, Option<Keeper>> {
 /// Sees to a connection that no call waits for, whether the keeper has it already or not. If the keeper has not, this thread
 /// takes the step that is due, and the keeper is not woken.
 pub(super) fn watch(shared: &Arc<Shared>) {
+    see_to(shared, Readiness::default());
+}
+
+/// The same for a connection that has just come, whose first bytes may be here.
+pub(super) fn hear(shared: &Arc<Shared>) {
+    see_to(shared, MAY_READ);
+}
+
+fn see_to(shared: &Arc<Shared>, found: Readiness) {
     match shared.begin_step() {
         Stepping::Another => {}
         Stepping::This => {
-            if let Some(watch) = shared.step(Readiness::default()) {
+            if let Some(watch) = shared.step(found) {
                 place(shared, watch);
             }
         }
@@ -338,6 +355,13 @@ impl Shared {
         if is_past(state.roles.looks_until, now) {
             state.roles.looks_until = None;
         }
+        let found = match state.roles.rest {
+            Rest::Now => {
+                state.roles.rest = Rest::Over;
+                MAY_READ
+            }
+            Rest::Due | Rest::Over => found,
+        };
         state = self.found_by(state, found);
         let mut has_asked = false;
         loop {
@@ -355,11 +379,11 @@ impl Shared {
             }
             let reads = !state.core.is_open() || looks;
             let may_wait = state.may_wait(state.core.wants());
-            let wanted = Readiness {
+            let mut wanted = Readiness {
                 reads: reads && may_wait.reads,
                 writes: may_wait.writes,
             };
-            let until = earlier(state.core.deadline(), state.roles.looks_until);
+            let mut until = earlier(state.core.deadline(), state.roles.looks_until);
             let Some(stream) = state.stream.clone() else {
                 break;
             };
@@ -373,6 +397,11 @@ impl Shared {
                     state = self.found_by(state, ALL_SENT);
                 }
                 continue;
+            }
+            if wanted == MAY_READ && state.hearing.is_some() && state.roles.rest == Rest::Due {
+                state.roles.rest = Rest::Now;
+                wanted = Readiness::default();
+                until = earlier(until, state.tick().checked_add(REST));
             }
             state.take(wanted);
             state.roles.kept = wanted;

@@ -11,6 +11,7 @@ use crate::shells::{Shell, of_each_shell, until};
 
 of_each_shell! {
     a_file_is_read_anew_when_it_changes
+    a_pipe_in_the_place_of_a_file_stops_nobody
 }
 
 fn entry(name: &str, token: &str) -> String {
@@ -50,6 +51,28 @@ fn a_file_is_read_anew_when_it_changes(shell: Shell) {
     fs::write(&path, entry("three", "third")).unwrap();
     assert_eq!(bye(&*two), "revoked");
     until(|| tokens.grants().len() == 1);
+}
+
+/// What reads the file goes on: the next change is seen.
+fn a_pipe_in_the_place_of_a_file_stops_nobody(shell: Shell) {
+    let directory = Directory::new();
+    let (path, pipe) = (directory.path("tokens.toml"), directory.path("pipe"));
+    fs::write(&path, entry("one", "first")).unwrap();
+    let tokens = Tokens::file(&path).unwrap();
+    let house = House::new(shell, shell, tokens.clone());
+    let (one, at_server) = house.joins("a", "first");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    fs::rename(&pipe, &path).unwrap();
+    // It is looked at four times a second, of which nobody is told.
+    let seen = std::time::Instant::now() + std::time::Duration::from_millis(600);
+    until(|| std::time::Instant::now() > seen);
+    talk(&*one, &at_server);
+    let new = directory.path("new");
+    fs::write(&new, entry("two", "second")).unwrap();
+    fs::rename(new, &path).unwrap();
+    assert_eq!(bye(&*one), "revoked");
+    drop(house.joins("b", "second"));
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) is_stepped: bool,
     /// That thread is to look again before it leaves.
     pub(in crate::blocking) steps_again: bool,
+    pub(in crate::blocking) rest: Rest,
     /// The keeper reads until then, though nobody waits.
     pub(in crate::blocking) looks_until: Option<Instant>,
     /// The event loop that drives the connection in place of the keeper.
@@ -53,6 +54,15 @@ pub(in crate::blocking) struct Roles {
     pub(in crate::blocking) aside: Option<thread::Thread>,
     /// One of these others reads, and sees to what it finds.
     pub(in crate::blocking) is_read_directly: bool,
+}
+
+/// A moment in which nobody looks whether the peer has closed its side, once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::blocking) enum Rest {
+    #[default]
+    Due,
+    Now,
+    Over,
 }
 
 impl State {
