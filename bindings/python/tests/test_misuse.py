@@ -290,3 +290,9 @@ def test_a_table_in_a_process_that_was_forked_is_refused() -> None:
             with os.fdopen(read) as told_by_child:
                 assert told_by_child.read() == "7"
             os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("name", masep._exceptions.__all__)
+def test_an_exception_is_called_in_tracebacks_as_programs_call_it(name):
+    kind = getattr(masep, name)
+    assert f"{kind.__module__}.{kind.__qualname__}" == f"masep.{name}"

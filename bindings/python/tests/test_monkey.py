@@ -119,5 +119,5 @@ def test_what_is_not_in_a_package_that_is_allowed(engine_in_a_package, name):
     """Its program is not run, and what does not exist is no class."""
     ended = engine_in_a_package(name, "--allow-type", "pkg")
     assert ended.returncode == 1
-    assert "masep._exceptions.PeerError" in ended.stderr
+    assert "masep.PeerError" in ended.stderr
     assert "the program ran" not in ended.stdout

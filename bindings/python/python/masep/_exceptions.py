@@ -155,3 +155,8 @@ class RejectedError(TransportError):
 
 class TimedOut(MasepError, TimeoutError):
     """Nothing came in the time that was given. Nothing is lost: it can still come."""
+
+
+for _name in __all__:
+    # A traceback names them as programs do.
+    globals()[_name].__module__ = __package__
