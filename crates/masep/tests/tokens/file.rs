@@ -59,7 +59,7 @@ fn a_pipe_in_the_place_of_a_file_stops_nobody(shell: Shell) {
     let (path, pipe) = (directory.path("tokens.toml"), directory.path("pipe"));
     fs::write(&path, entry("one", "first")).unwrap();
     let tokens = Tokens::file(&path).unwrap();
-    let house = House::new(shell, shell, tokens.clone());
+    let house = House::new(shell, shell, tokens);
     let (one, at_server) = house.joins("a", "first");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
