@@ -22,8 +22,7 @@ use socket::{Heard, Socket};
 #[test]
 fn one_that_has_not_registered_receives_nothing_and_says_nothing() {
     let mut guarded = Guarded::new(&["--quit", "actors"]);
-    let (mut stranger, mut at_engine) = guarded.join("a");
-    at_engine.send(observation(1));
+    let (mut stranger, mut at_stranger) = guarded.join("a");
     for message in [
         action("a"),
         quit("a"),
@@ -33,17 +32,34 @@ fn one_that_has_not_registered_receives_nothing_and_says_nothing() {
         stranger.send(message);
     }
     assert_eq!(guarded.denied(4), ["not_defined"; 4]);
-    goes(&mut stranger, &mut at_engine, &define("a"));
-    at_engine.send(observation(2));
-    for message in [action("a"), quit("a"), bytes(&Message::end("a"))] {
-        stranger.send(message);
+    let (mut defined, mut at_defined) = guarded.join("b");
+    goes(&mut defined, &mut at_defined, &define("b"));
+    for message in [action("b"), quit("b"), bytes(&Message::end("b"))] {
+        defined.send(message);
     }
     assert_eq!(guarded.denied(3), ["not_registered"; 3]);
-    // The first that either hears is what comes behind its REGISTER.
-    let registered = register("a", Role::Observer);
-    goes(&mut stranger, &mut at_engine, &registered);
-    at_engine.send(observation(3));
-    stranger.expect(observation(3));
+    // The end of the game comes behind what it was shown, which neither hears.
+    for (client, at_client) in [
+        (&mut stranger, &mut at_stranger),
+        (&mut defined, &mut at_defined),
+    ] {
+        at_client.send(observation(1));
+        at_client.send(end());
+        client.expect_bye();
+    }
+}
+
+#[test]
+fn one_that_has_registered_hears_what_comes_from_then_on() {
+    let mut guarded = Guarded::new(&["--quit", "actors"]);
+    let (mut client, mut at_client) = guarded.join("a");
+    goes(&mut client, &mut at_client, &define("a"));
+    client.send(action("a"));
+    assert_eq!(guarded.denied(1), ["not_registered"]);
+    // The first word that the engine hears behind its DEFINE.
+    goes(&mut client, &mut at_client, &register("a", Role::Observer));
+    at_client.send(observation(3));
+    client.expect(observation(3));
 }
 
 #[test]
