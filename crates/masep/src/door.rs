@@ -152,11 +152,14 @@ impl Admits for Door {
 
     fn update<T>(&self, change: impl FnOnce(&mut Guests<Shared>) -> T) -> T {
         let mut guests = self.lock();
+        let before = guests.admission.deadline();
         let answer = change(&mut guests);
         while let Some((guest, decided)) = guests.next_decided(&self.itself, &self.settings) {
             self.carry_out(&guest, decided);
         }
-        if guests.admission.deadline().is_some() {
+        // A later one is found when the earlier has passed.
+        let after = guests.admission.deadline();
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.changed.notify_one();
         }
         let (access, has_asked) = guests.take_asked();
