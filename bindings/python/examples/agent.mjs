@@ -1,4 +1,4 @@
-// Balances the pole of `python -m masep.gymnasium serve CartPole-v1 127.0.0.1:60000`: node agent.mjs 127.0.0.1 60000.
+// Balances the pole of `python -m masep.gymnasium serve CartPole-v1 127.0.0.1:60000`: node agent.mjs 127.0.0.1:60000.
 import { connect } from "node:net";
 
 const head = (major, n) => (n < 24 ? [(major << 5) | n] : [(major << 5) | 25, n >> 8, n & 255]);
@@ -22,7 +22,8 @@ function decode(bytes, at = 0) {
     return ((inner) => (ARRAYS[n] ? new ARRAYS[n](inner.buffer) : n === 40 ? inner[1] : inner))(item());
   })();
 }
-const socket = connect(Number(process.argv[3]), process.argv[2]);
+const { hostname, port } = new URL(`tcp://${process.argv[2]}`);
+const socket = connect(Number(port), hostname);
 const send = (kind, bytes) =>
   socket.write(Buffer.concat([Buffer.of(bytes.length & 255, bytes.length >> 8, 0, 0, kind, 0, 0, 0, ...bytes)], (bytes.length + 15) & ~7));
 const ask = (type, params) => send(16, encode({ type, src: "js", params }));

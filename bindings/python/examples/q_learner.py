@@ -1,4 +1,5 @@
-"""Learns FrozenLake on an environment that runs elsewhere: ``q_learner.py 127.0.0.1:60000``."""
+"""Learns FrozenLake on an environment that runs elsewhere: ``q_learner.py 127.0.0.1:60000``, which
+``python -m masep.gymnasium serve FrozenLake-v1 127.0.0.1:60000 --arg is_slippery=false`` serves."""
 
 import sys
 

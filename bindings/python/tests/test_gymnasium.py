@@ -482,6 +482,6 @@ def test_the_agent_in_javascript_of_the_examples_balances_the_pole():
     lines = agent.read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if line]) <= 40
     with serve("CartPole-v1") as server:
-        command = ["node", str(agent), *server.target.split(":")]
+        command = ["node", str(agent), server.target]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert (ended.stdout, ended.stderr) == (f"{balanced(7)} steps\n", "")
