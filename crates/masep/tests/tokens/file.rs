@@ -53,7 +53,7 @@ fn a_file_is_read_anew_when_it_changes(shell: Shell) {
     until(|| tokens.grants().len() == 1);
 }
 
-/// What reads the file goes on: the next change is seen.
+/// The look at the file goes on: the next change is seen.
 fn a_pipe_in_the_place_of_a_file_stops_nobody(shell: Shell) {
     let directory = Directory::new();
     let (path, pipe) = (directory.path("tokens.toml"), directory.path("pipe"));
