@@ -142,7 +142,7 @@ impl Connection {
     /// The form of messages on this connection, and of the data of turns beside them: for a table's peer made by hand.
     #[cfg(feature = "unstable-transport")]
     pub fn message_encoding(&self) -> masep_proto::Encoding {
-        self.encoding()
+        self.encoding().clone()
     }
 
     /// Queues a frame, after waiting for room in the queue if need be. The frames that one task

@@ -21,10 +21,10 @@ impl<'a> Forms<'a> {
 
     /// The message for a peer that speaks this generation. It is encoded once for each; where that fails, the error is
     /// that of the peer's own encoding, which names it.
-    pub(crate) fn of(
+    pub(crate) fn of<'e>(
         &mut self,
         protocol: Protocol,
-        encoding: impl FnOnce() -> Encoding,
+        encoding: impl FnOnce() -> &'e Encoding,
     ) -> Result<Frame, EncodeError> {
         let form = match protocol {
             Protocol::Pymasep => &mut self.pymasep,

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use masep_proto::PeerId;
+use masep_proto::{Encoding, PeerId};
 
 use crate::ConnectionId;
+use crate::sync::OnceLock;
 
 /// A handle of a connection of either shell.
 pub(crate) trait Handle: Clone {
@@ -14,6 +15,27 @@ pub(crate) trait Handle: Clone {
 
     /// True if the connection has ended.
     fn is_ended(&self) -> bool;
+}
+
+/// The form of messages on a connection, which is known before there are handles. It is made once, for those who send or
+/// receive any; in a box, as most connections of some programs have none.
+pub(crate) struct MessageForm(OnceLock<Box<Encoding>>);
+
+impl MessageForm {
+    pub(crate) fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The form, which is `make`'s if there is none yet.
+    #[inline]
+    pub(crate) fn get(&self, make: impl FnOnce() -> Encoding) -> &Encoding {
+        if let Some(encoding) = self.0.get() {
+            return encoding;
+        }
+        // Not within the call below: it takes the connection's lock.
+        let encoding = make();
+        self.0.get_or_init(|| Box::new(encoding))
+    }
 }
 
 /// The part that a handle has in keeping its connection alive. The last `L`, which is dropped then, ends it.
@@ -116,8 +138,8 @@ macro_rules! handle_calls {
         }
 
         /// The form of messages on this connection.
-        pub(crate) fn encoding(&self) -> masep_proto::Encoding {
-            self.shared.look_at(|core| core.encoding())
+        pub(crate) fn encoding(&self) -> &masep_proto::Encoding {
+            self.shared.encoding()
         }
     };
 }

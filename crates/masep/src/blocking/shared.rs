@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use masep_proto::PeerId;
 use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Config, Connection as Core, Event};
+use masep_proto::{Encoding, PeerId};
 
 use super::Registry;
 use super::door::Door;
@@ -14,6 +14,7 @@ use super::drive::Roles;
 use super::seen::Seen;
 use super::stream::Stream;
 use crate::guests::Visit;
+use crate::handle::MessageForm;
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::{Socket, Stream as _};
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) handled: bool,
     /// From the peer's hello on.
     peer: OnceLock<PeerId>,
+    encoding: MessageForm,
     /// The rights with which the peer was let in.
     grant: OnceLock<Arc<Grant>>,
     /// From the end on.
@@ -120,6 +122,7 @@ impl Shared {
             visit,
             handled,
             peer: OnceLock::new(),
+            encoding: MessageForm::new(),
             grant: OnceLock::new(),
             ended: OnceLock::new(),
             lost: OnceLock::new(),
@@ -167,6 +170,11 @@ impl Shared {
         self.peer
             .get()
             .expect("handles are of those that have said hello")
+    }
+
+    /// The form of messages.
+    pub(super) fn encoding(&self) -> &Encoding {
+        self.encoding.get(|| self.look_at(|core| core.encoding()))
     }
 
     /// The peer's rights, by its access token.

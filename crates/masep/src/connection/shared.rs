@@ -18,6 +18,7 @@ use masep_proto::{Encoding, Frame, PeerId};
 use super::lock::Locked;
 use super::task::TaskState;
 use super::{ConnectionId, Waiters};
+use crate::handle::MessageForm;
 use crate::sync::{Mutex, Notify, OnceLock, time};
 use crate::transport::Transport;
 use crate::{Address, CloseReason, SendError};
@@ -41,8 +42,7 @@ pub(crate) struct Shared {
     pub(crate) id: ConnectionId,
     pub(crate) address: Address,
     pub(super) peer: OnceLock<PeerId>,
-    /// In a box, as most connections of some programs have none.
-    encoding: OnceLock<Box<Encoding>>,
+    encoding: MessageForm,
     /// The rights with which the peer was let in.
     grant: OnceLock<Arc<Grant>>,
     pub(crate) delivery: Delivery,
@@ -165,7 +165,7 @@ impl Shared {
             id: ConnectionId::next(),
             address,
             peer: OnceLock::new(),
-            encoding: OnceLock::new(),
+            encoding: MessageForm::new(),
             grant: OnceLock::new(),
             delivery,
             busy_poll,
@@ -219,13 +219,10 @@ impl Shared {
         pushed.map(drop).map_err(SendError::from)
     }
 
-    /// The form of messages, which is known before there are handles. It is made once, for those who send or receive any.
+    /// The form of messages.
+    #[inline]
     pub(super) fn encoding(&self) -> &Encoding {
-        if let Some(encoding) = self.encoding.get() {
-            return encoding;
-        }
-        let encoding = self.look_at(|core| core.encoding());
-        self.encoding.get_or_init(|| Box::new(encoding))
+        self.encoding.get(|| self.look_at(|core| core.encoding()))
     }
 
     /// The peer has said hello.

@@ -92,7 +92,7 @@ impl Link for Connection {
     }
 
     fn encoding(&self) -> masep_proto::Encoding {
-        Self::encoding(self)
+        Self::encoding(self).clone()
     }
 
     fn send(&self, frame: Frame, is_left: bool) -> Result<bool, SendError> {

@@ -73,7 +73,7 @@ impl Connection {
     /// frame, and the next call gives what came after it.
     pub fn recv_message(&self) -> Result<Message, RecvMessageError> {
         let frame = self.recv()?;
-        RecvMessageError::decode(&self.encoding(), frame)
+        RecvMessageError::decode(self.encoding(), frame)
     }
 
     /// The newest frame that has arrived, or the next that comes; older ones are dropped, but never

@@ -19,7 +19,7 @@ impl Link for Connection {
     }
 
     fn encoding(&self) -> Encoding {
-        self.encoding()
+        Self::encoding(self).clone()
     }
 
     fn send(&self, frame: Frame, _is_left: bool) -> Result<bool, SendError> {
