@@ -47,9 +47,20 @@ impl Waiters {
     }
 
     /// Has the call with this key woken from here on.
+    #[inline]
     pub(crate) fn set_waker(&mut self, key: u64, context: &Context<'_>) {
-        let waiter = self.iter_mut().find(|waiter| waiter.key == key);
-        if let Some(waiter) = waiter {
+        match &mut self.first {
+            Some(first) if first.key == key => {
+                crate::sync::set_waker(&mut first.waker, context);
+            }
+            _ => self.set_waker_of_others(key, context),
+        }
+    }
+
+    #[inline(never)]
+    fn set_waker_of_others(&mut self, key: u64, context: &Context<'_>) {
+        let others = self.others.iter_mut().flat_map(|others| others.iter_mut());
+        for waiter in others.filter(|waiter| waiter.key == key) {
             crate::sync::set_waker(&mut waiter.waker, context);
         }
     }
