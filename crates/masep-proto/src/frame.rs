@@ -55,6 +55,12 @@ impl Frame {
     /// The most bytes that a body can have in pymasep's protocol: the header has two bytes for the length.
     pub const MAX_BYTES: usize = u16::MAX as usize;
 
+    /// One without bytes.
+    pub(crate) const EMPTY: Self = Self {
+        body: Bytes::new(),
+        kind: FrameKind::Bytes,
+    };
+
     /// The frame that ends a connection. Protocol 2 has another one for that, which is sent in place of this one.
     pub const BYE: Self = Self {
         body: Bytes::from_static(b"BYE"),

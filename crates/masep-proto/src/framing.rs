@@ -147,9 +147,7 @@ impl Framing {
                 debug_assert!(size <= Frame::MAX_BYTES);
                 let length = u16::try_from(size).unwrap_or(u16::MAX);
                 // In line, where a slice of two bytes would be a call.
-                let [low, high] = length.to_le_bytes();
-                output.push(low);
-                output.push(high);
+                output.extend(length.to_le_bytes());
             }
             Self::Masep { .. } => masep::put_header(kind, size, output),
         }

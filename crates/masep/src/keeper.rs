@@ -5,6 +5,7 @@ mod alarm;
 mod steps;
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -93,13 +94,17 @@ impl Keeper {
         if !self.drive_call(call).await {
             return;
         }
-        let mut batch = Batch::new();
+        let mut frames = Frames {
+            handler,
+            connection,
+            batch: Batch::new(),
+            alone: None,
+            is_alone: true,
+        };
         loop {
-            let mut frame = None;
-            if batch.len() > 1 && !self.shared.is_aborted() {
-                batch.next_into(&mut frame);
-            } else {
-                let next = self.next(&mut batch, &mut frame).await;
+            frames.is_alone = frames.batch.len() <= 1 || self.shared.is_aborted();
+            if frames.is_alone {
+                let next = self.next(&mut frames.batch, &mut frames.alone).await;
                 match next {
                     HandlerCall::Frame => {}
                     HandlerCall::Notice => {
@@ -111,12 +116,7 @@ impl Keeper {
                     HandlerCall::End => return,
                 }
             }
-            if frame.is_none() {
-                continue;
-            }
-            // From its place into the call: to move it costs more than all else that is done for a small one.
-            let call = || handler.on_receive(connection, frame.take().unwrap_or_else(no_frame));
-            let call = pin!(guarded(call));
+            let call = pin!(guarded(|| frames.give()));
             if !self.drive_call(call).await {
                 return;
             }
@@ -146,7 +146,7 @@ impl Keeper {
             if let Poll::Ready(returned) = call.as_mut().poll(context) {
                 return Poll::Ready(Some(returned));
             }
-            if !std::mem::replace(&mut waits, true) {
+            if !mem::replace(&mut waits, true) {
                 self.shared.lock().core.handler_waits(now());
             }
             let mut cancelled = |state: &mut State| state.core.cancels_handler().then_some(());
@@ -229,11 +229,31 @@ impl Keeper {
     }
 }
 
-/// In place of a frame that is always there: a call, since a choice between two would move the frame once more.
-#[cold]
-#[inline(never)]
-fn no_frame() -> Frame {
-    Frame::default()
+/// The frames for a handler, with all that a call needs: what is moved for each of them is a reference to this.
+struct Frames<'a, H> {
+    handler: &'a H,
+    connection: &'a Connection,
+    batch: Batch,
+    /// The next one, if it is not one of many in the batch.
+    alone: Option<Frame>,
+    is_alone: bool,
+}
+
+impl<'a, H: SocketHandler> Frames<'a, H> {
+    /// A call with the next one. That goes from its place into the call: to move it costs more than all else that is done for
+    /// a small one.
+    #[inline]
+    fn give(&mut self) -> impl Future<Output = ()> + use<'a, H> {
+        let next = match self.is_alone {
+            true => None,
+            false => self.batch.next_of_many(),
+        };
+        let place = match next {
+            Some(place) => place,
+            None => self.alone.get_or_insert_default(),
+        };
+        self.handler.on_receive(self.connection, mem::take(place))
+    }
 }
 
 impl Drop for Keeper {

@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// True if the peer can be sent this frame, which is no end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_ordinary(&self, frame: &Frame, framing: Framing) -> bool {
         let is_known = frame.kind() != FrameKind::Cbor || self.masep.is_some();
         is_known && framing.takes(frame.size()) && !framing.is_bye(frame.bytes())

@@ -56,47 +56,57 @@ impl<'a> Sending<'a> {
 impl Future for Sending<'_> {
     type Output = Result<(), SendError>;
 
-    #[inline]
+    // In line, so that there is no result of the short way, which would be moved by the size of its error.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let shared = &*this.connection.shared;
-        let mut locked = shared.lock();
-        if this.key.is_none() && locked.senders.is_empty() {
-            let time = locked.last_time;
-            let single = match this.pieces {
-                None => locked.core.send_single(&mut this.frame, time),
-                Some(_) => locked.core.send_single_pieces(&mut this.pieces, time),
-            };
-            if let Some(transmit) = single {
-                shared.write_out(locked, transmit).let_go();
-                return Poll::Ready(Ok(()));
-            }
-            if locked.core.sends_by_time() {
-                locked.last_time = now();
-            }
-            let time = locked.last_time;
-            if let Some(pushed) = locked.core.send_plainly(&mut this.frame, time) {
-                if pushed == Pushed::Queued {
-                    // Others write, or are about to.
-                    locked.release();
-                } else {
-                    shared.see_to_in_turn(locked, pushed, context);
-                }
-                this.frame = None;
-                return Poll::Ready(Ok(()));
-            }
+        if this.send_plainly(context) {
+            return Poll::Ready(Ok(()));
         }
-        this.send_otherwise(locked, context)
+        this.send_otherwise(context)
+            .map(|sent| sent.map_err(|error| *error))
     }
 }
 
 impl Sending<'_> {
+    /// True if the frame was sent, which is short work. False without a change where it is not.
+    fn send_plainly(&mut self, context: &mut Context<'_>) -> bool {
+        let shared = &*self.connection.shared;
+        let mut locked = shared.lock();
+        if self.key.is_some() || !locked.senders.is_empty() {
+            locked.release();
+            return false;
+        }
+        let time = locked.last_time;
+        let single = match self.pieces {
+            None => locked.core.send_single(&mut self.frame, time),
+            Some(_) => locked.core.send_single_pieces(&mut self.pieces, time),
+        };
+        if let Some(transmit) = single {
+            shared.write_out(locked, transmit).let_go();
+            return true;
+        }
+        if locked.core.sends_by_time() {
+            locked.last_time = now();
+        }
+        let time = locked.last_time;
+        let Some(pushed) = locked.core.send_plainly(&mut self.frame, time) else {
+            locked.release();
+            return false;
+        };
+        if pushed == Pushed::Queued {
+            // Others write, or are about to.
+            locked.release();
+        } else {
+            shared.see_to_in_turn(locked, pushed, context);
+        }
+        self.frame = None;
+        true
+    }
+
     #[inline(never)]
-    fn send_otherwise(
-        &mut self,
-        mut locked: Locked<'_>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
+    fn send_otherwise(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Box<SendError>>> {
+        let mut locked = self.connection.shared.lock();
         let is_next = match self.key {
             Some(key) => locked.senders.is_first(key),
             None => locked.senders.is_empty(),
@@ -125,7 +135,7 @@ impl Sending<'_> {
                 shared.see_to_in_turn(locked, pushed, context);
                 Ok(())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Box::new(error.into())),
         })
     }
 
@@ -142,7 +152,7 @@ impl Sending<'_> {
         &mut self,
         locked: &mut Locked<'_>,
         context: &Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
+    ) -> Poll<Result<(), Box<SendError>>> {
         let key = *self.key.get_or_insert_with(|| locked.senders.join());
         locked.senders.set_waker(key, context);
         Poll::Pending
