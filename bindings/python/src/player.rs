@@ -1,7 +1,7 @@
 //! Players and spectators of a table.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use masep::blocking;
@@ -39,10 +39,22 @@ struct Part<'py> {
 /// A player or a spectator, which connects and comes back by itself.
 #[pyclass(frozen, weakref, module = "masep._masep")]
 pub(crate) struct Player {
-    /// Taken out by the end.
-    inner: Arc<Mutex<Option<blocking::Player>>>,
-    is_closed: AtomicBool,
+    shared: Arc<Shared>,
     process: Process,
+}
+
+/// A player that any thread may use. None of them has it for long.
+struct Shared {
+    /// Taken out by the end.
+    player: Mutex<Option<blocking::Player>>,
+    /// Those who wait for the player have this: a thread that takes it again and again has to wait for them.
+    next: Mutex<()>,
+    /// One thread at a time connects. It does not have the player meanwhile.
+    attempt: Mutex<()>,
+    /// True if a call has waited for another one. Those that wait for turns do so without the player then, which takes
+    /// a call of the system more.
+    is_used_by_several: AtomicBool,
+    is_closed: AtomicBool,
 }
 
 /// The outcome of a look for a turn.
@@ -54,31 +66,80 @@ enum Look {
     Apart,
 }
 
-type Inner = Mutex<Option<blocking::Player>>;
-
-fn lock(inner: &Inner) -> MutexGuard<'_, Option<blocking::Player>> {
-    inner.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Looks for a turn, for no longer than this.
-fn look(inner: &Inner, time: Duration) -> Look {
-    let mut guard = lock(inner);
-    let Some(player) = guard.as_mut() else {
-        return Look::Over;
-    };
-    match player.next_connected(time) {
-        Ok(Some(turn)) => Look::Turn(Box::new(turn)),
-        Ok(None) => Look::Over,
-        Err(TimedOut) if player.connection().is_some() => Look::Nothing,
-        Err(TimedOut) => Look::Apart,
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<blocking::Player>> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let player = match self.player.try_lock() {
+            Ok(player) => player,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.is_used_by_several.store(true, Ordering::Relaxed);
+                self.player.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        drop(next);
+        player
     }
-}
 
-/// Makes one attempt to connect, or waits for it a while. True if there is a connection, or it is over.
-fn connect(inner: &Inner) -> bool {
-    lock(inner)
-        .as_mut()
-        .is_none_or(|player| player.connect_or_wait(SLICE))
+    /// Looks for a turn, for no longer than this.
+    fn look(&self, time: Duration) -> Look {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let is_alone = !self.is_used_by_several.load(Ordering::Relaxed);
+            let mut guard = self.lock();
+            let Some(player) = guard.as_mut() else {
+                return Look::Over;
+            };
+            let found = player.next_connected(if is_alone { left } else { Duration::ZERO });
+            match (found, player.connection()) {
+                (Ok(Some(turn)), _) => return Look::Turn(Box::new(turn)),
+                (Ok(None), _) => return Look::Over,
+                (Err(TimedOut), None) => return Look::Apart,
+                (Err(TimedOut), Some(_)) if is_alone || left.is_zero() => return Look::Nothing,
+                (Err(TimedOut), Some(connection)) => {
+                    let connection = connection.clone();
+                    drop(guard);
+                    connection.wait_for_frame(left);
+                }
+            }
+        }
+    }
+
+    /// Makes one attempt to connect, or waits for it a while. True if there is a connection, or it is over.
+    fn connect(&self) -> bool {
+        let _alone = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = self
+            .lock()
+            .as_mut()
+            .and_then(blocking::Player::next_attempt);
+        let Some(attempt) = attempt else {
+            return true;
+        };
+        let attempted = attempt.make(SLICE);
+        let mut guard = self.lock();
+        match guard.as_mut() {
+            Some(player) => player.attempted(attempted),
+            // It was closed meanwhile: what was connected says so.
+            None => true,
+        }
+    }
+
+    /// Gives the seat up, or keeps it, and ends the connection.
+    fn end(&self, gives_up: bool) {
+        // The engine is told of it that a seat is given up, as soon as there is a connection.
+        let alone = gives_up.then(|| self.attempt.lock().unwrap_or_else(PoisonError::into_inner));
+        let player = self.lock().take();
+        drop(alone);
+        let Some(mut player) = player else {
+            return;
+        };
+        if gives_up {
+            player.leave();
+        } else if let Some(connection) = player.connection() {
+            connection.bye();
+        }
+    }
 }
 
 impl Player {
@@ -102,37 +163,28 @@ impl Player {
         Ok(fields.into_pyobject(py)?.into_any())
     }
 
-    /// Does something with the player, which may wait for a call of another thread; nothing if it was closed.
+    /// Does something with the player, which another call may have for a moment; nothing if it was closed.
     fn with<T: Send>(
         &self,
         py: Python<'_>,
         call: impl FnOnce(&mut blocking::Player) -> T + Send,
     ) -> PyResult<Option<T>> {
         self.process.check(py)?;
-        Ok(py.detach(|| lock(&self.inner).as_mut().map(call)))
+        Ok(py.detach(|| self.shared.lock().as_mut().map(call)))
     }
 
-    /// Ends it, in order, by a call that may take its time.
-    fn end_by(
-        &self,
-        py: Python<'_>,
-        end: impl FnOnce(&mut blocking::Player) + Send + 'static,
-    ) -> PyResult<()> {
+    /// Ends it, in order.
+    fn end_now(&self, py: Python<'_>, gives_up: bool) -> PyResult<()> {
         self.process.check(py)?;
-        self.is_closed.store(true, Ordering::Release);
-        let inner = self.inner.clone();
-        waiting::call(py, move || {
-            let player = lock(&inner).take();
-            if let Some(mut player) = player {
-                end(&mut player);
-            }
-        })
+        self.shared.is_closed.store(true, Ordering::Release);
+        let shared = self.shared.clone();
+        waiting::call(py, move || shared.end(gives_up))
     }
 }
 
 impl Drop for Player {
     fn drop(&mut self) {
-        waiting::release(self.process, self.inner.clone());
+        waiting::release(self.process, self.shared.clone());
     }
 }
 
@@ -175,8 +227,13 @@ impl Player {
         let player = builder.join_blocking(way.target);
         let player = player.map_err(|error| errors::caller(py, error.to_string()))?;
         Ok(Self {
-            inner: Arc::new(Mutex::new(Some(player))),
-            is_closed: AtomicBool::new(false),
+            shared: Arc::new(Shared {
+                player: Mutex::new(Some(player)),
+                next: Mutex::default(),
+                attempt: Mutex::default(),
+                is_used_by_several: AtomicBool::new(false),
+                is_closed: AtomicBool::new(false),
+            }),
             process: Process::this(),
         })
     }
@@ -191,16 +248,16 @@ impl Player {
         self.process.check(py)?;
         let until = waiting::deadline(py, timeout)?;
         let mut slice = SLICE;
-        while !self.is_closed.load(Ordering::Acquire) {
+        while !self.shared.is_closed.load(Ordering::Acquire) {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             slice = left.map_or(slice, |left| left.min(slice));
-            match py.detach(|| look(&self.inner, slice)) {
+            match py.detach(|| self.shared.look(slice)) {
                 Look::Turn(turn) => return Self::turn(py, &turn).map(Some),
                 Look::Over => return Ok(None),
                 Look::Nothing => py.check_signals()?,
                 Look::Apart => {
-                    let inner = self.inner.clone();
-                    waiting::call(py, move || connect(&inner))?;
+                    let shared = self.shared.clone();
+                    waiting::call(py, move || shared.connect())?;
                 }
             }
             if left.is_some_and(|left| left.is_zero()) {
@@ -216,14 +273,7 @@ impl Player {
         py: Python<'py>,
     ) -> PyResult<(&'static str, Option<Bound<'py, PyAny>>)> {
         self.process.check(py)?;
-        // Another thread may have it while it makes a connection.
-        let looked = match self.inner.try_lock() {
-            Err(_) => Look::Apart,
-            Ok(guard) => {
-                drop(guard);
-                py.detach(|| look(&self.inner, Duration::ZERO))
-            }
-        };
+        let looked = py.detach(|| self.shared.look(Duration::ZERO));
         Ok(match looked {
             Look::Turn(turn) => ("turn", Some(Self::turn(py, &turn)?)),
             Look::Over => ("over", None),
@@ -235,13 +285,13 @@ impl Player {
     /// Makes one attempt to connect, or waits for it a while. True if there is a connection, or it is over.
     fn connect(&self, py: Python<'_>) -> PyResult<bool> {
         self.process.check(py)?;
-        Ok(py.detach(|| connect(&self.inner)))
+        Ok(py.detach(|| self.shared.connect()))
     }
 
-    /// Answers the turn that was given last, without a wait for the peer.
-    fn act(&self, py: Python<'_>, action: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// Answers the turn of this number, without a wait for the peer. False if it is not the one that was given last.
+    fn act(&self, py: Python<'_>, turn: u64, action: &Bound<'_, PyAny>) -> PyResult<bool> {
         let action = values::kept(action, "action")?;
-        let acted = self.with(py, |player| player.try_act(action))?;
+        let acted = self.with(py, |player| player.try_act(turn, action))?;
         acted
             .unwrap_or(Ok(false))
             .map_err(|error| errors::send(py, &error))
@@ -249,18 +299,12 @@ impl Player {
 
     /// Gives the seat up.
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        self.end_by(py, |player| {
-            player.leave();
-        })
+        self.end_now(py, true)
     }
 
     /// Ends the connection, and keeps the seat.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.end_by(py, |player| {
-            if let Some(connection) = player.connection() {
-                connection.bye();
-            }
-        })
+        self.end_now(py, false)
     }
 
     /// The end, if it is over: its kind, code and text.

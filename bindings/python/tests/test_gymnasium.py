@@ -485,3 +485,36 @@ def test_the_agent_in_javascript_of_the_examples_balances_the_pole():
         command = ["node", str(agent), server.target]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert (ended.stdout, ended.stderr) == (f"{balanced(7)} steps\n", "")
+
+
+LEFT_OPEN = """
+import os, signal, sys, threading
+import masep.gymnasium
+if __name__ == "__main__":
+    server = masep.gymnasium.EnvironmentServer("CartPole-v1", "127.0.0.1:0", envs=2)
+    env = masep.gymnasium.RemoteEnv(server.target)
+    env.reset()
+    {end}
+    print([worker.process.pid for worker in server._workers._all])
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        # Ctrl-C ends the close, and the end of the program goes on with it.
+        "from masep._environments import workers\n"
+        "    wait, workers.wait = workers.wait, lambda event: signal.raise_signal(signal.SIGINT)\n"
+        "    try:\n        server.close()\n    except KeyboardInterrupt:\n        workers.wait = wait",
+    ],
+    ids=["open", "half closed"],
+)
+def test_the_end_of_a_program_ends_a_server_that_it_has_left(end, tmp_path):
+    """Otherwise the end of multiprocessing and the server, which replaces workers that have ended, go on for ever."""
+    (tmp_path / "program.py").write_text(LEFT_OPEN.format(end=end))
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=50)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        for pid in json.loads(ended.stdout):
+            assert not os.path.exists(f"/proc/{pid}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree.ElementTree import Element
@@ -15,7 +17,7 @@ from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
 
 import masep
-from masep.pettingzoo import join, serve
+from masep.pettingzoo import EnvironmentTable, join, serve
 
 
 def watched(address):
@@ -275,3 +277,35 @@ def test_serve_plays_its_episodes_and_ends(tmp_path):
         assert [len(future.result(SOON)) for future in futures] == [6, 6]
     host.join(SOON)
     assert [episode.returns for episode in told] == [{"odd": 4, "even": 6}] * 2
+
+
+def test_a_function_for_events_that_fails_ends_nothing(caplog, pool):
+    def fails(event):
+        raise ValueError("on purpose")
+
+    env = rps.parallel_env(max_cycles=2)
+    with EnvironmentTable(env, "127.0.0.1:0", on_event=fails) as host:
+        futures = [pool.submit(played, host.target, agent, first_legal) for agent in env.possible_agents]
+        assert [episode.number for episode in host.play(1)] == [0]
+        host.end()
+        for future in futures:
+            assert future.result(SOON)
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert told and {record.exc_info[0] for record in told} == {ValueError}
+
+
+def test_a_table_that_nobody_has_any_more_ends():
+    host = EnvironmentTable(rps.parallel_env(), "127.0.0.1:0")
+    with masep.join(host.target, id="watching", game="", role="observer") as watching:
+        with pytest.raises(masep.TimedOut):
+            watching.next_turn(0.2)
+        assert [event.kind for event in watching.events()] == ["joined"]
+        del host
+        gc.collect()
+        lost = []
+        while not lost:
+            with pytest.raises(masep.TimedOut):
+                watching.next_turn(0.2)
+            lost = [event for event in watching.events() if event.kind == "lost"]
+        assert lost[0].text == "shutdown: the server was shut down"
+        watching.close()

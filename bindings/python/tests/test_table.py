@@ -6,6 +6,8 @@ import array
 import asyncio
 import gc
 import os
+import queue
+import socket
 import threading
 import time
 import weakref
@@ -573,3 +575,125 @@ def test_aio_close_ends_the_wait_of_another_task():
             assert await waiting is None
 
     run(play)
+
+
+# Threads that share a player
+
+
+def test_one_thread_waits_for_turns_and_another_answers_them():
+    given = queue.SimpleQueue()
+    with table(["red"]) as host, masep.join(host.target, id="p", game=GAME) as seat:
+
+        def wait_for_turns():
+            for turn in seat:
+                given.put(turn)
+
+        waiting = threading.Thread(target=wait_for_turns, daemon=True)
+        waiting.start()
+        host.filled(SOON)
+        for number in range(100):
+            with host.open(None, lambda seat: number) as turn:
+                asked = given.get(timeout=SOON)
+                # The other waits for the next turn by now, which it would do for ever.
+                assert asked.act(number)
+                assert turn.next(SOON) == Move("red", number, "played", None, turn.number, 0)
+                assert [event.kind for event in seat.events()] in ([], ["joined"])
+        host.end()
+        waiting.join(SOON)
+        assert not waiting.is_alive()
+
+
+def test_an_answer_is_not_for_the_turn_that_another_thread_is_just_given():
+    with table(["red"]) as host, masep.join(host.target, id="p", game=GAME) as seat:
+        with pytest.raises(masep.TimedOut):
+            seat.next_turn(0.2)
+        with host.open(None, lambda seat: "first") as first:
+            asked = seat.next_turn(SOON)
+            first.close()
+        with host.open(None, lambda seat: "second") as second:
+            # As far as the extension module, in which another thread may be.
+            while (fields := seat._player.next_turn(SOON))[-2] != "second":
+                pass
+            assert asked.act("for the first") is False
+            assert seat._take(fields).act("for the second")
+            assert second.next(SOON).action == "for the second"
+
+
+@pytest.fixture
+def nobody():
+    """The address of a server that never says hello."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield f"127.0.0.1:{silent.getsockname()[1]}"
+
+
+NEVER = masep.Limits(hello_time=3_600.0)
+
+
+def test_a_player_that_is_connecting_keeps_no_other_thread_waiting(nobody):
+    seat = masep.join(nobody, id="p", game=GAME, limits=NEVER)
+    waiting = threading.Thread(target=seat.next_turn, daemon=True)
+    waiting.start()
+    while not is_connecting(nobody):
+        time.sleep(0.01)
+    assert (seat.events(), seat.end, seat.resume) == ([], None, None)
+    seat.close()
+
+
+def test_a_player_of_asyncio_that_is_connecting_keeps_no_other_task_waiting(nobody):
+    async def main():
+        seat = masep.aio.join(nobody, id="p", game=GAME, limits=NEVER)
+        waiting = asyncio.ensure_future(seat.next_turn())
+        while not is_connecting(nobody):
+            await asyncio.sleep(0.01)
+        assert (seat.events(), seat.end, seat.resume) == ([], None, None)
+        await seat.close()
+        waiting.cancel()
+
+    asyncio.run(main())
+
+
+def is_connecting(address):
+    """True if there is a connection to this port."""
+    port = int(address.rpartition(":")[2])
+    with open("/proc/self/net/tcp", encoding="ascii") as file:
+        found = [line.split()[2] for line in list(file)[1:]]
+    return any(int(remote.rpartition(":")[2], 16) == port for remote in found)
+
+
+# Waits of asyncio that have an end
+
+
+def test_the_waits_of_asyncio_have_an_end_where_they_are_given_one():
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0", ask=True) as server:
+            for call in (server.accept, server.next_request):
+                for timeout in (0, 0.05):
+                    with pytest.raises(masep.TimedOut, match="^nothing came in the time"):
+                        await call(timeout)
+            asking = asyncio.ensure_future(masep.aio.connect(server.target, id="agent")._connect())
+            (await server.next_request(SOON)).admit()
+            assert (await server.accept(SOON)).peer == "agent"
+            await (await asking).close()
+        async with masep.aio.Table(GAME, ["red"], "127.0.0.1:0") as host:
+            async with masep.aio.join(host.target, id="p", game=GAME) as seat:
+                for timeout in (0, 0.05):
+                    with pytest.raises(masep.TimedOut, match="^nothing came in the time"):
+                        await host.filled(timeout)
+                while not seat.events():
+                    # It connects within these calls.
+                    with pytest.raises(masep.TimedOut, match="^nothing came in the time"):
+                        await seat.next_turn(0)
+                await host.filled(SOON)
+                assert [event.kind for event in host.events()] == ["seated", "filled"]
+                async with host.open(None, lambda seat: "asked") as turn:
+                    for call in (turn.next, host.event):
+                        for timeout in (0, 0.05):
+                            with pytest.raises(masep.TimedOut, match="^nothing came in the time"):
+                                await call(timeout)
+                        with pytest.raises(masep.CallerError, match="^a timeout is a number of seconds"):
+                            await call(-1)
+                    assert (await seat.next_turn(SOON)).act("acted")
+                    assert (await turn.next(SOON)).action == "acted"
+                    assert await turn.next(SOON) is None
+
+    asyncio.run(main())

@@ -38,10 +38,9 @@ class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
     The arguments are those of :class:`masep.Table`.
     """
 
-    def __init__(self, game: str, seats: Iterable[str], address: str, **rules: Any) -> None:
+    def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiters: list[asyncio.Future[None]] = []
-        super().__init__(game, seats, address, **rules)
         threading.Thread(
             target=_watch,
             args=(weakref.ref(self), self._table, self._loop),
@@ -49,9 +48,9 @@ class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
             daemon=True,
         ).start()
 
-    async def filled(self) -> None:
+    async def filled(self, timeout: float | None = None) -> None:
         """As :meth:`masep.Table.filled`. When it is cancelled, nothing is lost."""
-        await self._await(lambda: self._table.filled(0))
+        await self._await(lambda: self._table.filled(0), timeout)
 
     def open(
         self,
@@ -81,27 +80,33 @@ class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
         """As :meth:`masep.Table.actions`."""
         return Actions(self, self._table.actions(_function(view)))
 
-    async def event(self) -> TableEvent | None:
+    async def event(self, timeout: float | None = None) -> TableEvent | None:
         """As :meth:`masep.Table.event`. When it is cancelled, nothing is lost."""
-        return await self._await(lambda: self._table.event(0))
+        return await self._await(lambda: self._table.event(0), timeout)
 
     async def end(self) -> None:
         """As :meth:`masep.Table.end`. When it is cancelled, the game ends all the same."""
         await in_thread(self._table.end)
 
-    async def _await(self, attempt: Callable[[], _T]) -> _T:
-        """Makes an attempt each time that something has happened, until it does not time out."""
+    async def _await(self, attempt: Callable[[], _T], timeout: float | None) -> _T:
+        """Makes an attempt each time that something has happened, until it does not time out, or that time is over."""
         if asyncio.get_running_loop() is not self._loop:
             raise CallerError("a table belongs to the event loop in which it was made")
+        until = _end_of(self._loop, timeout)
         while True:
             # Before the attempt: what happens behind it is heard of.
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
+            timer = None if until is None else self._loop.call_at(until, _wake, waiter)
             try:
                 return attempt()
             except TimedOut:
+                if until is not None and until <= self._loop.time():
+                    raise
                 await waiter
             finally:
+                if timer is not None:
+                    timer.cancel()
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
 
@@ -109,14 +114,24 @@ class Table(_admitting.InLoop, _BaseTable, _blocks.AsyncBlock):
         """Called by the loop when something has happened."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            _wake(waiter)
 
     async def _leave(self, error: BaseException | None) -> None:
         try:
             await self.end()
         finally:
             self._table.close()
+
+
+def _end_of(loop: asyncio.AbstractEventLoop, timeout: float | None) -> float | None:
+    """The time of the loop at which a wait is over; None for one without an end."""
+    _masep.check_timeout(timeout)
+    return None if timeout is None else loop.time() + timeout
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _watch(
@@ -144,10 +159,14 @@ class _Moves(_BaseMoves[_M], _blocks.AsyncBlock):
         super().__init__(moves)
         self._table = table
 
-    async def next(self) -> Move | None:
+    async def next(self, timeout: float | None = None) -> Move | None:
         """The next decision; None when no more come: each seat of a turn has decided, or nobody plays any more.
-        When it is cancelled, nothing is lost."""
-        return await self._table._await(lambda: self._moves.next(0))
+        When it is cancelled, nothing is lost.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if no seat decided in that time; nothing is lost
+        """
+        return await self._table._await(lambda: self._moves.next(0), timeout)
 
     def __aiter__(self) -> Self:
         return self
@@ -185,8 +204,10 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
     _arrival: asyncio.Future[None] | None = None
     _taken = 0
 
-    async def next_turn(self) -> PlayerTurn | None:
+    async def next_turn(self, timeout: float | None = None) -> PlayerTurn | None:
         """As :meth:`masep.Player.next_turn`. When it is cancelled, nothing is lost."""
+        loop = asyncio.get_running_loop()
+        until = _end_of(loop, timeout)
         self._taken += 1
         if self._taken % _MOST == 0:
             await asyncio.sleep(0)
@@ -194,15 +215,17 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
             found, fields = self._player.try_next_turn()
             if found in ("turn", "over"):
                 return self._take(fields)
+            is_over = until is not None and until <= loop.time()
             if found == "apart":
                 self._let_go()
                 await in_thread(self._player.connect)
-            else:
-                await self._wait()
+            elif not is_over:
+                await self._wait(loop, until)
+            if is_over:
+                raise TimedOut("nothing came in the time that was given")
 
-    async def _wait(self) -> None:
-        """Waits until something has arrived, or the connection wants to be looked after."""
-        loop = asyncio.get_running_loop()
+    async def _wait(self, loop: asyncio.AbstractEventLoop, until: float | None) -> None:
+        """Waits until something has arrived, or the connection wants to be looked after, or that time of the loop."""
         if self._arrival is not None:
             raise CallerError("another task awaits the next turn")
         if self._descriptor is None:
@@ -214,7 +237,8 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
         descriptor = self._descriptor
         self._arrival = loop.create_future()
         loop.add_reader(descriptor, self._tell)
-        timer = loop.call_later(self._tick, self._tell)
+        looks = loop.time() + self._tick
+        timer = loop.call_at(looks if until is None else min(looks, until), self._tell)
         try:
             await self._arrival
         finally:
@@ -223,8 +247,8 @@ class Player(_BasePlayer, _blocks.AsyncBlock):
             self._arrival = None
 
     def _tell(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        if self._arrival is not None:
+            _wake(self._arrival)
 
     def _let_go(self) -> None:
         if self._descriptor is not None:

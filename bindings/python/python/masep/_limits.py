@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Limits", "ServerLimits", "SocketOptions"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """The bounds of a message and of a connection: ``Limits(depth=64, idle_time=60.0)``.
 
@@ -55,7 +55,7 @@ class Limits:
     """Seconds for which a peer may send more than its rate without a pause, before its connection is ended."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServerLimits:
     """The bounds of a server beyond those of its connections."""
 
@@ -72,7 +72,7 @@ class ServerLimits:
     """Answers to the search on the LAN."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SocketOptions:
     """Options of the sockets under connections."""
 

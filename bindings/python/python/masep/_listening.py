@@ -182,7 +182,7 @@ class Listener(Listening, Generic[C]):
         self._listens(options, admit)
         #: The objects for connections that somebody has, so that each has one.
         self._known: WeakValueDictionary[int, C] = WeakValueDictionary()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._begin(ask)
 
     @property

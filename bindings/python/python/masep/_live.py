@@ -34,7 +34,8 @@ _servers: weakref.WeakSet[_masep.Server] = weakref.WeakSet()
 _games: weakref.WeakSet[_masep.Table | _masep.Player] = weakref.WeakSet()
 """Tables and players, which end by one call."""
 _handlers: weakref.WeakSet[SocketHandler] = weakref.WeakSet()
-_lock = threading.Lock()
+# A handler of a signal may make another one while the main thread has it.
+_lock = threading.RLock()
 _is_finalized = False
 """True if the finalizers of :mod:`multiprocessing` know of this process."""
 
@@ -127,7 +128,7 @@ def _forget() -> None:
     global _lock, _is_finalized, _connections, _servers, _handlers, _games, forks
     forks += 1
     _masep.forked()
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _is_finalized = False
     _connections, _servers, _handlers = weakref.WeakSet(), weakref.WeakSet(), weakref.WeakSet()
     _games = weakref.WeakSet()

@@ -123,7 +123,7 @@ class PlayerTurn:
         :raises CallerError: for an action that cannot be sent; the turn can still be answered
         :raises LimitError: for one that is too large, or if the engine does not take those before it
         """
-        return self._player._turn is self and self._player._player.act(action)
+        return self._player._turn is self and self._player._player.act(self.number, action)
 
 
 class _BasePlayer(_blocks.Live):

@@ -206,10 +206,14 @@ class _BaseTable(Listening):
         )
         self._table = _live.table(_masep.Table.bind(game, _names("seats", seats), address, rules, options))
         self._listens(options, admit)
+        self._begin()
 
     @property
     def _listener(self) -> _masep.Table:
         return self._table
+
+    def _begin(self) -> None:
+        """Does the rest of the start, once the table listens."""
 
     @property
     def seats(self) -> list[Seat]:

@@ -431,16 +431,30 @@ class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
         if hasattr(self, "_server"):
             self._server.stop_accepting()
 
-    async def accept(self) -> Connection | None:
+    async def accept(self, timeout: float | None = None) -> Connection | None:
         """The next connection; None when the server has stopped accepting. When it is cancelled, no
-        connection is lost."""
+        connection is lost.
+
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if none came in that time
+        """
+        connection = await self._next(self._accepted, timeout)
+        return None if connection is None else self._of(connection)
+
+    async def _next(self, given: asyncio.Queue[_T | None], timeout: float | None) -> _T | None:
+        """The next of what a thread gives; None when no more come."""
         self._check_loop()
+        _masep.check_timeout(timeout)
         await self._turn.go_on()
-        connection = await self._accepted.get()
-        if connection is None:
-            self._accepted.put_nowait(None)
-            return None
-        return self._of(connection)
+        try:
+            async with asyncio.timeout(timeout):
+                found = await given.get()
+        except TimeoutError:
+            raise TimedOut("nothing came in the time that was given") from None
+        if found is None:
+            # For the calls to come.
+            given.put_nowait(None)
+        return found
 
     async def broadcast(
         self,
@@ -451,21 +465,18 @@ class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
         sent = for_all(message)
         return await in_thread(lambda: self._server.broadcast(sent, when_full))
 
-    async def next_request(self) -> Request | None:
+    async def next_request(self, timeout: float | None = None) -> Request | None:
         """The next client of protocol 2 that waits for the host's word; None when the server has stopped
         accepting. When it is cancelled, no request is lost.
 
+        :param timeout: seconds to wait at most
+        :raises TimedOut: if none came in that time
         :raises CallerError: if the server was made without ``ask=True``
         """
-        self._check_loop()
         if self._requests is None:
             raise CallerError("the server asks nobody: it was made without ask=True")
-        await self._turn.go_on()
-        request = await self._requests.get()
-        if request is None:
-            self._requests.put_nowait(None)
-            return None
-        return Request(request)
+        request = await self._next(self._requests, timeout)
+        return None if request is None else Request(request)
 
     async def stop_accepting(self) -> None:
         """Takes no more connections; the others go on."""

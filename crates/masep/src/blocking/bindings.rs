@@ -169,6 +169,19 @@ impl Connection {
         }
     }
 
+    /// Waits until [`try_recv`](Self::try_recv) has something, a frame or the reason of the end, and takes nothing. At most
+    /// this long.
+    pub fn wait_for_frame(&self, time: Duration) {
+        let has_something = |state: &mut State| {
+            let has_ended = state.core.reason().is_some() || state.core.is_over();
+            (state.has_frames() || has_ended).then_some(())
+        };
+        let waited = self
+            .shared()
+            .drive(after(time), Awaits::Bytes, has_something);
+        waited.unwrap_or_default();
+    }
+
     /// Leaves what [`offer`](Self::offer) left to the background thread.
     pub fn leave_rest(&self) {
         self.write_in_background();

@@ -93,6 +93,8 @@ pub use event_loop::{EventLoop, Waits};
 pub use handler::SocketHandler;
 #[cfg(not(masep_model))]
 pub use player::Player;
+#[cfg(feature = "unstable-bindings")]
+pub use player::bindings::{Attempt, Attempted};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};

@@ -1,5 +1,8 @@
 //! A player without async: see [`masep::player`](crate::player), whose calls these are.
 
+#[cfg(feature = "unstable-bindings")]
+pub(super) mod bindings;
+
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +15,7 @@ use crate::player::{
     PlayerBuilder, Playing, Told, client_builder, fail, player_calls, player_client,
 };
 use crate::random::random_u64;
-use crate::{IntoTarget, InvalidAddress, RecvTimeoutError, SendError};
+use crate::{ConnectError, IntoTarget, InvalidAddress, RecvTimeoutError, SendError};
 
 /// A player or spectator, which connects and comes back by itself. See [`masep::player`](crate::player).
 ///
@@ -79,69 +82,6 @@ impl Player {
                 return Ok(None);
             }
         }
-    }
-
-    /// Does what there is to do until there is a connection: makes one attempt to connect, or waits for the next one, at
-    /// most this long. True if there is a connection, or it is over. For bindings, which do that elsewhere.
-    #[cfg(feature = "unstable-bindings")]
-    pub fn connect_or_wait(&mut self, time: Duration) -> bool {
-        match self.playing.session.step(Instant::now()) {
-            Step::Connect => self.connect(),
-            Step::Wait(next) => {
-                let left = next.saturating_duration_since(Instant::now());
-                thread::sleep(left.min(time));
-            }
-            Step::Talk | Step::Over => {}
-        }
-        matches!(
-            self.playing.session.step(Instant::now()),
-            Step::Talk | Step::Over
-        )
-    }
-
-    /// [`next_turn_timeout`](Self::next_turn_timeout) that makes no connection: [`TimedOut`] also if there is none, see
-    /// [`connect_or_wait`](Self::connect_or_wait). With no time it does not wait.
-    ///
-    /// # Errors
-    /// [`TimedOut`] if there was no turn in that time, or there is no connection.
-    #[cfg(feature = "unstable-bindings")]
-    pub fn next_connected(&mut self, time: Duration) -> Result<Option<Turn>, TimedOut> {
-        let until = Instant::now().checked_add(time);
-        self.playing.take_newer(Instant::now);
-        loop {
-            self.playing.take_read(Instant::now);
-            let now = Instant::now();
-            if let Some(turn) = self.playing.session.next_turn(now) {
-                return Ok(Some(turn));
-            }
-            match self.playing.session.step(now) {
-                Step::Talk => self.talk(until)?,
-                Step::Over => {
-                    self.part();
-                    return Ok(None);
-                }
-                Step::Connect | Step::Wait(_) => return Err(TimedOut),
-            }
-        }
-    }
-
-    /// [`act`](Self::act) that does not wait for a peer that takes nothing.
-    ///
-    /// # Errors
-    /// As [`act`](Self::act), and [`SendError::Full`].
-    #[cfg(feature = "unstable-bindings")]
-    pub fn try_act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self.playing.session.asked();
-        if !self.playing.session.act(action) {
-            return Ok(false);
-        }
-        let sent = self.send_by(|connection, message, turn| {
-            connection.try_send(connection.encoding().encode_turn(message, turn)?)
-        });
-        if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.playing.session.take_back(turn);
-        }
-        sent.map(|()| true)
     }
 
     /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
@@ -244,7 +184,13 @@ impl Player {
         self.playing.client = None;
         self.playing.session.connecting();
         let builder = client_builder!(Client, &self.playing.options, self.playing.session);
-        match builder.connect(self.playing.target.clone()) {
+        let connected = builder.connect(self.playing.target.clone());
+        self.connected(connected);
+    }
+
+    /// Takes what has come of an attempt to connect.
+    fn connected(&mut self, connected: Result<Client, ConnectError>) {
+        match connected {
             Ok(client) => {
                 self.playing
                     .session

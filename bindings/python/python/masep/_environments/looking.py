@@ -6,6 +6,7 @@ import threading
 
 from .._blocking import Connection, Request, Server
 from .._exceptions import MasepError
+from .._interrupts import wait
 
 LOOK_SECONDS = 5.0
 """The time that a look takes at most."""
@@ -20,23 +21,26 @@ class Looks:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._free = threading.BoundedSemaphore(MOST)
-        self._thread = threading.Thread(target=self._take, name="masep-looks", daemon=True)
-        self._thread.start()
+        self._is_over = threading.Event()
+        threading.Thread(target=self._take, name="masep-looks", daemon=True).start()
 
     def admit(self, request: Request, name: str | None, places: int, free: int) -> None:
         """Tells a client the name of the environments, how many there can be at a time, and those that nobody has."""
         request._request.admit(name, places, free)
 
-    def join(self) -> None:
+    def wait(self) -> None:
         """Waits until none comes any more, which is when the server has stopped accepting."""
-        self._thread.join()
+        wait(self._is_over)
 
     def _take(self) -> None:
-        while (connection := self._server.accept()) is not None:
-            if self._free.acquire(blocking=False):
-                threading.Thread(target=self._see, args=(connection,), name="masep-look", daemon=True).start()
-            else:
-                connection._connection.try_close()
+        try:
+            while (connection := self._server.accept()) is not None:
+                if self._free.acquire(blocking=False):
+                    threading.Thread(target=self._see, args=(connection,), name="masep-look", daemon=True).start()
+                else:
+                    connection._connection.try_close()
+        finally:
+            self._is_over.set()
 
     def _see(self, connection: Connection) -> None:
         try:

@@ -7,12 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from .. import _admitting, _tls
+from .. import _admitting, _blocks, _tls
 from .._blocking import Request, Server
 from .._exceptions import CallerError
+from .._interrupts import wait
 from .._limits import Limits, ServerLimits, SocketOptions
 from . import workers
 from .looking import Looks
@@ -26,10 +26,9 @@ MOST_OF_NAME = 128
 """The characters of a name that fit into WELCOME, whatever they are."""
 
 E = TypeVar("E")
-S = TypeVar("S", bound="EnvironmentServer[Any]")
 
 
-class EnvironmentServer(Generic[E]):
+class EnvironmentServer(_blocks.Block, Generic[E]):
     """Serves environments: each client has its own, in a process of its own. Those of each package derive from it."""
 
     #: The part of a worker that knows the environments.
@@ -94,7 +93,6 @@ class EnvironmentServer(Generic[E]):
         self._name: str | None = None
         if isinstance(env, str) and env.isprintable() and len(env) <= MOST_OF_NAME:
             self._name = str(env)
-        self._is_closing = False
         self._server = Server(
             id,
             address,
@@ -117,8 +115,10 @@ class EnvironmentServer(Generic[E]):
             self._server.shutdown(0.0)
             raise
         self._looks = Looks(self._server)
-        self._thread = threading.Thread(target=self._hear, name="masep-requests", daemon=True)
-        self._thread.start()
+        #: No more clients are given to the workers.
+        self._has_heard_all = threading.Event()
+        threading.Thread(target=self._hear, name="masep-requests", daemon=True).start()
+        workers.ends_at_exit(self)
         try:
             self._workers.wait_until_up()
             if self._workers.failure is not None:
@@ -167,40 +167,33 @@ class EnvironmentServer(Generic[E]):
 
     def close(self, timeout: float | None = None) -> None:
         """Ends the server: clients are told so, environments are closed, and processes that take longer are
-        killed.
+        killed. When an exception ends it, such as Ctrl-C, the next call goes on with it. A program that comes to its end
+        does it too.
 
         :param timeout: seconds that this takes at most; 5 if not given
         """
-        if self._is_closing:
-            return
-        self._is_closing = True
         until = time.monotonic() + (workers.LEAVE_SECONDS if timeout is None else timeout)
         self._server.stop_accepting()
-        self._thread.join()
-        self._looks.join()
+        wait(self._has_heard_all)
+        self._looks.wait()
         self._workers.close(max(0.0, until - time.monotonic()))
         # The last words of workers to clients in TLS are still on their way.
         self._server.shutdown(max(0.0, until - time.monotonic()))
 
-    def __enter__(self: S) -> S:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         self.close()
 
     def _hear(self) -> None:
         """Gives the clients that arrive to the workers."""
-        while (request := self._server.next_request()) is not None:
-            try:
-                self._judge(request)
-            except Exception:
-                _log.exception("a client is refused: what it wants cannot be judged")
-                request.refuse()
+        try:
+            while (request := self._server.next_request()) is not None:
+                try:
+                    self._judge(request)
+                except Exception:
+                    _log.exception("a client is refused: what it wants cannot be judged")
+                    request.refuse()
+        finally:
+            self._has_heard_all.set()
 
     def _judge(self, request: Request) -> None:
         """Gives a client to the workers, unless it is refused for what it wants."""

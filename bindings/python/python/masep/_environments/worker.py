@@ -113,7 +113,10 @@ class Worker:
     def listen(self) -> None:
         """Hears the server. Without one, the process ends whatever it does."""
         while True:
-            message, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 1)
+            try:
+                message, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 1)
+            except ConnectionError:
+                message = b""
             if not message:
                 os._exit(1)
             said = pickle.loads(message)

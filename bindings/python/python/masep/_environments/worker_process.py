@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+from contextlib import suppress
 from typing import Any
 
 from .. import _masep
@@ -72,11 +73,13 @@ class WorkerProcess:
             self.client = None
 
     def end(self, timeout: float) -> None:
-        """Waits for the end of the process, which is killed when it takes too long."""
-        self.process.join(timeout)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
+        """Waits for the end of the process, which is killed when it takes too long. It may be called again."""
+        # It says so when it was closed before.
+        with suppress(ValueError):
+            self.process.join(timeout)
+            if self.process.is_alive():
+                self.process.kill()
+                self.process.join()
+            self.process.close()
         self.forget_client()
         self.control.close()

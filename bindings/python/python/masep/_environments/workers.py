@@ -9,13 +9,16 @@ import queue
 import select
 import threading
 import time
+import weakref
 from collections.abc import Iterable
+from multiprocessing.util import Finalize
+from typing import Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 
 from .. import _masep
 from .._blocking import Request
-from .._interrupts import LONGEST_WAIT
+from .._interrupts import wait
 from .worker import MESSAGE_BYTES, Setting, Wish
 from .worker_process import WorkerProcess
 
@@ -40,6 +43,32 @@ FAILED_STARTS = 3
 """So many workers in a row that end before they are ready, and the server gives up."""
 
 
+class Closing(Protocol):
+    """Something that is to be closed before the processes of :mod:`multiprocessing` are ended, which it would replace."""
+
+    def close(self, timeout: float) -> None: ...
+
+
+_open: weakref.WeakSet[Closing] = weakref.WeakSet()
+
+_BEFORE_PROCESSES = 10
+"""With this priority, a finalizer runs before the processes of :mod:`multiprocessing` are ended."""
+
+
+def ends_at_exit(one: Closing) -> None:
+    """Has it closed at the end of the interpreter, unless it is gone by then."""
+    _open.add(one)
+
+
+def _end_open() -> None:
+    # Servers end their workers.
+    for one in sorted(_open, key=lambda one: isinstance(one, Workers)):
+        one.close(LEAVE_SECONDS)
+
+
+Finalize(None, _end_open, exitpriority=_BEFORE_PROCESSES)
+
+
 class Workers:
     """Worker processes, and a thread that gives them clients. It begins with them.
 
@@ -62,21 +91,26 @@ class Workers:
         self._clients = 0
         #: Tells, by their numbers, of the clients that have to go.
         self._ends = _masep.EventLoop()
-        self._woken, self._wake = os.pipe()
+        #: The ends of a pipe: bytes in it wake the thread.
+        self._wakers = list(os.pipe())
         self._failures = 0
         self._is_closing = False
+        self._closing = threading.RLock()
         self._is_up = threading.Event()
+        #: Nothing is done about workers any more.
+        self._is_over = threading.Event()
         #: Why there are none any more.
         self.failure: str | None = None
         self._all: list[WorkerProcess] = []
         try:
-            self._all += [WorkerProcess(self._context, self._setting) for _ in range(count)]
+            for _ in range(count):
+                self._all.append(WorkerProcess(self._context, self._setting))
         except BaseException:
             self._end_all(0.0)
             self._close_wake()
             raise
-        self._thread = threading.Thread(target=self._watch, name="masep-workers", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._watch, name="masep-workers", daemon=True).start()
+        ends_at_exit(self)
 
     def __len__(self) -> int:
         return self._count
@@ -87,17 +121,11 @@ class Workers:
 
     def wait_until_up(self) -> None:
         """Waits until one of them can have a client, or it is known that none will."""
-        while not self._is_up.wait(LONGEST_WAIT):
-            pass
+        wait(self._is_up)
 
     def wait(self, timeout: float | None) -> None:
         """Waits for the end of all."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while self._thread.is_alive():
-            left = LONGEST_WAIT if until is None else until - time.monotonic()
-            if left <= 0:
-                return
-            self._thread.join(min(left, LONGEST_WAIT))
+        wait(self._is_over, timeout)
 
     def give(self, request: Request, wish: Wish) -> None:
         """Has a client served when a worker is free, or refused if that takes too long."""
@@ -105,28 +133,30 @@ class Workers:
         self._wake_up()
 
     def close(self, timeout: float) -> None:
-        """Ends all: clients are told so, and processes that take longer are killed. Nothing is given from here on."""
-        self._is_closing = True
-        self._wake_up()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-        self._end_all(timeout)
-        self._close_wake()
+        """Ends all: clients are told so, and processes that take longer are killed. Nothing is given from here on. When an
+        exception ends it, the next call goes on with it."""
+        with self._closing:
+            self._is_closing = True
+            self._wake_up()
+            wait(self._is_over)
+            self._end_all(timeout)
+            self._close_wake()
 
     def _close_wake(self) -> None:
-        os.close(self._woken)
-        os.close(self._wake)
+        while self._wakers:
+            os.close(self._wakers.pop())
 
     def _end_all(self, timeout: float) -> None:
         until = time.monotonic() + timeout
         for worker in self._all:
             worker.end_soon()
-        for worker in self._all:
-            worker.end(max(0.0, until - time.monotonic()))
-        self._all.clear()
+        while self._all:
+            self._all[-1].end(max(0.0, until - time.monotonic()))
+            self._all.pop()
 
     def _wake_up(self) -> None:
-        os.write(self._wake, b"\0")
+        if self._wakers:
+            os.write(self._wakers[1], b"\0")
 
     def _watch(self) -> None:
         """All that is done about workers is done here."""
@@ -145,6 +175,7 @@ class Workers:
             for request, _, _ in left:
                 request.refuse("stopped", "the server ends")
             self._waiting.clear()
+            self._is_over.set()
 
     def _is_about_to_close(self) -> bool:
         """A signal to a whole group of processes ends the fork server and the workers before :meth:`close` is called."""
@@ -159,7 +190,8 @@ class Workers:
     def _wait(self) -> dict[int, int]:
         """The descriptors at which something has happened."""
         poll = select.poll()
-        poll.register(self._woken, select.POLLIN)
+        woken = self._wakers[0]
+        poll.register(woken, select.POLLIN)
         poll.register(self._ends.fileno(), select.POLLIN)
         now = time.monotonic()
         ends = (
@@ -176,8 +208,8 @@ class Workers:
                 poll.register(worker.client.fileno(), select.POLLRDHUP)
         left = min(deadlines) - now if deadlines else None
         found = dict(poll.poll(None if left is None else max(0.0, left * 1000 + 1)))
-        if self._woken in found:
-            os.read(self._woken, 4096)
+        if woken in found:
+            os.read(woken, 4096)
         return found
 
     def _see_to(self, found: dict[int, int]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import _live, _masep
 from .._exceptions import TransportError
+from .._interrupts import Thread
 from . import _closing, _log
 from ._frame import Frame
 from ._socket import ConnectedSocket, OpenedSocket, connection_of
@@ -19,7 +20,7 @@ from ._socket import ConnectedSocket, OpenedSocket, connection_of
 BYE = b"BYE"
 
 
-class Sending(threading.Thread):
+class Sending(Thread):
     """The part of a socket handler that sends."""
 
     lock: threading.Lock

@@ -10,13 +10,14 @@ import weakref
 from typing import Any
 
 from .. import _live, _masep
+from .._interrupts import Thread
 from . import _greeting, _handshake, _log
 from ._base import BaseThreadedCommunication
 from ._greeting import start
 from ._socket import ConnectedSocket
 
 
-class WaitConnection(threading.Thread):
+class WaitConnection(Thread):
     """The thread in which a server makes the handlers of its connections. Taking the connections and
     shaking hands goes on beside it, so that no peer holds up another."""
 
@@ -50,7 +51,7 @@ class WaitConnection(threading.Thread):
                 )
 
 
-class WaitAnnouncement(threading.Thread):
+class WaitAnnouncement(Thread):
     """A thread that lives as long as a server answers the search, to be joined. The answers are given
     beside it."""
 

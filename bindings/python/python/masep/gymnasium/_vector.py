@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -13,10 +13,11 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 
 from .. import _tls
 from .._exceptions import CallerError, MasepError, TransportError
+from .._interrupts import Thread
 from .._limits import Limits, SocketOptions
 from ._remote import EnvSession, Specified
 from .._environments.remote import LIMITS
-from .._environments.session import RemoteError, Target
+from .._environments.session import CLOSE_SECONDS, RemoteError, Target
 from .._environments.values import caster, from_wire, reader, to_wire
 
 _WORDS = {
@@ -38,6 +39,40 @@ class LostEnvironment(TransportError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LostEnvironment, (self.args[0], self.reason, self.index)
+
+
+def _made(targets: list[Target]) -> tuple[list[EnvSession], list[Exception]]:
+    """The environments, made at the same time, because that may take long; and the faults of those that were not. When an
+    exception ends the wait, such as Ctrl-C, those that are still made are given up."""
+    made: list[EnvSession | Exception | None] = [None] * len(targets)
+    is_given_up = threading.Event()
+
+    def make(index: int) -> None:
+        try:
+            session = EnvSession(targets[index])
+        except Exception as error:
+            made[index] = error
+            return
+        made[index] = session
+        if is_given_up.is_set():
+            session.connection.try_close()
+
+    threads = [
+        Thread(target=make, args=(index,), name="masep-make", daemon=True) for index in range(len(targets))
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        is_given_up.set()
+        for one in made:
+            if isinstance(one, EnvSession):
+                one.connection.try_close()
+        raise
+    sessions = [one for one in made if isinstance(one, EnvSession)]
+    return sessions, [one for one in made if isinstance(one, Exception)]
 
 
 class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
@@ -106,11 +141,7 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
         self._sessions: list[EnvSession] = []
         #: Those that were made anew: their next step, which the server would make a reset, is one.
         self._anew: set[int] = set()
-        # Making an environment may take long.
-        with ThreadPoolExecutor(num_envs, "masep-make") as pool:
-            making = [pool.submit(EnvSession, target) for target in self._targets]
-        failed = [error for made in making if (error := made.exception()) is not None]
-        self._sessions = [made.result() for made in making if made.exception() is None]
+        self._sessions, failed = _made(self._targets)
         if failed:
             self.close_extras()
             raise failed[0]
@@ -215,19 +246,21 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, Any]):
         return tuple(from_wire(answer["frame"]) for answer in self._answers(everywhere, "render"))
 
     def close_extras(self, **kwargs: Any) -> None:
+        closing: list[EnvSession] = []
         for session in self._sessions:
             if not session.has_ended and not session.is_awaited:
                 try:
                     session.send("close", {})
                 except MasepError:
                     continue
-        for session in self._sessions:
+                closing.append(session)
+        for session in closing:
             try:
-                if session.is_awaited and not session.has_ended:
-                    session.receive("close", 5.0)
+                session.receive("close", CLOSE_SECONDS)
             except (MasepError, TimeoutError):
                 # It is closed with its connection.
                 pass
+        for session in self._sessions:
             session.connection.try_close()
 
     def _send(self, index: int, kind: str, params: Any) -> None:

@@ -6,11 +6,11 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Literal
 
 from gymnasium import spaces
 
+from .. import _blocks
 from .._environments.remote import LIMITS
 from .._environments.spaces import space_from_json
 from .._environments.values import caster, from_wire, reader
@@ -61,7 +61,7 @@ class AgentTurn(AgentView):
         return self._turn.act(self._cast(action))
 
 
-class AgentPlayer:
+class AgentPlayer(_blocks.Block):
     """The player of one agent, which connects and comes back by itself: :func:`masep.pettingzoo.join` makes one.
 
     As an iterator it gives turns until the game is over; as a context manager it leaves the game at the end
@@ -154,16 +154,8 @@ class AgentPlayer:
         """Ends the connection. The seat can be had again with :attr:`resume`."""
         self._player.close()
 
-    def __enter__(self) -> AgentPlayer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._player.__exit__(kind, error, traceback)
+    def _leave(self, error: BaseException | None) -> None:
+        self._player._leave(error)
 
     def __iter__(self) -> Iterator[AgentTurn]:
         while (turn := self.next_turn()) is not None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
 from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
+from .. import _blocks
 from .._environments.values import to_wire
-from .._exceptions import MasepError, TransportError
-from .._interrupts import LONGEST_WAIT
+from .._exceptions import MasepError, TimedOut, TransportError
+from .._interrupts import LONGEST_WAIT, wait
 from .._limits import Limits, ServerLimits, SocketOptions
 from .._table import Seat, Table, TableEvent, View
 from ._episodes import lives
@@ -40,7 +41,53 @@ class Episode:
     """The reason why it ended, if it was given up."""
 
 
-class EnvironmentTable:
+class _Seats:
+    """The seats of a table, which a thread looks after until that has ended, or nobody has it any more. It opens those of
+    players that are gone at once, so that nobody who comes is refused."""
+
+    def __init__(self, table: Table, on_event: Callable[[TableEvent], object] | None) -> None:
+        self._on_event = on_event
+        #: Told when something has happened at the table.
+        self.changed = threading.Condition()
+        self.has_ended = threading.Event()
+        threading.Thread(
+            target=self._look_after, args=(weakref.ref(table),), name="masep-seats", daemon=True
+        ).start()
+
+    def _look_after(self, ref: weakref.ref[Table]) -> None:
+        try:
+            while (table := ref()) is not None:
+                try:
+                    event = table.event(LONGEST_WAIT)
+                except TimedOut:
+                    continue
+                finally:
+                    del table
+                if event is None:
+                    return
+                self._told(ref, event)
+        except MasepError:
+            # The table has ended.
+            pass
+        finally:
+            self.has_ended.set()
+            with self.changed:
+                self.changed.notify_all()
+
+    def _told(self, ref: weakref.ref[Table], event: TableEvent) -> None:
+        if event.kind == "gone" and event.seat is not None and (table := ref()) is not None:
+            table.open_seat(event.seat)
+        _log.info("%s: %s %s", event.kind, event.seat, event.id)
+        with self.changed:
+            self.changed.notify_all()
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                _log.exception("the function that is told of events has failed")
+
+
+class EnvironmentTable(_blocks.Block):
     """An environment whose agents are played from elsewhere, by players in any language: its
     ``possible_agents`` are the seats of a :class:`masep.Table`. As a context manager it is ended at the end of
     the block.
@@ -152,14 +199,11 @@ class EnvironmentTable:
             protocol=2 if state is None else None,
             **more,
         )
-        self._on_event = on_event
-        self._has_ended = False
-        #: Told when something has happened at the table.
-        self._changed = threading.Condition()
-        self._looking = threading.Thread(
-            target=self._look_after_seats, name="masep-seats", daemon=True
-        )
-        self._looking.start()
+        try:
+            self._seats = _Seats(self.table, on_event)
+        except BaseException:
+            self.table._leave(None)
+            raise
 
     @property
     def target(self) -> str:
@@ -183,47 +227,21 @@ class EnvironmentTable:
         """Ends the game: players and spectators are told."""
         self.table.end()
 
-    def __enter__(self) -> EnvironmentTable:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         try:
-            self.table.__exit__(kind, error, traceback)
+            self.table._leave(error)
         finally:
-            self._looking.join()
+            wait(self._seats.has_ended)
             if self._is_made:
                 self.env.close()
 
-    def _look_after_seats(self) -> None:
-        """Opens the seats of those that are gone at once, so that nobody who comes is refused."""
-        try:
-            while (event := self.table.event()) is not None:
-                if event.kind == "gone" and event.seat is not None:
-                    self.table.open_seat(event.seat)
-                _log.info("%s: %s %s", event.kind, event.seat, event.id)
-                with self._changed:
-                    self._changed.notify_all()
-                if self._on_event is not None:
-                    self._on_event(event)
-        except MasepError:
-            # The table has ended.
-            pass
-        finally:
-            with self._changed:
-                self._has_ended = True
-                self._changed.notify_all()
-
     def _gather(self) -> None:
         """Waits until each agent has a player, in place of those that are gone."""
-        with self._changed:
-            while not self._has_ended and self._count_players() < len(self._forms):
-                self._changed.wait(LONGEST_WAIT)
-        if self._has_ended:
+        seats = self._seats
+        with seats.changed:
+            while not seats.has_ended.is_set() and self._count_players() < len(self._forms):
+                seats.changed.wait(LONGEST_WAIT)
+        if seats.has_ended.is_set():
             raise TransportError("the table has ended", "over")
 
     def _count_players(self) -> int:

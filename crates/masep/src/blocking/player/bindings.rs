@@ -1,0 +1,130 @@
+//! Calls of a player for bindings to other languages, whose threads share one: none of these keeps it for long.
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use masep_proto::Value;
+use masep_table::player::{Step, Turn};
+
+use super::Player;
+use crate::blocking::{Client, ClientBuilder, TimedOut};
+use crate::player::client_builder;
+use crate::{ConnectError, SendError, Target};
+
+/// The next thing to do where there is no connection, which is [done](Self::make) without the player.
+pub struct Attempt(What);
+
+enum What {
+    Connect(Box<(ClientBuilder, Target)>),
+    Wait(Duration),
+}
+
+/// The outcome of an [`Attempt`], for [`Player::attempted`].
+#[derive(Debug)]
+pub struct Attempted(Option<Result<Client, ConnectError>>);
+
+impl Attempt {
+    /// Connects, or waits for the time of the next attempt, at most this long.
+    pub fn make(self, time: Duration) -> Attempted {
+        match self.0 {
+            What::Connect(connect) => {
+                let (builder, target) = *connect;
+                Attempted(Some(builder.connect(target)))
+            }
+            What::Wait(left) => {
+                thread::sleep(left.min(time));
+                Attempted(None)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            What::Connect(connect) => write!(f, "Connect({})", connect.1),
+            What::Wait(left) => write!(f, "Wait({left:?})"),
+        }
+    }
+}
+
+impl Player {
+    /// The next thing to do where there is no connection; `None` if there is one, or it is over. Only one attempt is made at a
+    /// time.
+    pub fn next_attempt(&mut self) -> Option<Attempt> {
+        let now = Instant::now();
+        match self.playing.session.step(now) {
+            Step::Connect => {
+                self.playing.client = None;
+                self.playing.session.connecting();
+                let builder = client_builder!(Client, &self.playing.options, self.playing.session);
+                let connect = Box::new((builder, self.playing.target.clone()));
+                Some(Attempt(What::Connect(connect)))
+            }
+            Step::Wait(next) => Some(Attempt(What::Wait(next.saturating_duration_since(now)))),
+            Step::Talk | Step::Over => None,
+        }
+    }
+
+    /// Takes what has come of an attempt, unless this side has left meanwhile. True if there is a connection, or it is over.
+    pub fn attempted(&mut self, attempted: Attempted) -> bool {
+        if let Some(connected) = attempted.0
+            && self.playing.session.step(Instant::now()) == Step::Connect
+        {
+            self.connected(connected);
+        }
+        matches!(
+            self.playing.session.step(Instant::now()),
+            Step::Talk | Step::Over
+        )
+    }
+
+    /// [`next_turn_timeout`](Self::next_turn_timeout) that makes no connection: [`TimedOut`] also if there is none, see
+    /// [`next_attempt`](Self::next_attempt). With no time it does not wait.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if there was no turn in that time, or there is no connection.
+    pub fn next_connected(&mut self, time: Duration) -> Result<Option<Turn>, TimedOut> {
+        let until = Instant::now().checked_add(time);
+        self.playing.take_newer(Instant::now);
+        loop {
+            self.playing.take_read(Instant::now);
+            let now = Instant::now();
+            if let Some(turn) = self.playing.session.next_turn(now) {
+                return Ok(Some(turn));
+            }
+            match self.playing.session.step(now) {
+                Step::Talk => self.talk(until)?,
+                Step::Over => {
+                    self.part();
+                    return Ok(None);
+                }
+                Step::Connect | Step::Wait(_) => return Err(TimedOut),
+            }
+        }
+    }
+
+    /// [`act`](Self::act) for the turn of this number, which another thread may have been given since: false if it is not the
+    /// one that is to be answered. Does not wait for a peer that takes nothing.
+    ///
+    /// # Errors
+    /// As [`act`](Self::act), and [`SendError::Full`].
+    pub fn try_act(&mut self, number: u64, action: impl Into<Value>) -> Result<bool, SendError> {
+        let turn = self
+            .playing
+            .session
+            .asked()
+            .filter(|asked| *asked == number);
+        if turn.is_none() || !self.playing.session.act(action) {
+            return Ok(false);
+        }
+        let sent = self.send_by(|connection, message, turn| {
+            connection.try_send(connection.encoding().encode_turn(message, turn)?)
+        });
+        if let (Err(_), Some(turn)) = (&sent, turn) {
+            self.playing.session.take_back(turn);
+        }
+        sent.map(|()| true)
+    }
+}
