@@ -22,9 +22,9 @@ pub(crate) struct Done {
 }
 
 /// The steps that are running, one after the other.
-pub(crate) struct Beside(JoinHandle<Vec<Done>>);
+pub(crate) struct Others(JoinHandle<Vec<Done>>);
 
-impl Beside {
+impl Others {
     pub(crate) fn start(task: &str, names: Vec<&'static str>, form: Form) -> Self {
         if !names.is_empty() {
             let names = names.join(", ");

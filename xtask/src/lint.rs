@@ -6,7 +6,7 @@ mod prose;
 mod security;
 
 use crate::process::{Program, cargo};
-use crate::step::{Failure, Step};
+use crate::step::{Beside, Failure, Step};
 use crate::tally::Tally;
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -14,7 +14,7 @@ pub(crate) fn steps() -> Vec<Step> {
         name,
         about,
         is_long: false,
-        is_beside: false,
+        beside: Beside::Never,
         run,
     };
     vec![

@@ -15,12 +15,17 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-/// A program that cargo has built in this profile.
-pub(crate) fn built(profile: &str, program: &str) -> PathBuf {
+/// The directory in which cargo builds the main workspace.
+pub(crate) fn target() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(target)
+}
+
+/// A program that cargo has built in this profile.
+pub(crate) fn built(profile: &str, program: &str) -> PathBuf {
     let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
-    root().join(target).join(profile).join(name)
+    target().join(profile).join(name)
 }
 
 /// The cargo that runs this program, with these arguments.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::interop;
-use crate::process::{Program, cargo, root};
+use crate::process::{Program, cargo, root, target};
 use crate::step::Failure;
 use crate::tally::Tally;
 
@@ -29,10 +29,17 @@ const PIP_INSTALL: [&str; 5] = [
     "--disable-pip-version-check",
 ];
 
-/// Clippy for the extension module.
+/// Clippy for the extension module. What it has checked for the main workspace is not checked again.
 pub(crate) fn clippy() -> Result<(), Failure> {
     let manifest = format!("{DIRECTORY}/Cargo.toml");
-    let clippy = ["clippy", "--manifest-path", &manifest];
+    let target = target().display().to_string();
+    let clippy = [
+        "clippy",
+        "--manifest-path",
+        &manifest,
+        "--target-dir",
+        &target,
+    ];
     cargo(&[&clippy[..], &["--", "-D", "warnings"]].concat()).run()
 }
 

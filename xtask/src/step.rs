@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::beside::{Beside, Done};
+use crate::beside::{Done, Others};
 use crate::tally::Tally;
 
 /// One step of a task.
@@ -14,10 +14,27 @@ pub(crate) struct Step {
     pub(crate) about: &'static str,
     /// True if only the long form of the task has it.
     pub(crate) is_long: bool,
-    /// True if it may run at the same time as the others.
-    pub(crate) is_beside: bool,
+    /// Whether it runs at the same time as the others.
+    pub(crate) beside: Beside,
     /// Does it: the tests that were counted, if the step runs any.
     pub(crate) run: fn(Form) -> Result<Tally, Failure>,
+}
+
+/// The forms of a task in which a step runs beside the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// In none.
+    Never,
+    /// In the short one: in the long one it takes all that the machine has.
+    Short,
+    /// In each.
+    Always,
+}
+
+impl Beside {
+    fn is_in(self, form: Form) -> bool {
+        self == Self::Always || (self == Self::Short && form == Form::Short)
+    }
 }
 
 /// The thoroughness of a task.
@@ -90,12 +107,12 @@ pub(crate) fn run(task: &str, steps: &[Step], form: Form, selected: &[bool]) -> 
     let selected = steps.iter().zip(selected).filter(|(_, is)| **is);
     let (mut beside, mut steps): (Vec<_>, Vec<_>) = selected
         .map(|(step, _)| step)
-        .partition(|step| step.is_beside);
+        .partition(|step| step.beside.is_in(form));
     if steps.is_empty() {
         steps = std::mem::take(&mut beside);
     }
     let beside = beside.into_iter().map(|step| step.name).collect();
-    let beside = Beside::start(task, beside, form);
+    let beside = Others::start(task, beside, form);
     let mut results: Vec<_> = steps.into_iter().map(|step| run_one(step, form)).collect();
     results.extend(beside.finish());
 
@@ -173,7 +190,7 @@ mod tests {
             name,
             about: "",
             is_long: false,
-            is_beside: false,
+            beside: Beside::Never,
             run,
         }
     }
@@ -201,6 +218,15 @@ mod tests {
         let selected = |only: &[&str]| selected(Form::Short, only, &[]);
         assert_eq!(selected(&[]), Ok(vec![true, true, false]));
         assert_eq!(selected(&["third"]), Ok(vec![false, false, true]));
+    }
+
+    #[test]
+    fn a_step_runs_beside_the_others_in_its_forms() {
+        let forms = [Form::Short, Form::Long];
+        let are_in = |beside: Beside| forms.map(|form| beside.is_in(form));
+        assert_eq!(are_in(Beside::Never), [false, false]);
+        assert_eq!(are_in(Beside::Short), [true, false]);
+        assert_eq!(are_in(Beside::Always), [true, true]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::process::cargo;
 use crate::python;
 use crate::simulate;
 use crate::soak;
-use crate::step::{Failure, Form, Step};
+use crate::step::{Beside, Failure, Form, Step};
 use crate::tally::Tally;
 
 /// The libraries, each of which must also hold alone and with every feature.
@@ -33,20 +33,15 @@ pub(crate) fn steps() -> Vec<Step> {
 }
 
 fn short_steps() -> Vec<Step> {
-    let beside = |name, about, run| Step {
+    let on = |beside, name, about, run| Step {
         name,
         about,
         is_long: false,
-        is_beside: true,
+        beside,
         run,
     };
-    let step = |name, about, run| Step {
-        name,
-        about,
-        is_long: false,
-        is_beside: false,
-        run,
-    };
+    let beside = |name, about, run| on(Beside::Always, name, about, run);
+    let step = |name, about, run| on(Beside::Never, name, about, run);
     vec![
         step("format", "rustfmt would change nothing", |_| format()),
         step("clippy", "no warning in any target", |_| clippy()),
@@ -70,7 +65,9 @@ fn short_steps() -> Vec<Step> {
             "games and conversations over bad networks, in namespaces",
             |form| faults::test(form == Form::Long, None, &[]),
         ),
-        step(
+        // Its programs are built while the tests of Rust and Python wait.
+        on(
+            Beside::Short,
             "fuzz",
             "the fuzz targets with the inputs known so far; in the long form they search for new ones",
             |form| no_tests(fuzz::test(form)),
@@ -83,7 +80,7 @@ fn long_steps() -> Vec<Step> {
         name,
         about,
         is_long: true,
-        is_beside: false,
+        beside: Beside::Never,
         run,
     };
     vec![
