@@ -49,6 +49,7 @@ pub(in crate::blocking) struct Roles {
     /// No other time is set.
     pub(in crate::blocking) keeps_read_time: bool,
     /// That is a short time, for others than the one who reads.
+    #[cfg(not(masep_model))]
     pub(in crate::blocking) reads_shortly: bool,
     /// The thread that stands aside while others read, to be unparked when it is to read again.
     pub(in crate::blocking) aside: Option<thread::Thread>,
