@@ -93,7 +93,7 @@ pub use event_loop::{EventLoop, Waits};
 pub use handler::SocketHandler;
 #[cfg(not(masep_model))]
 pub use player::Player;
-#[cfg(feature = "unstable-bindings")]
+#[cfg(all(feature = "unstable-bindings", not(masep_model)))]
 pub use player::bindings::{Attempt, Attempted};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
