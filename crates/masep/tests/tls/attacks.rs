@@ -444,7 +444,7 @@ fn a_client_has_the_same_bounds_for_its_server(shell: Shell) {
             // Until the client has ended it.
             while forger.flood(kind, floods, 10_000) > 0 {}
         });
-        // What is ended for something else is not to be late on a machine that is busy.
+        // A connection that ends for another reason is not to be late on a machine that is busy.
         let hello_time = if floods == ticket { hello_time } else { SOON };
         let options = Options::from(Limits::default().hello_time(hello_time));
         let options = options.client_tls(authority.trusted());
