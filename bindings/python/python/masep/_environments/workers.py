@@ -180,7 +180,7 @@ class Workers:
     def _is_about_to_close(self) -> bool:
         """A signal to a whole group of processes ends the fork server and the workers before :meth:`close` is called."""
         if not self._is_closing:
-            select.select([self._woken], [], [], SIGNAL_SECONDS)
+            select.select([self._wakers[0]], [], [], SIGNAL_SECONDS)
         return self._is_closing
 
     def _drain(self) -> Iterable[tuple[Request, Wish, float]]:
