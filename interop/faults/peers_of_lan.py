@@ -22,7 +22,9 @@ def serve(host: Host, masep: Masep, *options: str) -> Iterator[tuple[Peer, str]]
     with ExitStack() as stack:
         with host.entered():
             # Frames that are no messages are no offence here.
-            command = masep.serve("--bad-frames", "0", *options, address="0.0.0.0:0", ident=ENGINE)
+            # A table decides itself what becomes of them.
+            bad_frames = () if "--seats" in options else ("--bad-frames", "0")
+            command = masep.serve(*bad_frames, *options, address="0.0.0.0:0", ident=ENGINE)
             peer, port = stack.enter_context(command)
         yield peer, f"{host.address}:{port}"
 

@@ -29,7 +29,7 @@ const PIP_INSTALL: [&str; 5] = [
     "--disable-pip-version-check",
 ];
 
-/// Clippy for the extension module. What it has checked for the main workspace is not checked again.
+/// Clippy for the extension module. Dependencies that it has checked for the main workspace are not checked again.
 pub(crate) fn clippy() -> Result<(), Failure> {
     let manifest = format!("{DIRECTORY}/Cargo.toml");
     let target = target().display().to_string();

@@ -14,7 +14,7 @@ pub(crate) struct Step {
     pub(crate) about: &'static str,
     /// True if only the long form of the task has it.
     pub(crate) is_long: bool,
-    /// Whether it runs at the same time as the others.
+    /// True if it runs at the same time as the others.
     pub(crate) beside: Beside,
     /// Does it: the tests that were counted, if the step runs any.
     pub(crate) run: fn(Form) -> Result<Tally, Failure>,

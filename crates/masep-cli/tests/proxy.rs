@@ -255,9 +255,13 @@ fn what_would_end_the_engine_stays_outside() {
 #[test]
 fn nothing_goes_to_one_that_has_not_registered() {
     let sidecar = Sidecar::new(&[]);
-    let (mut interface, mut engine) = sidecar.join("a");
+    let (mut stranger, mut engine) = sidecar.join("a");
     engine.send(observation(10));
-    for message in [define("a"), register("a", Role::Observer)] {
+    // The end of the game comes behind it.
+    engine.send(end());
+    stranger.expect_bye();
+    let (mut interface, mut engine) = sidecar.join("b");
+    for message in [define("b"), register("b", Role::Observer)] {
         goes(&mut interface, &mut engine, &message);
     }
     engine.send(observation(20));

@@ -56,9 +56,7 @@ impl Keeper {
     /// Drives the connection until the peer has said hello.
     pub(crate) async fn hello(&mut self) -> Result<(), HelloFailure> {
         self.find(|state| state.core.hello_outcome()).await?;
-        if let Some(peer) = self.shared.lock().core.peer() {
-            self.shared.set_peer(peer);
-        }
+        self.shared.note_peer();
         Ok(())
     }
 

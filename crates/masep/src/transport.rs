@@ -30,6 +30,7 @@ use std::task::{Context, Poll};
 
 use masep_proto::Limits;
 use masep_proto::connection::{Transmit, Write};
+use masep_proto::protocol2::Protocol;
 use masep_proto::tls::LayerState;
 
 use crate::{Address, SocketOptions};
@@ -115,6 +116,9 @@ pub trait TcpOptions {
     fn is_prepared(&self, _limits: &Limits) -> bool {
         false
     }
+
+    /// Has the system send without pauses between two ends of one machine, where it would make some.
+    fn send_unpaced(&self) {}
 
     /// Takes as [`Stream::try_write_vectored`] does, and begins a new segment behind these bytes, where the system has that:
     /// for a peer that takes the end of a segment for the end of a frame.
@@ -233,6 +237,18 @@ pub(crate) fn prepare_accepted(
     match stream.tcp() {
         Some(tcp) if !tcp.is_prepared(limits) => tcp.prepare(limits, options),
         _ => Ok(()),
+    }
+}
+
+/// The peer has said hello, in this protocol.
+///
+/// The pauses of a congestion control cost frames that are large, which only protocol 2 has. A frame of pymasep's protocol
+/// that is sent without them arrives in pieces more often, which pymasep's reader does not endure.
+pub(crate) fn note_protocol(stream: &(impl Stream + ?Sized), protocol: Protocol) {
+    if protocol == Protocol::Masep2
+        && let Some(tcp) = stream.tcp()
+    {
+        tcp.send_unpaced();
     }
 }
 

@@ -47,7 +47,7 @@ fn live() -> Live {
         Delivery::Calls(WhenFull::Wait),
         Duration::ZERO,
     );
-    shared.set_peer(&"peer".into());
+    shared.note_peer();
     let connection = Connection::new(shared.clone());
     let registry = Registry::default();
     registry.add_connection(connection.clone());

@@ -192,6 +192,10 @@ impl Shared {
     pub(super) fn note_peer(&self, state: &State) {
         if let (Some(peer), None) = (state.core.peer(), self.peer.get()) {
             let _ = self.peer.set(peer.clone());
+            #[cfg(not(masep_model))]
+            if let Some(stream) = &state.stream {
+                crate::transport::note_protocol(&stream.0, state.core.protocol());
+            }
         }
     }
 

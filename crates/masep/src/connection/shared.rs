@@ -225,9 +225,16 @@ impl Shared {
         self.encoding.get(|| self.look_at(|core| core.encoding()))
     }
 
-    /// The peer has said hello.
-    pub(crate) fn set_peer(&self, peer: &PeerId) {
-        let _ = self.peer.set(peer.clone());
+    /// The peer has said hello, if it has.
+    pub(crate) fn note_peer(&self) {
+        let locked = self.lock();
+        if let Some(peer) = locked.core.peer() {
+            let _ = self.peer.set(peer.clone());
+            #[cfg(not(masep_model))]
+            if let Some(stream) = &locked.stream {
+                crate::transport::note_protocol(&**stream, locked.core.protocol());
+            }
+        }
     }
 
     /// The peer's id, from its hello on, before which there are no handles.

@@ -99,9 +99,6 @@ impl ListeningSocket {
             Address::Tcp(_) => address_of(&peer)
                 .ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?,
         };
-        if let Address::Tcp(address) = &address {
-            tcp::send_unpaced(&socket, address.ip());
-        }
         Ok((Socket::known(socket.into(), &address), address))
     }
 }
@@ -184,24 +181,6 @@ mod tests {
                     options(accepted.as_fd()).unwrap(),
                     options(near.as_fd()).unwrap()
                 );
-            }
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn connections_of_the_loopback_are_not_paced() {
-        let (limits, given) = (Limits::default(), SocketOptions::default());
-        for (bound, host) in [("0.0.0.0:0", "127.0.0.1"), ("[::1]:0", "::1")] {
-            let listener = ListeningSocket::bind(&[Address::Tcp(bound.parse().unwrap())]).unwrap();
-            listener.prepare(&limits, &given);
-            let port = listener.address().tcp().unwrap().port();
-            let near = std::net::TcpStream::connect((host, port)).unwrap();
-            tcp::set_options(&near, &limits, &given).unwrap();
-            let (accepted, _) = listener.accept().unwrap();
-            for stream in [near.as_fd(), accepted.as_fd()] {
-                let algorithm = SockRef::from(&stream).tcp_congestion().unwrap();
-                assert!(algorithm.starts_with(b"reno"), "{bound}");
             }
         }
     }

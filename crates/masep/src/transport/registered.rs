@@ -205,6 +205,10 @@ impl TcpOptions for SocketTransport {
         tcp::has_options(self, limits)
     }
 
+    fn send_unpaced(&self) {
+        tcp::send_unpaced(self);
+    }
+
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_send(total(buffers), |socket| {
             send(socket, buffers, socket::END_OF_SEGMENT)
@@ -309,7 +313,6 @@ impl Listener for SocketListener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                tcp::send_unpaced(&stream, address.ip());
                 Ok((SocketTransport::Tcp(stream), Address::canonical(address)))
             }
             // Its peer has none of its own.

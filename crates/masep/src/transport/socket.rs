@@ -197,6 +197,10 @@ impl TcpOptions for Socket {
         tcp::has_options(&self.descriptor, limits)
     }
 
+    fn send_unpaced(&self) {
+        tcp::send_unpaced(&self.descriptor);
+    }
+
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Some(layer) = self.writing_layer() {

@@ -1,7 +1,6 @@
 //! The options of a TCP socket.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -22,11 +21,6 @@ pub(super) fn set_options(
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-    // A socket that listens has no peer.
-    let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
-    if let Some(peer) = peer {
-        send_unpaced(stream, peer.ip());
-    }
     if let Some(keepalive_time) = options.keepalive_time {
         let (first, interval) = questions(keepalive_time, limits.write_time);
         let keepalive = TcpKeepalive::new().with_time(first);
@@ -47,14 +41,18 @@ pub(super) fn set_options(
 /// Where the system's congestion control is BBR, a connection is paced at the rate that was measured, which on the loopback
 /// is the rate at which the processes took turns: in half of all connections 1 MB there and back took two or three times as
 /// long as in the others, for as long as they lived. There is no congestion on the loopback.
-pub(super) fn send_unpaced(stream: &impl AsFd, peer: IpAddr) {
+pub(super) fn send_unpaced(stream: &impl AsFd) {
     #[cfg(target_os = "linux")]
-    if peer.to_canonical().is_loopback() {
-        // Every Linux has it, and every process may ask for it. Without it all works, only slower.
-        let _ = SockRef::from(stream).set_tcp_congestion(b"reno");
+    {
+        let socket = SockRef::from(stream);
+        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
+        if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+            // Every Linux has it, and every process may ask for it. Without it all works, only slower.
+            let _ = socket.set_tcp_congestion(b"reno");
+        }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (stream, peer);
+    let _ = stream;
 }
 
 /// True if the stream has the options that [`set_options`] would set, because the socket that listened had all of them
@@ -175,6 +173,28 @@ mod tests {
         ] {
             let expected = (first, interval);
             assert_eq!(questions(keepalive_time, write_time), expected);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn connections_of_the_loopback_in_protocol_2_are_not_paced_and_others_as_the_system_has_it() {
+        use crate::transport::{Socket, note_protocol};
+        use masep_proto::protocol2::Protocol;
+
+        for local in ["127.0.0.1:0", "127.9.0.1:0", "[::1]:0"] {
+            let listener = std::net::TcpListener::bind(local).unwrap();
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            for stream in [client, server] {
+                let (stream, _) = Socket::new(stream).unwrap();
+                let algorithm = || SockRef::from(&stream).tcp_congestion().unwrap();
+                let before = algorithm();
+                note_protocol(&stream, Protocol::Pymasep);
+                assert_eq!(algorithm(), before, "{local}");
+                note_protocol(&stream, Protocol::Masep2);
+                assert!(algorithm().starts_with(b"reno"), "{local}");
+            }
         }
     }
 

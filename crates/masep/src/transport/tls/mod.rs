@@ -108,6 +108,12 @@ impl<T: Transport> TcpOptions for Layered<T> {
         (self.below.tcp()).is_some_and(|tcp| tcp.is_prepared(limits))
     }
 
+    fn send_unpaced(&self) {
+        if let Some(tcp) = self.below.tcp() {
+            tcp.send_unpaced();
+        }
+    }
+
     fn try_write_apart(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.below.tcp() {
             Some(tcp) if self.layer.writes_plainly() => tcp.try_write_apart(buffers),
