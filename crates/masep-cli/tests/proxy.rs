@@ -255,17 +255,17 @@ fn what_would_end_the_engine_stays_outside() {
 #[test]
 fn nothing_goes_to_one_that_has_not_registered() {
     let sidecar = Sidecar::new(&[]);
-    let (mut stranger, mut engine) = sidecar.join("a");
-    engine.send(observation(10));
-    // The end of the game comes behind it.
-    engine.send(end());
-    stranger.expect_bye();
-    let (mut interface, mut engine) = sidecar.join("b");
+    let (mut stranger, mut at_stranger) = sidecar.join("a");
+    let (mut interface, mut at_interface) = sidecar.join("b");
     for message in [define("b"), register("b", Role::Observer)] {
-        goes(&mut interface, &mut engine, &message);
+        goes(&mut interface, &mut at_interface, &message);
     }
-    engine.send(observation(20));
+    at_interface.send(observation(20));
     interface.expect(observation(20));
+    at_stranger.send(observation(10));
+    // The end of the game comes behind it.
+    at_stranger.send(end());
+    stranger.expect_bye();
 }
 
 #[test]
