@@ -38,6 +38,7 @@ pub(super) struct Door {
     handler: Option<Arc<dyn SocketHandler>>,
     threads: Arc<HandlerThreads>,
     accepted: Arrivals,
+    _keeper: keeper::Hold,
     /// The most connections that live at a time.
     places: usize,
     guests: Mutex<Waiting>,
@@ -66,12 +67,14 @@ impl Door {
         handler: Option<Arc<dyn SocketHandler>>,
         wake: PipeWriter,
     ) -> io::Result<Arc<Self>> {
+        let hold = keeper::hold()?;
         let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             registry: Registry::default(),
             handler,
             threads: Arc::default(),
             accepted: Arrivals::new(connections),
+            _keeper: hold,
             places: connections,
             guests: Mutex::new(Waiting {
                 guests: Guests::new(admission, &settings),

@@ -1,10 +1,10 @@
 //! The one thread of the process that does the work of connections that no call waits for: hellos at a server's door,
-//! rests of frames that were sent without a wait, and farewells. It is started when there is work, and ends when
-//! there was none for a while.
+//! rests of frames that were sent without a wait, and farewells. It is started when there is work, or a server, and ends
+//! when there was none for a while.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, PipeReader, PipeWriter, Write};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,39 @@ const MAY_READ: Readiness = Readiness {
 /// The number of times that the thread was left behind in another process. The connections that it had there, it has not
 /// here.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// The number of [holds](Hold). It changes with the lock of the keeper alone.
+static HOLDS: AtomicUsize = AtomicUsize::new(0);
+
+/// The thread does not end before this is dropped. A server has one: its connections come when the process may have no
+/// descriptor left to start the thread with.
+#[derive(Debug)]
+pub(super) struct Hold(());
+
+/// Starts the thread if need be, and has it stay.
+///
+/// # Errors
+/// No thread, or no descriptor.
+pub(super) fn hold() -> io::Result<Hold> {
+    with_keeper(|_| {
+        HOLDS.fetch_add(1, Ordering::Relaxed);
+        Ok(Hold(()))
+    })
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut keeper = lock();
+        let is_last = HOLDS.fetch_sub(1, Ordering::Relaxed) == 1;
+        if let Some(keeper) = &mut *keeper
+            && is_last
+            && keeper.process == std::process::id()
+        {
+            // It finds out for how long it stays.
+            let _ = keeper.wake();
+        }
+    }
+}
 
 /// The thread, as others see it.
 struct Keeper {
@@ -141,7 +174,7 @@ fn place(shared: &Arc<Shared>, watch: Watch) {
 }
 
 /// Calls with the thread, which is started if need be.
-fn with_keeper(call: impl FnOnce(&mut Keeper) -> io::Result<()>) -> io::Result<()> {
+fn with_keeper<T>(call: impl FnOnce(&mut Keeper) -> io::Result<T>) -> io::Result<T> {
     let mut keeper = lock();
     if let Some(forked) = keeper.take_if(|keeper| keeper.process != std::process::id()) {
         // Its connections are those of the other process.
@@ -203,14 +236,9 @@ impl Kept {
     fn run(mut self, woken: &PipeReader) {
         while self.take_arrivals() {
             let is_idle = self.is_idle();
-            let until = if is_idle {
-                after(IDLE_TIME)
-            } else {
-                self.deadlines.first().map(|(until, _)| *until)
-            };
-            if !falls_asleep(until) {
+            let Some(until) = self.fall_asleep() else {
                 continue;
-            }
+            };
             let is_woken = self.poller.wait(woken, until).unwrap_or_else(|error| {
                 tracing::warn!("waiting for connections: {error}");
                 thread::sleep(Duration::from_millis(10));
@@ -232,6 +260,21 @@ impl Kept {
                 return;
             }
         }
+    }
+
+    /// The time at which the thread wakes by itself, or never. `None` if there is something to do before it sleeps.
+    fn fall_asleep(&self) -> Option<Option<Instant>> {
+        let mut keeper = lock();
+        let keeper = keeper.as_mut()?;
+        let until = match self.deadlines.first() {
+            _ if self.is_idle() => (HOLDS.load(Ordering::Relaxed) == 0)
+                .then(|| after(IDLE_TIME))
+                .flatten(),
+            first => first.map(|(until, _)| *until),
+        };
+        keeper.is_awake = !keeper.arrivals.is_empty();
+        keeper.wakes_at = until;
+        (!keeper.is_awake).then_some(until)
     }
 
     fn is_idle(&self) -> bool {
@@ -309,21 +352,13 @@ impl Kept {
     }
 }
 
-/// False if there is something to do before the thread sleeps until then.
-fn falls_asleep(until: Option<Instant>) -> bool {
-    lock().as_mut().is_some_and(|keeper| {
-        keeper.is_awake = !keeper.arrivals.is_empty();
-        keeper.wakes_at = until;
-        !keeper.is_awake
-    })
-}
-
-/// Ends the thread, unless there is something to do again.
+/// Ends the thread, unless there is something to do again, or it is held.
 fn end() -> bool {
     let mut keeper = lock();
-    let ends = keeper
-        .as_ref()
-        .is_none_or(|keeper| keeper.arrivals.is_empty());
+    let ends = HOLDS.load(Ordering::Relaxed) == 0
+        && keeper
+            .as_ref()
+            .is_none_or(|keeper| keeper.arrivals.is_empty());
     if ends {
         *keeper = None;
     }
@@ -429,14 +464,20 @@ impl Shared {
         }
     }
 
-    /// There is no thread that could wait for this connection.
+    /// There is no thread that could wait for this connection: if it has an end, or no beginning yet, it is over with this
+    /// call. The peer is told what its stream takes now.
     fn leave_at_once(self: &Arc<Self>) {
         let mut state = self.lock();
-        if !state.core.is_open() {
+        // The first time tells the peer and awaits its end, the second does not. A thread that is writing sees to the rest.
+        for _ in 0..2 {
+            if state.core.is_open() || state.core.is_over() {
+                return;
+            }
+            state.note_own_end();
             let now = state.tick();
             state.core.abort(CloseReason::Aborted, now);
             drop(state);
-            drop(self.write_now());
+            state = self.write_now();
         }
     }
 }

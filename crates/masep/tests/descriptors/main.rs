@@ -9,7 +9,7 @@ mod half_open;
 mod shells;
 
 use std::fs::{self, File};
-use std::io::{IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
@@ -25,12 +25,14 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use masep_proto::protocol2::{Header, kind};
 use shells::directory::Directory;
 use shells::{
-    Act, Connection, Handler, Options, Peer, SOON, Shell, accept, frame, masep2, of_each_shell,
-    until,
+    Act, Connection, Handler, Options, Peer, SOON, Shell, accept, frame, listen, masep2,
+    of_each_shell, until,
 };
 
 of_each_shell! {
     without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on
+    the_last_free_descriptor_is_enough_for_a_client
+    without_a_free_descriptor_a_client_says_bye
     none_is_left_of_connections_that_have_ended_nor_of_those_that_a_peer_has_passed
     strangers_with_large_frames_share_one_memory
 }
@@ -112,6 +114,92 @@ fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on(shell: Shel
     late.expect(b"engine");
     accept(&*server).send("hi").unwrap();
     late.expect(b"hi");
+}
+
+/// The descriptors of the process, all of which are taken until this is dropped.
+struct Exhausted {
+    files: Vec<File>,
+    limits: (u64, u64),
+}
+
+impl Exhausted {
+    fn new() -> Self {
+        let limits = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 64.min(limits.1), limits.1).unwrap();
+        let files = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        Self { files, limits }
+    }
+
+    /// Leaves one to the others until this holds.
+    fn give_one_back_until(&mut self, holds: impl Fn() -> bool) {
+        self.files.pop().unwrap();
+        let open = || File::open("/dev/null").ok();
+        until(|| {
+            // Connections of tests before this one may still end, and give some back.
+            let left = open();
+            self.files.extend(open());
+            drop(left);
+            holds()
+        });
+    }
+}
+
+impl Drop for Exhausted {
+    fn drop(&mut self) {
+        let (soft, hard) = self.limits;
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    }
+}
+
+fn the_last_free_descriptor_is_enough_for_a_client(shell: Shell) {
+    let _alone = alone();
+    let server = shell.serve(Options::default());
+    let address = server.address().tcp().unwrap();
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let sockets = File::open("/proc/net/tcp").unwrap();
+    let mut exhausted = Exhausted::new();
+    client.connect(&address.into()).unwrap();
+    let mut client = Peer::of(client.into());
+    let hello = frame(b"agent");
+    // The server has to wait for the rest.
+    client.write(&hello[..3]);
+    let port = client.stream.local_addr().unwrap().port();
+    exhausted.give_one_back_until(|| has_read(&sockets, address.port(), port));
+    client.write(&hello[3..]);
+    client.expect(b"engine");
+    accept(&*server).send("hi").unwrap();
+    client.expect(b"hi");
+}
+
+/// True if all that has come from one port of this machine to another was read.
+fn has_read(mut sockets: &File, port: u16, from: u16) -> bool {
+    sockets.rewind().unwrap();
+    let sockets = io::read_to_string(sockets).unwrap();
+    let (here, there) = (format!(":{port:04X}"), format!(":{from:04X}"));
+    sockets.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let is_it = fields[1].ends_with(&here) && fields[2].ends_with(&there);
+        is_it && fields[4].ends_with(":00000000")
+    })
+}
+
+fn without_a_free_descriptor_a_client_says_bye(shell: Shell) {
+    let _alone = alone();
+    let (listener, address) = listen();
+    let engine = std::thread::spawn(move || {
+        let mut engine = Peer::accept(&listener);
+        engine.write(&frame(b"engine"));
+        engine
+    });
+    let target = format!("pymasep://{address}");
+    let client = shell.connect("agent", target, Options::default()).unwrap();
+    let mut engine = engine.join().unwrap();
+    let exhausted = Exhausted::new();
+    client.connection().send("last").unwrap();
+    client.connection().bye();
+    engine.expect(b"last");
+    engine.expect_bye();
+    drop(exhausted);
 }
 
 fn descriptors() -> usize {

@@ -137,7 +137,7 @@ pub fn spawn<T: Send + 'static>(
 }
 
 /// Waits for what another thread or task does at once.
-pub fn until(holds: impl Fn() -> bool) {
+pub fn until(mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !holds() {
         assert!(Instant::now() < end, "it did not happen in {SOON:?}");
