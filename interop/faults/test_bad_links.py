@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -68,6 +73,37 @@ def test_a_real_client_of_a_masep_engine(
         introduce(interface, engine)
         arrived = exchange(seed, frames, engine, interface, there=to_pymasep(LINKS[fault]))
     note(fault, "masep, pymasep", counts=lan.counts(), sent=2 * frames, arrived=arrived)
+
+
+def test_a_real_client_of_a_masep_engine_that_stands_still_now_and_then(
+    network: Network, masep: Masep, seed: str, frames: int, note: Note
+) -> None:
+    fault = "10 % doubled"
+    lan = network(**LINKS[fault])
+    with ends.masep_and_pymasep(lan, masep) as (engine, interface), standing_still(engine.program.pid):
+        introduce(interface, engine)
+        arrived = exchange(seed, frames, engine, interface, there=to_pymasep(LINKS[fault]))
+    note(f"{fault}, the engine stands still", "masep, pymasep", counts=lan.counts(), sent=2 * frames, arrived=arrived)
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """A process is stopped for longer than its peer's timers take, again and again."""
+    over = threading.Event()
+
+    def stop_and_go() -> None:
+        while not over.wait(0.15):
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(0.5)
+            os.kill(pid, signal.SIGCONT)
+
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(stop_and_go)
+        try:
+            yield
+        finally:
+            over.set()
+            job.result()
 
 
 @pytest.mark.parametrize("fault", LINKS)

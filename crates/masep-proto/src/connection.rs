@@ -331,7 +331,7 @@ impl Connection {
         this.peer = Some(peer);
         this.silent_since = Some(now);
         this.rates = Rates::new(this.config.limits(), now);
-        let _as_usual = this.pattern.end_hello();
+        let _as_usual = this.pattern.end_hello(now);
         this.tell(event::OPEN);
         this.note_change();
         this

@@ -136,7 +136,7 @@ impl Connection {
         masep.is_heard = true;
         // The peer's way to write, as the first reads told it, is not for this protocol.
         self.pattern = Default::default();
-        let due = self.pattern.end_hello();
+        let due = self.pattern.end_hello(now);
         self.acknowledge(due);
     }
 

@@ -153,7 +153,7 @@ impl Connection {
                 self.inbound.consume(taken);
                 self.peer = Some(peer);
                 self.phase_until = None;
-                let due = self.pattern.end_hello();
+                let due = self.pattern.end_hello(now);
                 self.acknowledge(due);
                 if self.connects {
                     self.rejection_until = now.checked_add(REJECTION_TIME);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::FrameCodec;
 
-/// A hello's body that has not come in this time, while nothing was acknowledged, is held back.
+/// A hello's header that has come alone is acknowledged after this time: its body, if it is held back, comes at once then.
 const HELD_BACK: Duration = Duration::from_millis(3);
 /// The same for other frames, where nobody looks at a clock meanwhile, and the reader may be late: Linux puts an
 /// acknowledgement off for 40 ms.
@@ -19,6 +19,9 @@ const LONG_HELD_BACK: Duration = Duration::from_millis(30);
 const LEAST_SEGMENT: usize = 480;
 /// The number of reads, ending where no peer of pymasep's ends a segment, that show that the network cuts the stream.
 const ENOUGH_CUTS: u8 = 2;
+/// The same for a peer of two signs, more than there were other reads: a window that is nearly full cuts its frames too,
+/// now and then.
+const MANY_CUTS: u8 = 8;
 /// The number of reads without a header alone that show that the one sign was wrong.
 const ENOUGH_OTHERS: u8 = 250;
 /// The number of frames that come whole behind a silence, with the acknowledgement of the one before put off, that show
@@ -32,7 +35,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WritePattern {
     verdict: Verdict,
-    /// A header alone is no sign if its body is not held back. So it is in the hello, and after one whose body was not.
+    /// A header alone is no sign if its body is not held back. So it is in the hello, and after one that was split by others.
     doubts: bool,
     cuts: u8,
     /// Reads since the one sign that tell against it.
@@ -106,9 +109,14 @@ impl WritePattern {
     }
 
     /// Notes that the hello has come whole.
-    pub(super) const fn end_hello(&mut self) -> Acknowledgement {
+    pub(super) fn end_hello(&mut self, now: Instant) -> Acknowledgement {
         self.doubts = self.header.is_some();
-        self.header = None;
+        if self.header.take().is_some() {
+            // Something may have cut the stream just there. Or the network has doubled or delayed packets, to which our
+            // kernel has answered: that lets the body go. To take a peer for one of pymasep's costs time alone.
+            self.verdict = Verdict::Perhaps;
+            self.of_hello = Some(now);
+        }
         Acknowledgement::Withhold
     }
 
@@ -159,10 +167,16 @@ impl WritePattern {
         }
         if alone && bytes < LEAST_SEGMENT && rest > 0 && !is_header {
             self.cuts += 1;
-            if self.cuts >= ENOUGH_CUTS {
+            let enough = match self.verdict {
+                Verdict::Apart => MANY_CUTS,
+                _ => ENOUGH_CUTS,
+            };
+            if self.cuts >= enough {
                 self.verdict = Verdict::Cut;
                 return Acknowledgement::AsUsual;
             }
+        } else if self.verdict == Verdict::Apart {
+            self.cuts = self.cuts.saturating_sub(1);
         } else if held_back.is_some_and(|time| time >= LONG_HELD_BACK) {
             self.suspect();
         }
