@@ -30,7 +30,6 @@ use std::task::{Context, Poll};
 
 use masep_proto::Limits;
 use masep_proto::connection::{Transmit, Write};
-use masep_proto::protocol2::Protocol;
 use masep_proto::tls::LayerState;
 
 use crate::{Address, SocketOptions};
@@ -240,14 +239,13 @@ pub(crate) fn prepare_accepted(
     }
 }
 
-/// The peer has said hello, in this protocol.
+/// The peer has said hello. `splits_frames`: it writes header and body apart, see
+/// [`peer_splits_frames`](masep_proto::connection::Connection::peer_splits_frames).
 ///
-/// The pauses of a congestion control cost frames that are large, which only protocol 2 has. A frame of pymasep's protocol
-/// that is sent without them arrives in pieces more often, which pymasep's reader does not endure.
-pub(crate) fn note_protocol(stream: &(impl Stream + ?Sized), protocol: Protocol) {
-    if protocol == Protocol::Masep2
-        && let Some(tcp) = stream.tcp()
-    {
+/// A large frame that is sent without the pauses of a congestion control arrives in pieces more often, which pymasep's reader
+/// does not endure.
+pub(crate) fn note_peer(stream: &(impl Stream + ?Sized), splits_frames: bool) {
+    if !splits_frames && let Some(tcp) = stream.tcp() {
         tcp.send_unpaced();
     }
 }

@@ -2,19 +2,18 @@
 //! rests of frames that were sent without a wait, and farewells. It is started when there is work, or a server, and ends
 //! when there was none for a while.
 
+mod steps;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use masep_proto::connection::Want;
-
-use super::drive::{Rest, is_past};
+use self::steps::MAY_READ;
 use super::poller::{Additions, Poller};
 use super::shared::Shared;
-use super::stream::{Readiness, Stream, Wait, after, earlier};
-use crate::CloseReason;
+use super::stream::{Readiness, Stream, after};
 use crate::sync::{self, Instant, Mutex, MutexGuard, thread};
 
 /// The time for which the thread stays though there is nothing to do.
@@ -26,20 +25,6 @@ static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 shuttle::lazy_static! {
     static ref KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
 }
-
-/// The time in which nobody looks whether a peer that was told of the end has closed its side. Most have by then, and many
-/// of them are looked at together: a process that opens and ends connections all the time does not wake up for each.
-const REST: Duration = Duration::from_millis(5);
-
-/// The readiness of a stream that was asked to tell when all is sent.
-const ALL_SENT: Readiness = Readiness {
-    reads: false,
-    writes: true,
-};
-const MAY_READ: Readiness = Readiness {
-    reads: true,
-    writes: false,
-};
 
 /// The number of times that the thread was left behind in another process. The connections that it had there, it has not
 /// here.
@@ -363,121 +348,4 @@ fn end() -> bool {
         *keeper = None;
     }
     ends
-}
-
-impl Shared {
-    /// Finds out which thread takes the step that is due. If it is this one, it calls [`step`](Self::step).
-    fn begin_step(&self) -> Stepping {
-        let mut state = self.lock();
-        if state.roles.is_stepped {
-            state.roles.steps_again = true;
-            return Stepping::Another;
-        }
-        if state.roles.is_watched {
-            if state.roles.generation == GENERATION.load(Ordering::Relaxed) {
-                return Stepping::Keeper;
-            }
-            state.leave_keeper();
-        }
-        state.roles.is_stepped = true;
-        Stepping::This
-    }
-
-    /// A step of the keeper, for a connection that needs it. It has the roles from here on that it waits for.
-    fn step(self: &Arc<Self>, found: Readiness) -> Option<Watch> {
-        let mut state = self.lock();
-        let now = state.tick();
-        if is_past(state.roles.looks_until, now) {
-            state.roles.looks_until = None;
-        }
-        let found = match state.roles.rest {
-            Rest::Now => {
-                state.roles.rest = Rest::Over;
-                MAY_READ
-            }
-            Rest::Due | Rest::Over => found,
-        };
-        state = self.found_by(state, found);
-        let mut has_asked = false;
-        loop {
-            state = self.advance(state);
-            let looks = state.roles.looks_until.is_some();
-            if looks && state.core.wants().read == Want::Now {
-                state = self.read(state, Wait::No);
-                continue;
-            }
-            if std::mem::take(&mut state.roles.steps_again) {
-                continue;
-            }
-            if !state.needs_keeper() || (state.core.is_open() && state.roles.waiting > 0) {
-                break;
-            }
-            let reads = !state.core.is_open() || looks;
-            let may_wait = state.may_wait(state.core.wants());
-            let mut wanted = Readiness {
-                reads: reads && may_wait.reads,
-                writes: may_wait.writes,
-            };
-            let mut until = earlier(state.core.deadline(), state.roles.looks_until);
-            let Some(stream) = state.stream.clone() else {
-                break;
-            };
-            if wanted.writes && state.core.wants().sent && !has_asked {
-                // Mostly all is sent by now.
-                has_asked = true;
-                drop(state);
-                let is_sent = stream.is_writable();
-                state = self.lock();
-                if is_sent {
-                    state = self.found_by(state, ALL_SENT);
-                }
-                continue;
-            }
-            if wanted == MAY_READ && state.hearing.is_some() && state.roles.rest == Rest::Due {
-                state.roles.rest = Rest::Now;
-                wanted = Readiness::default();
-                until = earlier(until, state.tick().checked_add(REST));
-            }
-            state.take(wanted);
-            state.roles.kept = wanted;
-            state.roles.is_watched = true;
-            state.roles.generation = GENERATION.load(Ordering::Relaxed);
-            state.roles.is_stepped = false;
-            return Some(Watch {
-                stream,
-                wanted,
-                until,
-            });
-        }
-        state.roles.is_stepped = false;
-        self.notify(&state);
-        None
-    }
-
-    /// The keeper has the roles no more. `steps`: it takes a step.
-    fn give_back(&self, steps: bool) {
-        let mut state = self.lock();
-        state.leave_keeper();
-        state.roles.is_stepped = steps;
-        if !steps {
-            self.notify(&state);
-        }
-    }
-
-    /// There is no thread that could wait for this connection: if it has an end, or no beginning yet, it is over with this
-    /// call. The peer is told what its stream takes now.
-    fn leave_at_once(self: &Arc<Self>) {
-        let mut state = self.lock();
-        // The first time tells the peer and awaits its end, the second does not. A thread that is writing sees to the rest.
-        for _ in 0..2 {
-            if state.core.is_open() || state.core.is_over() {
-                return;
-            }
-            state.note_own_end();
-            let now = state.tick();
-            state.core.abort(CloseReason::Aborted, now);
-            drop(state);
-            state = self.write_now();
-        }
-    }
 }

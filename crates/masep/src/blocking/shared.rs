@@ -194,7 +194,7 @@ impl Shared {
             let _ = self.peer.set(peer.clone());
             #[cfg(not(masep_model))]
             if let Some(stream) = &state.stream {
-                crate::transport::note_protocol(&stream.0, state.core.protocol());
+                crate::transport::note_peer(&stream.0, state.core.peer_splits_frames());
             }
         }
     }

@@ -232,7 +232,7 @@ impl Shared {
             let _ = self.peer.set(peer.clone());
             #[cfg(not(masep_model))]
             if let Some(stream) = &locked.stream {
-                crate::transport::note_protocol(&**stream, locked.core.protocol());
+                crate::transport::note_peer(&**stream, locked.core.peer_splits_frames());
             }
         }
     }

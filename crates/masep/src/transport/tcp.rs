@@ -178,9 +178,8 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn connections_of_the_loopback_in_protocol_2_are_not_paced_and_others_as_the_system_has_it() {
-        use crate::transport::{Socket, note_protocol};
-        use masep_proto::protocol2::Protocol;
+    fn connections_of_the_loopback_are_not_paced_but_those_to_peers_of_pymasep() {
+        use crate::transport::{Socket, note_peer};
 
         for local in ["127.0.0.1:0", "127.9.0.1:0", "[::1]:0"] {
             let listener = std::net::TcpListener::bind(local).unwrap();
@@ -190,9 +189,9 @@ mod tests {
                 let (stream, _) = Socket::new(stream).unwrap();
                 let algorithm = || SockRef::from(&stream).tcp_congestion().unwrap();
                 let before = algorithm();
-                note_protocol(&stream, Protocol::Pymasep);
+                note_peer(&stream, true);
                 assert_eq!(algorithm(), before, "{local}");
-                note_protocol(&stream, Protocol::Masep2);
+                note_peer(&stream, false);
                 assert!(algorithm().starts_with(b"reno"), "{local}");
             }
         }
