@@ -6,13 +6,14 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use masep::ConnectErrorKind;
 use masep::tls::{ClientTls, ServerTls};
 
 use crate::authority::{self, Authority};
 use crate::directory::Directory;
-use crate::shells::{Options, Shell, accept, of_each_shell, until};
+use crate::shells::{Options, SOON, Shell, accept, of_each_shell, until};
 
 of_each_shell! {
     what_takes_the_place_of_a_file_stops_nobody
@@ -21,7 +22,15 @@ of_each_shell! {
 }
 
 fn write(directory: &Directory, server: &authority::Server) {
+    write_key(directory, server);
+    write_chain(directory, server);
+}
+
+fn write_key(directory: &Directory, server: &authority::Server) {
     fs::write(directory.path("server.key"), &server.key).unwrap();
+}
+
+fn write_chain(directory: &Directory, server: &authority::Server) {
     fs::write(directory.path("server.pem"), &server.chain).unwrap();
 }
 
@@ -86,16 +95,16 @@ fn what_takes_the_place_of_a_file_stops_nobody(shell: Shell) {
 fn clients_come_in_while_files_change(shell: Shell) {
     let directory = Directory::new();
     let authority = Authority::new();
-    let certificates = [(); 2].map(|()| authority.server(&["127.0.0.1"]));
+    let certificates = [(); 3].map(|()| authority.server(&["127.0.0.1"]));
     write(&directory, &certificates[0]);
     let (handler, _events) = crate::shells::Events::new();
     let options = Options::default().server_tls(files(&directory));
     let server = shell.serve(options.handler(handler));
     let address = format!("masep+tls://{}", server.address());
     let trusted = authority.trusted();
-    let loads = || server.certificate().unwrap().loads;
+    let state = || server.certificate().unwrap();
+    let end = Instant::now() + 3 * SOON;
     thread::scope(|scope| {
-        let is_over = || loads() >= 3;
         for task in 0..4 {
             let (address, trusted) = (&address, &trusted);
             scope.spawn(move || {
@@ -103,18 +112,19 @@ fn clients_come_in_while_files_change(shell: Shell) {
                     let options = Options::default().client_tls(trusted.clone());
                     let id = format!("agent-{task}-{number}");
                     shell.connect(&id, &**address, options).unwrap();
-                    if is_over() {
+                    if state().loads == 3 || Instant::now() > end {
                         break;
                     }
                 }
             });
         }
-        let mut next = certificates.iter().cycle();
-        until(|| {
-            write(&directory, next.clone().nth(1).unwrap());
-            is_over()
-        });
-        next.next();
+        for (loads, next) in (2..).zip(&certificates[1..]) {
+            write_key(&directory, next);
+            until(|| state().error.is_some());
+            write_chain(&directory, next);
+            until(|| state().error.is_none());
+            assert_eq!(state().loads, loads);
+        }
     });
 }
 
