@@ -234,7 +234,8 @@ fn one_that_makes_no_environment_in_time_is_told_with_what_it_has_said() {
     let mut server = Environments::new("gymnasium", cart_pole());
     server.is_silent = true;
     let address = server.serve();
-    let (ran, report) = check(&[&address, "--make", "--timeout", "500ms"]);
+    // Enough for the hello.
+    let (ran, report) = check(&[&address, "--make", "--timeout", "3s"]);
     assert_eq!(
         (ran.code, &report["reason"]),
         (Some(3), &"timed_out".into()),
