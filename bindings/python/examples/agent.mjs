@@ -34,7 +34,7 @@ for await (const bytes of socket)
   for (rest = Buffer.concat([rest, bytes]); rest.length >= at + 8 && rest.length >= at + 8 + (size = rest.readUInt32LE(at)); at += (size + 15) & ~7) {
     const [kind, payload] = [rest[at + 4], rest.subarray(at + 8, at + 8 + size)];
     const { type, params: { request, observation, terminated, truncated, text } = {} } = kind === 16 ? decode(payload) : {};
-    if (kind === 5) send(6, payload);
+    if (kind === 2 && decode(payload).profile !== "environment/1") throw Error("this has no environments"); else if (kind === 5) send(6, payload);
     if (type === "environment") ask("reset", { request: 1, seed: 7 });
     else if (type === "error" || terminated || truncated) socket.end(console.log(text ?? `${request - 1} steps`));
     else if (observation) ask("step", { request: request + 1, action: observation[2] + observation[3] > 0 ? 1 : 0 });

@@ -58,6 +58,7 @@ pub(crate) fn welcome<'py>(py: Python<'py>, welcome: Welcome) -> PyResult<Bound<
     fields.set_item("game", welcome.game.as_deref())?;
     fields.set_item("seats", welcome.seats)?;
     fields.set_item("free", welcome.free)?;
+    fields.set_item("profile", welcome.profile.as_deref())?;
     let heartbeat = (welcome.heartbeat_ms > 0).then(|| seconds(welcome.heartbeat_ms));
     fields.set_item("heartbeat", heartbeat)?;
     make(py, "Welcome", fields)

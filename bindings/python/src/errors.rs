@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use masep::{CloseReason, ConnectError, ConnectErrorKind, Rejected, SendError, Undelivered};
+use masep::{
+    CloseReason, ConnectError, ConnectErrorKind, ProfileError, Rejected, SendError, Undelivered,
+};
 use masep_proto::{DecodeError, DecodeErrorKind, EncodeError, LimitExceeded};
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyOSError;
@@ -158,6 +160,8 @@ pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
         ConnectErrorKind::Rejected(why) => rejected(py, text, why),
         ConnectErrorKind::OtherProtocol(_) => transport(py, text, "other_protocol"),
         ConnectErrorKind::Hello(_) => exception(py, "PeerError", (text, "hello")),
+        ConnectErrorKind::Profile(ProfileError::NoPlace) => caller(py, text),
+        ConnectErrorKind::Profile(_) => profile(py, text),
         ConnectErrorKind::Tls(fault) => transport(py, text, fault.as_str()),
         ConnectErrorKind::TlsSettings(error) => caller(py, error.to_string()),
         ConnectErrorKind::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {

@@ -86,16 +86,18 @@ impl Request {
     }
 
     /// Takes the client, with a WELCOME that has this.
-    #[pyo3(signature = (game=None, seats=None, free=None))]
+    #[pyo3(signature = (profile=None, game=None, seats=None, free=None))]
     fn admit(
         &self,
         py: Python<'_>,
+        profile: Option<String>,
         game: Option<String>,
         seats: Option<u64>,
         free: Option<u64>,
     ) -> PyResult<()> {
         let request = self.take(py)?;
         let mut welcome = request.welcome();
+        welcome.profile = profile.map(Into::into);
         welcome.game = game.map(Into::into);
         (welcome.seats, welcome.free) = (seats, free);
         py.detach(|| drop(request.admit(welcome)));
@@ -199,13 +201,18 @@ impl Detached {
 
 /// Goes on with a client that was detached, over a socket of which this descriptor is a handle, which it closes.
 #[pyfunction]
-#[pyo3(signature = (id, descriptor, heard, is_answered, limits=None, socket_options=None))]
+#[pyo3(signature = (id, descriptor, heard, is_answered, profile=None, limits=None, socket_options=None))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that the other process has of it"
+)]
 pub(crate) fn take_over(
     py: Python<'_>,
     id: String,
     descriptor: RawFd,
     heard: &[u8],
     is_answered: bool,
+    profile: Option<String>,
     limits: Option<&Bound<'_, PyAny>>,
     socket_options: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Connection> {
@@ -219,7 +226,7 @@ pub(crate) fn take_over(
         is_answered,
     };
     let taken = waiting::call(py, move || {
-        blocking::Connection::accept_over(id, owned, &heard, &limits, &options)
+        blocking::Connection::accept_over(id, owned, &heard, profile.as_deref(), &limits, &options)
     })?;
     taken
         .map(|connection| Connection::new(connection, heeded))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from functools import partial
 from pathlib import Path
 
 import environments
@@ -27,9 +28,13 @@ from masep.gymnasium import (
     EnvironmentServer,
     RemoteEnv,
     RemoteError,
+    RemoteVectorEnv,
     space_from_json,
     space_to_json,
 )
+from masep.pettingzoo import RemoteAECEnv, RemoteParallelEnv
+
+SOON = 10.0
 
 SERVED = {
     "CartPole-v1": "CartPole-v1",
@@ -234,6 +239,44 @@ def test_only_arguments_that_the_server_allows_are_taken():
         with pytest.raises(masep.RejectedError) as raised:
             masep.connect(server.target, id="stranger", protocol=2)
         assert raised.value.code == "unsupported_profile"
+
+
+@pytest.mark.parametrize("make", [RemoteEnv, RemoteVectorEnv, RemoteAECEnv, RemoteParallelEnv])
+def test_a_server_of_something_else_is_told_at_once_and_not_waited_for(make):
+    with masep.Server("engine", "127.0.0.1:0") as server:
+        with pytest.raises(masep.PeerError, match="'?engine.*environment/1") as raised:
+            make(server.target)
+        assert raised.value.kind == "profile"
+        for way_out in ("masep.gymnasium.serve", "masep.join", "masep.connect"):
+            assert way_out in str(raised.value)
+        left = server.accept(SOON)
+        assert left.recv(SOON) is None
+        assert left.peer_bye.code == "unsupported_profile"
+    with masep.Table("", ["red"], "127.0.0.1:0") as table:
+        with pytest.raises(masep.RejectedError) as refused:
+            make(table.target)
+        assert refused.value.code == "unsupported_profile"
+
+
+def test_a_host_of_ones_own_says_which_profile_it_speaks():
+    def answer(profile):
+        request = server.next_request(SOON)
+        assert request.hello.profile == PROFILE
+        request.admit(profile=profile)
+
+    with masep.Server("engine", "127.0.0.1:0", ask=True) as server:
+        for profile, is_taken in ((None, False), ("environment/2", False), (PROFILE, True)):
+            host = threading.Thread(target=answer, args=(profile,))
+            host.start()
+            connect = partial(_masep.connect, "a", server.target, protocol=2, profile=PROFILE)
+            if is_taken:
+                connection = connect()
+                assert connection.welcome.profile == PROFILE
+                connection.try_close()
+            else:
+                with pytest.raises(masep.PeerError, match=profile or "nor any other"):
+                    connect()
+            host.join()
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ Exit codes, for monitors, with the status and its reasons:
                        closed, reset, io
      other_protocol    it does not speak as it was asked to: other_protocol, bad_hello, not_tls,
                        tls_version, tls_no_protocol, tls_incompatible, tls_alert, tls_broken,
-                       truncated; no_environment: --make finds none
+                       truncated; other_profile: it takes a client that wants environments, and
+                       does not say that it has any; no_environment: --make finds none
   5  refused           it does not take this client: unauthorized, forbidden, banned,
                        too_many_connections, unknown_game, tls_required, environment_failed
                        (with --make), among others
@@ -202,19 +203,18 @@ impl Check {
                 client = client_of(&id::random(ID));
                 connected = client.clone().connect(target).await;
             }
-            let (mut profile, mut connecting) = (None, begun);
+            let mut connecting = begun;
             if connected.as_ref().is_err_and(environments::are_served) {
-                (profile, connecting) = (Some(environments::PROFILE), Instant::now());
+                connecting = Instant::now();
                 connected = environments::looking(client.clone()).connect(target).await;
             }
-            let mut report = match connected {
+            let report = match connected {
                 Ok(client) => seen(target, client.connection(), connecting.elapsed()).await,
                 Err(error) => Report::failed(target, error)?,
             };
-            report.profile = profile;
             if self.make && report.status == Verdict::Ok {
                 let left = self.timeout.saturating_sub(begun.elapsed());
-                self.make(target, &client, &mut report, left).await?;
+                return self.make(target, &client, report, left).await;
             }
             Ok(report)
         };
@@ -231,21 +231,21 @@ impl Check {
         &self,
         target: &Target,
         client: &ClientBuilder,
-        report: &mut Report,
+        mut report: Report,
         time: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<Report, Error> {
         if report.profile.is_none() {
             report.speaks_otherwise("it is no server of environments".to_owned());
-            return Ok(());
+            return Ok(report);
         }
         match timeout(time, environments::make(client, target)).await {
-            Ok(made) => report.learn_environment(made),
+            Ok(made) => report.learn_environment(made)?,
             Err(_elapsed) => {
                 let time = humantime::format_duration(self.timeout);
                 report.fell_silent(format!("no environment was made within {time}"));
-                Ok(())
             }
         }
+        Ok(report)
     }
 
     /// The client that it comes as.

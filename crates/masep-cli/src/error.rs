@@ -137,6 +137,7 @@ impl Error {
             Self::Connect(error) => match &error.kind {
                 ConnectErrorKind::Hello(_)
                 | ConnectErrorKind::OtherProtocol(_)
+                | ConnectErrorKind::Profile(_)
                 | ConnectErrorKind::Address(_)
                 | ConnectErrorKind::Token(_)
                 | ConnectErrorKind::TlsSettings(_)

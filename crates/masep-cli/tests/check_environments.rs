@@ -11,8 +11,8 @@ mod session;
 use std::sync::Arc;
 use std::thread;
 
-use masep::blocking::{Connection, Server};
-use masep::{Bye, Message, Rejected, Request, Value};
+use masep::blocking::{Client, Connection, Server};
+use masep::{Bye, ConnectErrorKind, Dict, Message, Rejected, Request, Value};
 use program::{Run, run};
 use serde_json::{Value as Json, json};
 use session::Session;
@@ -26,6 +26,8 @@ struct Environments {
     refusal: Option<Rejected>,
     /// It says nothing of the environment.
     is_silent: bool,
+    /// The profile that its WELCOME says.
+    profile: Option<&'static str>,
 }
 
 impl Environments {
@@ -35,6 +37,7 @@ impl Environments {
             told,
             refusal: None,
             is_silent: false,
+            profile: Some("environment/1"),
         }
     }
 
@@ -64,6 +67,7 @@ impl Environments {
         }
         let make = hello.make.unwrap_or_default();
         let mut welcome = request.welcome();
+        welcome.profile = self.profile.map(Into::into);
         if make.get("look") == Some(&Value::from(true)) {
             welcome.game = Some("CartPole-v1".into());
             (welcome.seats, welcome.free) = (Some(8), Some(7));
@@ -242,6 +246,55 @@ fn one_that_makes_no_environment_in_time_is_told_with_what_it_has_said() {
         "{report}"
     );
     assert_eq!(report["profile"], "environment/1", "{report}");
+}
+
+#[test]
+fn one_that_takes_a_client_and_speaks_another_profile_has_no_environments() {
+    for profile in [None, Some("environment/2")] {
+        let mut server = Environments::new("gymnasium", cart_pole());
+        server.profile = profile;
+        let address = server.serve();
+        for args in [&["check", &*address][..], &["check", &address, "--make"]] {
+            let ran = run(&[args, &["--json"]].concat(), "");
+            let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+            assert_eq!(
+                (ran.code, &report["status"], &report["reason"]),
+                (Some(3), &"other_protocol".into(), &"other_profile".into()),
+                "{report}"
+            );
+            assert!(report.get("profile").is_none(), "{report}");
+            let ran = run(args, "");
+            let words = profile.unwrap_or("nor any other");
+            assert!(ran.stdout.contains(words), "{}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_proxy_passes_on_which_profile_is_spoken_and_that_none_is() {
+    let client = |address: String| {
+        let make = Dict::new().with("look", true);
+        let client = Client::builder("agent").profile("environment/1").make(make);
+        client.connect(format!("masep://{address}"))
+    };
+    let environments = Environments::new("gymnasium", cart_pole()).serve();
+    let proxy = |to: &str| {
+        let to = format!("masep://{to}");
+        Session::start(&["proxy", "--json", "--listen", "127.0.0.1:0", "--to", &to])
+    };
+    let mut near = proxy(&environments);
+    let looked = client(near.address()).unwrap();
+    let welcome = looked.connection().welcome().unwrap();
+    assert_eq!(welcome.profile.as_deref(), Some("environment/1"));
+
+    let mut engine = Session::start(&["serve", "127.0.0.1:0"]);
+    let mut near = proxy(&engine.address());
+    let error = client(near.address()).map(drop).expect_err("an engine");
+    let ConnectErrorKind::Rejected(rejected) = &error.kind else {
+        panic!("{error}");
+    };
+    assert_eq!(&*rejected.code, "unsupported_profile");
+    assert_eq!(rejected.retry_ms, None, "it would not help");
 }
 
 #[test]

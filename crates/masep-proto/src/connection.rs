@@ -86,7 +86,7 @@ pub use batch::Batch;
 pub use config::{Config, Protocols, WhenFull};
 pub use hand_over::{HandOver, Heard};
 pub use handler::HandlerCall;
-pub use hello::HelloFailure;
+pub use hello::{HelloFailure, OtherProfile};
 pub use known::KnownPymasep;
 pub use memory::FrameMemory;
 pub use signals::{Action, Event, Pushed, Read, Room, Want, Wants, Write};

@@ -288,9 +288,9 @@ prop_compose! {
 prop_compose! {
     fn welcomes()(
         version: u16, id in names(200), max: u32, heartbeat_ms: u64,
-        names in prop::collection::vec(prop::option::of(names(60)), 3),
+        names in prop::collection::vec(prop::option::of(names(60)), 5),
         features in prop::collection::vec(names(60), 0..5),
-        epoch: Option<u64>, grace_ms: Option<u64>,
+        epoch: Option<u64>, grace_ms: Option<u64>, seats: Option<u64>, free: Option<u64>,
         last in prop::option::of(dicts()),
     ) -> Welcome {
         let mut welcome = Welcome::new(PeerId::new(id), max);
@@ -301,6 +301,9 @@ prop_compose! {
         welcome.instance = names.next().flatten();
         welcome.seat = names.next().flatten();
         welcome.resume = names.next().flatten();
+        welcome.game = names.next().flatten();
+        welcome.profile = names.next().flatten();
+        (welcome.seats, welcome.free) = (seats, free);
         welcome.epoch = epoch;
         welcome.last = last;
         welcome.grace_ms = grace_ms;

@@ -10,8 +10,8 @@ use crate::discovery::SearchReport;
 use crate::endpoint::Endpoint;
 use crate::tls::Connector;
 use crate::{
-    Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, InvalidAddress, Target,
-    TokenError,
+    Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, InvalidAddress,
+    ProfileError, Target, TokenError,
 };
 
 /// The time that an answer to a search is tried before the next is tried beside it. A server says hello
@@ -86,6 +86,9 @@ impl Endpoint {
         has_tls: bool,
     ) -> Result<Arc<Config>, ConnectErrorKind> {
         let config = self.config(protocols)?.tls(has_tls);
+        if self.offer.profile.is_some() && protocols == Protocols::Pymasep {
+            return Err(ProfileError::NoPlace.into());
+        }
         if self.offer.token.is_some() {
             if protocols == Protocols::Pymasep {
                 return Err(TokenError::NoPlace.into());
@@ -181,10 +184,10 @@ impl<'a> Agreement<'a> {
         remembers: bool,
         now: Instant,
     ) -> Self {
-        // A token is not for a server of pymasep's protocol, whatever it was a minute ago.
+        // A token, or a profile, is not for a server of pymasep's protocol, whatever it was a minute ago.
         let is_known = remembers
             && endpoint.protocols == Protocols::Both
-            && endpoint.offer.token.is_none()
+            && !endpoint.offer.needs_protocol2()
             && known().contains(address, now);
         Self {
             address,
@@ -253,8 +256,8 @@ macro_rules! client_calls {
         ///
         /// A server of pymasep's protocol has no HELLO: it is told by messages
         /// ([`Message::register`](crate::Message::register)), and of what is set here it learns nothing. The same holds
-        /// for [`game`](Self::game), [`seat`](Self::seat), [`table`](Self::table), [`resume`](Self::resume),
-        /// [`profile`](Self::profile) and [`make`](Self::make).
+        /// for [`game`](Self::game), [`seat`](Self::seat), [`table`](Self::table), [`resume`](Self::resume) and
+        /// [`make`](Self::make).
         pub fn role(mut self, role: crate::Role) -> Self {
             self.endpoint.offer.role = Some(role.hello_name().into());
             self
@@ -285,7 +288,11 @@ macro_rules! client_calls {
             self
         }
 
-        /// The profile, for the HELLO: the form in which a server would talk to the client.
+        /// The profile, for the HELLO: the form of all that is said on the connection, such as `environment/1`. The server says
+        /// in its WELCOME that it speaks it ([`Welcome::profile`](crate::Welcome::profile)), or connecting is an error
+        /// ([`ConnectErrorKind::Profile`](crate::ConnectErrorKind::Profile)): one that knows nothing of the profile takes the
+        /// client all the same, and both would wait for each other. A client with a profile does not fall back to pymasep's
+        /// protocol, which has none.
         pub fn profile(mut self, profile: &str) -> Self {
             self.endpoint.offer.profile = Some(profile.into());
             self

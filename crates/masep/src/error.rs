@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use masep_proto::admission::RejectReason;
-use masep_proto::connection::{HelloFailure, PushError, TooLarge};
+use masep_proto::connection::{HelloFailure, OtherProfile, PushError, TooLarge};
 use masep_proto::protocol2::{Protocol, Rejected};
 use masep_proto::tls::TlsFault;
 use masep_proto::{
@@ -313,6 +313,9 @@ pub enum ConnectErrorKind {
     /// The access token is not sent on such a connection. Nothing was said to the server.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The server does not speak the profile that this client asks for, or cannot be asked for one.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// TLS failed, or the server does not speak it: its certificate is not accepted, for example.
     #[error(transparent)]
     Tls(#[from] TlsFault),
@@ -400,6 +403,19 @@ pub enum TokenError {
     NoPlace,
 }
 
+/// The reason why a client does not get the profile that it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// The server takes this client, but does not say that it speaks this profile: it is another one than was meant. It was
+    /// told so, by a BYE with the code `unsupported_profile`.
+    #[error(transparent)]
+    NotSpoken(Box<OtherProfile>),
+    /// pymasep's protocol, which this client was told to speak, has no profiles. It is the caller's error.
+    #[error("pymasep's protocol has no profiles, and this client asks for one")]
+    NoPlace,
+}
+
 impl From<HelloFailure> for ConnectErrorKind {
     fn from(failure: HelloFailure) -> Self {
         match failure {
@@ -408,6 +424,7 @@ impl From<HelloFailure> for ConnectErrorKind {
             HelloFailure::Io(kind) => Self::Io(kind.into()),
             HelloFailure::Tls(fault) => Self::Tls(fault),
             HelloFailure::Rejected(rejected) => Self::Rejected(rejected),
+            HelloFailure::OtherProfile(other) => Self::Profile(ProfileError::NotSpoken(other)),
             HelloFailure::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
             // Over one stream nobody can connect again.
             HelloFailure::ConnectAgain => Self::OtherProtocol(Protocol::Pymasep),

@@ -163,7 +163,7 @@ mod transport;
 #[cfg(any(feature = "tls", feature = "token-file"))]
 mod whole_file;
 
-pub use masep_proto::connection::{PeerLimits, Protocols, TooLarge, WhenFull};
+pub use masep_proto::connection::{OtherProfile, PeerLimits, Protocols, TooLarge, WhenFull};
 pub use masep_proto::protocol2::{AccessToken, Bye, Hello, Notice, Protocol, Rejected, Welcome};
 pub use masep_proto::{
     Action, Array, ArrayError, ArrayItem, CircularHeadList, CloseReason, DType, DecodeError,
@@ -177,7 +177,7 @@ pub use address::{Address, IntoTarget, InvalidAddress, Target};
 pub use client::{Client, ClientBuilder};
 pub use connection::{Connection, ConnectionId, Sending};
 pub use error::{
-    AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase,
+    AcceptError, AcceptTimeoutError, ConnectError, ConnectErrorKind, ConnectPhase, ProfileError,
     RecvMessageError, RecvTimeoutError, RejectReason, SendError, TlsError, TokenError,
     TryRecvError, Undelivered,
 };

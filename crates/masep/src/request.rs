@@ -130,7 +130,8 @@ impl Request {
     }
 
     /// A WELCOME that says nothing beyond what each does, to be filled for [`admit`](Self::admit): instance, seat,
-    /// resume, epoch, last, grace, game and the numbers of seats; and the id, if this client is to know the server by another one. The rest of it is the
+    /// resume, epoch, last, grace, game, the numbers of seats, and the profile, without which a client that asks for one does
+    /// not stay; and the id, if this client is to know the server by another one. The rest of it is the
     /// server's, and does not count. A client of pymasep's protocol is told the id alone.
     pub fn welcome(&self) -> Welcome {
         Welcome::new(self.peer.server.clone(), 0)

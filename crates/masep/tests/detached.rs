@@ -28,7 +28,7 @@ fn go_on(detached: Option<io::Result<Detached>>) -> io::Result<Connection> {
 fn go_on_with(detached: &Detached) -> io::Result<Connection> {
     let stream = detached.as_fd().try_clone_to_owned()?;
     let (limits, options) = (Limits::default(), SocketOptions::default());
-    Connection::accept_over("worker", stream, detached.heard(), &limits, &options)
+    Connection::accept_over("worker", stream, detached.heard(), None, &limits, &options)
 }
 
 #[test]

@@ -205,12 +205,14 @@ class Request(_blocks.Live):
         """The same as text."""
         return self._request.target
 
-    def admit(self) -> None:
+    def admit(self, *, profile: str | None = None) -> None:
         """Takes the client: it comes out of :meth:`Server.accept`, unless its id is in use. Does not wait.
 
+        :param profile: the profile that is spoken with it. A client that has asked for one (``hello.profile``) and is not
+            told the same leaves at once
         :raises CallerError: if it was decided about this client before
         """
-        self._request.admit()
+        self._request.admit(profile)
 
     def refuse(self, code: str = "denied", text: str = "", retry_after: float | None = None) -> None:
         """Does not take the client, which is told why. Does not wait.

@@ -96,5 +96,7 @@ class Welcome:
     """The number of seats, where the server has some."""
     free: int | None = None
     """The number of those that nobody has, behind this client."""
+    profile: str | None = None
+    """The form in which this client is talked to, if it has asked for one: ``"environment/1"``."""
     heartbeat: float | None = None
     """The seconds without anything sent after which a side pings; None: neither does."""

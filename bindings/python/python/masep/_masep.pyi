@@ -265,7 +265,11 @@ class Request:
     @property
     def hello(self) -> Hello: ...
     def admit(
-        self, game: str | None = None, seats: int | None = None, free: int | None = None
+        self,
+        profile: str | None = None,
+        game: str | None = None,
+        seats: int | None = None,
+        free: int | None = None,
     ) -> None: ...
     def refuse(
         self, code: str = "denied", text: str = "", retry_ms: int | None = None
@@ -310,6 +314,7 @@ def take_over(
     descriptor: int,
     heard: bytes,
     is_answered: bool,
+    profile: str | None = None,
     limits: Limits | None = None,
     socket_options: SocketOptions | None = None,
 ) -> Connection: ...

@@ -8,7 +8,7 @@ use masep::{
 };
 
 /// The profile of these servers.
-pub(super) const PROFILE: &str = "environment/1";
+const PROFILE: &str = "environment/1";
 /// The kinds of environments that a server may have: one for other kinds of several agents has the last one too.
 const KINDS: [&str; 2] = ["gymnasium", "aec"];
 

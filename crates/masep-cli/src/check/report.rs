@@ -28,9 +28,9 @@ pub(super) struct Report {
     protocol: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// The profile of a server that has one.
+    /// The profile that it speaks with a client that asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) profile: Option<&'static str>,
+    pub(super) profile: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     game: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,7 +178,9 @@ impl Report {
             ConnectErrorKind::Tls(TlsFault::Certificate(_)) => {
                 report.status = Verdict::Certificate;
             }
-            ConnectErrorKind::Tls(_) | ConnectErrorKind::Hello(_) => {
+            ConnectErrorKind::Tls(_)
+            | ConnectErrorKind::Hello(_)
+            | ConnectErrorKind::Profile(_) => {
                 report.status = Verdict::OtherProtocol;
             }
             ConnectErrorKind::OtherProtocol(protocol) => {
@@ -236,6 +238,7 @@ impl Report {
         if let Some(welcome) = connection.welcome() {
             self.heartbeat_ms = Some(welcome.heartbeat_ms);
             self.instance = welcome.instance.map(|it| it.to_string());
+            self.profile = welcome.profile.map(|it| it.to_string());
             self.game = welcome.game.map(|it| it.to_string());
             (self.seats, self.free) = (welcome.seats, welcome.free);
         }
@@ -273,7 +276,7 @@ impl Report {
         let numbers = self.free.zip(self.seats);
         add("id", self.id.clone());
         add("protocol", self.protocol.map(|it| it.to_string()));
-        add("profile", self.profile.map(str::to_owned));
+        add("profile", self.profile.clone());
         add("game", self.game.clone());
         add(
             if self.profile.is_some() {
@@ -335,6 +338,7 @@ fn reason(kind: &ConnectErrorKind) -> &'static str {
         ConnectErrorKind::Closed => "closed",
         ConnectErrorKind::Hello(_) => "bad_hello",
         ConnectErrorKind::OtherProtocol(_) => "other_protocol",
+        ConnectErrorKind::Profile(_) => "other_profile",
         ConnectErrorKind::Tls(fault) => fault.as_str(),
         ConnectErrorKind::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => "connection_refused",

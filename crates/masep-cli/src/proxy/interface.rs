@@ -66,6 +66,10 @@ impl Side for InterfaceSide {
                 Err(error) => {
                     let rejected = match &error.kind {
                         ConnectErrorKind::Rejected(rejected) => (**rejected).clone(),
+                        // The client has asked for it, and is told as a table would tell it.
+                        ConnectErrorKind::Profile(_) => {
+                            Rejected::new("unsupported_profile", error.to_string())
+                        }
                         _ => Rejected::new("unreachable", error.to_string()).retry_ms(1_000),
                     };
                     link.refuse(request, &error.to_string(), rejected);

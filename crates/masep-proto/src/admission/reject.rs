@@ -92,7 +92,9 @@ impl From<HelloFailure> for RejectReason {
             HelloFailure::OtherProtocol(protocol) => Self::OtherProtocol(protocol),
             HelloFailure::Tls(fault) => Self::Tls(fault),
             // Those are a client's.
-            HelloFailure::ConnectAgain | HelloFailure::Rejected(_) => Self::ClosedBeforeHello,
+            HelloFailure::ConnectAgain
+            | HelloFailure::Rejected(_)
+            | HelloFailure::OtherProfile(_) => Self::ClosedBeforeHello,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::masep::{Masep, PONG_IN_CALL};
-use super::{Connection, HelloFailure, Outcome, Phase, Protocols};
+use super::{Connection, HelloFailure, OtherProfile, Outcome, Phase, Protocols};
 use crate::admission::{Refusal, RejectReason};
 use crate::framing::Next;
 use crate::protocol2::preamble::{self, First};
@@ -250,8 +250,8 @@ impl Connection {
             limits.id_bytes,
         );
         let failure = match heard {
-            // Not from a server that is told no token, nor where the user wants protocol 2.
-            Ok(_) if self.config.offer.token.is_some() => {
+            // Not where there is a token or a profile, which that protocol lacks, nor where the user wants protocol 2.
+            Ok(_) if self.config.offer.needs_protocol2() => {
                 HelloFailure::OtherProtocol(Protocol::Pymasep)
             }
             Ok(_) if self.protocols() == Protocols::Masep2 => {
@@ -272,6 +272,12 @@ impl Connection {
             return self.fail(HelloFailure::Bad(error), now);
         }
         self.peer = Some(welcome.id.clone());
+        if let Some(other) = OtherProfile::of(self.config.offer.profile.as_ref(), &welcome) {
+            if let Some(masep) = &mut self.masep {
+                masep.words = Some(Box::new(other.to_bye()));
+            }
+            return self.fail(HelloFailure::OtherProfile(Box::new(other)), now);
+        }
         self.phase_until = None;
         let heartbeat = match welcome.heartbeat_ms {
             0 => None,
@@ -288,7 +294,7 @@ impl Connection {
     }
 
     /// Takes the peer, as [`admit`](Self::admit) does, and tells one of protocol 2 what is in this, if there is any: a seat, its
-    /// resume token, the game, and the like. The version, the largest payload, the heartbeat and the features of it do not count.
+    /// resume token, the game, the profile, and the like. The version, the largest payload, the heartbeat and the features of it do not count.
     /// Its id is that of this side for this peer, in either protocol: a side that stands in for another one has another's. A
     /// peer of pymasep's protocol is told nothing else of it. With an id that no hello can have, or a name that is not
     /// [printable](crate::is_printable), the peer is not taken.
@@ -331,6 +337,7 @@ impl Connection {
             answer.game = welcome.game;
             answer.seats = welcome.seats;
             answer.free = welcome.free;
+            answer.profile = welcome.profile;
         }
         let said = masep.say_first(preamble::SERVER, &Control::Welcome(Box::new(answer)));
         match said {

@@ -111,8 +111,9 @@ impl Config {
     /// Sets what a client says of itself in protocol 2, and the [features](Hello::features) of either side. The versions,
     /// the id and the largest payload of it do not count.
     ///
-    /// A client with a [token](Hello::token) does not fall back to pymasep's protocol, which has no place for it, and says
-    /// HELLO only when the server has said that it speaks protocol 2.
+    /// A client with a [token](Hello::token), or that asks for a [profile](Hello::profile), does not fall back to pymasep's
+    /// protocol, which has no place for either. One with a token says HELLO only when the server has said that it speaks
+    /// protocol 2.
     #[must_use]
     pub fn offer(mut self, offer: Hello) -> Self {
         *self.offer = Hello {

@@ -1,15 +1,19 @@
 //! The way from the first byte to the open connection: the hellos, the verdict, and refusals.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytestring::ByteString;
+
 use super::rates::Rates;
-use super::{Bye, Config, Connection, Outcome, Phase, Protocols, event};
+use super::{Config, Connection, Outcome, Phase, Protocols, event};
 use crate::hello::read_hello;
-use crate::protocol2::{Protocol, Rejected};
+use crate::printable::Quoted;
+use crate::protocol2::{Bye, Protocol, Rejected, Welcome};
 use crate::tls::{FirstBytes, TlsFault};
-use crate::{CloseReason, FrameCodec, HelloError};
+use crate::{CloseReason, FrameCodec, HelloError, PeerId};
 
 /// The time in which a peer that is refused may finish its hello. A pymasep client sends it in two writes, and
 /// fails with an error instead of being told if the stream is closed between them.
@@ -53,6 +57,61 @@ pub enum HelloFailure {
     /// The server does not take this client, and says why (protocol 2).
     #[error("rejected by the server: {0}")]
     Rejected(Box<Rejected>),
+    /// The server takes this client, but does not speak the profile that it asks for (protocol 2). It was told so, by a BYE
+    /// with the code `unsupported_profile`.
+    #[error(transparent)]
+    OtherProfile(#[from] Box<OtherProfile>),
+}
+
+/// A server that has taken a client without the profile for which the client had asked. `{}` shows names as they can be
+/// seen: all but `asked` come from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherProfile {
+    /// The profile in the client's HELLO.
+    pub asked: ByteString,
+    /// The profile in the server's WELCOME, if it has one.
+    pub spoken: Option<ByteString>,
+    /// The server's id.
+    pub server: PeerId,
+    /// The game that the server says it has.
+    pub game: Option<ByteString>,
+}
+
+impl OtherProfile {
+    /// The fault of this answer to a client that asks for this profile, if it is one. A client that asks for none takes any.
+    pub(super) fn of(asked: Option<&ByteString>, welcome: &Welcome) -> Option<Self> {
+        let asked = asked.filter(|asked| welcome.profile.as_ref() != Some(asked))?;
+        Some(Self {
+            asked: asked.clone(),
+            spoken: welcome.profile.clone(),
+            server: welcome.id.clone(),
+            game: welcome.game.clone(),
+        })
+    }
+
+    /// The word of the client to such a server.
+    pub(super) fn to_bye(&self) -> Bye {
+        let text = format!("the profile {} was asked for", Quoted(&self.asked));
+        Bye::new("unsupported_profile", text)
+    }
+}
+
+impl std::error::Error for OtherProfile {}
+
+impl fmt::Display for OtherProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (server, asked) = (Quoted(&self.server), Quoted(&self.asked));
+        write!(f, "the server {server} does not speak the profile {asked}")?;
+        match &self.spoken {
+            Some(spoken) => write!(f, ", but {}", Quoted(spoken))?,
+            None => f.write_str(", nor any other")?,
+        }
+        match &self.game {
+            Some(game) => write!(f, "; its game is {}", Quoted(game)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl HelloFailure {
@@ -279,7 +338,7 @@ impl Connection {
         } else if was_silent {
             self.outbound.say_hello();
         }
-        debug_assert_eq!(self.bye, Bye::Unsaid);
+        debug_assert_eq!(self.bye, super::Bye::Unsaid);
         self.inbound.discard_rest();
         self.phase = Phase::Draining;
         self.phase_until = now.checked_add(REFUSAL_WRITE_TIME);

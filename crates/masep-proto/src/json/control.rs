@@ -73,6 +73,7 @@ fn welcome(to: &mut Object, it: &Welcome) -> Result<(), LimitExceeded> {
     text(to, "game", it.game.as_deref());
     number(to, "seats", it.seats);
     number(to, "free", it.free);
+    text(to, "profile", it.profile.as_deref());
     Ok(())
 }
 
@@ -153,10 +154,11 @@ mod tests {
         welcome.resume = Some("life.00".into());
         welcome.last = Some(Dict::from([("how", "played")]));
         welcome.epoch = Some(2);
+        welcome.profile = Some("environment/1".into());
         let shown = Json::Object(Control::Welcome(Box::new(welcome)).to_json().unwrap());
         let expected = json!({
             "v": 2, "id": "e", "max": 7, "heartbeat_ms": 0, "resume": "...", "epoch": 2,
-            "last": {"how": "played"},
+            "last": {"how": "played"}, "profile": "environment/1",
         });
         assert_eq!(shown, expected);
         let bye = Control::Bye(Bye::new("full", "x").may_return(false));

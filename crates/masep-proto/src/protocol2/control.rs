@@ -35,7 +35,8 @@ pub struct Hello {
     pub token: Option<AccessToken>,
     /// The resume token of an earlier [`Welcome`], which says which seat was its.
     pub resume: Option<ByteString>,
-    /// The form of observations that it would have.
+    /// The profile that it would speak: the form of all that is said on the connection. Its server has to say it in
+    /// [`Welcome::profile`].
     pub profile: Option<ByteString>,
     /// The arguments of what a server makes for it, where it makes an environment for each client.
     pub make: Option<Dict>,
@@ -79,6 +80,9 @@ pub struct Welcome {
     pub seats: Option<u64>,
     /// The number of those that nobody has, behind this client.
     pub free: Option<u64>,
+    /// The profile that is spoken on this connection. A client that has asked for one ([`Hello::profile`]) takes no other
+    /// answer.
+    pub profile: Option<ByteString>,
 }
 
 /// The server's answer to a client that it does not take.
@@ -181,6 +185,7 @@ impl fmt::Debug for Welcome {
             .field("game", &self.game)
             .field("seats", &self.seats)
             .field("free", &self.free)
+            .field("profile", &self.profile)
             .finish()
     }
 }
@@ -204,6 +209,12 @@ impl Hello {
             agent: ByteString::new(),
         }
     }
+
+    /// True if it is for a server of protocol 2 alone: it has an access token, or asks for a profile. A client that says it
+    /// does not fall back to pymasep's protocol, which has no place for either.
+    pub const fn needs_protocol2(&self) -> bool {
+        self.token.is_some() || self.profile.is_some()
+    }
 }
 
 impl Welcome {
@@ -224,6 +235,7 @@ impl Welcome {
             game: None,
             seats: None,
             free: None,
+            profile: None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod layer;
 mod names;
 mod pair;
 mod pieces;
+mod profile;
 mod properties;
 mod protocol2;
 mod queues;

@@ -47,8 +47,10 @@ fn a_server_whose_names_are_not_printable_is_refused() {
         living.instance = Some("engine".into());
         let mut able = Welcome::new(PeerId::from("server"), 1);
         able.features = vec!["engine".into()];
+        let mut speaking = Welcome::new(PeerId::from("server"), 1);
+        speaking.profile = Some("engine".into());
         let rejected = Control::Rejected(Rejected::new("engine", "no"));
-        let welcomes = [welcome(), seated, living, able];
+        let welcomes = [welcome(), seated, living, able, speaking];
         let answers = welcomes.map(|welcome| Control::Welcome(Box::new(welcome)));
         for answer in answers.into_iter().chain([rejected]) {
             let answer = forged(&answer, "engine", other);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use masep_proto::connection::{
     Connection as Core, Event, FrameMemory, Heard, Protocols, PushError,
 };
+use masep_proto::protocol2::Welcome;
 use masep_proto::{EncodeError, Frame, Limits, Message, PeerId, Pieces};
 
 use super::drive::Awaits;
@@ -39,7 +40,8 @@ impl Offer {
 
 impl Connection {
     /// Takes a client that was [detached](super::Request::detach) from a server, in whichever process: by the id, the limits
-    /// and the options of this side, with a WELCOME that says nothing beyond what each does. Returns when that is written.
+    /// and the options of this side, with a WELCOME that says this profile, if any, and nothing beyond what each does. Returns
+    /// when that is written.
     ///
     /// # Errors
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an id that cannot be sent, or what was not heard of a client that
@@ -49,11 +51,13 @@ impl Connection {
         id: impl Into<PeerId>,
         stream: impl Into<OwnedFd>,
         heard: &Heard,
+        profile: Option<&str>,
         limits: &Limits,
         options: &SocketOptions,
     ) -> io::Result<Self> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let mut endpoint = super::endpoint(id.into());
+        let id = id.into();
+        let mut endpoint = super::endpoint(id.clone());
         endpoint.limits = limits.clone();
         let config = endpoint.config(Protocols::Masep2).map(Arc::new);
         let config = config.map_err(invalid)?;
@@ -67,7 +71,9 @@ impl Connection {
             let text = "these are not the first bytes of a client of protocol 2";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        core.admit(now);
+        let mut welcome = Welcome::new(id, 0);
+        welcome.profile = profile.map(Into::into);
+        core.admit_with(welcome, now);
         let owner = (Registry::default(), None, false);
         let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
         let outcome = |state: &mut State| state.core.open_outcome();

@@ -18,6 +18,7 @@ mod handlers;
 mod hostile;
 mod hostile2;
 mod messages;
+mod profiles;
 mod protocol2;
 mod proxied;
 mod rates;

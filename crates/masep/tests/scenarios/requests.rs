@@ -101,6 +101,7 @@ fn host_and_client_tell_each_other_what_they_have_to(of_server: Shell, of_client
     welcome.epoch = Some(3);
     welcome.last = Some(Dict::from([("n", 6)]));
     welcome.grace_ms = Some(30_000);
+    welcome.profile = Some("env".into());
     assert_eq!(request.admit(welcome.clone()).wait(), Ok(()));
     let connection = accept(&*server);
     assert_eq!(connection.id(), number);

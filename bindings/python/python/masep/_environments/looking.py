@@ -7,6 +7,7 @@ import threading
 from .._blocking import Connection, Request, Server
 from .._exceptions import MasepError
 from .._interrupts import wait
+from .session import PROFILE
 
 LOOK_SECONDS = 5.0
 """The time that a look takes at most."""
@@ -26,7 +27,7 @@ class Looks:
 
     def admit(self, request: Request, name: str | None, places: int, free: int) -> None:
         """Tells a client the name of the environments, how many there can be at a time, and those that nobody has."""
-        request._request.admit(name, places, free)
+        request._request.admit(PROFILE, name, places, free)
 
     def wait(self) -> None:
         """Waits until none comes any more, which is when the server has stopped accepting."""

@@ -12,6 +12,11 @@ from .._limits import Limits, SocketOptions
 
 PROFILE = "environment/1"
 
+NO_ENVIRONMENTS = (
+    "it is no server of environments, which masep.gymnasium.serve and masep.pettingzoo.serve_environments are; players of a "
+    "table come by masep.join, or masep.pettingzoo.join, and others by masep.connect"
+)
+
 CLOSE_SECONDS = 5.0
 """The longest wait for an environment that is being closed."""
 
@@ -75,22 +80,7 @@ class Session:
         self.id = target.id or f"environment-{os.getpid()}"
         #: The number of the last request, and whether its answer is still to come.
         self.last, self.is_awaited = 0, True
-        make = {"kind": target.kind, "arguments": target.arguments, "autoreset": target.autoreset}
-        self.connection = _live.connection(
-            _masep.connect(
-                self.id,
-                target.address,
-                target.connect_timeout,
-                "wait",
-                target.limits,
-                target.socket_options,
-                2,
-                PROFILE,
-                make,
-                _tls.trust(target.tls_ca, target.tls_name),
-                target.token,
-            )
-        )
+        self.connection = _live.connection(self._connected(target))
         try:
             _masep.wait_in_reads(self.connection)
             kind, params = self._answered(_masep.answer(self.connection, 0, make_timeout))
@@ -105,6 +95,27 @@ class Session:
         except BaseException:
             self.connection.try_close()
             raise
+
+    def _connected(self, target: Target) -> _masep.Connection:
+        make = {"kind": target.kind, "arguments": target.arguments, "autoreset": target.autoreset}
+        try:
+            return _masep.connect(
+                self.id,
+                target.address,
+                target.connect_timeout,
+                "wait",
+                target.limits,
+                target.socket_options,
+                2,
+                PROFILE,
+                make,
+                _tls.trust(target.tls_ca, target.tls_name),
+                target.token,
+            )
+        except PeerError as error:
+            if error.kind != "profile":
+                raise
+            raise PeerError(f"{error}: {NO_ENVIRONMENTS}", error.kind) from None
 
     def _describe(self, params: dict[str, Any]) -> None:
         #: All that the server says of the environment.

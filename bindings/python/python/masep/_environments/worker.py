@@ -23,6 +23,7 @@ from .. import _masep
 from .._exceptions import MasepError
 from .._limits import Limits, SocketOptions
 from .requests import Requests, failure
+from .session import PROFILE
 
 MESSAGE_BYTES = 1 << 16
 """Of one message between a server and a worker. A HELLO has at most 4,096."""
@@ -157,6 +158,7 @@ class Worker:
             descriptor,
             client.heard,
             client.is_answered,
+            PROFILE,
             setting.limits,
             setting.socket_options,
         )

@@ -138,6 +138,7 @@ pub(super) fn welcome(payload: &[u8]) -> Result<Welcome, DecodeError> {
             "game" => to.game = Some(field.name(NAME_BYTES)?),
             "seats" => to.seats = Some(field.number()?),
             "free" => to.free = Some(field.number()?),
+            "profile" => to.profile = Some(field.name(NAME_BYTES)?),
             _ => {}
         }
         Ok(())
@@ -157,6 +158,7 @@ pub(super) fn welcome(payload: &[u8]) -> Result<Welcome, DecodeError> {
         game: read.game,
         seats: read.seats,
         free: read.free,
+        profile: read.profile,
     })
 }
 

@@ -134,6 +134,7 @@ pub(super) fn welcome(welcome: &Welcome) -> Written {
     fields.optional_name("game", welcome.game.as_ref())?;
     fields.number("seats", welcome.seats);
     fields.number("free", welcome.free);
+    fields.optional_name("profile", welcome.profile.as_ref())?;
     Ok(fields.0.finish())
 }
 
