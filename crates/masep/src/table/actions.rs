@@ -5,30 +5,33 @@ use std::fmt;
 use masep_table::{TableError, View};
 
 use super::Table;
-use super::asking::OpenActions;
+use super::asking::{OpenActions, TurnHost};
 use super::seat::{Move, Seat};
 
-/// The actions of all seats, as they come: [`Table::actions`]. When it is dropped, its turns are closed.
+/// The actions of all seats, as they come: [`Table::actions`]. When it is dropped, its turns are closed. Those of a
+/// [blocking](crate::blocking) table have calls that block.
 #[must_use = "the seats are asked when the next action is waited for"]
-pub struct Actions<'a, F> {
-    table: &'a Table,
-    view: F,
-    open: OpenActions,
+pub struct Actions<'a, F, T: TurnHost = Table> {
+    pub(crate) table: &'a T,
+    pub(crate) view: F,
+    pub(crate) open: OpenActions,
 }
 
-impl<'a, F, V> Actions<'a, F>
-where
-    F: FnMut(&Seat) -> V,
-    V: Into<View>,
-{
-    pub(super) fn new(table: &'a Table, view: F) -> Self {
+impl<'a, F, T: TurnHost> Actions<'a, F, T> {
+    pub(crate) fn new(table: &'a T, view: F) -> Self {
         Self {
             table,
             view,
             open: OpenActions::default(),
         }
     }
+}
 
+impl<F, V> Actions<'_, F>
+where
+    F: FnMut(&Seat) -> V,
+    V: Into<View>,
+{
     /// The next decision; `None` when the table has ended, or each seat is gone or closed. Each seat is asked that is not,
     /// with a view of now: players that are asleep are asked when they have woken up, and those that are away as the rule
     /// for that says.
@@ -48,13 +51,13 @@ where
     }
 }
 
-impl<F> Drop for Actions<'_, F> {
+impl<F, T: TurnHost> Drop for Actions<'_, F, T> {
     fn drop(&mut self) {
         self.open.close(self.table);
     }
 }
 
-impl<F> fmt::Debug for Actions<'_, F> {
+impl<F, T: TurnHost> fmt::Debug for Actions<'_, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Actions").field(&self.open).finish()
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use masep_table::{Absence, Decision, SeatId, SeatState, TableError, TurnTime, View, ViewRequest};
 
@@ -20,8 +20,49 @@ pub(crate) trait Host {
     /// A call that does not wait.
     fn call<R>(&self, call: impl FnOnce(&mut Driver<Self::Link>, Instant) -> R) -> R;
 
+    /// Changes nothing that others wait for.
+    fn look<R>(&self, look: impl FnOnce(&mut Driver<Self::Link>) -> R) -> R;
+
     /// A call that opens a turn, and does not wait.
     fn open<R>(&self, call: impl FnOnce(&mut Driver<Self::Link>, Instant) -> R) -> R;
+}
+
+/// The same, for turns that others can name: their calls that do not wait.
+pub trait TurnHost {
+    /// Adds to the time of a turn.
+    fn extend_turn(&self, turn: u64, by: Duration);
+
+    /// Closes a turn, if it is open.
+    fn close_turn(&self, turn: u64);
+
+    /// Nobody takes the decisions of this turn any more.
+    fn forget_turn(&self, turn: u64);
+
+    /// Closes turns whose decisions nobody takes.
+    fn end_turns(&self, turns: Vec<u64>);
+}
+
+impl<H: Host> TurnHost for H {
+    fn extend_turn(&self, turn: u64, by: Duration) {
+        self.call(|driver, now| driver.call(now, |table| table.extend(turn, by, now)));
+    }
+
+    fn close_turn(&self, turn: u64) {
+        self.call(|driver, now| driver.call(now, |table| table.close(turn, now)));
+    }
+
+    fn forget_turn(&self, turn: u64) {
+        self.look(|driver| driver.forget_turn(turn));
+    }
+
+    fn end_turns(&self, turns: Vec<u64>) {
+        self.call(|driver, now| {
+            for turn in turns {
+                driver.forget_turn(turn);
+                driver.call(now, |table| table.close(turn, now));
+            }
+        });
+    }
 }
 
 /// A thing that a turn waits for.
@@ -48,9 +89,7 @@ impl Found {
                 }
                 Err(error) => {
                     // The seat has no view, and would wait for ever.
-                    host.call(|driver, now| {
-                        driver.call(now, |table| table.close(request.turn, now));
-                    });
+                    host.close_turn(request.turn);
                     Some(Err(error))
                 }
             },
@@ -179,14 +218,8 @@ impl OpenActions {
     }
 
     /// Closes the turns, whose decisions nobody takes.
-    pub(crate) fn close(&mut self, host: &impl Host) {
-        let turns = mem::take(&mut self.turns);
-        host.call(|driver, now| {
-            for turn in turns.into_values() {
-                driver.forget_turn(turn);
-                driver.call(now, |table| table.close(turn, now));
-            }
-        });
+    pub(crate) fn close(&mut self, host: &impl TurnHost) {
+        host.end_turns(mem::take(&mut self.turns).into_values().collect());
     }
 }
 

@@ -60,6 +60,10 @@ macro_rules! host_calls {
             self.open_seats(&seats, time, view)
         }
 
+        fn all_seats(&self) -> Vec<SeatId> {
+            self.shared.lock().driver.table().seats().collect()
+        }
+
         fn open_seats<F, V>(
             &self,
             seats: &[SeatId],
@@ -105,28 +109,13 @@ macro_rules! host_calls {
                 seen[at] = now;
             }
             let asked = views.len();
-            let number = self
-                .shared
-                .open(|driver, now| driver.open(views, time, now))?;
+            let number = Host::open(self, |driver, now| driver.open(views, time, now))?;
             Ok(OpenTurn::new(number, asked))
-        }
-
-        fn extend_turn(&self, turn: u64, by: Duration) {
-            self.shared.call(|driver, now| {
-                driver.call(now, |table| table.extend(turn, by, now));
-            });
-        }
-
-        /// Nobody takes the decisions of this turn any more.
-        fn forget_turn(&self, turn: u64) {
-            self.shared.lock().driver.forget_turn(turn);
         }
 
         /// Closes an open turn, by its number: its seats that are undecided are decided without an action.
         pub fn close(&self, turn: u64) {
-            self.shared.call(|driver, now| {
-                driver.call(now, |table| table.close(turn, now));
-            });
+            self.close_turn(turn);
         }
 
         /// Shows this to the spectators: each gets the newest view that there is when it has read the one before. Does not wait.

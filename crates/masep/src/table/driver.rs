@@ -41,12 +41,12 @@ pub(crate) trait Link {
 
 /// One connection.
 struct Linked<L> {
-    line: Line<L>,
+    state: LinkState<L>,
     /// When it was sent something, or something was taken from it.
     last: Instant,
 }
 
-enum Line<L> {
+enum LinkState<L> {
     /// The table has its verdict, which the peer does not know yet. All that it is to be sent waits.
     Opening(Vec<Outgoing>),
     Open(L, Encoding),
@@ -115,24 +115,24 @@ impl<L: Link> Driver<L> {
 
     // The connections.
 
-    fn next_key(&mut self, line: Line<L>, now: Instant) -> PeerKey {
+    fn next_key(&mut self, state: LinkState<L>, now: Instant) -> PeerKey {
         let key = PeerKey(self.next_key);
         self.next_key += 1;
-        self.links.insert(key, Linked { line, last: now });
+        self.links.insert(key, Linked { state, last: now });
         key
     }
 
     /// A connection of pymasep's protocol is open.
     pub(crate) fn connected(&mut self, link: L, now: Instant) -> PeerKey {
         let (encoding, id) = (link.encoding(), link.peer().clone());
-        let key = self.next_key(Line::Open(link, encoding), now);
+        let key = self.next_key(LinkState::Open(link, encoding), now);
         self.call(now, |table| table.handle_connected(key, id, now));
         key
     }
 
     /// A peer of protocol 2 has said `HELLO`. The verdict is among those to be taken when this returns.
     pub(crate) fn hello(&mut self, hello: Hello, token: Token, now: Instant) -> PeerKey {
-        let key = self.next_key(Line::Opening(Vec::new()), now);
+        let key = self.next_key(LinkState::Opening(Vec::new()), now);
         self.call(now, |table| table.handle_hello(key, hello, token, now));
         key
     }
@@ -142,13 +142,17 @@ impl<L: Link> Driver<L> {
         let Some(linked) = self.links.get_mut(&key) else {
             let unsaid = self.unsaid.remove(&key);
             let (waiting, bye) = unsaid.unwrap_or_else(|| (Vec::new(), Bye::new("over", "")));
-            self.send_last(&link, waiting);
+            let encoding = link.encoding();
+            for what in waiting {
+                // One that is gone or takes nothing is told no more.
+                let _ = deliver(&link, &encoding, &mut self.forms, what, false);
+            }
             link.bye(bye);
             return false;
         };
         let encoding = link.encoding();
-        let waiting = std::mem::replace(&mut linked.line, Line::Open(link, encoding));
-        if let Line::Opening(waiting) = waiting {
+        let waiting = std::mem::replace(&mut linked.state, LinkState::Open(link, encoding));
+        if let LinkState::Opening(waiting) = waiting {
             for what in waiting {
                 self.send(key, what, now);
             }
@@ -162,7 +166,7 @@ impl<L: Link> Driver<L> {
         let Some(linked) = self.links.get_mut(&key) else {
             return;
         };
-        let Line::Open(_, encoding) = &linked.line else {
+        let LinkState::Open(_, encoding) = &linked.state else {
             return;
         };
         // An answer is not older than its question, nor than what came before it.
@@ -185,9 +189,9 @@ impl<L: Link> Driver<L> {
     }
 
     fn is_written(&self, key: PeerKey) -> bool {
-        match self.links.get(&key).map(|linked| &linked.line) {
-            Some(Line::Open(link, _)) => link.is_written(),
-            Some(Line::Opening(_)) | None => true,
+        match self.links.get(&key).map(|linked| &linked.state) {
+            Some(LinkState::Open(link, _)) => link.is_written(),
+            Some(LinkState::Opening(_)) | None => true,
         }
     }
 
@@ -268,54 +272,29 @@ impl<L: Link> Driver<L> {
         let Some(linked) = self.links.get_mut(&key) else {
             return;
         };
-        let (link, encoding) = match &mut linked.line {
-            Line::Opening(waiting) => return waiting.push(what),
-            Line::Open(link, encoding) => (link, encoding),
+        let (link, encoding) = match &mut linked.state {
+            LinkState::Opening(waiting) => return waiting.push(what),
+            LinkState::Open(link, encoding) => (link, encoding),
         };
-        match what {
-            Outgoing::Observation { message, turn } => {
-                linked.last = now;
-                let frame = self.forms.of(&message, turn, encoding);
-                let sent = frame
-                    .map_err(SendError::from)
-                    .and_then(|frame| link.send(frame, self.is_showing));
-                match sent {
-                    Ok(true) if !self.is_showing => self.table.handle_sent(key, now),
-                    Ok(_) => {
-                        self.unwritten.insert(key);
-                        if !self.is_showing {
-                            self.waits.push(key);
-                        }
-                    }
-                    // Those who read are told.
-                    Err(SendError::Closed(_)) => {}
-                    Err(_) => self.table.handle_undeliverable(key, now),
-                }
-            }
+        let is_observation = matches!(what, Outgoing::Observation { .. });
+        let is_left = is_observation && self.is_showing;
+        let sent = deliver(link, encoding, &mut self.forms, what, is_left);
+        if !is_observation {
             // A peer that does not read has its time to end.
-            Outgoing::End(message) => {
-                let _ = encoding
-                    .encode(&message)
-                    .map(|frame| link.send(frame, false));
-            }
-            Outgoing::Notice(notice) => link.notice((&notice).into()),
+            return;
         }
-    }
-
-    /// Sends what waited for a connection that has been ended meanwhile.
-    fn send_last(&mut self, link: &L, waiting: Vec<Outgoing>) {
-        let encoding = link.encoding();
-        for what in waiting {
-            let frame = match what {
-                Outgoing::Observation { message, turn } => self.forms.of(&message, turn, &encoding),
-                Outgoing::End(message) => encoding.encode(&message),
-                Outgoing::Notice(notice) => {
-                    link.notice((&notice).into());
-                    continue;
+        linked.last = now;
+        match sent {
+            Ok(true) if !is_left => self.table.handle_sent(key, now),
+            Ok(_) => {
+                self.unwritten.insert(key);
+                if !is_left {
+                    self.waits.push(key);
                 }
-            };
-            // One that is gone or takes nothing is told no more.
-            let _ = frame.map(|frame| link.send(frame, false));
+            }
+            // Those who read are told.
+            Err(SendError::Closed(_)) => {}
+            Err(_) => self.table.handle_undeliverable(key, now),
         }
     }
 
@@ -323,9 +302,9 @@ impl<L: Link> Driver<L> {
         self.unwritten.remove(&key);
         if let Some(linked) = self.links.remove(&key) {
             self.ended.push(key);
-            match linked.line {
-                Line::Open(link, _) => link.bye(bye),
-                Line::Opening(waiting) => {
+            match linked.state {
+                LinkState::Open(link, _) => link.bye(bye),
+                LinkState::Opening(waiting) => {
                     self.unsaid.insert(key, (waiting, bye));
                 }
             }
@@ -482,6 +461,25 @@ impl<L: Link> Driver<L> {
 
     /// The longest that a connection may take to end when the table is over.
     pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+}
+
+/// Queues something on a connection, as [`Link::send`] does.
+fn deliver<L: Link>(
+    link: &L,
+    encoding: &Encoding,
+    forms: &mut Forms,
+    what: Outgoing,
+    is_left: bool,
+) -> Result<bool, SendError> {
+    let frame = match what {
+        Outgoing::Observation { message, turn } => forms.of(&message, turn, encoding)?,
+        Outgoing::End(message) => encoding.encode(&message)?,
+        Outgoing::Notice(notice) => {
+            link.notice((&notice).into());
+            return Ok(true);
+        }
+    };
+    link.send(frame, is_left)
 }
 
 #[cfg(test)]

@@ -155,11 +155,6 @@ impl Shared {
         result
     }
 
-    /// [Calls](Self::call) what opens a turn.
-    pub(super) fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
-        self.call(call)
-    }
-
     /// A call of the host that waits until something is there. Cancel safe, if `look` takes only what it gives.
     pub(super) async fn wait<R>(
         &self,

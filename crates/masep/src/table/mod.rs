@@ -53,7 +53,7 @@ mod turn;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use masep_table::TableError as Error;
 use tokio::task::JoinHandle;
@@ -72,7 +72,7 @@ use crate::endpoint::Endpoint;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
-use asking::{Host, OpenTurn, make_views};
+use asking::{Host, OpenTurn, TurnHost as _, make_views};
 pub(crate) use calls::host_calls;
 use door::Door;
 use driver::Driver;
@@ -214,22 +214,14 @@ impl Table {
         time: TurnTime,
         view: impl FnMut(&Seat) -> V,
     ) -> Result<Vec<Move>, Error> {
-        let seats = self
-            .shared
-            .lock()
-            .driver
-            .table()
-            .seats()
-            .collect::<Vec<_>>();
+        let seats = self.all_seats();
         let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves: Vec<_> = seats.iter().map(|_| None).collect();
+        let mut moves = Vec::with_capacity(seats.len());
         while let Some(decision) = turn.next().await {
-            let decision = decision?;
-            if let Some(place) = moves.get_mut(decision.index()) {
-                *place = Some(decision);
-            }
+            moves.push(decision?);
         }
-        Ok(moves.into_iter().flatten().collect())
+        moves.sort_unstable_by_key(Move::index);
+        Ok(moves)
     }
 
     /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
@@ -280,8 +272,12 @@ impl Host for Table {
         self.shared.call(call)
     }
 
+    fn look<R>(&self, look: impl FnOnce(&mut Driver<Connection>) -> R) -> R {
+        look(&mut self.shared.lock().driver)
+    }
+
     fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
-        self.shared.open(call)
+        self.shared.call(call)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Calls for bindings to other languages: their turns cannot borrow a table, and their event loops must not wait.
 
-use std::mem::{self, ManuallyDrop};
 use std::time::{Duration, Instant};
 
 use masep_table::{TableError, TurnTime, View};
 
-use super::{Actions, Table, Turn};
+use super::Table;
+#[cfg(doc)]
+use super::{Actions, Turn};
 use crate::blocking::TimedOut;
-use crate::table::asking::{OpenActions, OpenTurn};
+use crate::table::asking::{OpenActions, OpenTurn, TurnHost as _};
 use crate::table::{Move, Seat};
 
 impl Table {
@@ -22,12 +23,12 @@ impl Table {
         time: TurnTime,
         mut view: impl FnMut(&Seat) -> V,
     ) -> Result<OpenTurn, TableError> {
-        let seats = {
-            let inner = self.shared.lock();
-            match seats {
-                Some(names) => inner.driver.find(names.iter().map(String::as_str))?,
-                None => inner.driver.table().seats().collect(),
+        let seats = match seats {
+            Some(names) => {
+                let names = names.iter().map(String::as_str);
+                self.shared.lock().driver.find(names)?
             }
+            None => self.all_seats(),
         };
         self.open_turn(&seats, time, &mut view)
     }
@@ -42,14 +43,7 @@ impl Table {
         time: Duration,
         mut view: impl FnMut(&Seat) -> V,
     ) -> Result<Option<Result<Move, TableError>>, TimedOut> {
-        let mut borrowed = ManuallyDrop::new(Turn {
-            table: self,
-            turn: mem::replace(turn, OpenTurn::new(turn.number(), 0)),
-            view: &mut view,
-        });
-        let next = borrowed.next_timeout(time);
-        mem::swap(turn, &mut borrowed.turn);
-        next
+        self.next_in(turn, Instant::now().checked_add(time), &mut view)
     }
 
     /// [`Turn::extend`] of the turn of this number.
@@ -72,14 +66,7 @@ impl Table {
         time: Duration,
         mut view: impl FnMut(&Seat) -> V,
     ) -> Result<Option<Result<Move, TableError>>, TimedOut> {
-        let mut borrowed = ManuallyDrop::new(Actions {
-            table: self,
-            view: &mut view,
-            open: mem::take(actions),
-        });
-        let next = borrowed.next_timeout(time);
-        *actions = mem::take(&mut borrowed.open);
-        next
+        self.next_among(actions, Instant::now().checked_add(time), &mut view)
     }
 
     /// Closes the turns of these actions.

@@ -1,12 +1,12 @@
 //! A table without async: see [`masep::table`](crate::table), whose calls these are.
 
-mod actions;
 mod aside;
 #[cfg(feature = "unstable-bindings")]
 mod bindings;
 mod direct;
 mod handling;
 mod shared;
+mod turn;
 
 use std::fmt;
 use std::io;
@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
 
-pub use self::actions::Actions;
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
+pub use self::turn::{Actions, Turn};
 use super::{Connection, Server, ServerBuilder, TimedOut, endpoint};
 #[cfg(not(feature = "unstable-bindings"))]
 use crate::table::asking::OpenTurn;
-use crate::table::asking::{Host, make_views};
+use crate::table::asking::{Host, TurnHost as _, make_views};
 #[cfg(feature = "unstable-bindings")]
 pub use crate::table::asking::{OpenActions, OpenTurn};
 use crate::table::driver::Driver;
@@ -153,23 +153,15 @@ impl Table {
         time: TurnTime,
         view: impl FnMut(&Seat) -> V,
     ) -> Result<Vec<Move>, Error> {
-        let seats = self
-            .shared
-            .lock()
-            .driver
-            .table()
-            .seats()
-            .collect::<Vec<_>>();
+        let seats = self.all_seats();
         let _asking = self.shared.ask();
         let mut turn = self.open_seats(&seats, time, view)?;
-        let mut moves: Vec<_> = seats.iter().map(|_| None).collect();
+        let mut moves = Vec::with_capacity(seats.len());
         while let Some(decision) = turn.next() {
-            let decision = decision?;
-            if let Some(place) = moves.get_mut(decision.index()) {
-                *place = Some(decision);
-            }
+            moves.push(decision?);
         }
-        Ok(moves.into_iter().flatten().collect())
+        moves.sort_unstable_by_key(Move::index);
+        Ok(moves)
     }
 
     /// Lets each seat act at its own pace (pymasep's `FREE_FOR_ALL`): it is asked again as soon as it has acted and the host
@@ -238,73 +230,6 @@ impl fmt::Debug for Table {
     }
 }
 
-/// A turn that is open until each of its seats is decided.
-///
-/// When this is dropped, the turn stays open, and its decisions are nobody's: [`Table::close`] closes it by its number.
-#[must_use = "its decisions are taken by it"]
-pub struct Turn<'a, F> {
-    table: &'a Table,
-    turn: OpenTurn,
-    view: F,
-}
-
-impl<F, V> Turn<'_, F>
-where
-    F: FnMut(&Seat) -> V,
-    V: Into<View>,
-{
-    /// The number of the turn.
-    pub const fn number(&self) -> u64 {
-        self.turn.number()
-    }
-
-    /// The next decision; `None` when each seat has decided.
-    ///
-    /// # Errors
-    /// [`TableError::Panicked`](Error::Panicked) when a function of the host did: [`late`](TableBuilder::late), which ends
-    /// the table, or the view function, where a seat has got another player, which closes the turn.
-    #[expect(clippy::should_implement_trait, reason = "it blocks")]
-    pub fn next(&mut self) -> Option<Result<Move, Error>> {
-        self.next_until(None).unwrap_or(None)
-    }
-
-    /// [`next`](Self::next) that blocks no longer than `time`.
-    ///
-    /// # Errors
-    /// [`TimedOut`] if no seat decided in that time.
-    pub fn next_timeout(
-        &mut self,
-        time: Duration,
-    ) -> Result<Option<Result<Move, Error>>, TimedOut> {
-        self.next_until(Instant::now().checked_add(time))
-    }
-
-    fn next_until(
-        &mut self,
-        until: Option<Instant>,
-    ) -> Result<Option<Result<Move, Error>>, TimedOut> {
-        while self.turn.undecided() > 0 {
-            let find = |driver: &mut _| self.turn.find(driver);
-            let found = self.table.shared.wait_for_moves(until, find)?;
-            if let Some(made) = found.see_to(self.table, &mut self.view) {
-                return Ok(Some(made));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Adds to the time of the turn, for all of its seats that are undecided. Players that were asked are not told.
-    pub fn extend(&self, by: Duration) {
-        self.table.extend_turn(self.number(), by);
-    }
-
-    /// Closes the turn: its seats that are undecided are decided without an action. [`next`](Self::next) gives those
-    /// decisions.
-    pub fn close(&self) {
-        self.table.close(self.number());
-    }
-}
-
 impl Host for Table {
     type Link = Connection;
 
@@ -316,19 +241,11 @@ impl Host for Table {
         self.shared.call(call)
     }
 
+    fn look<R>(&self, look: impl FnOnce(&mut Driver<Connection>) -> R) -> R {
+        look(&mut self.shared.lock().driver)
+    }
+
     fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
         self.shared.open(call)
-    }
-}
-
-impl<F> Drop for Turn<'_, F> {
-    fn drop(&mut self) {
-        self.table.forget_turn(self.turn.number());
-    }
-}
-
-impl<F> fmt::Debug for Turn<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Turn").field(&self.turn).finish()
     }
 }
