@@ -162,8 +162,10 @@ fn features() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Most of the time of a test is spent waiting: more of them than processors run side by side.
 fn rust() -> Result<Tally, Failure> {
     cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"])
+        .env("RUST_TEST_THREADS", "4")
         .env(simulate::SEEDS, SEEDS)
         .run_counting(Tally::of_cargo_test)
 }
