@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CallerError",
     "LimitError",
@@ -17,7 +19,10 @@ __all__ = [
 
 
 class MasepError(Exception):
-    """The base class of all that masep raises."""
+    """The base class of all that masep raises. Each can be copied and pickled, with all that it says, and its notes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__
 
 
 class CallerError(MasepError, TypeError):
@@ -39,9 +44,6 @@ class UnsupportedError(CallerError):
         self.peer = peer
         self.protocol = protocol
 
-    def __reduce__(self) -> tuple[type[UnsupportedError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.peer, self.protocol)
-
 
 class PeerError(MasepError, ValueError):
     """The other side sent something that is no message. The connection lives on."""
@@ -57,9 +59,6 @@ class PeerError(MasepError, ValueError):
         super().__init__(text)
         self.kind = kind
         self.position = position
-
-    def __reduce__(self) -> tuple[type[PeerError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.kind, self.position)
 
 
 class TransportError(MasepError, ConnectionError):
@@ -82,9 +81,6 @@ class TransportError(MasepError, ConnectionError):
         self.code = code
         self.text = text
 
-    def __reduce__(self) -> tuple[type[TransportError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.reason, self.code, self.text)
-
 
 class LimitError(MasepError, OverflowError):
     """A bound was reached. The connection lives on."""
@@ -102,9 +98,6 @@ class LimitError(MasepError, OverflowError):
         self.actual = actual
         self.allowed = allowed
 
-    def __reduce__(self) -> tuple[type[LimitError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.limit, self.actual, self.allowed)
-
 
 class UndeliveredError(MasepError):
     """Some of all connections cannot be sent what all were to be sent, and live on; the others have it."""
@@ -120,9 +113,6 @@ class UndeliveredError(MasepError):
         super().__init__(text)
         self.sent = sent
         self.peers = peers or {}
-
-    def __reduce__(self) -> tuple[type[UndeliveredError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.sent, self.peers)
 
 
 class RefusedError(TransportError, ConnectionRefusedError):
@@ -149,12 +139,16 @@ class RejectedError(TransportError):
         super().__init__(message, reason, code, text)
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[type[RejectedError], tuple[object, ...]]:
-        return type(self), (self.args[0], self.reason, self.code, self.text, self.retry_after)
-
 
 class TimedOut(MasepError, TimeoutError):
     """Nothing came in the time that was given. Nothing is lost: it can still come."""
+
+
+def _again(kind: type[MasepError], args: tuple[Any, ...]) -> MasepError:
+    """The exception of this class with this text, whatever else its class is made of."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 for _name in __all__:

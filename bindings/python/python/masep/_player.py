@@ -77,7 +77,8 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class PlayerTurn:
-    """An observation, for a player or a spectator."""
+    """An observation, for a player or a spectator. A copy of it, also a pickled one, is to be kept: it cannot be
+    answered."""
 
     number: int
     """The number of the turn, as the engine counts; at an engine of pymasep's protocol as this side does,
@@ -101,7 +102,10 @@ class PlayerTurn:
     """The State, or what the engine shows instead. Names of classes in it are :class:`masep.TypeName`."""
     information: dict[str, Any]
     """Anything else that the engine tells."""
-    _player: _BasePlayer = field(repr=False)
+    _player: _BasePlayer | None = field(repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_player": None}
 
     @property
     def final(self) -> bool:
@@ -123,7 +127,8 @@ class PlayerTurn:
         :raises CallerError: for an action that cannot be sent; the turn can still be answered
         :raises LimitError: for one that is too large, or if the engine does not take those before it
         """
-        return self._player._turn is self and self._player._player.act(self.number, action)
+        player = self._player
+        return player is not None and player._turn is self and player._player.act(self.number, action)
 
 
 class _BasePlayer(_blocks.Live):

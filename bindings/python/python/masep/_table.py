@@ -30,6 +30,14 @@ class View:
         self.observation = observation
         self.information = information
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, View):
+            return NotImplemented
+        return (self.observation, self.information) == (other.observation, other.information)
+
+    # Views can be changed.
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"View({self.observation!r}, **{self.information!r})"
 

@@ -40,9 +40,6 @@ class RemoteError(MasepError, RuntimeError):
         self.text = text
         self.traceback = traceback
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RemoteError, (self.type, self.text, self.traceback)
-
 
 def place(address: str) -> str:
     """The address in a line of ``masep token new``, without its token."""

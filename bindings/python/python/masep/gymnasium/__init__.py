@@ -15,11 +15,12 @@ from ._remote import RemoteEnv
 from ._server import EnvironmentServer, serve
 from .._environments.session import RemoteError
 from .._environments.spaces import space_from_json, space_to_json
-from ._vector import RemoteVectorEnv
+from ._vector import LostEnvironment, RemoteVectorEnv
 
 __all__ = [
     "EnvironmentServer",
     "GameView",
+    "LostEnvironment",
     "PymasepEnv",
     "RemoteEnv",
     "RemoteError",

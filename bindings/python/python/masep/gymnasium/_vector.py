@@ -37,9 +37,6 @@ class LostEnvironment(TransportError):
         super().__init__(text, reason)
         self.index = index
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LostEnvironment, (self.args[0], self.reason, self.index)
-
 
 def _made(targets: list[Target]) -> tuple[list[EnvSession], list[Exception]]:
     """The environments, made at the same time, because that may take long; and the faults of those that were not. When an

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from .. import _blocks
 from .._environments.remote import LIMITS
 from .._environments.spaces import space_from_json
-from .._environments.values import caster, from_wire, reader
+from .._environments.values import as_it_is, caster, from_wire, reader
 from .._exceptions import PeerError
 from .._limits import Limits, SocketOptions
 from .._player import Last, Player, PlayerEvent, PlayerTurn
@@ -44,6 +44,10 @@ class AgentTurn(AgentView):
     environment has failed."""
     _turn: PlayerTurn = field(repr=False)
     _cast: Callable[[Any], Any] = field(repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy cannot be answered.
+        return {**self.__dict__, "_cast": as_it_is}
 
     @property
     def final(self) -> bool:
