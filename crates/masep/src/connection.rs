@@ -22,7 +22,7 @@ use masep_proto::connection::Want;
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Dict, Frame, Message};
 
-use crate::handle::{Owner, handle_calls, handle_traits};
+use crate::handle::{Owner, SharedConnection as _, handle_calls, handle_traits};
 use crate::{CloseReason, RecvMessageError, SendError, TryRecvError, WhenFull};
 
 pub(crate) use lock::Locked;
@@ -70,13 +70,13 @@ impl fmt::Display for ConnectionId {
 #[derive(Clone)]
 pub struct Connection {
     pub(crate) shared: Arc<Shared>,
-    owner: Owner<LastHandle>,
+    owner: Owner<DropGuard>,
 }
 
-/// Ends the connection of a client when it is dropped.
-struct LastHandle(Arc<Shared>);
+/// Ends the connection of a client when it is dropped. The handles that keep the connection alive share it.
+struct DropGuard(Arc<Shared>);
 
-impl Drop for LastHandle {
+impl Drop for DropGuard {
     fn drop(&mut self) {
         self.0.end(CloseReason::LocalBye);
     }
@@ -93,7 +93,7 @@ impl Connection {
 
     /// The first handle of a client's connection.
     pub(crate) fn of_client(shared: Arc<Shared>) -> Self {
-        let owner = Owner::Handle(Arc::new(LastHandle(shared.clone())));
+        let owner = Owner::Guard(Arc::new(DropGuard(shared.clone())));
         Self { shared, owner }
     }
 
@@ -193,28 +193,19 @@ impl Connection {
         frame: impl Into<Frame>,
         when_full: WhenFull,
     ) -> Result<(), SendError> {
-        let mut frame = Some(frame.into());
+        let frame = frame.into();
         match when_full {
-            WhenFull::Disconnect => self.shared.push(&mut frame, when_full, true, now()),
+            WhenFull::Disconnect => {}
             WhenFull::NewestWins => {
-                let size = frame.as_ref().map_or(0, Frame::size);
-                let has_room = self.shared.lock().core.has_send_room(size);
+                let has_room = self.shared.lock().core.has_send_room(frame.size());
                 if !has_room {
                     // A sender that never pauses lets the connection's task write now and then.
                     tokio::task::consume_budget().await;
                 }
-                self.shared.push(&mut frame, when_full, true, now())
             }
-            _ => {
-                Sending {
-                    connection: self,
-                    frame,
-                    pieces: None,
-                    key: None,
-                }
-                .await
-            }
+            _ => return Sending::new(self, frame).await,
         }
+        (self.shared).push(&mut Some(frame), when_full, true, now())
     }
 
     /// [Encodes](Self::encode) a message and sends it as [`send`](Self::send) does. Large arrays are not copied (protocol
@@ -235,7 +226,7 @@ impl Connection {
         message: &Message,
         turn: Option<&Dict>,
     ) -> Result<(), SendError> {
-        let encoded = self.shared.encoding().encode_turn_pieces(message, turn)?;
+        let encoded = self.encoding().encode_turn_pieces(message, turn)?;
         Sending::encoded(self, encoded).await
     }
 
@@ -298,7 +289,7 @@ impl Connection {
     /// frame, and the next call gives what came after it.
     pub async fn recv_message(&self) -> Result<Message, RecvMessageError> {
         let frame = self.recv().await?;
-        RecvMessageError::decode(self.shared.encoding(), frame)
+        RecvMessageError::decode(self.encoding(), frame)
     }
 
     /// The next frame, if one has arrived.

@@ -9,15 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use masep_proto::access::Grant;
 use masep_proto::admission::Admission;
-use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::Welcome;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit, next_request};
 use crate::connection::{Delivery, Shared, now};
-use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, Visit, next_request};
 use crate::request::Request;
-use crate::{Address, Connection, ConnectionId, Registry};
+use crate::{Connection, Registry};
 
 pub(crate) use tasks::ServerTask;
 
@@ -29,7 +28,7 @@ pub(crate) struct Door {
     /// Places for connections whose header of the PROXY protocol is to come, where one is expected.
     prefaces: Option<Arc<Semaphore>>,
     registry: Registry,
-    guests: Mutex<Guests<Shared>>,
+    state: Mutex<DoorState<Shared>>,
     /// A deadline may be earlier than before.
     changed: Notify,
     /// The host is asked about a connection.
@@ -48,7 +47,7 @@ impl Door {
     ) -> io::Result<Arc<Self>> {
         let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
-            guests: Mutex::new(Guests::new(admission, &settings)),
+            state: Mutex::new(DoorState::new(admission, &settings)),
             settings,
             delivery,
             prefaces: prefaces
@@ -62,27 +61,28 @@ impl Door {
         Ok(door)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Guests<Shared>> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn carry_out(&self, guest: &Arc<Shared>, decided: Decided) {
+    fn carry_out(&self, connection: &Arc<Shared>, decided: Decided) {
         match decided {
             Decided::Admit(welcome, grant) => {
-                self.admit(guest, welcome.map(|welcome| *welcome), grant);
+                self.admit(connection, welcome.map(|welcome| *welcome), grant);
             }
-            Decided::Refuse(refusal) => guest.lock().core.turn_away(refusal, now()),
-            Decided::Look => guest.look(),
-            Decided::End(reason) => guest.end(reason),
-            Decided::Abort(reason) => guest.abort(reason),
+            Decided::Refuse(refusal) => connection.lock().core.turn_away(refusal, now()),
+            Decided::Look => connection.look(),
+            Decided::End(reason) => connection.end(reason),
+            Decided::Abort(reason) => connection.abort(reason),
         }
     }
 
     /// Admits a connection. It is in the registry before its peer can know.
-    fn admit(&self, guest: &Arc<Shared>, welcome: Option<Welcome>, grant: Option<Arc<Grant>>) {
-        guest.note_grant(grant);
-        self.registry.add_connection(Connection::new(guest.clone()));
-        guest.lock().core.admit_with(welcome, now());
+    fn admit(&self, connection: &Arc<Shared>, welcome: Option<Welcome>, grant: Option<Arc<Grant>>) {
+        connection.info.note_grant(grant);
+        self.registry
+            .add_connection(Connection::new(connection.clone()));
+        connection.lock().core.admit_with(welcome, now());
     }
 
     /// The next connection about which the host is asked; `None` when none comes any more. Cancel safe.
@@ -103,9 +103,9 @@ impl Door {
     }
 
     fn take_request(self: &Arc<Self>) -> Option<Request> {
-        let mut guests = self.lock();
-        let next = next_request(&mut guests, self);
-        if guests.requests.has_waiting() {
+        let mut state = self.lock();
+        let next = next_request(&mut state, self);
+        if state.requests.has_waiting() {
             // Another call may wait for that one.
             self.requested.notify_one();
         }
@@ -114,7 +114,7 @@ impl Door {
 
     /// Stops accepting. Connections that were not admitted yet are refused.
     pub(crate) fn stop(&self) {
-        self.update(Guests::stop);
+        self.update(DoorState::stop);
         self.stopped.send_replace(true);
     }
 
@@ -122,7 +122,7 @@ impl Door {
     async fn keep_time(&self) -> Infallible {
         loop {
             let changed = self.changed.notified();
-            let deadline = self.lock().admission.deadline();
+            let deadline = self.lock().next_look();
             match deadline {
                 None => changed.await,
                 Some(deadline) => {
@@ -140,7 +140,7 @@ impl Door {
 }
 
 impl Admits for Door {
-    type Guest = Shared;
+    type Connection = Shared;
 
     fn now() -> std::time::Instant {
         now()
@@ -150,28 +150,25 @@ impl Admits for Door {
         &self.settings
     }
 
-    fn update<T>(&self, change: impl FnOnce(&mut Guests<Shared>) -> T) -> T {
-        let mut guests = self.lock();
-        let before = guests.admission.deadline();
-        let answer = change(&mut guests);
-        while let Some((guest, decided)) = guests.next_decided(&self.itself, &self.settings) {
-            self.carry_out(&guest, decided);
+    fn update<T>(&self, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
+        let mut state = self.lock();
+        let answer = change(&mut state);
+        while let Some((connection, decided)) = state.next_decided(&self.itself, &self.settings) {
+            self.carry_out(&connection, decided);
         }
-        // A later one is found when the earlier has passed.
-        let after = guests.admission.deadline();
-        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+        let news = state.take_news();
+        if news.is_earlier {
             self.changed.notify_one();
         }
-        let (access, has_asked) = guests.take_asked();
-        if has_asked {
+        if news.has_asked {
             self.requested.notify_one();
         }
-        drop(guests);
-        self.ask_host(access);
+        drop(state);
+        self.ask_host(news.access);
         answer
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Guests<Shared>) -> T) -> T {
+    fn look<T>(&self, look: impl FnOnce(&DoorState<Shared>) -> T) -> T {
         look(&self.lock())
     }
 
@@ -182,20 +179,6 @@ impl Admits for Door {
     ) -> Option<io::Result<crate::blocking::Detached>> {
         // The stream is one of the runtime's.
         None
-    }
-}
-
-impl Guest for Shared {
-    fn id(&self) -> ConnectionId {
-        self.id
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        self.look_at(look)
     }
 }
 

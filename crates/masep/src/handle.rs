@@ -1,11 +1,14 @@
 //! Handles of connections: the part of them that is the same in both shells.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
+use masep_proto::access::Grant;
+use masep_proto::connection::Connection as Core;
 use masep_proto::{Encoding, PeerId};
 
-use crate::ConnectionId;
 use crate::sync::OnceLock;
+use crate::transport::{self, Stream};
+use crate::{Address, ConnectionId};
 
 /// A handle of a connection of either shell.
 pub(crate) trait Handle: Clone {
@@ -17,34 +20,85 @@ pub(crate) trait Handle: Clone {
     fn is_ended(&self) -> bool;
 }
 
-/// The form of messages on a connection, which is known before there are handles. It is made once, for those who send or
-/// receive any; in a box, as most connections of some programs have none.
-pub(crate) struct MessageForm(OnceLock<Box<Encoding>>);
+/// A connection of either shell, as its handles and its tasks or threads share it.
+pub(crate) trait SharedConnection: Send + Sync + 'static {
+    fn info(&self) -> &ConnectionInfo;
 
-impl MessageForm {
-    pub(crate) fn new() -> Self {
-        Self(OnceLock::new())
+    /// Looks at the core, which is not changed.
+    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
+}
+
+/// The facts about a connection that do not change any more once they are known.
+pub(crate) struct ConnectionInfo {
+    pub(crate) id: ConnectionId,
+    pub(crate) address: Address,
+    peer: OnceLock<PeerId>,
+    /// The form of messages, which is known before there are handles. It is made once, for those who send or receive any;
+    /// in a box, as most connections of some programs have none.
+    encoding: OnceLock<Box<Encoding>>,
+    /// The rights with which the peer was let in.
+    grant: OnceLock<Arc<Grant>>,
+}
+
+impl ConnectionInfo {
+    /// A connection that has just begun.
+    pub(crate) fn new(address: Address) -> Self {
+        Self {
+            id: ConnectionId::next(),
+            address,
+            peer: OnceLock::new(),
+            encoding: OnceLock::new(),
+            grant: OnceLock::new(),
+        }
     }
 
-    /// The form, which is `make`'s if there is none yet.
+    /// The peer's id, from its hello on, before which there are no handles.
+    pub(crate) fn peer(&self) -> &PeerId {
+        static UNKNOWN: LazyLock<PeerId> = LazyLock::new(|| PeerId::new(""));
+        self.peer.get().unwrap_or_else(|| &UNKNOWN)
+    }
+
+    /// The peer has said hello, if it has.
+    pub(crate) fn note_peer(&self, core: &Core, stream: Option<&(impl Stream + ?Sized)>) {
+        if let (Some(peer), None) = (core.peer(), self.peer.get()) {
+            let _ = self.peer.set(peer.clone());
+            if let Some(stream) = stream {
+                transport::note_peer(stream, core.peer_splits_frames());
+            }
+        }
+    }
+
+    /// The form of messages on this connection.
     #[inline]
-    pub(crate) fn get(&self, make: impl FnOnce() -> Encoding) -> &Encoding {
-        if let Some(encoding) = self.0.get() {
+    pub(crate) fn encoding(&self, connection: &impl SharedConnection) -> &Encoding {
+        if let Some(encoding) = self.encoding.get() {
             return encoding;
         }
         // Not within the call below: it takes the connection's lock.
-        let encoding = make();
-        self.0.get_or_init(|| Box::new(encoding))
+        let encoding = connection.look_at(Core::encoding);
+        self.encoding.get_or_init(|| Box::new(encoding))
+    }
+
+    /// The peer's rights, by its access token.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        self.grant.get().map(|grant| &**grant)
+    }
+
+    pub(crate) fn note_grant(&self, grant: Option<Arc<Grant>>) {
+        if let Some(grant) = grant {
+            // It is told once.
+            let _ = self.grant.set(grant);
+        }
     }
 }
 
-/// The part that a handle has in keeping its connection alive. The last `L`, which is dropped then, ends it.
+/// The part that a handle has in keeping its connection alive: the `L` is a guard that ends the connection when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Owner<L> {
     /// None: that is up to the server.
     Server,
     /// The connection lives as long as one of these does.
-    Handle(Arc<L>),
+    Guard(Arc<L>),
     /// None, but a clone of this handle has one: of a connection that is lent to a handler or a registry.
     Lent(Weak<L>),
 }
@@ -54,8 +108,8 @@ impl<L> Owner<L> {
     pub(crate) fn lend(&self) -> Self {
         match self {
             Self::Server => Self::Server,
-            Self::Handle(last) => Self::Lent(Arc::downgrade(last)),
-            Self::Lent(last) => Self::Lent(last.clone()),
+            Self::Guard(guard) => Self::Lent(Arc::downgrade(guard)),
+            Self::Lent(guard) => Self::Lent(guard.clone()),
         }
     }
 }
@@ -64,11 +118,11 @@ impl<L> Clone for Owner<L> {
     fn clone(&self) -> Self {
         match self {
             Self::Server => Self::Server,
-            Self::Handle(last) => Self::Handle(last.clone()),
-            Self::Lent(last) => match last.upgrade() {
-                Some(last) => Self::Handle(last),
+            Self::Guard(guard) => Self::Guard(guard.clone()),
+            Self::Lent(guard) => match guard.upgrade() {
+                Some(guard) => Self::Guard(guard),
                 // The connection has ended, or is about to.
-                None => Self::Lent(last.clone()),
+                None => Self::Lent(guard.clone()),
             },
         }
     }
@@ -79,17 +133,17 @@ macro_rules! handle_calls {
     () => {
         /// The number of this connection in this process.
         pub fn id(&self) -> crate::ConnectionId {
-            self.shared.id
+            self.shared.info.id
         }
 
         /// The id that the peer gave in its hello.
         pub fn peer(&self) -> &crate::PeerId {
-            self.shared.peer()
+            self.shared.info.peer()
         }
 
         /// The peer's address. A peer on a Unix socket is shown with the path of the server.
         pub fn address(&self) -> crate::Address {
-            self.shared.address.clone()
+            self.shared.info.address.clone()
         }
 
         /// The generation of the protocol that is spoken on this connection.
@@ -110,7 +164,7 @@ macro_rules! handle_calls {
 
         /// The peer's rights, by its access token; `None` at a client, and at a server that asks for no tokens.
         pub fn grant(&self) -> Option<&crate::access::Grant> {
-            self.shared.grant()
+            self.shared.info.grant()
         }
 
         /// The client's HELLO (protocol 2): its role, game, seat, features. Access token, resume text
@@ -139,7 +193,7 @@ macro_rules! handle_calls {
 
         /// The form of messages on this connection.
         pub(crate) fn encoding(&self) -> &masep_proto::Encoding {
-            self.shared.encoding()
+            self.shared.info.encoding(&*self.shared)
         }
     };
 }
@@ -151,11 +205,11 @@ macro_rules! handle_traits {
     ($connection:ty) => {
         impl crate::handle::Handle for $connection {
             fn id(&self) -> crate::ConnectionId {
-                self.shared.id
+                self.shared.info.id
             }
 
             fn peer(&self) -> &crate::PeerId {
-                self.shared.peer()
+                self.shared.info.peer()
             }
 
             fn is_ended(&self) -> bool {

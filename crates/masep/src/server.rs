@@ -15,11 +15,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use crate::admitting::DoorSettings;
 use crate::discovery::Announcement;
 use crate::door::{Door, ServerTask};
 use crate::endpoint::Endpoint;
-use crate::guests::DoorSettings;
 use crate::hand_out::{Arrivals, hand_out};
+use crate::handle::SharedConnection as _;
 use crate::keeper::CLOSE_GRACE;
 use crate::request::Asks;
 use crate::serving::{ServerInfo, ServerSettings, info_calls, server_calls};

@@ -7,9 +7,9 @@ use masep_proto::connection::Config;
 use masep_proto::{PeerId, ServerLimits};
 
 use crate::access::{Gate, check_sole_listener, warn_if_exposed};
+use crate::admitting::DoorSettings;
 use crate::discovery::{Describe, Description};
 use crate::endpoint::Endpoint;
-use crate::guests::DoorSettings;
 use crate::request::Asks;
 use crate::tls::Acceptor;
 use crate::{Address, Target};
@@ -250,29 +250,29 @@ macro_rules! info_calls {
         /// The state of the server's certificate; `None` where it has no TLS. Looks at its files, as a new connection does.
         #[cfg(feature = "tls")]
         pub fn certificate(&self) -> Option<crate::tls::CertificateState> {
-            crate::guests::Admits::settings(&*self.door).certificate()
+            crate::admitting::Admits::settings(&*self.door).certificate()
         }
 
         /// Ends the connections of these, with the code `kicked`, and returns their number. They may come back, unless they
         /// are [banned](Self::ban). Does not wait: a peer that does not take its last frames within a second is cut off.
         pub fn kick(&self, subject: &crate::access::Subject) -> usize {
-            crate::guests::Admits::kick(&*self.door, subject)
+            crate::admitting::Admits::kick(&*self.door, subject)
         }
 
         /// As [`kick`](Self::kick), and refuses all that come, with the code `banned`, until [`unban`](Self::unban) or the
         /// end of the server.
         pub fn ban(&self, subject: crate::access::Subject) -> usize {
-            crate::guests::Admits::ban(&*self.door, subject)
+            crate::admitting::Admits::ban(&*self.door, subject)
         }
 
         /// Lets these come again. False if they were not banned.
         pub fn unban(&self, subject: crate::access::Subject) -> bool {
-            crate::guests::Admits::unban(&*self.door, subject)
+            crate::admitting::Admits::unban(&*self.door, subject)
         }
 
         /// The clients that are banned.
         pub fn bans(&self) -> Vec<crate::access::Subject> {
-            crate::guests::Admits::bans(&*self.door)
+            crate::admitting::Admits::bans(&*self.door)
         }
     };
 }

@@ -34,6 +34,15 @@ pub(crate) use real::{
 #[cfg(feature = "unstable-transport")]
 pub(crate) use real::atomic;
 
+/// The earlier of two times, where `None` is never.
+#[inline]
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Has this task woken from here on.
 pub(crate) fn set_waker(waker: &mut Option<Waker>, context: &Context<'_>) {
     match waker {

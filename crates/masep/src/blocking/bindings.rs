@@ -12,7 +12,7 @@ use masep_proto::protocol2::Welcome;
 use masep_proto::{EncodeError, Frame, Limits, Message, PeerId, Pieces};
 
 use super::drive::Awaits;
-use super::shared::{Handle, Shared, State};
+use super::shared::{DropGuard, Shared, State};
 use super::stream::after;
 use super::{Connection, Registry};
 use crate::transport::{self, Socket};
@@ -78,7 +78,7 @@ impl Connection {
         let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
         let outcome = |state: &mut State| state.core.open_outcome();
         match shared.drive(None, Awaits::Room, outcome) {
-            Ok(Ok(())) => Ok(Self::of(Handle::new(shared))),
+            Ok(Ok(())) => Ok(Self::of(DropGuard::new(shared))),
             Ok(Err(_)) | Err(_) => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -128,7 +128,7 @@ impl Connection {
                 return Err(error.into());
             }
         };
-        tracing::trace!(connection = %shared.id, bytes = size, "sending");
+        tracing::trace!(connection = %shared.info.id, bytes = size, "sending");
         let number = state.core.accepted();
         if size > WIDEN_FROM
             && let Some(stream) = &state.stream
@@ -137,7 +137,7 @@ impl Connection {
             stream.0.widen_send_buffer(size);
         }
         drop(shared.write_out(state, transmit));
-        let rest = shared.leave_written(shared.write_now(), number);
+        let rest = shared.unlock_if_written(shared.write_now(), number);
         Ok(Offer::of(rest))
     }
 

@@ -13,7 +13,7 @@ use masep_proto::connection::{Connection as Core, HelloFailure, Protocols};
 use super::drive::Awaits;
 use super::endpoint;
 use super::handler;
-use super::shared::{Handle, Shared, State};
+use super::shared::{DropGuard, Shared, State};
 use super::{Connection, Registry, SocketHandler};
 use crate::connecting::{
     Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
@@ -93,7 +93,7 @@ impl ClientBuilder {
     }
 
     /// Tries addresses side by side.
-    fn race(&self, mut race: Race) -> Result<Arc<Handle>, ConnectError> {
+    fn race(&self, mut race: Race) -> Result<Arc<DropGuard>, ConnectError> {
         let (outcomes, ended) = mpsc::channel();
         let won = Arc::new(AtomicBool::new(false));
         loop {
@@ -122,7 +122,7 @@ impl ClientBuilder {
         &self,
         address: Address,
         connector: Option<Connector>,
-        outcomes: &mpsc::Sender<Result<Arc<Handle>, ConnectError>>,
+        outcomes: &mpsc::Sender<Result<Arc<DropGuard>, ConnectError>>,
         won: Arc<AtomicBool>,
     ) {
         let (client, told) = (self.clone(), outcomes.clone());
@@ -189,7 +189,7 @@ impl ClientBuilder {
         &self,
         address: &Address,
         connector: Option<&Connector>,
-    ) -> Result<Arc<Handle>, ConnectError> {
+    ) -> Result<Arc<DropGuard>, ConnectError> {
         let mut agreement = Agreement::begin(&self.endpoint, address, true, sync::now());
         loop {
             match self.connect_in(address, agreement.protocols(), connector)? {
@@ -207,7 +207,7 @@ impl ClientBuilder {
         address: &Address,
         protocols: Protocols,
         connector: Option<&Connector>,
-    ) -> Result<Result<Arc<Handle>, HelloFailure>, ConnectError> {
+    ) -> Result<Result<Arc<DropGuard>, HelloFailure>, ConnectError> {
         let target = address.to_string();
         // First: a server is not connected to if the hello cannot be sent.
         let config = (self.endpoint).client_config(address, protocols, connector.is_some())?;
@@ -245,11 +245,11 @@ impl ClientBuilder {
         let greeted = shared.drive(None, Awaits::Bytes, outcome);
         // The keeper sees a connection out that failed.
         let greeted = greeted.unwrap_or(Ok(()));
-        Ok(greeted.map(|()| Handle::new(shared)))
+        Ok(greeted.map(|()| DropGuard::new(shared)))
     }
 
-    fn start(self, handle: Arc<Handle>) -> Result<Client, ConnectError> {
-        let target = handle.address.to_string();
+    fn start(self, handle: Arc<DropGuard>) -> Result<Client, ConnectError> {
+        let target = handle.info.address.to_string();
         let registry = handle.registry.clone();
         registry.replace(&handle);
         handle.read_for_policy();

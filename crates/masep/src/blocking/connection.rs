@@ -14,9 +14,9 @@ use masep_proto::connection::{Config, Connection as Core};
 use masep_proto::protocol2::Bye;
 use masep_proto::{Limits, PeerId};
 
-use super::shared::{Handle, Shared};
+use super::shared::{DropGuard, Shared};
 use super::{Registry, TimedOut};
-use crate::handle::{Owner, handle_calls, handle_traits};
+use crate::handle::{Owner, SharedConnection as _, handle_calls, handle_traits};
 use crate::sync::{self, Instant};
 use crate::transport::{self, Socket};
 use crate::{CloseReason, SocketOptions};
@@ -35,14 +35,14 @@ pub(super) use aside::FromAside;
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
-    owner: Owner<Handle>,
+    owner: Owner<DropGuard>,
 }
 
 impl Connection {
-    pub(super) fn of(handle: Arc<Handle>) -> Self {
+    pub(super) fn of(guard: Arc<DropGuard>) -> Self {
         Self {
-            shared: handle.shared().clone(),
-            owner: Owner::Handle(handle),
+            shared: guard.shared().clone(),
+            owner: Owner::Guard(guard),
         }
     }
 
@@ -77,7 +77,7 @@ impl Connection {
         let core = Core::established(config.clone(), peer.into(), sync::now());
         let owner = (Registry::default(), None, false);
         let shared = Shared::new(core, stream, address, config, options.busy_poll, owner);
-        Ok(Self::of(Handle::new(shared)))
+        Ok(Self::of(DropGuard::new(shared)))
     }
 
     pub(super) const fn shared(&self) -> &Arc<Shared> {
@@ -120,15 +120,17 @@ impl Connection {
     /// reason is [`CloseReason::WriteTimeout`]. Other threads that receive are told of the end.
     pub fn bye(&self) -> CloseReason {
         self.shared().begin_end(CloseReason::LocalBye);
-        let _ = self.shared().wait_closed(None);
-        let reason = self.close_reason().cloned();
-        reason.unwrap_or(CloseReason::LocalBye)
+        self.wait_for_bye()
     }
 
     /// [`bye`](Self::bye) that tells the peer why, by a code for programs and a text for people, and whether it may come
     /// back: its [`CloseReason::words`]. To a peer of pymasep's protocol it is a plain `BYE`.
     pub fn bye_with(&self, bye: Bye) -> CloseReason {
         self.shared().begin_end_with(bye);
+        self.wait_for_bye()
+    }
+
+    fn wait_for_bye(&self) -> CloseReason {
         let _ = self.shared().wait_closed(None);
         let reason = self.close_reason().cloned();
         reason.unwrap_or(CloseReason::LocalBye)

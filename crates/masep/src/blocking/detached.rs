@@ -13,7 +13,7 @@ use super::event_loop::{EventLoop, Wakeups};
 use super::relay::Relays;
 use super::shared::Shared;
 use crate::CloseReason;
-use crate::guests::Visit;
+use crate::admitting::Visit;
 
 /// A client that was [given away](crate::Request::detach): its stream, of which nothing is said or shut here any more, and
 /// what was heard on it.

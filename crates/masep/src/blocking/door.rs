@@ -19,16 +19,16 @@ use super::keeper;
 use super::prefaces::Prefaces;
 #[cfg(feature = "unstable-bindings")]
 use super::relay::Relays;
-use super::shared::{Handle, Shared, wait_while};
-use super::stream::{WOKEN, after, earlier, poll_fd, readiness, wait_for};
+use super::shared::{DropGuard, Shared, wait_while};
+use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::accepting::AcceptErrors;
-use crate::guests::{Admits, Decided, DoorSettings, Guest, Guests, Visit, next_request};
+use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit, next_request};
 use crate::request::Request;
 use crate::server::FAR;
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard, earlier};
 use crate::transport::{self, ListeningSocket, Socket};
-use crate::{Address, CloseReason, ConnectionId, RejectReason, WhenFull};
+use crate::{Address, CloseReason, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
@@ -41,7 +41,7 @@ pub(super) struct Door {
     _keeper: keeper::Hold,
     /// The most connections that live at a time.
     places: usize,
-    guests: Mutex<Waiting>,
+    state: Mutex<DoorState<Shared>>,
     /// The host is asked about a connection, or will not be any more.
     requested: Condvar,
     /// Wakes the thread that accepts.
@@ -49,13 +49,6 @@ pub(super) struct Door {
     is_stopped: AtomicBool,
     #[cfg(feature = "unstable-bindings")]
     relays: Arc<Relays>,
-}
-
-/// The connections at the door, and the thread that waits for what comes to them.
-struct Waiting {
-    guests: Guests<Shared>,
-    /// The thread that accepts looks at the time at the latest then; at `None` it may never.
-    looks_at: Option<Instant>,
 }
 
 impl Door {
@@ -76,10 +69,7 @@ impl Door {
             accepted: Arrivals::new(connections),
             _keeper: hold,
             places: connections,
-            guests: Mutex::new(Waiting {
-                guests: Guests::new(admission, &settings),
-                looks_at: None,
-            }),
+            state: Mutex::new(DoorState::new(admission, &settings)),
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
@@ -118,7 +108,7 @@ impl Door {
 
     /// Refuses those that were not taken yet.
     pub(super) fn close(&self) {
-        self.update(Guests::stop);
+        self.update(DoorState::stop);
         self.requested.notify_all();
         self.accepted.close();
         self.threads.close();
@@ -128,8 +118,8 @@ impl Door {
         let _ = (&self.wake).write_all(&[0]);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next connection about which the host is asked; `None` when none comes any more.
@@ -137,11 +127,10 @@ impl Door {
         self: &Arc<Self>,
         until: Option<Instant>,
     ) -> Result<Option<Request>, TimedOut> {
-        let waits = |waiting: &mut Waiting| {
-            !waiting.guests.requests.has_waiting() && !waiting.guests.is_stopped
-        };
-        let waiting = wait_while(&self.requested, self.lock(), until, waits);
-        Ok(next_request(&mut waiting.ok_or(TimedOut)?.guests, self))
+        let waits =
+            |state: &mut DoorState<Shared>| !state.requests.has_waiting() && !state.is_stopped;
+        let state = wait_while(&self.requested, self.lock(), until, waits);
+        Ok(next_request(&mut *state.ok_or(TimedOut)?, self))
     }
 
     /// Accepts until the server is stopped. `expects`: a header of the PROXY protocol in front of each connection that does
@@ -159,7 +148,7 @@ impl Door {
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
             self.ask(Admission::handle_timeout);
-            let deadline = self.next_look();
+            let deadline = self.lock().next_look();
             let mut asked = vec![poll_fd(&woken, WOKEN)];
             asked.extend(prefaces.waiting());
             if rests_until.is_none() {
@@ -187,13 +176,6 @@ impl Door {
             rests_until = rest.and_then(after);
         }
         tracing::info!(?id, "stopped accepting");
-    }
-
-    /// The time at which the thread that accepts is to look at the time again.
-    fn next_look(&self) -> Option<Instant> {
-        let mut waiting = self.lock();
-        waiting.looks_at = waiting.guests.admission.deadline();
-        waiting.looks_at
     }
 
     /// Takes one connection of each listener that has some. Gives the time for which accepting rests, if one has failed.
@@ -228,8 +210,8 @@ impl Door {
         let from = address.tcp().map(|address| address.ip());
         let busy_poll = self.settings.socket_options.busy_poll;
         let mut arrived = None;
-        let (_, greet) = self.update(|guests| {
-            guests.arrive(from, entrance, |ticket| {
+        let (_, greet) = self.update(|state| {
+            state.arrive(from, entrance, |ticket| {
                 let visit = Visit {
                     door: self.clone(),
                     ticket,
@@ -271,29 +253,27 @@ impl Door {
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
         self.log_refusal(reason, Some(address));
-        let Some(handler) = &self.handler else {
+        let Some(handler) = self.handler.clone() else {
             return;
         };
-        if self.ask(|admission, _| admission.tell()) {
-            let (this, handler, reason) = (self.clone(), handler.clone(), reason.clone());
-            let address = address.clone();
-            let told = thread::Builder::new()
-                .name("masep-reject".into())
-                .spawn(move || {
-                    guarded(|| handler.on_reject(address, &reason));
-                    this.ask(|admission, _| admission.told());
-                });
-            if told.is_err() {
-                self.ask(|admission, _| admission.told());
-            }
-        }
+        let Some(telling) = self.begin_to_tell() else {
+            return;
+        };
+        let (address, reason) = (address.clone(), reason.clone());
+        // Without a thread nobody is told.
+        let _ = thread::Builder::new()
+            .name("masep-reject".into())
+            .spawn(move || {
+                guarded(|| handler.on_reject(address, &reason));
+                drop(telling);
+            });
     }
 }
 
 fn carry_out(shared: &Arc<Shared>, decided: Decided) {
     match decided {
         Decided::Admit(welcome, grant) => {
-            shared.note_grant(grant);
+            shared.info.note_grant(grant);
             shared.admit(welcome.map(|welcome| *welcome));
         }
         Decided::Refuse(refusal) => shared.turn_away(refusal),
@@ -304,7 +284,7 @@ fn carry_out(shared: &Arc<Shared>, decided: Decided) {
 }
 
 impl Admits for Door {
-    type Guest = Shared;
+    type Connection = Shared;
 
     fn now() -> Instant {
         Instant::now()
@@ -314,40 +294,34 @@ impl Admits for Door {
         &self.settings
     }
 
-    fn update<T>(&self, change: impl FnOnce(&mut Guests<Shared>) -> T) -> T {
-        let mut waiting = self.lock();
-        let Waiting { guests, looks_at } = &mut *waiting;
-        let result = change(guests);
-        let next = || guests.next_decided(&self.itself, &self.settings);
+    fn update<T>(&self, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
+        let mut state = self.lock();
+        let answer = change(&mut state);
+        let next = || state.next_decided(&self.itself, &self.settings);
         let decided: Vec<_> = std::iter::from_fn(next).collect();
-        let deadline = guests.admission.deadline();
-        let is_earlier = deadline.is_some_and(|deadline| looks_at.is_none_or(|at| deadline < at));
-        if is_earlier {
-            *looks_at = deadline;
-        }
-        let (access, has_asked) = guests.take_asked();
-        drop(waiting);
-        if has_asked {
+        let news = state.take_news();
+        drop(state);
+        if news.has_asked {
             self.requested.notify_all();
         }
-        if is_earlier {
+        if news.is_earlier {
             self.wake();
         }
         for (shared, decided) in decided {
             carry_out(&shared, decided);
         }
-        self.ask_host(access);
-        result
+        self.ask_host(news.access);
+        answer
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Guests<Shared>) -> T) -> T {
-        look(&self.lock().guests)
+    fn look<T>(&self, look: impl FnOnce(&DoorState<Shared>) -> T) -> T {
+        look(&self.lock())
     }
 
     #[cfg(feature = "unstable-bindings")]
     fn give_up(&self, ticket: masep_proto::admission::Ticket) -> Option<io::Result<Detached>> {
         let door = self.itself.upgrade()?;
-        let shared = self.lock().guests.get(ticket).cloned()?;
+        let shared = self.lock().get(ticket).cloned()?;
         let detached = shared.detach(&self.relays)?;
         let is_given_away = shared.lock().is_given_away;
         if is_given_away {
@@ -363,24 +337,10 @@ impl Admits for Door {
             }
         };
         let away = Arc::new(Away::default());
-        let is_given_away = self.update(|guests| guests.give_away(ticket, &away));
+        let is_given_away = self.update(|state| state.give_away(ticket, &away));
         let detached = Detached::new(stream, heard, away, Visit { door, ticket });
         // Refused in the same moment, it finds the end of the stream.
         is_given_away.then_some(Ok(detached))
-    }
-}
-
-impl Guest for Shared {
-    fn id(&self) -> ConnectionId {
-        self.id
-    }
-
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        self.look_at(look)
     }
 }
 
@@ -419,7 +379,7 @@ impl Visit<Door> {
     }
 
     /// Hands a connection out that is open: to the handler, or to a call of accept.
-    pub(super) fn open(&self, first: Arc<Handle>) {
+    pub(super) fn open(&self, first: Arc<DropGuard>) {
         self.tell_host(Ok(()));
         let connection = Connection::of(first);
         let shared = connection.shared().clone();
@@ -445,6 +405,6 @@ impl Visit<Door> {
         let cut_off = || shared.abort(CloseReason::Aborted);
         let reason = self.reject_reason(refusal, failure, cut_off);
         self.tell_host(Err(reason.clone()));
-        self.door.reject(&shared.address, &reason);
+        self.door.reject(&shared.info.address, &reason);
     }
 }

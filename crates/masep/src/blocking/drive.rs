@@ -14,8 +14,8 @@ use masep_proto::connection::Want;
 use super::TimedOut;
 use super::keeper;
 use super::shared::{Shared, State};
-use super::stream::{Readiness, Wait, earlier};
-use crate::sync::{Instant, MutexGuard};
+use super::stream::{Readiness, Wait};
+use crate::sync::{Instant, MutexGuard, earlier};
 
 pub(super) use roles::{Rest, Roles, is_past};
 
@@ -61,7 +61,7 @@ impl Shared {
         loop {
             state = self.settle(state);
             if let Some(result) = done(&mut state) {
-                self.leave(state);
+                self.unlock(state);
                 return Ok(result);
             }
             let (now, deadline) = (state.now, state.core.deadline());
@@ -97,7 +97,7 @@ impl Shared {
             return Ok(self.read(state, Wait::No));
         }
         if until.is_some_and(|until| until <= state.now) {
-            self.leave(state);
+            self.unlock(state);
             return Err(TimedOut);
         }
         Ok(match (may_read, may_wait.writes) {
@@ -124,8 +124,9 @@ impl Shared {
         state
     }
 
-    /// To be called by each thread that has changed something and does not stay.
-    pub(super) fn leave(self: &Arc<Self>, state: Guard<'_>) {
+    /// Lets go of the lock, in a thread that has changed something and does not stay: does the work that needs no wait, and
+    /// wakes those who do the rest.
+    pub(super) fn unlock(self: &Arc<Self>, state: Guard<'_>) {
         if state.is_at_rest() {
             return;
         }
@@ -150,13 +151,17 @@ impl Shared {
         }
     }
 
-    /// [Leaves](Self::leave) if the frame with this number is written: what others have left to the one who was writing is
+    /// [Unlocks](Self::unlock) if the frame with this number is written: what others have left to the one who was writing is
     /// to be done. Otherwise gives the number, for the caller to see to the rest.
-    pub(super) fn leave_written(self: &Arc<Self>, state: Guard<'_>, number: u64) -> Option<u64> {
+    pub(super) fn unlock_if_written(
+        self: &Arc<Self>,
+        state: Guard<'_>,
+        number: u64,
+    ) -> Option<u64> {
         if state.core.written() < number {
             return Some(number);
         }
-        self.leave(state);
+        self.unlock(state);
         None
     }
 

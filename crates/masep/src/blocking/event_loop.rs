@@ -225,7 +225,7 @@ impl Shared {
         }
         if state.is_closed || state.core.is_over() {
             state.leave_loop();
-            self.leave(state);
+            self.unlock(state);
             return None;
         }
         let wants = state.core.wants();

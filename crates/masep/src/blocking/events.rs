@@ -6,7 +6,7 @@ use masep_proto::admission::Refusal;
 use masep_proto::connection::Event;
 use masep_proto::protocol2::Welcome;
 
-use super::shared::{Handle, Shared, State};
+use super::shared::{DropGuard, Shared, State};
 use super::stream::{Stream, Waker};
 use crate::CloseReason;
 use crate::hearing::Hearing;
@@ -28,7 +28,7 @@ impl Shared {
     /// The peer is taken: it gets our hello, and one of protocol 2 what the host says to it.
     pub(super) fn admit(self: &Arc<Self>, welcome: Option<Welcome>) {
         // In the registry before the peer can know.
-        let first = Handle::new(self.clone());
+        let first = DropGuard::new(self.clone());
         self.registry.replace(&first);
         let late = self.change(|state, now| {
             if state.core.failure().is_some() {
@@ -39,7 +39,7 @@ impl Shared {
             None
         });
         if late.is_some() {
-            self.registry.remove(self.peer(), self.id);
+            self.registry.remove(self.info.peer(), self.info.id);
         }
     }
 
@@ -56,7 +56,7 @@ impl Shared {
                 HandOver::Done(heard) => {
                     let stream = state.stream.take();
                     state.is_given_away = true;
-                    self.leave(state);
+                    self.unlock(state);
                     return Some((stream?, heard));
                 }
                 HandOver::Later => state = self.wait_for_others(state, None),
@@ -109,7 +109,7 @@ impl Shared {
             match (event, &self.visit) {
                 (Event::Hello, Some(visit)) => visit.hello(self),
                 (Event::Open, visit) => {
-                    tracing::info!(connection = %self.id, peer = ?self.peer(), address = %self.address, "connected");
+                    tracing::info!(connection = %self.info.id, peer = ?self.info.peer(), address = %self.info.address, "connected");
                     let first = self.lock().first.take();
                     if let (Some(visit), Some(first)) = (visit, first) {
                         visit.open(first);
@@ -121,7 +121,7 @@ impl Shared {
                     let failure = state.core.failure().cloned();
                     drop(state);
                     if first.is_some() {
-                        self.registry.remove(self.peer(), self.id);
+                        self.registry.remove(self.info.peer(), self.info.id);
                     }
                     drop(first);
                     visit.fail(self, refusal, failure);
@@ -152,9 +152,9 @@ impl Shared {
         }
         if let Some(reason) = self.settled_reason() {
             tracing::info!(
-                connection = %self.id,
-                peer = ?self.peer(),
-                address = %self.address,
+                connection = %self.info.id,
+                peer = ?self.info.peer(),
+                address = %self.info.address,
                 reason = reason.as_str(),
                 "connection ended: {reason}"
             );

@@ -140,7 +140,7 @@ fn see_to(shared: &Arc<Shared>, found: Readiness) {
 fn place(shared: &Arc<Shared>, watch: Watch) {
     let wanted = watch.wanted;
     let placed = with_keeper(|keeper| {
-        let key = shared.id.as_key();
+        let key = shared.info.id.as_key();
         keeper.additions.add(key, &watch.stream, wanted)?;
         let until = watch.until;
         keeper
@@ -277,7 +277,7 @@ impl Kept {
             match arrival {
                 Arrival::Step(shared) => self.step_on(shared),
                 Arrival::Watched(shared, watch) => {
-                    let key = shared.id.as_key();
+                    let key = shared.info.id.as_key();
                     self.keep(shared, watch);
                     if self.expected.remove(&key) {
                         self.look(key, Readiness::default());
@@ -290,7 +290,7 @@ impl Kept {
 
     /// Another thread has asked for a step.
     fn step_on(&mut self, shared: Arc<Shared>) {
-        let key = shared.id.as_key();
+        let key = shared.info.id.as_key();
         if self.watches.contains_key(&key) {
             return self.look(key, Readiness::default());
         }
@@ -321,7 +321,7 @@ impl Kept {
         let Some(watch) = shared.step(found) else {
             return;
         };
-        let key = shared.id.as_key();
+        let key = shared.info.id.as_key();
         if let Err(error) = self.poller.add(key, &watch.stream, watch.wanted) {
             tracing::warn!("no way to wait for what is left of a connection: {error}");
             shared.give_back(false);
@@ -331,7 +331,7 @@ impl Kept {
     }
 
     fn keep(&mut self, shared: Arc<Shared>, watch: Watch) {
-        let key = shared.id.as_key();
+        let key = shared.info.id.as_key();
         self.deadlines.extend(watch.until.map(|until| (until, key)));
         self.watches.insert(key, (shared, watch));
     }

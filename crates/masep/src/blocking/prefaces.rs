@@ -9,7 +9,7 @@ use rustix::event::PollFd;
 use super::door::Door;
 use super::stream::{WOKEN, after, poll_fd};
 use crate::Address;
-use crate::guests::Admits as _;
+use crate::admitting::Admits as _;
 use crate::preface::Unheard;
 use crate::transport::Socket;
 

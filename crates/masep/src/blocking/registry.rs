@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use masep_proto::{Frame, Message, PeerId};
 
 use super::Connection;
-use super::shared::Handle;
+use super::shared::DropGuard;
 use crate::forms::Forms;
 use crate::offered::Offered;
 use crate::sync::{Mutex, MutexGuard};
@@ -28,7 +28,7 @@ pub struct Registry {
 #[derive(Clone)]
 struct Entry {
     id: ConnectionId,
-    handle: Weak<Handle>,
+    handle: Weak<DropGuard>,
 }
 
 impl Entry {
@@ -46,12 +46,12 @@ impl Registry {
     }
 
     /// Registers a connection under its peer's id, in place of any other one.
-    pub(super) fn replace(&self, handle: &Arc<Handle>) {
+    pub(super) fn replace(&self, handle: &Arc<DropGuard>) {
         let entry = Entry {
-            id: handle.id,
+            id: handle.info.id,
             handle: Arc::downgrade(handle),
         };
-        self.lock().insert(handle.peer().clone(), entry);
+        self.lock().insert(handle.info.peer().clone(), entry);
     }
 
     /// Takes a connection out, unless another one has its id by now.

@@ -4,26 +4,23 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use masep_proto::access::Grant;
 use masep_proto::connection::{Batch, Config, Connection as Core, Event};
-use masep_proto::{Encoding, PeerId};
 
 use super::Registry;
 use super::door::Door;
 use super::drive::Roles;
 use super::seen::Seen;
 use super::stream::Stream;
-use crate::guests::Visit;
-use crate::handle::MessageForm;
+use crate::admitting::Visit;
+use crate::handle::{ConnectionInfo, SharedConnection};
 use crate::hearing::Hearing;
 use crate::sync::{self, Condvar, Instant, Mutex, MutexGuard, OnceLock};
 use crate::transport::{Socket, Stream as _};
-use crate::{Address, CloseReason, ConnectionId};
+use crate::{Address, CloseReason};
 
 /// One connection, shared by its handles, the thread in the background, and the server's door.
 pub(super) struct Shared {
-    pub(super) id: ConnectionId,
-    pub(super) address: Address,
+    pub(super) info: ConnectionInfo,
     pub(super) config: Arc<Config>,
     pub(super) busy_poll: Duration,
     pub(super) registry: Registry,
@@ -31,11 +28,6 @@ pub(super) struct Shared {
     pub(super) visit: Option<Visit<Door>>,
     /// True if a handler is told of the end.
     pub(super) handled: bool,
-    /// From the peer's hello on.
-    peer: OnceLock<PeerId>,
-    encoding: MessageForm,
-    /// The rights with which the peer was let in.
-    grant: OnceLock<Arc<Grant>>,
     /// From the end on.
     pub(super) ended: OnceLock<CloseReason>,
     /// In place of that: the reason for which a frame that was taken out is lost.
@@ -62,16 +54,16 @@ pub(super) struct State {
     pub(super) hearing: Option<Hearing>,
     pub(super) seen: Seen,
     pub(super) is_told: bool,
-    /// The first handle, from the verdict until somebody gets it.
-    pub(super) first: Option<Arc<Handle>>,
+    /// The guard of the first handle, from the verdict until somebody gets it.
+    pub(super) first: Option<Arc<DropGuard>>,
     /// Somebody else goes on with the stream, of which the door knows.
     pub(super) is_given_away: bool,
 }
 
-/// The owner of a connection: the last handle ends it.
-pub(super) struct Handle(Arc<Shared>);
+/// Ends the connection when it is dropped. The handles that keep the connection alive share it.
+pub(super) struct DropGuard(Arc<Shared>);
 
-impl Handle {
+impl DropGuard {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self(shared))
     }
@@ -81,7 +73,7 @@ impl Handle {
     }
 }
 
-impl Deref for Handle {
+impl Deref for DropGuard {
     type Target = Arc<Shared>;
 
     fn deref(&self) -> &Arc<Shared> {
@@ -89,7 +81,7 @@ impl Deref for Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for DropGuard {
     fn drop(&mut self) {
         self.0.lock().leave_loop();
         self.0.end(CloseReason::LocalBye);
@@ -114,16 +106,12 @@ impl Shared {
             core.set_handler();
         }
         let this = Self {
-            id: ConnectionId::next(),
-            address,
+            info: ConnectionInfo::new(address),
             config,
             busy_poll,
             registry,
             visit,
             handled,
-            peer: OnceLock::new(),
-            encoding: MessageForm::new(),
-            grant: OnceLock::new(),
             ended: OnceLock::new(),
             lost: OnceLock::new(),
             state: Mutex::new(State {
@@ -150,11 +138,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the core, which is not changed.
-    pub(super) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        look(&self.lock().core)
-    }
-
     /// True if the connection has ended, whether or not its user can know.
     pub(super) fn is_ended(&self) -> bool {
         self.settled_reason().is_some()
@@ -166,37 +149,9 @@ impl Shared {
         Some(self.lost.get().unwrap_or(reason))
     }
 
-    pub(super) fn peer(&self) -> &PeerId {
-        self.peer
-            .get()
-            .expect("handles are of those that have said hello")
-    }
-
-    /// The form of messages.
-    pub(super) fn encoding(&self) -> &Encoding {
-        self.encoding.get(|| self.look_at(|core| core.encoding()))
-    }
-
-    /// The peer's rights, by its access token.
-    pub(super) fn grant(&self) -> Option<&Grant> {
-        self.grant.get().map(|grant| &**grant)
-    }
-
-    pub(super) fn note_grant(&self, grant: Option<Arc<Grant>>) {
-        if let Some(grant) = grant {
-            // It is told once.
-            let _ = self.grant.set(grant);
-        }
-    }
-
     pub(super) fn note_peer(&self, state: &State) {
-        if let (Some(peer), None) = (state.core.peer(), self.peer.get()) {
-            let _ = self.peer.set(peer.clone());
-            #[cfg(not(masep_model))]
-            if let Some(stream) = &state.stream {
-                crate::transport::note_peer(&stream.0, state.core.peer_splits_frames());
-            }
-        }
+        let stream = state.stream.as_ref().map(|stream| &stream.0);
+        self.info.note_peer(&state.core, stream);
     }
 
     /// False if the connection has ended, or is being ended, as far as its user can know.
@@ -216,8 +171,18 @@ impl Shared {
         let mut state = self.lock();
         let now = state.tick();
         let result = change(&mut state, now);
-        self.leave(state);
+        self.unlock(state);
         result
+    }
+}
+
+impl SharedConnection for Shared {
+    fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.lock().core)
     }
 }
 

@@ -182,11 +182,3 @@ pub(super) fn wait_for(
 pub(super) fn after(time: Duration) -> Option<Instant> {
     sync::now().checked_add(time)
 }
-
-/// The earlier of two deadlines, where `None` is never.
-pub(super) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}

@@ -1,7 +1,9 @@
 //! The end of a connection: by calls, by a task that is dropped, and how it is told.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::Bye;
 
 use super::shared::{Shared, now};
@@ -24,16 +26,21 @@ impl Shared {
 
     /// Ends the connection when the queue was sent.
     pub(crate) fn end(&self, reason: CloseReason) {
-        let mut locked = self.lock();
-        locked.core.end(reason, now());
-        locked.wake_task();
+        self.end_by(|core, now| core.end(reason, now));
     }
 
     /// Ends the connection now, whatever is queued.
     pub(crate) fn abort(&self, reason: CloseReason) {
+        self.end_by(|core, now| core.abort(reason, now));
+    }
+
+    /// Changes the core, and has the task see to what follows.
+    fn end_by(&self, change: impl FnOnce(&mut Core, Instant)) {
         let mut locked = self.lock();
-        locked.core.abort(reason, now());
-        self.set_aborted();
+        change(&mut locked.core, now());
+        if locked.core.is_aborted() {
+            self.set_aborted();
+        }
         locked.wake_task();
     }
 
@@ -64,17 +71,12 @@ impl Shared {
 
     /// Ends the connection when the queue was sent, and tells the peer why if it can be told.
     pub(crate) fn end_with(&self, bye: Bye) {
-        let mut locked = self.lock();
-        locked.core.end_with(bye, now());
-        locked.wake_task();
+        self.end_by(|core, now| core.end_with(bye, now));
     }
 
     /// Ends the connection because a frame that was taken out is lost.
     pub(crate) fn lose(&self, reason: CloseReason) {
-        let mut locked = self.lock();
-        locked.core.lose(reason, now());
-        self.set_aborted();
-        locked.wake_task();
+        self.end_by(|core, now| core.lose(reason, now));
     }
 
     /// A call of the handler that waited has returned, or was given up.

@@ -4,21 +4,20 @@
 //! is never held while the stream is read or written: the core hands out the buffers for that, and takes them back.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, LazyLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 #[cfg(not(masep_model))]
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use masep_proto::access::Grant;
+use masep_proto::Frame;
 use masep_proto::connection::{Batch, Connection as Core, Event, HandlerCall, WhenFull};
 use masep_proto::protocol2::Notice;
-use masep_proto::{Encoding, Frame, PeerId};
 
+use super::Waiters;
 use super::lock::Locked;
 use super::task::TaskState;
-use super::{ConnectionId, Waiters};
-use crate::handle::MessageForm;
+use crate::handle::{ConnectionInfo, SharedConnection};
 use crate::sync::{Mutex, Notify, OnceLock, time};
 use crate::transport::Transport;
 use crate::{Address, CloseReason, SendError};
@@ -39,12 +38,7 @@ pub(crate) enum Delivery {
 
 /// See the [module](self).
 pub(crate) struct Shared {
-    pub(crate) id: ConnectionId,
-    pub(crate) address: Address,
-    pub(super) peer: OnceLock<PeerId>,
-    encoding: MessageForm,
-    /// The rights with which the peer was let in.
-    grant: OnceLock<Arc<Grant>>,
+    pub(crate) info: ConnectionInfo,
     pub(crate) delivery: Delivery,
     pub(crate) busy_poll: Duration,
     pub(super) state: Mutex<State>,
@@ -137,18 +131,6 @@ impl State {
 }
 
 impl Shared {
-    /// The peer's rights, by its access token.
-    pub(crate) fn grant(&self) -> Option<&Grant> {
-        self.grant.get().map(|grant| &**grant)
-    }
-
-    pub(crate) fn note_grant(&self, grant: Option<Arc<Grant>>) {
-        if let Some(grant) = grant {
-            // It is told once.
-            let _ = self.grant.set(grant);
-        }
-    }
-
     pub(crate) fn new(
         mut core: Core,
         stream: impl Transport,
@@ -162,11 +144,7 @@ impl Shared {
             core.set_handler();
         }
         Arc::new(Self {
-            id: ConnectionId::next(),
-            address,
-            peer: OnceLock::new(),
-            encoding: MessageForm::new(),
-            grant: OnceLock::new(),
+            info: ConnectionInfo::new(address),
             delivery,
             busy_poll,
             state: Mutex::new(State {
@@ -203,14 +181,6 @@ impl Shared {
         Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the core, which is not changed.
-    pub(crate) fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        let locked = self.lock();
-        let seen = look(&locked.core);
-        locked.release();
-        seen
-    }
-
     /// Tells the peer of something that was not accepted.
     pub(super) fn notice(&self, notice: Notice) -> Result<(), SendError> {
         let mut locked = self.lock();
@@ -219,27 +189,22 @@ impl Shared {
         pushed.map(drop).map_err(SendError::from)
     }
 
-    /// The form of messages.
-    #[inline]
-    pub(super) fn encoding(&self) -> &Encoding {
-        self.encoding.get(|| self.look_at(|core| core.encoding()))
-    }
-
     /// The peer has said hello, if it has.
     pub(crate) fn note_peer(&self) {
         let locked = self.lock();
-        if let Some(peer) = locked.core.peer() {
-            let _ = self.peer.set(peer.clone());
-            #[cfg(not(masep_model))]
-            if let Some(stream) = &locked.stream {
-                crate::transport::note_peer(&**stream, locked.core.peer_splits_frames());
-            }
-        }
+        self.info.note_peer(&locked.core, locked.stream.as_deref());
+    }
+}
+
+impl SharedConnection for Shared {
+    fn info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
-    /// The peer's id, from its hello on, before which there are no handles.
-    pub(crate) fn peer(&self) -> &PeerId {
-        static UNKNOWN: LazyLock<PeerId> = LazyLock::new(|| PeerId::new(""));
-        self.peer.get().unwrap_or_else(|| &UNKNOWN)
+    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        let locked = self.lock();
+        let seen = look(&locked.core);
+        locked.release();
+        seen
     }
 }

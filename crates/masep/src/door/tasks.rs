@@ -13,8 +13,8 @@ use tracing::{Instrument, Span, field};
 
 use super::{Door, Membership};
 use crate::accepting::AcceptErrors;
+use crate::admitting::{Admits as _, Visit};
 use crate::connection::{Shared, now};
-use crate::guests::{Admits as _, Visit};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
@@ -151,8 +151,7 @@ impl<H: SocketHandler> ServerTask<H> {
             }
             None => Shared::new(core, transport, address, delivery, busy_poll),
         };
-        let (ticket, greet) =
-            door.update(|guests| guests.arrive(from, entrance, |_| shared.clone()));
+        let (ticket, greet) = door.update(|state| state.arrive(from, entrance, |_| shared.clone()));
         if let Greet::Refuse(refusal) = greet {
             shared.lock().core.turn_away(refusal, now());
         }
@@ -194,20 +193,10 @@ impl<H: SocketHandler> ServerTask<H> {
     /// Tells of a connection that was not taken.
     async fn reject(self, address: Address, reason: RejectReason) {
         self.door.log_refusal(&reason, None);
-        if self.door.ask(|admission, _| admission.tell()) {
-            let telling = Telling(&self.door);
+        if let Some(telling) = self.door.begin_to_tell() {
             guarded(|| self.handler.on_reject(address, &reason)).await;
             drop(telling);
         }
-    }
-}
-
-/// A call that tells of a refusal.
-struct Telling<'a>(&'a Door);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        self.0.ask(|admission, _| admission.told());
     }
 }
 
@@ -215,9 +204,9 @@ impl Drop for Telling<'_> {
 async fn greet(keeper: &mut Keeper, visit: &Visit<Door>) -> Result<(), RejectReason> {
     let greeted = match keeper.hello().await {
         Ok(()) => {
-            let guest = keeper.shared();
-            if let Some(decided) = visit.hear_hello(guest) {
-                visit.door.carry_out(guest, decided);
+            let connection = keeper.shared();
+            if let Some(decided) = visit.hear_hello(connection) {
+                visit.door.carry_out(connection, decided);
             }
             keeper.open().await
         }

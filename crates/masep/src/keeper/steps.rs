@@ -7,6 +7,7 @@ use masep_proto::connection::{Want, Write};
 
 use super::{Alarm, Keeper};
 use crate::connection::{Delivery, Locked, Reading, Shared, State, now};
+use crate::sync::earlier;
 
 /// The time for which bytes that have arrived wait for a call that receives, where there has been one. The end of a
 /// connection for which nobody waits is noticed at most twice as late.
@@ -138,15 +139,6 @@ fn rest<T>(
     locked.rest(context, wants, wakes_at);
     locked.let_go();
     Step::Rests
-}
-
-/// The earlier of two times, where `None` is never.
-#[inline]
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }
 
 /// The time by which a call has to receive what has arrived, and the number of calls until then.

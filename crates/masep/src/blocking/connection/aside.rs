@@ -11,6 +11,7 @@ use super::Connection;
 use crate::TryRecvError;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Stream, Wait};
+use crate::handle::SharedConnection as _;
 use crate::transport::Stream as _;
 
 /// The outcome of a read in place of the connection's own thread.
@@ -87,7 +88,7 @@ impl Connection {
         state.roles.is_read_directly = false;
         drop(state);
         if let FromAside::Frame(frame, _) = &found {
-            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+            tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "received");
         }
         found
     }

@@ -139,7 +139,7 @@ impl Connection {
         let mut next = |state: &mut State| state.next_for_handler(frame);
         let next = shared.drive(None, Awaits::Bytes, &mut next);
         if let Some(frame) = frame {
-            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+            tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "received");
         }
         next.unwrap_or(HandlerCall::End)
     }
@@ -160,7 +160,7 @@ impl Connection {
             None => shared.drive(until, Awaits::Bytes, State::next_frame)?,
         };
         if let Some(frame) = &frame {
-            tracing::trace!(connection = %shared.id, bytes = frame.size(), "received");
+            tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "received");
         }
         Ok(frame)
     }

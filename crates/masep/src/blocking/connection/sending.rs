@@ -27,7 +27,7 @@ impl Connection {
     /// the frame then.
     pub fn send(&self, frame: impl Into<Frame>) -> Result<(), SendError> {
         let (shared, frame) = (self.shared(), frame.into());
-        tracing::trace!(connection = %shared.id, bytes = frame.size(), "sending");
+        tracing::trace!(connection = %shared.info.id, bytes = frame.size(), "sending");
         let mut frame = Some(frame);
         let (state, number) = shared.write_alone(shared.lock(), &mut frame);
         if number.is_some() && state.is_at_rest() {
@@ -111,11 +111,11 @@ impl Connection {
     pub(in crate::blocking) fn offer_now(&self, frame: Frame) -> Result<Option<u64>, SendError> {
         let shared = self.shared();
         let size = frame.size();
-        tracing::trace!(connection = %shared.id, bytes = size, "sending");
+        tracing::trace!(connection = %shared.info.id, bytes = size, "sending");
         let mut frame = Some(frame);
         let (state, number) = shared.write_alone(shared.lock(), &mut frame);
         let Some(frame) = frame else {
-            return Ok(number.and_then(|number| shared.leave_written(state, number)));
+            return Ok(number.and_then(|number| shared.unlock_if_written(state, number)));
         };
         drop(state);
         let mut state = shared.write_now();
@@ -136,12 +136,12 @@ impl Connection {
             }));
         };
         drop(state);
-        Ok(shared.leave_written(shared.write_now(), number))
+        Ok(shared.unlock_if_written(shared.write_now(), number))
     }
 
     /// Has a background thread write the rest.
     pub(in crate::blocking) fn write_in_background(&self) {
-        self.shared().leave(self.shared().lock());
+        self.shared().unlock(self.shared().lock());
     }
 
     /// Writes the rest of a frame that [`try_send`](Self::try_send) left; returns when the socket
@@ -174,7 +174,7 @@ impl Connection {
         let open = state.check_open();
         let is_all = state.core.unsent() == 0;
         if open.is_err() {
-            shared.leave(state);
+            shared.unlock(state);
         }
         open.map(|()| is_all)
     }
@@ -199,7 +199,7 @@ impl Connection {
             Ok(pieces) => pieces,
             Err(frame) => return self.send(frame),
         };
-        tracing::trace!(connection = %self.shared().id, bytes = pieces.size(), "sending");
+        tracing::trace!(connection = %self.shared().info.id, bytes = pieces.size(), "sending");
         let mut pieces = Some(Box::new(pieces));
         self.send_in_turn(None, |core, now| {
             core.send_pieces(&mut pieces, WhenFull::Wait, now)
@@ -233,7 +233,7 @@ impl Connection {
         state.note_use();
         let pushed = push(&mut state);
         drop(state);
-        self.shared().leave(self.shared().write_now());
+        self.shared().unlock(self.shared().write_now());
         pushed
     }
 }

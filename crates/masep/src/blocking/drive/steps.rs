@@ -11,9 +11,9 @@ use super::{Guard, is_past};
 use crate::blocking::events::News;
 use crate::blocking::keeper;
 use crate::blocking::shared::{Shared, State};
-use crate::blocking::stream::{Readiness, Wait, Waker, after, earlier, with_waker};
+use crate::blocking::stream::{Readiness, Wait, Waker, after, with_waker};
 use crate::sync::thread::Thread;
-use crate::sync::{self, Instant};
+use crate::sync::{self, Instant, earlier};
 
 /// The pause of a thread for which the system has no descriptors.
 const NO_WAIT: Duration = Duration::from_millis(10);

@@ -10,7 +10,8 @@ use super::{GENERATION, Stepping, Watch};
 use crate::CloseReason;
 use crate::blocking::drive::{Rest, is_past};
 use crate::blocking::shared::Shared;
-use crate::blocking::stream::{Readiness, Wait, earlier};
+use crate::blocking::stream::{Readiness, Wait};
+use crate::sync::earlier;
 
 /// The time in which nobody looks whether a peer that was told of the end has closed its side. Most have by then, and many
 /// of them are looked at together: a process that opens and ends connections all the time does not wake up for each.

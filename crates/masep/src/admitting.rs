@@ -1,4 +1,4 @@
-//! The peers at the door of a server, and the decisions about them: the same in both shells, which carry them out.
+//! The connections at the door of a server, and the decisions about them: the same in both shells, which carry them out.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,19 +16,10 @@ use masep_proto::{Limits, PeerId};
 use crate::access::{AccessRequest, Gate, Renews};
 #[cfg(feature = "unstable-bindings")]
 use crate::blocking::{Away, Detached};
+use crate::handle::SharedConnection;
 use crate::request::{Decides, Peer, Request, Requests};
 use crate::tls::Acceptor;
-use crate::{Address, CloseReason, ConnectionId, RejectReason, SocketOptions};
-
-/// A connection at the door, as a shell has it.
-pub(crate) trait Guest: Send + Sync + 'static {
-    fn id(&self) -> ConnectionId;
-
-    fn address(&self) -> &Address;
-
-    /// Looks at the core, which is not changed.
-    fn look_at<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
-}
+use crate::{Address, CloseReason, RejectReason, SocketOptions};
 
 /// The settings of a door.
 pub(crate) struct DoorSettings {
@@ -91,9 +82,9 @@ impl DoorSettings {
 }
 
 /// The connections at a door, and what the host is asked about them.
-pub(crate) struct Guests<G> {
+pub(crate) struct DoorState<C> {
     pub(crate) admission: Admission,
-    connections: BTreeMap<Ticket, Arc<G>>,
+    connections: BTreeMap<Ticket, Arc<C>>,
     /// Those that were given away, as long as somebody has them.
     #[cfg(feature = "unstable-bindings")]
     away: BTreeMap<Ticket, Arc<Away>>,
@@ -102,6 +93,8 @@ pub(crate) struct Guests<G> {
     access: Vec<AccessRequest>,
     /// A call that waits for a request has one by now.
     has_asked: bool,
+    /// Somebody looks at the time at the latest then; at `None` perhaps never.
+    looks_at: Option<Instant>,
     /// Nobody else is let in.
     pub(crate) is_stopped: bool,
 }
@@ -117,7 +110,7 @@ pub(crate) enum Decided {
     Abort(CloseReason),
 }
 
-impl<G: Guest> Guests<G> {
+impl<C: SharedConnection> DoorState<C> {
     pub(crate) fn new(admission: Admission, settings: &DoorSettings) -> Self {
         Self {
             admission: settings.gate.guard(admission),
@@ -127,6 +120,7 @@ impl<G: Guest> Guests<G> {
             requests: Requests::default(),
             access: Vec::new(),
             has_asked: false,
+            looks_at: None,
             is_stopped: false,
         }
     }
@@ -136,7 +130,7 @@ impl<G: Guest> Guests<G> {
         &mut self,
         from: Option<IpAddr>,
         entrance: Entrance,
-        connection: impl FnOnce(Ticket) -> Arc<G>,
+        connection: impl FnOnce(Ticket) -> Arc<C>,
     ) -> (Ticket, Greet) {
         let (ticket, greet) = self.admission.arrive(from, entrance);
         self.connections.insert(ticket, connection(ticket));
@@ -144,7 +138,7 @@ impl<G: Guest> Guests<G> {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Arc<G>> {
+    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Arc<C>> {
         self.connections.get(&ticket)
     }
 
@@ -176,11 +170,11 @@ impl<G: Guest> Guests<G> {
     }
 
     /// The next decision to be carried out. Questions to the host are noted.
-    pub(crate) fn next_decided<D: Admits<Guest = G>>(
+    pub(crate) fn next_decided<D: Admits<Connection = C>>(
         &mut self,
         door: &Weak<D>,
         settings: &DoorSettings,
-    ) -> Option<(Arc<G>, Decided)> {
+    ) -> Option<(Arc<C>, Decided)> {
         while let Some(event) = self.admission.poll_event() {
             let ticket = event.ticket();
             #[cfg(feature = "unstable-bindings")]
@@ -188,7 +182,7 @@ impl<G: Guest> Guests<G> {
                 away.end(reason.clone());
                 continue;
             }
-            let Some(guest) = self.connections.get(&ticket).cloned() else {
+            let Some(connection) = self.connections.get(&ticket).cloned() else {
                 continue;
             };
             let decided = match event {
@@ -206,40 +200,73 @@ impl<G: Guest> Guests<G> {
                 DoorEvent::End(_, reason) => Decided::End(reason),
                 DoorEvent::Abort(_, reason) => Decided::Abort(reason),
                 DoorEvent::AskAccess(_) => {
-                    if let Some((peer, door)) = peer(&*guest, settings, None).zip(door.upgrade()) {
+                    if let Some((peer, door)) =
+                        peer(&*connection, settings, None).zip(door.upgrade())
+                    {
                         self.access.push(AccessRequest::new(peer, ticket, door));
                     }
                     continue;
                 }
                 DoorEvent::Ask(_) => {
                     let grant = self.admission.grant(ticket);
-                    if let Some(peer) = peer(&*guest, settings, grant) {
+                    if let Some(peer) = peer(&*connection, settings, grant) {
                         self.requests.ask(ticket, peer);
                         self.has_asked = true;
                     }
                     continue;
                 }
             };
-            return Some((guest, decided));
+            return Some((connection, decided));
         }
         None
     }
 
-    /// The questions to the host since the last call: those for its function, and whether there are others.
-    pub(crate) fn take_asked(&mut self) -> (Vec<AccessRequest>, bool) {
-        let has_asked = std::mem::take(&mut self.has_asked);
-        (std::mem::take(&mut self.access), has_asked)
+    /// The time at which the one who asks is to look at the time again.
+    pub(crate) fn next_look(&mut self) -> Option<Instant> {
+        self.looks_at = self.admission.deadline();
+        self.looks_at
+    }
+
+    /// The news since the last call.
+    pub(crate) fn take_news(&mut self) -> DoorNews {
+        let deadline = self.admission.deadline();
+        // A later one is found when the earlier has passed.
+        let is_earlier =
+            deadline.is_some_and(|deadline| self.looks_at.is_none_or(|at| deadline < at));
+        if is_earlier {
+            self.looks_at = deadline;
+        }
+        DoorNews {
+            access: std::mem::take(&mut self.access),
+            has_asked: std::mem::take(&mut self.has_asked),
+            is_earlier,
+        }
     }
 }
 
+/// The consequences of changes for others than the connections.
+pub(crate) struct DoorNews {
+    /// The host's function is to be asked about these, when the lock is let go.
+    pub(crate) access: Vec<AccessRequest>,
+    /// A call that waits for a request has one by now.
+    pub(crate) has_asked: bool,
+    /// The one who looks at the time is to look earlier than it would.
+    pub(crate) is_earlier: bool,
+}
+
 /// The client about which the host is asked.
-fn peer(guest: &impl Guest, settings: &DoorSettings, grant: Option<Arc<Grant>>) -> Option<Peer> {
-    let (hello, protocol) = guest.look_at(Peer::hello)?;
+fn peer(
+    connection: &impl SharedConnection,
+    settings: &DoorSettings,
+    grant: Option<Arc<Grant>>,
+) -> Option<Peer> {
+    let (hello, protocol) = connection.look_at(Peer::hello)?;
+    let info = connection.info();
     Some(Peer {
         hello,
         protocol,
-        address: guest.address().clone(),
-        connection: guest.id(),
+        address: info.address.clone(),
+        connection: info.id,
         server: settings.id.clone(),
         grant,
     })
@@ -247,17 +274,17 @@ fn peer(guest: &impl Guest, settings: &DoorSettings, grant: Option<Arc<Grant>>) 
 
 /// A door of either shell.
 pub(crate) trait Admits: Send + Sync + Sized + 'static {
-    type Guest: Guest;
+    type Connection: SharedConnection;
 
     fn now() -> Instant;
 
     fn settings(&self) -> &DoorSettings;
 
     /// Makes a change, and carries out the decisions that follow from it.
-    fn update<T>(&self, change: impl FnOnce(&mut Guests<Self::Guest>) -> T) -> T;
+    fn update<T>(&self, change: impl FnOnce(&mut DoorState<Self::Connection>) -> T) -> T;
 
-    /// Looks at the guests, of whom nothing is changed.
-    fn look<T>(&self, look: impl FnOnce(&Guests<Self::Guest>) -> T) -> T;
+    /// Looks at the connections, of which nothing is changed.
+    fn look<T>(&self, look: impl FnOnce(&DoorState<Self::Connection>) -> T) -> T;
 
     /// Gives up a client, as [`Decides::hand_over`].
     #[cfg(feature = "unstable-bindings")]
@@ -265,7 +292,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
 
     /// Makes a call of the admission.
     fn ask<T>(&self, call: impl FnOnce(&mut Admission, Instant) -> T) -> T {
-        self.update(|guests| call(&mut guests.admission, Self::now()))
+        self.update(|state| call(&mut state.admission, Self::now()))
     }
 
     /// Asks the host's function about those.
@@ -273,6 +300,12 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         for request in access {
             self.settings().gate.ask(request);
         }
+    }
+
+    /// Begins a call that tells the host's handler of a refusal; `None` if there are as many as may be.
+    fn begin_to_tell(self: &Arc<Self>) -> Option<Telling<Self>> {
+        let may_tell = self.ask(|admission, _| admission.tell());
+        may_tell.then(|| Telling(self.clone()))
     }
 
     /// Ends the connections of these.
@@ -290,7 +323,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     }
 
     fn bans(&self) -> Vec<Subject> {
-        self.look(|guests| guests.admission.bans().cloned().collect())
+        self.look(|state| state.admission.bans().cloned().collect())
     }
 
     /// Tells the log of a refusal, at a pace. `address`, where the span of the log does not have it.
@@ -317,6 +350,15 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     }
 }
 
+/// A call that tells the host's handler of a refusal, until this is dropped.
+pub(crate) struct Telling<D: Admits>(Arc<D>);
+
+impl<D: Admits> Drop for Telling<D> {
+    fn drop(&mut self) {
+        self.0.ask(|admission, _| admission.told());
+    }
+}
+
 /// A connection at a door, as it tells the door of itself.
 pub(crate) struct Visit<D> {
     pub(crate) door: Arc<D>,
@@ -334,9 +376,9 @@ impl<D> Clone for Visit<D> {
 
 impl<D: Admits> Visit<D> {
     /// The connection has said hello: what is to be done with it at once.
-    pub(crate) fn hear_hello(&self, guest: &D::Guest) -> Option<Decided> {
+    pub(crate) fn hear_hello(&self, connection: &D::Connection) -> Option<Decided> {
         let said = |core: &Core| (core.peer().cloned(), core.hello().cloned());
-        let (Some(id), hello) = guest.look_at(said) else {
+        let (Some(id), hello) = connection.look_at(said) else {
             return None;
         };
         let (ticket, date) = (self.ticket, SystemTime::now());
@@ -352,7 +394,7 @@ impl<D: Admits> Visit<D> {
     /// The connection is open, or will not be: the host may wait to be told.
     pub(crate) fn tell_host(&self, outcome: Result<(), RejectReason>) {
         self.door
-            .update(|guests| guests.requests.end(self.ticket, outcome));
+            .update(|state| state.requests.end(self.ticket, outcome));
     }
 
     /// The reason for which the connection was never open: the door's, or that of its failure. One whose farewell is not to
@@ -383,16 +425,16 @@ impl<D: Admits> Visit<D> {
 
     /// The connection is gone: its id and its place are free.
     pub(crate) fn leave(&self) {
-        self.door.update(|guests| guests.leave(self.ticket));
+        self.door.update(|state| state.leave(self.ticket));
     }
 }
 
 /// The oldest request that nobody has taken.
 pub(crate) fn next_request<D: Admits>(
-    guests: &mut Guests<D::Guest>,
+    state: &mut DoorState<D::Connection>,
     door: &Arc<D>,
 ) -> Option<Request> {
-    guests.requests.next(|| door.clone())
+    state.requests.next(|| door.clone())
 }
 
 impl<D: Admits> Renews for D {
@@ -410,9 +452,9 @@ impl<D: Admits> Decides for D {
     }
 
     fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
-        self.update(|guests| {
-            guests.requests.keep_welcome(ticket, welcome);
-            guests.admission.decide(ticket, decision, Self::now());
+        self.update(|state| {
+            state.requests.keep_welcome(ticket, welcome);
+            state.admission.decide(ticket, decision, Self::now());
         });
     }
 
