@@ -247,15 +247,12 @@ impl Connection {
     /// The reason of the end, the same each time.
     pub async fn recv(&self) -> Result<Frame, CloseReason> {
         let mut receiving = Receiving::new(&self.shared);
-        let found = if self.shared.busy_poll.is_zero() {
-            None
-        } else {
-            receiving.spin().await
-        };
-        let received = match found {
-            Some(received) => received,
-            None => poll_fn(|context| receiving.poll(context, false)).await,
-        };
+        if !self.shared.busy_poll.is_zero()
+            && let Some(received) = receiving.spin().await
+        {
+            return received.ok_or_else(|| self.shared.end_reason());
+        }
+        let received = poll_fn(|context| receiving.poll(context, false)).await;
         received.ok_or_else(|| self.shared.end_reason())
     }
 

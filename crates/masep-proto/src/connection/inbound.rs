@@ -243,6 +243,20 @@ impl Inbound {
         let end = self.last.bytes.len();
         let read = end.saturating_sub(before);
         self.filled = read > 0 && read == room;
+        if self.filled || self.room() > LEAST_ROOM {
+            self.adapt_room(read, before);
+        }
+        if end == 0 {
+            self.put_unused(kept);
+        } else if let Some(kept) = kept {
+            kept.put_expected(Vec::new());
+        }
+        read
+    }
+
+    /// Asks for more in the next read, or for less, by what the last one has brought behind what was there before.
+    #[inline(never)]
+    fn adapt_room(&mut self, read: usize, before: usize) {
         let asked = self.room();
         let asked = if self.filled {
             (asked * 2).min(MOST_ROOM)
@@ -253,17 +267,16 @@ impl Inbound {
             asked
         };
         self.room = u32::try_from(asked).unwrap_or(u32::MAX);
-        let unused = if end == 0 {
-            mem::take(&mut self.last.bytes)
-        } else {
-            Vec::new()
-        };
+    }
+
+    /// Gives the buffer back, in which nothing is.
+    #[inline(never)]
+    fn put_unused(&mut self, kept: Option<&mut Masep>) {
+        let unused = mem::take(&mut self.last.bytes);
         match kept {
             Some(kept) => kept.put_expected(unused),
-            None if end == 0 => pool::give(unused),
-            None => {}
+            None => pool::give(unused),
         }
-        read
     }
 
     /// Walks over the frames that have arrived since the last walk. Each header is looked at once, and again as
@@ -475,7 +488,7 @@ impl Inbound {
 
     /// Takes the only frame there is, in front of which and behind which is nothing. A large one is a slice of the buffer,
     /// which `share` gets too.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_single(&mut self, framing: Framing, share: impl FnOnce(Bytes)) -> Frame {
         let last = &mut self.last;
         let end = last.end - framing.padding(last.body_bytes);

@@ -144,7 +144,7 @@ impl Outbound {
     }
 
     /// Passes the frame that there is on into a transmit, in front of which nothing waits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pass_frame(
         &mut self,
         item: &mut Option<Frame>,

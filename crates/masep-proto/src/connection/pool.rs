@@ -35,7 +35,7 @@ fn exchange<T: Default>(kept: &'static LocalKey<Cell<T>>, new: T) -> T {
 }
 
 /// An empty buffer for at least so many bytes.
-#[inline]
+#[inline(always)]
 pub(super) fn take(bytes: usize) -> Vec<u8> {
     match bytes {
         ..=SMALL => {
@@ -43,10 +43,15 @@ pub(super) fn take(bytes: usize) -> Vec<u8> {
             if buffer.capacity() >= SMALL {
                 return buffer;
             }
-            Vec::with_capacity(SMALL)
+            fresh_small()
         }
         _ => take_more(bytes),
     }
+}
+
+#[cold]
+fn fresh_small() -> Vec<u8> {
+    Vec::with_capacity(SMALL)
 }
 
 #[inline(never)]

@@ -20,7 +20,7 @@ use crate::{CloseReason, Frame};
 impl Connection {
     /// Room for the next read. `None` if one is out, or nothing is to be read: the queue of frames that wait to
     /// be taken is full, or nothing comes any more.
-    #[inline]
+    #[inline(always)]
     pub fn take_room(&mut self) -> Option<Room> {
         if self.is_plain {
             if self.want_to_read_plainly() == Want::Nothing {
@@ -167,27 +167,31 @@ impl Connection {
         if self.is_plain {
             match self.inbound.frames() {
                 0 => return None,
-                1 => {
-                    let framing = self.framing();
-                    if self.inbound.has_single() && !self.inbound.is_full(&self.config.limits) {
-                        return Some(match &mut self.masep {
-                            None => self.inbound.take_single(framing, pool::lend),
-                            Some(masep) => {
-                                let budget = &self.config.budget;
-                                let share = |bytes| masep.share(bytes, budget);
-                                let frame = self.inbound.take_single(framing, share);
-                                if frame.size() < SHARE_FROM {
-                                    masep.count_small();
-                                }
-                                frame
-                            }
-                        });
+                1 if self.inbound.has_single() && !self.inbound.is_full(&self.config.limits) => {
+                    if self.masep.is_some() {
+                        return self.single_of_masep();
                     }
+                    let max = self.config.frame_bytes;
+                    let framing = Framing::Pymasep { max };
+                    return Some(self.inbound.take_single(framing, pool::lend));
                 }
                 _ => {}
             }
         }
         self.next_of_many(batch, now)
+    }
+
+    /// The only frame there is, in protocol 2. Apart, so that each of both is for one framing.
+    #[inline(never)]
+    fn single_of_masep(&mut self) -> Option<Frame> {
+        let masep = self.masep.as_deref_mut()?;
+        let (framing, budget) = (masep.framing, &self.config.budget);
+        let share = |bytes| masep.share(bytes, budget);
+        let frame = self.inbound.take_single(framing, share);
+        if frame.size() < SHARE_FROM {
+            masep.count_small();
+        }
+        Some(frame)
     }
 
     /// False if [`next_frame`](Self::next_frame) and [`next_for_handler`](Self::next_for_handler) have no need of their `now`:

@@ -530,7 +530,7 @@ impl Connection {
     }
 
     /// Takes back a transmit, and what came of its write.
-    #[inline]
+    #[inline(always)]
     pub fn put_transmit(&mut self, transmit: Transmit, write: Write, now: Instant) {
         self.transmit_out = false;
         if self.is_plain && write == Write::Bytes(transmit.len()) {

@@ -29,7 +29,7 @@ impl<'a> Receiving<'a> {
         let busy_poll = self.shared.busy_poll;
         let start = Instant::now();
         while start.elapsed() < busy_poll {
-            let poll = |context: &mut Context<'_>| Poll::Ready(self.poll(context, true));
+            let poll = |context: &mut Context<'_>| Poll::Ready(self.poll_apart(context, true));
             if let Poll::Ready(received) = std::future::poll_fn(poll).await {
                 return Some(received);
             }
@@ -38,15 +38,22 @@ impl<'a> Receiving<'a> {
         None
     }
 
+    /// [`poll`](Self::poll), for those who do not call it for each frame.
+    #[inline(never)]
+    fn poll_apart(&mut self, context: &mut Context<'_>, spins: bool) -> Poll<Option<Frame>> {
+        self.poll(context, spins)
+    }
+
     /// `spins`: looks for bytes also where none are known to have arrived.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll(&mut self, context: &mut Context<'_>, spins: bool) -> Poll<Option<Frame>> {
         let mut locked = self.shared.lock();
         locked.receive_calls = locked.receive_calls.wrapping_add(1);
         if self.shared.delivery == Delivery::Handler {
             return self.poll_end(&mut locked, context);
         }
-        if locked.receivers.is_empty()
+        if !locked.batch.is_empty()
+            && locked.receivers.is_empty()
             && let Some(frame) = locked.batch.next()
         {
             locked.release();
@@ -188,7 +195,7 @@ impl Listening {
     ) -> Poll<Option<Frame>> {
         let key = self.0.take();
         let mut call = Receiving { shared, key };
-        let polled = call.poll(context, false);
+        let polled = call.poll_apart(context, false);
         self.0 = call.key.take();
         polled
     }

@@ -212,21 +212,26 @@ fn end_deferral(deferral: &mut Deferral, state: &mut State, now: Instant) {
 }
 
 /// Ready if a write is wanted, and there is room.
+#[inline(always)]
 fn poll_writable(state: &mut State, context: &mut Context<'_>) -> Poll<()> {
     match state.core.wants_write() {
         Want::Nothing => Poll::Pending,
         Want::Now => Poll::Ready(()),
-        Want::Ready => {
-            let Some(stream) = &state.stream else {
-                return Poll::Ready(());
-            };
-            if let Err(error) = ready!(stream.poll_writable(context))
-                && let Some(transmit) = state.core.take_transmit()
-            {
-                let failed = Write::Failed(error.kind());
-                state.core.put_transmit(transmit, failed, now());
-            }
-            Poll::Ready(())
-        }
+        Want::Ready => poll_room(state, context),
     }
+}
+
+/// Ready if there is room.
+#[inline(never)]
+fn poll_room(state: &mut State, context: &mut Context<'_>) -> Poll<()> {
+    let Some(stream) = &state.stream else {
+        return Poll::Ready(());
+    };
+    if let Err(error) = ready!(stream.poll_writable(context))
+        && let Some(transmit) = state.core.take_transmit()
+    {
+        let failed = Write::Failed(error.kind());
+        state.core.put_transmit(transmit, failed, now());
+    }
+    Poll::Ready(())
 }
