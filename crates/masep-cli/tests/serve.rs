@@ -450,12 +450,14 @@ fn a_server_that_ends_does_not_wait_for_ever_for_somebody_to_read() {
     let mut server = Session::start_unread(&args);
     let listening: serde_json::Value = serde_json::from_str(&server.read_one_line()).unwrap();
     let mut peer = Socket::join(listening["address"].as_str().unwrap(), "peer");
-    for _ in 0..40 {
-        peer.send(vec![0; 20_000]);
-    }
+    // Until it is held up: before that, standard output may have room for all that there is to be told.
+    let held_up = Some(Duration::from_secs(1));
+    peer.stream.set_write_timeout(held_up).unwrap();
+    let frame = framed([0; 20_000]);
+    while peer.stream.write_all(&frame).is_ok() {}
     server.signal(Signal::SIGTERM);
     let (code, stderr) = server.end();
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("standard output was not read"), "{stderr}");
 }
 
