@@ -1,25 +1,14 @@
 //! The certificate that a server shows: its names and its time.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use masep::tls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
-use masep::tls::rustls::crypto::{CryptoProvider, ring};
-use masep::tls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use masep::tls::rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, version,
-};
+use masep::tls::ClientTls;
 use time::OffsetDateTime;
 use yasna::models::ObjectIdentifier;
 use yasna::tags::{TAG_GENERALIZEDTIME, TAG_UTCTIME};
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag};
 
-/// The protocol that masep's servers require of a client in TLS.
-const ALPN: &[u8] = b"masep/2";
 /// The extension with the names of a certificate.
 const ALTERNATIVE_NAMES: [u64; 4] = [2, 5, 29, 17];
 
@@ -38,34 +27,6 @@ impl ShownCertificate {
         (self.ends - now).whole_days()
     }
 
-    /// The certificate of the server at this address, which is trusted for nothing here.
-    pub(crate) fn of_server(address: SocketAddr, name: &str, until: Instant) -> io::Result<Self> {
-        let shown = Arc::new(Shown {
-            certificate: Mutex::new(None),
-            provider: Arc::new(ring::default_provider()),
-        });
-        let config = ClientConfig::builder_with_provider(shown.provider.clone())
-            .with_protocol_versions(&[&version::TLS13])
-            .map_err(io::Error::other)?;
-        let mut config = config
-            .dangerous()
-            .with_custom_certificate_verifier(shown.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        let mut stream = Timed::connect(address, until)?;
-        let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut stream)?;
-        }
-        tls.send_close_notify();
-        let _ = tls.complete_io(&mut stream);
-        let der = shown.certificate.lock();
-        let der = der.unwrap_or_else(PoisonError::into_inner).take();
-        let der = der.ok_or_else(|| io::Error::other("the server has shown no certificate"))?;
-        Self::read(&der).map_err(io::Error::other)
-    }
-
     /// Reads one, as RFC 5280 has it.
     pub(crate) fn read(der: &[u8]) -> ASN1Result<Self> {
         yasna::parse_der(der, |reader| {
@@ -76,46 +37,6 @@ impl ShownCertificate {
                 Ok(certificate)
             })
         })
-    }
-}
-
-/// A stream with one bound for all that is read and written, also for a server that drips.
-struct Timed {
-    stream: TcpStream,
-    until: Instant,
-}
-
-impl Timed {
-    fn connect(address: SocketAddr, until: Instant) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, left(until)?)?;
-        Ok(Self { stream, until })
-    }
-}
-
-/// The time that is left.
-fn left(until: Instant) -> io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    match left {
-        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-        left => Ok(left),
-    }
-}
-
-impl Read for Timed {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(left(self.until)?))?;
-        self.stream.read(room)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(left(self.until)?))?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
     }
 }
 
@@ -189,53 +110,26 @@ fn read_name(reader: BERReader<'_, '_>) -> ASN1Result<Option<String>> {
     }
 }
 
-/// Keeps the certificate that a server shows. Others judge whether it is to be trusted.
-#[derive(Debug)]
-struct Shown {
-    certificate: Mutex<Option<Vec<u8>>>,
-    provider: Arc<CryptoProvider>,
-}
+/// The certificate that a server has shown last, to a client that connects to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(Arc<Mutex<Option<Vec<u8>>>>);
 
-impl ServerCertVerifier for Shown {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _above: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let mut kept = self
-            .certificate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *kept = Some(certificate.to_vec());
-        Ok(ServerCertVerified::assertion())
+impl Shown {
+    /// These settings, by which the certificate of a server is kept here.
+    pub(crate) fn by(&self, tls: ClientTls) -> ClientTls {
+        let kept = self.clone();
+        tls.inspect(move |shown| *kept.lock() = shown.first().map(|own| own.to_vec()))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 alone".into()))
+    /// The certificate, if a server has shown one that can be read.
+    pub(crate) fn certificate(&self) -> Option<ShownCertificate> {
+        let read = ShownCertificate::read(self.lock().as_ref()?);
+        let tell = |error| tracing::info!("the server's certificate cannot be read: {error}");
+        read.map_err(tell).ok()
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        masep::tls::rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,7 +14,7 @@ use masep::{
 use tokio::time::{interval, timeout};
 
 use self::report::{Report, Verdict};
-use crate::certificate::ShownCertificate;
+use crate::certificate::Shown;
 use crate::error::Error;
 use crate::output::Output;
 use crate::protocols::ProtocolNames;
@@ -132,15 +132,12 @@ impl Check {
         let mut signals = Signals::new().map_err(Error::Start)?;
         let credentials = self.token_file.read()?;
         let target = address::with_token(self.address.clone(), credentials.as_ref())?;
-        let tls = self.trust.tls(Some(&target))?;
+        let shown = Shown::default();
+        let tls = self.tls(&target, credentials.as_ref(), &shown)?;
         let client = |id: &str| self.client(id, credentials.as_ref(), tls.clone());
         let look = async {
-            let begun = Instant::now();
             let mut report = self.look(&target, &client).await?;
-            let left = self.timeout.saturating_sub(begun.elapsed());
-            if target.is_tls()
-                && let Some(certificate) = self.certificate(&target, left).await
-            {
+            if let Some(certificate) = shown.certificate() {
                 report.learn_certificate(certificate, self.days);
             }
             Ok::<_, Error>(report)
@@ -156,6 +153,23 @@ impl Check {
         }
     }
 
+    /// The authorities that it trusts, by settings that keep the certificate which the server shows. The server sees one
+    /// connection, and no other one for that.
+    fn tls(
+        &self,
+        target: &Target,
+        credentials: Option<&Credentials>,
+        shown: &Shown,
+    ) -> Result<Option<ClientTls>, Error> {
+        let trusted = self.trust.tls(Some(target))?;
+        if !target.is_tls() {
+            return Ok(trusted);
+        }
+        let of_token = || credentials.and_then(Credentials::tls);
+        let tls = trusted.or_else(of_token).unwrap_or_default();
+        Ok(Some(shown.by(tls)))
+    }
+
     fn print(&self, report: &Report) -> Result<(), Error> {
         let mut output = Output::new(std::io::stdout().lock());
         if self.json {
@@ -166,27 +180,6 @@ impl Check {
             }
         }
         output.flush()
-    }
-
-    /// The certificate that the server shows to anybody, if it does in this time.
-    async fn certificate(&self, target: &Target, time: Duration) -> Option<ShownCertificate> {
-        let until = Instant::now().checked_add(time)?;
-        let addresses = timeout(time, target.resolve()).await.ok()?.ok()?;
-        let host = target.host_and_port().map(|(host, _)| host.to_owned());
-        let name = self.trust.name().map(str::to_owned).or(host)?;
-        let looked = tokio::task::spawn_blocking(move || {
-            let mut failure = std::io::ErrorKind::AddrNotAvailable.into();
-            for address in addresses.iter().filter_map(masep::Address::tcp) {
-                match ShownCertificate::of_server(address, &name, until) {
-                    Ok(certificate) => return Ok(certificate),
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
-        });
-        let shown = looked.await.ok()?;
-        let tell = |error| tracing::info!("the server's certificate cannot be looked at: {error}");
-        shown.map_err(tell).ok()
     }
 
     async fn look(

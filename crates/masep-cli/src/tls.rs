@@ -106,9 +106,4 @@ impl Trust {
         }
         Ok(Some(tls))
     }
-
-    /// The name that the server's certificate is to have, if it was said.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.tls_name.as_deref()
-    }
 }

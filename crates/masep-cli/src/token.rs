@@ -9,6 +9,7 @@ use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use masep::tls::ClientTls;
 use masep::{AccessToken, ClientBuilder, ConnectionString, PlayerBuilder, Target};
 
 use crate::error::Error;
@@ -46,6 +47,12 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
+    /// The certificate authority in them, as the one that is trusted in TLS.
+    pub(crate) fn tls(&self) -> Option<ClientTls> {
+        let ca = self.string.as_ref()?.ca()?;
+        Some(ClientTls::new().ca_sha256(*ca.as_bytes()))
+    }
+
     /// A client that has these.
     pub(crate) fn of_client(&self, builder: ClientBuilder) -> ClientBuilder {
         match &self.string {

@@ -171,6 +171,34 @@ fn a_certificate_that_is_not_trusted_is_told_with_the_reason() {
     }
 }
 
+/// The certificate is that of the one handshake: a server's log tells of a check as of any client.
+#[test]
+fn a_server_sees_one_client_and_no_other_connection() {
+    let authority = Authority::new("once");
+    let (mut engine, address) = authority.serve(&authority.certificate(-1, 90));
+    let address = tls(&address);
+    let good = ["check", "--json", &address, "--tls-ca", &authority.ca];
+    for _ in 0..2 {
+        let ran = run(&good, "");
+        let report: Json = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(ran.code, Some(0), "{report}");
+        assert_eq!(report["certificate"]["names"][1], "engine.lan", "{report}");
+        engine.event("connected");
+        assert_eq!(engine.event("closed")["reason"], "peer_bye");
+    }
+    // One that is not trusted is told by the alert of the client that did not trust it, and shown all the same.
+    let ran = run(
+        &["check", "--json", &address, "--tls-name", "other.lan"],
+        "",
+    );
+    assert_eq!(ran.code, Some(7), "{}", ran.stdout);
+    assert!(ran.stdout.contains("engine.lan"), "{}", ran.stdout);
+    assert_eq!(engine.event("rejected")["reason"], "tls_alert");
+    let ran = run(&good, "");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    engine.event("connected");
+}
+
 #[test]
 fn a_server_of_another_tls_is_told_from_one_that_is_not_there() {
     let authority = Authority::new("openssl");

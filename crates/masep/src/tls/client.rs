@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore, version};
 
 use super::default_provider;
 use super::pem::{Source, Stamp};
-use super::verify::ByHash;
+use super::verify::{ByHash, Inspect, Inspected};
 use crate::transport::tls::{Layer, Layered};
 use crate::transport::{Socket, Transport};
 use crate::{Target, TlsError};
@@ -33,6 +33,7 @@ pub struct ClientTls {
     trust: Trust,
     name: Option<String>,
     provider: Option<Arc<CryptoProvider>>,
+    inspect: Option<Inspect>,
     made: Arc<Mutex<Option<Made>>>,
 }
 
@@ -77,6 +78,18 @@ impl ClientTls {
     /// The name that the server's certificate is to have, where it is not the host of the address.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Shows this function the certificates of each server that is connected to, the server's own first, before they are
+    /// judged: so also those of a server that is not trusted then. It is called in the middle of the handshake, and must not
+    /// wait. What it is shown is not proved.
+    pub fn inspect(
+        mut self,
+        inspect: impl Fn(&[CertificateDer<'_>]) + Send + Sync + 'static,
+    ) -> Self {
+        self.inspect = Some(Arc::new(inspect));
+        self.made = Arc::default();
         self
     }
 
@@ -130,6 +143,10 @@ impl ClientTls {
                 by_authorities(roots, &provider)?
             }
             Trust::Hash(hash) => Arc::new(ByHash::new(*hash, &provider)?),
+        };
+        let verifier = match &self.inspect {
+            Some(inspect) => Arc::new(Inspected::new(inspect.clone(), verifier)),
+            None => verifier,
         };
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])

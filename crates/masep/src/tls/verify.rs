@@ -1,4 +1,4 @@
-//! Trust in one authority that is known by its hash.
+//! Trust in one authority that is known by its hash, and certificates that are shown before they are judged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    SupportedCipherSuite,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme, SupportedCipherSuite,
 };
 
 use crate::TlsError;
@@ -108,5 +108,77 @@ impl ServerCertVerifier for ByHash {
 impl fmt::Debug for ByHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByHash").finish_non_exhaustive()
+    }
+}
+
+/// A function that is shown the certificates of a server, its own first.
+pub(super) type Inspect = Arc<dyn Fn(&[CertificateDer<'_>]) + Send + Sync>;
+
+/// Shows certificates before another one judges them.
+pub(super) struct Inspected {
+    inspect: Inspect,
+    judge: Arc<dyn ServerCertVerifier>,
+}
+
+impl Inspected {
+    pub(super) const fn new(inspect: Inspect, judge: Arc<dyn ServerCertVerifier>) -> Self {
+        Self { inspect, judge }
+    }
+}
+
+impl ServerCertVerifier for Inspected {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let mut shown = vec![end_entity.clone()];
+        shown.extend_from_slice(intermediates);
+        (self.inspect)(&shown);
+        self.judge
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.judge.requires_raw_public_keys()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        self.judge.root_hint_subjects()
+    }
+}
+
+impl fmt::Debug for Inspected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspected")
+            .field("judge", &self.judge)
+            .finish_non_exhaustive()
     }
 }

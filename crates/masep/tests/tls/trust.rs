@@ -1,5 +1,6 @@
 //! The authorities that a client trusts, and the errors of each side when it does not.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use masep::tls::{CertificateFault, ClientTls, TlsFault, TlsMode};
@@ -27,6 +28,7 @@ of_each_shell! {
     what_cannot_be_is_an_error_of_the_caller
     files_that_change_are_read_anew
     a_clients_file_is_read_anew_when_it_has_changed
+    certificates_can_be_seen_before_they_are_judged
 }
 
 fn in_tls(server: &dyn Server) -> String {
@@ -408,4 +410,34 @@ fn a_clients_file_is_read_anew_when_it_has_changed(shell: Shell) {
     );
     write(&ours, 2);
     drop(connect("six").unwrap());
+}
+
+fn certificates_can_be_seen_before_they_are_judged(shell: Shell) {
+    let (authority, other) = (Authority::new(), Authority::named("another"));
+    let (server, _events) = serve(
+        shell,
+        Options::default().server_tls(authority.server(&["127.0.0.1"]).tls()),
+    );
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let inspecting = |tls: ClientTls| {
+        let seen = seen.clone();
+        tls.inspect(move |shown| {
+            let shown = shown.iter().map(|it| it.to_vec()).collect::<Vec<_>>();
+            seen.lock().unwrap().push(shown);
+        })
+    };
+    let options = |tls| Options::default().client_tls(inspecting(tls));
+    let client = shell.connect("agent", in_tls(&*server), options(authority.trusted()));
+    assert!(client.is_ok(), "it is trusted");
+    let refused = shell.connect("other", in_tls(&*server), options(other.trusted()));
+    assert_eq!(
+        fault_of(refused),
+        TlsFault::Certificate(CertificateFault::Issuer)
+    );
+    let seen = seen.lock().unwrap();
+    let [first, second] = &seen[..] else {
+        panic!("{} times", seen.len());
+    };
+    assert_eq!(first, second, "the same server");
+    assert!(!first[0].is_empty());
 }
