@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -457,6 +461,89 @@ def test_a_signal_to_all_processes_of_a_service_is_no_failure(monkeypatch, caplo
         assert refused.wait(30)
         server.close()
     assert caplog.records == []
+
+
+#: For each line of its input, a client that plays a step.
+CLIENTS = """
+import sys, masep
+from masep.gymnasium import RemoteEnv
+for _ in sys.stdin:
+    try:
+        env = RemoteEnv(sys.argv[1])
+        env.reset()
+        env.close()
+        print("served", flush=True)
+    except masep.MasepError as error:
+        print(type(error).__name__, flush=True)
+"""
+
+
+class Exhausted:
+    """All descriptors of this process are taken but for some, until this is closed."""
+
+    def __init__(self, left):
+        self.limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.files = []
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, self.limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                self.files.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(left):
+            os.close(self.files.pop())
+
+    def close(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.limits)
+        while self.files:
+            os.close(self.files.pop())
+
+
+def test_a_server_without_a_descriptor_for_a_client_refuses_it_and_goes_on():
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serve("CartPole-v1"))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        clients = stack.enter_context(subprocess.Popen([sys.executable, "-c", CLIENTS, server.target], **pipes))
+        stack.callback(clients.stdin.close)
+
+        def comes():
+            print(file=clients.stdin, flush=True)
+            return clients.stdout.readline().rstrip()
+
+        assert comes() == "served"
+        # The server takes the last one, and has none to give to a worker.
+        exhausted = Exhausted(left=1)
+        try:
+            assert comes() == "RejectedError"
+        finally:
+            exhausted.close()
+        assert comes() == "served"
+
+
+def test_a_worker_that_cannot_be_started_is_started_when_it_can_be(monkeypatch):
+    start, failures = workers.WorkerProcess, [OSError(errno.EMFILE, "none left"), EOFError(), OSError(errno.EAGAIN, "")]
+    monkeypatch.setattr(workers, "RETRY_SECONDS", 0.05)
+
+    def scarce(*arguments):
+        if failures:
+            raise failures.pop()
+        return start(*arguments)
+
+    with serve("CartPole-v1") as server:
+        monkeypatch.setattr(workers, "WorkerProcess", scarce)
+        server._workers._all[0].process.kill()
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                env = RemoteEnv(server.target)
+            except masep.MasepError:
+                # There is none yet, or that one is not known to be gone.
+                continue
+            with contextlib.closing(env), contextlib.suppress(masep.MasepError):
+                env.reset()
+                break
+        else:
+            pytest.fail("no worker was started")
+        assert failures == []
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,9 @@ class Worker:
                 os._exit(1)
             said = pickle.loads(message)
             if isinstance(said, Client):
+                if not descriptors:
+                    # There was none free here: the server starts another process in place of this one.
+                    os._exit(1)
                 self.clients.put((said, descriptors[0]))
             elif isinstance(said, Leave):
                 self.send_away(leaves=said)

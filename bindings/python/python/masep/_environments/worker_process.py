@@ -21,7 +21,11 @@ class WorkerProcess:
             self.process = context.Process(
                 target=worker.run, args=(theirs, setting), name="masep-environment", daemon=True
             )
-            self.process.start()
+            try:
+                self.process.start()
+            except BaseException:
+                self.control.close()
+                raise
         self.is_ready = False
         #: Its client, with another handle of the stream, to see when that is gone; and the number of this one.
         self.client: _masep.Detached | None = None

@@ -35,6 +35,8 @@ MOMENT_SECONDS = 0.25
 """The time that it waits at least: another client may be leaving, which is not known yet."""
 
 RETRY_SECONDS = 1.0
+"""The time after which a client that is refused may come again, and a worker is started again that the system has not let
+start."""
 
 SIGNAL_SECONDS = 2.0
 """The time in which a signal that has ended other processes of the group reaches this one."""
@@ -94,6 +96,8 @@ class Workers:
         #: The ends of a pipe: bytes in it wake the thread.
         self._wakers = list(os.pipe())
         self._failures = 0
+        #: When workers are started for which the system has had no descriptor or no process.
+        self._starts_at: float | None = None
         self._is_closing = False
         self._closing = threading.RLock()
         self._is_up = threading.Event()
@@ -162,6 +166,7 @@ class Workers:
         """All that is done about workers is done here."""
         try:
             while not self._is_closing and self.failure is None:
+                self._start_missing()
                 self._hand_out()
                 self._see_to(self._wait())
         except Exception as error:
@@ -200,6 +205,8 @@ class Workers:
             for seconds in (MOMENT_SECONDS, WAIT_SECONDS)
         )
         deadlines = [until for until in ends if until > self._handed_out]
+        if self._starts_at is not None:
+            deadlines.append(self._starts_at)
         for worker in self._all:
             poll.register(worker.control.fileno(), select.POLLIN)
             if worker.until is not None:
@@ -267,7 +274,22 @@ class Workers:
                     'whose main part has to be behind if __name__ == "__main__":'
                 )
                 return
-        self._all.append(WorkerProcess(self._context, self._setting))
+        self._start_missing()
+
+    def _start_missing(self) -> None:
+        """Starts workers until there are as many as there are to be, or the system has nothing for one more: then again in
+        a while."""
+        now = time.monotonic()
+        if self._starts_at is not None and now < self._starts_at:
+            return
+        self._starts_at = None
+        try:
+            while len(self._all) < self._count:
+                self._all.append(WorkerProcess(self._context, self._setting))
+        except (OSError, EOFError) as error:
+            # The end of the file is that of a fork server that could not fork.
+            _log.warning("a worker cannot be started, and is in %s seconds: %s", RETRY_SECONDS, error)
+            self._starts_at = now + RETRY_SECONDS
 
     def _hand_out(self) -> None:
         """Gives workers to those that wait, in order of arrival."""
@@ -284,12 +306,17 @@ class Workers:
             elif now - came < patience:
                 still.append((request, wish, came))
             else:
-                text = f"all of {len(self._all)} environments are in use"
+                text = f"all of {len(self._all)} environments are in use" if self._all else "no environment can be had now"
                 request.refuse("too_many_connections", text, RETRY_SECONDS)
         self._waiting = still
 
     def _serve(self, request: Request, wish: Wish, worker: WorkerProcess) -> None:
-        client = request._request.detach()
+        try:
+            client = request._request.detach()
+        except OSError as error:
+            # It was refused by that.
+            _log.warning("a client is refused: its stream cannot be handed over: %s", error)
+            return
         if client is None:
             # It has gone.
             return
