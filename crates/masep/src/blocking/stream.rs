@@ -1,6 +1,6 @@
 //! The socket of a connection, and the calls of the system on it. No lock is held in any of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -16,6 +16,9 @@ use crate::transport::{self, Socket, Stream as _, TcpOptions};
 /// A stream socket that is set to block.
 #[derive(Debug)]
 pub(super) struct Stream(pub(super) Socket);
+
+/// The longest wait of a thread that cannot be woken.
+const UNWOKEN_TIME: Duration = Duration::from_millis(10);
 
 /// True if a read may wait for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,21 +68,25 @@ impl Waker {
     }
 }
 
-/// Calls with the pipe by which this thread is woken.
-pub(super) fn with_waker<T>(call: impl FnOnce(&PipeReader, Waker) -> T) -> io::Result<T> {
+/// Calls with the pipe by which this thread is woken; without one, where the process has no descriptor for it.
+pub(super) fn with_waker<T>(call: impl FnOnce(Option<(&PipeReader, &Waker)>) -> T) -> T {
     thread_local! {
         static PIPE: RefCell<Option<(PipeReader, Waker)>> = const { RefCell::new(None) };
+        static HAS_WARNED: Cell<bool> = const { Cell::new(false) };
     }
     PIPE.with(|pipe| {
         let mut pipe = pipe.borrow_mut();
-        let pipe = match &mut *pipe {
-            Some(pipe) => pipe,
-            none => {
-                let (reader, writer) = io::pipe()?;
-                none.insert((reader, Waker(Arc::new(writer))))
+        if pipe.is_none() {
+            match io::pipe() {
+                Ok((reader, writer)) => *pipe = Some((reader, Waker(Arc::new(writer)))),
+                // It looks again and again meanwhile.
+                Err(error) if !HAS_WARNED.replace(true) => {
+                    tracing::warn!("a thread that waits looks every {UNWOKEN_TIME:?}: {error}");
+                }
+                Err(_) => {}
             }
-        };
-        Ok(call(&pipe.0, pipe.1.clone()))
+        }
+        call(pipe.as_ref().map(|(reader, waker)| (reader, waker)))
     })
 }
 
@@ -130,13 +137,19 @@ impl Stream {
         let _ = self.0.shutdown(Shutdown::Read);
     }
 
-    /// Waits until the stream is ready, or the thread is woken, at the latest until the deadline.
+    /// Waits until the stream is ready, or the thread is woken, at the latest until the deadline. A thread that cannot be woken
+    /// does not wait for long.
     pub(super) fn wait(
         &self,
         wanted: Readiness,
         until: Option<Instant>,
-        woken: &PipeReader,
+        woken: Option<&PipeReader>,
     ) -> Result<Readiness, io::ErrorKind> {
+        let Some(woken) = woken else {
+            let mut asked = [poll_fd(&self.0, wanted)];
+            wait_for(&mut asked, earlier(until, after(UNWOKEN_TIME)))?;
+            return Ok(readiness(&asked[0]).of(wanted));
+        };
         let mut asked = [poll_fd(&self.0, wanted), poll_fd(woken, WOKEN)];
         wait_for(&mut asked, until)?;
         if readiness(&asked[1]).reads {

@@ -29,7 +29,7 @@ pub struct CertificateState {
 #[derive(Debug)]
 pub(super) struct Reload {
     source: ServerTls,
-    /// The files as they were when they were read last, whatever came of that.
+    /// The files as they were when they were read last, whatever was in them.
     stamps: Stamps,
     looked_at: Instant,
     config: Arc<ServerConfig>,
@@ -73,20 +73,31 @@ impl Reload {
         if stamps == self.stamps {
             return;
         }
-        self.stamps = stamps;
         match self.source.load_again() {
             Ok(config) => {
                 tracing::info!("the certificate was read anew");
+                self.stamps = stamps;
                 self.config = config;
                 self.state.loads += 1;
                 self.state.error = None;
             }
             Err(error) => {
-                tracing::warn!(
-                    "the certificate stays as it was, since the new one is of no use: {error}"
-                );
-                self.state.error = Some(error);
+                // A file that was not read, for want of a descriptor for example, is read again though it does not change.
+                if !matches!(error, TlsError::File { .. }) {
+                    self.stamps = stamps;
+                }
+                self.complain(error);
             }
+        }
+    }
+
+    fn complain(&mut self, error: TlsError) {
+        let complaint = error.to_string();
+        let last = self.state.error.replace(error);
+        if last.is_none_or(|last| last.to_string() != complaint) {
+            tracing::warn!(
+                "the certificate stays as it was, since the new one is of no use: {complaint}"
+            );
         }
     }
 }

@@ -1,12 +1,19 @@
 //! A Unix socket that tasks wait for.
 
+use std::future::Future as _;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Sleep, sleep};
+
+/// The pause between two looks for room in a process that has no descriptor to wait with.
+const LOOK_TIME: Duration = Duration::from_millis(10);
 
 /// A Unix socket that the tokio runtime watches for bytes, and for room only while somebody waits for that: the system
 /// calls such a socket writable anew whenever its peer has read something, which would wake a task twice for each answer.
@@ -18,8 +25,16 @@ pub struct UnixTransport {
 
 #[derive(Debug)]
 struct Writing {
-    room: AsyncFd<OwnedFd>,
+    room: Room,
     waiting: Waker,
+}
+
+/// The way to learn that there is room.
+#[derive(Debug)]
+enum Room {
+    Watched(AsyncFd<OwnedFd>),
+    /// The system has nothing to watch it with now: a write after a moment finds out.
+    Tried(Pin<Box<Sleep>>),
 }
 
 /// The call is deprecated because of types that give away descriptors that they do not own, which this is none of.
@@ -58,11 +73,25 @@ impl UnixTransport {
             }
             // Readiness that is there now is told at once.
             none => none.insert(Writing {
-                room: watch(self.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?,
+                room: self.watch_room(),
                 waiting,
             }),
         };
-        writing.room.poll_write_ready(context).map_ok(drop)
+        match &mut writing.room {
+            Room::Watched(room) => room.poll_write_ready(context).map_ok(drop),
+            Room::Tried(pause) => pause.as_mut().poll(context).map(Ok),
+        }
+    }
+
+    fn watch_room(&self) -> Room {
+        let socket = self.as_fd().try_clone_to_owned();
+        match socket.and_then(|socket| watch(socket, Interest::WRITABLE)) {
+            Ok(room) => Room::Watched(room),
+            Err(error) => {
+                tracing::debug!("a full socket is looked at every {LOOK_TIME:?}: {error}");
+                Room::Tried(Box::pin(sleep(LOOK_TIME)))
+            }
+        }
     }
 
     pub(super) fn try_write(&self, call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
@@ -71,9 +100,12 @@ impl UnixTransport {
             drop(writing);
             return call();
         };
-        let written = waited.room.try_io(Interest::WRITABLE, |_| call());
+        let (written, is_watched) = match &waited.room {
+            Room::Watched(room) => (room.try_io(Interest::WRITABLE, |_| call()), true),
+            Room::Tried(_) => (call(), false),
+        };
         let blocks = matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        if !blocks {
+        if !blocks || !is_watched {
             let waited = writing.take();
             drop(writing);
             // It looks again, and waits anew if it has to.

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "tls")]
 mod half_open;
+mod scarcity;
 #[path = "../shells/mod.rs"]
 mod shells;
 
@@ -12,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -37,9 +39,24 @@ of_each_shell! {
     strangers_with_large_frames_share_one_memory
 }
 
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// The turn of a test, in which no other has the limits.
+struct Alone(MutexGuard<'static, Option<PathBuf>>);
+
+/// Waits for the turn, and for the end of the thread of the test before: it has a stack.
+fn alone() -> Alone {
+    static THREAD: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut before = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(thread) = before.take() {
+        until(|| !thread.exists());
+    }
+    Alone(before)
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let thread = fs::read_link("/proc/thread-self");
+        *self.0 = thread.ok().map(|thread| Path::new("/proc").join(thread));
+    }
 }
 
 static TOLD: Mutex<Option<mpsc::Sender<Instant>>> = Mutex::new(None);

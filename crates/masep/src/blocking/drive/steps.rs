@@ -15,9 +15,6 @@ use crate::blocking::stream::{Readiness, Wait, Waker, after, with_waker};
 use crate::sync::thread::Thread;
 use crate::sync::{self, Instant, earlier};
 
-/// The pause of a thread for which the system has no descriptors.
-const NO_WAIT: Duration = Duration::from_millis(10);
-
 impl Shared {
     /// Carries out the actions of the core on the stream, and tells its events.
     pub(super) fn settle<'a>(self: &'a Arc<Self>, mut state: Guard<'a>) -> Guard<'a> {
@@ -174,21 +171,19 @@ impl Shared {
         let Some(stream) = state.stream.clone() else {
             return state;
         };
-        let waited = with_waker(move |woken, waker| {
+        with_waker(move |waker| {
+            let (woken, waker) = waker.unzip();
             state.take(wanted);
-            state.roles.sleepers.push(waker.clone());
+            state.roles.sleepers.extend(waker.cloned());
             drop(state);
             let found = stream.wait(wanted, until, woken);
             let mut state = self.lock();
-            state.roles.sleepers.retain(|sleeper| !sleeper.is(&waker));
+            if let Some(waker) = waker {
+                state.roles.sleepers.retain(|sleeper| !sleeper.is(waker));
+            }
             state.give_back(wanted);
             state.tick();
             self.found(state, found.unwrap_or(wanted))
-        });
-        waited.unwrap_or_else(|error| {
-            tracing::warn!("a thread cannot wait for a connection: {error}");
-            std::thread::sleep(NO_WAIT);
-            self.lock()
         })
     }
 

@@ -128,12 +128,17 @@ impl Shared {
     }
 
     /// There is no thread that could wait for this connection: if it has an end, or no beginning yet, it is over with this
-    /// call. The peer is told what its stream takes now.
+    /// call. So is one of which frames are left that no call writes: their sender was told that they would be. The peer is told
+    /// what its stream takes now.
     pub(super) fn leave_at_once(self: &Arc<Self>) {
         let mut state = self.lock();
+        let is_written = state.core.unsent() == 0 || state.roles.taken.writes;
+        if state.core.is_open() && (is_written || state.roles.waiting > 0) {
+            return;
+        }
         // The first time tells the peer and awaits its end, the second does not. A thread that is writing sees to the rest.
         for _ in 0..2 {
-            if state.core.is_open() || state.core.is_over() {
+            if state.core.is_over() {
                 return;
             }
             state.note_own_end();

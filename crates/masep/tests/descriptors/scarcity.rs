@@ -1,0 +1,183 @@
+//! Promises that need a descriptor after they were made.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use masep::{CloseReason, Frame};
+
+use super::{Exhausted, alone};
+use crate::shells::directory::Directory;
+use crate::shells::{
+    Agent, Connection, Options, Peer, SOON, Shell, accept, fill, frame, listen, of_each_shell,
+    until,
+};
+
+of_each_shell! {
+    without_a_free_descriptor_a_full_unix_socket_is_written_to_when_there_is_room
+    without_a_free_descriptor_a_thread_that_never_waited_receives_and_gives_up_in_time
+    without_a_free_descriptor_a_thread_that_never_waited_sends_to_a_slow_peer
+}
+
+/// The sizes of the frames that [`fill`] sends.
+const FILLING: usize = 60_000;
+
+fn without_a_free_descriptor_a_full_unix_socket_is_written_to_when_there_is_room(shell: Shell) {
+    let _alone = alone();
+    let directory = Directory::new();
+    let server = shell
+        .bind(directory.target("x.sock"), Options::default())
+        .unwrap();
+    let mut agent = Agent::join_at(&directory.path("x.sock"), "agent");
+    let connection = accept(&*server);
+    let exhausted = Exhausted::new();
+    let frames = fill(&*connection);
+    assert!(frames > 0);
+    for _ in 0..frames {
+        agent.expect(&[7; FILLING]);
+    }
+    // The connection goes on, without and with a free one.
+    connection.send("still here").unwrap();
+    agent.expect("still here");
+    agent.say("so am I");
+    assert_eq!(connection.recv(), Ok(Frame::new("so am I")));
+    drop(exhausted);
+    let frames = fill(&*connection);
+    for _ in 0..frames {
+        agent.expect(&[7; FILLING]);
+    }
+}
+
+/// Makes this call in a thread of its own, which has waited for nothing before.
+fn in_new_thread<T: Send + 'static>(
+    connection: &crate::shells::Handle,
+    call: impl FnOnce(&dyn Connection) -> T + Send + 'static,
+) -> mpsc::Receiver<T> {
+    let (told, outcome) = mpsc::channel();
+    let connection = connection.clone();
+    thread::spawn(move || told.send(call(&*connection)));
+    outcome
+}
+
+fn without_a_free_descriptor_a_thread_that_never_waited_receives_and_gives_up_in_time(
+    shell: Shell,
+) {
+    let _alone = alone();
+    let (_server, connection, mut peer) = shell.connected(Options::default());
+    let exhausted = Exhausted::new();
+    let outcome = in_new_thread(&connection, |connection| {
+        connection.recv_within(Duration::from_millis(50))
+    });
+    assert_eq!(outcome.recv_timeout(SOON).unwrap(), None);
+    let (begins, begun) = mpsc::channel();
+    let outcome = in_new_thread(&connection, move |connection| {
+        begins.send(()).unwrap();
+        connection.recv_within(4 * SOON)
+    });
+    begun.recv().unwrap();
+    // A part of it first, so that it waits for the rest.
+    let bytes = frame(b"late");
+    peer.write(&bytes[..3]);
+    peer.write(&bytes[3..]);
+    let late = Some(Ok(Frame::new("late")));
+    assert_eq!(outcome.recv_timeout(SOON).unwrap(), late);
+    // It finds out about an end that another thread makes.
+    let outcome = in_new_thread(&connection, |connection| connection.recv_within(4 * SOON));
+    connection.bye();
+    let end = Some(Err(CloseReason::LocalBye));
+    assert_eq!(outcome.recv_timeout(SOON).unwrap(), end);
+    drop(exhausted);
+}
+
+fn without_a_free_descriptor_a_thread_that_never_waited_sends_to_a_slow_peer(shell: Shell) {
+    let _alone = alone();
+    let (_server, connection, mut peer) = shell.connected(Options::default());
+    let exhausted = Exhausted::new();
+    let frames = fill(&*connection);
+    let outcome = in_new_thread(&connection, |connection| connection.send("last"));
+    for _ in 0..frames {
+        peer.expect(&[7; FILLING]);
+    }
+    peer.expect("last");
+    assert_eq!(outcome.recv_timeout(SOON).unwrap(), Ok(()));
+    drop(exhausted);
+}
+
+/// True if a thread of the process does the work that no call waits for.
+fn has_keeper() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+    tasks
+        .flatten()
+        .any(|task| name(task).is_ok_and(|name| name == "masep-keeper\n"))
+}
+
+/// The rest of a frame that was accepted is a thread's to write. Where there can be none, the connection does not stay as if it
+/// were whole.
+#[test]
+fn a_rest_that_nobody_can_write_ends_its_connection() {
+    let _alone = alone();
+    let (listener, address) = listen();
+    let engine = thread::spawn(move || {
+        let mut engine = Peer::accept(&listener);
+        engine.write(&frame(b"engine"));
+        engine
+    });
+    let target = format!("pymasep://{address}");
+    let client = Shell::Blocking.connect("agent", target, Options::default());
+    let (client, _engine) = (client.unwrap(), engine.join().unwrap());
+    until(|| !has_keeper());
+    let exhausted = Exhausted::new();
+    assert!(fill(client.connection()) > 0);
+    assert_eq!(
+        client.connection().close_reason(),
+        Some(CloseReason::Aborted)
+    );
+    drop(exhausted);
+}
+
+/// A certificate that is renewed in such a moment is in use later, though its file does not change again.
+#[cfg(feature = "tls")]
+mod certificate {
+    use super::*;
+    use crate::shells::authority::Authority;
+
+    of_each_shell! {
+        a_certificate_that_could_not_be_read_is_read_when_it_can_be
+    }
+
+    fn a_certificate_that_could_not_be_read_is_read_when_it_can_be(shell: Shell) {
+        let _alone = alone();
+        let directory = Directory::new();
+        let (chain, key) = (directory.path("server.pem"), directory.path("server.key"));
+        let write = |authority: &Authority| {
+            let server = authority.server(&["127.0.0.1"]);
+            std::fs::write(&key, &server.key).unwrap();
+            std::fs::write(&chain, &server.chain).unwrap();
+        };
+        write(&Authority::new());
+        let tls = masep::tls::ServerTls::files(&chain, &key);
+        let server = shell.serve(Options::default().server_tls(tls));
+        let state = || server.certificate().unwrap();
+        assert_eq!(state().loads, 1);
+
+        let mut loads = 1;
+        let renew = || {
+            let renewed = Authority::new();
+            write(&renewed);
+            let exhausted = Exhausted::new();
+            until(|| state().error.is_some() || state().loads > loads);
+            // Connections of tests before this one may have given descriptors back.
+            let is_unread = state().loads == loads;
+            loads = state().loads;
+            drop(exhausted);
+            (renewed, is_unread)
+        };
+        let mut renewals = std::iter::repeat_with(renew).take(20);
+        let (renewed, _) = renewals.find(|(_, is_unread)| *is_unread).unwrap();
+        until(|| state().error.is_none());
+        let options = Options::default().client_tls(renewed.trusted());
+        let target = format!("masep+tls://{}", server.address());
+        drop(shell.connect("new", target, options).unwrap());
+    }
+}
