@@ -117,13 +117,7 @@ impl Tokens {
         drop(state);
         // They may have changed since the door was made.
         door.renew(Some(grants), SystemTime::now());
-        let waiting = lock(&self.0.waiting).take();
-        if let Some(waiting) = waiting {
-            let inner = Arc::downgrade(&self.0);
-            let thread = thread::Builder::new().name("masep-tokens".into());
-            thread.spawn(move || look(&inner, &waiting))?;
-        }
-        Ok(())
+        self.0.begin_to_look(Arc::downgrade(&self.0))
     }
 }
 
@@ -145,6 +139,19 @@ fn look(inner: &Weak<Inner>, alive: &Receiver<()>) {
 }
 
 impl Inner {
+    /// Starts the thread, once. Without one, the next server tries it again.
+    fn begin_to_look(&self, inner: Weak<Self>) -> io::Result<()> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_some() {
+            let (give, given) = channel();
+            let thread = thread::Builder::new().name("masep-tokens".into());
+            thread.spawn(move || given.recv().map(|alive| look(&inner, &alive)))?;
+            // It waits for that.
+            let _ = waiting.take().map(|alive| give.send(alive));
+        }
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

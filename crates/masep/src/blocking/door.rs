@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use masep_proto::Limits;
 use masep_proto::admission::{Admission, Entrance, GRACE, Greet};
 use masep_proto::connection::{Connection as Core, HelloFailure};
+use masep_proto::{Limit, LimitExceeded, Limits};
 
 use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
@@ -28,7 +28,7 @@ use crate::request::Request;
 use crate::server::FAR;
 use crate::sync::{Condvar, Mutex, MutexGuard, earlier};
 use crate::transport::{self, ListeningSocket, Socket};
-use crate::{Address, CloseReason, RejectReason, WhenFull};
+use crate::{Address, Bye, CloseReason, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
@@ -380,18 +380,32 @@ impl Visit<Door> {
 
     /// Hands a connection out that is open: to the handler, or to a call of accept.
     pub(super) fn open(&self, first: Arc<DropGuard>) {
-        self.tell_host(Ok(()));
         let connection = Connection::of(first);
-        let shared = connection.shared().clone();
         let Some(handler) = &self.door.handler else {
-            shared.read_for_policy();
+            self.tell_host(Ok(()));
+            connection.shared().read_for_policy();
             return self.door.accepted.arrive(connection);
         };
         self.door.accepted.leave();
-        if let Err(error) = self.door.threads.run(connection, handler) {
-            tracing::warn!("no thread for a connection: {error}");
-            shared.told();
+        match self.door.threads.run(connection.clone(), handler) {
+            Ok(()) => self.tell_host(Ok(())),
+            Err(error) => self.end_unhandled(&connection, &error),
         }
+    }
+
+    /// There is no thread for the handler: no call tells of the connection, and the client is told why it ends.
+    fn end_unhandled(&self, connection: &Connection, error: &io::Error) {
+        tracing::warn!("no thread for a connection: {error}");
+        let connections = self.door.registry.connections().len();
+        let reason = RejectReason::TooManyConnections(LimitExceeded {
+            limit: Limit::Connections,
+            actual: connections,
+            allowed: connections.saturating_sub(1),
+        });
+        let bye = Bye::new(reason.as_str(), "the server has no thread for it");
+        connection.shared().begin_end_with(bye.may_return(true));
+        connection.shared().told();
+        self.tell_host(Err(reason));
     }
 
     /// The connection was never open.

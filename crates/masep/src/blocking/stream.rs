@@ -10,7 +10,7 @@ use std::time::Duration;
 use masep_proto::connection::{Action, Read, Room, Transmit, Write};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::sync::{self, Instant, poll, thread_local};
+use crate::sync::{self, Instant, earlier, poll, thread_local};
 use crate::transport::{self, Socket, Stream as _, TcpOptions};
 
 /// A stream socket that is set to block.

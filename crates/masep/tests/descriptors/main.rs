@@ -8,6 +8,8 @@ mod half_open;
 mod scarcity;
 #[path = "../shells/mod.rs"]
 mod shells;
+#[cfg(target_env = "gnu")]
+mod threads;
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Seek, Write};

@@ -1,0 +1,165 @@
+//! A process that can have no more threads.
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use masep::access::{Digest, Grant, Grants, Tokens};
+use masep::{AccessToken, CloseReason, ConnectPhase, Frame, Role, Table};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::{Echo, alone};
+use crate::shells::directory::Directory;
+use crate::shells::{Options, Peer, Says, Shell, accept, of_each_shell, until, wait};
+
+of_each_shell! {
+    tokens_are_watched_though_the_first_server_had_no_thread_for_that
+}
+
+/// There is no memory for the stack of another thread, until this is dropped. (The bound of their number is none for root.)
+struct NoThreads {
+    parked: Vec<(mpsc::Sender<()>, JoinHandle<()>)>,
+    limits: (u64, u64),
+}
+
+impl NoThreads {
+    fn new() -> Self {
+        // The threads of the runtime are there from here on.
+        wait(async {});
+        let park = || {
+            let (end, ended) = mpsc::channel();
+            let parked = thread::Builder::new().spawn(move || {
+                let _ = ended.recv();
+            });
+            Some((end, parked.ok()?))
+        };
+        // One that can be let go, whatever there was before.
+        let mut parked = vec![park().expect("a thread")];
+        let limits = getrlimit(Resource::RLIMIT_AS).unwrap();
+        // Less than a stack, and enough for all else.
+        let allowed = address_space() + (1 << 20);
+        setrlimit(Resource::RLIMIT_AS, allowed.min(limits.1), limits.1).unwrap();
+        // The stacks of threads that have ended are used again.
+        parked.extend(std::iter::from_fn(park));
+        Self { parked, limits }
+    }
+
+    /// Lets there be one more.
+    fn allow_one(&mut self) {
+        let (end, thread) = self.parked.pop().unwrap();
+        drop(end);
+        thread.join().unwrap();
+    }
+}
+
+impl Drop for NoThreads {
+    fn drop(&mut self) {
+        let (soft, hard) = self.limits;
+        let _ = setrlimit(Resource::RLIMIT_AS, soft, hard);
+    }
+}
+
+/// The bytes of address space that the process has.
+fn address_space() -> u64 {
+    let figures = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = figures.split(' ').next().unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[test]
+fn without_a_thread_for_its_handler_a_client_is_told_and_who_is_inside_goes_on() {
+    let _alone = alone();
+    let server = Shell::Blocking.serve(Options::default().handler(Echo));
+    let talk = |peer: &mut Peer| {
+        peer.say("hi");
+        peer.expect("hi");
+    };
+    let mut early = Peer::join(server.address(), "early");
+    talk(&mut early);
+    let none = NoThreads::new();
+    Peer::join(server.address(), "late").expect_bye();
+    talk(&mut early);
+    until(|| server.registry().len() == 1);
+    drop(none);
+    talk(&mut Peer::join(server.address(), "late"));
+    talk(&mut early);
+}
+
+/// There is a thread for the seat, and none for the one who is let in.
+#[test]
+fn a_seat_is_free_again_whose_player_has_no_thread() {
+    let _alone = alone();
+    let table = Table::builder("countdown.Countdown").seats(["red", "blue"]);
+    let table = table.bind_blocking("127.0.0.1:0").unwrap();
+    let target = format!("masep://{}", table.local_address());
+    let join = |id| {
+        let says = Says {
+            role: Some(Role::Actor),
+            game: Some("countdown.Countdown"),
+            seat: Some("red"),
+            ..Says::default()
+        };
+        Shell::Async.connect(id, target.clone(), Options::default().says(says))
+    };
+    let mut none = NoThreads::new();
+    // The first ones may be refused: something else has taken the thread for the seat.
+    let joins = std::iter::repeat_with(|| {
+        none.allow_one();
+        join("ann")
+    });
+    let ann = joins.take(20).find_map(Result::ok).unwrap();
+    let end = ann.connection().end();
+    let words = end.words().map(|words| words.code.to_string());
+    assert_eq!(words.as_deref(), Some("too_many_connections"), "{end:?}");
+    drop(none);
+    // The table learns of it a moment later.
+    until(|| join("ben").is_ok());
+}
+
+fn tokens_are_watched_though_the_first_server_had_no_thread_for_that(shell: Shell) {
+    let _alone = alone();
+    let mut grants = Grants::default();
+    let expires = SystemTime::now() + Duration::from_secs(2);
+    let digest = Digest::of(&AccessToken::from("secret"));
+    grants
+        .add(digest, Grant::new("lab").expires(expires))
+        .unwrap();
+    let tokens = Tokens::new(grants);
+    let directory = Directory::new();
+    // The threads that each server needs are there.
+    let _other = shell.serve(Options::default());
+    let bind = || shell.bind(directory.target("x.sock"), Options::from(tokens.clone()));
+    let none = NoThreads::new();
+    assert!(bind().is_err());
+    drop(none);
+    let server = bind().unwrap();
+    let says = Says {
+        token: Some("secret"),
+        ..Says::default()
+    };
+    let target = format!("masep+{}", server.address());
+    let client = shell.connect("agent", target, says).unwrap();
+    let connection = accept(&*server);
+    assert!(matches!(connection.end(), CloseReason::Revoked));
+    drop(client);
+}
+
+#[test]
+fn without_a_thread_a_name_is_not_resolved_and_that_is_an_error() {
+    let _alone = alone();
+    let server = Shell::Async.serve(Options::default());
+    let port = server.address().tcp().unwrap().port();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let connect = || {
+        let client = masep::Client::builder("agent");
+        runtime.block_on(client.connect(format!("localhost:{port}")))
+    };
+    let none = NoThreads::new();
+    let error = connect().unwrap_err();
+    assert_eq!(error.phase, ConnectPhase::Resolve, "{error}");
+    drop(none);
+    let client = connect().unwrap();
+    runtime.block_on(client.connection().send("hi")).unwrap();
+    assert_eq!(accept(&*server).recv(), Ok(Frame::new("hi")));
+}
