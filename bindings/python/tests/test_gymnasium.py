@@ -446,6 +446,53 @@ env.close()
         server.communicate()
 
 
+@pytest.mark.parametrize("error", [EOFError, ConnectionRefusedError, BrokenPipeError])
+def test_a_signal_while_workers_begin_is_what_ends_the_server(monkeypatch, error):
+    """The fork server may be gone before this process hears of the signal that all get."""
+
+    def no_fork_server(*_):
+        threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
+        raise error("gone")
+
+    monkeypatch.setattr(workers, "WorkerProcess", no_fork_server)
+    with pytest.raises(KeyboardInterrupt):
+        serve("CartPole-v1")
+    monkeypatch.setattr(workers, "SIGNAL_SECONDS", 0.0)
+
+    def none_can_begin(*_):
+        raise error("gone")
+
+    monkeypatch.setattr(workers, "WorkerProcess", none_can_begin)
+    with pytest.raises(RuntimeError, match="no worker process can begin.*gone"):
+        serve("CartPole-v1")
+
+
+def test_the_end_of_a_worker_is_told_when_another_has_begun_in_its_place(caplog):
+    with caplog.at_level("WARNING", "masep"), serve("CartPole-v1", envs=1) as server:
+        server._workers._all[0].process.kill()
+        while not caplog.records:
+            threading.Event().wait(0.02)
+        assert server._workers.idle() == 1
+        RemoteEnv(server.target).close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a worker process has ended with the exit code -9"
+    ]
+
+
+def test_a_worker_whose_server_is_gone_ends_without_a_word():
+    program = """
+import socket, sys
+import cloudpickle
+from masep._environments import worker
+control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+server.close()
+worker.Worker.listen = lambda self: None
+worker.run(control, cloudpickle.dumps(None))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "")
+
+
 def test_a_signal_to_all_processes_of_a_service_is_no_failure(monkeypatch, caplog):
     """systemd ends all processes of a service at once, Python's fork server too."""
     refused = threading.Event()
@@ -455,7 +502,8 @@ def test_a_signal_to_all_processes_of_a_service_is_no_failure(monkeypatch, caplo
         raise ConnectionRefusedError
 
     server = serve("CartPole-v1", envs=1)
-    with caplog.at_level("ERROR", "masep"):
+    # Nor is the end of a worker anything to tell then.
+    with caplog.at_level("WARNING", "masep"):
         monkeypatch.setattr(workers, "WorkerProcess", no_fork_server)
         server._workers._all[0].process.kill()
         assert refused.wait(30)

@@ -96,7 +96,7 @@ def run(control: socket.socket, setting: bytes) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker = Worker(control, cloudpickle.loads(setting))
     threading.Thread(target=worker.listen, name="masep-control", daemon=True).start()
-    control.send(b"ready")
+    worker.say(b"ready")
     worker.serve()
 
 
@@ -131,6 +131,13 @@ class Worker:
             else:
                 self.clients.put(None)
 
+    def say(self, word: bytes) -> None:
+        """Says a word to the server. One that ends, or is killed, while the process begins does not hear it."""
+        try:
+            self.control.send(word)
+        except OSError:
+            os._exit(1)
+
     def send_away(
         self, *, leaves: Leave | None = None, serves: tuple[int, _masep.Connection] | None = None
     ) -> None:
@@ -152,7 +159,7 @@ class Worker:
                 pass
             with self.lock:
                 self.serves = None
-            self.control.send(b"idle")
+            self.say(b"idle")
 
     def serve_one(self, client: Client, descriptor: int) -> None:
         setting, wish = self.setting, client.wish

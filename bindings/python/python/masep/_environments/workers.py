@@ -105,16 +105,27 @@ class Workers:
         self._is_over = threading.Event()
         #: Why there are none any more.
         self.failure: str | None = None
+        #: The exit codes of those that have ended, until others have begun in their place: at the end of all processes
+        #: there is nothing to tell.
+        self._ended: list[int | None] = []
         self._all: list[WorkerProcess] = []
         try:
-            for _ in range(count):
-                self._all.append(WorkerProcess(self._context, self._setting))
+            self._begin_all()
         except BaseException:
             self._end_all(0.0)
             self._close_wake()
             raise
         threading.Thread(target=self._watch, name="masep-workers", daemon=True).start()
         ends_at_exit(self)
+
+    def _begin_all(self) -> None:
+        try:
+            for _ in range(self._count):
+                self._all.append(WorkerProcess(self._context, self._setting))
+        except (OSError, EOFError) as error:
+            # A signal to a whole group of processes may end the fork server before this one hears of it.
+            self._is_about_to_close()
+            raise RuntimeError(f"no worker process can begin: {error!r}") from error
 
     def __len__(self) -> int:
         return self._count
@@ -250,6 +261,9 @@ class Workers:
         if said == b"ready":
             worker.is_ready = True
             self._failures = 0
+            for code in self._ended:
+                _log.warning("a worker process has ended with the exit code %s", code)
+            self._ended.clear()
             self._is_up.set()
         elif said == b"idle":
             worker.forget_client()
@@ -265,7 +279,7 @@ class Workers:
         code, was_ready = worker.process.exitcode, worker.is_ready
         worker.end(0.0)
         if was_ready:
-            _log.warning("a worker process has ended with the exit code %s", code)
+            self._ended.append(code)
         else:
             self._failures += 1
             if self._failures >= FAILED_STARTS:
