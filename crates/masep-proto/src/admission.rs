@@ -167,7 +167,7 @@ pub struct Admission {
     asks: bool,
     asks_all: bool,
     decision_time: Duration,
-    guests: BTreeMap<Ticket, Guest>,
+    clients: BTreeMap<Ticket, Client>,
     next: u64,
     taken: usize,
     origins: Origins,
@@ -189,7 +189,7 @@ pub struct Admission {
 
 /// The share that a connection has of the server.
 #[derive(Debug)]
-struct Guest {
+struct Client {
     id: Option<PeerId>,
     from: Option<IpAddr>,
     entrance: Entrance,
@@ -224,7 +224,7 @@ impl Admission {
             asks: false,
             asks_all: false,
             decision_time: limits.decision_time,
-            guests: BTreeMap::new(),
+            clients: BTreeMap::new(),
             next: 0,
             taken: 0,
             origins: Origins::new(limits.connections_per_address),
@@ -262,9 +262,9 @@ impl Admission {
     pub fn arrive(&mut self, from: Option<IpAddr>, entrance: Entrance) -> (Ticket, Greet) {
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.guests.insert(
+        self.clients.insert(
             ticket,
-            Guest {
+            Client {
                 id: None,
                 from,
                 entrance,
@@ -300,9 +300,9 @@ impl Admission {
         }
         self.taken += 1;
         self.silent.insert(ticket);
-        if let Some(guest) = self.guests.get_mut(&ticket) {
-            guest.network = network;
-            guest.place = Place::Connection;
+        if let Some(client) = self.clients.get_mut(&ticket) {
+            client.network = network;
+            client.place = Place::Connection;
         }
         Ok(())
     }
@@ -337,8 +337,8 @@ impl Admission {
             // It was refused meanwhile: an event tells so, or has told so.
             return Verdict::Wait;
         }
-        if let Some(guest) = self.guests.get_mut(&ticket) {
-            guest.id = Some(id.clone());
+        if let Some(client) = self.clients.get_mut(&ticket) {
+            client.id = Some(id.clone());
         }
         if self.is_stopped {
             return Verdict::Refuse(self.refuse(ticket, RejectReason::Stopped));
@@ -357,9 +357,9 @@ impl Admission {
             return;
         };
         if self
-            .guests
+            .clients
             .get(&ticket)
-            .is_some_and(|guest| guest.hello.is_some())
+            .is_some_and(|client| client.hello.is_some())
         {
             // That is another question.
             return;
@@ -372,7 +372,11 @@ impl Admission {
                 return self.refuse_later(ticket, RejectReason::Rejected(rejected));
             }
         };
-        let Some(id) = self.guests.get(&ticket).and_then(|guest| guest.id.clone()) else {
+        let Some(id) = self
+            .clients
+            .get(&ticket)
+            .and_then(|client| client.id.clone())
+        else {
             return;
         };
         let verdict = self.claim(ticket, id, duplicates, now);
@@ -384,15 +388,15 @@ impl Admission {
     /// by a [`DoorEvent::End`] that nothing follows. False if it was refused meanwhile.
     pub fn give_away(&mut self, ticket: Ticket) -> bool {
         let is_asked = self.asked.iter().any(|(_, asked)| *asked == ticket);
-        let guest = self.guests.get(&ticket);
-        let Some(guest) = guest.filter(|guest| is_asked && guest.hello.is_none()) else {
+        let client = self.clients.get(&ticket);
+        let Some(client) = client.filter(|client| is_asked && client.hello.is_none()) else {
             return false;
         };
-        let id = guest.id.clone();
+        let id = client.id.clone();
         self.release(ticket);
-        if let Some(guest) = self.guests.get_mut(&ticket) {
-            guest.id = id;
-            guest.is_away = true;
+        if let Some(client) = self.clients.get_mut(&ticket) {
+            client.id = id;
+            client.is_away = true;
         }
         true
     }
@@ -438,8 +442,8 @@ impl Admission {
 
     /// A connection that was taken is about to end: another that waits for its id may wait for that.
     pub fn ending(&mut self, ticket: Ticket) {
-        if let Some(guest) = self.guests.get_mut(&ticket) {
-            guest.is_ending = true;
+        if let Some(client) = self.clients.get_mut(&ticket) {
+            client.is_ending = true;
         }
     }
 
@@ -456,7 +460,7 @@ impl Admission {
     /// free.
     pub fn gone(&mut self, ticket: Ticket) {
         self.release(ticket);
-        self.guests.remove(&ticket);
+        self.clients.remove(&ticket);
         self.told.retain(|(_, told)| *told != ticket);
         self.leaving.retain(|(_, leaving, _)| *leaving != ticket);
     }
@@ -510,7 +514,7 @@ impl Admission {
                 continue;
             };
             let is_ending = self
-                .guests
+                .clients
                 .get(&holder)
                 .is_some_and(|holder| holder.is_ending);
             match due.step {
@@ -533,14 +537,14 @@ impl Admission {
 
     /// True if two connections came with the same token, or both without.
     fn is_same_holder(&self, one: Ticket, other: Ticket) -> bool {
-        let name = |ticket| self.guests.get(&ticket).and_then(Guest::token_name);
+        let name = |ticket| self.clients.get(&ticket).and_then(Client::token_name);
         name(one) == name(other)
     }
 
     fn hold(&mut self, id: PeerId, ticket: Ticket) {
         self.ids.hold(id, ticket);
-        if let Some(guest) = self.guests.get_mut(&ticket) {
-            guest.is_taken = true;
+        if let Some(client) = self.clients.get_mut(&ticket) {
+            client.is_taken = true;
         }
     }
 
@@ -558,43 +562,43 @@ impl Admission {
     fn refuse(&mut self, ticket: Ticket, reason: RejectReason) -> Refusal {
         self.release(ticket);
         let at_once = self.refusals >= MOST_REFUSALS;
-        if let Some(guest) = self.guests.get_mut(&ticket)
+        if let Some(client) = self.clients.get_mut(&ticket)
             && !at_once
         {
             self.refusals += 1;
-            guest.place = Place::Refusal;
+            client.place = Place::Refusal;
         }
         Refusal { reason, at_once }
     }
 
     fn release_place(&mut self, ticket: Ticket) {
-        let Some(guest) = self.guests.get_mut(&ticket) else {
+        let Some(client) = self.clients.get_mut(&ticket) else {
             return;
         };
-        match std::mem::replace(&mut guest.place, Place::None) {
+        match std::mem::replace(&mut client.place, Place::None) {
             Place::Connection => self.taken -= 1,
             Place::Refusal => self.refusals -= 1,
             Place::None => {}
         }
-        self.origins.release(guest.network.take());
+        self.origins.release(client.network.take());
     }
 
     fn release(&mut self, ticket: Ticket) {
         self.release_place(ticket);
-        let Some(guest) = self.guests.get_mut(&ticket) else {
+        let Some(client) = self.clients.get_mut(&ticket) else {
             return;
         };
-        let id = guest.id.take();
-        guest.is_taken = false;
-        guest.hello = None;
+        let id = client.id.take();
+        client.is_taken = false;
+        client.hello = None;
         self.silent.remove(&ticket);
         self.asked.retain(|(_, asked)| *asked != ticket);
         self.ids.stop_waiting(ticket);
         if let Some(id) = id
             && let Some(next) = self.ids.leave(&id, ticket)
         {
-            if let Some(guest) = self.guests.get_mut(&next) {
-                guest.is_taken = true;
+            if let Some(client) = self.clients.get_mut(&next) {
+                client.is_taken = true;
             }
             self.events.push_back(DoorEvent::Admit(next));
         }

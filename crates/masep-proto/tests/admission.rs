@@ -37,7 +37,7 @@ impl Door {
     }
 
     /// One that has said this hello, and what came of it.
-    fn guest(&mut self, id: &str) -> (Ticket, Verdict) {
+    fn client(&mut self, id: &str) -> (Ticket, Verdict) {
         let (ticket, greet) = self.arrive();
         assert_eq!(greet, Greet::Hear);
         (ticket, self.hello(ticket, id))
@@ -70,7 +70,7 @@ fn refusals(events: &[DoorEvent]) -> Vec<(Ticket, &'static str)> {
 #[test]
 fn the_oldest_without_a_hello_makes_room() {
     let mut door = Door::new(&ServerLimits::default().connections(2), Duplicates::Refuse);
-    let (first, _) = door.guest("first");
+    let (first, _) = door.client("first");
     let (silent, _) = door.arrive();
     let (newcomer, greet) = door.arrive();
     assert_eq!(greet, Greet::Hear);
@@ -131,15 +131,15 @@ fn refusals_are_seen_out_but_not_any_number_of_them() {
 #[test]
 fn who_comes_back_at_once_waits_for_its_old_connection() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
-    let (old, _) = door.guest("agent");
-    let (new, verdict) = door.guest("agent");
+    let (old, _) = door.client("agent");
+    let (new, verdict) = door.client("agent");
     assert_eq!(verdict, Verdict::Wait);
     assert_eq!(door.events(), [DoorEvent::LookAt(old)]);
     door.pass(199 * MILLISECOND);
     door.admission.gone(old);
     assert_eq!(door.events(), [DoorEvent::Admit(new)]);
     // It holds the id now.
-    let (third, _) = door.guest("agent");
+    let (third, _) = door.client("agent");
     assert_eq!(door.events(), [DoorEvent::LookAt(new)]);
     door.pass(200 * MILLISECOND);
     assert_eq!(refusals(&door.events()), [(third, "duplicate_id")]);
@@ -149,8 +149,8 @@ fn who_comes_back_at_once_waits_for_its_old_connection() {
 #[test]
 fn who_comes_back_waits_longer_for_one_that_is_about_to_end() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
-    let (old, _) = door.guest("agent");
-    let (new, _) = door.guest("agent");
+    let (old, _) = door.client("agent");
+    let (new, _) = door.client("agent");
     door.admission.ending(old);
     door.pass(1_100 * MILLISECOND);
     assert_eq!(refusals(&door.events()), []);
@@ -161,10 +161,10 @@ fn who_comes_back_waits_longer_for_one_that_is_about_to_end() {
 #[test]
 fn several_that_wait_for_an_id_get_it_one_after_the_other() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
-    let (old, _) = door.guest("agent");
-    let (first, _) = door.guest("agent");
-    let (second, _) = door.guest("agent");
-    let (third, _) = door.guest("agent");
+    let (old, _) = door.client("agent");
+    let (first, _) = door.client("agent");
+    let (second, _) = door.client("agent");
+    let (third, _) = door.client("agent");
     door.events();
     door.admission.gone(first);
     door.admission.gone(old);
@@ -180,8 +180,8 @@ fn several_that_wait_for_an_id_get_it_one_after_the_other() {
 #[test]
 fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Replace);
-    let (old, _) = door.guest("agent");
-    let (new, verdict) = door.guest("agent");
+    let (old, _) = door.client("agent");
+    let (new, verdict) = door.client("agent");
     assert_eq!(verdict, Verdict::Wait);
     assert_eq!(door.events(), [DoorEvent::Replace(old)]);
     door.pass(Duration::from_secs(1));
@@ -193,9 +193,9 @@ fn one_that_is_replaced_is_told_then_aborted_and_keeps_nobody_out() {
     assert_eq!(door.events(), [DoorEvent::Admit(new)]);
     // The end of the old one does not free the id of its successor.
     door.admission.gone(old);
-    let (third, _) = door.guest("agent");
+    let (third, _) = door.client("agent");
     assert_eq!(door.events(), [DoorEvent::Replace(new)]);
-    let (fourth, _) = door.guest("agent");
+    let (fourth, _) = door.client("agent");
     let events = door.events();
     assert_eq!(refusals(&events), [(third, "duplicate_id")]);
     assert_eq!(events.last(), Some(&DoorEvent::Replace(new)));
@@ -211,16 +211,16 @@ fn the_host_is_asked_and_may_decide_late() {
         admission,
         now: Instant::now(),
     };
-    let (first, verdict) = door.guest("agent");
+    let (first, verdict) = door.client("agent");
     assert_eq!(verdict, Verdict::Wait);
     assert_eq!(door.events(), [DoorEvent::Ask(first)]);
     door.pass(Duration::from_millis(3_999));
     door.admission.decide(first, Decision::Admit, door.now);
     assert_eq!(door.events(), [DoorEvent::Admit(first)]);
 
-    let (second, _) = door.guest("agent");
-    let (third, _) = door.guest("other");
-    let (fourth, _) = door.guest("another");
+    let (second, _) = door.client("agent");
+    let (third, _) = door.client("other");
+    let (fourth, _) = door.client("another");
     door.events();
     door.admission.decide(second, Decision::Replace, door.now);
     assert_eq!(door.events(), [DoorEvent::Replace(first)]);
@@ -260,9 +260,9 @@ fn a_host_that_decides_about_nobody_keeps_nobody_else_waiting() {
         admission: admission.asks(true),
         now: Instant::now(),
     };
-    let (first, _) = door.guest("first");
+    let (first, _) = door.client("first");
     door.pass(Duration::from_millis(600));
-    let (second, _) = door.guest("second");
+    let (second, _) = door.client("second");
     door.events();
     door.admission.decide(second, Decision::Admit, door.now);
     assert_eq!(door.events(), [DoorEvent::Admit(second)]);
@@ -279,8 +279,8 @@ fn a_host_that_decides_about_nobody_keeps_nobody_else_waiting() {
 #[test]
 fn a_door_that_is_stopped_refuses_all_that_were_not_taken() {
     let mut door = Door::new(&ServerLimits::default(), Duplicates::Refuse);
-    let (taken, _) = door.guest("agent");
-    let (waiting, _) = door.guest("agent");
+    let (taken, _) = door.client("agent");
+    let (waiting, _) = door.client("agent");
     let (silent, _) = door.arrive();
     door.events();
     door.admission.stop();
@@ -348,11 +348,11 @@ fn places_are_counted_right_whatever_happens() {
 #[test]
 fn a_place_is_free_before_the_handler_was_told_and_the_id_a_second_later() {
     let mut door = Door::new(&ServerLimits::default().connections(1), Duplicates::Refuse);
-    let (first, _) = door.guest("agent");
+    let (first, _) = door.client("agent");
     door.admission.ending(first);
     door.admission.closed(first, door.now);
     assert_eq!(door.admission.connections(), 0);
-    let (second, verdict) = door.guest("agent");
+    let (second, verdict) = door.client("agent");
     assert_eq!(verdict, Verdict::Wait);
     door.events();
     door.pass(900 * MILLISECOND);

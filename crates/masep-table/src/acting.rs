@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use masep_proto::{Action, Message, MessageType, Value};
 
-use crate::peer::{Answer, Manner, Place};
+use crate::peer::{Answer, Manner, Registration};
 use crate::seat::Presence;
 use crate::wire;
 use crate::{Cause, Code, Event, PeerKey, SeatId, Table};
@@ -49,7 +49,7 @@ impl Table {
         {
             player.is_heard = true;
         }
-        let (place, manner) = (known.place, known.manner);
+        let (registration, manner) = (known.registration, known.manner);
         let is_own = *message.src_sub_app == *known.id.as_str();
         match message.msg_type {
             MessageType::Register => self.handle_register(peer, message, now),
@@ -66,7 +66,7 @@ impl Table {
                     at,
                     now,
                 };
-                self.handle_action(peer, place, manner, &arrived);
+                self.handle_action(peer, registration, manner, &arrived);
             }
             MessageType::Quit => self.handle_quit(peer, now),
             // Only engines say others.
@@ -84,13 +84,15 @@ impl Table {
     fn handle_action(
         &mut self,
         peer: PeerKey,
-        place: Place,
+        registration: Registration,
         manner: Manner,
         arrived: &Arrived<'_>,
     ) {
-        let seat = match place {
-            Place::Seat(seat) => seat,
-            Place::Spectator | Place::Guest => return self.ignore(peer, Code::NotAPlayer, None),
+        let seat = match registration {
+            Registration::Seat(seat) => seat,
+            Registration::Spectator | Registration::None => {
+                return self.ignore(peer, Code::NotAPlayer, None);
+            }
         };
         self.wake(seat, arrived.now);
         match manner {

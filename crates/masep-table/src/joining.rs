@@ -9,7 +9,7 @@ use masep_proto::{Message, PeerId, Role, Value};
 
 use crate::claims::Title;
 use crate::names::{self, Token};
-use crate::peer::{Manner, Peer, Place, Wire};
+use crate::peer::{Manner, Peer, Registration, Wire};
 use crate::seat::{Player, Presence};
 use crate::table::Phase;
 use crate::{
@@ -259,20 +259,22 @@ impl Table {
         let named = message.param("id").and_then(Value::as_str);
         let id = known.id.as_str();
         let is_own = named == Some(id) && *message.src_sub_app == *id;
-        match known.place {
-            Place::Guest if !is_own => self.dismiss(peer, Code::IdMismatch, false),
-            Place::Guest => {
+        match known.registration {
+            Registration::None if !is_own => self.dismiss(peer, Code::IdMismatch, false),
+            Registration::None => {
                 if let Err(code) = self.register(peer, is_actor, now) {
                     self.dismiss(peer, code, false);
                 }
             }
-            Place::Seat(_) | Place::Spectator if !is_own => {
+            Registration::Seat(_) | Registration::Spectator if !is_own => {
                 self.ignore(peer, Code::NotYours, None);
             }
             // The first one counts.
-            Place::Seat(_) if is_actor => {}
-            Place::Spectator if !is_actor => {}
-            Place::Seat(_) | Place::Spectator => self.ignore(peer, Code::OtherRole, None),
+            Registration::Seat(_) if is_actor => {}
+            Registration::Spectator if !is_actor => {}
+            Registration::Seat(_) | Registration::Spectator => {
+                self.ignore(peer, Code::OtherRole, None);
+            }
         }
     }
 
@@ -351,7 +353,7 @@ impl Table {
             question.view.is_none().then_some(request)
         });
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.place = Place::Seat(seat);
+            known.registration = Registration::Seat(seat);
             known.epoch = epoch;
         }
         self.tell(event);

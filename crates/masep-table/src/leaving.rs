@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use crate::peer::{Answer, Manner, Place};
+use crate::peer::{Answer, Manner, Registration};
 use crate::seat::{Away, Presence};
 use crate::table::Phase;
 use crate::{Attachment, Code, Effect, Event, Outgoing, PeerKey, SeatId, Table};
@@ -16,10 +16,10 @@ impl Table {
     pub fn handle_closed(&mut self, peer: PeerKey, now: Instant) {
         let now = self.tick(now);
         if let Some(known) = self.peers.remove(&peer) {
-            match known.place {
-                Place::Seat(seat) => self.lose(seat, now),
-                Place::Spectator => self.forget_spectator(peer),
-                Place::Guest => {}
+            match known.registration {
+                Registration::Seat(seat) => self.lose(seat, now),
+                Registration::Spectator => self.forget_spectator(peer),
+                Registration::None => {}
             }
         }
         self.conclude(now);
@@ -95,8 +95,8 @@ impl Table {
                 continue;
             };
             let (seat, manner) = (known.seat(), known.manner);
-            match (known.place, manner) {
-                (Place::Guest, _) => self.dismiss(peer, Code::Over, false),
+            match (known.registration, manner) {
+                (Registration::None, _) => self.dismiss(peer, Code::Over, false),
                 (_, Manner::Numbered) => {
                     self.send_rest(peer, seat, now);
                     self.dismiss(peer, Code::Over, false);

@@ -26,9 +26,9 @@ pub(crate) enum Wire {
 
 /// The part that a peer has in the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Registration {
     /// The peer has not registered.
-    Guest,
+    None,
     Seat(SeatId),
     Spectator,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) wire: Wire,
     pub(crate) manner: Manner,
-    pub(crate) place: Place,
+    pub(crate) registration: Registration,
     /// Its rights, until it has a place.
     pub(crate) grant: Option<Arc<Grant>>,
     pub(crate) epoch: u64,
@@ -84,7 +84,7 @@ impl Peer {
             id,
             wire,
             manner,
-            place: Place::Guest,
+            registration: Registration::None,
             grant: None,
             epoch: 0,
             unsent: 0,
@@ -101,9 +101,9 @@ impl Peer {
     }
 
     pub(crate) const fn seat(&self) -> Option<SeatId> {
-        match self.place {
-            Place::Seat(seat) => Some(seat),
-            Place::Guest | Place::Spectator => None,
+        match self.registration {
+            Registration::Seat(seat) => Some(seat),
+            Registration::None | Registration::Spectator => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use masep_proto::Message;
 
-use crate::peer::Place;
+use crate::peer::Registration;
 use crate::view::View;
 use crate::{Event, Kind, PeerKey, Table, TurnData};
 
@@ -48,7 +48,7 @@ impl Table {
 
     pub(crate) fn add_spectator(&mut self, peer: PeerKey, now: Instant) {
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.place = Place::Spectator;
+            known.registration = Registration::Spectator;
             known.lacks_view = self.shown.is_some();
             self.spectators.insert(peer);
             self.tell(Event::Spectators(self.spectators.len()));

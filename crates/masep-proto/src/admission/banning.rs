@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use super::origins::network;
-use super::{Access, Admission, DoorEvent, Guest, LEAVE_TIME, RejectReason, Ticket};
+use super::{Access, Admission, Client, DoorEvent, LEAVE_TIME, RejectReason, Ticket};
 use crate::CloseReason;
 use crate::access::{Grants, Subject, Unauthorized};
 use crate::protocol2::Rejected;
@@ -21,10 +21,10 @@ impl Bans {
     }
 
     /// The ban for this one, if there is one.
-    pub(super) fn find(&self, guest: &Guest) -> Option<Subject> {
-        let id = guest.id.clone().and_then(|id| self.get(&Subject::Id(id)));
-        id.or_else(|| self.get(&Subject::Token(guest.token_name()?.into())))
-            .or_else(|| self.address(guest.from?))
+    pub(super) fn find(&self, client: &Client) -> Option<Subject> {
+        let id = client.id.clone().and_then(|id| self.get(&Subject::Id(id)));
+        id.or_else(|| self.get(&Subject::Token(client.token_name()?.into())))
+            .or_else(|| self.address(client.from?))
     }
 
     fn get(&self, subject: &Subject) -> Option<Subject> {
@@ -32,7 +32,7 @@ impl Bans {
     }
 }
 
-impl Guest {
+impl Client {
     /// The name of its token.
     pub(super) fn token_name(&self) -> Option<&str> {
         self.pass.as_ref().map(|pass| &*pass.grant.name)
@@ -72,8 +72,8 @@ impl Admission {
             Access::Open | Access::Host => None,
         };
         let mut over = Vec::new();
-        for (ticket, guest) in &mut self.guests {
-            if let Some(pass) = &mut guest.pass
+        for (ticket, client) in &mut self.clients {
+            if let Some(pass) = &mut client.pass
                 && !pass.renew(grants, date)
             {
                 over.push(*ticket);
@@ -88,7 +88,7 @@ impl Admission {
     /// Ends the connections of these, and refuses those that wait. They may come back, unless they are
     /// [banned](Self::ban). Returns their number.
     pub fn kick(&mut self, subject: &Subject, now: Instant) -> usize {
-        let those = self.guests.iter().filter(|(_, guest)| guest.is(subject));
+        let those = self.clients.iter().filter(|(_, client)| client.is(subject));
         let those: Vec<Ticket> = those.map(|(ticket, _)| *ticket).collect();
         let reason = || {
             let end = CloseReason::Kicked;
@@ -125,23 +125,23 @@ impl Admission {
         refusal: RejectReason,
         now: Instant,
     ) -> bool {
-        let Some(guest) = self.guests.get_mut(&ticket) else {
+        let Some(client) = self.clients.get_mut(&ticket) else {
             return false;
         };
-        if guest.is_away {
+        if client.is_away {
             // Its new owner sees to its end.
-            let is_ending = std::mem::replace(&mut guest.is_ending, true);
+            let is_ending = std::mem::replace(&mut client.is_ending, true);
             if !is_ending {
                 self.events.push_back(DoorEvent::End(ticket, end));
             }
             return !is_ending;
         }
-        if guest.is_taken {
+        if client.is_taken {
             let is_leaving = self
                 .leaving
                 .iter()
                 .any(|(_, leaving, _)| *leaving == ticket);
-            if is_leaving || guest.is_ending {
+            if is_leaving || client.is_ending {
                 return false;
             }
             let until = now.checked_add(LEAVE_TIME).unwrap_or(now);
@@ -149,7 +149,7 @@ impl Admission {
             self.events.push_back(DoorEvent::End(ticket, end));
             return true;
         }
-        let has_said_hello = guest.id.is_some();
+        let has_said_hello = client.id.is_some();
         if has_said_hello {
             self.refuse_later(ticket, refusal);
         }

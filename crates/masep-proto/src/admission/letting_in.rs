@@ -43,16 +43,16 @@ impl Admission {
         now: Instant,
         date: SystemTime,
     ) -> Result<bool, RejectReason> {
-        let Some(guest) = self.guests.get_mut(&ticket) else {
+        let Some(client) = self.clients.get_mut(&ticket) else {
             return Ok(true);
         };
         match (&self.access, hello) {
             (Access::Open, _) => {}
-            (_, None) if guest.entrance == Entrance::Pymasep => {}
+            (_, None) if client.entrance == Entrance::Pymasep => {}
             (_, None) => return Err(RejectReason::Unauthorized(Unauthorized::Absent)),
-            (Access::Tokens(grants), Some(hello)) => guest.pass = Some(grants.judge(hello, date)?),
+            (Access::Tokens(grants), Some(hello)) => client.pass = Some(grants.judge(hello, date)?),
             (Access::Host, Some(hello)) => {
-                guest.hello = Some(Box::new(hello.clone()));
+                client.hello = Some(Box::new(hello.clone()));
                 self.wait_for_host(ticket, DoorEvent::AskAccess(ticket), now);
                 return Ok(false);
             }
@@ -69,8 +69,8 @@ impl Admission {
     /// The host has decided whether a connection is let in about which it was [asked](DoorEvent::AskAccess): as this, or
     /// not at all. A decision that comes too late changes nothing.
     pub fn let_in(&mut self, ticket: Ticket, grant: Option<Grant>, now: Instant) {
-        let guest = self.guests.get_mut(&ticket);
-        let Some((guest, hello)) = guest.and_then(|it| it.hello.take().map(|hello| (it, hello)))
+        let client = self.clients.get_mut(&ticket);
+        let Some((client, hello)) = client.and_then(|it| it.hello.take().map(|hello| (it, hello)))
         else {
             return;
         };
@@ -78,7 +78,7 @@ impl Admission {
         let pass = grant.map(|grant| Pass::of_host(grant, &hello));
         let denied = match pass {
             Some(Ok(pass)) => {
-                guest.pass = Some(pass);
+                client.pass = Some(pass);
                 None
             }
             Some(Err(forbidden)) => Some(RejectReason::Forbidden(forbidden)),
@@ -93,7 +93,7 @@ impl Admission {
 
     /// Refuses a client for its token, or for want of one: without a word if there were too many from its address.
     pub(super) fn deny(&mut self, ticket: Ticket, reason: RejectReason, now: Instant) -> Refusal {
-        let from = self.guests.get(&ticket).and_then(|guest| guest.from);
+        let from = self.clients.get(&ticket).and_then(|client| client.from);
         if self.attempts.fail(from, now) {
             return self.refuse(ticket, reason);
         }
@@ -106,17 +106,17 @@ impl Admission {
 
     /// A connection is let in: it is to have its id, when the host that is asked about it has decided.
     pub(super) fn enter(&mut self, ticket: Ticket, may_ask: bool, now: Instant) -> Verdict {
-        let Some(guest) = self.guests.get(&ticket) else {
+        let Some(client) = self.clients.get(&ticket) else {
             return Verdict::Wait;
         };
-        if let Some(banned) = self.bans.find(guest) {
+        if let Some(banned) = self.bans.find(client) {
             return Verdict::Refuse(self.refuse(ticket, RejectReason::Banned(banned)));
         }
         if self.asks && (self.asks_all || may_ask) {
             self.wait_for_host(ticket, DoorEvent::Ask(ticket), now);
             return Verdict::Wait;
         }
-        match guest.id.clone() {
+        match client.id.clone() {
             Some(id) => self.claim(ticket, id, self.duplicates, now),
             None => Verdict::Wait,
         }
@@ -132,7 +132,7 @@ impl Admission {
 
     /// The rights with which a connection was let in; `None` where no token is needed.
     pub fn grant(&self, ticket: Ticket) -> Option<Arc<Grant>> {
-        let pass = self.guests.get(&ticket)?.pass.as_ref();
+        let pass = self.clients.get(&ticket)?.pass.as_ref();
         pass.map(|pass| pass.grant.clone())
     }
 }

@@ -95,7 +95,7 @@ enum PingState {
 
 /// The demand of a control frame on the connection.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum Demand {
     Nothing,
     Ping,
     Notice,
@@ -239,11 +239,11 @@ impl Masep {
     }
 
     /// Takes in a control frame.
-    pub(super) fn hear(&mut self, kind: u8, payload: &[u8], now: Instant) -> Heard {
+    pub(super) fn hear(&mut self, kind: u8, payload: &[u8], now: Instant) -> Demand {
         let message = match Control::decode(kind, payload) {
             Ok(Some(message)) => message,
             // One that is to be ignored.
-            Ok(None) => return Heard::Nothing,
+            Ok(None) => return Demand::Nothing,
             Err(error) => {
                 let what = format!("kind {kind}: {error}");
                 return self.end(CloseReason::BadFrame(what.into()));
@@ -252,7 +252,7 @@ impl Masep {
         match message {
             Control::Ping(token) => {
                 self.pong = Some(token);
-                return Heard::Ping;
+                return Demand::Ping;
             }
             Control::Pong(token) => self.hear_pong(token, now),
             Control::Notice(notice) => {
@@ -261,7 +261,7 @@ impl Masep {
                     self.lost_notices += 1;
                 }
                 self.notices.push_back(notice);
-                return Heard::Notice;
+                return Demand::Notice;
             }
             Control::Bye(bye) if bye.code == Bye::PLAIN && bye.text.is_empty() => {
                 return self.end(CloseReason::PeerBye);
@@ -272,12 +272,12 @@ impl Masep {
                 return self.end(CloseReason::BadFrame(what.into()));
             }
         }
-        Heard::Nothing
+        Demand::Nothing
     }
 
-    fn end(&mut self, reason: CloseReason) -> Heard {
+    fn end(&mut self, reason: CloseReason) -> Demand {
         self.end = Some(Box::new(reason));
-        Heard::End
+        Demand::End
     }
 
     /// The reason for which the control frame that was heard last ends the connection.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::batch::SHARE_FROM;
 use super::inbound::Found;
-use super::masep::Heard;
+use super::masep::Demand;
 use super::pool;
 use super::write_pattern::Acknowledgement;
 use super::{
@@ -366,13 +366,13 @@ impl Connection {
                 .inbound
                 .walk_with(framing, bounds, admits, |kind, payload| {
                     match masep.hear(kind, payload, now) {
-                        Heard::Nothing => {}
-                        Heard::Ping => self.events.set(event::CONTROL & !self.silenced),
-                        Heard::Notice => {
+                        Demand::Nothing => {}
+                        Demand::Ping => self.events.set(event::CONTROL & !self.silenced),
+                        Demand::Notice => {
                             self.handler.has_notice = true;
                             self.events.set(event::NOTICE & !self.silenced);
                         }
-                        Heard::End => return true,
+                        Demand::End => return true,
                     }
                     false
                 }),
