@@ -97,6 +97,10 @@ mod tests {
         fn is_ended(&self) -> bool {
             self.2.get()
         }
+
+        fn is_live(&self) -> bool {
+            !self.is_ended()
+        }
     }
 
     #[test]

@@ -36,6 +36,16 @@ pub struct ClientBuilder<H = NoHandler> {
     handler: H,
 }
 
+impl ClientBuilder {
+    /// One of a client with these settings.
+    pub(crate) const fn with(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            handler: NoHandler(()),
+        }
+    }
+}
+
 impl<H: SocketHandler> ClientBuilder<H> {
     /// Gives what happens on the connection to a handler, instead of [`Connection::recv`].
     pub fn handler<N: SocketHandler>(self, handler: N) -> ClientBuilder<N> {
@@ -223,7 +233,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let connection = Connection::of_client(keeper.shared().clone());
         let registry = keeper.membership().registry().clone();
         let lent = connection.lend();
-        registry.add_connection(lent.lend());
+        registry.add(lent.lend());
         let span = tracing::info_span!(
             "connection",
             connection = %connection.id(),
@@ -349,10 +359,7 @@ pub struct Client {
 impl Client {
     /// Configures a client with this id, which the server gets to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
-        ClientBuilder {
-            endpoint: Endpoint::new(id.into()),
-            handler: NoHandler(()),
-        }
+        ClientBuilder::with(Endpoint::new(id.into()))
     }
 
     client_info_calls!();

@@ -10,8 +10,8 @@ use crate::discovery::SearchReport;
 use crate::endpoint::Endpoint;
 use crate::tls::Connector;
 use crate::{
-    Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, InvalidAddress,
-    ProfileError, Target, TokenError,
+    Address, ConnectError, ConnectErrorKind, ConnectPhase, ConnectionString, IntoTarget,
+    InvalidAddress, ProfileError, Target, TokenError,
 };
 
 /// The time that an answer to a search is tried before the next is tried beside it. A server says hello
@@ -35,6 +35,16 @@ impl Endpoint {
         self.protocols = target.protocols().unwrap_or(self.protocols);
         let connector = self.connector(&target)?;
         Ok((target, connector))
+    }
+
+    /// Takes the token of a connection string, and the certificate authority in it.
+    pub(crate) fn set_credentials(&mut self, string: &ConnectionString) {
+        self.offer.token = Some(string.token().clone());
+        #[cfg(feature = "tls")]
+        if let Some(ca) = string.ca() {
+            let tls = crate::tls::ClientTls::new().ca_sha256(*ca.as_bytes());
+            self.client_tls = Some(Box::new(tls));
+        }
     }
 
     /// The connector for TLS with this address, if it is to be reached in TLS.
@@ -316,12 +326,7 @@ macro_rules! client_calls {
         /// The token of a connection string, and the certificate authority in it as the one that is trusted in TLS. Its
         /// [address](crate::ConnectionString::address) is for `connect`.
         pub fn credentials(mut self, string: &crate::ConnectionString) -> Self {
-            self.endpoint.offer.token = Some(string.token().clone());
-            #[cfg(feature = "tls")]
-            if let Some(ca) = string.ca() {
-                let tls = crate::tls::ClientTls::new().ca_sha256(*ca.as_bytes());
-                self.endpoint.client_tls = Some(Box::new(tls));
-            }
+            self.endpoint.set_credentials(string);
             self
         }
 
@@ -333,13 +338,6 @@ macro_rules! client_calls {
         #[cfg(feature = "tls")]
         pub fn tls(mut self, tls: crate::tls::ClientTls) -> Self {
             self.endpoint.client_tls = Some(Box::new(tls));
-            self
-        }
-
-        /// [`tls`](Self::tls), for a player.
-        #[cfg(not(masep_model))]
-        pub(crate) fn maybe_tls(mut self, tls: Option<Box<crate::tls::ClientTls>>) -> Self {
-            self.endpoint.client_tls = tls;
             self
         }
     };

@@ -80,8 +80,7 @@ impl Door {
     /// Admits a connection. It is in the registry before its peer can know.
     fn admit(&self, connection: &Arc<Shared>, welcome: Option<Welcome>, grant: Option<Arc<Grant>>) {
         connection.info.note_grant(grant);
-        self.registry
-            .add_connection(Connection::new(connection.clone()));
+        self.registry.add(Connection::new(connection.clone()));
         connection.lock().core.admit_with(welcome, now());
     }
 
@@ -215,7 +214,7 @@ impl Membership {
 
     /// Frees the id.
     pub(crate) fn leave(&self, connection: &Connection) {
-        self.registry.remove_connection(connection);
+        self.registry.remove(&connection.shared.info);
         self.visit.iter().for_each(Visit::leave);
     }
 

@@ -11,13 +11,18 @@ use crate::transport::{self, Stream};
 use crate::{Address, ConnectionId};
 
 /// A handle of a connection of either shell.
-pub(crate) trait Handle: Clone {
+pub trait Handle: Clone {
+    /// The number of the connection in this process.
     fn id(&self) -> ConnectionId;
 
+    /// The id that the peer gave in its hello.
     fn peer(&self) -> &PeerId;
 
     /// True if the connection has ended.
     fn is_ended(&self) -> bool;
+
+    /// False if the connection has ended, or is being ended, as far as its user can know.
+    fn is_live(&self) -> bool;
 }
 
 /// A connection of either shell, as its handles and its tasks or threads share it.
@@ -214,6 +219,10 @@ macro_rules! handle_traits {
 
             fn is_ended(&self) -> bool {
                 self.shared.is_ended()
+            }
+
+            fn is_live(&self) -> bool {
+                self.shared.is_live()
             }
         }
 

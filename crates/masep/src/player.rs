@@ -17,108 +17,30 @@
 //!
 //! The engine may be a [table](crate::table) or one of pymasep's protocol, whose turns the player counts itself.
 
-use std::fmt;
+mod builder;
+mod playing;
+
 #[cfg(feature = "unstable-transport")]
 use std::pin::Pin;
-use std::time::Instant;
 
-use masep_proto::connection::Protocols;
-use masep_proto::protocol2::{AccessToken, Notice, Rejected};
-use masep_proto::tls::TlsFault;
-use masep_proto::{Frame, HelloError, Limits, Message, PeerId, Role, TypeName, Value};
-use masep_table::TurnData;
-use masep_table::player::{Closed, Part, Session, Step};
+use masep_proto::{PeerId, TypeName, Value};
+use masep_table::player::Step;
 use tokio::time::{sleep_until, timeout};
 
+pub use builder::PlayerBuilder;
 pub use masep_table::player::{Backoff, End, Event, Turn};
+pub use playing::Told;
 
 use crate::connection::now;
+use crate::endpoint::Endpoint;
 use crate::keeper::CLOSE_GRACE;
 use crate::random::random_u64;
-use crate::tls::ClientTls;
 use crate::{
-    Client, ClientBuilder, CloseReason, ConnectError, ConnectErrorKind, Connection,
-    ConnectionString, IntoTarget, InvalidAddress, SendError, SocketOptions, Target,
+    Client, ClientBuilder, ConnectError, Connection, IntoTarget, InvalidAddress, SendError,
 };
-
-/// Configures a [`Player`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct PlayerBuilder {
-    pub(crate) part: Part,
-    pub(crate) seat: Option<String>,
-    resume: Option<String>,
-    pub(crate) token: Option<AccessToken>,
-    pub(crate) credentials: Option<ConnectionString>,
-    pub(crate) limits: Limits,
-    pub(crate) socket_options: SocketOptions,
-    pub(crate) protocols: Protocols,
-    pub(crate) tls: Option<Box<ClientTls>>,
-}
+pub(crate) use playing::{PlayerClient, Playing, player_calls, player_traits};
 
 impl PlayerBuilder {
-    /// A player or a spectator. Default [`Role::Actor`].
-    pub const fn role(mut self, role: Role) -> Self {
-        self.part.role = role;
-        self
-    }
-
-    /// The name of the seat that it wants. Default any. Only tables of protocol 2 have names.
-    pub fn seat(mut self, seat: impl Into<String>) -> Self {
-        self.seat = Some(seat.into());
-        self
-    }
-
-    /// The [resume text](Player::resume) of an earlier process, which had the seat.
-    pub fn resume(mut self, resume: impl Into<String>) -> Self {
-        self.resume = Some(resume.into());
-        self
-    }
-
-    /// The access token, which says who it is and what it may do, see [`ClientBuilder::token`].
-    pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
-        self.token = Some(token.into());
-        self
-    }
-
-    /// The token of a connection string, and whom to trust in TLS, see [`ClientBuilder::credentials`].
-    pub fn credentials(mut self, string: &ConnectionString) -> Self {
-        self.credentials = Some(string.clone());
-        self
-    }
-
-    /// The pace of attempts to connect, and when they are given up. Default from 100 ms on, for 60 s.
-    pub const fn backoff(mut self, backoff: Backoff) -> Self {
-        self.part.backoff = backoff;
-        self
-    }
-
-    /// The bounds of the connection.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Options of the socket.
-    pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
-        self
-    }
-
-    /// The generations of the protocol that it speaks. Default [`Protocols::Both`]. A scheme that insists on one counts
-    /// more.
-    pub const fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
-        self
-    }
-
-    /// The authorities that it trusts in TLS, see [`ClientBuilder::tls`].
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.tls = Some(Box::new(tls));
-        self
-    }
-
     /// A player of the game at this address. Nothing is connected before [`Player::next_turn`] is awaited.
     ///
     /// # Errors
@@ -128,23 +50,6 @@ impl PlayerBuilder {
             playing: self.playing(address, now())?,
             #[cfg(feature = "unstable-transport")]
             network: None,
-        })
-    }
-
-    pub(crate) fn playing<C>(
-        self,
-        address: impl IntoTarget,
-        now: Instant,
-    ) -> Result<Playing<C>, InvalidAddress> {
-        let mut session = Session::new(self.part.clone(), now);
-        if let Some(resume) = &self.resume {
-            session.set_resume(resume.clone());
-        }
-        Ok(Playing {
-            session,
-            target: address.into_target()?,
-            options: self,
-            client: None,
         })
     }
 }
@@ -185,213 +90,6 @@ struct Network {
 #[cfg(feature = "unstable-transport")]
 type Connecting = Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>>;
 
-/// The builder of a shell's client, for the next attempt to connect.
-macro_rules! client_builder {
-    ($client:ty, $options:expr, $session:expr) => {{
-        let options: &$crate::player::PlayerBuilder = $options;
-        let mut builder = <$client>::builder(options.part.id.clone())
-            .limits(options.limits.clone())
-            .socket_options(options.socket_options.clone())
-            .protocols(options.protocols)
-            .role(options.part.role)
-            .game(options.part.game.clone());
-        if let Some(string) = &options.credentials {
-            builder = builder.credentials(string);
-        }
-        // Settings for TLS count more than those in a connection string.
-        if options.tls.is_some() {
-            builder = builder.maybe_tls(options.tls.clone());
-        }
-        if let Some(token) = &options.token {
-            builder = builder.token(token.clone());
-        }
-        if let Some(seat) = &options.seat {
-            builder = builder.seat(seat);
-        }
-        if let Some(resume) = $session.resume() {
-            builder = builder.resume(resume);
-        }
-        builder
-    }};
-}
-
-pub(crate) use client_builder;
-
-/// An attempt to connect has failed.
-pub(crate) fn fail(session: &mut Session, error: &ConnectError, now: Instant, random: u64) {
-    match &error.kind {
-        ConnectErrorKind::Rejected(rejected) => {
-            session.refused((**rejected).clone(), now, random);
-        }
-        ConnectErrorKind::OtherProtocol(_) => {
-            let rejected = Rejected::new("version", error.to_string());
-            session.refused(rejected, now, random);
-        }
-        // Another attempt would end as this one.
-        ConnectErrorKind::TlsSettings(_)
-        | ConnectErrorKind::Token(_)
-        | ConnectErrorKind::Hello(HelloError::Own(_)) => {
-            let rejected = Rejected::new("settings", error.to_string());
-            session.refused(rejected, now, random);
-        }
-        ConnectErrorKind::Tls(fault @ TlsFault::Certificate(_)) => {
-            let rejected = Rejected::new(fault.as_str(), error.to_string());
-            session.refused(rejected, now, random);
-        }
-        _ => session.failed(error.to_string(), now, random),
-    }
-}
-
-/// A connection has ended.
-fn lose(session: &mut Session, reason: CloseReason, now: Instant, random: u64) {
-    let closed = match reason {
-        CloseReason::PeerBye => Closed::Bye,
-        CloseReason::PeerByeWith(bye) => Closed::ByeWith(*bye),
-        CloseReason::Rejected => {
-            let rejected = Rejected::new("refused", reason.to_string());
-            return session.refused(rejected, now, random);
-        }
-        reason => Closed::Lost(reason.to_string()),
-    };
-    session.closed(closed, now, random);
-}
-
-/// The client of a player, of either shell. No call waits.
-pub(crate) trait PlayerClient {
-    /// The next frame, if one has arrived.
-    fn try_recv(&self) -> Option<Frame>;
-
-    /// True if a frame may have come with those that were given, which is known without a look at the socket.
-    fn has_read_more(&self) -> bool;
-
-    fn try_notice(&self) -> Option<Notice>;
-
-    /// The message in a frame, and the data of its turn beside it. `None` for bytes that are no message.
-    fn decode(&self, frame: Frame) -> Option<(Message, Option<TurnData>)>;
-}
-
-/// This trait for a shell's client.
-macro_rules! player_client {
-    ($client:ty) => {
-        impl $crate::player::PlayerClient for $client {
-            fn try_recv(&self) -> Option<masep_proto::Frame> {
-                self.connection().try_recv().ok()
-            }
-
-            fn has_read_more(&self) -> bool {
-                self.connection().has_read_more()
-            }
-
-            fn try_notice(&self) -> Option<masep_proto::protocol2::Notice> {
-                self.connection().try_notice()
-            }
-
-            fn decode(
-                &self,
-                frame: masep_proto::Frame,
-            ) -> Option<(masep_proto::Message, Option<masep_table::TurnData>)> {
-                let (message, turn) = self.connection().encoding().decode_in_turn(frame).ok()?;
-                let turn = turn.as_deref().and_then(masep_table::TurnData::from_cbor);
-                Some((message, turn))
-            }
-        }
-    };
-}
-
-pub(crate) use player_client;
-
-/// A player without its way to wait: its part in the game, and its client while there is one.
-pub(crate) struct Playing<C> {
-    pub(crate) session: Session,
-    pub(crate) target: Target,
-    pub(crate) options: PlayerBuilder,
-    pub(crate) client: Option<C>,
-}
-
-impl<C: PlayerClient> Playing<C> {
-    /// Takes what has arrived, where there is a turn that may be older. Where there is none, the first read brings what is
-    /// there.
-    pub(crate) fn take_newer(&mut self, now: impl Fn() -> Instant) {
-        while self.session.has_turn() && self.try_take(&now) {}
-    }
-
-    /// Takes the rest of what was read.
-    pub(crate) fn take_read(&mut self, now: impl Fn() -> Instant) {
-        while self.client.as_ref().is_some_and(C::has_read_more) && self.try_take(&now) {}
-    }
-
-    /// Takes a frame that has arrived. False if there is none.
-    fn try_take(&mut self, now: &impl Fn() -> Instant) -> bool {
-        let frame = match &self.client {
-            Some(client) if self.session.step(now()) == Step::Talk => client.try_recv(),
-            _ => None,
-        };
-        frame.map(|frame| self.take(frame, now())).is_some()
-    }
-
-    /// Takes in a frame that has arrived, and the notices that came before it. Bytes that are no message are passed over.
-    pub(crate) fn take(&mut self, frame: Frame, now: Instant) {
-        let Some(client) = &self.client else {
-            return;
-        };
-        while let Some(notice) = client.try_notice() {
-            self.session.noticed(&notice);
-        }
-        if let Some((message, turn)) = client.decode(frame) {
-            self.session.received(message, turn, now);
-        }
-    }
-
-    /// The connection has ended.
-    pub(crate) fn lose(&mut self, reason: CloseReason, now: Instant, random: u64) {
-        self.client = None;
-        lose(&mut self.session, reason, now, random);
-    }
-}
-
-/// The calls that the players of both shells have, which do not wait.
-macro_rules! player_calls {
-    () => {
-        /// True if the turn that was given last waits for [`act`](Self::act).
-        pub const fn is_asked(&self) -> bool {
-            self.playing.session.asked().is_some()
-        }
-
-        /// The end, if it is over.
-        pub const fn end(&self) -> Option<&End> {
-            self.playing.session.end()
-        }
-
-        /// The things that have happened since the last call, in order: connections, losses, answers that did not count. The
-        /// latest 256 are kept.
-        pub fn events(&mut self) -> Vec<Event> {
-            std::iter::from_fn(|| self.playing.session.poll_event()).collect()
-        }
-
-        /// The text with which another process gets the seat, at the same life of the engine. Secret. `None` before the
-        /// first connection, and at an engine of pymasep's protocol, where the id is enough.
-        pub fn resume(&self) -> Option<&str> {
-            self.playing.session.resume()
-        }
-
-        /// The connection, while there is one.
-        pub fn connection(&self) -> Option<&Connection> {
-            self.playing.client.as_ref().map(Client::connection)
-        }
-    };
-}
-
-pub(crate) use player_calls;
-
-/// A thing that a player is told.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    /// The next turn.
-    Turn(Turn),
-    /// Something that has happened.
-    Event(Event),
-}
-
 /// A player or spectator, which connects and comes back by itself. See the [module](self).
 ///
 /// When it is dropped, its connection ends with a `BYE`: its seat is away, and can be had again with the
@@ -405,22 +103,7 @@ pub struct Player {
 impl Player {
     /// Configures a player with this id, of this game, a dotted name.
     pub fn builder(id: impl Into<PeerId>, game: impl Into<TypeName>) -> PlayerBuilder {
-        PlayerBuilder {
-            part: Part {
-                id: id.into(),
-                role: Role::Actor,
-                game: game.into(),
-                backoff: Backoff::default(),
-            },
-            seat: None,
-            resume: None,
-            token: None,
-            credentials: None,
-            limits: Limits::default(),
-            socket_options: SocketOptions::default(),
-            protocols: Protocols::Both,
-            tls: None,
-        }
+        PlayerBuilder::new(id.into(), game.into())
     }
 
     /// The next turn; `None` when the part is over, of which [`end`](Self::end) has the reason. Connects where there is no
@@ -433,15 +116,7 @@ impl Player {
     /// Cancel safe: a call that is dropped has taken nothing; an attempt to connect begins anew.
     pub async fn next_turn(&mut self) -> Option<Turn> {
         self.playing.take_newer(now);
-        loop {
-            self.playing.take_read(now);
-            if let Some(turn) = self.playing.session.next_turn(now()) {
-                return Some(turn);
-            }
-            if !self.go_on().await {
-                return None;
-            }
-        }
+        self.find(|playing| playing.next_turn(now)).await
     }
 
     /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
@@ -450,18 +125,7 @@ impl Player {
     /// Cancel safe: as [`next_turn`](Self::next_turn).
     pub async fn next(&mut self) -> Option<Told> {
         self.playing.take_newer(now);
-        loop {
-            self.playing.take_read(now);
-            if let Some(event) = self.playing.session.poll_event() {
-                return Some(Told::Event(event));
-            }
-            if let Some(turn) = self.playing.session.next_turn(now()) {
-                return Some(Told::Turn(turn));
-            }
-            if !self.go_on().await && !self.playing.session.has_events() {
-                return None;
-            }
-        }
+        self.find(|playing| playing.next_told(now)).await
     }
 
     /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
@@ -469,12 +133,20 @@ impl Player {
     ///
     /// Cancel safe: as [`next_turn`](Self::next_turn).
     pub async fn event(&mut self) -> Option<Event> {
+        self.find(|playing| playing.session.poll_event()).await
+    }
+
+    /// Goes on until there is something, or nothing more to be done.
+    async fn find<T>(
+        &mut self,
+        mut find: impl FnMut(&mut Playing<Client>) -> Option<T>,
+    ) -> Option<T> {
         loop {
-            if let Some(event) = self.playing.session.poll_event() {
-                return Some(event);
+            if let Some(found) = find(&mut self.playing) {
+                return Some(found);
             }
-            if !self.go_on().await && !self.playing.session.has_events() {
-                return None;
+            if !self.go_on().await {
+                return find(&mut self.playing);
             }
         }
     }
@@ -504,15 +176,11 @@ impl Player {
     /// [`SendError::Encode`] and [`SendError::TooLarge`] for an action that this engine cannot be sent. The turn can still
     /// be answered.
     pub async fn act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self.playing.session.asked();
-        if !self.playing.session.act(action) {
+        let Some(turn) = self.playing.begin_answer(action) else {
             return Ok(false);
-        }
+        };
         let sent = self.send().await;
-        if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.playing.session.take_back(turn);
-        }
-        sent.map(|()| true)
+        self.playing.end_answer(turn, sent)
     }
 
     /// Leaves the game: the seat is given up. The connection ends.
@@ -527,19 +195,12 @@ impl Player {
     player_calls!();
 
     async fn connect(&mut self) {
-        self.playing.client = None;
-        self.playing.session.connecting();
-        let builder = client_builder!(Client, &self.playing.options, self.playing.session);
+        let builder = ClientBuilder::with(self.playing.begin_attempt(Endpoint::new));
         match self.dial(builder).await {
-            Ok(client) => {
-                self.playing
-                    .session
-                    .opened(client.connection().welcome().as_ref());
-                self.playing.client = Some(client);
-            }
+            Ok(client) => self.playing.connected(client),
             Err(error) => {
                 let random = self.random();
-                fail(&mut self.playing.session, &error, now(), random);
+                self.playing.failed(&error, now(), random);
             }
         }
     }
@@ -580,17 +241,11 @@ impl Player {
 
     async fn send(&mut self) -> Result<(), SendError> {
         while let Some((message, turn)) = self.playing.session.next_message() {
-            if let Some(client) = &self.playing.client {
-                match client.connection().send_turn(message, turn).await {
-                    // Those who receive are told.
-                    Ok(()) | Err(SendError::Closed(_)) => {}
-                    Err(error) => {
-                        self.playing.session.poll_message();
-                        return Err(error);
-                    }
-                }
-            }
-            self.playing.session.poll_message();
+            let sent = match &self.playing.client {
+                None => Ok(()),
+                Some(client) => client.connection().send_turn(message, turn).await,
+            };
+            self.playing.sent(sent)?;
         }
         Ok(())
     }
@@ -605,13 +260,4 @@ impl Player {
     }
 }
 
-player_client!(Client);
-
-impl fmt::Debug for Player {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Player")
-            .field("target", &self.playing.target)
-            .field("end", &self.playing.session.end())
-            .finish_non_exhaustive()
-    }
-}
+player_traits!(Player, Client);

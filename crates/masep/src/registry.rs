@@ -1,78 +1,102 @@
 //! The live connections of a server or client, by the peer's id.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 use masep_proto::{Frame, Message, PeerId};
 
 use crate::connection::now;
 use crate::forms::Forms;
+use crate::handle::{ConnectionInfo, Handle};
 use crate::offered::Offered;
 use crate::sync::{Mutex, MutexGuard};
 use crate::{Connection, SendError, WhenFull};
 
 /// The live connections of a [`Server`](crate::Server) or [`Client`](crate::Client), by the peer's
-/// id. It has the calls of the registry in pymasep's `BaseThreadedCommunication`.
+/// id. It has the calls of the registry in pymasep's `BaseThreadedCommunication`. That of [blocking](crate::blocking)
+/// connections has calls that block.
 ///
-/// A connection is in it from its hello to its end. A clone is another handle of the same registry.
-#[derive(Clone, Debug, Default)]
-pub struct Registry {
+/// A connection is in it from its hello to its end. Being in it does not keep it alive. A clone is another handle of the
+/// same registry.
+#[derive(Clone)]
+pub struct Registry<C = Connection> {
     /// In an order that depends on nothing but the ids, so that a simulation can be repeated.
-    connections: Arc<Mutex<BTreeMap<PeerId, Connection>>>,
+    connections: Arc<Mutex<BTreeMap<PeerId, C>>>,
 }
 
-impl Registry {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Connection>> {
+impl<C: Handle> Registry<C> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, C>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a connection under its peer's id, which the door has given to it.
-    pub(crate) fn add_connection(&self, connection: Connection) {
-        self.lock().insert(connection.peer().clone(), connection);
+    /// Registers a connection under its peer's id, in place of any other one, by a handle that does not keep it alive.
+    pub(crate) fn add(&self, connection: C) {
+        let replaced = self.lock().insert(connection.peer().clone(), connection);
+        // Not under the lock.
+        drop(replaced);
     }
 
     /// Takes a connection out, unless another one has its id by now.
-    pub(crate) fn remove_connection(&self, connection: &Connection) {
-        if let Entry::Occupied(known) = self.lock().entry(connection.peer().clone())
-            && known.get().id() == connection.id()
-        {
-            known.remove();
+    pub(crate) fn remove(&self, connection: &ConnectionInfo) {
+        let mut connections = self.lock();
+        let known = connections.get(connection.peer());
+        if known.is_some_and(|known| known.id() == connection.id) {
+            connections.remove(connection.peer());
         }
     }
 
     /// The connection with this id.
-    pub fn get_connection(&self, id: &str) -> Option<Connection> {
-        self.lock().get(id).cloned()
+    pub fn get_connection(&self, id: &str) -> Option<C> {
+        // Not dropped under the lock: it may be the last handle by now, whose end takes the connection out.
+        let known = self.lock().get(id).cloned();
+        known.filter(C::is_live)
     }
 
-    fn known(&self, id: &str) -> Result<Connection, SendError> {
+    pub(crate) fn known(&self, id: &str) -> Result<C, SendError> {
         self.get_connection(id)
             .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))
     }
 
     /// True if there is a connection with this id.
     pub fn is_connection_registered(&self, id: &str) -> bool {
-        self.lock().contains_key(id)
+        self.lock().get(id).is_some_and(C::is_live)
     }
 
     /// All connections, in the order of their ids.
-    pub fn connections(&self) -> Vec<Connection> {
-        self.lock().values().cloned().collect()
+    pub fn connections(&self) -> Vec<C> {
+        let connections: Vec<C> = self.lock().values().cloned().collect();
+        connections.into_iter().filter(C::is_live).collect()
     }
 
     /// The number of connections.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().values().filter(|it| it.is_live()).count()
     }
 
     /// True if there is no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
+impl<C> Default for Registry<C> {
+    fn default() -> Self {
+        Self {
+            connections: Arc::default(),
+        }
+    }
+}
+
+impl<C: Handle> fmt::Debug for Registry<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.lock().keys()).finish()
+    }
+}
+
+impl Registry {
     /// Sends a frame to the connection with this id, as [`Connection::send`].
     ///
     /// Cancel safe: a call that is dropped has sent nothing.

@@ -236,7 +236,7 @@ impl Server {
         ServerBuilder::with(ServerSettings::new(Endpoint::new(id.into())))
     }
 
-    info_calls!();
+    info_calls!(answers: "Must be called in a tokio runtime, whose task does so.");
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
@@ -314,31 +314,6 @@ impl Server {
     /// on.
     pub fn stop_accepting(&self) {
         self.door.stop();
-    }
-
-    /// Answers the LAN search until [`stop_announcing`](Self::stop_announcing). Must be called in a
-    /// tokio runtime.
-    ///
-    /// # Errors
-    /// When UDP port 10000 cannot be had, for example because a pymasep server, which does not
-    /// share it, runs on this host; `InvalidInput` for a server on a Unix socket, which nobody else could reach.
-    pub fn announce(&self) -> io::Result<()> {
-        let mut announcement = self
-            .announcement
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if announcement.is_none() {
-            *announcement = Some(announce(&self.info)?);
-        }
-        Ok(())
-    }
-
-    /// Stops answering the LAN search.
-    pub fn stop_announcing(&self) {
-        self.announcement
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
     }
 
     /// Ends everything: stops announcing and accepting, sends every peer its queued frames and a

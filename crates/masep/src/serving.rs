@@ -223,9 +223,30 @@ macro_rules! server_calls {
 
 pub(crate) use server_calls;
 
-/// The calls that both servers have, which do not wait.
+/// The calls that both servers have, which do not wait. `answers`: a word on what answers the LAN search.
 macro_rules! info_calls {
-    () => {
+    (answers: $answers:literal) => {
+        /// Answers the LAN search until [`stop_announcing`](Self::stop_announcing).
+        #[doc = $answers]
+        ///
+        /// # Errors
+        /// When UDP port 10000 cannot be had, for example because a pymasep server, which does not
+        /// share it, runs on this host; `InvalidInput` for a server on a Unix socket, which nobody else could reach.
+        pub fn announce(&self) -> std::io::Result<()> {
+            let announcement = self.announcement.lock();
+            let mut announcement = announcement.unwrap_or_else(PoisonError::into_inner);
+            if announcement.is_none() {
+                *announcement = Some(announce(&self.info)?);
+            }
+            Ok(())
+        }
+
+        /// Stops answering the LAN search.
+        pub fn stop_announcing(&self) {
+            let announcement = self.announcement.lock();
+            announcement.unwrap_or_else(PoisonError::into_inner).take();
+        }
+
         /// The server's own id.
         pub const fn id(&self) -> &crate::PeerId {
             &self.info.id

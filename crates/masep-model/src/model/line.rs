@@ -50,7 +50,7 @@ fn live() -> Live {
     shared.note_peer();
     let connection = Connection::new(shared.clone());
     let registry = Registry::default();
-    registry.add_connection(connection.clone());
+    registry.add(connection.clone());
     let keeper = Keeper::new(shared, Membership::of_client(registry.clone()));
     let task = spawn(keeper.run(connection.clone(), Arc::new(NoHandler(()))));
     Live {

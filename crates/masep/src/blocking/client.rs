@@ -34,6 +34,14 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
+    /// One of a client with these settings.
+    pub(super) const fn with(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            handler: None,
+        }
+    }
+
     /// Gives what happens on the connection to a handler, in a background thread, instead of
     /// [`Connection::recv`].
     pub fn handler(mut self, handler: impl SocketHandler) -> Self {
@@ -251,9 +259,9 @@ impl ClientBuilder {
     fn start(self, handle: Arc<DropGuard>) -> Result<Client, ConnectError> {
         let target = handle.info.address.to_string();
         let registry = handle.registry.clone();
-        registry.replace(&handle);
-        handle.read_for_policy();
         let connection = Connection::of(handle);
+        registry.add(connection.lend());
+        connection.shared().read_for_policy();
         let client = Client {
             id: self.endpoint.id,
             connection,
@@ -293,10 +301,7 @@ pub struct Client {
 impl Client {
     /// Configures a client with this id, which the server gets to know in the hello.
     pub fn builder(id: impl Into<PeerId>) -> ClientBuilder {
-        ClientBuilder {
-            endpoint: endpoint(id.into()),
-            handler: None,
-        }
+        ClientBuilder::with(endpoint(id.into()))
     }
 
     client_info_calls!();

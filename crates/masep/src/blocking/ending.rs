@@ -82,7 +82,7 @@ impl Shared {
 
     /// The handler, if there is one, was told of the end.
     pub(super) fn told(self: &Arc<Self>) {
-        self.registry.remove(self.info.peer(), self.info.id);
+        self.registry.remove(&self.info);
         if let Some(visit) = &self.visit {
             visit.leave();
         }

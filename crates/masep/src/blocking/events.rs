@@ -6,6 +6,7 @@ use masep_proto::admission::Refusal;
 use masep_proto::connection::Event;
 use masep_proto::protocol2::Welcome;
 
+use super::Connection;
 use super::shared::{DropGuard, Shared, State};
 use super::stream::{Stream, Waker};
 use crate::CloseReason;
@@ -29,7 +30,7 @@ impl Shared {
     pub(super) fn admit(self: &Arc<Self>, welcome: Option<Welcome>) {
         // In the registry before the peer can know.
         let first = DropGuard::new(self.clone());
-        self.registry.replace(&first);
+        self.registry.add(Connection::of(first.clone()).lend());
         let late = self.change(|state, now| {
             if state.core.failure().is_some() {
                 return Some(first);
@@ -39,7 +40,7 @@ impl Shared {
             None
         });
         if late.is_some() {
-            self.registry.remove(self.info.peer(), self.info.id);
+            self.registry.remove(&self.info);
         }
     }
 
@@ -121,7 +122,7 @@ impl Shared {
                     let failure = state.core.failure().cloned();
                     drop(state);
                     if first.is_some() {
-                        self.registry.remove(self.info.peer(), self.info.id);
+                        self.registry.remove(&self.info);
                     }
                     drop(first);
                     visit.fail(self, refusal, failure);

@@ -3,17 +3,14 @@
 #[cfg(feature = "unstable-bindings")]
 pub(super) mod bindings;
 
-use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_proto::{Dict, Message, Value};
 use masep_table::player::{End, Event, Step, Turn};
 
-use super::{Client, Connection, TimedOut};
-use crate::player::{
-    PlayerBuilder, Playing, Told, client_builder, fail, player_calls, player_client,
-};
+use super::{Client, ClientBuilder, Connection, TimedOut, endpoint};
+use crate::player::{PlayerBuilder, Playing, Told, player_calls, player_traits};
 use crate::random::random_u64;
 use crate::{ConnectError, IntoTarget, InvalidAddress, RecvTimeoutError, SendError};
 
@@ -73,15 +70,7 @@ impl Player {
 
     fn next_turn_until(&mut self, until: Option<Instant>) -> Result<Option<Turn>, TimedOut> {
         self.playing.take_newer(Instant::now);
-        loop {
-            self.playing.take_read(Instant::now);
-            if let Some(turn) = self.playing.session.next_turn(Instant::now()) {
-                return Ok(Some(turn));
-            }
-            if !self.go_on(until)? {
-                return Ok(None);
-            }
-        }
+        self.find(until, |playing| playing.next_turn(Instant::now))
     }
 
     /// The next turn, or the next thing that has happened: for programs that tell of losses when they happen.
@@ -89,19 +78,8 @@ impl Player {
     #[expect(clippy::should_implement_trait, reason = "it blocks")]
     pub fn next(&mut self) -> Option<Told> {
         self.playing.take_newer(Instant::now);
-        loop {
-            self.playing.take_read(Instant::now);
-            if let Some(event) = self.playing.session.poll_event() {
-                return Some(Told::Event(event));
-            }
-            if let Some(turn) = self.playing.session.next_turn(Instant::now()) {
-                return Some(Told::Turn(turn));
-            }
-            let goes_on = self.go_on(None).unwrap_or(true);
-            if !goes_on && !self.playing.session.has_events() {
-                return None;
-            }
-        }
+        let found = self.find(None, |playing| playing.next_told(Instant::now));
+        found.unwrap_or(None)
     }
 
     /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
@@ -119,13 +97,21 @@ impl Player {
     }
 
     fn event_until(&mut self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
+        self.find(until, |playing| playing.session.poll_event())
+    }
+
+    /// Goes on until there is something, or nothing more to be done.
+    fn find<T>(
+        &mut self,
+        until: Option<Instant>,
+        mut find: impl FnMut(&mut Playing<Client>) -> Option<T>,
+    ) -> Result<Option<T>, TimedOut> {
         loop {
-            if let Some(event) = self.playing.session.poll_event() {
-                return Ok(Some(event));
+            if let Some(found) = find(&mut self.playing) {
+                return Ok(Some(found));
             }
-            let goes_on = self.go_on(until)?;
-            if !goes_on && !self.playing.session.has_events() {
-                return Ok(None);
+            if !self.go_on(until)? {
+                return Ok(find(&mut self.playing));
             }
         }
     }
@@ -139,15 +125,11 @@ impl Player {
     /// [`SendError::Encode`] and [`SendError::TooLarge`] for an action that this engine cannot be sent. The turn can still
     /// be answered.
     pub fn act(&mut self, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self.playing.session.asked();
-        if !self.playing.session.act(action) {
+        let Some(turn) = self.playing.begin_answer(action) else {
             return Ok(false);
-        }
+        };
         let sent = self.send();
-        if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.playing.session.take_back(turn);
-        }
-        sent.map(|()| true)
+        self.playing.end_answer(turn, sent)
     }
 
     /// Leaves the game: the seat is given up. The connection ends.
@@ -181,9 +163,7 @@ impl Player {
     }
 
     fn connect(&mut self) {
-        self.playing.client = None;
-        self.playing.session.connecting();
-        let builder = client_builder!(Client, &self.playing.options, self.playing.session);
+        let builder = ClientBuilder::with(self.playing.begin_attempt(endpoint));
         let connected = builder.connect(self.playing.target.clone());
         self.connected(connected);
     }
@@ -191,18 +171,8 @@ impl Player {
     /// Takes what has come of an attempt to connect.
     fn connected(&mut self, connected: Result<Client, ConnectError>) {
         match connected {
-            Ok(client) => {
-                self.playing
-                    .session
-                    .opened(client.connection().welcome().as_ref());
-                self.playing.client = Some(client);
-            }
-            Err(error) => fail(
-                &mut self.playing.session,
-                &error,
-                Instant::now(),
-                random_u64(),
-            ),
+            Ok(client) => self.playing.connected(client),
+            Err(error) => self.playing.failed(&error, Instant::now(), random_u64()),
         }
     }
 
@@ -241,12 +211,7 @@ impl Player {
                 None => Ok(()),
                 Some(client) => way(client.connection(), message, turn),
             };
-            self.playing.session.poll_message();
-            match sent {
-                // Those who receive are told.
-                Ok(()) | Err(SendError::Closed(_)) => {}
-                Err(error) => return Err(error),
-            }
+            self.playing.sent(sent)?;
         }
         Ok(())
     }
@@ -260,13 +225,4 @@ impl Player {
     }
 }
 
-player_client!(Client);
-
-impl fmt::Debug for Player {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Player")
-            .field("target", &self.playing.target)
-            .field("end", &self.playing.session.end())
-            .finish_non_exhaustive()
-    }
-}
+player_traits!(Player, Client);

@@ -1,100 +1,20 @@
 //! The live connections of a server or client, by the peer's id.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, PoisonError, Weak};
-
-use masep_proto::{Frame, Message, PeerId};
+use masep_proto::{Frame, Message};
 
 use super::Connection;
-use super::shared::DropGuard;
 use crate::forms::Forms;
 use crate::offered::Offered;
-use crate::sync::{Mutex, MutexGuard};
-use crate::{ConnectionId, SendError, WhenFull};
+use crate::{SendError, WhenFull};
 
 /// The live connections of a [`Server`](super::Server) or [`Client`](super::Client), by the peer's
 /// id: what pymasep's `BaseThreadedCommunication` keeps, with the same calls.
 ///
 /// A connection is in it from its hello to its end. Being in it does not keep it alive. A clone is
 /// another handle of the same registry.
-#[derive(Clone, Default)]
-pub struct Registry {
-    connections: Arc<Mutex<HashMap<PeerId, Entry>>>,
-}
-
-/// A connection's entry. Weak, so that dropping the last handle ends a connection. An upgraded handle
-/// must not be dropped under the lock: it may have become the last handle, whose end needs the lock.
-#[derive(Clone)]
-struct Entry {
-    id: ConnectionId,
-    handle: Weak<DropGuard>,
-}
-
-impl Entry {
-    /// The connection, also when it is about to end.
-    fn connection(&self) -> Option<Connection> {
-        self.handle.upgrade().map(Connection::of)
-    }
-}
+pub type Registry = crate::Registry<Connection>;
 
 impl Registry {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Registers a connection under its peer's id, in place of any other one.
-    pub(super) fn replace(&self, handle: &Arc<DropGuard>) {
-        let entry = Entry {
-            id: handle.info.id,
-            handle: Arc::downgrade(handle),
-        };
-        self.lock().insert(handle.info.peer().clone(), entry);
-    }
-
-    /// Takes a connection out, unless another one has its id by now.
-    pub(super) fn remove(&self, peer: &PeerId, id: ConnectionId) {
-        let mut connections = self.lock();
-        if connections.get(peer).is_some_and(|known| known.id == id) {
-            connections.remove(peer);
-        }
-    }
-
-    /// The connection with this id.
-    pub fn get_connection(&self, id: &str) -> Option<Connection> {
-        let entry = self.lock().get(id).cloned();
-        entry?.connection().filter(is_live)
-    }
-
-    fn known(&self, id: &str) -> Result<Connection, SendError> {
-        self.get_connection(id)
-            .ok_or_else(|| SendError::UnknownPeer(PeerId::from(id)))
-    }
-
-    /// True if there is a connection with this id.
-    pub fn is_connection_registered(&self, id: &str) -> bool {
-        self.get_connection(id).is_some()
-    }
-
-    /// All connections, in no particular order.
-    pub fn connections(&self) -> Vec<Connection> {
-        let entries: Vec<Entry> = self.lock().values().cloned().collect();
-        let connections = entries.iter().filter_map(Entry::connection);
-        connections.filter(is_live).collect()
-    }
-
-    /// The number of connections.
-    pub fn len(&self) -> usize {
-        self.connections().len()
-    }
-
-    /// True if there is no connection.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Sends a frame to the connection with this id, and blocks as [`Connection::send`].
     ///
     /// # Errors
@@ -190,15 +110,5 @@ impl Registry {
             }
         }
         (offered, in_part)
-    }
-}
-
-fn is_live(connection: &Connection) -> bool {
-    connection.shared().is_live()
-}
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.lock().keys()).finish()
     }
 }

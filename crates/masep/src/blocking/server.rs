@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ impl Server {
         ServerBuilder::with(ServerSettings::new(endpoint(id.into())))
     }
 
-    info_calls!();
+    info_calls!(answers: "A background thread does so.");
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
@@ -253,31 +253,13 @@ impl Server {
     ///
     /// Blocks only until the accepting thread has seen that.
     pub fn stop_accepting(&self) {
-        let accepting = lock(&self.accepting).take();
+        let accepting = self.accepting.lock();
+        let accepting = accepting.unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = accepting {
             self.door.stop();
             let _ = thread.join();
             self.door.close();
         }
-    }
-
-    /// Answers the LAN search until [`stop_announcing`](Self::stop_announcing), in a background
-    /// thread.
-    ///
-    /// # Errors
-    /// When UDP port 10000 cannot be had, for example because a pymasep server, which does not
-    /// share it, runs on this host; `InvalidInput` for a server on a Unix socket, which nobody else could reach.
-    pub fn announce(&self) -> io::Result<()> {
-        let mut announcement = lock(&self.announcement);
-        if announcement.is_none() {
-            *announcement = Some(announce(&self.info)?);
-        }
-        Ok(())
-    }
-
-    /// Stops answering the LAN search.
-    pub fn stop_announcing(&self) {
-        lock(&self.announcement).take();
     }
 
     /// Ends everything: stops announcing and accepting, sends every peer what is unsent and a
@@ -333,8 +315,4 @@ impl fmt::Debug for Server {
             .field("connections", self.registry())
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

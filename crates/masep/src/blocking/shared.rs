@@ -84,6 +84,8 @@ impl Deref for DropGuard {
 impl Drop for DropGuard {
     fn drop(&mut self) {
         self.0.lock().leave_loop();
+        // It may have been put in when all was told.
+        self.0.registry.remove(&self.0.info);
         self.0.end(CloseReason::LocalBye);
     }
 }

@@ -98,6 +98,11 @@ impl Shared {
         self.closed.get().is_some()
     }
 
+    /// False if the end is complete, before which the connection is in no registry any more.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.is_ended()
+    }
+
     /// The end is complete.
     pub(crate) fn set_closed(&self, reason: CloseReason) {
         let _ = self.closed.set(reason);

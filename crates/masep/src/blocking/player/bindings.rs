@@ -8,8 +8,7 @@ use masep_proto::Value;
 use masep_table::player::{Step, Turn};
 
 use super::Player;
-use crate::blocking::{Client, ClientBuilder, TimedOut};
-use crate::player::client_builder;
+use crate::blocking::{Client, ClientBuilder, TimedOut, endpoint};
 use crate::{ConnectError, SendError, Target};
 
 /// The next thing to do where there is no connection, which is [done](Self::make) without the player.
@@ -56,9 +55,7 @@ impl Player {
         let now = Instant::now();
         match self.playing.session.step(now) {
             Step::Connect => {
-                self.playing.client = None;
-                self.playing.session.connecting();
-                let builder = client_builder!(Client, &self.playing.options, self.playing.session);
+                let builder = ClientBuilder::with(self.playing.begin_attempt(endpoint));
                 let connect = Box::new((builder, self.playing.target.clone()));
                 Some(Attempt(What::Connect(connect)))
             }
@@ -89,12 +86,10 @@ impl Player {
         let until = Instant::now().checked_add(time);
         self.playing.take_newer(Instant::now);
         loop {
-            self.playing.take_read(Instant::now);
-            let now = Instant::now();
-            if let Some(turn) = self.playing.session.next_turn(now) {
+            if let Some(turn) = self.playing.next_turn(Instant::now) {
                 return Ok(Some(turn));
             }
-            match self.playing.session.step(now) {
+            match self.playing.session.step(Instant::now()) {
                 Step::Talk => self.talk(until)?,
                 Step::Over => {
                     self.part();
@@ -111,20 +106,13 @@ impl Player {
     /// # Errors
     /// As [`act`](Self::act), and [`SendError::Full`].
     pub fn try_act(&mut self, number: u64, action: impl Into<Value>) -> Result<bool, SendError> {
-        let turn = self
-            .playing
-            .session
-            .asked()
-            .filter(|asked| *asked == number);
-        if turn.is_none() || !self.playing.session.act(action) {
+        let is_asked = self.playing.session.asked() == Some(number);
+        if !is_asked || self.playing.begin_answer(action).is_none() {
             return Ok(false);
         }
         let sent = self.send_by(|connection, message, turn| {
             connection.try_send(connection.encoding().encode_turn(message, turn)?)
         });
-        if let (Err(_), Some(turn)) = (&sent, turn) {
-            self.playing.session.take_back(turn);
-        }
-        sent.map(|()| true)
+        self.playing.end_answer(number, sent)
     }
 }

@@ -1,0 +1,156 @@
+//! The configuration of a player.
+
+use std::time::Instant;
+
+use masep_proto::connection::Protocols;
+use masep_proto::protocol2::AccessToken;
+use masep_proto::{Limits, PeerId, Role, TypeName};
+use masep_table::player::{Backoff, Part, Session};
+
+use super::playing::Playing;
+use crate::endpoint::Endpoint;
+use crate::tls::ClientTls;
+use crate::{ConnectionString, IntoTarget, InvalidAddress, SocketOptions};
+
+/// Configures a [`Player`](super::Player).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PlayerBuilder {
+    part: Part,
+    seat: Option<String>,
+    resume: Option<String>,
+    token: Option<AccessToken>,
+    credentials: Option<ConnectionString>,
+    limits: Limits,
+    socket_options: SocketOptions,
+    protocols: Protocols,
+    tls: Option<Box<ClientTls>>,
+}
+
+impl PlayerBuilder {
+    pub(super) fn new(id: PeerId, game: TypeName) -> Self {
+        Self {
+            part: Part {
+                id,
+                role: Role::Actor,
+                game,
+                backoff: Backoff::default(),
+            },
+            seat: None,
+            resume: None,
+            token: None,
+            credentials: None,
+            limits: Limits::default(),
+            socket_options: SocketOptions::default(),
+            protocols: Protocols::Both,
+            tls: None,
+        }
+    }
+
+    /// A player or a spectator. Default [`Role::Actor`].
+    pub const fn role(mut self, role: Role) -> Self {
+        self.part.role = role;
+        self
+    }
+
+    /// The name of the seat that it wants. Default any. Only tables of protocol 2 have names.
+    pub fn seat(mut self, seat: impl Into<String>) -> Self {
+        self.seat = Some(seat.into());
+        self
+    }
+
+    /// The [resume text](super::Player::resume) of an earlier process, which had the seat.
+    pub fn resume(mut self, resume: impl Into<String>) -> Self {
+        self.resume = Some(resume.into());
+        self
+    }
+
+    /// The access token, which says who it is and what it may do, see [`ClientBuilder::token`](crate::ClientBuilder::token).
+    pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// The token of a connection string, and whom to trust in TLS, see [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
+    pub fn credentials(mut self, string: &ConnectionString) -> Self {
+        self.credentials = Some(string.clone());
+        self
+    }
+
+    /// The pace of attempts to connect, and when they are given up. Default from 100 ms on, for 60 s.
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.part.backoff = backoff;
+        self
+    }
+
+    /// The bounds of the connection.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Options of the socket.
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
+        self
+    }
+
+    /// The generations of the protocol that it speaks. Default [`Protocols::Both`]. A scheme that insists on one counts
+    /// more.
+    pub const fn protocols(mut self, protocols: Protocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// The authorities that it trusts in TLS, see [`ClientBuilder::tls`](crate::ClientBuilder::tls).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(Box::new(tls));
+        self
+    }
+
+    pub(crate) fn playing<C>(
+        self,
+        address: impl IntoTarget,
+        now: Instant,
+    ) -> Result<Playing<C>, InvalidAddress> {
+        let mut session = Session::new(self.part.clone(), now);
+        if let Some(resume) = &self.resume {
+            session.set_resume(resume.clone());
+        }
+        Ok(Playing {
+            session,
+            target: address.into_target()?,
+            options: self,
+            client: None,
+        })
+    }
+
+    /// The settings of a client that connects for this player, from those with which a shell begins.
+    pub(super) fn endpoint(
+        &self,
+        begin: impl FnOnce(PeerId) -> Endpoint,
+        resume: Option<&str>,
+    ) -> Endpoint {
+        let mut endpoint = begin(self.part.id.clone());
+        endpoint.limits = self.limits.clone();
+        endpoint.socket_options = self.socket_options.clone();
+        endpoint.protocols = self.protocols;
+        if let Some(string) = &self.credentials {
+            endpoint.set_credentials(string);
+        }
+        // Settings for TLS count more than those in a connection string.
+        if self.tls.is_some() {
+            endpoint.client_tls.clone_from(&self.tls);
+        }
+        let offer = &mut endpoint.offer;
+        offer.role = Some(self.part.role.hello_name().into());
+        offer.game = Some(self.part.game.as_str().into());
+        offer.seat = self.seat.as_deref().map(Into::into);
+        offer.resume = resume.map(Into::into);
+        if self.token.is_some() {
+            offer.token.clone_from(&self.token);
+        }
+        endpoint
+    }
+}
