@@ -72,7 +72,7 @@ class Decoded:
     def to_cbor(self) -> bytes: ...
 
 @final
-class Array:
+class Array(Buffer):
     """An array of numbers or bools where there is no numpy: ``memoryview(array)[1, 2]``, ``array.tolist()``.
 
     Its items are in row-major order, and can be written to through its buffer. Two arrays are equal if their types, shapes
