@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from . import _masep, communication
 from ._exceptions import CallerError, LimitError
 
@@ -67,4 +69,4 @@ class Message(communication.Message):
         except (CallerError, LimitError):
             return False
 
-    __hash__ = None
+    __hash__: ClassVar[None] = None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from . import _admitting, _blocks, _live, _masep, _tls
 from ._exceptions import CallerError
@@ -26,6 +26,9 @@ class View:
 
     __slots__ = ("information", "observation")
 
+    observation: Any
+    information: dict[str, Any]
+
     def __init__(self, observation: Any, /, **information: Any) -> None:
         self.observation = observation
         self.information = information
@@ -36,7 +39,7 @@ class View:
         return (self.observation, self.information) == (other.observation, other.information)
 
     # Views can be changed.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"View({self.observation!r}, **{self.information!r})"

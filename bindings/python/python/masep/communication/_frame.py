@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class Frame:
     """The body of one frame: the bytes of a message, an id, or ``BYE``.
@@ -24,7 +26,7 @@ class Frame:
         return self.message == other.message
 
     # Frames can be changed.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         shown = self.message if self.size <= 60 else self.message[:57] + b"..."

@@ -174,7 +174,7 @@ class Message:
         )
 
     # Messages can be changed.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __getstate__(self) -> dict[str, Any]:
         _ = self.params
