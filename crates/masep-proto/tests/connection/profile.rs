@@ -114,7 +114,7 @@ fn a_profile_that_nobody_asked_for_does_not_matter() {
     assert!(pair.agent.events.contains(&Event::Open));
 }
 
-/// What comes from outside is only seen where it is shown, however it came there.
+/// Text from outside is only seen where it is shown.
 #[test]
 fn the_words_of_a_server_steer_no_terminal() {
     let mut pair = asked();

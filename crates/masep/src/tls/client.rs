@@ -83,7 +83,7 @@ impl ClientTls {
 
     /// Shows this function the certificates of each server that is connected to, the server's own first, before they are
     /// judged: so also those of a server that is not trusted then. It is called in the middle of the handshake, and must not
-    /// wait. What it is shown is not proved.
+    /// wait. Nothing that it is shown is proved.
     pub fn inspect(
         mut self,
         inspect: impl Fn(&[CertificateDer<'_>]) + Send + Sync + 'static,
