@@ -80,7 +80,7 @@ pub(super) fn with_waker<T>(call: impl FnOnce(Option<(&PipeReader, &Waker)>) -> 
             match io::pipe() {
                 Ok((reader, writer)) => *pipe = Some((reader, Waker(Arc::new(writer)))),
                 // It looks again and again meanwhile.
-                Err(error) if !HAS_WARNED.replace(true) => {
+                Err(error) if !HAS_WARNED.with(|has| has.replace(true)) => {
                     tracing::warn!("a thread that waits looks every {UNWOKEN_TIME:?}: {error}");
                 }
                 Err(_) => {}

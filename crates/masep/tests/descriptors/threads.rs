@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Echo, alone};
 use crate::shells::directory::Directory;
-use crate::shells::{Options, Peer, Says, Shell, accept, of_each_shell, until, wait};
+use crate::shells::{Options, Peer, SOON, Says, Shell, accept, of_each_shell, until, wait};
 
 of_each_shell! {
     tokens_are_watched_though_the_first_server_had_no_thread_for_that
@@ -26,22 +26,21 @@ impl NoThreads {
     fn new() -> Self {
         // The threads of the runtime are there from here on.
         wait(async {});
-        let park = || {
-            let (end, ended) = mpsc::channel();
-            let parked = thread::Builder::new().spawn(move || {
-                let _ = ended.recv();
-            });
-            Some((end, parked.ok()?))
-        };
         // One that can be let go, whatever there was before.
-        let mut parked = vec![park().expect("a thread")];
+        let parked = vec![park().expect("a thread")];
         let limits = getrlimit(Resource::RLIMIT_AS).unwrap();
         // Less than a stack, and enough for all else.
         let allowed = address_space() + (1 << 20);
         setrlimit(Resource::RLIMIT_AS, allowed.min(limits.1), limits.1).unwrap();
         // The stacks of threads that have ended are used again.
-        parked.extend(std::iter::from_fn(park));
-        Self { parked, limits }
+        let mut this = Self { parked, limits };
+        this.park_all();
+        this
+    }
+
+    /// Takes the stacks that threads have left.
+    fn park_all(&mut self) {
+        self.parked.extend(std::iter::from_fn(park));
     }
 
     /// Lets there be one more.
@@ -57,6 +56,15 @@ impl Drop for NoThreads {
         let (soft, hard) = self.limits;
         let _ = setrlimit(Resource::RLIMIT_AS, soft, hard);
     }
+}
+
+/// A thread that does nothing, if there can be one.
+fn park() -> Option<(mpsc::Sender<()>, JoinHandle<()>)> {
+    let (end, ended) = mpsc::channel();
+    let parked = thread::Builder::new().spawn(move || {
+        let _ = ended.recv();
+    });
+    Some((end, parked.ok()?))
 }
 
 /// The bytes of address space that the process has.
@@ -102,13 +110,14 @@ fn a_seat_is_free_again_whose_player_has_no_thread() {
         Shell::Async.connect(id, target.clone(), Options::default().says(says))
     };
     let mut none = NoThreads::new();
-    // The first ones may be refused: something else has taken the thread for the seat.
-    let joins = std::iter::repeat_with(|| {
+    // Something else may have taken the thread for the seat, or the thread of a test that has ended may have left its stack.
+    let ends = std::iter::repeat_with(|| {
+        none.park_all();
         none.allow_one();
-        join("ann")
+        let ann = join("ann").ok()?;
+        ann.connection().recv_within(SOON / 30)?.err()
     });
-    let ann = joins.take(20).find_map(Result::ok).unwrap();
-    let end = ann.connection().end();
+    let end = ends.take(20).flatten().next().unwrap();
     let words = end.words().map(|words| words.code.to_string());
     assert_eq!(words.as_deref(), Some("too_many_connections"), "{end:?}");
     drop(none);
