@@ -41,16 +41,21 @@ of_each_shell! {
     strangers_with_large_frames_share_one_memory
 }
 
+/// The limit of those tests that have no free descriptor.
+const FEW: u64 = 64;
+
 /// The turn of a test, in which no other has the limits.
 struct Alone(MutexGuard<'static, Option<PathBuf>>);
 
-/// Waits for the turn, and for the end of the thread of the test before: it has a stack.
+/// Waits for the turn, for the end of the thread of the test before, which has a stack, and for that of the hundreds of
+/// connections that it may have had: a test that lets one descriptor go has to have some.
 fn alone() -> Alone {
     static THREAD: Mutex<Option<PathBuf>> = Mutex::new(None);
     let mut before = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(thread) = before.take() {
         until(|| !thread.exists());
     }
+    until(|| (descriptors() as u64) < FEW - 16);
     Alone(before)
 }
 
@@ -96,7 +101,7 @@ fn without_a_free_descriptor_nothing_spins_and_who_is_inside_goes_on(shell: Shel
     let mut late = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
 
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, 64.min(hard), hard).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, FEW.min(hard), hard).unwrap();
     let mut files = Vec::new();
     let address = server.address().tcp().unwrap();
     // Connections of tests before this one may still end, and give a descriptor back that the server then takes. Those that
@@ -144,7 +149,7 @@ struct Exhausted {
 impl Exhausted {
     fn new() -> Self {
         let limits = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        setrlimit(Resource::RLIMIT_NOFILE, 64.min(limits.1), limits.1).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, FEW.min(limits.1), limits.1).unwrap();
         let files = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
         Self { files, limits }
     }
@@ -308,7 +313,7 @@ fn strangers_with_large_frames_share_one_memory(shell: Shell) {
                 idle = Instant::now();
             }
         }
-        most = most.max(memory() - before);
+        most = most.max(memory().saturating_sub(before));
     }
     // The default of `incoming_bytes`; of each connection a sixteenth of its frame, which is not counted yet; and what a
     // connection takes itself, without async with its thread.
