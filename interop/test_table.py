@@ -42,7 +42,8 @@ def test_unmodified_interfaces_play_two_episodes_one_is_late_and_one_is_killed(
                 if (episode, number) == (0, 3):
                     # It stops, and its answer to this turn comes when another one is open.
                     players["red"].signal(signal.SIGSTOP)
-                    engine.send({**table.views(question, "ask"), "deadline": "300ms"})
+                    # Enough for the other one on a busy machine.
+                    engine.send({**table.views(question, "ask"), "deadline": "1500ms"})
                     engine.expect(lambda event: event.get("seat") == "blue" and event["event"] == "decision")
                     decision = engine.expect("decision")
                     assert (decision["seat"], decision.get("why")) == ("red", "late")

@@ -22,6 +22,8 @@ from masep import Move, Seat, TypeName, View
 SEATS = ["red", "blue"]
 GAME = "any.Game"
 SOON = 10
+#: A deadline that one player is to miss, and that another one meets on a busy machine.
+IN_TIME = 1.0
 
 
 def table(seats=SEATS, address="127.0.0.1:0", **rules):
@@ -173,7 +175,7 @@ def test_names_of_classes_stay_names_and_no_player_makes_a_call_fail():
 
 
 def test_the_late_have_the_default_of_their_view():
-    with table(deadline=0.1, misses=0, late=lambda view: view["best"]) as host:
+    with table(deadline=IN_TIME, misses=0, late=lambda view: view["best"]) as host:
         playing(host.target, "quick", seat="red")
         playing(host.target, "slow", seat="blue", act=None)
         host.filled(SOON)
@@ -268,7 +270,7 @@ def test_actions_come_at_each_seats_own_pace():
 
 
 def test_seats_are_closed_and_opened_and_clocks_stand_still():
-    with table(deadline=0.3, misses=0) as host:
+    with table(deadline=IN_TIME, misses=0) as host:
         playing(host.target, "p", seat="red")
         host.close_seat("blue")
         while host.seats[0].state != "present":
@@ -282,7 +284,7 @@ def test_seats_are_closed_and_opened_and_clocks_stand_still():
         host.pause()
         with host.open(["blue"], lambda seat: None) as turn:
             with pytest.raises(masep.TimedOut):
-                turn.next(0.6)
+                turn.next(2 * IN_TIME)
             host.resume()
             assert turn.next(SOON).why == "late"
 
@@ -408,7 +410,7 @@ def test_a_player_that_is_not_taken_is_told():
 
 
 def test_an_old_turn_cannot_be_answered():
-    with table(["red"], deadline=0.2, misses=0) as host, masep.join(host.target, id="p", game=GAME) as seat:
+    with table(["red"], deadline=IN_TIME, misses=0) as host, masep.join(host.target, id="p", game=GAME) as seat:
         thread, moves = asking(host, 2)
         old = seat.next_turn(SOON)
         new = seat.next_turn(SOON)
