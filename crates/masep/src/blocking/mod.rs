@@ -99,7 +99,7 @@ pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};
 #[cfg(not(masep_model))]
-pub use table::{Table, Turn};
+pub use table::{Actions, Table, Turn};
 
 use masep_proto::PeerId;
 

@@ -21,6 +21,8 @@ pub mod masep2;
 mod network;
 mod options;
 mod peer;
+mod player;
+mod table;
 
 use std::future::Future;
 use std::io;
@@ -41,6 +43,8 @@ pub use handler::{Act, Event, Events, Handler, next, next_rejected};
 pub use network::{Network, Serving, Side, listens};
 pub use options::{Options, Says};
 pub use peer::{Peer, frame, listen};
+pub use player::Player;
+pub use table::{Moves, Table, Turn};
 
 /// Ends a test that waits for something that does not come. Never the expected way out.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -212,7 +216,7 @@ impl dyn Connection + '_ {
 
 /// A trait whose calls go on to both libraries. Calls of async that wait do so in the runtime of all tests.
 macro_rules! face {
-    ($face:ident for $blocking:ty, $async:ty;
+    ($face:ident [$($bounds:tt)*] for $blocking:ty, $async:ty;
         $(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $returned:ty;)*
         $(async fn $waits:ident(&self $(, $awaited:ident: $kind:ty)*) -> $result:ty;)*
         in both { $($of_both:item)* }
@@ -220,7 +224,7 @@ macro_rules! face {
         in async { $($of_async:item)* }
         by hand { $($by_hand:item)* }
     ) => {
-        pub trait $face: Send + Sync {
+        pub trait $face: $($bounds)* {
             $(fn $name(&self $(, $argument: $type)*) -> $returned;)*
             $(fn $waits(&self $(, $awaited: $kind)*) -> $result;)*
             $($by_hand)*
@@ -240,7 +244,9 @@ macro_rules! face {
     };
 }
 
-face! { Connection for blocking::Connection, masep::Connection;
+pub(crate) use face;
+
+face! { Connection [Send + Sync] for blocking::Connection, masep::Connection;
     fn id(&self) -> ConnectionId;
     fn address(&self) -> Address;
     fn protocol(&self) -> Protocol;
@@ -321,7 +327,7 @@ face! { Connection for blocking::Connection, masep::Connection;
     }
 }
 
-face! { Registry for blocking::Registry, masep::Registry;
+face! { Registry [Send + Sync] for blocking::Registry, masep::Registry;
     fn is_connection_registered(&self, id: &str) -> bool;
     fn len(&self) -> usize;
     async fn send_frame_to(&self, id: &str, frame: Frame) -> Result<(), SendError>;
@@ -346,7 +352,7 @@ face! { Registry for blocking::Registry, masep::Registry;
     }
 }
 
-face! { Server for blocking::Server, masep::Server;
+face! { Server [Send + Sync] for blocking::Server, masep::Server;
     fn kick(&self, subject: &Subject) -> usize;
     fn ban(&self, subject: Subject) -> usize;
     fn unban(&self, subject: Subject) -> bool;
@@ -418,7 +424,7 @@ face! { Server for blocking::Server, masep::Server;
     }
 }
 
-face! { Client for blocking::Client, masep::Client;
+face! { Client [Send + Sync] for blocking::Client, masep::Client;
     in both {
         fn id(&self) -> String {
             self.id().to_string()

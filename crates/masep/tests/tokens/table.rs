@@ -5,11 +5,13 @@ use std::time::Duration;
 use masep::access::{Grant, Subject, Tokens};
 use masep::player::End;
 use masep::table::{How, Move, Table, TableBuilder};
-use masep::{Action, Element, Player, Role, blocking};
+use masep::{Action, Element, Player, Role};
 
 use super::{grants, tokens};
 use crate::shells::directory::Directory;
-use crate::shells::{self, Peer, frame, wait};
+use crate::shells::{self, Peer, Shell, frame, of_each_shell, wait};
+
+of_each_shell! { a_table_takes_those_with_tokens_and_nobody_else }
 
 const GAME: &str = "pursuit.PursuitGame";
 
@@ -69,66 +71,11 @@ fn code(end: &End) -> &str {
     }
 }
 
-/// The calls of a host that the test needs.
-trait Host {
-    fn filled(&self);
-    fn ask(&self, tick: i64) -> Vec<Move>;
-    fn show(&self, tick: i64);
-    fn spectators(&self) -> usize;
-    fn kick(&self, subject: &Subject) -> usize;
-    fn pymasep_address(&self) -> masep::Address;
-    fn end(&self);
-}
-
-macro_rules! host {
-    ($table:ty, |$call:ident| $wait:expr) => {
-        impl Host for $table {
-            fn filled(&self) {
-                let $call = self.filled();
-                $wait.unwrap();
-            }
-            fn ask(&self, tick: i64) -> Vec<Move> {
-                let $call = self.ask_all(|_| state(tick));
-                $wait.unwrap()
-            }
-            fn show(&self, tick: i64) {
-                self.show(state(tick)).unwrap();
-            }
-            fn spectators(&self) -> usize {
-                self.spectators()
-            }
-            fn kick(&self, subject: &Subject) -> usize {
-                self.server().kick(subject)
-            }
-            fn pymasep_address(&self) -> masep::Address {
-                self.server().pymasep_address().unwrap().clone()
-            }
-            fn end(&self) {
-                let $call = self.end();
-                $wait
-            }
-        }
-    };
-}
-
-host!(Table, |call| wait(call));
-host!(blocking::Table, |call| call);
-
-#[test]
-fn a_table_takes_those_with_tokens_and_nobody_else() {
+fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
     let directory = Directory::new();
-    let all = || tokens(["red", "blue", "eve"].map(grant));
-    let tokens = all();
-    let table = wait(builder(tokens.clone()).bind(directory.target("a"))).unwrap();
-    game(&table, &tokens, &directory.target("a"));
-    let tokens = all();
-    let table = builder(tokens.clone())
-        .bind_blocking(directory.target("b"))
-        .unwrap();
-    game(&table, &tokens, &directory.target("b"));
-}
-
-fn game(table: &dyn Host, tokens: &Tokens, address: &str) {
+    let tokens = tokens(["red", "blue", "eve"].map(grant));
+    let address = &*directory.target("a");
+    let table = shell.table_at(address, builder(tokens.clone())).unwrap();
     for (id, token, role, expected) in [
         ("a", None, Role::Actor, "unauthorized"),
         ("a", Some("green"), Role::Observer, "unauthorized"),
@@ -151,17 +98,22 @@ fn game(table: &dyn Host, tokens: &Tokens, address: &str) {
     let (views, end) = wait(comes(address, "other", Some("red"), Role::Actor));
     assert_eq!((views, code(&end)), (0, "full"), "its seat is taken");
     for tick in 0..5 {
-        for its in table.ask(tick) {
+        for its in table.ask_all(|_| state(tick)).unwrap() {
             assert_eq!(its.how(), How::Played);
         }
     }
-    table.show(5);
+    table.show(state(5)).unwrap();
 
     // One whose token is taken out is gone, and the other plays on.
     tokens.replace(grants(["red", "eve"].map(grant)));
     let (views, end) = blue();
     assert_eq!((views, code(&end)), (5, "revoked"));
-    let hows: Vec<How> = table.ask(6).iter().map(Move::how).collect();
+    let hows: Vec<How> = table
+        .ask_all(|_| state(6))
+        .unwrap()
+        .iter()
+        .map(Move::how)
+        .collect();
     assert!(matches!(hows[..], [How::Played, How::None(_)]), "{hows:?}");
     let (_, end) = wait(comes(address, "blue", Some("blue"), Role::Actor));
     assert_eq!(code(&end), "unauthorized", "also within or after the grace");

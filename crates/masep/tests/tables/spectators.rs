@@ -1,0 +1,67 @@
+//! Spectators that do not read.
+
+use masep::blocking::Client;
+use masep::{Frame, Limits, Protocols, Role};
+
+use crate::agents;
+use crate::players::{end, playing, watch};
+use crate::shells::{Shell, of_each_shell};
+use crate::{builder, plays, state};
+
+of_each_shell! { spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view }
+
+/// Thirty spectators of which three do not read; the views are large, so that their streams fill up.
+fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: Shell) {
+    let table = shell.table(builder());
+    let playing = playing(shell, &*table, Protocols::Both);
+    let mut watching = Vec::new();
+    let mut stalled = Vec::new();
+    for number in 0..30 {
+        let id = format!("eve-{number}");
+        if number % 10 == 0 {
+            let client = Client::builder(&*id)
+                .limits(Limits::default().queue_messages(1))
+                .protocols(Protocols::Masep2)
+                .role(Role::Observer);
+            stalled.push(client.connect(table.address()).unwrap());
+        } else {
+            watching.push(watch(shell, &*table, &id, Protocols::Both));
+        }
+    }
+    while table.spectators() < 30 {
+        table.event();
+    }
+    let large = "x".repeat(200_000);
+    for tick in 1..=40 {
+        plays(&*table, tick);
+        table.show(state(tick).with("large", &*large)).unwrap();
+    }
+    // One that reads again gets the newest, and is told how many it has missed.
+    let back = stalled.pop().unwrap();
+    let mut all_skipped = 0;
+    while let Ok(frame) = back.connection().recv_timeout(crate::shells::SOON) {
+        let (tick, skipped) = decode(frame);
+        all_skipped += skipped;
+        if tick == 40 {
+            break;
+        }
+    }
+    assert!(all_skipped > 0);
+    end(&*table, playing);
+    for watching in watching {
+        let seen = watching.join().unwrap();
+        assert_eq!(seen.last().map(|(tick, _)| *tick), Some(40));
+        assert!(seen.is_sorted());
+    }
+}
+
+/// The number of a view, and of those that were skipped.
+fn decode(frame: Frame) -> (i64, u64) {
+    let body = frame.into_bytes();
+    let limits = Limits::default();
+    let limits = limits.message_bytes(1 << 20).text_bytes(1 << 20);
+    let (message, turn) = masep_proto::cbor::decode_message(&body, &limits).unwrap();
+    let turn = turn.unwrap();
+    let skipped = turn.get("skipped").and_then(|it| it.as_i64()).unwrap_or(0);
+    (agents::seen(&message), u64::try_from(skipped).unwrap())
+}
