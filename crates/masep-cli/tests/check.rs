@@ -13,25 +13,10 @@ mod socket;
 use std::thread;
 
 use directory::Directory;
-use program::{Run, command, run};
+use program::{check, command, run};
 use serde_json::{Value as Json, json};
-use session::Session;
+use session::{Session, serve};
 use socket::{Socket, listen, nobody};
-
-fn serve(options: &[&str]) -> (Session, String) {
-    let mut engine =
-        Session::start(&[&["serve", "127.0.0.1:0", "--id", "engine"], options].concat());
-    let address = engine.address();
-    (engine, address)
-}
-
-fn check(args: &[&str]) -> (Run, Json) {
-    let ran = run(&[&["check", "--json"], args].concat(), "");
-    let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {:?} {:?}", ran.stdout, ran.stderr);
-    });
-    (ran, report)
-}
 
 #[test]
 fn a_server_that_takes_clients_is_told_with_what_it_says() {

@@ -13,7 +13,7 @@ use std::thread;
 
 use masep::blocking::{Client, Connection, Server};
 use masep::{Bye, ConnectErrorKind, Dict, Message, Rejected, Request, Value};
-use program::{Run, run};
+use program::{check, run};
 use serde_json::{Value as Json, json};
 use session::Session;
 
@@ -112,14 +112,6 @@ fn cart_pole() -> Message {
         "spec": {"id": "CartPole-v1", "max_episode_steps": 500}, "metadata": {}, "render_mode": null,
     });
     message("environment", &told)
-}
-
-fn check(args: &[&str]) -> (Run, Json) {
-    let ran = run(&[&["check", "--json"], args].concat(), "");
-    let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {:?} {:?}", ran.stdout, ran.stderr);
-    });
-    (ran, report)
 }
 
 #[test]

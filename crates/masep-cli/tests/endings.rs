@@ -10,43 +10,14 @@ mod program;
 mod session;
 mod socket;
 
-use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use directory::Directory;
 use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
-use session::Session;
-use socket::{Heard, Socket, listen, listen_narrow};
-
-/// A server that is read, and its address.
-fn serve(options: &[&str]) -> (Session, String) {
-    let args = [&["serve", "127.0.0.1:0", "--id", "engine"], options].concat();
-    let mut server = Session::start(&args);
-    let address = server.address();
-    (server, address)
-}
-
-/// An interface that is read and connected to a bare socket.
-fn join(options: &[&str]) -> (Session, Socket) {
-    let (listener, address) = listen();
-    join_at(&listener, address, options)
-}
-
-/// The same, where a test listens.
-fn join_at(listener: &TcpListener, address: SocketAddr, options: &[&str]) -> (Session, Socket) {
-    let address = address.to_string();
-    let args = [
-        &["join", "--protocols", "pymasep", &address, "--id", "agent"],
-        options,
-    ]
-    .concat();
-    let mut interface = Session::start(&args);
-    let (server, _) = Socket::welcome(listener);
-    interface.event("connected");
-    (interface, server)
-}
+use session::{Session, serve};
+use socket::{Heard, Socket, join, join_at, listen, listen_narrow, start_join};
 
 #[test]
 fn every_signal_that_asks_for_the_end_says_bye_first() {
@@ -81,7 +52,7 @@ fn every_signal_that_asks_for_the_end_says_bye_first() {
 fn a_signal_before_there_is_a_connection_has_its_exit_code() {
     for (signal, code) in [(Signal::SIGHUP, 129), (Signal::SIGQUIT, 131)] {
         let (listener, address) = listen();
-        let interface = Session::start(&["join", "--protocols", "pymasep", &address.to_string()]);
+        let interface = start_join(address, &[]);
         let mut socket = Socket::accept(&listener);
         assert!(matches!(socket.hear(), Heard::Frame(_)));
         interface.signal(signal);
@@ -162,15 +133,7 @@ fn a_verb_that_is_stuck_in_a_file_ends_at_a_signal() {
             "--tls-key",
             &pipe,
         ],
-        vec![
-            "join",
-            "127.0.0.1:1",
-            "--turns",
-            "--game",
-            "a.G",
-            "--resume-file",
-            &pipe,
-        ],
+        program::join_with_file("127.0.0.1:1", &pipe).to_vec(),
     ];
     let stuck: Vec<_> = cases.iter().map(|args| Session::start(args)).collect();
     for session in &stuck {
@@ -196,23 +159,8 @@ fn a_player_that_never_had_a_connection_is_interrupted() {
 
 #[test]
 fn what_was_accepted_and_not_sent_is_counted() {
-    let (listener, address) = listen();
-    let address = address.to_string();
-    let args = [
-        "join",
-        "--protocols",
-        "pymasep",
-        &address,
-        "--id",
-        "agent",
-        "--drain-time",
-        "200ms",
-        "--write-time",
-        "1h",
-    ];
-    let mut interface = Session::start(&args);
-    let (mut server, _) = Socket::welcome(&listener);
-    interface.event("connected");
+    let times = ["--drain-time", "200ms", "--write-time", "1h"];
+    let (mut interface, mut server) = join(&times);
     for _ in 0..1_000 {
         interface.send(json!({"bytes_hex": "00".repeat(4_000)}));
     }
@@ -258,24 +206,9 @@ fn frames_that_wait_when_the_peer_says_bye_are_counted() {
 #[test]
 fn lines_that_could_not_be_done_in_time_are_counted() {
     let (listener, address) = listen_narrow();
-    let address = address.to_string();
-    let options = [
-        "--drain-time",
-        "200ms",
-        "--queue-messages",
-        "1",
-        "--write-time",
-        "1h",
-    ];
-    let mut interface = Session::start(
-        &[
-            &["join", "--protocols", "pymasep", &address, "--id", "agent"],
-            &options[..],
-        ]
-        .concat(),
-    );
-    let (_server, _) = Socket::welcome(&listener);
-    interface.event("connected");
+    let times = ["--drain-time", "200ms", "--write-time", "1h"];
+    let options = [&times[..], &["--queue-messages", "1"]].concat();
+    let (mut interface, _server) = join_at(&listener, address, &options);
     // More than the system holds for somebody who reads nothing, less than is read ahead. All but the last are
     // read when that is written: a pipe does not hold one.
     let lines = 40;

@@ -121,15 +121,7 @@ fn what_proves_a_seat_is_kept_though_the_new_one_cannot_be() {
     fs::write(&file, "what there was\n").unwrap();
     let mut engine = Session::start(&["serve", "127.0.0.1:0", "--seats", "red"]);
     let address = engine.address();
-    let join = [
-        "join",
-        &address,
-        "--turns",
-        "--game",
-        "pkg.Game",
-        "--resume-file",
-        &file,
-    ];
+    let join = program::join_with_file(&address, &file);
     let mut player = Session::spawn(&mut limited(0, &join));
     player.read();
     let mut kinds = Vec::new();
@@ -165,15 +157,7 @@ fn what_is_no_file_is_not_replaced_by_one() {
             "/dev/zero",
         ],
         &["check", "masep+tls://127.0.0.1:1", "--tls-ca", "/dev/zero"],
-        &[
-            "join",
-            "127.0.0.1:1",
-            "--turns",
-            "--game",
-            "a.G",
-            "--resume-file",
-            "/dev/zero",
-        ],
+        &program::join_with_file("127.0.0.1:1", "/dev/zero"),
         &[
             "serve",
             "127.0.0.1:0",

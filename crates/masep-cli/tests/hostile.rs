@@ -18,7 +18,7 @@ use corpus::{Input, TAKEN};
 use program::{hex, run};
 use serde_json::Value as Json;
 use session::Session;
-use socket::{Socket, listen};
+use socket::{Socket, listen, start_join};
 
 /// Bad inputs of each kind, of a size that keeps a test short.
 fn inputs() -> Vec<Input> {
@@ -84,14 +84,7 @@ fn a_server_tells_each_bad_frame_and_goes_on() {
 #[test]
 fn an_interface_tells_each_bad_frame_and_goes_on() {
     let (listener, address) = listen();
-    let mut interface = Session::start(&[
-        "join",
-        "--protocols",
-        "pymasep",
-        &address.to_string(),
-        "--id",
-        "agent",
-    ]);
+    let mut interface = start_join(address, &[]);
     let mut engine = Socket::accept(&listener);
     engine.expect("agent");
     engine.send(EVIL);

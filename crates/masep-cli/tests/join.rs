@@ -12,30 +12,7 @@ mod socket;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use session::Session;
-use socket::{Heard, Socket, listen};
-
-/// An interface that is read and connected to a bare socket.
-fn join(options: &[&str]) -> (Session, Socket) {
-    let (listener, address) = listen();
-    let mut interface = Session::start(
-        &[
-            &[
-                "join",
-                "--protocols",
-                "pymasep",
-                &address.to_string(),
-                "--id",
-                "agent",
-            ],
-            options,
-        ]
-        .concat(),
-    );
-    let (server, id) = Socket::welcome(&listener);
-    assert_eq!(id, "agent");
-    interface.event("connected");
-    (interface, server)
-}
+use socket::{Heard, Socket, join, listen, start_join};
 
 fn observation(step: usize, padding: usize) -> String {
     format!(
@@ -210,14 +187,7 @@ fn no_connection_is_told_in_one_sentence() {
 fn a_signal_ends_the_attempt_to_connect() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let (listener, address) = listen();
-        let interface = Session::start(&[
-            "join",
-            "--protocols",
-            "pymasep",
-            &address.to_string(),
-            "--hello-time",
-            "1h",
-        ]);
+        let interface = start_join(address, &["--hello-time", "1h"]);
         let mut socket = Socket::accept(&listener);
         assert!(matches!(socket.hear(), Heard::Frame(_)));
         interface.signal(signal);

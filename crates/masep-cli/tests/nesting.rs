@@ -11,7 +11,7 @@ mod socket;
 
 use program::{framed, hex, run};
 use session::Session;
-use socket::{Socket, listen};
+use socket::{Socket, join, listen};
 
 /// The most levels of values that a message can have: 1,024 XML elements in each other.
 const DEEPEST: usize = 510;
@@ -111,17 +111,7 @@ fn a_server_takes_back_what_it_told() {
 
 #[test]
 fn an_interface_takes_back_what_it_told() {
-    let (listener, address) = listen();
-    let mut interface = Session::start(&[
-        "join",
-        "--protocols",
-        "pymasep",
-        &address.to_string(),
-        "--id",
-        "a",
-    ]);
-    let (mut engine, _) = Socket::welcome(&listener);
-    interface.event("connected");
+    let (mut interface, mut engine) = join(&[]);
     for (name, xml) in nested() {
         engine.send(&xml);
         let told = interface.line().unwrap();

@@ -10,14 +10,7 @@ mod session;
 
 use masep::{Dict, Notice, blocking};
 use serde_json::{Value as Json, json};
-use session::Session;
-
-fn serve(options: &[&str]) -> (Session, String) {
-    let mut server =
-        Session::start(&[&["serve", "127.0.0.1:0", "--id", "engine"], options].concat());
-    let address = server.address();
-    (server, address)
-}
+use session::{Session, serve};
 
 fn join(scheme: &str, address: &str, id: &str) -> Session {
     Session::start(&["join", &format!("{scheme}{address}"), "--id", id])

@@ -15,18 +15,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use program::{command, framed};
 use serde_json::json;
-use session::Session;
+use session::{Session, serve};
 use socket::{Heard, Socket};
 
 const END: &str = r#"<Message msg_type="end" src_sub_app="engine" />"#;
-
-/// A server that is read, and its address.
-fn serve(options: &[&str]) -> (Session, String) {
-    let mut server =
-        Session::start(&[&["serve", "127.0.0.1:0", "--id", "engine"], options].concat());
-    let address = server.address();
-    (server, address)
-}
 
 #[test]
 fn a_game_is_played_through_to_its_end() {

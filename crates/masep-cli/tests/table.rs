@@ -332,15 +332,7 @@ fn a_resume_file_that_cannot_be_one_is_an_error_at_once() {
     let file = directory.write("resume", "x".repeat(5_000));
     let mut engine = Session::start(&["serve", "127.0.0.1:0", "--seats", "red"]);
     let address = engine.address();
-    let join = [
-        "join",
-        &address,
-        "--turns",
-        "--game",
-        "pkg.Game",
-        "--resume-file",
-        &file,
-    ];
+    let join = program::join_with_file(&address, &file);
     let (code, error) = Session::start(&join).end();
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains(&file) && error.contains("2048"), "{error}");

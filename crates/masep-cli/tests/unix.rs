@@ -5,45 +5,21 @@
     reason = "a panic is a test's report, also in what it calls"
 )]
 
+mod directory;
 mod program;
 mod session;
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 
+use directory::Directory;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use session::Session;
 
-/// A directory for sockets, whose paths are short.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = PathBuf::from(format!("/tmp/masep-{}-{name}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn target(&self, name: &str) -> String {
-        format!("unix://{}", self.0.join(name).display())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        fs::symlink_metadata(self.0.join(name)).is_ok()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_game_is_played_over_a_unix_socket() {
-    let directory = Directory::new("game");
+    let directory = Directory::new("unix-game");
     let target = directory.target("x.sock");
     let mut engine = Session::start(&["serve", &target, "--id", "engine"]);
     let listening = json!({"event": "listening", "id": "engine", "address": target});
@@ -72,7 +48,7 @@ fn a_game_is_played_over_a_unix_socket() {
 
 #[test]
 fn the_file_goes_when_the_program_is_told_to_end_and_is_replaced_when_it_was_killed() {
-    let directory = Directory::new("file");
+    let directory = Directory::new("unix-file");
     let target = directory.target("x.sock");
     for (signal, remains) in [(Signal::SIGTERM, false), (Signal::SIGKILL, true)] {
         let mut engine = Session::start(&["serve", &target]);
@@ -108,7 +84,7 @@ fn bad_addresses_are_usage_errors_that_name_the_form() {
             assert!(run.stderr.contains(part), "{}", run.stderr);
         }
     }
-    let directory = Directory::new("bad");
+    let directory = Directory::new("unix-bad");
     let target = directory.target("x.sock");
     let run = program::run(&["join", &target], "");
     assert_eq!(run.code, Some(3), "{}", run.stderr);
@@ -125,7 +101,7 @@ fn bad_addresses_are_usage_errors_that_name_the_form() {
 
 #[test]
 fn a_proxy_joins_any_two_kinds_of_sockets() {
-    let directory = Directory::new("tap");
+    let directory = Directory::new("unix-tap");
     let inner = directory.target("engine.sock");
     let mut engine = Session::start(&["serve", &inner, "--id", "engine"]);
     engine.event("listening");
@@ -149,8 +125,8 @@ fn a_proxy_joins_any_two_kinds_of_sockets() {
     assert_eq!(engine.event("closed")["reason"], "peer_bye");
     assert_eq!(second.json()["bye"], true);
     // A file of another is not the proxy's to remove.
-    fs::remove_file(directory.0.join("tap.sock")).unwrap();
-    let _other = UnixListener::bind(directory.0.join("tap.sock")).unwrap();
+    fs::remove_file(directory.path("tap.sock")).unwrap();
+    let _other = UnixListener::bind(directory.path("tap.sock")).unwrap();
     for proxy in [first, second] {
         proxy.signal(Signal::SIGTERM);
         proxy.end_in_peace();

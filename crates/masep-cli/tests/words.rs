@@ -14,16 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
-use session::Session;
-use socket::{Socket, listen};
-
-/// A server that is read, and its address.
-fn serve(options: &[&str]) -> (Session, String) {
-    let args = [&["serve", "127.0.0.1:0", "--id", "engine"], options].concat();
-    let mut server = Session::start(&args);
-    let address = server.address();
-    (server, address)
-}
+use session::{Session, serve};
+use socket::{Socket, listen, start_join};
 
 #[test]
 fn no_peer_is_everybody() {
@@ -311,14 +303,7 @@ fn an_interface_can_wait_for_its_engine() {
 
     // A signal ends the wait.
     let (listener, address) = listen();
-    let late = Session::start(&[
-        "join",
-        "--protocols",
-        "pymasep",
-        &address.to_string(),
-        "--wait",
-        "1h",
-    ]);
+    let late = start_join(address, &["--wait", "1h"]);
     drop(Socket::accept(&listener));
     drop(Socket::accept(&listener));
     late.signal(Signal::SIGTERM);

@@ -18,6 +18,15 @@ impl Directory {
         self.0.join(name).to_str().expect("text").to_owned()
     }
 
+    /// The address of a socket in it.
+    pub(crate) fn target(&self, name: &str) -> String {
+        format!("unix://{}", self.path(name))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        fs::symlink_metadata(self.path(name)).is_ok()
+    }
+
     /// Writes a file: its path.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);

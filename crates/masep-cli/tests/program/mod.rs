@@ -5,6 +5,8 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use serde_json::Value as Json;
+
 /// The result of a run of the program.
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -58,6 +60,29 @@ pub(crate) fn run(args: &[&str], input: impl AsRef<[u8]>) -> Run {
         stdout: text(output.stdout),
         stderr: text(output.stderr),
     }
+}
+
+/// Runs `masep check` with these arguments: with its report.
+pub(crate) fn check(args: &[&str]) -> (Run, Json) {
+    let ran = run(&[&["check", "--json"], args].concat(), "");
+    let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {:?} {:?}", ran.stdout, ran.stderr);
+    });
+    (ran, report)
+}
+
+/// The arguments of a player that keeps in this file what proves its seat.
+pub(crate) const fn join_with_file<'a>(address: &'a str, file: &'a str) -> [&'a str; 7] {
+    let game = "pkg.Game";
+    [
+        "join",
+        address,
+        "--turns",
+        "--game",
+        game,
+        "--resume-file",
+        file,
+    ]
 }
 
 /// The bytes in hexadecimal digits.

@@ -24,6 +24,14 @@ pub(crate) struct Session {
     stderr: Option<JoinHandle<String>>,
 }
 
+/// A server with the id `engine` that is read, and its address.
+pub(crate) fn serve(options: &[&str]) -> (Session, String) {
+    let mut server =
+        Session::start(&[&["serve", "127.0.0.1:0", "--id", "engine"], options].concat());
+    let address = server.address();
+    (server, address)
+}
+
 impl Session {
     /// Starts the program and reads its standard output.
     pub(crate) fn start(args: &[&str]) -> Self {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::program::framed;
-use crate::session::PATIENCE;
+use crate::session::{PATIENCE, Session};
 
 /// A connected socket that speaks frames only when told to.
 pub(crate) struct Socket {
@@ -126,6 +126,31 @@ pub(crate) fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     (listener, address)
+}
+
+/// An interface in pymasep's protocol with the id `agent`, that is read and connected to a bare socket.
+pub(crate) fn join(options: &[&str]) -> (Session, Socket) {
+    let (listener, address) = listen();
+    join_at(&listener, address, options)
+}
+
+/// The same, where a test listens.
+pub(crate) fn join_at(
+    listener: &TcpListener,
+    address: SocketAddr,
+    options: &[&str],
+) -> (Session, Socket) {
+    let mut interface = start_join(address, options);
+    let (server, id) = Socket::welcome(listener);
+    assert_eq!(id, "agent");
+    interface.event("connected");
+    (interface, server)
+}
+
+/// The same, before it has said anything.
+pub(crate) fn start_join(address: SocketAddr, options: &[&str]) -> Session {
+    let (verb, address) = (["join", "--protocols", "pymasep"], address.to_string());
+    Session::start(&[&verb[..], &[&address, "--id", "agent"], options].concat())
 }
 
 /// As [`listen`], with little room for what this side does not read.
