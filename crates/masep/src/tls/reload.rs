@@ -29,7 +29,7 @@ pub struct CertificateState {
 #[derive(Debug)]
 pub(super) struct Reload {
     source: ServerTls,
-    /// The files as they were when they were read last, whatever was in them.
+    /// The files as they were when they were read last, whatever came of that.
     stamps: Stamps,
     looked_at: Instant,
     config: Arc<ServerConfig>,
@@ -70,24 +70,20 @@ impl Reload {
         self.looked_at = now;
         // Before they are read: what changes meanwhile is found the next time.
         let stamps = self.source.stamps();
-        if stamps == self.stamps {
+        // A file that was not read, for want of a descriptor for example, is read again though it does not change.
+        let is_unread = matches!(self.state.error, Some(TlsError::File { .. }));
+        if stamps == self.stamps && !is_unread {
             return;
         }
+        self.stamps = stamps;
         match self.source.load_again() {
             Ok(config) => {
                 tracing::info!("the certificate was read anew");
-                self.stamps = stamps;
                 self.config = config;
                 self.state.loads += 1;
                 self.state.error = None;
             }
-            Err(error) => {
-                // A file that was not read, for want of a descriptor for example, is read again though it does not change.
-                if !matches!(error, TlsError::File { .. }) {
-                    self.stamps = stamps;
-                }
-                self.complain(error);
-            }
+            Err(error) => self.complain(error),
         }
     }
 
