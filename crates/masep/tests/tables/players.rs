@@ -97,10 +97,22 @@ pub(crate) fn watch(
     id: &str,
     protocols: Protocols,
 ) -> JoinHandle<Vec<(i64, u64)>> {
+    watch_with(shell, table, id, protocols, |_| {})
+}
+
+/// The same for one that does this with the number of each.
+pub(crate) fn watch_with(
+    shell: Shell,
+    table: &dyn Table,
+    id: &str,
+    protocols: Protocols,
+    mut sees: impl FnMut(i64) + Send + 'static,
+) -> JoinHandle<Vec<(i64, u64)>> {
     let watching = builder(id, protocols).role(Role::Observer);
     let mut player = shell.player(watching, table.address());
     thread::spawn(move || {
         let turns = std::iter::from_fn(|| player.next_turn());
-        turns.map(|turn| (tick(&turn), turn.skipped())).collect()
+        let seen = turns.map(|turn| (tick(&turn), turn.skipped()));
+        seen.inspect(|(tick, _)| sees(*tick)).collect()
     })
 }

@@ -1,14 +1,19 @@
 //! Spectators that do not read.
 
+use std::sync::mpsc;
+
 use masep::blocking::Client;
 use masep::{Frame, Limits, Protocols, Role};
 
 use crate::agents;
-use crate::players::{end, playing, watch};
-use crate::shells::{Shell, of_each_shell};
+use crate::players::{end, playing, watch_with};
+use crate::shells::{SOON, Shell, of_each_shell};
 use crate::{builder, plays, state};
 
 of_each_shell! { spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view }
+
+/// The number of the last view.
+const NEWEST: i64 = 40;
 
 /// Thirty spectators of which three do not read; the views are large, so that their streams fill up.
 fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: Shell) {
@@ -16,6 +21,7 @@ fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: She
     let playing = playing(shell, &*table, Protocols::Both);
     let mut watching = Vec::new();
     let mut stalled = Vec::new();
+    let (sees, seen) = mpsc::channel();
     for number in 0..30 {
         let id = format!("eve-{number}");
         if number % 10 == 0 {
@@ -25,32 +31,42 @@ fn spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view(shell: She
                 .role(Role::Observer);
             stalled.push(client.connect(table.address()).unwrap());
         } else {
-            watching.push(watch(shell, &*table, &id, Protocols::Both));
+            let sees = sees.clone();
+            let tell = move |tick| {
+                if tick == NEWEST {
+                    let _ = sees.send(());
+                }
+            };
+            watching.push(watch_with(shell, &*table, &id, Protocols::Both, tell));
         }
     }
     while table.spectators() < 30 {
         table.event();
     }
     let large = "x".repeat(200_000);
-    for tick in 1..=40 {
+    for tick in 1..=NEWEST {
         plays(&*table, tick);
         table.show(state(tick).with("large", &*large)).unwrap();
     }
     // One that reads again gets the newest, and is told how many it has missed.
     let back = stalled.pop().unwrap();
     let mut all_skipped = 0;
-    while let Ok(frame) = back.connection().recv_timeout(crate::shells::SOON) {
+    while let Ok(frame) = back.connection().recv_timeout(SOON) {
         let (tick, skipped) = decode(frame);
         all_skipped += skipped;
-        if tick == 40 {
+        if tick == NEWEST {
             break;
         }
     }
     assert!(all_skipped > 0);
+    // The end waits two seconds for those that are behind.
+    for _ in &watching {
+        seen.recv_timeout(SOON).unwrap();
+    }
     end(&*table, playing);
     for watching in watching {
         let seen = watching.join().unwrap();
-        assert_eq!(seen.last().map(|(tick, _)| *tick), Some(40));
+        assert_eq!(seen.last().map(|(tick, _)| *tick), Some(NEWEST));
         assert!(seen.is_sorted());
     }
 }
