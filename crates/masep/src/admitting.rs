@@ -413,9 +413,12 @@ impl<D: Admits> Visit<D> {
         })
     }
 
-    /// The connection has a reason to end.
+    /// The connection has a reason to end. Before that it was open, of which another thread may still be telling the host.
     pub(crate) fn begin_to_end(&self) {
-        self.door.ask(|admission, _| admission.ending(self.ticket));
+        self.door.update(|state| {
+            state.requests.end(self.ticket, Ok(()));
+            state.admission.ending(self.ticket);
+        });
     }
 
     /// The peer was told of the end, and the handler is being told.

@@ -403,9 +403,10 @@ impl Visit<Door> {
             allowed: connections.saturating_sub(1),
         });
         let bye = Bye::new(reason.as_str(), "the server has no thread for it");
+        // Before its end is told of.
+        self.tell_host(Err(reason));
         connection.shared().begin_end_with(bye.may_return(true));
         connection.shared().told();
-        self.tell_host(Err(reason));
     }
 
     /// The connection was never open.
