@@ -244,7 +244,6 @@ pub(crate) fn prepare_accepted(
 ///
 /// A large frame that is sent without the pauses of a congestion control arrives in pieces more often, which pymasep's reader
 /// does not endure.
-#[cfg(not(masep_model))]
 pub(crate) fn note_peer(stream: &(impl Stream + ?Sized), splits_frames: bool) {
     if !splits_frames && let Some(tcp) = stream.tcp() {
         tcp.send_unpaced();

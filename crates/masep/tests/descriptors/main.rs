@@ -15,7 +15,6 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -44,30 +43,13 @@ of_each_shell! {
 /// The limit of those tests that have no free descriptor.
 const FEW: u64 = 64;
 
-/// The turn of a test, in which no other has the limits.
-struct Alone(MutexGuard<'static, Option<PathBuf>>);
-
-/// Waits for the turn, for the end of the thread of the test before, which has a stack, and for that of the hundreds of
-/// connections that it may have had: a test that lets one descriptor go has to have some.
-fn alone() -> Alone {
-    static THREAD: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let mut before = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(thread) = before.take() {
-        until(|| !thread.exists());
-    }
+/// Waits until no other test runs, and the hundreds of connections that one may have had have ended: a test that lets one
+/// descriptor go has to have some.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     until(|| (descriptors() as u64) < FEW - 16);
-    Alone(before)
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        let Ok(thread) = fs::read_link("/proc/thread-self") else {
-            return;
-        };
-        // Where there was no thread for a test, the first one has run it, which does not end.
-        let is_first = thread.ends_with(std::process::id().to_string());
-        *self.0 = (!is_first).then(|| Path::new("/proc").join(thread));
-    }
+    alone
 }
 
 static TOLD: Mutex<Option<mpsc::Sender<Instant>>> = Mutex::new(None);

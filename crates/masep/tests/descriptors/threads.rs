@@ -1,5 +1,11 @@
 //! A process that can have no more threads.
+//!
+//! Each of these tests has a process of its own: where there is room for a stack and for nothing else, the standard library ends
+//! the process. Then it is tried again.
 
+use std::env;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -14,6 +20,47 @@ use crate::shells::{Options, Peer, SOON, Says, Shell, accept, of_each_shell, unt
 
 of_each_shell! {
     tokens_are_watched_though_the_first_server_had_no_thread_for_that
+}
+
+/// The variable that has the name of the case.
+const CASE: &str = "MASEP_TEST_CASE";
+
+const CASES: [(&str, fn()); 5] = [
+    ("handler", handler),
+    ("seat", seat),
+    ("tokens of async", || tokens(Shell::Async)),
+    ("tokens of blocking", || tokens(Shell::Blocking)),
+    ("name", name),
+];
+
+fn in_its_own_process(case: &str) {
+    // Or it would not have a descriptor.
+    let _alone = alone();
+    for _ in 0..20 {
+        let program = env::current_exe().unwrap();
+        let arguments = ["--exact", "threads::case", "--ignored", "--nocapture"];
+        let mut command = Command::new(program);
+        let output = command.args(arguments).env(CASE, case).output().unwrap();
+        let [said, errors] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+        if output.status.success() {
+            assert!(said.contains("1 passed"), "{said}");
+            return;
+        }
+        let has_no_room = ["alternative stack", "memory allocation of"]
+            .iter()
+            .any(|complaint| errors.contains(complaint));
+        let is_ended_so = output.status.signal().is_some() && has_no_room;
+        assert!(is_ended_so, "{}\n{said}\n{errors}", output.status);
+    }
+    panic!("there was never room for a thread");
+}
+
+#[test]
+#[ignore = "the tests of this file run it, in processes of their own"]
+fn case() {
+    let asked = env::var(CASE).unwrap();
+    let (_, run) = CASES.iter().find(|(case, _)| *case == asked).unwrap();
+    run();
 }
 
 /// There is no memory for the stack of another thread, until this is dropped. (The bound of their number is none for root.)
@@ -76,7 +123,10 @@ fn address_space() -> u64 {
 
 #[test]
 fn without_a_thread_for_its_handler_a_client_is_told_and_who_is_inside_goes_on() {
-    let _alone = alone();
+    in_its_own_process("handler");
+}
+
+fn handler() {
     let server = Shell::Blocking.serve(Options::default().handler(Echo));
     let talk = |peer: &mut Peer| {
         peer.say("hi");
@@ -84,19 +134,33 @@ fn without_a_thread_for_its_handler_a_client_is_told_and_who_is_inside_goes_on()
     };
     let mut early = Peer::join(server.address(), "early");
     talk(&mut early);
-    let none = NoThreads::new();
-    Peer::join(server.address(), "late").expect_bye();
+    let mut none = NoThreads::new();
+    let mut served = Vec::new();
+    // A thread that has ended may have left its stack.
+    let told = (0..20).find_map(|number| {
+        none.park_all();
+        let mut late = Peer::join(server.address(), &format!("late-{number}"));
+        late.say("hi");
+        let told = late.read().filter(|told| told != b"hi");
+        served.push(late);
+        told
+    });
+    assert_eq!(told.as_deref(), Some(&b"BYE"[..]));
     talk(&mut early);
+    drop(served);
     until(|| server.registry().len() == 1);
     drop(none);
     talk(&mut Peer::join(server.address(), "late"));
     talk(&mut early);
 }
 
-/// There is a thread for the seat, and none for the one who is let in.
 #[test]
 fn a_seat_is_free_again_whose_player_has_no_thread() {
-    let _alone = alone();
+    in_its_own_process("seat");
+}
+
+/// There is a thread for the seat, and none for the one who is let in.
+fn seat() {
     let table = Table::builder("countdown.Countdown").seats(["red", "blue"]);
     let table = table.bind_blocking("127.0.0.1:0").unwrap();
     let target = format!("masep://{}", table.local_address());
@@ -110,7 +174,7 @@ fn a_seat_is_free_again_whose_player_has_no_thread() {
         Shell::Async.connect(id, target.clone(), Options::default().says(says))
     };
     let mut none = NoThreads::new();
-    // Something else may have taken the thread for the seat, or the thread of a test that has ended may have left its stack.
+    // Something else may have taken the thread for the seat, or a thread that has ended may have left its stack.
     let ends = std::iter::repeat_with(|| {
         none.park_all();
         none.allow_one();
@@ -126,7 +190,13 @@ fn a_seat_is_free_again_whose_player_has_no_thread() {
 }
 
 fn tokens_are_watched_though_the_first_server_had_no_thread_for_that(shell: Shell) {
-    let _alone = alone();
+    in_its_own_process(match shell {
+        Shell::Async => "tokens of async",
+        Shell::Blocking => "tokens of blocking",
+    });
+}
+
+fn tokens(shell: Shell) {
     let mut grants = Grants::default();
     let expires = SystemTime::now() + Duration::from_secs(2);
     let digest = Digest::of(&AccessToken::from("secret"));
@@ -155,7 +225,10 @@ fn tokens_are_watched_though_the_first_server_had_no_thread_for_that(shell: Shel
 
 #[test]
 fn without_a_thread_a_name_is_not_resolved_and_that_is_an_error() {
-    let _alone = alone();
+    in_its_own_process("name");
+}
+
+fn name() {
     let server = Shell::Async.serve(Options::default());
     let port = server.address().tcp().unwrap().port();
     let runtime = tokio::runtime::Builder::new_current_thread();

@@ -10,7 +10,9 @@ use crate::players::{end, playing, watch_with};
 use crate::shells::{SOON, Shell, of_each_shell};
 use crate::{builder, plays, state};
 
-of_each_shell! { spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view }
+of_each_shell! {
+    spectators_that_do_not_read_hold_up_nobody_and_get_the_newest_view
+}
 
 /// The number of the last view.
 const NEWEST: i64 = 40;
