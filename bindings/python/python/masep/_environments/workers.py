@@ -98,6 +98,8 @@ class Workers:
         self._failures = 0
         #: When workers are started for which the system has had no descriptor or no process.
         self._starts_at: float | None = None
+        #: The last one was not started.
+        self._start_failed = False
         self._is_closing = False
         self._closing = threading.RLock()
         self._is_up = threading.Event()
@@ -301,9 +303,14 @@ class Workers:
             while len(self._all) < self._count:
                 self._all.append(WorkerProcess(self._context, self._setting))
         except (OSError, EOFError) as error:
-            # The end of the file is that of a fork server that could not fork.
-            _log.warning("a worker cannot be started, and is in %s seconds: %s", RETRY_SECONDS, error)
+            # The end of the file is that of a fork server that could not fork. A signal to all processes of a service ends the
+            # fork server too, and this one before it tries again: that is no failure.
+            level = logging.WARNING if self._start_failed else logging.INFO
+            _log.log(level, "a worker cannot be started, and is in %s seconds: %s", RETRY_SECONDS, error)
+            self._start_failed = True
             self._starts_at = now + RETRY_SECONDS
+        else:
+            self._start_failed = False
 
     def _hand_out(self) -> None:
         """Gives workers to those that wait, in order of arrival."""
