@@ -54,5 +54,8 @@ def pytest_collection_modifyitems(items):
             continue
         if "search_port" in vars(item.module):
             item.add_marker(pytest.mark.xdist_group("search"))
+            if item.get_closest_marker("timeout") is None:
+                # It may have to wait for its turn, also for that of another suite.
+                item.add_marker(pytest.mark.timeout(300))
         elif has_shared_fixtures(item):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

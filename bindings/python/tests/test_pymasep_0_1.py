@@ -69,6 +69,7 @@ def outcomes(*through):
     return found, printed
 
 
+@pytest.mark.timeout(2 * (1 + TRIES) * ALL)
 def test_its_own_tests_pass_as_they_do_without_masep():
     without, printed = outcomes()
     assert len(without["PASSED"]) > 20, printed
