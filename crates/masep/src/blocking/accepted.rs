@@ -21,6 +21,8 @@ struct State {
     arriving: usize,
     /// True if no more arrive than these.
     closed: bool,
+    /// Nobody takes any more.
+    is_over: bool,
     /// Calls that wait.
     calls: usize,
 }
@@ -33,6 +35,7 @@ impl Arrivals {
                 waiting: Accepted::new(connections),
                 arriving: 0,
                 closed: false,
+                is_over: false,
                 calls: 0,
             }),
             changed: Condvar::default(),
@@ -67,7 +70,13 @@ impl Arrivals {
     }
 
     pub(super) fn arrive(&self, connection: Connection) {
-        let dropped = self.lock().waiting.push(connection, sync::now());
+        let mut state = self.lock();
+        let dropped = if state.is_over {
+            Some(connection)
+        } else {
+            state.waiting.push(connection, sync::now())
+        };
+        drop(state);
         drop(dropped);
         self.leave();
     }
@@ -83,9 +92,13 @@ impl Arrivals {
         }
     }
 
-    /// Drops those that wait.
-    pub(super) fn clear(&self) {
-        let waiting = self.lock().waiting.take_all();
+    /// Drops those that wait, and those that come later: nobody takes them any more. They would keep each other, for they have
+    /// the door, which has this.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        let waiting = state.waiting.take_all();
+        drop(state);
         drop(waiting);
     }
 

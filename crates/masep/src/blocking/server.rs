@@ -303,7 +303,7 @@ impl Drop for Server {
         for connection in self.registry().connections() {
             connection.shared().end(CloseReason::Shutdown);
         }
-        self.door.accepted().clear();
+        self.door.accepted().end();
     }
 }
 

@@ -112,6 +112,22 @@ fn has_keeper() -> bool {
         .any(|task| name(task).is_ok_and(|name| name == "masep-keeper\n"))
 }
 
+/// Clients come in while their server ends, at any moment of that.
+#[test]
+fn a_server_that_ends_while_clients_come_in_leaves_nothing() {
+    let _alone = alone();
+    for round in 0..300 {
+        let server = Shell::Blocking.serve(Options::default());
+        let mut peer = Peer::connect(server.address());
+        peer.write(&frame(b"agent"));
+        if round % 2 == 0 {
+            peer.expect(b"engine");
+        }
+        drop(server);
+    }
+    until(|| !has_keeper());
+}
+
 /// The rest of a frame that was accepted is a thread's to write. Where there can be none, the connection does not stay as if it
 /// were whole.
 #[test]
