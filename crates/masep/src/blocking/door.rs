@@ -12,13 +12,11 @@ use masep_proto::{Limit, LimitExceeded, Limits};
 
 use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
-use super::detached::{Away, Detached};
+use super::bindings::{Detached, relay::Relays};
 use super::handler::guarded;
 use super::handler_threads::HandlerThreads;
 use super::keeper;
 use super::prefaces::Prefaces;
-#[cfg(feature = "unstable-bindings")]
-use super::relay::Relays;
 use super::shared::{DropGuard, Shared, wait_while};
 use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
@@ -32,12 +30,12 @@ use crate::{Address, Bye, CloseReason, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
-    itself: Weak<Self>,
+    pub(super) itself: Weak<Self>,
     settings: DoorSettings,
     registry: Registry,
     handler: Option<Arc<dyn SocketHandler>>,
     threads: Arc<HandlerThreads>,
-    accepted: Arrivals,
+    pub(super) accepted: Arrivals,
     _keeper: keeper::Hold,
     /// The most connections that live at a time.
     places: usize,
@@ -48,7 +46,7 @@ pub(super) struct Door {
     wake: PipeWriter,
     is_stopped: AtomicBool,
     #[cfg(feature = "unstable-bindings")]
-    relays: Arc<Relays>,
+    pub(super) relays: Arc<Relays>,
 }
 
 impl Door {
@@ -94,12 +92,6 @@ impl Door {
         &self.accepted
     }
 
-    /// Waits for the clients in TLS that were given away, and cuts those off that have not ended by then.
-    #[cfg(feature = "unstable-bindings")]
-    pub(super) fn end_relays(&self, until: Option<Instant>) {
-        self.relays.wait(until);
-    }
-
     /// Has the thread stop, which closes the port.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
@@ -118,7 +110,7 @@ impl Door {
         let _ = (&self.wake).write_all(&[0]);
     }
 
-    fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -320,27 +312,7 @@ impl Admits for Door {
 
     #[cfg(feature = "unstable-bindings")]
     fn give_up(&self, ticket: masep_proto::admission::Ticket) -> Option<io::Result<Detached>> {
-        let door = self.itself.upgrade()?;
-        let shared = self.lock().get(ticket).cloned()?;
-        let detached = shared.detach(&self.relays)?;
-        let is_given_away = shared.lock().is_given_away;
-        if is_given_away {
-            self.accepted.leave();
-        }
-        let (stream, heard) = match detached {
-            Ok(detached) => detached,
-            Err(error) => {
-                if is_given_away {
-                    Visit { door, ticket }.leave();
-                }
-                return Some(Err(error));
-            }
-        };
-        let away = Arc::new(Away::default());
-        let is_given_away = self.update(|state| state.give_away(ticket, &away));
-        let detached = Detached::new(stream, heard, away, Visit { door, ticket });
-        // Refused in the same moment, it finds the end of the stream.
-        is_given_away.then_some(Ok(detached))
+        self.detach(ticket)
     }
 }
 

@@ -44,28 +44,6 @@ impl Shared {
         }
     }
 
-    /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream: with what was heard on it.
-    /// `None` if it has gone.
-    #[cfg(feature = "unstable-bindings")]
-    pub(super) fn hand_over(
-        self: &Arc<Self>,
-    ) -> Option<(Arc<Stream>, masep_proto::connection::Heard)> {
-        use masep_proto::connection::HandOver;
-        let mut state = self.lock();
-        loop {
-            match state.core.hand_over() {
-                HandOver::Done(heard) => {
-                    let stream = state.stream.take();
-                    state.is_given_away = true;
-                    self.unlock(state);
-                    return Some((stream?, heard));
-                }
-                HandOver::Later => state = self.wait_for_others(state, None),
-                HandOver::Never => return None,
-            }
-        }
-    }
-
     pub(super) fn turn_away(self: &Arc<Self>, refusal: Refusal) {
         self.change(|state, now| state.core.turn_away(refusal, now));
     }

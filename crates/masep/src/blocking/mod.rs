@@ -50,17 +50,13 @@
 
 mod accepted;
 mod announcing;
-#[cfg(feature = "unstable-bindings")]
+#[path = "../bindings/mod.rs"]
 mod bindings;
 mod client;
 mod connection;
-#[cfg(feature = "unstable-bindings")]
-mod detached;
 mod door;
 mod drive;
 mod ending;
-#[cfg_attr(not(feature = "unstable-bindings"), allow(dead_code, unreachable_pub))]
-mod event_loop;
 mod events;
 mod handler;
 mod handler_threads;
@@ -71,8 +67,6 @@ mod poller;
 mod prefaces;
 mod queue;
 mod registry;
-#[cfg(feature = "unstable-bindings")]
-mod relay;
 mod seen;
 mod server;
 mod shared;
@@ -81,20 +75,16 @@ mod stream;
 pub mod table;
 
 #[cfg(feature = "unstable-bindings")]
-pub use bindings::Offer;
+pub(crate) use bindings::detached::Away;
+#[cfg(all(feature = "unstable-bindings", not(masep_model)))]
+pub use bindings::{Attempt, Attempted};
+#[cfg(feature = "unstable-bindings")]
+pub use bindings::{Detached, EventLoop, Offer, Waits};
 pub use client::{Client, ClientBuilder};
 pub use connection::Connection;
-#[cfg(feature = "unstable-bindings")]
-pub(crate) use detached::Away;
-#[cfg(feature = "unstable-bindings")]
-pub use detached::Detached;
-#[cfg(feature = "unstable-bindings")]
-pub use event_loop::{EventLoop, Waits};
 pub use handler::SocketHandler;
 #[cfg(not(masep_model))]
 pub use player::Player;
-#[cfg(all(feature = "unstable-bindings", not(masep_model)))]
-pub use player::bindings::{Attempt, Attempted};
 pub use queue::{Received, SocketHandlerQueue};
 pub use registry::Registry;
 pub use server::{Server, ServerBuilder};

@@ -1,8 +1,5 @@
 //! A player without async: see [`masep::player`](crate::player), whose calls these are.
 
-#[cfg(feature = "unstable-bindings")]
-pub(super) mod bindings;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,7 +32,7 @@ use crate::{ConnectError, IntoTarget, InvalidAddress, RecvTimeoutError, SendErro
 /// # }
 /// ```
 pub struct Player {
-    playing: Playing<Client>,
+    pub(super) playing: Playing<Client>,
 }
 
 impl PlayerBuilder {
@@ -169,7 +166,7 @@ impl Player {
     }
 
     /// Takes what has come of an attempt to connect.
-    fn connected(&mut self, connected: Result<Client, ConnectError>) {
+    pub(super) fn connected(&mut self, connected: Result<Client, ConnectError>) {
         match connected {
             Ok(client) => self.playing.connected(client),
             Err(error) => self.playing.failed(&error, Instant::now(), random_u64()),
@@ -177,7 +174,7 @@ impl Player {
     }
 
     /// Sends what is to be sent, and takes the next message.
-    fn talk(&mut self, until: Option<Instant>) -> Result<(), TimedOut> {
+    pub(super) fn talk(&mut self, until: Option<Instant>) -> Result<(), TimedOut> {
         // An action that cannot be sent is told by the call that gives it. All else can be.
         let _ = self.send();
         let Some(client) = &self.playing.client else {
@@ -202,7 +199,7 @@ impl Player {
         self.send_by(Connection::send_turn)
     }
 
-    fn send_by(
+    pub(super) fn send_by(
         &mut self,
         way: impl Fn(&Connection, &Message, Option<&Dict>) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
@@ -217,7 +214,7 @@ impl Player {
     }
 
     /// Ends the connection, in order.
-    fn part(&mut self) {
+    pub(super) fn part(&mut self) {
         let _ = self.send();
         if let Some(client) = self.playing.client.take() {
             client.connection().bye();

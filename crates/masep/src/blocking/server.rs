@@ -291,7 +291,8 @@ impl Server {
             let _ = connection.closed_until(until);
         }
         #[cfg(feature = "unstable-bindings")]
-        self.door.end_relays(until);
+        // Clients in TLS that were given away.
+        self.door.relays.wait(until);
         report
     }
 }

@@ -60,7 +60,7 @@ macro_rules! host_calls {
             self.open_seats(&seats, time, view)
         }
 
-        fn all_seats(&self) -> Vec<SeatId> {
+        pub(crate) fn all_seats(&self) -> Vec<SeatId> {
             self.shared.lock().driver.table().seats().collect()
         }
 
@@ -82,7 +82,7 @@ macro_rules! host_calls {
             })
         }
 
-        fn open_turn<V: Into<View>>(
+        pub(crate) fn open_turn<V: Into<View>>(
             &self,
             seats: &[SeatId],
             time: TurnTime,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use masep_proto::connection::{Want, Wants};
 
-use crate::blocking::event_loop::LoopHandle;
+use crate::blocking::bindings::event_loop::LoopHandle;
 use crate::blocking::shared::State;
 use crate::blocking::stream::{Readiness, Waker};
 use crate::sync::{self, Instant, thread};

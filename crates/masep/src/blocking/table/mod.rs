@@ -1,8 +1,6 @@
 //! A table without async: see [`masep::table`](crate::table), whose calls these are.
 
 mod aside;
-#[cfg(feature = "unstable-bindings")]
-mod bindings;
 mod direct;
 mod handling;
 mod shared;
@@ -54,7 +52,7 @@ use crate::{Address, IntoTarget};
 /// # }
 /// ```
 pub struct Table {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     server: Arc<Server>,
     late: Option<LateAction>,
 }

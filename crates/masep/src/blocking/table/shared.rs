@@ -18,7 +18,7 @@ const TELLING: Duration = Duration::from_millis(10);
 /// The longest wait, where there is nothing to wait for.
 const LONG: Duration = Duration::from_secs(3600);
 
-pub(super) struct Shared {
+pub(in crate::blocking) struct Shared {
     inner: Mutex<Inner>,
     /// Something has happened for calls that wait.
     changed: Condvar,
@@ -175,7 +175,7 @@ impl Shared {
 
     /// Waits until there is other news than these.
     #[cfg(feature = "unstable-bindings")]
-    pub(super) fn wait_for_news(&self, seen: u64, until: Option<Instant>) -> u64 {
+    pub(in crate::blocking) fn wait_for_news(&self, seen: u64, until: Option<Instant>) -> u64 {
         let mut inner = self.lock();
         while inner.news == seen && !inner.is_stopped {
             let left = until.map_or(LONG, |it| it.saturating_duration_since(Instant::now()));

@@ -78,7 +78,7 @@ where
 
 impl Table {
     /// The next decision in a turn.
-    pub(super) fn next_in<V: Into<View>>(
+    pub(in crate::blocking) fn next_in<V: Into<View>>(
         &self,
         turn: &mut OpenTurn,
         until: Option<Instant>,
@@ -95,7 +95,7 @@ impl Table {
     }
 
     /// The next decision in one of these turns.
-    pub(super) fn next_among<V: Into<View>>(
+    pub(in crate::blocking) fn next_among<V: Into<View>>(
         &self,
         actions: &mut OpenActions,
         until: Option<Instant>,

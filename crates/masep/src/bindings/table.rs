@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use masep_table::{TableError, TurnTime, View};
 
-use super::Table;
 #[cfg(doc)]
-use super::{Actions, Turn};
-use crate::blocking::TimedOut;
-use crate::table::asking::{OpenActions, OpenTurn, TurnHost as _};
+use crate::blocking::{Actions, Turn};
+use crate::blocking::{Table, TimedOut};
+use crate::table::asking::{Host as _, OpenActions, OpenTurn, TurnHost as _};
 use crate::table::{Move, Seat};
 
 impl Table {
@@ -26,7 +25,7 @@ impl Table {
         let seats = match seats {
             Some(names) => {
                 let names = names.iter().map(String::as_str);
-                self.shared.lock().driver.find(names)?
+                self.look(|driver| driver.find(names))?
             }
             None => self.all_seats(),
         };

@@ -7,13 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use masep_proto::Frame;
-
-use super::Connection;
-use super::keeper;
 use masep_proto::connection::Want;
 
-use super::shared::Shared;
-use super::stream::{Readiness, Wait};
+use crate::blocking::stream::{Readiness, Wait};
+use crate::blocking::{Connection, keeper};
 use crate::sync::{Instant, Mutex, MutexGuard, thread};
 use crate::{Bye, CloseReason, SendError, TryRecvError};
 
@@ -49,7 +46,7 @@ impl Wakeups {
 
 /// The event loop of a connection.
 #[derive(Clone)]
-pub(super) struct LoopHandle {
+pub(in crate::blocking) struct LoopHandle {
     wakeups: Arc<Wakeups>,
     key: u64,
     /// The thread in which the loop looked at the connection last. It looks again after each of its own calls.
@@ -58,12 +55,12 @@ pub(super) struct LoopHandle {
 
 impl LoopHandle {
     /// The loop is in this thread by now.
-    pub(super) fn moves_here(&mut self) {
+    pub(in crate::blocking) fn moves_here(&mut self) {
         self.thread = thread::current().id();
     }
 
     /// Has the loop look at the connection, unless this is a call of the loop itself.
-    pub(super) fn wake(&self) {
+    pub(in crate::blocking) fn wake(&self) {
         if self.thread == thread::current().id() {
             return;
         }
@@ -161,11 +158,41 @@ impl Connection {
     }
 
     /// Moves the bytes that the socket has, or takes, of those kinds of which it is known to be ready; and does what is
-    /// to be done by now. `None` when the peer was told of the end: the loop needs the socket no more. Never blocks.
+    /// to be done by now: a read at most, so that other connections have their turn. `None` when the peer was told of the
+    /// end: the loop needs the socket no more, and the keeper does the rest. Never blocks.
     pub fn turn(&self, readable: bool, writable: bool) -> Option<Waits> {
-        self.shared().turn(Readiness {
+        let shared = self.shared();
+        let mut state = shared.lock();
+        state.tick();
+        if let Some(event_loop) = &mut state.roles.event_loop {
+            event_loop.moves_here();
+        }
+        let found = Readiness {
             reads: readable,
             writes: writable,
+        };
+        state = shared.found_by(state, found);
+        state = shared.advance(state);
+        if !readable && state.core.wants().read == Want::Now {
+            state = shared.read(state, Wait::No);
+            state = shared.advance(state);
+        }
+        if state.is_closed || state.core.is_over() {
+            state.leave_loop();
+            shared.unlock(state);
+            return None;
+        }
+        let wants = state.core.wants();
+        Some(Waits {
+            reads: wants.read != Want::Nothing && !state.roles.is_shut,
+            writes: wants.write != Want::Nothing || wants.sent,
+            // The socket does not tell of what was read from it already.
+            wakes_at: if wants.read == Want::Now && state.core.has_more() {
+                Some(state.now)
+            } else {
+                state.core.deadline()
+            },
+            has_news: state.has_frames() || state.core.reason().is_some(),
         })
     }
 
@@ -205,40 +232,5 @@ impl Connection {
     pub fn is_closed(&self) -> bool {
         let state = self.shared().lock();
         state.is_closed || state.core.is_over()
-    }
-}
-
-impl Shared {
-    /// A look of the event loop that drives the connection: a read at most, so that others have their turn. `None` when
-    /// the peer was told of the end: the keeper does the rest, whatever becomes of the loop.
-    pub(super) fn turn(self: &Arc<Self>, found: Readiness) -> Option<Waits> {
-        let mut state = self.lock();
-        state.tick();
-        if let Some(event_loop) = &mut state.roles.event_loop {
-            event_loop.moves_here();
-        }
-        state = self.found_by(state, found);
-        state = self.advance(state);
-        if !found.reads && state.core.wants().read == Want::Now {
-            state = self.read(state, Wait::No);
-            state = self.advance(state);
-        }
-        if state.is_closed || state.core.is_over() {
-            state.leave_loop();
-            self.unlock(state);
-            return None;
-        }
-        let wants = state.core.wants();
-        Some(Waits {
-            reads: wants.read != Want::Nothing && !state.roles.is_shut,
-            writes: wants.write != Want::Nothing || wants.sent,
-            // The socket does not tell of what was read from it already.
-            wakes_at: if wants.read == Want::Now && state.core.has_more() {
-                Some(state.now)
-            } else {
-                state.core.deadline()
-            },
-            has_news: state.has_frames() || state.core.reason().is_some(),
-        })
     }
 }

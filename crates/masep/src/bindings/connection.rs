@@ -1,4 +1,4 @@
-//! Calls for bindings to other languages, which cannot leave a wait to Rust for long.
+//! Calls of a connection that do not wait for long, and what they leave to the caller.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,10 +11,10 @@ use masep_proto::connection::{
 use masep_proto::protocol2::Welcome;
 use masep_proto::{EncodeError, Frame, Limits, Message, PeerId, Pieces};
 
-use super::drive::Awaits;
-use super::shared::{DropGuard, Shared, State};
-use super::stream::after;
-use super::{Connection, Registry};
+use crate::blocking::drive::Awaits;
+use crate::blocking::shared::{DropGuard, Shared, State};
+use crate::blocking::stream::after;
+use crate::blocking::{Connection, Registry, TimedOut, endpoint};
 use crate::transport::{self, Socket};
 use crate::{SendError, SocketOptions, sync};
 
@@ -39,7 +39,7 @@ impl Offer {
 }
 
 impl Connection {
-    /// Takes a client that was [detached](super::Request::detach) from a server, in whichever process: by the id, the limits
+    /// Takes a client that was [detached](crate::Request::detach) from a server, in whichever process: by the id, the limits
     /// and the options of this side, with a WELCOME that says this profile, if any, and nothing beyond what each does. Returns
     /// when that is written.
     ///
@@ -57,7 +57,7 @@ impl Connection {
     ) -> io::Result<Self> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let id = id.into();
-        let mut endpoint = super::endpoint(id.clone());
+        let mut endpoint = endpoint(id.clone());
         endpoint.limits = limits.clone();
         let config = endpoint.config(Protocols::Masep2).map(Arc::new);
         let config = config.map_err(invalid)?;
@@ -171,7 +171,7 @@ impl Connection {
         let (last, until) = (shared.lock().core.accepted(), after(time));
         match shared.drive(until, Awaits::Room, |state| state.is_written(last)) {
             Ok(written) => written.map(|()| true),
-            Err(super::TimedOut) => Ok(false),
+            Err(TimedOut) => Ok(false),
         }
     }
 

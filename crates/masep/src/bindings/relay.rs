@@ -14,8 +14,8 @@ use std::time::Duration;
 use masep_proto::connection::Action;
 use rustix::event::{PollFd, PollFlags};
 
-use super::shared::wait_while;
-use super::stream::{Stream, after, wait_for};
+use crate::blocking::shared::wait_while;
+use crate::blocking::stream::{Stream, after, wait_for};
 use crate::hearing::Hearing;
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, thread};
 use crate::transport::{Socket, Stream as _};
@@ -35,7 +35,7 @@ const LEFT: PollFlags = PollFlags::HUP;
 
 /// The relays of a server that run.
 #[derive(Debug, Default)]
-pub(super) struct Relays {
+pub(in crate::blocking) struct Relays {
     state: Mutex<Running>,
     ended: Condvar,
 }
@@ -84,7 +84,7 @@ impl Relays {
     }
 
     /// Waits until all are over; those that are not by then are cut off.
-    pub(super) fn wait(&self, until: Option<Instant>) {
+    pub(in crate::blocking) fn wait(&self, until: Option<Instant>) {
         let runs = |running: &mut Running| !running.clients.is_empty();
         if wait_while(&self.ended, self.lock(), until, runs).is_none() {
             let left: Vec<_> = self.lock().clients.values().cloned().collect();

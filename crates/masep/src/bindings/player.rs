@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use masep_proto::Value;
 use masep_table::player::{Step, Turn};
 
-use super::Player;
-use crate::blocking::{Client, ClientBuilder, TimedOut, endpoint};
+use crate::blocking::{Client, ClientBuilder, Player, TimedOut, endpoint};
 use crate::{ConnectError, SendError, Target};
 
 /// The next thing to do where there is no connection, which is [done](Self::make) without the player.

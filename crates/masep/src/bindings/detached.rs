@@ -6,14 +6,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 
-use masep_proto::connection::Heard;
+use masep_proto::admission::Ticket;
+use masep_proto::connection::{HandOver, Heard};
 
-use super::door::Door;
 use super::event_loop::{EventLoop, Wakeups};
 use super::relay::Relays;
-use super::shared::Shared;
 use crate::CloseReason;
-use crate::admitting::Visit;
+use crate::admitting::{Admits as _, Visit};
+use crate::blocking::door::Door;
+use crate::blocking::shared::Shared;
+use crate::blocking::stream::Stream;
 
 /// A client that was [given away](crate::Request::detach): its stream, of which nothing is said or shut here any more, and
 /// what was heard on it.
@@ -50,15 +52,6 @@ impl Away {
 }
 
 impl Detached {
-    pub(super) fn new(stream: OwnedFd, heard: Heard, away: Arc<Away>, visit: Visit<Door>) -> Self {
-        Self {
-            stream,
-            heard,
-            away,
-            visit,
-        }
-    }
-
     /// All that the server has heard of the client.
     pub const fn heard(&self) -> &Heard {
         &self.heard
@@ -100,13 +93,43 @@ impl fmt::Debug for Detached {
     }
 }
 
+impl Door {
+    /// Gives up a client, as [`Admits::give_up`].
+    pub(in crate::blocking) fn detach(&self, ticket: Ticket) -> Option<io::Result<Detached>> {
+        let door = self.itself.upgrade()?;
+        let shared = self.lock().get(ticket).cloned()?;
+        let detached = shared.detach(&self.relays)?;
+        let is_given_away = shared.lock().is_given_away;
+        if is_given_away {
+            self.accepted.leave();
+        }
+        let visit = Visit { door, ticket };
+        let (stream, heard) = match detached {
+            Ok(detached) => detached,
+            Err(error) => {
+                if is_given_away {
+                    visit.leave();
+                }
+                return Some(Err(error));
+            }
+        };
+        let away = Arc::new(Away::default());
+        let is_given_away = self.update(|state| state.give_away(ticket, &away));
+        let detached = Detached {
+            stream,
+            heard,
+            away,
+            visit,
+        };
+        // Refused in the same moment, it finds the end of the stream.
+        is_given_away.then_some(Ok(detached))
+    }
+}
+
 impl Shared {
     /// Gives up the peer, which waits for the verdict, for somebody who goes on with its stream: that, and what was heard on
     /// it. `None` if it has gone.
-    pub(super) fn detach(
-        self: &Arc<Self>,
-        relays: &Arc<Relays>,
-    ) -> Option<io::Result<(OwnedFd, Heard)>> {
+    fn detach(self: &Arc<Self>, relays: &Arc<Relays>) -> Option<io::Result<(OwnedFd, Heard)>> {
         let state = self.lock();
         let is_secure = state.core.is_secure();
         // Before anything is given up: without it, the peer is refused in order.
@@ -127,5 +150,22 @@ impl Shared {
             return Some(Err(error));
         }
         Some(Ok((theirs, heard)))
+    }
+
+    /// Gives up the peer and its stream, of which nothing is said or shut here any more.
+    fn hand_over(self: &Arc<Self>) -> Option<(Arc<Stream>, Heard)> {
+        let mut state = self.lock();
+        loop {
+            match state.core.hand_over() {
+                HandOver::Done(heard) => {
+                    let stream = state.stream.take();
+                    state.is_given_away = true;
+                    self.unlock(state);
+                    return Some((stream?, heard));
+                }
+                HandOver::Later => state = self.wait_for_others(state, None),
+                HandOver::Never => return None,
+            }
+        }
     }
 }
