@@ -5,50 +5,61 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime};
 
-use masep_proto::access::{Grant, Grants, Subject};
+use masep_proto::access::{Grant, Grants};
 use masep_proto::admission::{
     Admission, Decision, DoorEvent, Entrance, Greet, Refusal, Ticket, Verdict,
 };
 use masep_proto::connection::{Config, Connection as Core, HelloFailure, Protocols};
 use masep_proto::protocol2::Welcome;
-use masep_proto::{Limits, PeerId};
 
-use crate::access::{AccessRequest, Gate, Renews};
+use crate::access::{AccessRequest, Renews};
 #[cfg(feature = "unstable-bindings")]
 use crate::blocking::{Away, Detached};
 use crate::handle::SharedConnection;
-use crate::request::{Decides, Peer, Request, Requests};
+use crate::preface::PrefaceError;
+use crate::request::{Decides, Peer, Requests};
+use crate::serving::ServerSettings;
 use crate::tls::Acceptor;
-use crate::{Address, CloseReason, RejectReason, SocketOptions};
+use crate::transport::{self, Stream};
+use crate::{Address, CloseReason, RejectReason};
 
-/// The settings of a door.
+/// The settings of a door: those of its server, and what was made of them.
 pub(crate) struct DoorSettings {
-    pub(crate) id: PeerId,
+    pub(crate) server: ServerSettings,
     config: Arc<Config>,
     /// The configuration of clients that come by the entrance for pymasep's protocol.
     pymasep_config: Arc<Config>,
-    gate: Gate,
-    pub(crate) socket_options: SocketOptions,
     acceptor: Option<Acceptor>,
 }
 
 impl DoorSettings {
-    pub(crate) fn new(
-        id: PeerId,
-        config: Config,
-        gate: Gate,
-        socket_options: SocketOptions,
-        acceptor: Option<Acceptor>,
-    ) -> Self {
+    pub(crate) fn new(server: ServerSettings, config: Config, acceptor: Option<Acceptor>) -> Self {
         let pymasep = config.clone().tls(false).protocols(Protocols::Pymasep);
         Self {
-            id,
+            server,
             pymasep_config: Arc::new(pymasep),
             config: Arc::new(config),
-            gate,
-            socket_options,
             acceptor,
         }
+    }
+
+    /// The most connections that live at a time.
+    pub(crate) const fn most(&self) -> usize {
+        self.server.server_limits.connections
+    }
+
+    /// True if a header of the PROXY protocol is in front of connections that come by this entrance.
+    pub(crate) fn expects_preface(&self, entrance: Entrance) -> bool {
+        self.server.proxy_protocol && entrance == Entrance::Main
+    }
+
+    /// Sets the options of a socket that was accepted.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(crate) fn prepare(&self, stream: &impl Stream) -> std::io::Result<()> {
+        let options = &self.server.endpoint.socket_options;
+        transport::prepare_accepted(stream, self.config.limits(), options)
     }
 
     /// The configuration of connections that come by this entrance, and the TLS that they may use.
@@ -59,11 +70,6 @@ impl DoorSettings {
         }
     }
 
-    /// The bounds of connections.
-    pub(crate) fn limits(&self) -> &Limits {
-        self.config.limits()
-    }
-
     /// True if all clients have to use TLS at the main entrance.
     pub(crate) fn requires_tls(&self) -> bool {
         self.acceptor.as_ref().is_some_and(Acceptor::requires)
@@ -71,7 +77,7 @@ impl DoorSettings {
 
     /// Has the door be told when tokens change.
     pub(crate) fn subscribe(&self, door: &Arc<impl Renews + 'static>) -> std::io::Result<()> {
-        self.gate.subscribe(door)
+        self.server.gate.subscribe(door)
     }
 
     /// The state of the certificate, if there is one.
@@ -111,9 +117,9 @@ pub(crate) enum Decided {
 }
 
 impl<C: SharedConnection> DoorState<C> {
-    pub(crate) fn new(admission: Admission, settings: &DoorSettings) -> Self {
+    pub(crate) fn new(settings: &DoorSettings) -> Self {
         Self {
-            admission: settings.gate.guard(admission),
+            admission: settings.server.admission(),
             connections: BTreeMap::new(),
             #[cfg(feature = "unstable-bindings")]
             away: BTreeMap::new(),
@@ -267,7 +273,7 @@ fn peer(
         protocol,
         address: info.address.clone(),
         connection: info.id,
-        server: settings.id.clone(),
+        server: settings.server.endpoint.id.clone(),
         grant,
     })
 }
@@ -283,12 +289,11 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     /// Makes a change, and carries out the decisions that follow from it.
     fn update<T>(&self, change: impl FnOnce(&mut DoorState<Self::Connection>) -> T) -> T;
 
-    /// Looks at the connections, of which nothing is changed.
-    fn look<T>(&self, look: impl FnOnce(&DoorState<Self::Connection>) -> T) -> T;
-
-    /// Gives up a client, as [`Decides::hand_over`].
+    /// Gives up a client, as [`Decides::hand_over`]. The stream of an async server's is its runtime's.
     #[cfg(feature = "unstable-bindings")]
-    fn give_up(&self, ticket: Ticket) -> Option<std::io::Result<Detached>>;
+    fn give_up(&self, _ticket: Ticket) -> Option<std::io::Result<Detached>> {
+        None
+    }
 
     /// Makes a call of the admission.
     fn ask<T>(&self, call: impl FnOnce(&mut Admission, Instant) -> T) -> T {
@@ -298,7 +303,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     /// Asks the host's function about those.
     fn ask_host(&self, access: Vec<AccessRequest>) {
         for request in access {
-            self.settings().gate.ask(request);
+            self.settings().server.gate.ask(request);
         }
     }
 
@@ -306,24 +311,6 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     fn begin_to_tell(self: &Arc<Self>) -> Option<Telling<Self>> {
         let may_tell = self.ask(|admission, _| admission.tell());
         may_tell.then(|| Telling(self.clone()))
-    }
-
-    /// Ends the connections of these.
-    fn kick(&self, subject: &Subject) -> usize {
-        self.ask(|admission, now| admission.kick(subject, now))
-    }
-
-    /// As [`kick`](Self::kick), and keeps them out.
-    fn ban(&self, subject: Subject) -> usize {
-        self.ask(|admission, now| admission.ban(subject, now))
-    }
-
-    fn unban(&self, subject: Subject) -> bool {
-        self.ask(|admission, _| admission.unban(subject))
-    }
-
-    fn bans(&self) -> Vec<Subject> {
-        self.look(|state| state.admission.bans().cloned().collect())
     }
 
     /// Tells the log of a refusal, at a pace. `address`, where the span of the log does not have it.
@@ -339,7 +326,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     }
 
     /// A connection has not said where it comes from.
-    fn log_no_preface(&self, address: &Address, why: &dyn std::fmt::Display) {
+    fn log_no_preface(&self, address: &Address, why: &PrefaceError) {
         match self.ask(Admission::log_refusal) {
             Some(skipped) => {
                 let skipped = (skipped > 0).then_some(skipped);
@@ -430,14 +417,6 @@ impl<D: Admits> Visit<D> {
     pub(crate) fn leave(&self) {
         self.door.update(|state| state.leave(self.ticket));
     }
-}
-
-/// The oldest request that nobody has taken.
-pub(crate) fn next_request<D: Admits>(
-    state: &mut DoorState<D::Connection>,
-    door: &Arc<D>,
-) -> Option<Request> {
-    state.requests.next(|| door.clone())
 }
 
 impl<D: Admits> Renews for D {

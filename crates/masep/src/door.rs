@@ -13,8 +13,8 @@ use masep_proto::protocol2::Welcome;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit, next_request};
-use crate::connection::{Delivery, Shared, now};
+use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
+use crate::connection::{Shared, now};
 use crate::request::Request;
 use crate::{Connection, Registry};
 
@@ -24,9 +24,8 @@ pub(crate) use tasks::ServerTask;
 pub(crate) struct Door {
     itself: Weak<Self>,
     settings: DoorSettings,
-    delivery: Delivery,
     /// Places for connections whose header of the PROXY protocol is to come, where one is expected.
-    prefaces: Option<Arc<Semaphore>>,
+    prefaces: Arc<Semaphore>,
     registry: Registry,
     state: Mutex<DoorState<Shared>>,
     /// A deadline may be earlier than before.
@@ -37,21 +36,13 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// `prefaces`: the most connections whose header of the PROXY protocol is to come, where one is expected.
-    pub(crate) fn new(
-        settings: DoorSettings,
-        admission: Admission,
-        delivery: Delivery,
-        prefaces: Option<usize>,
-        registry: Registry,
-    ) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(settings: DoorSettings, registry: Registry) -> io::Result<Arc<Self>> {
+        let most = settings.most().min(Semaphore::MAX_PERMITS);
         let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
-            state: Mutex::new(DoorState::new(admission, &settings)),
+            state: Mutex::new(DoorState::new(&settings)),
             settings,
-            delivery,
-            prefaces: prefaces
-                .map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
+            prefaces: Arc::new(Semaphore::new(most)),
             registry,
             changed: Notify::new(),
             requested: Notify::new(),
@@ -103,7 +94,7 @@ impl Door {
 
     fn take_request(self: &Arc<Self>) -> Option<Request> {
         let mut state = self.lock();
-        let next = next_request(&mut state, self);
+        let next = state.requests.next(|| self.clone());
         if state.requests.has_waiting() {
             // Another call may wait for that one.
             self.requested.notify_one();
@@ -165,19 +156,6 @@ impl Admits for Door {
         drop(state);
         self.ask_host(news.access);
         answer
-    }
-
-    fn look<T>(&self, look: impl FnOnce(&DoorState<Shared>) -> T) -> T {
-        look(&self.lock())
-    }
-
-    #[cfg(feature = "unstable-bindings")]
-    fn give_up(
-        &self,
-        _ticket: masep_proto::admission::Ticket,
-    ) -> Option<io::Result<crate::blocking::Detached>> {
-        // The stream is one of the runtime's.
-        None
     }
 }
 

@@ -75,14 +75,15 @@ impl Endpoint {
         target: Option<&Target>,
     ) -> Result<Option<Acceptor>, TlsError> {
         let insists = target.is_some_and(Target::is_tls);
-        let Some(tls) = &self.server_tls else {
+        // Its key is not kept twice.
+        let Some(tls) = self.server_tls.take() else {
             return if insists {
                 Err(TlsError::no_server())
             } else {
                 Ok(None)
             };
         };
-        let acceptor = Acceptor::load(tls, insists)?;
+        let acceptor = Acceptor::load(&tls, insists)?;
         if acceptor.as_ref().is_some_and(Acceptor::requires) {
             if let Some(target) = target.filter(|target| !target.may_be_tls()) {
                 return Err(TlsError::PlainScheme(target.scheme()));

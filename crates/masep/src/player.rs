@@ -32,7 +32,6 @@ pub use masep_table::player::{Backoff, End, Event, Turn};
 pub use playing::Told;
 
 use crate::connection::now;
-use crate::endpoint::Endpoint;
 use crate::keeper::CLOSE_GRACE;
 use crate::random::random_u64;
 use crate::{
@@ -195,7 +194,7 @@ impl Player {
     player_calls!();
 
     async fn connect(&mut self) {
-        let builder = ClientBuilder::with(self.playing.begin_attempt(Endpoint::new));
+        let builder = ClientBuilder::with(self.playing.begin_attempt());
         match self.dial(builder).await {
             Ok(client) => self.playing.connected(client),
             Err(error) => {

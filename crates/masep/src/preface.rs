@@ -1,7 +1,6 @@
 //! The header of the PROXY protocol in front of a connection, read from its stream, for a listener that expects one.
 
 use std::io;
-use std::time::Instant;
 
 use masep_proto::proxy_protocol::{self, HeaderError};
 
@@ -13,6 +12,8 @@ use crate::transport::Stream;
 pub(crate) enum PrefaceError {
     #[error("the connection ended before its header of the PROXY protocol was whole")]
     Ended,
+    #[error("no header of the PROXY protocol came in time")]
+    Late,
     #[error(transparent)]
     Header(#[from] HeaderError),
     #[error(transparent)]
@@ -56,28 +57,4 @@ fn exactly(wanted: usize) -> Vec<u8> {
     let mut room = Vec::with_capacity(wanted);
     room.resize(room.capacity() - wanted, 0);
     room
-}
-
-/// A connection whose header is still to come.
-pub(crate) struct Unheard<S> {
-    pub(crate) stream: S,
-    pub(crate) address: Address,
-    preface: Preface,
-    pub(crate) until: Instant,
-}
-
-impl<S: Stream> Unheard<S> {
-    pub(crate) fn new(stream: S, address: Address, until: Instant) -> Self {
-        Self {
-            stream,
-            address,
-            preface: Preface::default(),
-            until,
-        }
-    }
-
-    /// Reads what has arrived; see [`Preface::read`].
-    pub(crate) fn read(&mut self) -> Result<Option<Address>, PrefaceError> {
-        self.preface.read(&self.stream, &self.address)
-    }
 }

@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use masep_proto::PeerId;
 use masep_proto::access::Grant;
-use masep_proto::admission::{Admission, Decision, Duplicates, Ticket};
+#[cfg(doc)]
+use masep_proto::admission::Duplicates;
+use masep_proto::admission::{Decision, Ticket};
 use masep_proto::connection::Connection as Core;
 use masep_proto::protocol2::{Hello, Protocol, Rejected, Welcome};
-use masep_proto::{PeerId, ServerLimits};
 use tokio::sync::oneshot;
 
 use crate::{Address, ConnectionId, RejectReason};
@@ -24,15 +26,6 @@ pub(crate) enum Asks {
     /// Those of protocol 2.
     Masep2,
     All,
-}
-
-impl Asks {
-    /// The door of a server that asks so.
-    pub(crate) fn admission(self, limits: &ServerLimits, duplicates: Duplicates) -> Admission {
-        Admission::new(limits, duplicates)
-            .asks(self != Self::Nobody)
-            .asks_all(self == Self::All)
-    }
 }
 
 /// The outcome of a request: the connection is open, or why it is not.

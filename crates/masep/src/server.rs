@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::admitting::DoorSettings;
+use crate::admitting::{Admits as _, DoorSettings};
 use crate::discovery::Announcement;
 use crate::door::{Door, ServerTask};
 use crate::endpoint::Endpoint;
@@ -85,17 +85,17 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// An error that names the address, with the error of the system as its source: `AddrInUse`
     /// where another server listens, `AlreadyExists` for a path at which there is something other than a socket; and
     /// `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
-    pub async fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
+    pub async fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
         let door = self.settings.door(Some(&target))?;
         let listener = SocketListener::bind(&target).await?;
-        let pymasep = match &self.settings.pymasep {
+        let pymasep = match &door.server.pymasep {
             Some(target) => Some(SocketListener::bind(target).await?),
             None => None,
         };
-        self.prepare(&listener);
-        pymasep.iter().for_each(|pymasep| self.prepare(pymasep));
-        self.start(door, listener, pymasep)
+        prepare(&door, &listener);
+        pymasep.iter().for_each(|pymasep| prepare(&door, pymasep));
+        start(door, self.handler, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -104,66 +104,60 @@ impl<H: SocketHandler> ServerBuilder<H> {
     ///
     /// # Errors
     /// The system's error for the socket, and `InvalidInput` for an id that cannot be sent in a hello.
-    pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
+    pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         let door = self.settings.door(None)?;
         let listener = SocketListener::new(listener)?;
-        self.prepare(&listener);
-        self.start(door, listener, None)
+        prepare(&door, &listener);
+        start(door, self.handler, listener, None)
     }
+}
 
-    /// Has connections begin with the options that they are to have.
-    fn prepare(&self, listener: &SocketListener) {
-        let endpoint = &self.settings.endpoint;
-        listener.prepare(&endpoint.limits, &endpoint.socket_options);
+/// Has connections begin with the options that they are to have.
+fn prepare(door: &DoorSettings, listener: &SocketListener) {
+    let endpoint = &door.server.endpoint;
+    listener.prepare(&endpoint.limits, &endpoint.socket_options);
+}
+
+fn start(
+    settings: DoorSettings,
+    handler: impl SocketHandler,
+    listener: impl Listener,
+    pymasep: Option<SocketListener>,
+) -> io::Result<Server> {
+    let local_address = listener.local_address()?;
+    let pymasep_address = pymasep.as_ref().map(Listener::local_address).transpose()?;
+    let info = ServerInfo::new(&settings, local_address, pymasep_address);
+    let announcement = (settings.server.announce)
+        .then(|| announce(&info))
+        .transpose()?;
+    let is_handled = settings.server.endpoint.is_handled;
+    let (hand_out, accepted) = hand_out(settings.most());
+    let registry = Registry::default();
+    let door = Door::new(settings, registry.clone())?;
+    let (alive, all_ended) = mpsc::channel(1);
+    let task = ServerTask {
+        door: door.clone(),
+        handler: Arc::new(handler),
+        hand_out: (!is_handled).then_some(hand_out),
+        alive,
+    };
+    let id = &info.id;
+    if let Some((listener, address)) = pymasep.zip(info.pymasep_address.as_ref()) {
+        let span = tracing::info_span!("server", ?id, %address);
+        let accepting = task.clone().accept(listener, Entrance::Pymasep);
+        tokio::spawn(accepting.instrument(span));
     }
-
-    fn start<L: Listener>(
-        self,
-        settings: DoorSettings,
-        listener: L,
-        pymasep: Option<SocketListener>,
-    ) -> io::Result<Server> {
-        let Self {
-            settings: server,
-            handler,
-        } = self;
-        let local_address = listener.local_address()?;
-        let pymasep_address = pymasep.as_ref().map(Listener::local_address).transpose()?;
-        let (delivery, is_handled) = (server.endpoint.delivery(), server.endpoint.is_handled);
-        let (admission, announces) = (server.admission(), server.announce);
-        let most = server.server_limits.connections;
-        let prefaces = server.proxy_protocol.then_some(most);
-        let info = server.listening(&settings, local_address, pymasep_address);
-        let announcement = announces.then(|| announce(&info)).transpose()?;
-
-        let (hand_out, accepted) = hand_out(most);
-        let registry = Registry::default();
-        let door = Door::new(settings, admission, delivery, prefaces, registry.clone())?;
-        let (alive, all_ended) = mpsc::channel(1);
-        let task = ServerTask {
-            door: door.clone(),
-            handler: Arc::new(handler),
-            hand_out: (!is_handled).then_some(hand_out),
-            alive,
-        };
-        let id = &info.id;
-        if let Some((listener, address)) = pymasep.zip(info.pymasep_address.as_ref()) {
-            let span = tracing::info_span!("server", ?id, %address);
-            let accepting = task.clone().accept(listener, Entrance::Pymasep);
-            tokio::spawn(accepting.instrument(span));
-        }
-        let span = tracing::info_span!("server", ?id, address = %info.local_address);
-        tokio::spawn(task.accept(listener, Entrance::Main).instrument(span));
-        Ok(Server {
-            info,
-            registry,
-            door,
-            accepted: tokio::sync::Mutex::new(accepted),
-            handled: is_handled,
-            all_ended,
-            announcement: Mutex::new(announcement),
-        })
-    }
+    let span = tracing::info_span!("server", ?id, address = %info.local_address);
+    tokio::spawn(task.accept(listener, Entrance::Main).instrument(span));
+    Ok(Server {
+        info,
+        registry,
+        door,
+        accepted: tokio::sync::Mutex::new(accepted),
+        handled: is_handled,
+        all_ended,
+        announcement: Mutex::new(announcement),
+    })
 }
 
 /// Serves over other transports than sockets.
@@ -174,9 +168,9 @@ impl<H: SocketHandler> ServerBuilder<H> {
     /// # Errors
     /// `InvalidInput` for an id that cannot be sent in a hello, and the error of the listener for its
     /// address.
-    pub fn serve_over<L: Listener>(mut self, listener: L) -> io::Result<Server> {
+    pub fn serve_over<L: Listener>(self, listener: L) -> io::Result<Server> {
         let door = self.settings.door(None)?;
-        self.start(door, listener, None)
+        start(door, self.handler, listener, None)
     }
 }
 
@@ -304,7 +298,7 @@ impl Server {
     /// # }
     /// ```
     pub async fn next_request(&self) -> Result<Request, AcceptError> {
-        if self.info.asks == Asks::Nobody {
+        if self.door.settings().server.asks == Asks::Nobody {
             return Err(AcceptError::AsksNobody);
         }
         self.door.next_request().await.ok_or(AcceptError::Stopped)

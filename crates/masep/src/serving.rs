@@ -47,7 +47,7 @@ impl ServerSettings {
     ///
     /// # Errors
     /// An id that cannot be sent in a hello, settings that exclude each other, and a certificate that cannot be read.
-    pub(crate) fn door(&mut self, target: Option<&Target>) -> io::Result<DoorSettings> {
+    pub(crate) fn door(mut self, target: Option<&Target>) -> io::Result<DoorSettings> {
         match target {
             Some(target) => {
                 let protocols = target.protocols();
@@ -57,15 +57,7 @@ impl ServerSettings {
         }
         let acceptor = self.endpoint.acceptor(target)?;
         let config = self.config(acceptor.as_ref())?;
-        let id = self.endpoint.id.clone();
-        let options = self.endpoint.socket_options.clone();
-        Ok(DoorSettings::new(
-            id,
-            config,
-            self.gate.clone(),
-            options,
-            acceptor,
-        ))
+        Ok(DoorSettings::new(self, config, acceptor))
     }
 
     /// The configuration that the connections share.
@@ -78,50 +70,53 @@ impl ServerSettings {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
 
+    /// The door's rules for who is let in.
     pub(crate) fn admission(&self) -> Admission {
-        self.asks.admission(&self.server_limits, self.duplicates)
-    }
-
-    /// The server that listens at these addresses, which the log warns of if anybody may come.
-    pub(crate) fn listening(
-        self,
-        door: &DoorSettings,
-        local_address: Address,
-        pymasep_address: Option<Address>,
-    ) -> ServerInfo {
-        let pymasep = pymasep_address.as_ref();
-        let is_exposed = warn_if_exposed(&local_address, pymasep, &self.gate, door.requires_tls());
-        let id = self.endpoint.id;
-        let described = id.as_str().to_owned();
-        let describe = self.describe.unwrap_or_else(|| {
-            Describe::new(move || Description {
-                id: Some(described.clone()),
-                ..Description::default()
-            })
-        });
-        ServerInfo {
-            id,
-            asks: self.asks,
-            limits: self.server_limits,
-            local_address,
-            pymasep_address,
-            is_exposed,
-            describe,
-        }
+        let admission = Admission::new(&self.server_limits, self.duplicates)
+            .asks(self.asks != Asks::Nobody)
+            .asks_all(self.asks == Asks::All);
+        self.gate.guard(admission)
     }
 }
 
 /// The facts about a server that do not change while it listens.
 pub(crate) struct ServerInfo {
     pub(crate) id: PeerId,
-    /// The clients about which the host is asked.
-    pub(crate) asks: Asks,
     pub(crate) limits: ServerLimits,
     pub(crate) local_address: Address,
     pub(crate) pymasep_address: Option<Address>,
     pub(crate) is_exposed: bool,
     /// The description that searches are given.
     pub(crate) describe: Describe,
+}
+
+impl ServerInfo {
+    /// The server that listens at these addresses, which the log warns of if anybody may come.
+    pub(crate) fn new(
+        door: &DoorSettings,
+        local_address: Address,
+        pymasep_address: Option<Address>,
+    ) -> Self {
+        let (server, pymasep) = (&door.server, pymasep_address.as_ref());
+        let has_tls = door.requires_tls();
+        let is_exposed = warn_if_exposed(&local_address, pymasep, &server.gate, has_tls);
+        let id = server.endpoint.id.clone();
+        let described = id.as_str().to_owned();
+        let describe = server.describe.clone().unwrap_or_else(|| {
+            Describe::new(move || Description {
+                id: Some(described.clone()),
+                ..Description::default()
+            })
+        });
+        Self {
+            id,
+            limits: server.server_limits.clone(),
+            local_address,
+            pymasep_address,
+            is_exposed,
+            describe,
+        }
+    }
 }
 
 /// The calls that the builders of both servers have.
@@ -271,29 +266,30 @@ macro_rules! info_calls {
         /// The state of the server's certificate; `None` where it has no TLS. Looks at its files, as a new connection does.
         #[cfg(feature = "tls")]
         pub fn certificate(&self) -> Option<crate::tls::CertificateState> {
-            crate::admitting::Admits::settings(&*self.door).certificate()
+            self.door.settings().certificate()
         }
 
         /// Ends the connections of these, with the code `kicked`, and returns their number. They may come back, unless they
         /// are [banned](Self::ban). Does not wait: a peer that does not take its last frames within a second is cut off.
         pub fn kick(&self, subject: &crate::access::Subject) -> usize {
-            crate::admitting::Admits::kick(&*self.door, subject)
+            self.door.ask(|admission, now| admission.kick(subject, now))
         }
 
         /// As [`kick`](Self::kick), and refuses all that come, with the code `banned`, until [`unban`](Self::unban) or the
         /// end of the server.
         pub fn ban(&self, subject: crate::access::Subject) -> usize {
-            crate::admitting::Admits::ban(&*self.door, subject)
+            self.door.ask(|admission, now| admission.ban(subject, now))
         }
 
         /// Lets these come again. False if they were not banned.
         pub fn unban(&self, subject: crate::access::Subject) -> bool {
-            crate::admitting::Admits::unban(&*self.door, subject)
+            self.door.ask(|admission, _| admission.unban(subject))
         }
 
         /// The clients that are banned.
         pub fn bans(&self) -> Vec<crate::access::Subject> {
-            crate::admitting::Admits::bans(&*self.door)
+            self.door
+                .ask(|admission, _| admission.bans().cloned().collect())
         }
     };
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use masep_proto::Value;
 use masep_table::player::{Step, Turn};
 
-use crate::blocking::{Client, ClientBuilder, Player, TimedOut, endpoint};
+use crate::blocking::{Client, ClientBuilder, Player, TimedOut};
 use crate::{ConnectError, SendError, Target};
 
 /// The next thing to do where there is no connection, which is [done](Self::make) without the player.
@@ -53,11 +53,7 @@ impl Player {
     pub fn next_attempt(&mut self) -> Option<Attempt> {
         let now = Instant::now();
         match self.playing.session.step(now) {
-            Step::Connect => {
-                let builder = ClientBuilder::with(self.playing.begin_attempt(endpoint));
-                let connect = Box::new((builder, self.playing.target.clone()));
-                Some(Attempt(What::Connect(connect)))
-            }
+            Step::Connect => Some(Attempt(What::Connect(Box::new(self.begin_attempt())))),
             Step::Wait(next) => Some(Attempt(What::Wait(next.saturating_duration_since(now)))),
             Step::Talk | Step::Over => None,
         }

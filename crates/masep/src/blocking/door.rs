@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use masep_proto::admission::{Admission, Entrance, GRACE, Greet};
 use masep_proto::connection::{Connection as Core, HelloFailure};
-use masep_proto::{Limit, LimitExceeded, Limits};
+use masep_proto::{Limit, LimitExceeded};
 
 use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
@@ -21,24 +21,22 @@ use super::shared::{DropGuard, Shared, wait_while};
 use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
 use super::{Connection, Registry, SocketHandler, TimedOut};
 use crate::accepting::AcceptErrors;
-use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit, next_request};
+use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
 use crate::request::Request;
 use crate::server::FAR;
 use crate::sync::{Condvar, Mutex, MutexGuard, earlier};
-use crate::transport::{self, ListeningSocket, Socket};
+use crate::transport::{ListeningSocket, Socket};
 use crate::{Address, Bye, CloseReason, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
     pub(super) itself: Weak<Self>,
     settings: DoorSettings,
-    registry: Registry,
-    handler: Option<Arc<dyn SocketHandler>>,
+    pub(super) registry: Registry,
+    pub(super) handler: Option<Arc<dyn SocketHandler>>,
     threads: Arc<HandlerThreads>,
     pub(super) accepted: Arrivals,
     _keeper: keeper::Hold,
-    /// The most connections that live at a time.
-    places: usize,
     state: Mutex<DoorState<Shared>>,
     /// The host is asked about a connection, or will not be any more.
     requested: Condvar,
@@ -50,11 +48,8 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// `connections`: the most that live at a time.
     pub(super) fn new(
         settings: DoorSettings,
-        admission: Admission,
-        connections: usize,
         handler: Option<Arc<dyn SocketHandler>>,
         wake: PipeWriter,
     ) -> io::Result<Arc<Self>> {
@@ -64,10 +59,9 @@ impl Door {
             registry: Registry::default(),
             handler,
             threads: Arc::default(),
-            accepted: Arrivals::new(connections),
+            accepted: Arrivals::new(settings.most()),
             _keeper: hold,
-            places: connections,
-            state: Mutex::new(DoorState::new(admission, &settings)),
+            state: Mutex::new(DoorState::new(&settings)),
             requested: Condvar::new(),
             wake,
             is_stopped: AtomicBool::new(false),
@@ -77,19 +71,6 @@ impl Door {
         });
         door.settings.subscribe(&door)?;
         Ok(door)
-    }
-
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// True if a handler gets the connections, and not calls of accept.
-    pub(super) fn is_handled(&self) -> bool {
-        self.handler.is_some()
-    }
-
-    pub(super) fn accepted(&self) -> &Arrivals {
-        &self.accepted
     }
 
     /// Has the thread stop, which closes the port.
@@ -122,20 +103,18 @@ impl Door {
         let waits =
             |state: &mut DoorState<Shared>| !state.requests.has_waiting() && !state.is_stopped;
         let state = wait_while(&self.requested, self.lock(), until, waits);
-        Ok(next_request(&mut *state.ok_or(TimedOut)?, self))
+        Ok(state.ok_or(TimedOut)?.requests.next(|| self.clone()))
     }
 
-    /// Accepts until the server is stopped. `expects`: a header of the PROXY protocol in front of each connection that does
-    /// not come by an entrance of its own.
+    /// Accepts until the server is stopped.
     pub(super) fn run(
         self: &Arc<Self>,
         listeners: &[(Entrance, ListeningSocket)],
         mut woken: &PipeReader,
-        expects: bool,
     ) {
-        let mut prefaces = Prefaces::new(expects);
+        let mut prefaces = Prefaces::default();
         let mut errors = AcceptErrors::new();
-        let id = &self.settings.id;
+        let id = &self.settings.server.endpoint.id;
         tracing::info!(?id, "listening");
         let mut rests_until = None;
         while !self.is_stopped.load(Ordering::SeqCst) {
@@ -180,7 +159,7 @@ impl Door {
         let mut rest = None;
         for (entrance, listener) in listeners {
             match listener.accept() {
-                Ok((socket, address)) if prefaces.are_expected_at(*entrance) => {
+                Ok((socket, address)) if self.settings.expects_preface(*entrance) => {
                     prefaces.add(self, socket, address);
                 }
                 Ok((socket, address)) => self.greet(socket, *entrance, address),
@@ -200,7 +179,7 @@ impl Door {
             None => socket,
         };
         let from = address.tcp().map(|address| address.ip());
-        let busy_poll = self.settings.socket_options.busy_poll;
+        let busy_poll = self.settings.server.endpoint.socket_options.busy_poll;
         let mut arrived = None;
         let (_, greet) = self.update(|state| {
             state.arrive(from, entrance, |ticket| {
@@ -224,23 +203,12 @@ impl Door {
         }
     }
 
-    /// The bounds of connections.
-    pub(super) fn limits(&self) -> &Limits {
-        self.settings.limits()
-    }
-
-    /// Connections that may have arrived and not said where they come from.
-    pub(super) fn most_prefaces(&self) -> usize {
-        self.places
-    }
-
     fn prepare(&self, socket: &Socket) -> io::Result<()> {
         if cfg!(not(target_os = "linux")) {
             // Other systems hand the listener's mode on.
             socket.set_nonblocking(false)?;
         }
-        let settings = &self.settings;
-        transport::prepare_accepted(socket, settings.limits(), &settings.socket_options)
+        self.settings.prepare(socket)
     }
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
@@ -304,10 +272,6 @@ impl Admits for Door {
         }
         self.ask_host(news.access);
         answer
-    }
-
-    fn look<T>(&self, look: impl FnOnce(&DoorState<Shared>) -> T) -> T {
-        look(&self.lock())
     }
 
     #[cfg(feature = "unstable-bindings")]

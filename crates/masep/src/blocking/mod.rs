@@ -101,7 +101,10 @@ const PONG_IN_CALL: &str = "pong_in_call";
 
 /// A side of this shell.
 fn endpoint(id: PeerId) -> Endpoint {
-    let mut endpoint = Endpoint::new(id);
+    answering_in_calls(Endpoint::new(id))
+}
+
+fn answering_in_calls(mut endpoint: Endpoint) -> Endpoint {
     endpoint.offer.features.push(PONG_IN_CALL.into());
     endpoint
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use masep_proto::{Dict, Message, Value};
 use masep_table::player::{End, Event, Step, Turn};
 
-use super::{Client, ClientBuilder, Connection, TimedOut, endpoint};
+use super::{Client, ClientBuilder, Connection, TimedOut, answering_in_calls};
 use crate::player::{PlayerBuilder, Playing, Told, player_calls, player_traits};
 use crate::random::random_u64;
-use crate::{ConnectError, IntoTarget, InvalidAddress, RecvTimeoutError, SendError};
+use crate::{ConnectError, IntoTarget, InvalidAddress, RecvTimeoutError, SendError, Target};
 
 /// A player or spectator, which connects and comes back by itself. See [`masep::player`](crate::player).
 ///
@@ -160,9 +160,14 @@ impl Player {
     }
 
     fn connect(&mut self) {
-        let builder = ClientBuilder::with(self.playing.begin_attempt(endpoint));
-        let connected = builder.connect(self.playing.target.clone());
-        self.connected(connected);
+        let (builder, target) = self.begin_attempt();
+        self.connected(builder.connect(target));
+    }
+
+    /// An attempt to connect begins: what it is made with.
+    pub(super) fn begin_attempt(&mut self) -> (ClientBuilder, Target) {
+        let endpoint = answering_in_calls(self.playing.begin_attempt());
+        (ClientBuilder::with(endpoint), self.playing.target.clone())
     }
 
     /// Takes what has come of an attempt to connect.

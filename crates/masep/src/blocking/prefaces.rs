@@ -10,43 +10,45 @@ use super::door::Door;
 use super::stream::{WOKEN, after, poll_fd};
 use crate::Address;
 use crate::admitting::Admits as _;
-use crate::preface::Unheard;
+use crate::preface::{Preface, PrefaceError};
 use crate::transport::Socket;
 
 /// Those of the server's own address, where it is that of a balancer: others may come by an entrance of their own.
+#[derive(Default)]
 pub(super) struct Prefaces {
-    expected: bool,
     /// In order of arrival, which is that of their deadlines.
-    unheard: Vec<Unheard<Socket>>,
+    unheard: Vec<Unheard>,
+}
+
+/// A connection whose header is still to come.
+struct Unheard {
+    socket: Socket,
+    address: Address,
+    preface: Preface,
+    until: Instant,
 }
 
 impl Prefaces {
-    pub(super) const fn new(expected: bool) -> Self {
-        Self {
-            expected,
-            unheard: Vec::new(),
-        }
-    }
-
-    pub(super) fn are_expected_at(&self, entrance: Entrance) -> bool {
-        self.expected && entrance == Entrance::Main
-    }
-
     /// One more, if there is a place for it.
     pub(super) fn add(&mut self, door: &Arc<Door>, socket: Socket, address: Address) {
-        let time = door.limits().hello_time;
-        if self.unheard.len() < door.most_prefaces()
-            && let Some(until) = after(time)
+        let settings = door.settings();
+        if self.unheard.len() < settings.most()
+            && let Some(until) = after(settings.server.endpoint.limits.hello_time)
         {
-            self.unheard.push(Unheard::new(socket, address, until));
+            self.unheard.push(Unheard {
+                socket,
+                address,
+                preface: Preface::default(),
+                until,
+            });
             self.read(door);
         }
     }
 
     /// The sockets to be waited for.
     pub(super) fn waiting(&self) -> impl Iterator<Item = PollFd<'_>> {
-        let sockets = self.unheard.iter().map(|unheard| &unheard.stream);
-        sockets.map(|socket| poll_fd(socket, WOKEN))
+        let unheard = self.unheard.iter();
+        unheard.map(|unheard| poll_fd(&unheard.socket, WOKEN))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -58,13 +60,11 @@ impl Prefaces {
         let now = Instant::now();
         let mut left = Vec::new();
         for mut unheard in self.unheard.drain(..) {
-            match unheard.read() {
-                Ok(Some(of_client)) => door.greet(unheard.stream, Entrance::Main, of_client),
+            let read = unheard.preface.read(&unheard.socket, &unheard.address);
+            match read {
+                Ok(Some(of_client)) => door.greet(unheard.socket, Entrance::Main, of_client),
                 Ok(None) if unheard.until > now => left.push(unheard),
-                Ok(None) => {
-                    let error = "no header of the PROXY protocol came in time";
-                    door.log_no_preface(&unheard.address, &error);
-                }
+                Ok(None) => door.log_no_preface(&unheard.address, &PrefaceError::Late),
                 Err(error) => door.log_no_preface(&unheard.address, &error),
             }
         }

@@ -16,7 +16,7 @@ use super::door::Door;
 use super::endpoint;
 use super::stream::after;
 use super::{Connection, Registry, Request, SocketHandler, TimedOut};
-use crate::admitting::DoorSettings;
+use crate::admitting::{Admits as _, DoorSettings};
 use crate::error::ListenError;
 use crate::handle::SharedConnection as _;
 use crate::request::Asks;
@@ -80,12 +80,12 @@ impl ServerBuilder {
     /// The system's error for the address, which is named (`AddrInUse` where another server listens,
     /// `AlreadyExists` for a path at which there is something other than a socket), for the thread or for announcing;
     /// and `InvalidInput` for text that is no address, and an id that cannot be sent in a hello.
-    pub fn bind(mut self, address: impl IntoTarget) -> io::Result<Server> {
+    pub fn bind(self, address: impl IntoTarget) -> io::Result<Server> {
         let target = address.into_target()?;
         let door = self.settings.door(Some(&target))?;
         let listener = listen(&target)?;
-        let pymasep = self.settings.pymasep.as_ref().map(listen).transpose()?;
-        self.start(door, listener, pymasep)
+        let pymasep = door.server.pymasep.as_ref().map(listen).transpose()?;
+        start(door, self.handler, listener, pymasep)
     }
 
     /// As [`bind`](Self::bind), on a socket that listens already, such as a [`TcpListener`](std::net::TcpListener) or a
@@ -94,44 +94,42 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn serve(mut self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
+    pub fn serve(self, listener: impl Into<OwnedFd>) -> io::Result<Server> {
         let door = self.settings.door(None)?;
-        self.start(door, ListeningSocket::new(listener)?, None)
+        start(door, self.handler, ListeningSocket::new(listener)?, None)
     }
+}
 
-    fn start(
-        self,
-        door: DoorSettings,
-        main: ListeningSocket,
-        pymasep: Option<ListeningSocket>,
-    ) -> io::Result<Server> {
-        let Self { settings, handler } = self;
-        for listener in [Some(&main), pymasep.as_ref()].into_iter().flatten() {
-            let endpoint = &settings.endpoint;
-            listener.prepare(&endpoint.limits, &endpoint.socket_options);
-        }
-        let local_address = main.address().clone();
-        let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
-        let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];
-        let listeners = listeners.map(|(entrance, listener)| Some((entrance, listener?)));
-        let listeners: Vec<_> = listeners.into_iter().flatten().collect();
-        let (woken, wake) = io::pipe()?;
-        let (admission, most) = (settings.admission(), settings.server_limits.connections);
-        let (announces, expects) = (settings.announce, settings.proxy_protocol);
-        let info = settings.listening(&door, local_address, pymasep_address);
-        let door = Door::new(door, admission, most, handler, wake)?;
-        let announcement = announces.then(|| announce(&info)).transpose()?;
-        let accepting = door.clone();
-        let thread = thread::Builder::new()
-            .name("masep-accept".into())
-            .spawn(move || accepting.run(&listeners, &woken, expects))?;
-        Ok(Server {
-            info,
-            door,
-            accepting: Mutex::new(Some(thread)),
-            announcement: Mutex::new(announcement),
-        })
+fn start(
+    settings: DoorSettings,
+    handler: Option<Arc<dyn SocketHandler>>,
+    main: ListeningSocket,
+    pymasep: Option<ListeningSocket>,
+) -> io::Result<Server> {
+    let (server, endpoint) = (&settings.server, &settings.server.endpoint);
+    let local_address = main.address().clone();
+    let pymasep_address = pymasep.as_ref().map(|listener| listener.address().clone());
+    let listeners = [(Entrance::Main, Some(main)), (Entrance::Pymasep, pymasep)];
+    let listeners = listeners.map(|(entrance, listener)| Some((entrance, listener?)));
+    let listeners: Vec<_> = listeners.into_iter().flatten().collect();
+    for (_, listener) in &listeners {
+        listener.prepare(&endpoint.limits, &endpoint.socket_options);
     }
+    let (woken, wake) = io::pipe()?;
+    let info = ServerInfo::new(&settings, local_address, pymasep_address);
+    let announces = server.announce;
+    let door = Door::new(settings, handler, wake)?;
+    let announcement = announces.then(|| announce(&info)).transpose()?;
+    let accepting = door.clone();
+    let thread = thread::Builder::new()
+        .name("masep-accept".into())
+        .spawn(move || accepting.run(&listeners, &woken))?;
+    Ok(Server {
+        info,
+        door,
+        accepting: Mutex::new(Some(thread)),
+        announcement: Mutex::new(announcement),
+    })
 }
 
 /// Listens on a target.
@@ -187,7 +185,7 @@ impl Server {
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
-        self.door.registry()
+        &self.door.registry
     }
 
     /// The next peer that said hello. Blocks until there is one, or none comes any more. Several threads may
@@ -209,10 +207,10 @@ impl Server {
     }
 
     fn accept_until(&self, until: Option<Instant>) -> Result<Connection, AcceptTimeoutError> {
-        if self.door.is_handled() {
+        if self.door.handler.is_some() {
             return Err(AcceptTimeoutError::Handled);
         }
-        match self.door.accepted().next(until) {
+        match self.door.accepted.next(until) {
             Ok(connection) => connection.ok_or(AcceptTimeoutError::Stopped),
             Err(TimedOut) => Err(AcceptTimeoutError::TimedOut),
         }
@@ -239,7 +237,7 @@ impl Server {
     }
 
     fn request_until(&self, until: Option<Instant>) -> Result<Request, AcceptTimeoutError> {
-        if self.info.asks == Asks::Nobody {
+        if self.door.settings().server.asks == Asks::Nobody {
             return Err(AcceptTimeoutError::AsksNobody);
         }
         match self.door.next_request(until) {
@@ -304,7 +302,7 @@ impl Drop for Server {
         for connection in self.registry().connections() {
             connection.shared().end(CloseReason::Shutdown);
         }
-        self.door.accepted().end();
+        self.door.accepted.end();
     }
 }
 

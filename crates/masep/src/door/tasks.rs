@@ -18,8 +18,8 @@ use crate::connection::{Shared, now};
 use crate::hand_out::HandOut;
 use crate::handler::guarded;
 use crate::keeper::Keeper;
-use crate::preface::Preface;
-use crate::transport::{self, Listener, Transport};
+use crate::preface::{Preface, PrefaceError};
+use crate::transport::{Listener, Transport};
 use crate::{Address, CloseReason, Connection, RejectReason, SocketHandler};
 
 /// The things that each task of a server has.
@@ -73,12 +73,11 @@ impl<H: SocketHandler> ServerTask<H> {
 
     /// A connection has come, with or without a header of the PROXY protocol in front of it.
     fn arrive(self, transport: impl Transport, entrance: Entrance, address: Address) {
-        let places = self.door.prefaces.clone();
-        let Some(places) = places.filter(|_| entrance == Entrance::Main) else {
+        if !self.door.settings.expects_preface(entrance) {
             return self.begin(transport, entrance, address);
-        };
+        }
         // Without a place it is closed: as many have not said where they come from as may.
-        if let Ok(place) = places.try_acquire_owned() {
+        if let Ok(place) = self.door.prefaces.clone().try_acquire_owned() {
             tokio::spawn(self.hear_preface(transport, address, place));
         }
     }
@@ -91,7 +90,7 @@ impl<H: SocketHandler> ServerTask<H> {
         place: OwnedSemaphorePermit,
     ) {
         let mut stopped = self.door.stopped.subscribe();
-        let time = self.door.settings.limits().hello_time;
+        let time = self.door.settings.server.endpoint.limits.hello_time;
         let mut preface = Preface::default();
         let heard = timeout(time, async {
             loop {
@@ -108,13 +107,9 @@ impl<H: SocketHandler> ServerTask<H> {
             heard = heard => heard,
         };
         drop(place);
-        match heard {
-            Ok(Ok(of_client)) => self.begin(transport, Entrance::Main, of_client),
-            Ok(Err(error)) => self.door.log_no_preface(&address, &error),
-            Err(_elapsed) => {
-                let error = format_args!("no header of the PROXY protocol within {time:?}");
-                self.door.log_no_preface(&address, &error);
-            }
+        match heard.unwrap_or(Err(PrefaceError::Late)) {
+            Ok(of_client) => self.begin(transport, Entrance::Main, of_client),
+            Err(error) => self.door.log_no_preface(&address, &error),
         }
     }
 
@@ -138,12 +133,12 @@ impl<H: SocketHandler> ServerTask<H> {
         address: Address,
     ) -> Option<(Keeper, Visit<Door>)> {
         let (door, settings) = (&self.door, &self.door.settings);
-        transport::prepare_accepted(&transport, settings.limits(), &settings.socket_options)
-            .ok()?;
+        settings.prepare(&transport).ok()?;
         let (config, acceptor) = settings.at(entrance);
         let core = Core::accept(config.clone(), now());
         let from = address.tcp().map(|address| address.ip());
-        let (delivery, busy_poll) = (door.delivery, settings.socket_options.busy_poll);
+        let endpoint = &settings.server.endpoint;
+        let (delivery, busy_poll) = (endpoint.delivery(), endpoint.socket_options.busy_poll);
         let shared = match acceptor {
             Some(acceptor) => {
                 let transport = acceptor.wrap(transport);

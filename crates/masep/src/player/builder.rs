@@ -9,6 +9,7 @@ use masep_table::player::{Backoff, Part, Session};
 
 use super::playing::Playing;
 use crate::endpoint::Endpoint;
+#[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 use crate::{ConnectionString, IntoTarget, InvalidAddress, SocketOptions};
 
@@ -17,33 +18,24 @@ use crate::{ConnectionString, IntoTarget, InvalidAddress, SocketOptions};
 #[must_use]
 pub struct PlayerBuilder {
     part: Part,
-    seat: Option<String>,
     resume: Option<String>,
-    token: Option<AccessToken>,
+    /// Settings of the endpoint count more than those in it, in whatever order both come.
     credentials: Option<ConnectionString>,
-    limits: Limits,
-    socket_options: SocketOptions,
-    protocols: Protocols,
-    tls: Option<Box<ClientTls>>,
+    endpoint: Endpoint,
 }
 
 impl PlayerBuilder {
     pub(super) fn new(id: PeerId, game: TypeName) -> Self {
         Self {
+            endpoint: Endpoint::new(id.clone()),
             part: Part {
                 id,
                 role: Role::Actor,
                 game,
                 backoff: Backoff::default(),
             },
-            seat: None,
             resume: None,
-            token: None,
             credentials: None,
-            limits: Limits::default(),
-            socket_options: SocketOptions::default(),
-            protocols: Protocols::Both,
-            tls: None,
         }
     }
 
@@ -55,7 +47,7 @@ impl PlayerBuilder {
 
     /// The name of the seat that it wants. Default any. Only tables of protocol 2 have names.
     pub fn seat(mut self, seat: impl Into<String>) -> Self {
-        self.seat = Some(seat.into());
+        self.endpoint.offer.seat = Some(seat.into().into());
         self
     }
 
@@ -67,7 +59,7 @@ impl PlayerBuilder {
 
     /// The access token, which says who it is and what it may do, see [`ClientBuilder::token`](crate::ClientBuilder::token).
     pub fn token(mut self, token: impl Into<AccessToken>) -> Self {
-        self.token = Some(token.into());
+        self.endpoint.offer.token = Some(token.into());
         self
     }
 
@@ -85,27 +77,27 @@ impl PlayerBuilder {
 
     /// The bounds of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.endpoint.limits = limits;
         self
     }
 
     /// Options of the socket.
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.endpoint.socket_options = options;
         self
     }
 
     /// The generations of the protocol that it speaks. Default [`Protocols::Both`]. A scheme that insists on one counts
     /// more.
     pub const fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.endpoint.protocols = protocols;
         self
     }
 
     /// The authorities that it trusts in TLS, see [`ClientBuilder::tls`](crate::ClientBuilder::tls).
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.tls = Some(Box::new(tls));
+        self.endpoint.client_tls = Some(Box::new(tls));
         self
     }
 
@@ -126,31 +118,22 @@ impl PlayerBuilder {
         })
     }
 
-    /// The settings of a client that connects for this player, from those with which a shell begins.
-    pub(super) fn endpoint(
-        &self,
-        begin: impl FnOnce(PeerId) -> Endpoint,
-        resume: Option<&str>,
-    ) -> Endpoint {
-        let mut endpoint = begin(self.part.id.clone());
-        endpoint.limits = self.limits.clone();
-        endpoint.socket_options = self.socket_options.clone();
-        endpoint.protocols = self.protocols;
+    /// The settings of a client that connects for this player.
+    pub(super) fn endpoint(&self, resume: Option<&str>) -> Endpoint {
+        let mut endpoint = self.endpoint.clone();
         if let Some(string) = &self.credentials {
             endpoint.set_credentials(string);
         }
-        // Settings for TLS count more than those in a connection string.
-        if self.tls.is_some() {
-            endpoint.client_tls.clone_from(&self.tls);
+        if self.endpoint.client_tls.is_some() {
+            endpoint.client_tls.clone_from(&self.endpoint.client_tls);
         }
         let offer = &mut endpoint.offer;
+        if self.endpoint.offer.token.is_some() {
+            offer.token.clone_from(&self.endpoint.offer.token);
+        }
         offer.role = Some(self.part.role.hello_name().into());
         offer.game = Some(self.part.game.as_str().into());
-        offer.seat = self.seat.as_deref().map(Into::into);
         offer.resume = resume.map(Into::into);
-        if self.token.is_some() {
-            offer.token.clone_from(&self.token);
-        }
         endpoint
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use masep_proto::protocol2::{Notice, Rejected};
 use masep_proto::tls::TlsFault;
-use masep_proto::{Frame, HelloError, Message, PeerId, Value};
+use masep_proto::{Frame, HelloError, Message, Value};
 use masep_table::TurnData;
 use masep_table::player::{Closed, Event, Session, Step, Turn};
 
@@ -82,11 +82,11 @@ impl<C: PlayerClient> Playing<C> {
         lose(&mut self.session, reason, now, random);
     }
 
-    /// An attempt to connect begins: the settings of its client, from those with which a shell begins.
-    pub(crate) fn begin_attempt(&mut self, begin: impl FnOnce(PeerId) -> Endpoint) -> Endpoint {
+    /// An attempt to connect begins: the settings of its client.
+    pub(crate) fn begin_attempt(&mut self) -> Endpoint {
         self.client = None;
         self.session.connecting();
-        self.options.endpoint(begin, self.session.resume())
+        self.options.endpoint(self.session.resume())
     }
 
     /// The attempt has succeeded.

@@ -18,28 +18,20 @@ use crate::endpoint::Endpoint;
 use crate::random::random_bytes;
 use crate::request::Asks;
 use crate::serving::ServerSettings;
+#[cfg(feature = "tls")]
 use crate::tls::ServerTls;
-use crate::{Duplicates, SocketOptions, Target};
+use crate::{Duplicates, SocketOptions};
 
 /// Configures a [`Table`](super::Table).
 #[must_use]
 #[derive(Clone)]
 pub struct TableBuilder {
-    pub(crate) id: PeerId,
     game: String,
     seats: Vec<String>,
     rules: Vec<Rule>,
     pub(crate) late: Option<LateAction>,
-    pub(crate) limits: Limits,
-    pub(crate) server_limits: ServerLimits,
-    pub(crate) socket_options: SocketOptions,
-    pub(crate) protocols: Protocols,
-    pub(crate) announce: bool,
-    pub(crate) proxy_protocol: bool,
-    pub(crate) duplicates: Duplicates,
-    pub(crate) gate: Gate,
-    pub(crate) pymasep: Option<Target>,
-    pub(crate) tls: Option<Box<ServerTls>>,
+    /// Those of the server below the table.
+    server: ServerSettings,
 }
 
 /// A change of the settings.
@@ -47,22 +39,16 @@ type Rule = Arc<dyn Fn(Settings) -> Settings + Send + Sync>;
 
 impl TableBuilder {
     pub(crate) fn new(game: String) -> Self {
+        let server = ServerSettings {
+            asks: Asks::Masep2,
+            ..ServerSettings::new(Endpoint::new("engine".into()))
+        };
         Self {
-            id: PeerId::from("engine"),
             game,
             seats: Vec::new(),
             rules: Vec::new(),
             late: None,
-            limits: Limits::default(),
-            server_limits: ServerLimits::default(),
-            socket_options: SocketOptions::default(),
-            protocols: Protocols::Both,
-            announce: false,
-            proxy_protocol: false,
-            duplicates: Duplicates::Refuse,
-            gate: Gate::Open,
-            pymasep: None,
-            tls: None,
+            server,
         }
     }
 
@@ -74,7 +60,7 @@ impl TableBuilder {
 
     /// The engine's id, which peers get to know. Default `engine`.
     pub fn id(mut self, id: impl Into<PeerId>) -> Self {
-        self.id = id.into();
+        self.server.endpoint.id = id.into();
         self
     }
 
@@ -124,7 +110,7 @@ impl TableBuilder {
 
     /// Lets a pymasep peer take over the live connection of a pymasep peer with the same id. Default no: ids are public.
     pub fn replaces_same_id(mut self, allowed: bool) -> Self {
-        self.duplicates = match allowed {
+        self.server.duplicates = match allowed {
             true => Duplicates::Replace,
             false => Duplicates::Refuse,
         };
@@ -139,98 +125,85 @@ impl TableBuilder {
 
     /// The bounds of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.server.endpoint.limits = limits;
         self
     }
 
     /// The bounds of the server.
     pub fn server_limits(mut self, limits: ServerLimits) -> Self {
-        self.server_limits = limits;
+        self.server.server_limits = limits;
         self
     }
 
     /// Options of the connections' sockets.
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.server.endpoint.socket_options = options;
         self
     }
 
     /// The generations of the protocol that peers may speak. Default both.
     pub fn protocols(mut self, protocols: Protocols) -> Self {
-        self.protocols = protocols;
+        self.server.endpoint.protocols = protocols;
         self
     }
 
-    access_calls!();
+    access_calls!(server);
 
     /// Has peers use TLS, with this certificate, see [`ServerBuilder::tls`](crate::ServerBuilder::tls).
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
-        self.tls = Some(Box::new(tls));
+        self.server.endpoint.server_tls = Some(Box::new(tls));
         self
     }
 
     /// Expects a header of the PROXY protocol in front of each connection, as
     /// [`ServerBuilder::proxy_protocol`](crate::ServerBuilder::proxy_protocol) has it. Default off.
     pub fn proxy_protocol(mut self, expected: bool) -> Self {
-        self.proxy_protocol = expected;
+        self.server.proxy_protocol = expected;
         self
     }
 
     /// Answers the LAN search from the start until the end of the table, and searches of masep with its id, game and free
     /// seats; with its id alone, where it asks for tokens or has a rule of its own for who is let in. Default off.
     pub fn announce(mut self, announce: bool) -> Self {
-        self.announce = announce;
+        self.server.announce = announce;
         self
     }
 
-    /// The description of the table for searches, made of the number of its free seats; with `None` nobody sits there.
-    /// Where not everybody is let in, those who search are told the id alone: they are strangers.
-    pub(crate) fn description(&self) -> impl Fn(Option<usize>) -> Description + use<> {
-        let is_open = matches!(self.gate, Gate::Open);
+    /// The settings of the server below the table. It describes itself to searches by the number of its free seats; with
+    /// `None` nobody sits there. Where not everybody is let in, those who search are told the id alone: they are strangers.
+    pub(crate) fn server(
+        &self,
+        free: impl Fn() -> Option<usize> + Send + Sync + 'static,
+    ) -> ServerSettings {
+        let is_open = matches!(self.server.gate, Gate::Open);
         let number = move |number: usize| u64::try_from(number).ok().filter(|_| is_open);
         let game = Some(self.game.clone()).filter(|game| is_open && !game.is_empty());
-        let (seats, id) = (self.seats.len(), self.id.clone());
+        let seats = self.seats.len();
         let whole = Description {
-            id: Some(id.as_str().to_owned()),
+            id: Some(self.server.endpoint.id.as_str().to_owned()),
             game,
             seats: number(seats),
             free: None,
         };
-        move |free| Description {
-            free: number(free.unwrap_or(seats)),
+        let describe = move || Description {
+            free: number(free().unwrap_or(seats)),
             ..whole.clone()
-        }
-    }
-
-    /// The settings of the server below the table, which describes itself to searches so, of a side with the table's
-    /// [id](Self::id).
-    pub(crate) fn server(
-        &self,
-        mut endpoint: Endpoint,
-        describe: impl Fn() -> Description + Send + Sync + 'static,
-    ) -> ServerSettings {
-        endpoint.limits = self.limits.clone();
-        endpoint.socket_options = self.socket_options.clone();
-        endpoint.protocols = self.protocols;
-        endpoint.server_tls.clone_from(&self.tls);
+        };
         ServerSettings {
-            server_limits: self.server_limits.clone(),
-            duplicates: self.duplicates,
-            announce: self.announce,
             describe: Some(Describe::new(describe)),
-            asks: Asks::Masep2,
-            gate: self.gate.clone(),
-            pymasep: self.pymasep.clone(),
-            proxy_protocol: self.proxy_protocol,
-            ..ServerSettings::new(endpoint)
+            ..self.server.clone()
         }
     }
 
     /// The table and its connections.
     pub(crate) fn driver<L: Link>(&self) -> io::Result<Driver<L>> {
         let instance = random_text()?;
-        let settings = Settings::new(self.id.as_str(), instance, self.seats.iter());
+        let settings = Settings::new(
+            self.server.endpoint.id.as_str(),
+            instance,
+            self.seats.iter(),
+        );
         let settings = match self.game.as_str() {
             "" => settings,
             game => settings.game(game),
@@ -245,7 +218,7 @@ impl TableBuilder {
 impl fmt::Debug for TableBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableBuilder")
-            .field("id", &self.id)
+            .field("id", &self.server.endpoint.id)
             .field("game", &self.game)
             .field("seats", &self.seats)
             .finish_non_exhaustive()

@@ -68,7 +68,6 @@ pub use masep_table::{
 pub use seat::{Move, Seat};
 pub use turn::Turn;
 
-use crate::endpoint::Endpoint;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
@@ -109,12 +108,11 @@ impl TableBuilder {
     }
 
     fn server_builder(&self, cell: &TableCell) -> ServerBuilder {
-        let (cell, with_free) = (cell.clone(), self.description());
-        let describe = move || {
-            let table = cell.get().and_then(Weak::upgrade);
-            with_free(table.map(|table| table.lock().driver.table().free_seats()))
-        };
-        ServerBuilder::with(self.server(Endpoint::new(self.id.clone()), describe))
+        let cell = cell.clone();
+        ServerBuilder::with(self.server(move || {
+            let table = cell.get().and_then(Weak::upgrade)?;
+            Some(table.lock().driver.table().free_seats())
+        }))
     }
 
     fn start(self, driver: Driver<Connection>, server: Server, cell: &TableCell) -> Table {

@@ -17,7 +17,7 @@ use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
 pub use self::turn::{Actions, Turn};
-use super::{Connection, Server, ServerBuilder, TimedOut, endpoint};
+use super::{Connection, Server, ServerBuilder, TimedOut, answering_in_calls};
 #[cfg(not(feature = "unstable-bindings"))]
 use crate::table::asking::OpenTurn;
 use crate::table::asking::{Host, TurnHost as _, make_views};
@@ -64,12 +64,12 @@ impl TableBuilder {
     /// As [`bind`](Self::bind), and where the system has no thread.
     pub fn bind_blocking(self, address: impl IntoTarget) -> io::Result<Table> {
         let shared = Shared::new(self.driver()?);
-        let (place, with_free) = (Arc::downgrade(&shared), self.description());
-        let describe = move || {
-            let table = place.upgrade();
-            with_free(table.map(|table| table.lock().driver.table().free_seats()))
-        };
-        let settings = self.server(endpoint(self.id.clone()), describe);
+        let place = Arc::downgrade(&shared);
+        let mut settings = self.server(move || {
+            let table = place.upgrade()?;
+            Some(table.lock().driver.table().free_seats())
+        });
+        settings.endpoint = answering_in_calls(settings.endpoint);
         let server = ServerBuilder::with(settings)
             .handler(Handling(shared.clone()))
             .bind(address)?;
