@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime};
 
@@ -17,8 +18,9 @@ use crate::access::{AccessRequest, Renews};
 use crate::blocking::{Away, Detached};
 use crate::handle::SharedConnection;
 use crate::preface::PrefaceError;
-use crate::request::{Decides, Peer, Requests};
+use crate::request::{Decides, Peer, Request, Requests};
 use crate::serving::ServerSettings;
+use crate::sync::Notify;
 use crate::tls::Acceptor;
 use crate::transport::{self, Stream};
 use crate::{Address, CloseReason, RejectReason};
@@ -94,7 +96,7 @@ pub(crate) struct DoorState<C> {
     /// Those that were given away, as long as somebody has them.
     #[cfg(feature = "unstable-bindings")]
     away: BTreeMap<Ticket, Arc<Away>>,
-    pub(crate) requests: Requests,
+    requests: Requests,
     /// Those about which the host's function is to be asked, when the lock is let go.
     access: Vec<AccessRequest>,
     /// A call that waits for a request has one by now.
@@ -102,7 +104,7 @@ pub(crate) struct DoorState<C> {
     /// Somebody looks at the time at the latest then; at `None` perhaps never.
     looks_at: Option<Instant>,
     /// Nobody else is let in.
-    pub(crate) is_stopped: bool,
+    is_stopped: bool,
 }
 
 /// A decision about a connection.
@@ -137,10 +139,11 @@ impl<C: SharedConnection> DoorState<C> {
         from: Option<IpAddr>,
         entrance: Entrance,
         connection: impl FnOnce(Ticket) -> Arc<C>,
-    ) -> (Ticket, Greet) {
+    ) -> (Ticket, Arc<C>, Greet) {
         let (ticket, greet) = self.admission.arrive(from, entrance);
-        self.connections.insert(ticket, connection(ticket));
-        (ticket, greet)
+        let connection = connection(ticket);
+        self.connections.insert(ticket, connection.clone());
+        (ticket, connection, greet)
     }
 
     #[cfg(feature = "unstable-bindings")]
@@ -167,6 +170,17 @@ impl<C: SharedConnection> DoorState<C> {
             self.away.insert(ticket, away.clone());
         }
         is_given_away
+    }
+
+    /// The oldest request that nobody has taken; `Some(None)` if none comes any more, `None` if one has to wait.
+    fn next_request<D: Admits<Connection = C>>(
+        &mut self,
+        door: &Arc<D>,
+    ) -> Option<Option<Request>> {
+        let next = self.requests.next(|| door.clone());
+        // Another call may wait for the one behind it.
+        self.has_asked |= next.is_some() && self.requests.has_waiting();
+        (next.is_some() || self.is_stopped).then_some(next)
     }
 
     /// Lets nobody else in. Those that were not admitted yet are refused.
@@ -293,6 +307,22 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     #[cfg(feature = "unstable-bindings")]
     fn give_up(&self, _ticket: Ticket) -> Option<std::io::Result<Detached>> {
         None
+    }
+
+    /// Tells the calls that wait for a request.
+    fn requested(&self) -> &Notify;
+
+    /// The next connection about which the host is asked; `None` when none comes any more. Cancel safe.
+    async fn next_request(self: &Arc<Self>) -> Option<Request> {
+        loop {
+            let mut requested = pin!(self.requested().notified());
+            // From here on no request is missed.
+            requested.as_mut().enable();
+            if let Some(next) = self.update(|state| state.next_request(self)) {
+                return next;
+            }
+            requested.await;
+        }
     }
 
     /// Makes a call of the admission.

@@ -25,7 +25,7 @@ use crate::tls::Connector;
 use crate::transport::{self, Transport};
 use crate::{
     Address, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget, NoHandler,
-    Registry, SocketHandler, WhenFull,
+    Registry, SocketHandler,
 };
 
 /// Configures a [`Client`].
@@ -54,18 +54,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
         ClientBuilder { endpoint, handler }
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
-    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default
-    /// [`WhenFull::Wait`].
-    ///
-    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
-    /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.endpoint.when_full = when_full;
-        self
-    }
-
-    client_calls!();
+    client_calls!(reads: "");
 
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
@@ -173,9 +162,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     {
         let mut agreement = Agreement::begin(&self.endpoint, address, remembers, now());
         loop {
-            // First: a server is not connected to if the hello cannot be sent.
-            let protocols = agreement.protocols();
-            let config = (self.endpoint).client_config(address, protocols, connector.is_some())?;
+            let config = agreement.config(connector)?;
             let transport = within(
                 ConnectPhase::Connect,
                 &address.to_string(),
@@ -188,8 +175,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
                 .await?
             {
                 Ok(keeper) => return Ok(keeper),
-                Err(failure) if agreement.fails(&failure, now()) => {}
-                Err(failure) => return Err(no_hello(address, failure)),
+                Err(failure) => agreement.fail(failure, now())?,
             }
         }
     }
@@ -214,7 +200,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
             None => Shared::new(core, transport, address, delivery, busy_poll),
             Some(connector) => {
                 let transport = connector.wrap(transport);
-                let transport = transport.map_err(|error| no_hello(&address, error))?;
+                let transport = transport
+                    .map_err(|error| ConnectError::in_hello(address.to_string(), error.into()))?;
                 Shared::new(core, transport, address, delivery, busy_poll)
             }
         };
@@ -293,15 +280,13 @@ impl<H: SocketHandler> ClientBuilder<H> {
     ) -> Result<Client, ConnectError> {
         let address = address.into();
         let connector = self.endpoint.connector_at(&address)?;
-        let protocols = self.endpoint.protocols;
-        let config = (self.endpoint).client_config(&address, protocols, connector.is_some())?;
-        match self
+        let agreement = Agreement::begin(&self.endpoint, &address, false, now());
+        let config = agreement.config(connector.as_ref())?;
+        let greeted = self
             .shake_hands(config, transport, &address, connector.as_ref())
-            .await?
-        {
-            Ok(greeted) => Ok(self.start(&address, greeted)),
-            Err(failure) => Err(no_hello(&address, failure)),
-        }
+            .await?;
+        let greeted = greeted.map_err(|failure| agreement.no_hello(failure))?;
+        Ok(self.start(&address, greeted))
     }
 }
 
@@ -309,10 +294,6 @@ impl<H: SocketHandler> ClientBuilder<H> {
 async fn part(mut keeper: Keeper) {
     let _hearing = Hearing::begin_for(&mut keeper.shared().lock().core);
     keeper.over().await;
-}
-
-fn no_hello(address: &Address, kind: impl Into<ConnectErrorKind>) -> ConnectError {
-    ConnectError::in_hello(address.to_string(), kind.into())
 }
 
 /// Waits until one of these has ended, and takes it out.

@@ -79,17 +79,7 @@ impl Endpoint {
     }
 
     /// The configuration of a client's connection to this address, if its hello can be sent there.
-    pub(crate) fn client_config(
-        &self,
-        address: &Address,
-        protocols: Protocols,
-        has_tls: bool,
-    ) -> Result<Arc<Config>, ConnectError> {
-        let config = self.checked_config(address, protocols, has_tls);
-        config.map_err(|kind| ConnectError::in_hello(address.to_string(), kind))
-    }
-
-    fn checked_config(
+    fn client_config(
         &self,
         address: &Address,
         protocols: Protocols,
@@ -179,6 +169,7 @@ static KNOWN: LazyLock<Mutex<KnownPymasep<Address>>> = LazyLock::new(Mutex::defa
 
 /// Attempts of a client to agree with a server on a protocol.
 pub(crate) struct Agreement<'a> {
+    endpoint: &'a Endpoint,
     address: &'a Address,
     protocols: Protocols,
     /// It is known from before what the server speaks.
@@ -189,7 +180,7 @@ pub(crate) struct Agreement<'a> {
 impl<'a> Agreement<'a> {
     /// The first attempt. `remembers`: the address is that of one server in this process.
     pub(crate) fn begin(
-        endpoint: &Endpoint,
+        endpoint: &'a Endpoint,
         address: &'a Address,
         remembers: bool,
         now: Instant,
@@ -200,6 +191,7 @@ impl<'a> Agreement<'a> {
             && !endpoint.offer.needs_protocol2()
             && known().contains(address, now);
         Self {
+            endpoint,
             address,
             protocols: if is_known {
                 Protocols::Pymasep
@@ -211,23 +203,34 @@ impl<'a> Agreement<'a> {
         }
     }
 
-    /// The generations to speak in this attempt.
-    pub(crate) const fn protocols(&self) -> Protocols {
-        self.protocols
+    /// The configuration of this attempt. It is asked for first: a server is not connected to if the hello cannot be sent.
+    pub(crate) fn config(
+        &self,
+        connector: Option<&Connector>,
+    ) -> Result<Arc<Config>, ConnectError> {
+        let has_tls = connector.is_some();
+        let config = (self.endpoint).client_config(self.address, self.protocols, has_tls);
+        config.map_err(|kind| self.no_hello(kind))
     }
 
-    /// The attempt has failed. True if there is to be another one.
-    pub(crate) fn fails(&mut self, failure: &HelloFailure, now: Instant) -> bool {
-        let connects_again = *failure == HelloFailure::ConnectAgain;
-        if connects_again {
+    /// The attempt has failed. Another one is to be made, or this is the error.
+    pub(crate) fn fail(&mut self, failure: HelloFailure, now: Instant) -> Result<(), ConnectError> {
+        if failure == HelloFailure::ConnectAgain {
             self.protocols = Protocols::Pymasep;
             if self.remembers {
                 known().note(self.address.clone(), now);
             }
-        } else if self.is_known {
+            return Ok(());
+        }
+        if self.is_known {
             known().forget(self.address);
         }
-        connects_again
+        Err(self.no_hello(failure))
+    }
+
+    /// The error, where there is no other attempt.
+    pub(crate) fn no_hello(&self, kind: impl Into<ConnectErrorKind>) -> ConnectError {
+        ConnectError::in_hello(self.address.to_string(), kind.into())
     }
 }
 
@@ -237,7 +240,9 @@ fn known() -> MutexGuard<'static, KnownPymasep<Address>> {
 
 /// The calls that the builders of both clients have.
 macro_rules! client_calls {
-    () => {
+    (reads: $reads:literal) => {
+        crate::endpoint::when_full_call!(endpoint, $reads);
+
         /// The bounds of the connection.
         pub fn limits(mut self, limits: crate::Limits) -> Self {
             self.endpoint.limits = limits;

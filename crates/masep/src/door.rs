@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
 use crate::connection::{Shared, now};
-use crate::request::Request;
 use crate::{Connection, Registry};
 
 pub(crate) use tasks::ServerTask;
@@ -75,36 +74,10 @@ impl Door {
         connection.lock().core.admit_with(welcome, now());
     }
 
-    /// The next connection about which the host is asked; `None` when none comes any more. Cancel safe.
-    pub(crate) async fn next_request(self: &Arc<Self>) -> Option<Request> {
-        let mut stopped = self.stopped.subscribe();
-        loop {
-            let requested = self.requested.notified();
-            let next = self.take_request();
-            if next.is_some() {
-                return next;
-            }
-            tokio::select! {
-                biased;
-                () = requested => {}
-                _ = stopped.wait_for(|stopped| *stopped) => return None,
-            }
-        }
-    }
-
-    fn take_request(self: &Arc<Self>) -> Option<Request> {
-        let mut state = self.lock();
-        let next = state.requests.next(|| self.clone());
-        if state.requests.has_waiting() {
-            // Another call may wait for that one.
-            self.requested.notify_one();
-        }
-        next
-    }
-
     /// Stops accepting. Connections that were not admitted yet are refused.
     pub(crate) fn stop(&self) {
         self.update(DoorState::stop);
+        self.requested.notify_waiters();
         self.stopped.send_replace(true);
     }
 
@@ -138,6 +111,10 @@ impl Admits for Door {
 
     fn settings(&self) -> &DoorSettings {
         &self.settings
+    }
+
+    fn requested(&self) -> &Notify {
+        &self.requested
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {

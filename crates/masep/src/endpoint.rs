@@ -8,6 +8,25 @@ use crate::connection::Delivery;
 use crate::tls::{Acceptor, ClientTls, ServerTls};
 use crate::{SocketOptions, Target, TlsError, WhenFull};
 
+/// The call that the builders of both sides and both shells have. `reads`: a word on who reads what nobody receives.
+macro_rules! when_full_call {
+    ($($endpoint:ident).+, $reads:literal) => {
+        /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
+        /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default
+        /// [`WhenFull::Wait`](crate::WhenFull::Wait).
+        #[doc = $reads]
+        ///
+        /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
+        /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
+        pub fn when_full(mut self, when_full: crate::WhenFull) -> Self {
+            self.$($endpoint).+.when_full = when_full;
+            self
+        }
+    };
+}
+
+pub(crate) use when_full_call;
+
 /// One side of connections, as its builder describes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {

@@ -15,19 +15,19 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
+use crate::accepted::Arrivals;
 use crate::admitting::{Admits as _, DoorSettings};
 use crate::discovery::Announcement;
 use crate::door::{Door, ServerTask};
 use crate::endpoint::Endpoint;
-use crate::hand_out::{Arrivals, hand_out};
-use crate::handle::SharedConnection as _;
+use crate::hand_out::HandOut;
+use crate::handle::SharedConnection;
 use crate::keeper::CLOSE_GRACE;
 use crate::request::Asks;
 use crate::serving::{ServerInfo, ServerSettings, info_calls, server_calls};
 use crate::transport::{Listener, SocketListener};
 use crate::{
     AcceptError, CloseReason, Connection, IntoTarget, NoHandler, Registry, Request, SocketHandler,
-    WhenFull,
 };
 
 /// Configures a [`Server`].
@@ -57,18 +57,7 @@ impl<H: SocketHandler> ServerBuilder<H> {
         ServerBuilder { settings, handler }
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
-    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default
-    /// [`WhenFull::Wait`].
-    ///
-    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
-    /// one before. See [`SocketHandlerQueue::new`](crate::SocketHandlerQueue::new) for a policy there.
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.settings.endpoint.when_full = when_full;
-        self
-    }
-
-    server_calls!();
+    server_calls!(reads: "");
 
     /// Binds an address and starts to accept, in tasks of the current tokio runtime. Port 0 takes a
     /// free one, see [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
@@ -131,7 +120,8 @@ fn start(
         .then(|| announce(&info))
         .transpose()?;
     let is_handled = settings.server.endpoint.is_handled;
-    let (hand_out, accepted) = hand_out(settings.most());
+    let accepted = Arc::new(Arrivals::new(settings.most()));
+    let hand_out = HandOut::of_door(accepted.clone());
     let registry = Registry::default();
     let door = Door::new(settings, registry.clone())?;
     let (alive, all_ended) = mpsc::channel(1);
@@ -153,7 +143,7 @@ fn start(
         info,
         registry,
         door,
-        accepted: tokio::sync::Mutex::new(accepted),
+        accepted,
         handled: is_handled,
         all_ended,
         announcement: Mutex::new(announcement),
@@ -185,7 +175,7 @@ pub struct Server {
     info: ServerInfo,
     registry: Registry,
     door: Arc<Door>,
-    accepted: tokio::sync::Mutex<Arrivals>,
+    accepted: Arc<Arrivals<Connection>>,
     /// True if a handler gets the connections.
     handled: bool,
     /// Closed when the last task of this server has ended: the senders are theirs.
@@ -215,10 +205,11 @@ pub struct ShutdownReport {
 impl ShutdownReport {
     /// Adds a peer, by what its connection knows of [what it was told](Core::was_told). One whose connection did not live any
     /// more when the shut-down began counts only if it was lost.
-    pub(crate) fn add(&mut self, was_told: Option<bool>, lived: bool, peer: PeerId) {
-        match was_told {
-            Some(true) if lived => self.ended.push(peer),
-            Some(false) => self.cut.push(peer),
+    pub(crate) fn add(&mut self, connection: &impl SharedConnection, lived: bool) {
+        let peer = connection.info().peer();
+        match connection.look_at(Core::was_told) {
+            Some(true) if lived => self.ended.push(peer.clone()),
+            Some(false) => self.cut.push(peer.clone()),
             _ => {}
         }
     }
@@ -253,8 +244,7 @@ impl Server {
         if self.handled {
             return Err(AcceptError::Handled);
         }
-        let accepted = self.accepted.lock().await.next().await;
-        accepted.ok_or(AcceptError::Stopped)
+        self.accepted.next().await.ok_or(AcceptError::Stopped)
     }
 
     /// The next client that has said HELLO (or a hello, by [`ask_all`](ServerBuilder::ask_all)) and waits for the host's word, where the server
@@ -310,6 +300,14 @@ impl Server {
         self.door.stop();
     }
 
+    /// Stops accepting, and ends all connections.
+    pub(crate) fn end_all(&self) {
+        self.stop_accepting();
+        for connection in self.registry.connections() {
+            connection.end(CloseReason::Shutdown);
+        }
+    }
+
     /// Ends everything: stops announcing and accepting, sends every peer its queued frames and a
     /// `BYE`, and closes. Those that are not done after `deadline` are cut off. Returns when all
     /// connections have ended and their handlers were told, at the latest a second after `deadline`:
@@ -330,8 +328,7 @@ impl Server {
         }
         for (connection, lived) in ending {
             let in_time = timeout_at(deadline, connection.closed()).await.is_ok();
-            let was_told = connection.shared.look_at(Core::was_told);
-            report.add(was_told, lived, connection.peer().clone());
+            report.add(&*connection.shared, lived);
             if !in_time {
                 connection.abort(CloseReason::Shutdown);
                 cut.push(connection);
@@ -350,10 +347,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop_accepting();
-        for connection in self.registry.connections() {
-            connection.end(CloseReason::Shutdown);
-        }
+        self.end_all();
     }
 }
 

@@ -121,7 +121,9 @@ impl ServerInfo {
 
 /// The calls that the builders of both servers have.
 macro_rules! server_calls {
-    () => {
+    (reads: $reads:literal) => {
+        crate::endpoint::when_full_call!(settings.endpoint, $reads);
+
         /// The bounds of each connection.
         pub fn limits(mut self, limits: crate::Limits) -> Self {
             self.settings.endpoint.limits = limits;

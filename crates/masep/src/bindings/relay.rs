@@ -15,9 +15,10 @@ use masep_proto::connection::Action;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::blocking::shared::wait_while;
+use crate::blocking::spawn;
 use crate::blocking::stream::{Stream, after, wait_for};
 use crate::hearing::Hearing;
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard, thread};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::transport::{Socket, Stream as _};
 
 /// The most bytes that are read at once.
@@ -63,15 +64,13 @@ impl Relays {
         running.clients.insert(number, client.clone());
         drop(running);
         let relays = self.clone();
-        let started = thread::Builder::new()
-            .name("masep-relay".into())
-            .spawn(move || {
-                Relay::new(&client.0, &other).run();
-                // Others may still hold it.
-                client.act(Action::Close);
-                drop((client, other));
-                relays.over(number);
-            });
+        let started = spawn("relay", move || {
+            Relay::new(&client.0, &other).run();
+            // Others may still hold it.
+            client.act(Action::Close);
+            drop((client, other));
+            relays.over(number);
+        });
         if started.is_err() {
             self.over(number);
         }

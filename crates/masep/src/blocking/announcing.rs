@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use masep_proto::ServerLimits;
 use tokio::sync::oneshot;
 
+use super::spawn;
 use crate::Address;
 use crate::discovery::{Announcement, Describe};
 
@@ -28,14 +29,12 @@ impl Announcing {
         let (stop, stopped) = oneshot::channel();
         let (started, start) = mpsc::sync_channel(1);
         let limits = limits.clone();
-        let thread = thread::Builder::new()
-            .name("masep-announce".into())
-            .spawn(move || {
-                let announced = announce(&listening, &limits, describe, stopped, &started);
-                if let Err(error) = announced {
-                    let _ = started.send(Err(error));
-                }
-            })?;
+        let thread = spawn("announce", move || {
+            let announced = announce(&listening, &limits, describe, stopped, &started);
+            if let Err(error) = announced {
+                let _ = started.send(Err(error));
+            }
+        })?;
         start
             .recv()
             .unwrap_or_else(|gone| Err(io::Error::other(gone)))?;

@@ -2,19 +2,21 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
 
 use masep_proto::PeerId;
-use masep_proto::connection::{Connection as Core, HelloFailure, Protocols};
+#[cfg(doc)]
+use masep_proto::connection::Protocols;
+use masep_proto::connection::{Config, Connection as Core, HelloFailure};
 
+use super::block_on::block_on;
 use super::drive::Awaits;
 use super::endpoint;
 use super::handler;
 use super::shared::{DropGuard, Shared, State};
-use super::{Connection, Registry, SocketHandler};
+use super::stream::after;
+use super::{Connection, Registry, SocketHandler, spawn};
 use crate::connecting::{
     Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
 };
@@ -23,7 +25,7 @@ use crate::endpoint::Endpoint;
 use crate::sync;
 use crate::tls::Connector;
 use crate::transport;
-use crate::{Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget, Target, WhenFull};
+use crate::{Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget};
 
 /// Configures a [`Client`].
 #[derive(Clone)]
@@ -50,18 +52,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
-    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
-    /// policy the background thread of the process reads what nobody receives.
-    ///
-    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
-    /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.endpoint.when_full = when_full;
-        self
-    }
-
-    client_calls!();
+    client_calls!(reads: "With another policy the background thread of the process reads what nobody receives.");
 
     /// Connects to a server: `host:port`, or `unix:///run/game.sock` for one that listens on a Unix socket, and the
     /// other forms of an [`IntoTarget`]. A name with several addresses is tried one after the other. An IPv6
@@ -78,7 +69,13 @@ impl ClientBuilder {
     pub fn connect(mut self, address: impl IntoTarget) -> Result<Client, ConnectError> {
         let (target, connector) = self.endpoint.aim(address)?;
         let name = target.to_string();
-        let addresses = self.resolve(&target)?;
+        let limit = self.endpoint.socket_options.connect_time;
+        // It goes on in a thread of its own when it took too long.
+        let addresses = match block_on(target.resolve(), after(limit)) {
+            Some(resolved) => resolved.map_err(ConnectErrorKind::from),
+            None => Err(ConnectErrorKind::TimedOut(limit)),
+        };
+        let addresses = addresses.map_err(|kind| failed(ConnectPhase::Resolve, &name, kind))?;
         self.connect_any(&name, &addresses, connector.as_ref())
     }
 
@@ -103,10 +100,9 @@ impl ClientBuilder {
     /// Tries addresses side by side.
     fn race(&self, mut race: Race) -> Result<Arc<DropGuard>, ConnectError> {
         let (outcomes, ended) = mpsc::channel();
-        let won = Arc::new(AtomicBool::new(false));
         loop {
             if let Some((address, connector)) = race.next() {
-                self.attempt(address, connector, &outcomes, won.clone());
+                self.attempt(address, connector, &outcomes);
             }
             if race.is_over() {
                 return Err(race.into_failure());
@@ -125,54 +121,22 @@ impl ClientBuilder {
         }
     }
 
-    /// Tries an address in the background. Of all attempts one gives a connection.
+    /// Tries an address in the background.
     fn attempt(
         &self,
         address: Address,
         connector: Option<Connector>,
         outcomes: &mpsc::Sender<Result<Arc<DropGuard>, ConnectError>>,
-        won: Arc<AtomicBool>,
     ) {
         let (client, told) = (self.clone(), outcomes.clone());
         let target = address.to_string();
-        let started = thread::Builder::new()
-            .name("masep-connect".into())
-            .spawn(move || {
-                let outcome = client.connect_one(&address, connector.as_ref());
-                match outcome {
-                    // It says BYE.
-                    Ok(late) if won.swap(true, Ordering::AcqRel) => drop(late),
-                    // Nobody listens any more when another has won.
-                    outcome => drop(told.send(outcome)),
-                }
-            });
+        let started = spawn("connect", move || {
+            // Nobody listens any more when another has won. This one says BYE then, by being dropped.
+            let _ = told.send(client.connect_one(&address, connector.as_ref()));
+        });
         if let Err(error) = started {
             let error = failed(ConnectPhase::Connect, &target, error);
             let _ = outcomes.send(Err(error));
-        }
-    }
-
-    fn resolve(&self, target: &Target) -> Result<Vec<Address>, ConnectError> {
-        if let Some(literals) = target.literals() {
-            return Ok(literals);
-        }
-        let limit = self.endpoint.socket_options.connect_time;
-        let (resolving, target) = (target.clone(), &*target.to_string());
-        let (resolved, resolution) = mpsc::sync_channel(1);
-        thread::Builder::new()
-            .name("masep-resolve".into())
-            .spawn(move || {
-                // Nobody listens any more when it took too long.
-                let _ = resolved.send(resolving.resolve_blocking());
-            })
-            .map_err(|error| failed(ConnectPhase::Resolve, target, error))?;
-        match resolution.recv_timeout(limit) {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(failed(ConnectPhase::Resolve, target, error)),
-            Err(_elapsed) => {
-                let kind = ConnectErrorKind::TimedOut(limit);
-                Err(failed(ConnectPhase::Resolve, target, kind))
-            }
         }
     }
 
@@ -200,40 +164,34 @@ impl ClientBuilder {
     ) -> Result<Arc<DropGuard>, ConnectError> {
         let mut agreement = Agreement::begin(&self.endpoint, address, true, sync::now());
         loop {
-            match self.connect_in(address, agreement.protocols(), connector)? {
+            let config = agreement.config(connector)?;
+            match self.shake_hands(config, address, connector)? {
                 Ok(opened) => return Ok(opened),
-                Err(failure) if agreement.fails(&failure, sync::now()) => {}
-                Err(failure) => {
-                    return Err(ConnectError::in_hello(address.to_string(), failure.into()));
-                }
+                Err(failure) => agreement.fail(failure, sync::now())?,
             }
         }
     }
 
-    fn connect_in(
+    fn shake_hands(
         &self,
+        config: Arc<Config>,
         address: &Address,
-        protocols: Protocols,
         connector: Option<&Connector>,
     ) -> Result<Result<Arc<DropGuard>, HelloFailure>, ConnectError> {
         let target = address.to_string();
-        // First: a server is not connected to if the hello cannot be sent.
-        let config = (self.endpoint).client_config(address, protocols, connector.is_some())?;
-        let limit = self.endpoint.socket_options.connect_time;
-        let stream = transport::connect_blocking(address, limit)
-            .and_then(|stream| {
-                transport::prepare(
-                    &stream,
-                    &self.endpoint.limits,
-                    &self.endpoint.socket_options,
-                )?;
-                Ok(stream)
-            })
-            .map_err(|error| match error.kind() {
+        let (limits, options) = (&self.endpoint.limits, &self.endpoint.socket_options);
+        let limit = options.connect_time;
+        let connected = transport::connect_blocking(address, limit).and_then(|stream| {
+            transport::prepare(&stream, limits, options)?;
+            Ok(stream)
+        });
+        let stream = connected.map_err(|error| {
+            let kind = match error.kind() {
                 io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut(limit),
                 _ => error.into(),
-            })
-            .map_err(|kind| failed(ConnectPhase::Connect, &target, kind))?;
+            };
+            failed(ConnectPhase::Connect, &target, kind)
+        })?;
         let stream = match connector {
             None => stream,
             Some(connector) => (connector.wrap_socket(stream))
@@ -246,7 +204,7 @@ impl ClientBuilder {
             stream,
             address.clone(),
             config,
-            self.endpoint.socket_options.busy_poll,
+            options.busy_poll,
             owner,
         );
         let outcome = |state: &mut State| state.core.hello_outcome();
@@ -269,9 +227,7 @@ impl ClientBuilder {
         };
         if let Some(handler) = self.handler {
             let lent = client.connection.lend();
-            thread::Builder::new()
-                .name("masep-connection".into())
-                .spawn(move || handler::run(&lent, &*handler))
+            spawn("connection", move || handler::run(&lent, &*handler))
                 .map_err(|error| failed(ConnectPhase::Connect, &target, error))?;
         }
         Ok(client)

@@ -3,28 +3,26 @@
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_proto::admission::{Admission, Entrance, GRACE, Greet};
 use masep_proto::connection::{Connection as Core, HelloFailure};
 use masep_proto::{Limit, LimitExceeded};
 
-use super::accepted::Arrivals;
 #[cfg(feature = "unstable-bindings")]
 use super::bindings::{Detached, relay::Relays};
 use super::handler::guarded;
 use super::handler_threads::HandlerThreads;
 use super::keeper;
 use super::prefaces::Prefaces;
-use super::shared::{DropGuard, Shared, wait_while};
+use super::shared::{DropGuard, Shared};
 use super::stream::{WOKEN, after, poll_fd, readiness, wait_for};
-use super::{Connection, Registry, SocketHandler, TimedOut};
+use super::{Connection, Registry, SocketHandler, spawn};
+use crate::accepted::Arrivals;
 use crate::accepting::AcceptErrors;
 use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
-use crate::request::Request;
 use crate::server::FAR;
-use crate::sync::{Condvar, Mutex, MutexGuard, earlier};
+use crate::sync::{Mutex, MutexGuard, Notify, earlier};
 use crate::transport::{ListeningSocket, Socket};
 use crate::{Address, Bye, CloseReason, RejectReason, WhenFull};
 
@@ -35,11 +33,11 @@ pub(super) struct Door {
     pub(super) registry: Registry,
     pub(super) handler: Option<Arc<dyn SocketHandler>>,
     threads: Arc<HandlerThreads>,
-    pub(super) accepted: Arrivals,
+    pub(super) accepted: Arrivals<Connection>,
     _keeper: keeper::Hold,
     state: Mutex<DoorState<Shared>>,
     /// The host is asked about a connection, or will not be any more.
-    requested: Condvar,
+    requested: Notify,
     /// Wakes the thread that accepts.
     wake: PipeWriter,
     is_stopped: AtomicBool,
@@ -62,7 +60,7 @@ impl Door {
             accepted: Arrivals::new(settings.most()),
             _keeper: hold,
             state: Mutex::new(DoorState::new(&settings)),
-            requested: Condvar::new(),
+            requested: Notify::new(),
             wake,
             is_stopped: AtomicBool::new(false),
             #[cfg(feature = "unstable-bindings")]
@@ -82,8 +80,9 @@ impl Door {
     /// Refuses those that were not taken yet.
     pub(super) fn close(&self) {
         self.update(DoorState::stop);
-        self.requested.notify_all();
-        self.accepted.close();
+        self.requested.notify_waiters();
+        // It was expected itself.
+        self.accepted.leave();
         self.threads.close();
     }
 
@@ -93,17 +92,6 @@ impl Door {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, DoorState<Shared>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next connection about which the host is asked; `None` when none comes any more.
-    pub(super) fn next_request(
-        self: &Arc<Self>,
-        until: Option<Instant>,
-    ) -> Result<Option<Request>, TimedOut> {
-        let waits =
-            |state: &mut DoorState<Shared>| !state.requests.has_waiting() && !state.is_stopped;
-        let state = wait_while(&self.requested, self.lock(), until, waits);
-        Ok(state.ok_or(TimedOut)?.requests.next(|| self.clone()))
     }
 
     /// Accepts until the server is stopped.
@@ -180,8 +168,9 @@ impl Door {
         };
         let from = address.tcp().map(|address| address.ip());
         let busy_poll = self.settings.server.endpoint.socket_options.busy_poll;
-        let mut arrived = None;
-        let (_, greet) = self.update(|state| {
+        // First: it may be refused at once, by another thread.
+        self.accepted.expect();
+        let (_, shared, greet) = self.update(|state| {
             state.arrive(from, entrance, |ticket| {
                 let visit = Visit {
                     door: self.clone(),
@@ -189,14 +178,9 @@ impl Door {
                 };
                 let core = Core::accept(config.clone(), Instant::now());
                 let owner = (self.registry.clone(), Some(visit), self.handler.is_some());
-                let shared = Shared::new(core, socket, address, config.clone(), busy_poll, owner);
-                arrived.insert(shared).clone()
+                Shared::new(core, socket, address, config.clone(), busy_poll, owner)
             })
         });
-        let Some(shared) = arrived else {
-            return;
-        };
-        self.accepted.expect();
         match greet {
             Greet::Hear => keeper::hear(&shared),
             Greet::Refuse(refusal) => shared.turn_away(refusal),
@@ -221,12 +205,10 @@ impl Door {
         };
         let (address, reason) = (address.clone(), reason.clone());
         // Without a thread nobody is told.
-        let _ = thread::Builder::new()
-            .name("masep-reject".into())
-            .spawn(move || {
-                guarded(|| handler.on_reject(address, &reason));
-                drop(telling);
-            });
+        let _ = spawn("reject", move || {
+            guarded(|| handler.on_reject(address, &reason));
+            drop(telling);
+        });
     }
 }
 
@@ -254,6 +236,10 @@ impl Admits for Door {
         &self.settings
     }
 
+    fn requested(&self) -> &Notify {
+        &self.requested
+    }
+
     fn update<T>(&self, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
         let mut state = self.lock();
         let answer = change(&mut state);
@@ -262,7 +248,7 @@ impl Admits for Door {
         let news = state.take_news();
         drop(state);
         if news.has_asked {
-            self.requested.notify_all();
+            self.requested.notify_one();
         }
         if news.is_earlier {
             self.wake();
@@ -320,7 +306,8 @@ impl Visit<Door> {
         let Some(handler) = &self.door.handler else {
             self.tell_host(Ok(()));
             connection.shared().read_for_policy();
-            return self.door.accepted.arrive(connection);
+            self.door.accepted.push(connection, Instant::now());
+            return self.door.accepted.leave();
         };
         self.door.accepted.leave();
         match self.door.threads.run(connection.clone(), handler) {

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::handler;
 use super::shared::wait_while;
 use super::stream::after;
-use super::{Connection, SocketHandler};
+use super::{Connection, SocketHandler, spawn};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The time for which a thread whose connection has ended stays for the next one. To begin one, with its stack and the
@@ -53,17 +52,15 @@ impl HandlerThreads {
         }
         drop(state);
         let (this, handler) = (self.clone(), handler.clone());
-        thread::Builder::new()
-            .name("masep-connection".into())
-            .spawn(move || {
-                let mut next = Some(connection);
-                while let Some(connection) = next {
-                    handler::run(&connection, &*handler);
-                    drop(connection);
-                    next = this.next();
-                }
-            })
-            .map(drop)
+        let started = spawn("connection", move || {
+            let mut next = Some(connection);
+            while let Some(connection) = next {
+                handler::run(&connection, &*handler);
+                drop(connection);
+                next = this.next();
+            }
+        });
+        started.map(drop)
     }
 
     /// No more connections come: threads that have none end.

@@ -48,10 +48,10 @@
 //! | [`Server::shutdown`] | the deadline it is given |
 //! | `try_…`, dropping anything | not at all |
 
-mod accepted;
 mod announcing;
 #[path = "../bindings/mod.rs"]
 mod bindings;
+mod block_on;
 mod client;
 mod connection;
 mod door;
@@ -91,6 +91,9 @@ pub use server::{Server, ServerBuilder};
 #[cfg(not(masep_model))]
 pub use table::{Actions, Table, Turn};
 
+use std::io;
+use std::thread::{self, JoinHandle};
+
 use masep_proto::PeerId;
 
 use crate::endpoint::Endpoint;
@@ -107,6 +110,18 @@ fn endpoint(id: PeerId) -> Endpoint {
 fn answering_in_calls(mut endpoint: Endpoint) -> Endpoint {
     endpoint.offer.features.push(PONG_IN_CALL.into());
     endpoint
+}
+
+/// Begins a thread, whose name says what it is for.
+///
+/// # Errors
+/// The system has none.
+fn spawn<T: Send + 'static>(
+    purpose: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let builder = thread::Builder::new().name(format!("masep-{purpose}"));
+    builder.spawn(run)
 }
 
 /// Nothing came in the time that was given. It can still come.

@@ -1,18 +1,14 @@
 //! [`SocketHandlerQueue`]: one bounded queue for all connections.
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use masep_proto::Frame;
 
+use super::block_on::block_on;
 use super::stream::after;
 use super::{Connection, SocketHandler, TimedOut};
 use crate::CloseReason;
 use crate::queue::{PushError, taken};
-use crate::sync::thread::{self, Thread};
-use crate::sync::{self, Instant};
 
 /// The time after which a connection that waits for room in the queue looks whether it has ended meanwhile.
 const END_CHECK: Duration = Duration::from_millis(100);
@@ -102,34 +98,6 @@ impl SocketHandler for SocketHandlerQueue {
             // A frame that was taken out is lost.
             Err(reason @ CloseReason::QueueFull(_)) => connection.shared().lose(reason),
             Err(reason) => connection.shared().end(reason),
-        }
-    }
-}
-
-/// Waits in this thread for a future that needs no runtime. `None` if it is not done at the deadline; the
-/// future is dropped then.
-fn block_on<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
-    struct Unpark(Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return Some(output);
-        }
-        match until {
-            None => thread::park(),
-            Some(until) if until <= sync::now() => return None,
-            Some(until) => {
-                thread::park_timeout(until.saturating_duration_since(sync::now()));
-            }
         }
     }
 }

@@ -4,18 +4,18 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use masep_proto::PeerId;
 use masep_proto::admission::Entrance;
-use masep_proto::connection::Connection as Core;
 
 use super::announcing::Announcing;
+use super::block_on::block_on;
 use super::door::Door;
 use super::endpoint;
 use super::stream::after;
-use super::{Connection, Registry, Request, SocketHandler, TimedOut};
+use super::{Connection, Registry, Request, SocketHandler, spawn};
 use crate::admitting::{Admits as _, DoorSettings};
 use crate::error::ListenError;
 use crate::handle::SharedConnection as _;
@@ -23,9 +23,7 @@ use crate::request::Asks;
 use crate::serving::{ServerInfo, ServerSettings, info_calls, server_calls};
 use crate::sync::Instant;
 use crate::transport::ListeningSocket;
-use crate::{
-    AcceptError, AcceptTimeoutError, CloseReason, IntoTarget, ShutdownReport, Target, WhenFull,
-};
+use crate::{AcceptError, AcceptTimeoutError, CloseReason, IntoTarget, ShutdownReport, Target};
 
 /// Configures a [`Server`].
 #[derive(Clone)]
@@ -52,18 +50,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The policy for a frame that arrives when [`Limits::queue_messages`](crate::Limits::queue_messages) or
-    /// [`Limits::queue_bytes`](crate::Limits::queue_bytes) already wait for [`Connection::recv`]. Default [`WhenFull::Wait`]. With another
-    /// policy the background thread of the process reads what nobody receives.
-    ///
-    /// With a handler it has no effect: each frame waits in the stream until the handler has returned from the
-    /// one before. See [`SocketHandlerQueue::new`](super::SocketHandlerQueue::new) for a policy there.
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.settings.endpoint.when_full = when_full;
-        self
-    }
-
-    server_calls!();
+    server_calls!(reads: "With another policy the background thread of the process reads what nobody receives.");
 
     /// Binds an address and starts to accept, in a background thread. Port 0 takes a free one, see
     /// [`Server::local_address`]; `[::]` takes IPv4 and IPv6 where the system does.
@@ -121,9 +108,7 @@ fn start(
     let door = Door::new(settings, handler, wake)?;
     let announcement = announces.then(|| announce(&info)).transpose()?;
     let accepting = door.clone();
-    let thread = thread::Builder::new()
-        .name("masep-accept".into())
-        .spawn(move || accepting.run(&listeners, &woken))?;
+    let thread = spawn("accept", move || accepting.run(&listeners, &woken))?;
     Ok(Server {
         info,
         door,
@@ -210,10 +195,9 @@ impl Server {
         if self.door.handler.is_some() {
             return Err(AcceptTimeoutError::Handled);
         }
-        match self.door.accepted.next(until) {
-            Ok(connection) => connection.ok_or(AcceptTimeoutError::Stopped),
-            Err(TimedOut) => Err(AcceptTimeoutError::TimedOut),
-        }
+        let next = block_on(self.door.accepted.next(), until);
+        let next = next.ok_or(AcceptTimeoutError::TimedOut)?;
+        next.ok_or(AcceptTimeoutError::Stopped)
     }
 
     /// The next client of protocol 2 that has said HELLO and waits for the host's word, where the server
@@ -240,10 +224,9 @@ impl Server {
         if self.door.settings().server.asks == Asks::Nobody {
             return Err(AcceptTimeoutError::AsksNobody);
         }
-        match self.door.next_request(until) {
-            Ok(request) => request.ok_or(AcceptTimeoutError::Stopped),
-            Err(TimedOut) => Err(AcceptTimeoutError::TimedOut),
-        }
+        let next = block_on(self.door.next_request(), until);
+        let next = next.ok_or(AcceptTimeoutError::TimedOut)?;
+        next.ok_or(AcceptTimeoutError::Stopped)
     }
 
     /// Stops accepting: the port is closed, connections that were not admitted yet are refused, the others go
@@ -257,6 +240,14 @@ impl Server {
             self.door.stop();
             let _ = thread.join();
             self.door.close();
+        }
+    }
+
+    /// Stops accepting, and ends all connections.
+    pub(super) fn end_all(&self) {
+        self.stop_accepting();
+        for connection in self.registry().connections() {
+            connection.shared().end(CloseReason::Shutdown);
         }
     }
 
@@ -281,8 +272,7 @@ impl Server {
             if shared.wait_closed(until).is_err() {
                 shared.abort(CloseReason::Shutdown);
             }
-            let was_told = shared.look_at(Core::was_told);
-            report.add(was_told, *lived, connection.peer().clone());
+            report.add(&**shared, *lived);
         }
         for (connection, _) in &ending {
             // A handler that is not done by then goes on without us.
@@ -298,10 +288,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop_announcing();
-        self.stop_accepting();
-        for connection in self.registry().connections() {
-            connection.shared().end(CloseReason::Shutdown);
-        }
+        self.end_all();
+        // They would keep each other: they have the door, which has them.
         self.door.accepted.end();
     }
 }

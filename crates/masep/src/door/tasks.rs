@@ -146,7 +146,7 @@ impl<H: SocketHandler> ServerTask<H> {
             }
             None => Shared::new(core, transport, address, delivery, busy_poll),
         };
-        let (ticket, greet) = door.update(|state| state.arrive(from, entrance, |_| shared.clone()));
+        let (ticket, shared, greet) = door.update(|state| state.arrive(from, entrance, |_| shared));
         if let Greet::Refuse(refusal) = greet {
             shared.lock().core.turn_away(refusal, now());
         }

@@ -122,8 +122,22 @@ impl<L: Link> Driver<L> {
         key
     }
 
+    /// A connection is open: of the peer that the table knows by this key, or of pymasep's protocol. Its key, unless the table
+    /// has ended it meanwhile.
+    pub(crate) fn arrived(
+        &mut self,
+        known: Option<PeerKey>,
+        link: L,
+        now: Instant,
+    ) -> Option<PeerKey> {
+        match known {
+            None => Some(self.connected(link, now)),
+            Some(key) => self.opened(key, link, now).then_some(key),
+        }
+    }
+
     /// A connection of pymasep's protocol is open.
-    pub(crate) fn connected(&mut self, link: L, now: Instant) -> PeerKey {
+    fn connected(&mut self, link: L, now: Instant) -> PeerKey {
         let (encoding, id) = (link.encoding(), link.peer().clone());
         let key = self.next_key(LinkState::Open(link, encoding), now);
         self.call(now, |table| table.handle_connected(key, id, now));
@@ -138,7 +152,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// A peer knows the verdict: its connection is open. False if the table has ended it meanwhile.
-    pub(crate) fn opened(&mut self, key: PeerKey, link: L, now: Instant) -> bool {
+    fn opened(&mut self, key: PeerKey, link: L, now: Instant) -> bool {
         let Some(linked) = self.links.get_mut(&key) else {
             let unsaid = self.unsaid.remove(&key);
             let (waiting, bye) = unsaid.unwrap_or_else(|| (Vec::new(), Bye::new("over", "")));

@@ -427,12 +427,9 @@ impl Inner {
     fn arrive(&mut self, arrival: Arrival, ready: &Arc<Ready>) {
         match arrival {
             Arrival::Request(request) => self.ask(*request),
-            Arrival::Open(connection, None) => {
-                let key = self.driver.connected(connection.clone(), now());
-                self.listen(key, connection, ready);
-            }
-            Arrival::Open(connection, Some(key)) => {
-                if self.driver.opened(key, connection.clone(), now()) {
+            Arrival::Open(connection, known) => {
+                let key = self.driver.arrived(known, connection.clone(), now());
+                if let Some(key) = key {
                     self.listen(key, connection, ready);
                 }
             }

@@ -282,10 +282,7 @@ impl Host for Table {
 impl Drop for Table {
     fn drop(&mut self) {
         self.task.abort();
-        self.server.stop_accepting();
-        for connection in self.server.registry().connections() {
-            connection.end(crate::CloseReason::Shutdown);
-        }
+        self.server.end_all();
     }
 }
 

@@ -1,14 +1,13 @@
 //! The threads of the connections, and of those who come.
 
 use std::sync::Arc;
-use std::thread;
 
 use masep_proto::protocol2::{Bye, Notice};
 use masep_proto::{Encoding, Frame, PeerId};
 use masep_table::{Code, Verdict};
 
 use super::shared::Shared;
-use crate::blocking::{Connection, Request, Server, SocketHandler};
+use crate::blocking::{Connection, Request, Server, SocketHandler, spawn};
 use crate::table::driver::Link;
 use crate::table::joining;
 use crate::{CloseReason, SendError};
@@ -50,14 +49,9 @@ pub(super) struct Handling(pub(super) Arc<Shared>);
 impl SocketHandler for Handling {
     fn on_connect(&self, connection: &Connection) {
         self.0.with(|inner, now| {
-            let link = connection.clone();
-            let Some(key) = inner.opening.remove(&connection.id()) else {
-                let key = inner.driver.connected(link, now);
-                return inner.keep(key, connection);
-            };
-            inner.keep(key, connection);
-            if !inner.driver.opened(key, link, now) {
-                inner.forget(connection.id());
+            let known = inner.opening.remove(&connection.id());
+            if let Some(key) = inner.driver.arrived(known, connection.clone(), now) {
+                inner.keep(key, connection);
             }
         });
     }
@@ -81,8 +75,7 @@ pub(super) fn take_requests(shared: &Arc<Shared>, server: &Server) {
         let shared = shared.clone();
         // One that waits for its id to become free does not hold up others. Without a thread it is refused, by being
         // dropped.
-        let seating = thread::Builder::new().name("masep-seat".into());
-        drop(seating.spawn(move || seat(&shared, request)));
+        drop(spawn("seat", move || seat(&shared, request)));
     }
 }
 

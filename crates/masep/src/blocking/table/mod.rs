@@ -9,7 +9,6 @@ mod turn;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
@@ -17,7 +16,7 @@ use masep_table::{Event, SeatId, TableError as Error, TurnTime, View};
 use self::handling::{Handling, take_requests};
 use self::shared::Shared;
 pub use self::turn::{Actions, Turn};
-use super::{Connection, Server, ServerBuilder, TimedOut, answering_in_calls};
+use super::{Connection, Server, ServerBuilder, TimedOut, answering_in_calls, spawn};
 #[cfg(not(feature = "unstable-bindings"))]
 use crate::table::asking::OpenTurn;
 use crate::table::asking::{Host, TurnHost as _, make_views};
@@ -79,10 +78,9 @@ impl TableBuilder {
             late: self.late,
         };
         let (shared, server) = (table.shared.clone(), table.server.clone());
-        let spawn = |name: &str| thread::Builder::new().name(name.into());
         let clocks = shared.clone();
-        spawn("masep-table").spawn(move || clocks.keep_time())?;
-        spawn("masep-seats").spawn(move || take_requests(&shared, &server))?;
+        spawn("table", move || clocks.keep_time())?;
+        spawn("seats", move || take_requests(&shared, &server))?;
         Ok(table)
     }
 }
@@ -212,10 +210,7 @@ impl Table {
 impl Drop for Table {
     fn drop(&mut self) {
         self.shared.stop();
-        self.server.stop_accepting();
-        for connection in self.server.registry().connections() {
-            connection.shared().end(crate::CloseReason::Shutdown);
-        }
+        self.server.end_all();
     }
 }
 

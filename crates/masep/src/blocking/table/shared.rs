@@ -10,7 +10,7 @@ use masep_table::PeerKey;
 
 use super::aside::Aside;
 use crate::ConnectionId;
-use crate::blocking::{Connection, TimedOut};
+use crate::blocking::{Connection, TimedOut, spawn};
 use crate::table::driver::Driver;
 
 /// The time for frames that have arrived to be told, at the end of a turn's time.
@@ -243,8 +243,7 @@ impl Shared {
     fn write_out(self: &Arc<Self>, key: PeerKey, connection: Connection) {
         let shared = self.clone();
         let ending = connection.clone();
-        let writing = thread::Builder::new().name("masep-table-write".into());
-        let writing = writing.spawn(move || {
+        let writing = spawn("table-write", move || {
             // An end is told to the one who reads.
             let _ = connection.flush();
             shared.call(|driver, now| driver.look_whether_written(key, now));
