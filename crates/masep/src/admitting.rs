@@ -1,6 +1,7 @@
 //! The connections at the door of a server, and the decisions about them: the same in both shells, which carry them out.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -17,10 +18,9 @@ use crate::access::{AccessRequest, Renews};
 #[cfg(feature = "unstable-bindings")]
 use crate::blocking::{Away, Detached};
 use crate::handle::SharedConnection;
-use crate::preface::PrefaceError;
 use crate::request::{Decides, Peer, Request, Requests};
 use crate::serving::ServerSettings;
-use crate::sync::Notify;
+use crate::sync::{NextLook, Notify};
 use crate::tls::Acceptor;
 use crate::transport::{self, Stream};
 use crate::{Address, CloseReason, RejectReason};
@@ -101,8 +101,8 @@ pub(crate) struct DoorState<C> {
     access: Vec<AccessRequest>,
     /// A call that waits for a request has one by now.
     has_asked: bool,
-    /// Somebody looks at the time at the latest then; at `None` perhaps never.
-    looks_at: Option<Instant>,
+    /// When somebody looks at the time at the latest.
+    next_look: NextLook,
     /// Nobody else is let in.
     is_stopped: bool,
 }
@@ -128,7 +128,7 @@ impl<C: SharedConnection> DoorState<C> {
             requests: Requests::default(),
             access: Vec::new(),
             has_asked: false,
-            looks_at: None,
+            next_look: NextLook::default(),
             is_stopped: false,
         }
     }
@@ -243,23 +243,16 @@ impl<C: SharedConnection> DoorState<C> {
 
     /// The time at which the one who asks is to look at the time again.
     pub(crate) fn next_look(&mut self) -> Option<Instant> {
-        self.looks_at = self.admission.deadline();
-        self.looks_at
+        self.next_look.0 = self.admission.deadline();
+        self.next_look.0
     }
 
     /// The news since the last call.
     pub(crate) fn take_news(&mut self) -> DoorNews {
-        let deadline = self.admission.deadline();
-        // A later one is found when the earlier has passed.
-        let is_earlier =
-            deadline.is_some_and(|deadline| self.looks_at.is_none_or(|at| deadline < at));
-        if is_earlier {
-            self.looks_at = deadline;
-        }
         DoorNews {
             access: std::mem::take(&mut self.access),
             has_asked: std::mem::take(&mut self.has_asked),
-            is_earlier,
+            is_earlier: self.next_look.hurry(self.admission.deadline()),
         }
     }
 }
@@ -343,26 +336,16 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
         may_tell.then(|| Telling(self.clone()))
     }
 
-    /// Tells the log of a refusal, at a pace. `address`, where the span of the log does not have it.
-    fn log_refusal(&self, reason: &RejectReason, address: Option<&Address>) {
-        let (name, address) = (reason.as_str(), address.map(tracing::field::display));
+    /// Tells the log of a refusal, at a pace. `code`: a word for the reason; `address`: where the span of the log does not
+    /// have it.
+    fn log_refusal(&self, reason: &dyn Display, code: Option<&str>, address: Option<&Address>) {
+        let address = address.map(tracing::field::display);
         match self.ask(Admission::log_refusal) {
             Some(skipped) => {
                 let skipped = (skipped > 0).then_some(skipped);
-                tracing::info!(address, reason = name, skipped, "refused: {reason}");
+                tracing::info!(address, reason = code, skipped, "refused: {reason}");
             }
-            None => tracing::debug!(address, reason = name, "refused: {reason}"),
-        }
-    }
-
-    /// A connection has not said where it comes from.
-    fn log_no_preface(&self, address: &Address, why: &PrefaceError) {
-        match self.ask(Admission::log_refusal) {
-            Some(skipped) => {
-                let skipped = (skipped > 0).then_some(skipped);
-                tracing::info!(%address, skipped, "refused: {why}");
-            }
-            None => tracing::debug!(%address, "refused: {why}"),
+            None => tracing::debug!(address, reason = code, "refused: {reason}"),
         }
     }
 }

@@ -5,15 +5,16 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use masep_proto::PeerId;
 use masep_proto::connection::{Config, Connection as Core, HelloFailure};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
+#[cfg(doc)]
+use crate::ConnectErrorKind;
 use crate::connecting::{
-    Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
+    Agreement, HEAD_START, Race, client_calls, client_info_calls, failed, in_time, not_found,
 };
 use crate::connection::{Shared, now};
 use crate::discovery::{SearchOptions, search};
@@ -24,8 +25,7 @@ use crate::keeper::Keeper;
 use crate::tls::Connector;
 use crate::transport::{self, Transport};
 use crate::{
-    Address, ConnectError, ConnectErrorKind, ConnectPhase, Connection, IntoTarget, NoHandler,
-    Registry, SocketHandler,
+    Address, ConnectError, ConnectPhase, Connection, IntoTarget, NoHandler, Registry, SocketHandler,
 };
 
 /// Configures a [`Client`].
@@ -72,7 +72,8 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let (target, connector) = self.endpoint.aim(address)?;
         let name = target.to_string();
         let limit = self.endpoint.socket_options.connect_time;
-        let addresses = within(ConnectPhase::Resolve, &name, limit, target.resolve()).await?;
+        let resolved = timeout(limit, target.resolve()).await.ok();
+        let addresses = in_time(ConnectPhase::Resolve, &name, limit, resolved)?;
         self.connect_any(&name, &addresses, transport::connect, true, connector)
             .await
     }
@@ -88,9 +89,7 @@ impl<H: SocketHandler> ClientBuilder<H> {
     /// # Errors
     /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
     pub async fn discover(mut self, options: &SearchOptions) -> Result<Client, ConnectError> {
-        let report = search(options).await;
-        let report = report.map_err(|error| failed(ConnectPhase::Discover, LAN, error))?;
-        let candidates = self.endpoint.candidates(&report)?;
+        let candidates = self.endpoint.candidates(search(options).await)?;
         let (address, greeted) = self.race(candidates).await?;
         Ok(self.start(&address, greeted))
     }
@@ -163,13 +162,12 @@ impl<H: SocketHandler> ClientBuilder<H> {
         let mut agreement = Agreement::begin(&self.endpoint, address, remembers, now());
         loop {
             let config = agreement.config(connector)?;
-            let transport = within(
-                ConnectPhase::Connect,
-                &address.to_string(),
+            let (limit, target) = (
                 self.endpoint.socket_options.connect_time,
-                connect(address.clone()),
-            )
-            .await?;
+                address.to_string(),
+            );
+            let connected = timeout(limit, connect(address.clone())).await.ok();
+            let transport = in_time(ConnectPhase::Connect, &target, limit, connected)?;
             match self
                 .shake_hands(config, transport, address, connector)
                 .await?
@@ -308,21 +306,6 @@ async fn first_of<F: Future>(attempts: &mut Vec<Pin<Box<F>>>) -> F::Output {
         Poll::Pending
     })
     .await
-}
-
-/// Runs one phase of a connection attempt within its time.
-async fn within<T>(
-    phase: ConnectPhase,
-    target: &str,
-    limit: Duration,
-    work: impl Future<Output = io::Result<T>>,
-) -> Result<T, ConnectError> {
-    let kind = match timeout(limit, work).await {
-        Ok(Ok(done)) => return Ok(done),
-        Ok(Err(error)) => error.into(),
-        Err(_elapsed) => ConnectErrorKind::TimedOut(limit),
-    };
-    Err(failed(phase, target, kind))
 }
 
 /// The side that connects: an interface's end.

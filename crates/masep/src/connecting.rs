@@ -1,5 +1,6 @@
 //! Connecting, as far as it is the same in both shells: what is tried, in which order, and the errors of it.
 
+use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub(crate) const HEAD_START: Duration = Duration::from_secs(1);
 /// Answers to a search that are tried at the same time.
 const MAX_ATTEMPTS: usize = 16;
 /// The place of a search in its errors.
-pub(crate) const LAN: &str = "the LAN";
+const LAN: &str = "the LAN";
 
 /// An address that is to be tried, and the TLS for it.
 pub(crate) type Candidate = (Address, Option<Connector>);
@@ -66,7 +67,11 @@ impl Endpoint {
     }
 
     /// The answers of a search that are to be tried.
-    pub(crate) fn candidates(&mut self, report: &SearchReport) -> Result<Race, ConnectError> {
+    pub(crate) fn candidates(
+        &mut self,
+        report: io::Result<SearchReport>,
+    ) -> Result<Race, ConnectError> {
+        let report = report.map_err(|error| failed(ConnectPhase::Discover, LAN, error))?;
         let addresses = in_turn(&report.found).into_iter().map(Address::Tcp);
         // All of them are found by address: the name that a certificate is to have is set in what is trusted, or is that.
         let candidates =
@@ -162,6 +167,21 @@ pub(crate) fn failed(
         target: target.to_owned(),
         kind: kind.into(),
     }
+}
+
+/// The outcome of one phase of an attempt, which has so much time. `None` if it was not done by then.
+pub(crate) fn in_time<T>(
+    phase: ConnectPhase,
+    target: &str,
+    limit: Duration,
+    outcome: Option<io::Result<T>>,
+) -> Result<T, ConnectError> {
+    let kind = match outcome {
+        Some(Ok(done)) => return Ok(done),
+        Some(Err(error)) => error.into(),
+        None => ConnectErrorKind::TimedOut(limit),
+    };
+    Err(failed(phase, target, kind))
 }
 
 /// The servers that this process has found to speak pymasep's protocol.

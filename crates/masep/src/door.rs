@@ -25,7 +25,7 @@ pub(crate) struct Door {
     settings: DoorSettings,
     /// Places for connections whose header of the PROXY protocol is to come, where one is expected.
     prefaces: Arc<Semaphore>,
-    registry: Registry,
+    pub(crate) registry: Registry,
     state: Mutex<DoorState<Shared>>,
     /// A deadline may be earlier than before.
     changed: Notify,
@@ -35,14 +35,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(settings: DoorSettings, registry: Registry) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(settings: DoorSettings) -> io::Result<Arc<Self>> {
         let most = settings.most().min(Semaphore::MAX_PERMITS);
         let door = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             state: Mutex::new(DoorState::new(&settings)),
             settings,
             prefaces: Arc::new(Semaphore::new(most)),
-            registry,
+            registry: Registry::default(),
             changed: Notify::new(),
             requested: Notify::new(),
             stopped: watch::channel(false).0,

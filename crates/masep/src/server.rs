@@ -122,8 +122,7 @@ fn start(
     let is_handled = settings.server.endpoint.is_handled;
     let accepted = Arc::new(Arrivals::new(settings.most()));
     let hand_out = HandOut::of_door(accepted.clone());
-    let registry = Registry::default();
-    let door = Door::new(settings, registry.clone())?;
+    let door = Door::new(settings)?;
     let (alive, all_ended) = mpsc::channel(1);
     let task = ServerTask {
         door: door.clone(),
@@ -141,10 +140,8 @@ fn start(
     tokio::spawn(task.accept(listener, Entrance::Main).instrument(span));
     Ok(Server {
         info,
-        registry,
         door,
         accepted,
-        handled: is_handled,
         all_ended,
         announcement: Mutex::new(announcement),
     })
@@ -173,11 +170,8 @@ impl<H: SocketHandler> ServerBuilder<H> {
 /// still sent as long as the runtime lives. [`shutdown`](Self::shutdown) waits for that.
 pub struct Server {
     info: ServerInfo,
-    registry: Registry,
     door: Arc<Door>,
     accepted: Arc<Arrivals<Connection>>,
-    /// True if a handler gets the connections.
-    handled: bool,
     /// Closed when the last task of this server has ended: the senders are theirs.
     all_ended: mpsc::Receiver<Infallible>,
     announcement: Mutex<Option<Announcement>>,
@@ -225,7 +219,7 @@ impl Server {
 
     /// The live connections, by id.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        &self.door.registry
     }
 
     /// The next peer that said hello.
@@ -241,7 +235,7 @@ impl Server {
     /// [`AcceptError::Stopped`] when the server has stopped accepting and all were given out, and always after that;
     /// [`AcceptError::Handled`] with a [`SocketHandler`], which gets them all.
     pub async fn accept(&self) -> Result<Connection, AcceptError> {
-        if self.handled {
+        if self.door.settings().server.endpoint.is_handled {
             return Err(AcceptError::Handled);
         }
         self.accepted.next().await.ok_or(AcceptError::Stopped)
@@ -303,7 +297,7 @@ impl Server {
     /// Stops accepting, and ends all connections.
     pub(crate) fn end_all(&self) {
         self.stop_accepting();
-        for connection in self.registry.connections() {
+        for connection in self.registry().connections() {
             connection.end(CloseReason::Shutdown);
         }
     }
@@ -321,7 +315,7 @@ impl Server {
         let mut report = ShutdownReport::default();
         let mut cut = Vec::new();
         let mut ending = Vec::new();
-        for connection in self.registry.connections() {
+        for connection in self.registry().connections() {
             let lived = connection.shared.look_at(|core| core.reason().is_none());
             connection.end(CloseReason::Shutdown);
             ending.push((connection, lived));
@@ -356,7 +350,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("id", &self.info.id)
             .field("local_address", &self.info.local_address)
-            .field("connections", &self.registry.len())
+            .field("connections", &self.registry().len())
             .finish_non_exhaustive()
     }
 }

@@ -43,6 +43,22 @@ pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<In
     }
 }
 
+/// The time at which somebody looks at the clock, for others who may need that earlier; `None` is perhaps never.
+#[derive(Debug, Default)]
+pub(crate) struct NextLook(pub(crate) Option<Instant>);
+
+impl NextLook {
+    /// True if the look is to be earlier than it would, because of this deadline. A later one is found when the earlier has
+    /// passed.
+    pub(crate) fn hurry(&mut self, deadline: Option<Instant>) -> bool {
+        let is_earlier = deadline.is_some_and(|it| self.0.is_none_or(|at| it < at));
+        if is_earlier {
+            self.0 = deadline;
+        }
+        is_earlier
+    }
+}
+
 /// Has this task woken from here on.
 pub(crate) fn set_waker(waker: &mut Option<Waker>, context: &Context<'_>) {
     match waker {

@@ -7,7 +7,7 @@ use masep_table::{TableError, TurnTime, View};
 #[cfg(doc)]
 use crate::blocking::{Actions, Turn};
 use crate::blocking::{Table, TimedOut};
-use crate::table::asking::{Host as _, OpenActions, OpenTurn, TurnHost as _};
+use crate::table::asking::{Host as _, OpenActions, OpenTurn, TurnHost as _, open_turn};
 use crate::table::{Move, Seat};
 
 impl Table {
@@ -29,7 +29,7 @@ impl Table {
             }
             None => self.all_seats(),
         };
-        self.open_turn(&seats, time, &mut view)
+        open_turn(self, &seats, time, &mut view)
     }
 
     /// [`Turn::next_timeout`] of a turn of this table.

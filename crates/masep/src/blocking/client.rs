@@ -17,15 +17,17 @@ use super::handler;
 use super::shared::{DropGuard, Shared, State};
 use super::stream::after;
 use super::{Connection, Registry, SocketHandler, spawn};
+#[cfg(doc)]
+use crate::ConnectErrorKind;
 use crate::connecting::{
-    Agreement, HEAD_START, LAN, Race, client_calls, client_info_calls, failed, not_found,
+    Agreement, HEAD_START, Race, client_calls, client_info_calls, failed, in_time, not_found,
 };
 use crate::discovery::{SearchOptions, search_blocking};
 use crate::endpoint::Endpoint;
 use crate::sync;
 use crate::tls::Connector;
 use crate::transport;
-use crate::{Address, ConnectError, ConnectErrorKind, ConnectPhase, IntoTarget};
+use crate::{Address, ConnectError, ConnectPhase, IntoTarget};
 
 /// Configures a [`Client`].
 #[derive(Clone)]
@@ -71,11 +73,8 @@ impl ClientBuilder {
         let name = target.to_string();
         let limit = self.endpoint.socket_options.connect_time;
         // It goes on in a thread of its own when it took too long.
-        let addresses = match block_on(target.resolve(), after(limit)) {
-            Some(resolved) => resolved.map_err(ConnectErrorKind::from),
-            None => Err(ConnectErrorKind::TimedOut(limit)),
-        };
-        let addresses = addresses.map_err(|kind| failed(ConnectPhase::Resolve, &name, kind))?;
+        let resolved = block_on(target.resolve(), after(limit));
+        let addresses = in_time(ConnectPhase::Resolve, &name, limit, resolved)?;
         self.connect_any(&name, &addresses, connector.as_ref())
     }
 
@@ -90,9 +89,7 @@ impl ClientBuilder {
     /// # Errors
     /// The phase that failed, the address, and the reason; [`ConnectErrorKind::NotFound`] if no server answered.
     pub fn discover(mut self, options: &SearchOptions) -> Result<Client, ConnectError> {
-        let report = search_blocking(options);
-        let report = report.map_err(|error| failed(ConnectPhase::Discover, LAN, error))?;
-        let candidates = self.endpoint.candidates(&report)?;
+        let candidates = self.endpoint.candidates(search_blocking(options))?;
         let opened = self.race(candidates)?;
         self.start(opened)
     }
@@ -185,13 +182,11 @@ impl ClientBuilder {
             transport::prepare(&stream, limits, options)?;
             Ok(stream)
         });
-        let stream = connected.map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut(limit),
-                _ => error.into(),
-            };
-            failed(ConnectPhase::Connect, &target, kind)
-        })?;
+        let connected = match connected {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => None,
+            connected => Some(connected),
+        };
+        let stream = in_time(ConnectPhase::Connect, &target, limit, connected)?;
         let stream = match connector {
             None => stream,
             Some(connector) => (connector.wrap_socket(stream))

@@ -196,7 +196,7 @@ impl Door {
     }
 
     fn reject(self: &Arc<Self>, address: &Address, reason: &RejectReason) {
-        self.log_refusal(reason, Some(address));
+        self.log_refusal(reason, Some(reason.as_str()), Some(address));
         let Some(handler) = self.handler.clone() else {
             return;
         };
@@ -219,7 +219,7 @@ fn carry_out(shared: &Arc<Shared>, decided: Decided) {
             shared.admit(welcome.map(|welcome| *welcome));
         }
         Decided::Refuse(refusal) => shared.turn_away(refusal),
-        Decided::Look => shared.look(),
+        Decided::Look => shared.read_in_background(GRACE),
         Decided::End(reason) => shared.begin_end(reason),
         Decided::Abort(reason) => shared.abort(reason),
     }
@@ -267,11 +267,6 @@ impl Admits for Door {
 }
 
 impl Shared {
-    /// Has the keeper read what arrives for a moment.
-    fn look(self: &Arc<Self>) {
-        self.read_in_background(GRACE);
-    }
-
     /// Has the keeper read the frames that arrive if a policy for a full queue drops frames or ends the connection:
     /// only a reader knows that the queue is full.
     pub(super) fn read_for_policy(self: &Arc<Self>) {

@@ -64,8 +64,8 @@ impl Prefaces {
             match read {
                 Ok(Some(of_client)) => door.greet(unheard.socket, Entrance::Main, of_client),
                 Ok(None) if unheard.until > now => left.push(unheard),
-                Ok(None) => door.log_no_preface(&unheard.address, &PrefaceError::Late),
-                Err(error) => door.log_no_preface(&unheard.address, &error),
+                Ok(None) => door.log_refusal(&PrefaceError::Late, None, Some(&unheard.address)),
+                Err(error) => door.log_refusal(&error, None, Some(&unheard.address)),
             }
         }
         self.unheard = left;

@@ -109,7 +109,7 @@ impl<H: SocketHandler> ServerTask<H> {
         drop(place);
         match heard.unwrap_or(Err(PrefaceError::Late)) {
             Ok(of_client) => self.begin(transport, Entrance::Main, of_client),
-            Err(error) => self.door.log_no_preface(&address, &error),
+            Err(error) => self.door.log_refusal(&error, None, Some(&address)),
         }
     }
 
@@ -187,7 +187,7 @@ impl<H: SocketHandler> ServerTask<H> {
 
     /// Tells of a connection that was not taken.
     async fn reject(self, address: Address, reason: RejectReason) {
-        self.door.log_refusal(&reason, None);
+        self.door.log_refusal(&reason, Some(reason.as_str()), None);
         if let Some(telling) = self.door.begin_to_tell() {
             guarded(|| self.handler.on_reject(address, &reason)).await;
             drop(telling);

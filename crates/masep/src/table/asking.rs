@@ -112,14 +112,6 @@ pub struct OpenTurn {
 }
 
 impl OpenTurn {
-    /// The turn of this number, with so many seats.
-    pub(crate) const fn new(number: u64, seats: usize) -> Self {
-        Self {
-            number,
-            undecided: seats,
-        }
-    }
-
     /// The number of the turn.
     pub const fn number(&self) -> u64 {
         self.number
@@ -235,4 +227,32 @@ pub(crate) fn make_views<V: Into<View>>(
             .collect()
     };
     guarded(views)
+}
+
+/// Opens a turn for these seats.
+pub(crate) fn open_turn<V: Into<View>>(
+    host: &impl Host,
+    seats: &[SeatId],
+    time: TurnTime,
+    view: &mut impl FnMut(&Seat) -> V,
+) -> Result<OpenTurn, TableError> {
+    let mut seen: Vec<Seat> =
+        host.look(|driver| seats.iter().map(|seat| driver.seat(*seat)).collect());
+    let mut views = make_views(&seen, view)?;
+    // Somebody may come to a seat while its view is made, but not again and again.
+    for _ in 0..seats.len() {
+        let changed = host.look(|driver| {
+            let mut seats = seen.iter();
+            let at = seats.position(|seat| !driver.has_player_of(seat))?;
+            Some((at, driver.seat(seen[at].id())))
+        });
+        let Some((at, now)) = changed else {
+            break;
+        };
+        views[at].1 = guarded(|| view(&now).into())?;
+        seen[at] = now;
+    }
+    let undecided = views.len();
+    let number = host.open(|driver, now| driver.open(views, time, now))?;
+    Ok(OpenTurn { number, undecided })
 }

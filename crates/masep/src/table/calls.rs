@@ -74,43 +74,12 @@ macro_rules! host_calls {
             F: FnMut(&Seat) -> V,
             V: Into<View>,
         {
-            let turn = self.open_turn(seats, time, &mut view)?;
+            let turn = open_turn(self, seats, time, &mut view)?;
             Ok(Turn {
                 table: self,
                 turn,
                 view,
             })
-        }
-
-        pub(crate) fn open_turn<V: Into<View>>(
-            &self,
-            seats: &[SeatId],
-            time: TurnTime,
-            view: &mut impl FnMut(&Seat) -> V,
-        ) -> Result<OpenTurn, Error> {
-            let mut seen: Vec<Seat> = {
-                let inner = self.shared.lock();
-                seats.iter().map(|seat| inner.driver.seat(*seat)).collect()
-            };
-            let mut views = make_views(&seen, view)?;
-            // Somebody may come to a seat while its view is made, but not again and again.
-            for _ in 0..seats.len() {
-                let changed = {
-                    let inner = self.shared.lock();
-                    let changed = seen
-                        .iter()
-                        .position(|seat| !inner.driver.has_player_of(seat));
-                    changed.map(|at| (at, inner.driver.seat(seats[at])))
-                };
-                let Some((at, now)) = changed else {
-                    break;
-                };
-                views[at].1 = guarded(|| view(&now).into())?;
-                seen[at] = now;
-            }
-            let asked = views.len();
-            let number = Host::open(self, |driver, now| driver.open(views, time, now))?;
-            Ok(OpenTurn::new(number, asked))
         }
 
         /// Closes an open turn, by its number: its seats that are undecided are decided without an action.

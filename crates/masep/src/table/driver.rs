@@ -193,6 +193,14 @@ impl<L: Link> Driver<L> {
         }
     }
 
+    /// The connection of this key, if it is open.
+    pub(crate) fn link(&self, key: PeerKey) -> Option<&L> {
+        match &self.links.get(&key)?.state {
+            LinkState::Open(link, _) => Some(link),
+            LinkState::Opening(_) => None,
+        }
+    }
+
     /// All that was queued on a connection may be written. False if it is not.
     pub(crate) fn look_whether_written(&mut self, key: PeerKey, now: Instant) -> bool {
         let is_written = self.is_written(key);
@@ -203,10 +211,7 @@ impl<L: Link> Driver<L> {
     }
 
     fn is_written(&self, key: PeerKey) -> bool {
-        match self.links.get(&key).map(|linked| &linked.state) {
-            Some(LinkState::Open(link, _)) => link.is_written(),
-            Some(LinkState::Opening(_)) | None => true,
-        }
+        self.link(key).is_none_or(L::is_written)
     }
 
     /// A connection has ended, or will never be open.
@@ -440,13 +445,13 @@ impl<L: Link> Driver<L> {
 
     /// A seat as it is now.
     pub(crate) fn seat(&self, seat: SeatId) -> Seat {
-        Seat::new(
-            seat,
-            self.name(seat),
-            self.table.player(seat).cloned(),
-            self.table.state(seat),
-            self.table.has_pymaseps_player(seat),
-        )
+        Seat {
+            id: seat,
+            name: self.name(seat),
+            player: self.table.player(seat).cloned(),
+            state: self.table.state(seat),
+            has_pymaseps_player: self.table.has_pymaseps_player(seat),
+        }
     }
 
     /// True if the seat has the same player as it had, as far as a view depends on it.

@@ -71,12 +71,12 @@ pub use turn::Turn;
 #[cfg(feature = "unstable-transport")]
 use crate::transport::Listener;
 use crate::{Address, Connection, IntoTarget, Server, ServerBuilder};
-use asking::{Host, OpenTurn, TurnHost as _, make_views};
+use asking::{Host, TurnHost as _, make_views, open_turn};
 pub(crate) use calls::host_calls;
 use door::Door;
 use driver::Driver;
 use looking::Shared;
-use seat::{LateAction, guarded};
+use seat::LateAction;
 
 /// A table, for its host. See the [module](self).
 ///

@@ -9,30 +9,14 @@ use masep_table::{Decision, How, SeatId, SeatState, TableError, View};
 /// A seat at the moment in which a view is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seat {
-    id: SeatId,
-    name: Arc<str>,
-    player: Option<PeerId>,
-    state: SeatState,
-    has_pymaseps_player: bool,
+    pub(super) id: SeatId,
+    pub(super) name: Arc<str>,
+    pub(super) player: Option<PeerId>,
+    pub(super) state: SeatState,
+    pub(super) has_pymaseps_player: bool,
 }
 
 impl Seat {
-    pub(crate) const fn new(
-        id: SeatId,
-        name: Arc<str>,
-        player: Option<PeerId>,
-        state: SeatState,
-        has_pymaseps_player: bool,
-    ) -> Self {
-        Self {
-            id,
-            name,
-            player,
-            state,
-            has_pymaseps_player,
-        }
-    }
-
     /// Its place among the seats, from 0.
     pub const fn index(&self) -> usize {
         self.id.index()

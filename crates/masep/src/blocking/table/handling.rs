@@ -50,9 +50,8 @@ impl SocketHandler for Handling {
     fn on_connect(&self, connection: &Connection) {
         self.0.with(|inner, now| {
             let known = inner.opening.remove(&connection.id());
-            if let Some(key) = inner.driver.arrived(known, connection.clone(), now) {
-                inner.keep(key, connection);
-            }
+            let key = inner.driver.arrived(known, connection.clone(), now);
+            inner.keys.extend(key.map(|key| (connection.id(), key)));
         });
     }
 

@@ -17,13 +17,11 @@ use self::handling::{Handling, take_requests};
 use self::shared::Shared;
 pub use self::turn::{Actions, Turn};
 use super::{Connection, Server, ServerBuilder, TimedOut, answering_in_calls, spawn};
-#[cfg(not(feature = "unstable-bindings"))]
-use crate::table::asking::OpenTurn;
-use crate::table::asking::{Host, TurnHost as _, make_views};
+use crate::table::asking::{Host, TurnHost as _, make_views, open_turn};
 #[cfg(feature = "unstable-bindings")]
 pub use crate::table::asking::{OpenActions, OpenTurn};
 use crate::table::driver::Driver;
-use crate::table::seat::{LateAction, guarded};
+use crate::table::seat::LateAction;
 use crate::table::{Move, Seat, TableBuilder, host_calls};
 use crate::{Address, IntoTarget};
 

@@ -11,6 +11,7 @@ use masep_table::PeerKey;
 use super::aside::Aside;
 use crate::ConnectionId;
 use crate::blocking::{Connection, TimedOut, spawn};
+use crate::sync::NextLook;
 use crate::table::driver::Driver;
 
 /// The time for frames that have arrived to be told, at the end of a turn's time.
@@ -33,9 +34,8 @@ pub(super) struct Inner {
     pub(super) keys: HashMap<ConnectionId, PeerKey>,
     /// Those that are let in, and not open yet.
     pub(super) opening: HashMap<ConnectionId, PeerKey>,
-    connections: HashMap<PeerKey, Connection>,
     /// When the clock looks next.
-    looks_at: Option<Instant>,
+    next_look: NextLook,
     is_stopped: bool,
     /// Counts the times when something had happened for calls that wait.
     news: u64,
@@ -56,8 +56,7 @@ impl Shared {
                 driver,
                 keys: HashMap::new(),
                 opening: HashMap::new(),
-                connections: HashMap::new(),
-                looks_at: None,
+                next_look: NextLook::default(),
                 is_stopped: false,
                 news: 0,
                 sleeping: 0,
@@ -210,13 +209,12 @@ impl Shared {
     /// Does what the driver wants done, and wakes those whom it concerns.
     pub(super) fn settle(self: &Arc<Self>, mut inner: Guard<'_>) {
         while let Some(key) = inner.driver.take_ended() {
-            inner.connections.remove(&key);
             inner.aside.remove(key);
         }
         let mut unwritten = Vec::new();
         while let Some(key) = inner.driver.take_unwritten() {
-            let connection = inner.connections.get(&key);
-            unwritten.extend(connection.map(|connection| (key, connection.clone())));
+            let connection = inner.driver.link(key).cloned();
+            unwritten.extend(connection.map(|connection| (key, connection)));
         }
         let has_news = inner.driver.take_news();
         inner.news = inner.news.wrapping_add(u64::from(has_news));
@@ -263,19 +261,19 @@ impl Shared {
             let now = Instant::now();
             let deadline = inner.driver.deadline();
             if deadline.is_some_and(|deadline| deadline <= now) {
-                inner.looks_at = None;
+                inner.next_look.0 = None;
                 self.time_out(inner, now);
                 continue;
             }
             let next = inner.aside.look(now);
-            inner.looks_at = deadline.into_iter().chain(next).min();
+            let time = deadline.into_iter().chain(next).min();
+            inner.next_look.0 = time;
             let released = inner.aside.take_released();
             if !released.is_empty() {
                 drop(inner);
                 released.iter().for_each(Thread::unpark);
                 continue;
             }
-            let time = inner.looks_at;
             let time = time.map_or(LONG, |it| it.saturating_duration_since(now));
             drop(self.hurried.wait_timeout(inner, time));
         }
@@ -292,30 +290,16 @@ impl Shared {
 }
 
 impl Inner {
-    /// A connection is open: it is known by this key from here on.
-    pub(super) fn keep(&mut self, key: PeerKey, connection: &Connection) {
-        self.keys.insert(connection.id(), key);
-        self.connections.insert(key, connection.clone());
-    }
-
     /// A connection has ended.
     pub(super) fn forget(&mut self, id: ConnectionId) -> Option<PeerKey> {
         let key = self.keys.remove(&id)?;
-        self.connections.remove(&key);
         self.aside.remove(key);
         Some(key)
     }
 
     /// True if the clock is to look earlier than it would.
     fn hurries_clock(&mut self) -> bool {
-        let is_earlier = match (self.driver.deadline(), self.looks_at) {
-            (Some(deadline), Some(looks_at)) => deadline < looks_at,
-            (deadline, None) => deadline.is_some(),
-            (None, Some(_)) => false,
-        };
-        if is_earlier {
-            self.looks_at = self.driver.deadline();
-        }
+        let is_earlier = self.next_look.hurry(self.driver.deadline());
         self.aside.hurries_clock() || is_earlier
     }
 }
