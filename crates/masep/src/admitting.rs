@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use masep_proto::access::{Grant, Grants};
@@ -192,7 +192,7 @@ impl<C: SharedConnection> DoorState<C> {
     /// The next decision to be carried out. Questions to the host are noted.
     pub(crate) fn next_decided<D: Admits<Connection = C>>(
         &mut self,
-        door: &Weak<D>,
+        door: &Arc<D>,
         settings: &DoorSettings,
     ) -> Option<(Arc<C>, Decided)> {
         while let Some(event) = self.admission.poll_event() {
@@ -220,11 +220,9 @@ impl<C: SharedConnection> DoorState<C> {
                 DoorEvent::End(_, reason) => Decided::End(reason),
                 DoorEvent::Abort(_, reason) => Decided::Abort(reason),
                 DoorEvent::AskAccess(_) => {
-                    if let Some((peer, door)) =
-                        peer(&*connection, settings, None).zip(door.upgrade())
-                    {
-                        self.access.push(AccessRequest::new(peer, ticket, door));
-                    }
+                    let peer = peer(&*connection, settings, None);
+                    let request = peer.map(|peer| AccessRequest::new(peer, ticket, door.clone()));
+                    self.access.extend(request);
                     continue;
                 }
                 DoorEvent::Ask(_) => {
@@ -294,11 +292,12 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     fn settings(&self) -> &DoorSettings;
 
     /// Makes a change, and carries out the decisions that follow from it.
-    fn update<T>(&self, change: impl FnOnce(&mut DoorState<Self::Connection>) -> T) -> T;
+    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Self::Connection>) -> T)
+    -> T;
 
     /// Gives up a client, as [`Decides::hand_over`]. The stream of an async server's is its runtime's.
     #[cfg(feature = "unstable-bindings")]
-    fn give_up(&self, _ticket: Ticket) -> Option<std::io::Result<Detached>> {
+    fn give_up(self: &Arc<Self>, _ticket: Ticket) -> Option<std::io::Result<Detached>> {
         None
     }
 
@@ -319,7 +318,7 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
     }
 
     /// Makes a call of the admission.
-    fn ask<T>(&self, call: impl FnOnce(&mut Admission, Instant) -> T) -> T {
+    fn ask<T>(self: &Arc<Self>, call: impl FnOnce(&mut Admission, Instant) -> T) -> T {
         self.update(|state| call(&mut state.admission, Self::now()))
     }
 
@@ -338,7 +337,12 @@ pub(crate) trait Admits: Send + Sync + Sized + 'static {
 
     /// Tells the log of a refusal, at a pace. `code`: a word for the reason; `address`: where the span of the log does not
     /// have it.
-    fn log_refusal(&self, reason: &dyn Display, code: Option<&str>, address: Option<&Address>) {
+    fn log_refusal(
+        self: &Arc<Self>,
+        reason: &dyn Display,
+        code: Option<&str>,
+        address: Option<&Address>,
+    ) {
         let address = address.map(tracing::field::display);
         match self.ask(Admission::log_refusal) {
             Some(skipped) => {
@@ -433,7 +437,7 @@ impl<D: Admits> Visit<D> {
 }
 
 impl<D: Admits> Renews for D {
-    fn renew(&self, grants: Option<Grants>, date: SystemTime) {
+    fn renew(self: Arc<Self>, grants: Option<Grants>, date: SystemTime) {
         self.ask(|admission, now| match grants {
             Some(grants) => admission.renew(grants, now, date),
             None => admission.expire(now, date),
@@ -442,11 +446,11 @@ impl<D: Admits> Renews for D {
 }
 
 impl<D: Admits> Decides for D {
-    fn let_in(&self, ticket: Ticket, grant: Option<Grant>) {
+    fn let_in(self: Arc<Self>, ticket: Ticket, grant: Option<Grant>) {
         self.ask(|admission, now| admission.let_in(ticket, grant, now));
     }
 
-    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
+    fn decide(self: Arc<Self>, ticket: Ticket, decision: Decision, welcome: Option<Welcome>) {
         self.update(|state| {
             state.requests.keep_welcome(ticket, welcome);
             state.admission.decide(ticket, decision, Self::now());
@@ -454,7 +458,7 @@ impl<D: Admits> Decides for D {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, ticket: Ticket) -> Option<std::io::Result<Detached>> {
+    fn hand_over(self: Arc<Self>, ticket: Ticket) -> Option<std::io::Result<Detached>> {
         self.give_up(ticket)
     }
 }

@@ -5,7 +5,7 @@ mod tasks;
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use masep_proto::access::Grant;
 use masep_proto::admission::Admission;
@@ -21,7 +21,6 @@ pub(crate) use tasks::ServerTask;
 
 /// One for each server.
 pub(crate) struct Door {
-    itself: Weak<Self>,
     settings: DoorSettings,
     /// Places for connections whose header of the PROXY protocol is to come, where one is expected.
     prefaces: Arc<Semaphore>,
@@ -37,8 +36,7 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(settings: DoorSettings) -> io::Result<Arc<Self>> {
         let most = settings.most().min(Semaphore::MAX_PERMITS);
-        let door = Arc::new_cyclic(|itself| Self {
-            itself: itself.clone(),
+        let door = Arc::new(Self {
             state: Mutex::new(DoorState::new(&settings)),
             settings,
             prefaces: Arc::new(Semaphore::new(most)),
@@ -75,14 +73,14 @@ impl Door {
     }
 
     /// Stops accepting. Connections that were not admitted yet are refused.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(self: &Arc<Self>) {
         self.update(DoorState::stop);
         self.requested.notify_waiters();
         self.stopped.send_replace(true);
     }
 
     /// Settles what has waited for too long, for ever.
-    async fn keep_time(&self) -> Infallible {
+    async fn keep_time(self: &Arc<Self>) -> Infallible {
         loop {
             let changed = self.changed.notified();
             let deadline = self.lock().next_look();
@@ -117,10 +115,10 @@ impl Admits for Door {
         &self.requested
     }
 
-    fn update<T>(&self, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
+    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
         let mut state = self.lock();
         let answer = change(&mut state);
-        while let Some((connection, decided)) = state.next_decided(&self.itself, &self.settings) {
+        while let Some((connection, decided)) = state.next_decided(self, &self.settings) {
             self.carry_out(&connection, decided);
         }
         let news = state.take_news();

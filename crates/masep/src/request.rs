@@ -73,14 +73,17 @@ impl Peer {
 
 /// The door, which carries decisions out.
 pub(crate) trait Decides: Send + Sync {
-    fn decide(&self, ticket: Ticket, decision: Decision, welcome: Option<Welcome>);
+    fn decide(self: Arc<Self>, ticket: Ticket, decision: Decision, welcome: Option<Welcome>);
 
     /// Lets the client in as this, or not at all.
-    fn let_in(&self, ticket: Ticket, grant: Option<Grant>);
+    fn let_in(self: Arc<Self>, ticket: Ticket, grant: Option<Grant>);
 
     /// Gives up the client for somebody who goes on with its stream; `None` if it has gone, or cannot be given.
     #[cfg(feature = "unstable-bindings")]
-    fn hand_over(&self, ticket: Ticket) -> Option<std::io::Result<crate::blocking::Detached>>;
+    fn hand_over(
+        self: Arc<Self>,
+        ticket: Ticket,
+    ) -> Option<std::io::Result<crate::blocking::Detached>>;
 }
 
 impl Request {
@@ -163,7 +166,7 @@ impl Request {
     /// The system has no descriptor or no thread for it. The client is refused then.
     #[cfg(feature = "unstable-bindings")]
     pub fn detach(mut self) -> Option<std::io::Result<crate::blocking::Detached>> {
-        let detached = self.door.as_ref()?.hand_over(self.ticket)?;
+        let detached = self.door.clone()?.hand_over(self.ticket)?;
         if detached.is_ok() {
             self.door = None;
         }

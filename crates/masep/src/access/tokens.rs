@@ -40,7 +40,7 @@ struct State {
 /// A server's door.
 pub(crate) trait Renews: Send + Sync {
     /// These are the tokens now; without any, the same as before. The date has changed.
-    fn renew(&self, grants: Option<Grants>, date: SystemTime);
+    fn renew(self: Arc<Self>, grants: Option<Grants>, date: SystemTime);
 }
 
 impl Tokens {

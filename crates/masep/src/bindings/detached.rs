@@ -95,15 +95,20 @@ impl fmt::Debug for Detached {
 
 impl Door {
     /// Gives up a client, as [`Admits::give_up`].
-    pub(in crate::blocking) fn detach(&self, ticket: Ticket) -> Option<io::Result<Detached>> {
-        let door = self.itself.upgrade()?;
+    pub(in crate::blocking) fn detach(
+        self: &Arc<Self>,
+        ticket: Ticket,
+    ) -> Option<io::Result<Detached>> {
         let shared = self.lock().get(ticket).cloned()?;
         let detached = shared.detach(&self.relays)?;
         let is_given_away = shared.lock().is_given_away;
         if is_given_away {
             self.accepted.leave();
         }
-        let visit = Visit { door, ticket };
+        let visit = Visit {
+            door: self.clone(),
+            ticket,
+        };
         let (stream, heard) = match detached {
             Ok(detached) => detached,
             Err(error) => {

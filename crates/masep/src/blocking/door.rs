@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use masep_proto::admission::{Admission, Entrance, GRACE, Greet};
@@ -28,7 +28,6 @@ use crate::{Address, Bye, CloseReason, RejectReason, WhenFull};
 
 /// The door, for the thread that accepts and the connections.
 pub(super) struct Door {
-    pub(super) itself: Weak<Self>,
     settings: DoorSettings,
     pub(super) registry: Registry,
     pub(super) handler: Option<Arc<dyn SocketHandler>>,
@@ -52,8 +51,7 @@ impl Door {
         wake: PipeWriter,
     ) -> io::Result<Arc<Self>> {
         let hold = keeper::hold()?;
-        let door = Arc::new_cyclic(|itself| Self {
-            itself: itself.clone(),
+        let door = Arc::new(Self {
             registry: Registry::default(),
             handler,
             threads: Arc::default(),
@@ -78,7 +76,7 @@ impl Door {
     }
 
     /// Refuses those that were not taken yet.
-    pub(super) fn close(&self) {
+    pub(super) fn close(self: &Arc<Self>) {
         self.update(DoorState::stop);
         self.requested.notify_waiters();
         // It was expected itself.
@@ -240,10 +238,10 @@ impl Admits for Door {
         &self.requested
     }
 
-    fn update<T>(&self, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
+    fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut DoorState<Shared>) -> T) -> T {
         let mut state = self.lock();
         let answer = change(&mut state);
-        let next = || state.next_decided(&self.itself, &self.settings);
+        let next = || state.next_decided(self, &self.settings);
         let decided: Vec<_> = std::iter::from_fn(next).collect();
         let news = state.take_news();
         drop(state);
@@ -261,7 +259,10 @@ impl Admits for Door {
     }
 
     #[cfg(feature = "unstable-bindings")]
-    fn give_up(&self, ticket: masep_proto::admission::Ticket) -> Option<io::Result<Detached>> {
+    fn give_up(
+        self: &Arc<Self>,
+        ticket: masep_proto::admission::Ticket,
+    ) -> Option<io::Result<Detached>> {
         self.detach(ticket)
     }
 }

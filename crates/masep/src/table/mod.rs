@@ -273,10 +273,6 @@ impl Host for Table {
     fn look<R>(&self, look: impl FnOnce(&mut Driver<Connection>) -> R) -> R {
         look(&mut self.shared.lock().driver)
     }
-
-    fn open<R>(&self, call: impl FnOnce(&mut Driver<Connection>, Instant) -> R) -> R {
-        self.shared.call(call)
-    }
 }
 
 impl Drop for Table {
