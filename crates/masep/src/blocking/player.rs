@@ -82,7 +82,8 @@ impl Player {
     /// The next thing that has happened, while the user thinks about a turn: a lost connection is made anew meanwhile.
     /// `None` when the part is over and all was told. Turns that come wait.
     pub fn event(&mut self) -> Option<Event> {
-        self.event_until(None).unwrap_or(None)
+        let found = self.find(None, |playing| playing.session.poll_event());
+        found.unwrap_or(None)
     }
 
     /// [`event`](Self::event) that blocks no longer than `time`, or until an attempt to connect is over.
@@ -90,10 +91,7 @@ impl Player {
     /// # Errors
     /// [`TimedOut`] if nothing has happened in that time.
     pub fn event_timeout(&mut self, time: Duration) -> Result<Option<Event>, TimedOut> {
-        self.event_until(Instant::now().checked_add(time))
-    }
-
-    fn event_until(&mut self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
+        let until = Instant::now().checked_add(time);
         self.find(until, |playing| playing.session.poll_event())
     }
 

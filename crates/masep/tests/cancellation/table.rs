@@ -125,7 +125,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call {
         file: "server.rs",
         name: "accept",
-        at_least: 8,
+        at_least: 6,
         worlds: &[
             (Paused, serving::accept),
             (Paused, serving::accept_behind_another),

@@ -103,7 +103,8 @@ impl Table {
     /// # Errors
     /// [`TableError::Over`](Error::Over) if the table has ended before.
     pub fn filled(&self) -> Result<(), Error> {
-        self.filled_until(None).unwrap_or(Err(Error::Over))
+        let filled = self.shared.wait(None, |driver| driver.filled());
+        filled.unwrap_or(Err(Error::Over))
     }
 
     /// [`filled`](Self::filled) that blocks no longer than `time`.
@@ -111,10 +112,7 @@ impl Table {
     /// # Errors
     /// [`TimedOut`] if a seat has had nobody in that time.
     pub fn filled_timeout(&self, time: Duration) -> Result<Result<(), Error>, TimedOut> {
-        self.filled_until(Instant::now().checked_add(time))
-    }
-
-    fn filled_until(&self, until: Option<Instant>) -> Result<Result<(), Error>, TimedOut> {
+        let until = Instant::now().checked_add(time);
         self.shared.wait(until, |driver| driver.filled())
     }
 
@@ -171,7 +169,8 @@ impl Table {
     /// The next thing that has happened, in order; `None` when the table has ended and all was told. The latest 4,096 that
     /// nobody took are kept, see [`missed_events`](Self::missed_events).
     pub fn event(&self) -> Option<Event> {
-        self.event_until(None).unwrap_or(None)
+        let event = self.shared.wait(None, |driver| driver.next_event());
+        event.unwrap_or(None)
     }
 
     /// [`event`](Self::event) that blocks no longer than `time`.
@@ -179,10 +178,7 @@ impl Table {
     /// # Errors
     /// [`TimedOut`] if nothing happened in that time.
     pub fn event_timeout(&self, time: Duration) -> Result<Option<Event>, TimedOut> {
-        self.event_until(Instant::now().checked_add(time))
-    }
-
-    fn event_until(&self, until: Option<Instant>) -> Result<Option<Event>, TimedOut> {
+        let until = Instant::now().checked_add(time);
         self.shared.wait(until, |driver| driver.next_event())
     }
 
