@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use masep_proto::access::Grant;
 use masep_proto::admission::Admission;
 use masep_proto::protocol2::Welcome;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::admitting::{Admits, Decided, DoorSettings, DoorState, Visit};
 use crate::connection::{Shared, now};
+use crate::sync::Notify;
 use crate::{Connection, Registry};
 
 pub(crate) use tasks::ServerTask;
