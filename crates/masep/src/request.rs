@@ -163,13 +163,18 @@ impl Request {
     /// client a thread of this server moves the bytes.
     ///
     /// # Errors
-    /// The system has no descriptor or no thread for it. The client is refused then.
+    /// The system has no descriptor or no thread for it. The client is refused then, with the code `too_many_connections`, and
+    /// may come again.
     #[cfg(feature = "unstable-bindings")]
     pub fn detach(mut self) -> Option<std::io::Result<crate::blocking::Detached>> {
-        let detached = self.door.clone()?.hand_over(self.ticket)?;
-        if detached.is_ok() {
-            self.door = None;
+        let door = self.door.clone()?;
+        let detached = door.clone().hand_over(self.ticket)?;
+        if detached.is_err() {
+            let text = "the server has no descriptor or no thread for it";
+            let rejected = Rejected::too_many_connections(text);
+            door.decide(self.ticket, Decision::Reject(rejected), None);
         }
+        self.door = None;
         Some(detached)
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 use crate::access::{Denial, Forbidden, Subject, Unauthorized};
 use crate::connection::HelloFailure;
 use crate::protocol2::{Protocol, Rejected};
@@ -110,6 +112,13 @@ impl From<Denial> for RejectReason {
 
 /// The time after which a client may come again that was refused for lack of places or of a decision, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+
+impl Rejected {
+    /// The server lacks something for the client now, which may come again soon.
+    pub fn too_many_connections(text: impl Into<ByteString>) -> Self {
+        Self::new("too_many_connections", text).retry_ms(RETRY_MS)
+    }
+}
 
 /// The reason as a client of protocol 2 is told it.
 impl From<&RejectReason> for Rejected {

@@ -100,23 +100,14 @@ impl Door {
         ticket: Ticket,
     ) -> Option<io::Result<Detached>> {
         let shared = self.lock().get(ticket).cloned()?;
-        let detached = shared.detach(&self.relays)?;
-        let is_given_away = shared.lock().is_given_away;
-        if is_given_away {
-            self.accepted.leave();
-        }
+        let (stream, heard) = match shared.detach(&self.relays)? {
+            Ok(detached) => detached,
+            Err(error) => return Some(Err(error)),
+        };
+        self.accepted.leave();
         let visit = Visit {
             door: self.clone(),
             ticket,
-        };
-        let (stream, heard) = match detached {
-            Ok(detached) => detached,
-            Err(error) => {
-                if is_given_away {
-                    visit.leave();
-                }
-                return Some(Err(error));
-            }
         };
         let away = Arc::new(Away::default());
         let is_given_away = self.update(|state| state.give_away(ticket, &away));
@@ -137,22 +128,23 @@ impl Shared {
     fn detach(self: &Arc<Self>, relays: &Arc<Relays>) -> Option<io::Result<(OwnedFd, Heard)>> {
         let state = self.lock();
         let is_secure = state.core.is_secure();
-        // Before anything is given up: without it, the peer is refused in order.
         let socket = state.stream.as_ref()?.0.as_fd().try_clone_to_owned();
         drop(state);
+        // All that it takes, before anything is given up: without it, the peer is refused in order.
         let prepared = match is_secure {
             false => socket.map(|socket| (socket, None)),
-            true => UnixStream::pair().map(|(ours, theirs)| (theirs.into(), Some(ours))),
+            true => UnixStream::pair().and_then(|(ours, theirs)| {
+                let relay = relays.prepare(ours)?;
+                Ok((theirs.into(), Some(relay)))
+            }),
         };
-        let (theirs, ours) = match prepared {
+        let (theirs, relay) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Some(Err(error)),
         };
         let (stream, heard) = self.hand_over()?;
-        if let Some(ours) = ours
-            && let Err(error) = relays.begin(stream, ours)
-        {
-            return Some(Err(error));
+        if let Some(relay) = relay {
+            relay.begin(stream);
         }
         Some(Ok((theirs, heard)))
     }

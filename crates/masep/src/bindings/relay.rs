@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, mpsc};
 use std::time::Duration;
 
 use masep_proto::connection::Action;
@@ -41,6 +41,12 @@ pub(in crate::blocking) struct Relays {
     ended: Condvar,
 }
 
+/// A relay that has all that it needs but its client. It ends if this is dropped.
+pub(super) struct Prepared {
+    relays: Arc<Relays>,
+    begin: mpsc::Sender<(u64, Arc<Stream>)>,
+}
+
 #[derive(Debug, Default)]
 struct Running {
     next: u64,
@@ -48,33 +54,29 @@ struct Running {
 }
 
 impl Relays {
-    /// Begins to move the bytes of a client from and to this socket.
+    /// Gets a thread that is to move the bytes of a client from and to this socket.
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        client: Arc<Stream>,
-        other: UnixStream,
-    ) -> io::Result<()> {
+    pub(super) fn prepare(self: &Arc<Self>, other: UnixStream) -> io::Result<Prepared> {
         let (other, _) = Socket::new(other)?;
-        let mut running = self.lock();
-        let number = running.next;
-        running.next += 1;
-        running.clients.insert(number, client.clone());
-        drop(running);
+        let (begin, begun) = mpsc::channel();
         let relays = self.clone();
-        let started = spawn("relay", move || {
+        spawn("relay", move || {
+            // It may have gone before it was given away.
+            let Ok((number, client)): Result<(u64, Arc<Stream>), _> = begun.recv() else {
+                return;
+            };
             Relay::new(&client.0, &other).run();
             // Others may still hold it.
             client.act(Action::Close);
             drop((client, other));
             relays.over(number);
-        });
-        if started.is_err() {
-            self.over(number);
-        }
-        started.map(drop)
+        })?;
+        Ok(Prepared {
+            relays: self.clone(),
+            begin,
+        })
     }
 
     fn over(&self, number: u64) {
@@ -93,6 +95,19 @@ impl Relays {
 
     fn lock(&self) -> MutexGuard<'_, Running> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Prepared {
+    /// Begins with this client.
+    pub(super) fn begin(self, client: Arc<Stream>) {
+        let mut running = self.relays.lock();
+        let number = running.next;
+        running.next += 1;
+        running.clients.insert(number, client.clone());
+        drop(running);
+        // It waits for that.
+        let _ = self.begin.send((number, client));
     }
 }
 

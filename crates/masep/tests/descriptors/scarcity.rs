@@ -152,6 +152,61 @@ fn a_rest_that_nobody_can_write_ends_its_connection() {
     drop(exhausted);
 }
 
+/// A client that is to be given away when there is nothing to do that with.
+#[cfg(feature = "unstable-bindings")]
+pub(super) mod giving_away {
+    use masep::blocking::{Client, Server};
+    use masep::{ConnectErrorKind, Rejected};
+
+    use super::*;
+
+    /// The refusal of one that `lacks` something from its request on.
+    pub(in super::super) fn refusal<T>(
+        server: Server,
+        client: masep::blocking::ClientBuilder,
+        scheme: &str,
+        lacks: impl FnOnce() -> T,
+    ) -> Rejected {
+        let address = format!("{scheme}://{}", server.local_address());
+        let client = thread::spawn(move || client.connect(address));
+        let request = server.next_request().unwrap();
+        let lacking = lacks();
+        assert!(request.detach().unwrap().is_err());
+        let refused = client.join().unwrap();
+        drop(lacking);
+        match refused.map(drop).unwrap_err().kind {
+            ConnectErrorKind::Rejected(rejected) => *rejected,
+            other => panic!("{other}"),
+        }
+    }
+
+    pub(in super::super) fn assert_it_may_return(rejected: &Rejected) {
+        assert_eq!(&*rejected.code, "too_many_connections", "{rejected:?}");
+        assert!(rejected.retry_ms.is_some(), "{rejected:?}");
+    }
+
+    #[test]
+    fn without_a_free_descriptor_a_client_that_cannot_be_given_away_is_told_that_it_may_return() {
+        let _alone = alone();
+        let server = Server::builder("door").ask().bind("127.0.0.1:0").unwrap();
+        let rejected = refusal(server, Client::builder("agent"), "masep", Exhausted::new);
+        assert_it_may_return(&rejected);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn nor_is_one_in_tls_told_anything_else() {
+        let _alone = alone();
+        let authority = crate::shells::authority::Authority::new();
+        let server = Server::builder("door").ask();
+        let server = server.tls(authority.server(&["127.0.0.1"]).tls());
+        let client = Client::builder("agent").tls(authority.trusted());
+        let server = server.bind("127.0.0.1:0").unwrap();
+        let rejected = refusal(server, client, "masep+tls", Exhausted::new);
+        assert_it_may_return(&rejected);
+    }
+}
+
 /// A certificate that is renewed in such a moment is in use later, though its file does not change again.
 #[cfg(feature = "tls")]
 mod certificate {

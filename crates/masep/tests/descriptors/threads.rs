@@ -25,12 +25,14 @@ of_each_shell! {
 /// The variable that has the name of the case.
 const CASE: &str = "MASEP_TEST_CASE";
 
-const CASES: [(&str, fn()); 5] = [
+const CASES: &[(&str, fn())] = &[
     ("handler", handler),
     ("seat", seat),
     ("tokens of async", || tokens(Shell::Async)),
     ("tokens of blocking", || tokens(Shell::Blocking)),
     ("name", name),
+    #[cfg(all(feature = "tls", feature = "unstable-bindings"))]
+    ("giving away", giving_away),
 ];
 
 fn in_its_own_process(case: &str) {
@@ -244,4 +246,25 @@ fn name() {
     let client = connect().unwrap();
     runtime.block_on(client.connection().send("hi")).unwrap();
     assert_eq!(accept(&*server).recv(), Ok(Frame::new("hi")));
+}
+
+/// A relay of TLS is a thread. The peer is not given up before there is one.
+#[cfg(all(feature = "tls", feature = "unstable-bindings"))]
+#[test]
+fn without_a_thread_a_client_in_tls_that_cannot_be_given_away_is_told_that_it_may_return() {
+    in_its_own_process("giving away");
+}
+
+#[cfg(all(feature = "tls", feature = "unstable-bindings"))]
+fn giving_away() {
+    use super::scarcity::giving_away::{assert_it_may_return, refusal};
+    use masep::blocking::{Client, Server};
+
+    let authority = crate::shells::authority::Authority::new();
+    let server = Server::builder("door").ask();
+    let server = server.tls(authority.server(&["127.0.0.1"]).tls());
+    let client = Client::builder("agent").tls(authority.trusted());
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let rejected = refusal(server, client, "masep+tls", NoThreads::new);
+    assert_it_may_return(&rejected);
 }
