@@ -1,21 +1,18 @@
 //! A file of tokens.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use masep_proto::access::{Digest, Grant, GrantError, Grants};
 use masep_proto::{PeerId, Role};
 use serde::Deserialize;
 
-use crate::whole_file;
+use crate::whole_file::{self, Stamp};
 
 /// The most bytes of such a file: ten thousand tokens.
 const MOST_BYTES: u64 = 4 << 20;
-/// A file is read again for so long after it was written: two changes in one tick of its clock look the same.
-const FRESH: Duration = Duration::from_secs(2);
 
 /// The reason why a file has no tokens.
 #[derive(Debug, thiserror::Error)]
@@ -50,36 +47,10 @@ pub enum TokenFileError {
 /// A file as it was read last.
 pub(super) struct TokenFile {
     path: PathBuf,
-    stamp: Option<Stamp>,
+    stamp: Stamp,
     text: String,
     /// The last complaint, which is not repeated.
     complaint: String,
-}
-
-/// The facts about a file that differ when it has changed.
-#[derive(Clone, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
-        }
-    }
-}
-
-impl Stamp {
-    /// True if the file was changed so lately that another change could leave the same stamp.
-    fn is_fresh(&self) -> bool {
-        let age = self.modified.map(|modified| modified.elapsed());
-        !matches!(age, Some(Ok(age)) if age > FRESH)
-    }
 }
 
 impl TokenFile {
@@ -89,7 +60,7 @@ impl TokenFile {
         let grants = parse(&path, &text)?;
         let file = Self {
             path,
-            stamp: Some(stamp),
+            stamp,
             text,
             complaint: String::new(),
         };
@@ -116,14 +87,15 @@ impl TokenFile {
 
     fn try_read_anew(&mut self) -> Result<Option<Grants>, TokenFileError> {
         let now = fs::metadata(&self.path).map_err(|source| cannot_read(&self.path, source))?;
-        let now = Stamp::from(&now);
-        if self.stamp.as_ref() == Some(&now) && !now.is_fresh() && self.complaint.is_empty() {
+        let now = Stamp::of(&now);
+        let is_fresh = now.is_fresh(SystemTime::now());
+        if self.stamp == now && !is_fresh && self.complaint.is_empty() {
             return Ok(None);
         }
         let file = whole_file::open_again(&self.path);
         let file = file.map_err(|source| cannot_read(&self.path, source))?;
         let (stamp, text) = read(&self.path, &file)?;
-        self.stamp = Some(stamp);
+        self.stamp = stamp;
         if text == self.text {
             return Ok(None);
         }
@@ -143,7 +115,7 @@ fn cannot_read(path: &Path, source: io::Error) -> TokenFileError {
 
 fn read(path: &Path, file: &fs::File) -> Result<(Stamp, String), TokenFileError> {
     let read = || {
-        let stamp = Stamp::from(&file.metadata()?);
+        let stamp = Stamp::of(&file.metadata()?);
         let text = String::from_utf8(whole_file::read_all(file, MOST_BYTES)?);
         let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8"));
         Ok((stamp, text?))
@@ -248,6 +220,8 @@ impl From<RoleName> for Role {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Grants, String> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use masep_proto::tls::ALPN;
 use rustls::client::Resumption;
@@ -14,10 +14,11 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, version};
 
 use super::default_provider;
-use super::pem::{Source, Stamp};
+use super::pem::Source;
 use super::verify::{ByHash, Inspect, Inspected};
 use crate::transport::tls::{Layer, Layered};
 use crate::transport::{Socket, Transport};
+use crate::whole_file::Stamp;
 use crate::{Target, TlsError};
 
 /// The time in which the system's authorities are read once.
@@ -104,7 +105,10 @@ impl ClientTls {
     fn load(&self, now: Instant) -> Result<Arc<ClientConfig>, TlsError> {
         let stamp = match &self.trust {
             // Else another content could have the same stamp.
-            Trust::Authorities(source) => source.stamp().filter(Stamp::is_settled),
+            Trust::Authorities(source) => {
+                let date = SystemTime::now();
+                source.stamp().filter(|stamp| !stamp.is_fresh(date))
+            }
             Trust::System | Trust::Hash(_) => None,
         };
         let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +141,7 @@ impl ClientTls {
             Trust::System => by_authorities(system_authorities()?, &provider)?,
             Trust::Authorities(source) => {
                 let mut roots = RootCertStore::empty();
-                for certificate in source.certificates()? {
+                for certificate in source.certificates(&source.read()?)? {
                     add(&mut roots, certificate)?;
                 }
                 by_authorities(roots, &provider)?

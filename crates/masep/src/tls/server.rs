@@ -89,11 +89,11 @@ impl ServerTls {
         self
     }
 
-    /// Reads the certificate and the key.
-    pub(super) fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    /// The settings for what was read of the certificate and the key.
+    pub(super) fn load(&self, content: &Content) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = self.provider.clone().unwrap_or_else(default_provider);
-        let chain = self.certificate.certificates()?;
-        let key = self.key.key()?;
+        let chain = self.certificate.certificates(&content.certificate)?;
+        let key = self.key.key(&content.key)?;
         let certified = CertifiedKey::from_der(chain, key, &provider)
             .map_err(|error| TlsError::Certificate(error.to_string()))?;
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -108,16 +108,39 @@ impl ServerTls {
         Ok(Arc::new(config))
     }
 
-    /// The same, where files have changed.
-    pub(super) fn load_again(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        self.certificate.check_again()?;
-        self.key.check_again()?;
-        self.load()
+    /// Reads the certificate and the key.
+    pub(super) fn read(&self) -> Result<Content, TlsError> {
+        Ok(Content {
+            certificate: self.certificate.read()?,
+            key: self.key.read()?,
+        })
+    }
+
+    /// The same, where files may have become something else.
+    pub(super) fn read_again(&self) -> Result<Content, TlsError> {
+        Ok(Content {
+            certificate: self.certificate.read_again()?,
+            key: self.key.read_again()?,
+        })
     }
 
     /// The stamps of both files, which differ when one has changed.
     pub(super) fn stamps(&self) -> super::reload::Stamps {
         (self.certificate.stamp(), self.key.stamp())
+    }
+}
+
+/// The bytes of a certificate and a key.
+#[derive(PartialEq, Eq)]
+pub(super) struct Content {
+    certificate: Arc<[u8]>,
+    key: Arc<[u8]>,
+}
+
+/// Nothing of the key.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use masep::ConnectErrorKind;
 use masep::tls::{ClientTls, ServerTls};
@@ -18,6 +18,7 @@ use crate::shells::{Options, SOON, Shell, accept, of_each_shell, until};
 of_each_shell! {
     what_takes_the_place_of_a_file_stops_nobody
     clients_come_in_while_files_change
+    a_copy_that_keeps_size_and_time_is_seen
     a_file_without_end_is_an_error_of_the_client
 }
 
@@ -126,6 +127,32 @@ fn clients_come_in_while_files_change(shell: Shell) {
             assert_eq!(state().loads, loads);
         }
     });
+}
+
+/// Certificates that were made in the same second, and copied into their place with their times (`cp -p`, `rsync -t`).
+fn a_copy_that_keeps_size_and_time_is_seen(shell: Shell) {
+    let directory = Directory::new();
+    let (first, second) = (Authority::new(), Authority::named("another"));
+    let time = SystemTime::now() - Duration::from_secs(3_600);
+    let copy = |mut server: authority::Server| {
+        // The size of a signature differs.
+        server.chain += &"\n".repeat(3_000 - server.chain.len());
+        write(&directory, &server);
+        for name in ["server.key", "server.pem"] {
+            let written = fs::File::options().write(true).open(directory.path(name));
+            written.unwrap().set_modified(time).unwrap();
+        }
+    };
+    copy(first.server(&["127.0.0.1"]));
+    let server = shell.serve(Options::default().server_tls(files(&directory)));
+    let address = format!("masep+tls://{}", server.address());
+    let connect = |authority: &Authority| {
+        let options = Options::default().client_tls(authority.trusted());
+        shell.connect("agent", &*address, options).map(drop)
+    };
+    connect(&first).unwrap();
+    copy(second.server(&["127.0.0.1"]));
+    until(|| connect(&second).is_ok());
 }
 
 fn a_file_without_end_is_an_error_of_the_client(shell: Shell) {
