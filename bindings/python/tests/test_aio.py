@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import pathlib
+import resource
 import socket
 import sys
 import threading
@@ -527,5 +529,56 @@ def test_a_connection_is_dropped_in_another_thread():
             dropping.start()
             assert await peer.read_all() == BYE
             dropping.join(SOON)
+
+    run(main())
+
+
+class Exhausted:
+    """All descriptors of this process are taken until this is closed."""
+
+    def __init__(self):
+        self.limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.files = []
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, self.limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                self.files.append(os.open("/dev/null", os.O_RDONLY))
+
+    def close(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.limits)
+        while self.files:
+            os.close(self.files.pop())
+
+
+def test_a_connection_for_which_there_is_no_descriptor_waits_until_there_is_one(caplog):
+    async def main():
+        async with masep.aio.Server("engine", "127.0.0.1:0") as server:
+            peers = [Peer(server), Peer(server)]
+            for number, peer in enumerate(peers):
+                await peer.write(f"\x06\x00peer-{number}".encode())
+                # It waits to be accepted then.
+                assert await peer.read(8) == HELLO
+            exhausted = Exhausted()
+            try:
+                with pytest.raises(masep.TimedOut):
+                    await server.accept(0)
+                with pytest.raises(masep.TimedOut):
+                    await server.accept(0.05)
+                waiting = asyncio.create_task(server.accept())
+                while "connection waits" not in caplog.text.partition("connection waits")[2]:
+                    await asyncio.sleep(0)
+                assert not waiting.done()
+                cancelled = asyncio.create_task(server.accept())
+                await asyncio.sleep(0)
+                cancelled.cancel()
+            finally:
+                exhausted.close()
+            # In the order in which they came.
+            accepted = [await waiting, await server.accept()]
+            assert [connection.peer for connection in accepted] == ["peer-0", "peer-1"]
+            for peer, connection in zip(peers, accepted, strict=True):
+                await peer.write(b"\x02\x00hi")
+                assert await connection.recv() == b"hi"
 
     run(main())

@@ -11,7 +11,9 @@ A connection belongs to the event loop in which it was made.
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import logging
 import os
 import threading
 from collections import deque
@@ -40,7 +42,15 @@ turn."""
 _CALL_BYTES = 2 * 1024
 """As so many bytes counts each call, besides what it sends or receives."""
 
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""The errors of a system that has nothing left, for now."""
+
+_REST_SECONDS = 0.1
+"""The time until a connection is tried again for which the system had nothing left."""
+
 _T = TypeVar("_T")
+
+_log = logging.getLogger("masep")
 
 
 class _Loop:
@@ -401,6 +411,30 @@ def connect(
     return _Connecting(lambda: _masep.connect(id, address, *options, trust=trust, token=token))
 
 
+class _Given(asyncio.Queue[_T]):
+    """The things that a thread gives to a loop, of which one can be given back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_back = False
+
+    def _put(self, item: _T) -> None:
+        # What a subclass of a queue is to say, as those of asyncio do.
+        queue: deque[_T] = self._queue  # type: ignore[attr-defined]
+        if self._is_back:
+            queue.appendleft(item)
+        else:
+            queue.append(item)
+
+    def put_back(self, item: _T) -> None:
+        """Has this taken next."""
+        self._is_back = True
+        try:
+            self.put_nowait(item)
+        finally:
+            self._is_back = False
+
+
 class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
     __doc__ = (
         f"""{Listener.__doc__}
@@ -412,7 +446,7 @@ class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
     def _begin(self, asks: bool) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._turn = _Loop.of(loop)
-        self._accepted: asyncio.Queue[_masep.Connection | None] = asyncio.Queue()
+        self._accepted: _Given[_masep.Connection | None] = _Given()
         self._requests: asyncio.Queue[_masep.Request | None] | None = None
         _start_giving(self._server.accept, loop, self._accepted)
         if asks:
@@ -433,13 +467,31 @@ class Server(_admitting.InLoop, Listener[Connection], _blocks.AsyncBlock):
 
     async def accept(self, timeout: float | None = None) -> Connection | None:
         """The next connection; None when the server has stopped accepting. When it is cancelled, no
-        connection is lost.
+        connection is lost. One for which the system has no descriptor now waits until it has.
 
         :param timeout: seconds to wait at most
         :raises TimedOut: if none came in that time
         """
-        connection = await self._next(self._accepted, timeout)
-        return None if connection is None else self._of(connection)
+        _masep.check_timeout(timeout)
+        until = None if timeout is None else self._loop.time() + timeout
+        is_told = False
+        while True:
+            left = None if until is None else max(0.0, until - self._loop.time())
+            connection = await self._next(self._accepted, left)
+            if connection is None:
+                return None
+            try:
+                return self._of(connection)
+            except OSError as error:
+                self._accepted.put_back(connection)
+                if error.errno not in _SCARCE:
+                    raise
+                if not is_told:
+                    _log.warning("a connection waits: the loop cannot have it yet: %s", error)
+                is_told = True
+                if until is not None and until <= self._loop.time():
+                    raise TimedOut("no connection could be had in the time that was given") from error
+            await asyncio.sleep(_REST_SECONDS)
 
     async def _next(self, given: asyncio.Queue[_T | None], timeout: float | None) -> _T | None:
         """The next of what a thread gives; None when no more come."""
