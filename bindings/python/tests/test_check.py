@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 
+import masep
 import pytest
 from masep import _masep
+from masep._environments.looking import MOST
 from masep._environments.session import PROFILE
 from masep.gymnasium import EnvironmentServer, RemoteEnv
 
@@ -93,6 +96,32 @@ def test_those_who_only_look_cost_clients_nothing():
         # It is told of the end at once.
         assert look.recv(2) is None
         assert look.peer_bye.code == "shutdown"
+
+
+def test_a_look_for_which_there_is_no_thread_leaves_those_after_it_theirs(monkeypatch, caplog):
+    def look(name, target):
+        return _masep.connect(name, target, None, "wait", None, None, 2, PROFILE, {"look": True})
+
+    begin, failed = threading.Thread.start, []
+
+    def scarce(thread):
+        if thread.name == "masep-look" and len(failed) < 2 * MOST:
+            failed.append(thread)
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    with EnvironmentServer(image_env, "127.0.0.1:0", envs=1) as server:
+        monkeypatch.setattr(threading.Thread, "start", scarce)
+        # More than there may be at a time: none of them has a place.
+        for number in range(2 * MOST):
+            it = look(f"look-{number}", server.target)
+            assert it.welcome.seats == 1
+            assert it.recv(20) is None
+        assert len(failed) == 2 * MOST
+        with pytest.raises(masep.TimedOut):
+            # This one is looked after.
+            look("last", server.target).recv(0.1)
+    assert "can't start new thread" in caplog.text
 
 
 @pytest.mark.parametrize("look", [1, "true", None, [True]], ids=str)

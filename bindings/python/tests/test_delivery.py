@@ -135,6 +135,40 @@ def test_all_is_delivered_to_an_engine_that_is_busy(handler, caplog):
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.parametrize("handler", [SocketHandlerQueue, Overriding])
+def test_without_a_thread_that_writes_a_frame_is_refused_or_delivered_in_its_order(engine, handler, monkeypatch):
+    begin, are_scarce = threading.Thread.start, True
+
+    def scarce(thread):
+        if are_scarce and thread.name == "SocketHandlerWriter":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    client = connected(engine, handler)
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    accepted, refused = [], 0
+
+    def send(number):
+        nonlocal refused
+        body = number.to_bytes(4, "little") + BODY
+        try:
+            client.send_frame_to("engine", Frame(body))
+        except RuntimeError:
+            refused += 1
+        else:
+            accepted.append(body)
+
+    while refused < 3:
+        send(len(accepted) + refused)
+    are_scarce = False
+    for _ in range(3):
+        send(len(accepted) + refused)
+    assert refused == 3
+    client.send_frame_to("engine", Frame.bye_frame())
+    bodies, rest = engine.frames()
+    assert (bodies, rest) == ([*accepted, b"BYE"], b"")
+
+
 def test_a_handler_that_is_collected_has_delivered_what_it_sent(engine):
     """Also one that was made by hand and has no thread."""
     with socket.create_connection(("127.0.0.1", engine.port)) as near:

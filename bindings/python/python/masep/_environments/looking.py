@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from .._blocking import Connection, Request, Server
 from .._exceptions import MasepError
 from .._interrupts import wait
 from .session import PROFILE
+
+_log = logging.getLogger("masep")
 
 LOOK_SECONDS = 5.0
 """The time that a look takes at most."""
@@ -36,12 +39,20 @@ class Looks:
     def _take(self) -> None:
         try:
             while (connection := self._server.accept()) is not None:
-                if self._free.acquire(blocking=False):
-                    threading.Thread(target=self._see, args=(connection,), name="masep-look", daemon=True).start()
-                else:
+                if not (self._free.acquire(blocking=False) and self._begin_to_see(connection)):
                     connection._connection.try_close()
         finally:
             self._is_over.set()
+
+    def _begin_to_see(self, connection: Connection) -> bool:
+        """False if there is no thread for it. It was told what there is all the same."""
+        try:
+            threading.Thread(target=self._see, args=(connection,), name="masep-look", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            self._free.release()
+            _log.warning("a client that looks is sent away: %s", error)
+            return False
+        return True
 
     def _see(self, connection: Connection) -> None:
         try:

@@ -147,7 +147,12 @@ class Worker:
             leaves, serves = self.leaves, self.serves
         if leaves is not None and serves is not None and leaves.number == serves[0]:
             # It waits for a client that takes nothing, and the server for the next word to be heard.
-            threading.Thread(target=close, args=(serves[1], leaves), name="masep-leave", daemon=True).start()
+            leaving = threading.Thread(target=close, args=(serves[1], leaves), name="masep-leave", daemon=True)
+            try:
+                leaving.start()
+            except (RuntimeError, MemoryError):
+                # Without a reason, and without a wait.
+                serves[1].try_close()
 
     def serve(self) -> None:
         while (taken := self.clients.get()) is not None:

@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from contextlib import suppress
 from socket import socket as Socket
 from typing import Any
 
@@ -165,18 +166,37 @@ class Sending(Thread):
                 return
             self._enqueue(frame)
             if self._writer is None:
-                self._start_writer(0)
+                try:
+                    self._start_writer(0)
+                except RuntimeError:
+                    self._withdraw(frame)
+                    raise
+
+    def _withdraw(self, frame: Frame) -> None:
+        """Takes the last frame out of the queue again. To be called with the lock."""
+        with self.send_queue.mutex:
+            waiting = self.send_queue.queue
+            for index in reversed(range(len(waiting))):
+                if waiting[index] is frame:
+                    del waiting[index]
+                    break
+        self._queued_bytes = max(0, self._queued_bytes - frame.size)
 
     def _sent_at_once(self, connection: _masep.Connection, frame: Frame) -> bool:
         """Sends a frame if it need not wait."""
         if getattr(self.send_frame, "__func__", None) is not _SEND_FRAME:
+            return False
+        if not self.send_queue.empty():
+            # There was no thread for those when they came.
             return False
         if frame.message == BYE:
             _closing.close(connection, self.logger, self.addr)
         elif not connection.try_send(frame.message):
             return False
         elif not connection.try_flush():
-            self._start_writer(1)
+            with suppress(RuntimeError):
+                # Without a thread, the extension module sees to the rest.
+                self._start_writer(1)
             return True
         self.logger.debug("sent: %s", frame.message)
         return True
@@ -215,11 +235,17 @@ class Sending(Thread):
         """Has what waits sent by another thread. To be called with the lock.
 
         :param begun: how many frames have been sent in part
+        :raises RuntimeError: if there is no thread for it
         """
-        self._writer = threading.Thread(
+        writer = threading.Thread(
             target=self._write, args=(begun,), name="SocketHandlerWriter", daemon=True
         )
-        self._writer.start()
+        self._writer = writer
+        try:
+            writer.start()
+        except BaseException:
+            self._writer = None
+            raise
 
     def _write(self, begun: int) -> None:
         try:

@@ -129,7 +129,12 @@ class SocketHandler(Sending):
         with self.lock:
             self._running = True
             if not self.send_queue.empty():
-                self._start_writer(0)
+                try:
+                    self._start_writer(0)
+                except RuntimeError as error:
+                    _log.caused_by_peer(
+                        self.logger, logging.WARNING, "what is queued for %r waits for the next frame: %s", self.addr, error
+                    )
             if "s_sock" in self.__dict__:
                 self._watch_pair()
 
