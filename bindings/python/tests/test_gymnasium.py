@@ -612,6 +612,48 @@ def test_the_program_says_at_once_that_there_is_no_such_environment(name, said):
     assert "Traceback" not in ended.stderr
 
 
+BEGINNING = """
+import os, sys
+begins = ("multiprocessing.forkserver import main", "multiprocessing.spawn import spawn_main")
+if any(word in argument for argument in sys.orig_argv for word in begins):
+    print("importing", flush=True)
+    open(os.environ["GO_ON"]).readline()
+"""
+
+SERVER = """
+import sys
+from masep.gymnasium import EnvironmentServer
+if __name__ == "__main__":
+    try:
+        EnvironmentServer("CartPole-v1", "127.0.0.1:0", envs=1, start_method=sys.argv[1]).wait()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_ctrl_c_while_processes_begin_is_no_traceback(start_method, tmp_path):
+    """All processes of a terminal get it."""
+    (tmp_path / "sitecustomize.py").write_text(BEGINNING)
+    (tmp_path / "serves.py").write_text(SERVER)
+    os.mkfifo(tmp_path / "go_on")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    running = subprocess.Popen(
+        [sys.executable, str(tmp_path / "serves.py"), start_method],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": path, "GO_ON": str(tmp_path / "go_on")},
+    )
+    with running, open(tmp_path / "go_on", "rb+", buffering=0) as go_on:
+        assert running.stdout.readline() == "importing\n"
+        os.killpg(running.pid, signal.SIGINT)
+        go_on.write(b"\n")
+        assert running.communicate(timeout=50) == ("interrupted\n", None)
+    assert running.returncode == 0
+
+
 def test_workers_end_with_a_server_that_is_killed():
     command = [sys.executable, "-m", "masep.gymnasium", "serve", "CartPole-v1", "127.0.0.1:0"]
     server = subprocess.Popen(

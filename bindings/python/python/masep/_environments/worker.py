@@ -93,6 +93,8 @@ def run(control: socket.socket, setting: bytes) -> None:
     """The life of a worker."""
     # The server sees to the end of its workers, also after Ctrl-C, which all processes of a terminal get.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # It was held back while the process began.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     worker = Worker(control, cloudpickle.loads(setting))
     threading.Thread(target=worker.listen, name="masep-control", daemon=True).start()

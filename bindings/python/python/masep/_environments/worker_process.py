@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 from .. import _masep
 from . import worker
 from .worker import Client, Leave, Wish
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Has processes that begin here not hear of Ctrl-C, which all processes of a terminal get, until they
+    :func:`ignore <worker.run>` it: while they import, it would be a traceback of each. Another thread of this process takes it,
+    or this one afterwards."""
+    # Its first call lets the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class WorkerProcess:
@@ -22,7 +39,14 @@ class WorkerProcess:
                 target=worker.run, args=(theirs, setting), name="masep-environment", daemon=True
             )
             try:
-                self.process.start()
+                if context.get_start_method() == "forkserver":
+                    with _without_ctrl_c():
+                        forkserver.ensure_running()
+                    # This waits until all is imported, and Ctrl-C ends the wait.
+                    self.process.start()
+                else:
+                    with _without_ctrl_c():
+                        self.process.start()
             except BaseException:
                 self.control.close()
                 raise
