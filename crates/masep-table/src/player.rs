@@ -421,10 +421,10 @@ impl Session {
     pub fn next_turn(&mut self, now: Instant) -> Option<Turn> {
         self.answer_final();
         let turn = self.inbox.next()?;
-        let turn = if self.wakes(&turn) {
-            turn.asking()
-        } else {
-            turn
+        let turn = match self.part.role {
+            Role::Actor if self.wakes(&turn) => turn.asking(),
+            Role::Actor => turn,
+            Role::Observer => turn.watching(),
         };
         let is_answered = match turn.kind() {
             Kind::Ask => true,
@@ -441,9 +441,7 @@ impl Session {
     /// act again if it answered questions alone. If it has answered the same turn already, that wakes it.
     fn wakes(&self, turn: &Turn) -> bool {
         let is_answered = |answer: &Answer| answer.turn == turn.number();
-        turn.kind() == Kind::Show
-            && self.part.role == Role::Actor
-            && !self.answer.as_ref().is_some_and(is_answered)
+        turn.kind() == Kind::Show && !self.answer.as_ref().is_some_and(is_answered)
     }
 
     /// True if there is a turn for the user, which may be older than what the connection has by now.

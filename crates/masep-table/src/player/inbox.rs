@@ -56,6 +56,14 @@ impl Turn {
         self
     }
 
+    /// The same for one who only watches.
+    pub(super) fn watching(mut self) -> Self {
+        if self.data.kind == Kind::Ask {
+            self.data.kind = Kind::Show;
+        }
+        self
+    }
+
     /// The number of the turn, as the engine counts; at an engine of pymasep's protocol as this side does, from 1.
     pub const fn number(&self) -> u64 {
         self.data.number
@@ -71,7 +79,7 @@ impl Turn {
         self.data.kind
     }
 
-    /// True if an action is wanted: for [`Kind::Ask`].
+    /// True if an action is wanted: for [`Kind::Ask`]. Never for a spectator, which a pymasep engine shows what it asks players.
     ///
     /// So it is for a player that has missed too many turns and is not waited for any more. Its action brings it back into
     /// the game, from the next turn on, and counts for none: this turn is the one of [`last`](Self::last) already, and an

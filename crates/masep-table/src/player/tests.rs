@@ -206,4 +206,15 @@ fn a_spectator_is_asked_nothing() {
     let turn = watching.next_turn(Instant::now()).unwrap();
     assert_eq!((turn.kind(), watching.asked()), (Kind::Show, None));
     assert!(!watching.act(Action::new(1)));
+
+    // A pymasep engine says nothing of questions, and shows spectators what it asks players.
+    watching.opened(None);
+    for name in ["<State />", "<State is_final=\"True\" />"] {
+        let state = Element::parse(name).unwrap();
+        let message = Message::observation("engine", state.into(), Dict::new());
+        watching.received(message, None, Instant::now());
+        let turn = watching.next_turn(Instant::now()).unwrap();
+        assert!(!turn.is_question() && watching.asked().is_none());
+        assert!(!watching.act(Action::new(1)));
+    }
 }
