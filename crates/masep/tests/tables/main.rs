@@ -7,6 +7,7 @@ mod shells;
 mod absence;
 mod agents;
 mod host;
+mod one_thread;
 mod pace;
 mod players;
 mod playing;

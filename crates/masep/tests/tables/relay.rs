@@ -15,7 +15,11 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn start(table: &dyn Table) -> Self {
-        let to = table.address().tcp().unwrap();
+        Self::to(&table.address())
+    }
+
+    pub(crate) fn to(table: &masep::Address) -> Self {
+        let to = table.tcp().unwrap();
         let (listener, address) = listen();
         let streams = Arc::<Mutex<Vec<_>>>::default();
         let kept = streams.clone();
