@@ -612,6 +612,60 @@ def test_the_program_says_at_once_that_there_is_no_such_environment(name, said):
     assert "Traceback" not in ended.stderr
 
 
+class Unsayable(Exception):
+    def __str__(self):
+        raise ValueError("nothing to say")
+
+
+class Leaving(gymnasium.Env):
+    """Ends its process, or fails without words."""
+
+    observation_space = spaces.Discrete(2)
+    action_space = spaces.Discrete(4)
+
+    def reset(self, *, seed=None, options=None):
+        return 0, {}
+
+    def step(self, action):
+        if action == 1:
+            raise Unsayable
+        if action == 2:
+            sys.exit("enough")
+        return 0, 0.0, False, False, {}
+
+
+def test_an_environment_that_ends_its_process_or_fails_without_words_says_so():
+    with serve(Leaving) as server:
+        env = RemoteEnv(server.target)
+        env.reset()
+        with pytest.raises(RemoteError, match="text could not be had: ValueError"):
+            env.step(1)
+        # That was its last fault: it goes on.
+        assert env.step(0)[0] == 0
+        with pytest.raises(masep.TransportError, match="environment_failed.*SystemExit: enough"):
+            env.step(2)
+        env.close()
+
+
+@pytest.mark.parametrize(
+    "send, said",
+    [
+        (lambda it: it.send_message("step", {"request": 1}, "a"), "a step has no action"),
+        (lambda it: it.send_message("step", {"action": 0}, "a"), "a request has a number"),
+        (lambda it: it.send_message("reset", {"request": "1"}, "a"), "a request has a number"),
+        (lambda it: it.send(b"\xff\xff"), "no message"),
+    ],
+    ids=["no action", "no number", "a text", "bytes"],
+)
+def test_a_request_that_is_none_ends_the_connection_and_says_why(send, said):
+    with serve("CartPole-v1") as server:
+        connection = _masep.connect("a", server.target, None, "wait", None, None, 2, PROFILE, {})
+        assert connection.recv(50) is not None
+        send(connection)
+        assert connection.recv(50) is None
+        assert connection.peer_bye.code == "bad_request" and said in connection.peer_bye.text
+
+
 BEGINNING = """
 import os, sys
 begins = ("multiprocessing.forkserver import main", "multiprocessing.spawn import spawn_main")

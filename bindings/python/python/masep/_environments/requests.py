@@ -7,11 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _masep
-from .._exceptions import CallerError, TransportError
+from .._exceptions import CallerError, PeerError, TransportError
 from .values import to_wire, without_formless
 
 TRACEBACK_CHARACTERS = 32_768
 """Of a longer traceback the end counts."""
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says, which may itself fail."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"its text could not be had: {type(failed).__name__}"
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -22,7 +30,7 @@ def failure(error: BaseException) -> dict[str, Any]:
         name = f"{kind.__module__}.{name}"
     shown = "".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:]
     # A text can hold halves of characters.
-    parts = (part.encode(errors="replace").decode() for part in (name, str(error), shown))
+    parts = (part.encode(errors="replace").decode() for part in (name, text_of(error), shown))
     return dict(zip(("type", "text", "traceback"), parts))
 
 
@@ -50,7 +58,14 @@ class Requests:
         connection = self.connection
         _masep.wait_in_reads(connection)
         next_request = _masep.next_request
-        while (request := next_request(connection)) is not None:
+        while True:
+            try:
+                request = next_request(connection)
+            except PeerError as error:
+                connection.close("bad_request", str(error))
+                return
+            if request is None:
+                return
             kind, number, params = request
             if number is None:
                 connection.close("bad_request", "a request has a number")

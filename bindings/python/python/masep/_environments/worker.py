@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from .. import _masep
 from .._exceptions import MasepError
 from .._limits import Limits, SocketOptions
-from .requests import Requests, failure
+from .requests import Requests, failure, text_of
 from .session import PROFILE
 
 MESSAGE_BYTES = 1 << 16
@@ -184,6 +185,9 @@ class Worker:
             env = setting.make(wish)
         except Exception as error:
             return self.refuse(connection, error)
+        except BaseException as error:
+            self.say_failed(connection, error)
+            raise
         requests = None
         try:
             try:
@@ -193,6 +197,11 @@ class Worker:
                 return self.refuse(connection, error)
             connection.send_message("environment", {**told, "request": 0}, setting.id)
             requests.run()
+        except MasepError:
+            raise
+        except BaseException as error:
+            self.say_failed(connection, error)
+            raise
         finally:
             connection.try_close()
             if requests is None or not requests.is_closed:
@@ -201,7 +210,12 @@ class Worker:
     def refuse(self, connection: _masep.Connection, error: Exception) -> None:
         """There is no environment for the client."""
         connection.send_message("error", {**failure(error), "request": 0}, self.setting.id)
-        connection.close("environment_failed", f"{type(error).__name__}: {error}")
+        self.say_failed(connection, error)
+
+    def say_failed(self, connection: _masep.Connection, error: BaseException) -> None:
+        """Ends the connection for a fault of the environment, which may end this process too: SystemExit, for example."""
+        with suppress(MasepError):
+            connection.close("environment_failed", f"{type(error).__name__}: {text_of(error)}")
 
 
 def close(connection: _masep.Connection, leaves: Leave) -> None:
