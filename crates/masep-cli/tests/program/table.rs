@@ -1,0 +1,290 @@
+//! `masep serve --seats` and `masep join --turns`.
+
+use serde_json::{Value as Json, json};
+
+use crate::directory::Directory;
+use crate::run::{join_with_file, picked};
+use crate::session::{self, Session};
+
+const GAME: &str = "pursuit.PursuitGame";
+
+/// A table with the seats red and blue.
+fn serve(options: &[&str]) -> (Session, String) {
+    let table = ["--seats", "red,blue", "--game", GAME];
+    session::serve(&[&table, options].concat())
+}
+
+fn state(tick: i64) -> Json {
+    json!({"$xml": format!("<State env_step=\"0\" tick=\"{tick}\" />")})
+}
+
+/// A player as pymasep's interfaces are.
+fn pymaseps(address: &str, id: &str) -> Session {
+    let pymaseps = format!("pymasep://{address}");
+    let mut session = Session::start(&[
+        "join", &pymaseps, "--id", id, "--role", "actor", "--game", GAME,
+    ]);
+    session.event("connected");
+    session
+}
+
+fn ask(tick: i64) -> Json {
+    json!({"ask": {"red": state(tick), "blue": state(tick)}})
+}
+
+#[test]
+fn an_engine_asks_and_is_told_the_decisions() {
+    let late = r#"{"$xml":"<Action type=\"0\" />"}"#;
+    let seats = ["serve", "127.0.0.1:0", "--seats", "red,blue"];
+    let mut table = Session::start(&seats);
+    assert_eq!(table.event("listening")["seats"], json!(["red", "blue"]));
+    // Ann has to be in time.
+    let (mut engine, address) = serve(&["--deadline", "2s", "--late", late]);
+    let mut red = pymaseps(&address, "ann");
+    assert_eq!(
+        engine.event("seated"),
+        json!({"event": "seated", "seat": "red", "id": "ann"})
+    );
+    let _blue = pymaseps(&address, "ben");
+    engine.event("seated");
+    engine.event("filled");
+    engine.send(ask(1));
+    assert_eq!(engine.event("asked")["turn"], 1);
+    let message = red.event("message");
+    let xml = message["message"]["params"]["observation"]["$xml"].as_str();
+    assert_eq!(xml, Some("<State env_step=\"1\" tick=\"1\" />"));
+    let action = json!({"$xml": "<Action type=\"4\" />"});
+    red.send(json!({"message": {"msg_type": "action", "params": {"action": action}}}));
+    let decision = engine.event("decision");
+    let expected = json!({
+        "event": "decision", "turn": 1, "seat": "red", "how": "played", "action": action
+    });
+    assert_eq!(decision, expected);
+    // Ben is late.
+    let decision = engine.event("decision");
+    let expected = json!({
+        "event": "decision", "turn": 1, "seat": "blue", "how": "default", "why": "late",
+        "action": {"$xml": "<Action type=\"0\" />"}
+    });
+    assert_eq!(decision, expected);
+    for (line, kind) in [
+        (json!({"ask": {"green": 1}}), "unknown_seat"),
+        (json!({"ask": 1}), "unexpected"),
+        (json!({}), "missing_key"),
+    ] {
+        engine.send(&line);
+        assert_eq!(engine.event("error")["kind"], kind, "{line}");
+    }
+    engine.send(json!({"end": true}));
+    engine.event("ended");
+    engine.end_in_peace();
+}
+
+/// A player that plays turn by turn.
+fn player(address: &str, id: &str, options: &[&str]) -> Session {
+    let mut joining = vec![
+        "join", address, "--id", id, "--role", "actor", "--game", GAME, "--turns",
+    ];
+    joining.extend(options);
+    Session::start(&joining)
+}
+
+fn action(number: i64) -> Json {
+    json!({"$xml": format!("<Action type=\"{number}\" />")})
+}
+
+/// Answers the question of this turn.
+fn answer(player: &mut Session, turn: u64, number: i64) {
+    player.send(json!({"turn": turn, "action": action(number)}));
+}
+
+#[test]
+fn a_player_that_is_killed_comes_back_with_its_seat_and_learns_what_counted() {
+    let directory = Directory::new();
+    let file = directory.path("resume");
+    for scheme in ["masep", "pymasep"] {
+        let (mut engine, address) = serve(&[]);
+        let address = format!("{scheme}://{address}");
+        let options = ["--resume-file", &file];
+        let mut red = player(&address, "ann", &options);
+        engine.event("seated");
+        let mut blue = player(&address, "ben", &[]);
+        engine.event("seated");
+        engine.event("filled");
+        blue.event("joined");
+        let joined = red.event("joined");
+        if scheme == "masep" {
+            assert_eq!(picked(&joined, ["seat", "epoch"]), json!(["red", 1]));
+        }
+        engine.send(ask(1));
+        engine.event("asked");
+        let question = red.event("turn");
+        assert_eq!(question["turn"], 1);
+        blue.event("turn");
+        answer(&mut blue, 1, 1);
+        assert_eq!(engine.event("decision")["seat"], "blue");
+        // It is killed with the question on its mind.
+        red.signal(nix::sys::signal::Signal::SIGKILL);
+        assert_eq!(engine.event("away")["seat"], "red");
+        let mut red = player(&address, "ann", &options);
+        assert_eq!(engine.event("back")["seat"], "red");
+        red.event("joined");
+        // The engine asks the same, and takes one answer.
+        let again = red.event("turn");
+        assert_eq!(again["view"], question["view"]);
+        let turn = again["turn"].as_u64().unwrap();
+        answer(&mut red, turn, 5);
+        let decision = engine.event("decision");
+        assert_eq!(picked(&decision, ["turn", "seat"]), json!([1, "red"]));
+        assert_eq!(decision["action"], action(5));
+        engine.send(ask(2));
+        engine.event("asked");
+        let next = red.event("turn");
+        if scheme == "masep" {
+            assert_eq!(next["turn"], 2);
+            assert_eq!(next["last"]["how"], "played");
+        }
+        engine.send(json!({"end": true}));
+        assert_eq!(red.until("over")["reason"], "finished");
+        red.end_in_peace();
+        engine.until("ended");
+        engine.end_in_peace();
+    }
+    assert!(directory.has("resume"));
+}
+
+#[test]
+fn a_script_that_is_too_slow_is_asked_the_newest_and_told_what_did_not_count() {
+    // The time in which the third question comes to the script.
+    let (mut engine, address) = serve(&["--deadline", "1s", "--misses", "0"]);
+    let mut red = player(&format!("masep://{address}"), "ann", &["--seat", "red"]);
+    engine.event("seated");
+    red.event("joined");
+    for tick in 1..=3 {
+        engine.send(json!({"ask": {"red": state(tick)}}));
+        engine.event("asked");
+        if tick == 1 {
+            // Before there is a newer one, which it would be asked instead.
+            assert_eq!(red.event("turn")["turn"], 1);
+        }
+        let decision = engine.event("decision");
+        assert_eq!(picked(&decision, ["how", "why"]), json!(["none", "late"]));
+    }
+    // It answers the first when the third is over. That was late, and counts for none.
+    answer(&mut red, 1, 9);
+    // In either order: the engine says that it was late, or the next turn that it was over.
+    for _ in 0..2 {
+        let told = red.json();
+        let expected = match told["event"].as_str() {
+            Some("not_counted") => json!([1, null]),
+            Some("turn") => json!([3, 1]),
+            _ => panic!("{told}"),
+        };
+        assert_eq!(picked(&told, ["turn", "skipped"]), expected);
+    }
+    answer(&mut red, 7, 9);
+    assert_eq!(red.event("error")["kind"], "other_turn");
+    engine.event("ignored");
+    engine.send(json!({"ask": {"red": state(4)}, "deadline": null}));
+    engine.event("asked");
+    answer(&mut red, 3, 9);
+    // In either order.
+    for _ in 0..2 {
+        let told = red.json();
+        let turn = match told["event"].as_str() {
+            Some("not_counted") => 3,
+            Some("turn") => 4,
+            _ => panic!("{told}"),
+        };
+        assert_eq!(told["turn"], turn);
+    }
+    answer(&mut red, 4, 4);
+    // The turn tells the one, and the table the other: in either order.
+    let mut told = [engine.json(), engine.json()];
+    told.sort_by_key(|told| told["event"].to_string());
+    let [decision, ignored] = told;
+    assert_eq!(ignored["event"], "ignored");
+    assert_eq!(
+        picked(&decision, ["event", "how", "action"]),
+        json!(["decision", "played", action(4)])
+    );
+    red.send(json!({"leave": true}));
+    assert_eq!(red.until("over")["reason"], "finished");
+    red.end_in_peace();
+    assert_eq!(engine.event("gone")["seat"], "red");
+}
+
+/// A script that was stopped for too many turns, and answers turns alone, plays on.
+#[test]
+fn a_script_that_has_slept_is_asked_and_its_answer_wakes_it() {
+    let (mut engine, address) = serve(&["--deadline", "50ms", "--misses", "1"]);
+    let address = format!("masep://{address}");
+    let mut red = player(&address, "ann", &["--seat", "red"]);
+    engine.event("seated");
+    // Somebody must be awake, or the table holds.
+    let mut blue = player(&address, "ben", &["--seat", "blue"]);
+    engine.event("seated");
+    engine.event("filled");
+    red.event("joined");
+    blue.event("joined");
+    for (tick, why) in [(1, "late"), (2, "asleep")] {
+        engine.send(json!({"ask": {"red": state(tick)}}));
+        engine.event("asked");
+        if tick == 1 {
+            // Before there is a newer one, which it would be asked instead.
+            assert_eq!(red.event("turn")["turn"], 1);
+        }
+        assert_eq!(engine.until("decision")["why"], why);
+    }
+    // It goes on with what it is asked, and is told that the first was late.
+    answer(&mut red, 1, 9);
+    let mut told: Vec<Json> = (0..2).map(|_| red.json()).collect();
+    told.sort_by_key(|told| told["turn"].as_u64());
+    assert_eq!(
+        picked(&told[0], ["event", "turn"]),
+        json!(["not_counted", 1])
+    );
+    let slept = json!({"turn": 2, "how": "none", "why": "asleep"});
+    assert_eq!(picked(&told[1], ["event", "last"]), json!(["turn", slept]));
+    engine.until("awake");
+    // The answer to what it has slept through counts for none.
+    answer(&mut red, 2, 9);
+    let not_counted = red.event("not_counted");
+    assert_eq!(picked(&not_counted, ["turn", "why"]), json!([2, "asleep"]));
+    engine.send(json!({"ask": {"red": state(3)}, "deadline": null}));
+    engine.until("asked");
+    assert_eq!(red.event("turn")["turn"], 3);
+    answer(&mut red, 3, 3);
+    assert_eq!(engine.until("decision")["action"], action(3));
+}
+
+#[test]
+fn elements_are_trees_where_that_is_asked_for_and_both_forms_are_read() {
+    let (mut engine, address) = serve(&["--elements", "tree"]);
+    let options = ["--seat", "red", "--elements", "tree"];
+    let mut red = player(&format!("masep://{address}"), "ann", &options);
+    engine.event("seated");
+    red.event("joined");
+    let tree = json!({"tag": "State", "attributes": {"env_step": "0"}, "children": [{"tag": "a", "text": "b"}]});
+    engine.send(json!({"ask": {"red": {"$element": tree}}}));
+    engine.event("asked");
+    assert_eq!(red.event("turn")["view"], json!({"$element": tree}));
+    red.send(json!({"turn": 1, "action": action(4)}));
+    let expected = json!({"$element": {"tag": "Action", "attributes": {"type": "4"}}});
+    assert_eq!(engine.event("decision")["action"], expected);
+}
+
+#[test]
+fn a_resume_file_that_cannot_be_one_is_an_error_at_once() {
+    let directory = Directory::new();
+    let file = directory.write("resume", "x".repeat(5_000));
+    let (_engine, address) = session::serve(&["--seats", "red"]);
+    let join = join_with_file(&address, &file);
+    let (code, error) = Session::start(&join).end();
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains(&file) && error.contains("2048"), "{error}");
+    // An empty file proves nothing, and is no error.
+    std::fs::write(&file, "\n").unwrap();
+    let mut player = Session::start(&join);
+    assert_eq!(player.event("joined")["seat"], "red");
+}

@@ -1,0 +1,96 @@
+//! `masep serve` and `join` in TLS, with what `masep cert` makes.
+
+use serde_json::json;
+
+use crate::directory::Directory;
+use crate::run::run;
+use crate::session::{self, Session};
+
+/// The files of a CA and a server.
+struct Files(Directory);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(Directory::new());
+        let out = files.0.path("out");
+        let names = ["--name", "engine.lan", "--address", "127.0.0.1"];
+        run(&[&["cert", "--out", &out][..], &names].concat(), "").succeeds();
+        files
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path(&format!("out/{name}"))
+    }
+}
+
+fn serve(files: &Files) -> (Session, String) {
+    let (cert, key) = (files.path("server.pem"), files.path("server-key.pem"));
+    session::serve(&["--tls-cert", &cert, "--tls-key", &key])
+}
+
+#[test]
+fn an_engine_and_an_interface_talk_in_tls() {
+    let files = Files::new();
+    let (mut engine, address) = serve(&files);
+    let address = format!("masep+tls://{address}");
+    let ca = files.path("ca.pem");
+    for more in [&[][..], &["--tls-name", "engine.lan"]] {
+        let args = ["join", &address, "--id", "agent", "--tls-ca", &ca];
+        let mut agent = Session::start(&[&args[..], more].concat());
+        assert_eq!(agent.event("connected")["protocol"], json!(2));
+        assert_eq!(engine.event("connected")["peer"], json!("agent"));
+        agent.send(json!({"bytes_hex": "00ff"}));
+        assert_eq!(engine.event("frame")["bytes_hex"], json!("00ff"));
+        agent.send(json!({"bye": true}));
+        assert_eq!(engine.event("closed")["reason"], json!("peer_bye"));
+        assert_eq!(agent.end().0, Some(0));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let (files, others) = (Files::new(), Files::new());
+    let (_engine, plain) = serve(&files);
+    let address = format!("masep+tls://{plain}");
+    let (ca, other) = (files.path("ca.pem"), others.path("ca.pem"));
+    for (args, code, text) in [
+        (
+            &["join", &address, "--tls-ca", &other][..],
+            3,
+            "authority that is not trusted",
+        ),
+        (
+            &["join", &address, "--tls-ca", &ca, "--tls-name", "other.lan"],
+            3,
+            "is for other names",
+        ),
+        (
+            &["join", &address, "--tls-ca", "/nowhere/ca.pem"],
+            2,
+            "/nowhere/ca.pem",
+        ),
+        (
+            &["join", &plain, "--protocols", "masep"],
+            5,
+            "TLS is required",
+        ),
+        (
+            &["join", &plain, "--tls-ca", &ca],
+            2,
+            "are for masep+tls://",
+        ),
+        (&["serve", "127.0.0.1:0", "--tls-cert", &ca], 2, "--tls-key"),
+        (
+            &["serve", "127.0.0.1:0", "--tls-cert", &ca, "--tls-key", &ca],
+            1,
+            "no private key",
+        ),
+        (
+            &["serve", "masep+tls://127.0.0.1:0"],
+            1,
+            "needs a certificate and a key: --tls-cert",
+        ),
+    ] {
+        run(args, "").fails(code, text);
+    }
+}
