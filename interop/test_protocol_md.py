@@ -1,7 +1,7 @@
 """The byte examples of PROTOCOL.md hold for the real pymasep.
 
 Section 13 of PROTOCOL.md says how they are written. That they hold for masep too is tested by
-`crates/masep-proto/tests/protocol_md.rs`.
+`crates/masep-proto/tests/protocol/protocol_md.rs`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 //! Any sequence of calls on the state machine of a connection, with what a stream may give and take.
 #![no_main]
 
-#[path = "../../crates/masep-proto/tests/connection/calls.rs"]
+#[path = "../../crates/masep-proto/tests/protocol/connection/calls.rs"]
 mod calls;
 
 use arbitrary::Unstructured;

@@ -1,9 +1,9 @@
 //! Any messages of clients at a gate, behind which the pymasep engine must live; and any bytes as one message.
 #![no_main]
 
-#[path = "../../crates/masep-proto/tests/gate/engine.rs"]
+#[path = "../../crates/masep-proto/tests/protocol/gate/engine.rs"]
 mod engine;
-#[path = "../../crates/masep-proto/tests/gate/play.rs"]
+#[path = "../../crates/masep-proto/tests/protocol/gate/play.rs"]
 mod play;
 
 use arbitrary::Unstructured;

@@ -1,8 +1,4 @@
 //! Values and messages as CBOR: what is written is read back, byte for byte as PROTOCOL2.md says.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may unwrap: the panic is its report"
-)]
 
 use bytes::Bytes;
 use masep_proto::cbor::{decode_message, decode_value, encode_message, encode_value, tag};
@@ -12,18 +8,14 @@ use masep_proto::{
 };
 use proptest::prelude::*;
 
+use crate::wire::bytes;
+
 fn written(value: &Value) -> Bytes {
     encode_value(value, &Limits::default()).unwrap()
 }
 
 fn read(bytes: &Bytes) -> Value {
     decode_value(bytes, &Limits::default()).unwrap()
-}
-
-fn bytes(digits: &str) -> Bytes {
-    let digits: Vec<u8> = digits.bytes().filter(|byte| *byte != b' ').collect();
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(pair).collect::<Vec<_>>().into()
 }
 
 #[test]

@@ -1,19 +1,11 @@
 //! CBOR of those who mean ill: refused with the error that says what it is, in little memory and time.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may unwrap: the panic is its report"
-)]
 
 use allocation_counter::measure;
 use bytes::Bytes;
 use masep_proto::cbor::{decode_message, decode_value};
 use masep_proto::{DecodeError, Limits, Value};
 
-fn bytes(digits: &str) -> Bytes {
-    let digits: Vec<u8> = digits.bytes().filter(|byte| *byte != b' ').collect();
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(pair).collect::<Vec<_>>().into()
-}
+use crate::wire::bytes;
 
 fn value(input: &Bytes) -> Result<Value, DecodeError> {
     decode_value(input, &Limits::default())

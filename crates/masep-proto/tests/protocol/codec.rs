@@ -1,8 +1,4 @@
 //! Properties of encoding and decoding messages: they are inverse, and no input panics.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may unwrap: the panic is its report"
-)]
 
 use std::ops::Range;
 

@@ -1,9 +1,5 @@
 //! Control messages of protocol 2: what is written is read as the same, what others add is ignored, and what is no
 //! control message is refused in little memory.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may unwrap: the panic is its report"
-)]
 
 use allocation_counter::measure;
 use bytestring::ByteString;
@@ -58,7 +54,7 @@ fn golden() -> Vec<Control> {
 #[test]
 #[cfg(feature = "json")]
 fn what_is_written_is_what_cbor2_reads_and_writes() {
-    let vectors = include_str!("../../../interop/vectors/control.jsonl");
+    let vectors = include_str!("../../../../interop/vectors/control.jsonl");
     let vectors: Vec<serde_json::Value> = vectors
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

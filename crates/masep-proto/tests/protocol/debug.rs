@@ -1,5 +1,4 @@
 //! The debug forms of messages.
-#![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
 use std::fmt::Debug;
 

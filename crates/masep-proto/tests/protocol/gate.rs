@@ -3,8 +3,6 @@
 mod engine;
 mod play;
 mod roles;
-#[path = "../sayings/mod.rs"]
-mod sayings;
 
 use proptest::prelude::*;
 

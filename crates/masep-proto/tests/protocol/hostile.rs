@@ -1,15 +1,14 @@
 //! Bad inputs: each is refused with the error that says what it is, or is a message after all.
 
-mod corpus;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use corpus::{Input, TAKEN};
 use masep_proto::connection::{Config, Connection, Read};
 use masep_proto::{Element, FrameCodec, Limits, Message};
+
+use crate::corpus::{self, Input, TAKEN};
 
 /// The outcome of an input: the name of the error, or [`TAKEN`].
 fn outcome(bytes: &Bytes) -> &'static str {

@@ -4,39 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use allocation_counter::{AllocationInfo, measure};
-use masep_proto::connection::{Batch, Config, Connection, Read, WhenFull, Write};
+use masep_proto::connection::{Batch, Config, Connection, Read, WhenFull};
 use masep_proto::{Frame, Limits};
+
+use crate::wire::{read_each, write};
 
 fn config(id: &str) -> Arc<Config> {
     Arc::new(Config::new(id, Limits::default()).expect("an id"))
 }
 
 /// Has a connection read these bytes, as far as it wants to.
-fn read(core: &mut Connection, mut bytes: &[u8], now: Instant) {
-    while let Some(mut room) = core.take_room() {
-        let taken = room.fill(bytes);
-        bytes = &bytes[taken..];
-        let read = if taken > 0 {
-            Read::Bytes
-        } else {
-            Read::Blocked
-        };
-        core.put_room(room, read, now);
-        if taken == 0 {
-            return;
-        }
-    }
-}
-
-/// Has a connection write all that it has: how many bytes.
-fn write(core: &mut Connection, now: Instant) -> usize {
-    let mut bytes = 0;
-    while let Some(transmit) = core.take_transmit() {
-        let written = transmit.len();
-        bytes += written;
-        core.put_transmit(transmit, Write::Bytes(written), now);
-    }
-    bytes
+fn read(core: &mut Connection, bytes: &[u8], now: Instant) {
+    read_each(core, bytes, usize::MAX, now, |_| {});
 }
 
 /// A server's end of a connection that is open, whose peer said this hello in these pieces.

@@ -4,54 +4,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use allocation_counter::measure;
-use masep_proto::connection::{
-    Batch, Config, Connection, Protocols, Read, Transmit, WhenFull, Write,
-};
-use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
+use masep_proto::connection::{Batch, Config, Connection, Protocols, Read, Transmit, WhenFull};
+use masep_proto::protocol2::{Control, Hello, kind, preamble};
 use masep_proto::{Frame, Limits};
+
+use crate::wire::{control, frame, read_each, write};
 
 fn config(limits: Limits) -> Arc<Config> {
     let config = Config::new("engine", limits).expect("an id");
     Arc::new(config.protocols(Protocols::Both))
 }
 
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let size = u32::try_from(payload.len()).expect("it is small");
-    let mut bytes = Header::new(kind, size).to_bytes().to_vec();
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
-}
-
 /// Has a connection read these bytes, in pieces as a socket gives them, and the user take what comes.
-fn read(core: &mut Connection, mut bytes: &[u8], piece: usize, now: Instant) -> usize {
+fn read(core: &mut Connection, bytes: &[u8], piece: usize, now: Instant) -> usize {
     let (mut batch, mut frames) = (Batch::new(), 0);
-    while let Some(mut room) = core.take_room() {
-        let taken = room.fill(&bytes[..bytes.len().min(piece)]);
-        bytes = &bytes[taken..];
-        let read = if taken > 0 {
-            Read::Bytes
-        } else {
-            Read::Blocked
-        };
-        core.put_room(room, read, now);
+    read_each(core, bytes, piece, now, |core| {
         core.take_frames(&mut batch, now);
         frames += (&mut batch).count();
-        if taken == 0 {
-            break;
-        }
-    }
+    });
     frames
-}
-
-fn write(core: &mut Connection, now: Instant) -> usize {
-    let mut bytes = 0;
-    while let Some(transmit) = core.take_transmit() {
-        let written = transmit.len();
-        bytes += written;
-        core.put_transmit(transmit, Write::Bytes(written), now);
-    }
-    bytes
 }
 
 /// A server's end of a connection that is open.
@@ -59,11 +30,9 @@ fn accepted(config: &Arc<Config>, now: Instant) -> Connection {
     let mut hello = Hello::new("agent".into(), 16 << 20);
     hello.game = Some("pursuit.PursuitGame".into());
     hello.token = Some("x".repeat(500).into());
-    let hello = Control::Hello(Box::new(hello))
-        .encode()
-        .expect("it is small");
+    let hello = control(&Control::Hello(Box::new(hello)));
     let mut core = Connection::accept(config.clone(), now);
-    let first = [preamble::CLIENT, &frame(kind::HELLO, &hello)].concat();
+    let first = [preamble::CLIENT, &hello].concat();
     read(&mut core, &first, 100_000, now);
     core.admit(now);
     write(&mut core, now);

@@ -1,6 +1,5 @@
 //! The byte examples in PROTOCOL.md and PROTOCOL2.md and the table of limits hold. The first one's section 13 says how they are
 //! written; `interop/test_protocol_md.py` holds the same examples against the real pymasep.
-#![cfg(feature = "json")]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -6,7 +6,7 @@ use masep_proto::{Action, Element, Message, Value};
 macro_rules! body {
     ($name:literal) => {
         Bytes::from_static(include_bytes!(concat!(
-            "../../../interop/vectors/sizes/",
+            "../../../../interop/vectors/sizes/",
             $name,
             ".xml"
         )))

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use masep_proto::connection::{Event, Protocols, Read, Write};
 use masep_proto::{CloseReason, Frame};
 
-use crate::pair::Pair;
+use super::pair::Pair;
 
 #[test]
 fn a_frame_that_is_sent_as_soon_as_the_peer_is_admitted_follows_our_hello() {

@@ -9,27 +9,14 @@ use masep_proto::protocol2::{
 };
 use masep_proto::{CloseReason, Frame, HelloError, Limits, PeerId};
 
-use crate::pair::{Pair, Random};
+use super::pair::{Pair, Random};
+use crate::wire::{control, frame, messages};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 /// A server of pymasep's protocol answers a preamble with its id, and a refusal with this.
 const PYMASEP: &[u8] = b"\x06\0engine";
 const PYMASEP_REFUSAL: &[u8] = b"\x06\0engine\x03\0BYE";
-
-/// A frame of protocol 2.
-pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let size = u32::try_from(payload.len()).expect("it is small");
-    let mut bytes = Header::new(kind, size).to_bytes().to_vec();
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
-}
-
-/// A control message as it goes over the wire.
-pub(crate) fn control(message: &Control) -> Vec<u8> {
-    frame(message.kind(), &message.encode().expect("it is small"))
-}
 
 pub(crate) fn hello(id: &str) -> Hello {
     Hello::new(PeerId::from(id), 16 << 20)
@@ -45,21 +32,6 @@ pub(crate) fn welcome_frame(welcome: Welcome) -> Vec<u8> {
 
 pub(crate) fn welcome() -> Welcome {
     Welcome::new(PeerId::from("engine"), 1 << 20)
-}
-
-/// The control messages in these bytes, up to what is none.
-pub(crate) fn messages(mut bytes: &[u8]) -> Vec<Control> {
-    let mut messages = Vec::new();
-    while let Ok(Some(header)) = Header::read(bytes)
-        && bytes.len() >= header.whole()
-    {
-        let payload = &bytes[Header::BYTES..Header::BYTES + header.size()];
-        let message = Control::decode(header.kind, payload).expect("it is well-formed");
-        messages.extend(message);
-        bytes = &bytes[header.whole()..];
-    }
-    assert!(bytes.is_empty(), "{bytes:x?}");
-    messages
 }
 
 pub(crate) fn written(pair: &Pair, agent: bool) -> Vec<u8> {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use masep_proto::connection::{Config, Connection, Protocols, Read, Want, Write};
+use masep_proto::connection::{Config, Connection, Protocols, Read, Want};
 use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 use masep_proto::{CloseReason, Limits};
 
-use crate::agreement::{control, frame};
-use crate::pair::Side;
+use super::pair::Side;
+use crate::wire::{control, frame, write};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LARGE: usize = 1 << 20;
@@ -61,11 +61,7 @@ impl Server {
     }
 
     fn write(&mut self, at: usize) {
-        let core = &mut self.sides[at].core;
-        while let Some(transmit) = core.take_transmit() {
-            let bytes = transmit.len();
-            core.put_transmit(transmit, Write::Bytes(bytes), self.now);
-        }
+        write(&mut self.sides[at].core, self.now);
     }
 
     /// Turns the clock; of each peer something is heard every second.

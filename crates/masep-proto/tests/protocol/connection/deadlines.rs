@@ -5,7 +5,7 @@ use std::time::Duration;
 use masep_proto::connection::{Action, Config, Event};
 use masep_proto::{CloseReason, Limits};
 
-use crate::pair::Pair;
+use super::pair::Pair;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -70,14 +70,20 @@ fn silence_counts_from_when_the_receiver_comes_back() {
     assert_eq!(pair.engine.core.deadline(), Some(due));
 }
 
-#[test]
-fn a_peer_that_takes_nothing_is_reset() {
+/// The engine has more to write than the agent takes, for at most 30 s.
+fn stuck() -> Pair {
     let limits = Limits::default().write_time(30 * SECOND);
     let mut pair = Pair::with_limits(&limits);
     pair.settle();
     pair.to_agent.capacity = 100;
     pair.engine.send(&[7; 1_000], pair.now).unwrap();
     while pair.step(false) {}
+    pair
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_reset() {
+    let mut pair = stuck();
     // It takes something now and then: that is enough.
     for _ in 0..5 {
         pair.now += 29 * SECOND;
@@ -129,12 +135,7 @@ fn a_deadline_that_clocks_do_not_know_is_never() {
 
 #[test]
 fn a_peer_that_took_a_little_is_not_given_up_though_no_room_was_told() {
-    let limits = Limits::default().write_time(30 * SECOND);
-    let mut pair = Pair::with_limits(&limits);
-    pair.settle();
-    pair.to_agent.capacity = 100;
-    pair.engine.send(&[7; 1_000], pair.now).unwrap();
-    while pair.step(false) {}
+    let mut pair = stuck();
     // A system tells of room when there is much.
     pair.to_agent.bytes.drain(..10);
     pair.now += 30 * SECOND;

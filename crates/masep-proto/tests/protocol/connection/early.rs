@@ -7,8 +7,8 @@ use masep_proto::protocol2::{Bye, Control, Hello, kind, preamble};
 use masep_proto::tls::TlsFault;
 use masep_proto::{CloseReason, Frame, Limits, PeerId};
 
-use crate::agreement::{control, frame, messages};
-use crate::pair::{Pair, Random};
+use super::pair::{Pair, Random};
+use crate::wire::{control, frame, messages};
 
 const GENERATIONS: [Protocols; 2] = [Protocols::Pymasep, Protocols::Masep2];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use masep_proto::connection::{Action, Connection, Event, Read, Write};
 use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
 
-use crate::pair::Pair;
+use super::pair::Pair;
 
 const SECOND: Duration = Duration::from_secs(1);
 

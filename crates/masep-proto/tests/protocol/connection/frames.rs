@@ -3,7 +3,7 @@
 use masep_proto::connection::{Action, Event, Pushed};
 use masep_proto::{CloseReason, Frame};
 
-use crate::pair::{Pair, Random};
+use super::pair::{Pair, Random};
 
 #[test]
 fn both_sides_learn_the_others_id() {

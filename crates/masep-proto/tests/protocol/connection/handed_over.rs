@@ -7,8 +7,8 @@ use masep_proto::connection::{Config, Connection, Event, HandOver, Heard, Protoc
 use masep_proto::protocol2::{Control, Hello, Welcome, kind, preamble};
 use masep_proto::{CloseReason, Frame, Limits, PeerId};
 
-use crate::agreement::{control, frame, messages};
-use crate::pair::{Pair, Side};
+use super::pair::{Pair, Side};
+use crate::wire::{control, frame, messages};
 
 /// A client that has said this, and waits for the verdict of the engine, which has read `arrived` bytes of it.
 fn waiting(said: &[u8], arrived: usize) -> Pair {

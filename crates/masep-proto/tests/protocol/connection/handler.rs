@@ -7,7 +7,7 @@ use masep_proto::connection::{Batch, Event, HandlerCall};
 use masep_proto::protocol2::Notice;
 use masep_proto::{CloseReason, Frame, Limits};
 
-use crate::pair::{Pair, Side};
+use super::pair::{Pair, Side};
 
 /// Two sides of protocol 2, the engine with a handler that takes nothing yet.
 fn handled(mut pair: Pair) -> Pair {

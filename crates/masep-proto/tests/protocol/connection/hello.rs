@@ -6,7 +6,7 @@ use masep_proto::admission::RejectReason;
 use masep_proto::connection::{Action, Config, Event, HelloFailure};
 use masep_proto::{CloseReason, Frame, HelloError, Limits};
 
-use crate::pair::Pair;
+use super::pair::Pair;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

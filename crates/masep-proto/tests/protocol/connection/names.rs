@@ -7,10 +7,9 @@ use masep_proto::{
     is_printable,
 };
 
-use crate::agreement::{
-    client_meets, control, engine, hello, hello_frame, refusal, run, welcome, written,
-};
-use crate::pair::Pair;
+use super::agreement::{client_meets, engine, hello, hello_frame, refusal, run, welcome, written};
+use super::pair::Pair;
+use crate::wire::control;
 
 /// A control message in which one text is another one of as many bytes, which this library does not write.
 fn forged(message: &Control, text: &str, other: &str) -> Vec<u8> {

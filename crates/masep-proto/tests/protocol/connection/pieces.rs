@@ -7,7 +7,7 @@ use bytes::Bytes;
 use masep_proto::connection::{PushError, WhenFull, Write};
 use masep_proto::{Array, DType, Dict, Limits, Message, Pieces, Value};
 
-use crate::pair::{Pair, copy};
+use super::pair::{Pair, copy};
 
 /// The memory of an array, which somebody else has.
 struct Lent {

@@ -4,8 +4,9 @@ use masep_proto::connection::{Config, Event, HelloFailure, Protocols};
 use masep_proto::protocol2::{Control, Hello, Protocol, Welcome, preamble};
 use masep_proto::{CloseReason, Limits};
 
-use crate::agreement::{hello, messages, run, welcome, welcome_frame, written};
-use crate::pair::Pair;
+use super::agreement::{hello, run, welcome, welcome_frame, written};
+use super::pair::Pair;
+use crate::wire::messages;
 
 fn asking(protocols: Protocols) -> Config {
     let mut offer = hello("");

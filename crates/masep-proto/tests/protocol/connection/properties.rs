@@ -5,7 +5,7 @@ use std::time::Duration;
 use masep_proto::connection::{Config, Event, Protocols, PushError, WhenFull};
 use masep_proto::{CloseReason, Frame, Limits};
 
-use crate::pair::{Pair, Random, Side};
+use super::pair::{Pair, Random, Side};
 
 /// A frame with its number in front, of any size.
 fn body(number: u32, random: &mut Random) -> Vec<u8> {
@@ -152,7 +152,7 @@ fn any_sequence_of_calls_comes_to_an_end() {
     for seed in 0..20_000 {
         let mut random = Random::new(seed);
         let played = std::panic::catch_unwind(move || {
-            crate::calls::play(&mut |bound| random.below(bound));
+            super::calls::play(&mut |bound| random.below(bound));
         });
         assert!(played.is_ok(), "seed {seed}");
     }

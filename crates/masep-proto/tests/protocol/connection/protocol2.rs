@@ -9,8 +9,8 @@ use masep_proto::{
     Array, CloseReason, Dict, EncodeError, Frame, FrameKind, Limits, Message, Value,
 };
 
-use crate::agreement::{control, frame, messages};
-use crate::pair::{Pair, Random};
+use super::pair::{Pair, Random};
+use crate::wire::{control, frame, messages};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use masep_proto::connection::{Config, Event, PushError, Want, WhenFull};
 use masep_proto::{CloseReason, Frame, Limit, LimitExceeded, Limits};
 
-use crate::pair::Pair;
+use super::pair::Pair;
 
 fn limits() -> Limits {
     Limits::default().queue_messages(3).queue_bytes(1_000)
@@ -179,7 +179,7 @@ fn the_newest_frames_win_when_nobody_takes_them() {
     for cut in [false, true] {
         let mut pair = with_policy(WhenFull::NewestWins);
         if cut {
-            pair.cuts = Some(crate::pair::Random::new(7));
+            pair.cuts = Some(super::pair::Random::new(7));
         }
         pair.settle();
         pair.engine.take(pair.now);

@@ -6,8 +6,8 @@ use masep_proto::connection::{Config, Protocols, Want, WhenFull};
 use masep_proto::protocol2::{Control, Notice, kind};
 use masep_proto::{CloseReason, Limit, LimitExceeded, Limits};
 
-use crate::agreement::{control, frame};
-use crate::pair::{Pair, Random};
+use super::pair::{Pair, Random};
+use crate::wire::{control, frame};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NANO: Duration = Duration::from_nanos(1);

@@ -3,7 +3,7 @@
 use masep_proto::connection::{Transmit, WhenFull, Write};
 use masep_proto::{Array, CloseReason, DType, Dict, Frame, Limits, Message, Pieces};
 
-use crate::pair::{Pair, copy};
+use super::pair::{Pair, copy};
 
 /// Has the engine get a question, which it takes.
 fn ask(pair: &mut Pair) {

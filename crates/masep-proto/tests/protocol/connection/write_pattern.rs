@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use masep_proto::connection::{Action, Write};
 
-use crate::pair::Pair;
+use super::pair::Pair;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

@@ -6,7 +6,7 @@ use masep_proto::{
     Dict, Element, Frame, FrameKind, Limits, Message, PeerId, Role, TypeName, Value, cbor,
 };
 
-use crate::engine::{AGENTS, Engine, GAME};
+use super::engine::{AGENTS, Engine, GAME};
 
 const IDS: [&str; 4] = ["a", "b", "", "é"];
 /// Pieces of messages, good ones and bad ones.

@@ -10,7 +10,7 @@ use masep_proto::{
     Dict, Frame, FrameKind, Limits, Message, MessageType, PeerId, Role, TypeName, Value, cbor,
 };
 
-use crate::engine::{Engine, GAME};
+use super::engine::{Engine, GAME};
 use crate::sayings::{OTHER, OWN, Part, Says};
 
 /// The point of the game. At the first two, only one that has not registered can be.
