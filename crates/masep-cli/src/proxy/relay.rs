@@ -192,13 +192,16 @@ impl Link {
         filter: &dyn Filter,
     ) -> Option<Far> {
         let far_end = far.client.connection().clone();
+        let tell = |dir, reason: &CloseReason| {
+            self.ended(dir, reason.as_str(), reason.to_string());
+        };
+        let (client, server) = (Direction::ClientToServer, Direction::ServerToClient);
         let Some(near) = self.admit(request, &far, filter).await else {
             if filter.keeps_far() {
                 return Some(far);
             }
-            far_end
-                .bye_with(Bye::new("gone", "the client has gone"))
-                .await;
+            let gone = Bye::new("gone", "the client has gone");
+            tell(server, &far_end.bye_with(gone).await);
             return None;
         };
         let parting = {
@@ -214,10 +217,6 @@ impl Link {
                 never = dismissal => never,
             }
         };
-        let tell = |dir, reason: &CloseReason| {
-            self.ended(dir, reason.as_str(), reason.to_string());
-        };
-        let (client, server) = (Direction::ClientToServer, Direction::ServerToClient);
         match parting {
             Parting::Far(reason) => {
                 tell(server, &reason);
