@@ -1,4 +1,5 @@
-//! Text of strangers in the log: nothing that a terminal obeys, and not as much as they like.
+//! Text of strangers in the log: nothing that a terminal obeys, and not as much as they like. The
+//! subscriber that keeps the log is the whole process's, so that these tests have one of their own.
 
 #![allow(clippy::unwrap_used, reason = "a panic is its report")]
 

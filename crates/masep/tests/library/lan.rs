@@ -3,11 +3,6 @@
 //!
 //! It takes the rights to make namespaces: root, or `unshare --user --map-root-user cargo test`.
 //! Without them the tests say that they are skipped.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic is a test's report, also in what it calls"
-)]
 
 use std::collections::HashSet;
 use std::fmt::Display;

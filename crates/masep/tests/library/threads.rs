@@ -1,8 +1,5 @@
 //! Calls that only `masep::blocking` has: on sockets that others have opened, with a time, without a wait; and what
 //! dropping a handle does there.
-#![allow(clippy::unwrap_used, reason = "a panic is its report")]
-
-mod shells;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,7 +14,8 @@ use masep::blocking::{Client, Connection, Server, SocketHandler};
 use masep::{
     AcceptTimeoutError, CloseReason, Frame, Limits, RecvTimeoutError, SendError, SocketOptions,
 };
-use shells::{Peer, SOON, frame, until};
+
+use crate::shells::{Peer, SOON, frame, until};
 
 fn over(stream: impl Into<std::os::fd::OwnedFd>) -> Connection {
     Connection::over(

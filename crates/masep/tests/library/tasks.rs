@@ -1,6 +1,5 @@
 //! Properties of connections with a task alone: turns to read between it and the calls, deadlines while a call is not
 //! polled, callbacks that wait, and a runtime that is dropped.
-#![allow(clippy::unwrap_used, reason = "a panic is its report")]
 
 use std::future::Future;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -18,16 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Ends a test that waits for something that does not come. Never the expected way out.
-async fn soon<T>(work: impl Future<Output = T>) -> T {
-    let in_time = tokio::time::timeout(Duration::from_secs(30), work);
-    in_time.await.expect("it did not happen in 30 s")
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    let size = u16::try_from(body.len()).unwrap();
-    [&size.to_le_bytes(), body].concat()
-}
+use crate::shells::frame;
+use crate::soon;
 
 /// A bare socket.
 struct Peer(TcpStream);

@@ -1,24 +1,18 @@
 //! Clients that a server gives away before it has decided about them: somebody goes on with their sockets.
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
-
-#[cfg(feature = "tls")]
-#[allow(dead_code, reason = "for the tests of TLS")]
-#[path = "shells/authority.rs"]
-mod authority;
-mod directory;
 
 use std::io;
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use directory::Directory;
 use masep::access::{AccessToken, Digest, Grant, Grants, Subject, Tokens};
 use masep::blocking::{Client, Connection, Detached, EventLoop, Offer, Server};
 use masep::{
     Bye, CloseReason, ConnectErrorKind, Frame, Limits, Protocols, RecvTimeoutError, ServerLimits,
     SocketOptions,
 };
+
+use crate::shells::directory::Directory;
 
 /// Goes on with one whose server does not know of it any more.
 fn go_on(detached: Option<io::Result<Detached>>) -> io::Result<Connection> {
@@ -206,7 +200,7 @@ mod tls {
     use socket2::SockRef;
 
     use super::*;
-    use crate::authority::Authority;
+    use crate::shells::authority::Authority;
 
     fn server() -> (Server, Authority) {
         let authority = Authority::new();

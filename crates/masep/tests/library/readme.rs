@@ -1,10 +1,5 @@
 //! The programs in README.md and docs/first-engine.md play with each other, and the engine with agents that crash, send
 //! nonsense or say nothing: what people copy has to survive that.
-#![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic is a test's report, also in what it calls"
-)]
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const IS_PROGRAM: &str = "MASEP_README_PROGRAM";
 
 mod first_engine {
-    include!("readme/first_engine.rs");
+    include!("../readme/first_engine.rs");
 
     #[test]
     fn program() {
@@ -34,7 +29,7 @@ mod first_engine {
 }
 
 mod first_agent {
-    include!("readme/first_agent.rs");
+    include!("../readme/first_agent.rs");
 
     #[test]
     fn program() {
@@ -45,7 +40,7 @@ mod first_agent {
 }
 
 mod table_engine {
-    include!("readme/table_engine.rs");
+    include!("../readme/table_engine.rs");
 
     #[test]
     fn program() {
@@ -56,7 +51,7 @@ mod table_engine {
 }
 
 mod table_agent {
-    include!("readme/table_agent.rs");
+    include!("../readme/table_agent.rs");
 
     #[test]
     fn program() {
@@ -74,16 +69,16 @@ fn the_documents_show_the_programs_that_are_tested() {
             .filter_map(|block| block.split("```").next())
             .collect()
     }
-    let engine = include_str!("readme/first_engine.rs");
-    let agent = include_str!("readme/first_agent.rs");
+    let engine = include_str!("../readme/first_engine.rs");
+    let agent = include_str!("../readme/first_agent.rs");
     let table = [
-        include_str!("readme/table_engine.rs"),
-        include_str!("readme/table_agent.rs"),
+        include_str!("../readme/table_engine.rs"),
+        include_str!("../readme/table_agent.rs"),
     ];
     let lines = table.map(|program| program.lines().count());
     assert!(lines[0] <= 25 && lines[1] <= 11, "{lines:?}");
-    assert_eq!(shown(include_str!("../../../README.md")), table);
-    let page = include_str!("../../../docs/first-engine.md");
+    assert_eq!(shown(include_str!("../../../../README.md")), table);
+    let page = include_str!("../../../../docs/first-engine.md");
     assert_eq!(shown(page), [engine, agent]);
 }
 

@@ -1,8 +1,4 @@
 //! The peers that get each frame in a segment of its own: those that write header and body apart, and no others.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a panic is its report")]
-
-mod shells;
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -16,14 +12,10 @@ use masep::{Address, Client, Connection, Frame, Limits, Server, SocketOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use shells::{SOON, frame};
+use crate::shells::frame;
+use crate::soon;
 
 const FRAMES: usize = 2_000;
-
-async fn soon<T>(work: impl Future<Output = T>) -> T {
-    let in_time = tokio::time::timeout(SOON, work);
-    in_time.await.expect("it happens in time")
-}
 
 /// Writes so far that ended a segment.
 #[derive(Debug, Default)]
