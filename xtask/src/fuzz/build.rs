@@ -11,6 +11,8 @@ pub(crate) struct Build {
     directory: &'static str,
     flags: &'static str,
     is_optimised: bool,
+    /// When nothing else wants the processors.
+    is_patient: bool,
 }
 
 impl Build {
@@ -23,6 +25,7 @@ impl Build {
              -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions \
              -Coverflow-checks",
         is_optimised: true,
+        is_patient: false,
     };
 
     /// The compiler's own coverage, which knows lines.
@@ -30,6 +33,7 @@ impl Build {
         directory: "lines",
         flags: "--cfg fuzzing -Cinstrument-coverage -Cdebug-assertions -Coverflow-checks",
         is_optimised: true,
+        is_patient: false,
     };
 
     /// Nothing but the targets.
@@ -37,6 +41,7 @@ impl Build {
         directory: "plain",
         flags: "--cfg fuzzing",
         is_optimised: false,
+        is_patient: true,
     };
 
     /// Compiles the targets; the folder with the programs.
@@ -47,7 +52,13 @@ impl Build {
         let host = host()?;
         let profile = if self.is_optimised { "release" } else { "dev" };
         let build = ["build", "--bins", "--profile", profile, "--target", &host];
-        cargo(&build)
+        let cargo = cargo(&build);
+        let cargo = if self.is_patient {
+            cargo.patient()
+        } else {
+            cargo
+        };
+        cargo
         .current_dir(&directory)
         .env("RUSTFLAGS", self.flags)
         .env("CARGO_TARGET_DIR", &target)
