@@ -13,7 +13,7 @@ use masep::{CloseReason, Server};
 #[cfg(target_os = "linux")]
 use nix::sched::{CloneFlags, unshare};
 
-use crate::cut::{Cut, Work, breathe, soon};
+use crate::cut::{Cut, breathe, soon};
 
 /// The clock jumps over the time in which nobody answers.
 fn options() -> SearchOptions {
@@ -33,55 +33,47 @@ async fn search_again() {
     }
 }
 
-pub(crate) fn search(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        let options = options();
-        if let Some(report) = cut.call(discovery::search(&options)).await {
-            report.unwrap();
-        }
-        search_again().await;
-    })
+pub(crate) async fn search(cut: &Cut) {
+    let options = options();
+    if let Some(report) = cut.call(discovery::search(&options)).await {
+        report.unwrap();
+    }
+    search_again().await;
 }
 
-pub(crate) fn discover(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        // That no interface can be asked is an answer too.
-        let _found = cut.call(discovery::discover()).await;
-        search_again().await;
-    })
+pub(crate) async fn discover(cut: &Cut) {
+    // That no interface can be asked is an answer too.
+    let _found = cut.call(discovery::discover()).await;
+    search_again().await;
 }
 
 /// There is no server to be found.
-pub(crate) fn search_in_vain(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        let options = options();
-        let _client = cut.call(Client::builder("agent").discover(&options)).await;
-        search_again().await;
-    })
+pub(crate) async fn search_in_vain(cut: &Cut) {
+    let options = options();
+    let _client = cut.call(Client::builder("agent").discover(&options)).await;
+    search_again().await;
 }
 
 /// A server is found and connected to, and told the end if that is given up. On a network of its own.
 #[cfg(target_os = "linux")]
-pub(crate) fn find_and_connect(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        let server = Server::builder("engine").announce(true);
-        let server = server.bind("127.0.0.1:0").await.unwrap();
-        let options = SearchOptions::default().first_only(true);
-        let client = cut.call(Client::builder("agent").discover(&options)).await;
-        drop(client.map(Result::unwrap));
-        let again = soon(Client::builder("agent").discover(&options)).await;
-        let again = again.unwrap();
-        again.connection().send("last").await.unwrap();
-        let frame = loop {
-            let connection = soon(server.accept()).await.unwrap();
-            match soon(connection.recv()).await {
-                Ok(frame) => break frame,
-                Err(_) => assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye),
-            }
-        };
-        assert_eq!(frame.bytes(), "last");
-        soon(again.connection().bye()).await;
-    })
+pub(crate) async fn find_and_connect(cut: &Cut) {
+    let server = Server::builder("engine").announce(true);
+    let server = server.bind("127.0.0.1:0").await.unwrap();
+    let options = SearchOptions::default().first_only(true);
+    let client = cut.call(Client::builder("agent").discover(&options)).await;
+    drop(client.map(Result::unwrap));
+    let again = soon(Client::builder("agent").discover(&options)).await;
+    let again = again.unwrap();
+    again.connection().send("last").await.unwrap();
+    let frame = loop {
+        let connection = soon(server.accept()).await.unwrap();
+        match soon(connection.recv()).await {
+            Ok(frame) => break frame,
+            Err(_) => assert_eq!(soon(connection.closed()).await, CloseReason::PeerBye),
+        }
+    };
+    assert_eq!(frame.bytes(), "last");
+    soon(again.connection().bye()).await;
 }
 
 /// Runs this in a thread with a network of its own, which has nothing but loopback; or says why that is

@@ -1,11 +1,9 @@
 //! Calls that queue a frame, while the queue is full.
 
-use std::pin::Pin;
+use masep::{CloseReason, Connection, Limits, Message, SendError, WhenFull};
 
-use masep::{CloseReason, Connection, Frame, Limits, SendError, WhenFull};
-
-use crate::cut::{Cut, Work, breathe, soon};
-use crate::world::{World, frame};
+use crate::cut::{Cut, breathe, soon};
+use crate::world::{BYE, World, frame};
 
 /// One frame may wait.
 fn narrow() -> Limits {
@@ -36,231 +34,186 @@ const CUT: u8 = 101;
 const BEHIND: u8 = 102;
 const AFTER: u8 = 103;
 
-type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + 'a>>;
-
 /// A call of `send` waits for room behind one that came before, and in front of one that comes after.
-fn in_line(
-    cut: &Cut,
-    send: impl for<'a> Fn(&'a World, &'a Connection) -> Sending<'a> + 'static,
-) -> Work<'_> {
-    Box::pin(async move {
-        let world = World::new(narrow());
-        let (connection, mut peer) = world.join("agent").await;
-        let mut expected = fill(&connection).await;
-        let send_other = |number| {
-            let connection = connection.clone();
-            tokio::spawn(async move { connection.send(frame(number)).await })
-        };
-        let before = send_other(BEFORE);
+async fn in_line(cut: &Cut, send: impl AsyncFn(&World, &Connection) -> Result<(), SendError>) {
+    let world = World::new(narrow());
+    let (connection, mut peer) = world.join("agent").await;
+    let mut expected = fill(&connection).await;
+    let send_other = |number| {
+        let connection = connection.clone();
+        tokio::spawn(async move { connection.send(frame(number)).await })
+    };
+    let before = send_other(BEFORE);
+    breathe().await;
+    let behind = send_other(BEHIND);
+    let reader = tokio::spawn(async move {
         breathe().await;
-        let behind = send_other(BEHIND);
-        let reader = tokio::spawn(async move {
-            breathe().await;
-            peer.read_numbers().await
-        });
+        peer.read_numbers().await
+    });
 
-        let sent = cut.call(send(&world, &connection)).await;
+    let sent = cut.call(send(&world, &connection)).await;
 
-        expected.push(BEFORE);
-        if let Some(sent) = sent {
-            sent.expect("nothing ends the connection");
-            expected.push(CUT);
-        }
-        soon(connection.send(frame(AFTER))).await.unwrap();
-        soon(before).await.unwrap().unwrap();
-        soon(behind).await.unwrap().unwrap();
-        assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
-        let mut arrived = soon(reader).await.unwrap();
-        // Those that came after are in an order that depends on when the call was dropped.
-        let position = |number| arrived.iter().position(|arrived| *arrived == number);
-        let (last, others) = (position(AFTER), position(BEHIND));
-        assert!(last > position(BEFORE) && others > position(BEFORE));
-        assert!(last > position(CUT));
-        arrived.retain(|number| ![AFTER, BEHIND].contains(number));
-        assert_eq!(arrived, expected);
-    })
+    expected.push(BEFORE);
+    if let Some(sent) = sent {
+        sent.expect("nothing ends the connection");
+        expected.push(CUT);
+    }
+    soon(connection.send(frame(AFTER))).await.unwrap();
+    soon(before).await.unwrap().unwrap();
+    soon(behind).await.unwrap().unwrap();
+    assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
+    let mut arrived = soon(reader).await.unwrap();
+    // Those that came after are in an order that depends on when the call was dropped.
+    let position = |number| arrived.iter().position(|arrived| *arrived == number);
+    let (last, others) = (position(AFTER), position(BEHIND));
+    assert!(last > position(BEFORE) && others > position(BEFORE));
+    assert!(last > position(CUT));
+    arrived.retain(|number| ![AFTER, BEHIND].contains(number));
+    assert_eq!(arrived, expected);
 }
 
-pub(crate) fn send(cut: &Cut) -> Work<'_> {
-    in_line(cut, |_world, connection| {
-        Box::pin(connection.send(frame(CUT)))
-    })
+pub(crate) async fn send(cut: &Cut) {
+    in_line(cut, async |_, connection| connection.send(frame(CUT)).await).await;
 }
 
-pub(crate) fn send_or_wait(cut: &Cut) -> Work<'_> {
-    in_line(cut, |_world, connection| {
-        Box::pin(connection.send_or(frame(CUT), WhenFull::Wait))
+pub(crate) async fn send_or_wait(cut: &Cut) {
+    in_line(cut, async |_, connection| {
+        connection.send_or(frame(CUT), WhenFull::Wait).await
     })
+    .await;
 }
 
-pub(crate) fn send_frame_to(cut: &Cut) -> Work<'_> {
-    in_line(cut, |world, _connection| {
+pub(crate) async fn send_frame_to(cut: &Cut) {
+    in_line(cut, async |world, _| {
         let registry = world.server.registry();
-        Box::pin(registry.send_frame_to("agent", frame(CUT)))
+        registry.send_frame_to("agent", frame(CUT)).await
     })
+    .await;
 }
 
 /// The policies that never wait: dropped before the first poll they have done nothing.
-pub(crate) fn send_or_newest(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        let world = World::new(narrow());
-        let (connection, mut peer) = world.join("agent").await;
-        let sent = fill(&connection).await;
-        let call = connection.send_or(frame(CUT), WhenFull::NewestWins);
-        let replaced = cut.call(call).await.is_some();
+pub(crate) async fn send_or_newest(cut: &Cut) {
+    let world = World::new(narrow());
+    let (connection, mut peer) = world.join("agent").await;
+    let sent = fill(&connection).await;
+    let call = connection.send_or(frame(CUT), WhenFull::NewestWins);
+    let replaced = cut.call(call).await.is_some();
+    let reader = tokio::spawn(async move { peer.read_numbers().await });
+    assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
+    let (last, others) = sent.split_last().unwrap();
+    let mut expected = others.to_vec();
+    expected.push(if replaced { CUT } else { *last });
+    assert_eq!(soon(reader).await.unwrap(), expected);
+}
+
+pub(crate) async fn send_or_disconnect(cut: &Cut) {
+    let world = World::new(narrow());
+    let (connection, mut peer) = world.join("agent").await;
+    let sent = fill(&connection).await;
+    let call = connection.send_or(frame(CUT), WhenFull::Disconnect);
+    if cut.call(call).await.is_some() {
+        let reason = soon(connection.closed()).await;
+        assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
+    } else {
         let reader = tokio::spawn(async move { peer.read_numbers().await });
         assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
-        let (last, others) = sent.split_last().unwrap();
-        let mut expected = others.to_vec();
-        expected.push(if replaced { CUT } else { *last });
-        assert_eq!(soon(reader).await.unwrap(), expected);
-    })
+        assert_eq!(soon(reader).await.unwrap(), sent);
+    }
 }
 
-pub(crate) fn send_or_disconnect(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        let world = World::new(narrow());
-        let (connection, mut peer) = world.join("agent").await;
-        let sent = fill(&connection).await;
-        let call = connection.send_or(frame(CUT), WhenFull::Disconnect);
-        if cut.call(call).await.is_some() {
-            let reason = soon(connection.closed()).await;
-            assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
-        } else {
-            let reader = tokio::spawn(async move { peer.read_numbers().await });
-            assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
-            assert_eq!(soon(reader).await.unwrap(), sent);
-        }
-    })
-}
-
-pub(crate) fn send_message(cut: &Cut) -> Work<'_> {
-    message_in_line(cut, false)
-}
-
-pub(crate) fn send_message_to(cut: &Cut) -> Work<'_> {
-    message_in_line(cut, true)
-}
-
-/// As [`in_line`], with frames that are messages.
-fn message_in_line(cut: &Cut, by_id: bool) -> Work<'_> {
-    Box::pin(async move {
-        let world = World::new(narrow());
-        let (connection, mut peer) = world.join("agent").await;
-        let message = masep::Message::quit("engine");
-        let size = message.to_frame().unwrap().size();
-        let filled = fill(&connection).await.len();
-        let reader = tokio::spawn(async move {
+/// As [`in_line`], with a frame that is a message.
+async fn message<T>(
+    cut: &Cut,
+    send: impl AsyncFn(&World, &Connection, &Message) -> Result<T, SendError>,
+) {
+    let world = World::new(narrow());
+    let (connection, mut peer) = world.join("agent").await;
+    let message = Message::quit("engine");
+    let size = message.to_frame().unwrap().size();
+    let mut expected = vec![100; fill(&connection).await.len()];
+    let reader = tokio::spawn(async move {
+        breathe().await;
+        let mut sizes = Vec::new();
+        while let Some(frame) = peer.read().await {
             breathe().await;
-            let mut sizes = Vec::new();
-            while let Some(frame) = peer.read().await {
-                breathe().await;
-                sizes.push(frame.len());
-            }
-            sizes
-        });
-        let sent = if by_id {
-            let registry = world.server.registry();
-            cut.call(registry.send_message_to("agent", &message)).await
-        } else {
-            cut.call(connection.send_message(&message)).await
-        };
-        let mut expected = vec![100; filled];
-        if let Some(sent) = sent {
-            sent.unwrap();
-            expected.push(size);
+            sizes.push(frame.len());
         }
-        soon(connection.send(frame(AFTER))).await.unwrap();
-        expected.extend([100, 3]);
-        soon(connection.bye()).await;
-        assert_eq!(soon(reader).await.unwrap(), expected);
+        sizes
+    });
+    if let Some(sent) = cut.call(send(&world, &connection, &message)).await {
+        assert!(sent.is_ok());
+        expected.push(size);
+    }
+    soon(connection.send(frame(AFTER))).await.unwrap();
+    expected.extend([100, BYE.len() - 2]);
+    soon(connection.bye()).await;
+    assert_eq!(soon(reader).await.unwrap(), expected);
+}
+
+pub(crate) async fn send_message(cut: &Cut) {
+    message(cut, async |_, connection, message| {
+        connection.send_message(message).await
     })
+    .await;
+}
+
+pub(crate) async fn send_message_to(cut: &Cut) {
+    message(cut, async |world, _, message| {
+        let registry = world.server.registry();
+        registry.send_message_to("agent", message).await
+    })
+    .await;
+}
+
+pub(crate) async fn broadcast_message(cut: &Cut) {
+    message(cut, async |world, _, message| {
+        let registry = world.server.registry();
+        registry.broadcast_message(message, WhenFull::Wait).await
+    })
+    .await;
 }
 
 /// One peer has room, two have none; what a call that is dropped has sent to some arrives there once.
-fn to_all(
-    cut: &Cut,
-    broadcast: impl for<'a> Fn(
-        &'a World,
-        &'a Frame,
-    ) -> Pin<Box<dyn Future<Output = Result<usize, SendError>> + 'a>>
-    + 'static,
-) -> Work<'_> {
-    Box::pin(async move {
-        let world = World::new(narrow());
-        let (roomy, mut first) = world.join("a").await;
-        let (tight, mut second) = world.join("b").await;
-        let (tighter, mut third) = world.join("c").await;
-        let filled = fill(&tight).await;
-        assert_eq!(fill(&tighter).await, filled);
-        let readers = [
-            tokio::spawn(async move { first.read_numbers().await }),
-            tokio::spawn(async move { second.read_numbers().await }),
-            tokio::spawn(async move {
-                for _ in 0..4 {
-                    breathe().await;
-                }
-                third.read_numbers().await
-            }),
-        ];
-        let to_all = frame(CUT);
-
-        let sent = cut.call(broadcast(&world, &to_all)).await;
-
-        if let Some(sent) = &sent {
-            assert_eq!(*sent.as_ref().unwrap(), 3);
-        }
-        let last = frame(AFTER);
-        let again = world.server.registry().broadcast(&last, WhenFull::Wait);
-        assert_eq!(soon(again).await.unwrap(), 3);
-        for connection in [roomy, tight, tighter] {
-            assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
-        }
-        for (number, reader) in readers.into_iter().enumerate() {
-            let arrived = soon(reader).await.unwrap();
-            let before = if number == 0 { &[][..] } else { &filled };
-            let rest = arrived.strip_prefix(before).unwrap();
-            // A connection that has room gets it at the first poll.
-            let must = sent.is_some() || (number == 0 && !cut.is_unpolled());
-            assert!(
-                rest == [CUT, AFTER] || (!must && rest == [AFTER]),
-                "{arrived:?}"
-            );
-        }
-    })
-}
-
-pub(crate) fn broadcast(cut: &Cut) -> Work<'_> {
-    to_all(cut, |world, frame| {
-        Box::pin(world.server.registry().broadcast(frame, WhenFull::Wait))
-    })
-}
-
-/// As [`to_all`], with a message.
-pub(crate) fn broadcast_message(cut: &Cut) -> Work<'_> {
-    Box::pin(async move {
-        let world = World::new(narrow());
-        let message = masep::Message::quit("engine");
-        let size = message.to_frame().unwrap().size();
-        let (connection, mut peer) = world.join("agent").await;
-        let filled = fill(&connection).await.len();
-        let reader = tokio::spawn(async move {
-            breathe().await;
-            let mut sizes = Vec::new();
-            while let Some(frame) = peer.read().await {
-                sizes.push(frame.len());
+pub(crate) async fn broadcast(cut: &Cut) {
+    let world = World::new(narrow());
+    let (roomy, mut first) = world.join("a").await;
+    let (tight, mut second) = world.join("b").await;
+    let (tighter, mut third) = world.join("c").await;
+    let filled = fill(&tight).await;
+    assert_eq!(fill(&tighter).await, filled);
+    let readers = [
+        tokio::spawn(async move { first.read_numbers().await }),
+        tokio::spawn(async move { second.read_numbers().await }),
+        tokio::spawn(async move {
+            for _ in 0..4 {
+                breathe().await;
             }
-            sizes
-        });
-        let registry = world.server.registry();
-        let call = registry.broadcast_message(&message, WhenFull::Wait);
-        let sent = cut.call(call).await.map(Result::unwrap);
-        let again = registry.broadcast_message(&message, WhenFull::Wait);
-        assert_eq!(soon(again).await.unwrap(), 1);
-        soon(connection.bye()).await;
-        let mut expected = vec![100; filled];
-        expected.extend(sent.map(|_| size));
-        expected.extend([size, 3]);
-        assert_eq!(soon(reader).await.unwrap(), expected);
-    })
+            third.read_numbers().await
+        }),
+    ];
+    let to_all = frame(CUT);
+
+    let registry = world.server.registry();
+    let sent = cut.call(registry.broadcast(&to_all, WhenFull::Wait)).await;
+
+    if let Some(sent) = &sent {
+        assert_eq!(*sent.as_ref().unwrap(), 3);
+    }
+    let last = frame(AFTER);
+    let again = registry.broadcast(&last, WhenFull::Wait);
+    assert_eq!(soon(again).await.unwrap(), 3);
+    for connection in [roomy, tight, tighter] {
+        assert_eq!(soon(connection.bye()).await, CloseReason::LocalBye);
+    }
+    for (number, reader) in readers.into_iter().enumerate() {
+        let arrived = soon(reader).await.unwrap();
+        let before = if number == 0 { &[][..] } else { &filled };
+        let rest = arrived.strip_prefix(before).unwrap();
+        // A connection that has room gets it at the first poll.
+        let must = sent.is_some() || (number == 0 && !cut.is_unpolled());
+        assert!(
+            rest == [CUT, AFTER] || (!must && rest == [AFTER]),
+            "{arrived:?}"
+        );
+    }
 }

@@ -3,326 +3,120 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cut::Call;
-use crate::cut::Clock::{Paused, Real};
+use masep::{CloseReason, Protocols};
+
+use crate::cut::{Call, Clock};
+use crate::world::NARROW;
 use crate::{connecting, ending, hosting, queueing, receiving, searching, sending, serving};
 
+/// The calls of each file: their names, the points at which each is dropped at least, and its worlds.
+macro_rules! calls {
+    ($($file:literal {
+        $($name:ident, $at_least:literal:
+            $($clock:ident $module:ident::$world:ident($($argument:expr),*)),+;)*
+    })*) => {
+        &[$($(Call {
+            file: $file,
+            name: stringify!($name),
+            at_least: $at_least,
+            worlds: &[$(
+                (Clock::$clock, |cut| Box::pin($module::$world(cut $(, $argument)*)))
+            ),+],
+        },)*)*]
+    };
+}
+
 /// Every public async call of masep. The calls of [`masep::blocking`] can be dropped at no point.
-pub(crate) const CALLS: &[Call] = &[
-    Call {
-        file: "connection.rs",
-        name: "send",
-        at_least: 5,
-        worlds: &[(Paused, sending::send)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "send_or",
-        at_least: 7,
-        worlds: &[
-            (Paused, sending::send_or_wait),
-            (Paused, sending::send_or_newest),
-            (Paused, sending::send_or_disconnect),
-        ],
-    },
-    Call {
-        file: "connection.rs",
-        name: "send_message",
-        at_least: 3,
-        worlds: &[(Paused, sending::send_message)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "recv",
-        at_least: 60,
-        worlds: &[
-            (Paused, receiving::recv_reads),
-            (Paused, receiving::recv_reads_protocol_2),
-            (Paused, receiving::recv_spins),
-            (Paused, receiving::recv_from_the_queue),
-            (Paused, receiving::recv_behind_another),
-            (Paused, receiving::recv_before_another),
-        ],
-    },
-    Call {
-        file: "connection.rs",
-        name: "recv_or_notice",
-        at_least: 3,
-        worlds: &[(Paused, receiving::recv_or_notice)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "recv_message",
-        at_least: 3,
-        worlds: &[(Paused, receiving::recv_message)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "recv_newest",
-        at_least: 3,
-        worlds: &[(Paused, receiving::recv_newest)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "bye",
-        at_least: 3,
-        worlds: &[(Paused, ending::bye)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "bye_with",
-        at_least: 3,
-        worlds: &[(Paused, ending::bye_with)],
-    },
-    Call {
-        file: "connection.rs",
-        name: "closed",
-        at_least: 3,
-        worlds: &[(Paused, ending::closed)],
-    },
-    Call {
-        file: "registry.rs",
-        name: "send_frame_to",
-        at_least: 5,
-        worlds: &[(Paused, sending::send_frame_to)],
-    },
-    Call {
-        file: "registry.rs",
-        name: "send_message_to",
-        at_least: 3,
-        worlds: &[(Paused, sending::send_message_to)],
-    },
-    Call {
-        file: "registry.rs",
-        name: "broadcast",
-        at_least: 5,
-        worlds: &[(Paused, sending::broadcast)],
-    },
-    Call {
-        file: "registry.rs",
-        name: "broadcast_message",
-        at_least: 3,
-        worlds: &[(Paused, sending::broadcast_message)],
-    },
-    Call {
-        file: "queue/received.rs",
-        name: "next",
-        at_least: 3,
-        worlds: &[(Paused, queueing::next)],
-    },
-    Call {
-        file: "queue/received.rs",
-        name: "newest",
-        at_least: 3,
-        worlds: &[(Paused, queueing::newest)],
-    },
-    Call {
-        file: "server.rs",
-        name: "bind",
-        at_least: 1,
-        worlds: &[(Real, serving::bind)],
-    },
-    Call {
-        file: "server.rs",
-        name: "accept",
-        at_least: 6,
-        worlds: &[
-            (Paused, serving::accept),
-            (Paused, serving::accept_behind_another),
-        ],
-    },
-    Call {
-        file: "server.rs",
-        name: "next_request",
-        at_least: 5,
-        worlds: &[
-            (Paused, serving::next_request),
-            (Paused, serving::next_request_behind_another),
-        ],
-    },
-    Call {
-        file: "server.rs",
-        name: "shutdown",
-        at_least: 7,
-        worlds: &[(Paused, serving::shutdown)],
-    },
-    Call {
-        file: "client.rs",
-        name: "connect",
-        at_least: 5,
-        worlds: &[
-            (Real, connecting::connect),
-            (Real, connecting::connect_again),
-        ],
-    },
-    Call {
-        file: "client.rs",
-        name: "discover",
-        at_least: 5,
-        worlds: &[(Paused, searching::search_in_vain)],
-    },
-    Call {
-        file: "client.rs",
-        name: "connect_with",
-        at_least: 14,
-        worlds: &[
-            (Paused, connecting::connect_with),
-            (Paused, connecting::connect_with_short_pipes),
-        ],
-    },
-    Call {
-        file: "client.rs",
-        name: "connect_over",
-        at_least: 148,
-        worlds: &[
-            (Paused, connecting::over_a_narrow_pipe),
-            (Paused, connecting::over_a_pipe_that_has_room_for_bye),
-        ],
-    },
-    Call {
-        file: "discovery/search.rs",
-        name: "search",
-        at_least: 5,
-        worlds: &[(Paused, searching::search)],
-    },
-    Call {
-        file: "discovery/search.rs",
-        name: "discover",
-        at_least: 5,
-        worlds: &[(Paused, searching::discover)],
-    },
-    Call {
-        file: "transport.rs",
-        name: "accept",
-        at_least: 6,
-        worlds: &[
-            (Paused, serving::accept_in_memory),
-            (Real, serving::accept_tcp),
-        ],
-    },
-    Call {
-        file: "address/resolve.rs",
-        name: "resolve",
-        at_least: 1,
-        worlds: &[(Real, connecting::resolve)],
-    },
-    Call {
-        file: "transport/readiness.rs",
-        name: "ready",
-        at_least: 1,
-        worlds: &[(Real, connecting::ready)],
-    },
-    Call {
-        file: "transport/registered.rs",
-        name: "connect",
-        at_least: 1,
-        worlds: &[(Real, connecting::tcp), (Real, connecting::unix)],
-    },
-    Call {
-        file: "transport/registered.rs",
-        name: "bind",
-        at_least: 1,
-        worlds: &[(Real, serving::bind_a_listener)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "bind",
-        at_least: 1,
-        worlds: &[(Real, hosting::bind_a_table)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "filled",
-        at_least: 3,
-        worlds: &[(Real, hosting::filled)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "ask",
-        at_least: 3,
-        worlds: &[(Real, hosting::ask)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "ask_all",
-        at_least: 3,
-        worlds: &[(Real, hosting::ask_all)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "ask_all_timed",
-        at_least: 3,
-        worlds: &[(Real, hosting::ask_all_timed)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "event",
-        at_least: 3,
-        worlds: &[(Real, hosting::event)],
-    },
-    Call {
-        file: "table/mod.rs",
-        name: "end",
-        at_least: 3,
-        worlds: &[(Real, hosting::end)],
-    },
-    Call {
-        file: "table/turn.rs",
-        name: "next",
-        at_least: 3,
-        worlds: &[(Real, hosting::next_decision)],
-    },
-    Call {
-        file: "table/actions.rs",
-        name: "next",
-        at_least: 3,
-        worlds: &[(Real, hosting::next_action)],
-    },
-    Call {
-        file: "player.rs",
-        name: "next_turn",
-        at_least: 3,
-        worlds: &[(Real, hosting::next_turn)],
-    },
-    Call {
-        file: "player.rs",
-        name: "next",
-        at_least: 3,
-        worlds: &[(Real, hosting::next_told)],
-    },
-    Call {
-        file: "player.rs",
-        name: "event",
-        at_least: 3,
-        worlds: &[(Real, hosting::player_event)],
-    },
-    Call {
-        file: "player.rs",
-        name: "act",
-        at_least: 1,
-        worlds: &[(Real, hosting::act)],
-    },
-    Call {
-        file: "player.rs",
-        name: "leave",
-        at_least: 1,
-        worlds: &[(Real, hosting::leave)],
-    },
-    Call {
-        file: "transport/memory.rs",
-        name: "connect",
-        at_least: 3,
-        worlds: &[(Paused, connecting::in_memory)],
-    },
-];
+pub(crate) const CALLS: &[Call] = calls! {
+    "connection.rs" {
+        send, 5: Paused sending::send();
+        send_or, 7: Paused sending::send_or_wait(), Paused sending::send_or_newest(),
+            Paused sending::send_or_disconnect();
+        send_message, 3: Paused sending::send_message();
+        recv, 60: Paused receiving::recv_reads(), Paused receiving::recv_reads_protocol_2(),
+            Paused receiving::recv_spins(), Paused receiving::recv_from_the_queue(),
+            Paused receiving::recv_with_another(true), Paused receiving::recv_with_another(false);
+        recv_or_notice, 3: Paused receiving::recv_or_notice();
+        recv_message, 3: Paused receiving::recv_message();
+        recv_newest, 3: Paused receiving::recv_newest();
+        bye, 3: Paused ending::bye(false);
+        bye_with, 3: Paused ending::bye(true);
+        closed, 3: Paused ending::closed();
+    }
+    "registry.rs" {
+        send_frame_to, 5: Paused sending::send_frame_to();
+        send_message_to, 3: Paused sending::send_message_to();
+        broadcast, 5: Paused sending::broadcast();
+        broadcast_message, 3: Paused sending::broadcast_message();
+    }
+    "queue/received.rs" {
+        next, 3: Paused queueing::next();
+        newest, 3: Paused queueing::newest();
+    }
+    "server.rs" {
+        bind, 1: Real serving::bind();
+        accept, 6: Paused serving::accept(false), Paused serving::accept(true);
+        next_request, 5: Paused serving::next_request(false), Paused serving::next_request(true);
+        shutdown, 7: Paused serving::shutdown();
+    }
+    "client.rs" {
+        connect, 5: Real connecting::connect(Protocols::Pymasep), Real connecting::connect(Protocols::Both);
+        discover, 5: Paused searching::search_in_vain();
+        connect_with, 14: Paused connecting::connect_with(NARROW, &[CloseReason::PeerBye]),
+            // There may be no room for the `BYE`: then its end is a reset.
+            Paused connecting::connect_with(3, &[CloseReason::PeerBye, CloseReason::Reset]);
+        connect_over, 148: Paused connecting::over(1), Paused connecting::over(12);
+    }
+    "discovery/search.rs" {
+        search, 5: Paused searching::search();
+        discover, 5: Paused searching::discover();
+    }
+    "transport.rs" {
+        accept, 6: Paused serving::accept_in_memory(), Real serving::accept_tcp();
+    }
+    "address/resolve.rs" {
+        resolve, 1: Real connecting::resolve();
+    }
+    "transport/readiness.rs" {
+        ready, 1: Real connecting::ready();
+    }
+    "transport/registered.rs" {
+        connect, 1: Real connecting::tcp(), Real connecting::unix();
+        bind, 1: Real serving::bind_a_listener();
+    }
+    "table/mod.rs" {
+        bind, 1: Real hosting::bind_a_table();
+        filled, 3: Real hosting::filled();
+        ask, 3: Real hosting::ask();
+        ask_all, 3: Real hosting::ask_all();
+        ask_all_timed, 3: Real hosting::ask_all_timed();
+        event, 3: Real hosting::event();
+        end, 3: Real hosting::end();
+    }
+    "table/turn.rs" {
+        next, 3: Real hosting::next_decision();
+    }
+    "table/actions.rs" {
+        next, 3: Real hosting::next_action();
+    }
+    "player.rs" {
+        next_turn, 3: Real hosting::next_turn();
+        next, 3: Real hosting::next_told();
+        event, 3: Real hosting::player_event();
+        act, 1: Real hosting::act();
+        leave, 1: Real hosting::leave();
+    }
+    "transport/memory.rs" {
+        connect, 3: Paused connecting::in_memory();
+    }
+};
 
 /// [`masep::Client`]'s `discover`, on a network with a server to be found.
 #[cfg(target_os = "linux")]
-pub(crate) const DISCOVER_A_SERVER: Call = Call {
-    file: "client.rs",
-    name: "discover",
-    at_least: 5,
-    worlds: &[(Real, searching::find_and_connect)],
+pub(crate) const DISCOVER_A_SERVER: &[Call] = calls! {
+    "client.rs" {
+        discover, 5: Real searching::find_and_connect();
+    }
 };
 
 /// The calls that masep makes and users write; the table has those that users make.

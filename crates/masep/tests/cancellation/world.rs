@@ -25,15 +25,8 @@ impl World {
         Self::of(Server::builder("engine").limits(limits))
     }
 
-    pub(crate) fn of(builder: ServerBuilder) -> Self {
+    pub(crate) fn of<H: SocketHandler>(builder: ServerBuilder<H>) -> Self {
         let (listener, connector) = listen(16);
-        let server = builder.serve_over(listener).unwrap();
-        Self { server, connector }
-    }
-
-    pub(crate) fn with_handler(limits: Limits, handler: impl SocketHandler) -> Self {
-        let (listener, connector) = listen(16);
-        let builder = Server::builder("engine").handler(handler).limits(limits);
         let server = builder.serve_over(listener).unwrap();
         Self { server, connector }
     }
