@@ -1,16 +1,17 @@
 //! The simulation of a server, its clients and their connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::network::{Network, SERVER, TICK};
-use crate::plan::{Fault, Plan, rng};
+use crate::network::SERVER;
+use crate::plan::Plan;
 use crate::process::Process;
-use crate::record::{Figures, Record};
+use crate::record::Figures;
 use crate::seeds::Outcome;
 use crate::software::{Stage, client, server};
 use crate::stream::Ticks;
 use crate::verdict;
-use crate::world::{Scene, World};
+use crate::world::{Ground, Scene, World};
 
 /// Runs one seed to its end.
 pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
@@ -18,54 +19,27 @@ pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
     if prints {
         println!("{plan:#?}");
     }
-    let hosts = plan.clients + 1;
-    let stage = Stage {
-        seed,
-        network: Arc::new(Network::new(rng(seed, 2), plan.quality, hosts)),
-        plan,
-        record: Arc::new(Record::new(prints)),
-    };
-    let stage = World::run(stage, hosts, seed, 3);
+    let (hosts, faults) = (plan.clients + 1, plan.faults.clone());
+    let ground = Ground::new(seed, 2, hosts, plan.quality, (plan.active, faults), prints);
+    let stage = World::run(Stage { ground, plan });
     verdict::judge(&stage);
     let log = stage.record.lock();
     let figures = Figures {
         ticks: log.now,
         ..log.figures
     };
-    Outcome {
-        violations: log.violations.clone(),
-        figures,
-        hash: log.hash,
-    }
+    log.outcome(figures)
 }
 
 impl Scene for Stage {
     /// As many as all clients together.
     const SERVERS_PART: f64 = 0.5;
 
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn record(&self) -> &Record {
-        &self.record
-    }
-
-    fn faults(&self) -> &[(Ticks, Fault)] {
-        &self.plan.faults
-    }
-
-    fn active(&self) -> Ticks {
-        self.plan.active
-    }
-
-    fn start(self: &Arc<Self>, host: usize, now: Ticks, life: u64) -> Process {
-        let left = self.plan.active.saturating_sub(now);
-        let active = TICK * u32::try_from(left).unwrap_or(u32::MAX);
+    fn start(self: &Arc<Self>, host: usize, now: Ticks, time: Duration, life: u64) -> Process {
         if host == SERVER {
-            Process::start(now, server(self.clone(), active, life))
+            Process::start(now, server(self.clone(), time, life))
         } else {
-            Process::start(now, client(self.clone(), host, active, life))
+            Process::start(now, client(self.clone(), host, time, life))
         }
     }
 

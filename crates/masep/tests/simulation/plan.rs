@@ -1,5 +1,6 @@
 //! The meaning of one seed: the hosts, the network between them, and the faults.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use masep::{Duplicates, Limits, Protocols, SocketOptions, WhenFull};
@@ -94,7 +95,7 @@ pub(crate) fn one_of<T: Copy>(rng: &mut XorShiftRng, of: &[T]) -> T {
     of[rng.random_range(0..of.len())]
 }
 
-pub(crate) fn millis(rng: &mut XorShiftRng, range: std::ops::Range<u64>) -> Duration {
+pub(crate) fn millis(rng: &mut XorShiftRng, range: Range<u64>) -> Duration {
     Duration::from_millis(rng.random_range(range))
 }
 
@@ -142,7 +143,8 @@ impl Plan {
             delay: one_of(rng, &[0, 0, 5, 60]),
             active,
             shutdown: rng.random_bool(0.7).then(|| millis(rng, 0..3_000)),
-            faults: faults(rng, active),
+            // Half of all seeds have none: what an orderly end promises is seen there.
+            faults: faults(rng, 0.5, 6, 5..active, 300, fault),
         }
     }
 }
@@ -199,27 +201,38 @@ pub(crate) fn quality(rng: &mut XorShiftRng, largest: usize) -> Quality {
     }
 }
 
-fn faults(rng: &mut XorShiftRng, active: Ticks) -> Vec<(Ticks, Fault)> {
-    // Half of all seeds have none: what an orderly end promises is seen there.
-    if rng.random_bool(0.5) {
+/// Drawn faults in order of time: none with this probability, else fewer than `most`, none of them before `first`.
+pub(crate) fn faults(
+    rng: &mut XorShiftRng,
+    none: f64,
+    most: usize,
+    times: Range<Ticks>,
+    longest_down: Ticks,
+    draw: impl Fn(&mut XorShiftRng, Ticks) -> Fault,
+) -> Vec<(Ticks, Fault)> {
+    if rng.random_bool(none) {
         return Vec::new();
     }
-    let mut faults: Vec<_> = (0..rng.random_range(1..6))
+    let mut faults: Vec<_> = (0..rng.random_range(1..most))
         .map(|_| {
-            let down = rng.random_range(1..300);
-            let fault = match rng.random_range(0..6) {
-                0 | 1 => Fault::Cut(rng.random_range(10..800)),
-                2 => Fault::Crash {
-                    machine: rng.random_bool(0.5),
-                    down,
-                },
-                3 => Fault::Exit { down },
-                4 => Fault::Reset,
-                _ => Fault::HalfClose,
-            };
-            (rng.random_range(5..active), fault)
+            let down = rng.random_range(1..longest_down);
+            let fault = draw(rng, down);
+            (rng.random_range(times.clone()), fault)
         })
         .collect();
     faults.sort_by_key(|&(at, _)| at);
     faults
+}
+
+fn fault(rng: &mut XorShiftRng, down: Ticks) -> Fault {
+    match rng.random_range(0..6) {
+        0 | 1 => Fault::Cut(rng.random_range(10..800)),
+        2 => Fault::Crash {
+            machine: rng.random_bool(0.5),
+            down,
+        },
+        3 => Fault::Exit { down },
+        4 => Fault::Reset,
+        _ => Fault::HalfClose,
+    }
 }

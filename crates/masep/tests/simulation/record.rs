@@ -10,6 +10,7 @@ use rand::Rng;
 use rand_xorshift::XorShiftRng;
 
 use crate::network::SERVER;
+use crate::seeds::{Outcome, figures};
 use crate::stream::Ticks;
 
 /// An end of a link: the link's number, and 0 for the client's end or 1 for the server's.
@@ -47,30 +48,15 @@ pub(crate) struct Side {
     pub(crate) closed: Vec<(CloseReason, Ticks)>,
 }
 
-/// Figures of one run or of many.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) connections: u64,
-    /// Of them, those of protocol 2.
-    pub(crate) of_masep: u64,
-    pub(crate) frames: u64,
+figures! {
+    ends_of_connections,
+    of_protocol_2,
+    frames_received,
     /// Of them, those that pymasep's protocol has no room for, and arrays.
-    pub(crate) large: u64,
-    pub(crate) arrays: u64,
-    pub(crate) faults: u64,
-    pub(crate) ticks: Ticks,
-}
-
-impl std::ops::AddAssign for Figures {
-    fn add_assign(&mut self, other: Self) {
-        self.connections += other.connections;
-        self.of_masep += other.of_masep;
-        self.large += other.large;
-        self.arrays += other.arrays;
-        self.frames += other.frames;
-        self.faults += other.faults;
-        self.ticks += other.ticks;
-    }
+    large,
+    arrays,
+    faults,
+    ticks,
 }
 
 pub(crate) struct Record(Mutex<Log>);
@@ -80,11 +66,11 @@ pub(crate) struct Log {
     pub(crate) sides: BTreeMap<Key, Side>,
     /// When an end's program began to end it, perhaps before it heard that it is connected.
     pub(crate) ending: BTreeMap<Key, Ticks>,
-    pub(crate) violations: Vec<String>,
+    violations: Vec<String>,
     pub(crate) figures: Figures,
     broadcasts: u32,
     /// Of all events.
-    pub(crate) hash: u64,
+    hash: u64,
     prints: bool,
 }
 
@@ -131,8 +117,8 @@ impl Record {
         log.event(format_args!(
             "{key:?} connected on host {host} by protocol {protocol}"
         ));
-        log.figures.connections += 1;
-        log.figures.of_masep += u64::from(side.of_masep);
+        log.figures.ends_of_connections += 1;
+        log.figures.of_protocol_2 += u64::from(side.of_masep);
         let side = Side {
             last_received: log.now,
             ..side
@@ -175,7 +161,7 @@ impl Record {
             "{key:?} received {size} bytes, {}",
             kind.as_str()
         ));
-        log.figures.frames += 1;
+        log.figures.frames_received += 1;
         log.figures.large += u64::from(size > Frame::MAX_BYTES);
         log.figures.arrays += u64::from(kind == FrameKind::Cbor);
         let checked = body.and_then(|body| log.check(key, &body));
@@ -222,6 +208,14 @@ impl Record {
 }
 
 impl Log {
+    pub(crate) fn outcome<F>(&self, figures: F) -> Outcome<F> {
+        Outcome {
+            violations: self.violations.clone(),
+            figures,
+            hash: self.hash,
+        }
+    }
+
     fn event(&mut self, event: fmt::Arguments<'_>) {
         let text = format!("{:6} {event}", self.now);
         self.hash = hash(self.hash, text.as_bytes());

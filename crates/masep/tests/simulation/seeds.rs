@@ -1,8 +1,39 @@
 //! The run of many seeds.
 
+use std::fmt::Display;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::plan::Fault;
+use crate::stream::Ticks;
+
+/// Figures of one run or of many, which are shown by their names.
+macro_rules! figures {
+    ($($(#[$document:meta])* $name:ident,)*) => {
+        #[doc = "Figures of one run or of many."]
+        #[derive(Clone, Copy, Debug, Default)]
+        pub(crate) struct Figures {
+            $($(#[$document])* pub(crate) $name: u64,)*
+        }
+
+        impl std::ops::AddAssign for Figures {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl std::fmt::Display for Figures {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $(write!(f, "{} {}, ", self.$name, stringify!($name).replace('_', " "))?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(crate) use figures;
 
 /// The outcome of a simulation, with its figures.
 pub(crate) struct Outcome<F> {
@@ -18,8 +49,8 @@ pub(crate) type Simulate<F> = fn(u64, bool) -> Outcome<F>;
 /// The seeds that a run is asked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Seeds {
-    pub(crate) from: u64,
-    pub(crate) count: u64,
+    from: u64,
+    count: u64,
     prints: bool,
 }
 
@@ -33,8 +64,32 @@ impl Seeds {
         }
     }
 
-    /// Runs them side by side; the figures, and those that failed with what they violate.
-    pub(crate) fn run<F>(self, simulate: Simulate<F>) -> (F, Vec<(u64, Vec<String>)>)
+    /// Runs them side by side: their figures, and the number of seeds. Prints some of those that failed, and fails if there is
+    /// any.
+    ///
+    /// `option` is that of `cargo xtask simulate` for the kind of simulation.
+    pub(crate) fn judge<F>(self, simulate: Simulate<F>, option: &str) -> (F, u64)
+    where
+        F: AddAssign + Default + Display + Send + 'static,
+    {
+        let (from, count, start) = (self.from, self.count, Instant::now());
+        let (figures, failed) = self.run(simulate);
+        let (took, number) = (start.elapsed().as_secs_f64(), failed.len());
+        println!("{count} seeds from {from}{option}: {figures}in {took:.1} s; {number} failed");
+        for (seed, violations) in failed.iter().take(10) {
+            println!(
+                "seed {seed} failed; again with: cargo xtask simulate{option} --seed {seed} --trace"
+            );
+            violations
+                .iter()
+                .take(5)
+                .for_each(|what| println!("    {what}"));
+        }
+        assert!(failed.is_empty(), "{number} of {count} seeds failed");
+        (figures, count)
+    }
+
+    fn run<F>(self, simulate: Simulate<F>) -> (F, Vec<(u64, Vec<String>)>)
     where
         F: AddAssign + Default + Send + 'static,
     {
@@ -63,27 +118,6 @@ impl Seeds {
         failed.sort();
         (figures, failed)
     }
-
-    /// Prints some of those that failed, and fails if there is any.
-    ///
-    /// `option` is that of `cargo xtask simulate` for the kind of simulation.
-    pub(crate) fn judge(self, failed: &[(u64, Vec<String>)], option: &str) {
-        for (seed, violations) in failed.iter().take(10) {
-            println!(
-                "seed {seed} failed; again with: cargo xtask simulate{option} --seed {seed} --trace"
-            );
-            violations
-                .iter()
-                .take(5)
-                .for_each(|what| println!("    {what}"));
-        }
-        let count = self.count;
-        assert!(
-            failed.is_empty(),
-            "{} of {count} seeds failed",
-            failed.len()
-        );
-    }
 }
 
 fn asked(name: &str, default: u64) -> u64 {
@@ -103,4 +137,24 @@ pub(crate) fn alone<F: Send + 'static>(
 ) -> Outcome<F> {
     let simulation = std::thread::spawn(move || simulate(seed, prints));
     simulation.join().expect("it does not panic")
+}
+
+/// That the first seeds give the same events again, and no two the same.
+///
+/// Not those in which a program ends. A runtime that is dropped drops its tasks in an order that depends on how many others the
+/// process has made, and so it is luck which of them ends a connection, with which words of protocol 2.
+pub(crate) fn repeat<F: Send + 'static>(
+    simulate: Simulate<F>,
+    faults: impl Fn(u64) -> Vec<(Ticks, Fault)>,
+    count: usize,
+) {
+    let is_exit = |(_, fault): &(Ticks, Fault)| matches!(fault, Fault::Exit { .. });
+    let keeps_order = |seed: &u64| !faults(*seed).iter().any(is_exit);
+    let mut hashes = Vec::new();
+    for seed in (0..).filter(keeps_order).take(count) {
+        let [hash, again] = [(); 2].map(|()| alone(simulate, seed, false).hash);
+        assert_eq!(hash, again, "of seed {seed}");
+        assert!(!hashes.contains(&hash), "of seed {seed}");
+        hashes.push(hash);
+    }
 }

@@ -1,5 +1,6 @@
 //! The programs that run on the hosts: a server and clients that talk, broadcast, close and come back.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,17 +12,24 @@ use rand::RngExt;
 use rand_xorshift::XorShiftRng;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use crate::network::{Network, SERVER};
+use crate::network::SERVER;
 use crate::plan::{Plan, Taking, rng};
-use crate::record::{Key, Record, Side, in_an_array, side_of};
+use crate::record::{Key, Side, in_an_array, side_of};
 use crate::transport::{connect, link_of, listen, name};
+use crate::world::Ground;
 
 /// The things that all programs of one simulation share.
 pub(crate) struct Stage {
-    pub(crate) seed: u64,
+    pub(crate) ground: Ground,
     pub(crate) plan: Plan,
-    pub(crate) network: Arc<Network>,
-    pub(crate) record: Arc<Record>,
+}
+
+impl Deref for Stage {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
 }
 
 impl Stage {
@@ -81,8 +89,9 @@ impl Hooks {
         };
         self.stage.record.started(key, side);
         tokio::spawn(talk(self.stage.clone(), key, connection.clone()));
-        let (record, watched) = (self.stage.record.clone(), connection.clone());
+        let (stage, watched) = (self.stage.clone(), connection.clone());
         tokio::spawn(async move {
+            let record = &stage.record;
             let reason = watched.closed().await;
             if watched.close_reason() != Some(&reason) {
                 record.violation(format!("{key:?} has two reasons"));
@@ -364,7 +373,6 @@ async fn arrive(hooks: &Hooks) -> Result<Client, ConnectError> {
         hooks.host
     };
     let builder = Client::builder(format!("agent-{number}"))
-        .protocols(masep::Protocols::Pymasep)
         .limits(plan.limits.clone())
         .protocols(plan.clients_speak[hooks.host - 1])
         .socket_options(plan.socket_options.clone());

@@ -9,9 +9,10 @@ use std::task::Waker;
 pub(crate) type Ticks = u64;
 
 /// The holder of an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Presence {
     /// A program.
+    #[default]
     Held,
     /// The kernel, which still sends what was written.
     Left,
@@ -35,7 +36,7 @@ pub(crate) struct Segment {
 }
 
 /// One end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct End {
     pub(crate) presence: Presence,
     /// Written, and not yet sent.
@@ -67,25 +68,11 @@ pub(crate) struct End {
 impl End {
     pub(crate) fn new(now: Ticks) -> Self {
         Self {
-            presence: Presence::Held,
-            unsent: VecDeque::new(),
-            flight: VecDeque::new(),
-            in_flight: 0,
-            shut: false,
-            fin_sent: false,
-            unread: VecDeque::new(),
-            ended: false,
-            failed: None,
-            resets: false,
-            reader: None,
-            writer: None,
             heard: now,
-            keepalive: None,
             patience: Ticks::MAX,
             last_read: now,
-            silence: 0,
             last_write: now,
-            end_arrived: None,
+            ..Self::default()
         }
     }
 

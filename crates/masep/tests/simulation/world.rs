@@ -1,13 +1,15 @@
 //! The world of one simulation: the hosts, each with a runtime and a clock of its own, the network between them, and what
 //! goes wrong.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt;
 use rand_xorshift::XorShiftRng;
 
-use crate::network::{Network, SERVER};
-use crate::plan::{Fault, rng};
+use crate::network::{Network, SERVER, TICK};
+use crate::plan::{Fault, Quality, rng};
 use crate::process::Process;
 use crate::record::Record;
 use crate::stream::Ticks;
@@ -15,23 +17,49 @@ use crate::stream::Ticks;
 /// The most time for events after all programs were asked to end.
 const AFTERMATH: Ticks = 12_000;
 
+/// The things that are the same in each kind of simulation, and that all programs of one share.
+pub(crate) struct Ground {
+    pub(crate) seed: u64,
+    pub(crate) network: Arc<Network>,
+    pub(crate) record: Record,
+    /// The number of hosts, with that of the server.
+    hosts: usize,
+    /// The time from which on all programs end.
+    active: Ticks,
+    /// In order of time.
+    faults: Vec<(Ticks, Fault)>,
+    stream: u64,
+}
+
+impl Ground {
+    /// What is drawn from the seed for the network and for the faults comes from this stream and the next one.
+    pub(crate) fn new(
+        seed: u64,
+        stream: u64,
+        hosts: usize,
+        quality: Quality,
+        (active, faults): (Ticks, Vec<(Ticks, Fault)>),
+        prints: bool,
+    ) -> Self {
+        Self {
+            seed,
+            network: Arc::new(Network::new(rng(seed, stream), quality, hosts)),
+            record: Record::new(prints),
+            hosts,
+            active,
+            faults,
+            stream: stream + 1,
+        }
+    }
+}
+
 /// A kind of simulation: what its hosts run, and what it keeps.
-pub(crate) trait Scene: Sized {
+pub(crate) trait Scene: Deref<Target = Ground> + Sized {
     /// The part of the faults that hits the server.
     const SERVERS_PART: f64;
 
-    fn network(&self) -> &Network;
-
-    fn record(&self) -> &Record;
-
-    /// The faults, in order of time.
-    fn faults(&self) -> &[(Ticks, Fault)];
-
-    /// The time from which on all programs end.
-    fn active(&self) -> Ticks;
-
-    /// Starts the program of a host, which is the life of this number.
-    fn start(self: &Arc<Self>, host: usize, now: Ticks, life: u64) -> Process;
+    /// Starts the program of a host, which is the life of this number and has so much time.
+    fn start(self: &Arc<Self>, host: usize, now: Ticks, time: Duration, life: u64) -> Process;
 
     /// A fault happens.
     fn count_fault(&self);
@@ -51,11 +79,12 @@ pub(crate) struct World<S> {
 }
 
 impl<S: Scene> World<S> {
-    /// Runs so many hosts to their end, with faults by this stream of the seed.
-    pub(crate) fn run(scene: S, hosts: usize, seed: u64, stream: u64) -> Arc<S> {
+    /// Runs all hosts to their end.
+    pub(crate) fn run(scene: S) -> Arc<S> {
+        let hosts = scene.hosts;
         let mut world = Self {
+            rng: rng(scene.seed, scene.stream),
             scene: Arc::new(scene),
-            rng: rng(seed, stream),
             processes: Vec::new(),
             restarts: vec![None; hosts],
             lives: 0,
@@ -72,15 +101,17 @@ impl<S: Scene> World<S> {
 
     fn start(&mut self, host: usize, now: Ticks) -> Process {
         self.lives += 1;
-        self.scene.start(host, now, self.lives)
+        let left = self.scene.active.saturating_sub(now);
+        let time = TICK * u32::try_from(left).unwrap_or(u32::MAX);
+        self.scene.start(host, now, time, self.lives)
     }
 
     fn go_on(&mut self) {
-        let (active, scene) = (self.scene.active(), self.scene.clone());
-        let mut faults = scene.faults().iter().peekable();
+        let (active, scene) = (self.scene.active, self.scene.clone());
+        let mut faults = scene.faults.iter().peekable();
         loop {
             let now = self.in_time(Network::tick);
-            scene.record().lock().now = now;
+            scene.record.lock().now = now;
             while let Some((_, fault)) = faults.next_if(|&&(at, _)| at <= now) {
                 self.inflict(fault, now);
             }
@@ -94,7 +125,7 @@ impl<S: Scene> World<S> {
             }
             if now > active + AFTERMATH {
                 let what = format!("{alive} tasks live on after all was ended");
-                return scene.record().violation(what);
+                return scene.record.violation(what);
             }
         }
     }
@@ -102,16 +133,16 @@ impl<S: Scene> World<S> {
     /// Changes the network. The server notes when something has arrived, by its own clock.
     fn in_time<R>(&self, change: impl FnOnce(&Network) -> R) -> R {
         let _clock = self.processes[SERVER].as_ref().map(Process::clock);
-        change(self.scene.network())
+        change(&self.scene.network)
     }
 
     fn restart(&mut self, now: Ticks) {
         for host in 0..self.restarts.len() {
             if self.restarts[host].is_some_and(|at| at <= now) {
                 self.restarts[host] = None;
-                let record = self.scene.record();
-                record.event(format_args!("host {host} is there again"));
-                self.scene.network().lock().hosts[host].up = true;
+                let again = format_args!("host {host} is there again");
+                self.scene.record.event(again);
+                self.scene.network.lock().hosts[host].up = true;
                 self.processes[host] = Some(self.start(host, now));
             }
         }
@@ -123,7 +154,7 @@ impl<S: Scene> World<S> {
         } else {
             self.rng.random_range(1..self.processes.len())
         };
-        self.scene.record().event(format_args!(
+        self.scene.record.event(format_args!(
             "{fault:?} hits host {hit} or one of its links"
         ));
         self.scene.count_fault();

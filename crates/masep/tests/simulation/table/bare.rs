@@ -1,28 +1,18 @@
 //! Players and spectators that are bare clients.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
 use masep::{Action, Client, Connection, Frame, Message, MessageType, Protocols, Role, TypeName};
 use masep_table::{Kind, TurnData, action_turn};
 use rand::RngExt;
-use rand_xorshift::XorShiftRng;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ledger::Mark;
-use super::players::over;
-use super::{GAME, Stage, name_of};
-use crate::plan::rng;
-
-/// One that talks for as long is told of no end.
-const FAREWELL: Duration = Duration::from_secs(10);
+use super::part::{FAREWELL, Part, over};
+use super::{GAME, name_of};
 
 struct Bare {
-    stage: Arc<Stage>,
-    host: usize,
-    role: Role,
-    rng: XorShiftRng,
-    stop: Instant,
+    part: Part,
     connection: Option<Connection>,
     id: String,
     /// The step of the last State on this connection.
@@ -32,23 +22,27 @@ struct Bare {
     has_looked_ahead: bool,
 }
 
+impl Deref for Bare {
+    type Target = Part;
+
+    fn deref(&self) -> &Part {
+        &self.part
+    }
+}
+
+impl DerefMut for Bare {
+    fn deref_mut(&mut self) -> &mut Part {
+        &mut self.part
+    }
+}
+
 /// A client: it comes, plays, and comes again.
-pub(crate) async fn bare(
-    stage: Arc<Stage>,
-    host: usize,
-    kind: super::plan::Kind,
-    role: Role,
-    active: Duration,
-    life: u64,
-) {
+pub(crate) async fn bare(part: Part, kind: super::plan::Kind, life: u64) {
+    let name = name_of(part.host);
     let mut bare = Bare {
-        rng: rng(stage.seed, 0xc_0000 + 0x100 * host as u64 + life),
-        stage,
-        host,
-        role,
-        stop: Instant::now() + active,
+        part,
         connection: None,
-        id: name_of(host),
+        id: name.clone(),
         step: -1,
         earlier: None,
         has_looked_ahead: false,
@@ -59,7 +53,7 @@ pub(crate) async fn bare(
     while Instant::now() < bare.stop {
         attempts += 1;
         if is_stranger {
-            bare.id = format!("{}-{life}-{attempts}", name_of(host));
+            bare.id = format!("{name}-{life}-{attempts}");
         }
         let client = match kind {
             super::plan::Kind::Unruly => bare.join().await,
@@ -76,10 +70,6 @@ pub(crate) async fn bare(
 }
 
 impl Bare {
-    async fn pause(&mut self, most: u64) {
-        sleep(Duration::from_millis(self.rng.random_range(0..=most))).await;
-    }
-
     fn builder(&self) -> masep::ClientBuilder {
         let plan = &self.stage.plan;
         Client::builder(self.id.clone())
@@ -89,8 +79,9 @@ impl Bare {
 
     async fn join_as_pymasep(&mut self) -> Option<Client> {
         let builder = self.builder().protocols(Protocols::Pymasep);
-        let client = over(builder, self.stage.network.clone(), self.host);
-        let client = client.await.ok()?;
+        let client = over(builder, self.stage.network.clone(), self.host)
+            .await
+            .ok()?;
         let (id, game) = (self.id.as_str(), TypeName::from(GAME));
         let first = Message::define(id, game);
         let register = Message::register(id, id, 0, self.role);
@@ -125,8 +116,7 @@ impl Bare {
         let connection = self.connection.clone().expect("it is connected");
         loop {
             let Ok(received) = timeout_at(self.stop + FAREWELL, connection.recv()).await else {
-                let what = format!("host {} is not told of the end", self.host);
-                return self.stage.record.violation(what);
+                return self.violation("is not told of the end");
             };
             let Ok(frame) = received else {
                 return;
@@ -140,26 +130,26 @@ impl Bare {
     /// Takes a message. False if that was the end.
     async fn take(&mut self, connection: &Connection, mut frame: Frame) -> bool {
         let is_unruly = connection.welcome().is_some();
-        self.think().await;
+        if let Some(time) = self.thought() {
+            sleep(time).await;
+        }
         // pymasep's interfaces answer the newest observation. An end is behind all of them.
         while !is_unruly && let Ok(next) = connection.try_recv() {
             frame = next;
         }
         let Ok((message, turn)) = connection.message_encoding().decode_turn(frame) else {
-            let what = format!("host {} cannot read what it is sent", self.host);
-            self.stage.record.violation(what);
+            self.violation("cannot read what it is sent");
             return true;
         };
         if message.msg_type != MessageType::Observation {
             return message.msg_type != MessageType::End;
         }
         let Some(mark) = message.param("observation").and_then(Mark::of_view) else {
-            let what = format!("host {} sees {message:?}", self.host);
-            self.stage.record.violation(what);
+            self.violation(format_args!("sees {message:?}"));
             return true;
         };
         let turn = turn.as_ref().and_then(TurnData::from_dict);
-        self.look(&message, mark, turn.as_ref());
+        self.see(&message, mark, turn.as_ref());
         if self.role == Role::Observer {
             return true;
         }
@@ -170,51 +160,23 @@ impl Bare {
             Some(_) => {}
             None => self.act(connection, mark, 0, None).await,
         }
-        !self.rng.random_bool(self.stage.plan.leaving)
+        !self.leaves()
     }
 
-    async fn think(&mut self) {
-        let plan = &self.stage.plan;
-        let most = match self.rng.random_bool(plan.slowness) {
-            true => 3_000,
-            false => plan.delay,
-        };
-        // All is over then, and what has arrived is only read.
-        if most > 0 && Instant::now() < self.stop {
-            self.pause(most).await;
-        }
-    }
-
-    fn look(&mut self, message: &Message, mark: Mark, turn: Option<&TurnData>) {
-        let host = self.host;
-        let mut book = self.stage.ledger.lock();
-        let mut seen = book.saw(host, mark);
-        if let Some(turn) = turn {
-            if turn.kind == Kind::Ask {
-                seen = seen.and_then(|()| book.saw_turn(mark, turn.number));
-            }
-            if let Some(last) = turn.last {
-                book.claim(host, mark, last.turn, Some(last.how));
-            }
-        }
-        book.figures.seen_by_spectators += u64::from(self.role == Role::Observer);
-        drop(book);
+    fn see(&mut self, message: &Message, mark: Mark, turn: Option<&TurnData>) {
+        let asked = turn.filter(|turn| turn.kind == Kind::Ask);
+        let last = turn.and_then(|turn| turn.last);
+        self.look(mark, asked.map(|turn| turn.number), last, |_| {});
         let state = message.param("observation").and_then(|it| it.as_element());
         let step = state.and_then(|state| state.attribute("env_step")?.parse::<i64>().ok());
         if turn.is_none() && self.role == Role::Actor {
             // pymasep's interfaces answer none that does not rise.
             if step.is_none_or(|step| step <= self.step) {
-                seen = Err(format!(
-                    "host {host} sees step {step:?} after {}",
-                    self.step
-                ));
+                self.violation(format_args!("sees step {step:?} after {}", self.step));
             }
             self.step = step.unwrap_or(self.step);
         }
-        self.stage
-            .record
-            .event(format_args!("host {host} (bare) {mark:?} {turn:?}"));
-        seen.unwrap_or_else(|what| self.stage.record.violation(what));
+        self.trace(format_args!("(bare) {mark:?} {turn:?}"));
     }
 
     /// Answers, and perhaps more than that.

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use masep::table::{Cause, How, Move};
 use masep::{Action, Value};
 
+use crate::seeds::figures;
+
 /// A question to a seat, which stands in its view; an action carries that of the question for which it was made.
 ///
 /// Questions of a later turn, and of a later life of the engine, are greater.
@@ -61,46 +63,25 @@ struct Claim {
 #[derive(Default)]
 pub(crate) struct Ledger(Mutex<Book>);
 
-/// Figures of one run or of many.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) turns: u64,
-    pub(crate) played: u64,
-    pub(crate) late: u64,
-    pub(crate) away: u64,
-    pub(crate) other: u64,
-    pub(crate) claims: u64,
-    pub(crate) lives: u64,
-    pub(crate) back: u64,
-    pub(crate) gone: u64,
-    pub(crate) emptied: u64,
-    pub(crate) seen_by_spectators: u64,
-    /// Questions that were put to players whose seats were asleep.
-    pub(crate) woken: u64,
-    pub(crate) faults: u64,
+figures! {
+    turns,
+    lives,
+    played,
+    late,
+    away,
+    other,
+    back,
+    gone,
+    emptied,
+    /// Things that a player was told of an answer, and that its host knows of.
+    claims_compared,
     /// Answers of which a player was told that nobody knows.
-    pub(crate) unknown: u64,
-    pub(crate) ticks: u64,
-}
-
-impl std::ops::AddAssign for Figures {
-    fn add_assign(&mut self, other: Self) {
-        self.turns += other.turns;
-        self.played += other.played;
-        self.late += other.late;
-        self.away += other.away;
-        self.other += other.other;
-        self.claims += other.claims;
-        self.lives += other.lives;
-        self.back += other.back;
-        self.gone += other.gone;
-        self.emptied += other.emptied;
-        self.seen_by_spectators += other.seen_by_spectators;
-        self.woken += other.woken;
-        self.faults += other.faults;
-        self.unknown += other.unknown;
-        self.ticks += other.ticks;
-    }
+    unknown,
+    /// Questions that were put to players whose seats were asleep.
+    woken,
+    seen_by_spectators,
+    faults,
+    ticks,
 }
 
 #[derive(Default)]
@@ -230,7 +211,7 @@ impl Book {
                 }
                 continue;
             };
-            self.figures.claims += 1;
+            self.figures.claims_compared += 1;
             let is_own = || {
                 let ask = self.asks.get(&(claim.life, claim.turn)).copied();
                 let (life, seat) = (claim.life, claim.seat);

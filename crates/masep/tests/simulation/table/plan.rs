@@ -7,8 +7,8 @@ use masep::{Limits, Protocols, SocketOptions};
 use rand::RngExt;
 use rand_xorshift::XorShiftRng;
 
-use crate::network::{TICK, ticks};
-use crate::plan::{Fault, Quality, millis, one_of, quality, rng};
+use crate::network::ticks;
+use crate::plan::{Fault, Quality, faults, millis, one_of, quality, rng};
 use crate::stream::Ticks;
 
 /// The program of a player or spectator.
@@ -108,7 +108,9 @@ impl Plan {
             leaving: one_of(rng, &[0.0, 0.0, 0.01]),
             oddity: one_of(rng, &[0.0, 0.1]),
             active,
-            faults: faults(rng, active, ticks(grace)),
+            faults: faults(rng, 0.2, 7, 20..active, 200, |rng, down| {
+                fault(rng, down, ticks(grace))
+            }),
         }
     }
 
@@ -122,10 +124,6 @@ impl Plan {
         let clock = self.clock.per_turn.is_none() && self.clock.bank.is_none();
         let is_good = self.quality.loss == 0.0 && self.faults.is_empty();
         clock && is_good && self.leaving == 0.0
-    }
-
-    pub(crate) fn time_of(ticks: Ticks) -> Duration {
-        TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 }
 
@@ -153,28 +151,17 @@ const SPECTATORS: &[Kind] = &[
     Kind::Pymasep { is_stranger: true },
 ];
 
-fn faults(rng: &mut XorShiftRng, active: Ticks, grace: Ticks) -> Vec<(Ticks, Fault)> {
-    if rng.random_bool(0.2) {
-        return Vec::new();
+fn fault(rng: &mut XorShiftRng, down: Ticks, grace: Ticks) -> Fault {
+    match rng.random_range(0..8) {
+        // Shorter than the grace, and longer.
+        0 => Fault::Cut(rng.random_range(2..=grace / 2)),
+        1 => Fault::Cut(grace + rng.random_range(100..400)),
+        2 | 3 => Fault::Crash {
+            machine: rng.random_bool(0.5),
+            down,
+        },
+        4 => Fault::Exit { down },
+        5 | 6 => Fault::Reset,
+        _ => Fault::HalfClose,
     }
-    let mut faults: Vec<_> = (0..rng.random_range(1..7))
-        .map(|_| {
-            let down = rng.random_range(1..200);
-            let fault = match rng.random_range(0..8) {
-                // Shorter than the grace, and longer.
-                0 => Fault::Cut(rng.random_range(2..=grace / 2)),
-                1 => Fault::Cut(grace + rng.random_range(100..400)),
-                2 | 3 => Fault::Crash {
-                    machine: rng.random_bool(0.5),
-                    down,
-                },
-                4 => Fault::Exit { down },
-                5 | 6 => Fault::Reset,
-                _ => Fault::HalfClose,
-            };
-            (rng.random_range(20..active), fault)
-        })
-        .collect();
-    faults.sort_by_key(|&(at, _)| at);
-    faults
 }

@@ -1,29 +1,22 @@
 //! Players and spectators that are [`masep::Player`]s.
 
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use masep::player::{Backoff, End, Event, Turn};
+use masep::player::{Backoff, End, Event, Told, Turn};
 use masep::table::{How, Kind, Last};
-use masep::{Action, Client, ClientBuilder, ConnectError, Player, Protocols, Role};
+use masep::{Action, ClientBuilder, Player, Protocols, Role};
 use rand::{Rng, RngExt};
-use rand_xorshift::XorShiftRng;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::ledger::Mark;
-use super::{GAME, Stage, name_of};
+use super::part::{FAREWELL, Part, over};
+use super::{GAME, name_of};
 use crate::plan::rng;
-use crate::transport::{connect, name};
+use crate::transport::name;
 
-/// A player may need as long after the end of all to notice it.
-const FAREWELL: Duration = Duration::from_secs(10);
-
-struct Part {
-    stage: Arc<Stage>,
-    host: usize,
-    role: Role,
-    rng: XorShiftRng,
-    stop: Instant,
+struct Playing {
+    part: Part,
     /// The question that was seen last, of this process.
     mark: Option<Mark>,
     /// The engine numbers its turns: it speaks protocol 2 on this connection.
@@ -34,39 +27,38 @@ struct Part {
     acted: Option<u64>,
 }
 
+impl Deref for Playing {
+    type Target = Part;
+
+    fn deref(&self) -> &Part {
+        &self.part
+    }
+}
+
+impl DerefMut for Playing {
+    fn deref_mut(&mut self) -> &mut Part {
+        &mut self.part
+    }
+}
+
 /// A player or spectator: it comes, plays, and comes again.
-pub(crate) async fn player(
-    stage: Arc<Stage>,
-    host: usize,
-    protocols: Protocols,
-    role: Role,
-    active: Duration,
-    life: u64,
-) {
-    let mut part = Part {
-        rng: rng(stage.seed, 0xa_0000 + 0x100 * host as u64 + life),
-        stage,
-        host,
-        role,
-        stop: Instant::now() + active,
+pub(crate) async fn player(part: Part, protocols: Protocols, life: u64) {
+    let mut playing = Playing {
+        part,
         mark: None,
         is_numbered: false,
         answered: None,
         acted: None,
     };
-    part.pause(200).await;
-    while Instant::now() < part.stop {
-        let player = part.join(protocols, life);
-        part.play(player).await;
-        part.pause(300).await;
+    playing.pause(200).await;
+    while Instant::now() < playing.stop {
+        let player = playing.join(protocols, life);
+        playing.play(player).await;
+        playing.pause(300).await;
     }
 }
 
-impl Part {
-    async fn pause(&mut self, most: u64) {
-        sleep(Duration::from_millis(self.rng.random_range(0..=most))).await;
-    }
-
+impl Playing {
     fn join(&self, protocols: Protocols, life: u64) -> Player {
         let plan = &self.stage.plan;
         let mut builder = Player::builder(name_of(self.host), GAME)
@@ -83,10 +75,7 @@ impl Part {
             builder = builder.resume(resume);
         }
         let (network, host) = (self.stage.network.clone(), self.host);
-        let dial = move |builder: ClientBuilder| {
-            let network = network.clone();
-            async move { over(builder, network, host).await }
-        };
+        let dial = move |builder: ClientBuilder| over(builder, network.clone(), host);
         let mut chance = rng(self.stage.seed, 0xb_0000 + 0x100 * host as u64 + life);
         let joined = builder.join_over(name(), dial, move || chance.next_u64());
         joined.expect("it is an address")
@@ -98,24 +87,21 @@ impl Part {
             let told = timeout_at(self.stop + FAREWELL, player.next()).await;
             self.keep(&player);
             match told {
-                Ok(Some(masep::player::Told::Event(event))) => self.happened(&event),
-                Ok(Some(masep::player::Told::Turn(turn))) => {
+                Ok(Some(Told::Event(event))) => self.happened(&event),
+                Ok(Some(Told::Turn(turn))) => {
                     if !self.turn(&mut player, &turn).await {
                         break;
                     }
                 }
                 Ok(None) => break,
                 Err(_elapsed) => {
-                    let what = format!("host {} is not told of the end", self.host);
-                    self.stage.record.violation(what);
+                    self.violation("is not told of the end");
                     break;
                 }
             }
         }
         let end = player.leave().await;
-        self.stage
-            .record
-            .event(format_args!("host {} has ended: {end:?}", self.host));
+        self.trace(format_args!("has ended: {end:?}"));
         if !matches!(end, End::GaveUp(_)) {
             self.stage.ledger.lock().keep_resume(self.host, None);
         }
@@ -130,9 +116,7 @@ impl Part {
     }
 
     fn happened(&mut self, event: &Event) {
-        self.stage
-            .record
-            .event(format_args!("host {} {event:?}", self.host));
+        self.trace(format_args!("{event:?}"));
         match event {
             Event::NotCounted { turn, .. } => {
                 self.answered.take_if(|(_, answered)| answered == turn);
@@ -149,8 +133,7 @@ impl Part {
                 let known = self.answered.take_if(|(_, answered)| answered == turn);
                 self.stage.ledger.lock().figures.unknown += 1;
                 if known.is_none() || !self.stage.plan.reopens {
-                    let what = format!("host {} is told {event:?}", self.host);
-                    self.stage.record.violation(what);
+                    self.violation(format_args!("is told {event:?}"));
                 }
             }
             _ => {}
@@ -163,68 +146,51 @@ impl Part {
 
     /// Takes a turn, and answers it. False if the player leaves.
     async fn turn(&mut self, player: &mut Player, turn: &Turn) -> bool {
-        let (host, mark) = (self.host, Mark::of_view(turn.view()));
-        let Some(mark) = mark else {
-            let what = format!("host {host} sees {turn:?}");
-            self.stage.record.violation(what);
+        let Some(mark) = Mark::of_view(turn.view()) else {
+            self.violation(format_args!("sees {turn:?}"));
             return true;
         };
-        self.stage.record.event(format_args!(
-            "host {host} turn {} {mark:?} {:?} {:?}",
-            turn.number(),
-            turn.kind(),
-            turn.last()
-        ));
-        self.look(turn, mark);
+        let (number, kind, last) = (turn.number(), turn.kind(), turn.last());
+        self.trace(format_args!("turn {number} {mark:?} {kind:?} {last:?}"));
+        self.see(turn, mark);
         if !turn.is_question() || self.role == Role::Observer {
             // It would wait for a question, and the engine for its action.
             let sleeps_on = turn.kind() == Kind::Show && self.acted != Some(turn.number());
             if sleeps_on && self.role == Role::Actor {
-                let what = format!("host {host} is not asked, and sleeps on: {turn:?}");
-                self.stage.record.violation(what);
+                self.violation(format_args!("is not asked, and sleeps on: {turn:?}"));
             }
             return true;
         }
         self.think(player).await;
-        if self.rng.random_bool(self.stage.plan.leaving) {
+        if self.leaves() {
             return false;
         }
         self.act(player, turn, mark).await;
         true
     }
 
-    fn look(&mut self, turn: &Turn, mark: Mark) {
-        let mut book = self.stage.ledger.lock();
-        let mut seen = book.saw(self.host, mark);
-        if self.is_numbered && turn.is_question() {
-            seen = seen.and_then(|()| book.saw_turn(mark, turn.number()));
-        }
-        if let Some(last) = turn.last() {
-            book.claim(self.host, mark, last.turn, Some(last.how));
-        }
+    fn see(&mut self, turn: &Turn, mark: Mark) {
+        let number = turn.number();
+        let asked = (self.is_numbered && turn.is_question()).then_some(number);
         // All that has happened was told before: an answer of which nothing was said has counted.
-        if self.is_numbered
-            && let Some((answered, number)) = self.answered.take_if(|(_, it)| *it < turn.number())
-        {
-            book.claim(self.host, answered, number, Some(How::Played));
-        }
-        let is_over = |last: Last| last.turn == turn.number();
-        book.figures.woken += u64::from(turn.is_question() && turn.last().is_some_and(is_over));
-        book.figures.seen_by_spectators += u64::from(self.role == Role::Observer);
+        let is_numbered = self.is_numbered;
+        let counted = self.answered.take_if(|(_, it)| is_numbered && *it < number);
+        let is_over = |last: Last| last.turn == number;
+        let is_woken = turn.is_question() && turn.last().is_some_and(is_over);
+        self.look(mark, asked, turn.last(), |book| {
+            if let Some((answered, number)) = counted {
+                book.claim(self.host, answered, number, Some(How::Played));
+            }
+            book.figures.woken += u64::from(is_woken);
+        });
         self.mark = Some(mark);
-        drop(book);
-        seen.unwrap_or_else(|what| self.stage.record.violation(what));
     }
 
     /// Some look after their connection while they think, some do not.
     async fn think(&mut self, player: &mut Player) {
-        let plan = &self.stage.plan;
-        let slow = self.rng.random_bool(plan.slowness);
-        let most = if slow { 3_000 } else { plan.delay };
-        if most == 0 || Instant::now() > self.stop {
+        let Some(time) = self.thought() else {
             return;
-        }
-        let time = Duration::from_millis(self.rng.random_range(0..=most));
+        };
         if self.rng.random_bool(0.5) {
             return sleep(time).await;
         }
@@ -244,29 +210,12 @@ impl Part {
         let answer = player.act(Action::new(mark.number(0)));
         match timeout(Duration::from_secs(30), answer).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let what = format!("host {} cannot answer: {error}", self.host);
-                self.stage.record.violation(what);
-            }
-            Err(_elapsed) => {
-                let what = format!("host {} hangs in its answer", self.host);
-                self.stage.record.violation(what);
-            }
+            Ok(Err(error)) => self.violation(format_args!("cannot answer: {error}")),
+            Err(_elapsed) => self.violation("hangs in its answer"),
         }
         // A second answer is none.
         if !matches!(player.act(Action::new(mark.number(1))).await, Ok(false)) {
-            let what = format!("host {} has answered twice", self.host);
-            self.stage.record.violation(what);
+            self.violation("has answered twice");
         }
     }
-}
-
-/// Connects over the simulated network.
-pub(super) async fn over(
-    builder: ClientBuilder,
-    network: Arc<crate::network::Network>,
-    host: usize,
-) -> Result<Client, ConnectError> {
-    let go = |_address| connect(network.clone(), host);
-    builder.connect_with(name(), go).await
 }

@@ -1,6 +1,7 @@
 //! The simulation of an engine with a table, of players and of spectators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use masep::Role;
 
@@ -8,15 +9,14 @@ use super::Stage;
 use super::bare::bare;
 use super::host::host;
 use super::ledger::{Figures, Ledger};
+use super::part::Part;
 use super::plan::{Kind, Plan};
 use super::players::player;
-use crate::network::{Network, SERVER};
-use crate::plan::{Fault, rng};
+use crate::network::SERVER;
 use crate::process::Process;
-use crate::record::Record;
 use crate::seeds::Outcome;
 use crate::stream::Ticks;
-use crate::world::{Scene, World};
+use crate::world::{Ground, Scene, World};
 
 /// Runs one seed to its end.
 pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
@@ -24,15 +24,15 @@ pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
     if prints {
         println!("{plan:#?}");
     }
-    let hosts = plan.hosts();
-    let stage = Stage {
-        seed,
-        network: Arc::new(Network::new(rng(seed, 0x7ab1_0002), plan.quality, hosts)),
+    let (hosts, faults) = (plan.hosts(), plan.faults.clone());
+    let times = (plan.active, faults);
+    let ground = Ground::new(seed, 0x7ab1_0002, hosts, plan.quality, times, prints);
+    let ledger = Ledger::default();
+    let stage = World::run(Stage {
+        ground,
         plan,
-        record: Arc::new(Record::new(prints)),
-        ledger: Ledger::default(),
-    };
-    let stage = World::run(stage, hosts, seed, 0x7ab1_0003);
+        ledger,
+    });
     let mut book = stage.ledger.lock();
     let claims = book.judge();
     let log = stage.record.lock();
@@ -40,50 +40,35 @@ pub(crate) fn simulate(seed: u64, prints: bool) -> Outcome<Figures> {
         ticks: log.now,
         ..book.figures
     };
-    let mut violations = log.violations.clone();
-    violations.extend(claims);
-    Outcome {
-        violations,
-        figures,
-        hash: log.hash,
-    }
+    let mut outcome = log.outcome(figures);
+    outcome.violations.extend(claims);
+    outcome
 }
 
 impl Scene for Stage {
     const SERVERS_PART: f64 = 0.3;
 
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn record(&self) -> &Record {
-        &self.record
-    }
-
-    fn faults(&self) -> &[(Ticks, Fault)] {
-        &self.plan.faults
-    }
-
-    fn active(&self) -> Ticks {
-        self.plan.active
-    }
-
-    fn start(self: &Arc<Self>, at: usize, now: Ticks, life: u64) -> Process {
+    fn start(self: &Arc<Self>, at: usize, now: Ticks, time: Duration, life: u64) -> Process {
         let stage = self.clone();
-        let active = Plan::time_of(stage.plan.active.saturating_sub(now));
         if at == SERVER {
-            return Process::start(now, host(stage, active, life));
+            return Process::start(now, host(stage, time, life));
         }
         let players = stage.plan.players.len();
         let (kind, role) = match at - 1 {
             player if player < players => (stage.plan.players[player], Role::Actor),
             spectator => (stage.plan.spectators[spectator - players], Role::Observer),
         };
+        let part = move |stream| {
+            let stream = stream + 0x100 * at as u64 + life;
+            Part::new(stage, at, role, time, stream)
+        };
         match kind {
-            Kind::Player(protocols) => {
-                Process::start(now, player(stage, at, protocols, role, active, life))
-            }
-            kind => Process::start(now, bare(stage, at, kind, role, active, life)),
+            Kind::Player(protocols) => Process::start(now, async move {
+                player(part(0xa_0000), protocols, life).await;
+            }),
+            kind => Process::start(now, async move {
+                bare(part(0xc_0000), kind, life).await;
+            }),
         }
     }
 
