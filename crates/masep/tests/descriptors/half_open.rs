@@ -7,9 +7,11 @@ use masep::{Frame, Limits, ServerLimits};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use super::{Echo, alone, memory};
+use super::{alone, memory};
 use crate::shells::authority::Authority;
-use crate::shells::{Agent, Client, Options, SOON, Shell, foreign, masep2, of_each_shell, until};
+use crate::shells::{
+    Agent, Client, Echo, Options, SOON, Shell, foreign, masep2, of_each_shell, until,
+};
 
 of_each_shell! {
     handshakes_that_stand_still_by_the_thousand_have_their_places_and_no_more

@@ -28,8 +28,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use masep_proto::protocol2::{Header, kind};
 use shells::directory::Directory;
 use shells::{
-    Act, Connection, Handler, Options, Peer, SOON, Shell, accept, frame, listen, masep2,
-    of_each_shell, until,
+    Agent, Echo, Options, Peer, SOON, Shell, accept, frame, masep2, of_each_shell, until,
 };
 
 of_each_shell! {
@@ -195,15 +194,7 @@ fn has_read(mut sockets: &File, port: u16, from: u16) -> bool {
 
 fn without_a_free_descriptor_a_client_says_bye(shell: Shell) {
     let _alone = alone();
-    let (listener, address) = listen();
-    let engine = std::thread::spawn(move || {
-        let mut engine = Peer::accept(&listener);
-        engine.write(&frame(b"engine"));
-        engine
-    });
-    let target = format!("pymasep://{address}");
-    let client = shell.connect("agent", target, Options::default()).unwrap();
-    let mut engine = engine.join().unwrap();
+    let (client, mut engine) = shell.client_of_peer(Options::default(), b"");
     let exhausted = Exhausted::new();
     client.connection().send("last").unwrap();
     client.connection().bye();
@@ -280,7 +271,7 @@ fn strangers_with_large_frames_share_one_memory(shell: Shell) {
     let address = format!("masep://{}", server.address());
     let before = memory();
     let mut strangers: Vec<_> = (0..STRANGERS)
-        .map(|n| masep2::join(&*server, &masep2::first_bytes(&n.to_string())))
+        .map(|n| Agent::join2(&server.address(), &masep2::first_bytes(&n.to_string())))
         .collect();
     let part = [
         &Header::new(kind::BYTES, 1 << 20).to_bytes()[..],
@@ -293,7 +284,7 @@ fn strangers_with_large_frames_share_one_memory(shell: Shell) {
     let mut idle = Instant::now();
     while idle.elapsed() < Duration::from_millis(500) {
         for (peer, sent) in strangers.iter_mut().zip(&mut sent) {
-            peer.stream.set_nonblocking(true).unwrap();
+            peer.stream.socket().set_nonblocking(true).unwrap();
             if let Ok(written @ 1..) = peer.stream.write(&part[*sent..]) {
                 *sent += written;
                 idle = Instant::now();
@@ -316,13 +307,4 @@ fn strangers_with_large_frames_share_one_memory(shell: Shell) {
     drop(strangers);
     drop(server);
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-}
-
-/// Sends frames back.
-struct Echo;
-
-impl Handler for Echo {
-    fn on_receive(&self, _: &dyn Connection, frame: Frame) -> Act {
-        Act::Send(frame)
-    }
 }

@@ -9,8 +9,7 @@ use masep::{CloseReason, Frame};
 use super::{Exhausted, alone};
 use crate::shells::directory::Directory;
 use crate::shells::{
-    Agent, Connection, Options, Peer, SOON, Shell, accept, fill, frame, listen, of_each_shell,
-    until,
+    Agent, Connection, Options, Peer, SOON, Shell, accept, fill, frame, of_each_shell, until,
 };
 
 of_each_shell! {
@@ -28,7 +27,7 @@ fn without_a_free_descriptor_a_full_unix_socket_is_written_to_when_there_is_room
     let server = shell
         .bind(directory.target("x.sock"), Options::default())
         .unwrap();
-    let mut agent = Agent::join_at(&directory.path("x.sock"), "agent");
+    let mut agent = Agent::join_at(&server.address(), "agent");
     let connection = accept(&*server);
     let exhausted = Exhausted::new();
     let frames = fill(&*connection);
@@ -133,15 +132,7 @@ fn a_server_that_ends_while_clients_come_in_leaves_nothing() {
 #[test]
 fn a_rest_that_nobody_can_write_ends_its_connection() {
     let _alone = alone();
-    let (listener, address) = listen();
-    let engine = thread::spawn(move || {
-        let mut engine = Peer::accept(&listener);
-        engine.write(&frame(b"engine"));
-        engine
-    });
-    let target = format!("pymasep://{address}");
-    let client = Shell::Blocking.connect("agent", target, Options::default());
-    let (client, _engine) = (client.unwrap(), engine.join().unwrap());
+    let (client, _engine) = Shell::Blocking.client_of_peer(Options::default(), b"");
     until(|| !has_keeper());
     let exhausted = Exhausted::new();
     assert!(fill(client.connection()) > 0);

@@ -14,9 +14,9 @@ use masep::access::{Digest, Grant, Grants, Tokens};
 use masep::{AccessToken, CloseReason, ConnectPhase, Frame, Role, Table};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Echo, alone};
+use super::alone;
 use crate::shells::directory::Directory;
-use crate::shells::{Options, Peer, SOON, Says, Shell, accept, of_each_shell, until, wait};
+use crate::shells::{Echo, Options, Peer, SOON, Says, Shell, accept, of_each_shell, until, wait};
 
 of_each_shell! {
     tokens_are_watched_though_the_first_server_had_no_thread_for_that

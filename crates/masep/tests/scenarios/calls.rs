@@ -1,14 +1,12 @@
 //! Surprises that users could meet in the calls: why nothing comes any more, and options in any order.
 
-use std::sync::mpsc;
-
 use masep::{
     AcceptError, CloseReason, Connection, Duplicates, Frame, Limits, Message, RecvMessageError,
     Registry, ServerLimits, SocketHandlerQueue, SocketOptions, TryRecvError, Value, WhenFull,
     blocking,
 };
 
-use crate::shells::{Handler, Options, SOON, Shell, frame, of_each_shell, wait};
+use crate::shells::{Echo, Options, SOON, Shell, frame, of_each_shell, wait};
 
 of_each_shell! {
     each_call_that_receives_tells_the_reason
@@ -37,31 +35,12 @@ fn each_call_that_receives_tells_the_reason(shell: Shell) {
     }
 }
 
-struct Ignore;
-
-impl Handler for Ignore {}
-
 fn accept_tells_why_there_is_no_connection(shell: Shell) {
-    let server = shell.serve(Options::default().handler(Ignore));
+    let server = shell.serve(Options::default().handler(Echo));
     assert_eq!(server.accept().err(), Some(AcceptError::Handled));
     let server = shell.serve(Options::default());
     server.stop_accepting();
     assert_eq!(server.accept().err(), Some(AcceptError::Stopped));
-}
-
-/// Tells what it receives.
-struct Tell(mpsc::Sender<Frame>);
-
-impl masep::SocketHandler for Tell {
-    async fn on_receive(&self, _connection: &Connection, frame: Frame) {
-        let _ = self.0.send(frame);
-    }
-}
-
-impl blocking::SocketHandler for Tell {
-    fn on_receive(&self, _connection: &blocking::Connection, frame: Frame) {
-        let _ = self.0.send(frame);
-    }
 }
 
 /// All options of a server, and of a client of it, in this order and in the opposite one.
@@ -102,38 +81,28 @@ macro_rules! servers_and_clients {
     };
 }
 
-/// Sends twenty frames through, and compares what the handler was told.
-macro_rules! send_through {
-    ($client:ident, $told:ident, $wait:expr) => {
-        let numbers = (0..20_u8).map(|number| Frame::new(vec![number]));
-        for frame in numbers.clone() {
-            let sent: Result<(), masep::SendError> = $wait($client.connection().send(frame));
-            sent.unwrap();
-        }
-        let received = std::iter::repeat_with(|| $told.recv_timeout(SOON).unwrap());
-        assert!(received.take(20).eq(numbers));
-    };
-}
-
 #[test]
 fn options_of_async_have_no_order() {
-    let (tell, told) = mpsc::channel();
-    let handler = || Tell(tell.clone());
-    for (server, client) in servers_and_clients!(masep::Server, masep::Client, handler()) {
+    let queue = SocketHandlerQueue::new(&Limits::default(), WhenFull::Wait);
+    let all = servers_and_clients!(masep::Server, masep::Client, queue.clone());
+    for (server, client) in all {
         let server = wait(server.bind("127.0.0.1:0")).unwrap();
         let client = wait(client.connect(server.local_address())).unwrap();
-        send_through!(client, told, wait);
+        wait(client.connection().send("told")).unwrap();
+        assert_eq!(wait(queue.next()).unwrap().frame, Frame::new("told"));
     }
 }
 
 #[test]
 fn options_of_blocking_have_no_order() {
-    let (tell, told) = mpsc::channel();
-    let handler = || Tell(tell.clone());
-    for (server, client) in servers_and_clients!(blocking::Server, blocking::Client, handler()) {
+    let queue = blocking::SocketHandlerQueue::new(&Limits::default(), WhenFull::Wait);
+    let all = servers_and_clients!(blocking::Server, blocking::Client, queue.clone());
+    for (server, client) in all {
         let server = server.bind("127.0.0.1:0").unwrap();
         let client = client.connect(server.local_address()).unwrap();
-        send_through!(client, told, |sent| sent);
+        client.connection().send("told").unwrap();
+        let received = queue.next_timeout(SOON).unwrap().unwrap();
+        assert_eq!(received.frame, Frame::new("told"));
     }
 }
 

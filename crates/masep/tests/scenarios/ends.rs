@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use masep::{CloseReason, Frame, Limits, Protocols, SendError, WhenFull};
+use masep::{CloseReason, Frame, Limits, SendError, WhenFull};
 
 use crate::shells::{
-    Options, Peer, SOON, Shell, Side, accept, fill, frame, listen, of_each_network, of_each_shell,
-    until,
+    Options, Peer, SOON, Shell, Side, accept, fill, frame, of_each_network, of_each_shell, until,
 };
 
 of_each_network! {
@@ -30,11 +29,8 @@ of_each_network! {
 of_each_shell! {
     our_bye_and_all_before_it_survive_what_the_peer_still_sends
     a_peer_that_closes_without_bye_is_an_end_of_stream
-    a_peer_that_only_closed_its_sending_side_still_gets_what_was_sent_and_a_bye
-    silence_ends_a_connection_only_where_a_limit_says_so
     a_peer_that_reads_slowly_but_reads_is_not_ended
     dropping_a_server_says_bye_to_all
-    dropping_a_client_says_bye
 }
 
 fn a_bye_of_the_peer_ends_the_connection_and_closes_the_socket(side: Side) {
@@ -148,16 +144,6 @@ fn a_peer_that_closes_without_bye_is_an_end_of_stream(shell: Shell) {
     }
 }
 
-fn a_peer_that_only_closed_its_sending_side_still_gets_what_was_sent_and_a_bye(shell: Shell) {
-    let (_server, connection, mut peer) = shell.connected(Options::default());
-    connection.send("news").unwrap();
-    peer.close_sending_side();
-    let reason = CloseReason::EndOfStream { mid_frame: false };
-    assert_eq!(connection.end(), reason);
-    peer.expect(b"news");
-    peer.expect_bye();
-}
-
 fn a_reset_is_told_apart(side: Side) {
     let (_server, connection, peer) = side.connected(Options::default());
     peer.reset();
@@ -187,17 +173,6 @@ fn a_peer_that_says_bye_and_reads_no_more_ends_a_send_that_waits(side: Side) {
     peer.say(b"BYE");
     let sent = (0..).find_map(|_| connection.send(vec![7; 60_000]).err());
     assert_eq!(sent, Some(SendError::Closed(CloseReason::PeerBye)));
-}
-
-fn silence_ends_a_connection_only_where_a_limit_says_so(shell: Shell) {
-    let idle_time = Duration::from_millis(50);
-    let limits = Limits::default().idle_time(Some(idle_time));
-    let (_server, connection, mut peer) = shell.connected(limits);
-    let start = Instant::now();
-    peer.write(b"\x01\0");
-    assert_eq!(connection.end(), CloseReason::IdleTimeout);
-    assert!(start.elapsed() >= idle_time);
-    peer.expect_bye();
 }
 
 fn silence_is_noticed_also_by_calls_that_do_not_wait(side: Side) {
@@ -296,17 +271,4 @@ fn dropping_a_server_says_bye_to_all(shell: Shell) {
     while std::net::TcpStream::connect(address).is_ok() {
         thread::yield_now();
     }
-}
-
-fn dropping_a_client_says_bye(shell: Shell) {
-    let (listener, address) = listen();
-    let connecting = thread::spawn(move || shell.connect("agent", address, Protocols::Pymasep));
-    let mut there = Peer::accept(&listener);
-    there.write(&frame(b"engine"));
-    let client = connecting.join().unwrap().unwrap();
-    assert_eq!((&*client.id(), &*client.server_id()), ("agent", "engine"));
-    client.connection().send("last").unwrap();
-    drop(client);
-    there.expect(b"last");
-    there.expect_bye();
 }

@@ -20,8 +20,6 @@ of_each_network! {
 }
 
 of_each_shell! {
-    a_stream_cut_anywhere_gives_whole_frames
-    frames_behind_the_hello_in_one_write_are_kept
     a_frame_that_is_too_large_is_refused_and_the_connection_lives_on
     a_claimed_length_over_the_limit_ends_only_that_connection
     header_and_body_are_one_write
@@ -37,32 +35,6 @@ fn sizes() -> impl Iterator<Item = usize> + Clone {
 
 fn body(size: usize, seed: usize) -> Vec<u8> {
     (0..size).map(|at| (at * 31 + seed) as u8).collect()
-}
-
-fn a_stream_cut_anywhere_gives_whole_frames(shell: Shell) {
-    let bodies: [&[u8]; 5] = [b"one", b"", b"BYE!", b"three", b"x"];
-    let stream: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
-    for step in [1, 2, 3, stream.len()] {
-        let (_server, connection, mut peer) = shell.connected(Options::default());
-        for piece in stream.chunks(step) {
-            peer.write(piece);
-        }
-        for body in bodies {
-            assert_eq!(connection.recv(), Ok(Frame::new(body.to_vec())));
-        }
-        assert!(connection.try_recv().is_err());
-        assert_eq!(connection.close_reason(), None);
-    }
-}
-
-fn frames_behind_the_hello_in_one_write_are_kept(shell: Shell) {
-    let server = shell.serve(Options::default());
-    let mut peer = Peer::connect(server.address());
-    peer.write(b"\x05\0agent\x01\0a\x01\0b");
-    let connection = accept(&*server);
-    assert_eq!(connection.recv(), Ok(Frame::new("a")));
-    assert_eq!(connection.recv(), Ok(Frame::new("b")));
-    peer.expect(b"engine");
 }
 
 fn frames_of_all_sizes_arrive_in_order_in_both_directions_at_once(side: Side) {

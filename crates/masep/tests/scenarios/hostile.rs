@@ -9,14 +9,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep::{
-    Address, CloseReason, Duplicates, Frame, Limits, RejectReason, ServerLimits,
-    SocketHandlerQueue, SocketOptions, WhenFull, blocking,
+    Address, CloseReason, Duplicates, Frame, Limits, RejectReason, ServerLimits, SocketOptions,
+    WhenFull,
 };
 
 use crate::corpus::{self, Input, TAKEN};
 use crate::shells::{
-    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Serving, Shell, Side, frame,
-    next, of_each_network, of_each_shell, until, wait,
+    Act, Connection, Event, Events, Handler, Options, Peer, SOON, Server, Serving, Shell, Side,
+    frame, next, of_each_network, of_each_shell, until,
 };
 
 of_each_network! {
@@ -33,6 +33,8 @@ of_each_shell! {
     a_frame_that_drips_holds_up_nobody_and_arrives_whole
     lengths_that_are_claimed_and_never_filled_hold_up_nobody
     a_storm_of_connections_and_resets_leaves_nothing_behind
+    a_flood_of_empty_frames_is_bounded_and_the_others_get_through
+    a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it
     #[cfg(target_os = "linux")] one_address_has_its_share_of_the_places_and_no_more
 }
 
@@ -40,10 +42,10 @@ of_each_shell! {
 const IN_THE_END: Duration = Duration::from_secs(300);
 
 /// An engine: answers those called good, and reads what the others say as messages.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Engine {
-    tally: Mutex<Tally>,
-    changed: Condvar,
+    tally: Arc<Mutex<Tally>>,
+    changed: Arc<Condvar>,
 }
 
 #[derive(Default)]
@@ -173,11 +175,8 @@ fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: &[Input]) {
     }
 }
 
-fn serve(
-    shell: Shell,
-    options: impl Into<Options>,
-) -> (Box<dyn crate::shells::Server>, SocketAddr, Arc<Engine>) {
-    let engine = Arc::new(Engine::default());
+fn serve(shell: Shell, options: impl Into<Options>) -> (Box<dyn Server>, SocketAddr, Engine) {
+    let engine = Engine::default();
     let server = shell.serve(options.into().handler(engine.clone()));
     let address = server.address().tcp().unwrap();
     (server, address, engine)
@@ -413,8 +412,11 @@ fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place(side: Si
     for n in 0..3 {
         for call in ["connect", "receive"] {
             let mut bad = server.agent(call);
+            let to_bad = server.registry().get_connection(call);
             bad.say(b"go on");
             bad.expect_bye();
+            // The one whose handler is told of it may have ended already.
+            assert!(to_bad.is_none_or(|it| it.closed() == CloseReason::Aborted));
             expect_told(&heard, &format!("close {call}"));
         }
         drop(server.agent("close"));
@@ -428,7 +430,8 @@ fn a_handler_that_panics_in_any_call_is_told_the_end_and_keeps_no_place(side: Si
 }
 
 fn a_handler_that_never_returns_costs_its_own_connection_only(side: Side) {
-    let (server, heard) = Rogue::serve(side, false, Options::default());
+    let limits = ServerLimits::default().connections(4);
+    let (server, heard) = Rogue::serve(side, false, limits);
     let mut stuck = ["connect", "receive"].map(|call| {
         let mut peer = server.agent(call);
         peer.say(b"never answered");
@@ -440,7 +443,7 @@ fn a_handler_that_never_returns_costs_its_own_connection_only(side: Side) {
         peer
     });
     for _ in 0..2 {
-        // The id is free again, if not at once.
+        // The id is free again, if not at once, and so is the place.
         drop(server.agent("close"));
         expect_told(&heard, "close close");
         until(|| !server.registry().is_connection_registered("close"));
@@ -471,95 +474,38 @@ fn a_newer_connection_replaces_one_whose_handler_never_returns(side: Side) {
     assert!(report.ended.is_empty(), "{report:?}");
 }
 
-/// The queue for all connections, of each shell.
-mod one_queue {
-    use super::*;
-
-    /// Sends empty frames until the server ends, while a good peer sends twenty numbers: each with `next`, the peer and
-    /// the body of the next frame of the queue.
-    fn flood(address: SocketAddr, mut next: impl FnMut() -> (String, Frame)) -> JoinHandle<()> {
-        let mut flood = Peer::join(address, "flood");
-        let flooding = thread::spawn(move || while flood.stream.write_all(&[0; 60_000]).is_ok() {});
-        let mut good = Peer::join(address, "good");
-        for n in 0..20_u8 {
-            good.write(&frame(&[n]));
-            loop {
-                let (from, received) = next();
-                if from == "good" {
-                    break assert_eq!(received.as_ref(), [n]);
-                }
-                assert_eq!(received.size(), 0);
+/// It sends empty frames until the server ends, while a good peer sends twenty numbers.
+fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through(shell: Shell) {
+    let (server, queue) = shell.serve_queue(Limits::default().queue_messages(100), WhenFull::Wait);
+    let mut flood = Peer::join(server.address(), "flood");
+    let flooding = thread::spawn(move || while flood.stream.write_all(&[0; 60_000]).is_ok() {});
+    let mut good = Peer::join(server.address(), "good");
+    for n in 0..20_u8 {
+        good.say(&[n]);
+        loop {
+            assert!(queue.len() <= 100);
+            let (from, received) = queue.next().unwrap();
+            if from.peer() == "good" {
+                break assert_eq!(received.as_ref(), [n]);
             }
+            assert_eq!(received.size(), 0);
         }
-        flooding
     }
+    queue.close();
+    drop(server);
+    flooding.join().unwrap();
+}
 
-    #[test]
-    fn a_flood_of_empty_frames_is_bounded_and_the_others_get_through() {
-        let limits = Limits::default().queue_messages(100);
-        let queue = SocketHandlerQueue::new(&limits, WhenFull::Wait);
-        let server = masep::Server::builder("engine").limits(limits);
-        let server = server.handler(queue.clone()).bind("127.0.0.1:0");
-        let server = wait(server).unwrap();
-        let flooding = flood(server.local_address().tcp().unwrap(), || {
-            assert!(queue.len() <= 100);
-            let received = wait(queue.next()).unwrap();
-            (received.connection.peer().to_string(), received.frame)
-        });
-        queue.close();
-        drop(server);
-        flooding.join().unwrap();
-    }
-
-    #[test]
-    fn so_it_is_without_async() {
-        let limits = Limits::default().queue_messages(100);
-        let queue = blocking::SocketHandlerQueue::new(&limits, WhenFull::Wait);
-        let server = blocking::Server::builder("engine").limits(limits);
-        let server = server.handler(queue.clone()).bind("127.0.0.1:0").unwrap();
-        let flooding = flood(server.local_address().tcp().unwrap(), || {
-            assert!(queue.len() <= 100);
-            let received = queue.next_timeout(SOON).unwrap().unwrap();
-            (received.connection.peer().to_string(), received.frame)
-        });
-        queue.close();
-        drop(server);
-        flooding.join().unwrap();
-    }
-
-    /// More than the queue takes, and `BYE` behind it.
-    fn overflow(address: SocketAddr) {
-        let mut peer = Peer::join(address, "agent");
-        peer.write(&[frame(b"1"), frame(b"2"), frame(b"3"), frame(b"BYE")].concat());
-    }
-
-    #[test]
-    fn a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it() {
-        let queue =
-            SocketHandlerQueue::new(&Limits::default().queue_messages(1), WhenFull::Disconnect);
-        let server = masep::Server::builder("engine").handler(queue.clone());
-        let server = wait(server.bind("127.0.0.1:0")).unwrap();
-        overflow(server.local_address().tcp().unwrap());
-        until(|| server.registry().is_empty());
-        let received = queue.try_next().unwrap();
-        assert_eq!(received.frame.bytes(), "1");
-        let reason = wait(received.connection.closed());
-        assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn and_so_it_is_without_async() {
-        let limits = Limits::default().queue_messages(1);
-        let queue = blocking::SocketHandlerQueue::new(&limits, WhenFull::Disconnect);
-        let server = blocking::Server::builder("engine").handler(queue.clone());
-        let server = server.bind("127.0.0.1:0").unwrap();
-        overflow(server.local_address().tcp().unwrap());
-        until(|| server.registry().is_empty());
-        let received = queue.try_next().unwrap();
-        assert_eq!(received.frame.bytes(), "1");
-        let reason = received.connection.closed();
-        assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
-        assert!(queue.is_empty());
-    }
+fn a_frame_that_a_full_queue_has_lost_is_the_reason_of_the_end_though_a_bye_came_behind_it(
+    shell: Shell,
+) {
+    let limits = Limits::default().queue_messages(1);
+    let (server, queue) = shell.serve_queue(limits, WhenFull::Disconnect);
+    Peer::join(server.address(), "agent").say_all(["1", "2", "3", "BYE"]);
+    until(|| server.registry().len() == 0);
+    let (connection, frame) = queue.try_next().unwrap();
+    assert_eq!(frame.bytes(), "1");
+    let reason = connection.closed();
+    assert!(matches!(reason, CloseReason::QueueFull(_)), "{reason:?}");
+    assert_eq!(queue.len(), 0);
 }

@@ -7,10 +7,10 @@ use std::thread;
 use masep::{Address, CloseReason, DecodeErrorKind, Frame, Protocol, RejectReason, ServerLimits};
 use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 
-use crate::shells::masep2::{self, first_bytes, frame, read};
+use crate::shells::masep2::{first_bytes, frame};
 use crate::shells::{
-    Act, Client, Connection, Handler, Network, Options, Peer, Serving, Shell, Side, accept, listen,
-    of_each_network, of_each_shell, until,
+    Act, Agent, Client, Connection, Handler, Network, Options, Peer, Serving, Shell, Side, accept,
+    listen, of_each_network, of_each_shell, until,
 };
 
 of_each_network! {
@@ -146,10 +146,10 @@ fn claims_of_large_payloads_hold_up_nobody(side: Side) {
 
 fn pings_without_end_hold_up_nobody(shell: Shell) {
     let (server, _engine, good) = serve(shell.over(Network::Tcp), Options::default());
-    let mut bad = masep2::join(&*server, &first_bytes("bad"));
+    let mut bad = server.agent2(&first_bytes("bad"));
     let pings = frame(kind::PING, b"12345678").repeat(1_000);
     // Nobody reads the answers, which are few.
-    bad.stream.set_nonblocking(true).unwrap();
+    bad.stream.socket().set_nonblocking(true).unwrap();
     let mut sent = 0;
     while sent < 8 << 20 {
         match bad.stream.write(&pings[sent % pings.len()..]) {
@@ -186,7 +186,7 @@ fn a_client_that_dies_within_the_agreement_leaves_its_place(shell: Shell) {
     );
     play(&*good);
     // The place is free, and the id.
-    let again = masep2::join(&*server, &bytes);
+    let again = server.agent2(&bytes);
     drop(again);
     until(|| engine.outcomes().last() == Some(&"closed"));
 }
@@ -230,11 +230,11 @@ fn a_server_of_another_time_is_understood(shell: Shell) {
     let (listener, address) = listen();
     let target = format!("masep://{address}");
     let connecting = thread::spawn(move || shell.connect("agent", target, Options::default()));
-    let mut there = Peer::of(listener.accept().unwrap().0);
+    let mut there = Agent::new(listener.accept().unwrap().0, Protocol::Masep2);
     let mut bytes = [0; preamble::CLIENT.len()];
     there.stream.read_exact(&mut bytes).unwrap();
     assert_eq!(bytes, preamble::CLIENT);
-    assert_eq!(read(&mut there).0, kind::HELLO);
+    assert_eq!(there.read_frame().unwrap().0, kind::HELLO);
     let mut welcome = masep::Welcome::new("engine".into(), 1 << 20);
     welcome.features.push("of-another-time".into());
     let welcome = with_an_unknown_key(&Control::Welcome(Box::new(welcome)));
@@ -246,5 +246,5 @@ fn a_server_of_another_time_is_understood(shell: Shell) {
         assert_eq!(client.connection().recv(), Ok(Frame::new("hi")));
     }
     client.connection().send("hello").unwrap();
-    assert_eq!(read(&mut there), (kind::BYTES, b"hello".to_vec()));
+    there.expect("hello");
 }

@@ -12,22 +12,25 @@ use masep::{
 
 use crate::directory::Directory;
 use crate::shells::{
-    Act, Client, Connection, Handle, Handler, Options, Peer, Server, Shell, accept, frame, listen,
-    masep2, of_each_pair, of_each_shell, until,
+    Act, Client, Connection, Handle, Handler, Network, Options, Peer, Server, Serving, Shell, Side,
+    accept, frame, listen, masep2, of_each_pair, of_each_pair_and_network, of_each_shell, until,
 };
 
 of_each_pair! {
     what_is_spoken_is_agreed_on
-    an_array_of_a_megabyte_arrives_bit_for_bit
     a_peer_of_pymaseps_protocol_is_in_one_session_with_those_of_protocol_2
     a_rejection_says_why
     an_end_says_why
-    a_frame_over_the_peers_limit_names_it_and_the_connection_lives_on
     a_notice_is_no_end
     a_ping_tells_the_time_of_a_round_trip
+    a_unix_socket_has_a_scheme_for_protocol_2
+}
+
+of_each_pair_and_network! {
+    an_array_of_a_megabyte_arrives_bit_for_bit
+    a_frame_over_the_peers_limit_names_it_and_the_connection_lives_on
     peers_that_are_only_waited_for_live_on_by_heartbeats
     a_handler_gets_frames_and_is_told_of_notices
-    a_unix_socket_has_a_scheme_for_protocol_2
 }
 
 of_each_shell! {
@@ -42,7 +45,7 @@ fn target(scheme: &str, server: &dyn Server) -> String {
 }
 
 struct Pair {
-    server: Box<dyn Server>,
+    server: Serving,
     /// The server's end.
     connection: Handle,
     client: Box<dyn Client>,
@@ -50,13 +53,13 @@ struct Pair {
 
 /// A server of both generations and a client of protocol 2.
 fn pair(of_server: Shell, of_client: Shell) -> Pair {
-    pair_with(of_server, Limits::default(), of_client, Limits::default())
+    let [server, client] = [of_server, of_client].map(|shell| shell.over(Network::Tcp));
+    pair_with(server, Limits::default(), client, Limits::default())
 }
 
-fn pair_with(server: Shell, its: Limits, client: Shell, limits: Limits) -> Pair {
-    let server = server.serve(its);
-    let address = target("masep://", &*server);
-    let client = client.connect("agent", address, limits).unwrap();
+fn pair_with(server: Side, options: impl Into<Options>, client: Side, limits: Limits) -> Pair {
+    let server = server.serve(options);
+    let client = client.connect2("agent", &server, limits).unwrap();
     let connection = accept(&*server);
     Pair {
         server,
@@ -202,18 +205,15 @@ fn nothing_but_a_whole_hello_of_pymaseps_leads_to_a_second_connection(shell: She
 
 fn a_server_of_protocol_2_alone_refuses_clients_of_pymaseps(shell: Shell) {
     let server = shell.serve(Some(Protocols::Masep2));
-    let mut peer = Peer::connect(server.address());
-    peer.write(&frame(b"agent"));
-    peer.expect(b"engine");
-    peer.expect_bye();
+    Peer::join(server.address(), "agent").expect_bye();
 }
 
-fn an_array_of_a_megabyte_arrives_bit_for_bit(of_server: Shell, of_client: Shell) {
+fn an_array_of_a_megabyte_arrives_bit_for_bit(of_server: Side, of_client: Side) {
     let nan = f32::from_bits(0x7fc0_1234);
     let floats = Array::from_slice(&[2, 2], &[nan, -0.0, f32::INFINITY, 1.5]).unwrap();
     let empty = Array::from_slice::<i64>(&[0, 3], &[]).unwrap();
     let scalar = Array::from_slice(&[], &[true]).unwrap();
-    let pair = pair(of_server, of_client);
+    let pair = pair_with(of_server, Limits::default(), of_client, Limits::default());
     let (engine, agent) = (&*pair.connection, pair.client.connection());
     for array in [image(), floats, empty, scalar] {
         let sent = message(array);
@@ -316,10 +316,7 @@ fn a_rejection_says_why(of_server: Shell, of_client: Shell) {
     assert!(rejected.text.contains("agent"), "{rejected:?}");
     assert!(words.contains("duplicate_id"), "{words}");
     // A peer of pymasep's protocol is told as ever.
-    let mut old = Peer::connect(pair.server.address());
-    old.write(&frame(b"agent"));
-    old.expect(b"engine");
-    old.expect_bye();
+    Peer::join(pair.server.address(), "agent").expect_bye();
 }
 
 fn an_end_says_why(of_server: Shell, of_client: Shell) {
@@ -340,18 +337,14 @@ fn an_end_says_why(of_server: Shell, of_client: Shell) {
 
     // The server's own end has words too.
     let address = target("masep://", &*pair.server);
-    let client = of_client
-        .connect("other", address, Options::default())
-        .unwrap();
+    let client = of_client.connect("other", address, Options::default());
+    let client = client.unwrap();
     let _connection = accept(&*pair.server);
     let report = thread::scope(|scope| {
         let ending = scope.spawn(|| client.connection().end());
         let report = pair.server.shutdown(Duration::from_secs(10));
         let reason = ending.join().unwrap();
-        assert_eq!(
-            reason.words().map(|bye| bye.code.to_string()),
-            Some("shutdown".into())
-        );
+        assert_eq!(reason.words().map(|bye| &*bye.code), Some("shutdown"));
         report
     });
     assert_eq!(report.ended, ["other".into()]);
@@ -359,8 +352,8 @@ fn an_end_says_why(of_server: Shell, of_client: Shell) {
 }
 
 fn a_frame_over_the_peers_limit_names_it_and_the_connection_lives_on(
-    of_server: Shell,
-    of_client: Shell,
+    of_server: Side,
+    of_client: Side,
 ) {
     let its = Limits::default().payload_bytes(Some(100_000));
     let mine = Limits::default().payload_bytes(Some(200_000));
@@ -438,7 +431,7 @@ fn a_peer_without_a_sign_of_life_is_ended(shell: Shell) {
     assert!(says(b"heartbeat_timeout"), "{heard:?}");
 }
 
-fn peers_that_are_only_waited_for_live_on_by_heartbeats(of_server: Shell, of_client: Shell) {
+fn peers_that_are_only_waited_for_live_on_by_heartbeats(of_server: Side, of_client: Side) {
     // Three of them without a sign of life are the end, and a busy machine may hold a process up for one.
     let limits = Limits::default().heartbeat(Some(Duration::from_millis(500)));
     let pair = pair_with(of_server, limits.clone(), of_client, limits);
@@ -478,13 +471,10 @@ impl Handler for Echo {
     }
 }
 
-fn a_handler_gets_frames_and_is_told_of_notices(of_server: Shell, of_client: Shell) {
+fn a_handler_gets_frames_and_is_told_of_notices(of_server: Side, of_client: Side) {
     let echo = Echo::default();
     let server = of_server.serve(Options::default().handler(echo.clone()));
-    let address = target("masep://", &*server);
-    let client = of_client
-        .connect("agent", address, Options::default())
-        .unwrap();
+    let client = of_client.join("agent", &server);
     let agent = client.connection();
     for size in [0, 1, 100_000] {
         agent.send(vec![1; size]).unwrap();

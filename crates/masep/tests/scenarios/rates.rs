@@ -5,7 +5,7 @@ use std::time::Duration;
 use masep::{CloseReason, Frame, Limit, Limits};
 
 use crate::shells::{
-    Act, Connection, Handler, Options, Shell, Side, accept, of_each_network, of_each_shell,
+    Connection, Echo, Options, Shell, Side, accept, of_each_network, of_each_shell,
 };
 
 of_each_network! {
@@ -33,14 +33,6 @@ fn one_that_sends_more_than_its_rate_waits_and_loses_nothing(side: Side) {
         assert_eq!(connection.recv(), Ok(Frame::new(number.to_vec())));
     }
     assert_eq!(connection.end(), CloseReason::PeerBye);
-}
-
-struct Echo;
-
-impl Handler for Echo {
-    fn on_receive(&self, _: &dyn Connection, frame: Frame) -> Act {
-        Act::Send(frame)
-    }
 }
 
 fn a_handler_gets_all_that_waited_for_its_rate(side: Side) {

@@ -54,7 +54,7 @@ fn a_shutdown_of_a_server_whose_peers_read_does_not_take_the_deadline(side: Side
     let (handler, events) = Events::new();
     let server = side.serve(Options::default().handler(handler));
     let mut peer = server.agent("agent");
-    assert!(matches!(next(&events), Event::Connected(_)));
+    next(&events).connected();
     let report = server.shutdown(Duration::MAX);
     assert_eq!(report.ended, ["agent".into()]);
     peer.expect_bye();

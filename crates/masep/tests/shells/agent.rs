@@ -1,12 +1,11 @@
 //! A peer by hand that says whole frames, over any network: in TLS those of protocol 2, elsewhere pymasep's.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
-use masep::Protocol;
+use masep::{Address, Protocol};
 use masep_proto::protocol2::{Header, kind, preamble};
 use socket2::SockRef;
 
@@ -49,55 +48,33 @@ impl Link for super::foreign::Client {
     }
 }
 
-fn at_address(address: SocketAddr) -> Box<dyn Link> {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    Box::new(stream)
-}
-
-fn at_path(path: &Path) -> Box<dyn Link> {
-    Box::new(UnixStream::connect(path).unwrap())
+/// Connected to a server on this address, over TCP or a Unix socket.
+pub(super) fn connect(address: &Address) -> Box<dyn Link> {
+    match address {
+        Address::Unix(path) => Box::new(UnixStream::connect(path).unwrap()),
+        address => {
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_nodelay(true).unwrap();
+            Box::new(stream)
+        }
+    }
 }
 
 impl Agent {
-    /// Taken by a server over TCP, whose id is `engine`.
-    pub fn join_over_tcp(address: SocketAddr, id: &str) -> Self {
-        Self::say_hello(at_address(address), id)
-    }
-
-    /// The same on a Unix socket.
-    pub fn join_at(path: &Path, id: &str) -> Self {
-        Self::say_hello(at_path(path), id)
-    }
-
-    fn say_hello(link: Box<dyn Link>, id: &str) -> Self {
-        let mut agent = Self::new(link, Protocol::Pymasep);
+    /// Taken by a server whose id is `engine`.
+    pub fn join_at(address: &Address, id: &str) -> Self {
+        let mut agent = Self::new(connect(address), Protocol::Pymasep);
         agent.say(id);
         agent.expect("engine");
         agent
     }
 
-    /// Taken in protocol 2 by a server over TCP, after these first bytes.
-    pub fn join2(address: SocketAddr, first_bytes: &[u8]) -> Self {
-        Self::say_first(at_address(address), first_bytes)
+    /// Taken in protocol 2, after these first bytes.
+    pub fn join2(address: &Address, first_bytes: &[u8]) -> Self {
+        Self::say_first(connect(address), first_bytes)
     }
 
-    /// The same on a Unix socket.
-    pub fn join2_at(path: &Path, first_bytes: &[u8]) -> Self {
-        Self::say_first(at_path(path), first_bytes)
-    }
-
-    /// The same in TLS.
-    #[cfg(feature = "tls")]
-    pub fn join2_in_tls(
-        address: SocketAddr,
-        authority: &super::authority::Authority,
-        first_bytes: &[u8],
-    ) -> Self {
-        Self::in_tls(TcpStream::connect(address).unwrap(), authority, first_bytes)
-    }
-
-    /// The same over this stream.
+    /// The same in TLS over this stream.
     #[cfg(feature = "tls")]
     pub fn in_tls(
         stream: TcpStream,
@@ -120,7 +97,8 @@ impl Agent {
 }
 
 impl<L: Link> Agent<L> {
-    pub(super) fn new(stream: L, speaks: Protocol) -> Self {
+    /// Connected, and silent.
+    pub fn new(stream: L, speaks: Protocol) -> Self {
         let socket = stream.socket();
         socket.set_read_timeout(Some(SOON)).unwrap();
         socket.set_write_timeout(Some(SOON)).unwrap();

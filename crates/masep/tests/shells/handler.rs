@@ -33,24 +33,6 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-impl<H: Handler> Handler for Arc<H> {
-    fn on_connect(&self, connection: &dyn Connection) -> Act {
-        H::on_connect(self, connection)
-    }
-    fn on_receive(&self, connection: &dyn Connection, frame: Frame) -> Act {
-        H::on_receive(self, connection, frame)
-    }
-    fn on_notice(&self, connection: &dyn Connection) {
-        H::on_notice(self, connection);
-    }
-    fn on_close(&self, connection: &dyn Connection, reason: &CloseReason) -> Act {
-        H::on_close(self, connection, reason)
-    }
-    fn on_reject(&self, address: Address, reason: &RejectReason) -> Act {
-        H::on_reject(self, address, reason)
-    }
-}
-
 pub(super) struct Adapter(pub(super) Arc<dyn Handler>);
 
 fn act(act: Act, connection: Option<&blocking::Connection>) {
@@ -124,12 +106,48 @@ impl masep::SocketHandler for Adapter {
     }
 }
 
+/// Sends frames back.
+pub struct Echo;
+
+impl Handler for Echo {
+    fn on_receive(&self, _: &dyn Connection, frame: Frame) -> Act {
+        Act::Send(frame)
+    }
+}
+
 /// The calls of a handler, as a list.
 pub enum Event {
     Connected(Handle),
     Received(Handle, Frame),
     Closed(Handle, CloseReason),
     Rejected(Address, RejectReason),
+}
+
+/// What an event has to be, and no other.
+impl Event {
+    #[track_caller]
+    pub fn connected(self) -> Handle {
+        match self {
+            Self::Connected(connection) => connection,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn received(self) -> Frame {
+        match self {
+            Self::Received(_, frame) => frame,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn closed(self) -> CloseReason {
+        match self {
+            Self::Closed(_, reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 impl fmt::Debug for Event {

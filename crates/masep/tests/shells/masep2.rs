@@ -1,10 +1,6 @@
 //! The bytes of protocol 2, for peers that are bare sockets.
 
-use std::io::Read;
-
 use masep_proto::protocol2::{Bye, Control, Header, Hello, Welcome, kind, preamble};
-
-use super::{Peer, Server};
 
 /// A frame of protocol 2.
 pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -37,27 +33,4 @@ pub fn first_bytes_of_server(id: &str) -> Vec<u8> {
     let welcome = Control::Welcome(Box::new(Welcome::new(id.into(), 1 << 20)));
     let payload = welcome.encode().unwrap();
     [preamble::SERVER, &frame(welcome.kind(), &payload)[..]].concat()
-}
-
-/// Connected, and taken: behind the server's `WELCOME`.
-pub fn join(server: &dyn Server, first_bytes: &[u8]) -> Peer {
-    let mut peer = Peer::connect(server.address());
-    peer.write(first_bytes);
-    let mut preamble = [0; preamble::SERVER.len()];
-    peer.stream.read_exact(&mut preamble).unwrap();
-    assert_eq!(preamble, preamble::SERVER);
-    assert_eq!(read(&mut peer).0, kind::WELCOME);
-    peer
-}
-
-/// The next frame: its kind and its payload.
-pub fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
-    let mut header = [0; 8];
-    peer.stream.read_exact(&mut header).unwrap();
-    let size = u32::from_le_bytes(header[..4].try_into().unwrap());
-    let size = usize::try_from(size).unwrap();
-    let mut payload = vec![0; size.next_multiple_of(8)];
-    peer.stream.read_exact(&mut payload).unwrap();
-    payload.truncate(size);
-    (header[4], payload)
 }

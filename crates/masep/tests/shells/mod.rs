@@ -32,14 +32,16 @@ use std::time::{Duration, Instant};
 use masep::access::{Grant, Subject};
 use masep::{
     AcceptError, AcceptTimeoutError, Address, Bye, CloseReason, ConnectError, ConnectionId,
-    DecodeError, Frame, Hello, IntoTarget, Message, Notice, PeerLimits, Protocol, RecvMessageError,
-    RecvTimeoutError, Request, SendError, ShutdownReport, TryRecvError, Welcome, WhenFull,
-    blocking,
+    DecodeError, Frame, Hello, IntoTarget, Limits, Message, Notice, PeerLimits, Protocol,
+    RecvMessageError, RecvTimeoutError, Request, SendError, ShutdownReport, TryRecvError, Welcome,
+    WhenFull, blocking,
 };
 use tokio::runtime::Runtime;
 
 pub use agent::Agent;
-pub use handler::{Act, Event, Events, Handler, next, next_rejected};
+pub use handler::{Act, Echo, Event, Events, Handler, next, next_rejected};
+#[cfg(feature = "tls")]
+pub use network::authority as network_authority;
 pub use network::{Network, Serving, Side, listens};
 pub use options::{Options, Says};
 pub use peer::{Peer, frame, listen};
@@ -94,6 +96,24 @@ macro_rules! of_each_pair {
     };
 }
 
+/// The same over TCP and in TLS, of scenarios that take a [`Side`] for each.
+macro_rules! of_each_pair_and_network {
+    ($($scenario:ident)*) => {
+        crate::shells::of_each_pair_and_network! { over_tcp: Tcp, [$($scenario)*] }
+        #[cfg(feature = "tls")]
+        crate::shells::of_each_pair_and_network! { over_tls: Tls, [$($scenario)*] }
+    };
+    ($module:ident: $network:ident, [$($scenario:ident)*]) => {
+        mod $module {
+            use crate::shells::{Network, Shell};
+            crate::shells::of_each_pair! { $($scenario)* }
+            $(fn $scenario(server: Shell, client: Shell) {
+                super::$scenario(server.over(Network::$network), client.over(Network::$network));
+            })*
+        }
+    };
+}
+
 /// Each scenario as a test of each shell over each network: those whose peers are other libraries, or say whole frames.
 /// Those behind `with resets` have resets, or peers that write what nobody takes any more: Unix sockets have neither.
 macro_rules! of_each_network {
@@ -120,7 +140,7 @@ macro_rules! of_each_network {
     };
 }
 
-pub(crate) use {of_each_network, of_each_pair, of_each_shell};
+pub(crate) use {of_each_network, of_each_pair, of_each_pair_and_network, of_each_shell};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -214,32 +234,38 @@ impl dyn Connection + '_ {
     }
 }
 
-/// A trait whose calls go on to both libraries. Calls of async that wait do so in the runtime of all tests.
+/// A trait whose calls go on to both libraries. Calls of async that wait do so in the runtime of all tests. `in both` has
+/// those that are one expression in both, `in each` those that are another with async, which stands behind that of blocking.
 macro_rules! face {
     ($face:ident [$($bounds:tt)*] for $blocking:ty, $async:ty;
         $(fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $returned:ty;)*
         $(async fn $waits:ident(&self $(, $awaited:ident: $kind:ty)*) -> $result:ty;)*
-        in both { $($of_both:item)* }
-        in blocking { $($of_blocking:item)* }
-        in async { $($of_async:item)* }
-        by hand { $($by_hand:item)* }
+        in both { $(
+            $(#[$attribute:meta])*
+            fn $(<$lifetime:lifetime>)? $both:ident $of_both:tt $(-> $both_gives:ty)? => $do_both:block
+        )* }
+        in each { $(
+            $(#[$document:meta])*
+            fn $each:ident $of_each:tt $(-> $each_gives:ty)? => $do_blocking:block, $do_async:block
+        )* }
     ) => {
         pub trait $face: $($bounds)* {
             $(fn $name(&self $(, $argument: $type)*) -> $returned;)*
             $(fn $waits(&self $(, $awaited: $kind)*) -> $result;)*
-            $($by_hand)*
+            $($(#[$attribute])* fn $both $(<$lifetime>)? $of_both $(-> $both_gives)?;)*
+            $($(#[$document])* fn $each $of_each $(-> $each_gives)?;)*
         }
         impl $face for $blocking {
             $(fn $name(&self $(, $argument: $type)*) -> $returned { self.$name($($argument),*) })*
             $(fn $waits(&self $(, $awaited: $kind)*) -> $result { self.$waits($($awaited),*) })*
-            $($of_both)*
-            $($of_blocking)*
+            $($(#[$attribute])* fn $both $(<$lifetime>)? $of_both $(-> $both_gives)? $do_both)*
+            $(fn $each $of_each $(-> $each_gives)? $do_blocking)*
         }
         impl $face for $async {
             $(fn $name(&self $(, $argument: $type)*) -> $returned { self.$name($($argument),*) })*
             $(fn $waits(&self $(, $awaited: $kind)*) -> $result { wait(self.$waits($($awaited),*)) })*
-            $($of_both)*
-            $($of_async)*
+            $($(#[$attribute])* fn $both $(<$lifetime>)? $of_both $(-> $both_gives)? $do_both)*
+            $(fn $each $of_each $(-> $each_gives)? $do_async)*
         }
     };
 }
@@ -266,64 +292,37 @@ face! { Connection [Send + Sync] for blocking::Connection, masep::Connection;
     async fn bye_with(&self, bye: Bye) -> CloseReason;
     async fn closed(&self) -> CloseReason;
     in both {
-        fn handle(&self) -> Handle {
-            Box::new(self.clone())
-        }
-        fn peer(&self) -> String {
-            self.peer().to_string()
-        }
-        fn close_reason(&self) -> Option<CloseReason> {
-            self.close_reason().cloned()
-        }
-        fn try_send_frame(&self, frame: Frame) -> Result<(), SendError> {
-            self.try_send(frame)
-        }
-        fn grant(&self) -> Option<Grant> {
-            self.grant().cloned()
-        }
+        fn handle(&self) -> Handle => { Box::new(self.clone()) }
+        fn peer(&self) -> String => { self.peer().to_string() }
+        fn close_reason(&self) -> Option<CloseReason> => { self.close_reason().cloned() }
+        fn try_send_frame(&self, frame: Frame) -> Result<(), SendError> => { self.try_send(frame) }
+        fn grant(&self) -> Option<Grant> => { self.grant().cloned() }
     }
-    in blocking {
-        fn send_frame(&self, frame: Frame) -> Result<(), SendError> {
+    in each {
+        fn send_frame(&self, frame: Frame) -> Result<(), SendError> => {
             self.send(frame)
+        }, {
+            wait(async { self.send(frame).await })
         }
-        fn recv(&self) -> Result<Frame, CloseReason> {
+        fn recv(&self) -> Result<Frame, CloseReason> => {
             in_time(self.recv_timeout(SOON))
+        }, {
+            wait(self.recv())
         }
-        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>> {
+        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>> => {
             match self.recv_timeout(time) {
                 Ok(frame) => Some(Ok(frame)),
                 Err(RecvTimeoutError::Closed(reason)) => Some(Err(reason)),
                 Err(RecvTimeoutError::TimedOut) => None,
             }
-        }
-        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
-            in_time(self.recv_newest_timeout(SOON, keep))
-        }
-    }
-    in async {
-        fn send_frame(&self, frame: Frame) -> Result<(), SendError> {
-            wait(async { self.send(frame).await })
-        }
-        fn recv(&self) -> Result<Frame, CloseReason> {
-            wait(self.recv())
-        }
-        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>> {
+        }, {
             wait(async { tokio::time::timeout(time, self.recv()).await.ok() })
         }
-        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> {
+        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason> => {
+            in_time(self.recv_newest_timeout(SOON, keep))
+        }, {
             wait(self.recv_newest(keep))
         }
-    }
-    by hand {
-        fn handle(&self) -> Handle;
-        fn peer(&self) -> String;
-        fn close_reason(&self) -> Option<CloseReason>;
-        fn grant(&self) -> Option<Grant>;
-        fn send_frame(&self, frame: Frame) -> Result<(), SendError>;
-        fn try_send_frame(&self, frame: Frame) -> Result<(), SendError>;
-        fn recv(&self) -> Result<Frame, CloseReason>;
-        fn recv_within(&self, time: Duration) -> Option<Result<Frame, CloseReason>>;
-        fn recv_newest(&self, keep: &dyn Fn(&Frame) -> bool) -> Result<Frame, CloseReason>;
     }
 }
 
@@ -335,21 +334,16 @@ face! { Registry [Send + Sync] for blocking::Registry, masep::Registry;
     async fn broadcast(&self, frame: &Frame, when_full: WhenFull) -> Result<usize, SendError>;
     async fn broadcast_message(&self, message: &Message, when_full: WhenFull) -> Result<usize, SendError>;
     in both {
-        fn get_connection(&self, id: &str) -> Option<Handle> {
+        fn get_connection(&self, id: &str) -> Option<Handle> => {
             Some(Box::new(self.get_connection(id)?))
         }
-        fn try_broadcast(&self, frame: &Frame) -> Result<Vec<String>, SendError> {
+        /// The peers that had no room.
+        fn try_broadcast(&self, frame: &Frame) -> Result<Vec<String>, SendError> => {
             let without_room = self.try_broadcast(frame)?;
             Ok(without_room.iter().map(|it| it.peer().to_string()).collect())
         }
     }
-    in blocking {}
-    in async {}
-    by hand {
-        fn get_connection(&self, id: &str) -> Option<Handle>;
-        /// The peers that had no room.
-        fn try_broadcast(&self, frame: &Frame) -> Result<Vec<String>, SendError>;
-    }
+    in each {}
 }
 
 face! { Server [Send + Sync] for blocking::Server, masep::Server;
@@ -359,93 +353,94 @@ face! { Server [Send + Sync] for blocking::Server, masep::Server;
     fn bans(&self) -> Vec<Subject>;
     fn is_exposed(&self) -> bool;
     in both {
-        fn address(&self) -> Address {
-            self.local_address()
-        }
-        fn registry(&self) -> &dyn Registry {
-            self.registry()
-        }
-        fn stop_accepting(&self) {
-            self.stop_accepting();
-        }
-        fn pymasep_address(&self) -> Option<Address> {
-            self.pymasep_address().cloned()
-        }
+        fn address(&self) -> Address => { self.local_address() }
+        fn registry(&self) -> &dyn Registry => { self.registry() }
+        fn stop_accepting(&self) => { self.stop_accepting(); }
+        fn pymasep_address(&self) -> Option<Address> => { self.pymasep_address().cloned() }
         #[cfg(feature = "tls")]
-        fn certificate(&self) -> Option<masep::tls::CertificateState> {
-            self.certificate()
-        }
+        fn certificate(&self) -> Option<masep::tls::CertificateState> => { self.certificate() }
     }
-    in blocking {
-        fn accept(&self) -> Result<Handle, AcceptError> {
+    in each {
+        fn accept(&self) -> Result<Handle, AcceptError> => {
             match self.accept_timeout(SOON) {
                 Ok(accepted) => Ok(Box::new(accepted)),
                 Err(AcceptTimeoutError::TimedOut) => panic!("no connection in time"),
                 Err(error) => Err(error.into()),
             }
-        }
-        fn next_request(&self) -> Result<Request, AcceptError> {
-            Ok(self.next_request_timeout(SOON)?)
-        }
-        fn announce(&self) -> io::Result<()> {
-            self.announce()
-        }
-        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
-            Self::shutdown(*self, deadline)
-        }
-    }
-    in async {
-        fn accept(&self) -> Result<Handle, AcceptError> {
+        }, {
             Ok(Box::new(wait(self.accept())?))
         }
-        fn next_request(&self) -> Result<Request, AcceptError> {
+        /// Within a time that is long for what has happened already.
+        fn next_request(&self) -> Result<Request, AcceptError> => {
+            Ok(self.next_request_timeout(SOON)?)
+        }, {
             wait(self.next_request())
         }
-        fn announce(&self) -> io::Result<()> {
+        fn announce(&self) -> io::Result<()> => {
+            self.announce()
+        }, {
             let _context = RUNTIME.enter();
             self.announce()
         }
-        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport {
+        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport => {
+            Self::shutdown(*self, deadline)
+        }, {
             wait(Self::shutdown(*self, deadline))
         }
-    }
-    by hand {
-        fn address(&self) -> Address;
-        fn registry(&self) -> &dyn Registry;
-        fn accept(&self) -> Result<Handle, AcceptError>;
-        /// Within a time that is long for what has happened already.
-        fn next_request(&self) -> Result<Request, AcceptError>;
-        fn stop_accepting(&self);
-        fn pymasep_address(&self) -> Option<Address>;
-        #[cfg(feature = "tls")]
-        fn certificate(&self) -> Option<masep::tls::CertificateState>;
-        fn announce(&self) -> io::Result<()>;
-        fn shutdown(self: Box<Self>, deadline: Duration) -> ShutdownReport;
     }
 }
 
 face! { Client [Send + Sync] for blocking::Client, masep::Client;
     in both {
-        fn id(&self) -> String {
-            self.id().to_string()
-        }
-        fn server_id(&self) -> String {
-            self.server_id().to_string()
-        }
-        fn connection(&self) -> &dyn Connection {
-            self.connection()
-        }
-        fn registry(&self) -> &dyn Registry {
-            self.registry()
+        fn id(&self) -> String => { self.id().to_string() }
+        fn server_id(&self) -> String => { self.server_id().to_string() }
+        fn connection(&self) -> &dyn Connection => { self.connection() }
+        fn registry(&self) -> &dyn Registry => { self.registry() }
+    }
+    in each {}
+}
+
+face! { Queue [Send + Sync] for blocking::SocketHandlerQueue, masep::SocketHandlerQueue;
+    in both {
+        fn len(&self) -> usize => { self.len() }
+        fn close(&self) => { self.close(); }
+        fn try_next(&self) -> Option<(Handle, Frame)> => {
+            let received = self.try_next()?;
+            Some((Box::new(received.connection), received.frame))
         }
     }
-    in blocking {}
-    in async {}
-    by hand {
-        fn id(&self) -> String;
-        fn server_id(&self) -> String;
-        fn connection(&self) -> &dyn Connection;
-        fn registry(&self) -> &dyn Registry;
+    in each {
+        fn next(&self) -> Option<(Handle, Frame)> => {
+            let received = self.next_timeout(SOON).expect("it comes in time")?;
+            Some((Box::new(received.connection), received.frame))
+        }, {
+            let received = wait(self.next())?;
+            Some((Box::new(received.connection), received.frame))
+        }
+    }
+}
+
+impl Shell {
+    /// A server whose connections share one queue, with these limits.
+    pub fn serve_queue(
+        self,
+        limits: Limits,
+        when_full: WhenFull,
+    ) -> (Box<dyn Server>, Box<dyn Queue>) {
+        match self {
+            Self::Blocking => {
+                let queue = blocking::SocketHandlerQueue::new(&limits, when_full);
+                let server = blocking::Server::builder("engine").limits(limits);
+                let server = server.handler(queue.clone()).bind("127.0.0.1:0");
+                (Box::new(server.unwrap()), Box::new(queue))
+            }
+            Self::Async => {
+                let queue = masep::SocketHandlerQueue::new(&limits, when_full);
+                let server = masep::Server::builder("engine").limits(limits);
+                let server = wait(server.handler(queue.clone()).bind("127.0.0.1:0"));
+                (Box::new(server.unwrap()), Box::new(queue))
+            }
+        }
     }
 }
 

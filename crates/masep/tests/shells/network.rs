@@ -9,10 +9,10 @@ use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use masep::{Address, ConnectError, ShutdownReport};
+use masep::{Address, ConnectError, Protocols, ShutdownReport};
 
 use super::directory::Directory;
-use super::{Agent, Client, Handle, Options, Server, Shell, accept, masep2};
+use super::{Agent, Client, Handle, Options, Server, Shell, accept, agent, masep2};
 
 /// The network between a server and its peers. In TLS all of them speak protocol 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Serving {
     _directory: Option<Directory>,
 }
 
-/// The certificate of all servers of a process.
+/// The authority and the certificate of all servers of a process.
 #[cfg(feature = "tls")]
 mod certificate {
     use std::sync::LazyLock;
@@ -47,6 +47,12 @@ mod certificate {
 
     pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
     pub static SERVER: LazyLock<Server> = LazyLock::new(|| AUTHORITY.server(&["127.0.0.1"]));
+}
+
+/// The authority of those servers in TLS that a [`Side`] makes.
+#[cfg(feature = "tls")]
+pub fn authority() -> &'static super::authority::Authority {
+    &certificate::AUTHORITY
 }
 
 impl Shell {
@@ -87,10 +93,21 @@ impl Side {
         let options = options.into();
         #[cfg(feature = "tls")]
         if self.network == Network::Tls {
-            let options = options.client_tls(certificate::AUTHORITY.trusted());
+            let options = options.client_tls(authority().trusted());
             return self.shell.connect(id, server.target(), options);
         }
         self.shell.connect(id, server.target(), options)
+    }
+
+    /// The same of one that insists on protocol 2: a server of pymasep's, which this process still remembers, may have had the
+    /// same port.
+    pub fn connect2(
+        self,
+        id: &str,
+        server: &Serving,
+        options: impl Into<Options>,
+    ) -> Result<Box<dyn Client>, ConnectError> {
+        self.connect(id, server, options.into().protocols(Protocols::Masep2))
     }
 
     pub fn join(self, id: &str, server: &Serving) -> Box<dyn Client> {
@@ -135,37 +152,28 @@ impl Serving {
 
     /// A peer by hand that has been taken.
     pub fn agent(&self, id: &str) -> Agent {
-        match self.server.address() {
-            #[cfg(feature = "tls")]
-            _ if self.network == Network::Tls => self.agent2(&masep2::first_bytes(id)),
-            Address::Unix(path) => Agent::join_at(&path, id),
-            address => Agent::join_over_tcp(address.tcp().unwrap(), id),
+        #[cfg(feature = "tls")]
+        if self.network == Network::Tls {
+            return self.agent2(&masep2::first_bytes(id));
         }
+        Agent::join_at(&self.server.address(), id)
     }
 
     /// The same, of one that speaks protocol 2 over any network and says these first bytes.
     pub fn agent2(&self, first_bytes: &[u8]) -> Agent {
-        match self.server.address() {
-            Address::Unix(path) => Agent::join2_at(&path, first_bytes),
-            #[cfg(feature = "tls")]
-            address if self.network == Network::Tls => {
-                let address = address.tcp().unwrap();
-                Agent::join2_in_tls(address, &certificate::AUTHORITY, first_bytes)
-            }
-            address => Agent::join2(address.tcp().unwrap(), first_bytes),
+        let address = self.server.address();
+        #[cfg(feature = "tls")]
+        if self.network == Network::Tls {
+            let stream = TcpStream::connect(&address).unwrap();
+            return Agent::in_tls(stream, authority(), first_bytes);
         }
+        Agent::join2(&address, first_bytes)
     }
 
     /// Connects to it, and says what is a hello in no protocol.
     pub fn hear_nonsense(&self) {
-        const NONSENSE: &[u8] = b"\x02\0\xff\xff";
-        match self.server.address() {
-            Address::Unix(path) => UnixStream::connect(path).unwrap().write_all(NONSENSE),
-            address => TcpStream::connect(address.tcp().unwrap())
-                .unwrap()
-                .write_all(NONSENSE),
-        }
-        .unwrap();
+        let mut stream = agent::connect(&self.server.address());
+        stream.write_all(b"\x02\0\xff\xff").unwrap();
     }
 
     pub fn shutdown(self, deadline: Duration) -> ShutdownReport {
@@ -177,6 +185,6 @@ impl Serving {
 pub fn listens(address: &Address) -> bool {
     match address {
         Address::Unix(path) => UnixStream::connect(path).is_ok(),
-        address => TcpStream::connect(address.tcp().unwrap()).is_ok(),
+        address => TcpStream::connect(address).is_ok(),
     }
 }

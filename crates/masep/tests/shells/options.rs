@@ -43,8 +43,8 @@ pub struct Options {
 }
 
 macro_rules! setters {
-    ($($name:ident: $type:ty,)*) => {
-        $(pub fn $name(mut self, $name: $type) -> Self {
+    ($($(#[$attribute:meta])* $name:ident: $type:ty,)*) => {
+        $($(#[$attribute])* pub fn $name(mut self, $name: $type) -> Self {
             self.$name = $name.into();
             self
         })*
@@ -66,6 +66,8 @@ impl Options {
         pymasep_listen: String,
         proxy_protocol: bool,
         says: Says,
+        #[cfg(feature = "tls")] server_tls: masep::tls::ServerTls,
+        #[cfg(feature = "tls")] client_tls: masep::tls::ClientTls,
     }
 
     pub fn admit(mut self, admit: impl Fn(AccessRequest) + Send + Sync + 'static) -> Self {
@@ -75,18 +77,6 @@ impl Options {
 
     pub fn id(mut self, id: &str) -> Self {
         self.id = Some(id.to_owned());
-        self
-    }
-
-    #[cfg(feature = "tls")]
-    pub fn server_tls(mut self, tls: masep::tls::ServerTls) -> Self {
-        self.server_tls = Some(tls);
-        self
-    }
-
-    #[cfg(feature = "tls")]
-    pub fn client_tls(mut self, tls: masep::tls::ClientTls) -> Self {
-        self.client_tls = Some(tls);
         self
     }
 
@@ -139,34 +129,25 @@ pub struct Says {
     pub token: Option<&'static str>,
 }
 
-/// The options that a builder of any kind has.
-macro_rules! set {
-    ($builder:expr, $options:ident) => {{
-        let mut builder = $builder
-            .limits($options.limits)
-            .socket_options($options.socket);
-        if let Some(when_full) = $options.when_full {
-            builder = builder.when_full(when_full);
-        }
-        if let Some(protocols) = $options.protocols {
-            builder = builder.protocols(protocols);
-        }
+/// Sets those options of a builder that are given.
+macro_rules! given {
+    ($builder:expr, $options:expr => $($name:ident),*) => {{
+        let mut builder = $builder;
+        $(if let Some(option) = $options.$name {
+            builder = builder.$name(option);
+        })*
         builder
     }};
 }
 
 macro_rules! server {
     ($builder:expr, $options:ident) => {{
-        let mut builder = set!($builder, $options)
+        let mut builder = $builder
+            .limits($options.limits)
+            .socket_options($options.socket)
             .server_limits($options.server_limits)
             .announce($options.announce)
             .proxy_protocol($options.proxy_protocol);
-        if let Some(duplicates) = $options.duplicates {
-            builder = builder.duplicates(duplicates);
-        }
-        if let Some(tokens) = $options.tokens {
-            builder = builder.tokens(tokens);
-        }
         if let Some(Admit(admit)) = $options.admit {
             builder = builder.admit(move |request| admit(request));
         }
@@ -183,29 +164,34 @@ macro_rules! server {
         if let Some(tls) = $options.server_tls {
             builder = builder.tls(tls);
         }
-        builder
+        given!(builder, $options => when_full, protocols, duplicates, tokens)
     }};
 }
 
 macro_rules! client {
     ($builder:expr, $options:ident) => {{
-        #[allow(unused_mut, reason = "for TLS")]
-        let mut builder = set!($builder, $options);
+        let builder = $builder.limits($options.limits).socket_options($options.socket);
         #[cfg(feature = "tls")]
-        if let Some(tls) = $options.client_tls {
-            builder = builder.tls(tls);
-        }
-        say!(builder, $options.says: role, game, seat, table, resume, profile, make, token)
+        let builder = match $options.client_tls {
+            Some(tls) => builder.tls(tls),
+            None => builder,
+        };
+        let builder = given!(builder, $options => when_full, protocols);
+        given!(builder, $options.says => role, game, seat, table, resume, profile, make, token)
     }};
 }
 
-macro_rules! say {
-    ($builder:expr, $options:ident.says: $($name:ident),*) => {{
-        let mut builder = $builder;
-        $(if let Some(said) = $options.says.$name {
-            builder = builder.$name(said);
-        })*
-        builder
+/// The last call of a builder, which has the handler if there is one.
+macro_rules! handled {
+    ($builder:expr, $handler:expr, |$built:ident| $end:expr) => {{
+        let $built = $builder;
+        Box::new(match $handler {
+            Some(handler) => {
+                let $built = $built.handler(Adapter(handler));
+                $end
+            }
+            None => $end,
+        })
     }};
 }
 
@@ -215,23 +201,16 @@ impl Shell {
         target: impl IntoTarget,
         options: impl Into<Options>,
     ) -> io::Result<Box<dyn Server>> {
-        let mut options = options.into();
-        let handler = options.handler.take().map(Adapter);
-        let id = options.id.take().unwrap_or_else(|| "engine".to_owned());
+        let options = options.into();
+        let id = options.id.as_deref().unwrap_or("engine");
         Ok(match self {
             Self::Blocking => {
-                let mut builder = server!(blocking::Server::builder(id), options);
-                if let Some(handler) = handler {
-                    builder = builder.handler(handler);
-                }
-                Box::new(builder.bind(target)?)
+                let builder = server!(blocking::Server::builder(id), options);
+                handled!(builder, options.handler, |it| it.bind(target)?)
             }
             Self::Async => {
                 let builder = server!(masep::Server::builder(id), options);
-                Box::new(match handler {
-                    Some(handler) => wait(builder.handler(handler).bind(target))?,
-                    None => wait(builder.bind(target))?,
-                })
+                handled!(builder, options.handler, |it| wait(it.bind(target))?)
             }
         })
     }
@@ -242,22 +221,15 @@ impl Shell {
         target: impl IntoTarget,
         options: impl Into<Options>,
     ) -> Result<Box<dyn Client>, ConnectError> {
-        let mut options = options.into();
-        let handler = options.handler.take().map(Adapter);
+        let options = options.into();
         Ok(match self {
             Self::Blocking => {
-                let mut builder = client!(blocking::Client::builder(id), options);
-                if let Some(handler) = handler {
-                    builder = builder.handler(handler);
-                }
-                Box::new(builder.connect(target)?)
+                let builder = client!(blocking::Client::builder(id), options);
+                handled!(builder, options.handler, |it| it.connect(target)?)
             }
             Self::Async => {
                 let builder = client!(masep::Client::builder(id), options);
-                Box::new(match handler {
-                    Some(handler) => wait(builder.handler(handler).connect(target))?,
-                    None => wait(builder.connect(target))?,
-                })
+                handled!(builder, options.handler, |it| wait(it.connect(target))?)
             }
         })
     }

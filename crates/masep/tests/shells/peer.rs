@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::thread;
 
-use masep::Protocol;
+use masep::{Protocol, Protocols};
 
-use super::Agent;
+use super::{Agent, Client, Options, Shell};
 
 /// A connected socket that speaks frames of pymasep's protocol only when told to.
 pub type Peer = Agent<TcpStream>;
@@ -61,6 +62,22 @@ impl Peer {
     pub fn expect_refusal(&mut self) {
         self.expect("engine");
         self.expect_bye();
+    }
+}
+
+impl Shell {
+    /// A client in pymasep's protocol, and the peer by hand that is its server: it has said hello, and this in the same write.
+    pub fn client_of_peer(
+        self,
+        options: impl Into<Options>,
+        behind_hello: &[u8],
+    ) -> (Box<dyn Client>, Peer) {
+        let (listener, address) = listen();
+        let options = options.into().protocols(Protocols::Pymasep);
+        let connecting = thread::spawn(move || self.connect("agent", address, options));
+        let mut peer = Peer::accept(&listener);
+        peer.write(&[&frame(b"engine")[..], behind_hello].concat());
+        (connecting.join().unwrap().unwrap(), peer)
     }
 }
 

@@ -19,52 +19,23 @@ impl Shell {
 
 face! { Player [Send] for blocking::Player, masep::Player;
     in both {
-        fn events(&mut self) -> Vec<Event> {
-            self.events()
-        }
-        fn end(&self) -> Option<End> {
-            self.end().cloned()
-        }
-        fn resume(&self) -> Option<String> {
-            self.resume().map(str::to_owned)
-        }
+        fn events(&mut self) -> Vec<Event> => { self.events() }
+        fn end(&self) -> Option<End> => { self.end().cloned() }
+        fn resume(&self) -> Option<String> => { self.resume().map(str::to_owned) }
     }
-    in blocking {
-        fn next_turn(&mut self) -> Option<Turn> {
-            self.next_turn()
-        }
-        fn event(&mut self) -> Option<Event> {
-            self.event()
-        }
-        fn event_within(&mut self, time: Duration) -> Option<Option<Event>> {
+    in each {
+        fn next_turn(&mut self) -> Option<Turn> => { self.next_turn() }, { wait(self.next_turn()) }
+        fn event(&mut self) -> Option<Event> => { self.event() }, { wait(self.event()) }
+        fn event_within(&mut self, time: Duration) -> Option<Option<Event>> => {
             self.event_timeout(time).ok()
-        }
-        fn act_with(&mut self, action: Value) -> Result<bool, SendError> {
-            self.act(action)
-        }
-    }
-    in async {
-        fn next_turn(&mut self) -> Option<Turn> {
-            wait(self.next_turn())
-        }
-        fn event(&mut self) -> Option<Event> {
-            wait(self.event())
-        }
-        fn event_within(&mut self, time: Duration) -> Option<Option<Event>> {
+        }, {
             wait(async { timeout(time, self.event()).await.ok() })
         }
-        fn act_with(&mut self, action: Value) -> Result<bool, SendError> {
+        fn act_with(&mut self, action: Value) -> Result<bool, SendError> => {
+            self.act(action)
+        }, {
             wait(self.act(action))
         }
-    }
-    by hand {
-        fn events(&mut self) -> Vec<Event>;
-        fn end(&self) -> Option<End>;
-        fn resume(&self) -> Option<String>;
-        fn next_turn(&mut self) -> Option<Turn>;
-        fn event(&mut self) -> Option<Event>;
-        fn event_within(&mut self, time: Duration) -> Option<Option<Event>>;
-        fn act_with(&mut self, action: Value) -> Result<bool, SendError>;
     }
 }
 

@@ -39,107 +39,50 @@ face! { Table [Send + Sync] for blocking::Table, masep::Table;
     fn events(&self) -> Vec<Event>;
     async fn event(&self) -> Option<Event>;
     in both {
-        fn address(&self) -> Address {
-            self.local_address()
-        }
-        fn pymasep_address(&self) -> Address {
-            self.server().pymasep_address().unwrap().clone()
-        }
-        fn kick(&self, subject: &Subject) -> usize {
-            self.server().kick(subject)
-        }
-        fn close(&self, turn: u64) {
-            self.close(turn);
-        }
-        fn show_view(&self, view: View) -> Result<(), TableError> {
-            self.show(view)
-        }
-        fn finish_with(&self, view: Views<'_>) -> Result<(), TableError> {
-            self.finish_episode(view)
-        }
-        fn open_with<'a>(
-            &'a self,
-            seats: &[&str],
-            time: TurnTime,
-            view: Views<'a>,
-        ) -> Result<Box<dyn Turn + 'a>, TableError> {
+        fn address(&self) -> Address => { self.local_address() }
+        fn pymasep_address(&self) -> Address => { self.server().pymasep_address().unwrap().clone() }
+        fn kick(&self, subject: &Subject) -> usize => { self.server().kick(subject) }
+        fn close(&self, turn: u64) => { self.close(turn); }
+        fn show_view(&self, view: View) -> Result<(), TableError> => { self.show(view) }
+        fn finish_with(&self, view: Views<'_>) -> Result<(), TableError> => { self.finish_episode(view) }
+        fn<'a> open_with(&'a self, seats: &[&str], time: TurnTime, view: Views<'a>)
+            -> Result<Box<dyn Turn + 'a>, TableError> => {
             let seats = seats.iter().copied();
             Ok(Box::new(self.open_timed(seats, time, view)?))
         }
-        fn actions_with<'a>(&'a self, view: Views<'a>) -> Box<dyn Moves + 'a> {
-            Box::new(self.actions(view))
-        }
+        fn<'a> actions_with(&'a self, view: Views<'a>) -> Box<dyn Moves + 'a> => { Box::new(self.actions(view)) }
     }
-    in blocking {
-        fn filled(&self) {
-            self.filled().unwrap();
-        }
-        fn end(&self) {
-            self.end();
-        }
-        fn filled_within(&self, time: Duration) -> Option<Result<(), TableError>> {
+    in each {
+        fn filled(&self) => { self.filled().unwrap(); }, { wait(self.filled()).unwrap(); }
+        fn end(&self) => { self.end(); }, { wait(self.end()); }
+        fn filled_within(&self, time: Duration) -> Option<Result<(), TableError>> => {
             self.filled_timeout(time).ok()
+        }, {
+            wait(async { timeout(time, self.filled()).await.ok() })
         }
-        fn event_within(&self, time: Duration) -> Option<Option<Event>> {
+        fn event_within(&self, time: Duration) -> Option<Option<Event>> => {
             self.event_timeout(time).ok()
+        }, {
+            wait(async { timeout(time, self.event()).await.ok() })
         }
-        fn ask_with(&self, seat: &str, view: View) -> Result<Move, TableError> {
+        fn ask_with(&self, seat: &str, view: View) -> Result<Move, TableError> => {
             self.ask(seat, view)
+        }, {
+            wait(self.ask(seat, view))
         }
-        fn ask_all_with(&self, time: TurnTime, view: Views<'_>) -> Result<Vec<Move>, TableError> {
+        fn ask_all_with(&self, time: TurnTime, view: Views<'_>) -> Result<Vec<Move>, TableError> => {
             self.ask_all_timed(time, view)
+        }, {
+            wait(self.ask_all_timed(time, view))
         }
-        fn give_up_asking(&self, time: Duration, view: Views<'_>) {
+        /// Asks all seats, of which none decides in this time, and waits no longer: the turn stays open.
+        fn give_up_asking(&self, time: Duration, view: Views<'_>) => {
             let seats = self.seats();
             let mut turn = self.open(seats.iter().map(Seat::name), view).unwrap();
             turn.next_timeout(time).unwrap_err();
-        }
-    }
-    in async {
-        fn filled(&self) {
-            wait(self.filled()).unwrap();
-        }
-        fn end(&self) {
-            wait(self.end());
-        }
-        fn filled_within(&self, time: Duration) -> Option<Result<(), TableError>> {
-            wait(async { timeout(time, self.filled()).await.ok() })
-        }
-        fn event_within(&self, time: Duration) -> Option<Option<Event>> {
-            wait(async { timeout(time, self.event()).await.ok() })
-        }
-        fn ask_with(&self, seat: &str, view: View) -> Result<Move, TableError> {
-            wait(self.ask(seat, view))
-        }
-        fn ask_all_with(&self, time: TurnTime, view: Views<'_>) -> Result<Vec<Move>, TableError> {
-            wait(self.ask_all_timed(time, view))
-        }
-        fn give_up_asking(&self, time: Duration, view: Views<'_>) {
+        }, {
             wait(async { timeout(time, self.ask_all(view)).await }).unwrap_err();
         }
-    }
-    by hand {
-        fn address(&self) -> Address;
-        fn pymasep_address(&self) -> Address;
-        fn kick(&self, subject: &Subject) -> usize;
-        fn close(&self, turn: u64);
-        fn show_view(&self, view: View) -> Result<(), TableError>;
-        fn finish_with(&self, view: Views<'_>) -> Result<(), TableError>;
-        fn open_with<'a>(
-            &'a self,
-            seats: &[&str],
-            time: TurnTime,
-            view: Views<'a>,
-        ) -> Result<Box<dyn Turn + 'a>, TableError>;
-        fn actions_with<'a>(&'a self, view: Views<'a>) -> Box<dyn Moves + 'a>;
-        fn filled(&self);
-        fn end(&self);
-        fn filled_within(&self, time: Duration) -> Option<Result<(), TableError>>;
-        fn event_within(&self, time: Duration) -> Option<Option<Event>>;
-        fn ask_with(&self, seat: &str, view: View) -> Result<Move, TableError>;
-        fn ask_all_with(&self, time: TurnTime, view: Views<'_>) -> Result<Vec<Move>, TableError>;
-        /// Asks all seats, of which none decides in this time, and waits no longer: the turn stays open.
-        fn give_up_asking(&self, time: Duration, view: Views<'_>);
     }
 }
 

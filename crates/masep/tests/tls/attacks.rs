@@ -11,9 +11,10 @@ use masep::{CloseReason, ConnectErrorKind, Frame, Limits, RejectReason};
 
 use crate::authority::Authority;
 use crate::foreign::{self, HELLO};
-use crate::forger::{Forger, RECORD, client_hello, in_records, with_extension};
+use crate::forger::{Forger, RECORD, client_hello, in_records, ticket, with_extension};
 use crate::hostile::{Setting, serve};
 use crate::shells::masep2::bye;
+use crate::shells::network_authority as authority;
 use crate::shells::{
     Client, Event, Options, Peer, SOON, Shell, listen, next, next_rejected, of_each_shell, until,
 };
@@ -43,15 +44,25 @@ impl Setting {
 
     /// A client behind its handshake and its hello.
     fn forger(&self) -> Forger {
-        let forger = Forger::connect(self.address(), &self.authority, true);
-        while !self.server.registry().is_connection_registered("foreign") {
-            thread::yield_now();
-        }
+        let forger = Forger::connect(self.address(), authority(), true);
+        self.wait_for_foreign();
         forger
     }
 
+    /// The same, of a client of rustls.
+    pub(crate) fn foreign(&self) -> foreign::Client {
+        let mut client = foreign::connect(self.address(), authority(), &["masep/2"]);
+        client.write_all(HELLO).unwrap();
+        self.wait_for_foreign();
+        client
+    }
+
+    fn wait_for_foreign(&self) {
+        until(|| self.server.registry().is_connection_registered("foreign"));
+    }
+
     /// The reason for which the forger's connection ends. Good ones send meanwhile.
-    fn end_of_foreign(&self) -> CloseReason {
+    pub(crate) fn end_of_foreign(&self) -> CloseReason {
         loop {
             if let Event::Closed(of, end) = next(&self.events) {
                 assert_eq!(of.peer(), "foreign");
@@ -61,7 +72,7 @@ impl Setting {
     }
 
     /// A frame of the good client arrives.
-    fn play(&self, good: &dyn Client) {
+    pub(crate) fn play(&self, good: &dyn Client) {
         good.connection().send("still here").unwrap();
         loop {
             match next(&self.events) {
@@ -73,22 +84,26 @@ impl Setting {
             }
         }
     }
+
+    /// It is told that there is no TLS in what was said.
+    fn is_broken(&self) {
+        let rejected = next_rejected(&self.events);
+        assert_eq!(rejected, RejectReason::Tls(TlsFault::Broken));
+    }
 }
 
 /// Each costs the receiver a decryption, and tells nothing. 32 in a row are allowed.
 fn records_without_content_are_ended(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let good = setting.join(shell, "good");
+    let good = setting.join("good");
     // Some are allowed, as in front of each frame.
     let mut some = setting.forger();
     for _ in 0..10 {
         some.flood(DATA, b"", 30);
-        let frame = some.record(DATA, IGNORED);
-        some.stream.write_all(&frame).unwrap();
+        some.say(&[(DATA, IGNORED)]);
         setting.play(&*good);
     }
-    let bye = some.record(DATA, &bye());
-    some.stream.write_all(&bye).unwrap();
+    some.say(&[(DATA, &bye())]);
     assert_eq!(setting.end_of_foreign(), CloseReason::PeerBye);
     drop(some);
 
@@ -97,12 +112,9 @@ fn records_without_content_are_ended(shell: Shell) {
     assert_eq!(setting.end_of_foreign(), BROKEN);
     setting.play(&*good);
     // Before the hello too.
-    let mut flood = Forger::connect(setting.address(), &setting.authority, false);
+    let mut flood = Forger::connect(setting.address(), authority(), false);
     flood.flood(DATA, b"", 1_000_000);
-    assert_eq!(
-        next_rejected(&setting.events),
-        RejectReason::Tls(TlsFault::Broken)
-    );
+    setting.is_broken();
     setting.play(&*good);
 }
 
@@ -114,20 +126,18 @@ const IGNORED: &[u8] = b"\0\0\0\0\x80\0\0\0";
 /// Its pieces are kept until it is whole: the larger a record is for what it has, the more of them.
 fn a_message_of_the_handshake_that_never_ends_is_ended(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let good = setting.join(shell, "good");
+    let good = setting.join("good");
     // More than the receiver may keep, and less than the whole of it.
     const MOST: usize = 200_000;
     let mut forger = setting.forger();
     // A ticket of 65,000 bytes.
-    let begins = forger.record(HANDSHAKE, b"\x04\0\xfd\xe8");
-    forger.stream.write_all(&begins).unwrap();
+    forger.say(&[(HANDSHAKE, b"\x04\0\xfd\xe8")]);
     forger.flood(HANDSHAKE, b"\0", MOST / 23);
     assert_eq!(setting.end_of_foreign(), BROKEN);
     setting.play(&*good);
     for begins in [&b"\x04\0\xfd\xe8"[..], b""] {
         let mut forger = setting.forger();
-        let begins = forger.record(HANDSHAKE, begins);
-        forger.stream.write_all(&begins).unwrap();
+        forger.say(&[(HANDSHAKE, begins)]);
         forger.flood(HANDSHAKE, b"", MOST / 22);
         assert_eq!(setting.end_of_foreign(), BROKEN, "{begins:?}");
         setting.play(&*good);
@@ -139,16 +149,15 @@ fn a_message_of_the_handshake_that_never_ends_is_ended(shell: Shell) {
         let _until_it_is_ended = peer
             .stream
             .write_all(&in_records(HANDSHAKE, &begins, piece));
-        let rejected = next_rejected(&setting.events);
-        assert_eq!(rejected, RejectReason::Tls(TlsFault::Broken), "{piece}");
+        setting.is_broken();
         setting.play(&*good);
     }
 }
 
 fn records_that_nobody_makes_end_their_connection(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let good = setting.join(shell, "good");
-    let hello = client_hello(&setting.authority);
+    let good = setting.join("good");
+    let hello = client_hello(authority());
     let chain = [&b"\x0b\0\xea\x60"[..], &[7; 60_000]].concat();
     let records: &[(&str, u8, &[u8])] = &[
         ("a kind that is none", 0, b""),
@@ -159,11 +168,7 @@ fn records_that_nobody_makes_end_their_connection(shell: Shell) {
         ("a second hello", HANDSHAKE, &hello),
         ("a question for one", HANDSHAKE, b"\0\0\0\0"),
         ("an end of early data", HANDSHAKE, b"\x05\0\0\0"),
-        (
-            "a second end of the handshake",
-            HANDSHAKE,
-            b"\x14\0\0\x04done",
-        ),
+        ("a second end of it", HANDSHAKE, b"\x14\0\0\x04done"),
         ("a certificate", HANDSHAKE, b"\x0b\0\0\x04\0\0\0\0"),
         ("a long chain", HANDSHAKE, &chain[..RECORD]),
         ("a key update of no kind", HANDSHAKE, b"\x18\0\0\x01\x02"),
@@ -176,12 +181,7 @@ fn records_that_nobody_makes_end_their_connection(shell: Shell) {
     ];
     for (name, kind, payload) in records {
         let mut forger = setting.forger();
-        let bytes = [
-            forger.record(*kind, payload),
-            forger.record(DATA, IGNORED),
-            forger.record(DATA, IGNORED),
-        ];
-        forger.stream.write_all(&bytes.concat()).unwrap();
+        forger.say(&[(*kind, payload), (DATA, IGNORED), (DATA, IGNORED)]);
         let end = setting.end_of_foreign();
         let is_typed = matches!(end, CloseReason::Tls(TlsFault::Broken | TlsFault::Alert(_)));
         assert!(is_typed, "{name}: {end:?}");
@@ -205,51 +205,35 @@ fn a_frame_in_records_of_one_byte_is_a_frame(shell: Shell) {
     let setting = serve(shell, Limits::default());
     let mut forger = setting.forger();
     let body = [b"\x10\x27\0\0\x12\0\0\0", &[7; 10_000][..]].concat();
-    let records: Vec<u8> = body
-        .iter()
-        .flat_map(|byte| forger.record(DATA, &[*byte]))
-        .collect();
-    forger.stream.write_all(&records).unwrap();
-    loop {
-        match next(&setting.events) {
-            Event::Received(_, frame) => break assert_eq!(frame, Frame::from(vec![7; 10_000])),
-            Event::Connected(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    let records: Vec<_> = body.chunks(1).map(|byte| (DATA, byte)).collect();
+    forger.say(&records);
+    next(&setting.events).connected();
+    let frame = next(&setting.events).received();
+    assert_eq!(frame, Frame::from(vec![7; 10_000]));
 }
 
 /// Of this side's TLS, in place of what would come next; what is behind it is not heard.
 fn an_end_of_tls_is_an_end_wherever_it_comes(shell: Shell) {
     const CLOSE: &[u8] = b"\x01\0";
     let setting = serve(shell, Limits::default());
-    let good = setting.join(shell, "good");
+    let good = setting.join("good");
     // Within the hello, and right behind the handshake.
     for said in [0, 1, 9, 14, 20, HELLO.len() - 1] {
-        let mut forger = Forger::connect(setting.address(), &setting.authority, false);
-        let bytes = [
-            forger.record(DATA, &HELLO[..said]),
-            forger.record(ALERT, CLOSE),
-            forger.record(DATA, &HELLO[said..]),
-        ];
-        forger.stream.write_all(&bytes.concat()).unwrap();
+        let mut forger = Forger::connect(setting.address(), authority(), false);
+        let (before, behind) = HELLO.split_at(said);
+        forger.say(&[(DATA, before), (ALERT, CLOSE), (DATA, behind)]);
         let rejected = next_rejected(&setting.events);
         assert_eq!(rejected, RejectReason::ClosedBeforeHello, "{said}");
     }
     // Behind it, between frames and within one.
     for (said, mid_frame) in [(&b""[..], false), (IGNORED, false), (&IGNORED[..5], true)] {
         let mut forger = setting.forger();
-        let bytes = [
-            forger.record(DATA, said),
-            forger.record(ALERT, CLOSE),
-            forger.record(DATA, &bye()),
-        ];
-        forger.stream.write_all(&bytes.concat()).unwrap();
+        forger.say(&[(DATA, said), (ALERT, CLOSE), (DATA, &bye())]);
         let end = setting.end_of_foreign();
         assert_eq!(end, CloseReason::EndOfStream { mid_frame }, "{said:?}");
     }
     // In the clear: in place of the handshake, within it, and where nobody is to believe it.
-    let hello = client_hello(&setting.authority);
+    let hello = client_hello(authority());
     for whole in [false, true] {
         let hello = if whole { &hello[..] } else { &hello[..100] };
         let bytes = [
@@ -272,11 +256,9 @@ fn an_end_of_tls_is_an_end_wherever_it_comes(shell: Shell) {
 
 fn one_that_has_ended_its_side_in_order_gets_what_is_left_and_a_bye(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let mut client = foreign::connect(setting.address(), &setting.authority, &["masep/2"]);
-    client.write_all(HELLO).unwrap();
-    let Event::Connected(connection) = next(&setting.events) else {
-        panic!("it is connected");
-    };
+    let mut client = setting.foreign();
+    let registry = setting.server.registry();
+    let connection = registry.get_connection("foreign").unwrap();
     connection.send("news").unwrap();
     client.conn.send_close_notify();
     client.flush().unwrap();
@@ -296,15 +278,8 @@ fn one_that_has_ended_its_side_in_order_gets_what_is_left_and_a_bye(shell: Shell
 fn keys_that_are_renewed_without_end_cost_nobody_anything(shell: Shell) {
     const UPDATES: u32 = 100_000;
     let setting = serve(shell, Limits::default());
-    let good = setting.join(shell, "good");
-    let mut client = foreign::connect(setting.address(), &setting.authority, &["masep/2"]);
-    client.write_all(HELLO).unwrap();
-    until(|| {
-        setting
-            .server
-            .registry()
-            .is_connection_registered("foreign")
-    });
+    let good = setting.join("good");
+    let mut client = setting.foreign();
     let bye = bye();
     for n in 0..UPDATES {
         client.conn.refresh_traffic_keys().unwrap();
@@ -329,8 +304,8 @@ fn keys_that_are_renewed_without_end_cost_nobody_anything(shell: Shell) {
 
 fn first_messages_of_any_size_do_no_harm(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let good = setting.join(shell, "good");
-    let hello = client_hello(&setting.authority);
+    let good = setting.join("good");
+    let hello = client_hello(authority());
     let name = |name: &[u8]| {
         let size = u16::try_from(name.len()).unwrap();
         let list = size + 3;
@@ -400,7 +375,7 @@ fn protocols_are_looked_for_among_many(shell: Shell) {
 
 /// True if a client that names these protocols is taken.
 fn takes(setting: &Setting, alpn: &[&str]) -> bool {
-    let mut client = foreign::connect(setting.address(), &setting.authority, alpn);
+    let mut client = foreign::connect(setting.address(), authority(), alpn);
     let _either = client.write_all(HELLO).and_then(|()| client.flush());
     match next(&setting.events) {
         Event::Connected(_) => {
@@ -419,10 +394,7 @@ fn takes(setting: &Setting, alpn: &[&str]) -> bool {
 
 /// Bytes that are no frame are no sign of life: the hello has its deadline.
 fn a_client_has_the_same_bounds_for_its_server(shell: Shell) {
-    // A whole ticket.
-    let content = [&[0; 8][..], &[1, 7, 0, 32], &[7; 32], &[0; 2]].concat();
-    let size = u8::try_from(content.len()).unwrap();
-    let ticket: &'static [u8] = [&[4, 0, 0, size], &content[..]].concat().leak();
+    let ticket: &'static [u8] = ticket().leak();
     // Enough for the handshake.
     let hello_time = Duration::from_secs(2);
     for (kind, begins, floods, is_expected) in [
@@ -440,8 +412,7 @@ fn a_client_has_the_same_bounds_for_its_server(shell: Shell) {
         let (listener, address) = listen();
         let server = thread::spawn(move || {
             let mut forger = Forger::accept(&listener, &certificate);
-            let first = forger.record(kind, begins);
-            let _until_it_is_ended = forger.stream.write_all(&first);
+            forger.flood(kind, begins, 1);
             // Until the client has ended it.
             while forger.flood(kind, floods, 10_000) > 0 {}
         });

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use masep::tls::CertificateFault::{Expired, Issuer, NotYetValid};
 use masep::tls::rustls::RootCertStore;
 use masep::tls::rustls::crypto::ring;
 use masep::tls::rustls::pki_types::CertificateDer;
 use masep::tls::rustls::pki_types::pem::PemObject;
 use masep::tls::rustls::server::WebPkiClientVerifier;
-use masep::tls::{CertificateFault, ClientTls, TlsFault};
+use masep::tls::{ClientTls, TlsFault};
 use masep::{Address, ConnectError, ConnectErrorKind};
 use masep_proto::proxy_protocol::Origin;
 
 use crate::authority::{Authority, Server, Validity};
 use crate::foreign::{self, HELLO};
-use crate::forger::Forger;
+use crate::forger::{Forger, ticket};
+use crate::shells::masep2::first_bytes_of_server;
 use crate::shells::{
     Client, Options, Peer, SOON, Shell, accept, listen, of_each_pair, of_each_shell,
 };
@@ -56,69 +58,37 @@ fn the_chain_of_a_server_is_looked_at_to_the_end(server: Shell, client: Shell) {
         server.chain[..end + "-----END CERTIFICATE-----\n".len()].to_owned()
     };
     let (by_good, by_deep) = (served(&good), served(&deep));
-    let fault = |fault| Some(TlsFault::Certificate(fault));
+    let above = |server: &Server, above: String| of(server.chain.clone() + &above, server);
+    let only = |server: &Server, above: String| of(leaf(server) + &above, server);
+    let beside = late.pem() + &deep.pem() + &root.pem();
+    let (hundred, in_vain) = (good.pem().repeat(100), deep.pem().repeat(100));
     let cases = [
         ("one above", by_good.clone(), None),
-        (
-            "its time is over",
-            served(&late),
-            fault(CertificateFault::Expired),
-        ),
-        (
-            "its time has not begun",
-            served(&early),
-            fault(CertificateFault::NotYetValid),
-        ),
-        (
-            "it is missing",
-            of(leaf(&by_good), &by_good),
-            fault(CertificateFault::Issuer),
-        ),
-        (
-            "two above",
-            of(by_deep.chain.clone() + &good.pem(), &by_deep),
-            None,
-        ),
+        ("its time is over", served(&late), Some(Expired)),
+        ("its time has not begun", served(&early), Some(NotYetValid)),
+        ("it is missing", only(&by_good, String::new()), Some(Issuer)),
+        ("two above", above(&by_deep, good.pem()), None),
         (
             "in any order",
-            of(leaf(&by_deep) + &good.pem() + &deep.pem(), &by_deep),
+            only(&by_deep, good.pem() + &deep.pem()),
             None,
         ),
-        (
-            "one of two is missing",
-            by_deep.clone(),
-            fault(CertificateFault::Issuer),
-        ),
-        (
-            "others beside it",
-            of(
-                by_good.chain.clone() + &late.pem() + &deep.pem() + &root.pem(),
-                &by_good,
-            ),
-            None,
-        ),
-        (
-            "a hundred times",
-            of(leaf(&by_good) + &good.pem().repeat(100), &by_good),
-            None,
-        ),
-        (
-            "a hundred in vain",
-            of(leaf(&by_deep) + &deep.pem().repeat(100), &by_deep),
-            fault(CertificateFault::Issuer),
-        ),
+        ("one of two is missing", by_deep.clone(), Some(Issuer)),
+        ("others beside it", above(&by_good, beside), None),
+        ("a hundred times", only(&by_good, hundred), None),
+        ("a hundred in vain", only(&by_deep, in_vain), Some(Issuer)),
     ];
     for (what, certificate, expected) in cases {
         let host = server.serve(Options::default().server_tls(certificate.tls()));
         let outcome = connect(client, host.address(), root.trusted());
         let found = outcome.map(drop).err().map(|error| match error.kind {
-            ConnectErrorKind::Tls(fault) => fault,
+            ConnectErrorKind::Tls(TlsFault::Certificate(fault)) => fault,
             other => panic!("{what}: {other}"),
         });
         assert_eq!(found, expected, "{what}");
     }
     // The hash is that of the root, which the server sends at the end.
-    let certificate = of(by_good.chain.clone() + &root.pem(), &by_good);
+    let certificate = above(&by_good, root.pem());
     let host = server.serve(Options::default().server_tls(certificate.tls()));
     let by_hash = ClientTls::new().ca_sha256(root.sha256());
     connect(client, host.address(), by_hash).unwrap();
@@ -178,17 +148,13 @@ fn a_server_that_asks_for_a_certificate_is_an_error(shell: Shell) {
 
 /// A client that waits for a frame no longer than it wants to, whatever its server sends that is none.
 fn tickets_without_end_keep_no_call_from_its_time(shell: Shell) {
-    let content = [&[0; 8][..], &[1, 7, 0, 32], &[7; 32], &[0; 2]].concat();
-    let size = u8::try_from(content.len()).unwrap();
-    let ticket = [&[4, 0, 0, size], &content[..]].concat();
     let authority = Authority::new();
     let certificate = authority.server(&["127.0.0.1"]);
     let (listener, address) = listen();
     let server = thread::spawn(move || {
         let mut forger = Forger::accept(&listener, &certificate);
-        let hello = forger.record(23, &crate::shells::masep2::first_bytes_of_server("engine"));
-        forger.stream.write_all(&hello).unwrap();
-        while forger.flood(22, &ticket, 10_000) > 0 {}
+        forger.say(&[(23, &first_bytes_of_server("engine"))]);
+        while forger.flood(22, &ticket(), 10_000) > 0 {}
     });
     let client = connect(shell, address, authority.trusted()).unwrap();
     for _ in 0..5 {

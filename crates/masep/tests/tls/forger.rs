@@ -68,8 +68,16 @@ impl Forger {
         }
     }
 
+    /// Sends records of these kinds in one write.
+    pub(crate) fn say(&mut self, records: &[(u8, &[u8])]) {
+        let records = records.iter();
+        let bytes = records.flat_map(|(kind, payload)| self.record(*kind, payload));
+        let bytes: Vec<u8> = bytes.collect();
+        self.stream.write_all(&bytes).unwrap();
+    }
+
     /// The next record, of this kind.
-    pub(crate) fn record(&mut self, kind: u8, payload: &[u8]) -> Vec<u8> {
+    fn record(&mut self, kind: u8, payload: &[u8]) -> Vec<u8> {
         let message = OutboundPlainMessage {
             typ: ContentType::from(kind),
             version: ProtocolVersion::TLSv1_3,
@@ -94,6 +102,13 @@ impl Forger {
         }
         sent
     }
+}
+
+/// A whole message of a server that gives a ticket.
+pub(crate) fn ticket() -> Vec<u8> {
+    let content = [&[0; 8][..], &[1, 7, 0, 32], &[7; 32], &[0; 2]].concat();
+    let size = u8::try_from(content.len()).unwrap();
+    [&[4, 0, 0, size], &content[..]].concat()
 }
 
 /// The first message of a client, without the header of its record.

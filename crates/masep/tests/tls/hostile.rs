@@ -1,6 +1,7 @@
 //! Peers and links that cut, change, delay, are silent, or do not speak the protocol.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::thread;
 
 use masep::tls::TlsFault;
@@ -11,9 +12,10 @@ use rand_xorshift::XorShiftRng;
 
 use crate::authority::Authority;
 use crate::foreign::{self, HELLO};
+use crate::shells::network_authority as authority;
 use crate::shells::{
-    Event, Events, Options, Peer, Server, Shell, listen, next, next_rejected, of_each_pair,
-    of_each_shell,
+    Client, Event, Events, Network, Options, Peer, Serving, Shell, Side, listen, next,
+    next_rejected, of_each_pair, of_each_shell,
 };
 
 of_each_pair! {
@@ -26,37 +28,34 @@ of_each_shell! {
     a_peer_that_names_no_protocol_gets_nowhere
     a_server_that_names_no_protocol_is_told_nothing
     a_flood_of_key_updates_is_ended
-    a_client_of_rustls_alone_says_hello
     handshakes_that_stand_still_cost_the_others_nothing
     no_bytes_of_a_handshake_do_harm
 }
 
 const ANY: usize = usize::MAX;
 
+/// A server in TLS, and what its handler is told.
 pub(crate) struct Setting {
-    pub(crate) authority: Authority,
-    pub(crate) server: Box<dyn Server>,
+    side: Side,
+    pub(crate) server: Serving,
     pub(crate) events: std::sync::mpsc::Receiver<Event>,
 }
 
 pub(crate) fn serve(shell: Shell, limits: Limits) -> Setting {
-    let authority = Authority::new();
+    let side = shell.over(Network::Tls);
     let (handler, events) = Events::new();
-    let tls = authority.server(&["127.0.0.1"]).tls();
-    let options = Options::from(limits).server_tls(tls).handler(handler);
+    let server = side.serve(Options::from(limits).handler(handler));
     Setting {
-        server: shell.serve(options),
-        authority,
+        side,
+        server,
         events,
     }
 }
 
 impl Setting {
     /// A client of this library.
-    pub(crate) fn join(&self, shell: Shell, id: &str) -> Box<dyn crate::shells::Client> {
-        let options = Options::default().client_tls(self.authority.trusted());
-        let address = format!("masep+tls://{}", self.server.address());
-        shell.connect(id, address, options).unwrap()
+    pub(crate) fn join(&self, id: &str) -> Box<dyn Client> {
+        self.side.join(id, &self.server)
     }
 
     /// A client through a relay, of which so many bytes of each side arrive.
@@ -66,15 +65,19 @@ impl Setting {
         bounds: (usize, usize),
         piece: usize,
     ) -> (
-        Result<Box<dyn crate::shells::Client>, masep::ConnectError>,
+        Result<Box<dyn Client>, masep::ConnectError>,
         thread::JoinHandle<()>,
     ) {
         let (listener, address) = listen();
         let relay = foreign::relay(listener, self.server.address(), bounds, piece);
-        let options = Options::default().client_tls(self.authority.trusted());
-        let client = shell.connect("agent", format!("masep+tls://{address}"), options);
-        (client, relay)
+        (connect(shell, address), relay)
     }
+}
+
+/// Connects to what stands between a client and the server of a [`Setting`].
+fn connect(shell: Shell, address: SocketAddr) -> Result<Box<dyn Client>, masep::ConnectError> {
+    let options = Options::default().client_tls(authority().trusted());
+    shell.connect("agent", format!("masep+tls://{address}"), options)
 }
 
 fn a_stream_that_is_cut_anywhere_has_no_orderly_end(server: Shell, client: Shell) {
@@ -149,23 +152,16 @@ fn a_session_survives_a_network_that_hands_on_single_bytes(server: Shell, client
     let (client, relay) = setting.connect_through(client, (ANY, ANY), 1);
     let client = client.unwrap();
     let connection = client.connection();
-    let Event::Connected(at_server) = next(&setting.events) else {
-        panic!("it is connected");
-    };
+    let at_server = next(&setting.events).connected();
     for size in [0, 1, 7, 1_000, 20_000] {
         connection.send(vec![1; size]).unwrap();
-        let Event::Received(_, frame) = next(&setting.events) else {
-            panic!("a frame");
-        };
+        let frame = next(&setting.events).received();
         assert_eq!(frame, Frame::from(vec![1; size]));
         at_server.send(frame).unwrap();
         assert_eq!(connection.recv(), Ok(Frame::from(vec![1; size])));
     }
     assert_eq!(connection.bye(), CloseReason::LocalBye);
-    let Event::Closed(_, end) = next(&setting.events) else {
-        panic!("the end");
-    };
-    assert_eq!(end.as_str(), "peer_bye");
+    assert_eq!(next(&setting.events).closed().as_str(), "peer_bye");
     drop(client);
     relay.join().unwrap();
 }
@@ -196,23 +192,18 @@ fn bytes_that_were_changed_are_an_error(server: Shell, client: Shell) {
         let _ = far.shutdown(std::net::Shutdown::Both);
         forth.join().unwrap();
     });
-    let options = Options::default().client_tls(setting.authority.trusted());
-    let client = client
-        .connect("agent", format!("masep+tls://{address}"), options)
-        .unwrap();
-    let Event::Connected(at_server) = next(&setting.events) else {
-        panic!("it is connected");
-    };
+    let client = connect(client, address).unwrap();
+    let at_server = next(&setting.events).connected();
     at_server.send(vec![9; 10_000]).unwrap();
     assert_eq!(
         client.connection().end(),
         CloseReason::Tls(TlsFault::Broken)
     );
     // 20: a record whose mark does not fit.
-    let Event::Closed(_, end) = next(&setting.events) else {
-        panic!("the end");
-    };
-    assert_eq!(end, CloseReason::Tls(TlsFault::Alert(20)));
+    assert_eq!(
+        next(&setting.events).closed(),
+        CloseReason::Tls(TlsFault::Alert(20))
+    );
     drop(client);
     relay.join().unwrap();
 }
@@ -220,7 +211,7 @@ fn bytes_that_were_changed_are_an_error(server: Shell, client: Shell) {
 fn a_peer_that_names_no_protocol_gets_nowhere(shell: Shell) {
     let setting = serve(shell, Limits::default());
     for alpn in [&[][..], &["http/1.1"], &["masep/3"]] {
-        let mut client = foreign::connect(setting.server.address(), &setting.authority, alpn);
+        let mut client = foreign::connect(setting.server.address(), authority(), alpn);
         let sent = client.write_all(HELLO).and_then(|()| client.flush());
         let (answer, error) = foreign::rest(&mut client);
         assert_eq!(answer, b"", "{alpn:?}");
@@ -255,12 +246,8 @@ fn a_server_that_names_no_protocol_is_told_nothing(shell: Shell) {
 
 fn a_flood_of_key_updates_is_ended(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let mut client = foreign::connect(setting.server.address(), &setting.authority, &["masep/2"]);
-    client.write_all(HELLO).unwrap();
-    assert!(matches!(next(&setting.events), Event::Connected(_)));
-    let options = Options::default().client_tls(setting.authority.trusted());
-    let address = format!("masep+tls://{}", setting.server.address());
-    let good = shell.connect("good", address, options).unwrap();
+    let good = setting.join("good");
+    let mut client = setting.foreign();
     for _ in 0..1_000 {
         if client.conn.refresh_traffic_keys().is_err()
             || client.conn.complete_io(&mut client.sock).is_err()
@@ -268,53 +255,15 @@ fn a_flood_of_key_updates_is_ended(shell: Shell) {
             break;
         }
     }
-    let ended = loop {
-        match next(&setting.events) {
-            Event::Closed(_, end) => break end,
-            Event::Connected(_) => {}
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(ended, CloseReason::Tls(TlsFault::Broken));
-    good.connection().send("still here").unwrap();
-    loop {
-        match next(&setting.events) {
-            Event::Connected(_) => {}
-            Event::Received(_, frame) => break assert_eq!(frame, Frame::from("still here")),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn a_client_of_rustls_alone_says_hello(shell: Shell) {
-    let setting = serve(shell, Limits::default());
-    let mut client = foreign::connect(
-        setting.server.address(),
-        &setting.authority,
-        &["h2", "masep/2"],
-    );
-    client.write_all(HELLO).unwrap();
-    let mut answer = [0; 9];
-    client.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"\x07\0masep/2");
-    let Event::Connected(connection) = next(&setting.events) else {
-        panic!("it is connected");
-    };
-    assert_eq!(connection.peer(), "foreign");
-    // It ends TLS in order, and says no BYE.
-    client.conn.send_close_notify();
-    client.flush().unwrap();
-    let Event::Closed(_, end) = next(&setting.events) else {
-        panic!("the end");
-    };
-    assert_eq!(end, CloseReason::EndOfStream { mid_frame: false });
+    assert_eq!(setting.end_of_foreign(), CloseReason::Tls(TlsFault::Broken));
+    setting.play(&*good);
 }
 
 fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
     const STILL: usize = 200;
     let time = std::time::Duration::from_millis(1_500);
     let setting = serve(shell, Limits::default().hello_time(time));
-    let first = foreign::first_record(&setting.authority);
+    let first = foreign::first_record(authority());
     let still: Vec<Peer> = (0..STILL)
         .map(|n| {
             let mut peer = Peer::connect(setting.server.address());
@@ -322,9 +271,7 @@ fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
             peer
         })
         .collect();
-    let options = Options::default().client_tls(setting.authority.trusted());
-    let address = format!("masep+tls://{}", setting.server.address());
-    let good = shell.connect("good", address, options).unwrap();
+    let good = setting.join("good");
     for n in 0..50_u8 {
         good.connection().send(vec![n]).unwrap();
     }
@@ -344,7 +291,7 @@ fn handshakes_that_stand_still_cost_the_others_nothing(shell: Shell) {
 /// Each of them ends in a refusal: a task or a thread that had panicked would tell none.
 fn no_bytes_of_a_handshake_do_harm(shell: Shell) {
     let setting = serve(shell, Limits::default());
-    let first = foreign::first_record(&setting.authority);
+    let first = foreign::first_record(authority());
     let mut random = XorShiftRng::seed_from_u64(20);
     for _ in 0..300 {
         let mut bytes = first.clone();
@@ -368,7 +315,5 @@ fn no_bytes_of_a_handshake_do_harm(shell: Shell) {
         let _ = peer.stream.shutdown(std::net::Shutdown::Write);
         next_rejected(&setting.events);
     }
-    let options = Options::default().client_tls(setting.authority.trusted());
-    let address = format!("masep+tls://{}", setting.server.address());
-    shell.connect("good", address, options).unwrap();
+    setting.join("good");
 }

@@ -11,7 +11,6 @@ mod files;
 mod forger;
 mod hostile;
 mod openssl;
-mod sessions;
 mod trust;
 
 use shells::{authority, directory, foreign};

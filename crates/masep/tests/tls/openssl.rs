@@ -70,9 +70,7 @@ fn a_client_of_openssl_says_hello(shell: Shell) {
         .read_exact(&mut answer)
         .unwrap();
     assert_eq!(&answer, b"\x07\0masep/2");
-    let Event::Connected(connection) = next(&events) else {
-        panic!("it is connected");
-    };
+    let connection = next(&events).connected();
     assert_eq!(connection.peer(), "foreign");
     drop(stdin);
     assert!(matches!(next(&events), Event::Closed(..)));

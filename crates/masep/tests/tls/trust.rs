@@ -1,9 +1,11 @@
 //! The authorities that a client trusts, and the errors of each side when it does not.
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use masep::tls::{CertificateFault, ClientTls, TlsFault, TlsMode};
+use masep::tls::CertificateFault::{Expired, Issuer, Name, NotYetValid};
+use masep::tls::{ClientTls, ServerTls, TlsFault, TlsMode};
 use masep::{
     ConnectError, ConnectErrorKind, ConnectPhase, Protocol, Protocols, RejectReason, TlsError,
     TokenError,
@@ -36,9 +38,14 @@ fn in_tls(server: &dyn Server) -> String {
 }
 
 /// A server of this certificate that tells whom it refuses.
-fn serve(shell: Shell, options: Options) -> (Box<dyn Server>, std::sync::mpsc::Receiver<Event>) {
+fn serve(shell: Shell, options: Options) -> (Box<dyn Server>, Receiver<Event>) {
     let (handler, events) = crate::shells::Events::new();
     (shell.serve(options.handler(handler)), events)
+}
+
+#[track_caller]
+fn is_refused(events: &Receiver<Event>, fault: TlsFault) {
+    assert_eq!(next_rejected(events), RejectReason::Tls(fault));
 }
 
 fn fault_of(outcome: Result<Box<dyn crate::shells::Client>, ConnectError>) -> TlsFault {
@@ -56,63 +63,26 @@ fn a_certificate_that_is_not_accepted_is_an_error_at_both_sides(server: Shell, c
     let namesake = Authority::new();
     let trusted = authority.trusted();
     let named = |name: &str| trusted.clone().server_name(name);
+    let good = || authority.server(NAMES);
+    let at = |validity| authority.server_at(NAMES, validity);
+    let by_hash = |authority: &Authority| ClientTls::new().ca_sha256(authority.sha256());
     let cases = [
-        (
-            authority.server(NAMES),
-            other.trusted(),
-            CertificateFault::Issuer,
-            48,
-        ),
-        (
-            authority.server(NAMES),
-            namesake.trusted(),
-            CertificateFault::Issuer,
-            51,
-        ),
-        (
-            authority.server_at(NAMES, Validity::Over),
-            trusted.clone(),
-            CertificateFault::Expired,
-            45,
-        ),
-        (
-            authority.server_at(NAMES, Validity::Later),
-            trusted.clone(),
-            CertificateFault::NotYetValid,
-            45,
-        ),
+        (good(), other.trusted(), Issuer, 48),
+        (good(), namesake.trusted(), Issuer, 51),
+        (at(Validity::Over), trusted.clone(), Expired, 45),
+        (at(Validity::Later), trusted.clone(), NotYetValid, 45),
         (
             authority.server(&["engine.test"]),
             trusted.clone(),
-            CertificateFault::Name,
+            Name,
             42,
         ),
-        (
-            authority.server(NAMES),
-            named("other.test"),
-            CertificateFault::Name,
-            42,
-        ),
+        (good(), named("other.test"), Name, 42),
         // The system's authorities do not know it.
-        (
-            authority.server(NAMES),
-            ClientTls::new(),
-            CertificateFault::Issuer,
-            48,
-        ),
-        (
-            authority.server(NAMES),
-            ClientTls::new().ca_sha256(other.sha256()),
-            CertificateFault::Issuer,
-            48,
-        ),
+        (good(), ClientTls::new(), Issuer, 48),
+        (good(), by_hash(&other), Issuer, 48),
         // That of the server is none of an authority.
-        (
-            authority.server_at(NAMES, Validity::Over),
-            ClientTls::new().ca_sha256(authority.sha256()),
-            CertificateFault::Expired,
-            45,
-        ),
+        (at(Validity::Over), by_hash(&authority), Expired, 45),
     ];
     for (certificate, trust, expected, alert) in cases {
         let (server, events) = serve(server, Options::default().server_tls(certificate.tls()));
@@ -129,18 +99,11 @@ fn a_certificate_that_is_not_accepted_is_an_error_at_both_sides(server: Shell, c
             continue;
         }
         assert_eq!(fault_of(refused), TlsFault::Certificate(expected), "{case}");
-        assert_eq!(
-            next_rejected(&events),
-            RejectReason::Tls(TlsFault::Alert(alert)),
-            "{case}"
-        );
+        is_refused(&events, TlsFault::Alert(alert));
         // The server is as it was.
         let options = Options::default().client_tls(named("engine.test"));
         let good = client.connect("agent", in_tls(&*server), options);
-        let is_valid = !matches!(
-            expected,
-            CertificateFault::Expired | CertificateFault::NotYetValid
-        );
+        let is_valid = !matches!(expected, Expired | NotYetValid);
         assert_eq!(good.is_ok(), is_valid, "{case}");
     }
 }
@@ -171,35 +134,23 @@ fn a_server_that_requires_tls_tells_those_without(server: Shell, client: Shell) 
             panic!("{refused}");
         };
         assert_eq!(rejected.code, "tls_required");
-        assert_eq!(
-            next_rejected(&events),
-            RejectReason::Tls(TlsFault::Required)
-        );
+        is_refused(&events, TlsFault::Required);
     }
     // pymasep's protocol has no word for it.
     let pymasep = client
         .connect("agent", &address, Protocols::Pymasep)
         .unwrap();
     assert_eq!(pymasep.connection().end().as_str(), "rejected");
-    assert_eq!(
-        next_rejected(&events),
-        RejectReason::Tls(TlsFault::Required)
-    );
+    is_refused(&events, TlsFault::Required);
 }
 
 fn a_server_without_tls_tells_those_with_it(server: Shell, client: Shell) {
     for protocols in [Protocols::Both, Protocols::Masep2, Protocols::Pymasep] {
         let (server, events) = serve(server, protocols.into());
-        let refused = client.connect(
-            "agent",
-            in_tls(&*server),
-            Options::default().client_tls(Authority::new().trusted()),
-        );
+        let options = Options::default().client_tls(Authority::new().trusted());
+        let refused = client.connect("agent", in_tls(&*server), options);
         assert_eq!(fault_of(refused), TlsFault::NotTls);
-        assert_eq!(
-            next_rejected(&events),
-            RejectReason::Tls(TlsFault::Unexpected)
-        );
+        is_refused(&events, TlsFault::Unexpected);
     }
 }
 
@@ -263,71 +214,44 @@ fn what_cannot_be_is_an_error_of_the_caller(shell: Shell) {
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
         error.to_string()
     };
-    let with = |chain: &str, key: &str| {
-        Options::default().server_tls(masep::tls::ServerTls::pem(chain, key))
-    };
+    let with = |chain: &str, key: &str| Options::default().server_tls(ServerTls::pem(chain, key));
     let (chain, key) = (&*certificate.chain, &*certificate.key);
     let other = authority.server(&["127.0.0.1"]).key;
-    for (target, options, text) in [
-        (
-            "masep+tls://127.0.0.1:0",
-            Options::default(),
-            "needs a certificate",
-        ),
-        (
-            "masep://127.0.0.1:0",
-            with(chain, key),
-            "masep:// is without it",
-        ),
-        (
-            "pymasep://127.0.0.1:0",
-            with(chain, key),
-            "pymasep:// is without it",
-        ),
-        ("127.0.0.1:0", with(chain, &other), "cannot be used"),
-        ("127.0.0.1:0", with(key, key), "no certificate in it"),
-        ("127.0.0.1:0", with(chain, chain), "no private key in it"),
-        ("127.0.0.1:0", with("", ""), "no certificate in it"),
+    let tcp = "127.0.0.1:0";
+    let without = Options::default;
+    for (scheme, options, text) in [
+        ("masep+tls://", without(), "needs a certificate"),
+        ("masep://", with(chain, key), "masep:// is without it"),
+        ("pymasep://", with(chain, key), "pymasep:// is without it"),
+        ("", with(chain, &other), "cannot be used"),
+        ("", with(key, key), "no certificate in it"),
+        ("", with(chain, chain), "no private key in it"),
+        ("", with("", ""), "no certificate in it"),
     ] {
-        let error = bind(target, options);
+        let error = bind(&format!("{scheme}{tcp}"), options);
         assert!(error.contains(text), "{error}");
         assert!(!error.contains("PRIVATE"), "{error}");
     }
-    let files = masep::tls::ServerTls::files("/nowhere/server.pem", "/nowhere/server.key");
-    let error = bind("127.0.0.1:0", Options::default().server_tls(files));
+    let files = ServerTls::files("/nowhere/server.pem", "/nowhere/server.key");
+    let error = bind(tcp, without().server_tls(files));
     assert!(error.contains("/nowhere/server.pem"), "{error}");
+    let (new, nowhere) = (ClientTls::new, "/nowhere/ca.pem");
+    let ours = authority.trusted();
     for (target, tls, text) in [
-        (
-            "masep://127.0.0.1:1",
-            ClientTls::new(),
-            "masep:// is without it",
-        ),
-        (
-            "pymasep://127.0.0.1:1",
-            ClientTls::new(),
-            "pymasep:// is without it",
-        ),
-        ("unix:///nowhere", ClientTls::new(), "unix:// is without it"),
+        ("masep://127.0.0.1:1", new(), "masep:// is without it"),
+        ("pymasep://127.0.0.1:1", new(), "pymasep:// is without it"),
+        ("unix:///nowhere", new(), "unix:// is without it"),
+        ("masep+tls://127.0.0.1:1", new().ca_file(nowhere), nowhere),
         (
             "masep+tls://127.0.0.1:1",
-            ClientTls::new().ca_file("/nowhere/ca.pem"),
-            "/nowhere/ca.pem",
-        ),
-        (
-            "masep+tls://127.0.0.1:1",
-            authority.trusted().server_name("a b"),
+            ours.server_name("a b"),
             "no name",
         ),
     ] {
-        let options = Options::default().client_tls(tls);
-        let error = shell
-            .connect("agent", target, options)
-            .map(drop)
-            .unwrap_err();
-        assert!(
-            matches!(error.kind, ConnectErrorKind::TlsSettings(_)),
-            "{error}"
-        );
+        let refused = shell.connect("agent", target, without().client_tls(tls));
+        let error = refused.map(drop).unwrap_err();
+        let is_ours = matches!(error.kind, ConnectErrorKind::TlsSettings(_));
+        assert!(is_ours, "{error}");
         assert!(error.to_string().contains(text), "{error}");
     }
 }
@@ -341,7 +265,7 @@ fn files_that_change_are_read_anew(shell: Shell) {
     };
     let (first, second) = (Authority::new(), Authority::new());
     write(&first.server(&["127.0.0.1"]));
-    let tls = masep::tls::ServerTls::files(&chain, &key);
+    let tls = ServerTls::files(&chain, &key);
     let server = shell.serve(Options::default().server_tls(tls));
     let connect = |id, authority: &Authority| {
         let options = Options::default().client_tls(authority.trusted());
@@ -364,7 +288,7 @@ fn files_that_change_are_read_anew(shell: Shell) {
     assert!(state().error.is_none());
     assert_eq!(
         fault_of(connect("other", &first)),
-        TlsFault::Certificate(CertificateFault::Issuer)
+        TlsFault::Certificate(Issuer)
     );
     assert!(connect("new", &second).is_ok());
     // Those that are there go on.
@@ -397,10 +321,7 @@ fn a_clients_file_is_read_anew_when_it_has_changed(shell: Shell) {
     }
     write(&other, 3);
     for id in ["three", "four"] {
-        assert_eq!(
-            fault_of(connect(id)),
-            TlsFault::Certificate(CertificateFault::Issuer)
-        );
+        assert_eq!(fault_of(connect(id)), TlsFault::Certificate(Issuer));
     }
     std::fs::remove_file(&file).unwrap();
     let error = connect("five").map(drop).unwrap_err();
@@ -430,10 +351,7 @@ fn certificates_can_be_seen_before_they_are_judged(shell: Shell) {
     let client = shell.connect("agent", in_tls(&*server), options(authority.trusted()));
     assert!(client.is_ok(), "it is trusted");
     let refused = shell.connect("other", in_tls(&*server), options(other.trusted()));
-    assert_eq!(
-        fault_of(refused),
-        TlsFault::Certificate(CertificateFault::Issuer)
-    );
+    assert_eq!(fault_of(refused), TlsFault::Certificate(Issuer));
     let seen = seen.lock().unwrap();
     let [first, second] = &seen[..] else {
         panic!("{} times", seen.len());
