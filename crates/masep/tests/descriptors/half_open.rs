@@ -10,7 +10,8 @@ use socket2::{Domain, Socket, Type};
 use super::{alone, memory};
 use crate::shells::authority::Authority;
 use crate::shells::{
-    Agent, Client, Echo, Options, SOON, Shell, foreign, masep2, of_each_shell, until,
+    Agent, Client, Echo, Network, Options, SOON, Shell, foreign, masep2, network_authority,
+    of_each_shell, until,
 };
 
 of_each_shell! {
@@ -99,24 +100,19 @@ fn handshakes_that_stand_still_by_the_thousand_have_their_places_and_no_more(she
     // The share of an address is less than those that come from it, and all shares are more than the places.
     let places = strangers * 3 / 4;
     let share = strangers / ADDRESSES * 9 / 10;
-    let authority = Authority::new();
     let limits = ServerLimits::default()
         .connections(places)
         .connections_per_address(Some(share));
     let options = Options::from(limits)
         .limits(Limits::default().hello_time(2 * SOON))
-        .server_tls(authority.server(&["127.0.0.1"]).tls())
         .handler(Echo);
-    let server = shell.serve(options);
+    let side = shell.over(Network::Tls);
+    let server = side.serve(options);
     let address = server.address().tcp().unwrap();
-    let join = |id: &str| {
-        let options = Options::default().client_tls(authority.trusted());
-        shell.connect(id, format!("masep+tls://{address}"), options)
-    };
-    let good = join("good").unwrap();
+    let good = side.join("good", &server);
     play(&*good);
 
-    let first_bytes = first_bytes(&authority);
+    let first_bytes = first_bytes(network_authority());
     let before = memory();
     let mut held = Vec::new();
     for n in 0..strangers {
@@ -130,7 +126,7 @@ fn handshakes_that_stand_still_by_the_thousand_have_their_places_and_no_more(she
     // One that has come in stays, and one from elsewhere comes in where all places are taken: the oldest stranger goes.
     play(&*good);
     let stream = connect_from([127, 0, 0, 99], address);
-    let mut late = Agent::in_tls(stream, &authority, &masep2::first_bytes("late"));
+    let mut late = Agent::in_tls(stream, network_authority(), &masep2::first_bytes("late"));
     late.say("me too");
     late.expect("me too");
     // Those that were refused are told, and have a while for it.
@@ -152,5 +148,5 @@ fn handshakes_that_stand_still_by_the_thousand_have_their_places_and_no_more(she
     drop(held);
     until(|| server.registry().len() == 2);
     play(&*good);
-    play(&*join("again").unwrap());
+    play(&*side.join("again", &server));
 }

@@ -202,7 +202,7 @@ pub(super) mod giving_away {
 #[cfg(feature = "tls")]
 mod certificate {
     use super::*;
-    use crate::shells::authority::Authority;
+    use crate::shells::authority::{Authority, Server};
 
     of_each_shell! {
         a_certificate_that_could_not_be_read_is_read_when_it_can_be
@@ -211,22 +211,20 @@ mod certificate {
     fn a_certificate_that_could_not_be_read_is_read_when_it_can_be(shell: Shell) {
         let _alone = alone();
         let directory = Directory::new();
-        let (chain, key) = (directory.path("server.pem"), directory.path("server.key"));
-        let write = |authority: &Authority| {
-            let server = authority.server(&["127.0.0.1"]);
-            std::fs::write(&key, &server.key).unwrap();
-            std::fs::write(&chain, &server.chain).unwrap();
+        let renew = || {
+            let authority = Authority::new();
+            authority.server(&["127.0.0.1"]).write(&directory);
+            authority
         };
-        write(&Authority::new());
-        let tls = masep::tls::ServerTls::files(&chain, &key);
+        renew();
+        let tls = Server::files(&directory);
         let server = shell.serve(Options::default().server_tls(tls));
         let state = || server.certificate().unwrap();
         assert_eq!(state().loads, 1);
 
         let mut loads = 1;
-        let renew = || {
-            let renewed = Authority::new();
-            write(&renewed);
+        let renew_in_vain = || {
+            let renewed = renew();
             let exhausted = Exhausted::new();
             until(|| state().error.is_some() || state().loads > loads);
             // Connections of tests before this one may have given descriptors back.
@@ -235,7 +233,7 @@ mod certificate {
             drop(exhausted);
             (renewed, is_unread)
         };
-        let mut renewals = std::iter::repeat_with(renew).take(20);
+        let mut renewals = std::iter::repeat_with(renew_in_vain).take(20);
         let (renewed, _) = renewals.find(|(_, is_unread)| *is_unread).unwrap();
         until(|| state().error.is_none());
         let options = Options::default().client_tls(renewed.trusted());

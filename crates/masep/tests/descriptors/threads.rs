@@ -214,10 +214,7 @@ fn tokens(shell: Shell) {
     assert!(bind().is_err());
     drop(none);
     let server = bind().unwrap();
-    let says = Says {
-        token: Some("secret"),
-        ..Says::default()
-    };
+    let says = Says::token("secret");
     let target = format!("masep+{}", server.address());
     let client = shell.connect("agent", target, says).unwrap();
     let connection = accept(&*server);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ const IN_THE_END: Duration = Duration::from_secs(300);
 
 /// An engine: answers those called good, and reads what the others say as messages.
 #[derive(Clone, Default)]
-struct Engine {
+pub(crate) struct Engine {
     tally: Arc<Mutex<Tally>>,
     changed: Arc<Condvar>,
 }
@@ -63,14 +63,26 @@ impl Engine {
         Act::Return
     }
 
-    /// Waits until the counts have come this far; they must not go any further.
-    fn expect(&self, ends: usize, refusals: usize) {
+    fn wait_while(&self, before: impl Fn(&Tally) -> bool) -> MutexGuard<'_, Tally> {
         let tally = self.tally.lock().unwrap();
-        let before = |tally: &mut Tally| tally.ends < ends || tally.refusals < refusals;
+        let before = |tally: &mut Tally| before(tally);
         let waiting = self.changed.wait_timeout_while(tally, IN_THE_END, before);
         let (tally, result) = waiting.unwrap();
         assert!(!result.timed_out(), "not all were told");
+        tally
+    }
+
+    /// Waits until the counts have come this far; they must not go any further.
+    pub(crate) fn expect(&self, ends: usize, refusals: usize) {
+        let tally = self.wait_while(|it| it.ends < ends || it.refusals < refusals);
         assert_eq!((tally.ends, tally.refusals), (ends, refusals));
+    }
+
+    /// The outcomes of the frames of a peer, of which so many come.
+    pub(crate) fn outcomes(&self, peer: &str, count: usize) -> Vec<&'static str> {
+        let of_peer = |tally: &Tally| tally.outcomes.get(peer).cloned().unwrap_or_default();
+        let tally = self.wait_while(|tally| of_peer(tally).len() < count);
+        of_peer(&tally)
     }
 }
 
@@ -161,14 +173,13 @@ fn send_bad_frames(address: SocketAddr, engine: &Engine, inputs: &[Input]) {
         }
     });
     engine.expect(SENDERS, 0);
-    let tally = engine.tally.lock().unwrap();
     for sender in 0..SENDERS {
-        let found = &tally.outcomes[&format!("bad {sender}")];
+        let found = engine.outcomes(&format!("bad {sender}"), of(sender).len());
         assert_eq!(found.len(), of(sender).len());
         for (input, found) in of(sender).zip(found) {
             let (name, expected) = (&input.name, &input.outcomes);
             assert!(
-                expected.contains(found),
+                expected.contains(&found),
                 "{name}: {found}, not {expected:?}"
             );
         }

@@ -1,16 +1,16 @@
 //! Peers that mean harm in protocol 2, or are of another time: what they cost a client that plays meanwhile.
 
 use std::io::{ErrorKind, Read, Write};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
-use masep::{Address, CloseReason, DecodeErrorKind, Frame, Protocol, RejectReason, ServerLimits};
+use masep::{CloseReason, Frame, Protocol, ServerLimits};
 use masep_proto::protocol2::{Control, Header, Hello, kind, preamble};
 
+use crate::hostile::Engine;
 use crate::shells::masep2::{first_bytes, frame};
 use crate::shells::{
-    Act, Agent, Client, Connection, Handler, Network, Options, Peer, Serving, Shell, Side, accept,
-    listen, of_each_network, of_each_shell, until,
+    Agent, Client, Network, Options, Peer, Serving, Shell, Side, accept, listen, of_each_network,
+    of_each_shell, until,
 };
 
 of_each_network! {
@@ -23,41 +23,6 @@ of_each_shell! {
     pings_without_end_hold_up_nobody
     a_client_that_dies_within_the_agreement_leaves_its_place
     a_server_of_another_time_is_understood
-}
-
-/// Sends each frame of a good peer back, and notes what the messages of the others are.
-#[derive(Clone, Default)]
-struct Engine(Arc<Mutex<Vec<&'static str>>>);
-
-impl Handler for Engine {
-    fn on_receive(&self, connection: &dyn Connection, frame: Frame) -> Act {
-        if connection.peer() == "good" {
-            return Act::Send(frame);
-        }
-        let outcome = match connection.decode(frame) {
-            Ok(_) => "taken",
-            Err(error) if matches!(error.kind, DecodeErrorKind::Limit(_)) => "limit",
-            Err(error) => error.kind.name(),
-        };
-        self.0.lock().unwrap().push(outcome);
-        Act::Return
-    }
-    fn on_close(&self, connection: &dyn Connection, _: &CloseReason) -> Act {
-        if connection.peer() == "bad" {
-            self.0.lock().unwrap().push("closed");
-        }
-        Act::Return
-    }
-    fn on_reject(&self, _: Address, _: &RejectReason) -> Act {
-        self.0.lock().unwrap().push("rejected");
-        Act::Return
-    }
-}
-
-impl Engine {
-    fn outcomes(&self) -> Vec<&'static str> {
-        self.0.lock().unwrap().clone()
-    }
 }
 
 /// A server, and a good client of protocol 2 at it.
@@ -119,8 +84,7 @@ fn bombs_in_messages_cost_a_good_client_no_frame(side: Side) {
         play(&*good);
     }
     let expected = bombs.map(|(_, outcome)| outcome);
-    until(|| engine.outcomes().len() == expected.len());
-    assert_eq!(engine.outcomes(), expected);
+    assert_eq!(engine.outcomes("bad", expected.len()), expected);
 }
 
 fn claims_of_large_payloads_hold_up_nobody(side: Side) {
@@ -138,7 +102,7 @@ fn claims_of_large_payloads_hold_up_nobody(side: Side) {
     let mut bad = server.agent2(&first_bytes("bad"));
     bad.write(&Header::new(kind::BYTES, (1 << 20) + 1).to_bytes());
     bad.expect_bye();
-    until(|| engine.outcomes() == ["closed"]);
+    engine.expect(1, 0);
     drop(claims);
     play(&*good);
     until(|| server.registry().len() == 1);
@@ -177,18 +141,12 @@ fn a_client_that_dies_within_the_agreement_leaves_its_place(shell: Shell) {
             peer.reset();
         }
     }
-    until(|| engine.outcomes().len() == ends.len());
-    assert!(
-        engine
-            .outcomes()
-            .iter()
-            .all(|outcome| *outcome == "rejected")
-    );
+    engine.expect(0, ends.len());
     play(&*good);
     // The place is free, and the id.
     let again = server.agent2(&bytes);
     drop(again);
-    until(|| engine.outcomes().last() == Some(&"closed"));
+    engine.expect(1, ends.len());
 }
 
 /// The `HELLO` or `WELCOME` in these first bytes, with a key more that nobody knows.

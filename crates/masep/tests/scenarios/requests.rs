@@ -355,12 +355,7 @@ fn requests_that_nobody_decides_end_with_the_server_too(shell: Shell) {
 }
 
 fn a_token_goes_where_nobody_else_can_read_it(shell: Shell) {
-    let says = |protocols| {
-        Options::from(protocols).says(Says {
-            token: Some("access"),
-            ..Says::default()
-        })
-    };
+    let says = |protocols| Options::from(protocols).says(Says::token("access"));
     // Nothing is even connected to.
     for (protocols, expected) in [
         (None, TokenError::Unprotected),

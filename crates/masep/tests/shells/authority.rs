@@ -10,6 +10,8 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
+use super::directory::Directory;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// One that makes certificates.
@@ -106,6 +108,25 @@ impl Authority {
 impl Server {
     pub(crate) fn tls(&self) -> ServerTls {
         ServerTls::pem(&self.chain, &self.key)
+    }
+
+    /// Writes it to its files in this directory, the key first.
+    pub(crate) fn write(&self, directory: &Directory) {
+        self.write_key(directory);
+        self.write_chain(directory);
+    }
+
+    pub(crate) fn write_key(&self, directory: &Directory) {
+        std::fs::write(directory.path("server.key"), &self.key).unwrap();
+    }
+
+    pub(crate) fn write_chain(&self, directory: &Directory) {
+        std::fs::write(directory.path("server.pem"), &self.chain).unwrap();
+    }
+
+    /// That of those files.
+    pub(crate) fn files(directory: &Directory) -> ServerTls {
+        ServerTls::files(directory.path("server.pem"), directory.path("server.key"))
     }
 }
 

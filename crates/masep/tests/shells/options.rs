@@ -129,6 +129,15 @@ pub struct Says {
     pub token: Option<&'static str>,
 }
 
+impl Says {
+    pub fn token(token: &'static str) -> Self {
+        Self {
+            token: Some(token),
+            ..Self::default()
+        }
+    }
+}
+
 /// Sets those options of a builder that are given.
 macro_rules! given {
     ($builder:expr, $options:expr => $($name:ident),*) => {{

@@ -20,7 +20,8 @@ use crate::foreign::{self, HELLO};
 use crate::forger::{Forger, ticket};
 use crate::shells::masep2::first_bytes_of_server;
 use crate::shells::{
-    Client, Options, Peer, SOON, Shell, accept, listen, of_each_pair, of_each_shell,
+    Client, Network, Options, Peer, SOON, Shell, accept, listen, network_authority, of_each_pair,
+    of_each_shell,
 };
 
 of_each_pair! {
@@ -166,9 +167,8 @@ fn tickets_without_end_keep_no_call_from_its_time(shell: Shell) {
 }
 
 fn behind_a_header_of_the_proxy_protocol_there_is_tls(shell: Shell) {
-    let authority = Authority::new();
-    let tls = authority.server(&["127.0.0.1"]).tls();
-    let server = shell.serve(Options::default().server_tls(tls).proxy_protocol(true));
+    let side = shell.over(Network::Tls);
+    let server = side.serve(Options::default().proxy_protocol(true));
     let source: std::net::SocketAddr = "[2001:db8::7]:56324".parse().unwrap();
     let origin = Origin::Client {
         source,
@@ -179,7 +179,7 @@ fn behind_a_header_of_the_proxy_protocol_there_is_tls(shell: Shell) {
             let mut peer = Peer::connect(server.address());
             peer.stream.set_nodelay(true).unwrap();
             header.chunks(piece).for_each(|bytes| peer.write(bytes));
-            let mut client = foreign::over(peer.stream, &authority, &["masep/2"]);
+            let mut client = foreign::over(peer.stream, network_authority(), &["masep/2"]);
             client.write_all(HELLO).unwrap();
             client.flush().unwrap();
             let connection = accept(&*server);
@@ -189,7 +189,11 @@ fn behind_a_header_of_the_proxy_protocol_there_is_tls(shell: Shell) {
         }
     }
     // One that begins with TLS is none of the balancer's.
-    let mut client = foreign::connect(server.address().tcp().unwrap(), &authority, &["masep/2"]);
+    let mut client = foreign::connect(
+        server.address().tcp().unwrap(),
+        network_authority(),
+        &["masep/2"],
+    );
     let _until_it_is_closed = client.write_all(HELLO);
     let (heard, _) = foreign::rest(&mut client.sock);
     assert!(heard.is_empty(), "{heard:?}");

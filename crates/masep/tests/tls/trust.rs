@@ -11,7 +11,7 @@ use masep::{
     TokenError,
 };
 
-use crate::authority::{Authority, Validity};
+use crate::authority::{self, Authority, Validity};
 use crate::directory::Directory;
 use crate::shells::{
     Event, Options, Says, Server, Shell, accept, next_rejected, of_each_pair, of_each_shell,
@@ -185,10 +185,7 @@ fn a_token_goes_through_tls(server: Shell, client: Shell) {
     let authority = Authority::new();
     let tls = authority.server(&["127.0.0.1"]).tls();
     let server = server.serve(Options::default().server_tls(tls).asks(true));
-    let says = Says {
-        token: Some("secret"),
-        ..Says::default()
-    };
+    let says = Says::token("secret");
     let options = Options::from(says.clone()).client_tls(authority.trusted());
     let address = in_tls(&*server);
     std::thread::scope(|scope| {
@@ -258,14 +255,9 @@ fn what_cannot_be_is_an_error_of_the_caller(shell: Shell) {
 
 fn files_that_change_are_read_anew(shell: Shell) {
     let directory = Directory::new();
-    let (chain, key) = (directory.path("server.pem"), directory.path("server.key"));
-    let write = |server: &crate::authority::Server| {
-        std::fs::write(&key, &server.key).unwrap();
-        std::fs::write(&chain, &server.chain).unwrap();
-    };
     let (first, second) = (Authority::new(), Authority::new());
-    write(&first.server(&["127.0.0.1"]));
-    let tls = ServerTls::files(&chain, &key);
+    first.server(&["127.0.0.1"]).write(&directory);
+    let tls = authority::Server::files(&directory);
     let server = shell.serve(Options::default().server_tls(tls));
     let connect = |id, authority: &Authority| {
         let options = Options::default().client_tls(authority.trusted());
@@ -277,13 +269,13 @@ fn files_that_change_are_read_anew(shell: Shell) {
     assert_eq!((state().loads, state().error.is_none()), (1, true));
 
     // Broken, or half written: the old one stays.
-    std::fs::write(&chain, "no PEM").unwrap();
+    std::fs::write(directory.path("server.pem"), "no PEM").unwrap();
     crate::shells::until(|| state().error.is_some());
     assert_eq!(state().loads, 1);
     drop(connect("agent", &first).unwrap());
     drop(accept(&*server));
 
-    write(&second.server(&["127.0.0.1"]));
+    second.server(&["127.0.0.1"]).write(&directory);
     crate::shells::until(|| state().loads == 2);
     assert!(state().error.is_none());
     assert_eq!(

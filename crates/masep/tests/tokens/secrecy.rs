@@ -93,10 +93,7 @@ fn nothing_that_is_shown_has_a_token_in_it(shell: Shell) {
         house.stream().write_all(bytes).unwrap();
         show(&next_rejected(&events));
     }
-    let says = Says {
-        token: Some("s3cret-unsent"),
-        ..Says::default()
-    };
+    let says = Says::token("s3cret-unsent");
     let unsent = shell.connect("a", "masep://127.0.0.1:1", says);
     show(&unsent.map(drop).unwrap_err());
     let string: ConnectionString = "masep://127.0.0.1:1?token=s3cret-string".parse().unwrap();

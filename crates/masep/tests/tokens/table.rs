@@ -1,5 +1,6 @@
 //! A table that asks for tokens: two players, a spectator, strangers.
 
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use masep::access::{Grant, Subject, Tokens};
@@ -9,7 +10,7 @@ use masep::{Action, Element, Player, Role};
 
 use super::{grants, tokens};
 use crate::shells::directory::Directory;
-use crate::shells::{self, Peer, Shell, frame, of_each_shell, wait};
+use crate::shells::{Peer, Shell, frame, of_each_shell, until};
 
 of_each_shell! { a_table_takes_those_with_tokens_and_nobody_else }
 
@@ -34,41 +35,34 @@ fn state(tick: i64) -> Element {
     Element::parse(format!(r#"<State env_step="0" tick="{tick}" />"#)).unwrap()
 }
 
-/// One that comes with this token, and how it has ended: with how many views.
-fn comes(
-    address: &str,
-    id: &str,
-    token: Option<&str>,
-    role: Role,
-) -> impl Future<Output = (usize, End)> + Send + use<> {
+/// One that comes with this token: how many views it sees, and the code of its end.
+fn comes(address: &str, id: &str, token: Option<&str>, role: Role) -> JoinHandle<(usize, String)> {
     let mut player = Player::builder(id, GAME).role(role);
     if let Some(token) = token {
         player = player.token(token);
     }
-    let mut player = player.join(address).unwrap();
-    async move {
+    let mut player = Shell::Async.player(player, address);
+    thread::spawn(move || {
         let mut views = 0;
-        while let Some(turn) = player.next_turn().await {
+        while let Some(turn) = player.next_turn() {
             views += 1;
             if turn.is_question() {
-                player.act(Action::new(7)).await.unwrap();
+                player.act(Action::new(7)).unwrap();
             }
         }
-        (views, player.end().unwrap().clone())
-    }
+        let code = match player.end().unwrap() {
+            End::Rejected(rejected) => rejected.code,
+            End::Ended(bye) => bye.code,
+            End::Finished => "finished".into(),
+            other => panic!("{other:?}"),
+        };
+        (views, code.to_string())
+    })
 }
 
-fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> impl FnOnce() -> T {
-    let task = shells::spawn(work);
-    || wait(task).unwrap()
-}
-
-fn code(end: &End) -> &str {
-    match end {
-        End::Rejected(rejected) => &rejected.code,
-        End::Ended(bye) => &bye.code,
-        other => panic!("{other:?}"),
-    }
+#[track_caller]
+fn ends(came: JoinHandle<(usize, String)>, views: usize, code: &str) {
+    assert_eq!(came.join().unwrap(), (views, code.to_owned()));
 }
 
 fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
@@ -82,21 +76,20 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
         ("a", Some("eve"), Role::Actor, "forbidden"),
         ("a", Some("red"), Role::Observer, "forbidden"),
     ] {
-        let (views, end) = wait(comes(address, id, token, role));
-        assert_eq!((views, code(&end)), (0, expected), "{token:?}");
+        ends(comes(address, id, token, role), 0, expected);
     }
     // At the address of those with tokens, one of pymasep's protocol is nobody; it has an address of its own.
     let mut old = Peer::connect(table.pymasep_address());
     old.write(&frame(b"old"));
     old.expect(b"engine");
 
-    let [red, blue] =
-        ["red", "blue"].map(|seat| spawn(comes(address, seat, Some(seat), Role::Actor)));
-    let eve = spawn(comes(address, "eve", Some("eve"), Role::Observer));
+    let sits = |seat| comes(address, seat, Some(seat), Role::Actor);
+    let (red, blue) = (sits("red"), sits("blue"));
+    let eve = comes(address, "eve", Some("eve"), Role::Observer);
     table.filled();
-    shells::until(|| table.spectators() == 1);
-    let (views, end) = wait(comes(address, "other", Some("red"), Role::Actor));
-    assert_eq!((views, code(&end)), (0, "full"), "its seat is taken");
+    until(|| table.spectators() == 1);
+    // Its seat is taken.
+    ends(comes(address, "other", Some("red"), Role::Actor), 0, "full");
     for tick in 0..5 {
         for its in table.ask_all(|_| state(tick)).unwrap() {
             assert_eq!(its.how(), How::Played);
@@ -106,24 +99,18 @@ fn a_table_takes_those_with_tokens_and_nobody_else(shell: Shell) {
 
     // One whose token is taken out is gone, and the other plays on.
     tokens.replace(grants(["red", "eve"].map(grant)));
-    let (views, end) = blue();
-    assert_eq!((views, code(&end)), (5, "revoked"));
-    let hows: Vec<How> = table
-        .ask_all(|_| state(6))
-        .unwrap()
-        .iter()
-        .map(Move::how)
-        .collect();
+    ends(blue, 5, "revoked");
+    let moves = table.ask_all(|_| state(6)).unwrap();
+    let hows: Vec<How> = moves.iter().map(Move::how).collect();
     assert!(matches!(hows[..], [How::Played, How::None(_)]), "{hows:?}");
-    let (_, end) = wait(comes(address, "blue", Some("blue"), Role::Actor));
-    assert_eq!(code(&end), "unauthorized", "also within or after the grace");
+    // Also within or after the grace.
+    ends(sits("blue"), 0, "unauthorized");
 
     assert_eq!(table.kick(&Subject::Token("eve".into())), 1);
-    let (views, end) = eve();
+    let (views, code) = eve.join().unwrap();
     assert!(views > 0);
-    assert_eq!(code(&end), "kicked");
+    assert_eq!(code, "kicked");
     drop(old);
     table.end();
-    let (views, end) = red();
-    assert_eq!((views, end), (6, End::Finished));
+    ends(red, 6, "finished");
 }
