@@ -146,8 +146,10 @@ impl Framing {
             Self::Pymasep { .. } => {
                 debug_assert!(size <= Frame::MAX_BYTES);
                 let length = u16::try_from(size).unwrap_or(u16::MAX);
-                // In line, where a slice of two bytes would be a call.
-                output.extend(length.to_le_bytes());
+                // One by one: two of them together would be a call.
+                for byte in length.to_le_bytes() {
+                    output.push(byte);
+                }
             }
             Self::Masep { .. } => masep::put_header(kind, size, output),
         }

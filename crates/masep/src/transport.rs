@@ -251,7 +251,7 @@ pub(crate) fn note_peer(stream: &(impl Stream + ?Sized), splits_frames: bool) {
 }
 
 /// One write.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(stream: &(impl Stream + ?Sized), transmit: &Transmit) -> Write {
     if let Some(bytes) = transmit.as_slice()
         && !transmit.fresh_segment()

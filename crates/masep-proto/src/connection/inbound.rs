@@ -119,7 +119,7 @@ impl Inbound {
     }
 
     /// [`take_room`](Self::take_room) where nothing is there, and no large frame is to be expected.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_empty_room(&mut self) -> Option<Room> {
         if self.last.bytes.capacity() > 0 || self.expected > 0 {
             return None;

@@ -298,6 +298,7 @@ impl Transmit {
 }
 
 impl Drop for Transmit {
+    #[inline]
     fn drop(&mut self) {
         if self.bytes.capacity() > 0 {
             pool::give(mem::take(&mut self.bytes));

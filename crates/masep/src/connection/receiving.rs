@@ -131,6 +131,7 @@ impl<'a> Receiving<'a> {
 }
 
 /// The way to read, if a read is wanted and brings something.
+#[inline(always)]
 fn poll_readable(locked: &mut Locked<'_>, want: Want, context: &mut Context<'_>) -> Poll<Reading> {
     match want {
         Want::Nothing => locked.awaits_room = true,

@@ -121,6 +121,7 @@ impl State {
     }
 
     /// Ready if a read is wanted, and brings something; how to read then.
+    #[inline(always)]
     pub(crate) fn poll_readable(&mut self, want: Want, context: &mut Context<'_>) -> Poll<Reading> {
         if want == Want::Nothing {
             return Poll::Pending;

@@ -28,6 +28,7 @@ pub(crate) enum Reading {
 
 impl Shared {
     /// Reads once, if something is to be read.
+    #[inline]
     pub(crate) fn read<'a>(&'a self, locked: Locked<'a>, way: Reading) -> Locked<'a> {
         let locked = self.read_once(locked, way);
         self.go_on(locked)
@@ -90,6 +91,7 @@ impl Shared {
         locked
     }
 
+    #[inline(never)]
     fn write_once<'a>(&'a self, mut locked: Locked<'a>) -> Locked<'a> {
         match locked.core.take_transmit() {
             Some(transmit) => self.write_transmit(locked, transmit),
@@ -97,13 +99,14 @@ impl Shared {
         }
     }
 
-    /// Writes what was taken for that.
-    #[inline]
+    /// Writes what was taken for that. In line: to hand a transmit on costs as much as to fill it.
+    #[inline(always)]
     pub(super) fn write_out<'a>(&'a self, locked: Locked<'a>, transmit: Transmit) -> Locked<'a> {
         let locked = self.write_transmit(locked, transmit);
         self.go_on(locked)
     }
 
+    #[inline(always)]
     fn write_transmit<'a>(&'a self, mut locked: Locked<'a>, transmit: Transmit) -> Locked<'a> {
         let stream = locked.writer.take();
         locked.release();
