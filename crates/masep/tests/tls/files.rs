@@ -117,17 +117,17 @@ fn a_copy_that_keeps_size_and_time_is_seen(shell: Shell) {
     let directory = Directory::new();
     let (first, second) = (Authority::new(), Authority::named("another"));
     let time = SystemTime::now() - Duration::from_secs(3_600);
-    let copy = |mut server: authority::Server| {
+    let copy = |mut server: Server| {
         // The size of a signature differs.
         server.chain += &"\n".repeat(3_000 - server.chain.len());
-        write(&directory, &server);
+        server.write(&directory);
         for name in ["server.key", "server.pem"] {
             let written = fs::File::options().write(true).open(directory.path(name));
             written.unwrap().set_modified(time).unwrap();
         }
     };
     copy(first.server(&["127.0.0.1"]));
-    let server = shell.serve(Options::default().server_tls(files(&directory)));
+    let server = shell.serve(Options::default().server_tls(Server::files(&directory)));
     let address = format!("masep+tls://{}", server.address());
     let connect = |authority: &Authority| {
         let options = Options::default().client_tls(authority.trusted());
