@@ -12,7 +12,7 @@ use masep_proto::connection::{HandOver, Heard};
 use super::event_loop::{EventLoop, Wakeups};
 use super::relay::Relays;
 use crate::CloseReason;
-use crate::admitting::{Admits as _, Visit};
+use crate::admitting::{Admits, Visit};
 use crate::blocking::door::Door;
 use crate::blocking::shared::Shared;
 use crate::blocking::stream::Stream;
